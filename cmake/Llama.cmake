@@ -1,0 +1,94 @@
+# llama.cpp, stock and pinned. Gives llama::ggml (tensors, backends, GGUF) and llama::llama (models, contexts,
+# sampling, chat templates). Code that links llama::ggml sees where the compute backends (CPU variants, Metal, CUDA)
+# are loaded from at run time:
+#   HYPURA_INSTALLED_LIB_DIR  relative to the program's own folder, as `cmake --install` lays it out; looked up first
+#   HYPURA_LLAMA_LIB_DIR      absolute, as in this build tree; when the first does not exist
+set(HYPURA_LLAMA prebuilt CACHE STRING "Where llama.cpp comes from: prebuilt, or source (built from the pinned bundle)")
+set_property(CACHE HYPURA_LLAMA PROPERTY STRINGS prebuilt source)
+set(HYPURA_LLAMA_DIR "" CACHE PATH "A folder with llama.cpp's own shared libraries, used instead of both")
+set(HYPURA_LLAMA_SOURCE ${PROJECT_SOURCE_DIR}/deps/llama.cpp)
+set(HYPURA_INSTALLED_LIB_DIR ../lib/hypura)
+
+if(NOT HYPURA_LLAMA MATCHES "^(prebuilt|source)$")
+  message(FATAL_ERROR "HYPURA_LLAMA is \"${HYPURA_LLAMA}\"; it must be prebuilt or source.")
+endif()
+
+if(HYPURA_LLAMA STREQUAL "source" OR HYPURA_LLAMA_DIR)
+  set(llama_platform none)
+elseif(CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+  set(llama_platform mac-arm64-metal)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  set(llama_platform linux-arm64)
+else()
+  set(llama_platform linux-x64)
+endif()
+set(llama_prebuilt
+  ${PROJECT_SOURCE_DIR}/deps/llama-${llama_platform}/node_modules/@node-llama-cpp/${llama_platform}/bins/${llama_platform})
+
+if(NOT EXISTS ${HYPURA_LLAMA_SOURCE}/include/llama.h OR NOT (llama_platform STREQUAL "none" OR EXISTS ${llama_prebuilt}))
+  execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch-llama.sh ${llama_platform} COMMAND_ERROR_IS_FATAL ANY)
+endif()
+
+add_library(llama_ggml INTERFACE)
+add_library(llama::ggml ALIAS llama_ggml)
+add_library(llama_llama INTERFACE)
+add_library(llama::llama ALIAS llama_llama)
+target_include_directories(llama_ggml SYSTEM INTERFACE
+  ${HYPURA_LLAMA_SOURCE}/include ${HYPURA_LLAMA_SOURCE}/ggml/include ${HYPURA_LLAMA_SOURCE}/ggml/src)
+target_include_directories(llama_llama SYSTEM INTERFACE
+  ${HYPURA_LLAMA_SOURCE}/src ${HYPURA_LLAMA_SOURCE}/common ${HYPURA_LLAMA_SOURCE}/vendor)
+target_link_libraries(llama_llama INTERFACE llama_ggml)
+
+# The one library in HYPURA_LLAMA_LIB_DIR called `name`: plain (libllama.so, as llama.cpp's own build calls it), or
+# with a version in the name (libllama.v0.4.0.so, as the prebuilt packages call it).
+function(llama_library out name)
+  set(suffix ${CMAKE_SHARED_LIBRARY_SUFFIX})
+  set(found ${HYPURA_LLAMA_LIB_DIR}/${name}${suffix})
+  if(NOT EXISTS ${found})
+    file(GLOB found ${HYPURA_LLAMA_LIB_DIR}/${name}.*${suffix})
+  endif()
+  list(LENGTH found count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${HYPURA_LLAMA_LIB_DIR} must hold one ${name}${suffix}, but it holds ${count}: "
+      "point HYPURA_LLAMA_DIR at a folder with llama.cpp's shared libraries, or leave it empty.")
+  endif()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
+  # llama.cpp's own options (GGML_NATIVE, GGML_CUDA, GGML_VULKAN, ...) may be given on the command line as usual.
+  set(LLAMA_BUILD_COMMON ON CACHE BOOL "")
+  set(LLAMA_OPENSSL OFF CACHE BOOL "")
+  set(BUILD_SHARED_LIBS ON)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+  # EXCLUDE_FROM_ALL also leaves out llama.cpp's own install rules; ours are below.
+  add_subdirectory(${HYPURA_LLAMA_SOURCE} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM_ALL)
+  unset(BUILD_SHARED_LIBS)
+  set(HYPURA_LLAMA_LIB_DIR ${CMAKE_BINARY_DIR}/bin)
+  # LINK_ONLY: headers come from the SYSTEM folders above, or our warnings would apply to them.
+  target_link_libraries(llama_ggml INTERFACE $<LINK_ONLY:ggml> $<LINK_ONLY:ggml-base>)
+  target_link_libraries(llama_llama INTERFACE $<LINK_ONLY:llama-common> $<LINK_ONLY:llama>)
+  set(llama_targets llama-common llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS})
+  set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER ""
+    INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
+  install(TARGETS ${llama_targets} LIBRARY DESTINATION lib/hypura NAMELINK_SKIP)
+else()
+  set(HYPURA_LLAMA_LIB_DIR ${llama_prebuilt})
+  if(HYPURA_LLAMA_DIR)
+    set(HYPURA_LLAMA_LIB_DIR ${HYPURA_LLAMA_DIR})
+  endif()
+  llama_library(ggml_base libggml-base)
+  llama_library(ggml_main libggml)
+  llama_library(llama_main libllama)
+  llama_library(llama_common libllama-common)
+  target_link_libraries(llama_ggml INTERFACE ${ggml_main} ${ggml_base})
+  target_link_libraries(llama_llama INTERFACE ${llama_common} ${llama_main})
+  # With the loadable backends, and with links and versioned names (libggml.so.0) where there are some.
+  file(GLOB llama_files ${HYPURA_LLAMA_LIB_DIR}/libggml* ${HYPURA_LLAMA_LIB_DIR}/libllama*)
+  install(FILES ${llama_files} DESTINATION lib/hypura)
+endif()
+
+target_compile_definitions(llama_ggml INTERFACE HYPURA_LLAMA_LIB_DIR="${HYPURA_LLAMA_LIB_DIR}"
+  HYPURA_INSTALLED_LIB_DIR="${HYPURA_INSTALLED_LIB_DIR}")
+set(CMAKE_BUILD_RPATH ${HYPURA_LLAMA_LIB_DIR})
+install(FILES ${HYPURA_LLAMA_SOURCE}/LICENSE DESTINATION share/doc/hypura RENAME LICENSE.llama.cpp)

@@ -1,0 +1,64 @@
+# hypura_room(NAME [DEPENDS target...] [TESTS_DEPEND target...] [EXECUTABLE program])
+#
+# One room of the house: every *.cpp under src/NAME becomes the library hypura::NAME, every *_test.cpp the test
+# program NAME_test; *_slow_test.cpp files make NAME_slow_test, whose tests carry the label "slow" and are left out of
+# the sanitizer runs. Files named *_linux.cpp or *_darwin.cpp are compiled on that system only. With EXECUTABLE,
+# main.cpp is left out of the library and becomes that program, which `cmake --install` puts in bin.
+add_library(hypura_options INTERFACE)
+target_compile_options(hypura_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wconversion
+  -Wno-sign-conversion -Werror)
+target_include_directories(hypura_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_compile_definitions(hypura_options INTERFACE HYPURA_VERSION="${PROJECT_VERSION}")
+if(HYPURA_SANITIZE)
+  target_compile_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE})
+endif()
+
+function(hypura_sources out)
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${ARGV1}/*.cpp)
+  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    list(FILTER found EXCLUDE REGEX "_linux(_test)?\\.cpp$")
+  endif()
+  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+    list(FILTER found EXCLUDE REGEX "_darwin(_test)?\\.cpp$")
+  endif()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+function(hypura_test name label sources)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock)
+  target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    HYPURA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${label} TIMEOUT 600)
+endfunction()
+
+function(hypura_room name)
+  cmake_parse_arguments(ROOM "" "EXECUTABLE" "DEPENDS;TESTS_DEPEND" ${ARGN})
+  hypura_sources(sources ${name})
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|/main\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(slow_tests ${tests})
+  list(FILTER tests EXCLUDE REGEX "_slow_test\\.cpp$")
+  list(FILTER slow_tests INCLUDE REGEX "_slow_test\\.cpp$")
+
+  add_library(hypura_${name} STATIC ${sources})
+  add_library(hypura::${name} ALIAS hypura_${name})
+  set_target_properties(hypura_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(hypura_${name} PUBLIC hypura_options ${ROOM_DEPENDS} Threads::Threads)
+
+  if(ROOM_EXECUTABLE)
+    add_executable(${ROOM_EXECUTABLE} src/${name}/main.cpp)
+    target_link_libraries(${ROOM_EXECUTABLE} PRIVATE hypura::${name})
+    set_target_properties(${ROOM_EXECUTABLE} PROPERTIES
+      INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@executable_path,$ORIGIN>/${HYPURA_INSTALLED_LIB_DIR}")
+    install(TARGETS ${ROOM_EXECUTABLE} RUNTIME DESTINATION bin)
+  endif()
+  if(HYPURA_TESTS AND tests)
+    hypura_test(${name}_test ${name} "${tests}" hypura::${name} ${ROOM_TESTS_DEPEND})
+  endif()
+  if(HYPURA_TESTS AND slow_tests)
+    hypura_test(${name}_slow_test slow "${slow_tests}" hypura::${name} ${ROOM_TESTS_DEPEND})
+  endif()
+endfunction()

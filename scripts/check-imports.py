@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Enforces the house's rules on includes and file length.
+
+A room is a folder src/NAME. CMakeLists.txt lists the rooms from the ground up with what each links; a room may include
+its own headers and those of the rooms it links, directly or not. Prints one line a violation; exits 1 on any.
+"""
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_LINES = 500
+
+# Who may include what from outside. A header that matches no line is free for all rooms but the policy rooms, which
+# have only the standard library: they are pure functions over plain structs.
+SEAMS = [
+    (r"ggml.*\.h|gguf\.h", {"model", "backend"}),
+    (r"(llama|llama-.*|common|chat|sampling|speculative|json-schema-to-grammar)\.h", {"engine"}),
+    (r"liburing\.h", {"storage"}),
+    (r"editline/.*|CLI/.*", {"cli"}),
+    (r"spdlog/.*", {"support"}),
+]
+POLICY_ROOMS = {"residency", "placement"}
+SYSTEM_HEADER = re.compile(r"(sys|linux|mach|mach-o|net|netinet|arpa|dispatch)/.*|.*_np\.h"
+                           r"|(unistd|fcntl|pthread|sched|dirent|signal|dlfcn|poll|spawn|stdlib|stdio)\.h")
+
+
+def rooms_from_cmake():
+    """Maps each room to the set of rooms it may include, itself among them."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    allowed = {}
+    for name, rest in re.findall(r"^hypura_room\((\w+)([^)]*)\)", text, re.M):
+        allowed[name] = {name}
+        for dependency in re.findall(r"hypura::(\w+)", rest):
+            if dependency not in allowed:
+                sys.exit(f"CMakeLists.txt: room {name} links {dependency}, which is not above it in the list.")
+            allowed[name] |= allowed[dependency]
+    return allowed
+
+
+def owner_of(header, rooms):
+    """The room that an include of ours belongs to; hypura/NAME.h is room NAME's public header, or support's."""
+    folder, _, rest = header.partition("/")
+    if folder == "hypura":
+        stem = Path(rest).stem
+        return stem if stem in rooms else "support"
+    return folder if folder in rooms else None
+
+
+def violations(path, room, rooms):
+    is_test = path.name.endswith("_test.cpp")
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+        if not match:
+            continue
+        header = match.group(1)
+        owner = owner_of(header, rooms)
+        if owner and owner not in rooms[room]:
+            yield number, f"{room} may not include {header}: CMakeLists.txt lets it use {', '.join(sorted(rooms[room]))}"
+        if owner:
+            continue
+        if header.startswith(("make_model/", "tools/", "bench/")) and not is_test:
+            yield number, f"{header} is for tests only"
+        for pattern, users in SEAMS:
+            # Tests may look behind a seam to check it, save in the policy rooms.
+            if re.fullmatch(pattern, header) and room not in users and (not is_test or room in POLICY_ROOMS):
+                yield number, f"{room} may not include {header}: only {', '.join(sorted(users))} may"
+        if room in POLICY_ROOMS and SYSTEM_HEADER.fullmatch(header):
+            yield number, f"{room} is pure policy and may not include the system header {header}"
+
+
+def main():
+    rooms = rooms_from_cmake()
+    found = []
+    sources = [p for top in ("src", "include", "tools", "bench") for p in sorted((ROOT / top).rglob("*"))
+               if p.suffix in (".cpp", ".h")]
+    for path in sources:
+        name = path.relative_to(ROOT)
+        lines = path.read_text().count("\n")
+        if lines > MAX_LINES:
+            found.append(f"{name}: {lines} lines; {MAX_LINES} is the most")
+        if name.parts[0] != "src":
+            continue
+        room = name.parts[1]
+        if room not in rooms:
+            found.append(f"{name}: CMakeLists.txt has no room {room}")
+            continue
+        found += [f"{name}:{number}: {what}" for number, what in violations(path, room, rooms)]
+    print("\n".join(found) if found else f"imports and lengths of {len(sources)} files are as they should be")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+#include "backend/dense_executor.h"
+
+#include <algorithm>
+
+#include "support/units.h"
+
+namespace hypura {
+
+std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t bytes) {
+  uint64_t total = 0;
+  for (uint64_t size : items) {
+    total += size;
+  }
+  std::vector<bool> pinned(items.size());
+  // A line of slope bytes/total is followed as closely as whole items allow.
+  const double share = total == 0 ? 0 : std::min(1.0, static_cast<double>(bytes) / static_cast<double>(total));
+  double wanted = 0;
+  uint64_t taken = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    wanted += share * static_cast<double>(items[i]);
+    if (static_cast<double>(taken + items[i] / 2) <= wanted && taken + items[i] <= bytes) {
+      pinned[i] = true;
+      taken += items[i];
+    }
+  }
+  for (size_t i = 0; i < items.size(); ++i) {  // what rounding left
+    if (!pinned[i] && taken + items[i] <= bytes) {
+      pinned[i] = true;
+      taken += items[i];
+    }
+  }
+  return pinned;
+}
+
+DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats)
+    : layout_(layout),
+      reader_(reader),
+      inner_(inner),
+      stats_(stats),
+      pinned_data_(layout.dense.size()),
+      ring_item_(layout.dense.size()) {}
+
+DenseExecutor::~DenseExecutor() { stop_reading(); }
+
+Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout& layout, Reader& reader,
+                                                             InnerGraph& inner, StreamStats& stats,
+                                                             uint64_t pinned_bytes, uint64_t ring_bytes) {
+  std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats));
+  if (Status status = executor->read_pinned(pinned_bytes); !status) {
+    return propagate(status.error());
+  }
+  std::vector<uint64_t> rooms;
+  for (uint32_t item = 0; item < layout.dense.size(); ++item) {
+    if (executor->pinned_data_[item] == nullptr) {
+      executor->ring_item_[item] = static_cast<uint32_t>(rooms.size());
+      executor->item_of_.push_back(item);
+      rooms.push_back(layout.dense[item].room);
+    }
+  }
+  if (!rooms.empty()) {
+    auto memory = MemoryRegion::allocate(ring_bytes);
+    if (!memory) {
+      return propagate(memory.error(), "the ring for streamed weights");
+    }
+    executor->memory_ = std::move(*memory);
+    executor->ring_ = std::make_unique<WeightRing>(std::move(rooms), ring_bytes);
+    reader.register_memory(executor->memory_.span());
+    executor->read_ahead();
+  }
+  return executor;
+}
+
+ReadRequest DenseExecutor::request(uint32_t item, std::byte* place) const {
+  const DenseItem& dense = layout_.dense[item];
+  const Extent& extent = dense.tensor->extent;
+  return {extent.file, extent.offset, extent.length, place + dense.shift};
+}
+
+Status DenseExecutor::read_pinned(uint64_t pinned_bytes) {
+  std::vector<uint64_t> rooms;
+  for (const DenseItem& item : layout_.dense) {
+    rooms.push_back(item.room);
+  }
+  const std::vector<bool> chosen = choose_pinned(rooms, pinned_bytes);
+  uint64_t total = 0;
+  for (size_t i = 0; i < rooms.size(); ++i) {
+    total += chosen[i] ? rooms[i] : 0;
+  }
+  if (total == 0) {
+    return {};
+  }
+  auto memory = MemoryRegion::allocate(total);
+  if (!memory) {
+    return propagate(memory.error(), "the pinned weights");
+  }
+  pinned_ = std::move(*memory);
+  std::vector<ReadRequest> requests;
+  std::byte* place = pinned_.data();
+  for (uint32_t item = 0; item < rooms.size(); ++item) {
+    if (chosen[item]) {
+      requests.push_back(request(item, place));
+      pinned_data_[item] = requests.back().destination;
+      place += rooms[item];
+    }
+  }
+  return reader_.wait(reader_.submit(requests, Priority::kDemand));
+}
+
+// Fills the ring as far as it has room.
+void DenseExecutor::read_ahead() {
+  if (ring_ == nullptr) {
+    return;
+  }
+  while (const auto fetch = ring_->next_fetch()) {
+    const uint32_t item = item_of_[fetch->item];
+    const ReadRequest read = request(item, memory_.data() + fetch->offset);
+    ahead_.push_back({item, fetch->offset, reader_.submit({&read, 1}, Priority::kPrefetch), false});
+  }
+}
+
+void DenseExecutor::stop_reading() {
+  for (Ahead& it : ahead_) {
+    if (!it.landed) {
+      reader_.cancel(it.group);
+    }
+  }
+  for (Ahead& it : ahead_) {
+    if (!it.landed) {
+      static_cast<void>(reader_.wait(it.group));  // nobody asked for these bytes
+    }
+  }
+  ahead_.clear();
+}
+
+// The data of a streamed item, waited for; nothing of the ring may be in use when the item is out of turn.
+Result<std::byte*> DenseExecutor::ring_data(uint32_t item) {
+  if (in_use_ >= ahead_.size() || ahead_[in_use_].item != item) {
+    if (Status status = flush(); !status) {
+      return propagate(status.error());
+    }
+    if (ahead_.empty() || ahead_.front().item != item) {
+      stop_reading();
+      ring_->restart_at(ring_item_[item]);
+      read_ahead();
+    }
+  }
+  if (!ahead_[in_use_].landed && !reader_.finished(ahead_[in_use_].group)) {
+    if (Status status = flush(); !status) {  // compute what is there while the weight is on its way
+      return propagate(status.error());
+    }
+  }
+  Ahead& it = ahead_[in_use_];
+  if (!it.landed) {
+    const auto start = std::chrono::steady_clock::now();
+    Status status = reader_.wait(it.group);
+    add_seconds(stats_.io_wait_seconds, start);
+    it.landed = true;
+    if (!status) {
+      stop_reading();
+      ring_->restart_at(ring_item_[item]);
+      return propagate(status.error(), layout_.dense[item].tensor->name);
+    }
+  }
+  ++in_use_;
+  return memory_.data() + it.offset + layout_.dense[item].shift;
+}
+
+Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
+  std::byte* data = pinned_data_[item];
+  if (data == nullptr) {
+    auto streamed = ring_data(item);
+    if (!streamed) {
+      return propagate(streamed.error());
+    }
+    data = *streamed;
+  }
+  ggml_tensor* weight = inner_.twin(*node->src[0]);
+  weight->buffer = nullptr;
+  weight->data = data;
+  ggml_tensor* twin = inner_.twin(*node);
+  twin->src[0] = weight;
+  inner_.add(twin);
+  return {};
+}
+
+Status DenseExecutor::flush() {
+  const auto start = std::chrono::steady_clock::now();
+  const ggml_status status = inner_.run();
+  add_seconds(stats_.compute_seconds, start);
+  for (; in_use_ > 0; --in_use_) {
+    ring_->retire(ring_item_[ahead_.front().item]);
+    ahead_.pop_front();
+  }
+  read_ahead();
+  if (status != GGML_STATUS_SUCCESS) {
+    return fail(ErrorCode::kInternal, "ggml could not compute with streamed weights");
+  }
+  return {};
+}
+
+}  // namespace hypura

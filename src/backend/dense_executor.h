@@ -1,0 +1,70 @@
+// Computes matrix products with dense weights that are pinned or pass through the ring.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "backend/inner_graph.h"
+#include "backend/memory_region.h"
+#include "backend/stream_layout.h"
+#include "backend/stream_stats.h"
+#include "residency/weight_ring.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+// Which dense weights stay: spread evenly over the order of use, so that the disk has work while pinned weights are
+// computed. `items` are sizes in bytes in the order of use; the pinned ones add up to at most `bytes`.
+std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t bytes);
+
+// Not thread-safe: the owner serialises. The references must outlive the object.
+class DenseExecutor {
+ public:
+  // Allocates and fills the pinned memory (at most `pinned_bytes`) and allocates the ring (`ring_bytes`, unused and not
+  // allocated when everything is pinned). Fails with kIo when a pinned weight cannot be read.
+  static Result<std::unique_ptr<DenseExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
+                                                       StreamStats& stats, uint64_t pinned_bytes, uint64_t ring_bytes);
+
+  ~DenseExecutor();  // waits for the reads ahead
+  DenseExecutor(const DenseExecutor&) = delete;
+  DenseExecutor& operator=(const DenseExecutor&) = delete;
+
+  // Adds `node`, a product with item `item`, to the inner graph; computes what is gathered there first when the weight
+  // is still to be waited for. Fails with kIo when the weight could not be read.
+  Status add(ggml_tensor* node, uint32_t item);
+
+  // Computes what was gathered, frees the ring's places it used, and reads on.
+  Status flush();
+
+ private:
+  DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats);
+
+  struct Ahead {
+    uint32_t item = 0;
+    uint64_t offset = 0;
+    ReadGroup group = 0;
+    bool landed = false;
+  };
+
+  Status read_pinned(uint64_t pinned_bytes);
+  ReadRequest request(uint32_t item, std::byte* place) const;
+  void read_ahead();
+  void stop_reading();
+  Result<std::byte*> ring_data(uint32_t item);
+
+  const StreamLayout& layout_;
+  Reader& reader_;
+  InnerGraph& inner_;
+  StreamStats& stats_;
+  MemoryRegion pinned_;
+  std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it is streamed
+  MemoryRegion memory_;                  // the ring's
+  std::unique_ptr<WeightRing> ring_;     // over the streamed items; nullptr when there is none
+  std::vector<uint32_t> ring_item_;      // by item: its number in the ring
+  std::vector<uint32_t> item_of_;        // by number in the ring: the item
+  std::deque<Ahead> ahead_;              // what the ring holds, oldest first
+  size_t in_use_ = 0;                    // of these, how many the gathered graph uses
+};
+
+}  // namespace hypura

@@ -1,0 +1,13 @@
+#include "backend/graph_uses.h"
+
+#include "ggml-impl.h"
+
+namespace hypura {
+
+int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor) {
+  const size_t slot = ggml_hash_find(&graph->visited_hash_set, tensor);
+  const bool known = slot != GGML_HASHSET_FULL && ggml_bitset_get(graph->visited_hash_set.used, slot);
+  return known ? graph->use_counts[slot] : 0;
+}
+
+}  // namespace hypura

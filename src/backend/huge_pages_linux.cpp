@@ -1,0 +1,9 @@
+#include <sys/mman.h>
+
+#include "backend/huge_pages.h"
+
+namespace hypura {
+
+void advise_huge_pages(std::byte* address, uint64_t bytes) { madvise(address, bytes, MADV_HUGEPAGE); }
+
+}  // namespace hypura

@@ -1,0 +1,97 @@
+#include "backend/inner_graph.h"
+
+#include "ggml-cpu.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr size_t kMaxNodes = 256;
+
+// The CPU backend may be a library loaded at run time: its own functions are reached through its registry entry.
+template <class Function>
+Function cpu_function(ggml_backend_t backend, const char* name) {
+  ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(ggml_backend_get_device(backend));
+  return reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(reg, name));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<InnerGraph>> InnerGraph::create() {
+  std::unique_ptr<InnerGraph> inner(new InnerGraph);
+  inner->backend_ = ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr);
+  if (inner->backend_ == nullptr) {
+    return fail(ErrorCode::kInternal, "ggml has no CPU backend; were its libraries found?");
+  }
+  const ggml_init_params params = {ggml_graph_overhead_custom(kMaxNodes, false) + ggml_tensor_overhead(), nullptr, true};
+  inner->context_ = ggml_init(params);
+  inner->graph_ = ggml_new_graph_custom(inner->context_, kMaxNodes, false);
+  return inner;
+}
+
+InnerGraph::~InnerGraph() {
+  ggml_free(context_);
+  ggml_backend_free(backend_);
+}
+
+void InnerGraph::set_threads(int threads) {
+  const auto set = cpu_function<ggml_backend_set_n_threads_t>(backend_, "ggml_backend_set_n_threads");
+  if (set != nullptr) {
+    set(backend_, threads);
+  }
+}
+
+void InnerGraph::set_threadpool(ggml_threadpool* pool) {
+  const auto set =
+      cpu_function<decltype(&ggml_backend_cpu_set_threadpool)>(backend_, "ggml_backend_cpu_set_threadpool");
+  if (set != nullptr) {
+    set(backend_, pool);
+  }
+}
+
+ggml_tensor* InnerGraph::twin(const ggml_tensor& original) {
+  if (twins_used_ == twins_.size()) {
+    twins_.emplace_back();
+  }
+  ggml_tensor* copy = &twins_[twins_used_++];
+  *copy = original;
+  return copy;
+}
+
+ggml_tensor* InnerGraph::contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data) {
+  ggml_tensor* tensor = twin(ggml_tensor{});
+  tensor->type = type;
+  tensor->ne[0] = ne0;
+  tensor->ne[1] = ne1;
+  tensor->ne[2] = ne2;
+  tensor->ne[3] = 1;
+  tensor->nb[0] = ggml_type_size(type);
+  tensor->nb[1] = ggml_row_size(type, ne0);
+  tensor->nb[2] = tensor->nb[1] * static_cast<size_t>(ne1);
+  tensor->nb[3] = tensor->nb[2] * static_cast<size_t>(ne2);
+  tensor->data = data;
+  return tensor;
+}
+
+ggml_tensor* InnerGraph::rows(ggml_type type, int64_t ne0, int64_t rows, void* data) {
+  return contiguous(type, ne0, 1, rows, data);
+}
+
+ggml_tensor* InnerGraph::ids(int64_t used, int64_t tokens, int32_t* data) {
+  return contiguous(GGML_TYPE_I32, used, tokens, 1, data);
+}
+
+void InnerGraph::add(ggml_tensor* node) {
+  ggml_graph_add_node(graph_, node);
+  ++nodes_;
+}
+
+ggml_status InnerGraph::run() {
+  const ggml_status status = nodes_ == 0 ? GGML_STATUS_SUCCESS : ggml_backend_graph_compute(backend_, graph_);
+  ggml_graph_clear(graph_);
+  nodes_ = 0;
+  twins_used_ = 0;
+  return status;
+}
+
+}  // namespace hypura

@@ -1,0 +1,66 @@
+// Small graphs of patched nodes, computed by ggml's CPU backend.
+//
+// A node whose weights lie in a slot is not computed as it stands: a twin of it, a copy of the ggml_tensor that points
+// to the slot, is. llama.cpp reuses its graphs, so the original nodes are never changed.
+//
+// Not thread-safe: the owner serialises.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "ggml-backend.h"
+#include "ggml.h"
+#include "hypura/result.h"
+
+struct ggml_threadpool;
+
+namespace hypura {
+
+class InnerGraph {
+ public:
+  // Fails with kInternal when ggml has no CPU backend.
+  static Result<std::unique_ptr<InnerGraph>> create();
+
+  ~InnerGraph();
+  InnerGraph(const InnerGraph&) = delete;
+  InnerGraph& operator=(const InnerGraph&) = delete;
+
+  void set_threads(int threads);
+  // Shares llama.cpp's thread pool: with one of its own each, every graph would wake a pool anew (5 times slower in
+  // all). The pool must outlive the last run().
+  void set_threadpool(ggml_threadpool* pool);
+
+  // A copy of `original`, valid until the next run() returns; the caller points it to other sources and data.
+  ggml_tensor* twin(const ggml_tensor& original);
+
+  // A contiguous tensor of [ne0, 1, rows] over `data`, valid until the next run() returns.
+  ggml_tensor* rows(ggml_type type, int64_t ne0, int64_t rows, void* data);
+
+  // A contiguous i32 tensor of [used, tokens] over `data`, valid until the next run() returns.
+  ggml_tensor* ids(int64_t used, int64_t tokens, int32_t* data);
+
+  // Appends a node. Its sources must be computed, or come before it.
+  void add(ggml_tensor* node);
+
+  bool empty() const { return nodes_ == 0; }
+
+  // Computes what was added, and starts anew.
+  ggml_status run();
+
+ private:
+  InnerGraph() = default;
+  ggml_tensor* contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data);
+
+  ggml_backend_t backend_ = nullptr;
+  ggml_context* context_ = nullptr;  // holds only the graph's own arrays
+  ggml_cgraph* graph_ = nullptr;
+  int nodes_ = 0;
+  std::deque<ggml_tensor> twins_;
+  size_t twins_used_ = 0;
+};
+
+}  // namespace hypura

@@ -1,0 +1,142 @@
+#include "backend/stream_layout.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "storage/reader.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+// The dense matrices a graph multiplies by, in the order of llama.cpp's graphs. Each is used by MUL_MAT only; should an
+// architecture use one otherwise, ggml's scheduler copies it through the buffer's get_tensor: slow, still right.
+constexpr std::array<std::string_view, 17> kDenseSuffixes = {
+    "attn_qkv.weight",      "attn_q_a.weight", "attn_q_b.weight",       "attn_q.weight",        "attn_kv_a_mqa.weight",
+    "attn_kv_b.weight",     "attn_k.weight",   "attn_v.weight",         "attn_gate.weight",     "attn_output.weight",
+    "ffn_up.weight",        "ffn_gate.weight", "ffn_down.weight",       "ffn_up_shexp.weight",  "ffn_gate_shexp.weight",
+    "ffn_down_shexp.weight", "output.weight"};
+constexpr std::array<std::string_view, 4> kExpertSuffixes = {"ffn_up_exps.weight", "ffn_gate_exps.weight",
+                                                             "ffn_gate_up_exps.weight", "ffn_down_exps.weight"};
+
+// "ffn_up.weight" of "blk.3.ffn_up.weight"; the whole name outside the layers.
+std::string_view suffix_of(const TensorInfo& tensor) {
+  std::string_view name = tensor.name;
+  return tensor.layer < 0 ? name : name.substr(name.find('.', 4) + 1);
+}
+
+template <size_t N>
+int rank_in(const std::array<std::string_view, N>& suffixes, std::string_view suffix) {
+  const auto it = std::find(suffixes.begin(), suffixes.end(), suffix);
+  return it == suffixes.end() ? -1 : static_cast<int>(it - suffixes.begin());
+}
+
+bool streamable_expert(const TensorInfo& tensor) {
+  return tensor.role == TensorRole::kRoutedExpert && tensor.layer >= 0 && tensor.shape[2] > 1 && tensor.shape[3] == 1 &&
+         rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0;
+}
+
+bool streamable_dense(const TensorInfo& tensor) {
+  const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[2] == 1 && tensor.shape[3] == 1;
+  const int rank = rank_in(kDenseSuffixes, suffix_of(tensor));
+  return matrix && rank >= 0 && (tensor.layer >= 0) == (suffix_of(tensor) != "output.weight");
+}
+
+void lay_out_experts(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
+  std::map<int, ExpertLayer> layers;
+  for (const TensorInfo& tensor : model.tensors) {
+    if (!streamable_expert(tensor) || suffixes.count(suffix_of(tensor)) == 0) {
+      continue;
+    }
+    ExpertLayer& layer = layers[tensor.layer];
+    layer.layer = tensor.layer;
+    layer.experts = static_cast<uint32_t>(tensor.experts());
+    ExpertPart part;
+    part.tensor = &tensor;
+    part.slice_bytes = tensor.extent.length / static_cast<uint64_t>(tensor.experts());
+    part.moved = part.slice_bytes % kDirectAlignment != 0;
+    part.shift = part.moved ? 0 : tensor.extent.offset % kDirectAlignment;
+    layer.parts.push_back(part);
+    layout.expert_bytes += tensor.extent.length;
+  }
+  for (auto& [number, layer] : layers) {
+    uint64_t place = 0;
+    for (ExpertPart& part : layer.parts) {
+      part.place = place;
+      place += round_up(part.slice_bytes, kDirectAlignment) + kDirectAlignment;
+    }
+    layout.slot_stride = std::max(layout.slot_stride, place);
+    layout.experts = std::max(layout.experts, layer.experts);
+    layout.expert_layers.push_back(std::move(layer));
+  }
+}
+
+void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
+  for (const TensorInfo& tensor : model.tensors) {
+    if (!streamable_dense(tensor) || suffixes.count(suffix_of(tensor)) == 0) {
+      continue;
+    }
+    const DenseItem item = {&tensor, round_up(tensor.extent.length, kDirectAlignment) + kDirectAlignment,
+                            tensor.extent.offset % kDirectAlignment};
+    layout.dense.push_back(item);
+    layout.dense_bytes += tensor.extent.length;
+    layout.largest_room = std::max(layout.largest_room, item.room);
+  }
+  const auto position = [](const DenseItem& item) {
+    const bool last = item.tensor->layer < 0;
+    return std::pair(last ? INT32_MAX : item.tensor->layer, rank_in(kDenseSuffixes, suffix_of(*item.tensor)));
+  };
+  std::sort(layout.dense.begin(), layout.dense.end(),
+            [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
+}
+
+std::string pattern_of(const std::set<std::string_view>& suffixes) {
+  std::string in_layers;
+  std::string pattern;
+  for (std::string_view suffix : suffixes) {
+    const std::string stem(suffix.substr(0, suffix.size() - std::string_view(".weight").size()));
+    if (suffix == "output.weight") {
+      pattern = "^output\\.weight$";
+    } else {
+      in_layers += (in_layers.empty() ? "" : "|") + stem;
+    }
+  }
+  if (!in_layers.empty()) {
+    pattern += (pattern.empty() ? "" : "|") + fmt::format("^blk\\.[0-9]+\\.({})\\.weight$", in_layers);
+  }
+  return pattern;
+}
+
+}  // namespace
+
+bool StreamLayout::streams(const TensorInfo& tensor) const {
+  const auto is_it = [&](const auto& entry) { return entry.tensor == &tensor; };
+  return std::any_of(dense.begin(), dense.end(), is_it) ||
+         std::any_of(expert_layers.begin(), expert_layers.end(), [&](const ExpertLayer& layer) {
+           return std::any_of(layer.parts.begin(), layer.parts.end(), is_it);
+         });
+}
+
+StreamLayout lay_out(const Model& model, bool experts, bool dense) {
+  StreamLayout layout;
+  std::set<std::string_view> suffixes;
+  std::set<std::string_view> refused;
+  for (const TensorInfo& tensor : model.tensors) {
+    const bool wanted = (experts && streamable_expert(tensor)) || (dense && streamable_dense(tensor));
+    (wanted ? suffixes : refused).insert(suffix_of(tensor));
+  }
+  for (std::string_view suffix : refused) {
+    suffixes.erase(suffix);
+  }
+  lay_out_experts(model, suffixes, layout);
+  lay_out_dense(model, suffixes, layout);
+  layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
+  layout.pattern = pattern_of(suffixes);
+  return layout;
+}
+
+}  // namespace hypura

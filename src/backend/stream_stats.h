@@ -1,0 +1,32 @@
+// Counters of the streaming backend.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace hypura {
+
+enum class Phase : uint8_t { kPrefill, kDecode };
+
+// Written by the thread that computes, read by any. "Lookups" and "hits" count experts once per layer and pass.
+struct StreamStats {
+  std::atomic<Phase> phase{Phase::kPrefill};
+  std::atomic<uint64_t> decode_lookups{0};
+  std::atomic<uint64_t> decode_hits{0};
+  std::atomic<uint64_t> prefill_lookups{0};
+  std::atomic<uint64_t> prefill_hits{0};
+  std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
+  std::atomic<double> compute_seconds{0};  // in operations with streamed weights
+};
+
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Adds to a counter that only one thread writes.
+inline void add_seconds(std::atomic<double>& counter, std::chrono::steady_clock::time_point start) {
+  counter.store(counter.load(std::memory_order_relaxed) + seconds_since(start), std::memory_order_relaxed);
+}
+
+}  // namespace hypura

@@ -1,0 +1,217 @@
+#include "backend/streamed_weights.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/dense_executor.h"
+#include "backend/expert_block.h"
+#include "backend/expert_executor.h"
+#include "backend/stream_device.h"
+#include "support/log.h"
+#include "support/units.h"
+
+namespace hypura {
+
+Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
+                                                                 StreamLayout layout) {
+  register_stream_device();
+  auto inner = InnerGraph::create();
+  if (!inner) {
+    return propagate(inner.error());
+  }
+  std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
+  weights->inner_ = std::move(*inner);
+  return weights;
+}
+
+StreamedWeights::StreamedWeights(const Model& model, Reader& reader, StreamLayout layout)
+    : model_(model),
+      reader_(reader),
+      layout_(std::move(layout)),
+      stream_type_(make_stream_buffer_type(this)),
+      resident_type_(make_resident_buffer_type(this)) {
+  for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
+    for (uint32_t part = 0; part < layout_.expert_layers[i].parts.size(); ++part) {
+      by_name_[layout_.expert_layers[i].parts[part].tensor->name] = {true, i, part, 0};
+    }
+  }
+  for (uint32_t item = 0; item < layout_.dense.size(); ++item) {
+    by_name_[layout_.dense[item].tensor->name] = {false, 0, 0, item};
+  }
+}
+
+StreamedWeights::~StreamedWeights() {
+  for (ReadGroup group : loading_) {
+    reader_.cancel(group);
+  }
+  for (ReadGroup group : loading_) {
+    static_cast<void>(reader_.wait(group));  // the model is being given up
+  }
+}
+
+void StreamedWeights::note_placement_error(Error error) {
+  if (!placement_failed_) {
+    placement_error_ = std::move(error);
+    placement_failed_ = true;
+  }
+}
+
+void StreamedWeights::place_stream(ggml_tensor* tensor) {
+  const auto it = by_name_.find(tensor->name);
+  if (it == by_name_.end()) {
+    note_placement_error({ErrorCode::kInternal, fmt::format("tensor '{}' was not meant to be streamed", tensor->name)});
+    return;
+  }
+  by_tensor_[tensor] = it->second;
+}
+
+void StreamedWeights::place_resident(ggml_tensor* tensor) {
+  if (tensor->view_src != nullptr) {
+    return;  // its base has the bytes
+  }
+  const TensorInfo* info = model_.find(tensor->name);
+  if (info == nullptr || info->extent.length != ggml_nbytes(tensor)) {
+    note_placement_error({ErrorCode::kBadModel, fmt::format("tensor '{}' is not in the file as llama.cpp expects it",
+                                                            tensor->name)});
+    return;
+  }
+  tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
+  const ReadRequest read = {info->extent.file, info->extent.offset, info->extent.length,
+                            static_cast<std::byte*>(tensor->data)};
+  loading_.push_back(reader_.submit({&read, 1}, Priority::kDemand));
+  loading_bytes_.push_back(info->extent.length);
+}
+
+Status StreamedWeights::finish_loading(const std::function<void(double)>& progress) {
+  Status result;
+  uint64_t total = 0;
+  for (uint64_t bytes : loading_bytes_) {
+    total += bytes;
+  }
+  uint64_t done = 0;
+  for (size_t i = 0; i < loading_.size(); ++i) {
+    if (result && progress) {
+      progress(static_cast<double>(done) / static_cast<double>(total));
+    }
+    Status status = reader_.wait(loading_[i]);
+    if (!status && result) {
+      result = std::move(status);
+      for (size_t rest = i + 1; rest < loading_.size(); ++rest) {
+        reader_.cancel(loading_[rest]);
+      }
+    }
+    done += loading_bytes_[i];
+  }
+  loading_.clear();
+  if (placement_failed_) {
+    return propagate(placement_error_);
+  }
+  return result;
+}
+
+uint64_t StreamedWeights::row_buffer_bytes(const StreamLayout& layout, uint32_t max_rows) {
+  return layout.expert_layers.empty() ? 0 : max_rows * ExpertExecutor::row_bytes(layout);
+}
+
+Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
+  if (!layout_.expert_layers.empty()) {
+    auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, sizes.expert_slots, sizes.spare_slots,
+                                          sizes.max_rows);
+    if (!experts) {
+      return propagate(experts.error());
+    }
+    experts_ = std::move(*experts);
+  }
+  if (!layout_.dense.empty()) {
+    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned_bytes, sizes.ring_bytes);
+    if (!dense) {
+      return propagate(dense.error());
+    }
+    dense_ = std::move(*dense);
+  }
+  return {};
+}
+
+const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
+  const auto it = by_tensor_.find(tensor);
+  return it == by_tensor_.end() ? nullptr : &it->second;
+}
+
+ggml_status StreamedWeights::compute(ggml_cgraph* graph) {
+  const std::lock_guard lock(mutex_);
+  Status status = run_nodes(graph);
+  if (status && read_back_failed_) {
+    status = fail(ErrorCode::kIo, "a streamed tensor could not be read back from disk");
+  }
+  if (!status) {
+    error_ = status.error();
+    return GGML_STATUS_FAILED;
+  }
+  return GGML_STATUS_SUCCESS;
+}
+
+Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
+  for (int i = 0; i < ggml_graph_n_nodes(graph);) {
+    ggml_tensor* node = ggml_graph_node(graph, i);
+    const StreamedTensor* weight = is_streamed_matmul(node) ? find(node->src[0]) : nullptr;
+    if ((node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0 || ggml_is_empty(node)) {
+      ++i;
+    } else if (weight != nullptr && weight->expert && node->op == GGML_OP_MUL_MAT_ID) {
+      const ExpertBlock block = parse_expert_block(graph, i, *this);
+      Status status = dense_ == nullptr ? Status() : dense_->flush();
+      if (status) {
+        status = experts_->run(block);
+      }
+      if (!status) {
+        return status;
+      }
+      i = block.end;
+    } else if (weight != nullptr && !weight->expert && node->op == GGML_OP_MUL_MAT) {
+      if (Status status = dense_->add(node, weight->item); !status) {
+        return status;
+      }
+      ++i;
+    } else if (weight != nullptr) {
+      return fail(ErrorCode::kInternal, "tensor '{}' is streamed but used by operation {}", node->src[0]->name,
+                  ggml_op_name(node->op));
+    } else {
+      inner_->add(node);
+      ++i;
+    }
+  }
+  if (dense_ != nullptr) {
+    return dense_->flush();
+  }
+  if (inner_->run() != GGML_STATUS_SUCCESS) {
+    return fail(ErrorCode::kInternal, "ggml could not compute with streamed weights");
+  }
+  return {};
+}
+
+Error StreamedWeights::take_error() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(error_, Error{ErrorCode::kInternal, "llama.cpp could not compute"});
+}
+
+void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
+  const TensorInfo* info = model_.find(tensor->name);
+  auto memory = MemoryRegion::allocate(size + 2 * kDirectAlignment);
+  Status status;
+  if (info == nullptr || !memory) {
+    status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
+  } else {
+    const uint64_t at = info->extent.offset + offset;
+    const ReadRequest read = {info->extent.file, at, size, memory->data() + at % kDirectAlignment};
+    status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
+    if (status) {
+      std::memcpy(data, read.destination, size);
+    }
+  }
+  if (!status) {
+    read_back_failed_ = true;
+    spdlog::error("{}", status.error().message);
+    std::memset(data, 0, size);
+  }
+}
+
+}  // namespace hypura

@@ -1,0 +1,122 @@
+// The weights of one model while it is open: which bytes are resident, which come from disk, and the memory for both.
+//
+// llama.cpp sees two buffer types. Tensors in the resident one have their memory here and are read, in parallel and by
+// direct I/O, as soon as llama.cpp has placed them. Tensors in the stream one have addresses but no memory: the
+// operations that use them are computed by our device (stream_device.h), from slots, the ring, or pinned memory.
+//
+// Slot state lives here and not in a ggml backend, because llama.cpp makes a backend for each context. compute() takes
+// a lock; everything else is for the thread that opens the model, before the first compute().
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/inner_graph.h"
+#include "backend/memory_region.h"
+#include "backend/stream_layout.h"
+#include "backend/stream_stats.h"
+#include "ggml-backend-impl.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+class ExpertExecutor;
+class DenseExecutor;
+
+// Sizes of the caches, from the plan.
+struct CacheSizes {
+  uint32_t expert_slots = 0;
+  uint32_t spare_slots = 0;     // of expert_slots, see ExpertCache
+  uint64_t pinned_bytes = 0;    // dense weights that stay
+  uint64_t ring_bytes = 0;      // for the others; at least two of the largest
+  uint32_t max_rows = 0;        // tokens in the largest ubatch: sizes the buffers rows are gathered in
+};
+
+// What a streamed tensor is, looked up when the graph uses it.
+struct StreamedTensor {
+  bool expert = false;
+  uint32_t layer = 0;  // expert: index into StreamLayout::expert_layers
+  uint32_t part = 0;   // expert: index into ExpertLayer::parts
+  uint32_t item = 0;   // dense: index into StreamLayout::dense
+};
+
+class StreamedWeights {
+ public:
+  // `model` and `reader` must outlive the object. Registers our ggml device on first use.
+  static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout);
+
+  ~StreamedWeights();
+  StreamedWeights(const StreamedWeights&) = delete;
+  StreamedWeights& operator=(const StreamedWeights&) = delete;
+
+  // For llama_model_params.tensor_buft_overrides: layout().pattern to the first, everything else to the second.
+  ggml_backend_buffer_type_t stream_buffer_type() { return &stream_type_; }
+  ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
+
+  // Waits for the resident weights; `progress` gets shares of 0..1. Fails with kIo, or with kBadModel when llama.cpp
+  // made a tensor the file does not hold.
+  Status finish_loading(const std::function<void(double)>& progress);
+
+  // Allocates slots, ring and pinned memory and reads the pinned weights. Call once, after llama.cpp has made its
+  // context, so that the sizes can be what its buffers left of the budget.
+  Status allocate_caches(const CacheSizes& sizes);
+
+  // Bytes of row buffers that allocate_caches will take for ubatches of `max_rows` tokens.
+  static uint64_t row_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
+
+  void set_threads(int threads) { inner_->set_threads(threads); }
+  void set_threadpool(ggml_threadpool* pool) { inner_->set_threadpool(pool); }
+  void set_phase(Phase phase) { stats_.phase.store(phase, std::memory_order_relaxed); }
+
+  // Computes a part of llama.cpp's graph. After a failure last_error() tells why.
+  ggml_status compute(ggml_cgraph* graph);
+
+  // The error of the last failed compute(), which is forgotten.
+  Error take_error();
+
+  const StreamLayout& layout() const { return layout_; }
+  const StreamStats& stats() const { return stats_; }
+
+  // What `tensor` is; nullptr when it is not one of ours.
+  const StreamedTensor* find(const ggml_tensor* tensor) const;
+
+  // Called by the buffers when ggml places a tensor; records the first failure for finish_loading.
+  void place_stream(ggml_tensor* tensor);
+  void place_resident(ggml_tensor* tensor);
+  // Reads a stretch of a streamed tensor from disk: what ggml falls back to when an operation of another device wants
+  // it. ggml gives it no way to fail: after a failure every later compute() fails.
+  void read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
+
+ private:
+  StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
+  void note_placement_error(Error error);
+  Status run_nodes(ggml_cgraph* graph);
+
+  const Model& model_;
+  Reader& reader_;
+  StreamLayout layout_;
+  ggml_backend_buffer_type stream_type_{};
+  ggml_backend_buffer_type resident_type_{};
+  std::unordered_map<std::string, StreamedTensor> by_name_;
+  std::unordered_map<const ggml_tensor*, StreamedTensor> by_tensor_;
+
+  std::vector<ReadGroup> loading_;  // one for each resident tensor
+  std::vector<uint64_t> loading_bytes_;
+  Error placement_error_;
+  bool placement_failed_ = false;
+
+  std::mutex mutex_;  // held by compute()
+  std::unique_ptr<InnerGraph> inner_;
+  std::unique_ptr<ExpertExecutor> experts_;
+  std::unique_ptr<DenseExecutor> dense_;
+  StreamStats stats_;
+  Error error_;
+  std::atomic<bool> read_back_failed_{false};
+};
+
+}  // namespace hypura

@@ -1,0 +1,14 @@
+#include "cli/executable_path.h"
+
+namespace hypura {
+
+Result<std::filesystem::path> executable_path() {
+  std::error_code error;
+  auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    return fail(ErrorCode::kIo, "/proc/self/exe could not be read: {}", error.message());
+  }
+  return path;
+}
+
+}  // namespace hypura

@@ -1,0 +1,42 @@
+#include "cli/open_model.h"
+
+#include "cli/demo_model.h"
+#include "cli/executable_path.h"
+#include "cli/progress_bar.h"
+#include "cli/statistics.h"
+
+namespace hypura {
+
+Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& notes) {
+  const bool quiet = options.stats == StatsFormat::kJson && !options.verbose;
+  EngineOptions engine_options = options.engine;
+  if (engine_options.model.empty()) {
+    auto demo = executable_path().and_then(find_demo_model);
+    if (!demo) {
+      return propagate(demo.error());
+    }
+    engine_options.model = std::move(*demo);
+    if (!quiet) {
+      notes.write(fmt::format("demo model {}\n", engine_options.model.string()));
+    }
+  }
+  auto engine = [&] {
+    ProgressBar bar(notes);
+    if (!quiet) {
+      engine_options.progress = [&bar](double share) { bar.show(share); };
+    }
+    return Engine::open(engine_options);
+  }();
+  if (!engine) {
+    return engine;
+  }
+  if (!quiet) {
+    notes.write((*engine)->plan().sentence + "\n");
+  }
+  if (options.verbose) {
+    notes.write(ledger_table((*engine)->plan()));
+  }
+  return engine;
+}
+
+}  // namespace hypura

@@ -1,0 +1,17 @@
+// Opens the model a command was asked for and tells the user what is going on meanwhile.
+#pragma once
+
+#include <memory>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "hypura/engine.h"
+
+namespace hypura {
+
+// Finds the demo model when none was named. Writes to `notes`: which model when it was not named, a progress bar, the
+// plan, with --verbose the ledger; with --stats json nothing but what --verbose adds. Fails as find_demo_model and
+// Engine::open do.
+Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& notes);
+
+}  // namespace hypura

@@ -1,0 +1,231 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "cli/number_option.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr double kMaxInt = std::numeric_limits<int32_t>::max();
+constexpr double kMaxUnsigned = std::numeric_limits<uint32_t>::max();
+
+const NumberRange kCount{1, kMaxInt, true, "a whole number of 1 or more"};
+const NumberRange kCountOrZero{0, kMaxInt, true, "a whole number of 0 or more"};
+const NumberRange kThreads{1, 1024, true, "a whole number from 1 to 1024; leave the flag out for the best known"};
+const NumberRange kSeed{0, kMaxUnsigned, true, "a whole number from 0 to 4294967295"};
+const NumberRange kNotNegative{0, 1e6, false, "a number of 0 or more"};
+const NumberRange kShare{0, 1, false, "a number from 0 to 1"};
+const NumberRange kPenalty{0.01, 100, false, "a number from 0.01 to 100"};
+
+constexpr const char* kMainFooter = R"(Examples:
+  hypura run --prompt "Once upon a time"
+  hypura chat model.gguf --memory 6G
+
+`hypura COMMAND --help` shows a command's flags.)";
+
+constexpr const char* kRunFooter =
+    R"(Without --prompt and --file the prompt is read from standard input, unless that is a terminal.
+The answer goes to standard output, everything else to standard error.
+
+Examples:
+  hypura run --prompt "Once upon a time" --max-tokens 100
+  hypura run model.gguf --memory 6G -p "Explain mmap in two sentences."
+  git diff | hypura run model.gguf --system "Review this patch."
+  hypura run model.gguf --raw --file story.txt --temp 0 --stats json
+
+Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
+
+constexpr const char* kChatFooter =
+    R"(/help in the conversation lists its commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
+When standard input is not a terminal every line of it is one message.
+
+Examples:
+  hypura chat
+  hypura chat model.gguf --memory 6G --system "Answer briefly."
+
+Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
+
+void add_model_options(CLI::App& command, RunOptions& options) {
+  command.add_option("MODEL", options.engine.model, "A GGUF file (left out: the demo model)")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->option_text(" ");
+  const auto memory = [&options](const std::string& text) {
+    const auto bytes = parse_bytes(text);
+    options.engine.memory = bytes ? std::optional(*bytes) : std::nullopt;
+  };
+  const auto complaint = [](const std::string& text) {
+    return text == "auto" || parse_bytes(text) ? std::string()
+                                               : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
+  };
+  command.add_option_function<std::string>("--memory", memory, "Memory to stay within: 24M, 6G or auto (default auto)")
+      ->check(complaint)
+      ->option_text("SIZE");
+  add_number(command, "--context", "Tokens of context (default 4096, at most what the model knows)", kCount,
+             [&options](double value) { options.engine.context = static_cast<uint32_t>(value); });
+  add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
+             [&options](double value) { options.engine.threads = static_cast<uint32_t>(value); });
+  command.add_flag_callback(
+      "--no-direct-io", [&options] { options.engine.direct_io = false; },
+      "Read through the operating system's page cache");
+  for (CLI::Option* option : command.get_options([](const CLI::Option* o) { return o->get_group() == "Options"; })) {
+    if (option != command.get_help_ptr()) {
+      option->group("Model and memory");
+    }
+  }
+}
+
+void add_sampling_options(CLI::App& command, RunOptions& options) {
+  SamplingOptions& sampling = options.sampling;
+  std::vector<CLI::Option*> added;
+  added.push_back(add_number(command, "-n,--max-tokens", "Tokens to make at most (default: until the model ends)",
+                             kCount, [&options](double n) { options.max_tokens = static_cast<int32_t>(n); }));
+  added.push_back(add_number(command, "--temp", "Temperature; 0 always takes the likeliest token (default 0.8)",
+                             kNotNegative, [&](double n) { sampling.temperature = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--top-k", "Choose among the N likeliest tokens; 0: all (default 40)",
+                             kCountOrZero, [&](double n) { sampling.top_k = static_cast<int32_t>(n); }));
+  added.push_back(add_number(command, "--top-p", "Choose among the likeliest that share N, 0 to 1 (default 0.95)",
+                             kShare, [&](double n) { sampling.top_p = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--min-p", "Drop tokens under N times the likeliest, 0 to 1 (default 0.05)",
+                             kShare, [&](double n) { sampling.min_p = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--repeat-penalty", "Divide the score of recent tokens by N (default 1: off)",
+                             kPenalty, [&](double n) { sampling.repeat_penalty = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--seed", "Start of the random numbers (default: another each time)", kSeed,
+                             [&](double n) { sampling.seed = static_cast<uint32_t>(n); }));
+  for (CLI::Option* option : added) {
+    option->group("Sampling");
+  }
+}
+
+void add_output_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--stats",
+          [&options](const std::string& text) {
+            options.stats = text == "json" ? StatsFormat::kJson : StatsFormat::kText;
+          },
+          "Statistics on standard error: text or json (default text)")
+      ->check([](const std::string& text) {
+        return text == "text" || text == "json" ? std::string() : "'" + text + "' is not text or json";
+      })
+      ->option_text("FORMAT")
+      ->group("Output");
+  command.add_flag("--verbose", options.verbose, "Show where the memory goes, and the log")->group("Output");
+}
+
+void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactive) {
+  constexpr const char* kGroup = "Prompt";
+  command.add_option("-p,--prompt", options.prompt, "The prompt")->option_text("TEXT")->group(kGroup);
+  command.add_option("-f,--file", options.file, "Read the prompt from a file; - is standard input")
+      ->option_text("FILE")
+      ->group(kGroup);
+  command.add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kGroup);
+  command.add_flag("--raw", options.raw, "Take the prompt as it stands: no chat template")->group(kGroup);
+  command.add_flag("-i,--interactive", interactive, "Go on as `hypura chat`; the prompt is the first message")
+      ->group(kGroup);
+}
+
+// Flags that cannot mean anything together.
+Status check_contradictions(const RunOptions& options, bool interactive) {
+  if (options.prompt && options.file) {
+    return fail(ErrorCode::kUsage, "--prompt and --file both give the prompt; leave one out");
+  }
+  if (options.raw && options.system) {
+    return fail(ErrorCode::kUsage, "--system needs the chat template that --raw leaves out; drop one of them");
+  }
+  if (options.raw && interactive) {
+    return fail(ErrorCode::kUsage, "--interactive needs the chat template that --raw leaves out; drop one of them");
+  }
+  if (interactive && options.file && *options.file == "-") {
+    return fail(ErrorCode::kUsage,
+                "--file - would use up the standard input that --interactive reads messages from; name a file");
+  }
+  return {};
+}
+
+CommandLine print(std::string text) {
+  CommandLine command_line;
+  command_line.text = std::move(text);
+  return command_line;
+}
+
+// The library puts two empty lines between groups.
+std::string single_spaced(std::string text) {
+  for (size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n")) {
+    text.erase(at, 1);
+  }
+  return text;
+}
+
+// `hypura run --help`, or of the program when no command was recognised.
+std::string help_command(const CLI::App& program) {
+  const auto commands = program.get_subcommands();
+  return commands.empty() ? "hypura --help" : fmt::format("hypura {} --help", commands.front()->get_name());
+}
+
+// The one place that meets the library's exceptions. Gives the text to print instead of running anything, if so asked.
+Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::string> reversed_words) {
+  try {
+    program.parse(std::move(reversed_words));
+  } catch (const CLI::CallForHelp&) {
+    return single_spaced(program.help());
+  } catch (const CLI::CallForVersion& version) {
+    return std::string(version.what()) + "\n";
+  } catch (const CLI::ExtrasError&) {
+    const auto extra = program.remaining(true);
+    const std::string word = extra.empty() ? "a word" : fmt::format("'{}'", extra.front());
+    return fail(ErrorCode::kUsage, "{} is not expected here; `{}` lists what is", word, help_command(program));
+  } catch (const CLI::ArgumentMismatch& error) {
+    return fail(ErrorCode::kUsage, "{}; give the flag once, with its value", error.what());
+  } catch (const CLI::Error& error) {
+    return fail(ErrorCode::kUsage, "{}", error.what());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(std::vector<std::string> words) {
+  CLI::App program{"Runs language models (GGUF files) that are larger than memory, from disk.", "hypura"};
+  program.get_formatter()->column_width(28);
+  program.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  program.get_formatter()->label("Subcommand", "COMMAND");
+  program.set_help_flag("-h,--help", "Show this help");
+  program.set_version_flag("--version", "hypura " HYPURA_VERSION, "Show the version");
+  program.footer(kMainFooter);
+
+  CommandLine command_line;
+  RunOptions& options = command_line.options;
+  bool interactive = false;
+  CLI::App* run = program.add_subcommand("run", "Answers one prompt")->group("Commands")->footer(kRunFooter);
+  CLI::App* chat = program.add_subcommand("chat", "Holds a conversation")->group("Commands")->footer(kChatFooter);
+  add_model_options(*run, options);
+  add_prompt_options(*run, options, interactive);
+  add_model_options(*chat, options);
+  chat->add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group("Prompt");
+  for (CLI::App* command : {run, chat}) {
+    add_sampling_options(*command, options);
+    add_output_options(*command, options);
+  }
+
+  std::reverse(words.begin(), words.end());
+  if (auto parsed = parse(program, std::move(words)); !parsed || parsed->has_value()) {
+    return parsed ? Result<CommandLine>(print(**parsed)) : propagate(parsed.error());
+  }
+  if (program.get_subcommands().empty()) {
+    return fail(ErrorCode::kUsage, "no command given; `hypura --help` lists them");
+  }
+  if (auto status = check_contradictions(options, interactive); !status) {
+    return propagate(status.error());
+  }
+  const bool is_chat = interactive || program.got_subcommand(chat);
+  command_line.action = is_chat ? CommandLine::Action::kChat : CommandLine::Action::kRun;
+  return command_line;
+}
+
+}  // namespace hypura

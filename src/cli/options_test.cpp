@@ -1,0 +1,168 @@
+#include "cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(Options, RunTakesEveryFlag) {
+  const auto parsed = parse_command_line({"run",
+                                          "m.gguf",
+                                          "-p",
+                                          "hi",
+                                          "--memory",
+                                          "24M",
+                                          "--context",
+                                          "512",
+                                          "-n",
+                                          "7",
+                                          "--temp",
+                                          "0",
+                                          "--top-k",
+                                          "3",
+                                          "--top-p",
+                                          "0.5",
+                                          "--min-p",
+                                          "0.1",
+                                          "--seed",
+                                          "4294967295",
+                                          "--stats",
+                                          "json",
+                                          "--threads",
+                                          "2",
+                                          "--system",
+                                          "be kind",
+                                          "--no-direct-io",
+                                          "--verbose",
+                                          "--repeat-penalty",
+                                          "1.1"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->action, CommandLine::Action::kRun);
+  const RunOptions& options = parsed->options;
+  EXPECT_EQ(options.engine.model, "m.gguf");
+  EXPECT_EQ(options.engine.memory, 24 * kMiB);
+  EXPECT_EQ(options.engine.context, 512U);
+  EXPECT_EQ(options.engine.threads, 2U);
+  EXPECT_FALSE(options.engine.direct_io);
+  EXPECT_EQ(options.prompt, "hi");
+  EXPECT_EQ(options.system, "be kind");
+  EXPECT_EQ(options.max_tokens, 7);
+  EXPECT_EQ(options.sampling.temperature, 0.0F);
+  EXPECT_EQ(options.sampling.top_k, 3);
+  EXPECT_EQ(options.sampling.top_p, 0.5F);
+  EXPECT_EQ(options.sampling.min_p, 0.1F);
+  EXPECT_EQ(options.sampling.repeat_penalty, 1.1F);
+  EXPECT_EQ(options.sampling.seed, 4294967295U);
+  EXPECT_EQ(options.stats, StatsFormat::kJson);
+  EXPECT_TRUE(options.verbose);
+}
+
+TEST(Options, DefaultsAreTheEngines) {
+  const auto parsed = parse_command_line({"run"});
+  ASSERT_TRUE(parsed);
+  const EngineOptions defaults;
+  EXPECT_TRUE(parsed->options.engine.model.empty());
+  EXPECT_EQ(parsed->options.engine.context, defaults.context);
+  EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
+  EXPECT_TRUE(parsed->options.engine.direct_io);
+  EXPECT_EQ(parsed->options.sampling.temperature, SamplingOptions().temperature);
+  EXPECT_EQ(parsed->options.sampling.seed, std::nullopt);
+  EXPECT_EQ(parsed->options.max_tokens, -1);
+  EXPECT_EQ(parsed->options.stats, StatsFormat::kText);
+}
+
+TEST(Options, MemoryAutoIsNoLimitOfOurs) {
+  const auto parsed = parse_command_line({"chat", "--memory", "auto"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
+}
+
+TEST(Options, InteractiveRunIsChat) {
+  for (const auto& words : {std::vector<std::string>{"run", "-i"}, {"run", "--interactive", "-p", "x"}, {"chat"}}) {
+    const auto parsed = parse_command_line(words);
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->action, CommandLine::Action::kChat);
+  }
+}
+
+TEST(Options, PromptMayLookLikeAFlag) {
+  EXPECT_EQ(parse_command_line({"run", "-p", "-n"}).value().options.prompt, "-n");
+}
+
+TEST(Options, HelpAndVersionArePrinted) {
+  const auto help = parse_command_line({"run", "--help"});
+  ASSERT_TRUE(help);
+  EXPECT_EQ(help->action, CommandLine::Action::kPrint);
+  EXPECT_THAT(help->text, AllOf(HasSubstr("--memory"), HasSubstr("Examples:"), HasSubstr("default 0.8")));
+  EXPECT_THAT(parse_command_line({"--help"}).value().text, AllOf(HasSubstr("run"), HasSubstr("chat")));
+  EXPECT_EQ(parse_command_line({"--version"}).value().text, "hypura " HYPURA_VERSION "\n");
+}
+
+struct Refused {
+  std::vector<std::string> words;
+  std::vector<std::string> says;
+};
+
+// The test's name in a report.
+void PrintTo(const Refused& refused, std::ostream* out) {
+  for (const std::string& word : refused.words) {
+    *out << word << ' ';
+  }
+}
+
+class OptionsRefuse : public testing::TestWithParam<Refused> {};
+
+TEST_P(OptionsRefuse, ByName) {
+  const auto parsed = parse_command_line(GetParam().words);
+  ASSERT_FALSE(parsed);
+  EXPECT_EQ(parsed.error().code, ErrorCode::kUsage);
+  for (const std::string& part : GetParam().says) {
+    EXPECT_THAT(parsed.error().message, HasSubstr(part));
+  }
+  EXPECT_EQ(parsed.error().message.find('\n'), std::string::npos) << parsed.error().message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
+                         testing::Values(Refused{{"run", "--threads", "0"}, {"--threads", "1 to 1024"}},
+                                         Refused{{"run", "--threads", "-2"}, {"--threads", "1 to 1024"}},
+                                         Refused{{"run", "--temp", "-0.5"}, {"--temp", "0 or more"}},
+                                         Refused{{"run", "--temp", "nan"}, {"--temp", "'nan'"}},
+                                         Refused{{"run", "--temp", "inf"}, {"--temp", "'inf'"}},
+                                         Refused{{"run", "--temp", "1x"}, {"--temp", "'1x'"}},
+                                         Refused{{"run", "--top-p", "1.5"}, {"--top-p", "0 to 1"}},
+                                         Refused{{"run", "--min-p", "-1"}, {"--min-p", "0 to 1"}},
+                                         Refused{{"run", "--top-k", "-1"}, {"--top-k", "0 or more"}},
+                                         Refused{{"run", "--top-k", "1.5"}, {"--top-k", "whole"}},
+                                         Refused{{"run", "--repeat-penalty", "0"}, {"--repeat-penalty", "0.01"}},
+                                         Refused{{"run", "--context", "0"}, {"--context", "1 or more"}},
+                                         Refused{{"run", "--context", "99999999999"}, {"--context"}},
+                                         Refused{{"run", "-n", "0"}, {"--max-tokens", "1 or more"}},
+                                         Refused{{"run", "--seed", "4294967296"}, {"--seed", "4294967295"}},
+                                         Refused{{"run", "--seed", ""}, {"--seed"}},
+                                         Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
+                                         Refused{{"run", "--memory", "-1G"}, {"--memory"}},
+                                         Refused{{"chat", "--stats", "xml"}, {"--stats", "json"}}));
+
+INSTANTIATE_TEST_SUITE_P(Words, OptionsRefuse,
+                         testing::Values(Refused{{}, {"no command", "--help"}},
+                                         Refused{{"walk"}, {"'walk'", "hypura --help"}},
+                                         Refused{{"run", "--bogus"}, {"'--bogus'", "hypura run --help"}},
+                                         Refused{{"run", "a.gguf", "b.gguf"}, {"'b.gguf'"}},
+                                         Refused{{"run", ""}, {"MODEL"}}, Refused{{"run", "--temp"}, {"--temp"}},
+                                         Refused{{"run", "--temp", "1", "--temp", "1"}, {"once"}},
+                                         Refused{{"chat", "--raw"}, {"'--raw'"}},
+                                         Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
+                                         Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
+                                         Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
+                                         Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}));
+
+}  // namespace
+}  // namespace hypura

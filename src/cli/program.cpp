@@ -1,0 +1,53 @@
+#include "cli/program.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+Result<int> run_command_line(const CommandLine& command_line) {
+  switch (command_line.action) {
+    case CommandLine::Action::kPrint: {
+      Output out(STDOUT_FILENO, "standard output");
+      out.write(command_line.text);
+      return out.status().map([] { return 0; });
+    }
+    case CommandLine::Action::kRun:
+      return run_command(command_line.options);
+    case CommandLine::Action::kChat:
+      return chat_command(command_line.options);
+  }
+  return fail(ErrorCode::kInternal, "the command line was read as a command that does not exist");
+}
+
+}  // namespace
+
+int exit_code(ErrorCode code) {
+  return code == ErrorCode::kCancelled ? kExitInterrupted : static_cast<int>(code);
+}
+
+int run_program(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::span<char*> words(argv, static_cast<size_t>(argc));
+  const auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
+  init_log(command_line && command_line->options.verbose);
+  const auto code = command_line.and_then(run_command_line);
+  if (code) {
+    return *code;
+  }
+  Output(STDERR_FILENO, "standard error").write(fmt::format("hypura: error: {}\n", code.error().message));
+  return exit_code(code.error().code);
+}
+
+}  // namespace hypura

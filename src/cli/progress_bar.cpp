@@ -1,0 +1,35 @@
+#include "cli/progress_bar.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hypura {
+
+namespace {
+
+constexpr int kWidth = 30;
+
+}  // namespace
+
+std::string progress_line(double share) {
+  const double clamped = std::clamp(share, 0.0, 1.0);
+  const int filled = static_cast<int>(clamped * kWidth);
+  return fmt::format("loading [{:<{}}] {:3.0f} %", std::string(static_cast<size_t>(filled), '#'), kWidth,
+                     clamped * 100);
+}
+
+void ProgressBar::show(double share) {
+  std::string line = progress_line(share);
+  if (visible_ && line != drawn_) {
+    output_.write("\r" + line);
+    drawn_ = std::move(line);
+  }
+}
+
+ProgressBar::~ProgressBar() {
+  if (!drawn_.empty()) {
+    output_.write("\r\x1b[K");
+  }
+}
+
+}  // namespace hypura

@@ -1,0 +1,126 @@
+#include "cli/statistics.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+std::optional<double> ratio(double numerator, double denominator) {
+  return denominator > 0 ? std::optional(numerator / denominator) : std::nullopt;
+}
+
+std::string tokens_and_rate(uint64_t tokens, double seconds) {
+  const auto rate = tokens > 0 ? ratio(static_cast<double>(tokens), seconds) : std::nullopt;
+  const std::string count = fmt::format("{} token{}", tokens, tokens == 1 ? "" : "s");
+  if (!rate) {
+    return count + ", n/a tok/s";
+  }
+  return fmt::format("{}, {:.{}f} tok/s", count, *rate, *rate >= 99.95 ? 0 : *rate >= 0.995 ? 1 : 2);
+}
+
+// "38.1 of 40.0 MiB", or "900.0 KiB of 40.0 MiB" when the units differ.
+std::string bytes_of(uint64_t part, uint64_t whole) {
+  std::string left = format_bytes(part);
+  const std::string right = format_bytes(whole);
+  const size_t space = left.find(' ');
+  if (left.substr(space) == right.substr(right.find(' '))) {
+    left.resize(space);
+  }
+  return left + " of " + right;
+}
+
+nlohmann::ordered_json number_or_null(std::optional<double> number) {
+  return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
+}
+
+double as_double(uint64_t count) {
+  return static_cast<double>(count);
+}
+
+}  // namespace
+
+std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
+  const auto hits = ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups));
+  const auto read = ratio(as_double(stats.decode_bytes), as_double(stats.decoded_tokens));
+  return fmt::format("{}; prompt {}; experts {}; {}/token read; memory {}",
+                     tokens_and_rate(stats.decoded_tokens, stats.decode_seconds),
+                     tokens_and_rate(stats.prompt_tokens, stats.prompt_seconds),
+                     hits ? fmt::format("{:.1f} % hit", *hits * 100) : "n/a",
+                     read ? format_bytes(static_cast<uint64_t>(*read)) : "n/a bytes",
+                     plan.budget > 0 ? bytes_of(stats.memory_peak, plan.budget) : format_bytes(stats.memory_peak));
+}
+
+std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,
+                            std::optional<StopReason> stop) {
+  const auto prompt_tokens = as_double(stats.prompt_tokens);
+  const auto decoded_tokens = as_double(stats.decoded_tokens);
+  nlohmann::ordered_json json = {
+      {"model", model},
+      {"stop", stop ? nlohmann::ordered_json(stop_name(*stop)) : nlohmann::ordered_json(nullptr)},
+      {"prompt_tokens", stats.prompt_tokens},
+      {"decoded_tokens", stats.decoded_tokens},
+      {"prompt_seconds", stats.prompt_seconds},
+      {"decode_seconds", stats.decode_seconds},
+      {"load_seconds", stats.load_seconds},
+      {"load_bytes", stats.load_bytes},
+      {"streamed_bytes", stats.streamed_bytes},
+      {"prefill_bytes", stats.prefill_bytes},
+      {"decode_bytes", stats.decode_bytes},
+      {"expert_lookups", stats.expert_lookups},
+      {"expert_hits", stats.expert_hits},
+      {"io_wait_seconds", stats.io_wait_seconds},
+      {"stream_compute_seconds", stats.stream_compute_seconds},
+      {"memory_peak", stats.memory_peak},
+      {"prompt_tokens_per_second", number_or_null(ratio(prompt_tokens, stats.prompt_seconds))},
+      {"decode_tokens_per_second", number_or_null(ratio(decoded_tokens, stats.decode_seconds))},
+      {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
+      {"decode_bytes_per_token", number_or_null(ratio(as_double(stats.decode_bytes), decoded_tokens))},
+      {"mode", plan.mode},
+      {"plan", plan.sentence},
+      {"budget", plan.budget},
+  };
+  json["ledger"] = nlohmann::ordered_json::array();
+  for (const LedgerLine& line : plan.ledger) {
+    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+  }
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string ledger_table(const PlanSummary& plan) {
+  std::vector<LedgerLine> lines = plan.ledger;
+  LedgerLine sum{"sum", 0};
+  for (const LedgerLine& line : lines) {
+    sum.bytes += line.bytes;
+  }
+  lines.push_back(sum);
+  lines.push_back({"budget", plan.budget});
+  size_t width = 0;
+  for (const LedgerLine& line : lines) {
+    width = std::max(width, line.purpose.size());
+  }
+  std::string table;
+  for (const LedgerLine& line : lines) {
+    table += fmt::format("  {:<{}}  {:>11}\n", line.purpose, width, format_bytes(line.bytes));
+  }
+  return table;
+}
+
+std::string_view stop_name(StopReason stop) {
+  switch (stop) {
+    case StopReason::kEndOfText:
+      return "end_of_text";
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kContextFull:
+      return "context_full";
+    case StopReason::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+}  // namespace hypura

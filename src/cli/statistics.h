@@ -1,0 +1,27 @@
+// What was done, in words and as JSON. A rate whose denominator is zero is "n/a", in JSON null.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hypura/engine.h"
+
+namespace hypura {
+
+// "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; memory 38.1 of 40.0 MiB"
+// Bytes per token are those of decode passes. No line end.
+std::string statistics_line(const EngineStats& stats, const PlanSummary& plan);
+
+// One line of JSON: every counter under its own name (bytes, seconds), the rates, the plan and its ledger. `stop` is
+// null unless given.
+std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,
+                            std::optional<StopReason> stop);
+
+// The memory ledger as a table, one purpose a line, with the sum and the budget below.
+std::string ledger_table(const PlanSummary& plan);
+
+// "end_of_text", "length", "context_full" or "cancelled".
+std::string_view stop_name(StopReason stop);
+
+}  // namespace hypura

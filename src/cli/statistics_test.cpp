@@ -1,0 +1,82 @@
+#include "cli/statistics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+EngineStats some_stats() {
+  EngineStats stats;
+  stats.prompt_tokens = 9;
+  stats.prompt_seconds = 0.075;
+  stats.decoded_tokens = 178;
+  stats.decode_seconds = 178 / 35.2;
+  stats.expert_lookups = 1000;
+  stats.expert_hits = 613;
+  stats.decode_bytes = 178 * (kMiB + 205 * kKiB);
+  stats.memory_peak = 38 * kMiB + 103 * kKiB;
+  return stats;
+}
+
+PlanSummary some_plan() {
+  return {"expert-streaming", "a plan", 40 * kMiB, {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}}};
+}
+
+TEST(StatisticsLine, SaysWhatWasDone) {
+  EXPECT_EQ(statistics_line(some_stats(), some_plan()),
+            "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; "
+            "memory 38.1 of 40.0 MiB");
+}
+
+TEST(StatisticsLine, NeverDividesByZero) {
+  EXPECT_EQ(statistics_line({}, {}),
+            "0 tokens, n/a tok/s; prompt 0 tokens, n/a tok/s; experts n/a; n/a bytes/token read; memory 0 B");
+}
+
+TEST(StatisticsLine, RatesKeepTheirDigits) {
+  EngineStats stats;
+  stats.decoded_tokens = 1;
+  stats.decode_seconds = 4;
+  stats.memory_peak = 900 * kKiB;
+  EXPECT_EQ(statistics_line(stats, some_plan()),
+            "1 token, 0.25 tok/s; prompt 0 tokens, n/a tok/s; experts n/a; 0 B/token read; "
+            "memory 900.0 KiB of 40.0 MiB");
+}
+
+TEST(StatisticsJson, HoldsCountersAndRates) {
+  const auto json = nlohmann::json::parse(statistics_json(some_stats(), some_plan(), "m", StopReason::kLength));
+  EXPECT_EQ(json["model"], "m");
+  EXPECT_EQ(json["stop"], "length");
+  EXPECT_EQ(json["decoded_tokens"], 178);
+  EXPECT_EQ(json["expert_hits"], 613);
+  EXPECT_NEAR(json["decode_tokens_per_second"].get<double>(), 35.2, 1e-9);
+  EXPECT_NEAR(json["expert_hit_rate"].get<double>(), 0.613, 1e-12);
+  EXPECT_EQ(json["budget"], 40 * kMiB);
+  EXPECT_EQ(json["ledger"][1]["purpose"], "KV cache");
+}
+
+TEST(StatisticsJson, MissingRatesAreNullAndBadTextIsReplaced) {
+  const std::string text = statistics_json({}, {}, "bad \xff name\n", std::nullopt);
+  EXPECT_EQ(text.find('\n'), std::string::npos);
+  const auto json = nlohmann::json::parse(text);
+  EXPECT_TRUE(json["stop"].is_null());
+  EXPECT_TRUE(json["decode_tokens_per_second"].is_null());
+  EXPECT_TRUE(json["expert_hit_rate"].is_null());
+  EXPECT_TRUE(json["decode_bytes_per_token"].is_null());
+}
+
+TEST(LedgerTable, SumsUp) {
+  EXPECT_EQ(ledger_table(some_plan()),
+            "  resident weights     30.0 MiB\n"
+            "  KV cache            512.0 KiB\n"
+            "  sum                  30.5 MiB\n"
+            "  budget               40.0 MiB\n");
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,51 @@
+// The engine behind the public interface.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "engine/chat_prompt.h"
+#include "engine/open_engine.h"
+#include "hypura/engine.h"
+
+namespace hypura {
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(Model model, EngineOptions options);
+
+  // Opens the model within `budget`; `remark` is added to the plan's sentence.
+  Status open(uint64_t budget, const std::string& remark);
+  void note_loaded(double seconds);
+
+  Result<std::unique_ptr<Session>> new_session() override;
+  bool has_chat_template() const override { return chat_->explicit_template(); }
+  const PlanSummary& plan() const override { return plan_; }
+  EngineStats stats() const override;
+  std::string model_name() const override { return model_.name; }
+
+  // For sessions: one walk over the weights for `batch`, counted under `phase`.
+  Status pass(const llama_batch& batch, Phase phase);
+  llama_context* context() { return parts_->context.get(); }
+  const llama_model* llama() const { return parts_->llama.get(); }
+  const ChatPrompt& chat() const { return *chat_; }
+  uint32_t ubatch() const { return parts_->ubatch; }
+  uint32_t outputs() const { return options_.outputs; }
+  void end_session() { in_session_ = false; }
+
+ private:
+  uint64_t bytes_read() const;
+
+  Model model_;
+  EngineOptions options_;
+  std::optional<OpenParts> parts_;
+  std::optional<ChatPrompt> chat_;
+  PlanSummary plan_;
+  bool in_session_ = false;
+  uint64_t load_bytes_ = 0;
+  mutable std::mutex mutex_;  // guards stats_
+  EngineStats stats_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,129 @@
+// Streaming changes when bytes arrive, never the result: logits equal those of plain llama.cpp, bit for bit, for every
+// kind of model, at budgets from the smallest to everything, for single tokens and prompts, on 1 and 2 threads.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "engine/test_reference.h"
+#include "make_model/make_model.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+constexpr uint32_t kContext = 512;
+constexpr uint32_t kUbatch = 64;
+
+struct Case {
+  std::string name;
+  std::string real;  // a file under models/, or empty:
+  ModelSpec spec;    // what to generate
+};
+
+void PrintTo(const Case& it, std::ostream* out) { *out << it.name; }
+
+ModelSpec spec(const std::string& arch, const std::string& type, const std::string& down_type = {}, int64_t split = 1) {
+  ModelSpec spec;
+  spec.arch = arch;
+  spec.type = type;
+  spec.down_type = down_type;
+  spec.split = split;
+  spec.skew = arch == "dense" ? 0 : 0.7;
+  spec.experts = down_type.empty() ? 0 : 16;  // K-quants need rows of 256: fewer experts keep the file small
+  return spec;
+}
+
+std::vector<Case> cases() {
+  return {{"stories_moe", "hypura-stories-moe.gguf", {}},
+          {"stories_draft", "hypura-stories-draft.gguf", {}},
+          {"dense", "", spec("dense", "Q4_0")},
+          {"dense_f16", "", spec("dense", "F16")},
+          {"dense_split", "", spec("dense", "Q8_0", "", 3)},
+          {"mixtral", "", spec("mixtral", "Q8_0")},
+          {"qwen3moe", "", spec("qwen3moe", "Q4_0")},
+          {"qwen3moe_mixed", "", spec("qwen3moe", "Q4_K", "Q6_K")},
+          {"qwen3moe_split", "", spec("qwen3moe", "Q4_0", "", 4)},
+          {"qwen2moe", "", spec("qwen2moe", "Q8_0")},
+          {"gpt_oss", "", spec("gpt-oss", "Q8_0")},
+          {"fused", "", spec("fused", "Q4_0")}};
+}
+
+class Exactness : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / GetParam().real;
+    if (GetParam().real.empty()) {
+      ModelSpec spec = GetParam().spec;
+      spec.output = folder_.path() / "model.gguf";
+      const auto made = make_model(spec);
+      ASSERT_TRUE(made) << made.error().message;
+      path_ = *made;
+    }
+  }
+
+  EngineOptions options(uint32_t threads) const {
+    EngineOptions options;
+    options.model = path_;
+    options.context = kContext;
+    options.ubatch = kUbatch;
+    options.outputs = kUbatch;
+    options.threads = threads;
+    options.resident = false;
+    return options;
+  }
+
+  // Prompts of several lengths, each followed by single tokens.
+  void compare(Session& session, Reference& reference, const std::string& where) {
+    const auto vocabulary = static_cast<size_t>(session.vocabulary());
+    for (size_t length : {size_t{1}, size_t{7}, size_t{64}, size_t{300}}) {
+      session.clear();
+      const std::vector<int32_t> prompt = test_tokens(length);
+      compare_pass(session, reference, prompt, true, where);
+      for (int32_t token : test_tokens(4)) {
+        compare_pass(session, reference, {token}, false, where);
+      }
+    }
+    ASSERT_GT(vocabulary, 0U);
+  }
+
+  void compare_pass(Session& session, Reference& reference, const std::vector<int32_t>& tokens, bool fresh,
+                    const std::string& where) {
+    const std::vector<float> expected = reference.evaluate(tokens, fresh);
+    const auto actual = session.evaluate(tokens);
+    ASSERT_TRUE(actual) << where << ": " << actual.error().message;
+    ASSERT_EQ(actual->size(), expected.size());
+    ASSERT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
+        << where << ": logits differ after " << tokens.size() << " tokens";
+  }
+
+  TemporaryFolder folder_;
+  std::filesystem::path path_;
+};
+
+TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
+  for (uint32_t threads : {1U, 2U}) {
+    Reference reference(path_, kContext, kUbatch, threads);
+    const auto model = open_model(path_);
+    ASSERT_TRUE(model);
+    const uint64_t enough = model->bytes * 2 + 512 * kMiB;
+    const uint64_t least = smallest_budget(options(threads), enough);
+    // From the smallest budget to one that caches everything.
+    for (double share : {0.0, 0.15, 0.5, 0.8, 1.2}) {
+      EngineOptions opened = options(threads);
+      opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
+      auto engine = Engine::open(opened);
+      ASSERT_TRUE(engine) << engine.error().message;
+      auto session = (*engine)->new_session();
+      ASSERT_TRUE(session);
+      ASSERT_NO_FATAL_FAILURE(compare(**session, reference,
+                                      fmt::format("{} threads, {}", threads, (*engine)->plan().sentence)));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(cases()),
+                         [](const auto& it) { return it.param.name; });
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,193 @@
+#include "engine/session.h"
+
+#include <algorithm>
+
+#include "engine/sampler.h"
+#include "engine/text_stream.h"
+
+namespace hypura {
+
+Result<std::unique_ptr<Session>> EngineImpl::new_session() {
+  if (in_session_) {
+    return fail(ErrorCode::kUsage, "the engine has one session at a time and it is in use");
+  }
+  in_session_ = true;
+  return std::make_unique<SessionImpl>(*this);
+}
+
+SessionImpl::SessionImpl(EngineImpl& engine)
+    : engine_(engine), context_(engine.context()), vocab_(llama_model_get_vocab(engine.llama())) {}
+
+SessionImpl::~SessionImpl() {
+  clear();
+  engine_.end_session();
+}
+
+std::vector<int32_t> SessionImpl::tokenize(std::string_view text, bool add_bos, bool parse_special) const {
+  return tokenize_text(vocab_, text, add_bos, parse_special);
+}
+
+int32_t SessionImpl::vocabulary() const { return llama_vocab_n_tokens(vocab_); }
+
+uint32_t SessionImpl::context_size() const { return llama_n_ctx(context_); }
+
+void SessionImpl::clear() { keep_prefix(0); }
+
+// Forgets all but the first `count` tokens. A memory that cannot be cut (a recurrent state) is emptied instead.
+void SessionImpl::keep_prefix(size_t count) {
+  llama_memory_t memory = llama_get_memory(context_);
+  if (count >= held_.size()) {
+    return;
+  }
+  if (!llama_memory_seq_rm(memory, 0, static_cast<llama_pos>(count), -1)) {
+    llama_memory_clear(memory, true);
+    count = 0;
+  }
+  held_.resize(count);
+}
+
+Status SessionImpl::pass(const int32_t* tokens, size_t count, bool all_logits, Phase phase) {
+  llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
+  batch.n_tokens = static_cast<int32_t>(count);
+  for (size_t i = 0; i < count; ++i) {
+    batch.token[i] = tokens[i];
+    batch.pos[i] = static_cast<llama_pos>(held_.size() + i);
+    batch.n_seq_id[i] = 1;
+    batch.seq_id[i][0] = 0;
+    batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == count);
+  }
+  Status status = engine_.pass(batch, phase);
+  llama_batch_free(batch);
+  if (status) {
+    held_.insert(held_.end(), tokens, tokens + count);
+  } else {
+    // llama.cpp may have kept part of the batch.
+    const size_t before = held_.size();
+    held_.resize(before + count);
+    keep_prefix(before);
+  }
+  return status;
+}
+
+Result<bool> SessionImpl::prefill(const std::vector<int32_t>& tokens, const GenerateOptions& options) {
+  size_t common = 0;
+  while (common < held_.size() && common < tokens.size() && held_[common] == tokens[common]) {
+    ++common;
+  }
+  keep_prefix(std::min(common, tokens.size() - 1));  // the last token is evaluated anew: its logits are wanted
+  for (size_t done = held_.size(); done < tokens.size();) {
+    if (options.keep_going && !options.keep_going()) {
+      return false;
+    }
+    const size_t count = std::min<size_t>(engine_.ubatch(), tokens.size() - done);
+    if (Status status = pass(tokens.data() + done, count, false, Phase::kPrefill); !status) {
+      return propagate(status.error());
+    }
+    done += count;
+  }
+  return true;
+}
+
+std::string SessionImpl::piece(int32_t token) const {
+  std::string text(32, '\0');
+  int32_t length = llama_token_to_piece(vocab_, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
+  if (length < 0) {
+    text.resize(static_cast<size_t>(-length));
+    length = llama_token_to_piece(vocab_, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
+  }
+  text.resize(static_cast<size_t>(std::max(length, 0)));
+  return text;
+}
+
+Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
+  if (prompt.empty()) {
+    return fail(ErrorCode::kUsage, "the prompt is empty");
+  }
+  if (prompt.size() >= context_size()) {
+    return fail(ErrorCode::kContextFull,
+                "the prompt has {} tokens and the context holds {}: shorten it, or give a larger context",
+                prompt.size(), context_size());
+  }
+  Generated generated;
+  auto ready = prefill(prompt, options);
+  if (!ready) {
+    return propagate(ready.error());
+  }
+  if (!*ready) {
+    generated.stop = StopReason::kCancelled;
+    return generated;
+  }
+  const SamplerPtr sampler = make_sampler(options.sampling, vocab_);
+  for (int32_t token : prompt) {
+    llama_sampler_accept(sampler.get(), token);
+  }
+  TextStream stream;
+  const auto emit = [&](std::string text) {
+    generated.text += text;
+    return text.empty() || !options.on_text || options.on_text(text);
+  };
+  generated.stop = StopReason::kLength;
+  while (options.max_tokens < 0 || static_cast<int32_t>(generated.tokens.size()) < options.max_tokens) {
+    const llama_token token = llama_sampler_sample(sampler.get(), context_, -1);
+    if (llama_vocab_is_eog(vocab_, token)) {
+      generated.stop = StopReason::kEndOfText;
+      break;
+    }
+    generated.tokens.push_back(token);
+    if (!emit(stream.add(piece(token))) || (options.keep_going && !options.keep_going())) {
+      generated.stop = StopReason::kCancelled;
+      break;
+    }
+    if (held_.size() >= context_size()) {
+      generated.stop = StopReason::kContextFull;
+      break;
+    }
+    if (static_cast<int32_t>(generated.tokens.size()) == options.max_tokens) {
+      break;  // the last token's successor is not wanted
+    }
+    if (Status status = pass(&token, 1, true, Phase::kDecode); !status) {
+      return propagate(status.error());
+    }
+  }
+  if (generated.stop != StopReason::kCancelled) {
+    emit(stream.finish());
+  }
+  return generated;
+}
+
+Result<Generated> SessionImpl::complete(std::string_view prompt, const GenerateOptions& options) {
+  return generate(tokenize(prompt, true, false), options);
+}
+
+Result<Generated> SessionImpl::chat(const std::vector<ChatMessage>& messages, const GenerateOptions& options) {
+  auto tokens = engine_.chat().tokens(messages);
+  if (!tokens) {
+    return propagate(tokens.error());
+  }
+  return generate(*tokens, options);
+}
+
+Result<std::vector<float>> SessionImpl::evaluate(const std::vector<int32_t>& tokens) {
+  const auto width = static_cast<size_t>(vocabulary());
+  const size_t step = std::min(engine_.ubatch(), engine_.outputs());
+  std::vector<float> logits;
+  logits.reserve(tokens.size() * width);
+  for (size_t done = 0; done < tokens.size();) {
+    const size_t count = std::min(step, tokens.size() - done);
+    if (held_.size() + count > context_size()) {
+      return fail(ErrorCode::kContextFull, "the context of {} tokens is full", context_size());
+    }
+    const Phase phase = count == 1 ? Phase::kDecode : Phase::kPrefill;
+    if (Status status = pass(tokens.data() + done, count, true, phase); !status) {
+      return propagate(status.error());
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const float* row = llama_get_logits_ith(context_, static_cast<int32_t>(i));
+      logits.insert(logits.end(), row, row + width);
+    }
+    done += count;
+  }
+  return logits;
+}
+
+}  // namespace hypura

@@ -1,0 +1,114 @@
+// For tests: the same tokens through plain llama.cpp, with the same kernels, as the truth to compare with.
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/llama_runtime.h"
+#include "engine/open_engine.h"
+#include "hypura/engine.h"
+#include "llama.h"
+
+namespace hypura {
+
+// A plain llama.cpp context over the whole model: resident, not repacked, passes of `ubatch` tokens.
+class Reference {
+ public:
+  Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads) : ubatch_(ubatch) {
+    static_cast<void>(init_llama());
+    llama_model_params model = llama_model_default_params();
+    model.use_extra_bufts = false;
+    model_.reset(llama_model_load_from_file(path.c_str(), model));
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = context;
+    params.n_batch = params.n_ubatch = ubatch;
+    params.n_outputs_max = ubatch;
+    params.n_threads = params.n_threads_batch = static_cast<int32_t>(threads);
+    context_.reset(llama_init_from_model(model_.get(), params));
+  }
+
+  // Logits after each of `tokens`, in passes of at most `step` tokens, from an empty context on if `fresh`.
+  std::vector<float> evaluate(const std::vector<int32_t>& tokens, bool fresh) {
+    const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
+    if (fresh) {
+      llama_memory_clear(llama_get_memory(context_.get()), true);
+      position_ = 0;
+    }
+    std::vector<float> logits;
+    for (size_t done = 0; done < tokens.size();) {
+      const size_t count = std::min<size_t>(ubatch_, tokens.size() - done);
+      llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
+      batch.n_tokens = static_cast<int32_t>(count);
+      for (size_t i = 0; i < count; ++i) {
+        batch.token[i] = tokens[done + i];
+        batch.pos[i] = position_++;
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = 0;
+        batch.logits[i] = 1;
+      }
+      if (llama_decode(context_.get(), batch) != 0) {
+        logits.clear();
+        return logits;
+      }
+      llama_batch_free(batch);
+      for (size_t i = 0; i < count; ++i) {
+        const float* row = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
+        logits.insert(logits.end(), row, row + width);
+      }
+      done += count;
+    }
+    return logits;
+  }
+
+ private:
+  uint32_t ubatch_;
+  llama_pos position_ = 0;
+  LlamaModelPtr model_;
+  LlamaContextPtr context_;
+};
+
+// `count` tokens that are the same on every run and none of them a control token of the test vocabularies.
+inline std::vector<int32_t> test_tokens(size_t count) {
+  std::vector<int32_t> tokens(count);
+  for (size_t i = 0; i < count; ++i) {
+    tokens[i] = static_cast<int32_t>(300 + (i * 7919 + i * i * 31) % 4000);
+  }
+  return tokens;
+}
+
+// The smallest budget with which `options` can be opened, found by halving to 1 %; `high` must be enough.
+inline uint64_t smallest_budget(EngineOptions options, uint64_t high) {
+  uint64_t low = 0;
+  while (high - low > high / 100) {
+    options.memory = low + (high - low) / 2;
+    (Engine::open(options) ? high : low) = *options.memory;
+  }
+  return high;
+}
+
+// A folder that is removed with all it holds.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "hypura-test-XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace hypura

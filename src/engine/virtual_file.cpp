@@ -1,0 +1,98 @@
+#include "engine/virtual_file.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ggml.h"
+#include "gguf.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+ggml_tensor describe(const TensorInfo& tensor) {
+  ggml_tensor described{};
+  described.type = static_cast<ggml_type>(tensor.type);
+  std::copy(tensor.shape.begin(), tensor.shape.end(), described.ne);
+  described.nb[0] = ggml_type_size(described.type);
+  described.nb[1] = ggml_row_size(described.type, described.ne[0]);
+  described.nb[2] = described.nb[1] * static_cast<size_t>(described.ne[1]);
+  described.nb[3] = described.nb[2] * static_cast<size_t>(described.ne[2]);
+  ggml_set_name(&described, tensor.name.c_str());
+  return described;
+}
+
+constexpr const char* kAlignmentKey = "general.alignment";
+
+std::vector<std::byte> header_bytes(const gguf_context* header) {
+  std::vector<std::byte> bytes(gguf_get_meta_size(header));
+  gguf_get_meta_data(header, bytes.data());
+  return bytes;
+}
+
+// An empty header whose tensors will be aligned to kVirtualAlignment: gguf takes that number only from a header it
+// reads.
+GgufPtr aligned_header() {
+  const GgufPtr empty(gguf_init_empty());
+  gguf_set_val_u32(empty.get(), kAlignmentKey, kVirtualAlignment);
+  const std::vector<std::byte> bytes = header_bytes(empty.get());
+  return GgufPtr(gguf_init_from_buffer(bytes.data(), bytes.size(), {true, nullptr}));
+}
+
+}  // namespace
+
+Result<VirtualHeader> make_virtual_header(const Model& model) {
+  const GgufPtr merged = aligned_header();
+  gguf_set_kv(merged.get(), model.metadata.get());
+  for (const char* key : {"split.no", "split.count", "split.tensors.count"}) {
+    gguf_remove_key(merged.get(), key);
+  }
+  gguf_set_val_u32(merged.get(), kAlignmentKey, kVirtualAlignment);  // the model's own was copied over it
+  uint64_t data = 0;
+  for (const TensorInfo& tensor : model.tensors) {
+    if (tensor.name.size() >= GGML_MAX_NAME) {
+      return fail(ErrorCode::kBadModel, "tensor name '{}' is longer than ggml allows", tensor.name);
+    }
+    const ggml_tensor described = describe(tensor);
+    gguf_add_tensor(merged.get(), &described);
+    data += round_up(tensor.extent.length, kVirtualAlignment);
+  }
+  VirtualHeader header;
+  header.bytes = header_bytes(merged.get());
+  header.bytes.resize(round_up(header.bytes.size(), kVirtualAlignment));
+  header.file_size = header.bytes.size() + data;
+  return header;
+}
+
+VirtualFile::VirtualFile(VirtualHeader header) : header_(std::move(header)), buffer_(kVirtualAlignment) {
+  file_.reset(open_stream());
+  std::setvbuf(file_.get(), buffer_.data(), _IOFBF, buffer_.size());
+}
+
+size_t VirtualFile::read_at(char* to, size_t bytes) {
+  const uint64_t left = position_ < header_.bytes.size() ? header_.bytes.size() - position_ : 0;
+  const size_t count = static_cast<size_t>(std::min<uint64_t>(bytes, left));
+  if (count > 0) {
+    std::memcpy(to, header_.bytes.data() + position_, count);
+    position_ += count;
+  }
+  return count;
+}
+
+int64_t VirtualFile::seek_to(int64_t offset, int whence) {
+  const auto size = static_cast<int64_t>(header_.file_size);
+  int64_t target = offset;
+  if (whence == SEEK_CUR) {
+    target += static_cast<int64_t>(position_);
+  } else if (whence == SEEK_END) {
+    target += size;
+  }
+  if (target < 0) {
+    return -1;
+  }
+  position_ = static_cast<uint64_t>(target) >= header_.bytes.size() ? header_.file_size : static_cast<uint64_t>(target);
+  return static_cast<int64_t>(position_);
+}
+
+}  // namespace hypura

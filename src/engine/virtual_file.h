@@ -1,0 +1,62 @@
+// A FILE that shows llama.cpp a model's header and no data.
+//
+// llama.cpp's loader wants to read every tensor. Ours are filled by other means, so the loader is made to read nothing:
+// the file's seek answers a position in the data section with the end of the file, and a read of min(wanted, bytes to
+// the end) bytes is one of none. Not one byte is copied for a tensor, whatever its size.
+//
+// What is relied on upstream (llama.cpp v0.4.0, llama_file over a FILE): a tensor is read by fseek to its offset, ftell,
+// and fread of min(size, file size - position); and in the C library, that fseek to a multiple of the buffer size calls
+// the stream's seek with just that offset and takes over the position that it answers. Each data offset is therefore a
+// multiple of kVirtualAlignment, which is also the size of the stream's buffer. If any of this changes, the read fails
+// and so does the load, with a message (virtual_file_test.cpp).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include "hypura/result.h"
+#include "model/model.h"
+
+namespace hypura {
+
+inline constexpr uint32_t kVirtualAlignment = 64 * 1024;
+
+struct VirtualHeader {
+  std::vector<std::byte> bytes;  // padded to kVirtualAlignment
+  uint64_t file_size = 0;        // with all tensors behind it
+};
+
+// A header of one file for the whole model, its parts merged, its tensors aligned to kVirtualAlignment.
+Result<VirtualHeader> make_virtual_header(const Model& model);
+
+struct FileCloser {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+// The open stream and what it reads from. Not copyable or movable: the stream points to it.
+class VirtualFile {
+ public:
+  explicit VirtualFile(VirtualHeader header);
+  VirtualFile(const VirtualFile&) = delete;
+  VirtualFile& operator=(const VirtualFile&) = delete;
+
+  std::FILE* file() const { return file_.get(); }
+
+  // The stream's operations, for the C library. read_at gives the number of bytes copied, 0 past the header.
+  size_t read_at(char* to, size_t bytes);
+  // `whence` as in fseek. Gives the new position: the end of the file for any in the data section.
+  int64_t seek_to(int64_t offset, int whence);
+
+ private:
+  std::FILE* open_stream();  // platform code
+
+  VirtualHeader header_;
+  uint64_t position_ = 0;
+  std::unique_ptr<std::FILE, FileCloser> file_;
+  std::vector<char> buffer_;
+};
+
+}  // namespace hypura

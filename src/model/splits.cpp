@@ -1,0 +1,70 @@
+#include "model/splits.h"
+
+#include <cstdint>
+#include <limits>
+
+namespace hypura {
+namespace {
+
+std::string part_ending(int64_t index, int64_t count) {
+  return fmt::format("-{:05}-of-{:05}.gguf", index + 1, count);
+}
+
+}  // namespace
+
+Result<SplitPlace> read_split_place(const Metadata& metadata) {
+  const Result<std::optional<int64_t>> count = metadata.uint16("split.count");
+  if (!count) {
+    return propagate(count.error());
+  }
+  SplitPlace place;
+  if (count->value_or(1) <= 1) {
+    return place;
+  }
+  place.count = **count;
+  const Result<int64_t> index =
+      metadata.required("split.no", metadata.uint16("split.no"), 0, std::numeric_limits<uint16_t>::max());
+  if (!index) {
+    return propagate(index.error());
+  }
+  if (*index >= place.count) {
+    return fail(ErrorCode::kBadModel, "{}: key split.no is {}, but key split.count is {}", metadata.path().string(),
+                *index, place.count);
+  }
+  place.index = *index;
+  const Result<int64_t> tensors =
+      metadata.required("split.tensors.count", metadata.integer("split.tensors.count"), 1, INT32_MAX);
+  if (!tensors) {
+    return propagate(tensors.error());
+  }
+  place.tensors = *tensors;
+  return place;
+}
+
+Result<std::vector<std::filesystem::path>> split_paths(const std::filesystem::path& path, const SplitPlace& place) {
+  if (place.count == 1) {
+    return std::vector{path};
+  }
+  const std::string name = path.filename().string();
+  const std::string ending = part_ending(place.index, place.count);
+  if (!name.ends_with(ending)) {
+    return fail(ErrorCode::kBadModel,
+                "{}: is part {} of {} of a model, but the other parts cannot be found because its name does not end in "
+                "{}; give all parts the names they had",
+                path.string(), place.index + 1, place.count, ending);
+  }
+  const std::string prefix = base_name(path, place);
+  std::vector<std::filesystem::path> paths;
+  for (int64_t i = 0; i < place.count; ++i) {
+    paths.push_back(path.parent_path() / (prefix + part_ending(i, place.count)));
+  }
+  return paths;
+}
+
+std::string base_name(const std::filesystem::path& path, const SplitPlace& place) {
+  const std::string name = path.filename().string();
+  const std::string ending = place.count > 1 ? part_ending(place.index, place.count) : ".gguf";
+  return name.ends_with(ending) ? name.substr(0, name.size() - ending.size()) : name;
+}
+
+}  // namespace hypura

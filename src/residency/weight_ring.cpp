@@ -1,0 +1,77 @@
+#include "residency/weight_ring.h"
+
+#include <algorithm>
+#include <cassert>
+#include <numeric>
+#include <utility>
+
+namespace hypura {
+
+WeightRing::WeightRing(std::vector<uint64_t> sizes, uint64_t capacity)
+    : sizes_(std::move(sizes)), capacity_(capacity), order_(sizes_.size()), seen_(sizes_.size()) {
+  assert(!sizes_.empty() && capacity_ >= *std::max_element(sizes_.begin(), sizes_.end()));
+  std::iota(order_.begin(), order_.end(), 0U);
+}
+
+std::optional<uint64_t> WeightRing::room_for(uint64_t size) const {
+  if (held_.empty()) {
+    return 0;
+  }
+  const uint64_t tail = held_.front().offset;
+  const uint64_t head = held_.back().offset + held_.back().size;
+  if (head > tail) {  // free: [head, capacity) and [0, tail)
+    if (head + size <= capacity_) {
+      return head;
+    }
+    return size <= tail ? std::optional<uint64_t>(0) : std::nullopt;
+  }
+  return head + size <= tail ? std::optional<uint64_t>(head) : std::nullopt;  // free: [head, tail)
+}
+
+std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
+  if (held_.size() >= order_.size()) {
+    return std::nullopt;
+  }
+  const uint32_t item = order_[next_];
+  const std::optional<uint64_t> offset = room_for(sizes_[item]);
+  if (!offset) {
+    return std::nullopt;
+  }
+  held_.push_back({item, *offset, sizes_[item]});
+  next_ = (next_ + 1) % order_.size();
+  return Fetch{item, *offset};
+}
+
+bool WeightRing::in_turn(uint32_t item) const { return (held_.empty() ? order_[next_] : held_.front().item) == item; }
+
+void WeightRing::restart_at(uint32_t item) {
+  held_.clear();
+  const auto it = std::find(order_.begin(), order_.end(), item);
+  next_ = static_cast<size_t>(it - order_.begin());
+  if (it == order_.end()) {
+    order_.push_back(item);
+  }
+}
+
+void WeightRing::retire(uint32_t item) {
+  assert(!held_.empty() && held_.front().item == item);
+  held_.pop_front();
+  note_use(item);
+}
+
+void WeightRing::note_use(uint32_t item) {
+  if (seen_[item]) {  // the next pass has begun
+    if (used_ != order_) {
+      // What is held was fetched by the old order. It stays: a mismatch shows as a use out of turn, which restarts.
+      const auto upcoming = std::find(used_.begin(), used_.end(), order_[next_]);
+      next_ = upcoming == used_.end() ? 0 : static_cast<size_t>(upcoming - used_.begin());
+      order_ = used_;
+    }
+    used_.clear();
+    std::fill(seen_.begin(), seen_.end(), false);
+  }
+  used_.push_back(item);
+  seen_[item] = true;
+}
+
+}  // namespace hypura

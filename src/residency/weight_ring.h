@@ -1,0 +1,66 @@
+// The ring that streams dense weights: a circular stretch of memory that is filled with tensors in the order in which
+// the graph uses them, each freed as soon as its matrix product is done. Pure bookkeeping: it moves no bytes.
+//
+// The order is learned: it starts as the order the caller gives (file order), and when a pass used the tensors in
+// another order, or left some out, that is expected from then on. A tensor used out of turn makes the ring start anew
+// from it.
+//
+// Invariants: the tensors in the ring are consecutive in the expected order; their places do not overlap; a place is
+// reused only after retire() of the tensor that lay there, or after discard().
+//
+// Not thread-safe: the owner serialises.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+namespace hypura {
+
+class WeightRing {
+ public:
+  // Place for tensor `item` at `offset` of the ring's memory.
+  struct Fetch {
+    uint32_t item = 0;
+    uint64_t offset = 0;
+  };
+
+  // `sizes[i]`: bytes of room that item i takes. `capacity`: bytes of the ring, at least the largest size.
+  WeightRing(std::vector<uint64_t> sizes, uint64_t capacity);
+
+  // The next tensor to read, when there is room for it; the ring then holds it. Call until none is given.
+  std::optional<Fetch> next_fetch();
+
+  // Whether `item` is the tensor whose turn it is: the oldest in the ring, or the next to be fetched into an empty one.
+  bool in_turn(uint32_t item) const;
+
+  // Empties the ring and makes `item` the next to be fetched: the answer to a use out of turn. The owner must first
+  // have stopped all reads into the ring.
+  void restart_at(uint32_t item);
+
+  // The oldest tensor in the ring, which must be `item`, was used: its place is free.
+  void retire(uint32_t item);
+
+  uint64_t capacity() const { return capacity_; }
+
+ private:
+  struct Held {
+    uint32_t item;
+    uint64_t offset;
+    uint64_t size;
+  };
+
+  std::optional<uint64_t> room_for(uint64_t size) const;
+  void note_use(uint32_t item);
+
+  std::vector<uint64_t> sizes_;
+  uint64_t capacity_;
+  std::vector<uint32_t> order_;  // expected order of use, cyclic
+  size_t next_ = 0;              // position in order_ of the next tensor to fetch
+  std::deque<Held> held_;        // oldest first
+  std::vector<uint32_t> used_;   // what this pass used so far
+  std::vector<bool> seen_;       // by item: in used_
+};
+
+}  // namespace hypura

@@ -1,0 +1,132 @@
+// What only Linux can prove: its own counts of bytes, a file that gives real I/O errors, and limits on pinned memory.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <optional>
+
+#include "storage/reader.h"
+#include "storage/test_files.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+
+class ReaderLinuxTest : public testing::TestWithParam<bool> {
+ protected:
+  ReaderOptions options() const { return {.force_threads = GetParam()}; }
+  TempDir dir_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Readers, ReaderLinuxTest, testing::Bool(),
+                         [](const auto& kind) { return kind.param ? "threads" : "uring"; });
+
+std::optional<uint64_t> kernel_read_bytes() {
+  std::ifstream io("/proc/self/io");
+  std::string key;
+  uint64_t value = 0;
+  while (io >> key >> value) {
+    if (key == "read_bytes:") {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+TEST_P(ReaderLinuxTest, CountsWhatTheKernelCounts) {
+  constexpr uint64_t kSize = 64 * kMiB;
+  const std::filesystem::path path = write_pattern(dir_, 0, kSize);
+  const auto reader = Reader::open({path}, options());
+  ASSERT_TRUE(reader) << reader.error().message;
+  const std::optional<uint64_t> before = kernel_read_bytes();
+  if (!before || !(*reader)->notice().empty()) {
+    GTEST_SKIP() << "no /proc/self/io, or no direct I/O in " << dir_.path();
+  }
+  const Memory memory(kSize);
+  const ReadRequest request = {.offset = 0, .length = kSize, .destination = memory.data()};
+  const uint64_t counted_before = (*reader)->stats().demand_bytes;
+  ASSERT_TRUE((*reader)->wait((*reader)->submit({&request, 1}, Priority::kDemand)));
+  const uint64_t counted = (*reader)->stats().demand_bytes - counted_before;
+  const uint64_t by_kernel = *kernel_read_bytes() - *before;
+  EXPECT_EQ(counted, kSize);
+  EXPECT_NEAR(static_cast<double>(counted), static_cast<double>(by_kernel), 0.01 * static_cast<double>(counted));
+}
+
+// The first page of a process is never mapped, so reading it through /proc is an honest EIO. The file also refuses
+// direct I/O, and cannot be read without blocking, which sends io_uring through its worker threads.
+TEST_P(ReaderLinuxTest, ReportsAnInputOutputError) {
+  const auto reader = Reader::open({"/proc/self/mem"}, options());
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_THAT((*reader)->notice(), HasSubstr("'/proc/self/mem' does not allow direct I/O"));
+  EXPECT_THAT((*reader)->description(), testing::EndsWith(", buffered"));
+  const Read read(0, 0, 100);
+  const Status status = (*reader)->wait((*reader)->submit({&read.request, 1}, Priority::kDemand));
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kIo);
+  EXPECT_THAT(status.error().message, HasSubstr("offset 0 of '/proc/self/mem': Input/output error"));
+}
+
+// Pinned memory of this process in bytes, as the kernel counts it.
+uint64_t pinned_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.rfind("VmPin:", 0) == 0) {
+      return std::stoull(line.substr(6)) * kKiB;
+    }
+  }
+  return 0;
+}
+
+// The kernel takes pieces of at most 1 GiB, so more than that is the smallest case with two. Costs 1 GiB for a moment.
+TEST(ReaderLinux, RegistersMemoryInPieces) {
+  TempDir dir;
+  auto reader = Reader::open({write_pattern(dir, 0, 4 * kMiB)}, {});
+  ASSERT_TRUE(reader) << reader.error().message;
+  if ((*reader)->description().find("io_uring") == std::string::npos) {
+    GTEST_SKIP() << "no io_uring";
+  }
+  const uint64_t size = kGiB + 4 * kMiB;
+  void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  auto* memory = static_cast<std::byte*>(mapped);
+  const ReadRequest request = {.offset = 0, .length = 3 * kMiB + 5, .destination = memory + kGiB - kMiB - 4096};
+  const auto read_across = [&] {
+    const Status status = (*reader)->wait((*reader)->submit({&request, 1}, Priority::kDemand));
+    ASSERT_TRUE(status) << status.error().message;
+    for (uint64_t i = 0; i < request.length; ++i) {
+      ASSERT_EQ(request.destination[i], pattern_byte(0, i));
+    }
+    std::fill_n(request.destination, request.length, std::byte{0});
+  };
+
+  // A part that cannot be written cannot be pinned; the piece before it must not stay pinned.
+  ASSERT_EQ(mprotect(memory + size - kMiB, kMiB, PROT_NONE), 0);
+  EXPECT_FALSE((*reader)->register_memory({memory, size}));
+  EXPECT_EQ(pinned_bytes(), 0U);
+  read_across();
+
+  ASSERT_EQ(mprotect(memory + size - kMiB, kMiB, PROT_READ | PROT_WRITE), 0);
+  if ((*reader)->register_memory({memory, size})) {
+    EXPECT_EQ(pinned_bytes(), size);
+    read_across();
+  }
+  reader->reset();
+  munmap(mapped, size);
+}
+
+TEST(ReaderLinux, ThreadsRefuseRegistration) {
+  TempDir dir;
+  const auto reader = Reader::open({write_pattern(dir, 0, 8192)}, {.force_threads = true});
+  ASSERT_TRUE(reader) << reader.error().message;
+  const Memory memory(8192);
+  EXPECT_FALSE((*reader)->register_memory(memory.span()));
+}
+
+}  // namespace
+}  // namespace hypura

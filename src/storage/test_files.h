@@ -1,0 +1,97 @@
+// For the tests of this room: a temporary folder, files whose bytes tell where they belong, aligned memory.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/reader.h"
+
+namespace hypura {
+
+class TempDir {
+ public:
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "hypura-storage-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      ADD_FAILURE() << "no temporary folder";
+    }
+    path_ = name;
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// The byte of file number `file` at `offset`.
+inline std::byte pattern_byte(uint32_t file, uint64_t offset) {
+  uint64_t x = (offset / 8 + 1) * 0x9E3779B97F4A7C15ULL + file * 0xD1B54A32D192ED03ULL;
+  x ^= x >> 29;
+  return static_cast<std::byte>(x >> (offset % 8 * 8));
+}
+
+inline std::filesystem::path write_pattern(const TempDir& dir, uint32_t file, uint64_t size) {
+  std::filesystem::path path = dir.path() / ("model-" + std::to_string(file) + ".gguf");
+  std::vector<char> bytes(size);
+  for (uint64_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<char>(pattern_byte(file, i));
+  }
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(size));
+  return path;
+}
+
+// Whole blocks of memory, block aligned, filled with 0xEE.
+class Memory {
+ public:
+  explicit Memory(uint64_t size)
+      : size_((size + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment),
+        bytes_(static_cast<std::byte*>(std::aligned_alloc(kDirectAlignment, size_)), &std::free) {
+    std::fill_n(bytes_.get(), size_, std::byte{0xEE});
+  }
+  std::byte* data() const { return bytes_.get(); }
+  uint64_t size() const { return size_; }
+  std::span<std::byte> span() const { return {data(), size()}; }
+
+ private:
+  uint64_t size_;
+  std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
+};
+
+// One request with memory of its own, as the contract wants it.
+struct Read {
+  Read(uint32_t file, uint64_t offset, uint64_t length)
+      : memory(length + 2 * kDirectAlignment),
+        request{.file = file,
+                .offset = offset,
+                .length = length,
+                .destination = memory.data() + offset % kDirectAlignment} {}
+
+  void expect_pattern() const {
+    for (uint64_t i = 0; i < request.length; ++i) {
+      if (request.destination[i] != pattern_byte(request.file, request.offset + i)) {
+        FAIL() << "wrong byte " << i << " of the read at " << request.offset << " of file " << request.file;
+      }
+    }
+  }
+
+  Memory memory;
+  ReadRequest request;
+};
+
+}  // namespace hypura

@@ -1,0 +1,220 @@
+// The reader on io_uring.
+//
+// The rings are touched only with the lock held. A thread that has to wait becomes the one that sleeps in the kernel
+// (sleeping_) and lets go of the lock; until it is back, it alone may collect completions, because the kernel wakes it
+// for new ones only, and one that another thread took just before it fell asleep would be missed for good. Others that
+// have to wait meanwhile wait on ended_, and one of them takes the place when it becomes free.
+//
+// The ring has no set-up flags. SINGLE_ISSUER and DEFER_TASKRUN tie it to one thread; COOP_TASKRUN would hold back a
+// completion until the thread that submitted the read happens to enter the kernel, though another one waits for it.
+#include <liburing.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "storage/reader_core.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint32_t kBufferSlots = 1024;     // pieces of registered memory
+constexpr uint64_t kMaxBufferBytes = kGiB;  // the kernel's limit for one piece
+
+class UringReader final : public ReaderCore {
+ public:
+  // Takes over the ring.
+  UringReader(OpenFiles files, const ReaderOptions& options, const io_uring& ring);
+  ~UringReader() override;
+
+  bool register_memory(std::span<std::byte> memory) override;
+
+ private:
+  struct Buffer {
+    const std::byte* begin;
+    const std::byte* end;
+    int slot;
+  };
+
+  void advance() override;
+  void block(std::unique_lock<std::mutex>& lock) override;
+  void collect();
+  void issue();
+  void prepare(Scheduler::Chunk* chunk);
+  void submit_staged();
+  const Buffer* buffer_of(const std::byte* memory, uint64_t length) const;
+
+  // All guarded by mutex_.
+  io_uring ring_;
+  std::vector<Scheduler::Chunk*> staged_;  // in the submission ring, not yet taken by the kernel
+  int broken_ = 0;                         // errno with which the kernel refuses all submissions
+  bool sleeping_ = false;                  // a thread is in the kernel, waiting for a completion
+  bool has_slots_ = false;                 // the kernel gave us the table for registered memory
+  std::vector<Buffer> buffers_;            // sorted by address
+  unsigned used_slots_ = 0;
+};
+
+UringReader::UringReader(OpenFiles files, const ReaderOptions& options, const io_uring& ring)
+    : ReaderCore(std::move(files), options, "io_uring"), ring_(ring) {
+  staged_.reserve(options.depth);
+  // An empty table now, filled later: only so can memory be registered while reads are in flight. Linux 5.19 and later.
+  has_slots_ = io_uring_register_buffers_sparse(&ring_, kBufferSlots) == 0;
+}
+
+UringReader::~UringReader() {
+  drain();
+  io_uring_queue_exit(&ring_);
+}
+
+void UringReader::advance() {
+  if (!sleeping_) {
+    collect();
+  }
+  issue();
+}
+
+void UringReader::block(std::unique_lock<std::mutex>& lock) {
+  if (sleeping_) {
+    ended_.wait(lock);
+    return;
+  }
+  sleeping_ = true;
+  const bool something_to_wait_for = scheduler_.in_flight() > staged_.size();
+  lock.unlock();
+  if (something_to_wait_for) {
+    // The bare system call: liburing's own wait would read the ring without the lock. An error means "look again".
+    io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 1, IORING_ENTER_GETEVENTS, nullptr);
+  } else {
+    // The kernel was short of memory for new reads, and none is running that would free some.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  lock.lock();
+  sleeping_ = false;
+  collect();
+  issue();
+  ended_.notify_all();
+}
+
+void UringReader::collect() {
+  std::array<io_uring_cqe*, 64> entries;
+  unsigned count = 0;
+  do {
+    count = io_uring_peek_batch_cqe(&ring_, entries.data(), static_cast<unsigned>(entries.size()));
+    for (unsigned i = 0; i < count; ++i) {
+      scheduler_.complete(static_cast<Scheduler::Chunk*>(io_uring_cqe_get_data(entries[i])), entries[i]->res);
+    }
+    io_uring_cq_advance(&ring_, count);
+  } while (count == entries.size());
+}
+
+void UringReader::issue() {
+  while (Scheduler::Chunk* chunk = scheduler_.next()) {
+    if (broken_ != 0) {
+      scheduler_.complete(chunk, -broken_);
+    } else {
+      prepare(chunk);
+    }
+  }
+  submit_staged();
+}
+
+void UringReader::prepare(Scheduler::Chunk* chunk) {
+  // Never null: the ring has at least `depth` entries.
+  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+  const int file = fd(chunk->file());
+  const auto length = static_cast<unsigned>(chunk->length());
+  if (const Buffer* buffer = buffer_of(chunk->destination(), chunk->length())) {
+    io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(), buffer->slot);
+  } else {
+    io_uring_prep_read(entry, file, chunk->destination(), length, chunk->offset());
+  }
+  io_uring_sqe_set_data(entry, chunk);
+  staged_.push_back(chunk);
+}
+
+void UringReader::submit_staged() {
+  if (staged_.empty()) {
+    return;
+  }
+  const int taken = io_uring_submit(&ring_);
+  if (taken >= 0) {
+    staged_.erase(staged_.begin(), staged_.begin() + taken);
+    return;
+  }
+  if (taken == -EAGAIN || taken == -EBUSY || taken == -EINTR || taken == -ENOMEM) {
+    return;  // they stay in the ring; the next entry submits them
+  }
+  broken_ = -taken;
+  for (Scheduler::Chunk* chunk : std::exchange(staged_, {})) {
+    scheduler_.complete(chunk, taken);
+  }
+}
+
+const UringReader::Buffer* UringReader::buffer_of(const std::byte* memory, uint64_t length) const {
+  const auto after = std::upper_bound(buffers_.begin(), buffers_.end(), memory,
+                                      [](const std::byte* p, const Buffer& buffer) { return p < buffer.begin; });
+  if (after == buffers_.begin()) {
+    return nullptr;
+  }
+  const Buffer& buffer = *std::prev(after);
+  return memory < buffer.end && length <= static_cast<uint64_t>(buffer.end - memory) ? &buffer : nullptr;
+}
+
+bool UringReader::register_memory(std::span<std::byte> memory) {
+  const std::lock_guard lock(mutex_);
+  std::vector<iovec> pieces;
+  for (size_t at = 0; at < memory.size(); at += kMaxBufferBytes) {
+    pieces.push_back({memory.data() + at, std::min<size_t>(kMaxBufferBytes, memory.size() - at)});
+  }
+  const auto count = static_cast<unsigned>(pieces.size());
+  if (!has_slots_ || count > kBufferSlots - used_slots_) {
+    return false;
+  }
+  const unsigned first = used_slots_;
+  for (unsigned i = 0; i < count; ++i) {
+    if (io_uring_register_buffers_update_tag(&ring_, first + i, &pieces[i], nullptr, 1) != 1) {
+      std::vector<iovec> nothing(i, iovec{nullptr, 0});
+      if (i > 0) {
+        io_uring_register_buffers_update_tag(&ring_, first, nothing.data(), nullptr, i);
+      }
+      return false;
+    }
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    const auto* begin = static_cast<const std::byte*>(pieces[i].iov_base);
+    buffers_.push_back({begin, begin + pieces[i].iov_len, static_cast<int>(first + i)});
+  }
+  used_slots_ += count;
+  std::sort(buffers_.begin(), buffers_.end(), [](const Buffer& a, const Buffer& b) { return a.begin < b.begin; });
+  return true;
+}
+
+// Plain reads came after io_uring itself (Linux 5.6).
+bool can_read(io_uring& ring) {
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring);
+  const bool supported = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_READ) != 0;
+  io_uring_free_probe(probe);
+  return supported;
+}
+
+}  // namespace
+
+std::unique_ptr<Reader> make_uring_reader(OpenFiles& files, const ReaderOptions& options) {
+  io_uring ring;
+  if (io_uring_queue_init(options.depth, &ring, 0) != 0) {
+    return nullptr;
+  }
+  if (!can_read(ring)) {
+    io_uring_queue_exit(&ring);
+    return nullptr;
+  }
+  return std::make_unique<UringReader>(std::move(files), options, ring);
+}
+
+}  // namespace hypura

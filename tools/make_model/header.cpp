@@ -1,0 +1,168 @@
+#include "make_model/header.h"
+
+#include <gguf.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+struct GgmlDeleter {
+  void operator()(ggml_context* context) const { ggml_free(context); }
+};
+
+// The numbers that general.file_type gives the types; a label only.
+uint32_t file_type(ggml_type type) {
+  switch (type) {
+    case GGML_TYPE_F16:
+      return 1;
+    case GGML_TYPE_Q4_0:
+      return 2;
+    case GGML_TYPE_Q8_0:
+      return 7;
+    case GGML_TYPE_Q4_K:
+      return 15;
+    default:
+      return 18;
+  }
+}
+
+// Writes the keys that start with the architecture's name.
+class KeyWriter {
+ public:
+  KeyWriter(gguf_context* keys, std::string_view arch) : keys_(keys), prefix_(arch) {}
+
+  void u32(std::string_view name, int64_t value) const {
+    gguf_set_val_u32(keys_, key(name).c_str(), static_cast<uint32_t>(value));
+  }
+  void f32(std::string_view name, float value) const { gguf_set_val_f32(keys_, key(name).c_str(), value); }
+  void flag(std::string_view name, bool value) const { gguf_set_val_bool(keys_, key(name).c_str(), value); }
+
+ private:
+  std::string key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
+
+  gguf_context* keys_;
+  std::string prefix_;
+};
+
+void set_expert_keys(const KeyWriter& write, Arch arch, const Shape& shape) {
+  if (shape.experts == 0) {
+    return;
+  }
+  write.u32("expert_count", shape.experts);
+  write.u32("expert_used_count", shape.experts_used);
+  if (arch != Arch::kMixtral) {
+    write.u32("expert_feed_forward_length", shape.expert_ff);
+  }
+  if (arch == Arch::kQwen2Moe) {
+    write.u32("expert_shared_feed_forward_length", shape.ff);
+  } else if (arch == Arch::kGptOss) {
+    write.u32("attention.sliding_window", 128);
+  } else if (arch == Arch::kFused) {
+    constexpr int64_t kSigmoidGating = 2;
+    write.u32("expert_shared_feed_forward_length", shape.expert_ff);
+    write.u32("expert_gating_func", kSigmoidGating);
+    write.flag("expert_weights_norm", true);
+    write.u32("leading_dense_block_count", 1);
+  }
+}
+
+void set_model_keys(gguf_context* keys, const ModelPlan& plan, const Vocab& vocab) {
+  const std::string arch(gguf_arch(plan.choice.arch));
+  const Shape& shape = plan.shape;
+  gguf_set_val_str(keys, "general.architecture", arch.c_str());
+  gguf_set_val_str(keys, "general.type", "model");
+  gguf_set_val_str(keys, "general.name", fmt::format("random {}", plan.spec.arch).c_str());
+  gguf_set_val_u32(keys, "general.file_type", file_type(plan.choice.type));
+  gguf_set_val_u32(keys, "general.quantization_version", GGML_QNT_VERSION);
+  const KeyWriter write(keys, arch);
+  write.u32("vocab_size", vocab.tokens);
+  write.u32("context_length", plan.spec.context);
+  write.u32("embedding_length", shape.embedding);
+  write.u32("block_count", shape.layers);
+  write.u32("feed_forward_length", shape.ff > 0 ? shape.ff : shape.expert_ff);
+  write.u32("attention.head_count", shape.heads);
+  write.u32("attention.head_count_kv", shape.kv_heads);
+  write.u32("attention.key_length", shape.head_dim);
+  write.u32("attention.value_length", shape.head_dim);
+  write.u32("rope.dimension_count", shape.head_dim);
+  write.f32("rope.freq_base", 10000.0F);
+  write.f32("attention.layer_norm_rms_epsilon", 1e-5F);
+  set_expert_keys(write, plan.choice.arch, shape);
+  gguf_set_kv(keys, vocab.keys.get());
+}
+
+std::filesystem::path part_path(const ModelSpec& spec, size_t part) {
+  if (spec.split <= 1) {
+    return spec.output;
+  }
+  std::string prefix = spec.output.string();
+  constexpr std::string_view kSuffix = ".gguf";
+  if (prefix.ends_with(kSuffix)) {
+    prefix.resize(prefix.size() - kSuffix.size());
+  }
+  return fmt::format("{}-{:05}-of-{:05}.gguf", prefix, part + 1, spec.split);
+}
+
+// Moves on to the next file when this one has its share, or when there are only as many tensors left as files.
+void share_tensors(const ModelPlan& plan, std::vector<Part>& parts) {
+  const uint64_t total = plan.tensor_bytes();
+  uint64_t done = 0;
+  size_t part = 0;
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    const uint64_t bytes = plan.tensors[i].bytes();
+    const size_t parts_left = parts.size() - part;
+    const bool full = done + bytes / 2 >= total / parts.size() * (part + 1);
+    const bool must = plan.tensors.size() - i < parts_left;
+    if (!parts[part].tensors.empty() && parts_left > 1 && (full || must)) {
+      ++part;
+    }
+    parts[part].tensors.push_back(&plan.tensors[i]);
+    done += bytes;
+  }
+}
+
+void make_header(const ModelPlan& plan, const Vocab& vocab, size_t number, Part& part) {
+  const GgufPtr keys(gguf_init_empty());
+  if (number == 0) {
+    set_model_keys(keys.get(), plan, vocab);
+  }
+  if (plan.spec.split > 1) {
+    gguf_set_val_u16(keys.get(), "split.no", static_cast<uint16_t>(number));
+    gguf_set_val_u16(keys.get(), "split.count", static_cast<uint16_t>(plan.spec.split));
+    gguf_set_val_i32(keys.get(), "split.tensors.count", static_cast<int32_t>(plan.tensors.size()));
+  }
+  const std::unique_ptr<ggml_context, GgmlDeleter> context(ggml_init(
+      {.mem_size = ggml_tensor_overhead() * (part.tensors.size() + 1), .mem_buffer = nullptr, .no_alloc = true}));
+  for (const TensorPlan* planned : part.tensors) {
+    ggml_tensor* tensor =
+        ggml_new_tensor(context.get(), planned->type, static_cast<int>(planned->dims.size()), planned->dims.data());
+    ggml_set_name(tensor, planned->name.c_str());
+    gguf_add_tensor(keys.get(), tensor);
+  }
+  part.header.resize(gguf_get_meta_size(keys.get()));
+  gguf_get_meta_data(keys.get(), part.header.data());
+  part.bytes = part.header.size();
+  for (size_t i = 0; i < part.tensors.size(); ++i) {
+    part.offsets.push_back(gguf_get_tensor_offset(keys.get(), static_cast<int64_t>(i)));
+    part.bytes += round_up(part.tensors[i]->bytes(), kTensorAlignment);
+  }
+}
+
+}  // namespace
+
+std::vector<Part> make_parts(const ModelPlan& plan, const Vocab& vocab) {
+  std::vector<Part> parts(static_cast<size_t>(plan.spec.split));
+  share_tensors(plan, parts);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    parts[i].path = part_path(plan.spec, i);
+    make_header(plan, vocab, i, parts[i]);
+  }
+  return parts;
+}
+
+}  // namespace hypura

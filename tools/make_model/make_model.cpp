@@ -1,0 +1,15 @@
+#include "make_model/make_model.h"
+
+#include "make_model/writer.h"
+
+namespace hypura {
+
+Result<std::filesystem::path> make_model(const ModelSpec& spec) {
+  auto model = write_model(spec);
+  if (!model) {
+    return propagate(model.error());
+  }
+  return model->parts.front().path;
+}
+
+}  // namespace hypura

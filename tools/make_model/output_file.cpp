@@ -1,0 +1,172 @@
+#include "make_model/output_file.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "make_model/uncached.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+constexpr size_t kBlock = 4096;
+constexpr size_t kBufferBytes = 32 * kMiB;
+
+tl::unexpected<Error> write_failed(const std::filesystem::path& path, int error) {
+  return fail(ErrorCode::kIo, "{} could not be written: {}", path.string(), std::generic_category().message(error));
+}
+
+Status write_all(const std::filesystem::path& path, int fd, std::span<const uint8_t> data, uint64_t offset) {
+  while (!data.empty()) {
+    const ssize_t written = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      return write_failed(path, written < 0 ? errno : ENOSPC);
+    }
+    data = data.subspan(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
+  }
+  if (const int error = settle_uncached(fd); error != 0) {
+    return write_failed(path, error);
+  }
+  return {};
+}
+
+Status check_room(const std::filesystem::path& path, uint64_t bytes) {
+  std::error_code error;
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const auto space = std::filesystem::space(folder, error);
+  if (!error && space.available < bytes) {
+    return fail(ErrorCode::kIo, "{} needs {}, but the disk has only {} free", path.string(), format_bytes(bytes),
+                format_bytes(space.available));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse) {
+  if (!sparse) {
+    if (auto room = check_room(path, bytes); !room) {
+      return propagate(room.error());
+    }
+  }
+  std::filesystem::path partial = path;
+  partial += ".partial";
+  const int fd = open_uncached(partial);
+  if (fd < 0) {
+    return fail(ErrorCode::kIo, "{} cannot be created: {}", path.string(), std::generic_category().message(errno));
+  }
+  return OutputFile(path, fd, bytes);
+}
+
+OutputFile::OutputFile(std::filesystem::path path, int fd, uint64_t bytes)
+    : path_(std::move(path)),
+      fd_(fd),
+      bytes_(bytes),
+      capacity_(static_cast<size_t>(std::min<uint64_t>(kBufferBytes, round_up(bytes, kBlock)))),
+      filling_(static_cast<uint8_t*>(std::aligned_alloc(kBlock, capacity_))),
+      writing_(static_cast<uint8_t*>(std::aligned_alloc(kBlock, capacity_))) {}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      bytes_(other.bytes_),
+      position_(other.position_),
+      flushed_(other.flushed_),
+      capacity_(other.capacity_),
+      filling_(std::move(other.filling_)),
+      writing_(std::move(other.writing_)),
+      pending_(std::move(other.pending_)) {}
+
+OutputFile::~OutputFile() {
+  if (pending_.valid()) {
+    pending_.wait();
+  }
+  if (fd_ >= 0) {
+    ::close(fd_);
+    ::unlink(partial_path().c_str());
+  }
+}
+
+std::filesystem::path OutputFile::partial_path() const {
+  std::filesystem::path partial = path_;
+  partial += ".partial";
+  return partial;
+}
+
+Status OutputFile::append(std::span<const uint8_t> data) {
+  while (!data.empty()) {
+    const size_t used = static_cast<size_t>(position_ - flushed_);
+    const size_t length = std::min(capacity_ - used, data.size());
+    std::memcpy(filling_.get() + used, data.data(), length);
+    data = data.subspan(length);
+    position_ += length;
+    if (used + length == capacity_) {
+      if (auto status = flush(); !status) {
+        return status;
+      }
+    }
+  }
+  return {};
+}
+
+Status OutputFile::pad_to(uint64_t position) {
+  constexpr std::array<uint8_t, kBlock> kZeros{};
+  while (position_ < position) {
+    const uint64_t length = std::min<uint64_t>(kZeros.size(), position - position_);
+    if (auto status = append(std::span(kZeros).first(static_cast<size_t>(length))); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+// Hands the filled buffer, rounded up to whole blocks, to the writing thread.
+Status OutputFile::flush() {
+  if (auto status = wait(); !status) {
+    return status;
+  }
+  std::swap(filling_, writing_);
+  const size_t used = static_cast<size_t>(position_ - flushed_);
+  const size_t length = static_cast<size_t>(round_up(used, kBlock));
+  std::memset(writing_.get() + used, 0, length - used);
+  pending_ = std::async(std::launch::async, [path = path_, fd = fd_, data = std::span(writing_.get(), length),
+                                             offset = flushed_] { return write_all(path, fd, data, offset); });
+  flushed_ = position_;
+  return {};
+}
+
+Status OutputFile::wait() {
+  return pending_.valid() ? pending_.get() : Status{};
+}
+
+Status OutputFile::finish() {
+  if (position_ > flushed_) {
+    if (auto status = flush(); !status) {
+      return status;
+    }
+  }
+  if (auto status = wait(); !status) {
+    return status;
+  }
+  if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
+    return write_failed(path_, errno);
+  }
+  if (::close(std::exchange(fd_, -1)) != 0 || ::rename(partial_path().c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(partial_path().c_str());
+    return write_failed(path_, error);
+  }
+  return {};
+}
+
+}  // namespace hypura

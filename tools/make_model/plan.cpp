@@ -1,0 +1,274 @@
+#include "make_model/plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+// Embeddings share this constant component, in units of their deviation; every block of every other matrix sums to
+// zero and so does not see it, but the routers do. It is what makes some experts popular (see router rows).
+constexpr float kSharedMean = 1.0F;
+// Deviation of the router's scores from token to token. At 1.28 (the Gumbel distribution's) one expert is drawn in
+// proportion to its popularity; the normal distribution's thinner tails, and drawing several, need a little more.
+constexpr float kRouterSpread = 1.6F;
+// The part of the hidden state that tells tokens apart shrinks by this much towards the last layer (measured).
+constexpr float kSpreadLoss = 0.16F;
+// What averaging over positions, and silu(x) * y, take from a unit signal (measured): given back so that each branch
+// adds its share and the model listens to its context.
+constexpr float kAttentionGain = 3.0F;
+constexpr float kFeedForwardGain = 1.7F;
+constexpr float kBiasDeviation = 0.02F;
+constexpr int64_t kDefaultLayers = 4;
+
+// Collects the tensors of one model, layer by layer.
+class Builder {
+ public:
+  Builder(const ModelPlan& plan, const Vocab& vocab) : shape_(plan.shape), choice_(plan.choice), vocab_(vocab) {}
+
+  std::vector<TensorPlan> build() {
+    matrix("token_embd.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
+    tensors_.back().deviation = 1.0F;
+    tensors_.back().mean = kSharedMean;
+    for (layer_ = 0; layer_ < shape_.layers; ++layer_) {
+      attention();
+      feed_forward();
+    }
+    add("output_norm.weight", GGML_TYPE_F32, {shape_.embedding}, Fill::kNorm, 0.02F);
+    matrix("output.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
+    tensors_.back().fill = Fill::kOutput;
+    uint64_t row = 0;
+    for (TensorPlan& tensor : tensors_) {
+      tensor.first_row = row;
+      row += tensor.rows();
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  void add(std::string name, ggml_type type, std::vector<int64_t> dims, Fill fill, float deviation) {
+    tensors_.push_back({.name = std::move(name),
+                        .type = type,
+                        .dims = std::move(dims),
+                        .fill = fill,
+                        .deviation = deviation,
+                        .mean = 0.0F,
+                        .first_row = 0});
+  }
+
+  std::string in_layer(std::string_view name) const { return fmt::format("blk.{}.{}", layer_, name); }
+
+  void matrix(std::string name, std::vector<int64_t> dims, float gain) {
+    const bool down = name.find("ffn_down") != std::string::npos;
+    const float deviation = gain / std::sqrt(static_cast<float>(dims[0]));
+    add(std::move(name), down ? choice_.down_type : choice_.type, std::move(dims), Fill::kBlocks, deviation);
+  }
+
+  void norm(std::string_view name, int64_t length) { add(in_layer(name), GGML_TYPE_F32, {length}, Fill::kNorm, 0.02F); }
+
+  void noise(std::string_view name, std::vector<int64_t> dims, float deviation = kBiasDeviation) {
+    add(in_layer(name), GGML_TYPE_F32, std::move(dims), Fill::kNoise, deviation);
+  }
+
+  // Each of the 2 * layers branches adds 1 / (2 * layers) of the embedding's variance.
+  float branch_scale() const { return 1.0F / std::sqrt(2.0F * static_cast<float>(shape_.layers)); }
+
+  void attention() {
+    const int64_t q = shape_.heads * shape_.head_dim;
+    const int64_t kv = shape_.kv_heads * shape_.head_dim;
+    norm("attn_norm.weight", shape_.embedding);
+    matrix(in_layer("attn_q.weight"), {shape_.embedding, q}, 1.0F);
+    matrix(in_layer("attn_k.weight"), {shape_.embedding, kv}, 1.0F);
+    matrix(in_layer("attn_v.weight"), {shape_.embedding, kv}, 1.0F);
+    matrix(in_layer("attn_output.weight"), {q, shape_.embedding}, kAttentionGain * branch_scale());
+    if (choice_.arch == Arch::kQwen2Moe || choice_.arch == Arch::kGptOss) {
+      noise("attn_q.bias", {q});
+      noise("attn_k.bias", {kv});
+      noise("attn_v.bias", {kv});
+    }
+    if (choice_.arch == Arch::kGptOss) {
+      noise("attn_output.bias", {shape_.embedding});
+      noise("attn_sinks.weight", {shape_.heads}, 1.0F);
+    }
+    if (choice_.arch == Arch::kQwen3Moe || choice_.arch == Arch::kFused) {
+      norm("attn_q_norm.weight", shape_.head_dim);
+      norm("attn_k_norm.weight", shape_.head_dim);
+    }
+    norm(choice_.arch == Arch::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight", shape_.embedding);
+  }
+
+  void feed_forward() {
+    const bool leading_dense = choice_.arch == Arch::kFused && layer_ == 0 && shape_.layers > 1;
+    if (shape_.experts == 0 || leading_dense) {
+      gated("", shape_.ff);
+      return;
+    }
+    router();
+    experts();
+    if (choice_.arch == Arch::kQwen2Moe) {
+      noise("ffn_gate_inp_shexp.weight", {shape_.embedding}, 1.0F / std::sqrt(static_cast<float>(shape_.embedding)));
+      gated("_shexp", shape_.ff);
+    } else if (choice_.arch == Arch::kFused) {
+      gated("_shexp", shape_.expert_ff);
+    }
+  }
+
+  void gated(std::string_view suffix, int64_t ff) {
+    const float gain = kFeedForwardGain * branch_scale();
+    matrix(in_layer(fmt::format("ffn_gate{}.weight", suffix)), {shape_.embedding, ff}, 1.0F);
+    matrix(in_layer(fmt::format("ffn_up{}.weight", suffix)), {shape_.embedding, ff}, 1.0F);
+    matrix(in_layer(fmt::format("ffn_down{}.weight", suffix)), {ff, shape_.embedding}, gain);
+  }
+
+  void router() {
+    // The variance of the hidden state grows from 1 to 2 with depth, beside the shared mean.
+    const float depth = static_cast<float>(layer_) / static_cast<float>(shape_.layers);
+    const float mean = kSharedMean / std::sqrt(kSharedMean * kSharedMean + 1.0F + depth);
+    const float spread = kRouterSpread / ((1.0F - kSpreadLoss * depth) * std::sqrt(1.0F - mean * mean));
+    add(in_layer("ffn_gate_inp.weight"), GGML_TYPE_F32, {shape_.embedding, shape_.experts}, Fill::kRouter,
+        spread / std::sqrt(static_cast<float>(shape_.embedding)));
+    tensors_.back().mean = mean;
+    if (choice_.arch == Arch::kGptOss) {
+      noise("ffn_gate_inp.bias", {shape_.experts});
+    } else if (choice_.arch == Arch::kFused) {
+      noise("exp_probs_b", {shape_.experts}, 0.001F);
+    }
+  }
+
+  void experts() {
+    const int64_t n = shape_.experts;
+    // The weighted mean of several independent experts is smaller than one of them.
+    const float gain = kFeedForwardGain * std::sqrt(static_cast<float>(shape_.experts_used)) * branch_scale();
+    if (choice_.arch == Arch::kFused) {
+      matrix(in_layer("ffn_gate_up_exps.weight"), {shape_.embedding, 2 * shape_.expert_ff, n}, 1.0F);
+    } else {
+      matrix(in_layer("ffn_gate_exps.weight"), {shape_.embedding, shape_.expert_ff, n}, 1.0F);
+      matrix(in_layer("ffn_up_exps.weight"), {shape_.embedding, shape_.expert_ff, n}, 1.0F);
+    }
+    matrix(in_layer("ffn_down_exps.weight"), {shape_.expert_ff, shape_.embedding, n}, gain);
+    if (choice_.arch == Arch::kGptOss) {
+      noise("ffn_gate_exps.bias", {shape_.expert_ff, n});
+      noise("ffn_up_exps.bias", {shape_.expert_ff, n});
+      noise("ffn_down_exps.bias", {shape_.embedding, n});
+    }
+  }
+
+  const Shape& shape_;
+  const Choice& choice_;
+  const Vocab& vocab_;
+  std::vector<TensorPlan> tensors_;
+  int64_t layer_ = 0;
+};
+
+uint64_t bytes_with_layers(ModelPlan plan, const Vocab& vocab, int64_t layers) {
+  plan.shape.layers = layers;
+  plan.tensors = Builder(plan, vocab).build();
+  return plan.tensor_bytes();
+}
+
+// The number of layers that comes nearest to `size`; 0 when less than half a layer fits. Two and three layers are
+// compared because the first may be of another kind.
+int64_t layers_for(const ModelPlan& plan, const Vocab& vocab, uint64_t size) {
+  const auto two = static_cast<double>(bytes_with_layers(plan, vocab, 2));
+  const auto three = static_cast<double>(bytes_with_layers(plan, vocab, 3));
+  return std::llround(2.0 + (static_cast<double>(size) - two) / (three - two));
+}
+
+// The first preset for which the number of layers is natural, or the last.
+Status choose_shape(ModelPlan& plan, const Vocab& vocab) {
+  const auto shapes = presets(plan.choice.arch);
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    auto shape = resolve_shape(plan.spec, plan.choice, shapes[i]);
+    if (!shape) {
+      return propagate(shape.error());
+    }
+    plan.shape = *shape;
+    if (plan.spec.size == 0) {
+      plan.shape.layers = plan.shape.layers > 0 ? plan.shape.layers : kDefaultLayers;
+      return {};
+    }
+    plan.shape.layers = layers_for(plan, vocab, plan.spec.size);
+    if (plan.shape.layers <= shapes[i].layers) {
+      break;
+    }
+  }
+  if (plan.shape.layers > presets(plan.choice.arch).back().layers) {
+    return fail(ErrorCode::kUsage, "--size {} needs {} layers of this shape, more than llama.cpp loads; widen it",
+                format_bytes(plan.spec.size), plan.shape.layers);
+  }
+  if (plan.shape.layers < 1) {
+    return fail(ErrorCode::kUsage, "--size {} is too small: one layer and the vocabulary take {}",
+                format_bytes(plan.spec.size), format_bytes(bytes_with_layers(plan, vocab, 1)));
+  }
+  return {};
+}
+
+}  // namespace
+
+uint64_t TensorPlan::values() const {
+  uint64_t product = 1;
+  for (const int64_t dim : dims) {
+    product *= static_cast<uint64_t>(dim);
+  }
+  return product;
+}
+
+uint64_t TensorPlan::bytes() const {
+  return rows() * ggml_row_size(type, dims[0]);
+}
+
+uint64_t ModelPlan::tensor_bytes() const {
+  uint64_t sum = 0;
+  for (const TensorPlan& tensor : tensors) {
+    sum += round_up(tensor.bytes(), kTensorAlignment);
+  }
+  return sum;
+}
+
+uint64_t ModelPlan::parameters() const {
+  uint64_t sum = 0;
+  for (const TensorPlan& tensor : tensors) {
+    sum += tensor.values();
+  }
+  return sum;
+}
+
+std::string_view gguf_arch(Arch arch) {
+  switch (arch) {
+    case Arch::kDense:
+    case Arch::kMixtral:
+      return "llama";
+    case Arch::kQwen3Moe:
+      return "qwen3moe";
+    case Arch::kQwen2Moe:
+      return "qwen2moe";
+    case Arch::kGptOss:
+      return "gpt-oss";
+    case Arch::kFused:
+      return "hy_v3";
+  }
+  return "llama";
+}
+
+Result<ModelPlan> plan_model(const ModelSpec& spec, const Vocab& vocab) {
+  auto choice = parse_choice(spec);
+  if (!choice) {
+    return propagate(choice.error());
+  }
+  ModelPlan plan{.spec = spec, .choice = *choice, .shape = {}, .tensors = {}};
+  if (auto status = choose_shape(plan, vocab); !status) {
+    return propagate(status.error());
+  }
+  plan.tensors = Builder(plan, vocab).build();
+  if (spec.split > static_cast<int64_t>(plan.tensors.size())) {
+    return fail(ErrorCode::kUsage, "--split {} asks for more parts than the model's {} tensors", spec.split,
+                plan.tensors.size());
+  }
+  return plan;
+}
+
+}  // namespace hypura

@@ -1,0 +1,200 @@
+#include "make_model/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "make_model/header.h"
+#include "make_model/weights.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::AllOf;
+using testing::Ge;
+using testing::HasSubstr;
+using testing::Le;
+
+ModelSpec spec_of(std::string arch, std::string type = "Q4_0") {
+  ModelSpec spec;
+  spec.output = "model.gguf";
+  spec.arch = std::move(arch);
+  spec.type = std::move(type);
+  return spec;
+}
+
+class PlanTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loaded = load_vocab({});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    vocab_ = std::move(*loaded);
+  }
+
+  void expect_usage(const ModelSpec& spec, const std::string& words) {
+    const auto plan = plan_model(spec, vocab_);
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(plan.error().message, HasSubstr(words));
+  }
+
+  Vocab vocab_;
+};
+
+TEST_F(PlanTest, DonorHasSpecialTokens) {
+  EXPECT_EQ(vocab_.tokens, 8192);
+  EXPECT_GT(std::count(vocab_.special.begin(), vocab_.special.end(), true), 0);
+}
+
+TEST_F(PlanTest, SizeGivesNaturalDimensions) {
+  ModelSpec moe = spec_of("qwen3moe");
+  moe.size = 6 * kGiB;
+  const auto plan = plan_model(moe, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->shape.embedding, 2048);
+  EXPECT_EQ(plan->shape.experts, 64);
+  EXPECT_THAT(plan->shape.layers, AllOf(Ge(22), Le(30)));
+
+  ModelSpec dense = spec_of("dense");
+  dense.size = 6 * kGiB;
+  const auto dense_plan = plan_model(dense, vocab_);
+  ASSERT_TRUE(dense_plan) << dense_plan.error().message;
+  EXPECT_EQ(dense_plan->shape.embedding, 4096);
+  EXPECT_THAT(dense_plan->shape.layers, AllOf(Ge(40), Le(56)));
+}
+
+TEST_F(PlanTest, SizeIsMetForEveryArchitecture) {
+  for (const char* arch : {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused"}) {
+    for (const uint64_t size : {256 * kMiB, 3 * kGiB, 40 * kGiB, 300 * kGiB}) {
+      ModelSpec spec = spec_of(arch);
+      spec.size = size;
+      const auto plan = plan_model(spec, vocab_);
+      ASSERT_TRUE(plan) << arch << ": " << plan.error().message;
+      const double ratio = static_cast<double>(plan->tensor_bytes()) / static_cast<double>(size);
+      EXPECT_THAT(ratio, AllOf(Ge(0.85), Le(1.15))) << arch << " " << size;
+    }
+  }
+}
+
+TEST_F(PlanTest, DownTypeChangesOnlyDownTensors) {
+  ModelSpec spec = spec_of("qwen3moe", "Q4_0");
+  spec.down_type = "Q6_K";
+  const auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  for (const TensorPlan& tensor : plan->tensors) {
+    if (tensor.name.find("ffn_down") != std::string::npos) {
+      EXPECT_EQ(tensor.type, GGML_TYPE_Q6_K) << tensor.name;
+    } else {
+      EXPECT_TRUE(tensor.type == GGML_TYPE_Q4_0 || tensor.type == GGML_TYPE_F32) << tensor.name;
+    }
+  }
+}
+
+TEST_F(PlanTest, RefusesWhatCannotBe) {
+  expect_usage(spec_of("gpt5"), "--arch gpt5 is unknown; choose one of dense, mixtral");
+  expect_usage(spec_of("dense", "Q3_Z"), "--type Q3_Z is unknown");
+  ModelSpec spec = spec_of("dense", "Q4_K");
+  spec.embedding = 320;
+  expect_usage(spec, "--embedding is 320, but q4_K rows must be a multiple of 256");
+  spec = spec_of("dense");
+  spec.experts = 8;
+  expect_usage(spec, "has no experts");
+  spec = spec_of("mixtral");
+  spec.experts_used = 9;
+  expect_usage(spec, "--experts-used 9 is more than the 8 experts");
+  spec = spec_of("dense");
+  spec.heads = 4;
+  spec.kv_heads = 3;
+  expect_usage(spec, "4 heads cannot share 3 key-value heads");
+  spec = spec_of("dense");
+  spec.size = kGiB;
+  spec.layers = 3;
+  expect_usage(spec, "give either --size or --layers");
+  spec = spec_of("dense");
+  spec.size = kMiB;
+  expect_usage(spec, "is too small");
+  spec = spec_of("dense");
+  spec.split = 1000;
+  expect_usage(spec, "more parts than the model's");
+  spec = spec_of("dense");
+  spec.layers = -1;
+  expect_usage(spec, "--layers -1 is out of range");
+}
+
+TEST_F(PlanTest, PartsAreEvenAndComplete) {
+  ModelSpec spec = spec_of("mixtral");
+  spec.layers = 8;
+  spec.split = 5;
+  const auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto parts = make_parts(*plan, vocab_);
+  ASSERT_EQ(parts.size(), 5);
+  EXPECT_EQ(parts[1].path, "model-00002-of-00005.gguf");
+  size_t tensors = 0;
+  for (const Part& part : parts) {
+    tensors += part.tensors.size();
+    const double share =
+        static_cast<double>(part.bytes - part.header.size()) / (static_cast<double>(plan->tensor_bytes()) / 5);
+    EXPECT_THAT(share, AllOf(Ge(0.7), Le(1.3))) << part.path;
+  }
+  EXPECT_EQ(tensors, plan->tensors.size());
+}
+
+TEST_F(PlanTest, EveryTensorCanHaveItsOwnPart) {
+  ModelSpec spec = spec_of("dense");
+  spec.layers = 1;
+  auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  plan->spec.split = static_cast<int64_t>(plan->tensors.size());
+  for (const Part& part : make_parts(*plan, vocab_)) {
+    EXPECT_EQ(part.tensors.size(), 1);
+  }
+}
+
+// 128 experts of 256-wide K-quant rows: one block a row, the hardest case for telling rows apart.
+TEST_F(PlanTest, NoTwoRowsAreEqual) {
+  for (const char* type : {"Q4_0", "Q8_0", "Q4_K", "Q6_K", "F16"}) {
+    ModelSpec spec = spec_of("qwen3moe", type);
+    spec.layers = 1;
+    const auto plan = plan_model(spec, vocab_);
+    ASSERT_TRUE(plan) << plan.error().message;
+    TensorSource source(*plan, vocab_);
+    std::set<std::string> seen;
+    uint64_t rows = 0;
+    for (const TensorPlan& tensor : plan->tensors) {
+      if (tensor.fill == Fill::kNorm) {
+        continue;
+      }
+      std::vector<uint8_t> bytes(tensor.bytes());
+      source.fill_rows(tensor, 0, bytes);
+      const size_t row_bytes = bytes.size() / tensor.rows();
+      for (uint64_t row = 0; row < tensor.rows(); ++row) {
+        seen.emplace(reinterpret_cast<const char*>(bytes.data()) + row * row_bytes, row_bytes);
+      }
+      rows += tensor.rows();
+    }
+    EXPECT_EQ(seen.size(), rows) << type;
+  }
+}
+
+TEST_F(PlanTest, RowsDoNotDependOnHowTheyAreAskedFor) {
+  const auto plan = plan_model(spec_of("mixtral", "Q4_K"), vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  TensorSource whole(*plan, vocab_);
+  TensorSource pieces(*plan, vocab_);
+  const TensorPlan& tensor = plan->tensors.front();
+  const size_t row_bytes = tensor.bytes() / tensor.rows();
+  std::vector<uint8_t> all(tensor.bytes());
+  std::vector<uint8_t> one(row_bytes);
+  whole.fill_rows(tensor, 0, all);
+  for (const uint64_t row : {uint64_t{0}, uint64_t{77}, tensor.rows() - 1}) {
+    pieces.fill_rows(tensor, row, one);
+    EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin() + static_cast<std::ptrdiff_t>(row * row_bytes))) << row;
+  }
+}
+
+}  // namespace
+}  // namespace hypura

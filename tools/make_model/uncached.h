@@ -1,0 +1,15 @@
+// Writing files without filling the page cache: the part that differs between systems.
+#pragma once
+
+#include <filesystem>
+
+namespace hypura {
+
+// Creates or truncates a file for writing past the page cache where the file system allows. Writes must then be
+// multiples of 4096 in offset, length and memory address. Returns a descriptor, or -1 with errno set.
+int open_uncached(const std::filesystem::path& path);
+
+// Forces what was written to disk and lets the page cache forget it. Returns 0 or an errno value.
+int settle_uncached(int fd);
+
+}  // namespace hypura

@@ -1,0 +1,22 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "make_model/uncached.h"
+
+namespace hypura {
+
+int open_uncached(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd >= 0) {
+    ::fcntl(fd, F_NOCACHE, 1);
+  }
+  return fd;
+}
+
+int settle_uncached(int fd) {
+  return ::fsync(fd) != 0 ? errno : 0;
+}
+
+}  // namespace hypura
