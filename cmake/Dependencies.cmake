@@ -27,7 +27,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   set(HYPURA_URING PkgConfig::URING)
 endif()
 
-find_path(EDITLINE_INCLUDE editline/readline.h REQUIRED)
+find_path(EDITLINE_INCLUDE histedit.h REQUIRED)
 find_library(EDITLINE_LIBRARY edit REQUIRED)
 add_library(editline::editline INTERFACE IMPORTED)
 target_include_directories(editline::editline INTERFACE ${EDITLINE_INCLUDE})

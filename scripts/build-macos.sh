@@ -23,9 +23,9 @@ if [ ! -x "$cross/bin/c++" ]; then
   wrapper ranlib ranlib
 fi
 
-# Only these folders of /usr/include: the rest belongs to Linux's C library.
-for library in CLI editline fmt nlohmann spdlog tl; do
-  if [ ! -d "/usr/include/$library" ]; then
+# Only these of /usr/include: the rest belongs to Linux's C library.
+for library in CLI fmt histedit.h nlohmann spdlog tl; do
+  if [ ! -e "/usr/include/$library" ]; then
     echo "The headers /usr/include/$library are missing: run scripts/install-packages.sh." >&2
     exit 1
   fi
@@ -34,8 +34,8 @@ done
 
 # macOS has libedit; the linker needs to know only its name and the functions used. Before adding one here, check that
 # macOS's libedit has it: Linux's is newer.
-symbols=_readline,_rl_initialize,_rl_bind_key,_rl_insert,_rl_insert_text,_rl_readline_name,_rl_instream,_rl_outstream
-symbols+=,_using_history,_add_history,_clear_history,_stifle_history,_read_history,_write_history,_history_length
+symbols=_el_init,_el_end,_el_reset,_el_gets,_el_set,_el_get,_el_resize,_el_source,_el_wset
+symbols+=,_history_init,_history_end,_history
 cat > "$cross/lib/libedit.tbd" <<TBD
 --- !tapi-tbd
 tbd-version: 4

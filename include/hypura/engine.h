@@ -51,7 +51,8 @@ struct LedgerLine {
 struct PlanSummary {
   std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
   std::string sentence;  // one line for people
-  uint64_t budget = 0;   // bytes
+  uint64_t budget = 0;   // bytes for all that the ledger lists
+  uint64_t process = 0;  // bytes the process may take besides: code, stacks, allocator
   std::vector<LedgerLine> ledger;
 };
 
@@ -63,15 +64,15 @@ struct EngineStats {
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;
-  uint64_t load_bytes = 0;       // read from disk while loading
-  uint64_t streamed_bytes = 0;   // read from disk since, by demand and by prefetch
-  uint64_t prefill_bytes = 0;    // the share of streamed_bytes read in passes that evaluated a prompt
-  uint64_t decode_bytes = 0;     // the share read in decode passes
-  uint64_t expert_lookups = 0;   // in decode passes: experts asked for
-  uint64_t expert_hits = 0;      // of those, resident when asked for
-  double io_wait_seconds = 0;    // computing stood still for a read
+  uint64_t load_bytes = 0;            // read from disk while loading
+  uint64_t streamed_bytes = 0;        // read from disk since, by demand and by prefetch
+  uint64_t prefill_bytes = 0;         // the share of streamed_bytes read in passes that evaluated a prompt
+  uint64_t decode_bytes = 0;          // the share read in decode passes
+  uint64_t expert_lookups = 0;        // in decode passes: experts asked for
+  uint64_t expert_hits = 0;           // of those, resident when asked for
+  double io_wait_seconds = 0;         // computing stood still for a read
   double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
-  uint64_t memory_peak = 0;      // bytes of this process at its highest
+  uint64_t memory_peak = 0;           // bytes of this process at its highest
 
   EngineStats since(const EngineStats& earlier) const;
 };

@@ -38,7 +38,9 @@ tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> format, A
 }
 
 // Passes an error on unchanged.
-inline tl::unexpected<Error> propagate(Error error) { return tl::make_unexpected(std::move(error)); }
+inline tl::unexpected<Error> propagate(Error error) {
+  return tl::make_unexpected(std::move(error));
+}
 
 // Passes an error on with the caller's context in front: "context: message".
 inline tl::unexpected<Error> propagate(const Error& error, std::string_view context) {

@@ -40,7 +40,9 @@ DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGr
       pinned_data_(layout.dense.size()),
       ring_item_(layout.dense.size()) {}
 
-DenseExecutor::~DenseExecutor() { stop_reading(); }
+DenseExecutor::~DenseExecutor() {
+  stop_reading();
+}
 
 Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout& layout, Reader& reader,
                                                              InnerGraph& inner, StreamStats& stats,

@@ -68,7 +68,8 @@ int uses_inside(const ExpertBlock& block, const ggml_cgraph* graph, const ggml_t
 const ggml_tensor* block_result(const ExpertBlock& block, const ggml_tensor* source) {
   const bool view = source->op == GGML_OP_VIEW && source->view_src != nullptr && is_row_view(block, source);
   const ggml_tensor* base = view ? source->view_src : source;
-  const bool ours = std::any_of(block.nodes.begin(), block.nodes.end(), [&](const BlockNode& it) { return it.node == base; });
+  const bool ours =
+      std::any_of(block.nodes.begin(), block.nodes.end(), [&](const BlockNode& it) { return it.node == base; });
   return ours ? base : nullptr;
 }
 

@@ -21,7 +21,7 @@ struct BlockNode {
 };
 
 struct ExpertBlock {
-  uint32_t layer = 0;               // index into StreamLayout::expert_layers
+  uint32_t layer = 0;                // index into StreamLayout::expert_layers
   const ggml_tensor* ids = nullptr;  // i32 [experts used, tokens]
   std::vector<BlockNode> nodes;
   int end = 0;  // index in the graph of the first node after the block

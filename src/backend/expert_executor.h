@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/expert_batch.h"
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
 #include "backend/memory_region.h"
@@ -28,9 +29,6 @@ class ExpertExecutor {
                                                         StreamStats& stats, uint32_t slots, uint32_t spare,
                                                         uint32_t max_rows);
 
-  // Bytes of buffers for gathered rows and their results, for each row of the block.
-  static uint64_t row_bytes(const StreamLayout& layout);
-
   // Computes the block. Fails with kIo when a read fails, with kInternal when the router chose an expert that is not
   // there or ggml refused. After a failure the cache is consistent and the block's results are undefined.
   Status run(const ExpertBlock& block);
@@ -44,13 +42,9 @@ class ExpertExecutor {
     std::vector<uint32_t> pairs;
   };
 
-  ExpertExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
-                 const ExpertCache::Config& config);
+  ExpertExecutor(const StreamLayout& layout, Reader& reader, StreamStats& stats, const ExpertCache::Config& config);
 
   Status collect(const ExpertBlock& block);
-  Status keep_inputs(const ExpertBlock& block);
-  std::byte* kept(const ggml_tensor* source) const;
-  tl::unexpected<Error> too_many_rows(const ExpertBlock& block) const;
   void look_up(const ExpertBlock& block);
   void issue_reads(const ExpertBlock& block);
   Status land(const ExpertBlock& block, Demand& demand);
@@ -61,23 +55,15 @@ class ExpertExecutor {
 
   template <class Ready>
   size_t batch_end(const std::vector<Demand*>& demands, size_t begin, size_t end, Ready ready) const;
-  Status compute(const ExpertBlock& block, std::span<Demand* const> batch);
-  Status compute_whole(const ExpertBlock& block);
-  ggml_tensor* weight_twin(const ExpertBlock& block, const StreamedTensor& weight, uint32_t first, uint32_t last);
-  ggml_tensor* compact_source(const ExpertBlock& block, const std::vector<ggml_tensor*>& twins, ggml_tensor* source);
-  ggml_tensor* gather(const ExpertBlock& block, const ggml_tensor* source);
-  std::byte* take_rows(uint64_t bytes);
+  std::span<const ChosenExpert> chosen(std::span<Demand* const> demands);
   std::byte* slot_data(uint32_t slot) const { return slots_.data() + slot * layout_.slot_stride; }
 
   const StreamLayout& layout_;
   Reader& reader_;
-  InnerGraph& inner_;
   StreamStats& stats_;
   ExpertCache cache_;
   MemoryRegion slots_;
-  MemoryRegion rows_;
-  uint64_t rows_used_ = 0;
-  uint64_t kept_end_ = 0;  // of rows_: the kept inputs lie before it, a batch's rows behind
+  std::unique_ptr<ExpertBatch> batch_;
   uint32_t max_rows_ = 0;
 
   // Of the block in work; members so that their memory is reused.
@@ -85,10 +71,7 @@ class ExpertExecutor {
   std::vector<Demand*> hits_;
   std::vector<Demand*> misses_;
   size_t next_miss_ = 0;  // first miss not yet issued
-  std::vector<std::pair<const ggml_tensor*, std::byte*>> kept_;
-  std::vector<uint32_t> batch_pairs_;
-  std::vector<int32_t> slot_ids_;
-  std::vector<int32_t> expert_ids_;
+  std::vector<ChosenExpert> chosen_;
 };
 
 }  // namespace hypura

@@ -5,8 +5,8 @@
 
 namespace hypura {
 
-// Number of nodes of the whole graph (not only of this part of it) that have `tensor` as a source. 0 when the graph does
-// not know it.
+// Number of nodes of the whole graph (not only of this part of it) that have `tensor` as a source. 0 when the graph
+// does not know it.
 int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor);
 
 }  // namespace hypura

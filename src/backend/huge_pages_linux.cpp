@@ -4,6 +4,8 @@
 
 namespace hypura {
 
-void advise_huge_pages(std::byte* address, uint64_t bytes) { madvise(address, bytes, MADV_HUGEPAGE); }
+void advise_huge_pages(std::byte* address, uint64_t bytes) {
+  madvise(address, bytes, MADV_HUGEPAGE);
+}
 
 }  // namespace hypura

@@ -23,7 +23,8 @@ Result<std::unique_ptr<InnerGraph>> InnerGraph::create() {
   if (inner->backend_ == nullptr) {
     return fail(ErrorCode::kInternal, "ggml has no CPU backend; were its libraries found?");
   }
-  const ggml_init_params params = {ggml_graph_overhead_custom(kMaxNodes, false) + ggml_tensor_overhead(), nullptr, true};
+  const ggml_init_params params = {ggml_graph_overhead_custom(kMaxNodes, false) + ggml_tensor_overhead(), nullptr,
+                                   true};
   inner->context_ = ggml_init(params);
   inner->graph_ = ggml_new_graph_custom(inner->context_, kMaxNodes, false);
   return inner;
@@ -83,15 +84,18 @@ ggml_tensor* InnerGraph::ids(int64_t used, int64_t tokens, int32_t* data) {
 
 void InnerGraph::add(ggml_tensor* node) {
   ggml_graph_add_node(graph_, node);
-  ++nodes_;
 }
 
 ggml_status InnerGraph::run() {
-  const ggml_status status = nodes_ == 0 ? GGML_STATUS_SUCCESS : ggml_backend_graph_compute(backend_, graph_);
-  ggml_graph_clear(graph_);
-  nodes_ = 0;
-  twins_used_ = 0;
+  const ggml_status status =
+      ggml_graph_n_nodes(graph_) == 0 ? GGML_STATUS_SUCCESS : ggml_backend_graph_compute(backend_, graph_);
+  discard();
   return status;
+}
+
+void InnerGraph::discard() {
+  ggml_graph_clear(graph_);
+  twins_used_ = 0;
 }
 
 }  // namespace hypura

@@ -46,10 +46,11 @@ class InnerGraph {
   // Appends a node. Its sources must be computed, or come before it.
   void add(ggml_tensor* node);
 
-  bool empty() const { return nodes_ == 0; }
-
   // Computes what was added, and starts anew.
   ggml_status run();
+
+  // Starts anew without computing.
+  void discard();
 
  private:
   InnerGraph() = default;
@@ -58,7 +59,6 @@ class InnerGraph {
   ggml_backend_t backend_ = nullptr;
   ggml_context* context_ = nullptr;  // holds only the graph's own arrays
   ggml_cgraph* graph_ = nullptr;
-  int nodes_ = 0;
   std::deque<ggml_tensor> twins_;
   size_t twins_used_ = 0;
 };

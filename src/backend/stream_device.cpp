@@ -14,7 +14,9 @@ namespace {
 ggml_backend_device device;
 ggml_backend_reg registry;
 
-StreamedWeights* owner(ggml_backend_buffer_type_t type) { return static_cast<StreamedWeights*>(type->context); }
+StreamedWeights* owner(ggml_backend_buffer_type_t type) {
+  return static_cast<StreamedWeights*>(type->context);
+}
 
 // --- buffers -------------------------------------------------------------------------------------------------------
 
@@ -22,11 +24,19 @@ struct BufferMemory {
   MemoryRegion region;
 };
 
-const char* stream_type_name(ggml_backend_buffer_type_t /*type*/) { return "Hypura_stream"; }
-const char* resident_type_name(ggml_backend_buffer_type_t /*type*/) { return "Hypura_resident"; }
+const char* stream_type_name(ggml_backend_buffer_type_t /*type*/) {
+  return "Hypura_stream";
+}
+const char* resident_type_name(ggml_backend_buffer_type_t /*type*/) {
+  return "Hypura_resident";
+}
 
-void free_buffer(ggml_backend_buffer_t buffer) { delete static_cast<BufferMemory*>(buffer->context); }
-void* buffer_base(ggml_backend_buffer_t buffer) { return static_cast<BufferMemory*>(buffer->context)->region.data(); }
+void free_buffer(ggml_backend_buffer_t buffer) {
+  delete static_cast<BufferMemory*>(buffer->context);
+}
+void* buffer_base(ggml_backend_buffer_t buffer) {
+  return static_cast<BufferMemory*>(buffer->context)->region.data();
+}
 
 ggml_status init_stream_tensor(ggml_backend_buffer_t buffer, ggml_tensor* tensor) {
   owner(buffer->buft)->place_stream(tensor);
@@ -58,7 +68,7 @@ ggml_backend_buffer_t make_buffer(ggml_backend_buffer_type_t type, size_t size, 
   if (!region) {
     return nullptr;
   }
-  ggml_backend_buffer_i interface{};
+  ggml_backend_buffer_i interface {};
   interface.free_buffer = free_buffer;
   interface.get_base = buffer_base;
   interface.init_tensor = init;
@@ -76,19 +86,28 @@ ggml_backend_buffer_t alloc_resident_buffer(ggml_backend_buffer_type_t type, siz
   return make_buffer(type, size, MemoryRegion::allocate(size), init_resident_tensor, get_resident_tensor);
 }
 
-size_t buffer_alignment(ggml_backend_buffer_type_t /*type*/) { return kDirectAlignment; }
+size_t buffer_alignment(ggml_backend_buffer_type_t /*type*/) {
+  return kDirectAlignment;
+}
 
 // Room to start as far into a block as on disk, and for the rest of the last block.
 size_t resident_alloc_size(ggml_backend_buffer_type_t /*type*/, const ggml_tensor* tensor) {
   return ggml_nbytes(tensor) + 2 * kDirectAlignment;
 }
 
-bool is_host_yes(ggml_backend_buffer_type_t /*type*/) { return true; }
-bool is_host_no(ggml_backend_buffer_type_t /*type*/) { return false; }
+bool resident_is_host(ggml_backend_buffer_type_t /*type*/) {
+  return true;
+}
+bool stream_is_host(ggml_backend_buffer_type_t type) {
+  return owner(type)->loading();
+}
 
-bool is_stream_type(ggml_backend_buffer_type_t type) { return type->iface.get_name == stream_type_name; }
+bool is_stream_type(ggml_backend_buffer_type_t type) {
+  return type->iface.get_name == stream_type_name;
+}
 
-// --- which operations are ours ----------------------------------------------------------------------------------------
+// --- which operations are ours
+// ----------------------------------------------------------------------------------------
 
 // Whether `tensor` is computed from a streamed matrix product by row operations alone; depth bounds the search.
 const ggml_tensor* streamed_origin(const ggml_tensor* tensor, int depth) {
@@ -122,10 +141,15 @@ bool supports_buffer_type(ggml_backend_dev_t /*dev*/, ggml_backend_buffer_type_t
   return is_stream_type(type) || ggml_backend_buft_is_host(type);
 }
 
-// --- backend -----------------------------------------------------------------------------------------------------------
+// --- backend
+// -----------------------------------------------------------------------------------------------------------
 
-const char* backend_name(ggml_backend_t /*backend*/) { return "Hypura"; }
-void free_backend(ggml_backend_t backend) { delete backend; }
+const char* backend_name(ggml_backend_t /*backend*/) {
+  return "Hypura";
+}
+void free_backend(ggml_backend_t backend) {
+  delete backend;
+}
 
 ggml_status graph_compute(ggml_backend_t /*backend*/, ggml_cgraph* graph) {
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
@@ -138,7 +162,8 @@ ggml_status graph_compute(ggml_backend_t /*backend*/, ggml_cgraph* graph) {
 }
 
 ggml_guid_t backend_guid() {
-  static ggml_guid guid = {0x68, 0x79, 0x70, 0x75, 0x72, 0x61, 0x2d, 0x73, 0x74, 0x72, 0x65, 0x61, 0x6d, 0x2d, 0x30, 0x31};
+  static ggml_guid guid = {0x68, 0x79, 0x70, 0x75, 0x72, 0x61, 0x2d, 0x73,
+                           0x74, 0x72, 0x65, 0x61, 0x6d, 0x2d, 0x30, 0x31};
   return &guid;
 }
 
@@ -152,12 +177,21 @@ ggml_backend_t init_backend(ggml_backend_dev_t dev, const char* /*params*/) {
   return backend;
 }
 
-// --- device and registry -----------------------------------------------------------------------------------------------
+// --- device and registry
+// -----------------------------------------------------------------------------------------------
 
-const char* device_name(ggml_backend_dev_t /*dev*/) { return "Hypura"; }
-const char* device_description(ggml_backend_dev_t /*dev*/) { return "weights streamed from disk"; }
-void device_memory(ggml_backend_dev_t /*dev*/, size_t* free, size_t* total) { *free = *total = 0; }
-enum ggml_backend_dev_type device_type(ggml_backend_dev_t /*dev*/) { return GGML_BACKEND_DEVICE_TYPE_ACCEL; }
+const char* device_name(ggml_backend_dev_t /*dev*/) {
+  return "Hypura";
+}
+const char* device_description(ggml_backend_dev_t /*dev*/) {
+  return "weights streamed from disk";
+}
+void device_memory(ggml_backend_dev_t /*dev*/, size_t* free, size_t* total) {
+  *free = *total = 0;
+}
+enum ggml_backend_dev_type device_type(ggml_backend_dev_t /*dev*/) {
+  return GGML_BACKEND_DEVICE_TYPE_ACCEL;
+}
 
 void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props* props) {
   *props = {};
@@ -167,12 +201,22 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props* props) {
 }
 
 // The CPU's, so that nothing lands in a stream buffer by default.
-ggml_backend_buffer_type_t default_buffer_type(ggml_backend_dev_t /*dev*/) { return ggml_backend_cpu_buffer_type(); }
+ggml_backend_buffer_type_t default_buffer_type(ggml_backend_dev_t /*dev*/) {
+  return ggml_backend_cpu_buffer_type();
+}
 
-const char* registry_name(ggml_backend_reg_t /*reg*/) { return "Hypura"; }
-size_t device_count(ggml_backend_reg_t /*reg*/) { return 1; }
-ggml_backend_dev_t get_device(ggml_backend_reg_t /*reg*/, size_t /*index*/) { return &device; }
-void* no_proc_address(ggml_backend_reg_t /*reg*/, const char* /*name*/) { return nullptr; }
+const char* registry_name(ggml_backend_reg_t /*reg*/) {
+  return "Hypura";
+}
+size_t device_count(ggml_backend_reg_t /*reg*/) {
+  return 1;
+}
+ggml_backend_dev_t get_device(ggml_backend_reg_t /*reg*/, size_t /*index*/) {
+  return &device;
+}
+void* no_proc_address(ggml_backend_reg_t /*reg*/, const char* /*name*/) {
+  return nullptr;
+}
 
 }  // namespace
 
@@ -203,7 +247,7 @@ ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights) {
   type.iface.get_name = stream_type_name;
   type.iface.alloc_buffer = alloc_stream_buffer;
   type.iface.get_alignment = buffer_alignment;
-  type.iface.is_host = is_host_no;  // or the CPU backend would take our operations and read memory that is not there
+  type.iface.is_host = stream_is_host;
   type.device = &device;
   type.context = weights;
   return type;
@@ -215,7 +259,7 @@ ggml_backend_buffer_type make_resident_buffer_type(StreamedWeights* weights) {
   type.iface.alloc_buffer = alloc_resident_buffer;
   type.iface.get_alignment = buffer_alignment;
   type.iface.get_alloc_size = resident_alloc_size;
-  type.iface.is_host = is_host_yes;
+  type.iface.is_host = resident_is_host;
   type.device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
   type.context = weights;
   return type;

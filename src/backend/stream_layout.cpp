@@ -16,9 +16,9 @@ namespace {
 // The dense matrices a graph multiplies by, in the order of llama.cpp's graphs. Each is used by MUL_MAT only; should an
 // architecture use one otherwise, ggml's scheduler copies it through the buffer's get_tensor: slow, still right.
 constexpr std::array<std::string_view, 17> kDenseSuffixes = {
-    "attn_qkv.weight",      "attn_q_a.weight", "attn_q_b.weight",       "attn_q.weight",        "attn_kv_a_mqa.weight",
-    "attn_kv_b.weight",     "attn_k.weight",   "attn_v.weight",         "attn_gate.weight",     "attn_output.weight",
-    "ffn_up.weight",        "ffn_gate.weight", "ffn_down.weight",       "ffn_up_shexp.weight",  "ffn_gate_shexp.weight",
+    "attn_qkv.weight",       "attn_q_a.weight", "attn_q_b.weight", "attn_q.weight",       "attn_kv_a_mqa.weight",
+    "attn_kv_b.weight",      "attn_k.weight",   "attn_v.weight",   "attn_gate.weight",    "attn_output.weight",
+    "ffn_up.weight",         "ffn_gate.weight", "ffn_down.weight", "ffn_up_shexp.weight", "ffn_gate_shexp.weight",
     "ffn_down_shexp.weight", "output.weight"};
 constexpr std::array<std::string_view, 4> kExpertSuffixes = {"ffn_up_exps.weight", "ffn_gate_exps.weight",
                                                              "ffn_gate_up_exps.weight", "ffn_down_exps.weight"};

@@ -71,8 +71,8 @@ void StreamedWeights::place_resident(ggml_tensor* tensor) {
   }
   const TensorInfo* info = model_.find(tensor->name);
   if (info == nullptr || info->extent.length != ggml_nbytes(tensor)) {
-    note_placement_error({ErrorCode::kBadModel, fmt::format("tensor '{}' is not in the file as llama.cpp expects it",
-                                                            tensor->name)});
+    note_placement_error(
+        {ErrorCode::kBadModel, fmt::format("tensor '{}' is not in the file as llama.cpp expects it", tensor->name)});
     return;
   }
   tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
@@ -103,6 +103,7 @@ Status StreamedWeights::finish_loading(const std::function<void(double)>& progre
     done += loading_bytes_[i];
   }
   loading_.clear();
+  is_loading_ = false;
   if (placement_failed_) {
     return propagate(placement_error_);
   }
@@ -110,7 +111,7 @@ Status StreamedWeights::finish_loading(const std::function<void(double)>& progre
 }
 
 uint64_t StreamedWeights::row_buffer_bytes(const StreamLayout& layout, uint32_t max_rows) {
-  return layout.expert_layers.empty() ? 0 : max_rows * ExpertExecutor::row_bytes(layout);
+  return layout.expert_layers.empty() ? 0 : max_rows * ExpertBatch::row_bytes(layout);
 }
 
 Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {

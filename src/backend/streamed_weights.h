@@ -31,10 +31,10 @@ class DenseExecutor;
 // Sizes of the caches, from the plan.
 struct CacheSizes {
   uint32_t expert_slots = 0;
-  uint32_t spare_slots = 0;     // of expert_slots, see ExpertCache
-  uint64_t pinned_bytes = 0;    // dense weights that stay
-  uint64_t ring_bytes = 0;      // for the others; at least two of the largest
-  uint32_t max_rows = 0;        // tokens in the largest ubatch: sizes the buffers rows are gathered in
+  uint32_t spare_slots = 0;   // of expert_slots, see ExpertCache
+  uint64_t pinned_bytes = 0;  // dense weights that stay
+  uint64_t ring_bytes = 0;    // for the others; at least two of the largest
+  uint32_t max_rows = 0;      // tokens in the largest ubatch: sizes the buffers rows are gathered in
 };
 
 // What a streamed tensor is, looked up when the graph uses it.
@@ -57,6 +57,11 @@ class StreamedWeights {
   // For llama_model_params.tensor_buft_overrides: layout().pattern to the first, everything else to the second.
   ggml_backend_buffer_type_t stream_buffer_type() { return &stream_type_; }
   ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
+
+  // Until finish_loading() the stream buffers say that they are host memory: llama.cpp's loader then reads into them,
+  // of a file that gives it nothing, where otherwise it would fill a staging buffer as large as each tensor. Afterwards
+  // they must not, or the CPU backend would take our operations and read memory that is not there.
+  bool loading() const { return is_loading_; }
 
   // Waits for the resident weights; `progress` gets shares of 0..1. Fails with kIo, or with kBadModel when llama.cpp
   // made a tensor the file does not hold.
@@ -109,6 +114,7 @@ class StreamedWeights {
   std::vector<uint64_t> loading_bytes_;
   Error placement_error_;
   bool placement_failed_ = false;
+  bool is_loading_ = true;
 
   std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;

@@ -17,34 +17,34 @@ namespace {
 class AnswerTest : public testing::Test {
  protected:
   Result<Answer> stream(Output& output) {
-    const auto generate = [this](const GenerateOptions& options) { return session_.complete("p", options); };
+    const auto generate = [this](const GenerateOptions& options) { return session.complete("p", options); };
     return stream_answer(generate, {}, output, 2);
   }
 
-  FakeSession session_;
-  CapturedOutput out_;
+  FakeSession session;
+  CapturedOutput out;
 };
 
 TEST_F(AnswerTest, StreamsAndEndsTheLine) {
-  session_.will_say({"Once", " upon"}, StopReason::kLength);
-  const auto answer = stream(out_.output());
+  session.will_say({"Once", " upon"}, StopReason::kLength);
+  const auto answer = stream(out.output());
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->text, "Once upon");
   EXPECT_EQ(answer->stop, StopReason::kLength);
   EXPECT_FALSE(answer->interrupted);
-  EXPECT_EQ(out_.text(), "Once upon\n");
+  EXPECT_EQ(out.text(), "Once upon\n");
 }
 
 TEST_F(AnswerTest, StopsOnInterruptAndRestoresTheOldHandler) {
   static volatile std::sig_atomic_t old_handler_ran = 0;
   old_handler_ran = 0;
   const auto before = std::signal(SIGINT, [](int) { old_handler_ran = 1; });
-  session_.will_say({"a", "b", "c"}, StopReason::kEndOfText, [pieces = 0]() mutable {
+  session.will_say({"a", "b", "c"}, StopReason::kEndOfText, [pieces = 0]() mutable {
     if (++pieces == 2) {
       std::raise(SIGINT);
     }
   });
-  const auto answer = stream(out_.output());
+  const auto answer = stream(out.output());
   ASSERT_TRUE(answer);
   EXPECT_TRUE(answer->interrupted);
   EXPECT_EQ(answer->text, "a");
@@ -55,37 +55,37 @@ TEST_F(AnswerTest, StopsOnInterruptAndRestoresTheOldHandler) {
 }
 
 TEST_F(AnswerTest, StopsBeforeThereIsAnyText) {
-  session_.will_say({"a"}, StopReason::kEndOfText, [] { std::raise(SIGINT); });
-  const auto answer = stream(out_.output());
+  session.will_say({"a"}, StopReason::kEndOfText, [] { std::raise(SIGINT); });
+  const auto answer = stream(out.output());
   ASSERT_TRUE(answer);
   EXPECT_TRUE(answer->interrupted);
   EXPECT_EQ(answer->stop, StopReason::kCancelled);
-  EXPECT_EQ(out_.text(), "");
+  EXPECT_EQ(out.text(), "");
 }
 
 TEST_F(AnswerTest, TheNextInterruptEndsAStuckProgram) {
-  session_.will_say({"a"}, StopReason::kEndOfText, [] {
+  session.will_say({"a"}, StopReason::kEndOfText, [] {
     std::raise(SIGINT);
     std::raise(SIGINT);
   });
-  EXPECT_EXIT(static_cast<void>(stream(out_.output())), testing::ExitedWithCode(kExitInterrupted), "");
+  EXPECT_EXIT(static_cast<void>(stream(out.output())), testing::ExitedWithCode(kExitInterrupted), "");
 }
 
 TEST_F(AnswerTest, StopsWhenTheReaderIsGone) {
-  out_.close_reader();
-  session_.will_say({"a", "b", "c"});
-  const auto answer = stream(out_.output());
+  out.close_reader();
+  session.will_say({"a", "b", "c"});
+  const auto answer = stream(out.output());
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->stop, StopReason::kCancelled);
   EXPECT_EQ(answer->text, "a");
-  EXPECT_TRUE(out_.output().closed());
+  EXPECT_TRUE(out.output().closed());
 }
 
 TEST_F(AnswerTest, AnyOtherWriteFailureIsAnError) {
   const int read_only = ::open("/dev/null", O_RDONLY);
   ASSERT_GE(read_only, 0);
   Output broken(read_only, "standard output");
-  session_.will_say({"a", "b"});
+  session.will_say({"a", "b"});
   const auto answer = stream(broken);
   ::close(read_only);
   ASSERT_FALSE(answer);

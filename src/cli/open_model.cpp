@@ -1,7 +1,7 @@
 #include "cli/open_model.h"
 
 #include "cli/demo_model.h"
-#include "cli/executable_path.h"
+#include "support/executable_path.h"
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
 

@@ -23,6 +23,8 @@ const NumberRange kNotNegative{0, 1e6, false, "a number of 0 or more"};
 const NumberRange kShare{0, 1, false, "a number from 0 to 1"};
 const NumberRange kPenalty{0.01, 100, false, "a number from 0.01 to 100"};
 
+constexpr const char* kPromptGroup = "Prompt";
+
 constexpr const char* kMainFooter = R"(Examples:
   hypura run --prompt "Once upon a time"
   hypura chat model.gguf --memory 6G
@@ -119,15 +121,14 @@ void add_output_options(CLI::App& command, RunOptions& options) {
 }
 
 void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactive) {
-  constexpr const char* kGroup = "Prompt";
-  command.add_option("-p,--prompt", options.prompt, "The prompt")->option_text("TEXT")->group(kGroup);
+  command.add_option("-p,--prompt", options.prompt, "The prompt")->option_text("TEXT")->group(kPromptGroup);
   command.add_option("-f,--file", options.file, "Read the prompt from a file; - is standard input")
       ->option_text("FILE")
-      ->group(kGroup);
-  command.add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kGroup);
-  command.add_flag("--raw", options.raw, "Take the prompt as it stands: no chat template")->group(kGroup);
+      ->group(kPromptGroup);
+  command.add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kPromptGroup);
+  command.add_flag("--raw", options.raw, "Take the prompt as it stands: no chat template")->group(kPromptGroup);
   command.add_flag("-i,--interactive", interactive, "Go on as `hypura chat`; the prompt is the first message")
-      ->group(kGroup);
+      ->group(kPromptGroup);
 }
 
 // Flags that cannot mean anything together.
@@ -207,7 +208,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   add_model_options(*run, options);
   add_prompt_options(*run, options, interactive);
   add_model_options(*chat, options);
-  chat->add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group("Prompt");
+  chat->add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kPromptGroup);
   for (CLI::App* command : {run, chat}) {
     add_sampling_options(*command, options);
     add_output_options(*command, options);

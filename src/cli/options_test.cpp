@@ -112,10 +112,11 @@ struct Refused {
 };
 
 // The test's name in a report.
-void PrintTo(const Refused& refused, std::ostream* out) {
+std::ostream& operator<<(std::ostream& out, const Refused& refused) {
   for (const std::string& word : refused.words) {
-    *out << word << ' ';
+    out << word << ' ';
   }
+  return out;
 }
 
 class OptionsRefuse : public testing::TestWithParam<Refused> {};

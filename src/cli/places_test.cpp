@@ -1,12 +1,12 @@
 // Where things lie: the demo model, the history, this program.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "cli/demo_model.h"
-#include "cli/executable_path.h"
+#include "support/executable_path.h"
 #include "cli/history_file.h"
 #include "cli/program.h"
 #include "cli/progress_bar.h"

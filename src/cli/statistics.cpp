@@ -33,6 +33,14 @@ std::string bytes_of(uint64_t part, uint64_t whole) {
   return left + " of " + right;
 }
 
+// The peak is the whole process's, so it is held against both of what it may take.
+std::string memory_of(uint64_t peak, const PlanSummary& plan) {
+  if (plan.budget == 0) {
+    return format_bytes(peak);
+  }
+  return bytes_of(peak, plan.budget) + fmt::format(" + {} for the process", format_bytes(plan.process));
+}
+
 nlohmann::ordered_json number_or_null(std::optional<double> number) {
   return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
 }
@@ -51,7 +59,7 @@ std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
                      tokens_and_rate(stats.prompt_tokens, stats.prompt_seconds),
                      hits ? fmt::format("{:.1f} % hit", *hits * 100) : "n/a",
                      read ? format_bytes(static_cast<uint64_t>(*read)) : "n/a bytes",
-                     plan.budget > 0 ? bytes_of(stats.memory_peak, plan.budget) : format_bytes(stats.memory_peak));
+                     memory_of(stats.memory_peak, plan));
 }
 
 std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,
@@ -82,6 +90,7 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"mode", plan.mode},
       {"plan", plan.sentence},
       {"budget", plan.budget},
+      {"process_margin", plan.process},
   };
   json["ledger"] = nlohmann::ordered_json::array();
   for (const LedgerLine& line : plan.ledger) {
@@ -98,6 +107,7 @@ std::string ledger_table(const PlanSummary& plan) {
   }
   lines.push_back(sum);
   lines.push_back({"budget", plan.budget});
+  lines.push_back({"for the process besides", plan.process});
   size_t width = 0;
   for (const LedgerLine& line : lines) {
     width = std::max(width, line.purpose.size());

@@ -24,13 +24,14 @@ EngineStats some_stats() {
 }
 
 PlanSummary some_plan() {
-  return {"expert-streaming", "a plan", 40 * kMiB, {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}}};
+  return {
+      "expert-streaming", "a plan", 40 * kMiB, 64 * kMiB, {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}}};
 }
 
 TEST(StatisticsLine, SaysWhatWasDone) {
   EXPECT_EQ(statistics_line(some_stats(), some_plan()),
             "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; "
-            "memory 38.1 of 40.0 MiB");
+            "memory 38.1 of 40.0 MiB + 64.0 MiB for the process");
 }
 
 TEST(StatisticsLine, NeverDividesByZero) {
@@ -45,7 +46,7 @@ TEST(StatisticsLine, RatesKeepTheirDigits) {
   stats.memory_peak = 900 * kKiB;
   EXPECT_EQ(statistics_line(stats, some_plan()),
             "1 token, 0.25 tok/s; prompt 0 tokens, n/a tok/s; experts n/a; 0 B/token read; "
-            "memory 900.0 KiB of 40.0 MiB");
+            "memory 900.0 KiB of 40.0 MiB + 64.0 MiB for the process");
 }
 
 TEST(StatisticsJson, HoldsCountersAndRates) {
@@ -72,10 +73,11 @@ TEST(StatisticsJson, MissingRatesAreNullAndBadTextIsReplaced) {
 
 TEST(LedgerTable, SumsUp) {
   EXPECT_EQ(ledger_table(some_plan()),
-            "  resident weights     30.0 MiB\n"
-            "  KV cache            512.0 KiB\n"
-            "  sum                  30.5 MiB\n"
-            "  budget               40.0 MiB\n");
+            "  resident weights            30.0 MiB\n"
+            "  KV cache                   512.0 KiB\n"
+            "  sum                         30.5 MiB\n"
+            "  budget                      40.0 MiB\n"
+            "  for the process besides     64.0 MiB\n");
 }
 
 }  // namespace

@@ -10,7 +10,9 @@ namespace hypura {
 namespace {
 
 // Stands for the content of message `index` while the template is applied: no template writes private-use characters.
-std::string stand_in(size_t index) { return fmt::format("\uE0F0{}\uE0F1", index); }
+std::string stand_in(size_t index) {
+  return fmt::format("\uE0F0{}\uE0F1", index);
+}
 
 bool spells_control_token(const llama_vocab* vocab, const std::string& text) {
   const std::vector<int32_t> tokens = tokenize_text(vocab, text, false, true);
@@ -44,7 +46,9 @@ ChatPrompt::ChatPrompt(const llama_model* model)
 
 ChatPrompt::~ChatPrompt() = default;
 
-bool ChatPrompt::explicit_template() const { return common_chat_templates_was_explicit(templates_.get()); }
+bool ChatPrompt::explicit_template() const {
+  return common_chat_templates_was_explicit(templates_.get());
+}
 
 Result<std::string> ChatPrompt::apply(const std::vector<ChatMessage>& messages) const {
   common_chat_templates_inputs inputs;

@@ -78,7 +78,8 @@ std::string plan_sentence(const OpenRequest& request, const OpenParts& parts, co
   text += fmt::format("{} resident", format_bytes(layout.resident_bytes + parts.placement.pinned_bytes));
   if (!layout.expert_layers.empty()) {
     const size_t all = layout.expert_layers.size() * layout.experts;
-    text += fmt::format(", {} of {} experts cached ({} %)", parts.placement.slots, all, parts.placement.slots * 100 / all);
+    text +=
+        fmt::format(", {} of {} experts cached ({} %)", parts.placement.slots, all, parts.placement.slots * 100 / all);
   }
   if (parts.placement.ring_bytes > 0) {
     text += fmt::format(", {} streamed for every token through a ring of {}",
@@ -146,9 +147,11 @@ Status EngineImpl::open(uint64_t budget, const std::string& remark) {
     return propagate(parts.error());
   }
   parts_.emplace(std::move(*parts));
+  context_size_ = request.context;
   chat_.emplace(parts_->llama.get());
   plan_.mode = mode_name(parts_->placement.mode);
   plan_.budget = budget;
+  plan_.process = kProcessMargin;
   plan_.sentence = plan_sentence(request, *parts_, remark);
   plan_.ledger = parts_->ledger;
   return {};

@@ -30,6 +30,8 @@ class EngineImpl final : public Engine {
   llama_context* context() { return parts_->context.get(); }
   const llama_model* llama() const { return parts_->llama.get(); }
   const ChatPrompt& chat() const { return *chat_; }
+  // Tokens of context that were asked for; llama.cpp rounds its own number up.
+  uint32_t context_size() const { return context_size_; }
   uint32_t ubatch() const { return parts_->ubatch; }
   uint32_t outputs() const { return options_.outputs; }
   void end_session() { in_session_ = false; }
@@ -43,6 +45,7 @@ class EngineImpl final : public Engine {
   std::optional<ChatPrompt> chat_;
   PlanSummary plan_;
   bool in_session_ = false;
+  uint32_t context_size_ = 0;
   uint64_t load_bytes_ = 0;
   mutable std::mutex mutex_;  // guards stats_
   EngineStats stats_;

@@ -21,7 +21,9 @@ struct Case {
   ModelSpec spec;    // what to generate
 };
 
-void PrintTo(const Case& it, std::ostream* out) { *out << it.name; }
+void PrintTo(const Case& it, std::ostream* out) {
+  *out << it.name;
+}
 
 ModelSpec spec(const std::string& arch, const std::string& type, const std::string& down_type = {}, int64_t split = 1) {
   ModelSpec spec;
@@ -116,14 +118,13 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
-      ASSERT_NO_FATAL_FAILURE(compare(**session, reference,
-                                      fmt::format("{} threads, {}", threads, (*engine)->plan().sentence)));
+      ASSERT_NO_FATAL_FAILURE(
+          compare(**session, reference, fmt::format("{} threads, {}", threads, (*engine)->plan().sentence)));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(cases()),
-                         [](const auto& it) { return it.param.name; });
+INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(cases()), [](const auto& it) { return it.param.name; });
 
 }  // namespace
 }  // namespace hypura

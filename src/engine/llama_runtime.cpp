@@ -8,6 +8,7 @@
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "llama.h"
+#include "support/executable_path.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -37,7 +38,9 @@ Function cpu_function(const char* name) {
   return reg == nullptr ? nullptr : reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(reg, name));
 }
 
-std::filesystem::path library_folder() { return HYPURA_LLAMA_LIB_DIR; }
+std::filesystem::path library_folder() {
+  return HYPURA_LLAMA_LIB_DIR;
+}
 
 Status load_backends() {
   llama_log_set(forward_log, nullptr);
@@ -59,7 +62,9 @@ Status init_llama() {
   return status;
 }
 
-std::string take_llama_error() { return std::exchange(last_error, {}); }
+std::string take_llama_error() {
+  return std::exchange(last_error, {});
+}
 
 void ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
   cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);

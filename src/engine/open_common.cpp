@@ -28,6 +28,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens: {}", request.context,
                 take_llama_error());
   }
+  parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
     parts.threadpool = make_threadpool(request.threads);
   }

@@ -8,7 +8,8 @@ namespace hypura {
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;
 
-// Makes parts.context, of request.context tokens and `ubatch` tokens a pass, and its thread pool, for parts.llama.
+// Makes parts.context, of request.context tokens and at most `ubatch` tokens a pass (parts.ubatch tells), and its
+// thread pool, for parts.llama.
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch);
 
 // Bytes that the context has allocated.

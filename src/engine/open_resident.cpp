@@ -1,6 +1,6 @@
 #include "engine/memory_estimate.h"
-#include "engine/open_engine.h"
 #include "engine/open_common.h"
+#include "engine/open_engine.h"
 
 namespace hypura {
 
@@ -24,12 +24,14 @@ Result<OpenParts> open_resident(const OpenRequest& request) {
   if (parts.llama == nullptr) {
     return load_failure(request);
   }
-  parts.ubatch = request.options.ubatch > 0 ? request.options.ubatch : kLargestUbatch;
-  if (Status status = make_context(request, parts, parts.ubatch); !status) {
+  const uint32_t ubatch = request.options.ubatch > 0 ? request.options.ubatch : kLargestUbatch;
+  if (Status status = make_context(request, parts, ubatch); !status) {
     return propagate(status.error());
   }
   const ContextMemory memory = context_memory(*parts.context);
-  parts.ledger = {{"weights", request.model.bytes}, {"KV cache", memory.kv}, {"compute buffers", memory.compute},
+  parts.ledger = {{"weights", request.model.bytes},
+                  {"KV cache", memory.kv},
+                  {"compute buffers", memory.compute},
                   {"vocabulary", vocabulary_bytes(request.model)}};
   return parts;
 }

@@ -60,10 +60,9 @@ Status make_fitting_context(const OpenRequest& request, OpenParts& parts) {
     if (Status status = make_context(request, parts, ubatch); !status) {
       return status;
     }
-    const uint64_t bytes =
-        context_memory(*parts.context).compute + StreamedWeights::row_buffer_bytes(parts.weights->layout(), ubatch);
+    const uint64_t bytes = context_memory(*parts.context).compute +
+                           StreamedWeights::row_buffer_bytes(parts.weights->layout(), parts.ubatch);
     if (request.options.ubatch > 0 || bytes <= left / 8 || ubatch / 2 < kSmallestUbatch) {
-      parts.ubatch = ubatch;
       return {};
     }
   }
@@ -78,9 +77,9 @@ std::vector<LedgerLine> make_ledger(const OpenRequest& request, const OpenParts&
     ledger.push_back({"ring for dense weights", placement.ring_bytes});
   }
   if (!layout.expert_layers.empty()) {
-    ledger.push_back({fmt::format("expert slots ({} of {})", placement.slots,
-                                  layout.expert_layers.size() * layout.experts),
-                      placement.slots * layout.slot_stride});
+    ledger.push_back(
+        {fmt::format("expert slots ({} of {})", placement.slots, layout.expert_layers.size() * layout.experts),
+         placement.slots * layout.slot_stride});
     ledger.push_back({"expert row buffers", StreamedWeights::row_buffer_bytes(layout, parts.ubatch)});
   }
   ledger.push_back({"KV cache", memory.kv});

@@ -27,11 +27,17 @@ std::vector<int32_t> SessionImpl::tokenize(std::string_view text, bool add_bos, 
   return tokenize_text(vocab_, text, add_bos, parse_special);
 }
 
-int32_t SessionImpl::vocabulary() const { return llama_vocab_n_tokens(vocab_); }
+int32_t SessionImpl::vocabulary() const {
+  return llama_vocab_n_tokens(vocab_);
+}
 
-uint32_t SessionImpl::context_size() const { return llama_n_ctx(context_); }
+uint32_t SessionImpl::context_size() const {
+  return engine_.context_size();
+}
 
-void SessionImpl::clear() { keep_prefix(0); }
+void SessionImpl::clear() {
+  keep_prefix(0);
+}
 
 // Forgets all but the first `count` tokens. A memory that cannot be cut (a recurrent state) is emptied instead.
 void SessionImpl::keep_prefix(size_t count) {

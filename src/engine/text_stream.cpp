@@ -17,7 +17,9 @@ size_t character_length(unsigned char lead) {
   return lead >= 0xC2 ? 2 : 1;
 }
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
+bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
 
 // Number of bytes at the end of `text` that begin a character and do not finish it.
 size_t incomplete_tail(std::string_view text) {
@@ -41,6 +43,8 @@ std::string TextStream::add(std::string_view piece) {
   return ready;
 }
 
-std::string TextStream::finish() { return std::exchange(held_, {}); }
+std::string TextStream::finish() {
+  return std::exchange(held_, {});
+}
 
 }  // namespace hypura

@@ -14,6 +14,8 @@ fpos_t seek_stream(void* cookie, fpos_t offset, int whence) {
 
 }  // namespace
 
-std::FILE* VirtualFile::open_stream() { return funopen(this, read_stream, nullptr, seek_stream, nullptr); }
+std::FILE* VirtualFile::open_stream() {
+  return funopen(this, read_stream, nullptr, seek_stream, nullptr);
+}
 
 }  // namespace hypura

@@ -14,14 +14,20 @@ constexpr uint32_t kMinSlots = 2;
 // 6 GB: 64 MiB more gave 0.94 of the bound, without 0.87).
 constexpr uint64_t kRingAhead = 64 * kMiB;
 
-uint64_t min_ring(const PlacementInput& input) { return std::min(2 * input.largest_room, input.dense); }
+uint64_t min_ring(const PlacementInput& input) {
+  return std::min(2 * input.largest_room, input.dense);
+}
 
 uint64_t min_slot_bytes(const PlacementInput& input) {
   return std::min(kMinSlots, input.expert_slots) * input.slot_stride;
 }
 
-bool streams_dense(Mode mode) { return mode == Mode::kDenseStreaming || mode == Mode::kMixedStreaming; }
-bool streams_experts(Mode mode) { return mode == Mode::kExpertStreaming || mode == Mode::kMixedStreaming; }
+bool streams_dense(Mode mode) {
+  return mode == Mode::kDenseStreaming || mode == Mode::kMixedStreaming;
+}
+bool streams_experts(Mode mode) {
+  return mode == Mode::kExpertStreaming || mode == Mode::kMixedStreaming;
+}
 
 }  // namespace
 
@@ -54,9 +60,9 @@ std::vector<Mode> feasible_modes(const PlacementInput& input) {
   } else if (input.dense > 0) {
     modes.push_back(Mode::kDenseStreaming);
   }
-  modes.erase(std::remove_if(modes.begin(), modes.end(),
-                             [&](Mode mode) { return minimum_budget(input, mode) > input.budget; }),
-              modes.end());
+  modes.erase(
+      std::remove_if(modes.begin(), modes.end(), [&](Mode mode) { return minimum_budget(input, mode) > input.budget; }),
+      modes.end());
   return modes;
 }
 

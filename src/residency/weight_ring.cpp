@@ -29,10 +29,10 @@ std::optional<uint64_t> WeightRing::room_for(uint64_t size) const {
 }
 
 std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
-  if (held_.size() >= order_.size()) {
-    return std::nullopt;
-  }
   const uint32_t item = order_[next_];
+  if (std::any_of(held_.begin(), held_.end(), [&](const Held& it) { return it.item == item; })) {
+    return std::nullopt;  // all are held, or the order has just changed: it is fetched again after its use
+  }
   const std::optional<uint64_t> offset = room_for(sizes_[item]);
   if (!offset) {
     return std::nullopt;
@@ -42,7 +42,9 @@ std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
   return Fetch{item, *offset};
 }
 
-bool WeightRing::in_turn(uint32_t item) const { return (held_.empty() ? order_[next_] : held_.front().item) == item; }
+bool WeightRing::in_turn(uint32_t item) const {
+  return (held_.empty() ? order_[next_] : held_.front().item) == item;
+}
 
 void WeightRing::restart_at(uint32_t item) {
   held_.clear();

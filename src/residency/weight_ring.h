@@ -5,8 +5,8 @@
 // another order, or left some out, that is expected from then on. A tensor used out of turn makes the ring start anew
 // from it.
 //
-// Invariants: the tensors in the ring are consecutive in the expected order; their places do not overlap; a place is
-// reused only after retire() of the tensor that lay there, or after discard().
+// Invariants: a tensor is in the ring at most once; places do not overlap; a place is reused only after retire() of the
+// tensor that lay there, or after restart_at().
 //
 // Not thread-safe: the owner serialises.
 #pragma once

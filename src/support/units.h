@@ -21,9 +21,13 @@ Result<uint64_t> parse_bytes(std::string_view text);
 std::string format_bytes(uint64_t bytes);
 
 // Rounds up to a multiple of `step`; `step` > 0.
-constexpr uint64_t round_up(uint64_t value, uint64_t step) { return (value + step - 1) / step * step; }
+constexpr uint64_t round_up(uint64_t value, uint64_t step) {
+  return (value + step - 1) / step * step;
+}
 
 // Rounds down to a multiple of `step`; `step` > 0.
-constexpr uint64_t round_down(uint64_t value, uint64_t step) { return value / step * step; }
+constexpr uint64_t round_down(uint64_t value, uint64_t step) {
+  return value / step * step;
+}
 
 }  // namespace hypura

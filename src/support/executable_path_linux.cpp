@@ -1,4 +1,4 @@
-#include "cli/executable_path.h"
+#include "support/executable_path.h"
 
 namespace hypura {
 

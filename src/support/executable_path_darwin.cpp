@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "cli/executable_path.h"
+#include "support/executable_path.h"
 
 namespace hypura {
 

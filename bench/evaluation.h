@@ -1,0 +1,63 @@
+// From runs to figures: medians, ratios, shares of the physical bound, and whether the targets are met. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/rounds.h"
+#include "bench/statistics.h"
+
+namespace hypura::bench {
+
+// One quantity over all arms. A speed: more is better.
+struct Comparison {
+  std::string what;                         // "decode" or "prefill", tokens/s
+  std::vector<std::optional<Spread>> arms;  // as ScenarioRuns::arms; none when all its runs failed
+  std::optional<double> ratio;              // hypura's median by the best plain median
+};
+
+// The most tokens/s that were possible: what the disk gave by what a token read, and no more than computing allows.
+struct Bound {
+  Spread disk_bytes_per_second;
+  Spread bytes_per_token;
+  double tokens_per_second = 0;  // median of the rounds
+  double share = 0;              // measured by possible, median of the rounds
+  bool by_compute = false;       // computing is the tighter limit, not the disk
+};
+
+struct LoadTime {
+  Spread first_token_seconds;
+  double resident_bytes = 0;  // median
+  double disk_seconds = 0;    // for those bytes, median of the rounds
+};
+
+struct Verdict {
+  std::string what;
+  std::optional<double> measured;  // none when it could not be measured
+  double target = 0;
+  bool at_least = true;  // else at most
+  bool judged = true;    // false where what is missing (see Abilities) makes the figure worthless
+
+  bool passed() const { return measured && (at_least ? *measured >= target : *measured <= target); }
+};
+
+struct Evaluation {
+  ScenarioRuns runs;
+  std::vector<Comparison> comparisons;
+  std::optional<Bound> bound;
+  std::optional<LoadTime> load;
+  std::vector<Verdict> verdicts;
+};
+
+// `compute_only`: tokens/s of this model with everything resident, where that was measured; it limits MoE models,
+// whose bytes per token the cache makes small.
+Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const Abilities& abilities);
+
+// Median tokens/s that hypura decoded; none when it did not.
+std::optional<double> decode_speed(const ScenarioRuns& runs);
+
+// The results of the runs that did not fail.
+std::vector<const RunResult*> good_runs(const ArmRuns& arm);
+
+}  // namespace hypura::bench

@@ -1,0 +1,147 @@
+// hypura-bench: streaming against plain llama.cpp with mapped weights, see docs/benchmarks.md.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
+#include <string_view>
+
+#include "bench/child.h"
+#include "bench/report.h"
+#include "hardware/memory.h"
+
+namespace hypura::bench {
+namespace {
+
+struct CommandLine {
+  BenchOptions options;
+  std::vector<std::string> scenarios;
+  std::string json;
+  std::string markdown;
+  bool quick = false;
+};
+
+void add_options(CLI::App& app, CommandLine& line) {
+  app.add_option("--moe", line.options.moe, "Mixture-of-experts model to measure")->check(CLI::ExistingFile);
+  app.add_option("--dense", line.options.dense, "Dense model to measure")->check(CLI::ExistingFile);
+  app.add_option("--scenario", line.scenarios, "What to measure, may be repeated [all that the models allow]");
+  app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
+  app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
+      ->check(CLI::Range(1, 400))
+      ->capture_default_str();
+  app.add_option("--threads", line.options.threads, "Compute threads of both engines [as the engine chooses]")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--json", line.json, "Also write every run and figure to this file");
+  app.add_option("--markdown", line.markdown, "Write the tables to this file, not to standard output");
+  app.add_flag("--quick", line.quick, "One round of 8 tokens and a short disk probe: to try, not to report");
+  app.add_flag("--uncapped", line.options.uncapped, "Go on where no memory cgroup can be made");
+}
+
+void prepare(CommandLine& line) {
+  if (line.quick) {
+    line.options.repeat = 1;
+    line.options.tokens = 8;
+    line.options.probe_seconds = 0.3;
+  }
+}
+
+Status check_abilities(const BenchOptions& options, const Abilities& abilities) {
+  for (const std::string& remark : abilities.remarks) {
+    fmt::print(stderr, "hypura-bench: {}\n", remark);
+  }
+  const bool needs_cap = std::any_of(options.scenarios.begin(), options.scenarios.end(),
+                                     [](const Scenario& scenario) { return scenario.share > 0; });
+  if (needs_cap && !abilities.cgroups && !options.uncapped) {
+    return fail(ErrorCode::kUsage,
+                "no memory cgroup can be made; run as root, or with --uncapped to measure without limits");
+  }
+  return {};
+}
+
+Status write_text(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  return file ? Status{} : fail(ErrorCode::kIo, "{} cannot be written", path);
+}
+
+Status write_report(const Report& report, const CommandLine& line) {
+  const std::string markdown = markdown_report(report);
+  if (line.markdown.empty()) {
+    fmt::print("{}", markdown);
+  } else if (Status status = write_text(line.markdown, markdown); !status) {
+    return status;
+  }
+  return line.json.empty() ? Status{} : write_text(line.json, json_report(report));
+}
+
+// Runs everything; gives whether all runs succeeded.
+Result<bool> run_all(CommandLine& line) {
+  auto selected = select_scenarios(line.scenarios, !line.options.moe.empty(), !line.options.dense.empty());
+  if (!selected) {
+    return propagate(selected.error());
+  }
+  line.options.scenarios = std::move(*selected);
+  Report report;
+  report.machine = read_machine_facts();
+  if (report.machine.load_average > 0.25 * report.machine.cores) {
+    fmt::print(stderr, "hypura-bench: the machine is busy (load average {:.2f}): trust the ratios at most\n",
+               report.machine.load_average);
+  }
+  report.abilities = find_abilities(line.options);
+  if (Status status = check_abilities(line.options, report.abilities); !status) {
+    return propagate(status.error());
+  }
+  std::optional<double> compute_only;
+  bool all_good = true;
+  for (const Scenario& scenario : line.options.scenarios) {
+    auto runs = run_scenario(line.options, report.abilities, scenario);
+    if (!runs) {
+      return propagate(runs.error());
+    }
+    if (scenario.kind == Kind::kResident && scenario.moe) {
+      compute_only = decode_speed(*runs);
+    }
+    for (const ArmRuns& arm : runs->arms) {
+      all_good = all_good && good_runs(arm).size() == arm.runs.size();
+    }
+    report.evaluations.push_back(evaluate(std::move(*runs), compute_only, report.abilities));
+  }
+  report.options = line.options;
+  if (Status status = write_report(report, line); !status) {
+    return propagate(status.error());
+  }
+  return all_good;
+}
+
+int report_error(const Error& error) {
+  fmt::print(stderr, "hypura-bench: {}\n", error.message);
+  return static_cast<int>(error.code);
+}
+
+}  // namespace
+}  // namespace hypura::bench
+
+int main(int argc, char** argv) {
+  using namespace hypura::bench;
+  if (argc == 3 && std::string_view(argv[1]) == kChildCommand) {
+    return run_as_child(argv[2]);
+  }
+  CLI::App app("Measures streaming against plain llama.cpp with mapped weights.", "hypura-bench");
+  CommandLine line;
+  line.options.program = "/proc/self/exe";
+  line.options.threads = hypura::usable_cores();
+  add_options(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return report_error({hypura::ErrorCode::kUsage, error.what()});
+  }
+  prepare(line);
+  catch_stop_signals();
+  const auto all_good = run_all(line);
+  if (!all_good) {
+    return report_error(all_good.error());
+  }
+  return *all_good ? 0 : static_cast<int>(hypura::ErrorCode::kInternal);
+}

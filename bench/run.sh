@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes the two models that the benchmark needs (12 GB of disk, once) and runs it; arguments go to hypura-bench.
+# HYPURA_BENCH_DIR: where the models are kept [build/bench-models]. HYPURA_BUILD: the build folder [build/release].
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+models=${HYPURA_BENCH_DIR:-build/bench-models}
+bin=${HYPURA_BUILD:-build/release}/bin
+results=build/bench
+mkdir -p "$models" "$results"
+
+# make_model FILE BYTES FLAGS...: a file appears under its name only when it is complete.
+make_model() {
+  local file=$1 bytes=$2 free
+  shift 2
+  [ ! -e "$file" ] || return 0
+  free=$(df --output=avail -B1 "$models" | tail -n 1)
+  if [ "$free" -lt "$bytes" ]; then
+    echo "bench/run.sh: $models has $free bytes free and $file needs $bytes: set HYPURA_BENCH_DIR to a roomier disk." >&2
+    exit 1
+  fi
+  echo "making $file" >&2
+  "$bin/hypura-make-model" "$file" "$@"
+}
+
+make_model "$models/moe6g.gguf" 6000000000 --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
+make_model "$models/dense6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G
+
+status=0
+"$bin/hypura-bench" --moe "$models/moe6g.gguf" --dense "$models/dense6g.gguf" \
+  --json "$results/results.json" --markdown "$results/results.md" "$@" || status=$?
+[ ! -e "$results/results.md" ] || cat "$results/results.md"
+exit "$status"

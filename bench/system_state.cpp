@@ -1,0 +1,87 @@
+#include "bench/system_state.h"
+
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "hardware/memory.h"
+
+namespace hypura::bench {
+
+namespace {
+
+volatile std::sig_atomic_t stop_flag = 0;
+
+void note_stop(int /*signal*/) {
+  stop_flag = 1;
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
+      return line.substr(colon + 2);
+    }
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Status write_setting(const std::filesystem::path& path, const std::string& text) {
+  const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) {
+    return fail(ErrorCode::kIo, "{} cannot be opened for writing ({}); run as root", path.string(),
+                std::strerror(errno));
+  }
+  const ssize_t written = write(file, text.data(), text.size());
+  const int error = errno;
+  close(file);
+  if (written != static_cast<ssize_t>(text.size())) {
+    return fail(ErrorCode::kIo, "{} does not take \"{}\" ({})", path.string(), text, std::strerror(error));
+  }
+  return {};
+}
+
+Status drop_caches() {
+  sync();
+  return write_setting("/proc/sys/vm/drop_caches", "3");
+}
+
+MachineFacts read_machine_facts() {
+  MachineFacts facts;
+  facts.processor = processor_name();
+  facts.cores = usable_cores();
+  if (const auto limits = read_memory_limits(); limits) {
+    facts.memory = limits->total;
+  }
+  utsname names{};
+  if (uname(&names) == 0) {
+    facts.kernel = fmt::format("{} {}", names.sysname, names.release);
+  }
+  if (getloadavg(&facts.load_average, 1) != 1) {
+    facts.load_average = 0;
+  }
+  return facts;
+}
+
+void catch_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = note_stop;  // without SA_RESTART: a wait for a child ends at once
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+bool stop_requested() {
+  return stop_flag != 0;
+}
+
+}  // namespace hypura::bench

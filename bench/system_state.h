@@ -1,0 +1,32 @@
+// The machine as the benchmark finds and changes it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "hypura/result.h"
+
+namespace hypura::bench {
+
+// Writes `text` to a kernel setting. Fails with kIo, naming the file and the reason.
+Status write_setting(const std::filesystem::path& path, const std::string& text);
+
+// Empties the page cache. Fails with kIo without the right to.
+Status drop_caches();
+
+// What belongs next to every figure.
+struct MachineFacts {
+  std::string processor;
+  unsigned cores = 0;  // that computing may use
+  uint64_t memory = 0;
+  std::string kernel;
+  double load_average = 0;  // of the last minute
+};
+MachineFacts read_machine_facts();
+
+// From the first call on, SIGINT, SIGTERM and SIGHUP only make stop_requested() true, so that all settings are restored
+// on the way out.
+void catch_stop_signals();
+bool stop_requested();
+
+}  // namespace hypura::bench

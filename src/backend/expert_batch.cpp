@@ -1,0 +1,259 @@
+#include "backend/expert_batch.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint64_t kRowAlignment = 64;
+
+uint64_t f32_row(int64_t elements) {
+  return round_up(static_cast<uint64_t>(elements) * sizeof(float), kRowAlignment);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ExpertBatch>> ExpertBatch::create(const StreamLayout& layout, InnerGraph& inner,
+                                                         std::byte* slots, uint32_t max_rows) {
+  auto rows = MemoryRegion::allocate(max_rows * row_bytes(layout));
+  if (!rows) {
+    return propagate(rows.error(), "the expert row buffers");
+  }
+  std::unique_ptr<ExpertBatch> batch(new ExpertBatch(layout, inner, slots));
+  batch->rows_ = std::move(*rows);
+  return batch;
+}
+
+uint64_t ExpertBatch::row_bytes(const StreamLayout& layout) {
+  uint64_t most = 0;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    uint64_t bytes = 0;
+    for (const ExpertPart& part : layer.parts) {
+      // Input as kept and as gathered, product, and up to two row operations on it (bias, activation).
+      bytes += 2 * f32_row(part.tensor->shape[0]) + 3 * f32_row(part.tensor->shape[1]);
+    }
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+Status ExpertBatch::keep_inputs(const ExpertBlock& block) {
+  kept_.clear();
+  rows_used_ = 0;
+  for (const BlockNode& it : block.nodes) {
+    const ggml_tensor* source = it.node->src[1];
+    if (it.weight == nullptr || block_result(block, source) != nullptr || kept(source) != nullptr) {
+      continue;
+    }
+    const size_t row = ggml_row_size(source->type, source->ne[0]);
+    std::byte* data = take_rows(row * static_cast<size_t>(source->ne[1] * source->ne[2]));
+    if (data == nullptr) {
+      return too_many_rows(block);
+    }
+    for (int64_t token = 0; token < source->ne[2]; ++token) {
+      for (int64_t k = 0; k < source->ne[1]; ++k) {
+        std::memcpy(data + static_cast<size_t>(token * source->ne[1] + k) * row,
+                    static_cast<std::byte*>(source->data) + token * source->nb[2] + k * source->nb[1], row);
+      }
+    }
+    kept_.emplace_back(source, data);
+  }
+  kept_end_ = rows_used_;
+  return {};
+}
+
+Status ExpertBatch::compute(const ExpertBlock& block, std::span<const ChosenExpert> chosen) {
+  rows_used_ = kept_end_;
+  gathered_ = {};
+  find_slot_range(chosen);
+  take_pairs(chosen);
+  ggml_tensor* slot_ids = inner_.ids(1, static_cast<int64_t>(pairs_.size()), slot_ids_.data());
+  Twins twins;
+  for (const BlockNode& it : block.nodes) {
+    twins.push_back(row_twin(block, it, twins, slot_ids));
+    if (twins.back() == nullptr) {
+      inner_.discard();
+      return too_many_rows(block);
+    }
+    inner_.add(twins.back());
+  }
+  if (Status status = run(block); !status) {
+    return status;
+  }
+  for (size_t i = 0; i < twins.size(); ++i) {
+    if (block.nodes[i].scatter) {
+      scatter(block, block.nodes[i].node, twins[i]);
+    }
+  }
+  return {};
+}
+
+// The nodes as they stand, but for the weights and the slot numbers.
+Status ExpertBatch::compute_whole(const ExpertBlock& block, std::span<const ChosenExpert> chosen) {
+  find_slot_range(chosen);
+  slot_ids_.resize(static_cast<size_t>(block.used() * block.tokens()));
+  for (const ChosenExpert& it : chosen) {
+    for (uint32_t pair : it.pairs) {
+      slot_ids_[pair] = static_cast<int32_t>(it.slot - first_slot_);
+    }
+  }
+  ggml_tensor* slot_ids = inner_.ids(block.used(), block.tokens(), slot_ids_.data());
+  for (const BlockNode& it : block.nodes) {
+    ggml_tensor* node = it.node;
+    if (it.weight != nullptr) {
+      node = inner_.twin(*it.node);
+      node->src[0] = weight_twin(block, it);
+      node->src[2] = slot_ids;
+    }
+    inner_.add(node);
+  }
+  return run(block);
+}
+
+void ExpertBatch::find_slot_range(std::span<const ChosenExpert> chosen) {
+  const auto [first, last] = std::minmax_element(
+      chosen.begin(), chosen.end(), [](const ChosenExpert& a, const ChosenExpert& b) { return a.slot < b.slot; });
+  first_slot_ = first->slot;
+  last_slot_ = last->slot;
+}
+
+void ExpertBatch::take_pairs(std::span<const ChosenExpert> chosen) {
+  pairs_.clear();
+  slot_ids_.clear();
+  expert_ids_.clear();
+  for (const ChosenExpert& it : chosen) {
+    pairs_.insert(pairs_.end(), it.pairs.begin(), it.pairs.end());
+    slot_ids_.insert(slot_ids_.end(), it.pairs.size(), static_cast<int32_t>(it.slot - first_slot_));
+    expert_ids_.insert(expert_ids_.end(), it.pairs.size(), static_cast<int32_t>(it.expert));
+  }
+}
+
+// The node with one row for each pair of the batch; nullptr when the buffers are too small.
+ggml_tensor* ExpertBatch::row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins,
+                                   ggml_tensor* slot_ids) {
+  const auto count = static_cast<int64_t>(pairs_.size());
+  ggml_tensor* twin = inner_.twin(*it.node);
+  twin->view_src = nullptr;
+  twin->view_offs = 0;
+  twin->buffer = nullptr;
+  twin->ne[1] = 1;
+  twin->ne[2] = count;
+  twin->nb[1] = twin->nb[2] = static_cast<size_t>(it.node->ne[0]) * sizeof(float);
+  twin->nb[3] = twin->nb[2] * static_cast<size_t>(count);
+  twin->data = take_rows(twin->nb[3]);
+  if (it.weight == nullptr) {
+    for (ggml_tensor*& source : twin->src) {
+      source = source == nullptr ? nullptr : compact(block, twins, source);
+    }
+  } else {
+    const bool own = block_result(block, it.node->src[1]) != nullptr;
+    twin->src[0] = weight_twin(block, it);
+    twin->src[1] = own ? compact(block, twins, it.node->src[1]) : gather(block, it.node->src[1]);
+    twin->src[2] = slot_ids;
+  }
+  const bool complete = twin->data != nullptr && (it.weight == nullptr || twin->src[1] != nullptr);
+  return complete ? twin : nullptr;
+}
+
+// The matrix of a product as a tensor over the batch's slots.
+ggml_tensor* ExpertBatch::weight_twin(const ExpertBlock& block, const BlockNode& it) {
+  const ExpertPart& part = layout_.expert_layers[block.layer].parts[it.weight->part];
+  ggml_tensor* twin = inner_.twin(*it.node->src[0]);
+  twin->buffer = nullptr;
+  twin->data = slots_ + first_slot_ * layout_.slot_stride + part.place + part.shift;
+  twin->ne[2] = last_slot_ - first_slot_ + 1;
+  twin->nb[2] = layout_.slot_stride;
+  twin->nb[3] = twin->nb[2] * static_cast<size_t>(twin->ne[2]);
+  return twin;
+}
+
+// What a twin has for `source`: the twin of the block's own result, a view of it, the batch's expert ids, or itself.
+ggml_tensor* ExpertBatch::compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source) {
+  if (source == block.ids) {
+    return inner_.ids(1, static_cast<int64_t>(expert_ids_.size()), expert_ids_.data());
+  }
+  const ggml_tensor* base = block_result(block, source);
+  if (base == nullptr) {
+    return source;
+  }
+  size_t i = 0;
+  while (block.nodes[i].node != base) {
+    ++i;
+  }
+  if (source == base) {
+    return twins[i];
+  }
+  ggml_tensor* view = inner_.twin(*twins[i]);
+  view->data = static_cast<std::byte*>(twins[i]->data) + source->view_offs;
+  view->ne[0] = source->ne[0];
+  return view;
+}
+
+// The rows of the batch's pairs of a kept input; nullptr when the buffers are too small.
+ggml_tensor* ExpertBatch::gather(const ExpertBlock& block, const ggml_tensor* source) {
+  if (gathered_.first == source) {
+    return gathered_.second;
+  }
+  const auto count = static_cast<int64_t>(pairs_.size());
+  const size_t bytes = ggml_row_size(source->type, source->ne[0]);
+  std::byte* data = kept(source);
+  ggml_tensor* rows = inner_.rows(source->type, source->ne[0], count, data);
+  if (block.tokens() == 1 && source->ne[1] == 1) {
+    rows->nb[2] = 0;  // every pair has the same row
+  } else {
+    auto* copies = take_rows(bytes * static_cast<size_t>(count));
+    if (copies == nullptr) {
+      return nullptr;
+    }
+    for (size_t i = 0; i < pairs_.size(); ++i) {
+      const int64_t token = pairs_[i] / block.used();
+      const int64_t k = pairs_[i] % block.used() % source->ne[1];
+      std::memcpy(copies + i * bytes, data + static_cast<size_t>(token * source->ne[1] + k) * bytes, bytes);
+    }
+    rows->data = copies;
+  }
+  gathered_ = {source, rows};
+  return rows;
+}
+
+void ExpertBatch::scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* twin) const {
+  for (size_t i = 0; i < pairs_.size(); ++i) {
+    std::byte* row = static_cast<std::byte*>(node->data) + pairs_[i] / block.used() * node->nb[2] +
+                     pairs_[i] % block.used() * node->nb[1];
+    std::memcpy(row, static_cast<std::byte*>(twin->data) + i * twin->nb[2], twin->nb[2]);
+  }
+}
+
+std::byte* ExpertBatch::kept(const ggml_tensor* source) const {
+  for (const auto& [tensor, data] : kept_) {
+    if (tensor == source) {
+      return data;
+    }
+  }
+  return nullptr;
+}
+
+std::byte* ExpertBatch::take_rows(uint64_t bytes) {
+  std::byte* memory = rows_.data() + rows_used_;
+  rows_used_ += round_up(bytes, kRowAlignment);
+  return rows_used_ <= rows_.size() ? memory : nullptr;
+}
+
+Status ExpertBatch::run(const ExpertBlock& block) {
+  if (inner_.run() != GGML_STATUS_SUCCESS) {
+    return fail(ErrorCode::kInternal, "ggml could not compute the experts of layer {}",
+                layout_.expert_layers[block.layer].layer);
+  }
+  return {};
+}
+
+tl::unexpected<Error> ExpertBatch::too_many_rows(const ExpertBlock& block) const {
+  return fail(ErrorCode::kInternal, "layer {}: the expert row buffers are too small for {} tokens",
+              layout_.expert_layers[block.layer].layer, block.tokens());
+}
+
+}  // namespace hypura

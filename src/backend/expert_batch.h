@@ -1,0 +1,80 @@
+// Computes an expert block for some of its pairs, whose experts are in slots.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "backend/expert_block.h"
+#include "backend/inner_graph.h"
+#include "backend/memory_region.h"
+#include "backend/stream_layout.h"
+
+namespace hypura {
+
+// An expert in a slot, and the pairs (token * used + position) that chose it.
+struct ChosenExpert {
+  uint32_t expert = 0;
+  uint32_t slot = 0;
+  std::span<const uint32_t> pairs;
+};
+
+// Not thread-safe: the owner serialises. The references must outlive the object.
+class ExpertBatch {
+ public:
+  // `slots` is the memory of the slots. Allocates buffers for `max_rows` rows; fails with kBudget.
+  static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, InnerGraph& inner, std::byte* slots,
+                                                     uint32_t max_rows);
+
+  // Bytes of those buffers, for each row.
+  static uint64_t row_bytes(const StreamLayout& layout);
+
+  // Copies the block's inputs into memory of our own. Call before the first compute() of a block: in llama.cpp's plan
+  // the inputs' memory is free once gate and up are done, so that results may lie there, and ours are scattered before
+  // the last gate and up are computed.
+  Status keep_inputs(const ExpertBlock& block);
+
+  // Computes the block for the pairs of `chosen`, at most max_rows of them, in memory of our own, and scatters what is
+  // used outside the block.
+  Status compute(const ExpertBlock& block, std::span<const ChosenExpert> chosen);
+
+  // Computes the whole block in place, without copies: `chosen` has all its pairs.
+  Status compute_whole(const ExpertBlock& block, std::span<const ChosenExpert> chosen);
+
+ private:
+  using Twins = std::vector<ggml_tensor*>;  // one for each node of the block so far
+
+  ExpertBatch(const StreamLayout& layout, InnerGraph& inner, std::byte* slots)
+      : layout_(layout), inner_(inner), slots_(slots) {}
+
+  void take_pairs(std::span<const ChosenExpert> chosen);
+  void find_slot_range(std::span<const ChosenExpert> chosen);
+  ggml_tensor* row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins, ggml_tensor* slot_ids);
+  ggml_tensor* weight_twin(const ExpertBlock& block, const BlockNode& it);
+  ggml_tensor* compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source);
+  ggml_tensor* gather(const ExpertBlock& block, const ggml_tensor* source);
+  void scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* twin) const;
+  std::byte* kept(const ggml_tensor* source) const;
+  std::byte* take_rows(uint64_t bytes);
+  Status run(const ExpertBlock& block);
+  tl::unexpected<Error> too_many_rows(const ExpertBlock& block) const;
+
+  const StreamLayout& layout_;
+  InnerGraph& inner_;
+  std::byte* slots_;
+  MemoryRegion rows_;
+  uint64_t rows_used_ = 0;
+  uint64_t kept_end_ = 0;  // of rows_: the kept inputs lie before it, a batch's rows behind
+
+  std::vector<std::pair<const ggml_tensor*, std::byte*>> kept_;
+  std::pair<const ggml_tensor*, ggml_tensor*> gathered_;  // the batch's rows of this input; gate and up share them
+  uint32_t first_slot_ = 0;                               // of the batch: the weights' twins begin here
+  uint32_t last_slot_ = 0;
+  std::vector<uint32_t> pairs_;
+  std::vector<int32_t> slot_ids_;
+  std::vector<int32_t> expert_ids_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,85 @@
+#include "backend/stream_layout.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <regex>
+
+#include "backend/dense_executor.h"
+#include "storage/reader.h"
+
+namespace hypura {
+namespace {
+
+Model demo() {
+  return std::move(*open_model(std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf"));
+}
+
+TEST(StreamLayout, ExpertsOfALayerShareASlot) {
+  const Model model = demo();
+  const StreamLayout layout = lay_out(model, true, false);
+  ASSERT_EQ(layout.expert_layers.size(), 6U);
+  EXPECT_EQ(layout.experts, 32U);
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    ASSERT_EQ(layer.parts.size(), 3U);
+    uint64_t end = 0;
+    for (const ExpertPart& part : layer.parts) {
+      EXPECT_EQ(part.slice_bytes, 256U * 512U * 18U / 32U);
+      EXPECT_EQ(part.place % kDirectAlignment, 0U);
+      EXPECT_GE(part.place, end);
+      end = part.place + kDirectAlignment + part.slice_bytes;
+      EXPECT_LE(end, layout.slot_stride);
+      if (!part.moved) {  // a direct read lands in place for every expert
+        for (int64_t expert = 0; expert < 32; ++expert) {
+          EXPECT_EQ(part.tensor->expert_extent(expert).offset % kDirectAlignment, part.shift);
+        }
+      }
+    }
+  }
+  EXPECT_TRUE(layout.dense.empty());
+  EXPECT_EQ(layout.resident_bytes + layout.expert_bytes, model.bytes);
+}
+
+TEST(StreamLayout, ThePatternMatchesWhatIsStreamedAndNothingElse) {
+  const Model model = demo();
+  for (const auto& [experts, dense] : {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+    const StreamLayout layout = lay_out(model, experts, dense);
+    const std::regex pattern(layout.pattern);
+    size_t streamed = 0;
+    for (const TensorInfo& tensor : model.tensors) {
+      EXPECT_EQ(std::regex_search(tensor.name, pattern), layout.streams(tensor)) << tensor.name;
+      streamed += layout.streams(tensor) ? 1 : 0;
+    }
+    EXPECT_GT(streamed, 0U);
+  }
+}
+
+TEST(StreamLayout, DenseItemsComeInTheOrderOfUse) {
+  const Model model = demo();
+  const StreamLayout layout = lay_out(model, false, true);
+  int layer = 0;
+  for (const DenseItem& item : layout.dense) {
+    EXPECT_GE(item.tensor->layer, layer);
+    layer = item.tensor->layer;
+    EXPECT_GE(item.room, item.shift + item.tensor->extent.length);
+  }
+}
+
+TEST(ChoosePinned, StaysUnderAndSpreadsEvenly) {
+  const std::vector<uint64_t> items(100, 10);
+  for (uint64_t bytes : {0U, 5U, 10U, 333U, 500U, 990U, 1000U, 5000U}) {
+    const std::vector<bool> pinned = choose_pinned(items, bytes);
+    uint64_t taken = 0;
+    for (size_t i = 0; i < items.size(); ++i) {
+      taken += pinned[i] ? items[i] : 0;
+      // Never more than an item away from an even spread.
+      const double even = static_cast<double>(std::min<uint64_t>(bytes, 1000)) * static_cast<double>(i + 1) / 100;
+      EXPECT_NEAR(static_cast<double>(taken), even, 15.0) << bytes << " at " << i;
+    }
+    EXPECT_LE(taken, bytes);
+    EXPECT_GE(taken + 10, std::min<uint64_t>(bytes, 1000));
+  }
+}
+
+}  // namespace
+}  // namespace hypura
