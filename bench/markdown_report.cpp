@@ -26,8 +26,7 @@ std::string or_missing(const std::optional<T>& value) {
 
 std::string verdict_text(const Verdict& verdict) {
   const char* outcome = !verdict.judged ? "not judged" : verdict.passed() ? "**pass**" : "**miss**";
-  return fmt::format("{} {} {}: {}", or_missing(verdict.measured), verdict.at_least ? "≥" : "≤", number(verdict.target),
-                     outcome);
+  return fmt::format("{} {}: {}", verdict.at_least ? "≥" : "≤", number(verdict.target), outcome);
 }
 
 // The verdict on `what`, or "" where there is no target.

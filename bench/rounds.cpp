@@ -127,26 +127,41 @@ Result<RunResult> run_arm(const BenchOptions& options, const Abilities& abilitie
   return result;
 }
 
-Status run_round(const BenchOptions& options, const Abilities& abilities, uint32_t round, ScenarioRuns& runs,
-                 Readahead* readahead) {
-  const auto speed = probe_disk(model_of(options, runs.scenario), usual_patterns(), options.probe_seconds);
+// Keeps the faster of this probe and `best`: neighbours on the machine can only slow a probe down.
+Status probe_again(const BenchOptions& options, const Scenario& scenario, DiskSpeed& best) {
+  const auto speed = probe_disk(model_of(options, scenario), usual_patterns(), options.probe_seconds);
   if (!speed) {
     return propagate(speed.error());
   }
-  runs.disk.push_back(*speed);
-  tell(runs.scenario, round, options,
-       fmt::format("disk {:.0f} MB/s ({} x {})", speed->bytes_per_second / 1e6, speed->pattern.threads,
-                   format_bytes(speed->pattern.block)));
+  if (speed->bytes_per_second > best.bytes_per_second) {
+    best = *speed;
+  }
+  return {};
+}
+
+Status run_round(const BenchOptions& options, const Abilities& abilities, uint32_t round, ScenarioRuns& runs,
+                 Readahead* readahead) {
+  DiskSpeed disk;
+  const bool probed = runs.scenario.kind == Kind::kDecode || runs.scenario.kind == Kind::kLoad;
   for (ArmRuns& arm : runs.arms) {
-    if (stop_requested()) {
-      return fail(ErrorCode::kCancelled, "stopped");
-    }
-    auto result = run_arm(options, abilities, arm.arm, runs, readahead);
+    const bool held_against_disk = probed && arm.arm.engine == "hypura";
+    Status status = held_against_disk ? probe_again(options, runs.scenario, disk) : Status{};
+    auto result = status.and_then([&] { return run_arm(options, abilities, arm.arm, runs, readahead); });
     if (!result) {
       return propagate(result.error());
     }
     tell(runs.scenario, round, options, arm.arm.title + ": " + summary_of(*result));
     arm.runs.push_back(std::move(*result));
+    if (!held_against_disk) {
+      continue;
+    }
+    if (status = probe_again(options, runs.scenario, disk); !status) {
+      return status;
+    }
+    tell(runs.scenario, round, options,
+         fmt::format("disk {:.0f} MB/s ({} x {})", disk.bytes_per_second / 1e6, disk.pattern.threads,
+                     format_bytes(disk.pattern.block)));
+    runs.disk.push_back(disk);
   }
   return {};
 }

@@ -53,7 +53,7 @@ struct ScenarioRuns {
   uint64_t file_bytes = 0;
   uint64_t budget = 0;
   uint64_t limit = 0;           // of the cgroup; 0: none
-  std::vector<DiskSpeed> disk;  // one a round
+  std::vector<DiskSpeed> disk;  // one a round: the better of before and after hypura's run; empty where not needed
   std::vector<ArmRuns> arms;
 };
 

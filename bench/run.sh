@@ -26,6 +26,7 @@ make_model() {
 make_model "$models/moe6g.gguf" 6000000000 --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
 make_model "$models/dense6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G
 
+rm -f "$results/results.md" "$results/results.json"
 status=0
 "$bin/hypura-bench" --moe "$models/moe6g.gguf" --dense "$models/dense6g.gguf" \
   --json "$results/results.json" --markdown "$results/results.md" "$@" || status=$?

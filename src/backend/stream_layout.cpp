@@ -49,7 +49,7 @@ bool streamable_dense(const TensorInfo& tensor) {
 void lay_out_experts(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
   std::map<int, ExpertLayer> layers;
   for (const TensorInfo& tensor : model.tensors) {
-    if (!streamable_expert(tensor) || suffixes.count(suffix_of(tensor)) == 0) {
+    if (!streamable_expert(tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
     ExpertLayer& layer = layers[tensor.layer];
@@ -77,7 +77,7 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
 
 void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
   for (const TensorInfo& tensor : model.tensors) {
-    if (!streamable_dense(tensor) || suffixes.count(suffix_of(tensor)) == 0) {
+    if (!streamable_dense(tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
     const DenseItem item = {&tensor, round_up(tensor.extent.length, kDirectAlignment) + kDirectAlignment,

@@ -1,9 +1,9 @@
 #include "cli/open_model.h"
 
 #include "cli/demo_model.h"
-#include "support/executable_path.h"
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
+#include "support/executable_path.h"
 
 namespace hypura {
 

@@ -6,11 +6,11 @@
 #include <fstream>
 
 #include "cli/demo_model.h"
-#include "support/executable_path.h"
 #include "cli/history_file.h"
 #include "cli/program.h"
 #include "cli/progress_bar.h"
 #include "cli/temp_dir_for_test.h"
+#include "support/executable_path.h"
 
 namespace hypura {
 namespace {

@@ -62,6 +62,8 @@ Result<std::string> ChatPrompt::apply(const std::vector<ChatMessage>& messages) 
     return common_chat_templates_apply(templates_.get(), inputs).prompt;
   } catch (const std::exception& error) {
     return fail(ErrorCode::kUsage, "the model's chat template refuses these messages: {}", error.what());
+  } catch (...) {  // another C++ library's exceptions, where llama.cpp was built with one
+    return fail(ErrorCode::kUsage, "the model's chat template refuses these messages");
   }
 }
 

@@ -91,7 +91,7 @@ std::optional<std::string> cgroup_path(const fs::path& root, std::string_view co
 // The part of `path` below the mount's root. In a container the two may have nothing to do with each other: then the
 // container's own group is what is mounted.
 fs::path inside_mount(const fs::path& path, const fs::path& mount_root) {
-  const fs::path relative = path.lexically_normal().lexically_relative(mount_root.lexically_normal());
+  fs::path relative = path.lexically_normal().lexically_relative(mount_root.lexically_normal());
   if (relative.empty() || *relative.begin() == ".." || relative == ".") {
     return {};
   }

@@ -1,8 +1,7 @@
 #include "support/units.h"
 
 #include <array>
-#include <charconv>
-#include <cmath>
+#include <cstdlib>
 
 namespace hypura {
 
@@ -38,13 +37,15 @@ double unit_factor(std::string_view suffix) {
 }  // namespace
 
 Result<uint64_t> parse_bytes(std::string_view text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const double factor = unit_factor(text.substr(static_cast<size_t>(end - text.data())));
-  if (error != std::errc() || factor == 0 || !std::isfinite(number)) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  const std::string number(text.substr(0, digits));
+  char* end = nullptr;
+  const double value = std::strtod(number.c_str(), &end);
+  const double factor = unit_factor(text.substr(digits));
+  if (digits == 0 || end != number.c_str() + digits || factor == 0) {
     return fail(ErrorCode::kUsage, "'{}' is not a size; write it like 24M, 6G or 1.5G", text);
   }
-  const double bytes = number * factor;
+  const double bytes = value * factor;
   if (bytes < 1 || bytes > 9e18) {
     return fail(ErrorCode::kUsage, "the size '{}' is out of range", text);
   }

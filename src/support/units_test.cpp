@@ -14,7 +14,8 @@ TEST(Units, ParsesWhatPeopleWrite) {
 }
 
 TEST(Units, RefusesTheRest) {
-  for (const char* text : {"", "M", "-1G", "0", "12Q", "6Gx", "nan", "inf", "1e30G", "6 G", "auto"}) {
+  for (const char* text :
+       {"", "M", "-1G", "0", "12Q", "6Gx", "nan", "inf", "1e30G", "6 G", "auto", "1.2.3M", ".", "0x10M", "1e3"}) {
     EXPECT_FALSE(parse_bytes(text)) << text;
   }
 }

@@ -1,0 +1,134 @@
+#include "bench/evaluation.h"
+
+#include <gtest/gtest.h>
+
+#include "bench/report.h"
+
+namespace hypura::bench {
+namespace {
+
+RunResult decoded(double tokens_per_second, uint64_t bytes_per_token) {
+  RunResult run;
+  run.decode = {10, 10 / tokens_per_second, bytes_per_token * 10};
+  run.prefill = {512, 1.0, 0};
+  return run;
+}
+
+RunResult failed() {
+  RunResult run;
+  run.error = "killed";
+  return run;
+}
+
+ScenarioRuns scenario_of(const std::string& name) {
+  ScenarioRuns runs;
+  runs.scenario = select_scenarios({name}, true, true)->front();
+  runs.budget = runs.scenario.share > 0 ? 1000 : 0;
+  return runs;
+}
+
+// Three rounds: plain 1 tok/s, plain with less readahead 2 tok/s, hypura 5 tok/s reading 100 bytes a token.
+ScenarioRuns three_arms(const std::string& name) {
+  ScenarioRuns runs = scenario_of(name);
+  runs.arms = {{{"plain", "plain", std::nullopt}, {decoded(1, 900), decoded(0.5, 900), decoded(1.5, 900)}},
+               {{"plain", "plain, 128", 128}, {decoded(2, 400), decoded(2, 400), decoded(2, 400)}},
+               {{"hypura", "hypura", std::nullopt}, {decoded(5, 100), decoded(4, 100), decoded(6, 100)}}};
+  runs.disk = {{1000, {}}, {500, {}}, {800, {}}};
+  return runs;
+}
+
+Abilities everything() {
+  return {true, true, true, {}};
+}
+
+TEST(Evaluate, ComparesWithTheBestPlainArm) {
+  const Evaluation evaluation = evaluate(three_arms("moe35"), std::nullopt, everything());
+  ASSERT_EQ(evaluation.comparisons.size(), 1);
+  EXPECT_EQ(evaluation.comparisons[0].arms[0]->median, 1);
+  EXPECT_EQ(evaluation.comparisons[0].arms[0]->low, 0.5);
+  EXPECT_DOUBLE_EQ(*evaluation.comparisons[0].ratio, 2.5);
+  ASSERT_EQ(evaluation.verdicts.size(), 1);
+  EXPECT_TRUE(evaluation.verdicts[0].passed());
+  EXPECT_TRUE(evaluation.verdicts[0].judged);
+}
+
+TEST(Evaluate, HoldsEachRoundAgainstItsOwnDiskSpeed) {
+  const Evaluation evaluation = evaluate(three_arms("dense35"), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.bound);
+  // Possible: 10, 5 and 8 tok/s; reached: 5, 4 and 6.
+  EXPECT_DOUBLE_EQ(evaluation.bound->tokens_per_second, 8);
+  EXPECT_DOUBLE_EQ(evaluation.bound->share, 0.75);
+  EXPECT_FALSE(evaluation.bound->by_compute);
+  EXPECT_FALSE(evaluation.verdicts[1].passed());  // 0.75 of the bound, 0.90 wanted
+}
+
+TEST(Evaluate, LetsComputingLimitMixturesOfExpertsOnly) {
+  const Evaluation moe = evaluate(three_arms("moe35"), 5.0, everything());
+  EXPECT_DOUBLE_EQ(moe.bound->tokens_per_second, 5);
+  EXPECT_TRUE(moe.bound->by_compute);
+  const Evaluation dense = evaluate(three_arms("dense35"), 5.0, everything());
+  EXPECT_DOUBLE_EQ(dense.bound->tokens_per_second, 8);
+}
+
+TEST(Evaluate, LeavesOutPlainRunsThatFailed) {
+  ScenarioRuns runs = three_arms("moe35");
+  runs.arms[1].runs = {failed(), failed(), failed()};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  EXPECT_FALSE(evaluation.comparisons[0].arms[1]);
+  EXPECT_DOUBLE_EQ(*evaluation.comparisons[0].ratio, 5);
+}
+
+TEST(Evaluate, PassesNoTargetWhenARunOfOursFailed) {
+  ScenarioRuns runs = three_arms("moe35");
+  runs.arms[2].runs[0] = failed();
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  EXPECT_FALSE(evaluation.verdicts[0].measured);
+  EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, JudgesNoBudgetThatWasNotHeld) {
+  Abilities abilities = everything();
+  abilities.cgroups = false;
+  EXPECT_FALSE(evaluate(three_arms("moe35"), std::nullopt, abilities).verdicts[0].judged);
+  EXPECT_TRUE(evaluate(three_arms("resident-moe"), std::nullopt, abilities).verdicts[0].judged);
+}
+
+TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
+  ScenarioRuns runs = scenario_of("load");
+  RunResult run;
+  run.first_token_seconds = 3.5;
+  run.resident_bytes = 2000;
+  runs.arms = {{{"hypura", "hypura", std::nullopt}, {run}}};
+  runs.disk = {{1000, {}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.load);
+  EXPECT_DOUBLE_EQ(evaluation.load->disk_seconds, 2);
+  EXPECT_DOUBLE_EQ(evaluation.verdicts[0].target, 3.6);
+  EXPECT_TRUE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, SaysSoWhenThePlanNamesNoResidentWeights) {
+  ScenarioRuns runs = scenario_of("load");
+  runs.arms = {{{"hypura", "hypura", std::nullopt}, {RunResult{}}}};
+  runs.disk = {{1000, {}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  EXPECT_FALSE(evaluation.load);
+  EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Report, NamesFailuresAndWhatIsMissing) {
+  ScenarioRuns runs = three_arms("moe35");
+  runs.arms[0].runs[1] = failed();
+  Report report;
+  report.abilities = everything();
+  report.abilities.remarks = {"no root"};
+  report.evaluations.push_back(evaluate(std::move(runs), std::nullopt, report.abilities));
+  const std::string text = markdown_report(report);
+  EXPECT_NE(text.find("Missing: no root."), std::string::npos);
+  EXPECT_NE(text.find("- moe35, plain, round 2: killed"), std::string::npos);
+  EXPECT_NE(text.find("**pass**"), std::string::npos);
+  EXPECT_NE(json_report(report).find("\"passed\": true"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hypura::bench
