@@ -80,6 +80,9 @@ Result<bool> run_all(CommandLine& line) {
     return propagate(selected.error());
   }
   line.options.scenarios = std::move(*selected);
+  if (Status status = lock_machine(); !status) {
+    return propagate(status.error());
+  }
   Report report;
   report.machine = read_machine_facts();
   if (report.machine.load_average > 0.25 * report.machine.cores) {

@@ -92,6 +92,10 @@ uint64_t MemoryBox::peak() const {
   return bytes;
 }
 
+uint64_t MemoryBox::page_cache() const {
+  return keyed_value(folder_ / "memory.stat", version_ == 1 ? "cache" : "file");
+}
+
 bool MemoryBox::out_of_memory() const {
   return keyed_value(folder_ / (version_ == 1 ? "memory.oom_control" : "memory.events"), "oom_kill") > 0;
 }

@@ -29,6 +29,9 @@ class MemoryBox {
   // Most bytes that were charged so far, page cache included; 0 when the kernel does not keep it (v2 before 5.19).
   uint64_t peak() const;
 
+  // Bytes of page cache that are charged now.
+  uint64_t page_cache() const;
+
   // Whether the kernel killed a process of this cgroup because the limit was reached.
   bool out_of_memory() const;
 

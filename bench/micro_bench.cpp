@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "residency/expert_cache.h"
@@ -50,7 +51,7 @@ void BM_ExpertCacheLayer(benchmark::State& state) {
   const auto routes = make_routes(1009);
   size_t step = 0;
   size_t hits = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const uint32_t layer = static_cast<uint32_t>(step % kLayers);
     const auto& route = routes[step++ % routes.size()];
     cache.begin(layer, 1);
@@ -81,7 +82,7 @@ void BM_WeightRingStep(benchmark::State& state) {
   }
   WeightRing ring(sizes, 256 * kMiB);
   uint32_t item = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     while (ring.next_fetch()) {
     }
     if (!ring.in_turn(item)) {
@@ -100,12 +101,11 @@ struct AlignedDelete {
 
 // Direct reads of 64 MiB as one group, from one end of the file to the other and again. Arguments: KiB of a chunk,
 // chunks in flight.
-void BM_ReaderThroughput(benchmark::State& state) {
+void BM_ReaderThroughput(benchmark::State& state, const std::string& file) {
   constexpr uint64_t kGroup = 64 * kMiB;
-  const char* file = std::getenv("HYPURA_BENCH_FILE");
   std::error_code error;
-  const uint64_t size = file == nullptr ? 0 : std::filesystem::file_size(file, error);
-  if (file == nullptr || error || size < kGroup) {
+  const uint64_t size = std::filesystem::file_size(file, error);
+  if (error || size < kGroup) {
     state.SkipWithError("HYPURA_BENCH_FILE names no file of 64 MiB or more");
     return;
   }
@@ -121,7 +121,7 @@ void BM_ReaderThroughput(benchmark::State& state) {
       static_cast<std::byte*>(::operator new[](kGroup, std::align_val_t(kDirectAlignment))));
   const uint64_t groups = size / kGroup;
   uint64_t step = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const ReadRequest request = {0, step++ % groups * kGroup, kGroup, memory.get()};
     const Status status = (*reader)->wait((*reader)->submit({&request, 1}, Priority::kDemand));
     if (!status) {
@@ -132,13 +132,26 @@ void BM_ReaderThroughput(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<int64_t>(step * kGroup));
   state.SetLabel((*reader)->description());
 }
-BENCHMARK(BM_ReaderThroughput)
-    ->ArgNames({"chunk_KiB", "depth"})
-    ->ArgsProduct({{256, 1024, 4096}, {4, 16, 64}})
-    ->UseRealTime()
-    ->MinTime(1.0);
+void register_reader(const std::string& file) {
+  benchmark::RegisterBenchmark("BM_ReaderThroughput",
+                               [file](benchmark::State& state) { BM_ReaderThroughput(state, file); })
+      ->ArgNames({"chunk_KiB", "depth"})
+      ->ArgsProduct({{256, 1024, 4096}, {4, 16, 64}})
+      ->UseRealTime()
+      ->MinTime(1.0);
+}
 
 }  // namespace
 }  // namespace hypura
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 2;
+  }
+  if (const char* file = std::getenv("HYPURA_BENCH_FILE"); file != nullptr) {
+    hypura::register_reader(file);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

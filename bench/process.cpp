@@ -63,6 +63,7 @@ bool read_all(int pipe, Clock::time_point deadline, std::string& text) {
 Result<ProcessOutcome> run_process(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                                    const std::filesystem::path& entrance, double timeout_seconds) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) {
     pointers.push_back(const_cast<char*>(argument.c_str()));
   }

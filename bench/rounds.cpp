@@ -7,6 +7,7 @@
 
 #include "bench/child.h"
 #include "bench/memory_box.h"
+#include "bench/page_cache.h"
 #include "bench/process.h"
 #include "bench/readahead.h"
 #include "bench/system_state.h"
@@ -61,6 +62,23 @@ RunResult result_of(const ProcessOutcome& outcome, bool out_of_memory, double ru
                 : failed_run(fmt::format("{} (exit status {})", result.error().message, outcome.exit_status));
 }
 
+constexpr uint64_t kCacheTolerance = 16 * kMiB;
+
+// Mapped weights that lie in memory at another's expense make a limit void: an error when there are some.
+Status check_page_cache(const std::filesystem::path& model, uint64_t charged, const char* when) {
+  const auto cached = cached_bytes(model);
+  if (!cached) {
+    return propagate(cached.error());
+  }
+  if (*cached > charged + kCacheTolerance) {
+    return fail(ErrorCode::kIo,
+                "not valid: {} the run {} of {} lay in the page cache outside of its limit, so another process uses "
+                "the file; end it, or measure another file",
+                when, format_bytes(*cached - charged), model.string());
+  }
+  return {};
+}
+
 // One run in a process of its own, in a cgroup of its own when `limit` is not 0.
 Result<RunResult> make_run(const BenchOptions& options, const RunSpec& spec, uint64_t limit) {
   std::optional<MemoryBox> box;
@@ -80,6 +98,9 @@ Result<RunResult> make_run(const BenchOptions& options, const RunSpec& spec, uin
   if (box) {
     result.out_of_memory = box->out_of_memory();
     result.group_peak = box->peak();
+    if (Status status = check_page_cache(spec.model, box->page_cache(), "after"); !status && result.error.empty()) {
+      result.error = status.error().message;
+    }
   }
   return result;
 }
@@ -111,6 +132,9 @@ Result<RunResult> run_arm(const BenchOptions& options, const Abilities& abilitie
   if (abilities.drop_caches) {
     if (Status status = drop_caches(); !status) {
       return propagate(status.error());
+    }
+    if (Status status = check_page_cache(spec.model, 0, "before"); !status) {
+      return failed_run(status.error().message);
     }
   }
   if (readahead != nullptr && arm.readahead_kib) {

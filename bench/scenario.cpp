@@ -8,13 +8,13 @@ namespace hypura::bench {
 
 namespace {
 
-bool names(const std::string& name, const Scenario& scenario) {
+bool is_named(const std::string& name, const Scenario& scenario) {
   return scenario.name == name || scenario.name.rfind(name + "-", 0) == 0;
 }
 
 bool chosen(const Scenario& scenario, const std::vector<std::string>& wanted) {
   return wanted.empty() ||
-         std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) { return names(name, scenario); });
+         std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) { return is_named(name, scenario); });
 }
 
 std::string list_of_names() {
@@ -28,7 +28,7 @@ std::string list_of_names() {
 }  // namespace
 
 const std::vector<Scenario>& all_scenarios() {
-  static const std::vector<Scenario> scenarios = {
+  static const std::vector<Scenario> kScenarios = {
       {"resident-moe", true, 0, Kind::kResident, 0.98, 0},
       {"resident-dense", false, 0, Kind::kResident, 0.98, 0},
       {"load", true, 0.35, Kind::kLoad, 0, 0},
@@ -40,28 +40,28 @@ const std::vector<Scenario>& all_scenarios() {
       {"prefill512-moe", true, 0.35, Kind::kPrefill, 1.0, 0},
       {"prefill512-dense", false, 0.35, Kind::kPrefill, 1.0, 0},
   };
-  return scenarios;
+  return kScenarios;
 }
 
-Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& wanted, bool have_moe, bool have_dense) {
+Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, bool have_moe, bool have_dense) {
   if (!have_moe && !have_dense) {
     return fail(ErrorCode::kUsage, "no model to measure: give --moe FILE, --dense FILE or both");
   }
   const auto& all = all_scenarios();
-  for (const std::string& name : wanted) {
-    if (std::none_of(all.begin(), all.end(), [&](const Scenario& scenario) { return names(name, scenario); })) {
+  for (const std::string& name : names) {
+    if (std::none_of(all.begin(), all.end(), [&](const Scenario& scenario) { return is_named(name, scenario); })) {
       return fail(ErrorCode::kUsage, "--scenario {}: there is no such scenario; there are {}", name, list_of_names());
     }
   }
   std::vector<Scenario> selected;
   for (const Scenario& scenario : all) {
     const bool have_model = scenario.moe ? have_moe : have_dense;
-    if (!chosen(scenario, wanted)) {
+    if (!chosen(scenario, names)) {
       continue;
     }
     if (have_model) {
       selected.push_back(scenario);
-    } else if (std::find(wanted.begin(), wanted.end(), scenario.name) != wanted.end()) {
+    } else if (std::find(names.begin(), names.end(), scenario.name) != names.end()) {
       return fail(ErrorCode::kUsage, "--scenario {} needs {} FILE", scenario.name, scenario.moe ? "--moe" : "--dense");
     }
   }

@@ -1,6 +1,7 @@
 #include "bench/system_state.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -70,6 +71,20 @@ MachineFacts read_machine_facts() {
     facts.load_average = 0;
   }
   return facts;
+}
+
+Status lock_machine() {
+  const std::filesystem::path path = std::filesystem::temp_directory_path() / "hypura-bench.lock";
+  const int file = open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (file < 0) {
+    return fail(ErrorCode::kIo, "{} cannot be opened ({})", path.string(), std::strerror(errno));
+  }
+  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+    close(file);
+    return fail(ErrorCode::kUsage, "another hypura-bench runs on this machine ({} is locked): wait for it",
+                path.string());
+  }
+  return {};
 }
 
 void catch_stop_signals() {

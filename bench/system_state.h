@@ -24,6 +24,9 @@ struct MachineFacts {
 };
 MachineFacts read_machine_facts();
 
+// Held by the one benchmark that may run on the machine; ends with the process. Fails with kUsage when another runs.
+Status lock_machine();
+
 // From the first call on, SIGINT, SIGTERM and SIGHUP only make stop_requested() true, so that all settings are restored
 // on the way out.
 void catch_stop_signals();
