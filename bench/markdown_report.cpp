@@ -44,7 +44,7 @@ std::string memory_text(const ScenarioRuns& runs) {
                           : fmt::format("{} ({:.0f} %)", format_bytes(runs.budget), runs.scenario.share * 100);
 }
 
-// The readahead of an arm's plain llama.cpp, as its column needs it.
+// The speed of the plain arm with the disk's own readahead, or of the one with another; nullptr when there was none.
 const std::optional<Spread>* plain_speed(const Evaluation& evaluation, const Comparison& comparison,
                                          bool own_readahead) {
   for (size_t i = 0; i < comparison.arms.size(); ++i) {
@@ -57,21 +57,25 @@ const std::optional<Spread>* plain_speed(const Evaluation& evaluation, const Com
 }
 
 void add_speeds(const Report& report, std::string& text) {
-  text +=
-      "\n## Speed, tokens/s\n\nMedian (lowest..highest).\n\n"
-      "| scenario | what | budget | plain, own readahead | plain, 128 KiB readahead | hypura | x best plain | target "
-      "|\n"
-      "|---|---|---|---|---|---|---|---|\n";
+  std::string rows;
   for (const Evaluation& evaluation : report.evaluations) {
     for (const Comparison& comparison : evaluation.comparisons) {
       const auto cell = [&](bool own) {
         const std::optional<Spread>* speed = plain_speed(evaluation, comparison, own);
         return speed == nullptr ? std::string("not run") : or_missing(*speed);
       };
-      text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", evaluation.runs.scenario.name, comparison.what,
+      rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", evaluation.runs.scenario.name, comparison.what,
                           memory_text(evaluation.runs), cell(true), cell(false), or_missing(comparison.arms.back()),
                           or_missing(comparison.ratio), verdict_on(evaluation, comparison.what + ", x plain"));
     }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## Speed, tokens/s\n\nMedian (lowest..highest).\n\n"
+        "| scenario | what | budget | plain, own readahead | plain, 128 KiB readahead | hypura | x best plain | target "
+        "|\n"
+        "|---|---|---|---|---|---|---|---|\n" +
+        rows;
   }
 }
 
