@@ -1,6 +1,7 @@
 #include "backend/dense_executor.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "support/units.h"
 
@@ -116,55 +117,56 @@ void DenseExecutor::read_ahead() {
   while (const auto fetch = ring_->next_fetch()) {
     const uint32_t item = item_of_[fetch->item];
     const ReadRequest read = request(item, memory_.data() + fetch->offset);
-    ahead_.push_back({item, fetch->offset, reader_.submit({&read, 1}, Priority::kPrefetch), false});
+    ahead_.push_back({item, fetch->offset, reader_.submit({&read, 1}, Priority::kPrefetch)});
   }
 }
 
 void DenseExecutor::stop_reading() {
-  for (Ahead& it : ahead_) {
-    if (!it.landed) {
+  for (const Ahead& it : ahead_) {
+    if (it.group != 0) {
       reader_.cancel(it.group);
     }
   }
-  for (Ahead& it : ahead_) {
-    if (!it.landed) {
+  for (const Ahead& it : ahead_) {
+    if (it.group != 0) {
       static_cast<void>(reader_.wait(it.group));  // nobody asked for these bytes
     }
   }
   ahead_.clear();
 }
 
-// The data of a streamed item, waited for; nothing of the ring may be in use when the item is out of turn.
+DenseExecutor::Ahead* DenseExecutor::find_ahead(uint32_t item) {
+  const auto it = std::find_if(ahead_.begin(), ahead_.end(), [&](const Ahead& entry) { return entry.item == item; });
+  return it == ahead_.end() ? nullptr : &*it;
+}
+
+// The data of a streamed item, waited for.
 Result<std::byte*> DenseExecutor::ring_data(uint32_t item) {
-  if (in_use_ >= ahead_.size() || ahead_[in_use_].item != item) {
-    if (Status status = flush(); !status) {
+  Ahead* ahead = find_ahead(item);
+  if (ahead == nullptr || (ahead->group != 0 && !reader_.finished(ahead->group))) {
+    if (Status status = flush(); !status) {  // compute what is gathered: it makes room, and the weight is on its way
       return propagate(status.error());
     }
-    if (ahead_.empty() || ahead_.front().item != item) {
-      stop_reading();
-      ring_->restart_at(ring_item_[item]);
-      read_ahead();
-    }
+    ahead = find_ahead(item);
   }
-  if (!ahead_[in_use_].landed && !reader_.finished(ahead_[in_use_].group)) {
-    if (Status status = flush(); !status) {  // compute what is there while the weight is on its way
-      return propagate(status.error());
-    }
+  if (ahead == nullptr) {
+    stop_reading();
+    ring_->restart_at(ring_item_[item]);
+    read_ahead();
+    ahead = find_ahead(item);
   }
-  Ahead& it = ahead_[in_use_];
-  if (!it.landed) {
+  if (ahead->group != 0) {
     const auto start = std::chrono::steady_clock::now();
-    Status status = reader_.wait(it.group);
+    Status status = reader_.wait(std::exchange(ahead->group, 0));
     add_seconds(stats_.io_wait_seconds, start);
-    it.landed = true;
     if (!status) {
       stop_reading();
       ring_->restart_at(ring_item_[item]);
       return propagate(status.error(), layout_.dense[item].tensor->name);
     }
   }
-  ++in_use_;
-  return memory_.data() + it.offset + layout_.dense[item].shift;
+  in_use_.push_back(item);
+  return memory_.data() + ahead->offset + layout_.dense[item].shift;
 }
 
 Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
@@ -189,10 +191,11 @@ Status DenseExecutor::flush() {
   const auto start = std::chrono::steady_clock::now();
   const ggml_status status = inner_.run();
   add_seconds(stats_.compute_seconds, start);
-  for (; in_use_ > 0; --in_use_) {
-    ring_->retire(ring_item_[ahead_.front().item]);
-    ahead_.pop_front();
+  for (uint32_t item : in_use_) {
+    ring_->retire(ring_item_[item]);
+    ahead_.erase(ahead_.begin() + (find_ahead(item) - ahead_.data()));
   }
+  in_use_.clear();
   read_ahead();
   if (status != GGML_STATUS_SUCCESS) {
     return fail(ErrorCode::kInternal, "ggml could not compute with streamed weights");

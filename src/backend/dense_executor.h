@@ -1,7 +1,6 @@
 // Computes matrix products with dense weights that are pinned or pass through the ring.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -43,14 +42,14 @@ class DenseExecutor {
   struct Ahead {
     uint32_t item = 0;
     uint64_t offset = 0;
-    ReadGroup group = 0;
-    bool landed = false;
+    ReadGroup group = 0;  // 0 once waited for
   };
 
   Status read_pinned(uint64_t pinned_bytes);
   ReadRequest request(uint32_t item, std::byte* place) const;
   void read_ahead();
   void stop_reading();
+  Ahead* find_ahead(uint32_t item);
   Result<std::byte*> ring_data(uint32_t item);
 
   const StreamLayout& layout_;
@@ -63,8 +62,8 @@ class DenseExecutor {
   std::unique_ptr<WeightRing> ring_;     // over the streamed items; nullptr when there is none
   std::vector<uint32_t> ring_item_;      // by item: its number in the ring
   std::vector<uint32_t> item_of_;        // by number in the ring: the item
-  std::deque<Ahead> ahead_;              // what the ring holds, oldest first
-  size_t in_use_ = 0;                    // of these, how many the gathered graph uses
+  std::vector<Ahead> ahead_;             // what the ring holds and is not retired, oldest first
+  std::vector<uint32_t> in_use_;         // items of the ring that the gathered graph uses
 };
 
 }  // namespace hypura

@@ -37,13 +37,13 @@ std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
   if (!offset) {
     return std::nullopt;
   }
-  held_.push_back({item, *offset, sizes_[item]});
+  held_.push_back({item, *offset, sizes_[item], false});
   next_ = (next_ + 1) % order_.size();
   return Fetch{item, *offset};
 }
 
-bool WeightRing::in_turn(uint32_t item) const {
-  return (held_.empty() ? order_[next_] : held_.front().item) == item;
+bool WeightRing::holds(uint32_t item) const {
+  return std::any_of(held_.begin(), held_.end(), [&](const Held& it) { return it.item == item && !it.retired; });
 }
 
 void WeightRing::restart_at(uint32_t item) {
@@ -56,8 +56,12 @@ void WeightRing::restart_at(uint32_t item) {
 }
 
 void WeightRing::retire(uint32_t item) {
-  assert(!held_.empty() && held_.front().item == item);
-  held_.pop_front();
+  const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& it) { return it.item == item; });
+  assert(held != held_.end() && !held->retired);
+  held->retired = true;
+  while (!held_.empty() && held_.front().retired) {
+    held_.pop_front();
+  }
   note_use(item);
 }
 

@@ -1,12 +1,13 @@
 // The ring that streams dense weights: a circular stretch of memory that is filled with tensors in the order in which
-// the graph uses them, each freed as soon as its matrix product is done. Pure bookkeeping: it moves no bytes.
+// the graph is expected to use them, each given up once its matrix product is done. Pure bookkeeping: it moves no
+// bytes.
 //
 // The order is learned: it starts as the order the caller gives (file order), and when a pass used the tensors in
-// another order, or left some out, that is expected from then on. A tensor used out of turn makes the ring start anew
-// from it.
+// another order, or left some out, that is expected from then on. A tensor may be used before its turn as long as the
+// ring holds it; one that it does not hold makes the ring start anew from it.
 //
 // Invariants: a tensor is in the ring at most once; places do not overlap; a place is reused only after retire() of the
-// tensor that lay there, or after restart_at().
+// tensor that lay there and of all before it, or after restart_at().
 //
 // Not thread-safe: the owner serialises.
 #pragma once
@@ -32,14 +33,14 @@ class WeightRing {
   // The next tensor to read, when there is room for it; the ring then holds it. Call until none is given.
   std::optional<Fetch> next_fetch();
 
-  // Whether `item` is the tensor whose turn it is: the oldest in the ring, or the next to be fetched into an empty one.
-  bool in_turn(uint32_t item) const;
+  // Whether the ring holds `item`, not yet retired.
+  bool holds(uint32_t item) const;
 
-  // Empties the ring and makes `item` the next to be fetched: the answer to a use out of turn. The owner must first
-  // have stopped all reads into the ring.
+  // Empties the ring and makes `item` the next to be fetched: the answer to a use of what it does not hold. The owner
+  // must first have stopped all reads into the ring.
   void restart_at(uint32_t item);
 
-  // The oldest tensor in the ring, which must be `item`, was used: its place is free.
+  // `item`, which the ring holds, was used: its place is free once those before it are.
   void retire(uint32_t item);
 
   uint64_t capacity() const { return capacity_; }
@@ -49,6 +50,7 @@ class WeightRing {
     uint32_t item;
     uint64_t offset;
     uint64_t size;
+    bool retired;
   };
 
   std::optional<uint64_t> room_for(uint64_t size) const;
