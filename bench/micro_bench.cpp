@@ -85,7 +85,7 @@ void BM_WeightRingStep(benchmark::State& state) {
   while (state.KeepRunning()) {
     while (ring.next_fetch()) {
     }
-    if (!ring.in_turn(item)) {
+    if (!ring.holds(item)) {
       state.SkipWithError("the ring lost its turn");
       return;
     }
