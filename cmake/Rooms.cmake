@@ -30,7 +30,13 @@ function(hypura_test name label sources)
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     HYPURA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES PROPERTIES LABELS ${label} TIMEOUT 600)
+  # Slow tests compute with several threads, whose barriers spin: beside another test they would crawl.
+  set(serial "")
+  if(label STREQUAL "slow")
+    set(serial RUN_SERIAL TRUE)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
+    PROPERTIES LABELS ${label} TIMEOUT 900 ${serial})
 endfunction()
 
 function(hypura_room name)

@@ -257,7 +257,7 @@ TEST(MemoryLimits, SeesALiveCgroup) {
   if (!group.made() || !group.write("memory.limit_in_bytes", std::to_string(kLimit))) {
     GTEST_SKIP() << "cannot make a cgroup in " << chain.front();
   }
-  std::array<int, 2> pipe_ends;
+  std::array<int, 2> pipe_ends{};
   ASSERT_EQ(pipe(pipe_ends.data()), 0);
   const pid_t child = fork();
   ASSERT_GE(child, 0);

@@ -25,7 +25,7 @@ class HeaderReader {
     if (Status status = ensure(sizeof(T), what); !status) {
       return propagate(status.error());
     }
-    T value;
+    T value{};
     std::memcpy(&value, bytes_.data() + position_, sizeof(T));
     position_ += sizeof(T);
     return value;

@@ -99,7 +99,8 @@ Result<std::vector<Part>> read_set(Part given, const SplitPlace& place) {
       return fail(ErrorCode::kBadModel, "{}: part {} of {} is missing; put it beside the others", path.string(), i + 1,
                   place.count);
     }
-    Result<Part> part = i == own ? Result<Part>(std::move(given)) : read_part(path);
+    Result<Part> part =
+        i == own ? Result<Part>(std::move(given)) : read_part(path);  // NOLINT(bugprone-use-after-move): once
     if (!part) {
       return propagate(part.error());
     }

@@ -88,7 +88,7 @@ TEST_F(Splits, ForeignPartIsRefused) {
   const std::filesystem::path first = write_first();
   const struct {
     PartKeys keys;
-    const char* key;
+    const char* key = nullptr;
   } cases[] = {{{.index = 1, .count = 3}, "split.count is 3"},
                {{.index = 1, .count = 1}, "split.count is 1"},
                {{.index = 1, .tensors = 9}, "split.tensors.count is 9"},

@@ -38,7 +38,7 @@ tl::unexpected<Error> open_failed(const fs::path& path, int error) {
 
 // Some file systems accept O_DIRECT when opening and refuse it when reading, so only a read is proof. 0 or errno.
 int probe_direct(int fd) {
-  alignas(kDirectAlignment) std::array<std::byte, kDirectAlignment> block;
+  alignas(kDirectAlignment) std::array<std::byte, kDirectAlignment> block{};
   ssize_t got = 0;
   do {
     got = ::pread(fd, block.data(), block.size(), 0);
@@ -47,7 +47,7 @@ int probe_direct(int fd) {
 }
 
 bool means_no_direct(int error) {
-  return error == EINVAL || error == ENOTSUP || error == EOPNOTSUPP;
+  return error == EINVAL || error == EOPNOTSUPP || error == ENOTSUP;  // NOLINT(misc-redundant-expression): Linux
 }
 
 // The files opened for direct I/O; with `notice` set and no files when one of them does not allow it.

@@ -76,14 +76,14 @@ class Scheduler {
   // True when its group has ended by this.
   bool complete(Chunk* chunk, int64_t result);
 
-  bool knows(ReadGroup group) const { return groups_.count(group) != 0; }
+  bool knows(ReadGroup group) const { return groups_.contains(group); }
   bool ended(ReadGroup group) const;
   // From now on a demand group, in its order of submission.
-  void promote(ReadGroup group);
-  void cancel(ReadGroup group);
+  void promote(ReadGroup id);
+  void cancel(ReadGroup id);
   void cancel_all();
   // Forgets an ended group and gives its outcome.
-  Status take(ReadGroup group);
+  Status take(ReadGroup id);
 
   uint32_t in_flight() const { return in_flight_; }
   // Everything but wait_seconds.

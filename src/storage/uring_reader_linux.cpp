@@ -102,7 +102,7 @@ void UringReader::block(std::unique_lock<std::mutex>& lock) {
 }
 
 void UringReader::collect() {
-  std::array<io_uring_cqe*, 64> entries;
+  std::array<io_uring_cqe*, 64> entries{};
   unsigned count = 0;
   do {
     count = io_uring_peek_batch_cqe(&ring_, entries.data(), static_cast<unsigned>(entries.size()));
@@ -206,7 +206,7 @@ bool can_read(io_uring& ring) {
 }  // namespace
 
 std::unique_ptr<Reader> make_uring_reader(OpenFiles& files, const ReaderOptions& options) {
-  io_uring ring;
+  io_uring ring{};
   if (io_uring_queue_init(options.depth, &ring, 0) != 0) {
     return nullptr;
   }

@@ -110,12 +110,12 @@ struct Generated {
 class Llama {
  public:
   explicit Llama(const std::filesystem::path& path, Routing* routing = nullptr) {
-    static const bool loaded = [] {
+    static const bool kLoaded = [] {
       llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
       ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
       return true;
     }();
-    EXPECT_TRUE(loaded);
+    EXPECT_TRUE(kLoaded);
     model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
     if (!model_) {
       return;

@@ -181,8 +181,8 @@ int64_t layers_for(const ModelPlan& plan, const Vocab& vocab, uint64_t size) {
 // The first preset for which the number of layers is natural, or the last.
 Status choose_shape(ModelPlan& plan, const Vocab& vocab) {
   const auto shapes = presets(plan.choice.arch);
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    auto shape = resolve_shape(plan.spec, plan.choice, shapes[i]);
+  for (const auto& preset : shapes) {
+    auto shape = resolve_shape(plan.spec, plan.choice, preset);
     if (!shape) {
       return propagate(shape.error());
     }
@@ -192,7 +192,7 @@ Status choose_shape(ModelPlan& plan, const Vocab& vocab) {
       return {};
     }
     plan.shape.layers = layers_for(plan, vocab, plan.spec.size);
-    if (plan.shape.layers <= shapes[i].layers) {
+    if (plan.shape.layers <= preset.layers) {
       break;
     }
   }
