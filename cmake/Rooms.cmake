@@ -10,7 +10,9 @@ target_compile_options(hypura_options INTERFACE -Wall -Wextra -Wpedantic -Wshado
 target_include_directories(hypura_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(hypura_options INTERFACE HYPURA_VERSION="${PROJECT_VERSION}")
 if(HYPURA_SANITIZE)
-  target_compile_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE} -fno-omit-frame-pointer)
+  # GCC 12 takes libstdc++'s std::function for uninitialised when it is instrumented.
+  target_compile_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE} -fno-omit-frame-pointer
+    -Wno-maybe-uninitialized)
   target_link_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE})
 endif()
 
