@@ -15,7 +15,8 @@ uint64_t estimate_kv_bytes(const Model& model, uint32_t context);
 // Bytes of the compute buffer for `ubatch` tokens of which `outputs` give logits.
 uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t outputs);
 
-// Heap that llama.cpp keeps for the vocabulary: strings, maps and merges. Measured: 230 bytes a token and 110 a merge.
+// Heap that llama.cpp keeps for the vocabulary: strings, maps and merges. Assumed, not measured: 230 bytes a token and
+// 110 a merge.
 uint64_t vocabulary_bytes(const Model& model);
 
 }  // namespace hypura
