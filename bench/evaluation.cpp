@@ -127,16 +127,6 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Abilities& abilit
 
 }  // namespace
 
-std::vector<const RunResult*> good_runs(const ArmRuns& arm) {
-  std::vector<const RunResult*> good;
-  for (const RunResult& run : arm.runs) {
-    if (run.error.empty()) {
-      good.push_back(&run);
-    }
-  }
-  return good;
-}
-
 std::optional<double> decode_speed(const ScenarioRuns& runs) {
   const auto spread = spread_over(hypura_arm(runs), decode_rate);
   return spread && spread->median > 0 ? std::optional(spread->median) : std::nullopt;

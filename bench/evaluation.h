@@ -57,7 +57,4 @@ Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const
 // Median tokens/s that hypura decoded; none when it did not.
 std::optional<double> decode_speed(const ScenarioRuns& runs);
 
-// The results of the runs that did not fail.
-std::vector<const RunResult*> good_runs(const ArmRuns& arm);
-
 }  // namespace hypura::bench

@@ -142,6 +142,7 @@ Result<RunResult> run_arm(const BenchOptions& options, const Abilities& abilitie
       return propagate(status.error());
     }
   }
+  touch_memory(scenario.limit > 0 ? scenario.limit : scenario.file_bytes);
   auto result = make_run(options, spec, scenario.limit);
   if (readahead != nullptr) {
     if (Status status = readahead->restore(); !status) {
@@ -163,11 +164,32 @@ Status probe_again(const BenchOptions& options, const Scenario& scenario, DiskSp
   return {};
 }
 
+double best_rate(const ArmRuns& arm, Kind kind) {
+  double best = 0;
+  for (const RunResult* run : good_runs(arm)) {
+    const PhaseCost& phase = kind == Kind::kPrefill ? run->prefill : run->decode;
+    best = std::max(best, phase.tokens_per_second());
+  }
+  return best;
+}
+
+// Whether another readahead was more than twice as fast for plain llama.cpp: then this one cannot be its best, and
+// since it takes minutes a run it is not repeated.
+bool outdone(const ScenarioRuns& runs, const ArmRuns& arm) {
+  return arm.arm.engine == "plain" && std::any_of(runs.arms.begin(), runs.arms.end(), [&](const ArmRuns& other) {
+           const Kind kind = runs.scenario.kind;
+           return other.arm.engine == "plain" && best_rate(other, kind) > 2 * best_rate(arm, kind);
+         });
+}
+
 Status run_round(const BenchOptions& options, const Abilities& abilities, uint32_t round, ScenarioRuns& runs,
                  Readahead* readahead) {
   DiskSpeed disk;
   const bool probed = runs.scenario.kind == Kind::kDecode || runs.scenario.kind == Kind::kLoad;
   for (ArmRuns& arm : runs.arms) {
+    if (round > 0 && outdone(runs, arm)) {
+      continue;
+    }
     const bool held_against_disk = probed && arm.arm.engine == "hypura";
     Status status = held_against_disk ? probe_again(options, runs.scenario, disk) : Status{};
     auto result = status.and_then([&] { return run_arm(options, abilities, arm.arm, runs, readahead); });
@@ -200,6 +222,16 @@ Status try_readahead(const std::filesystem::path& model) {
 }
 
 }  // namespace
+
+std::vector<const RunResult*> good_runs(const ArmRuns& arm) {
+  std::vector<const RunResult*> good;
+  for (const RunResult& run : arm.runs) {
+    if (run.error.empty()) {
+      good.push_back(&run);
+    }
+  }
+  return good;
+}
 
 Abilities find_abilities(const BenchOptions& options) {
   Abilities abilities;

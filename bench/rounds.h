@@ -45,8 +45,11 @@ struct Arm {
 
 struct ArmRuns {
   Arm arm;
-  std::vector<RunResult> runs;  // one a round
+  std::vector<RunResult> runs;  // one a round; only the first round's where another readahead was twice as fast
 };
+
+// The results of the runs that did not fail.
+std::vector<const RunResult*> good_runs(const ArmRuns& arm);
 
 struct ScenarioRuns {
   Scenario scenario;

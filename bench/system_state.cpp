@@ -2,14 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "hardware/memory.h"
 
@@ -54,6 +58,29 @@ Status write_setting(const std::filesystem::path& path, const std::string& text)
 Status drop_caches() {
   sync();
   return write_setting("/proc/sys/vm/drop_caches", "3");
+}
+
+void touch_memory(uint64_t bytes) {
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) {
+    return;
+  }
+  madvise(mapped, bytes, MADV_HUGEPAGE);
+  constexpr uint64_t kPage = 4096;
+  auto* memory = static_cast<volatile char*>(mapped);
+  const uint64_t share = bytes / usable_cores() + 1;
+  std::vector<std::thread> threads;
+  for (uint64_t begin = 0; begin < bytes; begin += share) {
+    threads.emplace_back([=] {
+      for (uint64_t at = begin; at < std::min(bytes, begin + share); at += kPage) {
+        memory[at] = 1;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  munmap(mapped, bytes);
 }
 
 MachineFacts read_machine_facts() {

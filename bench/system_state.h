@@ -1,6 +1,7 @@
 // The machine as the benchmark finds and changes it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -13,6 +14,10 @@ Status write_setting(const std::filesystem::path& path, const std::string& text)
 
 // Empties the page cache. Fails with kIo without the right to.
 Status drop_caches();
+
+// Touches `bytes` of memory and lets go of it. The host of a virtual machine may have taken back what lay free, and the
+// first use of each such page then waits for the host: the run that comes first would pay seconds for the others.
+void touch_memory(uint64_t bytes);
 
 // What belongs next to every figure.
 struct MachineFacts {

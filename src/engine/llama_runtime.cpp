@@ -38,7 +38,15 @@ Function cpu_function(const char* name) {
   return reg == nullptr ? nullptr : reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(reg, name));
 }
 
+// Where this program is installed, or the build tree that it was built in.
 std::filesystem::path library_folder() {
+  if (const auto program = executable_path()) {
+    std::error_code error;
+    std::filesystem::path installed = program->parent_path() / HYPURA_INSTALLED_LIB_DIR;
+    if (std::filesystem::is_directory(installed, error)) {
+      return installed;
+    }
+  }
   return HYPURA_LLAMA_LIB_DIR;
 }
 

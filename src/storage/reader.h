@@ -88,10 +88,11 @@ class Reader {
   // kCancelled unless everything had already been issued.
   virtual void cancel(ReadGroup group) = 0;
 
-  // Tells the kernel of memory that will be a destination many times (io_uring registered buffers). Best effort: false
-  // when the system refuses (RLIMIT_MEMLOCK) or has no such thing (the pread pool), and reads work all the same. Pins
-  // and touches every page, so call it once at the start with the whole pool. The memory must outlive the reader.
-  virtual bool register_memory(std::span<std::byte> memory) = 0;
+  // Names memory that will be a destination many times, for io_uring's registered buffers. Best effort: where the system
+  // refuses (RLIMIT_MEMLOCK) or has no such thing (the pread pool) reads work all the same. Memory is pinned piece by
+  // piece (64 MiB), when something is first read into the piece: pinning touches every page, and at once that took
+  // seconds of loading (docs/experiments.md). The memory must outlive the reader.
+  virtual void register_memory(std::span<std::byte> memory) = 0;
 
   virtual ReaderStats stats() const = 0;
 

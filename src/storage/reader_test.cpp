@@ -323,8 +323,7 @@ TEST_P(ReaderTest, RegisteredMemoryReadsTheSame) {
   const ReadGroup before = reader->submit({&first.request, 1}, Priority::kDemand);
   const Memory pool(3 * kMiB);
   // Only the middle is registered: reads lie inside it, outside of it and across its edges.
-  const bool registered = reader->register_memory(pool.span().subspan(kMiB, kMiB));
-  EXPECT_TRUE(!GetParam().force_threads || !registered);
+  reader->register_memory(pool.span().subspan(kMiB, kMiB));
   for (int round = 0; round < 4; ++round) {
     std::vector<ReadRequest> requests;
     for (uint64_t at : {uint64_t{0}, kMiB - 512 * kKiB, kMiB + 512 * kKiB, 2 * kMiB + 4096}) {

@@ -23,7 +23,7 @@ class ThreadReader final : public ReaderCore {
   // Starts the workers; the error of the system when not even one can be had.
   std::error_code start(uint32_t threads);
 
-  bool register_memory(std::span<std::byte> /*memory*/) override { return false; }
+  void register_memory(std::span<std::byte> /*memory*/) override {}
 
  private:
   void advance() override;

@@ -24,8 +24,8 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kBufferSlots = 1024;     // pieces of registered memory
-constexpr uint64_t kMaxBufferBytes = kGiB;  // the kernel's limit for one piece
+constexpr uint32_t kBufferSlots = 4096;          // pieces of registered memory
+constexpr uint64_t kBufferBytes = 64 * kMiB;     // of one piece; the kernel takes up to 1 GiB
 
 class UringReader final : public ReaderCore {
  public:
@@ -33,13 +33,15 @@ class UringReader final : public ReaderCore {
   UringReader(OpenFiles files, const ReaderOptions& options, const io_uring& ring);
   ~UringReader() override;
 
-  bool register_memory(std::span<std::byte> memory) override;
+  void register_memory(std::span<std::byte> memory) override;
 
  private:
+  // A stretch of memory that the kernel is to know. It learns it when something is first read into it.
   struct Buffer {
-    const std::byte* begin;
-    const std::byte* end;
-    int slot;
+    std::byte* begin;
+    std::byte* end;
+    unsigned slot;
+    enum { kNew, kRegistered, kRefused } state = kNew;
   };
 
   void advance() override;
@@ -48,7 +50,8 @@ class UringReader final : public ReaderCore {
   void issue();
   void prepare(Scheduler::Chunk* chunk);
   void submit_staged();
-  const Buffer* buffer_of(const std::byte* memory, uint64_t length) const;
+  const Buffer* buffer_of(const std::byte* memory, uint64_t length);
+  bool registered(Buffer& buffer);
 
   // All guarded by mutex_.
   io_uring ring_;
@@ -57,7 +60,6 @@ class UringReader final : public ReaderCore {
   bool sleeping_ = false;                  // a thread is in the kernel, waiting for a completion
   bool has_slots_ = false;                 // the kernel gave us the table for registered memory
   std::vector<Buffer> buffers_;            // sorted by address
-  unsigned used_slots_ = 0;
 };
 
 UringReader::UringReader(OpenFiles files, const ReaderOptions& options, const io_uring& ring)
@@ -130,7 +132,7 @@ void UringReader::prepare(Scheduler::Chunk* chunk) {
   const int file = fd(chunk->file());
   const auto length = static_cast<unsigned>(chunk->length());
   if (const Buffer* buffer = buffer_of(chunk->destination(), chunk->length())) {
-    io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(), buffer->slot);
+    io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(), static_cast<int>(buffer->slot));
   } else {
     io_uring_prep_read(entry, file, chunk->destination(), length, chunk->offset());
   }
@@ -156,43 +158,37 @@ void UringReader::submit_staged() {
   }
 }
 
-const UringReader::Buffer* UringReader::buffer_of(const std::byte* memory, uint64_t length) const {
+const UringReader::Buffer* UringReader::buffer_of(const std::byte* memory, uint64_t length) {
   const auto after = std::upper_bound(buffers_.begin(), buffers_.end(), memory,
                                       [](const std::byte* p, const Buffer& buffer) { return p < buffer.begin; });
   if (after == buffers_.begin()) {
     return nullptr;
   }
-  const Buffer& buffer = *std::prev(after);
-  return memory < buffer.end && length <= static_cast<uint64_t>(buffer.end - memory) ? &buffer : nullptr;
+  Buffer& buffer = *std::prev(after);
+  const bool inside = memory < buffer.end && length <= static_cast<uint64_t>(buffer.end - memory);
+  return inside && registered(buffer) ? &buffer : nullptr;
 }
 
-bool UringReader::register_memory(std::span<std::byte> memory) {
+bool UringReader::registered(Buffer& buffer) {
+  if (buffer.state == Buffer::kNew) {
+    const iovec memory{buffer.begin, static_cast<size_t>(buffer.end - buffer.begin)};
+    const bool taken = io_uring_register_buffers_update_tag(&ring_, buffer.slot, &memory, nullptr, 1) == 1;
+    buffer.state = taken ? Buffer::kRegistered : Buffer::kRefused;
+  }
+  return buffer.state == Buffer::kRegistered;
+}
+
+void UringReader::register_memory(std::span<std::byte> memory) {
   const std::lock_guard lock(mutex_);
-  std::vector<iovec> pieces;
-  for (size_t at = 0; at < memory.size(); at += kMaxBufferBytes) {
-    pieces.push_back({memory.data() + at, std::min<size_t>(kMaxBufferBytes, memory.size() - at)});
+  if (!has_slots_ || (memory.size() + kBufferBytes - 1) / kBufferBytes > kBufferSlots - buffers_.size()) {
+    return;
   }
-  const auto count = static_cast<unsigned>(pieces.size());
-  if (!has_slots_ || count > kBufferSlots - used_slots_) {
-    return false;
+  for (size_t at = 0; at < memory.size(); at += kBufferBytes) {
+    std::byte* begin = memory.data() + at;
+    std::byte* end = begin + std::min<size_t>(kBufferBytes, memory.size() - at);
+    buffers_.push_back({begin, end, static_cast<unsigned>(buffers_.size())});
   }
-  const unsigned first = used_slots_;
-  for (unsigned i = 0; i < count; ++i) {
-    if (io_uring_register_buffers_update_tag(&ring_, first + i, &pieces[i], nullptr, 1) != 1) {
-      std::vector<iovec> nothing(i, iovec{nullptr, 0});
-      if (i > 0) {
-        io_uring_register_buffers_update_tag(&ring_, first, nothing.data(), nullptr, i);
-      }
-      return false;
-    }
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    const auto* begin = static_cast<const std::byte*>(pieces[i].iov_base);
-    buffers_.push_back({begin, begin + pieces[i].iov_len, static_cast<int>(first + i)});
-  }
-  used_slots_ += count;
   std::sort(buffers_.begin(), buffers_.end(), [](const Buffer& a, const Buffer& b) { return a.begin < b.begin; });
-  return true;
 }
 
 // Plain reads came after io_uring itself (Linux 5.6).
