@@ -173,12 +173,12 @@ double best_rate(const ArmRuns& arm, Kind kind) {
   return best;
 }
 
-// Whether another readahead was more than twice as fast for plain llama.cpp: then this one cannot be its best, and
-// since it takes minutes a run it is not repeated.
+// Whether another readahead was faster for plain llama.cpp by more than runs of one arm ever differed: then this one is
+// not its best, and since it takes minutes a run it is not repeated.
 bool outdone(const ScenarioRuns& runs, const ArmRuns& arm) {
   return arm.arm.engine == "plain" && std::any_of(runs.arms.begin(), runs.arms.end(), [&](const ArmRuns& other) {
            const Kind kind = runs.scenario.kind;
-           return other.arm.engine == "plain" && best_rate(other, kind) > 2 * best_rate(arm, kind);
+           return other.arm.engine == "plain" && best_rate(other, kind) > 1.5 * best_rate(arm, kind);
          });
 }
 

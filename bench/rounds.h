@@ -45,7 +45,7 @@ struct Arm {
 
 struct ArmRuns {
   Arm arm;
-  std::vector<RunResult> runs;  // one a round; only the first round's where another readahead was twice as fast
+  std::vector<RunResult> runs;  // one a round; only the first round's where another readahead was 1.5 times as fast
 };
 
 // The results of the runs that did not fail.
