@@ -24,8 +24,8 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kBufferSlots = 4096;          // pieces of registered memory
-constexpr uint64_t kBufferBytes = 64 * kMiB;     // of one piece; the kernel takes up to 1 GiB
+constexpr uint32_t kBufferSlots = 4096;       // pieces of registered memory
+constexpr uint64_t kBufferBytes = 64 * kMiB;  // of one piece; the kernel takes up to 1 GiB
 
 class UringReader final : public ReaderCore {
  public:
@@ -132,7 +132,8 @@ void UringReader::prepare(Scheduler::Chunk* chunk) {
   const int file = fd(chunk->file());
   const auto length = static_cast<unsigned>(chunk->length());
   if (const Buffer* buffer = buffer_of(chunk->destination(), chunk->length())) {
-    io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(), static_cast<int>(buffer->slot));
+    io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(),
+                             static_cast<int>(buffer->slot));
   } else {
     io_uring_prep_read(entry, file, chunk->destination(), length, chunk->offset());
   }
