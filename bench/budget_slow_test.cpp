@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "bench/memory_box.h"
-#include "bench/process.h"
-#include "bench/temporary_folder_for_test.h"
 #include "make_model/make_model.h"
+#include "measure/memory_box.h"
+#include "measure/process.h"
+#include "measure/temporary_folder_for_test.h"
 #include "support/units.h"
 
 namespace hypura::bench {
@@ -32,11 +32,14 @@ TEST_P(BudgetHolds, AtAQuarterAThirdAndHalf) {
     if (!box) {
       GTEST_SKIP() << box.error().message;
     }
-    const auto outcome =
-        run_process(std::filesystem::path(HYPURA_BIN_DIR) / "hypura",
-                    {"hypura", "run", model->string(), "--raw", "--prompt", "Once upon a time there was a fox",
-                     "--temp", "0", "--max-tokens", "8", "--context", "512", "--memory", fmt::format("{}", budget)},
-                    box->entrance(), 120);
+    ProcessRequest request;
+    request.program = std::filesystem::path(HYPURA_BIN_DIR) / "hypura";
+    request.arguments = {
+        "hypura",       "run", model->string(), "--raw", "--prompt", "Once upon a time there was a fox", "--temp", "0",
+        "--max-tokens", "8",   "--context",     "512",   "--memory", fmt::format("{}", budget)};
+    request.entrance = box->entrance();
+    request.timeout_seconds = 120;
+    const auto outcome = run_process(request);
     ASSERT_TRUE(outcome) << outcome.error().message;
     EXPECT_EQ(outcome->exit_status, 0) << percent << " %";
     EXPECT_EQ(outcome->signal, 0) << percent << " %";

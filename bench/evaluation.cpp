@@ -1,14 +1,11 @@
 #include "bench/evaluation.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace hypura::bench {
 
 namespace {
-
-const ArmRuns& hypura_arm(const ScenarioRuns& runs) {
-  return runs.arms.back();
-}
 
 double decode_rate(const RunResult& run) {
   return run.decode.tokens_per_second();
@@ -33,7 +30,7 @@ Comparison compare(const ScenarioRuns& runs, const char* what, Function value) {
   double best_plain = 0;
   for (const ArmRuns& arm : runs.arms) {
     comparison.arms.push_back(spread_over(arm, value));
-    if (arm.arm.engine == "plain" && comparison.arms.back()) {
+    if (arm.arm.plain() && comparison.arms.back()) {
       best_plain = std::max(best_plain, comparison.arms.back()->median);
     }
   }
@@ -57,10 +54,14 @@ std::vector<Comparison> compare_all(const ScenarioRuns& runs) {
 
 Spread disk_spread(const ScenarioRuns& runs) {
   std::vector<double> values;
-  for (const DiskSpeed& speed : runs.disk) {
+  for (const ProbedSpeed& speed : runs.disk) {
     values.push_back(speed.bytes_per_second);
   }
   return spread_of(std::move(values)).value_or(Spread{});
+}
+
+bool limited_by_computing(const ScenarioRuns& runs) {
+  return runs.scenario.model == ModelKind::kMoe;
 }
 
 // Each round is held against the disk as it was in that round: the noise of a shared machine falls out.
@@ -74,7 +75,7 @@ std::optional<Bound> bound_of(const ScenarioRuns& runs, std::optional<double> co
       continue;
     }
     const double by_disk = runs.disk[i].bytes_per_second / bytes;
-    possible.push_back(runs.scenario.moe ? std::min(by_disk, compute_only.value_or(by_disk)) : by_disk);
+    possible.push_back(limited_by_computing(runs) ? std::min(by_disk, compute_only.value_or(by_disk)) : by_disk);
     shares.push_back(decode_rate(ours[i]) / possible.back());
   }
   const auto bytes = spread_over(hypura_arm(runs), [](const RunResult& run) { return run.decode.bytes_per_token(); });
@@ -83,7 +84,7 @@ std::optional<Bound> bound_of(const ScenarioRuns& runs, std::optional<double> co
   }
   const double tokens_per_second = spread_of(possible)->median;
   return Bound{disk_spread(runs), *bytes, tokens_per_second, spread_of(shares)->median,
-               runs.scenario.moe && compute_only && tokens_per_second >= *compute_only};
+               limited_by_computing(runs) && compute_only && tokens_per_second >= *compute_only};
 }
 
 std::optional<LoadTime> load_of(const ScenarioRuns& runs) {
@@ -95,6 +96,48 @@ std::optional<LoadTime> load_of(const ScenarioRuns& runs) {
     return std::nullopt;
   }
   return LoadTime{*seconds, resident->median, resident->median / disk};
+}
+
+// How far `said` is from `measured`, as a share of `measured`.
+double error_of(double said, double measured) {
+  return measured > 0 ? said / measured - 1 : 0;
+}
+
+std::optional<Foretold> foretold_of(const ScenarioRuns& runs) {
+  const ArmRuns& arm = hypura_arm(runs);
+  const auto good = good_runs(arm);
+  if (runs.scenario.kind != Kind::kPredict || good.empty() || !good.front()->predicted.known) {
+    return std::nullopt;
+  }
+  const auto over = [&arm](auto value) { return *spread_over(arm, value); };
+  Foretold foretold;
+  foretold.predicted_speed = over([](const RunResult& run) { return run.predicted.decode_tokens_per_second; }).median;
+  foretold.measured_speed = over(decode_rate);
+  foretold.speed_error = error_of(foretold.predicted_speed, foretold.measured_speed.median);
+  foretold.predicted_peak =
+      over([](const RunResult& run) { return static_cast<double>(run.predicted.memory_peak); }).median;
+  foretold.measured_peak = over([](const RunResult& run) { return static_cast<double>(run.process_peak); });
+  foretold.peak_error = error_of(foretold.predicted_peak, foretold.measured_peak.median);
+  return foretold;
+}
+
+std::optional<SweepResult> sweep_of(const ScenarioRuns& runs) {
+  const auto automatic = spread_over(hypura_arm(runs), decode_rate);
+  if (runs.scenario.kind != Kind::kSweep || !automatic) {
+    return std::nullopt;
+  }
+  SweepResult sweep;
+  sweep.automatic_speed = automatic->median;
+  for (size_t i = 1; i < runs.arms.size(); ++i) {
+    const auto speed = spread_over(runs.arms[i], decode_rate);
+    sweep.impossible += speed ? 0 : 1;
+    if (speed && speed->median > sweep.best_speed) {
+      sweep.best = runs.arms[i].arm.title;
+      sweep.best_speed = speed->median;
+    }
+  }
+  sweep.share = sweep.best_speed > 0 ? sweep.automatic_speed / sweep.best_speed : 1;
+  return sweep;
 }
 
 bool all_good(const ArmRuns& arm) {
@@ -122,6 +165,19 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Abilities& abilit
         {"seconds to first token", load && complete ? std::optional(load->first_token_seconds.median) : std::nullopt,
          kLoadFactor * (load ? load->disk_seconds : 0) + kLoadExtraSeconds, false, abilities.drop_caches});
   }
+  if (scenario.kind == Kind::kPredict) {
+    const auto& foretold = evaluation.foretold;
+    const auto percent = [&](double Foretold::*error) {
+      return foretold && complete ? std::optional(100 * std::abs((*foretold).*error)) : std::nullopt;
+    };
+    verdicts.push_back({"speed predicted, % off", percent(&Foretold::speed_error), kSpeedErrorPercent, false, true});
+    verdicts.push_back({"peak predicted, % off", percent(&Foretold::peak_error), kMemoryErrorPercent, false, true});
+  }
+  if (scenario.kind == Kind::kSweep) {
+    const auto& sweep = evaluation.sweep;
+    verdicts.push_back({"share of the best hand-set plan", sweep ? std::optional(sweep->share) : std::nullopt,
+                        kSweepShare, true, true});
+  }
   return verdicts;
 }
 
@@ -137,6 +193,8 @@ Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const
   evaluation.comparisons = compare_all(runs);
   evaluation.bound = bound_of(runs, compute_only);
   evaluation.load = load_of(runs);
+  evaluation.foretold = foretold_of(runs);
+  evaluation.sweep = sweep_of(runs);
   evaluation.runs = std::move(runs);
   evaluation.verdicts = judge(evaluation, abilities);
   return evaluation;

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/rounds.h"
-#include "bench/statistics.h"
+#include "bench/scenario_runs.h"
+#include "measure/spread.h"
 
 namespace hypura::bench {
 
@@ -32,6 +32,25 @@ struct LoadTime {
   double disk_seconds = 0;    // for those bytes, median of the rounds
 };
 
+// What the plan said beforehand, and what came of it. Errors are shares of the measurement.
+struct Foretold {
+  double predicted_speed = 0;  // tokens/s
+  Spread measured_speed;
+  double speed_error = 0;
+  double predicted_peak = 0;  // bytes of the process
+  Spread measured_peak;
+  double peak_error = 0;
+};
+
+// The best plan set by hand against the automatic one.
+struct SweepResult {
+  std::string best;       // title of the fastest hand-set arm
+  double best_speed = 0;  // its median tokens/s
+  double automatic_speed = 0;
+  double share = 0;       // automatic by best
+  size_t impossible = 0;  // hand-set plans that did not run
+};
+
 struct Verdict {
   std::string what;
   std::optional<double> measured;  // none when it could not be measured
@@ -47,6 +66,8 @@ struct Evaluation {
   std::vector<Comparison> comparisons;
   std::optional<Bound> bound;
   std::optional<LoadTime> load;
+  std::optional<Foretold> foretold;
+  std::optional<SweepResult> sweep;
   std::vector<Verdict> verdicts;
 };
 

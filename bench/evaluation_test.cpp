@@ -22,23 +22,31 @@ RunResult failed() {
 
 ScenarioRuns scenario_of(const std::string& name) {
   ScenarioRuns runs;
-  runs.scenario = select_scenarios({name}, true, true)->front();
+  runs.scenario = select_scenarios({name}, {"moe.gguf", "dense.gguf", "stories.gguf"})->front();
   runs.budget = runs.scenario.share > 0 ? 1000 : 0;
   return runs;
+}
+
+Arm arm(const std::string& engine, const std::string& title, std::optional<uint32_t> readahead = std::nullopt) {
+  RunSpec spec;
+  spec.engine = engine;
+  return {title, spec, readahead};
 }
 
 // Three rounds: plain 1 tok/s, plain with less readahead 2 tok/s, hypura 5 tok/s reading 100 bytes a token.
 ScenarioRuns three_arms(const std::string& name) {
   ScenarioRuns runs = scenario_of(name);
-  runs.arms = {{{"plain", "plain", std::nullopt}, {decoded(1, 900), decoded(0.5, 900), decoded(1.5, 900)}},
-               {{"plain", "plain, 128", 128}, {decoded(2, 400), decoded(2, 400), decoded(2, 400)}},
-               {{"hypura", "hypura", std::nullopt}, {decoded(5, 100), decoded(4, 100), decoded(6, 100)}}};
+  runs.arms = {{arm("plain", "plain"), {decoded(1, 900), decoded(0.5, 900), decoded(1.5, 900)}},
+               {arm("plain", "plain, 128", 128), {decoded(2, 400), decoded(2, 400), decoded(2, 400)}},
+               {arm("hypura", "hypura"), {decoded(5, 100), decoded(4, 100), decoded(6, 100)}}};
   runs.disk = {{1000, {}}, {500, {}}, {800, {}}};
   return runs;
 }
 
 Abilities everything() {
-  return {true, true, true, {}};
+  Abilities abilities;
+  abilities.cgroups = abilities.drop_caches = abilities.drop_file_cache = abilities.readahead = true;
+  return abilities;
 }
 
 TEST(Evaluate, ComparesWithTheBestPlainArm) {
@@ -98,7 +106,7 @@ TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
   RunResult run;
   run.first_token_seconds = 3.5;
   run.resident_bytes = 2000;
-  runs.arms = {{{"hypura", "hypura", std::nullopt}, {run}}};
+  runs.arms = {{arm("hypura", "hypura"), {run}}};
   runs.disk = {{1000, {}}};
   const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
   ASSERT_TRUE(evaluation.load);
@@ -109,10 +117,49 @@ TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
 
 TEST(Evaluate, SaysSoWhenThePlanNamesNoResidentWeights) {
   ScenarioRuns runs = scenario_of("load");
-  runs.arms = {{{"hypura", "hypura", std::nullopt}, {RunResult{}}}};
+  runs.arms = {{arm("hypura", "hypura"), {RunResult{}}}};
   runs.disk = {{1000, {}}};
   const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
   EXPECT_FALSE(evaluation.load);
+  EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
+  ScenarioRuns runs = scenario_of("predict-moe-35");
+  RunResult run = decoded(10, 100);
+  run.process_peak = 1000;
+  run.predicted.known = true;
+  run.predicted.decode_tokens_per_second = 11;
+  run.predicted.memory_peak = 900;
+  runs.arms = {{arm("hypura", "hypura"), {run, run, run}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.foretold);
+  EXPECT_NEAR(evaluation.foretold->speed_error, 0.1, 1e-12);
+  EXPECT_NEAR(evaluation.foretold->peak_error, -0.1, 1e-12);
+  ASSERT_EQ(evaluation.verdicts.size(), 2);
+  EXPECT_TRUE(evaluation.verdicts[0].passed());   // 10 % of the speed, 20 allowed
+  EXPECT_FALSE(evaluation.verdicts[1].passed());  // 10 % of the peak, 5 allowed
+}
+
+TEST(Evaluate, APlanThatPredictsNothingFails) {
+  ScenarioRuns runs = scenario_of("predict-moe-35");
+  runs.arms = {{arm("hypura", "hypura"), {decoded(10, 100)}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  EXPECT_FALSE(evaluation.foretold);
+  EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, HoldsTheAutomaticPlanAgainstTheBestSetByHand) {
+  ScenarioRuns runs = scenario_of("sweep-dense-60");
+  runs.arms = {{arm("hypura", "hypura"), {decoded(9.5, 100)}},
+               {arm("hypura", "small passes"), {decoded(10, 100)}},
+               {arm("hypura", "impossible"), {failed()}},
+               {arm("hypura", "large passes"), {decoded(8, 100)}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.sweep);
+  EXPECT_EQ(evaluation.sweep->best, "small passes");
+  EXPECT_NEAR(evaluation.sweep->share, 0.95, 1e-12);
+  EXPECT_EQ(evaluation.sweep->impossible, 1);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
 
@@ -121,10 +168,11 @@ TEST(Report, NamesFailuresAndWhatIsMissing) {
   runs.arms[0].runs[1] = failed();
   Report report;
   report.abilities = everything();
-  report.abilities.remarks = {"no root"};
+  report.abilities.drop_caches = false;
+  report.abilities.no_drop_caches = "no root";
   report.evaluations.push_back(evaluate(std::move(runs), std::nullopt, report.abilities));
   const std::string text = markdown_report(report);
-  EXPECT_NE(text.find("Missing: no root."), std::string::npos);
+  EXPECT_NE(text.find("Missing: no root: runs do not start"), std::string::npos);
   EXPECT_NE(text.find("- moe35, plain, round 2: killed"), std::string::npos);
   EXPECT_NE(text.find("**pass**"), std::string::npos);
   EXPECT_NE(json_report(report).find("\"passed\": true"), std::string::npos);

@@ -28,7 +28,7 @@ Json arms_json(const Evaluation& evaluation) {
     for (const RunResult& run : arm.runs) {
       runs.push_back(Json::parse(to_json_line(run)));
     }
-    arms.push_back({{"engine", arm.arm.engine},
+    arms.push_back({{"engine", arm.arm.spec.engine},
                     {"title", arm.arm.title},
                     {"readahead_kib", or_null(arm.arm.readahead_kib)},
                     {"runs", std::move(runs)}});
@@ -64,7 +64,7 @@ Json verdicts_json(const Evaluation& evaluation) {
 Json scenario_json(const Evaluation& evaluation) {
   const ScenarioRuns& runs = evaluation.runs;
   Json disk = Json::array();
-  for (const DiskSpeed& speed : runs.disk) {
+  for (const ProbedSpeed& speed : runs.disk) {
     disk.push_back({{"bytes_per_second", speed.bytes_per_second},
                     {"block", speed.pattern.block},
                     {"threads", speed.pattern.threads}});
@@ -86,6 +86,21 @@ Json scenario_json(const Evaluation& evaluation) {
     json["load"] = {{"first_token_seconds", to_json(load->first_token_seconds)},
                     {"resident_bytes", load->resident_bytes},
                     {"disk_seconds", load->disk_seconds}};
+  }
+  if (const auto& foretold = evaluation.foretold; foretold) {
+    json["prediction"] = {{"tokens_per_second", foretold->predicted_speed},
+                          {"measured_tokens_per_second", to_json(foretold->measured_speed)},
+                          {"tokens_per_second_error", foretold->speed_error},
+                          {"peak", foretold->predicted_peak},
+                          {"measured_peak", to_json(foretold->measured_peak)},
+                          {"peak_error", foretold->peak_error}};
+  }
+  if (const auto& sweep = evaluation.sweep; sweep) {
+    json["sweep"] = {{"automatic_tokens_per_second", sweep->automatic_speed},
+                     {"best", sweep->best},
+                     {"best_tokens_per_second", sweep->best_speed},
+                     {"share", sweep->share},
+                     {"impossible", sweep->impossible}};
   }
   json["disk"] = std::move(disk);
   json["arms"] = arms_json(evaluation);
@@ -110,7 +125,7 @@ std::string json_report(const Report& report) {
                      {"threads", report.options.threads},
                      {"repeat", report.options.repeat},
                      {"tokens", report.options.tokens},
-                     {"missing", report.abilities.remarks},
+                     {"missing", remarks_on(report.abilities)},
                      {"scenarios", std::move(scenarios)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

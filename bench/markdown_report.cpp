@@ -7,26 +7,18 @@ namespace hypura::bench {
 
 namespace {
 
-std::string number(double value) {
-  return fmt::format("{:.{}f}", value, value >= 100 ? 0 : value >= 10 ? 1 : 2);
-}
-
-std::string number(const Spread& spread) {
-  return fmt::format("{} ({}..{})", number(spread.median), number(spread.low), number(spread.high));
-}
-
 std::string megabytes(const Spread& spread) {
-  return number(Spread{spread.median / 1e6, spread.low / 1e6, spread.high / 1e6});
+  return to_text(Spread{spread.median / 1e6, spread.low / 1e6, spread.high / 1e6});
 }
 
 template <class T>
 std::string or_missing(const std::optional<T>& value) {
-  return value ? number(*value) : "n/a";
+  return value ? to_text(*value) : "n/a";
 }
 
 std::string verdict_text(const Verdict& verdict) {
   const char* outcome = !verdict.judged ? "not judged" : verdict.passed() ? "**pass**" : "**miss**";
-  return fmt::format("{} {}: {}", verdict.at_least ? "≥" : "≤", number(verdict.target), outcome);
+  return fmt::format("{} {}: {}", verdict.at_least ? "≥" : "≤", to_text(verdict.target), outcome);
 }
 
 // The verdict on `what`, or "" where there is no target.
@@ -49,7 +41,7 @@ const std::optional<Spread>* plain_speed(const Evaluation& evaluation, const Com
                                          bool own_readahead) {
   for (size_t i = 0; i < comparison.arms.size(); ++i) {
     const Arm& arm = evaluation.runs.arms[i].arm;
-    if (arm.engine == "plain" && arm.readahead_kib.has_value() != own_readahead) {
+    if (arm.plain() && arm.readahead_kib.has_value() != own_readahead) {
       return &comparison.arms[i];
     }
   }
@@ -85,7 +77,7 @@ void add_bounds(const Report& report, std::string& text) {
     if (const auto& bound = evaluation.bound; bound) {
       rows += fmt::format("| {} | {} | {} | {} | {} | {:.2f} | {} |\n", evaluation.runs.scenario.name,
                           megabytes(bound->disk_bytes_per_second), megabytes(bound->bytes_per_token),
-                          number(bound->tokens_per_second), bound->by_compute ? "computing" : "disk", bound->share,
+                          to_text(bound->tokens_per_second), bound->by_compute ? "computing" : "disk", bound->share,
                           verdict_on(evaluation, "share of bound"));
     }
   }
@@ -104,10 +96,59 @@ void add_loads(const Report& report, std::string& text) {
       text += fmt::format(
           "\n## Load\n\nFirst token after {} s; the disk needs {} s for the {} that stay in memory. "
           "Target ({} x that + {} s): {}\n",
-          number(load->first_token_seconds), number(load->disk_seconds),
+          to_text(load->first_token_seconds), to_text(load->disk_seconds),
           format_bytes(static_cast<uint64_t>(load->resident_bytes)), kLoadFactor, kLoadExtraSeconds,
           verdict_on(evaluation, "seconds to first token"));
     }
+  }
+}
+
+std::string signed_percent(double share) {
+  return fmt::format("{:+.1f} %", 100 * share);
+}
+
+void add_predictions(const Report& report, std::string& text) {
+  std::string rows;
+  for (const Evaluation& evaluation : report.evaluations) {
+    const ScenarioRuns& runs = evaluation.runs;
+    if (const auto& told = evaluation.foretold; told) {
+      rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
+                          memory_text(runs), to_text(told->predicted_speed), to_text(told->measured_speed),
+                          signed_percent(told->speed_error), verdict_on(evaluation, "speed predicted, % off"),
+                          to_text(told->predicted_peak / 1e6), megabytes(told->measured_peak),
+                          signed_percent(told->peak_error), verdict_on(evaluation, "peak predicted, % off"));
+    } else if (runs.scenario.kind == Kind::kPredict) {
+      rows +=
+          fmt::format("| {} | {} | n/a | n/a | n/a | | n/a | n/a | n/a | |\n", runs.scenario.name, memory_text(runs));
+    }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## Prediction against measurement\n\nDecode in tokens/s, peak of the process in MB; the error is a share of "
+        "what was measured.\n\n"
+        "| scenario | budget | predicted | measured | error | target | predicted peak | measured peak | error | target "
+        "|\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n" +
+        rows;
+  }
+}
+
+void add_sweeps(const Report& report, std::string& text) {
+  std::string rows;
+  for (const Evaluation& evaluation : report.evaluations) {
+    if (const auto& sweep = evaluation.sweep; sweep) {
+      rows += fmt::format("| {} | {} | {} | {} | {} | {:.3f} | {} | {} |\n", evaluation.runs.scenario.name,
+                          memory_text(evaluation.runs), to_text(sweep->automatic_speed), sweep->best,
+                          to_text(sweep->best_speed), sweep->share,
+                          verdict_on(evaluation, "share of the best hand-set plan"), sweep->impossible);
+    }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## The automatic plan against plans set by hand\n\n"
+        "| scenario | budget | automatic, tokens/s | best by hand | its tokens/s | share | target | did not fit |\n"
+        "|---|---|---|---|---|---|---|---|\n" +
+        rows;
   }
 }
 
@@ -119,7 +160,7 @@ std::string median_of(const ArmRuns& arm, Function value) {
     values.push_back(value(*run));
   }
   const auto spread = spread_of(std::move(values));
-  return spread ? number(spread->median) : "n/a";
+  return spread ? to_text(spread->median) : "n/a";
 }
 
 std::string hit_rate(const ArmRuns& arm) {
@@ -138,7 +179,7 @@ std::string hit_rate(const ArmRuns& arm) {
 // Whether hypura chose the same tokens as plain llama.cpp did in the same round.
 std::string same_tokens(const Evaluation& evaluation, const ArmRuns& arm) {
   const ArmRuns& plain = evaluation.runs.arms.front();
-  if (arm.arm.engine != "hypura" || plain.arm.engine != "plain") {
+  if (arm.arm.plain() || !plain.arm.plain()) {
     return "";
   }
   size_t same = 0;
@@ -161,7 +202,7 @@ void add_details(const Report& report, std::string& text) {
   for (const Evaluation& evaluation : report.evaluations) {
     for (const ArmRuns& arm : evaluation.runs.arms) {
       const auto median = [&](auto value) { return median_of(arm, value); };
-      const bool ours = arm.arm.engine == "hypura";
+      const bool ours = !arm.arm.plain();
       const bool capped = evaluation.runs.limit > 0;
       text += fmt::format(
           "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", evaluation.runs.scenario.name,
@@ -174,7 +215,7 @@ void add_details(const Report& report, std::string& text) {
           median([&](const RunResult& run) {
             return static_cast<double>(capped ? run.group_peak : run.process_peak) / 1e6;
           }),
-          capped ? number(static_cast<double>(evaluation.runs.limit) / 1e6) : "none", same_tokens(evaluation, arm));
+          capped ? to_text(static_cast<double>(evaluation.runs.limit) / 1e6) : "none", same_tokens(evaluation, arm));
     }
   }
 }
@@ -191,7 +232,7 @@ void add_plans_and_failures(const Report& report, std::string& text) {
         }
       }
     }
-    if (const auto good = good_runs(evaluation.runs.arms.back()); !good.empty()) {
+    if (const auto good = good_runs(hypura_arm(evaluation.runs)); !good.empty()) {
       text += fmt::format("- {}: {}: {}\n", evaluation.runs.scenario.name, good.front()->mode, good.front()->plan);
     }
   }
@@ -202,6 +243,21 @@ void add_plans_and_failures(const Report& report, std::string& text) {
 
 }  // namespace
 
+std::vector<std::string> remarks_on(const Abilities& abilities) {
+  std::vector<std::string> remarks;
+  const auto note = [&](bool able, const std::string& reason, const char* cost) {
+    if (!able) {
+      remarks.push_back(fmt::format("{}: {}", reason, cost));
+    }
+  };
+  note(abilities.cgroups, abilities.no_cgroups,
+       "no run can be held to its budget, so comparisons within a budget say nothing");
+  note(abilities.drop_caches, abilities.no_drop_caches,
+       "runs do not start with an empty page cache, so times of loading are not judged");
+  note(abilities.readahead, abilities.no_readahead, "plain llama.cpp is measured with the disk's own readahead only");
+  return remarks;
+}
+
 std::string markdown_report(const Report& report) {
   const MachineFacts& machine = report.machine;
   std::string text = fmt::format(
@@ -209,12 +265,14 @@ std::string markdown_report(const Report& report) {
       "tokens decoded and counted a run.\n",
       HYPURA_VERSION, machine.processor, report.options.threads, format_bytes(machine.memory), machine.kernel,
       machine.load_average, report.options.repeat, report.options.tokens);
-  for (const std::string& remark : report.abilities.remarks) {
+  for (const std::string& remark : remarks_on(report.abilities)) {
     text += fmt::format("\nMissing: {}.\n", remark);
   }
   add_speeds(report, text);
   add_bounds(report, text);
   add_loads(report, text);
+  add_predictions(report, text);
+  add_sweeps(report, text);
   add_details(report, text);
   add_plans_and_failures(report, text);
   return text;

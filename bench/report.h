@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "bench/evaluation.h"
-#include "bench/rounds.h"
-#include "bench/system_state.h"
+#include "bench/scenario_runs.h"
+#include "measure/machine_state.h"
 
 namespace hypura::bench {
 
@@ -16,6 +16,9 @@ struct Report {
   Abilities abilities;
   std::vector<Evaluation> evaluations;
 };
+
+// A sentence for each thing that this process may not do: what, why, which figures it costs.
+std::vector<std::string> remarks_on(const Abilities& abilities);
 
 std::string markdown_report(const Report& report);
 

@@ -28,7 +28,7 @@ make_model "$models/dense6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G
 
 rm -f "$results/results.md" "$results/results.json"
 status=0
-"$bin/hypura-bench" --moe "$models/moe6g.gguf" --dense "$models/dense6g.gguf" \
+"$bin/hypura-bench" --moe "$models/moe6g.gguf" --dense "$models/dense6g.gguf" --stories models/hypura-stories-moe.gguf \
   --json "$results/results.json" --markdown "$results/results.md" "$@" || status=$?
 [ ! -e "$results/results.md" ] || cat "$results/results.md"
 exit "$status"

@@ -1,8 +1,8 @@
 #include "bench/scenario.h"
 
 #include <algorithm>
-
-#include "support/units.h"
+#include <array>
+#include <utility>
 
 namespace hypura::bench {
 
@@ -13,8 +13,24 @@ bool is_named(const std::string& name, const Scenario& scenario) {
 }
 
 bool chosen(const Scenario& scenario, const std::vector<std::string>& wanted) {
-  return wanted.empty() ||
-         std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) { return is_named(name, scenario); });
+  return wanted.empty()
+             ? !scenario.on_request()
+             : std::any_of(wanted.begin(), wanted.end(), [&](const auto& name) { return is_named(name, scenario); });
+}
+
+const char* flag_of(ModelKind model) {
+  return model == ModelKind::kMoe ? "--moe" : model == ModelKind::kDense ? "--dense" : "--stories";
+}
+
+// "predict-stories-25" and so on: each model with a quarter of its bytes up to all of them.
+void add_at_each_share(std::vector<Scenario>& scenarios, const char* group, Kind kind) {
+  constexpr std::array<std::pair<const char*, ModelKind>, 3> kModels = {
+      {{"stories", ModelKind::kStories}, {"moe", ModelKind::kMoe}, {"dense", ModelKind::kDense}}};
+  for (const auto& [model_name, model] : kModels) {
+    for (const int percent : {25, 35, 60, 100}) {
+      scenarios.push_back({fmt::format("{}-{}-{}", group, model_name, percent), model, percent / 100.0, kind, 0, 0});
+    }
+  }
 }
 
 std::string list_of_names() {
@@ -27,25 +43,36 @@ std::string list_of_names() {
 
 }  // namespace
 
+const std::filesystem::path& Models::of(ModelKind kind) const {
+  return kind == ModelKind::kMoe ? moe : kind == ModelKind::kDense ? dense : stories;
+}
+
 const std::vector<Scenario>& all_scenarios() {
-  static const std::vector<Scenario> kScenarios = {
-      {"resident-moe", true, 0, Kind::kResident, 0.98, 0},
-      {"resident-dense", false, 0, Kind::kResident, 0.98, 0},
-      {"load", true, 0.35, Kind::kLoad, 0, 0},
-      {"moe25", true, 0.25, Kind::kDecode, 0, 0},
-      {"moe35", true, 0.35, Kind::kDecode, 2.0, 0},
-      {"moe60", true, 0.60, Kind::kDecode, 0, 0},
-      {"dense35", false, 0.35, Kind::kDecode, 1.8, 0.90},
-      {"dense70", false, 0.70, Kind::kDecode, 2.5, 0},
-      {"prefill512-moe", true, 0.35, Kind::kPrefill, 1.0, 0},
-      {"prefill512-dense", false, 0.35, Kind::kPrefill, 1.0, 0},
-  };
+  static const std::vector<Scenario> kScenarios = [] {
+    constexpr ModelKind kMoe = ModelKind::kMoe;
+    constexpr ModelKind kDense = ModelKind::kDense;
+    std::vector<Scenario> scenarios = {
+        {"resident-moe", kMoe, 0, Kind::kResident, 0.98, 0},
+        {"resident-dense", kDense, 0, Kind::kResident, 0.98, 0},
+        {"load", kMoe, 0.35, Kind::kLoad, 0, 0},
+        {"moe25", kMoe, 0.25, Kind::kDecode, 0, 0},
+        {"moe35", kMoe, 0.35, Kind::kDecode, 2.0, 0},
+        {"moe60", kMoe, 0.60, Kind::kDecode, 0, 0},
+        {"dense35", kDense, 0.35, Kind::kDecode, 1.8, 0.90},
+        {"dense70", kDense, 0.70, Kind::kDecode, 2.5, 0},
+        {"prefill512-moe", kMoe, 0.35, Kind::kPrefill, 1.0, 0},
+        {"prefill512-dense", kDense, 0.35, Kind::kPrefill, 1.0, 0},
+    };
+    add_at_each_share(scenarios, "predict", Kind::kPredict);
+    add_at_each_share(scenarios, "sweep", Kind::kSweep);
+    return scenarios;
+  }();
   return kScenarios;
 }
 
-Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, bool have_moe, bool have_dense) {
-  if (!have_moe && !have_dense) {
-    return fail(ErrorCode::kUsage, "no model to measure: give --moe FILE, --dense FILE or both");
+Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, const Models& models) {
+  if (models.moe.empty() && models.dense.empty() && models.stories.empty()) {
+    return fail(ErrorCode::kUsage, "no model to measure: give --moe FILE, --dense FILE, --stories FILE or several");
   }
   const auto& all = all_scenarios();
   for (const std::string& name : names) {
@@ -55,14 +82,13 @@ Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& n
   }
   std::vector<Scenario> selected;
   for (const Scenario& scenario : all) {
-    const bool have_model = scenario.moe ? have_moe : have_dense;
     if (!chosen(scenario, names)) {
       continue;
     }
-    if (have_model) {
+    if (!models.of(scenario.model).empty()) {
       selected.push_back(scenario);
     } else if (std::find(names.begin(), names.end(), scenario.name) != names.end()) {
-      return fail(ErrorCode::kUsage, "--scenario {} needs {} FILE", scenario.name, scenario.moe ? "--moe" : "--dense");
+      return fail(ErrorCode::kUsage, "--scenario {} needs {} FILE", scenario.name, flag_of(scenario.model));
     }
   }
   return selected;
@@ -72,15 +98,16 @@ uint64_t budget_of(const Scenario& scenario, uint64_t file_bytes) {
   return static_cast<uint64_t>(static_cast<double>(file_bytes) * scenario.share);
 }
 
-uint64_t limit_of(uint64_t budget) {
-  return budget == 0 ? 0 : budget + std::max(budget / 20, 64 * kMiB);
-}
-
 RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
   RunSpec spec;
   spec.tokens = tokens;
   switch (scenario.kind) {
     case Kind::kDecode:
+    case Kind::kSweep:
+      break;
+    case Kind::kPredict:
+      spec.predict = true;
+      spec.warmup_tokens = 16;  // the prediction is of caches that are full
       break;
     case Kind::kPrefill:
       spec.prompt_tokens = 512;

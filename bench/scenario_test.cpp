@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/units.h"
-
 namespace hypura::bench {
 namespace {
 
@@ -19,27 +17,36 @@ std::vector<std::string> names_of(const Result<std::vector<Scenario>>& scenarios
   return names;
 }
 
+constexpr const char* kFile = "model.gguf";
+
 TEST(SelectScenarios, TakesAllThatTheModelsAllow) {
-  EXPECT_EQ(select_scenarios({}, true, true)->size(), all_scenarios().size());
-  const auto dense = select_scenarios({}, false, true);
+  EXPECT_EQ(select_scenarios({}, {kFile, kFile, kFile})->size(), 10);
+  const auto dense = select_scenarios({}, {"", kFile, ""});
   for (const Scenario& scenario : *dense) {
-    EXPECT_FALSE(scenario.moe) << scenario.name;
+    EXPECT_EQ(scenario.model, ModelKind::kDense) << scenario.name;
   }
 }
 
 TEST(SelectScenarios, TakesThoseNamedInTheOrderOfTheTable) {
-  EXPECT_THAT(names_of(select_scenarios({"dense35", "moe35"}, true, true)), ElementsAre("moe35", "dense35"));
+  EXPECT_THAT(names_of(select_scenarios({"dense35", "moe35"}, {kFile, kFile, ""})), ElementsAre("moe35", "dense35"));
 }
 
 TEST(SelectScenarios, TakesAGroup) {
-  EXPECT_THAT(names_of(select_scenarios({"resident"}, true, true)), ElementsAre("resident-moe", "resident-dense"));
-  EXPECT_THAT(names_of(select_scenarios({"prefill512"}, false, true)), ElementsAre("prefill512-dense"));
+  EXPECT_THAT(names_of(select_scenarios({"resident"}, {kFile, kFile, ""})),
+              ElementsAre("resident-moe", "resident-dense"));
+  EXPECT_THAT(names_of(select_scenarios({"prefill512"}, {"", kFile, ""})), ElementsAre("prefill512-dense"));
+}
+
+TEST(SelectScenarios, TakesWhatIsOnRequestOnlyWhenNamed) {
+  EXPECT_THAT(names_of(select_scenarios({"predict-stories"}, {"", "", kFile})),
+              ElementsAre("predict-stories-25", "predict-stories-35", "predict-stories-60", "predict-stories-100"));
+  EXPECT_EQ(select_scenarios({"sweep"}, {kFile, kFile, kFile})->size(), 12);
 }
 
 TEST(SelectScenarios, SaysWhatIsWrong) {
-  EXPECT_THAT(select_scenarios({"moe99"}, true, true).error().message, HasSubstr("--scenario moe99"));
-  EXPECT_THAT(select_scenarios({"dense35"}, true, false).error().message, HasSubstr("needs --dense FILE"));
-  EXPECT_THAT(select_scenarios({}, false, false).error().message, HasSubstr("--moe FILE"));
+  EXPECT_THAT(select_scenarios({"moe99"}, {kFile, kFile, ""}).error().message, HasSubstr("--scenario moe99"));
+  EXPECT_THAT(select_scenarios({"dense35"}, {kFile, "", ""}).error().message, HasSubstr("needs --dense FILE"));
+  EXPECT_THAT(select_scenarios({}, {}).error().message, HasSubstr("--moe FILE"));
 }
 
 TEST(Budget, IsAShareOfTheFile) {
@@ -48,12 +55,6 @@ TEST(Budget, IsAShareOfTheFile) {
   EXPECT_EQ(budget_of(scenario, 1000), 350);
   scenario.share = 0;
   EXPECT_EQ(budget_of(scenario, 1000), 0);
-}
-
-TEST(Limit, AddsFivePerCentOrSixtyFourMegabytes) {
-  EXPECT_EQ(limit_of(100 * kMiB), 164 * kMiB);
-  EXPECT_EQ(limit_of(20 * kGiB), 21 * kGiB);
-  EXPECT_EQ(limit_of(0), 0);
 }
 
 }  // namespace

@@ -14,3 +14,4 @@ add_library(hypura_editline INTERFACE)
 target_link_libraries(hypura_editline INTERFACE hypura_headers -L${HYPURA_CROSS_DIR}/lib -ledit)
 set(HYPURA_EDIT hypura_editline)
 set(HYPURA_URING "")
+set(HYPURA_CLP "") # no solver for linear programs: plans are found by rule, and say so

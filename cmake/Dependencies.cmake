@@ -20,6 +20,16 @@ find_path(TL_EXPECTED_INCLUDE tl/expected.hpp REQUIRED)
 add_library(tl::expected INTERFACE IMPORTED)
 target_include_directories(tl::expected INTERFACE ${TL_EXPECTED_INCLUDE})
 
+# The solver for linear programs is optional: without it (as on macOS) plans are found by rule, and say so.
+set(HYPURA_CLP "")
+find_package(PkgConfig)
+if(PkgConfig_FOUND)
+  pkg_check_modules(CLP IMPORTED_TARGET clp)
+endif()
+if(CLP_FOUND)
+  set(HYPURA_CLP PkgConfig::CLP)
+endif()
+
 set(HYPURA_URING "")
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   find_package(PkgConfig REQUIRED)

@@ -24,6 +24,12 @@ function(hypura_sources out)
   if(NOT CMAKE_SYSTEM_NAME STREQUAL "Darwin")
     list(FILTER found EXCLUDE REGEX "_darwin(_test)?\\.cpp$")
   endif()
+  # A room has one of the two.
+  if(HYPURA_CLP)
+    list(FILTER found EXCLUDE REGEX "_no_clp\\.cpp$")
+  else()
+    list(FILTER found EXCLUDE REGEX "/lp_clp\\.cpp$")
+  endif()
   set(${out} ${found} PARENT_SCOPE)
 endfunction()
 
@@ -32,13 +38,14 @@ function(hypura_test name label sources)
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     HYPURA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  # What programs remember between runs stays out of the user's own cache folder.
   # Slow tests compute with several threads, whose barriers spin: beside another test they would crawl.
   set(serial "")
   if(label STREQUAL "slow")
     set(serial RUN_SERIAL TRUE)
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
-    PROPERTIES LABELS ${label} TIMEOUT 900 ${serial})
+    PROPERTIES LABELS ${label} TIMEOUT 900 ${serial} ENVIRONMENT XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache)
 endfunction()
 
 function(hypura_room name)

@@ -20,6 +20,7 @@ SEAMS = [
     (r"liburing\.h", {"storage"}),
     (r"histedit\.h|editline/.*|CLI/.*", {"cli"}),
     (r"spdlog/.*", {"support"}),
+    (r"(Clp|Coin).*\.h(pp)?", {"placement"}),
 ]
 POLICY_ROOMS = {"residency", "placement"}
 SYSTEM_HEADER = re.compile(r"(sys|linux|mach|mach-o|net|netinet|arpa|dispatch)/.*|.*_np\.h"

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hypura/result.h"
+#include "hypura/routing.h"
 
 namespace hypura {
 
@@ -21,10 +22,15 @@ struct EngineOptions {
   uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
   uint32_t threads = 0;            // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;             // tokens computed at once in prefill; 0: chosen from the budget
-  uint32_t outputs = 1;            // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;            // false: stream even when the model would fit (tests and measurements)
-  bool direct_io = true;           // false: read through the page cache
-  bool repack = true;              // full-resident models only: let llama.cpp repack weights for speed
+  // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
+  // memory gained makes the model faster.
+  std::string kv_type = "f16";
+  uint32_t outputs = 1;         // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
+  bool resident = true;         // false: stream even when the model would fit (tests and measurements)
+  bool direct_io = true;        // false: read through the page cache
+  bool repack = true;           // full-resident models only: let llama.cpp repack weights for speed
+  bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
+  bool remember = true;         // when closed, save some of the routing in the user's cache folder, for later plans
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
   std::function<void(double)> progress;
@@ -50,10 +56,17 @@ struct LedgerLine {
 // What was decided at load and why.
 struct PlanSummary {
   std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
-  std::string sentence;  // one line for people
+  std::string sentence;  // one line for people: what was decided
+  std::string why;       // and another: what to expect of it, what limits it
   uint64_t budget = 0;   // bytes for all that the ledger lists
   uint64_t process = 0;  // bytes the process may take besides: code, stacks, allocator
   std::vector<LedgerLine> ledger;
+  std::vector<std::string> warnings;  // sentences
+  // Predicted for decoding, by the model of docs/placement.md; and the physical bound on it.
+  double tokens_per_second = 0;
+  double bound_tokens_per_second = 0;
+  uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
+  std::string kv_type;  // "f16" or "q8_0"
 };
 
 // Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
@@ -72,6 +85,8 @@ struct EngineStats {
   uint64_t expert_hits = 0;           // of those, resident when asked for
   double io_wait_seconds = 0;         // computing stood still for a read
   double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;   // the share of that inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;       // since loading: at least one read was in flight (see storage/reader.h)
   uint64_t memory_peak = 0;           // bytes of this process at its highest
 
   EngineStats since(const EngineStats& earlier) const;
@@ -144,6 +159,10 @@ class Engine {
   virtual const PlanSummary& plan() const = 0;
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
+
+  // The experts that the latest tokens chose: 4096 with EngineOptions::record_routing, which fails to open (kUsage) a
+  // model without experts; fewer with `remember` alone. Without layers when nothing was recorded. Any thread.
+  virtual RoutingTrace routing() const = 0;
 };
 
 }  // namespace hypura

@@ -3,35 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "support/units.h"
-
 namespace hypura {
-
-std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t bytes) {
-  uint64_t total = 0;
-  for (uint64_t size : items) {
-    total += size;
-  }
-  std::vector<bool> pinned(items.size());
-  // A line of slope bytes/total is followed as closely as whole items allow.
-  const double share = total == 0 ? 0 : std::min(1.0, static_cast<double>(bytes) / static_cast<double>(total));
-  double wanted = 0;
-  uint64_t taken = 0;
-  for (size_t i = 0; i < items.size(); ++i) {
-    wanted += share * static_cast<double>(items[i]);
-    if (static_cast<double>(taken) + static_cast<double>(items[i]) / 2 <= wanted && taken + items[i] <= bytes) {
-      pinned[i] = true;
-      taken += items[i];
-    }
-  }
-  for (size_t i = 0; i < items.size(); ++i) {  // what rounding left
-    if (!pinned[i] && taken + items[i] <= bytes) {
-      pinned[i] = true;
-      taken += items[i];
-    }
-  }
-  return pinned;
-}
 
 DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats)
     : layout_(layout),
@@ -47,9 +19,9 @@ DenseExecutor::~DenseExecutor() {
 
 Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout& layout, Reader& reader,
                                                              InnerGraph& inner, StreamStats& stats,
-                                                             uint64_t pinned_bytes, uint64_t ring_bytes) {
+                                                             const std::vector<bool>& pinned, uint64_t ring_bytes) {
   std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats));
-  if (Status status = executor->read_pinned(pinned_bytes); !status) {
+  if (Status status = executor->read_pinned(pinned); !status) {
     return propagate(status.error());
   }
   std::vector<uint64_t> rooms;
@@ -79,15 +51,10 @@ ReadRequest DenseExecutor::request(uint32_t item, std::byte* place) const {
   return {extent.file, extent.offset, extent.length, place + dense.shift};
 }
 
-Status DenseExecutor::read_pinned(uint64_t pinned_bytes) {
-  std::vector<uint64_t> rooms;
-  for (const DenseItem& item : layout_.dense) {
-    rooms.push_back(item.room);
-  }
-  const std::vector<bool> chosen = choose_pinned(rooms, pinned_bytes);
+Status DenseExecutor::read_pinned(const std::vector<bool>& pinned) {
   uint64_t total = 0;
-  for (size_t i = 0; i < rooms.size(); ++i) {
-    total += chosen[i] ? rooms[i] : 0;
+  for (size_t i = 0; i < layout_.dense.size(); ++i) {
+    total += pinned[i] ? layout_.dense[i].room : 0;
   }
   if (total == 0) {
     return {};
@@ -99,11 +66,11 @@ Status DenseExecutor::read_pinned(uint64_t pinned_bytes) {
   pinned_ = std::move(*memory);
   std::vector<ReadRequest> requests;
   std::byte* place = pinned_.data();
-  for (uint32_t item = 0; item < rooms.size(); ++item) {
-    if (chosen[item]) {
+  for (uint32_t item = 0; item < layout_.dense.size(); ++item) {
+    if (pinned[item]) {
       requests.push_back(request(item, place));
       pinned_data_[item] = requests.back().destination;
-      place += rooms[item];
+      place += layout_.dense[item].room;
     }
   }
   return reader_.wait(reader_.submit(requests, Priority::kDemand));
@@ -188,9 +155,7 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
 }
 
 Status DenseExecutor::flush() {
-  const auto start = std::chrono::steady_clock::now();
   const ggml_status status = inner_.run();
-  add_seconds(stats_.compute_seconds, start);
   for (uint32_t item : in_use_) {
     ring_->retire(ring_item_[item]);
     ahead_.erase(ahead_.begin() + (find_ahead(item) - ahead_.data()));

@@ -5,25 +5,22 @@
 #include <vector>
 
 #include "backend/inner_graph.h"
-#include "backend/memory_region.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "residency/weight_ring.h"
 #include "storage/reader.h"
+#include "support/memory_region.h"
 
 namespace hypura {
-
-// Which dense weights stay: spread evenly over the order of use, so that the disk has work while pinned weights are
-// computed. `items` are sizes in bytes in the order of use; the pinned ones add up to at most `bytes`.
-std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t bytes);
 
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class DenseExecutor {
  public:
-  // Allocates and fills the pinned memory (at most `pinned_bytes`) and allocates the ring (`ring_bytes`, unused and not
-  // allocated when everything is pinned). Fails with kIo when a pinned weight cannot be read.
+  // Allocates and fills the memory of the weights that stay, by item those that are true in `pinned`, and allocates the
+  // ring (`ring_bytes`, unused and not allocated when everything stays). Fails with kIo when a weight cannot be read.
   static Result<std::unique_ptr<DenseExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
-                                                       StreamStats& stats, uint64_t pinned_bytes, uint64_t ring_bytes);
+                                                       StreamStats& stats, const std::vector<bool>& pinned,
+                                                       uint64_t ring_bytes);
 
   ~DenseExecutor();  // waits for the reads ahead
   DenseExecutor(const DenseExecutor&) = delete;
@@ -45,7 +42,7 @@ class DenseExecutor {
     ReadGroup group = 0;  // 0 once waited for
   };
 
-  Status read_pinned(uint64_t pinned_bytes);
+  Status read_pinned(const std::vector<bool>& pinned);
   ReadRequest request(uint32_t item, std::byte* place) const;
   void read_ahead();
   void stop_reading();

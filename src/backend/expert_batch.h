@@ -9,8 +9,8 @@
 
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
-#include "backend/memory_region.h"
 #include "backend/stream_layout.h"
+#include "support/memory_region.h"
 
 namespace hypura {
 

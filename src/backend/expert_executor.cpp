@@ -14,8 +14,10 @@ ExpertExecutor::ExpertExecutor(const StreamLayout& layout, Reader& reader, Strea
 
 Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayout& layout, Reader& reader,
                                                                InnerGraph& inner, StreamStats& stats, uint32_t slots,
-                                                               uint32_t spare, uint32_t max_rows) {
-  const ExpertCache::Config config = {static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, slots, spare};
+                                                               uint32_t spare, const std::vector<uint32_t>& quotas,
+                                                               uint32_t max_rows) {
+  const ExpertCache::Config config = {static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, slots, spare,
+                                      quotas};
   std::unique_ptr<ExpertExecutor> executor(new ExpertExecutor(layout, reader, stats, config));
   auto memory = MemoryRegion::allocate(slots * layout.slot_stride);
   if (!memory) {
@@ -33,8 +35,6 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
 }
 
 Status ExpertExecutor::run(const ExpertBlock& block) {
-  const auto start = std::chrono::steady_clock::now();
-  const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   if (Status status = collect(block); !status) {
     return status;
   }
@@ -52,9 +52,6 @@ Status ExpertExecutor::run(const ExpertBlock& block) {
     drain(block);
   }
   settle(block);
-  const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
-  stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
-                               std::memory_order_relaxed);
   return status;
 }
 
@@ -63,6 +60,7 @@ Status ExpertExecutor::collect(const ExpertBlock& block) {
   for (Demand& demand : demands_) {
     demand.pairs.clear();
   }
+  routed_.clear();
   const uint32_t experts = layout_.expert_layers[block.layer].experts;
   for (int64_t token = 0; token < block.tokens(); ++token) {
     for (int64_t k = 0; k < block.used(); ++k) {
@@ -73,6 +71,7 @@ Status ExpertExecutor::collect(const ExpertBlock& block) {
                     layout_.expert_layers[block.layer].layer, *id, experts);
       }
       demands_[static_cast<size_t>(*id)].pairs.push_back(static_cast<uint32_t>(token * block.used() + k));
+      routed_.push_back(static_cast<uint16_t>(*id));
     }
   }
   return {};
@@ -95,6 +94,9 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   (decode ? stats_.decode_lookups : stats_.prefill_lookups) += hits_.size() + misses_.size();
   (decode ? stats_.decode_hits : stats_.prefill_hits) += hits_.size();
+  if (recorder_ != nullptr) {
+    recorder_->note(block.layer, static_cast<uint32_t>(block.used()), routed_, static_cast<uint32_t>(hits_.size()));
+  }
 }
 
 // Requests all slices of each missing expert together, as long as slots are free.

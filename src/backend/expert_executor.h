@@ -9,11 +9,12 @@
 #include "backend/expert_batch.h"
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
-#include "backend/memory_region.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "residency/expert_cache.h"
+#include "residency/routing_recorder.h"
 #include "storage/reader.h"
+#include "support/memory_region.h"
 
 namespace hypura {
 
@@ -24,14 +25,18 @@ class ExpertExecutor {
   // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
   static constexpr uint32_t kOwnCallRows = 8;
 
-  // Allocates `slots` slots, of which `spare` are kept free, and buffers for `max_rows` rows.
+  // Allocates `slots` slots, of which `spare` are kept free and each layer keeps its number of `quotas` (see
+  // ExpertCache), and buffers for `max_rows` rows.
   static Result<std::unique_ptr<ExpertExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
                                                         StreamStats& stats, uint32_t slots, uint32_t spare,
-                                                        uint32_t max_rows);
+                                                        const std::vector<uint32_t>& quotas, uint32_t max_rows);
 
   // Computes the block. Fails with kIo when a read fails, with kInternal when the router chose an expert that is not
   // there or ggml refused. After a failure the cache is consistent and the block's results are undefined.
   Status run(const ExpertBlock& block);
+
+  // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
+  void record(RoutingRecorder* recorder) { recorder_ = recorder; }
 
  private:
   // An expert the block needs, with the pairs (token * used + position) that chose it.
@@ -65,6 +70,7 @@ class ExpertExecutor {
   MemoryRegion slots_;
   std::unique_ptr<ExpertBatch> batch_;
   uint32_t max_rows_ = 0;
+  RoutingRecorder* recorder_ = nullptr;
 
   // Of the block in work; members so that their memory is reused.
   std::vector<Demand> demands_;  // by expert; empty pairs: not chosen
@@ -72,6 +78,7 @@ class ExpertExecutor {
   std::vector<Demand*> misses_;
   size_t next_miss_ = 0;  // first miss not yet issued
   std::vector<ChosenExpert> chosen_;
+  std::vector<uint16_t> routed_;  // by pair: its expert, for the recorder
 };
 
 }  // namespace hypura

@@ -1,5 +1,6 @@
 #include "backend/inner_graph.h"
 
+#include "backend/stream_stats.h"
 #include "ggml-cpu.h"
 
 namespace hypura {
@@ -87,8 +88,10 @@ void InnerGraph::add(ggml_tensor* node) {
 }
 
 ggml_status InnerGraph::run() {
+  const auto start = std::chrono::steady_clock::now();
   const ggml_status status =
       ggml_graph_n_nodes(graph_) == 0 ? GGML_STATUS_SUCCESS : ggml_backend_graph_compute(backend_, graph_);
+  add_seconds(seconds_, start);
   discard();
   return status;
 }

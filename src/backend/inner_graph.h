@@ -3,9 +3,10 @@
 // A node whose weights lie in a slot is not computed as it stands: a twin of it, a copy of the ggml_tensor that points
 // to the slot, is. llama.cpp reuses its graphs, so the original nodes are never changed.
 //
-// Not thread-safe: the owner serialises.
+// Not thread-safe: the owner serialises, save seconds().
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -52,6 +53,9 @@ class InnerGraph {
   // Starts anew without computing.
   void discard();
 
+  // Spent in run() so far. Any thread.
+  double seconds() const { return seconds_.load(std::memory_order_relaxed); }
+
  private:
   InnerGraph() = default;
   ggml_tensor* contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data);
@@ -61,6 +65,7 @@ class InnerGraph {
   ggml_cgraph* graph_ = nullptr;
   std::deque<ggml_tensor> twins_;
   size_t twins_used_ = 0;
+  std::atomic<double> seconds_{0};
 };
 
 }  // namespace hypura

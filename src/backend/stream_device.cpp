@@ -3,9 +3,9 @@
 #include <cstring>
 #include <mutex>
 
-#include "backend/memory_region.h"
 #include "backend/streamed_weights.h"
 #include "storage/reader.h"
+#include "support/memory_region.h"
 
 namespace hypura {
 
@@ -240,6 +240,10 @@ void register_stream_device() {
     registry.iface.get_proc_address = no_proc_address;
     ggml_backend_register(&registry);
   });
+}
+
+bool is_stream_device(ggml_backend_dev_t dev) {
+  return dev == &device;
 }
 
 ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights) {

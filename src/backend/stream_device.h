@@ -20,6 +20,9 @@ class StreamedWeights;
 // accelerator that supports none of their operations. Thread-safe.
 void register_stream_device();
 
+// Whether it is ours.
+bool is_stream_device(ggml_backend_dev_t dev);
+
 // Fills in our buffer types for `weights`, which must outlive every buffer made from them.
 ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights);
 ggml_backend_buffer_type make_resident_buffer_type(StreamedWeights* weights);

@@ -17,7 +17,7 @@ struct StreamStats {
   std::atomic<uint64_t> prefill_lookups{0};
   std::atomic<uint64_t> prefill_hits{0};
   std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
-  std::atomic<double> compute_seconds{0};  // in operations with streamed weights
+  std::atomic<double> compute_seconds{0};  // in operations with streamed weights, waits left out
 };
 
 inline double seconds_since(std::chrono::steady_clock::time_point start) {

@@ -7,6 +7,7 @@
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
 #include "backend/stream_device.h"
+#include "residency/routing_recorder.h"
 #include "support/log.h"
 #include "support/units.h"
 
@@ -115,22 +116,52 @@ uint64_t StreamedWeights::row_buffer_bytes(const StreamLayout& layout, uint32_t 
 }
 
 Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
+  sizes_ = sizes;
   if (!layout_.expert_layers.empty()) {
     auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, sizes.expert_slots, sizes.spare_slots,
-                                          sizes.max_rows);
+                                          sizes.layer_slots, sizes.max_rows);
     if (!experts) {
       return propagate(experts.error());
     }
     experts_ = std::move(*experts);
   }
   if (!layout_.dense.empty()) {
-    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned_bytes, sizes.ring_bytes);
+    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes);
     if (!dense) {
       return propagate(dense.error());
     }
     dense_ = std::move(*dense);
   }
   return {};
+}
+
+void StreamedWeights::begin_pass(Phase phase) {
+  const std::lock_guard lock(mutex_);
+  stats_.phase.store(phase, std::memory_order_relaxed);
+  if (recorder_ != nullptr) {
+    recorder_->begin_pass(phase == Phase::kDecode);
+  }
+}
+
+void StreamedWeights::record_routing(uint64_t tokens) {
+  if (experts_ == nullptr || layout_.experts >= RoutingTrace::kNone) {
+    return;
+  }
+  RoutingTrace shape;
+  shape.model = model_.name;
+  shape.layers = static_cast<uint32_t>(layout_.expert_layers.size());
+  shape.experts = layout_.experts;
+  shape.used = static_cast<uint32_t>(model_.experts_used);
+  shape.slots = sizes_.expert_slots;
+  shape.spare = sizes_.spare_slots;
+  const std::lock_guard lock(mutex_);
+  recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);
+  experts_->record(recorder_.get());
+}
+
+RoutingTrace StreamedWeights::routing() const {
+  const std::lock_guard lock(mutex_);
+  return recorder_ == nullptr ? RoutingTrace() : recorder_->trace();
 }
 
 const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
@@ -140,7 +171,12 @@ const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
 
 ggml_status StreamedWeights::compute(ggml_cgraph* graph) {
   const std::lock_guard lock(mutex_);
+  const auto start = std::chrono::steady_clock::now();
+  const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   Status status = run_nodes(graph);
+  const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
+  stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
+                               std::memory_order_relaxed);
   if (status && read_back_failed_) {
     status = fail(ErrorCode::kIo, "a streamed tensor could not be read back from disk");
   }

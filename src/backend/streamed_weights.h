@@ -17,24 +17,27 @@
 #include <vector>
 
 #include "backend/inner_graph.h"
-#include "backend/memory_region.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
+#include "hypura/routing.h"
 #include "storage/reader.h"
+#include "support/memory_region.h"
 
 namespace hypura {
 
 class ExpertExecutor;
 class DenseExecutor;
+class RoutingRecorder;
 
 // Sizes of the caches, from the plan.
 struct CacheSizes {
   uint32_t expert_slots = 0;
-  uint32_t spare_slots = 0;   // of expert_slots, see ExpertCache
-  uint64_t pinned_bytes = 0;  // dense weights that stay
-  uint64_t ring_bytes = 0;    // for the others; at least two of the largest
-  uint32_t max_rows = 0;      // tokens in the largest ubatch: sizes the buffers rows are gathered in
+  uint32_t spare_slots = 0;           // of expert_slots, see ExpertCache
+  std::vector<uint32_t> layer_slots;  // experts that each layer keeps, see ExpertCache; empty: the same for all
+  std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
+  uint64_t ring_bytes = 0;            // for the others; at least two of the largest
+  uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
 };
 
 // What a streamed tensor is, looked up when the graph uses it.
@@ -76,7 +79,16 @@ class StreamedWeights {
 
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool) { inner_->set_threadpool(pool); }
-  void set_phase(Phase phase) { stats_.phase.store(phase, std::memory_order_relaxed); }
+
+  // What is computed from now on, until the next call, is one pass of that kind.
+  void begin_pass(Phase phase);
+
+  // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
+  // when no experts are streamed.
+  void record_routing(uint64_t tokens);
+
+  // What was recorded; without layers when nothing is. Any thread.
+  RoutingTrace routing() const;
 
   // Computes a part of llama.cpp's graph. After a failure last_error() tells why.
   ggml_status compute(ggml_cgraph* graph);
@@ -86,6 +98,8 @@ class StreamedWeights {
 
   const StreamLayout& layout() const { return layout_; }
   const StreamStats& stats() const { return stats_; }
+  // Spent in ggml's kernels with streamed weights so far. Any thread.
+  double kernel_seconds() const { return inner_->seconds(); }
 
   // What `tensor` is; nullptr when it is not one of ours.
   const StreamedTensor* find(const ggml_tensor* tensor) const;
@@ -116,10 +130,12 @@ class StreamedWeights {
   bool placement_failed_ = false;
   bool is_loading_ = true;
 
-  std::mutex mutex_;  // held by compute()
+  mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
   std::unique_ptr<ExpertExecutor> experts_;
   std::unique_ptr<DenseExecutor> dense_;
+  std::unique_ptr<RoutingRecorder> recorder_;
+  CacheSizes sizes_;
   StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};

@@ -9,6 +9,7 @@
 #include "cli/prompt.h"
 #include "cli/statistics.h"
 #include "cli/terminal_line_source.h"
+#include "cli/trace_file.h"
 
 namespace hypura {
 
@@ -70,6 +71,9 @@ Result<int> chat_command(const RunOptions& options) {
   notes.write(options.stats == StatsFormat::kJson
                   ? statistics_json(stats, (*engine)->plan(), (*engine)->model_name(), std::nullopt) + "\n"
                   : statistics_line(stats, (*engine)->plan()) + "\n");
+  if (Status written = write_trace(options, **engine, notes); !written) {
+    return propagate(written.error());
+  }
   return 0;
 }
 

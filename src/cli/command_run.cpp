@@ -8,6 +8,7 @@
 #include "cli/program.h"
 #include "cli/prompt.h"
 #include "cli/statistics.h"
+#include "cli/trace_file.h"
 
 namespace hypura {
 
@@ -75,6 +76,9 @@ Result<int> run_command(const RunOptions& options) {
     }
     const bool seen_together = answers.is_terminal() && notes.is_terminal();
     notes.write((seen_together ? "\n" : "") + statistics_line((*engine)->stats(), (*engine)->plan()) + "\n");
+  }
+  if (Status status = write_trace(options, **engine, notes); !status) {
+    return propagate(status.error());
   }
   return answer->interrupted ? kExitInterrupted : 0;
 }

@@ -9,7 +9,16 @@ namespace hypura {
 // One prompt, one answer on standard output.
 Result<int> run_command(const RunOptions& options);
 
+// Measured runs: progress on standard error, a table of figures on standard output.
+Result<int> bench_command(const BenchOptions& options);
+
 // A conversation: lines from the terminal or standard input, answers on standard output.
 Result<int> chat_command(const RunOptions& options);
+
+// A model's plan in words, as JSON or as a page, without loading it. Where there is no plan (a budget too small, say)
+// the model is shown all the same, and the reason is the error.
+Result<int> inspect_command(const InspectOptions& options);
+// What this machine can do, as a table or as JSON, on standard output.
+Result<int> profile_command(const ProfileCommandOptions& options);
 
 }  // namespace hypura

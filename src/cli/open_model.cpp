@@ -3,12 +3,16 @@
 #include "cli/demo_model.h"
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
+#include "cli/trace_file.h"
 #include "support/executable_path.h"
 
 namespace hypura {
 
 Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& notes) {
   const bool quiet = options.stats == StatsFormat::kJson && !options.verbose;
+  if (Status status = check_trace_path(options); !status) {
+    return propagate(status.error());
+  }
   EngineOptions engine_options = options.engine;
   if (engine_options.model.empty()) {
     auto demo = executable_path().and_then(find_demo_model);
@@ -31,7 +35,11 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
     return engine;
   }
   if (!quiet) {
-    notes.write((*engine)->plan().sentence + "\n");
+    const PlanSummary& plan = (*engine)->plan();
+    notes.write(fmt::format("{}; {}\n", plan.sentence, plan.why));
+    for (const std::string& warning : plan.warnings) {
+      notes.write(fmt::format("warning: {}\n", warning));
+    }
   }
   if (options.verbose) {
     notes.write(ledger_table((*engine)->plan()));

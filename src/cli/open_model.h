@@ -10,8 +10,8 @@
 namespace hypura {
 
 // Finds the demo model when none was named. Writes to `notes`: which model when it was not named, a progress bar, the
-// plan, with --verbose the ledger; with --stats json nothing but what --verbose adds. Fails as find_demo_model and
-// Engine::open do.
+// plan, with --verbose the ledger; with --stats json nothing but what --verbose adds. Fails as
+// check_trace_path, find_demo_model and Engine::open do.
 Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& notes);
 
 }  // namespace hypura

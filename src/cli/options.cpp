@@ -5,8 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "cli/model_options.h"
 #include "cli/number_option.h"
-#include "support/units.h"
 
 namespace hypura {
 
@@ -28,6 +28,9 @@ constexpr const char* kPromptGroup = "Prompt";
 constexpr const char* kMainFooter = R"(Examples:
   hypura run --prompt "Once upon a time"
   hypura chat model.gguf --memory 6G
+  hypura inspect model.gguf --memory 6G
+  hypura profile --path /models
+  hypura bench model.gguf --memory 6G
 
 `hypura COMMAND --help` shows a command's flags.)";
 
@@ -53,25 +56,22 @@ Examples:
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
 
+std::string not_empty(const std::string& text) {
+  return text.empty() ? "the name is empty" : "";
+}
+
 void add_model_options(CLI::App& command, RunOptions& options) {
-  command.add_option("MODEL", options.engine.model, "A GGUF file (left out: the demo model)")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text(" ");
-  const auto memory = [&options](const std::string& text) {
-    const auto bytes = parse_bytes(text);
-    options.engine.memory = bytes ? std::optional(*bytes) : std::nullopt;
-  };
-  const auto complaint = [](const std::string& text) {
-    return text == "auto" || parse_bytes(text) ? std::string()
-                                               : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
-  };
-  command.add_option_function<std::string>("--memory", memory, "Memory to stay within: 24M, 6G or auto (default auto)")
-      ->check(complaint)
-      ->option_text("SIZE");
-  add_number(command, "--context", "Tokens of context (default 4096, at most what the model knows)", kCount,
-             [&options](double value) { options.engine.context = static_cast<uint32_t>(value); });
+  add_model_option(command, options.engine.model);
+  add_memory_option(command, options.engine.memory);
+  add_context_option(command, [&options](uint32_t tokens) { options.engine.context = tokens; });
   add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
              [&options](double value) { options.engine.threads = static_cast<uint32_t>(value); });
+  command.add_option("--kv-type", options.engine.kv_type, "Context's numbers: f16, q8_0 or auto (default f16)")
+      ->check([](const std::string& text) {
+        return text == "f16" || text == "q8_0" || text == "auto" ? std::string()
+                                                                 : "'" + text + "' is not f16, q8_0 or auto";
+      })
+      ->option_text("TYPE");
   command.add_flag_callback(
       "--no-direct-io", [&options] { options.engine.direct_io = false; },
       "Read through the operating system's page cache");
@@ -118,6 +118,16 @@ void add_output_options(CLI::App& command, RunOptions& options) {
       ->option_text("FORMAT")
       ->group("Output");
   command.add_flag("--verbose", options.verbose, "Show where the memory goes, and the log")->group("Output");
+  const auto trace = [&options](const std::string& text) {
+    options.trace = text;
+    options.engine.record_routing = true;
+  };
+  command
+      .add_option_function<std::string>("--trace", trace,
+                                        "Write which experts were chosen to a file, for `hypura bench --replay`")
+      ->check(not_empty)
+      ->option_text("FILE")
+      ->group("Output");
 }
 
 void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactive) {
@@ -213,6 +223,9 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     add_sampling_options(*command, options);
     add_output_options(*command, options);
   }
+  const CLI::App* bench = add_bench_command(program, command_line.bench);
+  const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
+  const CLI::App* profile = add_profile_command(program, command_line.profile);
 
   std::reverse(words.begin(), words.end());
   if (auto parsed = parse(program, std::move(words)); !parsed || parsed->has_value()) {
@@ -220,6 +233,15 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   }
   if (program.get_subcommands().empty()) {
     return fail(ErrorCode::kUsage, "no command given; `hypura --help` lists them");
+  }
+  if (program.got_subcommand(bench)) {
+    command_line.action = CommandLine::Action::kBench;
+    return check_bench_options(command_line.bench).map([&] { return command_line; });
+  }
+  if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {
+    const bool inspects = program.got_subcommand(inspect);
+    command_line.action = inspects ? CommandLine::Action::kInspect : CommandLine::Action::kProfile;
+    return command_line;
   }
   if (auto status = check_contradictions(options, interactive); !status) {
     return propagate(status.error());

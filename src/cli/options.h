@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "cli/options_bench.h"
+#include "cli/options_inspect.h"
+#include "cli/options_profile.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
@@ -25,13 +28,18 @@ struct RunOptions {
   bool raw = false;  // no chat template
   StatsFormat stats = StatsFormat::kText;
   bool verbose = false;
+  std::optional<std::filesystem::path>
+      trace;  // --trace: where the routing is written; engine.record_routing is then set
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat };
+  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile };
   Action action = Action::kPrint;
-  std::string text;    // kPrint: help or version, for standard output
-  RunOptions options;  // kRun, kChat
+  std::string text;               // kPrint: help or version, for standard output
+  RunOptions options;             // kRun, kChat
+  BenchOptions bench;             // kBench
+  InspectOptions inspect;         // kInspect
+  ProfileCommandOptions profile;  // kProfile
 };
 
 // Reads the words after the program's name. Fails with kUsage and a sentence that names the flag.

@@ -43,7 +43,9 @@ TEST(Options, RunTakesEveryFlag) {
                                           "--no-direct-io",
                                           "--verbose",
                                           "--repeat-penalty",
-                                          "1.1"});
+                                          "1.1",
+                                          "--trace",
+                                          "a.trace"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->action, CommandLine::Action::kRun);
   const RunOptions& options = parsed->options;
@@ -63,6 +65,8 @@ TEST(Options, RunTakesEveryFlag) {
   EXPECT_EQ(options.sampling.seed, 4294967295U);
   EXPECT_EQ(options.stats, StatsFormat::kJson);
   EXPECT_TRUE(options.verbose);
+  EXPECT_EQ(options.trace, "a.trace");
+  EXPECT_TRUE(options.engine.record_routing);
 }
 
 TEST(Options, DefaultsAreTheEngines) {
@@ -77,6 +81,7 @@ TEST(Options, DefaultsAreTheEngines) {
   EXPECT_EQ(parsed->options.sampling.seed, std::nullopt);
   EXPECT_EQ(parsed->options.max_tokens, -1);
   EXPECT_EQ(parsed->options.stats, StatsFormat::kText);
+  EXPECT_FALSE(parsed->options.engine.record_routing);
 }
 
 TEST(Options, MemoryAutoIsNoLimitOfOurs) {
@@ -93,6 +98,29 @@ TEST(Options, InteractiveRunIsChat) {
   }
 }
 
+TEST(Options, InspectTakesEveryFlag) {
+  const auto parsed = parse_command_line(
+      {"inspect", "m.gguf", "--memory", "32G", "--context", "16384", "--tensors", "--json", "--html", "plan.html"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->action, CommandLine::Action::kInspect);
+  const InspectOptions& options = parsed->inspect;
+  EXPECT_EQ(options.model, "m.gguf");
+  EXPECT_EQ(options.memory, 32 * kGiB);
+  EXPECT_EQ(options.context, 16384U);
+  EXPECT_TRUE(options.tensors);
+  EXPECT_TRUE(options.json);
+  EXPECT_EQ(options.html, "plan.html");
+}
+
+TEST(Options, InspectNeedsNothing) {
+  const auto parsed = parse_command_line({"inspect", "--memory", "auto"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_TRUE(parsed->inspect.model.empty());
+  EXPECT_EQ(parsed->inspect.memory, std::nullopt);
+  EXPECT_EQ(parsed->inspect.context, std::nullopt);
+  EXPECT_FALSE(parsed->inspect.json);
+}
+
 TEST(Options, PromptMayLookLikeAFlag) {
   EXPECT_EQ(parse_command_line({"run", "-p", "-n"}).value().options.prompt, "-n");
 }
@@ -104,6 +132,20 @@ TEST(Options, HelpAndVersionArePrinted) {
   EXPECT_THAT(help->text, AllOf(HasSubstr("--memory"), HasSubstr("Examples:"), HasSubstr("default 0.8")));
   EXPECT_THAT(parse_command_line({"--help"}).value().text, AllOf(HasSubstr("run"), HasSubstr("chat")));
   EXPECT_EQ(parse_command_line({"--version"}).value().text, "hypura " HYPURA_VERSION "\n");
+}
+
+TEST(Options, ProfileTakesItsFlags) {
+  const auto plain = parse_command_line({"profile"});
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->action, CommandLine::Action::kProfile);
+  EXPECT_TRUE(plain->profile.path.empty());
+  EXPECT_FALSE(plain->profile.force || plain->profile.json);
+  const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
+  ASSERT_TRUE(all) << all.error().message;
+  EXPECT_EQ(all->profile.path, "/models");
+  EXPECT_TRUE(all->profile.force && all->profile.json);
+  EXPECT_THAT(parse_command_line({"profile", "--help"}).value().text,
+              AllOf(HasSubstr("--path"), HasSubstr("Examples")));
 }
 
 struct Refused {
@@ -150,20 +192,25 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"run", "--seed", ""}, {"--seed"}},
                                          Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
                                          Refused{{"run", "--memory", "-1G"}, {"--memory"}},
+                                         Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},
+                                         Refused{{"inspect", "--context", "0"}, {"--context", "1 or more"}},
+                                         Refused{{"inspect", "--html", ""}, {"--html", "empty"}},
+                                         Refused{{"inspect", "--temp", "1"}, {"'--temp'", "hypura inspect --help"}},
                                          Refused{{"chat", "--stats", "xml"}, {"--stats", "json"}}));
 
-INSTANTIATE_TEST_SUITE_P(Words, OptionsRefuse,
-                         testing::Values(Refused{{}, {"no command", "--help"}},
-                                         Refused{{"walk"}, {"'walk'", "hypura --help"}},
-                                         Refused{{"run", "--bogus"}, {"'--bogus'", "hypura run --help"}},
-                                         Refused{{"run", "a.gguf", "b.gguf"}, {"'b.gguf'"}},
-                                         Refused{{"run", ""}, {"MODEL"}}, Refused{{"run", "--temp"}, {"--temp"}},
-                                         Refused{{"run", "--temp", "1", "--temp", "1"}, {"once"}},
-                                         Refused{{"chat", "--raw"}, {"'--raw'"}},
-                                         Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
-                                         Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
-                                         Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
-                                         Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}));
+INSTANTIATE_TEST_SUITE_P(
+    Words, OptionsRefuse,
+    testing::Values(Refused{{}, {"no command", "--help"}}, Refused{{"walk"}, {"'walk'", "hypura --help"}},
+                    Refused{{"run", "--bogus"}, {"'--bogus'", "hypura run --help"}},
+                    Refused{{"run", "a.gguf", "b.gguf"}, {"'b.gguf'"}}, Refused{{"run", ""}, {"MODEL"}},
+                    Refused{{"run", "--temp"}, {"--temp"}}, Refused{{"run", "--temp", "1", "--temp", "1"}, {"once"}},
+                    Refused{{"chat", "--raw"}, {"'--raw'"}},
+                    Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
+                    Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
+                    Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
+                    Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}},
+                    Refused{{"profile", "--path", ""}, {"--path", "empty"}},
+                    Refused{{"profile", "model.gguf"}, {"'model.gguf'", "hypura profile --help"}}));
 
 }  // namespace
 }  // namespace hypura

@@ -79,6 +79,7 @@ TEST(History, FailureIsTold) {
 TEST(ProgressBar, FillsUp) {
   EXPECT_EQ(progress_line(0), "loading [                              ]   0 %");
   EXPECT_EQ(progress_line(0.5), "loading [###############               ]  50 %");
+  EXPECT_EQ(progress_line(0.5, "memory"), "memory [###############               ]  50 %");
   EXPECT_EQ(progress_line(2), "loading [##############################] 100 %");
 }
 

@@ -5,11 +5,13 @@
 #include <csignal>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "measure/child.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -27,6 +29,12 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return run_command(command_line.options);
     case CommandLine::Action::kChat:
       return chat_command(command_line.options);
+    case CommandLine::Action::kInspect:
+      return inspect_command(command_line.inspect);
+    case CommandLine::Action::kProfile:
+      return profile_command(command_line.profile);
+    case CommandLine::Action::kBench:
+      return bench_command(command_line.bench);
   }
   return fail(ErrorCode::kInternal, "the command line was read as a command that does not exist");
 }
@@ -40,6 +48,10 @@ int exit_code(ErrorCode code) {
 int run_program(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   const std::span<char*> words(argv, static_cast<size_t>(argc));
+  // Not for people: a process that `hypura bench` starts for one run.
+  if (words.size() == 3 && std::string_view(words[1]) == kChildCommand) {
+    return run_as_child(words[2]);
+  }
   const auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
   init_log(command_line && command_line->options.verbose);
   const auto code = command_line.and_then(run_command_line);

@@ -11,17 +11,17 @@ constexpr int kWidth = 30;
 
 }  // namespace
 
-std::string progress_line(double share) {
+std::string progress_line(double share, std::string_view what) {
   const double clamped = std::clamp(share, 0.0, 1.0);
   const int filled = static_cast<int>(clamped * kWidth);
-  return fmt::format("loading [{:<{}}] {:3.0f} %", std::string(static_cast<size_t>(filled), '#'), kWidth,
+  return fmt::format("{} [{:<{}}] {:3.0f} %", what, std::string(static_cast<size_t>(filled), '#'), kWidth,
                      clamped * 100);
 }
 
-void ProgressBar::show(double share) {
-  std::string line = progress_line(share);
+void ProgressBar::show(double share, std::string_view what) {
+  std::string line = progress_line(share, what);
   if (visible_ && line != drawn_) {
-    output_.write("\r" + line);
+    output_.write("\r" + line + "\x1b[K");
     drawn_ = std::move(line);
   }
 }

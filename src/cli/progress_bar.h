@@ -2,13 +2,14 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "cli/output.h"
 
 namespace hypura {
 
-// "loading [##########          ]  50 %"; `share` is clamped to 0..1.
-std::string progress_line(double share);
+// "loading [##########          ]  50 %"; `share` is clamped to 0..1, `what` stands in front.
+std::string progress_line(double share, std::string_view what = "loading");
 
 // Draws only when `output` is a terminal; the line is erased at the end. Not thread-safe; borrows `output`.
 class ProgressBar {
@@ -18,7 +19,7 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void show(double share);
+  void show(double share, std::string_view what = "loading");
 
  private:
   Output& output_;

@@ -24,8 +24,18 @@ EngineStats some_stats() {
 }
 
 PlanSummary some_plan() {
-  return {
-      "expert-streaming", "a plan", 40 * kMiB, 64 * kMiB, {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}}};
+  PlanSummary plan;
+  plan.mode = "expert-streaming";
+  plan.sentence = "a plan";
+  plan.why = "a reason";
+  plan.budget = 40 * kMiB;
+  plan.process = 64 * kMiB;
+  plan.ledger = {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}};
+  plan.tokens_per_second = 12.5;
+  plan.bound_tokens_per_second = 20;
+  plan.ubatch = 128;
+  plan.kv_type = "f16";
+  return plan;
 }
 
 TEST(StatisticsLine, SaysWhatWasDone) {

@@ -3,90 +3,49 @@
 #include <algorithm>
 
 #include "engine/engine_impl.h"
-#include "engine/memory_estimate.h"
+#include "engine/saved_routing.h"
 #include "hardware/memory.h"
 #include "support/log.h"
-#include "support/units.h"
 
 namespace hypura {
 
 namespace {
 
-// What the process takes beside the budget: code, stacks, allocator. Stated in docs/memory.md, held by the memory test.
-constexpr uint64_t kProcessMargin = 64 * kMiB;
+// Tokens whose routing is kept on request: those of a default context. 24 layers of 8 experts used take 1.5 MiB.
+constexpr uint64_t kRecordedTokens = 4096;
 
-struct Budget {
-  uint64_t bytes = 0;
-  std::string remark;  // when it is not what was asked for
-};
-
-Result<Budget> choose_budget(const EngineOptions& options) {
-  const auto limits = read_memory_limits();
-  if (!limits) {
-    return propagate(limits.error());
-  }
-  const uint64_t allowed = limits->allowed();
-  const uint64_t margin = std::max(kProcessMargin, allowed / 20);
-  const uint64_t most = allowed > margin ? allowed - margin : 0;
-  if (!options.memory) {
-    return Budget{most, {}};
-  }
-  if (*options.memory > most) {
-    return Budget{most, fmt::format(" (lowered from {}: this machine{} allows no more)", format_bytes(*options.memory),
-                                    limits->cgroup_limit ? "'s cgroup" : "")};
-  }
-  return Budget{*options.memory, {}};
-}
-
-tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementInput& input) {
-  return fail(ErrorCode::kBudget,
-              "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
-              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",
-              request.model.name, format_bytes(request.budget), request.context, format_bytes(minimum_budget(input)),
-              format_bytes(input.fixed), format_bytes(input.runtime),
-              format_bytes(minimum_budget(input) - input.fixed - input.runtime));
-}
-
-// The best mode that works: what is feasible by estimate is tried, and the next when llama.cpp takes more than that.
+// The best mode that works: what the estimates say is best is tried, and the next best when llama.cpp takes more than
+// that.
 Result<OpenParts> open_best(const OpenRequest& request) {
-  const PlacementInput input = placement_input(request);
-  std::vector<Mode> modes = feasible_modes(input);
-  if (!request.options.resident) {
-    modes.erase(std::remove(modes.begin(), modes.end(), Mode::kResident), modes.end());
+  auto problem = placement_problem(request);
+  if (!problem) {
+    return propagate(problem.error());
+  }
+  if (request.options.record_routing) {
+    if (problem->expert_slots() == 0) {
+      return fail(ErrorCode::kUsage, "{} has no experts, so that there is no routing to record: leave the trace out",
+                  request.model.name);
+    }
+    std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed
   }
   std::optional<Error> last;
-  for (Mode mode : modes) {
-    auto parts = mode == Mode::kResident ? open_resident(request) : open_streaming(request, mode);
+  while (!problem->modes.empty()) {
+    auto solution = place(*problem);
+    if (!solution) {
+      break;
+    }
+    const Mode mode = solution->placement.mode;
+    Chosen chosen{*problem, std::move(*solution)};
+    chosen.problem.modes = {mode};
+    auto parts = mode == Mode::kResident ? open_resident(request, std::move(chosen))
+                                         : open_streaming(request, std::move(chosen));
     if (parts || parts.error().code != ErrorCode::kBudget) {
       return parts;
     }
     last = parts.error();
+    std::erase(problem->modes, mode);
   }
-  if (last) {
-    return propagate(*last);
-  }
-  return too_small(request, input);
-}
-
-std::string plan_sentence(const OpenRequest& request, const OpenParts& parts, const std::string& remark) {
-  std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
-                                 format_bytes(request.budget), remark);
-  if (parts.weights == nullptr) {
-    return text + "fits, all weights resident";
-  }
-  const StreamLayout& layout = parts.weights->layout();
-  text += fmt::format("{} resident", format_bytes(layout.resident_bytes + parts.placement.pinned_bytes));
-  if (!layout.expert_layers.empty()) {
-    const size_t all = layout.expert_layers.size() * layout.experts;
-    text +=
-        fmt::format(", {} of {} experts cached ({} %)", parts.placement.slots, all, parts.placement.slots * 100 / all);
-  }
-  if (parts.placement.ring_bytes > 0) {
-    text += fmt::format(", {} streamed for every token through a ring of {}",
-                        format_bytes(layout.dense_bytes - std::min(layout.dense_bytes, parts.placement.pinned_bytes)),
-                        format_bytes(parts.placement.ring_bytes));
-  }
-  return text + fmt::format("; reads by {}", parts.reader->description());
+  return last ? propagate(*last) : too_small(request, *problem);
 }
 
 }  // namespace
@@ -106,10 +65,25 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.expert_hits -= earlier.expert_hits;
   d.io_wait_seconds -= earlier.io_wait_seconds;
   d.stream_compute_seconds -= earlier.stream_compute_seconds;
+  d.stream_kernel_seconds -= earlier.stream_kernel_seconds;
+  d.disk_busy_seconds -= earlier.disk_busy_seconds;
   return d;
 }
 
 EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {}
+
+EngineImpl::~EngineImpl() {
+  if (!options_.remember) {
+    return;
+  }
+  RoutingTrace trace = routing();
+  if (trace.decode_tokens() < kFewestSavedTokens) {
+    return;
+  }
+  if (Status status = save_routing(model_, std::move(trace)); !status) {
+    spdlog::debug("the routing is not remembered: {}", status.error().message);
+  }
+}
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -124,24 +98,29 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   if (!budget) {
     return propagate(budget.error());
   }
+  ProfileOptions of_this_disk;
+  of_this_disk.path = options.model;
+  const auto profile = cached_profile(of_this_disk);
+  const Knowledge knowledge = recall(*model, profile ? &*profile : nullptr);
   auto engine = std::make_unique<EngineImpl>(std::move(*model), options);
-  if (Status status = engine->open(budget->bytes, budget->remark); !status) {
+  if (Status status = engine->open(*budget, knowledge); !status) {
     return propagate(status.error());
   }
   engine->note_loaded(seconds_since(start));
   return engine;
 }
 
-Status EngineImpl::open(uint64_t budget, const std::string& remark) {
+Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
   if (model_.name.empty()) {
     model_.name = model_.files.front().path.stem().string();
   }
-  if (options_.context > model_.context_length) {
-    spdlog::info("context lowered from {} to the {} tokens that the model was trained for", options_.context,
-                 model_.context_length);
-  }
-  const OpenRequest request = {options_, model_, budget, options_.threads > 0 ? options_.threads : usable_cores(),
-                               static_cast<uint32_t>(std::min<int64_t>(options_.context, model_.context_length))};
+  const OpenRequest request = {options_,
+                               model_,
+                               budget.bytes,
+                               options_.threads > 0 ? options_.threads : usable_cores(),
+                               static_cast<uint32_t>(std::min<int64_t>(options_.context, model_.context_length)),
+                               knowledge};
+  const uint64_t process = read_process_memory().resident;
   auto parts = open_best(request);
   if (!parts) {
     return propagate(parts.error());
@@ -149,17 +128,40 @@ Status EngineImpl::open(uint64_t budget, const std::string& remark) {
   parts_.emplace(std::move(*parts));
   context_size_ = request.context;
   chat_.emplace(parts_->llama.get());
-  plan_.mode = mode_name(parts_->placement.mode);
-  plan_.budget = budget;
-  plan_.process = kProcessMargin;
-  plan_.sentence = plan_sentence(request, *parts_, remark);
-  plan_.ledger = parts_->ledger;
+  summarise(request, budget, process);
+  if (parts_->weights != nullptr && (options_.record_routing || options_.remember)) {
+    parts_->weights->record_routing(options_.record_routing ? kRecordedTokens : kMostSavedTokens);
+  }
   return {};
+}
+
+void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uint64_t process) {
+  const Chosen& chosen = *parts_->chosen;
+  const Prediction prediction = predict(request, chosen, process);
+  plan_.mode = mode_name(chosen.placement().mode);
+  plan_.sentence = plan_sentence(request, chosen, budget.remark);
+  if (parts_->reader != nullptr) {
+    plan_.sentence += fmt::format("; reads by {}", parts_->reader->description());
+  }
+  plan_.why = why_sentence(request, chosen, prediction);
+  plan_.budget = budget.bytes;
+  plan_.process = kProcessMargin;
+  plan_.ledger = parts_->ledger;
+  plan_.warnings = plan_warnings(request, chosen);
+  plan_.tokens_per_second = prediction.tokens_per_second;
+  plan_.bound_tokens_per_second = prediction.bound_tokens_per_second;
+  plan_.ubatch = parts_->ubatch;
+  plan_.kv_type = chosen.kv().name;
 }
 
 void EngineImpl::note_loaded(double seconds) {
   stats_.load_seconds = seconds;
   load_bytes_ = bytes_read();
+  load_busy_seconds_ = busy_seconds();
+}
+
+double EngineImpl::busy_seconds() const {
+  return parts_->reader == nullptr ? 0 : parts_->reader->stats().busy_seconds;
 }
 
 uint64_t EngineImpl::bytes_read() const {
@@ -175,21 +177,27 @@ EngineStats EngineImpl::stats() const {
   EngineStats stats = stats_;
   stats.load_bytes = parts_->reader == nullptr ? model_.bytes : load_bytes_;
   stats.streamed_bytes = bytes_read() - load_bytes_;
+  stats.disk_busy_seconds = busy_seconds() - load_busy_seconds_;
   if (parts_->weights != nullptr) {
     const StreamStats& stream = parts_->weights->stats();
     stats.expert_lookups = stream.decode_lookups;
     stats.expert_hits = stream.decode_hits;
     stats.io_wait_seconds = stream.io_wait_seconds;
     stats.stream_compute_seconds = stream.compute_seconds;
+    stats.stream_kernel_seconds = parts_->weights->kernel_seconds();
   }
   stats.memory_peak = read_process_memory().peak;
   return stats;
 }
 
+RoutingTrace EngineImpl::routing() const {
+  return parts_ && parts_->weights != nullptr ? parts_->weights->routing() : RoutingTrace();
+}
+
 // One llama_decode: one walk over the weights.
 Status EngineImpl::pass(const llama_batch& batch, Phase phase) {
   if (parts_->weights != nullptr) {
-    parts_->weights->set_phase(phase);
+    parts_->weights->begin_pass(phase);
   }
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/budget.h"
 #include "engine/chat_prompt.h"
 #include "engine/open_engine.h"
 #include "hypura/engine.h"
@@ -14,9 +15,10 @@ namespace hypura {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(Model model, EngineOptions options);
+  ~EngineImpl() override;
 
-  // Opens the model within `budget`; `remark` is added to the plan's sentence.
-  Status open(uint64_t budget, const std::string& remark);
+  // Opens the model within `budget`, by a plan made from `knowledge`.
+  Status open(const Budget& budget, const Knowledge& knowledge);
   void note_loaded(double seconds);
 
   Result<std::unique_ptr<Session>> new_session() override;
@@ -24,6 +26,7 @@ class EngineImpl final : public Engine {
   const PlanSummary& plan() const override { return plan_; }
   EngineStats stats() const override;
   std::string model_name() const override { return model_.name; }
+  RoutingTrace routing() const override;
 
   // For sessions: one walk over the weights for `batch`, counted under `phase`.
   Status pass(const llama_batch& batch, Phase phase);
@@ -38,6 +41,8 @@ class EngineImpl final : public Engine {
 
  private:
   uint64_t bytes_read() const;
+  double busy_seconds() const;
+  void summarise(const OpenRequest& request, const Budget& budget, uint64_t process);
 
   Model model_;
   EngineOptions options_;
@@ -47,6 +52,7 @@ class EngineImpl final : public Engine {
   bool in_session_ = false;
   uint32_t context_size_ = 0;
   uint64_t load_bytes_ = 0;
+  double load_busy_seconds_ = 0;
   mutable std::mutex mutex_;  // guards stats_
   EngineStats stats_;
 };

@@ -72,6 +72,7 @@ class Exactness : public testing::TestWithParam<Case> {
     options.outputs = kUbatch;
     options.threads = threads;
     options.resident = false;
+    options.remember = false;
     return options;
   }
 

@@ -1,57 +1,106 @@
 #include "engine/memory_estimate.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <vector>
 
+#include "ggml.h"
 #include "gguf.h"
+#include "support/units.h"
 
 namespace hypura {
 
 namespace {
 
-// An integer key, or the largest element when it is an array; `otherwise` when it is missing or of another type.
-int64_t number(const Model& model, const std::string& key, int64_t otherwise) {
+constexpr uint64_t kContextStep = 256;  // llama.cpp rounds a context up to a multiple
+
+// Integers under a key, one for each layer where the model has an array; empty when it is missing or of another type.
+std::vector<int64_t> numbers(const Model& model, const std::string& key) {
   const gguf_context* metadata = model.metadata.get();
   const int64_t id = gguf_find_key(metadata, (model.architecture + "." + key).c_str());
   if (id < 0) {
-    return otherwise;
+    return {};
   }
   switch (gguf_get_kv_type(metadata, id)) {
     case GGUF_TYPE_UINT32:
-      return gguf_get_val_u32(metadata, id);
+      return {gguf_get_val_u32(metadata, id)};
     case GGUF_TYPE_INT32:
-      return gguf_get_val_i32(metadata, id);
+      return {gguf_get_val_i32(metadata, id)};
     case GGUF_TYPE_ARRAY: {
       const gguf_type type = gguf_get_arr_type(metadata, id);
       if (type != GGUF_TYPE_UINT32 && type != GGUF_TYPE_INT32) {
-        return otherwise;
+        return {};
       }
       const auto* values = static_cast<const int32_t*>(gguf_get_arr_data(metadata, id));
-      return *std::max_element(values, values + gguf_get_arr_n(metadata, id));
+      return {values, values + gguf_get_arr_n(metadata, id)};
     }
     default:
-      return otherwise;
+      return {};
   }
+}
+
+// The largest of them; `otherwise` when there is none.
+int64_t number(const Model& model, const std::string& key, int64_t otherwise) {
+  const std::vector<int64_t> all = numbers(model, key);
+  return all.empty() ? otherwise : *std::max_element(all.begin(), all.end());
+}
+
+struct HeadSizes {
+  int64_t key = 0;
+  int64_t value = 0;
+};
+
+HeadSizes head_sizes(const Model& model) {
+  const int64_t head = model.embedding_length / std::max<int64_t>(number(model, "attention.head_count", 1), 1);
+  return {number(model, "attention.key_length", head), number(model, "attention.value_length", head)};
+}
+
+// Multi-head latent attention: llama.cpp keeps the compressed keys only, and no values.
+bool keeps_no_values(const Model& model) {
+  return number(model, "attention.key_length_mla", 0) > 0;
+}
+
+ggml_type kv_type_of(std::string_view name) {
+  return name == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
 }
 
 }  // namespace
 
-uint64_t estimate_kv_bytes(const Model& model, uint32_t context) {
-  const int64_t heads = std::max<int64_t>(number(model, "attention.head_count", 1), 1);
-  const int64_t kv_heads = number(model, "attention.head_count_kv", heads);
-  const int64_t head = model.embedding_length / heads;
-  const int64_t key = number(model, "attention.key_length", head);
-  const int64_t value = number(model, "attention.value_length", head);
-  return static_cast<uint64_t>(model.layers * kv_heads * (key + value) * 2) * context;
+bool kv_type_fits(const Model& model, std::string_view type) {
+  const HeadSizes heads = head_sizes(model);
+  const int64_t block = ggml_blck_size(kv_type_of(type));
+  return heads.key % block == 0 && heads.value % block == 0;
 }
 
-uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t outputs) {
-  // The widest moment of a layer: inputs and outputs of the feed-forward matrices, in f32.
-  const int64_t ff = number(model, "feed_forward_length", 4 * model.embedding_length);
-  const int64_t expert_ff = number(model, "expert_feed_forward_length", 0) * std::max<int64_t>(model.experts_used, 1);
-  const int64_t row = 8 * model.embedding_length + 3 * std::max(ff, expert_ff) +
-                      (model.experts_used > 0 ? 2 * model.experts_used * model.embedding_length : 0);
-  return static_cast<uint64_t>(row * 4) * ubatch + static_cast<uint64_t>(model.vocabulary * 4) * outputs;
+uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type) {
+  const HeadSizes heads = head_sizes(model);
+  const std::vector<int64_t> by_layer = numbers(model, "attention.head_count_kv");
+  int64_t kv_heads = model.layers * number(model, "attention.head_count_kv", number(model, "attention.head_count", 1));
+  if (by_layer.size() > 1) {
+    kv_heads = std::accumulate(by_layer.begin(), by_layer.end(), int64_t{0});
+  }
+  const int64_t width = heads.key + (keeps_no_values(model) ? 0 : heads.value);
+  const uint64_t row = ggml_row_size(kv_type_of(type), std::max<int64_t>(kv_heads, 0) * width);
+  return row * round_up(context, kContextStep);
+}
+
+uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t context, uint32_t outputs) {
+  const int64_t width = model.embedding_length;
+  const int64_t used = model.experts_used;
+  const int64_t heads = number(model, "attention.head_count", 1) * head_sizes(model).key;
+  const int64_t ff = number(model, "feed_forward_length", 4 * width);
+  const int64_t expert_ff = number(model, "expert_feed_forward_length", used > 0 ? ff : 0);
+  // Rows in f32 that are alive at a layer's widest moments: in attention; between the matrices of the feed-forward
+  // part; in the sum over experts. These sums were read off what llama.cpp took for seven small models.
+  const int64_t attention = 2 * width + 3 * heads;
+  const int64_t feed_forward = 4 * width + 3 * (used > 0 ? used * expert_ff : ff);
+  const int64_t experts_sum = 2 * (used + 1) * width;
+  const int64_t row = std::max({attention, feed_forward, used > 0 ? experts_sum : 0});
+  // The attention's mask, in f16; one more for layers that see a window only.
+  const int64_t masks = number(model, "attention.sliding_window", 0) > 0 ? 2 : 1;
+  const uint64_t mask = 2 * static_cast<uint64_t>(masks) * round_up(context, kContextStep);
+  return (static_cast<uint64_t>(4 * row) + mask) * ubatch + static_cast<uint64_t>(model.vocabulary * 4) * outputs;
 }
 
 uint64_t vocabulary_bytes(const Model& model) {

@@ -3,17 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "model/model.h"
 
 namespace hypura {
 
-// Bytes of an f16 KV cache of `context` tokens: keys and values of every layer's KV heads. An upper bound for models
-// whose layers attend to a window or keep a compressed state.
-uint64_t estimate_kv_bytes(const Model& model, uint32_t context);
+// Whether a KV cache of `type` ("f16", "q8_0") can hold the model's heads.
+bool kv_type_fits(const Model& model, std::string_view type);
 
-// Bytes of the compute buffer for `ubatch` tokens of which `outputs` give logits.
-uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t outputs);
+// Bytes of a KV cache of `context` tokens: keys and values of every layer's KV heads. An upper bound for models whose
+// layers attend to a window.
+uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type);
+
+// Bytes of the compute buffer for `ubatch` tokens of which `outputs` give logits, with a context of `context` tokens.
+uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t context, uint32_t outputs);
 
 // Heap that llama.cpp keeps for the vocabulary: strings, maps and merges. Assumed, not measured: 230 bytes a token and
 // 110 a merge.

@@ -12,7 +12,7 @@ OpenParts::~OpenParts() {
   weights.reset();
 }
 
-Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch) {
+Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.context;
   params.n_batch = ubatch;  // one pass over the weights for each llama_decode
@@ -20,13 +20,15 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   params.n_outputs_max = std::min(request.options.outputs, ubatch);
   params.n_threads = static_cast<int32_t>(request.threads);
   params.n_threads_batch = static_cast<int32_t>(request.threads);
+  // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
+  params.type_k = params.type_v = kv_type == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
   params.no_perf = true;
   take_llama_error();
   parts.context.reset();  // before the next one: their buffers must not be held at once
   parts.context.reset(llama_init_from_model(parts.llama.get(), params));
   if (parts.context == nullptr) {
-    return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens: {}", request.context,
-                take_llama_error());
+    return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
+                request.context, kv_type, take_llama_error());
   }
   parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
@@ -45,6 +47,33 @@ ContextMemory context_memory(const llama_context& context) {
     memory.compute += sizes.compute;
   }
   return memory;
+}
+
+Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
+  constexpr int kMostContexts = 4;
+  for (int made = 1;; ++made) {
+    const UbatchChoice wanted = chosen.ubatch();
+    const std::string kv = chosen.kv().name;
+    if (Status status = make_context(request, parts, wanted.tokens, kv); !status) {
+      return status;
+    }
+    const ContextMemory memory = context_memory(*parts.context);
+    correct_estimates(chosen.problem, chosen.placement(), memory.kv, memory.compute);
+    if (made == kMostContexts) {  // no more changes of what is made
+      chosen.problem.ubatch = {chosen.ubatch()};
+      chosen.problem.kv = {chosen.kv()};
+      chosen.solution.placement.ubatch = chosen.solution.placement.kv = 0;
+    }
+    auto solution = place(chosen.problem);
+    if (!solution) {
+      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", solution.error().message,
+                  ledger_text(make_ledger(chosen)));
+    }
+    chosen.solution = std::move(*solution);
+    if (chosen.ubatch().tokens == wanted.tokens && chosen.kv().name == kv) {
+      return {};
+    }
+  }
 }
 
 tl::unexpected<Error> load_failure(const OpenRequest& request) {

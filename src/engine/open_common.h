@@ -5,12 +5,14 @@
 
 namespace hypura {
 
-inline constexpr uint32_t kLargestUbatch = 512;
-inline constexpr uint32_t kSmallestUbatch = 32;
+// Makes parts.context, of request.context tokens, at most `ubatch` tokens a pass (parts.ubatch tells) and a KV cache of
+// type `kv_type`, and its thread pool, for parts.llama.
+Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type);
 
-// Makes parts.context, of request.context tokens and at most `ubatch` tokens a pass (parts.ubatch tells), and its
-// thread pool, for parts.llama.
-Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch);
+// Makes the context that `chosen` wants, puts the sizes it really has into chosen.problem, and chooses again, as often
+// as the choice of pass or KV cache changes by that (a few times at most). chosen.problem.modes must hold the one mode
+// that the model is open in. Fails with kBudget when it does not fit after all.
+Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen);
 
 // Bytes that the context has allocated.
 struct ContextMemory {

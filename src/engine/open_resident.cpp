@@ -1,12 +1,10 @@
-#include "engine/memory_estimate.h"
 #include "engine/open_common.h"
 #include "engine/open_engine.h"
 
 namespace hypura {
 
-Result<OpenParts> open_resident(const OpenRequest& request) {
+Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen) {
   OpenParts parts;
-  parts.placement.mode = Mode::kResident;
   llama_model_params params = llama_model_default_params();
   // Direct reads: with the weights in memory once, a copy in the page cache would be the second.
   params.load_mode = request.options.direct_io ? LLAMA_LOAD_MODE_DIRECT_IO : LLAMA_LOAD_MODE_NONE;
@@ -24,15 +22,11 @@ Result<OpenParts> open_resident(const OpenRequest& request) {
   if (parts.llama == nullptr) {
     return load_failure(request);
   }
-  const uint32_t ubatch = request.options.ubatch > 0 ? request.options.ubatch : kLargestUbatch;
-  if (Status status = make_context(request, parts, ubatch); !status) {
+  if (Status status = settle(request, parts, chosen); !status) {
     return propagate(status.error());
   }
-  const ContextMemory memory = context_memory(*parts.context);
-  parts.ledger = {{"weights", request.model.bytes},
-                  {"KV cache", memory.kv},
-                  {"compute buffers", memory.compute},
-                  {"vocabulary", vocabulary_bytes(request.model)}};
+  parts.ledger = make_ledger(chosen);
+  parts.chosen = std::move(chosen);
   return parts;
 }
 

@@ -21,6 +21,7 @@ EngineOptions demo(uint64_t memory) {
   options.threads = 1;
   options.ubatch = 32;
   options.outputs = 32;
+  options.remember = false;
   return options;
 }
 

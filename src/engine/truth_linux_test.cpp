@@ -37,6 +37,7 @@ void compare(const std::string& arch, uint64_t memory) {
   options.memory = memory;
   options.context = 256;
   options.threads = 1;
+  options.remember = false;
   auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
   auto session = (*engine)->new_session();

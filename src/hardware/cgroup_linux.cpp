@@ -7,19 +7,13 @@
 #include <sstream>
 #include <system_error>
 
+#include "hardware/mounts_linux.h"
+
 namespace hypura {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-// One line of /proc/self/mountinfo, as far as it matters.
-struct Mount {
-  std::string root;   // the directory of the file system that is mounted,
-  std::string point;  // and where
-  std::string type;
-  std::string options;  // of the file system; for cgroup v1 they name the controllers
-};
 
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
@@ -35,37 +29,10 @@ bool lists(const std::string& comma_list, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-// The kernel writes space, tab, newline and backslash in mountinfo as \ and three octal digits.
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    unsigned code = 0;
-    const char* begin = text.data() + i + 1;
-    if (text[i] == '\\' && text.size() - i > 3 && std::from_chars(begin, begin + 3, code, 8).ptr == begin + 3) {
-      out += static_cast<char>(code);
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-// "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup rw": any number of fields before the dash.
-std::optional<Mount> parse_mount(const std::string& line) {
-  const std::vector<std::string> fields = split(line, ' ');
-  const auto dash = std::find(fields.begin(), fields.end(), "-");
-  if (dash - fields.begin() < 6 || fields.end() - dash < 4) {
-    return std::nullopt;
-  }
-  return Mount{unescape(fields[3]), unescape(fields[4]), dash[1], dash[3]};
-}
-
 template <class Matches>
 std::optional<Mount> find_mount(const fs::path& root, Matches matches) {
-  for (const std::string& line : split(read_text(below(root, "/proc/self/mountinfo")).value_or(""), '\n')) {
-    std::optional<Mount> mount = parse_mount(line);
-    if (mount && matches(*mount)) {
+  for (const Mount& mount : read_mounts(root)) {
+    if (matches(mount)) {
       return mount;
     }
   }

@@ -1,5 +1,4 @@
 #include <mach/mach.h>
-#include <sys/sysctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -7,20 +6,11 @@
 #include <thread>
 
 #include "hardware/memory.h"
+#include "hardware/sysctl_darwin.h"
 
 namespace hypura {
 
 namespace {
-
-// An integer from sysctl of 4 or 8 bytes; none when the system does not know the name.
-std::optional<uint64_t> read_sysctl(const char* name) {
-  uint64_t value = 0;  // Apple's machines are little-endian, so a 4-byte answer fills the low half
-  size_t size = sizeof(value);
-  if (sysctlbyname(name, &value, &size, nullptr, 0) != 0) {
-    return std::nullopt;
-  }
-  return value;
-}
 
 // What can be had without compressing or swapping: free pages, and those that hold files or are marked as
 // expendable. Pages read ahead are counted by the kernel as free and as files, so they are taken off once.

@@ -10,7 +10,9 @@
 namespace hypura {
 namespace {
 
-constexpr uint64_t kReadStep = 1U << 20;
+// Most parts of a split model have headers of a few KiB; those with a tokenizer have many MiB.
+constexpr uint64_t kFirstStep = 64 * kKiB;
+constexpr uint64_t kLastStep = kMiB;
 
 }  // namespace
 
@@ -87,7 +89,8 @@ Status HeaderReader::ensure(uint64_t count, std::string_view what) {
   if (position_ + count <= have) {
     return {};
   }
-  const uint64_t want = std::min(file_size_, round_up(position_ + count, kReadStep));
+  const uint64_t step = std::clamp(have, kFirstStep, kLastStep);
+  const uint64_t want = std::min(file_size_, round_up(position_ + count, step));
   bytes_.resize(want);
   if (std::fread(bytes_.data() + have, 1, want - have, file_.get()) != want - have) {
     return fail(ErrorCode::kIo, "{}: reading {} bytes at offset {} failed: {}", path_.string(), want - have, have,

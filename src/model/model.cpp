@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <ggml.h>
+
 #include <algorithm>
 #include <optional>
 #include <string_view>
@@ -247,6 +249,10 @@ Status read_keys(Model& model, const Metadata& metadata, const SplitPlace& place
 }
 
 }  // namespace
+
+const char* type_name(int type) {
+  return ggml_type_name(static_cast<ggml_type>(type));
+}
 
 Extent TensorInfo::expert_extent(int64_t expert) const {
   const uint64_t slice = extent.length / static_cast<uint64_t>(shape[2]);

@@ -31,6 +31,9 @@ enum class TensorRole {
 
 const char* role_name(TensorRole role);
 
+// ggml's name of a ggml_type: "q4_0", "f32". `type` must be one that open_model gave.
+const char* type_name(int type);
+
 // Bytes on disk: `length` bytes at `offset` of files[file].
 struct Extent {
   uint32_t file = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "placement/pinning.h"
+#include "placement/relaxation.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -10,95 +12,220 @@ namespace {
 
 // One expert is computed while the next is read.
 constexpr uint32_t kMinSlots = 2;
-// Beyond two of the largest tensors: bytes that keep the disk busy while a pinned tensor is computed. Chosen, not
-// measured: at 2 GB/s the disk fills them in 32 ms.
+// Of the ring, beyond two of the largest tensors: bytes that keep the disk busy while a pinned tensor is computed.
+// Chosen, not measured: at 2 GB/s the disk fills them in 32 ms.
 constexpr uint64_t kRingAhead = 64 * kMiB;
+// A placement must be this much better than one that was found before it, which is the simpler.
+constexpr double kBetter = 1e-9;
 
-uint64_t min_ring(const PlacementInput& input) {
-  return std::min(2 * input.largest_room, input.dense);
+uint64_t min_ring(const PlacementProblem& problem) {
+  return std::min(2 * problem.largest_room(), problem.dense_rooms());
 }
 
-uint64_t min_slot_bytes(const PlacementInput& input) {
-  return std::min(kMinSlots, input.expert_slots) * input.slot_stride;
+uint32_t min_slots(const PlacementProblem& problem) {
+  return std::min(kMinSlots, problem.expert_slots());
 }
 
-bool streams_dense(Mode mode) {
-  return mode == Mode::kDenseStreaming || mode == Mode::kMixedStreaming;
+// Of a frame's room, what goes to the ring.
+uint64_t ring_ahead(const Frame& frame) {
+  return frame.ring ? std::min(kRingAhead, frame.room / 4) : 0;
 }
-bool streams_experts(Mode mode) {
-  return mode == Mode::kExpertStreaming || mode == Mode::kMixedStreaming;
+
+// Bytes of a frame without room.
+uint64_t frame_bytes(const PlacementProblem& problem, const Frame& frame) {
+  uint64_t bytes = base_bytes(problem, frame.mode, frame.kv, frame.ubatch);
+  if (streams_experts(frame.mode)) {
+    bytes += (frame.all_cached ? problem.expert_slots() : frame.spare) * problem.slot_stride;
+  }
+  if (streams_dense(frame.mode)) {
+    bytes += frame.ring ? min_ring(problem) : problem.dense_rooms();
+  }
+  return bytes;
+}
+
+// The frames that `mode` may have, sizes of passes and KV cache left open.
+std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
+  std::vector<Frame> shapes = {Frame{mode, 0, 0, 0, false, streams_dense(mode), 0, 0}};
+  if (mode == Mode::kDenseStreaming) {
+    shapes.push_back(Frame{mode, 0, 0, 0, false, false, 0, 0});  // everything pinned after all
+  }
+  if (streams_experts(mode)) {
+    const Frame plain = shapes.front();
+    shapes.front().all_cached = true;
+    const uint32_t least = min_slots(problem);
+    const uint32_t most = std::clamp(problem.most_used(), least, problem.expert_slots());
+    for (uint32_t spare : {most, least}) {
+      shapes.push_back(plain);
+      shapes.back().spare = spare;
+    }
+    if (most == least) {
+      shapes.pop_back();
+    }
+  }
+  return shapes;
+}
+
+// All frames that fit the budget, with their room.
+std::vector<Frame> frames(const PlacementProblem& problem) {
+  std::vector<Frame> fitting;
+  for (Mode mode : problem.modes) {
+    for (Frame frame : shapes(problem, mode)) {
+      for (frame.kv = 0; frame.kv < problem.kv.size(); ++frame.kv) {
+        for (frame.ubatch = 0; frame.ubatch < problem.ubatch.size(); ++frame.ubatch) {
+          const uint64_t bytes = frame_bytes(problem, frame);
+          if (bytes <= problem.budget) {
+            fitting.push_back(frame);
+            fitting.back().room = problem.budget - bytes;
+          }
+        }
+      }
+    }
+  }
+  return fitting;
+}
+
+// Gives `cached` experts to the groups, those that save most reading first; within a group by rank.
+std::vector<uint32_t> share_out(const PlacementProblem& problem, uint32_t cached) {
+  struct Rank {
+    double saved;
+    size_t group;
+  };
+  std::vector<Rank> ranks;
+  for (size_t i = 0; i < problem.experts.size(); ++i) {
+    for (double popularity : problem.experts[i].popularity) {
+      ranks.push_back({popularity * static_cast<double>(problem.experts[i].bytes), i});
+    }
+  }
+  std::stable_sort(ranks.begin(), ranks.end(), [](const Rank& a, const Rank& b) { return a.saved > b.saved; });
+  std::vector<uint32_t> slots(problem.experts.size());
+  for (const Rank& rank : ranks) {
+    const uint32_t taken = std::min(cached, problem.experts[rank.group].layers);
+    slots[rank.group] += taken;
+    cached -= taken;
+  }
+  return slots;
+}
+
+void pin(const PlacementProblem& problem, uint64_t bytes, Placement& placement) {
+  std::vector<uint64_t> rooms;
+  for (const DenseWeight& it : problem.dense) {
+    rooms.push_back(it.room);
+  }
+  placement.pinned = choose_pinned(rooms, bytes);
+  for (size_t i = 0; i < rooms.size(); ++i) {
+    if (placement.pinned[i]) {
+      placement.pinned_bytes += rooms[i];
+    } else {
+      placement.streamed_bytes += problem.dense[i].bytes;
+    }
+  }
+  if (placement.streamed_bytes == 0) {
+    placement.ring_bytes = 0;
+  }
+}
+
+// Whole weights and slots: about `cached` experts, dense weights with what they leave, experts with what those leave.
+Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cached) {
+  Placement placement;
+  placement.mode = frame.mode;
+  placement.kv = frame.kv;
+  placement.ubatch = frame.ubatch;
+  uint64_t left = frame.room - ring_ahead(frame);
+  if (frame.ring) {
+    placement.ring_bytes = min_ring(problem) + ring_ahead(frame);
+    const uint64_t wanted = cached * problem.slot_stride;
+    pin(problem, left - std::min(left, wanted), placement);
+    left -= placement.pinned_bytes;
+  } else if (streams_dense(frame.mode)) {
+    pin(problem, problem.dense_rooms(), placement);
+  }
+  if (streams_experts(frame.mode)) {
+    const uint32_t all = problem.expert_slots();
+    const uint64_t more = frame.all_cached ? all : left / problem.slot_stride;
+    const auto kept = static_cast<uint32_t>(std::min<uint64_t>(more, all - frame.spare));
+    placement.slots = frame.spare + kept;
+    placement.spare_slots = frame.spare;
+    placement.group_slots = share_out(problem, kept);
+  }
+  return placement;
+}
+
+tl::unexpected<Error> too_small(const PlacementProblem& problem) {
+  return fail(ErrorCode::kBudget, "a budget of {} cannot hold the model: the smallest that can is {}",
+              format_bytes(problem.budget), format_bytes(minimum_budget(problem)));
+}
+
+// Keeps the better of `best` and `placement`.
+void offer(const PlacementProblem& problem, const Placement& placement, std::optional<Solution>& best) {
+  const double value = objective(problem, placement);
+  if (!best || value < best->objective * (1 - kBetter)) {
+    best = Solution{placement, value, std::nullopt};
+  }
 }
 
 }  // namespace
 
-const char* mode_name(Mode mode) {
-  switch (mode) {
-    case Mode::kResident:
-      return "resident";
-    case Mode::kExpertStreaming:
-      return "expert-streaming";
-    case Mode::kDenseStreaming:
-      return "dense-streaming";
-    case Mode::kMixedStreaming:
-      return "mixed-streaming";
+double Solution::gap() const {
+  return bound && objective > 0 ? std::max(0.0, 1 - *bound / objective) : 0;
+}
+
+Result<Solution> place_greedily(const PlacementProblem& problem) {
+  std::optional<Solution> best;
+  for (const Frame& frame : frames(problem)) {
+    offer(problem, fill(problem, frame, 0), best);
   }
-  return "unknown";
+  return best ? Result<Solution>(*best) : too_small(problem);
 }
 
-uint64_t minimum_budget(const PlacementInput& input, Mode mode) {
-  return input.fixed + input.runtime + (streams_dense(mode) ? min_ring(input) : input.dense) +
-         (streams_experts(mode) ? min_slot_bytes(input) : input.experts);
-}
-
-std::vector<Mode> feasible_modes(const PlacementInput& input) {
-  std::vector<Mode> modes = {Mode::kResident};
-  if (input.experts > 0) {
-    modes.push_back(Mode::kExpertStreaming);
-    if (input.dense > 0) {
-      modes.push_back(Mode::kMixedStreaming);
+Result<Solution> place(const PlacementProblem& problem) {
+  std::optional<Solution> best;
+  std::optional<double> bound;
+  bool bounded = true;
+  for (const Frame& frame : frames(problem)) {
+    const Placement greedy = fill(problem, frame, 0);
+    offer(problem, greedy, best);
+    if (frame.mode == Mode::kResident) {
+      const double exact = objective(problem, greedy);  // nothing is left to divide
+      bound = std::min(bound.value_or(exact), exact);
+      continue;
     }
-  } else if (input.dense > 0) {
-    modes.push_back(Mode::kDenseStreaming);
-  }
-  modes.erase(
-      std::remove_if(modes.begin(), modes.end(), [&](Mode mode) { return minimum_budget(input, mode) > input.budget; }),
-      modes.end());
-  return modes;
-}
-
-uint64_t minimum_budget(const PlacementInput& input) {
-  return input.experts > 0 ? minimum_budget(input, Mode::kMixedStreaming)
-                           : minimum_budget(input, Mode::kDenseStreaming);
-}
-
-Result<Placement> place(const PlacementInput& input, Mode mode) {
-  const uint64_t least = minimum_budget(input, mode);
-  if (least > input.budget) {
-    return fail(ErrorCode::kBudget, "a budget of {} cannot hold the model in mode {}: it needs {}",
-                format_bytes(input.budget), mode_name(mode), format_bytes(least));
-  }
-  Placement placement;
-  placement.mode = mode;
-  uint64_t left = input.budget - least;
-  if (streams_dense(mode)) {
-    placement.ring_bytes = min_ring(input);
-    if (placement.ring_bytes + left >= input.dense) {
-      placement.pinned_bytes = input.dense;  // all of it after all: no ring
-      left -= input.dense - placement.ring_bytes;
-      placement.ring_bytes = 0;
-    } else {
-      const uint64_t ahead = std::min(kRingAhead, left / 4);
-      placement.ring_bytes += ahead;
-      placement.pinned_bytes = left - ahead;
-      left = 0;
+    Frame divided = frame;
+    divided.room -= ring_ahead(frame);
+    // Where everything may get pinned after all, there may be no ring in the end.
+    const bool surely = frame.ring && divided.room < problem.dense_rooms();
+    divided.ring_bytes = surely ? min_ring(problem) + ring_ahead(frame) : 0;
+    const auto relaxed = relax(problem, divided);
+    bounded = bounded && relaxed;
+    if (relaxed) {
+      offer(problem, fill(problem, frame, static_cast<uint32_t>(relaxed->cached + 0.5)), best);
+      bound = std::min(bound.value_or(relaxed->bound), relaxed->bound);
     }
   }
-  if (streams_experts(mode)) {
-    const uint64_t slots = (min_slot_bytes(input) + left) / input.slot_stride;
-    placement.slots = static_cast<uint32_t>(std::min<uint64_t>(slots, input.expert_slots));
-    placement.spare_slots = std::min(placement.slots, std::max(input.experts_used, kMinSlots));
+  if (!best) {
+    return too_small(problem);
   }
-  return placement;
+  best->bound = bounded ? bound : std::nullopt;
+  return *best;
+}
+
+uint64_t minimum_budget(const PlacementProblem& problem, Mode mode) {
+  uint64_t least = UINT64_MAX;
+  for (Frame frame : shapes(problem, mode)) {
+    for (frame.kv = 0; frame.kv < problem.kv.size(); ++frame.kv) {
+      for (frame.ubatch = 0; frame.ubatch < problem.ubatch.size(); ++frame.ubatch) {
+        least = std::min(least, frame_bytes(problem, frame));
+      }
+    }
+  }
+  return least;
+}
+
+uint64_t minimum_budget(const PlacementProblem& problem) {
+  uint64_t least = UINT64_MAX;
+  for (Mode mode : problem.modes) {
+    least = std::min(least, minimum_budget(problem, mode));
+  }
+  return least;
 }
 
 }  // namespace hypura

@@ -1,53 +1,39 @@
-// Where the bytes of a model go inside a memory budget. Pure policy over sizes: no files, no llama.cpp, no OS.
+// Where the bytes of a model go inside a memory budget. Pure policy over sizes and speeds: no files, no llama.cpp, no
+// OS. The model of the time it takes is docs/placement.md.
 //
-// What is read for every token has the highest value a byte: everything outside the experts is kept resident before
-// any expert is. What remains goes to expert slots. Only when not even the dense weights fit are they streamed too.
+// Which groups of weights are streamed, how much of the dense weights is pinned, how many experts are cached, the size
+// of a prompt's passes and the type of the KV cache are chosen together, for the least time of a token made and a token
+// read. The choices that are a matter of more or less come out of a linear program and are rounded to whole weights
+// and slots; the others are tried.
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
+#include <optional>
 
 #include "hypura/result.h"
+#include "placement/cost.h"
+#include "placement/problem.h"
 
 namespace hypura {
 
-enum class Mode { kResident, kExpertStreaming, kDenseStreaming, kMixedStreaming };
+struct Solution {
+  Placement placement;
+  double objective = 0;         // of the placement, see cost.h
+  std::optional<double> bound;  // none has less: the least optimum of all linear programs; none without a solver
 
-const char* mode_name(Mode mode);
-
-// Sizes in bytes, of one model under one set of options.
-struct PlacementInput {
-  uint64_t budget = 0;
-  uint64_t fixed = 0;    // weights that are never streamed
-  uint64_t runtime = 0;  // KV cache, compute and row buffers, vocabulary: measured, or estimated before loading
-
-  uint64_t dense = 0;         // weights that the ring could stream; rooms included
-  uint64_t largest_room = 0;  // the largest of them
-  uint64_t experts = 0;       // all routed experts, on disk
-  uint64_t slot_stride = 0;   // one expert's slot
-  uint32_t expert_slots = 0;  // slots that would hold all experts: layers x experts
-  uint32_t experts_used = 0;  // experts a token uses in one layer
+  // How far the placement may be from the best, as a share of its objective; 0 without a bound.
+  double gap() const;
 };
 
-struct Placement {
-  Mode mode = Mode::kResident;
-  uint32_t slots = 0;         // for experts
-  uint32_t spare_slots = 0;   // of these, kept free between passes
-  uint64_t pinned_bytes = 0;  // of the dense weights
-  uint64_t ring_bytes = 0;    // for the others
-};
+// The best placement found: never one worse than place_greedily() finds, never over the budget. Fails with kBudget,
+// naming the smallest budget, when none of problem.modes can work.
+Result<Solution> place(const PlacementProblem& problem);
 
-// The modes that can hold the model at all, best first; empty when none can. `input.runtime` may be an estimate.
-std::vector<Mode> feasible_modes(const PlacementInput& input);
+// The best placement by rule instead of by the linear program: all dense weights before any expert.
+Result<Solution> place_greedily(const PlacementProblem& problem);
 
-// The smallest budget under which `mode` works.
-uint64_t minimum_budget(const PlacementInput& input, Mode mode);
-
-// The smallest budget under which the model can be streamed at all, in the mode that needs least.
-uint64_t minimum_budget(const PlacementInput& input);
-
-// Divides the budget under `mode`. Fails with kBudget, naming the smallest budget, when it cannot work.
-Result<Placement> place(const PlacementInput& input, Mode mode);
+// The smallest budget under which `mode` works, or any of problem.modes.
+uint64_t minimum_budget(const PlacementProblem& problem, Mode mode);
+uint64_t minimum_budget(const PlacementProblem& problem);
 
 }  // namespace hypura

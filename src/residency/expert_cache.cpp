@@ -7,14 +7,17 @@
 namespace hypura {
 
 ExpertCache::ExpertCache(const Config& config) : config_(config), layers_(config.layers) {
-  assert(config.layers > 0 && config.experts > 0 && config.spare > 0 && config.spare <= config.slots);
+  assert(config.layers > 0 && config.experts > 0 && config.spare <= config.slots);
+  assert(config.spare > 0 || config.slots >= config.layers * config.experts);
+  assert(config.quotas.empty() || config.quotas.size() == config.layers);
   // Lowest slots are handed out first, so that the memory of slots never used is never touched.
   for (Slot slot = config.slots; slot-- > 0;) {
     free_.push_back(slot);
   }
   const uint32_t shared = config.slots - config.spare;
   for (uint32_t i = 0; i < config.layers; ++i) {
-    layers_[i].quota = std::min(config.experts, shared / config.layers + (i < shared % config.layers ? 1 : 0));
+    const uint32_t even = shared / config.layers + (i < shared % config.layers ? 1 : 0);
+    layers_[i].quota = std::min(config.experts, config.quotas.empty() ? even : config.quotas[i]);
     layers_[i].entries.resize(config.experts);
   }
 }
@@ -24,18 +27,21 @@ void ExpertCache::begin(uint32_t layer, uint32_t tokens) {
   layers_[layer].tokens = std::max(tokens, 1U);
 }
 
+double ExpertCache::score_after(double score, double clock, uint32_t tokens, uint32_t rows) {
+  // `rows` uses spread evenly over the pass's tokens have partly faded by its end: the integral of rows/tokens per
+  // token under the half-life. For one token this is close to `rows`.
+  const double count = tokens;
+  const double faded = rows / count * (kHalfLifeTokens / std::log(2.0)) * (1 - std::exp2(-count / kHalfLifeTokens));
+  const double now = clock / kHalfLifeTokens + std::log2(faded);
+  const double high = std::max(score, now);
+  const double low = std::min(score, now);
+  return high + std::log2(1 + std::exp2(low - high));
+}
+
 std::optional<ExpertCache::Slot> ExpertCache::lookup(uint32_t layer, uint32_t expert, uint32_t rows) {
   Layer& held = layers_[layer];
   Entry& it = held.entries[expert];
-  // `rows` uses spread evenly over the pass's tokens have partly faded by its end: the integral of rows/tokens per
-  // token under the half-life. For one token this is close to `rows`.
-  const double tokens = held.tokens;
-  const double faded = rows / tokens * (kHalfLifeTokens / std::log(2.0)) * (1 - std::exp2(-tokens / kHalfLifeTokens));
-  const double now = held.clock / kHalfLifeTokens + std::log2(faded);
-  const double high = std::max(it.score, now);
-  const double low = std::min(it.score, now);
-  it.score = high + std::log2(1 + std::exp2(low - high));
-
+  it.score = score_after(it.score, held.clock, held.tokens, rows);
   if (it.state != State::kResident) {
     return std::nullopt;
   }

@@ -25,12 +25,20 @@ class ExpertCache {
  public:
   using Slot = uint32_t;
   static constexpr double kHalfLifeTokens = 22;
+  static constexpr double kNeverUsed = -1e300;
+
+  // An expert's score, kNeverUsed at first, after `rows` of the `tokens` tokens of a pass used it; `clock`: tokens
+  // evaluated so far, these included. It is log2 of the faded use count, less the fading since time 0, so that scores
+  // compare without being touched as time passes.
+  static double score_after(double score, double clock, uint32_t tokens, uint32_t rows);
 
   struct Config {
     uint32_t layers = 0;
     uint32_t experts = 0;  // in each layer
     uint32_t slots = 0;    // in all; at least 1
-    uint32_t spare = 1;    // kept free between passes, 1..slots
+    uint32_t spare = 1;    // kept free between passes, 1..slots; may be 0 when every expert has a slot
+    // Experts that each layer keeps; they add up to at most slots - spare. Empty: as many for one layer as for another.
+    std::vector<uint32_t> quotas = {};
   };
 
   explicit ExpertCache(const Config& config);
@@ -67,8 +75,7 @@ class ExpertCache {
     State state = State::kAbsent;
     uint32_t pins = 0;
     Slot slot = 0;
-    // log2 of the faded use count, less the fading since time 0: entries compare without being touched as time passes.
-    double score = -1e300;
+    double score = kNeverUsed;
   };
 
   struct Layer {

@@ -85,6 +85,30 @@ TEST(ExpertCache, APinnedExpertStays) {
   cache.release(0, 0);
 }
 
+TEST(ExpertCache, LayersMayHaveQuotasOfTheirOwn) {
+  ExpertCache::Config its_config = config(2, 8, 7, 1);
+  its_config.quotas = {5, 1};
+  ExpertCache cache(its_config);
+  for (int i = 0; i < 2; ++i) {
+    run_pass(cache, 0, 1, {0, 1, 2, 3, 4});
+    run_pass(cache, 1, 1, {0, 1});
+  }
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1, 2, 3, 4}), 5U);
+  EXPECT_EQ(run_pass(cache, 1, 1, {0, 1}), 1U);
+  EXPECT_EQ(cache.free_slots(), 1U);
+}
+
+TEST(ExpertCache, NoneNeedBeSpareWhenAllHaveASlot) {
+  ExpertCache cache(config(2, 4, 8, 0));
+  for (uint32_t layer : {0U, 1U}) {
+    EXPECT_EQ(run_pass(cache, layer, 1, {0, 1, 2, 3}), 0U);
+  }
+  for (uint32_t layer : {0U, 1U}) {
+    EXPECT_EQ(run_pass(cache, layer, 1, {0, 1, 2, 3}), 4U);
+  }
+  EXPECT_EQ(cache.free_slots(), 0U);
+}
+
 TEST(ExpertCache, GivesNoSlotWhenAllAreTaken) {
   ExpertCache cache(config(1, 8, 2, 2));
   cache.begin(0, 1);

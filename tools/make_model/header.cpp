@@ -71,7 +71,7 @@ void set_expert_keys(const KeyWriter& write, Arch arch, const Shape& shape) {
   }
 }
 
-void set_model_keys(gguf_context* keys, const ModelPlan& plan, const Vocab& vocab) {
+void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& vocab) {
   const std::string arch(gguf_arch(plan.choice.arch));
   const Shape& shape = plan.shape;
   gguf_set_val_str(keys, "general.architecture", arch.c_str());
@@ -109,7 +109,7 @@ std::filesystem::path part_path(const ModelSpec& spec, size_t part) {
 }
 
 // Moves on to the next file when this one has its share, or when there are only as many tensors left as files.
-void share_tensors(const ModelPlan& plan, std::vector<Part>& parts) {
+void share_tensors(const GeneratorPlan& plan, std::vector<Part>& parts) {
   const uint64_t total = plan.tensor_bytes();
   uint64_t done = 0;
   size_t part = 0;
@@ -126,8 +126,8 @@ void share_tensors(const ModelPlan& plan, std::vector<Part>& parts) {
   }
 }
 
-void make_header(const ModelPlan& plan, const Vocab& vocab, size_t number, Part& part) {
-  const GgufPtr keys(gguf_init_empty());
+void make_header(const GeneratorPlan& plan, const Vocab& vocab, size_t number, Part& part) {
+  const KeysPtr keys(gguf_init_empty());
   if (number == 0) {
     set_model_keys(keys.get(), plan, vocab);
   }
@@ -155,7 +155,7 @@ void make_header(const ModelPlan& plan, const Vocab& vocab, size_t number, Part&
 
 }  // namespace
 
-std::vector<Part> make_parts(const ModelPlan& plan, const Vocab& vocab) {
+std::vector<Part> make_parts(const GeneratorPlan& plan, const Vocab& vocab) {
   std::vector<Part> parts(static_cast<size_t>(plan.spec.split));
   share_tensors(plan, parts);
   for (size_t i = 0; i < parts.size(); ++i) {

@@ -21,6 +21,6 @@ struct Part {
 
 // Distributes the tensors over the files, in order and evenly by bytes, and writes each file's header into memory. The
 // plan must outlive the parts.
-std::vector<Part> make_parts(const ModelPlan& plan, const Vocab& vocab);
+std::vector<Part> make_parts(const GeneratorPlan& plan, const Vocab& vocab);
 
 }  // namespace hypura

@@ -28,6 +28,7 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--expert-ff", spec.expert_ff, "Width of an expert");
   app.add_option("--context", spec.context, "Context length the file states")->capture_default_str();
   app.add_option("--vocab", spec.vocab, "GGUF file whose tokenizer is copied");
+  app.add_option("--vocab-tokens", spec.vocab_tokens, "Pads the vocabulary with unused tokens to so many");
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
   app.add_option("--seed", spec.seed, "Same seed, same file")->capture_default_str();

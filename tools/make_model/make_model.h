@@ -28,6 +28,7 @@ struct ModelSpec {
   int64_t expert_ff = 0;
   int64_t context = 4096;       // tokens the file claims to be trained for
   std::filesystem::path vocab;  // GGUF whose tokenizer is copied; empty: the project's stories model
+  int64_t vocab_tokens = 0;     // pads that vocabulary with unused tokens to so many; 0: as it is
   int64_t split = 1;            // number of files
   double skew = 0.0;            // Zipf-like exponent of expert popularity; 0: no expert is preferred
   uint64_t seed = 1;

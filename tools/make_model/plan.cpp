@@ -28,7 +28,7 @@ constexpr int64_t kDefaultLayers = 4;
 // Collects the tensors of one model, layer by layer.
 class Builder {
  public:
-  Builder(const ModelPlan& plan, const Vocab& vocab) : shape_(plan.shape), choice_(plan.choice), vocab_(vocab) {}
+  Builder(const GeneratorPlan& plan, const Vocab& vocab) : shape_(plan.shape), choice_(plan.choice), vocab_(vocab) {}
 
   std::vector<TensorPlan> build() {
     matrix("token_embd.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
@@ -164,7 +164,7 @@ class Builder {
   int64_t layer_ = 0;
 };
 
-uint64_t bytes_with_layers(ModelPlan plan, const Vocab& vocab, int64_t layers) {
+uint64_t bytes_with_layers(GeneratorPlan plan, const Vocab& vocab, int64_t layers) {
   plan.shape.layers = layers;
   plan.tensors = Builder(plan, vocab).build();
   return plan.tensor_bytes();
@@ -172,14 +172,14 @@ uint64_t bytes_with_layers(ModelPlan plan, const Vocab& vocab, int64_t layers) {
 
 // The number of layers that comes nearest to `size`; 0 when less than half a layer fits. Two and three layers are
 // compared because the first may be of another kind.
-int64_t layers_for(const ModelPlan& plan, const Vocab& vocab, uint64_t size) {
+int64_t layers_for(const GeneratorPlan& plan, const Vocab& vocab, uint64_t size) {
   const auto two = static_cast<double>(bytes_with_layers(plan, vocab, 2));
   const auto three = static_cast<double>(bytes_with_layers(plan, vocab, 3));
   return std::llround(2.0 + (static_cast<double>(size) - two) / (three - two));
 }
 
 // The first preset for which the number of layers is natural, or the last.
-Status choose_shape(ModelPlan& plan, const Vocab& vocab) {
+Status choose_shape(GeneratorPlan& plan, const Vocab& vocab) {
   const auto shapes = presets(plan.choice.arch);
   for (const auto& preset : shapes) {
     auto shape = resolve_shape(plan.spec, plan.choice, preset);
@@ -221,7 +221,7 @@ uint64_t TensorPlan::bytes() const {
   return rows() * ggml_row_size(type, dims[0]);
 }
 
-uint64_t ModelPlan::tensor_bytes() const {
+uint64_t GeneratorPlan::tensor_bytes() const {
   uint64_t sum = 0;
   for (const TensorPlan& tensor : tensors) {
     sum += round_up(tensor.bytes(), kTensorAlignment);
@@ -229,7 +229,7 @@ uint64_t ModelPlan::tensor_bytes() const {
   return sum;
 }
 
-uint64_t ModelPlan::parameters() const {
+uint64_t GeneratorPlan::parameters() const {
   uint64_t sum = 0;
   for (const TensorPlan& tensor : tensors) {
     sum += tensor.values();
@@ -254,12 +254,12 @@ std::string_view gguf_arch(Arch arch) {
   return "llama";
 }
 
-Result<ModelPlan> plan_model(const ModelSpec& spec, const Vocab& vocab) {
+Result<GeneratorPlan> plan_model(const ModelSpec& spec, const Vocab& vocab) {
   auto choice = parse_choice(spec);
   if (!choice) {
     return propagate(choice.error());
   }
-  ModelPlan plan{.spec = spec, .choice = *choice, .shape = {}, .tensors = {}};
+  GeneratorPlan plan{.spec = spec, .choice = *choice, .shape = {}, .tensors = {}};
   if (auto status = choose_shape(plan, vocab); !status) {
     return propagate(status.error());
   }

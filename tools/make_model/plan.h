@@ -37,7 +37,7 @@ struct TensorPlan {
   uint64_t rows() const { return values() / static_cast<uint64_t>(dims[0]); }
 };
 
-struct ModelPlan {
+struct GeneratorPlan {
   ModelSpec spec;
   Choice choice;
   Shape shape;
@@ -53,6 +53,6 @@ inline constexpr uint64_t kTensorAlignment = 32;
 std::string_view gguf_arch(Arch arch);
 
 // Decides everything that the spec leaves open. Fails with kUsage where the spec cannot be.
-Result<ModelPlan> plan_model(const ModelSpec& spec, const Vocab& vocab);
+Result<GeneratorPlan> plan_model(const ModelSpec& spec, const Vocab& vocab);
 
 }  // namespace hypura

@@ -49,6 +49,46 @@ TEST_F(PlanTest, DonorHasSpecialTokens) {
   EXPECT_GT(std::count(vocab_.special.begin(), vocab_.special.end(), true), 0);
 }
 
+TEST_F(PlanTest, VocabularyCanBePadded) {
+  ASSERT_FALSE(pad_vocab(vocab_, 8191));
+  ASSERT_FALSE(pad_vocab(vocab_, int64_t{1} << 40));
+  const auto status = pad_vocab(vocab_, 10000);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(vocab_.tokens, 10000);
+  EXPECT_TRUE(vocab_.special.at(9999));
+  for (const char* name : {"tokens", "token_type"}) {
+    const int64_t key = gguf_find_key(vocab_.keys.get(), fmt::format("tokenizer.ggml.{}", name).c_str());
+    ASSERT_GE(key, 0) << name;
+    EXPECT_EQ(gguf_get_arr_n(vocab_.keys.get(), key), 10000) << name;
+  }
+  const int64_t tokens = gguf_find_key(vocab_.keys.get(), "tokenizer.ggml.tokens");
+  EXPECT_STREQ(gguf_get_arr_str(vocab_.keys.get(), tokens, 9999), "[PAD9999]");
+  const auto plan = plan_model(spec_of("dense"), vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->tensors.front().dims, (std::vector<int64_t>{256, 10000}));
+}
+
+// 61 layers of 384 experts, as the largest open models have: nothing in the way of a trillion parameters.
+TEST_F(PlanTest, ATrillionParametersFit) {
+  ModelSpec spec = spec_of("qwen3moe");
+  spec.layers = 61;
+  spec.embedding = 7168;
+  spec.heads = 64;
+  spec.kv_heads = 8;
+  spec.experts = 384;
+  spec.experts_used = 8;
+  spec.expert_ff = 2048;
+  spec.split = 20;
+  const auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_GT(plan->parameters(), uint64_t{1'000'000'000'000});
+  const auto parts = make_parts(*plan, vocab_);
+  ASSERT_EQ(parts.size(), 20);
+  for (const Part& part : parts) {
+    EXPECT_FALSE(part.tensors.empty());
+  }
+}
+
 TEST_F(PlanTest, SizeGivesNaturalDimensions) {
   ModelSpec moe = spec_of("qwen3moe");
   moe.size = 6 * kGiB;

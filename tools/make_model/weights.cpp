@@ -100,7 +100,7 @@ void BlockPool::fill_row(uint64_t row, Rng& rng, std::span<uint8_t> out) const {
   out[stamp_offset_] = static_cast<uint8_t>(out[stamp_offset_] ^ (row / blocks_ & 0xff));
 }
 
-TensorSource::TensorSource(const ModelPlan& plan, const Vocab& vocab) : plan_(plan), vocab_(vocab) {
+TensorSource::TensorSource(const GeneratorPlan& plan, const Vocab& vocab) : plan_(plan), vocab_(vocab) {
   for (const TensorPlan& tensor : plan.tensors) {
     demand_[{tensor.type, tensor.deviation, tensor.mean}] += tensor.bytes();
   }

@@ -38,7 +38,7 @@ class BlockPool {
 class TensorSource {
  public:
   // Keeps references to both.
-  TensorSource(const ModelPlan& plan, const Vocab& vocab);
+  TensorSource(const GeneratorPlan& plan, const Vocab& vocab);
 
   // The rows [first, first + out.size() / row bytes) of a tensor; `out` must hold whole rows.
   void fill_rows(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out);
@@ -51,7 +51,7 @@ class TensorSource {
   void fill_floats(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out);
   void fill_router_row(const TensorPlan& tensor, uint64_t expert, std::span<float> row);
 
-  const ModelPlan& plan_;
+  const GeneratorPlan& plan_;
   const Vocab& vocab_;
   std::map<PoolKey, BlockPool> pools_;
   std::map<PoolKey, uint64_t> demand_;  // bytes of the model made from each pool

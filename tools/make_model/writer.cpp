@@ -55,6 +55,11 @@ Result<WrittenModel> write_model(const ModelSpec& spec) {
   if (!vocab) {
     return propagate(vocab.error());
   }
+  if (spec.vocab_tokens != 0) {
+    if (auto status = pad_vocab(*vocab, spec.vocab_tokens); !status) {
+      return propagate(status.error());
+    }
+  }
   auto plan = plan_model(spec, *vocab);
   if (!plan) {
     return propagate(plan.error());

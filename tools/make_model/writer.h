@@ -12,7 +12,7 @@ namespace hypura {
 
 // What was written. The parts point into the plan's tensors.
 struct WrittenModel {
-  ModelPlan plan;
+  GeneratorPlan plan;
   std::vector<Part> parts;
 };
 

@@ -1,0 +1,95 @@
+#include "bench/scenario_runs.h"
+
+#include <optional>
+
+#include "measure/readahead.h"
+
+namespace hypura::bench {
+
+namespace {
+
+// Hypura with its own plan, and with plans set by hand.
+std::vector<Arm> sweep_arms(const RunSpec& spec) {
+  std::vector<Arm> arms = {{"hypura", spec}};
+  for (const uint32_t ubatch : {32U, 64U, 128U, 256U, 512U}) {
+    arms.push_back({fmt::format("passes of {} tokens", ubatch), spec});
+    arms.back().spec.ubatch = ubatch;
+  }
+  return arms;
+}
+
+std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead* readahead) {
+  spec.engine = "hypura";
+  if (scenario.kind == Kind::kSweep) {
+    return sweep_arms(spec);
+  }
+  std::vector<Arm> arms;
+  if (scenario.against_plain()) {
+    arms = plain_arms(spec, readahead);
+    if (scenario.kind == Kind::kResident) {
+      arms.resize(1);  // everything is read once: the readahead decides nothing
+    }
+  }
+  arms.push_back({"hypura", spec});
+  return arms;
+}
+
+RoundsOptions rounds_options(const BenchOptions& options, const Abilities& abilities, const ScenarioRuns& runs) {
+  const Scenario& scenario = runs.scenario;
+  RoundsOptions rounds;
+  rounds.program = options.program;
+  rounds.files = {options.models.of(scenario.model)};
+  rounds.limit = runs.limit;
+  rounds.touch_bytes = runs.limit > 0 ? runs.limit : runs.file_bytes;
+  rounds.empty = abilities.drop_caches ? CacheEmptying::kWhole : CacheEmptying::kNone;
+  rounds.repeat = options.repeat;
+  rounds.probe_seconds = scenario.kind == Kind::kDecode || scenario.kind == Kind::kLoad ? options.probe_seconds : 0;
+  rounds.compare_prefill = scenario.kind == Kind::kPrefill;
+  rounds.tell = [name = scenario.name, repeat = options.repeat](uint32_t round, const std::string& text) {
+    fmt::print(stderr, "{} {}/{}  {}\n", name, round + 1, repeat, text);
+  };
+  return rounds;
+}
+
+}  // namespace
+
+const ArmRuns& hypura_arm(const ScenarioRuns& runs) {
+  return runs.scenario.kind == Kind::kSweep ? runs.arms.front() : runs.arms.back();
+}
+
+Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& abilities, const Scenario& scenario) {
+  const std::filesystem::path& model = options.models.of(scenario.model);
+  ScenarioRuns runs;
+  runs.scenario = scenario;
+  std::error_code error;
+  runs.file_bytes = std::filesystem::file_size(model, error);
+  if (error) {
+    return fail(ErrorCode::kIo, "{}: {}", model.string(), error.message());
+  }
+  runs.budget = budget_of(scenario, runs.file_bytes);
+  runs.limit = abilities.cgroups ? limit_of(runs.budget) : 0;
+  std::optional<Readahead> readahead;
+  if (abilities.readahead) {
+    auto found = Readahead::of(model);
+    if (!found) {
+      return propagate(found.error());
+    }
+    readahead.emplace(std::move(*found));
+  }
+  RunSpec spec = spec_of(scenario, options.tokens);
+  spec.model = model.string();
+  spec.memory = runs.budget;
+  spec.repack = runs.budget == 0;
+  spec.threads = options.threads;
+  RoundsOptions rounds = rounds_options(options, abilities, runs);
+  rounds.readahead = readahead ? &*readahead : nullptr;
+  auto made = run_rounds(rounds, arms_of(scenario, spec, rounds.readahead));
+  if (!made) {
+    return propagate(made.error());
+  }
+  runs.disk = std::move(made->disk);
+  runs.arms = std::move(made->arms);
+  return runs;
+}
+
+}  // namespace hypura::bench

@@ -1,0 +1,42 @@
+// Runs the scenarios: which arms, under which limit, with which of the machine's settings.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "bench/scenario.h"
+#include "hypura/result.h"
+#include "measure/abilities.h"
+#include "measure/rounds.h"
+
+namespace hypura::bench {
+
+struct BenchOptions {
+  std::filesystem::path program;  // what a child process runs: hypura-bench itself
+  Models models;
+  std::vector<Scenario> scenarios;
+  uint32_t repeat = 3;
+  uint32_t tokens = 32;
+  uint32_t threads = 1;
+  double probe_seconds = 1.0;  // for each pattern of the disk probe
+  bool uncapped = false;       // go on where no memory cgroup can be made
+};
+
+struct ScenarioRuns {
+  Scenario scenario;
+  uint64_t file_bytes = 0;
+  uint64_t budget = 0;
+  uint64_t limit = 0;             // of the cgroup; 0: none
+  std::vector<ProbedSpeed> disk;  // as Rounds::disk; empty where not needed
+  std::vector<ArmRuns> arms;      // plain llama.cpp's first; in a sweep the automatic plan first
+};
+
+// Hypura's own arm: with its plan as it chose it.
+const ArmRuns& hypura_arm(const ScenarioRuns& runs);
+
+// Runs one scenario. Fails as run_rounds does.
+Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& abilities, const Scenario& scenario);
+
+}  // namespace hypura::bench

@@ -1,0 +1,107 @@
+// What this machine can do, measured: memory, storage, processors. The figures that plans are made from.
+//
+// Rates are in bytes (or operations) per second, sizes in bytes, times in seconds. 0 stands for "not measured".
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "hypura/result.h"
+
+namespace hypura {
+
+// One measurement of the engine's reader: `depth` requests of `block_bytes` kept under way. The reader cuts a request
+// into chunks of 1 MiB and issues at most 64 of them at once (storage/reader.h), so 64 MiB under way is the most there
+// is.
+struct StoragePoint {
+  uint64_t block_bytes = 0;
+  uint32_t depth = 0;
+  bool scattered = false;  // false: one request after another, in the file's order
+  double bytes_per_second = 0;
+};
+
+// The storage under a folder or model file. No points when it could not be measured.
+struct StorageProfile {
+  std::string path;         // folder or file that was measured
+  std::string file_system;  // identity of the file system (device id), key of the cache
+  std::string method;       // "io_uring, direct", as Reader::description()
+  std::vector<StoragePoint> points;
+  StoragePoint knee;                       // smallest block and depth that reach 95 % of the best scattered rate
+  double sequential_bytes_per_second = 0;  // best
+  double scattered_bytes_per_second = 0;   // best
+};
+
+// One ggml type, at MachineProfile::threads threads, weights as they are in the file (not repacked).
+struct KernelSpeed {
+  std::string type;                    // "q4_0", as ggml_type_name()
+  double matvec_bytes_per_second = 0;  // weight bytes, one column (decode), weights in RAM and not in a cache
+  double matmul_flops = 0;             // 2*m*n*k per second at 512 columns (prefill)
+};
+
+struct DeviceInfo {
+  std::string name;         // "CPU", "CUDA0"
+  std::string description;  // as its driver calls it
+  std::string kind;         // "cpu", "gpu", "igpu", "accel"
+  uint64_t memory_total = 0;
+  uint64_t memory_free = 0;            // when it was measured
+  bool unified = false;                // its memory is the machine's
+  double upload_bytes_per_second = 0;  // host to device; 0 where there is no transfer (cpu, accel)
+};
+
+struct MachineProfile {
+  std::string cpu_model;
+  uint32_t cores = 0;    // usable physical ones
+  uint32_t threads = 0;  // used for kernels
+  std::vector<std::string> simd;
+  std::vector<std::pair<std::string, uint64_t>> caches;  // ("L2", bytes of one of them), smallest level first
+
+  uint64_t memory_total = 0;             // these four are read anew whenever a profile is given out
+  uint64_t memory_available = 0;         // without swapping
+  uint64_t memory_allowed = 0;           // to this process: what is available and its cgroups leave
+  std::optional<uint64_t> cgroup_limit;  // none: no cgroup limits memory
+  std::string huge_pages;                // for people
+
+  std::vector<double> ram_bytes_per_second;  // [n-1]: n threads reading
+  double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
+  std::vector<KernelSpeed> kernels;
+  std::vector<DeviceInfo> devices;
+  StorageProfile storage;
+  std::string measured_at;  // ISO 8601, UTC
+
+  // nullptr when the type was not measured.
+  const KernelSpeed* kernel(std::string_view type) const;
+};
+
+struct ProfileOptions {
+  std::filesystem::path path;  // file or folder whose disk counts; empty: the current folder
+  bool force = false;          // measure, whatever is cached
+  uint32_t threads = 0;        // for kernels; 0: one for each usable core
+  // Called while measuring, with a share of 0..1 and what is measured; on the thread that called.
+  std::function<void(double, std::string_view)> progress;
+};
+
+// The cached profile, or a fresh one, which takes about eight seconds and should have the machine for itself. The
+// storage is measured on `path` when that is a file of some size without holes, never written to; else on a scratch
+// file of at most 1 GiB in its folder, which has no name any more while it is measured. Tensor types of a GGUF file
+// that the profile lacks are measured too.
+//
+// Cached under $XDG_CACHE_HOME/hypura, ~/.cache/hypura or (macOS) ~/Library/Caches/hypura: a file for each machine,
+// file system and number of threads, valid until hardware, kernel or version change. A damaged cache, one that cannot
+// be written and a folder that cannot hold the scratch file are each told in the log; the last leaves `storage` without
+// points, and the profile is then not cached.
+//
+// Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder, kInternal or kBudget when the
+// machine cannot be measured. Any thread, one at a time.
+Result<MachineProfile> machine_profile(const ProfileOptions& options);
+
+// Only what is cached and valid for this machine and disk; measures nothing, logs nothing. `force` and `progress` are
+// not looked at. Any thread.
+std::optional<MachineProfile> cached_profile(const ProfileOptions& options);
+
+}  // namespace hypura

@@ -1,0 +1,121 @@
+#include "cli/inspect/facts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "cli/inspect/words.h"
+
+namespace hypura {
+
+namespace {
+
+int64_t elements(const TensorInfo& tensor) {
+  return tensor.shape[0] * tensor.shape[1] * tensor.shape[2] * tensor.shape[3];
+}
+
+// Makes lines from tensors; `Tensor` has a role, `measure` gives its bytes and `way` how it is kept.
+template <class Tensors, class Measure, class Way>
+std::vector<RoleLine> sum_roles(const Tensors& tensors, const Measure& measure, const Way& way) {
+  std::map<TensorRole, RoleLine> lines;
+  for (const auto& tensor : tensors) {
+    RoleLine& line = lines[tensor.role];
+    line.role = tensor.role;
+    ++line.tensors;
+    line.bytes += measure(tensor);
+    const std::string name = way(tensor);
+    if (!name.empty() && std::find(line.ways.begin(), line.ways.end(), name) == line.ways.end()) {
+      line.ways.push_back(name);
+    }
+  }
+  std::vector<RoleLine> ordered;
+  for (auto& [role, line] : lines) {
+    ordered.push_back(std::move(line));
+  }
+  return ordered;
+}
+
+}  // namespace
+
+std::vector<TypeShare> type_shares(const Model& model) {
+  std::map<int, TypeShare> by_type;
+  for (const TensorInfo& tensor : model.tensors) {
+    TypeShare& share = by_type[tensor.type];
+    ++share.tensors;
+    share.parameters += elements(tensor);
+    share.bytes += tensor.extent.length;
+  }
+  std::vector<TypeShare> shares;
+  for (auto& [type, share] : by_type) {
+    share.type = type_name(type);
+    shares.push_back(std::move(share));
+  }
+  std::stable_sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  return shares;
+}
+
+int64_t active_parameters(const Model& model) {
+  int64_t active = 0;
+  for (const TensorInfo& tensor : model.tensors) {
+    const int64_t experts = tensor.experts();
+    const int64_t all = elements(tensor);
+    active += experts > 0 ? all / experts * std::min(experts, model.experts_used) : all;
+  }
+  return active;
+}
+
+double TierBytes::kept() const {
+  return total() > 0 ? static_cast<double>(device + ram) / static_cast<double>(total()) : 1.0;
+}
+
+TierBytes& TierBytes::operator+=(const TierBytes& other) {
+  device += other.device;
+  ram += other.ram;
+  disk += other.disk;
+  return *this;
+}
+
+TierBytes tier_bytes(const PlacedTensor& tensor) {
+  const double share = std::clamp(tensor.ram_share, 0.0, 1.0);
+  const auto kept = static_cast<uint64_t>(std::llround(share * static_cast<double>(tensor.bytes)));
+  TierBytes bytes;
+  bytes.disk = tensor.bytes - std::min(kept, tensor.bytes);
+  (tensor.tier == Tier::kDevice ? bytes.device : bytes.ram) = tensor.bytes - bytes.disk;
+  return bytes;
+}
+
+std::string where_words(const PlacedTensor& tensor) {
+  const TierBytes bytes = tier_bytes(tensor);
+  const char* kept_on = tensor.tier == Tier::kDevice ? "device" : "RAM";
+  std::string place = "disk";
+  if (bytes.disk == 0) {
+    place = kept_on;
+  } else if (bytes.disk < bytes.total()) {
+    place = fmt::format("{} {}", percent_words(bytes.kept()), kept_on);
+  }
+  return tensor.way.empty() ? place : place + ", " + tensor.way;
+}
+
+std::vector<RoleLine> role_lines(const ModelPlan& plan) {
+  return sum_roles(plan.tensors, tier_bytes, [](const PlacedTensor& tensor) { return tensor.way; });
+}
+
+std::vector<RoleLine> role_lines(const Model& model) {
+  return sum_roles(
+      model.tensors,
+      [](const TensorInfo& tensor) {
+        return TierBytes{0, 0, tensor.extent.length};
+      },
+      [](const TensorInfo&) { return std::string(); });
+}
+
+std::string slot_words(const ModelPlan& plan, const Model& model) {
+  const auto [least, most] = std::minmax_element(plan.layer_slots.begin(), plan.layer_slots.end());
+  if (least == plan.layer_slots.end() || *most == 0) {
+    return {};
+  }
+  const std::string range = *least == *most ? fmt::format("{}", *most) : fmt::format("{} to {}", *least, *most);
+  return fmt::format("{} of {} experts a layer", range, model.experts);
+}
+
+}  // namespace hypura

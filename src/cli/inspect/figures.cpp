@@ -1,0 +1,79 @@
+#include "cli/inspect/figures.h"
+
+#include <algorithm>
+
+#include "cli/inspect/words.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+std::string read_note(const Prediction& prediction) {
+  const std::string time = seconds_words(prediction.decode_seconds);
+  if (prediction.bytes_per_token < 1) {
+    return fmt::format("{} a token, nothing of it read from disk", time);
+  }
+  return fmt::format("{} and {} from disk a token", time,
+                     format_bytes(static_cast<uint64_t>(prediction.bytes_per_token)));
+}
+
+// The plan tells it whatever the context; a prompt that does not fit is left out.
+void add_prompt(std::vector<Figure>& figures, const ModelPlan& plan, uint32_t tokens, double seconds) {
+  if (seconds > 0 && tokens <= plan.context) {
+    figures.push_back({fmt::format("prompt of {}", tokens), seconds_words(seconds), rate_words(tokens / seconds)});
+  }
+}
+
+void add_improvement(std::vector<Figure>& figures, const ModelPlan& plan, const char* label, double then) {
+  const double now = plan.prediction.tokens_per_second;
+  if (then <= 0 || now <= 0) {
+    return;
+  }
+  const double gain = then / now - 1;
+  figures.push_back({label, rate_words(then), gain < 0.0005 ? "no gain" : "+" + percent_words(gain)});
+}
+
+}  // namespace
+
+double share_of_bound(const Prediction& prediction) {
+  const double bound = prediction.bound_tokens_per_second;
+  return bound > 0 ? std::clamp(prediction.tokens_per_second / bound, 0.0, 1.0) : 0.0;
+}
+
+std::vector<Figure> predictions(const ModelPlan& plan) {
+  const Prediction& prediction = plan.prediction;
+  std::vector<Figure> figures;
+  figures.push_back({"decode", rate_words(prediction.tokens_per_second), read_note(prediction)});
+  if (prediction.bound_tokens_per_second > 0) {
+    figures.push_back(
+        {"physical bound", rate_words(prediction.bound_tokens_per_second),
+         fmt::format("set by {}; {} of it predicted", prediction.bound_by == Limit::kDisk ? "the disk" : "computing",
+                     percent_words(share_of_bound(prediction)))});
+  }
+  if (prediction.hit_rate) {
+    figures.push_back({"experts found", percent_words(*prediction.hit_rate),
+                       fmt::format("in memory when asked for ({})", printable(prediction.hit_rate_source))});
+  }
+  add_prompt(figures, plan, 512, prediction.prefill512_seconds);
+  add_prompt(figures, plan, 4096, prediction.prefill4096_seconds);
+  if (prediction.load_seconds > 0) {
+    figures.push_back({"loading", seconds_words(prediction.load_seconds), "reading what stays in memory"});
+  }
+  if (prediction.first_token_seconds > 0) {
+    figures.push_back({"first token", seconds_words(prediction.first_token_seconds), "loading and a prompt of 512"});
+  }
+  if (prediction.memory_peak > 0) {
+    figures.push_back({"memory peak", format_bytes(prediction.memory_peak), "of the whole process"});
+  }
+  return figures;
+}
+
+std::vector<Figure> improvements(const ModelPlan& plan) {
+  std::vector<Figure> figures;
+  add_improvement(figures, plan, "1 GiB more RAM", plan.more_memory_tokens_per_second);
+  add_improvement(figures, plan, "1 GB/s more disk", plan.more_disk_tokens_per_second);
+  return figures;
+}
+
+}  // namespace hypura

@@ -1,0 +1,150 @@
+#include "cli/inspect/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "cli/inspect/figures.h"
+#include "cli/inspect/tensor_list.h"
+
+namespace hypura {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the plan could not tell is zero there.
+Json number_or_null(double value) {
+  return value > 0 ? Json(value) : Json(nullptr);
+}
+
+Json model_json(const Model& model) {
+  Json json = {{"name", model.name},
+               {"architecture", model.architecture},
+               {"parameters", model.parameters},
+               {"active_parameters", active_parameters(model)},
+               {"bytes", model.bytes},
+               {"layers", model.layers},
+               {"experts", model.experts},
+               {"experts_used", model.experts_used},
+               {"embedding_length", model.embedding_length},
+               {"context_length", model.context_length},
+               {"vocabulary", model.vocabulary}};
+  json["files"] = Json::array();
+  for (const ModelFile& file : model.files) {
+    json["files"].push_back({{"path", file.path.string()}, {"bytes", file.size}});
+  }
+  json["types"] = Json::array();
+  for (const TypeShare& share : type_shares(model)) {
+    json["types"].push_back(
+        {{"type", share.type}, {"tensors", share.tensors}, {"parameters", share.parameters}, {"bytes", share.bytes}});
+  }
+  return json;
+}
+
+Json prediction_json(const Prediction& prediction) {
+  return {{"tokens_per_second", number_or_null(prediction.tokens_per_second)},
+          {"decode_seconds", number_or_null(prediction.decode_seconds)},
+          {"disk_bytes_per_token", prediction.bytes_per_token},
+          {"expert_hit_rate", prediction.hit_rate ? Json(*prediction.hit_rate) : Json(nullptr)},
+          {"expert_hit_rate_source", prediction.hit_rate_source},
+          {"prefill_512_seconds", number_or_null(prediction.prefill512_seconds)},
+          {"prefill_4096_seconds", number_or_null(prediction.prefill4096_seconds)},
+          {"load_seconds", number_or_null(prediction.load_seconds)},
+          {"first_token_seconds", number_or_null(prediction.first_token_seconds)},
+          {"bound_tokens_per_second", number_or_null(prediction.bound_tokens_per_second)},
+          {"bound_by", prediction.bound_by == Limit::kDisk ? "disk" : "compute"},
+          {"share_of_bound", number_or_null(share_of_bound(prediction))},
+          {"memory_peak", prediction.memory_peak}};
+}
+
+Json roles_json(const ModelPlan& plan) {
+  Json roles = Json::array();
+  for (const RoleLine& line : role_lines(plan)) {
+    roles.push_back({{"role", role_name(line.role)},
+                     {"tensors", line.tensors},
+                     {"bytes", line.bytes.total()},
+                     {"device_bytes", line.bytes.device},
+                     {"ram_bytes", line.bytes.ram},
+                     {"disk_bytes", line.bytes.disk},
+                     {"ways", line.ways}});
+  }
+  return roles;
+}
+
+Json plan_json(const ModelPlan& plan) {
+  Json json = {{"mode", plan.mode},
+               {"sentence", plan.sentence},
+               {"why", plan.why},
+               {"budget", plan.budget},
+               {"process_margin", plan.process},
+               {"context", plan.context},
+               {"ubatch", plan.ubatch},
+               {"kv_type", plan.kv_type},
+               {"expert_slots", plan.expert_slots},
+               {"experts_in_all_layers", plan.expert_total},
+               {"layer_slots", plan.layer_slots},
+               {"pinned_bytes", plan.pinned_bytes},
+               {"ring_bytes", plan.ring_bytes},
+               {"lp_gap", plan.lp ? Json(plan.lp_gap) : Json(nullptr)}};
+  json["roles"] = roles_json(plan);
+  json["ledger"] = Json::array();
+  for (const LedgerLine& line : plan.ledger) {
+    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+  }
+  json["predicted"] = prediction_json(plan.prediction);
+  json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
+  json["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"] =
+      number_or_null(plan.more_disk_tokens_per_second);
+  return json;
+}
+
+Json machine_json(const MachineProfile& machine) {
+  return {{"cpu", machine.cpu_model},
+          {"cores", machine.cores},
+          {"threads", machine.threads},
+          {"memory_allowed", machine.memory_allowed},
+          {"disk_method", machine.storage.method},
+          {"disk_scattered_bytes_per_second", machine.storage.scattered_bytes_per_second},
+          {"disk_sequential_bytes_per_second", machine.storage.sequential_bytes_per_second},
+          {"measured_at", machine.measured_at}};
+}
+
+Json tensor_json(const TensorLine& line) {
+  const TensorInfo& tensor = *line.tensor;
+  Json json = {{"name", tensor.name},
+               {"role", role_name(tensor.role)},
+               {"layer", tensor.layer >= 0 ? Json(tensor.layer) : Json(nullptr)},
+               {"type", type_name(tensor.type)},
+               {"shape", tensor.shape},
+               {"bytes", tensor.extent.length},
+               {"file", tensor.extent.file},
+               {"offset", tensor.extent.offset}};
+  if (line.placed != nullptr) {
+    const TierBytes bytes = tier_bytes(*line.placed);
+    json["way"] = line.placed->way;
+    json["device_bytes"] = bytes.device;
+    json["ram_bytes"] = bytes.ram;
+    json["disk_bytes"] = bytes.disk;
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string inspect_json(const InspectView& view) {
+  Json json;
+  json["model"] = model_json(view.model);
+  json["machine"] = view.machine != nullptr ? machine_json(*view.machine) : Json(nullptr);
+  json["plan"] = view.plan != nullptr ? plan_json(*view.plan) : Json(nullptr);
+  json["error"] = nullptr;
+  if (view.error != nullptr) {
+    json["error"] = {{"code", static_cast<int>(view.error->code)}, {"message", view.error->message}};
+  }
+  json["warnings"] = view.plan != nullptr ? view.plan->warnings : std::vector<std::string>();
+  json["tensors"] = Json::array();
+  for (const TensorLine& line : tensor_lines(view)) {
+    json["tensors"].push_back(tensor_json(line));
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace hypura

@@ -1,0 +1,68 @@
+#include "cli/inspect/json.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/inspect/fake_plan_for_test.h"
+
+namespace hypura {
+namespace {
+
+TEST(InspectJson, HoldsModelPlanAndTensors) {
+  const Model model = small_moe(3);
+  const ModelPlan plan = small_plan(model, 0.25);
+  const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
+  EXPECT_EQ(json["model"]["parameters"], model.parameters);
+  EXPECT_LT(json["model"]["active_parameters"], model.parameters);
+  EXPECT_EQ(json["model"]["files"][0]["path"], "models/small.gguf");
+  EXPECT_EQ(json["model"]["types"][0]["type"], "q4_0");
+  EXPECT_EQ(json["plan"]["mode"], "expert-streaming");
+  EXPECT_EQ(json["plan"]["layer_slots"], (std::vector<int>{3, 3}));
+  EXPECT_EQ(json["plan"]["ledger"][1]["purpose"], "expert slots");
+  EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second"].get<double>(), 7.5);
+  EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["share_of_bound"].get<double>(), 0.75);
+  EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "disk");
+  EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second_with_1_gib_more_memory"].get<double>(), 8.25);
+  EXPECT_TRUE(json["machine"].is_null());
+  EXPECT_TRUE(json["error"].is_null());
+  EXPECT_EQ(json["warnings"].size(), 1);
+  ASSERT_EQ(json["tensors"].size(), model.tensors.size());
+  uint64_t bytes = 0;
+  for (const auto& tensor : json["tensors"]) {
+    bytes += tensor["ram_bytes"].get<uint64_t>() + tensor["disk_bytes"].get<uint64_t>();
+  }
+  EXPECT_EQ(bytes, model.bytes);
+  EXPECT_TRUE(json["tensors"][0]["layer"].is_null());
+  EXPECT_EQ(json["tensors"][1]["layer"], 0);
+}
+
+TEST(InspectJson, WhatIsNotKnownIsNull) {
+  const Model model = small_moe(2);
+  ModelPlan plan = small_plan(model, 1);
+  plan.prediction.hit_rate.reset();
+  plan.prediction.bound_tokens_per_second = 0;
+  plan.more_disk_tokens_per_second = 0;
+  plan.lp = false;
+  const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
+  EXPECT_TRUE(json["plan"]["predicted"]["expert_hit_rate"].is_null());
+  EXPECT_TRUE(json["plan"]["predicted"]["bound_tokens_per_second"].is_null());
+  EXPECT_TRUE(json["plan"]["predicted"]["share_of_bound"].is_null());
+  EXPECT_TRUE(json["plan"]["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"].is_null());
+  EXPECT_TRUE(json["plan"]["lp_gap"].is_null());
+}
+
+TEST(InspectJson, AnErrorStandsInThePlansPlace) {
+  Model model = small_moe(2);
+  model.name = "bad \xff name";
+  const Error error{ErrorCode::kBudget, "too small"};
+  const auto json = nlohmann::json::parse(inspect_json({.model = model, .error = &error}));
+  EXPECT_TRUE(json["plan"].is_null());
+  EXPECT_EQ(json["error"]["code"], 4);
+  EXPECT_EQ(json["error"]["message"], "too small");
+  EXPECT_EQ(json["tensors"].size(), model.tensors.size());
+  EXPECT_FALSE(json["tensors"][0].contains("way"));
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,108 @@
+#include "cli/inspect/sentences.h"
+
+#include <algorithm>
+
+#include "cli/inspect/words.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+std::string architecture_sentence(const Model& model) {
+  std::string layers =
+      fmt::format("{}, {}", printable(model.architecture), plural(static_cast<uint64_t>(model.layers), "layer"));
+  if (model.experts == 0) {
+    return layers;
+  }
+  return fmt::format("{} of {} experts, {} used by a token", layers, model.experts, model.experts_used);
+}
+
+std::string parameter_sentence(const Model& model) {
+  const int64_t active = active_parameters(model);
+  if (active == model.parameters) {
+    return count_words(model.parameters);
+  }
+  return fmt::format("{}, of which a token uses {}", count_words(model.parameters), count_words(active));
+}
+
+// "540.1 GiB in 20 files; q4_0 96 %, f32 4 %; 4.50 bits a parameter"
+std::string weight_sentence(const Model& model) {
+  std::vector<std::string> types;
+  for (const TypeShare& share : type_shares(model)) {
+    types.push_back(fmt::format("{} {}", share.type,
+                                percent_words(static_cast<double>(share.bytes) / static_cast<double>(model.bytes))));
+  }
+  const double bits = 8 * static_cast<double>(model.bytes) / static_cast<double>(model.parameters);
+  return fmt::format("{} in {}; {}; {:.2f} bits a parameter", format_bytes(model.bytes),
+                     plural(model.files.size(), "file"), fmt::join(types, ", "), bits);
+}
+
+std::string disk_words(const StorageProfile& storage) {
+  if (storage.points.empty()) {
+    return "disk not measured";
+  }
+  return fmt::format("disk {} GB/s scattered, {} GB/s in sequence ({})",
+                     significant(storage.scattered_bytes_per_second / 1e9),
+                     significant(storage.sequential_bytes_per_second / 1e9), printable(storage.method));
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> model_sentences(const Model& model) {
+  std::vector<std::pair<std::string, std::string>> sentences;
+  sentences.emplace_back("architecture", architecture_sentence(model));
+  sentences.emplace_back("parameters", parameter_sentence(model));
+  sentences.emplace_back("weights", weight_sentence(model));
+  sentences.emplace_back(
+      "context", fmt::format("trained for {} tokens, of a vocabulary of {}", model.context_length, model.vocabulary));
+  sentences.emplace_back("file", model.files.empty() ? "" : printable(model.files.front().path.string()));
+  return sentences;
+}
+
+std::string machine_sentence(const MachineProfile* machine) {
+  if (machine == nullptr) {
+    return "not measured; after `hypura profile` the predictions are for this machine";
+  }
+  return fmt::format("{}, {}, {} of memory; {}; measured {}", printable(machine->cpu_model),
+                     plural(machine->cores, "core"), format_bytes(machine->memory_allowed),
+                     disk_words(machine->storage), printable(machine->measured_at));
+}
+
+std::vector<std::string> plan_sentences(const ModelPlan& plan, const Model& model) {
+  std::vector<std::string> sentences;
+  for (const std::string& sentence : {plan.sentence, plan.why}) {
+    if (!sentence.empty()) {
+      sentences.push_back(printable(sentence));
+    }
+  }
+  sentences.push_back(fmt::format("Context of {} tokens, KV cache {}, prompts {} tokens at once.", plan.context,
+                                  plan.kv_type, plan.ubatch));
+  if (const std::string slots = slot_words(plan, model); !slots.empty()) {
+    sentences.push_back(fmt::format("Between tokens {} stay in memory.", slots));
+  }
+  if (plan.lp) {
+    const std::string gain =
+        plan.lp_gap < 0.0005 ? "be faster" : fmt::format("save more than {} of the time", percent_words(plan.lp_gap));
+    sentences.push_back(fmt::format("No other division of the memory could {} (linear programme).", gain));
+  }
+  return sentences;
+}
+
+std::vector<std::string> all_warnings(const InspectView& view) {
+  std::vector<std::string> warnings;
+  if (view.plan != nullptr) {
+    std::transform(view.plan->warnings.begin(), view.plan->warnings.end(), std::back_inserter(warnings), printable);
+  }
+  return warnings;
+}
+
+std::string first_line(std::string_view message) {
+  std::string line = printable(message.substr(0, message.find('\n')));
+  if (line.ends_with(':')) {
+    line.pop_back();
+  }
+  return line;
+}
+
+}  // namespace hypura

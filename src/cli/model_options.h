@@ -1,0 +1,21 @@
+// The flags that say which model and inside what: every command that opens a model has them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+namespace hypura {
+
+// The positional MODEL; `model` stays empty when it is left out.
+void add_model_option(CLI::App& command, std::filesystem::path& model);
+
+// --memory SIZE; "auto" leaves `bytes` empty.
+void add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
+
+// --context N; `set` is called when the flag was given.
+void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
+
+}  // namespace hypura

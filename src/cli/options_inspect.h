@@ -1,0 +1,26 @@
+// The flags of `hypura inspect`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
+class App;
+}
+
+namespace hypura {
+
+struct InspectOptions {
+  std::filesystem::path model;  // empty: the demo model
+  std::optional<uint64_t> memory;
+  std::optional<uint32_t> context;
+  bool tensors = false;
+  bool json = false;                          // instead of text
+  std::optional<std::filesystem::path> html;  // besides
+};
+
+// Adds the command to `program`, which owns it; its flags are stored in `options`, which must outlive the parsing.
+CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options);
+
+}  // namespace hypura

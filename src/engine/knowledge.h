@@ -1,0 +1,24 @@
+// What was learned before: of this machine by `hypura profile`, of this model by earlier runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hypura/profile.h"
+#include "model/model.h"
+
+namespace hypura {
+
+// Any of it may be missing.
+struct Knowledge {
+  const MachineProfile* profile = nullptr;
+  // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as hit_curve() gives it
+  // from a routing trace; empty: unknown.
+  std::vector<double> hit_curve;
+  std::string hit_source;  // where the curve comes from, for people: "routing trace of 512 tokens"
+};
+
+// `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.
+Knowledge recall(const Model& model, const MachineProfile* profile);
+
+}  // namespace hypura

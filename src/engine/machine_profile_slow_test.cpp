@@ -1,0 +1,161 @@
+// Profiles of this machine, measured for real and kept in a cache of the test's own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "hypura/profile.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class MachineProfileTest : public testing::Test {
+ protected:
+  MachineProfileTest() {
+    std::string name = (fs::temp_directory_path() / "hypura-profile-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    fs::create_directory(disk());
+    ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
+  }
+  ~MachineProfileTest() override {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  fs::path disk() const { return folder_ / "disk"; }
+  ProfileOptions options() const {
+    ProfileOptions options;
+    options.path = disk();
+    options.threads = 1;
+    return options;
+  }
+  // The one file of the cache.
+  fs::path cache_file() const {
+    const fs::directory_iterator files(folder_ / "cache" / "hypura");
+    return files == fs::directory_iterator() ? fs::path() : files->path();
+  }
+
+  fs::path folder_;
+};
+
+void expect_measured(const MachineProfile& profile) {
+  EXPECT_NE(profile.cpu_model, "");
+  EXPECT_GE(profile.cores, 1U);
+  EXPECT_EQ(profile.threads, 1U);
+  EXPECT_GT(profile.memory_total, 0U);
+  EXPECT_LE(profile.memory_allowed, profile.memory_available);
+  ASSERT_EQ(profile.ram_bytes_per_second.size(), profile.cores);
+  EXPECT_GT(profile.ram_bytes_per_second.back(), 0);
+  EXPECT_GT(profile.operation_seconds, 0);
+  for (const char* type : {"f32", "f16", "q4_0", "q8_0", "q4_K", "q6_K"}) {
+    ASSERT_NE(profile.kernel(type), nullptr) << type;
+    EXPECT_GT(profile.kernel(type)->matvec_bytes_per_second, 0);
+    EXPECT_GT(profile.kernel(type)->matmul_flops, 0);
+  }
+  ASSERT_FALSE(profile.devices.empty());
+  EXPECT_FALSE(profile.storage.points.empty());
+  EXPECT_GT(profile.storage.knee.depth, 0U);
+  EXPECT_GT(profile.storage.scattered_bytes_per_second, 0);
+  EXPECT_GT(profile.storage.sequential_bytes_per_second, 0);
+  EXPECT_THAT(profile.measured_at, testing::MatchesRegex("[0-9]+-[0-9]+-[0-9]+T[0-9]+:[0-9]+:[0-9]+Z"));
+}
+
+TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
+  EXPECT_FALSE(cached_profile(options()));
+  double last = 0;
+  ProfileOptions first = options();
+  first.progress = [&](double share, std::string_view what) {
+    EXPECT_GE(share, last) << what;
+    EXPECT_LE(share, 1) << what;
+    EXPECT_NE(what, "");
+    last = share;
+  };
+  const auto measured = machine_profile(first);
+  ASSERT_TRUE(measured) << measured.error().message;
+  expect_measured(*measured);
+  EXPECT_EQ(last, 1);
+  EXPECT_EQ(measured->storage.path, fs::canonical(disk()));
+  EXPECT_EQ(fs::directory_iterator(disk()), fs::directory_iterator()) << "the scratch file is gone";
+
+  // Had it been measured again, the figures would differ.
+  const auto again = machine_profile(options());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->ram_bytes_per_second, measured->ram_bytes_per_second);
+  const auto cached = cached_profile(options());
+  ASSERT_TRUE(cached);
+  EXPECT_EQ(cached->storage.scattered_bytes_per_second, measured->storage.scattered_bytes_per_second);
+  ProfileOptions more_threads = options();
+  more_threads.threads = 2;
+  EXPECT_FALSE(cached_profile(more_threads)) << "another number of threads is another profile";
+
+  // A model on that disk adds its own types and nothing else.
+  ProfileOptions model = options();
+  model.path = disk() / "model.gguf";
+  fs::copy_file(fs::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf", model.path);
+  const auto with_model = machine_profile(model);
+  ASSERT_TRUE(with_model) << with_model.error().message;
+  EXPECT_EQ(with_model->ram_bytes_per_second, measured->ram_bytes_per_second);
+  EXPECT_GE(with_model->kernels.size(), measured->kernels.size());
+
+  std::ofstream(cache_file()) << "{\"format\": 1, \"fingerprint\": ";
+  EXPECT_FALSE(cached_profile(options()));
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  const auto anew = machine_profile(options());
+  const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
+  ASSERT_TRUE(anew) << anew.error().message;
+  EXPECT_THAT(log, testing::AllOf(HasSubstr("damaged"), HasSubstr("measured anew")));
+  expect_measured(*anew);
+  EXPECT_NE(anew->ram_bytes_per_second, measured->ram_bytes_per_second);
+  EXPECT_TRUE(cached_profile(options())) << "kept again";
+}
+
+TEST_F(MachineProfileTest, ACacheThatCannotBeWrittenIsToldAndNothingElse) {
+  std::ofstream(folder_ / "cache") << "a file where the folder should be";
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  const auto profile = machine_profile(options());
+  const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
+  ASSERT_TRUE(profile) << profile.error().message;
+  expect_measured(*profile);
+  EXPECT_THAT(log, testing::AllOf(HasSubstr("not kept"), HasSubstr((folder_ / "cache").string())));
+}
+
+// A model file of some size is measured itself, so its folder need not be writable, and it is left as it was.
+TEST_F(MachineProfileTest, ALargeFileIsReadAndAFileWithHolesIsNot) {
+  const fs::path large = disk() / "large.bin";
+  {
+    std::ofstream out(large, std::ios::binary);
+    const std::string piece(kMiB, 'x');
+    for (int i = 0; i < 70; ++i) {
+      out << piece << i;
+    }
+  }
+  const auto before = fs::last_write_time(large);
+  ProfileOptions request = options();
+  request.path = large;
+  const auto profile = machine_profile(request);
+  ASSERT_TRUE(profile) << profile.error().message;
+  EXPECT_EQ(profile->storage.path, fs::canonical(large));
+  EXPECT_EQ(fs::last_write_time(large), before);
+
+  request.path = disk() / "holes.bin";
+  request.force = true;
+  std::ofstream(request.path) << "x";
+  fs::resize_file(request.path, 100 * kMiB);
+  const auto beside = machine_profile(request);
+  ASSERT_TRUE(beside) << beside.error().message;
+  EXPECT_EQ(beside->storage.path, fs::canonical(disk()));
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,150 @@
+#include "engine/machine_speeds.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ggml.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+namespace {
+
+// Assumed where nothing was measured: a desktop processor of the last years, and an NVMe disk of the slower kind.
+constexpr double kThreadBytes = 8e9;   // weight bytes a second and thread, one column
+constexpr double kThreadFlops = 60e9;  // operations a second and thread, many columns
+constexpr double kOperation = 5e-6;    // seconds
+constexpr double kDiskBytes = 2e9;     // bytes a second
+constexpr double kDiskLatency = 1e-4;  // seconds
+constexpr int kPromptColumns = 512;    // of KernelSpeed::matmul_flops
+
+// Of a kernel's rate measured by itself, what a model's products for one token reach: 18.6 of 24.9 GB/s in a dense
+// model, 17.4 in a MoE, Q4_0, two threads; and how computing grows with threads: one of two gives 0.61. Both in
+// docs/experiments.md, "What a token's computing takes".
+constexpr double kInModel = 0.75;
+constexpr double kThreadExponent = 0.7;
+
+// Mean of a figure over the kernels that have it; 0 when none has.
+template <class Get>
+double mean(const std::vector<KernelSpeed>& kernels, Get get) {
+  double sum = 0;
+  double count = 0;
+  for (const KernelSpeed& it : kernels) {
+    if (get(it) > 0) {
+      sum += get(it);
+      ++count;
+    }
+  }
+  return count > 0 ? sum / count : 0;
+}
+
+// The figure of the kernel for `type`, else the mean of all.
+template <class Get>
+double figure(const MachineProfile* profile, const char* type, Get get) {
+  if (profile == nullptr) {
+    return 0;
+  }
+  for (const KernelSpeed& it : profile->kernels) {
+    if (it.type == type && get(it) > 0) {
+      return get(it);
+    }
+  }
+  return mean(profile->kernels, get);
+}
+
+}  // namespace
+
+MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
+    : profile_(profile), operation_(kOperation), threads_(std::max(threads, 1U)) {
+  if (profile == nullptr) {
+    warning_ = fmt::format(
+        "the speeds of this machine are assumed, not measured (a disk of {:.0f} GB/s, {} threads that take in {:.0f} "
+        "GB/s each); `hypura profile` measures them",
+        kDiskBytes / 1e9, threads_, kThreadBytes / 1e9);
+    return;
+  }
+  if (profile->threads > 0) {
+    scale_ = std::min(1.0, std::pow(static_cast<double>(threads_) / profile->threads, kThreadExponent));
+  }
+  if (profile->operation_seconds > 0) {
+    operation_ = profile->operation_seconds;
+  }
+  if (profile->storage.points.empty()) {
+    warning_ = fmt::format("the disk of this model was not measured; {:.0f} GB/s are assumed", kDiskBytes / 1e9);
+  } else if (profile->kernels.empty()) {
+    warning_ = "the computing of this machine was not measured; a common processor is assumed";
+  }
+}
+
+double MachineSpeeds::kernel_bytes_per_second(const char* type) const {
+  const double measured = figure(profile_, type, [](const KernelSpeed& it) { return it.matvec_bytes_per_second; });
+  return measured > 0 ? measured * scale_ : kThreadBytes * threads_;
+}
+
+double MachineSpeeds::kernel_flops(const char* type) const {
+  const double measured = figure(profile_, type, [](const KernelSpeed& it) { return it.matmul_flops; });
+  return measured > 0 ? measured * scale_ : kThreadFlops * threads_;
+}
+
+PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const {
+  const char* name = ggml_type_name(static_cast<ggml_type>(type));
+  const double first = bytes / (kInModel * kernel_bytes_per_second(name)) + operation_;
+  const double many = kPromptColumns * 2 * elements / kernel_flops(name) + operation_;
+  return {first, std::max(0.0, many - first) / (kPromptColumns - 1)};
+}
+
+PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
+  const double rate = kernel_bytes_per_second(ggml_type_name(static_cast<ggml_type>(type)));
+  return {bytes / (kInModel * rate), bytes / rate};
+}
+
+MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {
+  switch (type) {
+    case GGML_TYPE_Q4_0:
+    case GGML_TYPE_Q4_K:
+    case GGML_TYPE_IQ4_NL:
+      // Measured for Q4_0 with AVX-512 (docs/experiments.md); the other two have kernels of the same make.
+      return expert ? Repacked{1.2, 1.4} : Repacked{1.8, 1.3};
+    default:
+      return {};
+  }
+}
+
+DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
+  const ReaderOptions reader;
+  const uint64_t piece = std::min(block, reader.chunk_bytes);
+  double best = 0;    // of reads like these or smaller
+  double single = 0;  // of one at a time, of the size nearest below
+  uint64_t single_block = 0;
+  uint64_t least_block = UINT64_MAX;
+  if (profile_ != nullptr) {
+    for (const StoragePoint& it : profile_->storage.points) {
+      least_block = std::min(least_block, it.block_bytes);
+    }
+    for (const StoragePoint& it : profile_->storage.points) {
+      if (!it.scattered || it.block_bytes > std::max(piece, least_block) || it.depth > depth) {
+        continue;
+      }
+      best = std::max(best, it.bytes_per_second);
+      if (it.depth == 1 && it.block_bytes >= single_block) {
+        single_block = it.block_bytes;
+        single = it.bytes_per_second;
+      }
+    }
+  }
+  if (best <= 0) {
+    return {kDiskBytes, kDiskLatency};
+  }
+  // One read alone takes its latency besides what it takes among many.
+  const auto bytes = static_cast<double>(single_block);
+  return {best, single > 0 ? std::max(0.0, bytes / single - bytes / best) : 0};
+}
+
+double MachineSpeeds::load_bytes_per_second() const {
+  const double measured = profile_ == nullptr ? 0
+                                              : std::max(profile_->storage.sequential_bytes_per_second,
+                                                         profile_->storage.scattered_bytes_per_second);
+  return measured > 0 ? measured : kDiskBytes;
+}
+
+}  // namespace hypura

@@ -1,0 +1,56 @@
+// How fast this machine computes and reads, in the terms of the placement: from its profile, or assumed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "hypura/profile.h"
+#include "placement/problem.h"
+
+namespace hypura {
+
+class MachineSpeeds {
+ public:
+  // `profile` may be null, or lack parts: what it does not tell is assumed. It must outlive the object. `threads` are
+  // those that will compute; the profile's figures are scaled to them when it was measured with others.
+  MachineSpeeds(const MachineProfile* profile, uint32_t threads);
+
+  // A sentence on what is assumed; empty when everything was measured.
+  const std::string& warning() const { return warning_; }
+
+  // Multiplying by a matrix of `bytes` and `elements`, of ggml type `type`.
+  PassSeconds matrix(int type, double bytes, double elements) const;
+
+  // An expert's matrix: as matrix(), but ggml's products with experts go row by row (its kernels for many columns are
+  // for MUL_MAT only), from the cache after the first.
+  PassSeconds expert_matrix(int type, double bytes) const;
+
+  // How much longer a matrix of `type` takes as it is on disk than in llama.cpp's repacked form: for one token and for
+  // a prompt. 1 and 1 where it is not repacked.
+  struct Repacked {
+    double token = 1;
+    double prompt = 1;
+  };
+  static Repacked repacked(int type, bool expert);
+
+  // One small operation: a norm, an addition.
+  double operation() const { return operation_; }
+
+  // Reading pieces of `block` bytes, cut as the reader cuts them, at most `depth` of them at a time.
+  DiskSpeed disk(uint64_t block, uint32_t depth) const;
+
+  // Reading what stays, one large tensor beside the other.
+  double load_bytes_per_second() const;
+
+ private:
+  double kernel_bytes_per_second(const char* type) const;
+  double kernel_flops(const char* type) const;
+
+  const MachineProfile* profile_;
+  double scale_ = 1;  // of computing, from the profile's threads to ours
+  double operation_ = 0;
+  uint32_t threads_;
+  std::string warning_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,301 @@
+#include "engine/placement_problem.h"
+
+#include <algorithm>
+
+#include "backend/streamed_weights.h"
+#include "engine/machine_speeds.h"
+#include "engine/memory_estimate.h"
+#include "placement/popularity.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+namespace {
+
+// Small operations of llama.cpp's graphs, views left out: two norms with their weights, rotations, the KV cache's
+// update, attention, two additions; with experts also the router's choice, and a sum over those used.
+constexpr double kLayerOperations = 14;
+constexpr double kExpertOperations = 10;
+// llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
+constexpr double kPassSeconds = 0.0002;
+// What streaming costs an expert layer besides its products, measured: 0.03 ms of bookkeeping; and with several threads
+// as much again as llama.cpp computes between two of them, which then takes about as long as on one thread
+// (docs/experiments.md, "What a token's computing takes").
+constexpr double kBlockSeconds = 0.00003;
+constexpr double kBetweenBlocks = 1.0;
+// Attention with a quantised KV cache, as a share of all computing. Assumed: it makes "auto" keep f16 unless the memory
+// gained brings more.
+constexpr double kQuantisedKvCost = 0.02;
+
+bool is_output(const TensorInfo& tensor) {
+  return tensor.role == TensorRole::kOutput;
+}
+
+PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
+  const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
+  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
+  if (is_output(tensor)) {
+    seconds.more = 0;  // logits are wanted of a prompt's last token only
+  }
+  return seconds;
+}
+
+// Whether llama.cpp multiplies by it: not by norms, biases and tables. A table is multiplied by where no output matrix
+// stands beside it.
+bool multiplied(const TensorInfo& tensor, bool has_output) {
+  if (tensor.role == TensorRole::kEmbedding) {
+    return tensor.name == "token_embd.weight" && !has_output;
+  }
+  return tensor.shape[0] > 1 && tensor.shape[1] > 1;
+}
+
+uint32_t experts_used(const Model& model) {
+  return static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
+}
+
+// Layers are alike when their experts are of one number and size. In the order of their first layer.
+struct Alike {
+  uint32_t experts = 0;
+  uint64_t bytes = 0;
+  bool operator==(const Alike&) const = default;
+};
+
+Alike alike(const ExpertLayer& layer) {
+  Alike it{layer.experts, 0};
+  for (const ExpertPart& part : layer.parts) {
+    it.bytes += part.slice_bytes;
+  }
+  return it;
+}
+
+std::vector<double> popularity(const OpenRequest& request, const StreamLayout& layout,
+                               const std::vector<size_t>& groups, size_t group, uint32_t experts) {
+  const uint32_t used = std::min(experts_used(request.model), experts);
+  const std::vector<double>& curve = request.knowledge.hit_curve;
+  const size_t width = layout.experts + 1;
+  if (curve.size() != layout.expert_layers.size() * width) {
+    return prior_popularity(experts, used);
+  }
+  std::vector<double> mean(experts + 1);  // slots are divided evenly, so the mean of the layers is what counts
+  for (size_t layer = 0; layer < groups.size(); ++layer) {
+    for (size_t q = 0; groups[layer] == group && q <= experts; ++q) {
+      mean[q] += curve[layer * width + q];
+    }
+  }
+  return popularity_from_hits(mean, used);
+}
+
+class ProblemBuilder {
+ public:
+  explicit ProblemBuilder(const OpenRequest& request)
+      : request_(request),
+        speeds_(request.knowledge.profile, request.threads),
+        layout_(lay_out(request.model, true, true)) {}
+
+  PlacementProblem build();
+
+ private:
+  void add_sizes();
+  void add_choices();
+  void add_dense();
+  void add_experts();
+  void add_rest();
+  void add_resident();
+  void add_modes();
+
+  const OpenRequest& request_;
+  MachineSpeeds speeds_;
+  StreamLayout layout_;
+  PlacementProblem problem_;
+};
+
+PlacementProblem ProblemBuilder::build() {
+  add_sizes();
+  add_choices();
+  add_dense();
+  add_experts();
+  add_rest();
+  add_resident();
+  add_modes();
+  return std::move(problem_);
+}
+
+void ProblemBuilder::add_sizes() {
+  problem_.budget = request_.budget;
+  problem_.fixed = layout_.resident_bytes;
+  problem_.other = vocabulary_bytes(request_.model);
+  problem_.expert_bytes = layout_.expert_bytes;
+  problem_.slot_stride = layout_.slot_stride;
+}
+
+void ProblemBuilder::add_choices() {
+  const EngineOptions& options = request_.options;
+  for (const char* type : {"f16", "q8_0"}) {
+    const bool usable = options.kv_type == type || (options.kv_type == "auto" && kv_type_fits(request_.model, type));
+    if (usable) {
+      const double slower = std::string_view(type) == "f16" ? 0 : kQuantisedKvCost;
+      problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.context, type), slower});
+    }
+  }
+  uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
+  do {
+    problem_.ubatch.push_back(
+        {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.context, std::min(ubatch, options.outputs)),
+         StreamedWeights::row_buffer_bytes(layout_, ubatch)});
+    ubatch /= 2;
+  } while (options.ubatch == 0 && ubatch >= kSmallestUbatch);
+}
+
+void ProblemBuilder::add_dense() {
+  uint64_t largest = 1;
+  for (const DenseItem& item : layout_.dense) {
+    problem_.dense.push_back({item.tensor->extent.length, item.room, matrix_seconds(speeds_, *item.tensor)});
+    largest = std::max(largest, item.tensor->extent.length);
+  }
+  const ReaderOptions reader;
+  problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
+  problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
+}
+
+void ProblemBuilder::add_experts() {
+  const std::vector<size_t> groups = groups_of_layers(layout_);
+  uint64_t slice = UINT64_MAX;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const ExpertLayer& layer = layout_.expert_layers[i];
+    if (groups[i] == problem_.experts.size()) {
+      const uint32_t used = std::min(experts_used(request_.model), layer.experts);
+      ExpertGroup group{0, layer.experts, used, alike(layer).bytes, {}, {}};
+      for (const ExpertPart& part : layer.parts) {
+        group.seconds += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
+        slice = std::min(slice, part.slice_bytes);
+      }
+      group.popularity = popularity(request_, layout_, groups, groups[i], layer.experts);
+      problem_.experts.push_back(std::move(group));
+    }
+    ++problem_.experts[groups[i]].layers;
+  }
+  problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
+}
+
+void ProblemBuilder::add_rest() {
+  const Model& model = request_.model;
+  const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
+  for (const TensorInfo& tensor : model.tensors) {
+    if (multiplied(tensor, has_output) && !layout_.streams(tensor)) {
+      problem_.rest += matrix_seconds(speeds_, tensor);
+    }
+  }
+  const auto moe = static_cast<double>(layout_.expert_layers.size());
+  const double operations = kLayerOperations * static_cast<double>(model.layers) +
+                            moe * (kExpertOperations + static_cast<double>(model.experts_used));
+  problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
+  problem_.block_seconds = kBlockSeconds;
+  if (request_.threads > 1 && moe > 0) {
+    double between = problem_.rest.first;
+    for (const DenseWeight& it : problem_.dense) {
+      between += it.seconds.first;
+    }
+    problem_.block_seconds += kBetweenBlocks * between / moe;
+  }
+}
+
+// Everything resident: the same products, in llama.cpp's repacked form where it has one.
+void ProblemBuilder::add_resident() {
+  const bool repack = request_.options.repack;
+  double token = problem_.rest.first;
+  double prompt = problem_.rest.of(kPromptTokens);
+  for (const DenseItem& item : layout_.dense) {
+    const auto faster = repack ? MachineSpeeds::repacked(item.tensor->type, false) : MachineSpeeds::Repacked{};
+    const PassSeconds seconds = matrix_seconds(speeds_, *item.tensor);
+    token += seconds.first / faster.token;
+    prompt += seconds.of(kPromptTokens) / faster.prompt;
+  }
+  const std::vector<size_t> groups = groups_of_layers(layout_);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const int type = layout_.expert_layers[i].parts.front().tensor->type;
+    const auto faster = repack ? MachineSpeeds::repacked(type, true) : MachineSpeeds::Repacked{};
+    const ExpertGroup& group = problem_.experts[groups[i]];
+    const double touched = expected_experts(group.popularity, 0, kPromptTokens);
+    const double rows = static_cast<double>(kPromptTokens) * group.used;
+    token += group.used * group.seconds.first / faster.token;
+    prompt += (touched * group.seconds.first + std::max(0.0, rows - touched) * group.seconds.more) / faster.prompt;
+  }
+  problem_.resident = {token, std::max(0.0, prompt - token) / (kPromptTokens - 1)};
+}
+
+// A MoE's experts are what most tokens do not use: they are streamed before anything else is.
+void ProblemBuilder::add_modes() {
+  const bool streamable = !layout_.expert_layers.empty() || !layout_.dense.empty();
+  if (request_.options.resident || !streamable) {
+    problem_.modes.push_back(Mode::kResident);
+  }
+  if (!layout_.expert_layers.empty()) {
+    problem_.modes.push_back(Mode::kExpertStreaming);
+  }
+  if (!layout_.dense.empty()) {
+    problem_.modes.push_back(layout_.expert_layers.empty() ? Mode::kDenseStreaming : Mode::kMixedStreaming);
+  }
+}
+
+// Scales `estimate`, of another choice than was measured.
+uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate) {
+  const double factor = its_estimate > 0 ? static_cast<double>(measured) / static_cast<double>(its_estimate) : 1;
+  return static_cast<uint64_t>(factor * static_cast<double>(estimate));
+}
+
+}  // namespace
+
+Result<PlacementProblem> placement_problem(const OpenRequest& request) {
+  const std::string& type = request.options.kv_type;
+  if (type != "auto" && type != "f16" && type != "q8_0") {
+    return fail(ErrorCode::kUsage, "a KV cache of type '{}' is not known; it can be f16, q8_0 or auto", type);
+  }
+  if (type != "auto" && !kv_type_fits(request.model, type)) {
+    return fail(ErrorCode::kUsage,
+                "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
+                request.model.name, type);
+  }
+  return ProblemBuilder(request).build();
+}
+
+std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
+  std::vector<Alike> kinds;
+  std::vector<size_t> groups;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    const Alike kind = alike(layer);
+    const auto it = std::find(kinds.begin(), kinds.end(), kind);
+    groups.push_back(static_cast<size_t>(it - kinds.begin()));
+    if (it == kinds.end()) {
+      kinds.push_back(kind);
+    }
+  }
+  return groups;
+}
+
+std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
+                                  const Placement& placement) {
+  const std::vector<size_t> groups = groups_of_layers(layout);
+  std::vector<uint32_t> slots;
+  std::vector<uint32_t> seen(problem.experts.size());
+  for (size_t group : groups) {
+    const uint32_t layers = problem.experts[group].layers;
+    const uint32_t all = placement.group_slots[group];
+    slots.push_back(all / layers + (seen[group]++ < all % layers ? 1 : 0));
+  }
+  return slots;
+}
+
+void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute) {
+  const uint64_t kv_estimate = problem.kv[placement.kv].bytes;
+  const uint64_t estimate = problem.ubatch[placement.ubatch].bytes;
+  for (KvChoice& it : problem.kv) {
+    it.bytes = in_proportion(it.bytes, kv, kv_estimate);
+  }
+  for (UbatchChoice& it : problem.ubatch) {
+    it.bytes = in_proportion(it.bytes, compute, estimate);
+  }
+  problem.kv[placement.kv].bytes = kv;
+  problem.ubatch[placement.ubatch].bytes = compute;
+}
+
+}  // namespace hypura

@@ -1,0 +1,43 @@
+// From a model, its options and what is known of machine and model to a placement problem; and what that problem's
+// numbers are when the model is open.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/stream_layout.h"
+#include "engine/knowledge.h"
+#include "hypura/engine.h"
+#include "model/model.h"
+#include "placement/placement.h"
+
+namespace hypura {
+
+// What one attempt to open a model needs to know.
+struct OpenRequest {
+  const EngineOptions& options;
+  const Model& model;
+  uint64_t budget = 0;
+  uint32_t threads = 0;
+  uint32_t context = 0;
+  const Knowledge& knowledge;
+};
+
+inline constexpr uint32_t kLargestUbatch = 512;
+inline constexpr uint32_t kSmallestUbatch = 32;
+
+// Fails with kUsage when options.kv_type is none that there is, or one that the model's heads do not divide into.
+Result<PlacementProblem> placement_problem(const OpenRequest& request);
+
+// MoE layers of the model that can be streamed, ascending, and the group of the problem that each belongs to.
+std::vector<size_t> groups_of_layers(const StreamLayout& layout);
+
+// By MoE layer: how many of its experts `placement` keeps.
+std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
+                                  const Placement& placement);
+
+// Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the estimates of the other
+// choices in the same proportion.
+void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute);
+
+}  // namespace hypura

@@ -1,0 +1,45 @@
+// llama.cpp as it comes, weights mapped (mmap): what streaming is compared with.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hypura/result.h"
+
+namespace hypura {
+
+struct PlainLlamaOptions {
+  std::filesystem::path model;
+  uint32_t context = 1024;  // tokens
+  uint32_t threads = 1;
+  // Let llama.cpp repack weights for speed. That copies them into memory that cannot be dropped, so it needs room for
+  // the whole model.
+  bool repack = true;
+};
+
+// Belongs to one thread.
+class PlainLlama {
+ public:
+  // Fails with kBadModel when llama.cpp cannot load the model, with kBudget when it cannot make the context.
+  static Result<std::unique_ptr<PlainLlama>> open(const PlainLlamaOptions& options);
+
+  virtual ~PlainLlama() = default;
+
+  // Token ids of `text`, with BOS as the tokenizer's rule says; control tokens are not parsed.
+  virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
+
+  // Evaluates tokens after what the context holds, at most 512 a pass, and gives the likeliest next one. Fails with
+  // kInternal, saying what llama.cpp said.
+  virtual Result<int32_t> evaluate(std::vector<int32_t> tokens) = 0;
+
+  // Whether the token ends a text.
+  virtual bool ends_text(int32_t token) const = 0;
+
+  // Tokens that fit the context; no more than the model was trained for.
+  virtual uint32_t context_size() const = 0;
+};
+
+}  // namespace hypura

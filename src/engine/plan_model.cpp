@@ -1,0 +1,145 @@
+#include "engine/budget.h"
+#include "engine/explain.h"
+#include "engine/llama_runtime.h"
+#include "ggml.h"
+#include "hardware/memory.h"
+#include "hypura/plan.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint64_t kMoreMemory = 1ULL << 30;
+constexpr double kMoreDisk = 1e9;
+
+double tokens_per_second(const PlacementProblem& problem) {
+  const auto solution = place(problem);
+  return solution ? 1 / pass_cost(problem, solution->placement, 1).seconds : 0;
+}
+
+double with_more_memory(PlacementProblem problem) {
+  problem.budget += kMoreMemory;
+  return tokens_per_second(problem);
+}
+
+double with_more_disk(PlacementProblem problem) {
+  problem.expert_disk.bytes_per_second += kMoreDisk;
+  problem.dense_disk.bytes_per_second += kMoreDisk;
+  return tokens_per_second(problem);
+}
+
+PlacedTensor placed(const TensorInfo& tensor, const char* way, double share) {
+  PlacedTensor it;
+  it.name = tensor.name;
+  it.type = ggml_type_name(static_cast<ggml_type>(tensor.type));
+  it.role = tensor.role;
+  it.layer = tensor.layer;
+  it.bytes = tensor.extent.length;
+  it.tier = share < 1 ? Tier::kDisk : Tier::kRam;
+  it.way = way;
+  it.ram_share = share;
+  return it;
+}
+
+// In file order, as the model has them.
+std::vector<PlacedTensor> placed_tensors(const OpenRequest& request, const Chosen& chosen, const StreamLayout& layout,
+                                         const std::vector<uint32_t>& slots) {
+  std::vector<PlacedTensor> tensors;
+  for (const TensorInfo& tensor : request.model.tensors) {
+    tensors.push_back(placed(tensor, "pinned", 1));
+  }
+  const TensorInfo* first = request.model.tensors.data();
+  const Placement& placement = chosen.placement();
+  for (size_t i = 0; i < placement.pinned.size(); ++i) {
+    if (!placement.pinned[i]) {
+      const TensorInfo& tensor = *layout.dense[i].tensor;
+      tensors[static_cast<size_t>(&tensor - first)] = placed(tensor, "ring", 0);
+    }
+  }
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const ExpertLayer& layer = layout.expert_layers[i];
+    for (const ExpertPart& part : layer.parts) {
+      tensors[static_cast<size_t>(part.tensor - first)] =
+          placed(*part.tensor, "slots", static_cast<double>(slots[i]) / layer.experts);
+    }
+  }
+  return tensors;
+}
+
+ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chosen& chosen) {
+  const Placement& placement = chosen.placement();
+  const StreamLayout layout = lay_out(request.model, true, true);
+  ModelPlan plan;
+  plan.mode = mode_name(placement.mode);
+  plan.budget = budget.bytes;
+  plan.process = kProcessMargin;
+  plan.context = request.context;
+  plan.ubatch = chosen.ubatch().tokens;
+  plan.kv_type = chosen.kv().name;
+  plan.expert_slots = placement.slots;
+  plan.expert_total = chosen.problem.expert_slots();
+  if (streams_experts(placement.mode)) {
+    plan.layer_slots = layer_slots(layout, chosen.problem, placement);
+  }
+  plan.pinned_bytes = streams_dense(placement.mode) ? placement.pinned_bytes : chosen.problem.dense_bytes();
+  plan.ring_bytes = placement.ring_bytes;
+  plan.ledger = make_ledger(chosen);
+  plan.tensors = placed_tensors(request, chosen, layout, plan.layer_slots);
+  plan.prediction = predict(request, chosen, read_process_memory().resident);
+  plan.sentence = plan_sentence(request, chosen, budget.remark);
+  plan.why = why_sentence(request, chosen, plan.prediction);
+  plan.lp = chosen.solution.bound.has_value();
+  plan.lp_gap = chosen.solution.gap();
+  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem);
+  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem);
+  plan.warnings = plan_warnings(request, chosen);
+  return plan;
+}
+
+}  // namespace
+
+Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile* profile) {
+  if (Status status = init_llama(); !status) {
+    return propagate(status.error());
+  }
+  auto model = open_model(options.model);
+  if (!model) {
+    return propagate(model.error());
+  }
+  if (model->name.empty()) {
+    model->name = model->files.front().path.stem().string();
+  }
+  auto budget = choose_budget(options);
+  if (!budget) {
+    return propagate(budget.error());
+  }
+  std::optional<std::string> beyond;
+  if (options.memory && *options.memory > budget->bytes) {
+    beyond = fmt::format("this machine now allows {}: here `hypura run` would lower the budget to that",
+                         format_bytes(budget->bytes));
+    *budget = {*options.memory, {}};  // a plan may be made for another machine
+  }
+  const Knowledge knowledge = recall(*model, profile);
+  const OpenRequest request = {options,
+                               *model,
+                               budget->bytes,
+                               options.threads > 0 ? options.threads : usable_cores(),
+                               static_cast<uint32_t>(std::min<int64_t>(options.context, model->context_length)),
+                               knowledge};
+  auto problem = placement_problem(request);
+  if (!problem) {
+    return propagate(problem.error());
+  }
+  auto solution = place(*problem);
+  if (!solution) {
+    return too_small(request, *problem);
+  }
+  ModelPlan plan = describe(request, *budget, Chosen{std::move(*problem), std::move(*solution)});
+  if (beyond) {
+    plan.warnings.push_back(std::move(*beyond));
+  }
+  return plan;
+}
+
+}  // namespace hypura

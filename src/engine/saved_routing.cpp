@@ -1,0 +1,86 @@
+#include "engine/saved_routing.h"
+
+#include <fstream>
+#include <vector>
+
+#include "backend/stream_layout.h"
+#include "support/cache_folder.h"
+#include "support/fnv.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+template <class T>
+uint64_t add(uint64_t hash, const T& number) {
+  return fnv1a({reinterpret_cast<const char*>(&number), sizeof(number)}, hash);
+}
+
+// Tells models apart: their tensors, the sizes of their files, and the beginning of the first, which holds most keys.
+uint64_t fingerprint(const Model& model) {
+  uint64_t hash = fnv1a(model.architecture);
+  for (const TensorInfo& tensor : model.tensors) {
+    hash = add(add(fnv1a(tensor.name, hash), tensor.shape), tensor.type);
+  }
+  for (const ModelFile& file : model.files) {
+    hash = add(hash, file.size);
+  }
+  std::ifstream file(model.files.front().path, std::ios::binary);
+  std::vector<char> bytes(64 * kKiB);
+  for (uint64_t done = 0; done < kMiB && file; done += bytes.size()) {
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    hash = fnv1a({bytes.data(), static_cast<size_t>(file.gcount())}, hash);
+  }
+  return hash;
+}
+
+std::optional<std::filesystem::path> path_for(const Model& model) {
+  const auto folder = cache_folder();
+  return folder ? std::optional(*folder / "routing" / fmt::format("{:016x}.trace", fingerprint(model))) : std::nullopt;
+}
+
+std::optional<RoutingTrace> read_saved(const std::filesystem::path& path, const Model& model) {
+  auto trace = read_routing_trace(path);
+  if (!trace) {
+    return std::nullopt;
+  }
+  const StreamLayout layout = lay_out(model, true, false);
+  const bool fits = trace->layers == layout.expert_layers.size() && trace->experts == layout.experts &&
+                    trace->used == model.experts_used;
+  return fits ? std::optional(std::move(*trace)) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<RoutingTrace> saved_routing(const Model& model) {
+  if (model.experts == 0) {
+    return std::nullopt;
+  }
+  const auto path = path_for(model);
+  return path ? read_saved(*path, model) : std::nullopt;
+}
+
+Status save_routing(const Model& model, RoutingTrace trace) {
+  const auto path = path_for(model);
+  if (!path) {
+    return fail(ErrorCode::kIo, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is an absolute path");
+  }
+  trace.keep_latest(kMostSavedTokens);
+  auto before = read_saved(*path, model);
+  if (before && trace.tokens() < kMostSavedTokens) {
+    before->passes.insert(before->passes.end(), trace.passes.begin(), trace.passes.end());
+    before->chosen.insert(before->chosen.end(), trace.chosen.begin(), trace.chosen.end());
+    before->slots = before->spare = 0;  // those of two runs
+    before->keep_latest(kMostSavedTokens);
+    trace = std::move(*before);
+  }
+  std::error_code error;
+  std::filesystem::create_directories(path->parent_path(), error);
+  if (error) {
+    return fail(ErrorCode::kIo, "the folder {} could not be made: {}", path->parent_path().string(), error.message());
+  }
+  return write_routing_trace(trace, *path);
+}
+
+}  // namespace hypura

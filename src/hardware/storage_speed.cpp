@@ -1,0 +1,219 @@
+#include "hardware/storage_speed.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <random>
+#include <utility>
+
+#include "support/memory_region.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The reader issues no more at once, so deeper points would only measure it again.
+constexpr uint64_t kMostUnderWay = ReaderOptions{}.depth * ReaderOptions{}.chunk_bytes;
+constexpr double kKneeShare = 0.95;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Where the next read goes. Sequential reads go on where the last point left off.
+class Places {
+ public:
+  explicit Places(uint64_t file_bytes) : file_bytes_(file_bytes) {}
+
+  uint64_t next(const StoragePoint& point) {
+    const uint64_t last = round_down(file_bytes_ - point.block_bytes, kDirectAlignment);
+    if (point.scattered) {
+      return std::uniform_int_distribution<uint64_t>(0, last / kDirectAlignment)(random_) * kDirectAlignment;
+    }
+    const uint64_t place = next_ <= last ? next_ : 0;
+    next_ = place + point.block_bytes;
+    return place;
+  }
+
+ private:
+  uint64_t file_bytes_;
+  uint64_t next_ = 0;
+  std::mt19937_64 random_{1};  // the same places every time
+};
+
+// Keeps the reads of one point under way. Waits for all of them at the end, because they write to borrowed memory.
+class Window {
+ public:
+  Window(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places)
+      : reader_(reader), point_(point), memory_(memory), places_(places), groups_(point.depth) {
+    for (uint32_t slot = 0; slot < point.depth; ++slot) {
+      submit(slot);
+    }
+  }
+  ~Window() { static_cast<void>(finish()); }
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+
+  // Waits for the oldest read and puts a new one in its place.
+  Status turn() {
+    Status status = take(oldest_);
+    if (status) {
+      submit(oldest_);
+      oldest_ = (oldest_ + 1) % point_.depth;
+    }
+    return status;
+  }
+
+  // Waits for all; the first error.
+  Status finish() {
+    Status first;
+    for (uint32_t slot = 0; slot < point_.depth; ++slot) {
+      if (groups_[slot] == 0) {
+        continue;
+      }
+      Status status = take(slot);
+      if (first) {
+        first = std::move(status);
+      }
+    }
+    return first;
+  }
+
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  void submit(uint32_t slot) {
+    const ReadRequest request = {.file = 0,
+                                 .offset = places_.next(point_),
+                                 .length = point_.block_bytes,
+                                 .destination = memory_ + slot * point_.block_bytes};
+    groups_[slot] = reader_.submit({&request, 1}, Priority::kDemand);
+  }
+  Status take(uint32_t slot) {
+    Status status = reader_.wait(std::exchange(groups_[slot], 0));
+    bytes_ += status ? point_.block_bytes : 0;
+    return status;
+  }
+
+  Reader& reader_;
+  const StoragePoint& point_;
+  std::byte* memory_;
+  Places& places_;
+  std::vector<ReadGroup> groups_;  // 0: none
+  uint32_t oldest_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+struct Sum {
+  uint64_t bytes = 0;
+  double seconds = 0;
+};
+
+Status visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, double seconds, Sum& sum) {
+  const auto start = Clock::now();
+  Window window(reader, point, memory, places);
+  while (seconds_since(start) < seconds) {
+    if (Status status = window.turn(); !status) {
+      return status;
+    }
+  }
+  if (Status status = window.finish(); !status) {
+    return status;
+  }
+  sum.bytes += window.bytes();
+  sum.seconds += seconds_since(start);
+  return {};
+}
+
+void name_the_best(StorageProfile& profile) {
+  for (const StoragePoint& point : profile.points) {
+    double& best = point.scattered ? profile.scattered_bytes_per_second : profile.sequential_bytes_per_second;
+    best = std::max(best, point.bytes_per_second);
+  }
+  profile.knee = find_knee(profile.points);
+}
+
+}  // namespace
+
+std::vector<StoragePoint> storage_points(uint64_t file_bytes) {
+  std::vector<StoragePoint> points;
+  const auto add = [&](uint64_t block, uint32_t depth, bool scattered) {
+    if (block * depth <= std::min(kMostUnderWay, file_bytes)) {
+      points.push_back({block, depth, scattered, 0});
+    }
+  };
+  for (const uint64_t block : {64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB, 16 * kMiB}) {
+    for (const uint32_t depth : {1U, 2U, 4U, 8U, 16U, 32U}) {
+      add(block, depth, true);
+    }
+  }
+  constexpr std::array kInSequence = {std::pair{64 * kKiB, 1U}, std::pair{64 * kKiB, 32U}, std::pair{kMiB, 1U},
+                                      std::pair{kMiB, 8U},      std::pair{kMiB, 32U},      std::pair{4 * kMiB, 8U},
+                                      std::pair{16 * kMiB, 4U}};
+  for (const auto& [block, depth] : kInSequence) {
+    add(block, depth, false);
+  }
+  return points;
+}
+
+StoragePoint find_knee(std::span<const StoragePoint> points) {
+  double best = 0;
+  for (const StoragePoint& point : points) {
+    best = point.scattered ? std::max(best, point.bytes_per_second) : best;
+  }
+  const auto cost = [](const StoragePoint& point) {
+    return std::pair(point.block_bytes * point.depth, point.block_bytes);
+  };
+  StoragePoint knee;
+  for (const StoragePoint& point : points) {
+    const bool good = point.scattered && point.bytes_per_second > 0 && point.bytes_per_second >= kKneeShare * best;
+    if (good && (knee.depth == 0 || cost(point) < cost(knee))) {
+      knee = point;
+    }
+  }
+  return knee;
+}
+
+Result<StorageProfile> measure_storage(ReadableFile file, const StorageTest& test) {
+  StorageProfile profile;
+  profile.method = file.reader->description();
+  profile.points = storage_points(file.bytes);
+  auto memory = MemoryRegion::allocate(std::max(kMiB, std::min(kMostUnderWay, file.bytes)));
+  if (!memory) {
+    return propagate(memory.error(), "memory to read into");
+  }
+  const std::unique_ptr<Reader> reader = std::move(file.reader);  // ends before the memory that it is told of
+  reader->register_memory(memory->span());
+  std::vector<Sum> sums(profile.points.size());
+  Places places(file.bytes);
+  if (!profile.points.empty()) {
+    Sum unused;  // the first read into registered memory has to pin it
+    if (Status status = visit(*reader, profile.points.front(), memory->data(), places, 0, unused); !status) {
+      return propagate(status.error());
+    }
+  }
+  const auto start = Clock::now();
+  const size_t visits = 2 * sums.size();
+  // There and back: what changes on the disk meanwhile falls on all points alike.
+  for (size_t i = 0; i < visits && (i < sums.size() || seconds_since(start) < test.most_seconds); ++i) {
+    const size_t at = i < sums.size() ? i : visits - 1 - i;
+    if (Status status = visit(*reader, profile.points[at], memory->data(), places, test.point_seconds, sums[at]);
+        !status) {
+      return propagate(status.error());
+    }
+    if (test.progress) {
+      test.progress(static_cast<double>(i + 1) / static_cast<double>(visits));
+    }
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    profile.points[i].bytes_per_second = static_cast<double>(sums[i].bytes) / sums[i].seconds;
+  }
+  name_the_best(profile);
+  return profile;
+}
+
+}  // namespace hypura

@@ -1,0 +1,89 @@
+#include <algorithm>
+
+#include "hypura/engine.h"
+#include "measure/subject.h"
+
+namespace hypura {
+
+namespace {
+
+// Weights that stay in memory, by the ledger of a streaming plan.
+uint64_t weights_that_stay(const PlanSummary& plan) {
+  uint64_t bytes = 0;
+  for (const LedgerLine& line : plan.ledger) {
+    if (line.purpose == "resident weights" || line.purpose == "pinned dense weights") {
+      bytes += line.bytes;
+    }
+  }
+  return bytes;
+}
+
+class HypuraSubject final : public Subject {
+ public:
+  Status open(const RunSpec& spec) override {
+    EngineOptions options;
+    options.model = spec.model;
+    if (spec.memory > 0) {
+      options.memory = spec.memory;
+    }
+    options.context = spec.context;
+    options.threads = spec.threads;
+    options.remember = false;
+    options.ubatch = spec.ubatch;
+    auto engine = Engine::open(options);
+    if (!engine) {
+      return propagate(engine.error());
+    }
+    engine_ = std::move(*engine);
+    auto session = engine_->new_session();
+    if (!session) {
+      return propagate(session.error());
+    }
+    session_ = std::move(*session);
+    return {};
+  }
+
+  std::vector<int32_t> tokenize(const std::string& text) const override {
+    return session_->tokenize(text, true, false);
+  }
+  uint32_t context_size() const override { return session_->context_size(); }
+
+  Result<int32_t> prompt(const std::string& text) override {
+    GenerateOptions options;
+    options.max_tokens = 1;
+    options.sampling.temperature = 0;
+    auto generated = session_->complete(text, options);
+    if (!generated) {
+      return propagate(generated.error());
+    }
+    return generated->tokens.empty() ? kTokenAfterEnd : generated->tokens.front();
+  }
+
+  Result<int32_t> next(int32_t token) override {
+    auto logits = session_->evaluate({token});
+    if (!logits) {
+      return propagate(logits.error());
+    }
+    return static_cast<int32_t>(std::max_element(logits->begin(), logits->end()) - logits->begin());
+  }
+
+  EngineStats counters() const override { return engine_->stats(); }
+
+  void describe(RunResult& result) const override {
+    result.resident_bytes = weights_that_stay(engine_->plan());
+    result.mode = engine_->plan().mode;
+    result.plan = engine_->plan().sentence;
+  }
+
+ private:
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace
+
+std::unique_ptr<Subject> make_hypura_subject() {
+  return std::make_unique<HypuraSubject>();
+}
+
+}  // namespace hypura

@@ -1,0 +1,18 @@
+// The measuring loop, the same for both engines.
+#pragma once
+
+#include "measure/run_spec.h"
+#include "measure/subject.h"
+
+namespace hypura {
+
+// Opens the model, evaluates the prompt, decodes; each phase with its time, the bytes the kernel read for this process
+// and what the engine counted. Measures the calling process, so it wants one of its own. Fails with kUsage when prompt
+// and answer do not fit the context, and as the subject does.
+Result<RunResult> measure_run(Subject& subject, const RunSpec& spec);
+
+// Bytes that this process caused to be read from disk so far (/proc/self/io on Linux, proc_pid_rusage on macOS). Fails
+// with kIo when the system does not tell.
+Result<uint64_t> process_read_bytes();
+
+}  // namespace hypura

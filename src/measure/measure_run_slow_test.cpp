@@ -1,0 +1,63 @@
+// Both engines through the measuring loop, on the demo model.
+
+#include <gtest/gtest.h>
+
+#include "measure/measure_run.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+RunSpec small_run(const std::string& engine) {
+  RunSpec spec;
+  spec.engine = engine;
+  spec.model = HYPURA_SOURCE_DIR "/models/hypura-stories-moe.gguf";
+  spec.memory = 40 * kMiB;
+  spec.repack = false;
+  spec.threads = 2;
+  spec.context = 512;
+  spec.prompt_tokens = 20;
+  spec.warmup_tokens = 2;
+  spec.tokens = 6;
+  return spec;
+}
+
+TEST(MeasureRun, DrivesBothEnginesAlike) {
+  const auto plain = measure_run(*make_plain_subject(), small_run("plain"));
+  ASSERT_TRUE(plain) << plain.error().message;
+  const auto ours = measure_run(*make_hypura_subject(), small_run("hypura"));
+  ASSERT_TRUE(ours) << ours.error().message;
+  EXPECT_EQ(plain->chosen.size(), 9U);  // one after the prompt, two to warm up, six that count
+  EXPECT_EQ(plain->chosen, ours->chosen);
+  EXPECT_EQ(ours->prefill.tokens, 20U);
+  EXPECT_EQ(ours->decode.tokens, 6U);
+  EXPECT_EQ(plain->decode.split.sum(), 0);
+}
+
+TEST(MeasureRun, TellsWhereTheTimeOfAStreamedRunWent) {
+  const auto run = measure_run(*make_hypura_subject(), small_run("hypura"));
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_EQ(run->mode, "expert-streaming");
+  for (const PhaseCost* phase : {&run->prefill, &run->decode}) {
+    EXPECT_NEAR(phase->split.sum(), phase->seconds, 1e-3 * phase->seconds);
+    EXPECT_GT(phase->split.streamed, 0);
+    EXPECT_GT(phase->split.other, 0);
+  }
+  EXPECT_EQ(run->expert_lookups, 6U * 6U * 4U);  // tokens, layers, experts used
+  EXPECT_GT(run->streamed_bytes, 0U);
+  EXPECT_GT(run->decode.disk_busy_seconds, 0);
+  EXPECT_LE(run->decode.disk_busy_seconds, run->decode.seconds);
+}
+
+TEST(MeasureRun, SaysWhenPromptAndAnswerDoNotFit) {
+  RunSpec spec = small_run("hypura");
+  spec.context = 4096;  // the model knows 1024
+  spec.tokens = 2000;
+  const auto run = measure_run(*make_hypura_subject(), spec);
+  ASSERT_FALSE(run);
+  EXPECT_EQ(run.error().code, ErrorCode::kUsage);
+  EXPECT_NE(run.error().message.find("holds 1024 tokens"), std::string::npos) << run.error().message;
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,52 @@
+#include "measure/prediction.h"
+
+#include "hypura/plan.h"
+#include "hypura/profile.h"
+
+namespace hypura {
+
+namespace {
+
+ProfileOptions of_disk(const std::filesystem::path& model) {
+  ProfileOptions options;
+  options.path = model;
+  return options;
+}
+
+}  // namespace
+
+Status prepare_predictions(const std::filesystem::path& model) {
+  return machine_profile(of_disk(model)).map([](const MachineProfile&) {});
+}
+
+PredictedRun predict(const RunSpec& spec) {
+  EngineOptions options;
+  options.model = spec.model;
+  if (spec.memory > 0) {
+    options.memory = spec.memory;
+  }
+  options.context = spec.context;
+  options.threads = spec.threads;
+  options.ubatch = spec.ubatch;
+  const auto profile = cached_profile(of_disk(spec.model));
+  const auto plan = plan_model(options, profile ? &*profile : nullptr);
+  PredictedRun predicted;
+  if (!plan) {
+    predicted.remark = plan.error().message;
+    return predicted;
+  }
+  const Prediction& said = plan->prediction;
+  predicted.known = true;
+  predicted.decode_tokens_per_second = said.tokens_per_second;
+  predicted.prefill512_seconds = said.prefill512_seconds;
+  predicted.load_seconds = said.load_seconds;
+  predicted.bytes_per_token = said.bytes_per_token;
+  predicted.hit_rate = said.hit_rate.value_or(-1);
+  predicted.hit_rate_source = said.hit_rate_source;
+  predicted.bound_tokens_per_second = said.bound_tokens_per_second;
+  predicted.bound_by = said.bound_by == Limit::kDisk ? "disk" : "computing";
+  predicted.memory_peak = said.memory_peak;
+  return predicted;
+}
+
+}  // namespace hypura

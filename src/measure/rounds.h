@@ -1,0 +1,77 @@
+// Makes the measured runs: each in a fresh process, the arms of a comparison one after the other in every round.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hypura/result.h"
+#include "measure/disk_probe.h"
+#include "measure/readahead.h"
+#include "measure/run_spec.h"
+
+namespace hypura {
+
+inline constexpr uint32_t kCommonReadaheadKib = 128;  // Linux's default
+
+// One side of a comparison.
+struct Arm {
+  std::string title;
+  RunSpec spec;
+  std::optional<uint32_t> readahead_kib = std::nullopt;  // none: the disk's own
+
+  bool plain() const { return spec.engine == "plain"; }
+};
+
+struct ArmRuns {
+  Arm arm;
+  std::vector<RunResult> runs;  // one a round; only the first round's where another readahead was 1.5 times as fast
+};
+
+// The results of the runs that did not fail.
+std::vector<const RunResult*> good_runs(const ArmRuns& arm);
+
+// Plain llama.cpp as it is compared: with the disk's own readahead and, where that is another and can be set, with
+// kCommonReadaheadKib. `readahead` is nullptr when it cannot be set.
+std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead);
+
+// The limit of the cgroup in which an engine must keep to `budget`: the budget and 5 % or 64 MiB, whichever is more. 0
+// without a budget.
+uint64_t limit_of(uint64_t budget);
+
+enum class CacheEmptying { kNone, kModel, kWhole };
+
+struct RoundsOptions {
+  std::filesystem::path program;             // run as a child with kChildCommand (child.h)
+  std::vector<std::filesystem::path> files;  // of the model
+  uint64_t limit = 0;                        // bytes of each run's cgroup; 0: none
+  uint64_t touch_bytes = 0;                  // see touch_memory, before each run
+  CacheEmptying empty = CacheEmptying::kNone;
+  Readahead* readahead = nullptr;  // of the disk under the model; nullptr when it cannot be set
+  uint32_t repeat = 3;
+  double run_seconds = 1800;     // a run that takes longer is given up
+  double probe_seconds = 1;      // for each pattern of the disk probe before and after hypura's runs; 0: no probe
+  bool compare_prefill = false;  // the speed by which a plain arm is dropped is the prompt's, not decoding's
+
+  std::function<void(uint32_t round, const std::string&)> tell;  // what was found, a line each
+  // Looks at each run as it ends, before it is told; an error ends the rounds with it.
+  std::function<Status(const Arm&, const RunResult&)> check;
+};
+
+struct Rounds {
+  std::vector<ArmRuns> arms;
+  std::vector<ProbedSpeed>
+      disk;  // one a round: the better of before and after hypura's first run; empty without a probe
+};
+
+// A run that fails is a result with `error`; what ends the rounds is an error: a stop that was requested (kCancelled),
+// a disk that cannot be probed, a setting that cannot be restored (kIo), and what `check` says.
+Result<Rounds> run_rounds(const RoundsOptions& options, std::vector<Arm> arms);
+
+// "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", or "failed: " and why.
+std::string summary_of(const RunResult& run);
+
+}  // namespace hypura

@@ -1,0 +1,103 @@
+// What one measured run is told, and what it tells back: the protocol between a benchmark and its child processes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hypura/engine.h"
+#include "hypura/result.h"
+
+namespace hypura {
+
+// One run in a fresh process.
+struct RunSpec {
+  std::string engine;  // "plain" or "hypura"
+  std::string model;
+  uint64_t memory = 0;  // bytes of hypura's budget; 0: what the engine chooses by itself
+  bool repack = true;   // plain: see PlainLlamaOptions
+  uint32_t threads = 1;
+  uint32_t context = 1024;
+  uint32_t ubatch = 0;  // hypura: see EngineOptions
+  uint32_t prompt_tokens = 16;
+  uint32_t warmup_tokens = 4;  // decoded first and not counted
+  uint32_t tokens = 32;        // decoded and counted
+  bool predict = false;        // hypura: also say, before the model is opened, what the plan expects
+};
+
+// Where the seconds of a phase went, as the engine counted them. The parts add up to the phase's seconds; all are 0 for
+// plain llama.cpp, which does not count.
+struct TimeSplit {
+  double io_wait = 0;   // computing stood still for a read
+  double streamed = 0;  // kernels whose weights are streamed or cached: experts, and dense matrices where they are
+  double other = 0;     // the rest of the passes: attention, norms, resident weights
+  double overhead = 0;  // bookkeeping of the streaming, and what happens between passes
+
+  double sum() const { return io_wait + streamed + other + overhead; }
+};
+
+// The split of a phase of `seconds` on the wall clock in which the engine counted `difference`.
+TimeSplit split_of(const EngineStats& difference, double seconds);
+
+// Seconds on the wall clock; bytes as the kernel counted them for the process.
+struct PhaseCost {
+  uint64_t tokens = 0;
+  double seconds = 0;
+  uint64_t bytes = 0;
+  TimeSplit split = {};
+  double disk_busy_seconds = 0;  // at least one read of the engine's was in flight
+
+  double tokens_per_second() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  double bytes_per_token() const { return tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0; }
+};
+
+// What the plan expected of a run, told before the model was opened.
+struct PredictedRun {
+  bool known = false;  // false: this build has no plan to ask, or it failed (`remark`)
+  double decode_tokens_per_second = 0;
+  double prefill512_seconds = 0;
+  double load_seconds = 0;
+  double bytes_per_token = 0;
+  double hit_rate = -1;  // 0..1; -1 for a model without experts
+  std::string hit_rate_source;
+  double bound_tokens_per_second = 0;  // by the speeds in the machine's profile
+  std::string bound_by;                // "disk" or "computing"
+  uint64_t memory_peak = 0;            // bytes of the process
+  std::string remark;
+};
+
+struct RunResult {
+  std::string error;   // empty when the run succeeded; the fields below it are then complete
+  int error_code = 0;  // an ErrorCode; 0 when there is none, or when the process ended without a word
+
+  PhaseCost load;                  // tokens is 0
+  PhaseCost prefill;               // the prompt, up to and with the choice of the first token
+  PhaseCost decode;                // warm-up left out
+  double first_token_seconds = 0;  // from the start of opening the model
+  std::vector<int32_t> chosen;     // every token that was chosen, to compare the two engines
+
+  // hypura only, counted by the engine over the whole of `decode`.
+  uint64_t expert_lookups = 0;
+  uint64_t expert_hits = 0;
+  double io_wait_seconds = 0;
+  uint64_t streamed_bytes = 0;  // by the engine's own count, to hold against decode.bytes
+  uint64_t resident_bytes = 0;  // weights that stay in memory while streaming
+  std::string mode;
+  std::string plan;
+  PredictedRun predicted;
+
+  uint64_t process_peak = 0;  // bytes resident at most
+
+  // Added by the parent.
+  uint64_t group_peak = 0;  // bytes charged to the memory cgroup at most, page cache included; 0 without a cgroup
+  bool out_of_memory = false;
+};
+
+std::string to_json_line(const RunSpec& spec);
+std::string to_json_line(const RunResult& result);
+
+// Fails with kInternal on text that is not what to_json_line gives.
+Result<RunSpec> spec_from_json(const std::string& text);
+Result<RunResult> result_from_json(const std::string& text);
+
+}  // namespace hypura

@@ -1,0 +1,49 @@
+// One of the two engines compared, as the measuring loop sees it: both are driven by the same loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hypura/engine.h"
+#include "hypura/result.h"
+#include "measure/run_spec.h"
+
+namespace hypura {
+
+// Takes the place of an end-of-text token chosen after the prompt (the engine under test does not show that one): an
+// ordinary token of every vocabulary.
+inline constexpr int32_t kTokenAfterEnd = 300;
+
+// Belongs to one thread. Every choice of a token is the likeliest one.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+
+  virtual Status open(const RunSpec& spec) = 0;
+  virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
+
+  // Tokens that fit the context of the open model.
+  virtual uint32_t context_size() const = 0;
+
+  // Evaluates the whole prompt from an empty context; gives the next token.
+  virtual Result<int32_t> prompt(const std::string& text) = 0;
+
+  // Evaluates one more token; gives the next.
+  virtual Result<int32_t> next(int32_t token) = 0;
+
+  // The engine's own counters; all zero for plain llama.cpp, which has none.
+  virtual EngineStats counters() const = 0;
+
+  // Fills in `mode`, `plan` and `resident_bytes`.
+  virtual void describe(RunResult& result) const = 0;
+};
+
+// llama.cpp as it comes, weights mapped (mmap); repacked only when the spec allows.
+std::unique_ptr<Subject> make_plain_subject();
+
+// This project's engine with its defaults, within the budget.
+std::unique_ptr<Subject> make_hypura_subject();
+
+}  // namespace hypura

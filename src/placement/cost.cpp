@@ -1,0 +1,118 @@
+#include "placement/cost.h"
+
+#include <algorithm>
+
+#include "placement/popularity.h"
+
+namespace hypura {
+
+namespace {
+
+// One layer of `group` with `cached` experts in a pass of `tokens` tokens.
+PassCost layer_cost(const PlacementProblem& problem, const Placement& placement, const ExpertGroup& group,
+                    uint32_t cached, uint32_t tokens) {
+  PassCost cost;
+  const double rows = static_cast<double>(tokens) * group.used;
+  cost.uses = expected_experts(group.popularity, 0, tokens);
+  cost.misses = expected_experts(group.popularity, cached, tokens);
+  cost.compute = cost.uses * group.seconds.first + std::max(0.0, rows - cost.uses) * group.seconds.more;
+  cost.bytes = cost.misses * static_cast<double>(group.bytes);
+  cost.seconds = cost.compute;
+  if (cost.misses > 0) {
+    // Reads are started together, of as many experts at a time as there are spare slots.
+    const double any = std::min(1.0, cost.misses);
+    const uint32_t spare = placement.spare_slots;
+    const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
+    const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
+    cost.seconds = std::max(cost.compute, reading) + kOverlapLoss * std::min(cost.compute, reading);
+  }
+  return cost;
+}
+
+void add(PassCost& sum, const PassCost& layer, double layers) {
+  sum.seconds += layers * layer.seconds;
+  sum.compute += layers * layer.compute;
+  sum.bytes += layers * layer.bytes;
+  sum.uses += layers * layer.uses;
+  sum.misses += layers * layer.misses;
+}
+
+}  // namespace
+
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch) {
+  const UbatchChoice& pass = problem.ubatch[ubatch];
+  return problem.fixed + problem.other + problem.kv[kv].bytes + pass.bytes +
+         (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
+         (streams_dense(mode) ? 0 : problem.dense_bytes());
+}
+
+uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement) {
+  return base_bytes(problem, placement.mode, placement.kv, placement.ubatch) + placement.pinned_bytes +
+         placement.ring_bytes + placement.slots * problem.slot_stride;
+}
+
+uint64_t ring_under_way(const PlacementProblem& problem, uint64_t ring_bytes) {
+  return std::min(ring_bytes, problem.dense_ahead);
+}
+
+std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots) {
+  const uint32_t more = slots % group.layers;
+  return {{more, slots / group.layers + 1}, {group.layers - more, slots / group.layers}};
+}
+
+PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
+  PassCost cost;
+  const double slower = 1 + problem.kv[placement.kv].slower;
+  if (placement.mode == Mode::kResident) {
+    cost.seconds = cost.compute = problem.resident.of(tokens) * slower;
+    return cost;
+  }
+  PassSeconds dense = problem.rest;
+  for (const DenseWeight& it : problem.dense) {
+    dense += it.seconds;
+  }
+  cost.seconds = cost.compute = dense.of(tokens) * slower;
+  const bool streamed = streams_experts(placement.mode);
+  double asking = 0;  // expert layers that ask for reads
+  for (size_t i = 0; i < problem.experts.size(); ++i) {
+    const ExpertGroup& group = problem.experts[i];
+    const uint32_t slots = streamed ? placement.group_slots[i] : group.layers * group.experts;
+    for (const QuotaShare& share : quota_shares(group, slots)) {
+      PassCost layer = layer_cost(problem, placement, group, share.cached, tokens);
+      layer.seconds += streamed ? problem.block_seconds : 0;
+      layer.compute += streamed ? problem.block_seconds : 0;
+      add(cost, layer, share.layers);
+      asking += share.layers * std::min(1.0, layer.misses);
+    }
+  }
+  const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
+  // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
+  const auto under_way = static_cast<double>(ring_under_way(problem, placement.ring_bytes));
+  cost.seconds += std::min(asking * under_way, dense_bytes) / problem.dense_disk.bytes_per_second;
+  const double reading =
+      dense_bytes / problem.dense_disk.bytes_per_second + cost.bytes / problem.expert_disk.bytes_per_second;
+  cost.bytes += dense_bytes;
+  cost.seconds = std::max(cost.seconds, reading);
+  return cost;
+}
+
+double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
+  const uint32_t each = std::min(problem.ubatch[placement.ubatch].tokens, tokens);
+  double seconds = tokens / each * pass_cost(problem, placement, each).seconds;
+  if (tokens % each > 0) {
+    seconds += pass_cost(problem, placement, tokens % each).seconds;
+  }
+  if (cold && streams_experts(placement.mode)) {
+    Placement empty = placement;
+    std::fill(empty.group_slots.begin(), empty.group_slots.end(), 0);
+    seconds += pass_cost(problem, empty, each).seconds - pass_cost(problem, placement, each).seconds;
+  }
+  return seconds;
+}
+
+double objective(const PlacementProblem& problem, const Placement& placement) {
+  return pass_cost(problem, placement, 1).seconds +
+         kPromptShare / kPromptTokens * prompt_seconds(problem, placement, kPromptTokens, false);
+}
+
+}  // namespace hypura

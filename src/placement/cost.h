@@ -1,0 +1,72 @@
+// A division of the memory, and what it costs in time: the model of docs/placement.md.
+//
+// A pass over the weights computes and reads at the same time. Its time is the larger of two sums: the computing, in
+// which an expert layer waits for its own reads, because only then its router tells what to read; and all bytes that
+// must come from disk, by the disk's speed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "placement/problem.h"
+
+namespace hypura {
+
+// An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has landed,
+// and the disk rests while a long product is computed. Its time is the longer of the two and this share of the shorter.
+// Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/experiments.md).
+inline constexpr double kOverlapLoss = 0.4;
+
+// How a budget is divided.
+struct Placement {
+  Mode mode = Mode::kResident;
+  uint32_t kv = 0;      // index into PlacementProblem::kv
+  uint32_t ubatch = 0;  // index into PlacementProblem::ubatch
+
+  uint32_t slots = 0;                 // for experts
+  uint32_t spare_slots = 0;           // of these, kept free between passes; 0 when all experts have a slot
+  std::vector<uint32_t> group_slots;  // by group: experts kept, over all its layers; the sum is slots - spare_slots
+  std::vector<bool> pinned;           // by dense weight: whether it stays; empty when none is streamed
+  uint64_t pinned_bytes = 0;          // rooms of those that stay
+  uint64_t ring_bytes = 0;            // for the others
+  uint64_t streamed_bytes = 0;        // of the others, on disk: read in every pass
+};
+
+// Bytes of everything but slots, pinned weights and ring.
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch);
+
+// Bytes of everything.
+uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement);
+
+// One pass of `tokens` tokens, caches warm.
+struct PassCost {
+  double seconds = 0;
+  double compute = 0;  // of these, if no byte had to be waited for
+  double bytes = 0;    // from disk
+  double uses = 0;     // of experts: distinct ones, over all layers
+  double misses = 0;   // of these, not cached
+};
+PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
+
+// A prompt of `tokens` tokens, in passes of the ubatch. `cold`: nothing is cached yet, so the first of them reads all
+// experts that it uses.
+double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
+
+// Bytes that the ring may have under way when an expert layer asks for its reads, which then wait for them.
+uint64_t ring_under_way(const PlacementProblem& problem, uint64_t ring_bytes);
+
+// Experts of layers of `group` that are alike but for one expert: `layers` with `cached` experts each.
+struct QuotaShare {
+  uint32_t layers = 0;
+  uint32_t cached = 0;
+};
+// How `slots` cached experts lie on the layers of `group`: evenly, the first layers taking one more.
+std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots);
+
+// What a placement is chosen by: the time for a token made and kPromptShare prompt tokens read, of a prompt of
+// kPromptTokens, caches warm. Chosen: as many tokens read as made.
+inline constexpr uint32_t kPromptTokens = 512;
+inline constexpr double kPromptShare = 1.0;
+double objective(const PlacementProblem& problem, const Placement& placement);
+
+}  // namespace hypura

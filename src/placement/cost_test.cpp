@@ -1,0 +1,138 @@
+#include "placement/cost.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "placement/problem_for_test.h"
+
+namespace hypura {
+namespace {
+
+Placement cached(const PlacementProblem& problem, uint32_t slots) {
+  Placement placement;
+  placement.mode = Mode::kExpertStreaming;
+  placement.slots = slots;
+  placement.spare_slots = 8;
+  placement.group_slots = {slots - 8};
+  placement.ubatch = 0;
+  EXPECT_LE(slots, problem.expert_slots());
+  return placement;
+}
+
+TEST(Cost, ATokenThatReadsLittleIsComputing) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e20, 0};
+  const PassCost cost = pass_cost(problem, cached(problem, 400), 1);
+  // 4 ms for the rest, 24 dense weights of 0.5 ms, in each layer 8 experts of 0.2 ms and 0.08 ms of our own.
+  EXPECT_NEAR(cost.compute, 0.004 + 24 * 0.0005 + 24 * (8 * 0.0002 + 0.00008), 1e-9);
+  EXPECT_NEAR(cost.seconds, cost.compute, 1e-9);
+  EXPECT_NEAR(cost.uses, 24 * 8, 1e-9);
+}
+
+TEST(Cost, ALayerWaitsForItsReads) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e9, 0.001};
+  const PassCost cost = pass_cost(problem, cached(problem, 8), 1);  // spare slots only: nothing is kept
+  EXPECT_NEAR(cost.misses, 24 * 8, 1e-9);
+  EXPECT_NEAR(cost.bytes, 24.0 * 8 * static_cast<double>(problem.experts[0].bytes), 1);
+  const double reading = 8 * static_cast<double>(problem.experts[0].bytes) / 1e9 + 0.001;
+  const double layer = reading + kOverlapLoss * 8 * 0.0002 + 0.00008;
+  EXPECT_NEAR(cost.seconds, 0.004 + 24 * 0.0005 + 24 * layer, 1e-9);
+}
+
+TEST(Cost, FewSpareSlotsMeanMoreRounds) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e12, 0.001};
+  problem.experts.front().seconds = {1e-6, 1e-6};  // reading takes longer
+  Placement placement = cached(problem, 8);
+  const double together = pass_cost(problem, placement, 1).seconds;
+  placement.slots = placement.spare_slots = 2;
+  placement.group_slots = {0};
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - together, 24 * 3 * 0.001, 1e-9);
+}
+
+TEST(Cost, StreamedDenseWeightsHideComputing) {
+  const PlacementProblem problem = dense_problem(0);
+  Placement placement;
+  placement.mode = Mode::kDenseStreaming;
+  placement.streamed_bytes = 5000 * kMiB;
+  const PassCost cost = pass_cost(problem, placement, 1);
+  EXPECT_NEAR(cost.seconds, 5000.0 * kMiB / 2.5e9, 1e-9);
+  EXPECT_LT(cost.compute, cost.seconds);
+  placement.streamed_bytes = 10 * kMiB;
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, cost.compute, 1e-9);
+}
+
+TEST(Cost, MoreCachedIsNeverSlower) {
+  const PlacementProblem problem = moe_problem(0);
+  for (uint32_t tokens : {1U, 7U, 64U, 512U}) {
+    double before = 1e300;
+    for (uint32_t slots = 8; slots <= 24 * 64; slots += 24) {
+      const double seconds = pass_cost(problem, cached(problem, slots), tokens).seconds;
+      EXPECT_LE(seconds, before + 1e-12);
+      before = seconds;
+    }
+  }
+}
+
+TEST(Cost, APromptIsReadInPasses) {
+  const PlacementProblem problem = moe_problem(0);
+  Placement placement = cached(problem, 400);
+  placement.ubatch = 2;  // of 128 tokens
+  const double whole = pass_cost(problem, placement, 128).seconds;
+  EXPECT_NEAR(prompt_seconds(problem, placement, 256, false), 2 * whole, 1e-9);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 300, false), 2 * whole + pass_cost(problem, placement, 44).seconds,
+              1e-9);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 5, false), pass_cost(problem, placement, 5).seconds, 1e-9);
+}
+
+TEST(Cost, AColdPromptReadsAllExpertsItUsesOnce) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e8, 0};  // reading decides
+  Placement placement = cached(problem, 800);
+  placement.ubatch = 2;
+  const double warm = prompt_seconds(problem, placement, 256, false);
+  const double cold = prompt_seconds(problem, placement, 256, true);
+  placement.group_slots = {0};
+  EXPECT_NEAR(cold, warm / 2 + pass_cost(problem, placement, 128).seconds, 1e-6);
+  EXPECT_GT(cold, warm);
+}
+
+TEST(Cost, ExpertReadsWaitForWhatTheRingHasUnderWay) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e13, 0};
+  Placement placement = cached(problem, 8);
+  placement.mode = Mode::kMixedStreaming;
+  const double alone = pass_cost(problem, placement, 1).seconds;
+  placement.ring_bytes = 40 * kMiB;
+  placement.streamed_bytes = 10 * kMiB;  // less than 24 layers would wait for
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - alone, 10.0 * kMiB / 2.5e9, 1e-9);
+  placement.streamed_bytes = 500 * kMiB;
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - alone, 24 * 16.0 * kMiB / 2.5e9, 1e-9);
+}
+
+TEST(Cost, QuotasAreEven) {
+  const ExpertGroup group = moe_problem(0).experts.front();
+  for (uint32_t slots : {0U, 1U, 24U, 100U, 24U * 64U}) {
+    uint32_t layers = 0;
+    uint32_t sum = 0;
+    for (const QuotaShare& share : quota_shares(group, slots)) {
+      layers += share.layers;
+      sum += share.layers * share.cached;
+      EXPECT_LE(share.layers == 0 ? 0 : share.cached, group.experts);
+    }
+    EXPECT_EQ(layers, group.layers);
+    EXPECT_EQ(sum, slots);
+  }
+}
+
+TEST(Cost, AResidentModelReadsNothing) {
+  const PlacementProblem problem = moe_problem(0);
+  const PassCost cost = pass_cost(problem, Placement{}, 10);
+  EXPECT_EQ(cost.bytes, 0);
+  EXPECT_NEAR(cost.seconds, problem.resident.of(10), 1e-12);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,97 @@
+// What a placement is chosen for: the sizes of one model under one set of options, and how fast this machine reads and
+// computes. Plain numbers; engine/placement_problem.h fills them in.
+//
+// All sizes are bytes, all times seconds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace hypura {
+
+// How the weights are held: which of the two groups, experts and dense matrices, are streamed.
+enum class Mode { kResident, kExpertStreaming, kDenseStreaming, kMixedStreaming };
+
+const char* mode_name(Mode mode);
+bool streams_experts(Mode mode);
+bool streams_dense(Mode mode);
+
+// What computing costs for a pass of n tokens: `first` for one, `more` for each further.
+struct PassSeconds {
+  double first = 0;
+  double more = 0;
+
+  double of(double tokens) const { return first + (tokens - 1) * more; }
+  PassSeconds& operator+=(const PassSeconds& other) {
+    first += other.first;
+    more += other.more;
+    return *this;
+  }
+};
+
+// Scattered reads of the size in question, many at a time; `latency` is what the first of them takes besides.
+struct DiskSpeed {
+  double bytes_per_second = 1;
+  double latency = 0;
+};
+
+// A dense matrix that can be streamed: every pass uses it whole.
+struct DenseWeight {
+  uint64_t bytes = 0;  // on disk
+  uint64_t room = 0;   // in the ring or pinned
+  PassSeconds seconds;
+};
+
+// MoE layers that are alike.
+struct ExpertGroup {
+  uint32_t layers = 0;
+  uint32_t experts = 0;            // of each layer
+  uint32_t used = 0;               // of these, by a token
+  uint64_t bytes = 0;              // of one expert on disk, all its matrices
+  PassSeconds seconds;             // of one expert, in tokens that chose it
+  std::vector<double> popularity;  // see popularity.h; `experts` numbers
+};
+
+struct KvChoice {
+  std::string name;  // "f16", "q8_0"
+  uint64_t bytes = 0;
+  double slower = 0;  // computing takes this share longer with it
+};
+
+struct UbatchChoice {
+  uint32_t tokens = 0;        // of the largest pass
+  uint64_t bytes = 0;         // compute buffers
+  uint64_t expert_bytes = 0;  // row buffers besides, when experts are streamed
+};
+
+struct PlacementProblem {
+  uint64_t budget = 0;
+  uint64_t fixed = 0;                // weights that are never streamed
+  uint64_t other = 0;                // what else the model needs: the vocabulary
+  std::vector<KvChoice> kv;          // at least one
+  std::vector<UbatchChoice> ubatch;  // at least one
+
+  std::vector<DenseWeight> dense;    // in the order of use
+  std::vector<ExpertGroup> experts;  // empty: no MoE
+  uint64_t expert_bytes = 0;         // of all experts on disk
+  uint64_t slot_stride = 0;          // one expert's slot
+
+  DiskSpeed expert_disk;     // for reads of an expert's matrices
+  DiskSpeed dense_disk;      // for the ring's
+  uint64_t dense_ahead = 0;  // bytes that the ring has the disk work on at a time, at most
+  PassSeconds rest;          // what is neither a dense weight here nor an expert: norms, attention, routers, the output
+  PassSeconds resident;      // a whole pass with everything resident, as llama.cpp's own loader lays weights out
+  double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
+
+  std::vector<Mode> modes;  // that may be chosen
+
+  uint64_t dense_bytes() const;  // of `dense`, on disk
+  uint64_t dense_rooms() const;
+  uint64_t largest_room() const;
+  uint32_t expert_slots() const;     // that would hold all experts
+  uint32_t most_used() const;        // experts that a token uses in one layer, at most
+  uint32_t slots_per_token() const;  // experts that a token uses, over all layers
+};
+
+}  // namespace hypura

@@ -1,0 +1,8 @@
+#include "support/huge_pages.h"
+
+namespace hypura {
+
+// macOS on Apple Silicon has 16 KiB pages and no way to ask for larger ones.
+void advise_huge_pages(std::byte* /*address*/, uint64_t /*bytes*/) {}
+
+}  // namespace hypura

@@ -1,0 +1,64 @@
+#include "support/memory_region.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "support/huge_pages.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+Result<std::byte*> map(uint64_t bytes, int protection, int flags) {
+  void* address = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  if (address == MAP_FAILED) {
+    return fail(ErrorCode::kBudget, "cannot map {}: {}", format_bytes(bytes), std::generic_category().message(errno));
+  }
+  return static_cast<std::byte*>(address);
+}
+
+}  // namespace
+
+MemoryRegion::~MemoryRegion() {
+  if (data_ != nullptr) {
+    munmap(data_, size_);
+  }
+}
+
+MemoryRegion::MemoryRegion(MemoryRegion&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Result<MemoryRegion> MemoryRegion::allocate(uint64_t bytes) {
+  MemoryRegion region;
+  auto address = map(round_up(bytes, kHugePage), PROT_READ | PROT_WRITE, 0);
+  if (!address) {
+    return propagate(address.error());
+  }
+  region.data_ = *address;
+  region.size_ = round_up(bytes, kHugePage);
+  advise_huge_pages(region.data_, region.size_);
+  return region;
+}
+
+Result<MemoryRegion> MemoryRegion::reserve(uint64_t bytes) {
+  MemoryRegion region;
+  auto address = map(bytes, PROT_NONE, MAP_NORESERVE);
+  if (!address) {
+    return propagate(address.error());
+  }
+  region.data_ = *address;
+  region.size_ = bytes;
+  return region;
+}
+
+}  // namespace hypura
