@@ -98,7 +98,8 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
 
 double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
   const uint32_t each = std::min(problem.ubatch[placement.ubatch].tokens, tokens);
-  double seconds = tokens / each * pass_cost(problem, placement, each).seconds;
+  const uint32_t whole_passes = tokens / each;
+  double seconds = whole_passes * pass_cost(problem, placement, each).seconds;
   if (tokens % each > 0) {
     seconds += pass_cost(problem, placement, tokens % each).seconds;
   }

@@ -1,6 +1,7 @@
 #include "placement/placement.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "placement/pinning.h"
 #include "placement/relaxation.h"
@@ -197,7 +198,7 @@ Result<Solution> place(const PlacementProblem& problem) {
     const auto relaxed = relax(problem, divided);
     bounded = bounded && relaxed;
     if (relaxed) {
-      offer(problem, fill(problem, frame, static_cast<uint32_t>(relaxed->cached + 0.5)), best);
+      offer(problem, fill(problem, frame, static_cast<uint32_t>(std::lround(relaxed->cached))), best);
       bound = std::min(bound.value_or(relaxed->bound), relaxed->bound);
     }
   }

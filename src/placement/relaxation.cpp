@@ -171,7 +171,7 @@ void Builder::add_group(const ExpertGroup& group, std::vector<PassTerms>& passes
 
 std::optional<Relaxed> Builder::solve() {
   const uint32_t each = std::min(problem_.ubatch[frame_.ubatch].tokens, kPromptTokens);
-  const double prompt_passes = static_cast<double>(kPromptTokens / each);
+  const uint32_t prompt_passes = kPromptTokens / each;
   std::vector<PassTerms> passes;
   passes.push_back(begin_pass(1, 1));
   passes.push_back(begin_pass(each, kPromptShare * prompt_passes / kPromptTokens));
