@@ -68,10 +68,9 @@ Status run_arm(const RoundsOptions& options, uint32_t round, ArmRuns& arm) {
 // Hypura's run between two probes of the disk that it reads from.
 Status run_probed(const RoundsOptions& options, uint32_t round, ArmRuns& arm, std::vector<ProbedSpeed>& disk) {
   ProbedSpeed speed;
-  Status status =
-      probe_again(options, speed).and_then([&] { return run_arm(options, round, arm); }).and_then([&] {
-        return probe_again(options, speed);
-      });
+  Status status = probe_again(options, speed).and_then([&] { return run_arm(options, round, arm); }).and_then([&] {
+    return probe_again(options, speed);
+  });
   if (!status) {
     return status;
   }
