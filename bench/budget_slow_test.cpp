@@ -7,7 +7,7 @@
 #include "make_model/make_model.h"
 #include "measure/memory_box.h"
 #include "measure/process.h"
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura::bench {
@@ -16,7 +16,7 @@ namespace {
 class BudgetHolds : public testing::TestWithParam<std::string> {};
 
 TEST_P(BudgetHolds, AtAQuarterAThirdAndHalf) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   ModelSpec spec;
   spec.arch = GetParam();
   spec.size = 900 * kMiB;

@@ -7,22 +7,6 @@ namespace hypura::bench {
 
 namespace {
 
-double decode_rate(const RunResult& run) {
-  return run.decode.tokens_per_second();
-}
-double prefill_rate(const RunResult& run) {
-  return run.prefill.tokens_per_second();
-}
-
-template <class Function>
-std::optional<Spread> spread_over(const ArmRuns& arm, Function value) {
-  std::vector<double> values;
-  for (const RunResult* run : good_runs(arm)) {
-    values.push_back(value(*run));
-  }
-  return spread_of(std::move(values));
-}
-
 template <class Function>
 Comparison compare(const ScenarioRuns& runs, const char* what, Function value) {
   Comparison comparison;

@@ -1,13 +1,13 @@
 // hypura-bench: streaming against plain llama.cpp with mapped weights, see docs/benchmarks.md.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <string_view>
 
 #include "bench/report.h"
 #include "hardware/memory.h"
 #include "measure/child.h"
 #include "measure/prediction.h"
+#include "support/write_file.h"
 
 namespace hypura::bench {
 namespace {
@@ -60,21 +60,14 @@ Status check_abilities(const BenchOptions& options, const Abilities& abilities) 
   return {};
 }
 
-Status write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  return file ? Status{} : fail(ErrorCode::kIo, "{} cannot be written", path);
-}
-
 Status write_report(const Report& report, const CommandLine& line) {
   const std::string markdown = markdown_report(report);
   if (line.markdown.empty()) {
     fmt::print("{}", markdown);
-  } else if (Status status = write_text(line.markdown, markdown); !status) {
+  } else if (Status status = write_file(line.markdown, markdown); !status) {
     return status;
   }
-  return line.json.empty() ? Status{} : write_text(line.json, json_report(report));
+  return line.json.empty() ? Status{} : write_file(line.json, json_report(report));
 }
 
 // Runs everything; gives whether all runs succeeded.

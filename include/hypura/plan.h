@@ -14,6 +14,7 @@
 namespace hypura {
 
 enum class TensorRole;  // model/model.h
+struct Model;
 
 // Where a tensor's bytes are at home.
 enum class Tier { kDevice, kRam, kDisk };
@@ -37,7 +38,7 @@ struct Prediction {
   double decode_seconds = 0;       // for a token
   double bytes_per_token = 0;      // read from disk
   std::optional<double> hit_rate;  // of expert uses while decoding; none when no experts are streamed
-  std::string hit_rate_source;     // "routing trace of 512 tokens", or "prior"
+  std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
   double prefill512_seconds = 0;   // for a prompt of 512 tokens
   double prefill4096_seconds = 0;  // and of 4096, whatever the context
   double load_seconds = 0;         // reading what stays, by the disk's best rate
@@ -79,5 +80,8 @@ struct ModelPlan {
 // so. A budget in `options` is taken as it stands, with a warning where this machine allows less. Any thread. Fails as
 // Engine::open does: kBadModel, kIo, kUsage, kBudget.
 Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile* profile);
+
+// The same for a model whose headers have been read: options.model is not looked at.
+Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile);
 
 }  // namespace hypura

@@ -7,23 +7,8 @@ namespace hypura {
 
 namespace {
 
-double decode_rate(const RunResult& run) {
-  return run.decode.tokens_per_second();
-}
-double prefill_rate(const RunResult& run) {
-  return run.prefill.tokens_per_second();
-}
 double as_double(uint64_t count) {
   return static_cast<double>(count);
-}
-
-template <class Function>
-std::optional<Spread> spread_over(const ArmRuns& arm, Function value) {
-  std::vector<double> values;
-  for (const RunResult* run : good_runs(arm)) {
-    values.push_back(value(*run));
-  }
-  return spread_of(std::move(values));
 }
 
 ArmFigures arm_figures(const ArmRuns& arm) {

@@ -14,6 +14,7 @@
 #include "measure/prediction.h"
 #include "model/model.h"
 #include "support/executable_path.h"
+#include "support/write_file.h"
 
 namespace hypura {
 
@@ -62,13 +63,11 @@ Status prepare_outputs(const BenchOptions& options, Preparation& preparation) {
 
 Status prepare_model(Preparation& preparation) {
   BenchOptions& options = preparation.report.options;
-  if (options.model.empty()) {
-    auto demo = executable_path().and_then(find_demo_model);
-    if (!demo) {
-      return propagate(demo.error());
-    }
-    options.model = std::move(*demo);
+  auto path = model_or_demo(options.model);
+  if (!path) {
+    return propagate(path.error());
   }
+  options.model = std::move(*path);
   const auto model = open_model(options.model);
   if (!model) {
     return propagate(model.error());
@@ -76,7 +75,7 @@ Status prepare_model(Preparation& preparation) {
   for (const ModelFile& file : model->files) {
     preparation.files.push_back(file.path);
   }
-  preparation.report.model_name = model->name.empty() ? options.model.stem().string() : model->name;
+  preparation.report.model_name = model->name;
   preparation.report.model_bytes = model->bytes;
   return {};
 }
@@ -183,13 +182,6 @@ Result<Rounds> measure_all(const Preparation& preparation, Output& notes) {
     options.readahead = &*readahead;
   }
   return run_rounds(options, arms_of(preparation, options.readahead));
-}
-
-Status write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  return file ? Status{} : fail(ErrorCode::kIo, "--json {}: the file could not be written", path.string());
 }
 
 Status write_outputs(const Preparation& preparation) {

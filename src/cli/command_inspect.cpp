@@ -12,7 +12,6 @@
 #include "cli/page_file.h"
 #include "hypura/plan.h"
 #include "hypura/profile.h"
-#include "support/executable_path.h"
 
 namespace hypura {
 
@@ -46,7 +45,7 @@ Status show(const InspectOptions& options, const InspectView& view, Output& out,
 Result<int> inspect_command(const InspectOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
-  auto path = options.model.empty() ? executable_path().and_then(find_demo_model) : options.model;
+  const auto path = model_or_demo(options.model);
   if (!path) {
     return propagate(path.error());
   }
@@ -57,7 +56,7 @@ Result<int> inspect_command(const InspectOptions& options) {
   ProfileOptions where;
   where.path = *path;
   const std::optional<MachineProfile> machine = cached_profile(where);
-  const auto plan = plan_model(engine_options(options, *path), machine ? &*machine : nullptr);
+  const auto plan = plan_model(*model, engine_options(options, *path), machine ? &*machine : nullptr);
   InspectView view{*model};
   view.machine = machine ? &*machine : nullptr;
   view.plan = plan ? &*plan : nullptr;

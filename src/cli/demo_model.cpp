@@ -1,5 +1,7 @@
 #include "cli/demo_model.h"
 
+#include "support/executable_path.h"
+
 namespace hypura {
 
 namespace {
@@ -20,6 +22,10 @@ Result<std::filesystem::path> find_demo_model(const std::filesystem::path& execu
   }
   return fail(ErrorCode::kUsage, "no MODEL given, and the demo model is neither {} nor {}; name a GGUF file",
               in_source.string(), installed.string());
+}
+
+Result<std::filesystem::path> model_or_demo(const std::filesystem::path& named) {
+  return named.empty() ? executable_path().and_then(find_demo_model) : named;
 }
 
 }  // namespace hypura

@@ -12,4 +12,7 @@ namespace hypura {
 // Fails with kUsage, naming both places, when it is in neither.
 Result<std::filesystem::path> find_demo_model(const std::filesystem::path& executable);
 
+// `named`, or the demo model that goes with the running program when nothing was named. Fails as find_demo_model.
+Result<std::filesystem::path> model_or_demo(const std::filesystem::path& named);
+
 }  // namespace hypura

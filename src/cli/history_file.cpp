@@ -4,20 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include "support/environment.h"
 
 namespace hypura {
 
 std::optional<std::filesystem::path> history_path() {
-  const auto absolute = [](const char* variable) {
-    const char* value = std::getenv(variable);
-    std::filesystem::path path = value != nullptr ? value : "";
-    return path.is_absolute() ? std::optional(path) : std::nullopt;
-  };
-  if (const auto state = absolute("XDG_STATE_HOME")) {
+  if (const auto state = path_from_environment("XDG_STATE_HOME")) {
     return *state / "hypura" / "history";
   }
-  if (const auto home = absolute("HOME")) {
+  if (const auto home = path_from_environment("HOME")) {
     return *home / ".local" / "state" / "hypura" / "history";
   }
   return std::nullopt;

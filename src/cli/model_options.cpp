@@ -9,13 +9,13 @@
 
 namespace hypura {
 
-void add_model_option(CLI::App& command, std::filesystem::path& model) {
-  command.add_option("MODEL", model, "A GGUF file (left out: the demo model)")
+CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
+  return command.add_option("MODEL", model, "A GGUF file (left out: the demo model)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
       ->option_text(" ");
 }
 
-void add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
+CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
   const auto store = [&bytes](const std::string& text) {
     const auto size = parse_bytes(text);
     bytes = size ? std::optional(*size) : std::nullopt;
@@ -24,7 +24,8 @@ void add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
     return text == "auto" || parse_bytes(text) ? std::string()
                                                : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
   };
-  command.add_option_function<std::string>("--memory", store, "Memory to stay within: 24M, 6G or auto (default auto)")
+  return command
+      .add_option_function<std::string>("--memory", store, "Memory to stay within: 24M, 6G or auto (default auto)")
       ->check(complaint)
       ->option_text("SIZE");
 }

@@ -9,11 +9,11 @@
 
 namespace hypura {
 
-// The positional MODEL; `model` stays empty when it is left out.
-void add_model_option(CLI::App& command, std::filesystem::path& model);
+// The positional MODEL; `model` stays empty when it is left out. The option may be given a group.
+CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 
 // --memory SIZE; "auto" leaves `bytes` empty.
-void add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
+CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);

@@ -4,7 +4,6 @@
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
 #include "cli/trace_file.h"
-#include "support/executable_path.h"
 
 namespace hypura {
 
@@ -13,16 +12,14 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
   if (Status status = check_trace_path(options); !status) {
     return propagate(status.error());
   }
+  auto model = model_or_demo(options.engine.model);
+  if (!model) {
+    return propagate(model.error());
+  }
   EngineOptions engine_options = options.engine;
-  if (engine_options.model.empty()) {
-    auto demo = executable_path().and_then(find_demo_model);
-    if (!demo) {
-      return propagate(demo.error());
-    }
-    engine_options.model = std::move(*demo);
-    if (!quiet) {
-      notes.write(fmt::format("demo model {}\n", engine_options.model.string()));
-    }
+  engine_options.model = std::move(*model);
+  if (options.engine.model.empty() && !quiet) {
+    notes.write(fmt::format("demo model {}\n", engine_options.model.string()));
   }
   auto engine = [&] {
     ProgressBar bar(notes);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cli/model_options.h"
 #include "cli/number_option.h"
 #include "support/units.h"
 
@@ -35,21 +36,6 @@ Exit codes: 0 done, 1 internal, or a run of the baseline failed, 2 usage, 3 mode
 CLI::Option* add_count(CLI::App& command, const char* flag, const char* text, const NumberRange& range,
                        uint32_t& value) {
   return add_number(command, flag, text, range, [&value](double number) { value = static_cast<uint32_t>(number); });
-}
-
-void add_memory(CLI::App& command, BenchOptions& options) {
-  const auto set = [&options](const std::string& text) {
-    const auto bytes = parse_bytes(text);
-    options.memory = bytes ? std::optional(*bytes) : std::nullopt;
-  };
-  const auto complaint = [](const std::string& text) {
-    return text == "auto" || parse_bytes(text) ? std::string()
-                                               : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
-  };
-  command.add_option_function<std::string>("--memory", set, "Memory to stay within: 24M, 6G or auto (default auto)")
-      ->check(complaint)
-      ->option_text("SIZE")
-      ->group(kMeasured);
 }
 
 void add_files(CLI::App& command, BenchOptions& options) {
@@ -104,11 +90,8 @@ uint32_t bench_context(const BenchOptions& options) {
 CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   CLI::App* command = program.add_subcommand("bench", "Measures speed, and how near it is to what the disk allows");
   command->group("Commands")->footer(kFooter);
-  command->add_option("MODEL", options.model, "A GGUF file (left out: the demo model)")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text(" ")
-      ->group(kMeasured);
-  add_memory(*command, options);
+  add_model_option(*command, options.model)->group(kMeasured);
+  add_memory_option(*command, options.memory)->group(kMeasured);
   command
       ->add_flag("--baseline", options.baseline, "Also measure plain llama.cpp (mapped weights) under the same limit")
       ->group(kMeasured);

@@ -9,8 +9,8 @@
 #include "cli/history_file.h"
 #include "cli/program.h"
 #include "cli/progress_bar.h"
-#include "cli/temp_dir_for_test.h"
 #include "support/executable_path.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {

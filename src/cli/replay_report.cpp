@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
+#include "support/write_file.h"
 
 namespace hypura {
 
@@ -45,16 +45,6 @@ std::string recorded_text(const RoutingTrace& trace, const ReplayReport& report)
 nlohmann::ordered_json result_json(const ReplayResult& result, const char* pool) {
   return {{"policy", result.policy},   {"pool", pool},        {"slots", result.slots},
           {"lookups", result.lookups}, {"hits", result.hits}, {"hit_rate", result.hit_rate()}};
-}
-
-Status write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) {
-    return fail(ErrorCode::kIo, "{} could not be written; see whether its folder is there and has room", path.string());
-  }
-  return {};
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "cli/temp_dir_for_test.h"
 #include "cli/trace_file.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {

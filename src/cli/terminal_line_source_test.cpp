@@ -13,7 +13,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "cli/temp_dir_for_test.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {

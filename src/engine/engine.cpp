@@ -111,15 +111,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
 }
 
 Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
-  if (model_.name.empty()) {
-    model_.name = model_.files.front().path.stem().string();
-  }
-  const OpenRequest request = {options_,
-                               model_,
-                               budget.bytes,
-                               options_.threads > 0 ? options_.threads : usable_cores(),
-                               static_cast<uint32_t>(std::min<int64_t>(options_.context, model_.context_length)),
-                               knowledge};
+  const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
   const uint64_t process = read_process_memory().resident;
   auto parts = open_best(request);
   if (!parts) {

@@ -7,6 +7,7 @@
 
 #include "engine/test_reference.h"
 #include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -100,7 +101,7 @@ class Exactness : public testing::TestWithParam<Case> {
         << where << ": logits differ after " << tokens.size() << " tokens";
   }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
   std::filesystem::path path_;
 };
 

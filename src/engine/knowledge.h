@@ -15,7 +15,7 @@ struct Knowledge {
   // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as hit_curve() gives it
   // from a routing trace; empty: unknown.
   std::vector<double> hit_curve;
-  std::string hit_source;  // where the curve comes from, for people: "routing trace of 512 tokens"
+  std::string hit_source;  // where the curve comes from, for people: "the routing of 512 earlier tokens"
 };
 
 // `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "hypura/profile.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -21,15 +22,8 @@ using testing::HasSubstr;
 class MachineProfileTest : public testing::Test {
  protected:
   MachineProfileTest() {
-    std::string name = (fs::temp_directory_path() / "hypura-profile-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
     fs::create_directory(disk());
     ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
-  }
-  ~MachineProfileTest() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
   }
   fs::path disk() const { return folder_ / "disk"; }
   ProfileOptions options() const {
@@ -44,7 +38,8 @@ class MachineProfileTest : public testing::Test {
     return files == fs::directory_iterator() ? fs::path() : files->path();
   }
 
-  fs::path folder_;
+  TempDir dir_;
+  fs::path folder_ = dir_.path();
 };
 
 void expect_measured(const MachineProfile& profile) {

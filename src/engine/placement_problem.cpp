@@ -5,6 +5,7 @@
 #include "backend/streamed_weights.h"
 #include "engine/machine_speeds.h"
 #include "engine/memory_estimate.h"
+#include "hardware/memory.h"
 #include "placement/popularity.h"
 #include "storage/reader.h"
 
@@ -244,6 +245,16 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 }
 
 }  // namespace
+
+OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget,
+                         const Knowledge& knowledge) {
+  return {options,
+          model,
+          budget,
+          options.threads > 0 ? options.threads : usable_cores(),
+          static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+          knowledge};
+}
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {
   const std::string& type = request.options.kv_type;

@@ -23,6 +23,10 @@ struct OpenRequest {
   const Knowledge& knowledge;
 };
 
+// Threads as asked for or one a core; the context as asked for or as long as the model knows. The references must
+// outlive the result.
+OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
+
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;
 

@@ -1,6 +1,5 @@
 #include "engine/budget.h"
 #include "engine/explain.h"
-#include "engine/llama_runtime.h"
 #include "ggml.h"
 #include "hardware/memory.h"
 #include "hypura/plan.h"
@@ -100,16 +99,10 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
 }  // namespace
 
 Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile* profile) {
-  if (Status status = init_llama(); !status) {
-    return propagate(status.error());
-  }
-  auto model = open_model(options.model);
-  if (!model) {
-    return propagate(model.error());
-  }
-  if (model->name.empty()) {
-    model->name = model->files.front().path.stem().string();
-  }
+  return open_model(options.model).and_then([&](const Model& model) { return plan_model(model, options, profile); });
+}
+
+Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
   auto budget = choose_budget(options);
   if (!budget) {
     return propagate(budget.error());
@@ -120,13 +113,8 @@ Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile*
                          format_bytes(budget->bytes));
     *budget = {*options.memory, {}};  // a plan may be made for another machine
   }
-  const Knowledge knowledge = recall(*model, profile);
-  const OpenRequest request = {options,
-                               *model,
-                               budget->bytes,
-                               options.threads > 0 ? options.threads : usable_cores(),
-                               static_cast<uint32_t>(std::min<int64_t>(options.context, model->context_length)),
-                               knowledge};
+  const Knowledge knowledge = recall(model, profile);
+  const OpenRequest request = make_request(options, model, budget->bytes, knowledge);
   auto problem = placement_problem(request);
   if (!problem) {
     return propagate(problem.error());

@@ -7,6 +7,7 @@
 #include "engine/test_reference.h"
 #include "hypura/plan.h"
 #include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -65,7 +66,7 @@ TEST(PlanModel, IsWhatIsDone) {
 
 TEST(PlanModel, EstimatesAreNearWhatLlamaTakes) {
   for (const char* arch : {"dense", "qwen3moe", "mixtral", "gpt-oss"}) {
-    const TemporaryFolder folder;
+    const TempDir folder;
     ModelSpec spec;
     spec.arch = arch;
     spec.output = folder.path() / "model.gguf";
@@ -209,7 +210,7 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
 }
 
 TEST(PlanModel, LayersWithLargerExpertsAreAGroupOfTheirOwn) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   ModelSpec spec;
   spec.arch = "qwen3moe";
   spec.type = "Q4_0";

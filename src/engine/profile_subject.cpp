@@ -13,6 +13,7 @@
 #include "hardware/system.h"
 #include "model/model.h"
 #include "storage/open.h"
+#include "support/cache_folder.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -11,6 +11,7 @@
 #include "make_model/make_model.h"
 #include "residency/replay.h"
 #include "support/cache_folder.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -29,13 +30,6 @@ EngineOptions recording(const std::filesystem::path& model) {
   options.ubatch = 32;
   options.record_routing = true;
   options.remember = false;
-  return options;
-}
-
-GenerateOptions greedy(int32_t tokens) {
-  GenerateOptions options;
-  options.max_tokens = tokens;
-  options.sampling.temperature = 0;
   return options;
 }
 
@@ -72,7 +66,7 @@ TEST(Routing, AReplayCountsWhatTheEngineCounted) {
 
 // Architectures whose expert blocks look different: biases and clamps, one tensor for gate and up, shared experts.
 TEST(Routing, AReplayAgreesForOtherArchitectures) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   for (const char* arch : {"mixtral", "qwen2moe", "gpt-oss", "fused"}) {
     ModelSpec spec;
     spec.arch = arch;
@@ -141,7 +135,7 @@ class SavedRouting : public testing::Test {
   }
 
   static inline uint64_t decoded = 0;
-  TemporaryFolder folder_;
+  TempDir folder_;
 };
 
 TEST_F(SavedRouting, IsThereInTheNextRun) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "engine/test_reference.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -22,13 +23,6 @@ EngineOptions demo(uint64_t memory) {
   options.ubatch = 32;
   options.outputs = 32;
   options.remember = false;
-  return options;
-}
-
-GenerateOptions greedy(int32_t tokens) {
-  GenerateOptions options;
-  options.max_tokens = tokens;
-  options.sampling.temperature = 0;
   return options;
 }
 
@@ -133,7 +127,7 @@ TEST(Streaming, CountsWhatItDid) {
 }
 
 TEST(Streaming, ATruncatedFileEndsTheRunWithAnError) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   EngineOptions options = demo(20 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.model);
@@ -152,7 +146,7 @@ TEST(Streaming, ATruncatedFileEndsTheRunWithAnError) {
 }
 
 TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   EngineOptions options = demo(8 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-draft.gguf", options.model);
@@ -167,7 +161,7 @@ TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
 }
 
 TEST(Streaming, AFileCutBeforeLoadingIsABadModel) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   EngineOptions options = demo(20 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.model);

@@ -92,23 +92,11 @@ inline uint64_t smallest_budget(EngineOptions options, uint64_t high) {
   return high;
 }
 
-// A folder that is removed with all it holds.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "hypura-test-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+inline GenerateOptions greedy(int32_t tokens) {
+  GenerateOptions options;
+  options.max_tokens = tokens;
+  options.sampling.temperature = 0;
+  return options;
+}
 
 }  // namespace hypura

@@ -2,30 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 
 #include "engine/test_reference.h"
 #include "make_model/make_model.h"
+#include "storage/process_reads.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
-uint64_t kernel_read_bytes() {
-  std::ifstream io("/proc/self/io");
-  std::string key;
-  uint64_t value = 0;
-  while (io >> key >> value) {
-    if (key == "read_bytes:") {
-      return value;
-    }
-  }
-  return 0;
-}
-
 void compare(const std::string& arch, uint64_t memory) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   ModelSpec spec;
   spec.arch = arch;
   spec.size = 120 * kMiB;
@@ -41,14 +30,14 @@ void compare(const std::string& arch, uint64_t memory) {
   auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
   auto session = (*engine)->new_session();
-  const uint64_t kernel_before = kernel_read_bytes();
+  const uint64_t kernel_before = process_read_bytes().value_or(0);
   if (kernel_before == 0) {
     GTEST_SKIP() << "no /proc/self/io, or a file system that does not count";
   }
   const EngineStats before = (*engine)->stats();
   ASSERT_TRUE((*session)->evaluate(test_tokens(20)));
   const auto counted = static_cast<double>((*engine)->stats().since(before).streamed_bytes);
-  const auto kernel = static_cast<double>(kernel_read_bytes() - kernel_before);
+  const auto kernel = static_cast<double>(process_read_bytes().value_or(0) - kernel_before);
   ASSERT_GT(kernel, static_cast<double>(20 * kMiB));
   // The ring reads ahead: up to 16 chunks of 1 MiB under way are counted by the kernel when asked for, by us when they
   // arrive.

@@ -1,12 +1,12 @@
 #include "hardware/profile_cache.h"
 
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "hardware/profile_json.h"
 #include "support/atomic_file.h"
+#include "support/fnv.h"
 
 namespace hypura {
 
@@ -36,15 +36,6 @@ std::string difference(const Json& then, const Fingerprint& now) {
     }
   }
   return "";
-}
-
-// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/): std::hash may change from one build to the next.
-uint64_t hash(const std::string& text) {
-  uint64_t value = 14695981039346656037ULL;
-  for (const char c : text) {
-    value = (value ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  }
-  return value;
 }
 
 }  // namespace
@@ -82,23 +73,8 @@ Status store_profile(const fs::path& file, const MachineProfile& profile, const 
   return write_file_atomically(file, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-std::optional<fs::path> cache_folder() {
-  const auto absolute = [](const char* variable) {
-    const char* value = std::getenv(variable);
-    fs::path path = value != nullptr ? value : "";
-    return path.is_absolute() ? std::optional(path) : std::nullopt;
-  };
-  if (const auto folder = absolute("XDG_CACHE_HOME")) {
-    return *folder / "hypura";
-  }
-  if (const auto home = absolute("HOME")) {
-    return system_cache_folder(*home) / "hypura";
-  }
-  return std::nullopt;
-}
-
 std::string profile_file_name(const std::string& host, const std::string& file_system, uint32_t threads) {
-  return fmt::format("profile-{:016x}.json", hash(fmt::format("{}\n{}\n{}", host, file_system, threads)));
+  return fmt::format("profile-{:016x}.json", fnv1a(fmt::format("{}\n{}\n{}", host, file_system, threads)));
 }
 
 }  // namespace hypura

@@ -28,13 +28,6 @@ CachedProfile load_profile(const std::filesystem::path& file, const Fingerprint&
 // Fails with kIo as write_file_atomically() does.
 Status store_profile(const std::filesystem::path& file, const MachineProfile& profile, const Fingerprint& fingerprint);
 
-// $XDG_CACHE_HOME/hypura where that is an absolute path, else the system's place for it below $HOME: ~/.cache/hypura,
-// on macOS ~/Library/Caches/hypura. None without either. Reads the environment, touches no file.
-std::optional<std::filesystem::path> cache_folder();
-
-// The system's own folder for caches below a home (profile_cache_linux.cpp, profile_cache_darwin.cpp).
-std::filesystem::path system_cache_folder(const std::filesystem::path& home);
-
 // "profile-0123456789abcdef.json": the same for the same texts, in every version of this program.
 std::string profile_file_name(const std::string& host, const std::string& file_system, uint32_t threads);
 

@@ -177,16 +177,5 @@ TEST(ProfileFile, HasOneNameForEachMachineDiskAndThreads) {
   EXPECT_NE(name, profile_file_name("atlas", "ext4 on /dev/sda1", 4));
 }
 
-TEST(CacheFolder, FollowsXdg) {
-  ::setenv("HOME", "/home/someone", 1);
-  ::setenv("XDG_CACHE_HOME", "/cache", 1);
-  EXPECT_EQ(cache_folder(), "/cache/hypura");
-  ::setenv("XDG_CACHE_HOME", "relative", 1);
-  EXPECT_EQ(cache_folder(), system_cache_folder("/home/someone") / "hypura");
-  ::unsetenv("XDG_CACHE_HOME");
-  ::unsetenv("HOME");
-  EXPECT_EQ(cache_folder(), std::nullopt);
-}
-
 }  // namespace
 }  // namespace hypura

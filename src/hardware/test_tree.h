@@ -1,43 +1,27 @@
 // For the tests of this room: a temporary tree that stands in for /proc and /sys.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <stdlib.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "hardware/cgroup_linux.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 
 class TestTree {
  public:
-  TestTree() {
-    std::string name = (std::filesystem::temp_directory_path() / "hypura-hardware-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      ADD_FAILURE() << "no temporary folder";
-    }
-    root_ = name;
-  }
-  TestTree(const TestTree&) = delete;
-  TestTree& operator=(const TestTree&) = delete;
-  ~TestTree() {
-    std::error_code ignored;
-    std::filesystem::remove_all(root_, ignored);
-  }
-
-  const std::filesystem::path& root() const { return root_; }
+  const std::filesystem::path& root() const { return folder_.path(); }
 
   void write(const std::filesystem::path& path, const std::string& text) const {
-    const std::filesystem::path file = below(root_, path);
+    const std::filesystem::path file = below(root(), path);
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << text;
   }
 
  private:
-  std::filesystem::path root_;
+  TempDir folder_;
 };
 
 }  // namespace hypura

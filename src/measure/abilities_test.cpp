@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {
 
 TEST(FindAbilities, SaysWhyForEachThatIsMissing) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   folder.write("model", "weights");
   const Abilities abilities = find_abilities(folder.path() / "model");
   EXPECT_EQ(abilities.cgroups, abilities.no_cgroups.empty()) << abilities.no_cgroups;

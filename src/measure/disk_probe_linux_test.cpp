@@ -1,15 +1,15 @@
 #include <gtest/gtest.h>
 
 #include "measure/disk_probe.h"
-#include "measure/measure_run.h"
-#include "measure/temporary_folder_for_test.h"
+#include "storage/process_reads.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
 TEST(ProbeDisk, ReadsFromTheDiskAndNotFromMemory) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   folder.write("data", std::string(4 * kMiB, 'x'));
   const auto before = process_read_bytes();
   const auto speed = probe_disk(folder.path() / "data", {{kMiB, 2}}, 0.2);
@@ -24,7 +24,7 @@ TEST(ProbeDisk, ReadsFromTheDiskAndNotFromMemory) {
 }
 
 TEST(ProbeDisk, RefusesAFileThatIsTooShort) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   folder.write("data", "short");
   const auto speed = probe_disk(folder.path() / "data", {{kMiB, 2}}, 0.1);
   ASSERT_FALSE(speed);

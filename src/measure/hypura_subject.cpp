@@ -21,16 +21,7 @@ uint64_t weights_that_stay(const PlanSummary& plan) {
 class HypuraSubject final : public Subject {
  public:
   Status open(const RunSpec& spec) override {
-    EngineOptions options;
-    options.model = spec.model;
-    if (spec.memory > 0) {
-      options.memory = spec.memory;
-    }
-    options.context = spec.context;
-    options.threads = spec.threads;
-    options.remember = false;
-    options.ubatch = spec.ubatch;
-    auto engine = Engine::open(options);
+    auto engine = Engine::open(engine_options(spec));
     if (!engine) {
       return propagate(engine.error());
     }
@@ -81,6 +72,19 @@ class HypuraSubject final : public Subject {
 };
 
 }  // namespace
+
+EngineOptions engine_options(const RunSpec& spec) {
+  EngineOptions options;
+  options.model = spec.model;
+  if (spec.memory > 0) {
+    options.memory = spec.memory;
+  }
+  options.context = spec.context;
+  options.threads = spec.threads;
+  options.ubatch = spec.ubatch;
+  options.remember = false;
+  return options;
+}
 
 std::unique_ptr<Subject> make_hypura_subject() {
   return std::make_unique<HypuraSubject>();

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "hardware/cpu.h"
 #include "hardware/memory.h"
+#include "hardware/system.h"
 #include "support/huge_pages.h"
 
 namespace hypura {
@@ -73,15 +74,12 @@ void touch_memory(uint64_t wanted) {
 
 MachineFacts read_machine_facts() {
   MachineFacts facts;
-  facts.processor = processor_name();
+  facts.processor = read_cpu().model;
   facts.cores = usable_cores();
   if (const auto limits = read_memory_limits(); limits) {
     facts.memory = limits->total;
   }
-  utsname names{};
-  if (uname(&names) == 0) {
-    facts.kernel = fmt::format("{} {}", names.sysname, names.release);
-  }
+  facts.kernel = system_release();
   if (getloadavg(&facts.load_average, 1) != 1) {
     facts.load_average = 0;
   }

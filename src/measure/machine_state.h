@@ -27,9 +27,6 @@ struct MachineFacts {
 };
 MachineFacts read_machine_facts();
 
-// The processor's name as the system tells it, or "unknown".
-std::string processor_name();
-
 // Held by the one benchmark that may run on the machine; ends with the process. Fails with kUsage when another runs.
 Status lock_machine();
 

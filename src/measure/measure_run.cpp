@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "hardware/memory.h"
+#include "storage/process_reads.h"
 
 namespace hypura {
 

@@ -11,8 +11,4 @@ namespace hypura {
 // and answer do not fit the context, and as the subject does.
 Result<RunResult> measure_run(Subject& subject, const RunSpec& spec);
 
-// Bytes that this process caused to be read from disk so far (/proc/self/io on Linux, proc_pid_rusage on macOS). Fails
-// with kIo when the system does not tell.
-Result<uint64_t> process_read_bytes();
-
 }  // namespace hypura

@@ -3,7 +3,7 @@
 
 #include "measure/memory_box.h"
 #include "measure/process.h"
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -22,7 +22,7 @@ ProcessRequest shell_in(const MemoryBox& box, const std::string& script) {
 }
 
 TEST(MemoryBox, SaysWhatIsMissingWithoutCgroups) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto box = MemoryBox::create("box", kGiB, folder.path());
   ASSERT_FALSE(box);
   EXPECT_EQ(box.error().code, ErrorCode::kIo);

@@ -3,14 +3,14 @@
 #include <unistd.h>
 
 #include "measure/page_cache.h"
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
 TEST(CachedBytes, FollowsTheKernel) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   folder.write("data", std::string(3 * kMiB, 'x'));
   EXPECT_EQ(cached_bytes(folder.path() / "data").value(), 3 * kMiB);
 
@@ -22,7 +22,7 @@ TEST(CachedBytes, FollowsTheKernel) {
 }
 
 TEST(DropFileCache, GetsAFileOutOfThePageCache) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::filesystem::path file = folder.path() / "data";
   folder.write("data", std::string(3 * kMiB, 'x'));
   ASSERT_TRUE(drop_file_cache(file));

@@ -2,6 +2,7 @@
 
 #include "hypura/plan.h"
 #include "hypura/profile.h"
+#include "measure/subject.h"
 
 namespace hypura {
 
@@ -20,16 +21,8 @@ Status prepare_predictions(const std::filesystem::path& model) {
 }
 
 PredictedRun predict(const RunSpec& spec) {
-  EngineOptions options;
-  options.model = spec.model;
-  if (spec.memory > 0) {
-    options.memory = spec.memory;
-  }
-  options.context = spec.context;
-  options.threads = spec.threads;
-  options.ubatch = spec.ubatch;
   const auto profile = cached_profile(of_disk(spec.model));
-  const auto plan = plan_model(options, profile ? &*profile : nullptr);
+  const auto plan = plan_model(engine_options(spec), profile ? &*profile : nullptr);
   PredictedRun predicted;
   if (!plan) {
     predicted.remark = plan.error().message;

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 #include <sys/sysmacros.h>
 
+#include <fstream>
+
 #include "measure/readahead.h"
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {
@@ -20,7 +22,14 @@ class ReadaheadTest : public ::testing::Test {
     std::filesystem::create_directory_symlink("../../devices/disk/part1", folder_.path() / "sys/dev/block/8:1");
   }
 
-  TemporaryFolder folder_;
+  std::string setting() const {
+    std::ifstream file(folder_.path() / kSetting);
+    std::string line;
+    std::getline(file, line);
+    return line;
+  }
+
+  TempDir folder_;
 };
 
 TEST_F(ReadaheadTest, FindsTheDiskOfAPartition) {
@@ -38,11 +47,11 @@ TEST_F(ReadaheadTest, RestoresWhatItFoundWhenItGoes) {
   {
     auto readahead = Readahead::of_device(makedev(8, 1), folder_.path());
     ASSERT_TRUE(readahead->set(128));
-    EXPECT_EQ(folder_.read(kSetting).substr(0, 3), "128");
+    EXPECT_EQ(setting().substr(0, 3), "128");
     Readahead moved = std::move(*readahead);
-    EXPECT_EQ(folder_.read(kSetting).substr(0, 3), "128");
+    EXPECT_EQ(setting().substr(0, 3), "128");
   }
-  EXPECT_EQ(folder_.read(kSetting), "8192");
+  EXPECT_EQ(setting(), "8192");
 }
 
 }  // namespace

@@ -12,8 +12,7 @@ namespace {
 double best_rate(const ArmRuns& arm, bool prefill) {
   double best = 0;
   for (const RunResult* run : good_runs(arm)) {
-    const PhaseCost& phase = prefill ? run->prefill : run->decode;
-    best = std::max(best, phase.tokens_per_second());
+    best = std::max(best, prefill ? prefill_rate(*run) : decode_rate(*run));
   }
   return best;
 }

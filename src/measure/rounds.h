@@ -6,12 +6,14 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hypura/result.h"
 #include "measure/disk_probe.h"
 #include "measure/readahead.h"
 #include "measure/run_spec.h"
+#include "measure/spread.h"
 
 namespace hypura {
 
@@ -33,6 +35,24 @@ struct ArmRuns {
 
 // The results of the runs that did not fail.
 std::vector<const RunResult*> good_runs(const ArmRuns& arm);
+
+// Over those runs, the spread of a figure (RunResult -> double); none when all failed.
+template <class Function>
+std::optional<Spread> spread_over(const ArmRuns& arm, Function figure) {
+  std::vector<double> values;
+  for (const RunResult* run : good_runs(arm)) {
+    values.push_back(figure(*run));
+  }
+  return spread_of(std::move(values));
+}
+
+// Figures of a run, in tokens/s.
+inline double decode_rate(const RunResult& run) {
+  return run.decode.tokens_per_second();
+}
+inline double prefill_rate(const RunResult& run) {
+  return run.prefill.tokens_per_second();
+}
 
 // Plain llama.cpp as it is compared: with the disk's own readahead and, where that is another and can be set, with
 // kCommonReadaheadKib. `readahead` is nullptr when it cannot be set.

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "measure/temporary_folder_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -40,7 +40,7 @@ class RoundsTest : public testing::Test {
     return {title, spec};
   }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
   RoundsOptions options_;
   std::vector<std::string> told_;
 };

@@ -43,6 +43,9 @@ class Subject {
 // llama.cpp as it comes, weights mapped (mmap); repacked only when the spec allows.
 std::unique_ptr<Subject> make_plain_subject();
 
+// How this project's engine is opened for a run: it remembers nothing, so that runs do not learn from each other.
+EngineOptions engine_options(const RunSpec& spec);
+
 // This project's engine with its defaults, within the budget.
 std::unique_ptr<Subject> make_hypura_subject();
 

@@ -227,7 +227,10 @@ Status read_keys(Model& model, const Metadata& metadata, const SplitPlace& place
     return propagate(!architecture ? architecture.error() : name.error());
   }
   model.architecture = *std::move(architecture);
-  model.name = name->value_or(base_name(metadata.path(), {0, place.count, 0}));
+  model.name = name->value_or("");
+  if (model.name.empty()) {
+    model.name = base_name(metadata.path(), {0, place.count, 0});
+  }
   if (Status status = read_dimension(model, metadata, "block_count", kMaxLayers, model.layers); !status) {
     return status;
   }

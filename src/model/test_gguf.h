@@ -5,7 +5,6 @@
 #include <gguf.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,31 +13,9 @@
 #include <vector>
 
 #include "model/model.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
-
-// A folder of its own, gone with the object.
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "hypura-model-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-
-  std::filesystem::path write(const std::string& name, const std::string& bytes) const {
-    // Some file systems flush a file that is cut to nothing and written again, which takes milliseconds.
-    std::filesystem::remove(path_ / name);
-    std::ofstream(path_ / name, std::ios::binary) << bytes;
-    return path_ / name;
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct TestTensor {
   std::string name;

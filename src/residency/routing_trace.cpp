@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <numeric>
 #include <optional>
 #include <string_view>
 
 #include "hypura/routing.h"
+#include "support/atomic_file.h"
 #include "support/fnv.h"
 #include "support/units.h"
 
@@ -238,26 +238,11 @@ Status write_routing_trace(const RoutingTrace& trace, const std::filesystem::pat
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
     return fail(ErrorCode::kUsage, "the routing trace cannot be written to {}: it is not a file", path.string());
   }
-  // A name of its own, so that two programs that write the same trace do not meet.
-  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  std::filesystem::path partial = path;
-  partial += fmt::format(".{:x}.partial", now);
   const std::string bytes = serialise(trace);
-  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (!file) {
-    std::filesystem::remove(partial, error);
+  if (Status status = replace_file(path, bytes); !status) {
     return fail(ErrorCode::kIo,
-                "the routing trace {} ({}) could not be written; see whether its folder is there, may "
-                "be written, and has room",
-                path.string(), format_bytes(bytes.size()));
-  }
-  std::filesystem::rename(partial, path, error);
-  if (error) {
-    std::error_code ignored;
-    std::filesystem::remove(partial, ignored);
-    return fail(ErrorCode::kIo, "the routing trace {} could not be written: {}", path.string(), error.message());
+                "the routing trace ({}): {}; see whether its folder is there, may be written, and has room",
+                format_bytes(bytes.size()), status.error().message);
   }
   return {};
 }

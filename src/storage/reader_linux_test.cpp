@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <optional>
 
+#include "storage/process_reads.h"
 #include "storage/reader.h"
 #include "storage/test_files.h"
 #include "support/units.h"
@@ -26,24 +26,12 @@ class ReaderLinuxTest : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Readers, ReaderLinuxTest, testing::Bool(),
                          [](const auto& kind) { return kind.param ? "threads" : "uring"; });
 
-std::optional<uint64_t> kernel_read_bytes() {
-  std::ifstream io("/proc/self/io");
-  std::string key;
-  uint64_t value = 0;
-  while (io >> key >> value) {
-    if (key == "read_bytes:") {
-      return value;
-    }
-  }
-  return std::nullopt;
-}
-
 TEST_P(ReaderLinuxTest, CountsWhatTheKernelCounts) {
   constexpr uint64_t kSize = 64 * kMiB;
   const std::filesystem::path path = write_pattern(dir_, 0, kSize);
   const auto reader = Reader::open({path}, options());
   ASSERT_TRUE(reader) << reader.error().message;
-  const std::optional<uint64_t> before = kernel_read_bytes();
+  const Result<uint64_t> before = process_read_bytes();
   if (!before || !(*reader)->notice().empty()) {
     GTEST_SKIP() << "no /proc/self/io, or no direct I/O in " << dir_.path();
   }
@@ -52,7 +40,7 @@ TEST_P(ReaderLinuxTest, CountsWhatTheKernelCounts) {
   const uint64_t counted_before = (*reader)->stats().demand_bytes;
   ASSERT_TRUE((*reader)->wait((*reader)->submit({&request, 1}, Priority::kDemand)));
   const uint64_t counted = (*reader)->stats().demand_bytes - counted_before;
-  const uint64_t by_kernel = *kernel_read_bytes() - *before;
+  const uint64_t by_kernel = *process_read_bytes() - *before;
   EXPECT_EQ(counted, kSize);
   EXPECT_NEAR(static_cast<double>(counted), static_cast<double>(by_kernel), 0.01 * static_cast<double>(counted));
 }

@@ -1,9 +1,7 @@
-// For the tests of this room: a temporary folder, files whose bytes tell where they belong, aligned memory.
+// For the tests of this room: files whose bytes tell where they belong, aligned memory.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
@@ -15,29 +13,9 @@
 #include <vector>
 
 #include "storage/reader.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
-
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "hypura-storage-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      ADD_FAILURE() << "no temporary folder";
-    }
-    path_ = name;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // The byte of file number `file` at `offset`.
 inline std::byte pattern_byte(uint32_t file, uint64_t offset) {

@@ -1,10 +1,12 @@
 #include "support/atomic_file.h"
 
-#include <stdlib.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
-#include <cstdlib>
+#include <cstdio>
 #include <string>
 #include <system_error>
 
@@ -40,30 +42,44 @@ std::error_code write_and_close(int fd, std::string_view text) {
   return error;
 }
 
+// A name of its own, so that two programs, or threads, that write the same file do not meet.
+std::string name_beside(const std::filesystem::path& path) {
+  static std::atomic<unsigned> count = 0;
+  return fmt::format("{}.{}-{}.partial", path.string(), ::getpid(), count++);
+}
+
+Status replace(const std::filesystem::path& path, std::string_view text, mode_t mode) {
+  const std::string partial = name_beside(path);
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (fd < 0) {
+    return cannot_write(path, last_error());
+  }
+  std::error_code error = write_and_close(fd, text);
+  if (!error && ::rename(partial.c_str(), path.c_str()) != 0) {
+    error = last_error();
+  }
+  if (error) {
+    ::unlink(partial.c_str());
+    return cannot_write(path, error);
+  }
+  return {};
+}
+
+constexpr mode_t kPrivate = S_IRUSR | S_IWUSR;
+constexpr mode_t kUsual = kPrivate | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+
 }  // namespace
+
+Status replace_file(const std::filesystem::path& path, std::string_view text) {
+  return replace(path, text, kUsual);
+}
 
 Status write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   std::error_code error;
   if (path.has_parent_path()) {
     std::filesystem::create_directories(path.parent_path(), error);
   }
-  if (error) {
-    return cannot_write(path, error);
-  }
-  std::string name = path.string() + ".XXXXXX";
-  const int fd = ::mkstemp(name.data());
-  if (fd < 0) {
-    return cannot_write(path, last_error());
-  }
-  error = write_and_close(fd, text);
-  if (!error && ::rename(name.c_str(), path.c_str()) != 0) {
-    error = last_error();
-  }
-  if (error) {
-    ::unlink(name.c_str());
-    return cannot_write(path, error);
-  }
-  return {};
+  return error ? cannot_write(path, error) : replace(path, text, kPrivate);
 }
 
 }  // namespace hypura

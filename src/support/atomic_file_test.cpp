@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <iterator>
+
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {
@@ -14,15 +16,6 @@ namespace fs = std::filesystem;
 
 class AtomicFileTest : public testing::Test {
  protected:
-  AtomicFileTest() {
-    std::string name = (fs::temp_directory_path() / "hypura-support-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  ~AtomicFileTest() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
   static std::string text_of(const fs::path& file) {
     std::ifstream in(file);
     return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -31,7 +24,8 @@ class AtomicFileTest : public testing::Test {
     return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
   }
 
-  fs::path folder_;
+  TempDir dir_;
+  fs::path folder_ = dir_.path();
 };
 
 TEST_F(AtomicFileTest, MakesFoldersAndReplaces) {
@@ -56,6 +50,18 @@ TEST_F(AtomicFileTest, FailureNamesTheFileAndLeavesNothing) {
   fs::create_directories(folder_ / "taken" / "by a folder");
   ASSERT_FALSE(write_file_atomically(folder_ / "taken", "text"));
   EXPECT_EQ(entries(folder_), 2);
+}
+
+TEST_F(AtomicFileTest, WhatTheUserNamesIsReadableAsUsualAndNeedsItsFolder) {
+  const mode_t before = ::umask(S_IWGRP | S_IWOTH);
+  EXPECT_TRUE(replace_file(folder_ / "usual", "text"));
+  EXPECT_TRUE(write_file_atomically(folder_ / "own", "text"));
+  ::umask(before);
+  EXPECT_EQ(text_of(folder_ / "usual"), "text");
+  EXPECT_EQ(fs::status(folder_ / "usual").permissions(), fs::perms(0644));
+  EXPECT_EQ(fs::status(folder_ / "own").permissions(), fs::perms(0600));
+  EXPECT_EQ(replace_file(folder_ / "missing" / "file", "text").error().code, ErrorCode::kIo);
+  EXPECT_FALSE(fs::exists(folder_ / "missing"));
 }
 
 }  // namespace

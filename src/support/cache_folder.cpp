@@ -1,19 +1,14 @@
 #include "support/cache_folder.h"
 
-#include <cstdlib>
+#include "support/environment.h"
 
 namespace hypura {
 
 std::optional<std::filesystem::path> cache_folder() {
-  const auto absolute = [](const char* variable) {
-    const char* value = std::getenv(variable);
-    std::filesystem::path path = value != nullptr ? value : "";
-    return path.is_absolute() ? std::optional(path) : std::nullopt;
-  };
-  if (const auto caches = absolute("XDG_CACHE_HOME")) {
+  if (const auto caches = path_from_environment("XDG_CACHE_HOME")) {
     return *caches / "hypura";
   }
-  if (const auto home = absolute("HOME")) {
+  if (const auto home = path_from_environment("HOME")) {
     return *home / caches_in_home() / "hypura";
   }
   return std::nullopt;

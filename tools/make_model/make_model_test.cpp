@@ -22,21 +22,13 @@
 #include <string>
 #include <vector>
 
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
 using testing::HasSubstr;
-
-struct TempDir {
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "make_model_XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 struct ModelDeleter {
   void operator()(llama_model* model) const { llama_model_free(model); }
@@ -182,7 +174,7 @@ std::vector<llama_token> prompt_of(int length) {
 
 ModelSpec tiny(const TempDir& dir, std::string arch, std::string type = "Q4_0") {
   ModelSpec spec;
-  spec.output = dir.path / "model.gguf";
+  spec.output = dir.path() / "model.gguf";
   spec.arch = std::move(arch);
   spec.type = std::move(type);
   spec.layers = 3;
@@ -196,7 +188,7 @@ std::string contents(const std::filesystem::path& path) {
 
 size_t files_in(const TempDir& dir) {
   return static_cast<size_t>(
-      std::distance(std::filesystem::directory_iterator(dir.path), std::filesystem::directory_iterator()));
+      std::distance(std::filesystem::directory_iterator(dir.path()), std::filesystem::directory_iterator()));
 }
 
 struct Kind {
@@ -341,14 +333,14 @@ TEST(MakeModel, SparseHasLengthButNoBlocks) {
 TEST(MakeModel, BadPathsAreErrors) {
   const TempDir dir;
   ModelSpec spec = tiny(dir, "dense");
-  spec.output = dir.path / "missing" / "model.gguf";
+  spec.output = dir.path() / "missing" / "model.gguf";
   auto path = make_model(spec);
   ASSERT_FALSE(path);
   EXPECT_EQ(path.error().code, ErrorCode::kIo);
   EXPECT_THAT(path.error().message, HasSubstr("missing/model.gguf cannot be created"));
 
   spec = tiny(dir, "dense");
-  spec.vocab = dir.path / "none.gguf";
+  spec.vocab = dir.path() / "none.gguf";
   path = make_model(spec);
   ASSERT_FALSE(path);
   EXPECT_EQ(path.error().code, ErrorCode::kIo);

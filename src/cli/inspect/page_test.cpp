@@ -8,7 +8,7 @@
 
 #include "cli/inspect/fake_plan_for_test.h"
 #include "cli/page_file.h"
-#include "cli/temp_dir_for_test.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {

@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "cli/inspect/fake_plan_for_test.h"
-#include "cli/temp_dir_for_test.h"
 #include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {

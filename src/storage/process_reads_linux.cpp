@@ -1,7 +1,7 @@
 #include <fstream>
 #include <string>
 
-#include "measure/measure_run.h"
+#include "storage/process_reads.h"
 
 namespace hypura {
 

@@ -2,7 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "measure/measure_run.h"
+#include "storage/process_reads.h"
 
 namespace hypura {
 

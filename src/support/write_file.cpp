@@ -1,0 +1,17 @@
+#include "support/write_file.h"
+
+#include <fstream>
+
+namespace hypura {
+
+Status write_file(const std::filesystem::path& path, std::string_view text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file) {
+    return fail(ErrorCode::kIo, "{} could not be written; see whether its folder is there and has room", path.string());
+  }
+  return {};
+}
+
+}  // namespace hypura
