@@ -17,7 +17,7 @@ std::string percent(double share) {
   return fmt::format("{:.0f} %", share * 100);
 }
 
-// "a token reads 222.0 MiB from disk, 44 % of its experts are found in memory (by the prior)"
+// "a token reads 222.0 MiB from disk and finds 44 % of its experts in memory, by the prior"
 std::string what_is_read(const Prediction& prediction) {
   std::string text =
       fmt::format("a token reads {} from disk", format_bytes(static_cast<uint64_t>(prediction.bytes_per_token)));
