@@ -106,14 +106,14 @@ std::optional<Foretold> foretold_of(const ScenarioRuns& runs) {
 }
 
 std::optional<SweepResult> sweep_of(const ScenarioRuns& runs) {
-  const auto automatic = spread_over(hypura_arm(runs), decode_rate);
+  const auto automatic = spread_over(hypura_arm(runs), both_rate);
   if (runs.scenario.kind != Kind::kSweep || !automatic) {
     return std::nullopt;
   }
   SweepResult sweep;
   sweep.automatic_speed = automatic->median;
   for (size_t i = 1; i < runs.arms.size(); ++i) {
-    const auto speed = spread_over(runs.arms[i], decode_rate);
+    const auto speed = spread_over(runs.arms[i], both_rate);
     sweep.impossible += speed ? 0 : 1;
     if (speed && speed->median > sweep.best_speed) {
       sweep.best = runs.arms[i].arm.title;

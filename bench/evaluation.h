@@ -45,7 +45,7 @@ struct Foretold {
 // The best plan set by hand against the automatic one.
 struct SweepResult {
   std::string best;       // title of the fastest hand-set arm
-  double best_speed = 0;  // its median tokens/s
+  double best_speed = 0;  // its median both_rate()
   double automatic_speed = 0;
   double share = 0;       // automatic by best
   size_t impossible = 0;  // hand-set plans that did not run

@@ -17,7 +17,7 @@ enum class Kind {
   kResident,  // both, with memory for the whole model
   kLoad,      // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
   kPredict,   // decode within a budget, held against what the plan predicted; hypura alone
-  kSweep,     // decode within a budget, by the automatic plan and by plans set by hand; hypura alone
+  kSweep,     // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
 
 enum class ModelKind { kMoe, kDense, kStories };

@@ -3,25 +3,41 @@
 #include <optional>
 
 #include "measure/readahead.h"
+#include "support/units.h"
 
 namespace hypura::bench {
 
 namespace {
 
-// Hypura with its own plan, and with plans set by hand.
-std::vector<Arm> sweep_arms(const RunSpec& spec) {
+// Hypura with its own plan, and with plans set by hand. What a model cannot do fails at once.
+std::vector<Arm> sweep_arms(const Scenario& scenario, const RunSpec& spec) {
   std::vector<Arm> arms = {{"hypura", spec}};
-  for (const uint32_t ubatch : {32U, 64U, 128U, 256U, 512U}) {
+  for (const uint32_t ubatch : {64U, 128U, 256U, 512U}) {
     arms.push_back({fmt::format("passes of {} tokens", ubatch), spec});
     arms.back().spec.ubatch = ubatch;
   }
+  if (scenario.model == ModelKind::kDense) {
+    for (const uint64_t ahead : {16 * kMiB, 256 * kMiB}) {
+      arms.push_back({fmt::format("ring of {} more", format_bytes(ahead)), spec});
+      arms.back().spec.ring_ahead = static_cast<int64_t>(ahead);
+    }
+    return arms;
+  }
+  for (const char* mode : {"expert-streaming", "mixed-streaming"}) {
+    arms.push_back({mode, spec});
+    arms.back().spec.mode = mode;
+  }
+  // Dense weights before experts.
+  arms.push_back({"mixed, dense weights first", spec});
+  arms.back().spec.mode = "mixed-streaming";
+  arms.back().spec.cached_experts = 0;
   return arms;
 }
 
 std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead* readahead) {
   spec.engine = "hypura";
   if (scenario.kind == Kind::kSweep) {
-    return sweep_arms(spec);
+    return sweep_arms(scenario, spec);
   }
   std::vector<Arm> arms;
   if (scenario.against_plain()) {

@@ -15,6 +15,13 @@
 
 namespace hypura {
 
+// Choices set by hand that are otherwise the plan's, to measure the plan against others.
+struct HandSetPlan {
+  std::string mode;                        // as in PlanSummary; empty: any
+  std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
+  std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
+};
+
 // How to open a model.
 struct EngineOptions {
   std::filesystem::path model;
@@ -31,6 +38,7 @@ struct EngineOptions {
   bool repack = true;           // full-resident models only: let llama.cpp repack weights for speed
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
   bool remember = true;         // when closed, save some of the routing in the user's cache folder, for later plans
+  HandSetPlan by_hand;          // for measurements
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
   std::function<void(double)> progress;

@@ -9,6 +9,10 @@ namespace hypura {
 
 namespace {
 
+// What a process grows by besides: pages of code, stacks and heap that loading and computing touch. Measured: 10.2 MB
+// at every budget of the stories model (docs/experiments.md).
+constexpr uint64_t kProcessGrowth = 10 * kMiB;
+
 std::string rate(double per_second) {
   return fmt::format("{:.{}f}", per_second, per_second >= 99.5 ? 0 : per_second >= 0.995 ? 1 : 2);
 }
@@ -119,7 +123,7 @@ Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t pr
   loaded += streams_experts(placement.mode) ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
-  prediction.memory_peak = process + total_bytes(problem, placement);
+  prediction.memory_peak = process + kProcessGrowth + total_bytes(problem, placement);
   return prediction;
 }
 

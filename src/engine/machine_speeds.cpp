@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "ggml.h"
 #include "storage/reader.h"
@@ -50,6 +52,22 @@ double figure(const MachineProfile* profile, const char* type, Get get) {
     }
   }
   return mean(profile->kernels, get);
+}
+
+// Scattered points with blocks of the largest size up to `block`, or of the smallest there is, and up to `depth` at a
+// time; the shallowest first.
+std::vector<StoragePoint> points_like(std::vector<StoragePoint> points, uint64_t block, uint32_t depth) {
+  std::erase_if(points,
+                [&](const StoragePoint& it) { return !it.scattered || it.depth > depth || it.bytes_per_second <= 0; });
+  std::sort(points.begin(), points.end(), [](const StoragePoint& a, const StoragePoint& b) {
+    return std::pair(a.block_bytes, a.depth) < std::pair(b.block_bytes, b.depth);
+  });
+  const auto larger =
+      std::find_if(points.begin(), points.end(), [&](const StoragePoint& it) { return it.block_bytes > block; });
+  const auto nearest = larger == points.begin() ? larger : std::prev(larger);
+  const uint64_t size = nearest == points.end() ? 0 : nearest->block_bytes;
+  std::erase_if(points, [size](const StoragePoint& it) { return it.block_bytes != size; });
+  return points;
 }
 
 }  // namespace
@@ -111,33 +129,27 @@ MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {
 }
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
-  const ReaderOptions reader;
-  const uint64_t piece = std::min(block, reader.chunk_bytes);
-  double best = 0;    // of reads like these or smaller
-  double single = 0;  // of one at a time, of the size nearest below
-  uint64_t single_block = 0;
-  uint64_t least_block = UINT64_MAX;
+  std::vector<StoragePoint> like;  // scattered reads of the size nearest below, no more at a time
   if (profile_ != nullptr) {
-    for (const StoragePoint& it : profile_->storage.points) {
-      least_block = std::min(least_block, it.block_bytes);
-    }
-    for (const StoragePoint& it : profile_->storage.points) {
-      if (!it.scattered || it.block_bytes > std::max(piece, least_block) || it.depth > depth) {
-        continue;
-      }
-      best = std::max(best, it.bytes_per_second);
-      if (it.depth == 1 && it.block_bytes >= single_block) {
-        single_block = it.block_bytes;
-        single = it.bytes_per_second;
-      }
-    }
+    like = points_like(profile_->storage.points, std::min(block, ReaderOptions{}.chunk_bytes), depth);
   }
-  if (best <= 0) {
+  if (like.empty()) {
     return {kDiskBytes, kDiskLatency};
   }
+  // The mean of the deepest: the visit to a point is short, and disks are noisy.
+  double sum = 0;
+  double count = 0;
+  for (const StoragePoint& it : like) {
+    if (2 * it.depth >= like.back().depth) {
+      sum += it.bytes_per_second;
+      ++count;
+    }
+  }
+  const double rate = sum / count;
   // One read alone takes its latency besides what it takes among many.
-  const auto bytes = static_cast<double>(single_block);
-  return {best, single > 0 ? std::max(0.0, bytes / single - bytes / best) : 0};
+  const auto bytes = static_cast<double>(like.front().block_bytes);
+  const double alone = bytes / like.front().bytes_per_second;
+  return {rate, like.front().depth == 1 ? std::max(0.0, alone - bytes / rate) : 0};
 }
 
 double MachineSpeeds::load_bytes_per_second() const {

@@ -19,11 +19,11 @@ constexpr double kLayerOperations = 14;
 constexpr double kExpertOperations = 10;
 // llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
 constexpr double kPassSeconds = 0.0002;
-// What streaming costs an expert layer besides its products, measured: 0.03 ms of bookkeeping; and with several threads
-// as much again as llama.cpp computes between two of them, which then takes about as long as on one thread
-// (docs/experiments.md, "What a token's computing takes").
+// What streaming costs an expert layer besides its products: bookkeeping, measured; and where it waits for a read, the
+// waking of the threads that slept meanwhile. 80 us fit the stories model at three budgets (docs/experiments.md, "How
+// far the predictions are off").
 constexpr double kBlockSeconds = 0.00003;
-constexpr double kBetweenBlocks = 1.0;
+constexpr double kWakeSeconds = 0.00008;
 // Attention with a quantised KV cache, as a share of all computing. Assumed: it makes "auto" keep f16 unless the memory
 // gained brings more.
 constexpr double kQuantisedKvCost = 0.02;
@@ -103,6 +103,7 @@ class ProblemBuilder {
   void add_rest();
   void add_resident();
   void add_modes();
+  void add_choices_by_hand();
 
   const OpenRequest& request_;
   MachineSpeeds speeds_;
@@ -118,6 +119,7 @@ PlacementProblem ProblemBuilder::build() {
   add_rest();
   add_resident();
   add_modes();
+  add_choices_by_hand();
   return std::move(problem_);
 }
 
@@ -176,6 +178,7 @@ void ProblemBuilder::add_experts() {
     ++problem_.experts[groups[i]].layers;
   }
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
+  problem_.expert_disk.latency += kWakeSeconds;
 }
 
 void ProblemBuilder::add_rest() {
@@ -191,13 +194,6 @@ void ProblemBuilder::add_rest() {
                             moe * (kExpertOperations + static_cast<double>(model.experts_used));
   problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
   problem_.block_seconds = kBlockSeconds;
-  if (request_.threads > 1 && moe > 0) {
-    double between = problem_.rest.first;
-    for (const DenseWeight& it : problem_.dense) {
-      between += it.seconds.first;
-    }
-    problem_.block_seconds += kBetweenBlocks * between / moe;
-  }
 }
 
 // Everything resident: the same products, in llama.cpp's repacked form where it has one.
@@ -238,6 +234,15 @@ void ProblemBuilder::add_modes() {
   }
 }
 
+void ProblemBuilder::add_choices_by_hand() {
+  const HandSetPlan& hand = request_.options.by_hand;
+  problem_.ring_ahead = hand.ring_ahead;
+  problem_.cached = hand.cached_experts;
+  if (!hand.mode.empty()) {
+    std::erase_if(problem_.modes, [&](Mode mode) { return mode_name(mode) != hand.mode; });
+  }
+}
+
 // Scales `estimate`, of another choice than was measured.
 uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate) {
   const double factor = its_estimate > 0 ? static_cast<double>(measured) / static_cast<double>(its_estimate) : 1;
@@ -266,7 +271,11 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
                 request.model.name, type);
   }
-  return ProblemBuilder(request).build();
+  PlacementProblem problem = ProblemBuilder(request).build();
+  if (problem.modes.empty()) {
+    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name, request.options.by_hand.mode);
+  }
+  return problem;
 }
 
 std::vector<size_t> groups_of_layers(const StreamLayout& layout) {

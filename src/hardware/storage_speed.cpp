@@ -108,25 +108,19 @@ class Window {
   uint64_t bytes_ = 0;
 };
 
-struct Sum {
-  uint64_t bytes = 0;
-  double seconds = 0;
-};
-
-Status visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, double seconds, Sum& sum) {
+// Bytes a second.
+Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, double seconds) {
   const auto start = Clock::now();
   Window window(reader, point, memory, places);
   while (seconds_since(start) < seconds) {
     if (Status status = window.turn(); !status) {
-      return status;
+      return propagate(status.error());
     }
   }
   if (Status status = window.finish(); !status) {
-    return status;
+    return propagate(status.error());
   }
-  sum.bytes += window.bytes();
-  sum.seconds += seconds_since(start);
-  return {};
+  return static_cast<double>(window.bytes()) / seconds_since(start);
 }
 
 void name_the_best(StorageProfile& profile) {
@@ -188,29 +182,27 @@ Result<StorageProfile> measure_storage(ReadableFile file, const StorageTest& tes
   }
   const std::unique_ptr<Reader> reader = std::move(file.reader);  // ends before the memory that it is told of
   reader->register_memory(memory->span());
-  std::vector<Sum> sums(profile.points.size());
   Places places(file.bytes);
   if (!profile.points.empty()) {
-    Sum unused;  // the first read into registered memory has to pin it
-    if (Status status = visit(*reader, profile.points.front(), memory->data(), places, 0, unused); !status) {
-      return propagate(status.error());
+    // The first read into registered memory has to pin it.
+    if (const auto first = visit(*reader, profile.points.front(), memory->data(), places, 0); !first) {
+      return propagate(first.error());
     }
   }
   const auto start = Clock::now();
-  const size_t visits = 2 * sums.size();
-  // There and back: what changes on the disk meanwhile falls on all points alike.
-  for (size_t i = 0; i < visits && (i < sums.size() || seconds_since(start) < test.most_seconds); ++i) {
-    const size_t at = i < sums.size() ? i : visits - 1 - i;
-    if (Status status = visit(*reader, profile.points[at], memory->data(), places, test.point_seconds, sums[at]);
-        !status) {
-      return propagate(status.error());
+  const size_t points = profile.points.size();
+  const size_t visits = 2 * points;
+  // There and back, and of the two visits the better: another's reads and writes only slow a disk down.
+  for (size_t i = 0; i < visits && (i < points || seconds_since(start) < test.most_seconds); ++i) {
+    StoragePoint& point = profile.points[i < points ? i : visits - 1 - i];
+    const auto rate = visit(*reader, point, memory->data(), places, test.point_seconds);
+    if (!rate) {
+      return propagate(rate.error());
     }
+    point.bytes_per_second = std::max(point.bytes_per_second, *rate);
     if (test.progress) {
       test.progress(static_cast<double>(i + 1) / static_cast<double>(visits));
     }
-  }
-  for (size_t i = 0; i < sums.size(); ++i) {
-    profile.points[i].bytes_per_second = static_cast<double>(sums[i].bytes) / sums[i].seconds;
   }
   name_the_best(profile);
   return profile;

@@ -13,7 +13,7 @@
 namespace hypura {
 
 struct StorageTest {
-  double point_seconds = 0.05;  // of one visit to a point; every point is visited twice, with all others between
+  double point_seconds = 0.05;  // of one visit to a point; each has two, with others between, and the better counts
   double most_seconds = 6;      // after this no second visits are begun
   std::function<void(double)> progress = {};  // called with a share of 0..1
 };

@@ -82,6 +82,13 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.context = spec.context;
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
+  options.by_hand.mode = spec.mode;
+  if (spec.ring_ahead >= 0) {
+    options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
+  }
+  if (spec.cached_experts >= 0) {
+    options.by_hand.cached_experts = static_cast<uint32_t>(spec.cached_experts);
+  }
   options.remember = false;
   return options;
 }

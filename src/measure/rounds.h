@@ -53,6 +53,12 @@ inline double decode_rate(const RunResult& run) {
 inline double prefill_rate(const RunResult& run) {
   return run.prefill.tokens_per_second();
 }
+// Of a token read and a token made together: what a plan is chosen for (placement/cost.h, objective()).
+inline double both_rate(const RunResult& run) {
+  const double read = prefill_rate(run);
+  const double made = decode_rate(run);
+  return read > 0 && made > 0 ? 1 / (1 / read + 1 / made) : made;
+}
 
 // Plain llama.cpp as it is compared: with the disk's own readahead and, where that is another and can be set, with
 // kCommonReadaheadKib. `readahead` is nullptr when it cannot be set.

@@ -19,6 +19,10 @@ struct RunSpec {
   uint32_t threads = 1;
   uint32_t context = 1024;
   uint32_t ubatch = 0;  // hypura: see EngineOptions
+  // hypura: see HandSetPlan
+  std::string mode;
+  int64_t ring_ahead = -1;      // -1: as planned
+  int64_t cached_experts = -1;  // -1: as planned
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted

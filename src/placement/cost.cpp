@@ -23,7 +23,8 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const double any = std::min(1.0, cost.misses);
     const uint32_t spare = placement.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
-    const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
+    const double rate = kDiskBesideComputing * problem.expert_disk.bytes_per_second;
+    const double reading = cost.bytes / rate + rounds * problem.expert_disk.latency;
     cost.seconds = std::max(cost.compute, reading) + kOverlapLoss * std::min(cost.compute, reading);
   }
   return cost;

@@ -17,6 +17,11 @@ namespace hypura {
 // Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/experiments.md).
 inline constexpr double kOverlapLoss = 0.4;
 
+// Of the disk's rate alone, what an expert layer's reads reach beside the computing, which takes the same cores and the
+// same RAM. Measured: 1.92 to 2.08 GB/s where the profile's reads of that size and depth gave 2.33
+// (docs/experiments.md, "The disk while computing").
+inline constexpr double kDiskBesideComputing = 0.88;
+
 // How a budget is divided.
 struct Placement {
   Mode mode = Mode::kResident;

@@ -36,7 +36,7 @@ TEST(Cost, ALayerWaitsForItsReads) {
   const PassCost cost = pass_cost(problem, cached(problem, 8), 1);  // spare slots only: nothing is kept
   EXPECT_NEAR(cost.misses, 24 * 8, 1e-9);
   EXPECT_NEAR(cost.bytes, 24.0 * 8 * static_cast<double>(problem.experts[0].bytes), 1);
-  const double reading = 8 * static_cast<double>(problem.experts[0].bytes) / 1e9 + 0.001;
+  const double reading = 8 * static_cast<double>(problem.experts[0].bytes) / (kDiskBesideComputing * 1e9) + 0.001;
   const double layer = reading + kOverlapLoss * 8 * 0.0002 + 0.00008;
   EXPECT_NEAR(cost.seconds, 0.004 + 24 * 0.0005 + 24 * layer, 1e-9);
 }

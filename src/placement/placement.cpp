@@ -28,8 +28,11 @@ uint32_t min_slots(const PlacementProblem& problem) {
 }
 
 // Of a frame's room, what goes to the ring.
-uint64_t ring_ahead(const Frame& frame) {
-  return frame.ring ? std::min(kRingAhead, frame.room / 4) : 0;
+uint64_t ring_ahead(const PlacementProblem& problem, const Frame& frame) {
+  if (!frame.ring) {
+    return 0;
+  }
+  return problem.ring_ahead ? std::min(*problem.ring_ahead, frame.room) : std::min(kRingAhead, frame.room / 4);
 }
 
 // Bytes of a frame without room.
@@ -131,9 +134,9 @@ Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cac
   placement.mode = frame.mode;
   placement.kv = frame.kv;
   placement.ubatch = frame.ubatch;
-  uint64_t left = frame.room - ring_ahead(frame);
+  uint64_t left = frame.room - ring_ahead(problem, frame);
   if (frame.ring) {
-    placement.ring_bytes = min_ring(problem) + ring_ahead(frame);
+    placement.ring_bytes = min_ring(problem) + ring_ahead(problem, frame);
     const uint64_t wanted = cached * problem.slot_stride;
     pin(problem, left - std::min(left, wanted), placement);
     left -= placement.pinned_bytes;
@@ -183,7 +186,7 @@ Result<Solution> place(const PlacementProblem& problem) {
   std::optional<double> bound;
   bool bounded = true;
   for (const Frame& frame : frames(problem)) {
-    const Placement greedy = fill(problem, frame, 0);
+    const Placement greedy = fill(problem, frame, problem.cached.value_or(0));
     offer(problem, greedy, best);
     if (frame.mode == Mode::kResident) {
       const double exact = objective(problem, greedy);  // nothing is left to divide
@@ -191,14 +194,15 @@ Result<Solution> place(const PlacementProblem& problem) {
       continue;
     }
     Frame divided = frame;
-    divided.room -= ring_ahead(frame);
+    divided.room -= ring_ahead(problem, frame);
     // Where everything may get pinned after all, there may be no ring in the end.
     const bool surely = frame.ring && divided.room < problem.dense_rooms();
-    divided.ring_bytes = surely ? min_ring(problem) + ring_ahead(frame) : 0;
+    divided.ring_bytes = surely ? min_ring(problem) + ring_ahead(problem, frame) : 0;
     const auto relaxed = relax(problem, divided);
     bounded = bounded && relaxed;
     if (relaxed) {
-      offer(problem, fill(problem, frame, static_cast<uint32_t>(std::lround(relaxed->cached))), best);
+      const auto cached = static_cast<uint32_t>(std::lround(relaxed->cached));
+      offer(problem, fill(problem, frame, problem.cached.value_or(cached)), best);
       bound = std::min(bound.value_or(relaxed->bound), relaxed->bound);
     }
   }

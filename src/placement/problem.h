@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,10 @@ struct PlacementProblem {
   double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
 
   std::vector<Mode> modes;  // that may be chosen
+
+  // Set by hand, for measurements: else the search finds them.
+  std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
+  std::optional<uint32_t> cached;      // experts, as many as fit up to this
 
   uint64_t dense_bytes() const;  // of `dense`, on disk
   uint64_t dense_rooms() const;

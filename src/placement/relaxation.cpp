@@ -137,7 +137,7 @@ void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pie
   const double transfer = static_cast<double>(group.bytes) / problem_.expert_disk.bytes_per_second;
   const double once = problem_.expert_disk.latency;
   const Line any = any_miss(group, uses, pass.tokens);
-  const double miss = transfer + any.slope * once;
+  const double miss = transfer / kDiskBesideComputing + any.slope * once;
   pass.asking += layers * any.lowest;
   // The longer of computing and reading, and a share of the shorter: the larger of these two.
   const struct {
