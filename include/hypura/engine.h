@@ -42,7 +42,10 @@ struct SamplingOptions {
   int32_t top_k = 40;
   float top_p = 0.95F;
   float min_p = 0.05F;
+  float typical_p = 1.0F;
   float repeat_penalty = 1.0F;
+  float presence_penalty = 0.0F;
+  float frequency_penalty = 0.0F;
   int32_t repeat_last_n = 64;
   std::optional<uint32_t> seed;  // none: random
 };
