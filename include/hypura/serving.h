@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -126,6 +127,10 @@ struct ModelCard {
   bool thinking = false;
   bool embeddings = false;
 };
+
+// The card of a model that is not open, from its headers alone: no weights are read. `path` may be any part of a split
+// model. Any thread. Fails with kIo or kBadModel as Serving::open does.
+Result<ModelCard> read_model_card(const std::filesystem::path& path);
 
 // Sums since the model was opened, and what is under way now.
 struct ServingStats {

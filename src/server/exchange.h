@@ -47,6 +47,9 @@ class Exchange {
 
   // Called once, on a server thread, when the client goes before the answer is complete; at once when it has gone.
   virtual void on_gone(std::function<void()> callback) = 0;
+
+  // What an answer took, for the log's line of this request; Metrics::watch does this.
+  virtual void count_tokens(uint32_t /*prompt*/, uint32_t /*answer*/) {}
 };
 
 }  // namespace hypura
