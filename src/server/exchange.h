@@ -11,12 +11,12 @@
 namespace hypura {
 
 struct HttpRequest {
-  std::string method;                                          // upper case
-  std::string path;                                            // percent-decoded, without the query
-  std::string query;                                           // as it came, without '?'
-  std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
-  std::string body;                                            // whole, de-chunked
-  bool head_only = false;                                      // HEAD: the body of the answer is left out
+  std::string method;                                        // upper case
+  std::string path;                                          // percent-decoded, without the query
+  std::string query;                                         // as it came, without '?'
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;                                          // whole, de-chunked
+  bool head_only = false;                                    // HEAD: the body of the answer is left out
 
   // The first header of that name (lower case); empty when there is none.
   std::string header(const std::string& name) const;
