@@ -1,6 +1,7 @@
 #include "server/answering.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <mutex>
 #include <string>
@@ -53,7 +54,7 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
 
   void on_piece(AnswerPiece piece) override {
     if (job_.stream) {
-      send(job_.format->on_piece(std::move(piece)));
+      send([&] { return job_.format->on_piece(std::move(piece)); });
       return;
     }
     whole_.content += piece.content;
@@ -75,7 +76,7 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     if (error && !started_) {
       refuse(*error);
     } else if (job_.stream) {
-      send(error ? job_.format->on_error(*error) : job_.format->on_end(end));
+      send([&] { return error ? job_.format->on_error(*error) : job_.format->on_end(end); });
       exchange_->finish();
     } else {
       exchange_->respond(job_.format->whole(std::move(whole_), end));
@@ -139,13 +140,14 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     release(std::move(lease));
   }
 
-  void send(std::string text) {
+  // Sends the text that `make` gives, after the stream's head.
+  void send(const std::function<std::string()>& make) {
     if (!started_) {
       started_ = true;
       HttpResponse head = job_.format->on_begin();
-      head.body += text;
+      head.body += make();
       exchange_->start(std::move(head));
-    } else if (!text.empty()) {
+    } else if (std::string text = make(); !text.empty()) {
       exchange_->write(std::move(text));
     }
   }
@@ -154,7 +156,7 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     exchange_->respond(job_.format->refusal(error.code == ErrorCode::kBusy ? Error{error.code, kBusyText} : error));
   }
 
-  const ApiContext& context_;
+  const ApiContext context_;  // a copy: the server may be gone before its last exchange
   const std::shared_ptr<Exchange> exchange_;
   AnswerJob job_;
 

@@ -20,7 +20,7 @@ constexpr int kMaxThreads = 32;
 std::atomic<int> threads_at_work{0};
 
 struct Work {
-  const ApiContext& context;
+  const ApiContext context;  // a copy: the server may be gone before its last exchange
   std::shared_ptr<Exchange> exchange;
   EmbeddingJob job;
   std::function<HttpResponse(const Result<Embeddings>&)> answer;

@@ -27,6 +27,8 @@ class FakeHost : public ModelHost {
   std::optional<Error> load_error;
   double load_seconds = 0;
   bool hold = false;  // loading waits for load()
+  std::optional<std::chrono::system_clock::time_point> expires{
+      std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000))};
 
   // What was asked for.
   std::vector<std::optional<KeepAlive>> keeps;
@@ -94,8 +96,7 @@ class FakeHost : public ModelHost {
     if (!is_loaded_) {
       return {};
     }
-    return {{&models_[0], std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000)), 50'000'000,
-             serving->context}};
+    return {{&models_[0], expires, 50'000'000, serving->context}};
   }
 
   std::shared_ptr<Serving> current() const override { return is_loaded_ ? serving : nullptr; }

@@ -69,7 +69,9 @@ TEST(Json, RefusesBytesThatAreNoUtf8) {
 
 TEST(Json, ReadsHalvesOfSurrogatePairsAsReplacementCharacters) {
   EXPECT_EQ(dump_json(parse_json(R"(["a\ud83d"])").value()), "[\"a\xEF\xBF\xBD\"]");
-  EXPECT_EQ(dump_json(parse_json(R"(["\ude00b"])").value()), "[\"\xEF\xBF\xBD" "b\"]");
+  EXPECT_EQ(dump_json(parse_json(R"(["\ude00b"])").value()),
+            "[\"\xEF\xBF\xBD"
+            "b\"]");
   EXPECT_EQ(dump_json(parse_json(R"(["\uD83D\ud83d\ude00"])").value()), "[\"\xEF\xBF\xBD\xF0\x9F\x98\x80\"]");
   EXPECT_EQ(dump_json(parse_json(R"(["\\ud83d"])").value()), R"(["\\ud83d"])");
 }

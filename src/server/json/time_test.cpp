@@ -37,11 +37,20 @@ TEST(Time, NanosecondsAreWholeAndNeverNegative) {
 
 TEST(Duration, ReadsGosNotation) {
   const std::vector<std::pair<std::string, Nanoseconds>> table = {
-      {"5m", minutes(5)},           {"1h30m", minutes(90)},  {"1.5h", minutes(90)},
-      {"-1s", seconds(-1)},         {"+2s", seconds(2)},     {"0", Nanoseconds(0)},
-      {"-0", Nanoseconds(0)},       {".5s", milliseconds(500)}, {"10ms", milliseconds(10)},
-      {"3us", std::chrono::microseconds(3)}, {"3\u00B5s", std::chrono::microseconds(3)},
-      {"7ns", Nanoseconds(7)},      {"24h", hours(24)},      {"1h1m1s1ms", hours(1) + minutes(1) + milliseconds(1001)},
+      {"5m", minutes(5)},
+      {"1h30m", minutes(90)},
+      {"1.5h", minutes(90)},
+      {"-1s", seconds(-1)},
+      {"+2s", seconds(2)},
+      {"0", Nanoseconds(0)},
+      {"-0", Nanoseconds(0)},
+      {".5s", milliseconds(500)},
+      {"10ms", milliseconds(10)},
+      {"3us", std::chrono::microseconds(3)},
+      {"3\u00B5s", std::chrono::microseconds(3)},
+      {"7ns", Nanoseconds(7)},
+      {"24h", hours(24)},
+      {"1h1m1s1ms", hours(1) + minutes(1) + milliseconds(1001)},
   };
   for (const auto& [text, time] : table) {
     const Result<Nanoseconds> read = parse_duration(text);

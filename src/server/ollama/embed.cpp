@@ -1,11 +1,10 @@
 // POST /api/embed and its forerunner, POST /api/embeddings
-#include "server/embedding.h"
-
 #include <chrono>
 #include <optional>
 #include <utility>
 
 #include "server/answering.h"
+#include "server/embedding.h"
 #include "server/json/time.h"
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"

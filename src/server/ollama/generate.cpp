@@ -16,8 +16,7 @@ std::optional<HttpResponse> refuse(const GenerateRequest& request, const ServedM
   if (const auto refused = refusal(request.fields, model)) {
     return refused;
   }
-  if (request.raw &&
-      (!request.prompt_template.empty() || !request.system.empty() || !request.context.empty())) {
+  if (request.raw && (!request.prompt_template.empty() || !request.system.empty() || !request.context.empty())) {
     return error_reply(400, "raw mode does not support template, system, or context");
   }
   if (!request.prompt_template.empty()) {

@@ -95,10 +95,10 @@ void handle_delete(const ApiContext& context, const std::shared_ptr<Exchange>& e
   if (!request) {
     return;
   }
-  exchange->respond(context.host.find(request->name) == nullptr
-                        ? not_found(request->name)
-                        : error_reply(403, fmt::format("model '{}' is not deleted: {}", request->name,
-                                                       only_served(context.host))));
+  exchange->respond(
+      context.host.find(request->name) == nullptr
+          ? not_found(request->name)
+          : error_reply(403, fmt::format("model '{}' is not deleted: {}", request->name, only_served(context.host))));
 }
 
 void handle_copy(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {

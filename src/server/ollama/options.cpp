@@ -35,8 +35,8 @@ int64_t integer_of(const Json& value) {
 }
 
 int32_t int32_of(const Json& value) {
-  return static_cast<int32_t>(std::clamp<int64_t>(integer_of(value), std::numeric_limits<int32_t>::min(),
-                                                  std::numeric_limits<int32_t>::max()));
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(integer_of(value), std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()));
 }
 
 float float_of(const Json& value) {
@@ -151,7 +151,8 @@ void apply(const Options& options, uint32_t server_context, AnswerRequest& reque
   request.keep = static_cast<uint32_t>(std::clamp<int64_t>(options.num_keep, 0, kMost));
   request.context_tokens =
       options.num_ctx <= 0 ? 0 : static_cast<uint32_t>(std::clamp(options.num_ctx, kShortestContext, kMost));
-  const int64_t context = request.context_tokens == 0 ? server_context : std::min(request.context_tokens, server_context);
+  const int64_t context =
+      request.context_tokens == 0 ? server_context : std::min(request.context_tokens, server_context);
   const int64_t limit = std::min(context * kContextsWithoutLimit, kMost);
   request.max_tokens = static_cast<int32_t>(options.num_predict < 0 ? limit : std::min(options.num_predict, limit));
 }

@@ -27,8 +27,8 @@ struct Options {
 // is logged and ignored. Fails with kUsage: `option "num_predict" must be of type integer`.
 Result<Options> read_options(const Json* json);
 
-// Sets what they say. An answer without a limit gets one: ten times its context, which is `server_context` tokens or what
-// the options ask for, if that is less.
+// Sets what they say. An answer without a limit gets one: ten times its context, which is `server_context` tokens or
+// what the options ask for, if that is less.
 void apply(const Options& options, uint32_t server_context, AnswerRequest& request);
 
 }  // namespace hypura::ollama
