@@ -189,7 +189,8 @@ TEST_F(ResponsesTest, LogprobsBelongToTheText) {
   AnswerPiece rest;
   rest.logprobs = {{"", -1.0F, {}}};
   api.serving().pieces = {thinking, text, rest};
-  const Json output = json_of(api.post(kPath, R"({"model":"stories","input":"Hi","top_logprobs":1})"))["output"];
+  const std::vector<SseEvent> events = stream(R"({"model":"stories","input":"Hi","top_logprobs":1,"stream":true})");
+  const Json& output = events.back().data["response"]["output"];
   const Json& logprobs = output[1]["content"][0]["logprobs"];
   ASSERT_EQ(logprobs.size(), 2U);
   EXPECT_EQ(logprobs[0]["token"], "a");
