@@ -70,8 +70,8 @@ void start_thread(const std::shared_ptr<Work>& work, const ModelLease& lease) {
     return;
   }
   try {
-    std::thread([work, lease]() mutable {
-      embed_and_respond(*work, std::move(lease));
+    std::thread([work, held = ModelLease(lease)]() mutable {
+      embed_and_respond(*work, std::move(held));
       --threads_at_work;
     }).detach();
   } catch (const std::system_error&) {

@@ -26,6 +26,10 @@ std::optional<int64_t> as_integer(const Json& value) {
 
 }  // namespace
 
+bool is_empty_text(const Json& json) {
+  return json.is_string() && json.get_ref<const std::string&>().empty();
+}
+
 std::string_view json_kind(const Json& json) {
   if (json.is_number()) {
     return "number";

@@ -47,6 +47,8 @@ class Fields {
   Status status_;
 };
 
+bool is_empty_text(const Json& json);
+
 // "number", "string", "bool", "array", "object" or "null".
 std::string_view json_kind(const Json& json);
 

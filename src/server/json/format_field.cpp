@@ -1,9 +1,11 @@
 #include "server/json/format_field.h"
 
+#include "server/json/fields.h"
+
 namespace hypura {
 
 Result<std::optional<std::string>> read_format(const Json* value) {
-  if (value == nullptr || value->is_null() || *value == "") {
+  if (value == nullptr || value->is_null() || is_empty_text(*value)) {
     return std::optional<std::string>();
   }
   if (*value == "json") {

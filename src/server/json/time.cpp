@@ -1,6 +1,7 @@
 #include "server/json/time.h"
 
 #include <array>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -132,7 +133,7 @@ Result<Nanoseconds> parse_duration(std::string_view text) {
   if (!(total < kLongest)) {
     return fail(ErrorCode::kUsage, "time: invalid duration \"{}\"", text);
   }
-  const auto nanoseconds = static_cast<int64_t>(total + 0.5);
+  const int64_t nanoseconds = std::llround(total);
   return Nanoseconds(negative ? -nanoseconds : nanoseconds);
 }
 

@@ -13,7 +13,7 @@ namespace hypura::ollama {
 namespace {
 
 std::optional<HttpResponse> refuse(const GenerateRequest& request, const ServedModel* model) {
-  if (const auto refused = refusal(request.fields, model)) {
+  if (auto refused = refusal(request.fields, model)) {
     return refused;
   }
   if (request.raw && (!request.prompt_template.empty() || !request.system.empty() || !request.context.empty())) {

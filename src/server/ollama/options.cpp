@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "server/json/fields.h"
 #include "support/log.h"
 
 namespace hypura::ollama {
@@ -52,7 +53,7 @@ std::optional<uint32_t> seed_of(int64_t value) {
 std::vector<std::string> stops_of(const Json& value) {
   std::vector<std::string> stops;
   for (const Json& text : value) {
-    if (text != "") {
+    if (!is_empty_text(text)) {
       stops.push_back(text.get<std::string>());
     }
   }

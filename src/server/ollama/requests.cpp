@@ -154,7 +154,7 @@ Result<T> if_good(const Fields& in, T request) {
 
 std::vector<std::string> read_input(Fields& in) {
   const Json* input = in.find("input");
-  if (input == nullptr || *input == "") {
+  if (input == nullptr || is_empty_text(*input)) {
     return {};
   }
   if (input->is_string()) {
