@@ -90,11 +90,13 @@ class ModelHostTest : public testing::Test {
   Nanoseconds keep = std::chrono::minutes(5);
   bool broken = false;
   std::atomic<bool> may_open{true};  // opening waits for it
-  std::unique_ptr<ModelHost> host;
 
  private:
   std::mutex log_mutex_;
   std::vector<std::string> log_;
+
+ protected:
+  std::unique_ptr<ModelHost> host;  // goes first: its models write to the log
 };
 
 TEST_F(ModelHostTest, KnowsItsModelsWithoutLoadingThem) {

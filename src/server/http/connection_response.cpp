@@ -61,12 +61,24 @@ void Connection::apply_released() {
   if (phase_ == Phase::kClosed) {
     report(kClientGone);
   } else if (phase_ == Phase::kAnswering && !complete_) {
-    spdlog::error("{} {} was left without {}", record_->request.method, record_->request.path,
-                  status_ == 0 ? "an answer" : "an end of its answer");
+    if (input_ended_) {
+      close();
+      return;
+    }
+    if (!core_->stopping) {
+      spdlog::error("{} {} was left without {}", record_->request.method, record_->request.path,
+                    status_ == 0 ? "an answer" : "an end of its answer");
+    }
     if (status_ == 0) {
-      begin_response(core_->service.error(record_->request, 500, "internal error: the request was not answered"), true);
-    } else {
-      close();  // the client sees that the end is missing
+      const int status = core_->stopping ? 503 : 500;
+      const char* why = core_->stopping ? "the server is stopping" : "internal error: the request was not answered";
+      begin_response(core_->service.error(record_->request, status, why), true);
+      return;
+    }
+    keep_alive_ = false;
+    complete_ = true;  // without its last chunk: the client sees that the end is missing
+    if (outbox_.empty()) {
+      response_sent();
     }
   }
 }
