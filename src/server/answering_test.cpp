@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -195,6 +197,49 @@ TEST_F(AnsweringTest, AClientThatGoesWhileItsAnswerIsQueuedCancelsIt) {
   EXPECT_EQ(api.serving().cancelled, (std::vector<Serving::AnswerId>{1}));
   EXPECT_EQ(api.serving().held(), 0U);
   EXPECT_EQ(api.host.leases, 0);
+}
+
+// Answers on a thread of its own, without end until it is cancelled.
+class EndlessServing : public FakeServing {
+ public:
+  ~EndlessServing() override { join(); }
+
+  Result<AnswerId> submit(AnswerRequest /*request*/, std::shared_ptr<AnswerSink> sink) override {
+    thread_ = std::thread([this, to = std::move(sink)] {
+      while (!stopped_) {
+        to->on_piece({"x", "", {}, {}});
+      }
+      AnswerEnd cut;
+      cut.stop = AnswerStop::kCancelled;
+      to->on_end(cut);
+    });
+    return 1;
+  }
+  void cancel(AnswerId /*id*/) override { stopped_ = true; }
+
+  void join() {
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+
+ private:
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+TEST_F(AnsweringTest, AClientMayGoAtAnyMoment) {
+  for (int i = 0; i < 50; ++i) {
+    exchange = std::make_shared<FakeExchange>("POST", "/");
+    const auto serving = std::make_shared<EndlessServing>();
+    api.host.serving = serving;
+    std::thread client([to = exchange] { to->go(); });
+    run(i % 2 == 0);
+    client.join();
+    exchange->go();  // when it went before there was anybody to tell
+    serving->join();
+    EXPECT_EQ(api.host.leases, 0);
+  }
 }
 
 TEST_F(AnsweringTest, AClientThatGoesAfterwardsCancelsNothing) {

@@ -1,4 +1,4 @@
-// What changes the set of models: this server has the one that it was started with, and says so.
+// What changes the set of models: this server has those that it was started with, and says so.
 #include <algorithm>
 #include <cctype>
 #include <optional>
@@ -62,7 +62,7 @@ std::string served_names(const ModelHost& host) {
 }
 
 std::string only_served(const ModelHost& host) {
-  return fmt::format("this server serves one model ({}); start hypura serve with another file to serve another",
+  return fmt::format("this server offers only {}; start hypura serve with another model's file to offer that",
                      served_names(host));
 }
 

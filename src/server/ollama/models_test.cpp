@@ -103,7 +103,7 @@ TEST_F(OllamaModels, PullingWhatIsServedSucceedsAtOnce) {
 
 TEST_F(OllamaModels, TheSetOfModelsDoesNotChange) {
   const std::string only =
-      "this server serves one model (stories:latest); start hypura serve with another file to serve another";
+      "this server offers only stories:latest; start hypura serve with another model's file to offer that";
   expect_error("/api/pull", R"({"model":"llama3"})", 404, "model 'llama3' not found: " + only);
   for (const char* bad : {"", "a b", "../x", "/x", "x:", "a//b"}) {
     expect_error("/api/pull", std::string(R"({"model":")") + bad + "\"}", 400, "invalid model name");
