@@ -3,7 +3,6 @@
 #include <optional>
 #include <utility>
 
-#include "server/v1/answer_rules.h"
 #include "server/v1/refusing.h"
 
 namespace hypura::anthropic {
@@ -48,7 +47,7 @@ void refuse_block(Fields& block, const std::string& type) {
 
 class BlockReader {
  public:
-  BlockReader(const std::string& role, std::vector<ConversationMessage>& messages) : role_(role), messages_(messages) {}
+  BlockReader(const std::string& role, Conversation& conversation) : role_(role), conversation_(conversation) {}
 
   void read(Fields& block) {
     const std::string type = block.text("type").value_or("");
@@ -73,7 +72,7 @@ class BlockReader {
   void flush() {
     if (used_) {
       message_.role = role_;
-      messages_.push_back(std::exchange(message_, {}));
+      conversation_.messages.push_back(std::exchange(message_, {}));
       used_ = false;
     }
   }
@@ -84,11 +83,11 @@ class BlockReader {
     ConversationMessage result;
     result.role = "tool";
     result.tool_call_id = block.text("tool_use_id").value_or("");
-    result.tool_name = v1::tool_of_call(messages_, result.tool_call_id);
+    result.tool_name = conversation_.called.name(result.tool_call_id);
     if (const Json* content = block.find("content")) {
       result.content = read_text(block, *content);
     }
-    messages_.push_back(std::move(result));
+    conversation_.messages.push_back(std::move(result));
   }
 
   void read_use(Fields& block) {
@@ -100,12 +99,13 @@ class BlockReader {
     if (block.status() && (call.id.empty() || call.name.empty())) {
       v1::refuse(block, "a tool_use block needs an id and a name");
     }
+    conversation_.called.add({call});
     message_.tool_calls.push_back(std::move(call));
     used_ = true;
   }
 
   const std::string& role_;
-  std::vector<ConversationMessage>& messages_;
+  Conversation& conversation_;
   ConversationMessage message_;
   bool used_ = false;
 };
@@ -134,10 +134,9 @@ std::string read_text(Fields& fields, const Json& content) {
   return text;
 }
 
-void read_blocks(Fields& fields, const std::string& role, const Json& content,
-                 std::vector<ConversationMessage>& messages) {
+void read_blocks(Fields& fields, const std::string& role, const Json& content, Conversation& conversation) {
   if (content.is_string()) {
-    ConversationMessage& message = messages.emplace_back();
+    ConversationMessage& message = conversation.messages.emplace_back();
     message.role = role;
     message.content = content.get<std::string>();
     return;
@@ -146,7 +145,7 @@ void read_blocks(Fields& fields, const std::string& role, const Json& content,
     v1::refuse(fields, fmt::format("invalid message content type: {}", json_kind(content)));
     return;
   }
-  BlockReader reader(role, messages);
+  BlockReader reader(role, conversation);
   for (const Json& json : content) {
     Fields block(json, "MessagesRequest.messages.content");
     reader.read(block);

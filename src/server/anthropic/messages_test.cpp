@@ -19,7 +19,7 @@ class MessagesTest : public V1Test {
 
   // The events, whose names are their types.
   std::vector<SseEvent> stream(const std::string& body = kStream) {
-    const std::vector<SseEvent> events = events_of(api.post(kPath, body));
+    std::vector<SseEvent> events = events_of(api.post(kPath, body));
     for (const SseEvent& event : events) {
       EXPECT_EQ(event.data["type"], event.name);
     }

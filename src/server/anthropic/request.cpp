@@ -16,20 +16,20 @@ namespace hypura::anthropic {
 
 namespace {
 
-void read_system(Fields& in, AnswerRequest& answer) {
+void read_system(Fields& in, Conversation& conversation) {
   const Json* system = in.find("system");
   if (system == nullptr) {
     return;
   }
   std::string text = read_text(in, *system);
   if (!text.empty()) {
-    ConversationMessage& message = answer.messages.emplace_back();
+    ConversationMessage& message = conversation.messages.emplace_back();
     message.role = "system";
     message.content = std::move(text);
   }
 }
 
-void read_message(Fields& in, const Json& json, AnswerRequest& answer) {
+void read_message(Fields& in, const Json& json, Conversation& conversation) {
   Fields message(json, "MessagesRequest.messages");
   const std::string role = lower_case(message.text("role").value_or(""));
   if (message.status() && role != "user" && role != "assistant" && role != "system") {
@@ -39,18 +39,18 @@ void read_message(Fields& in, const Json& json, AnswerRequest& answer) {
   if (content == nullptr) {
     v1::refuse(message, "invalid message content type: null");
   } else {
-    read_blocks(message, role, *content, answer.messages);
+    read_blocks(message, role, *content, conversation);
   }
   v1::join_status(in, message);
 }
 
-void read_messages(Fields& in, AnswerRequest& answer) {
+void read_messages(Fields& in, Conversation& conversation) {
   const Json* messages = in.array("messages");
   if (in.status() && (messages == nullptr || messages->empty())) {
     v1::refuse(in, "messages is required");
   }
   for (size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
-    read_message(in, (*messages)[i], answer);
+    read_message(in, (*messages)[i], conversation);
   }
 }
 
@@ -171,8 +171,10 @@ Result<MessagesRequest> read_messages_request(const Json& json, RequestUse use, 
   }
   request.stream = in.boolean("stream").value_or(false);
   ollama::apply(read_options(in, use), server_context, request.answer);
-  read_system(in, request.answer);
-  read_messages(in, request.answer);
+  Conversation conversation;
+  read_system(in, conversation);
+  read_messages(in, conversation);
+  request.answer.messages = std::move(conversation.messages);
   read_tools(in, request.answer);
   request.answer.think = read_thinking(in);
   request.answer.json_schema = read_format(in);

@@ -29,7 +29,7 @@ ToolCall read_call(Fields& message, const Json& json) {
   return call;
 }
 
-void read_message(Fields& request, const Json& json, std::vector<ConversationMessage>& messages) {
+ConversationMessage read_message(Fields& request, const Json& json, v1::CalledTools& called) {
   Fields in(json, "ChatCompletionRequest.messages");
   ConversationMessage message;
   message.role = read_role(in);
@@ -52,11 +52,12 @@ void read_message(Fields& request, const Json& json, std::vector<ConversationMes
     message.tool_call_id = in.text("tool_call_id").value_or("");
     message.tool_name = in.text("name").value_or("");
     if (message.tool_name.empty()) {
-      message.tool_name = v1::tool_of_call(messages, message.tool_call_id);
+      message.tool_name = called.name(message.tool_call_id);
     }
   }
+  called.add(message.tool_calls);
   v1::join_status(request, in);
-  messages.push_back(std::move(message));
+  return message;
 }
 
 }  // namespace
@@ -76,8 +77,9 @@ std::string read_role(Fields& message) {
 
 std::vector<ConversationMessage> read_chat_messages(Fields& request, const Json& messages) {
   std::vector<ConversationMessage> read;
+  v1::CalledTools called;
   for (const Json& message : messages) {
-    read_message(request, message, read);
+    read.push_back(read_message(request, message, called));
   }
   return read;
 }

@@ -81,6 +81,7 @@ class InputReader {
     if (in.status() && (call.id.empty() || call.name.empty())) {
       v1::refuse(in, "a function_call in the input needs a call_id and a name");
     }
+    called_.add({call});
     assistant().tool_calls.push_back(std::move(call));
   }
 
@@ -88,7 +89,7 @@ class InputReader {
     ConversationMessage message;
     message.role = "tool";
     message.tool_call_id = in.text("call_id").value_or("");
-    message.tool_name = v1::tool_of_call(messages_, message.tool_call_id);
+    message.tool_name = called_.name(message.tool_call_id);
     if (const Json* output = in.find("output")) {
       message.content = read_content(in, *output);
     }
@@ -109,6 +110,7 @@ class InputReader {
 
   Fields& request_;
   std::vector<ConversationMessage>& messages_;
+  v1::CalledTools called_;
   std::string thinking_;  // of the assistant's message to come
 };
 

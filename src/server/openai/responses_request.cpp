@@ -20,7 +20,10 @@ namespace {
 
 Json value_or(const Fields& in, std::string_view key, Json otherwise) {
   const Json* value = in.find(key);
-  return value == nullptr ? std::move(otherwise) : *value;
+  if (value != nullptr) {
+    return *value;
+  }
+  return otherwise;
 }
 
 // What needs a server that keeps responses or runs them in the background.

@@ -16,7 +16,7 @@ class ResponsesTest : public OpenaiTest {
  protected:
   // The events, after looking at what all have.
   std::vector<SseEvent> stream(const std::string& body = kStream) {
-    const std::vector<SseEvent> events = events_of(api.post(kPath, body));
+    std::vector<SseEvent> events = events_of(api.post(kPath, body));
     for (size_t i = 0; i < events.size(); ++i) {
       EXPECT_EQ(events[i].data["type"], events[i].name);
       EXPECT_EQ(events[i].data["sequence_number"], i);

@@ -1,6 +1,5 @@
 #include "server/v1/answer_rules.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "server/v1/refusing.h"
@@ -37,14 +36,17 @@ std::optional<int64_t> read_token_limit(Fields& fields, std::string_view key) {
 Status apply(const ToolRule& rule, AnswerRequest& request) {
   request.tool_choice = rule.choice;
   if (rule.only) {
+    std::unordered_map<std::string_view, const ToolDefinition*> tools;
+    for (const ToolDefinition& tool : request.tools) {
+      tools.emplace(tool.name, &tool);
+    }
     std::vector<ToolDefinition> left;
     for (const std::string& name : *rule.only) {
-      const auto tool = std::find_if(request.tools.begin(), request.tools.end(),
-                                     [&name](const ToolDefinition& one) { return one.name == name; });
-      if (tool == request.tools.end()) {
+      const auto tool = tools.find(name);
+      if (tool == tools.end()) {
         return fail(ErrorCode::kUsage, "tool_choice names \"{}\", which is not among the tools", name);
       }
-      left.push_back(*tool);
+      left.push_back(*tool->second);
     }
     request.tools = std::move(left);
   }
@@ -67,15 +69,15 @@ Status check_abilities(const std::string& name, const ModelCard& card, AnswerReq
   return {};
 }
 
-std::string tool_of_call(const std::vector<ConversationMessage>& messages, const std::string& call_id) {
-  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
-    for (const ToolCall& call : message->tool_calls) {
-      if (call.id == call_id) {
-        return call.name;
-      }
-    }
+void CalledTools::add(const std::vector<ToolCall>& calls) {
+  for (const ToolCall& call : calls) {
+    names_[call.id] = call.name;
   }
-  return {};
+}
+
+std::string CalledTools::name(const std::string& call_id) const {
+  const auto found = names_.find(call_id);
+  return found == names_.end() ? std::string() : found->second;
 }
 
 std::string schema_text(const Json* schema) {

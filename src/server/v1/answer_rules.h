@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "hypura/result.h"
@@ -36,8 +38,17 @@ Status apply(const ToolRule& rule, AnswerRequest& request);
 // Fails with kUsage when the model, as the request spells it, cannot do what is asked: `"m" does not support tools`.
 Status check_abilities(const std::string& name, const ModelCard& card, AnswerRequest& request);
 
-// The name of the tool that a call with this id was of, in an earlier message; empty when there is none.
-std::string tool_of_call(const std::vector<ConversationMessage>& messages, const std::string& call_id);
+// Which tool each call of a conversation was of. Belongs to one thread.
+class CalledTools {
+ public:
+  void add(const std::vector<ToolCall>& calls);
+
+  // Of the latest call with this id; empty when there is none.
+  std::string name(const std::string& call_id) const;
+
+ private:
+  std::unordered_map<std::string, std::string> names_;
+};
 
 // A schema that a request gives, or any object, as AnswerRequest::json_schema takes it.
 std::string schema_text(const Json* schema);

@@ -55,8 +55,8 @@ class V1Test : public testing::Test {
   // What was asked of the model; one request.
   const AnswerRequest& asked() {
     EXPECT_EQ(api.serving().requests.size(), 1U);
-    static const AnswerRequest none;
-    return api.serving().requests.empty() ? none : api.serving().requests.back();
+    static const AnswerRequest kNone;
+    return api.serving().requests.empty() ? kNone : api.serving().requests.back();
   }
 
   static AnswerPiece text_piece(std::string content) {
