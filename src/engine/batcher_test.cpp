@@ -46,17 +46,17 @@ TEST(Batcher, AnswersTogetherAreWhatTheyAreAlone) {
   {
     Batcher batcher(model, 10);
     std::vector<std::shared_ptr<WaitingSink>> sinks;
-    for (int32_t i = 0; i < 8; ++i) {
-      sinks.push_back(submit(batcher, prompt(100 * i, static_cast<size_t>(5 + 9 * i)), 12));
+    for (size_t i = 0; i < 8; ++i) {
+      sinks.push_back(submit(batcher, prompt(100 * static_cast<int32_t>(i), 5 + 9 * i), 12));
     }
-    for (int32_t i = 0; i < 8; ++i) {
-      const AnswerEnd end = sinks[static_cast<size_t>(i)]->wait();
-      const std::vector<int32_t> asked = prompt(100 * i, static_cast<size_t>(5 + 9 * i));
+    for (size_t i = 0; i < 8; ++i) {
+      const AnswerEnd end = sinks[i]->wait();
+      const std::vector<int32_t> asked = prompt(100 * static_cast<int32_t>(i), 5 + 9 * i);
       EXPECT_EQ(end.stop, AnswerStop::kLength);
       EXPECT_EQ(end.answer_tokens, 12U);
       EXPECT_EQ(end.prompt_tokens, asked.size());
       EXPECT_EQ(end.tokens.size(), asked.size() + 12);
-      EXPECT_EQ(sinks[static_cast<size_t>(i)]->text(), alone(asked, 12));
+      EXPECT_EQ(sinks[i]->text(), alone(asked, 12));
     }
     const ServingStats stats = batcher.stats();
     EXPECT_EQ(stats.answers, 8U);

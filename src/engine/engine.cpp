@@ -110,12 +110,12 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
   return engine;
 }
 
-Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
 }
 
   const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
+Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
   const uint64_t process = read_process_memory().resident;
   auto parts = open_best(request);
   if (!parts) {
@@ -203,11 +203,11 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
   const std::lock_guard lock(mutex_);
-  if (phase == Phase::kDecode) {
   stats_.prompt_tokens += prompt_tokens;
   stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens) - prompt_tokens;
     stats_.decode_seconds += seconds;
     stats_.decode_bytes += bytes;
+  if (phase == Phase::kDecode) {
   } else {
     stats_.prompt_seconds += seconds;
     stats_.prefill_bytes += bytes;

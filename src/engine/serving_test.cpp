@@ -16,6 +16,7 @@
 #include "engine/model_with_template_for_test.h"
 #include "engine/serving_for_test.h"
 #include "engine/test_reference.h"
+#include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -50,23 +51,22 @@ const std::vector<std::string> kBeginnings = {
 
 class ServingTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { serving_ = open(stories(4)); }
-  static void TearDownTestSuite() { serving_.reset(); }
-  void SetUp() override { ASSERT_NE(serving_, nullptr); }
+  static void SetUpTestSuite() { serving = open(stories(4)); }
+  static void TearDownTestSuite() { serving.reset(); }
+  void SetUp() override { ASSERT_NE(serving, nullptr); }
 
-  static std::unique_ptr<Serving> serving_;
+  static std::unique_ptr<Serving> serving;
 };
 
-std::unique_ptr<Serving> ServingTest::serving_;
+std::unique_ptr<Serving> ServingTest::serving;
 
 TEST_F(ServingTest, AnswersAsASessionDoes) {
-  EngineOptions options = stories(1).engine;
-  auto engine = Engine::open(options);
+  const auto engine = Engine::open(stories(1).engine);
   ASSERT_TRUE(engine) << engine.error().message;
-  auto session = (*engine)->new_session();
+  const auto session = (*engine)->new_session();
   const auto told = (*session)->complete(kBeginnings[0], greedy(30));
   ASSERT_TRUE(told);
-  const Heard heard = ask(*serving_, continuing(kBeginnings[0], 30));
+  const Heard heard = ask(*serving, continuing(kBeginnings[0], 30));
   EXPECT_EQ(heard.content, told->text);
   EXPECT_GT(heard.pieces, 5U);
   EXPECT_EQ(heard.end.stop, AnswerStop::kLength);
@@ -74,7 +74,7 @@ TEST_F(ServingTest, AnswersAsASessionDoes) {
 
   const auto answered = (*session)->chat({{"user", "What is the opposite of hot?"}}, greedy(30));
   ASSERT_TRUE(answered);
-  const Heard chat = ask(*serving_, asking("What is the opposite of hot?"));
+  const Heard chat = ask(*serving, asking("What is the opposite of hot?"));
   EXPECT_EQ(chat.content, answered->text);
   EXPECT_EQ(chat.end.stop, AnswerStop::kEndOfText);
   EXPECT_EQ(chat.end.answer_tokens, answered->tokens.size() + 1) << "the end is a token too";
@@ -104,28 +104,28 @@ TEST_F(ServingTest, FourAtOnceSayWhatEachSaysAlone) {
     requests.push_back(continuing(beginning, 24));
     requests.back().logprobs = true;
     requests.back().top_logprobs = 2;
-    alone.push_back(ask(*serving_, requests.back()));
+    alone.push_back(ask(*serving, requests.back()));
   }
-  const uint64_t passes = serving_->stats().passes;
+  const uint64_t passes = serving->stats().passes;
   std::vector<std::shared_ptr<HearingSink>> sinks;
   for (const AnswerRequest& request : requests) {
-    sinks.push_back(submit(*serving_, request));
+    sinks.push_back(submit(*serving, request));
   }
   for (size_t i = 0; i < sinks.size(); ++i) {
     expect_same_but_for_rounding(alone[i], sinks[i]->wait());
   }
-  EXPECT_LE(serving_->stats().passes - passes, 40U) << "they share passes";
+  EXPECT_LE(serving->stats().passes - passes, 40U) << "they share passes";
 }
 
 TEST_F(ServingTest, ASeedRepeatsItself) {
   AnswerRequest request = continuing(kBeginnings[1], 20);
   request.sampling.temperature = 1;
   request.sampling.seed = 11;
-  ask(*serving_, request);  // from now on the prompt is there
-  const std::string first = ask(*serving_, request).content;
-  EXPECT_EQ(ask(*serving_, request).content, first);
+  ask(*serving, request);  // from now on the prompt is there
+  const std::string first = ask(*serving, request).content;
+  EXPECT_EQ(ask(*serving, request).content, first);
   request.sampling.seed = 12;
-  EXPECT_NE(ask(*serving_, request).content, first);
+  EXPECT_NE(ask(*serving, request).content, first);
 }
 
 TEST_F(ServingTest, APromptThatWasHeardIsNotEvaluatedAgain) {
@@ -133,24 +133,24 @@ TEST_F(ServingTest, APromptThatWasHeardIsNotEvaluatedAgain) {
   AnswerRequest request = continuing(beginning, 8);
   request.logprobs = true;
   request.top_logprobs = 2;
-  const Heard first = ask(*serving_, request);
-  const Heard again = ask(*serving_, request);
+  const Heard first = ask(*serving, request);
+  const Heard again = ask(*serving, request);
   EXPECT_EQ(again.end.prompt_tokens, first.end.prompt_tokens);
   EXPECT_EQ(again.end.cached_prompt_tokens, first.end.prompt_tokens - 1);
   expect_same_but_for_rounding(first, again);
   AnswerRequest more = continuing("", 8);
   more.context = again.end.tokens;
   more.prompt = " and then";
-  EXPECT_GE(ask(*serving_, more).end.cached_prompt_tokens, again.end.tokens.size() - 1);
+  EXPECT_GE(ask(*serving, more).end.cached_prompt_tokens, again.end.tokens.size() - 1);
 }
 
 TEST_F(ServingTest, StopStringsAreNeverSaid) {
   AnswerRequest request = continuing(kBeginnings[0], 40);
-  ask(*serving_, request);  // from now on the prompt is there
-  const std::string whole = ask(*serving_, request).content;
+  ask(*serving, request);  // from now on the prompt is there
+  const std::string whole = ask(*serving, request).content;
   const size_t cut = whole.size() / 2;
   request.stop = {"never said", whole.substr(cut, 9)};  // several tokens, and not at their borders
-  const Heard heard = ask(*serving_, request);
+  const Heard heard = ask(*serving, request);
   EXPECT_EQ(heard.end.stop, AnswerStop::kStopString);
   EXPECT_EQ(heard.content, whole.substr(0, whole.find(request.stop[1])));
 }
@@ -160,7 +160,7 @@ TEST_F(ServingTest, AnswersKeepToASchema) {
   request.json_schema = R"({"type":"object","properties":{"name":{"type":"string","maxLength":12},
       "age":{"type":"integer","minimum":1,"maximum":9},"kind":{"enum":["fox","bear"]}},
       "required":["name","age","kind"],"additionalProperties":false})";
-  const Heard heard = ask(*serving_, request);
+  const Heard heard = ask(*serving, request);
   EXPECT_EQ(heard.end.stop, AnswerStop::kEndOfText) << heard.content;
   const auto json = nlohmann::json::parse(heard.content, nullptr, false);
   ASSERT_TRUE(json.is_object()) << heard.content;
@@ -170,9 +170,9 @@ TEST_F(ServingTest, AnswersKeepToASchema) {
 
   AnswerRequest raw = continuing("A fox in JSON: ", 30);
   raw.json_schema = "{}";
-  EXPECT_EQ(ask(*serving_, raw).content.substr(0, 1), "{");
+  EXPECT_EQ(ask(*serving, raw).content.substr(0, 1), "{");
   raw.json_schema = "[";
-  EXPECT_EQ(serving_->submit(raw, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(serving->submit(raw, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
 }
 
 TEST_F(ServingTest, ARequiredToolIsCalled) {
@@ -180,7 +180,7 @@ TEST_F(ServingTest, ARequiredToolIsCalled) {
   request.tools = {{"get_weather", "Tells the weather.",
                     R"({"type":"object","properties":{"city":{"enum":["Oslo","Rome"]}},"required":["city"]})"}};
   request.tool_choice = ToolChoice::kRequired;
-  const Heard heard = ask(*serving_, request);
+  const Heard heard = ask(*serving, request);
   ASSERT_EQ(heard.tool_calls.size(), 1U) << heard.content;
   EXPECT_EQ(heard.tool_calls[0].name, "get_weather");
   EXPECT_THAT(heard.tool_calls[0].id, testing::MatchesRegex("call_[a-z0-9]{8}"));
@@ -194,7 +194,7 @@ TEST_F(ServingTest, LogprobsAreOfTheTokensSaid) {
   AnswerRequest request = continuing(kBeginnings[3], 10);
   request.logprobs = true;
   request.top_logprobs = 5;
-  const Heard heard = ask(*serving_, request);
+  const Heard heard = ask(*serving, request);
   ASSERT_EQ(heard.logprobs.size(), 10U);
   std::string text;
   for (const TokenLogprob& it : heard.logprobs) {
@@ -218,26 +218,26 @@ TEST_F(ServingTest, EverySamplerTakesPart) {
   penalised.sampling.presence_penalty = 2;
   penalised.sampling.frequency_penalty = 2;
   penalised.sampling.repeat_last_n = -1;
-  EXPECT_NE(ask(*serving_, penalised).content, ask(*serving_, plain).content);
+  EXPECT_NE(ask(*serving, penalised).content, ask(*serving, plain).content);
   AnswerRequest drawn = plain;
   drawn.sampling.temperature = 1;
   drawn.sampling.seed = 3;
   AnswerRequest typical = drawn;
   typical.sampling.typical_p = 0.2F;
-  EXPECT_NE(ask(*serving_, typical).content, ask(*serving_, drawn).content);
+  EXPECT_NE(ask(*serving, typical).content, ask(*serving, drawn).content);
   penalised.sampling.repeat_penalty = 0;
-  EXPECT_EQ(serving_->submit(penalised, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(serving->submit(penalised, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
 }
 
 TEST_F(ServingTest, AnswersAreCancelled) {
   AnswerRequest endless = continuing(kBeginnings[0], 100000);
   const auto sink = std::make_shared<HearingSink>();
-  const auto id = serving_->submit(endless, sink);
+  const auto id = serving->submit(endless, sink);
   ASSERT_TRUE(id);
   sink->wait_for_text();
-  serving_->cancel(*id);
+  serving->cancel(*id);
   EXPECT_EQ(sink->wait().end.stop, AnswerStop::kCancelled);
-  serving_->cancel(*id);  // too late: nothing happens
+  serving->cancel(*id);  // too late: nothing happens
 }
 
 TEST_F(ServingTest, APromptTooLongIsRefusedOrCut) {
@@ -247,8 +247,8 @@ TEST_F(ServingTest, APromptTooLongIsRefusedOrCut) {
   }
   AnswerRequest request = continuing(text, 4);
   request.truncate = false;
-  const size_t tokens = serving_->tokenize(text).size();
-  const auto refused = serving_->submit(request, std::make_shared<HearingSink>());
+  const size_t tokens = serving->tokenize(text).size();
+  const auto refused = serving->submit(request, std::make_shared<HearingSink>());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
   EXPECT_THAT(refused.error().message,
@@ -256,9 +256,9 @@ TEST_F(ServingTest, APromptTooLongIsRefusedOrCut) {
                                     "size \\(256 tokens\\)"));
   EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(tokens)));
   request.truncate = true;
-  EXPECT_EQ(ask(*serving_, request).end.prompt_tokens, 128U);
+  EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 128U);
   request.context_tokens = 64;
-  EXPECT_EQ(ask(*serving_, request).end.prompt_tokens, 32U);
+  EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 32U);
 }
 
 TEST_F(ServingTest, OldMessagesAreLeftOutOfAConversationTooLong) {
@@ -271,10 +271,10 @@ TEST_F(ServingTest, OldMessagesAreLeftOutOfAConversationTooLong) {
   request.messages.push_back(says("user", "What is the opposite of hot?"));
   request.sampling.temperature = 0;
   request.max_tokens = 4;
-  const Heard heard = ask(*serving_, request);
+  const Heard heard = ask(*serving, request);
   EXPECT_LE(heard.end.prompt_tokens, 256U);
   EXPECT_GE(heard.end.prompt_tokens, 200U) << "no more than needed is left out";
-  const std::string seen = serving_->detokenize(heard.end.tokens);
+  const std::string seen = serving->detokenize(heard.end.tokens);
   EXPECT_THAT(seen, HasSubstr("You tell stories."));
   EXPECT_THAT(seen, HasSubstr("the number 29"));
   EXPECT_THAT(seen, Not(HasSubstr("the number 3<")));
@@ -285,19 +285,19 @@ TEST_F(ServingTest, AFullContextEndsTheAnswerOrIsShifted) {
   AnswerRequest request = continuing(kBeginnings[0], 90);
   request.context_tokens = 48;
   request.shift = false;
-  Heard heard = ask(*serving_, request);
+  Heard heard = ask(*serving, request);
   EXPECT_EQ(heard.end.stop, AnswerStop::kContextFull);
   EXPECT_EQ(heard.end.prompt_tokens + heard.end.answer_tokens, 49U);
   request.shift = true;
-  heard = ask(*serving_, request);
+  heard = ask(*serving, request);
   EXPECT_TRUE(heard.end.stop == AnswerStop::kLength || heard.end.stop == AnswerStop::kEndOfText);
   EXPECT_GT(heard.end.prompt_tokens + heard.end.answer_tokens, 49U);
 }
 
 TEST_F(ServingTest, TheCountsAddUp) {
-  const ServingStats before = serving_->stats();
-  const Heard heard = ask(*serving_, continuing("A quite different beginning of a story about ships", 6));
-  const ServingStats after = serving_->stats();
+  const ServingStats before = serving->stats();
+  const Heard heard = ask(*serving, continuing("A quite different beginning of a story about ships", 6));
+  const ServingStats after = serving->stats();
   EXPECT_EQ(after.answers - before.answers, 1U);
   EXPECT_EQ(after.prompt_tokens - before.prompt_tokens, heard.end.prompt_tokens);
   EXPECT_EQ(after.batched_tokens - before.batched_tokens, heard.end.prompt_tokens - heard.end.cached_prompt_tokens + 5);
@@ -313,27 +313,27 @@ TEST_F(ServingTest, TheCountsAddUp) {
 }
 
 TEST_F(ServingTest, EmbeddingsOfLikeTextsAreAlike) {
-  const auto embed = [&](const std::string& text) { return serving_->embed({text, true}).value(); };
+  const auto embed = [&](const std::string& text) { return serving->embed({text, true}).value(); };
   const Embedding rabbit = embed("The little rabbit ran into the garden.");
   const Embedding hare = embed("The little rabbit ran out of the garden.");
   const Embedding ship = embed("3 + 4 = 7, and 5 + 6 = 11.");
-  ASSERT_EQ(rabbit.values.size(), serving_->card().embedding_length);
+  ASSERT_EQ(rabbit.values.size(), serving->card().embedding_length);
   EXPECT_EQ(rabbit.values, embed("The little rabbit ran into the garden.").values);
   EXPECT_GT(likeness(rabbit.values, hare.values), likeness(rabbit.values, ship.values));
-  EXPECT_EQ(rabbit.tokens, serving_->tokenize("The little rabbit ran into the garden.").size());
-  ask(*serving_, continuing(kBeginnings[0], 12));
-  const std::string story = ask(*serving_, continuing(kBeginnings[0], 12)).content;
-  EXPECT_EQ(ask(*serving_, continuing(kBeginnings[0], 12)).content, story) << "embeddings leave nothing behind";
-  const auto refused = serving_->embed({std::string(4000, 'x'), false});
+  EXPECT_EQ(rabbit.tokens, serving->tokenize("The little rabbit ran into the garden.").size());
+  ask(*serving, continuing(kBeginnings[0], 12));
+  const std::string story = ask(*serving, continuing(kBeginnings[0], 12)).content;
+  EXPECT_EQ(ask(*serving, continuing(kBeginnings[0], 12)).content, story) << "embeddings leave nothing behind";
+  const auto refused = serving->embed({std::string(4000, 'x'), false});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
 }
 
 TEST_F(ServingTest, ShowsTheExpertsAsTheyAre) {
-  static_cast<void>(serving_->live());
+  static_cast<void>(serving->live());
   std::this_thread::sleep_for(std::chrono::milliseconds(120));
-  ask(*serving_, continuing(kBeginnings[0], 20));
-  const std::vector<LiveLayer> layers = serving_->live();
+  ask(*serving, continuing(kBeginnings[0], 20));
+  const std::vector<LiveLayer> layers = serving->live();
   ASSERT_EQ(layers.size(), 6U);
   uint64_t uses = 0;
   size_t resident = 0;
@@ -351,7 +351,7 @@ TEST_F(ServingTest, ShowsTheExpertsAsTheyAre) {
 
 TEST_F(ServingTest, RefusesWhatItCannotDo) {
   const auto code = [&](const AnswerRequest& request) {
-    const auto id = serving_->submit(request, std::make_shared<HearingSink>());
+    const auto id = serving->submit(request, std::make_shared<HearingSink>());
     return id ? ErrorCode::kInternal : id.error().code;
   };
   EXPECT_EQ(code({}), ErrorCode::kUsage);
@@ -365,7 +365,65 @@ TEST_F(ServingTest, RefusesWhatItCannotDo) {
   request.context = {-1};
   EXPECT_EQ(code(request), ErrorCode::kUsage);
   request = continuing("", 1);
-  EXPECT_EQ(code(request), serving_->tokenize("").empty() ? ErrorCode::kUsage : ErrorCode::kInternal);
+  EXPECT_EQ(code(request), serving->tokenize("").empty() ? ErrorCode::kUsage : ErrorCode::kInternal);
+}
+
+// Prompts of several passes, most of which give no logits: in all modes as a session evaluates them.
+TEST(Serving, LongPromptsTakeSeveralPasses) {
+  const std::string prompt =
+      "Once upon a time, there was a little rabbit who lived in a hole under a big tree. Every day she went out to "
+      "look "
+      "for carrots, and every evening she came home.";
+  const std::pair<const char*, uint64_t> cases[] = {{"hypura-stories-moe.gguf", 24 * kMiB},
+                                                    {"hypura-stories-moe.gguf", 14 * kMiB},
+                                                    {"hypura-stories-moe.gguf", kGiB},
+                                                    {"hypura-stories-draft.gguf", 8 * kMiB}};
+  std::vector<std::string> modes;
+  for (const auto& [model, memory] : cases) {
+    Serving::Options options = stories(1);
+    options.engine.model = kModels / model;
+    options.engine.memory = memory;
+    options.engine.ubatch = 16;
+    const auto engine = Engine::open(options.engine);
+    ASSERT_TRUE(engine) << engine.error().message;
+    const auto told = (*(*engine)->new_session())->complete(prompt, greedy(16));
+    ASSERT_TRUE(told);
+    options.parallel = 2;
+    const auto serving = open(options);
+    ASSERT_NE(serving, nullptr);
+    const Heard heard = ask(*serving, continuing(prompt, 16));
+    EXPECT_EQ(heard.content, told->text) << serving->plan().mode;
+    EXPECT_GE(serving->stats().passes, 15U + heard.end.prompt_tokens / 16);
+    modes.push_back(serving->plan().mode);
+  }
+  EXPECT_THAT(modes, testing::ElementsAre("expert-streaming", "mixed-streaming", "resident", "dense-streaming"));
+}
+
+// Layers that attend to a window of the text only.
+TEST(Serving, WindowedAttentionReusesWhatIsLeft) {
+  const TempDir folder;
+  ModelSpec spec;
+  spec.arch = "gpt-oss";
+  spec.type = "Q8_0";
+  spec.output = folder.path() / "model.gguf";
+  const auto path = make_model(spec);
+  ASSERT_TRUE(path) << path.error().message;
+  Serving::Options options = stories(2);
+  options.engine.model = *path;
+  options.engine.memory = kGiB;
+  options.engine.context = 512;
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  AnswerRequest request = continuing("", 20);
+  request.context = test_tokens(400);
+  request.logprobs = true;
+  request.top_logprobs = 2;
+  const Heard first = ask(*serving, request);
+  EXPECT_EQ(first.end.stop, AnswerStop::kLength);
+  const Heard again = ask(*serving, request);
+  EXPECT_EQ(again.end.stop, AnswerStop::kLength);
+  EXPECT_EQ(again.end.cached_prompt_tokens, 399U);
+  expect_same_but_for_rounding(first, again);
 }
 
 TEST(Serving, TheModelThinksFirstThenKeepsToTheSchema) {
