@@ -15,3 +15,4 @@ target_link_libraries(hypura_editline INTERFACE hypura_headers -L${HYPURA_CROSS_
 set(HYPURA_EDIT hypura_editline)
 set(HYPURA_URING "")
 set(HYPURA_CLP "") # no solver for linear programs: plans are found by rule, and say so
+set(HYPURA_BEAST hypura_headers)

@@ -37,6 +37,10 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   set(HYPURA_URING PkgConfig::URING)
 endif()
 
+# Header-only parts of Boost: Asio and Beast, for HTTP.
+find_package(Boost 1.81 REQUIRED)
+set(HYPURA_BEAST Boost::headers)
+
 find_path(EDITLINE_INCLUDE histedit.h REQUIRED)
 find_library(EDITLINE_LIBRARY edit REQUIRED)
 add_library(editline::editline INTERFACE IMPORTED)

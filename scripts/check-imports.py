@@ -20,6 +20,7 @@ SEAMS = [
     (r"liburing\.h", {"storage"}),
     (r"histedit\.h|editline/.*|CLI/.*", {"cli"}),
     (r"spdlog/.*", {"support"}),
+    (r"boost/.*", {"server"}),
     (r"(Clp|Coin).*\.h(pp)?", {"placement"}),
 ]
 POLICY_ROOMS = {"residency", "placement"}

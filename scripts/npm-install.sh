@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# Installs deps/$1 exactly as its lock file says (versions and checksums); does nothing when that was done before.
+# Installs the npm packages of a folder, $1 or deps/$1, exactly as its lock file says (versions and checksums); does
+# nothing when that was done before.
 set -euo pipefail
-cd "$(dirname "$0")/../deps/$1"
+cd "$(dirname "$0")/.."
+folder=$1
+[ -f "$folder/package-lock.json" ] || folder=deps/$1
+cd "$folder"
 
 cmp -s package-lock.json node_modules/.installed-lock && exit 0
 if ! command -v npm >/dev/null; then
-  echo "npm is not installed, and deps/$1 comes from the npm registry: install nodejs and npm." >&2
+  echo "npm is not installed, and $folder comes from the npm registry: install nodejs and npm." >&2
   exit 1
 fi
 # --force: a package for another platform (macOS libraries on Linux) is wanted as it is.
 if ! log=$(npm ci --force --loglevel=error 2>&1); then
   printf '%s\n' "$log" >&2
-  echo "npm could not install deps/$1: check that this machine reaches the npm registry, then run make again." >&2
+  echo "npm could not install $folder: check that this machine reaches the npm registry, then run make again." >&2
   exit 1
 fi
 cp package-lock.json node_modules/.installed-lock

@@ -27,6 +27,7 @@ struct EngineOptions {
   std::filesystem::path model;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
+  uint32_t sequences = 1;          // contexts of that size, for Serving; a Session uses the first
   uint32_t threads = 0;            // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;             // tokens computed at once in prefill; 0: chosen from the budget
   // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
@@ -50,7 +51,10 @@ struct SamplingOptions {
   int32_t top_k = 40;
   float top_p = 0.95F;
   float min_p = 0.05F;
+  float typical_p = 1.0F;
   float repeat_penalty = 1.0F;
+  float presence_penalty = 0.0F;
+  float frequency_penalty = 0.0F;
   int32_t repeat_last_n = 64;
   std::optional<uint32_t> seed;  // none: random
 };

@@ -19,6 +19,7 @@ enum class ErrorCode {
   kIo = 5,           // a file could not be opened, or a read failed or came up short
   kContextFull = 6,  // the prompt does not fit the context
   kCancelled = 7,    // the user stopped it
+  kBusy = 8,         // too much is waiting already; later it may work
 };
 
 // One failure. `message` names the file, tensor, flag or request, what failed, and where possible what to do.

@@ -35,6 +35,8 @@ class ExpertExecutor {
   // there or ggml refused. After a failure the cache is consistent and the block's results are undefined.
   Status run(const ExpertBlock& block);
 
+  bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
+
   // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
   void record(RoutingRecorder* recorder) { recorder_ = recorder; }
 

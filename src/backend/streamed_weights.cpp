@@ -164,6 +164,27 @@ RoutingTrace StreamedWeights::routing() const {
   return recorder_ == nullptr ? RoutingTrace() : recorder_->trace();
 }
 
+std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
+  std::vector<ExpertsOfLayer> all;
+  if (experts_ == nullptr) {
+    return all;
+  }
+  const std::lock_guard lock(mutex_);
+  for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
+    const ExpertLayer& layer = layout_.expert_layers[i];
+    ExpertsOfLayer& it = all.emplace_back();
+    it.layer = layer.layer;
+    for (uint32_t expert = 0; expert < layer.experts; ++expert) {
+      it.resident.push_back(experts_->resident(i, expert));
+    }
+    if (recorder_ != nullptr) {
+      it.used = recorder_->uses(i, tokens);
+      it.used.resize(layer.experts);
+    }
+  }
+  return all;
+}
+
 const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
   const auto it = by_tensor_.find(tensor);
   return it == by_tensor_.end() ? nullptr : &it->second;

@@ -48,6 +48,13 @@ struct StreamedTensor {
   uint32_t item = 0;   // dense: index into StreamLayout::dense
 };
 
+// The experts of a layer, as they are now.
+struct ExpertsOfLayer {
+  int layer = 0;
+  std::vector<bool> resident;
+  std::vector<uint16_t> used;  // empty when the routing is not recorded
+};
+
 class StreamedWeights {
  public:
   // `model` and `reader` must outlive the object. Registers our ggml device on first use.
@@ -89,6 +96,10 @@ class StreamedWeights {
 
   // What was recorded; without layers when nothing is. Any thread.
   RoutingTrace routing() const;
+
+  // The experts of all layers that are streamed, and how often each was chosen by the latest `tokens` tokens that were
+  // recorded. Any thread, but it may wait for a layer to be computed.
+  std::vector<ExpertsOfLayer> experts(uint64_t tokens) const;
 
   // Computes a part of llama.cpp's graph. After a failure last_error() tells why.
   ggml_status compute(ggml_cgraph* graph);

@@ -18,7 +18,11 @@ Result<int> chat_command(const RunOptions& options);
 // A model's plan in words, as JSON or as a page, without loading it. Where there is no plan (a budget too small, say)
 // the model is shown all the same, and the reason is the error.
 Result<int> inspect_command(const InspectOptions& options);
+
 // What this machine can do, as a table or as JSON, on standard output.
 Result<int> profile_command(const ProfileCommandOptions& options);
+
+// A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
+Result<int> serve_command(const ServeOptions& options);
 
 }  // namespace hypura

@@ -36,4 +36,25 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
              [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
 }
 
+void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
+                        const char* group) {
+  static const NumberRange kThreads{1, 1024, true,
+                                    "a whole number from 1 to 1024; leave the flag out for the best known"};
+  add_memory_option(command, options.memory);
+  add_context_option(command, std::move(set_context));
+  add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
+             [&options](double value) { options.threads = static_cast<uint32_t>(value); });
+  command.add_option("--kv-type", options.kv_type, "Context's numbers: f16, q8_0 or auto (default f16)")
+      ->check([](const std::string& text) {
+        return text == "f16" || text == "q8_0" || text == "auto" ? std::string()
+                                                                 : "'" + text + "' is not f16, q8_0 or auto";
+      })
+      ->option_text("TYPE");
+  command.add_flag_callback(
+      "--no-direct-io", [&options] { options.direct_io = false; }, "Read through the operating system's page cache");
+  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io"}) {
+    command.get_option(flag)->group(group);
+  }
+}
+
 }  // namespace hypura

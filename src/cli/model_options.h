@@ -7,6 +7,8 @@
 #include <functional>
 #include <optional>
 
+#include "hypura/engine.h"
+
 namespace hypura {
 
 // The positional MODEL; `model` stays empty when it is left out. The option may be given a group.
@@ -17,5 +19,9 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
+
+// --memory, --context, --threads, --kv-type and --no-direct-io, in the group of that name.
+void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
+                        const char* group);
 
 }  // namespace hypura

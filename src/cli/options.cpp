@@ -17,12 +17,12 @@ constexpr double kMaxUnsigned = std::numeric_limits<uint32_t>::max();
 
 const NumberRange kCount{1, kMaxInt, true, "a whole number of 1 or more"};
 const NumberRange kCountOrZero{0, kMaxInt, true, "a whole number of 0 or more"};
-const NumberRange kThreads{1, 1024, true, "a whole number from 1 to 1024; leave the flag out for the best known"};
 const NumberRange kSeed{0, kMaxUnsigned, true, "a whole number from 0 to 4294967295"};
 const NumberRange kNotNegative{0, 1e6, false, "a number of 0 or more"};
 const NumberRange kShare{0, 1, false, "a number from 0 to 1"};
 const NumberRange kPenalty{0.01, 100, false, "a number from 0.01 to 100"};
 
+constexpr const char* kModelGroup = "Model and memory";
 constexpr const char* kPromptGroup = "Prompt";
 
 constexpr const char* kMainFooter = R"(Examples:
@@ -31,6 +31,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura inspect model.gguf --memory 6G
   hypura profile --path /models
   hypura bench model.gguf --memory 6G
+  hypura serve model.gguf --memory 6G
 
 `hypura COMMAND --help` shows a command's flags.)";
 
@@ -61,25 +62,9 @@ std::string not_empty(const std::string& text) {
 }
 
 void add_model_options(CLI::App& command, RunOptions& options) {
-  add_model_option(command, options.engine.model);
-  add_memory_option(command, options.engine.memory);
-  add_context_option(command, [&options](uint32_t tokens) { options.engine.context = tokens; });
-  add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
-             [&options](double value) { options.engine.threads = static_cast<uint32_t>(value); });
-  command.add_option("--kv-type", options.engine.kv_type, "Context's numbers: f16, q8_0 or auto (default f16)")
-      ->check([](const std::string& text) {
-        return text == "f16" || text == "q8_0" || text == "auto" ? std::string()
-                                                                 : "'" + text + "' is not f16, q8_0 or auto";
-      })
-      ->option_text("TYPE");
-  command.add_flag_callback(
-      "--no-direct-io", [&options] { options.engine.direct_io = false; },
-      "Read through the operating system's page cache");
-  for (CLI::Option* option : command.get_options([](const CLI::Option* o) { return o->get_group() == "Options"; })) {
-    if (option != command.get_help_ptr()) {
-      option->group("Model and memory");
-    }
-  }
+  add_model_option(command, options.engine.model)->group(kModelGroup);
+  add_engine_options(
+      command, options.engine, [&options](uint32_t tokens) { options.engine.context = tokens; }, kModelGroup);
 }
 
 void add_sampling_options(CLI::App& command, RunOptions& options) {
@@ -226,6 +211,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   const CLI::App* bench = add_bench_command(program, command_line.bench);
   const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
+  const CLI::App* serve = add_serve_command(program, command_line.serve);
 
   std::reverse(words.begin(), words.end());
   if (auto parsed = parse(program, std::move(words)); !parsed || parsed->has_value()) {
@@ -237,6 +223,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   if (program.got_subcommand(bench)) {
     command_line.action = CommandLine::Action::kBench;
     return check_bench_options(command_line.bench).map([&] { return command_line; });
+  }
+  if (program.got_subcommand(serve)) {
+    command_line.action = CommandLine::Action::kServe;
+    return command_line;
   }
   if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {
     const bool inspects = program.got_subcommand(inspect);

@@ -10,6 +10,7 @@
 #include "cli/options_bench.h"
 #include "cli/options_inspect.h"
 #include "cli/options_profile.h"
+#include "cli/options_serve.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
@@ -33,13 +34,14 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile };
+  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile, kServe };
   Action action = Action::kPrint;
   std::string text;               // kPrint: help or version, for standard output
   RunOptions options;             // kRun, kChat
   BenchOptions bench;             // kBench
   InspectOptions inspect;         // kInspect
   ProfileCommandOptions profile;  // kProfile
+  ServeOptions serve;             // kServe
 };
 
 // Reads the words after the program's name. Fails with kUsage and a sentence that names the flag.

@@ -35,6 +35,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return profile_command(command_line.profile);
     case CommandLine::Action::kBench:
       return bench_command(command_line.bench);
+    case CommandLine::Action::kServe:
+      return serve_command(command_line.serve);
   }
   return fail(ErrorCode::kInternal, "the command line was read as a command that does not exist");
 }
@@ -53,7 +55,7 @@ int run_program(int argc, char** argv) {
     return run_as_child(words[2]);
   }
   const auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
-  init_log(command_line && command_line->options.verbose);
+  init_log(command_line && (command_line->options.verbose || command_line->serve.verbose));
   const auto code = command_line.and_then(run_command_line);
   if (code) {
     return *code;

@@ -6,17 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/control_text.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
 struct llama_model;
-struct llama_vocab;
 struct common_chat_templates;
 
 namespace hypura {
-
-// Token ids of `text`. Control tokens written in it are recognised only when `parse_special`.
-std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special);
 
 // Thread-safe after construction. Must not outlive the model.
 class ChatPrompt {
@@ -25,12 +22,16 @@ class ChatPrompt {
   ~ChatPrompt();
 
   // Whether the model brings its own template. Without one ChatML is used.
-  bool explicit_template() const;
+  bool explicit_template() const { return explicit_; }
 
   // Tokens of the conversation up to where the assistant's next message begins. Text in messages is never read as
-  // control tokens: where a message contains the spelling of one, it is tokenised apart from the template around it.
-  // Fails with kUsage when the template refuses the messages.
+  // control tokens: where it contains the spelling of one, that is tokenised apart from the text around it. Fails with
+  // kUsage when the template refuses the messages.
   Result<std::vector<int32_t>> tokens(const std::vector<ChatMessage>& messages) const;
+
+  // For what does more with the templates and the vocabulary.
+  const common_chat_templates& templates() const { return *templates_; }
+  const ControlText& control() const { return control_; }
 
  private:
   struct TemplatesDeleter {
@@ -39,8 +40,9 @@ class ChatPrompt {
 
   Result<std::string> apply(const std::vector<ChatMessage>& messages) const;
 
-  const llama_vocab* vocab_;
+  ControlText control_;
   std::unique_ptr<common_chat_templates, TemplatesDeleter> templates_;
+  bool explicit_ = false;
 };
 
 }  // namespace hypura

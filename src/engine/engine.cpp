@@ -85,7 +85,7 @@ EngineImpl::~EngineImpl() {
   }
 }
 
-Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   if (Status status = init_llama(); !status) {
     return propagate(status.error());
@@ -110,8 +110,12 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   return engine;
 }
 
-Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
+Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
+  return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
+}
+
   const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
+Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
   const uint64_t process = read_process_memory().resident;
   auto parts = open_best(request);
   if (!parts) {
@@ -187,7 +191,9 @@ RoutingTrace EngineImpl::routing() const {
 }
 
 // One llama_decode: one walk over the weights.
-Status EngineImpl::pass(const llama_batch& batch, Phase phase) {
+Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
+  // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
+  const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;
   if (parts_->weights != nullptr) {
     parts_->weights->begin_pass(phase);
   }
@@ -197,12 +203,12 @@ Status EngineImpl::pass(const llama_batch& batch, Phase phase) {
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
   const std::lock_guard lock(mutex_);
-  if (phase == Phase::kDecode) {
-    stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens);
+  stats_.prompt_tokens += prompt_tokens;
+  stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens) - prompt_tokens;
     stats_.decode_seconds += seconds;
     stats_.decode_bytes += bytes;
+  if (phase == Phase::kDecode) {
   } else {
-    stats_.prompt_tokens += static_cast<uint64_t>(batch.n_tokens);
     stats_.prompt_seconds += seconds;
     stats_.prefill_bytes += bytes;
   }

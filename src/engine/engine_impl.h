@@ -28,8 +28,8 @@ class EngineImpl final : public Engine {
   std::string model_name() const override { return model_.name; }
   RoutingTrace routing() const override;
 
-  // For sessions: one walk over the weights for `batch`, counted under `phase`.
-  Status pass(const llama_batch& batch, Phase phase);
+  // One walk over the weights for `batch`, of which `prompt_tokens` evaluate a prompt.
+  Status pass(const llama_batch& batch, uint32_t prompt_tokens);
   llama_context* context() { return parts_->context.get(); }
   const llama_model* llama() const { return parts_->llama.get(); }
   const ChatPrompt& chat() const { return *chat_; }
@@ -37,6 +37,10 @@ class EngineImpl final : public Engine {
   uint32_t context_size() const { return context_size_; }
   uint32_t ubatch() const { return parts_->ubatch; }
   uint32_t outputs() const { return options_.outputs; }
+  const EngineOptions& options() const { return options_; }
+  const Model& model() const { return model_; }
+  // Null when everything is resident.
+  StreamedWeights* weights() { return parts_->weights.get(); }
   void end_session() { in_session_ = false; }
 
  private:
@@ -56,5 +60,8 @@ class EngineImpl final : public Engine {
   mutable std::mutex mutex_;  // guards stats_
   EngineStats stats_;
 };
+
+// Engine::open, for what needs more than the public interface.
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options);
 
 }  // namespace hypura

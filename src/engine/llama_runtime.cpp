@@ -8,6 +8,7 @@
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "llama.h"
+#include "log.h"
 #include "support/executable_path.h"
 #include "support/log.h"
 
@@ -52,6 +53,7 @@ std::filesystem::path library_folder() {
 
 Status load_backends() {
   llama_log_set(forward_log, nullptr);
+  silence_common_log();
   const std::filesystem::path folder = library_folder();
   ggml_backend_load_all_from_path(folder.c_str());
   if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
@@ -62,6 +64,11 @@ Status load_backends() {
 }
 
 }  // namespace
+
+void silence_common_log() {
+  static std::once_flag once;
+  std::call_once(once, [] { common_log_set_verbosity_thold(LOG_LEVEL_OUTPUT); });
+}
 
 Status init_llama() {
   static std::once_flag once;

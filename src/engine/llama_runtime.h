@@ -13,6 +13,10 @@ namespace hypura {
 // a process; later calls give the first result. Thread-safe. Fails with kInternal, naming the folder searched.
 Status init_llama();
 
+// llama.cpp's own programs log to the terminal from the code that we share with them (chat templates): not here. Once
+// in a process; init_llama does it too. Thread-safe.
+void silence_common_log();
+
 // The last error that llama.cpp logged on this thread since the last call; empty when there was none. It is how its
 // loader tells what it did not like.
 std::string take_llama_error();

@@ -14,10 +14,15 @@ OpenParts::~OpenParts() {
 
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
   llama_context_params params = llama_context_default_params();
-  params.n_ctx = request.context;
+  params.n_ctx = request.cells();
+  params.n_seq_max = request.sequences;
+  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and walks over the weights for
+  // each.
+  params.kv_unified = request.sequences > 1;
   params.n_batch = ubatch;  // one pass over the weights for each llama_decode
   params.n_ubatch = ubatch;
-  params.n_outputs_max = std::min(request.options.outputs, ubatch);
+  params.n_outputs_max = request.outputs(ubatch);
+  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // embeddings are asked for by token
   params.n_threads = static_cast<int32_t>(request.threads);
   params.n_threads_batch = static_cast<int32_t>(request.threads);
   // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
@@ -28,7 +33,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   parts.context.reset(llama_init_from_model(parts.llama.get(), params));
   if (parts.context == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
-                request.context, kv_type, take_llama_error());
+                request.cells(), kv_type, take_llama_error());
   }
   parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
@@ -49,6 +54,18 @@ ContextMemory context_memory(const llama_context& context) {
   return memory;
 }
 
+namespace {
+
+// The output buffer has a row for each sequence at first, and grows when a pass gives more.
+uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) {
+  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
+  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  const uint64_t rows = request.outputs(parts.ubatch);
+  return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
+}
+
+}  // namespace
+
 Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
   constexpr int kMostContexts = 4;
   for (int made = 1;; ++made) {
@@ -58,7 +75,8 @@ Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
       return status;
     }
     const ContextMemory memory = context_memory(*parts.context);
-    correct_estimates(chosen.problem, chosen.placement(), memory.kv, memory.compute);
+    const uint64_t compute = memory.compute + later_output_bytes(request, parts);
+    correct_estimates(chosen.problem, chosen.placement(), memory.kv, compute);
     if (made == kMostContexts) {  // no more changes of what is made
       chosen.problem.ubatch = {chosen.ubatch()};
       chosen.problem.kv = {chosen.kv()};

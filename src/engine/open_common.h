@@ -5,7 +5,7 @@
 
 namespace hypura {
 
-// Makes parts.context, of request.context tokens, at most `ubatch` tokens a pass (parts.ubatch tells) and a KV cache of
+// Makes parts.context, of request.cells() tokens, at most `ubatch` tokens a pass (parts.ubatch tells) and a KV cache of
 // type `kv_type`, and its thread pool, for parts.llama.
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type);
 

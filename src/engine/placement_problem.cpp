@@ -137,16 +137,19 @@ void ProblemBuilder::add_choices() {
     const bool usable = options.kv_type == type || (options.kv_type == "auto" && kv_type_fits(request_.model, type));
     if (usable) {
       const double slower = std::string_view(type) == "f16" ? 0 : kQuantisedKvCost;
-      problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.context, type), slower});
+      problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.cells(), type), slower});
     }
   }
+  // Every running sequence has a token in every pass.
+  const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
+  ubatch = std::max(ubatch, request_.sequences);
   do {
     problem_.ubatch.push_back(
-        {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.context, std::min(ubatch, options.outputs)),
+        {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
          StreamedWeights::row_buffer_bytes(layout_, ubatch)});
     ubatch /= 2;
-  } while (options.ubatch == 0 && ubatch >= kSmallestUbatch);
+  } while (options.ubatch == 0 && ubatch >= least);
 }
 
 void ProblemBuilder::add_dense() {
@@ -258,7 +261,8 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, uint6
           budget,
           options.threads > 0 ? options.threads : usable_cores(),
           static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-          knowledge};
+          knowledge,
+          std::max(options.sequences, 1U)};
 }
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {

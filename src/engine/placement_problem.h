@@ -2,6 +2,7 @@
 // numbers are when the model is open.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,14 @@ struct OpenRequest {
   const Model& model;
   uint64_t budget = 0;
   uint32_t threads = 0;
-  uint32_t context = 0;
+  uint32_t context = 0;  // tokens of one sequence
   const Knowledge& knowledge;
+  uint32_t sequences = 1;  // at once
+
+  // Tokens that the KV cache holds.
+  uint32_t cells() const { return context * sequences; }
+  // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
+  uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(options.outputs, ubatch), sequences); }
 };
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows. The references must

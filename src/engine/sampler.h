@@ -13,7 +13,7 @@ struct SamplerDeleter {
 };
 using SamplerPtr = std::unique_ptr<llama_sampler, SamplerDeleter>;
 
-// Greedy at temperature 0; else penalties, top-k, top-p, min-p, temperature, and a draw.
+// Penalties, then the likeliest at temperature 0; else top-k, typical-p, top-p, min-p, temperature, and a draw.
 SamplerPtr make_sampler(const SamplingOptions& options, const llama_vocab* vocab);
 
 }  // namespace hypura

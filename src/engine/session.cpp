@@ -62,7 +62,7 @@ Status SessionImpl::pass(const int32_t* tokens, size_t count, bool all_logits, P
     batch.seq_id[i][0] = 0;
     batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == count);
   }
-  Status status = engine_.pass(batch, phase);
+  Status status = engine_.pass(batch, phase == Phase::kPrefill ? static_cast<uint32_t>(count) : 0);
   llama_batch_free(batch);
   if (status) {
     held_.insert(held_.end(), tokens, tokens + count);
@@ -92,17 +92,6 @@ Result<bool> SessionImpl::prefill(const std::vector<int32_t>& tokens, const Gene
     done += count;
   }
   return true;
-}
-
-std::string SessionImpl::piece(int32_t token) const {
-  std::string text(32, '\0');
-  int32_t length = llama_token_to_piece(vocab_, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
-  if (length < 0) {
-    text.resize(static_cast<size_t>(-length));
-    length = llama_token_to_piece(vocab_, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
-  }
-  text.resize(static_cast<size_t>(std::max(length, 0)));
-  return text;
 }
 
 Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
@@ -140,7 +129,7 @@ Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, cons
       break;
     }
     generated.tokens.push_back(token);
-    if (!emit(stream.add(piece(token))) || (options.keep_going && !options.keep_going())) {
+    if (!emit(stream.add(token_text(vocab_, token, false))) || (options.keep_going && !options.keep_going())) {
       generated.stop = StopReason::kCancelled;
       break;
     }

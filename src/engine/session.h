@@ -29,7 +29,6 @@ class SessionImpl final : public Session {
   Result<bool> prefill(const std::vector<int32_t>& tokens, const GenerateOptions& options);
   Status pass(const int32_t* tokens, size_t count, bool all_logits, Phase phase);
   void keep_prefix(size_t count);
-  std::string piece(int32_t token) const;
 
   EngineImpl& engine_;
   llama_context* context_;

@@ -57,4 +57,21 @@ RoutingTrace RoutingRecorder::trace() const {
   return trace;
 }
 
+std::vector<uint16_t> RoutingRecorder::uses(uint32_t layer, uint64_t tokens) const {
+  std::vector<uint16_t> uses(shape_.experts);
+  for (auto it = passes_.rbegin(); it != passes_.rend() && tokens > 0; ++it) {
+    const uint64_t counted = std::min<uint64_t>(tokens, it->pass.tokens);
+    tokens -= counted;
+    for (uint64_t token = it->pass.tokens - counted; token < it->pass.tokens; ++token) {
+      const auto row = std::span(it->chosen).subspan((token * shape_.layers + layer) * shape_.used, shape_.used);
+      for (const uint16_t expert : row) {
+        if (expert < uses.size()) {
+          ++uses[expert];
+        }
+      }
+    }
+  }
+  return uses;
+}
+
 }  // namespace hypura

@@ -31,6 +31,9 @@ class RoutingRecorder {
   // What was recorded so far.
   RoutingTrace trace() const;
 
+  // How often each expert of `layer` was chosen by the latest `tokens` tokens.
+  std::vector<uint16_t> uses(uint32_t layer, uint64_t tokens) const;
+
  private:
   struct Recorded {
     RoutingPass pass;

@@ -157,6 +157,19 @@ TEST(RoutingRecorder, ALayerThatComesAgainBeginsAnotherPass) {
   EXPECT_EQ(recorder.trace().decode_tokens(), 5U);
 }
 
+TEST(RoutingRecorder, CountsTheUsesOfTheLatestTokens) {
+  RoutingRecorder recorder(shape(), 100);
+  EXPECT_EQ(recorder.uses(0, 64), std::vector<uint16_t>(8));
+  recorder.begin_pass(false);
+  recorder.note(0, 2, kThreePairs, 0);
+  recorder.note(1, 2, kPair, 0);
+  recorder.begin_pass(true);
+  recorder.note(0, 2, kPair, 0);
+  EXPECT_EQ(recorder.uses(0, 64), (std::vector<uint16_t>{0, 2, 2, 1, 1, 1, 1, 0}));
+  EXPECT_EQ(recorder.uses(0, 2), (std::vector<uint16_t>{0, 1, 1, 0, 0, 1, 1, 0}));
+  EXPECT_EQ(recorder.uses(1, 64), (std::vector<uint16_t>{0, 1, 1, 0, 0, 0, 0, 0}));
+}
+
 TEST(RoutingRecorder, KeepsTheLatest) {
   RoutingRecorder recorder(shape(), 4);
   for (int pass = 0; pass < 10; ++pass) {

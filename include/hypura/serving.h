@@ -1,0 +1,198 @@
+// Many answers at once over one open model: every pass over the weights carries the tokens of all that are running.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hypura/engine.h"
+#include "hypura/result.h"
+
+namespace hypura {
+
+// What a model called for: `arguments` is the text of a JSON object.
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;
+};
+
+// What a model may call: `parameters` is the text of a JSON schema.
+struct ToolDefinition {
+  std::string name;
+  std::string description;
+  std::string parameters;
+};
+
+struct ConversationMessage {
+  std::string role;  // "system", "user", "assistant" or "tool"
+  std::string content;
+  std::string thinking;              // of an assistant's message
+  std::vector<ToolCall> tool_calls;  // of an assistant's message
+  std::string tool_name;             // of a tool's message
+  std::string tool_call_id;          // of a tool's message
+};
+
+enum class ToolChoice { kAuto, kNone, kRequired };
+
+// What to answer, and how. Text is never read as control tokens, but for a `raw` prompt's own.
+struct AnswerRequest {
+  // Either messages, which the model's chat template turns into a prompt, or a prompt as it stands.
+  std::vector<ConversationMessage> messages;
+  std::optional<std::string> prompt;
+  std::vector<int32_t> context;  // token ids that go before the prompt
+
+  std::vector<ToolDefinition> tools;
+  ToolChoice tool_choice = ToolChoice::kAuto;
+  std::optional<std::string> json_schema;  // the answer is JSON of this schema; "{}": any object
+  std::optional<bool> think;               // none: as the model does by itself
+
+  SamplingOptions sampling;
+  int32_t max_tokens = -1;        // -1: until the model ends or the context is full
+  std::vector<std::string> stop;  // ends the answer; never part of it
+  bool logprobs = false;
+  int32_t top_logprobs = 0;  // 0 to 20
+
+  uint32_t context_tokens = 0;  // of this answer, at most what the engine was opened with; 0: that
+  bool truncate = true;         // a prompt too long is cut: oldest messages first, then its middle; false: refused
+  bool shift = true;            // a full context drops half of what follows the first `keep` tokens and goes on
+  uint32_t keep = 4;
+};
+
+struct TokenLogprob {
+  std::string text;  // its bytes, perhaps not whole characters
+  float logprob = 0;
+  std::vector<std::pair<std::string, float>> top;  // likeliest first
+};
+
+// A piece of an answer: whole UTF-8 characters; tool calls whole.
+struct AnswerPiece {
+  std::string content;
+  std::string thinking;
+  std::vector<ToolCall> tool_calls;
+  std::vector<TokenLogprob> logprobs;  // of the tokens sampled since the last piece
+};
+
+enum class AnswerStop { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };
+
+// How an answer ended. Times in seconds.
+struct AnswerEnd {
+  AnswerStop stop = AnswerStop::kEndOfText;
+  std::optional<Error> error;         // with kError
+  uint32_t prompt_tokens = 0;         // cached and evaluated
+  uint32_t cached_prompt_tokens = 0;  // of those, what an earlier answer had left in the KV cache
+  uint32_t answer_tokens = 0;         // sampled, an end-of-text token included
+  double queued_seconds = 0;
+  double prompt_seconds = 0;  // evaluating
+  double answer_seconds = 0;
+  std::vector<int32_t> tokens;  // prompt and answer
+};
+
+// Receives one answer, on the serving thread: it must not block. on_end comes exactly once and last.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void on_piece(AnswerPiece piece) = 0;
+  virtual void on_end(AnswerEnd end) = 0;
+};
+
+struct EmbedRequest {
+  std::string text;
+  bool truncate = true;
+};
+
+struct Embedding {
+  std::vector<float> values;  // not normalised
+  uint32_t tokens = 0;
+};
+
+// What is known of a model without asking it.
+struct ModelCard {
+  std::string name;  // the file's, without .gguf and the number of a split
+  std::string architecture;
+  std::string parameter_size;  // "83.7M"
+  std::string quantization;    // "Q4_0"
+  uint64_t parameters = 0;
+  uint64_t bytes = 0;        // of its files
+  int64_t modified = 0;      // seconds since 1970, of the first file
+  uint32_t trained_context = 0;
+  uint32_t embedding_length = 0;
+  std::string chat_template;  // empty: none of its own
+  std::string metadata;       // the GGUF's key-value pairs as the text of a JSON object
+  bool tools = false;         // its template has them
+  bool thinking = false;
+  bool embeddings = false;
+};
+
+// The card of a model that is not open, from its headers alone: no weights are read. `path` may be any part of a split
+// model. Any thread. Fails with kIo or kBadModel as Serving::open does.
+Result<ModelCard> read_model_card(const std::filesystem::path& path);
+
+// Sums since the model was opened, and what is under way now.
+struct ServingStats {
+  EngineStats engine;
+  uint64_t passes = 0;
+  uint64_t batched_tokens = 0;  // tokens of all passes
+  uint64_t answers = 0;         // ended, for whatever reason
+  uint64_t cancelled = 0;       // of those
+  uint64_t prompt_tokens = 0;   // of all answers' prompts
+  uint64_t cached_tokens = 0;   // of those, not evaluated again
+  uint32_t running = 0;
+  uint32_t queued = 0;
+  uint32_t parallel = 0;      // answers that can run at once
+  uint32_t context_used = 0;  // cells of the KV cache
+  uint32_t context_size = 0;
+};
+
+// A layer's experts: which are in memory and which were used lately. Empty strings for a layer without.
+struct LiveLayer {
+  int32_t layer = 0;
+  std::string resident;        // one '0' or '1' for each expert
+  std::vector<uint16_t> used;  // how often each was chosen by the latest 64 tokens
+};
+
+class Serving {
+ public:
+  using AnswerId = uint64_t;
+
+  struct Options {
+    EngineOptions engine;   // `context` is that of one answer
+    uint32_t parallel = 4;  // answers at once; fewer where the budget does not hold their context
+    uint32_t queue = 512;   // answers waiting besides
+  };
+
+  // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
+  static Result<std::unique_ptr<Serving>> open(const Options& options);
+
+  // Ends all answers (kCancelled) and closes the model.
+  virtual ~Serving() = default;
+
+  // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
+  // too long and must not be cut, with "prompt is too long: the prompt (9123 tokens) exceeds the available context
+  // size (8192 tokens)"; kUsage for what the model cannot do. `sink` is kept until its on_end has returned. Any thread.
+  virtual Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) = 0;
+
+  // Ends an answer between two passes; on_end tells kCancelled. Nothing happens when it has ended. Any thread.
+  virtual void cancel(AnswerId id) = 0;
+
+  // Waits until it is done. Fails with kContextFull when the text is too long and must not be cut, with kUsage when the
+  // model has no embeddings. Any thread.
+  virtual Result<Embedding> embed(const EmbedRequest& request) = 0;
+
+  // The prompt that the model would see. Any thread.
+  virtual Result<std::string> render(const AnswerRequest& request) const = 0;
+  virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
+  virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
+
+  virtual const ModelCard& card() const = 0;
+  virtual const PlanSummary& plan() const = 0;
+  virtual ServingStats stats() const = 0;            // any thread
+  virtual std::vector<LiveLayer> live() const = 0;   // any thread
+  virtual uint32_t context_size() const = 0;         // of one answer
+};
+
+}  // namespace hypura

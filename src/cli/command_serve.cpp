@@ -1,0 +1,178 @@
+#include <unistd.h>
+
+#include <future>
+#include <mutex>
+
+#include "cli/commands.h"
+#include "cli/demo_model.h"
+#include "cli/output.h"
+#include "cli/progress_bar.h"
+#include "cli/statistics.h"
+#include "cli/stop_signals.h"
+#include "server/metrics.h"
+#include "server/model_host_local.h"
+#include "server/server.h"
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+// The bar of the first load; what is loaded later, on the host's thread, shows in the log only.
+class LoadingBar {
+ public:
+  explicit LoadingBar(Output& notes) : notes_(notes) {}
+
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    bar_.emplace(notes_);
+  }
+
+  void show(double share) {
+    const std::lock_guard lock(mutex_);
+    if (bar_) {
+      bar_->show(share);
+    }
+  }
+
+  void end() {
+    const std::lock_guard lock(mutex_);
+    bar_.reset();
+  }
+
+ private:
+  Output& notes_;
+  std::mutex mutex_;
+  std::optional<ProgressBar> bar_;
+};
+
+// What must end in this order: requests, then models, then what requests refer to.
+struct Running {
+  Metrics metrics;
+  std::unique_ptr<ModelHost> host;
+  std::unique_ptr<Server> server;
+
+  Running() = default;
+  ~Running() {
+    if (server) {
+      server->stop(std::chrono::milliseconds(0));
+    }
+    host.reset();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
+// One line a request, for people and for programs.
+void log_for_serving(bool verbose) {
+  spdlog::set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  if (!verbose) {
+    spdlog::set_level(spdlog::level::info);
+  }
+}
+
+Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& bar) {
+  ModelHostOptions host;
+  host.models = options.models;
+  if (host.models.empty()) {
+    auto demo = model_or_demo({});
+    if (!demo) {
+      return propagate(demo.error());
+    }
+    host.models.push_back(std::move(*demo));
+  }
+  host.serving.engine = options.engine;
+  host.serving.engine.context = options.context.value_or(EngineOptions().context);
+  host.serving.engine.progress = [&bar](double share) { bar.show(share); };
+  host.serving.parallel = options.parallel.value_or(Serving::Options().parallel);
+  host.serving.queue = options.queue.value_or(Serving::Options().queue);
+  host.keep_alive = options.keep_alive.value_or(KeepAlive());
+  return host;
+}
+
+ServerOptions server_options(const ServeOptions& options) {
+  ServerOptions server;
+  server.address = {options.host.value_or(kServeHost), options.port.value_or(kServePort)};
+  server.access = local_access_rules();
+  server.access.origins = options.origins.value_or(std::vector<std::string>());
+  server.access.api_key = options.api_key.value_or(std::string());
+  server.context = options.context.value_or(EngineOptions().context);
+  return server;
+}
+
+Result<ModelLease> load_first(ModelHost& host, LoadingBar& bar) {
+  std::promise<Result<ModelLease>> loaded;
+  bar.begin();
+  host.lease(host.models().front(), std::nullopt,
+             [&loaded](Result<ModelLease> lease) { loaded.set_value(std::move(lease)); });
+  Result<ModelLease> lease = loaded.get_future().get();
+  bar.end();
+  return lease;
+}
+
+std::string banner(const Server& server, const ModelHost& host, const PlanSummary& plan) {
+  const auto& models = host.models();
+  std::string text = fmt::format("\n{} is served at {}\n", models.front().name, server.url());
+  for (size_t i = 1; i < models.size(); ++i) {
+    text += fmt::format("  {}{}\n", i == 1 ? "loaded in its place when asked for: " : "  and ", models[i].name);
+  }
+  text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
+  text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
+  for (const std::string& warning : plan.warnings) {
+    text += fmt::format("  warning: {}\n", warning);
+  }
+  if (server.port() != 11434) {
+    text += "  Programs that expect Ollama find it with --port 11434, where nothing else listens there.\n";
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+Result<int> serve_command(const ServeOptions& given) {
+  Output notes(STDERR_FILENO, "standard error");
+  ServeOptions options = given;
+  if (Status status = add_serve_environment(options, process_environment); !status) {
+    return propagate(status.error());
+  }
+  log_for_serving(options.verbose);
+  LoadingBar bar(notes);
+  auto models = host_options(options, bar);
+  if (!models) {
+    return propagate(models.error());
+  }
+  Running running;
+  auto host = make_model_host(std::move(*models));
+  if (!host) {
+    return propagate(host.error());
+  }
+  running.host = std::move(*host);
+  // Before the model, which may take a minute: a port that is taken shows at once.
+  auto server = Server::start(server_options(options), all_routes(), *running.host, running.metrics);
+  if (!server) {
+    return propagate(server.error());
+  }
+  running.server = std::move(*server);
+  {
+    const auto lease = load_first(*running.host, bar);
+    if (!lease) {
+      return propagate(lease.error());
+    }
+    notes.write(banner(*running.server, *running.host, lease->serving->plan()));
+    if (options.verbose) {
+      notes.write(ledger_table(lease->serving->plan()));
+    }
+  }
+  if (!running.server->is_loopback() && !options.api_key) {
+    notes.write(
+        "warning: whoever reaches this machine over the network may use the model; set HYPURA_API_KEY to a key "
+        "of your choice, or leave --host out\n");
+  }
+  StopSignals signals;
+  signals.wait();
+  notes.write("stopping: answers under way may end; another Ctrl-C stops at once\n");
+  running.server->stop(std::chrono::milliseconds(static_cast<int64_t>(options.grace * 1000)));
+  return 0;
+}
+
+}  // namespace hypura

@@ -1,0 +1,93 @@
+#include "engine/answer_parser.h"
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "chat.h"
+
+namespace hypura {
+
+namespace {
+
+// What `whole` has after `given`, which then is the same. While text comes in, a parser may take back the end of what
+// it gave, when that turns out to begin something else: then there is nothing new.
+std::string grown(std::string& given, const std::string& whole) {
+  if (whole.size() <= given.size() || whole.compare(0, given.size(), given) != 0) {
+    return {};
+  }
+  std::string more = whole.substr(given.size());
+  given = whole;
+  return more;
+}
+
+bool is_json_object(const std::string& text) {
+  return nlohmann::json::parse(text, nullptr, false).is_object();
+}
+
+}  // namespace
+
+std::string new_call_id() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::uniform_int_distribution<size_t> any(0, kLetters.size() - 1);
+  std::string id = "call_";
+  for (int i = 0; i < 8; ++i) {
+    id += kLetters[any(random)];
+  }
+  return id;
+}
+
+AnswerParser::AnswerParser(const common_chat_parser_params& params)
+    : params_(std::make_unique<common_chat_parser_params>(params)) {
+  // An answer that goes on from a beginning in the prompt: that is no news.
+  common_chat_msg beginning;
+  if (parse(true, beginning)) {
+    static_cast<void>(news(beginning, false));
+  }
+}
+
+AnswerParser::~AnswerParser() = default;
+
+// False when the text has no form that the parser knows, or not yet.
+bool AnswerParser::parse(bool partial, common_chat_msg& message) const {
+  try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
+    message = common_chat_parse(text_, partial, *params_);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+AnswerPiece AnswerParser::add(std::string_view text) {
+  text_ += text;
+  common_chat_msg message;
+  return !text.empty() && parse(true, message) ? news(message, false) : AnswerPiece();
+}
+
+AnswerPiece AnswerParser::finish() {
+  common_chat_msg message;
+  if (parse(false, message) || parse(true, message)) {
+    return news(message, true);
+  }
+  AnswerPiece piece;
+  if (content_.empty() && thinking_.empty() && calls_ == 0) {
+    piece.content = text_;
+  }
+  return piece;
+}
+
+AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
+  AnswerPiece piece;
+  piece.thinking = grown(thinking_, message.reasoning_content);
+  piece.content = grown(content_, message.content);
+  const size_t complete = message.tool_calls.size() - (whole || message.tool_calls.empty() ? 0 : 1);
+  for (; calls_ < complete; ++calls_) {
+    const common_chat_tool_call& call = message.tool_calls[calls_];
+    if (!call.name.empty() && is_json_object(call.arguments)) {
+      piece.tool_calls.push_back({call.id.empty() ? new_call_id() : call.id, call.name, call.arguments});
+    }
+  }
+  return piece;
+}
+
+}  // namespace hypura

@@ -1,0 +1,43 @@
+// What a model says, taken apart: thinking, content, calls of tools.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypura/serving.h"
+
+struct common_chat_msg;
+struct common_chat_parser_params;
+
+namespace hypura {
+
+// Takes the text of one answer in pieces. Thinking and content are given as they grow, a call when it is complete. Not
+// thread-safe.
+class AnswerParser {
+ public:
+  explicit AnswerParser(const common_chat_parser_params& params);
+  ~AnswerParser();
+
+  AnswerPiece add(std::string_view text);
+
+  // The rest, when no more text will come. What was said in no form that the model's template knows is content.
+  AnswerPiece finish();
+
+ private:
+  // What is new in `message`. The last call may be incomplete unless `whole`.
+  AnswerPiece news(const common_chat_msg& message, bool whole);
+  bool parse(bool partial, common_chat_msg& message) const;
+
+  std::unique_ptr<common_chat_parser_params> params_;
+  std::string text_;
+  std::string content_;   // given so far
+  std::string thinking_;  // given so far
+  size_t calls_ = 0;      // given so far
+};
+
+// "call_" and eight letters and digits.
+std::string new_call_id();
+
+}  // namespace hypura

@@ -1,0 +1,37 @@
+// Where an answer's tokens come from, as the batcher sees it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "hypura/serving.h"
+
+namespace hypura {
+
+// What one row of logits became.
+struct AnswerStep {
+  std::optional<int32_t> token;  // was sampled; to be evaluated unless the answer stops
+  bool ends_text = false;        // and is no part of the text
+  AnswerPiece piece;             // may be empty
+  std::optional<AnswerStop> stop;
+  std::optional<Error> error;  // with AnswerStop::kError
+};
+
+// Makes one answer of logits. Used by one thread at a time.
+class AnswerSource {
+ public:
+  virtual ~AnswerSource() = default;
+
+  // The next token, after which there is no other when it stops.
+  virtual AnswerStep step(const float* logits) = 0;
+
+  // What was held back. Called once, after the last step.
+  virtual AnswerPiece finish() = 0;
+};
+
+// Whether there is nothing in it.
+inline bool is_empty(const AnswerPiece& piece) {
+  return piece.content.empty() && piece.thinking.empty() && piece.tool_calls.empty() && piece.logprobs.empty();
+}
+
+}  // namespace hypura

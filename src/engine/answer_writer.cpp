@@ -1,0 +1,100 @@
+#include "engine/answer_writer.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/answer_logprobs.h"
+#include "engine/answer_utf8.h"
+#include "engine/control_text.h"
+#include "llama.h"
+
+namespace hypura {
+
+AnswerWriter::AnswerWriter(const llama_vocab* vocab, AnswerForm form)
+    : vocab_(vocab), form_(std::move(form)), stops_(form_.stops) {}
+
+AnswerStep AnswerWriter::step(const float* logits) {
+  AnswerStep step;
+  if (form_.max_tokens == 0) {
+    step.stop = AnswerStop::kLength;
+    return step;
+  }
+  const auto sampled = form_.sampler->sample(logits);
+  if (!sampled) {
+    step.stop = AnswerStop::kError;
+    step.error = sampled.error();
+    return step;
+  }
+  ++tokens_;
+  step.token = *sampled;
+  if (llama_vocab_is_eog(vocab_, *sampled)) {
+    step.ends_text = true;
+    step.stop = AnswerStop::kEndOfText;
+    return step;
+  }
+  if (form_.logprobs) {
+    note(logits, *sampled);
+  }
+  const bool shown = std::find(form_.shown.begin(), form_.shown.end(), *sampled) != form_.shown.end();
+  step.piece = say(stream_.add(token_text(vocab_, *sampled, shown)));
+  if (stops_.hit()) {
+    step.stop = AnswerStop::kStopString;
+  } else if (tokens_ == form_.max_tokens) {
+    step.stop = AnswerStop::kLength;
+  }
+  return step;
+}
+
+AnswerPiece AnswerWriter::finish() {
+  AnswerPiece piece = say(stream_.finish());
+  const std::string rest = stops_.finish();
+  if (form_.parser == nullptr) {
+    piece.content += rest;
+  } else {
+    AnswerPiece last = form_.parser->add(rest);
+    AnswerPiece whole = form_.parser->finish();
+    piece.content += last.content + whole.content;
+    piece.thinking += last.thinking + whole.thinking;
+    for (AnswerPiece* it : {&last, &whole}) {
+      piece.tool_calls.insert(piece.tool_calls.end(), it->tool_calls.begin(), it->tool_calls.end());
+    }
+  }
+  // Tokens of a stop string are no part of the answer.
+  hand_over(piece, stops_.hit() ? stops_.passed() : SIZE_MAX);
+  return piece;
+}
+
+AnswerPiece AnswerWriter::say(const std::string& text) {
+  const std::string valid = valid_utf8(text);
+  said_ += valid.size();
+  std::string ready = stops_.add(valid);
+  AnswerPiece piece;
+  if (form_.parser == nullptr) {
+    piece.content = std::move(ready);
+  } else {
+    piece = form_.parser->add(ready);
+  }
+  if (!is_empty(piece)) {
+    hand_over(piece, stops_.passed());
+  }
+  return piece;
+}
+
+void AnswerWriter::note(const float* logits, int32_t token) {
+  const auto count = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
+  const Logprobs logprobs = log_probabilities({logits, count}, token, form_.top_logprobs);
+  Noted noted{said_, {token_text(vocab_, token, true), logprobs.chosen, {}}};
+  for (const auto& [other, logprob] : logprobs.top) {
+    noted.logprob.top.emplace_back(token_text(vocab_, other, true), logprob);
+  }
+  noted_.push_back(std::move(noted));
+}
+
+// Those of tokens whose text began before byte `end`.
+void AnswerWriter::hand_over(AnswerPiece& piece, size_t end) {
+  for (; !noted_.empty() && noted_.front().begin < end; noted_.pop_front()) {
+    piece.logprobs.push_back(std::move(noted_.front().logprob));
+  }
+}
+
+}  // namespace hypura

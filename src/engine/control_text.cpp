@@ -1,0 +1,185 @@
+#include "engine/control_text.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "llama.h"
+
+namespace hypura {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string random_letters() {
+  std::random_device random;
+  return fmt::format("q{:08x}{:08x}q", random(), random());
+}
+
+template <class Change>
+Json with_strings(const Json& value, Change change) {
+  if (value.is_string()) {
+    return change(value.get_ref<const std::string&>());
+  }
+  if (!value.is_structured()) {
+    return value;
+  }
+  Json changed = value.is_array() ? Json::array() : Json::object();
+  for (const auto& [key, item] : value.items()) {
+    Json inner = with_strings(item, change);
+    if (value.is_array()) {
+      changed.push_back(std::move(inner));
+    } else {
+      changed[change(key)] = std::move(inner);
+    }
+  }
+  return changed;
+}
+
+}  // namespace
+
+std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special) {
+  const auto length = static_cast<int32_t>(text.size());
+  const int32_t count = -llama_tokenize(vocab, text.data(), length, nullptr, 0, add_bos, parse_special);
+  std::vector<int32_t> tokens(static_cast<size_t>(std::max(count, 0)));
+  if (count > 0) {
+    llama_tokenize(vocab, text.data(), length, tokens.data(), count, add_bos, parse_special);
+  }
+  return tokens;
+}
+
+std::string token_text(const llama_vocab* vocab, int32_t token, bool special) {
+  std::string text(32, '\0');
+  int32_t length = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+  if (length < 0) {
+    text.resize(static_cast<size_t>(-length));
+    length = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+  }
+  text.resize(static_cast<size_t>(std::max(length, 0)));
+  return text;
+}
+
+ControlText::ControlText(const llama_vocab* vocab) : vocab_(vocab) {
+  const int32_t count = llama_vocab_n_tokens(vocab);
+  for (llama_token token = 0; token < count; ++token) {
+    // User-defined tokens are left out: llama.cpp finds them in any text, and they are no more than that.
+    const bool control =
+        (llama_vocab_get_attr(vocab, token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0;
+    const std::string text = control ? llama_vocab_get_text(vocab, token) : "";
+    if (!text.empty()) {
+      by_first_byte_[static_cast<uint8_t>(text[0])].push_back(text);
+    }
+  }
+  for (std::vector<std::string>& texts : by_first_byte_) {
+    std::sort(texts.begin(), texts.end(),
+              [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
+  }
+}
+
+std::string_view ControlText::at_beginning(std::string_view text) const {
+  if (text.empty()) {
+    return {};
+  }
+  const std::vector<std::string>& texts = by_first_byte_[static_cast<uint8_t>(text[0])];
+  const auto found =
+      std::find_if(texts.begin(), texts.end(), [&](const std::string& it) { return text.substr(0, it.size()) == it; });
+  return found == texts.end() ? std::string_view() : std::string_view(*found);
+}
+
+MaskedText::MaskedText(const ControlText& control) : control_(control), nonce_(random_letters()) {}
+
+std::string MaskedText::mask(const std::string& text) {
+  std::string masked;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view spelled = control_.at_beginning(rest);
+    if (spelled.empty()) {
+      masked += rest.front();
+      rest.remove_prefix(1);
+    } else {
+      masked += fmt::format("{}{}q", nonce_, spelled_.size());
+      spelled_.emplace_back(spelled);
+      rest.remove_prefix(spelled.size());
+    }
+  }
+  return masked;
+}
+
+Result<std::string> MaskedText::mask_json(const std::string& text, std::string_view what) {
+  if (Status status = check_json(text, what); !status) {
+    return propagate(status.error());
+  }
+  const Json masked =
+      with_strings(Json::parse(text, nullptr, false), [this](const std::string& it) { return mask(it); });
+  return masked.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Calls `plain` and `spelled` for the parts of `prompt` in turn: text as it stands, and what a stand-in stands for.
+template <class Plain, class Spelled>
+void MaskedText::split(std::string_view prompt, Plain plain, Spelled spelled) const {
+  while (!prompt.empty()) {
+    const size_t at = any() ? prompt.find(nonce_) : std::string_view::npos;
+    plain(prompt.substr(0, at));
+    if (at == std::string_view::npos) {
+      return;
+    }
+    prompt.remove_prefix(at + nonce_.size());
+    size_t index = 0;
+    while (!prompt.empty() && prompt.front() >= '0' && prompt.front() <= '9' && index < spelled_.size()) {
+      index = index * 10 + static_cast<size_t>(prompt.front() - '0');
+      prompt.remove_prefix(1);
+    }
+    prompt.remove_prefix(prompt.empty() ? 0 : 1);  // the q at its end
+    if (index < spelled_.size()) {
+      spelled(spelled_[index]);
+    }
+  }
+}
+
+std::string MaskedText::text(std::string_view prompt) const {
+  std::string text;
+  split(
+      prompt, [&](std::string_view it) { text += it; }, [&](const std::string& it) { text += it; });
+  return text;
+}
+
+std::vector<int32_t> MaskedText::tokens(std::string_view prompt, bool add_bos) const {
+  std::vector<int32_t> tokens;
+  const auto append = [&](std::string_view text, bool parse_special) {
+    const std::vector<int32_t> more = tokenize_text(control_.vocab(), text, add_bos && tokens.empty(), parse_special);
+    tokens.insert(tokens.end(), more.begin(), more.end());
+  };
+  split(
+      prompt, [&](std::string_view it) { append(it, true); }, [&](const std::string& it) { append(it, false); });
+  return tokens;
+}
+
+Status check_json(const std::string& text, std::string_view what) {
+  if (too_deep(text)) {
+    return fail(ErrorCode::kUsage, "{}: the JSON is nested deeper than {} levels", what, kDeepestJson);
+  }
+  if (!Json::accept(text)) {
+    return fail(ErrorCode::kUsage, "{}: this is not JSON", what);
+  }
+  return {};
+}
+
+bool too_deep(std::string_view text) {
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size() && depth <= kDeepestJson; ++i) {
+    if (quoted && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (text[i] == '{' || text[i] == '[')) {
+      ++depth;
+    } else if (!quoted && (text[i] == '}' || text[i] == ']')) {
+      --depth;
+    }
+  }
+  return depth > kDeepestJson;
+}
+
+}  // namespace hypura

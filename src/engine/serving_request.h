@@ -1,0 +1,33 @@
+// From a request to a job that the batcher can run: checks, the prompt's tokens, what the answer must be.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/chat_format.h"
+#include "engine/model_card.h"
+#include "engine/sequence.h"
+#include "hypura/serving.h"
+
+namespace hypura {
+
+// What a request is read for. The references must outlive what is made.
+struct ServedContext {
+  const ChatFormat& format;
+  const llama_model* model = nullptr;
+  const ModelCard& card;
+  Pooling pooling = Pooling::kMean;
+  uint32_t context = 0;  // tokens of one answer
+};
+
+// Without id and sink. Fails with kUsage and kContextFull as Serving::submit does. Any thread.
+Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& request);
+
+// Fails as Serving::embed does. Any thread.
+Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& request);
+
+// Leaves out the oldest of `messages`, never the system's nor the last, until `excess` tokens are gone by what `sizes`
+// says of each; the answers of tools go with the message that called them. False when there was nothing to leave out.
+bool drop_oldest(std::vector<ConversationMessage>& messages, std::vector<size_t>& sizes, size_t excess);
+
+}  // namespace hypura

@@ -1,0 +1,519 @@
+// Serving end to end on the demo models, streamed: small enough for the sanitizer runs.
+
+#include "hypura/serving.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <thread>
+
+#include "engine/model_with_template_for_test.h"
+#include "engine/serving_for_test.h"
+#include "engine/test_reference.h"
+#include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
+
+Serving::Options stories(uint32_t parallel) {
+  Serving::Options options;
+  options.engine.model = kModels / "hypura-stories-moe.gguf";
+  options.engine.memory = 32 * kMiB;
+  options.engine.context = 256;
+  options.engine.threads = 1;
+  options.engine.remember = false;
+  options.parallel = parallel;
+  return options;
+}
+
+std::unique_ptr<Serving> open(const Serving::Options& options) {
+  auto serving = Serving::open(options);
+  EXPECT_TRUE(serving) << serving.error().message;
+  return serving ? std::move(*serving) : nullptr;
+}
+
+const std::vector<std::string> kBeginnings = {
+    "Once upon a time, there was a little rabbit", "The old king had three sons, and the youngest",
+    "It was a cold night. The fox", "\"Where are you going?\" asked the bear"};
+
+class ServingTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { serving = open(stories(4)); }
+  static void TearDownTestSuite() { serving.reset(); }
+  void SetUp() override { ASSERT_NE(serving, nullptr); }
+
+  static std::unique_ptr<Serving> serving;
+};
+
+std::unique_ptr<Serving> ServingTest::serving;
+
+TEST_F(ServingTest, AnswersAsASessionDoes) {
+  const auto engine = Engine::open(stories(1).engine);
+  ASSERT_TRUE(engine) << engine.error().message;
+  const auto session = (*engine)->new_session();
+  const auto told = (*session)->complete(kBeginnings[0], greedy(30));
+  ASSERT_TRUE(told);
+  const Heard heard = ask(*serving, continuing(kBeginnings[0], 30));
+  EXPECT_EQ(heard.content, told->text);
+  EXPECT_GT(heard.pieces, 5U);
+  EXPECT_EQ(heard.end.stop, AnswerStop::kLength);
+  EXPECT_EQ(heard.end.answer_tokens, 30U);
+
+  const auto answered = (*session)->chat({{"user", "What is the opposite of hot?"}}, greedy(30));
+  ASSERT_TRUE(answered);
+  const Heard chat = ask(*serving, asking("What is the opposite of hot?"));
+  EXPECT_EQ(chat.content, answered->text);
+  EXPECT_EQ(chat.end.stop, AnswerStop::kEndOfText);
+  EXPECT_EQ(chat.end.answer_tokens, answered->tokens.size() + 1) << "the end is a token too";
+}
+
+// ggml's kernels round differently when they compute several rows at once, and quantised activations make more of it
+// (docs/batching.md). A little of that is company; something of another answer's would be far more.
+void expect_same_but_for_rounding(const Heard& alone, const Heard& together) {
+  constexpr double kRounding = 1;
+  for (size_t i = 0; i < alone.logprobs.size(); ++i) {
+    const TokenLogprob& a = alone.logprobs[i];
+    const TokenLogprob& b = together.logprobs.at(i);
+    if (a.text != b.text) {
+      EXPECT_LT(a.top[0].second - a.top[1].second, kRounding) << a.text << " or " << b.text;
+      EXPECT_LT(b.top[0].second - b.top[1].second, kRounding);
+      return;
+    }
+    EXPECT_NEAR(a.logprob, b.logprob, kRounding) << a.text;
+  }
+  EXPECT_EQ(alone.content, together.content);
+}
+
+TEST_F(ServingTest, FourAtOnceSayWhatEachSaysAlone) {
+  std::vector<AnswerRequest> requests;
+  std::vector<Heard> alone;
+  for (const std::string& beginning : kBeginnings) {
+    requests.push_back(continuing(beginning, 24));
+    requests.back().logprobs = true;
+    requests.back().top_logprobs = 2;
+    alone.push_back(ask(*serving, requests.back()));
+  }
+  const uint64_t passes = serving->stats().passes;
+  std::vector<std::shared_ptr<HearingSink>> sinks;
+  for (const AnswerRequest& request : requests) {
+    sinks.push_back(submit(*serving, request));
+  }
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    expect_same_but_for_rounding(alone[i], sinks[i]->wait());
+  }
+  EXPECT_LE(serving->stats().passes - passes, 40U) << "they share passes";
+}
+
+TEST_F(ServingTest, ASeedRepeatsItself) {
+  AnswerRequest request = continuing(kBeginnings[1], 20);
+  request.sampling.temperature = 1;
+  request.sampling.seed = 11;
+  ask(*serving, request);  // from now on the prompt is there
+  const std::string first = ask(*serving, request).content;
+  EXPECT_EQ(ask(*serving, request).content, first);
+  request.sampling.seed = 12;
+  EXPECT_NE(ask(*serving, request).content, first);
+}
+
+TEST_F(ServingTest, APromptThatWasHeardIsNotEvaluatedAgain) {
+  const std::string beginning = kBeginnings[2] + " went to the river and looked into the water";
+  AnswerRequest request = continuing(beginning, 8);
+  request.logprobs = true;
+  request.top_logprobs = 2;
+  const Heard first = ask(*serving, request);
+  const Heard again = ask(*serving, request);
+  EXPECT_EQ(again.end.prompt_tokens, first.end.prompt_tokens);
+  EXPECT_EQ(again.end.cached_prompt_tokens, first.end.prompt_tokens - 1);
+  expect_same_but_for_rounding(first, again);
+  AnswerRequest more = continuing("", 8);
+  more.context = again.end.tokens;
+  more.prompt = " and then";
+  EXPECT_GE(ask(*serving, more).end.cached_prompt_tokens, again.end.tokens.size() - 1);
+}
+
+TEST_F(ServingTest, StopStringsAreNeverSaid) {
+  AnswerRequest request = continuing(kBeginnings[0], 40);
+  ask(*serving, request);  // from now on the prompt is there
+  const std::string whole = ask(*serving, request).content;
+  const size_t cut = whole.size() / 2;
+  request.stop = {"never said", whole.substr(cut, 9)};  // several tokens, and not at their borders
+  const Heard heard = ask(*serving, request);
+  EXPECT_EQ(heard.end.stop, AnswerStop::kStopString);
+  EXPECT_EQ(heard.content, whole.substr(0, whole.find(request.stop[1])));
+}
+
+TEST_F(ServingTest, AnswersKeepToASchema) {
+  AnswerRequest request = asking("Tell me about a fox. Answer in JSON.", 120);
+  request.json_schema = R"({"type":"object","properties":{"name":{"type":"string","maxLength":12},
+      "age":{"type":"integer","minimum":1,"maximum":9},"kind":{"enum":["fox","bear"]}},
+      "required":["name","age","kind"],"additionalProperties":false})";
+  const Heard heard = ask(*serving, request);
+  EXPECT_EQ(heard.end.stop, AnswerStop::kEndOfText) << heard.content;
+  const auto json = nlohmann::json::parse(heard.content, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << heard.content;
+  EXPECT_TRUE(json["name"].is_string());
+  EXPECT_TRUE(json["age"].is_number_integer());
+  EXPECT_TRUE(json["kind"] == "fox" || json["kind"] == "bear");
+
+  AnswerRequest raw = continuing("A fox in JSON: ", 30);
+  raw.json_schema = "{}";
+  EXPECT_EQ(ask(*serving, raw).content.substr(0, 1), "{");
+  raw.json_schema = "[";
+  EXPECT_EQ(serving->submit(raw, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(ServingTest, ARequiredToolIsCalled) {
+  AnswerRequest request = asking("What is the weather in Oslo?", 200);
+  request.tools = {{"get_weather", "Tells the weather.",
+                    R"({"type":"object","properties":{"city":{"enum":["Oslo","Rome"]}},"required":["city"]})"}};
+  request.tool_choice = ToolChoice::kRequired;
+  const Heard heard = ask(*serving, request);
+  ASSERT_EQ(heard.tool_calls.size(), 1U) << heard.content;
+  EXPECT_EQ(heard.tool_calls[0].name, "get_weather");
+  EXPECT_THAT(heard.tool_calls[0].id, testing::MatchesRegex("call_[a-z0-9]{8}"));
+  const auto arguments = nlohmann::json::parse(heard.tool_calls[0].arguments, nullptr, false);
+  ASSERT_TRUE(arguments.is_object());
+  EXPECT_TRUE(arguments["city"] == "Oslo" || arguments["city"] == "Rome");
+  EXPECT_THAT(heard.content, Not(HasSubstr("tool_call")));
+}
+
+TEST_F(ServingTest, LogprobsAreOfTheTokensSaid) {
+  AnswerRequest request = continuing(kBeginnings[3], 10);
+  request.logprobs = true;
+  request.top_logprobs = 5;
+  const Heard heard = ask(*serving, request);
+  ASSERT_EQ(heard.logprobs.size(), 10U);
+  std::string text;
+  for (const TokenLogprob& it : heard.logprobs) {
+    text += it.text;
+    ASSERT_EQ(it.top.size(), 5U);
+    EXPECT_EQ(it.top[0].second, it.logprob) << "greedy takes the likeliest";
+    EXPECT_EQ(it.top[0].first, it.text);
+    double sum = 0;
+    for (size_t i = 0; i < it.top.size(); ++i) {
+      sum += std::exp(it.top[i].second);
+      EXPECT_TRUE(i == 0 || it.top[i].second <= it.top[i - 1].second);
+    }
+    EXPECT_LE(sum, 1 + 1e-5);
+  }
+  EXPECT_EQ(text, heard.content);
+}
+
+TEST_F(ServingTest, EverySamplerTakesPart) {
+  const AnswerRequest plain = continuing(kBeginnings[0], 40);
+  AnswerRequest penalised = plain;
+  penalised.sampling.presence_penalty = 2;
+  penalised.sampling.frequency_penalty = 2;
+  penalised.sampling.repeat_last_n = -1;
+  EXPECT_NE(ask(*serving, penalised).content, ask(*serving, plain).content);
+  AnswerRequest drawn = plain;
+  drawn.sampling.temperature = 1;
+  drawn.sampling.seed = 3;
+  AnswerRequest typical = drawn;
+  typical.sampling.typical_p = 0.2F;
+  EXPECT_NE(ask(*serving, typical).content, ask(*serving, drawn).content);
+  penalised.sampling.repeat_penalty = 0;
+  EXPECT_EQ(serving->submit(penalised, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(ServingTest, AnswersAreCancelled) {
+  AnswerRequest endless = continuing(kBeginnings[0], 100000);
+  const auto sink = std::make_shared<HearingSink>();
+  const auto id = serving->submit(endless, sink);
+  ASSERT_TRUE(id);
+  sink->wait_for_text();
+  serving->cancel(*id);
+  EXPECT_EQ(sink->wait().end.stop, AnswerStop::kCancelled);
+  serving->cancel(*id);  // too late: nothing happens
+}
+
+TEST_F(ServingTest, APromptTooLongIsRefusedOrCut) {
+  std::string text = "Once upon a time";
+  for (int i = 0; i < 100; ++i) {
+    text += ", and then another rabbit came";
+  }
+  AnswerRequest request = continuing(text, 4);
+  request.truncate = false;
+  const size_t tokens = serving->tokenize(text).size();
+  const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
+  EXPECT_THAT(refused.error().message,
+              testing::MatchesRegex("prompt is too long: the prompt \\([0-9]+ tokens\\) exceeds the available context "
+                                    "size \\(256 tokens\\)"));
+  EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(tokens)));
+  request.truncate = true;
+  EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 128U);
+  request.context_tokens = 64;
+  EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 32U);
+}
+
+TEST_F(ServingTest, OldMessagesAreLeftOutOfAConversationTooLong) {
+  AnswerRequest request;
+  request.messages = {says("system", "You tell stories.")};
+  for (int i = 0; i < 30; ++i) {
+    request.messages.push_back(says("user", "Tell me something about the number " + std::to_string(i)));
+    request.messages.push_back(says("assistant", "It is a fine number, as numbers are."));
+  }
+  request.messages.push_back(says("user", "What is the opposite of hot?"));
+  request.sampling.temperature = 0;
+  request.max_tokens = 4;
+  const Heard heard = ask(*serving, request);
+  EXPECT_LE(heard.end.prompt_tokens, 256U);
+  EXPECT_GE(heard.end.prompt_tokens, 200U) << "no more than needed is left out";
+  const std::string seen = serving->detokenize(heard.end.tokens);
+  EXPECT_THAT(seen, HasSubstr("You tell stories."));
+  EXPECT_THAT(seen, HasSubstr("the number 29"));
+  EXPECT_THAT(seen, Not(HasSubstr("the number 3<")));
+  EXPECT_THAT(seen, HasSubstr("opposite of hot?"));
+}
+
+TEST_F(ServingTest, AFullContextEndsTheAnswerOrIsShifted) {
+  AnswerRequest request = continuing(kBeginnings[0], 90);
+  request.context_tokens = 48;
+  request.shift = false;
+  Heard heard = ask(*serving, request);
+  EXPECT_EQ(heard.end.stop, AnswerStop::kContextFull);
+  EXPECT_EQ(heard.end.prompt_tokens + heard.end.answer_tokens, 49U);
+  request.shift = true;
+  heard = ask(*serving, request);
+  EXPECT_TRUE(heard.end.stop == AnswerStop::kLength || heard.end.stop == AnswerStop::kEndOfText);
+  EXPECT_GT(heard.end.prompt_tokens + heard.end.answer_tokens, 49U);
+}
+
+TEST_F(ServingTest, TheCountsAddUp) {
+  const ServingStats before = serving->stats();
+  const Heard heard = ask(*serving, continuing("A quite different beginning of a story about ships", 6));
+  const ServingStats after = serving->stats();
+  EXPECT_EQ(after.answers - before.answers, 1U);
+  EXPECT_EQ(after.prompt_tokens - before.prompt_tokens, heard.end.prompt_tokens);
+  EXPECT_EQ(after.batched_tokens - before.batched_tokens, heard.end.prompt_tokens - heard.end.cached_prompt_tokens + 5);
+  EXPECT_EQ(after.engine.decoded_tokens - before.engine.decoded_tokens, 5U);
+  EXPECT_EQ(after.running, 0U);
+  EXPECT_EQ(after.parallel, 4U);
+  EXPECT_EQ(after.context_size, 4U * 256U);
+  EXPECT_GT(after.context_used, 0U);
+  EXPECT_LE(after.context_used, after.context_size);
+  EXPECT_GT(heard.end.prompt_seconds, 0);
+  EXPECT_GT(heard.end.answer_seconds, 0);
+  EXPECT_EQ(heard.end.tokens.size(), heard.end.prompt_tokens + heard.end.answer_tokens);
+}
+
+TEST_F(ServingTest, EmbeddingsOfLikeTextsAreAlike) {
+  const auto embed = [&](const std::string& text) { return serving->embed({text, true}).value(); };
+  const Embedding rabbit = embed("The little rabbit ran into the garden.");
+  const Embedding hare = embed("The little rabbit ran out of the garden.");
+  const Embedding ship = embed("3 + 4 = 7, and 5 + 6 = 11.");
+  ASSERT_EQ(rabbit.values.size(), serving->card().embedding_length);
+  EXPECT_EQ(rabbit.values, embed("The little rabbit ran into the garden.").values);
+  EXPECT_GT(likeness(rabbit.values, hare.values), likeness(rabbit.values, ship.values));
+  EXPECT_EQ(rabbit.tokens, serving->tokenize("The little rabbit ran into the garden.").size());
+  ask(*serving, continuing(kBeginnings[0], 12));
+  const std::string story = ask(*serving, continuing(kBeginnings[0], 12)).content;
+  EXPECT_EQ(ask(*serving, continuing(kBeginnings[0], 12)).content, story) << "embeddings leave nothing behind";
+  const auto refused = serving->embed({std::string(4000, 'x'), false});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
+}
+
+TEST_F(ServingTest, ShowsTheExpertsAsTheyAre) {
+  static_cast<void>(serving->live());
+  std::this_thread::sleep_for(std::chrono::milliseconds(120));
+  ask(*serving, continuing(kBeginnings[0], 20));
+  const std::vector<LiveLayer> layers = serving->live();
+  ASSERT_EQ(layers.size(), 6U);
+  uint64_t uses = 0;
+  size_t resident = 0;
+  for (const LiveLayer& layer : layers) {
+    EXPECT_EQ(layer.resident.size(), 32U);
+    ASSERT_EQ(layer.used.size(), 32U);
+    resident += static_cast<size_t>(std::count(layer.resident.begin(), layer.resident.end(), '1'));
+    uses += std::accumulate(layer.used.begin(), layer.used.end(), uint64_t{0});
+  }
+  EXPECT_GT(resident, 0U);
+  EXPECT_LT(resident, 6U * 32U);
+  EXPECT_GT(uses, 0U);
+  EXPECT_LE(uses, 64U * 6U * 4U);
+}
+
+TEST_F(ServingTest, RefusesWhatItCannotDo) {
+  const auto code = [&](const AnswerRequest& request) {
+    const auto id = serving->submit(request, std::make_shared<HearingSink>());
+    return id ? ErrorCode::kInternal : id.error().code;
+  };
+  EXPECT_EQ(code({}), ErrorCode::kUsage);
+  AnswerRequest request = asking("Hi");
+  request.think = true;
+  EXPECT_EQ(code(request), ErrorCode::kUsage);
+  request = asking("Hi");
+  request.top_logprobs = 21;
+  EXPECT_EQ(code(request), ErrorCode::kUsage);
+  request = continuing("Hi", 1);
+  request.context = {-1};
+  EXPECT_EQ(code(request), ErrorCode::kUsage);
+  request = continuing("", 1);
+  EXPECT_EQ(code(request), serving->tokenize("").empty() ? ErrorCode::kUsage : ErrorCode::kInternal);
+}
+
+// Prompts of several passes, most of which give no logits: in all modes as a session evaluates them.
+TEST(Serving, LongPromptsTakeSeveralPasses) {
+  const std::string prompt =
+      "Once upon a time, there was a little rabbit who lived in a hole under a big tree. Every day she went out to "
+      "look "
+      "for carrots, and every evening she came home.";
+  const std::pair<const char*, uint64_t> cases[] = {{"hypura-stories-moe.gguf", 24 * kMiB},
+                                                    {"hypura-stories-moe.gguf", 14 * kMiB},
+                                                    {"hypura-stories-moe.gguf", kGiB},
+                                                    {"hypura-stories-draft.gguf", 8 * kMiB}};
+  std::vector<std::string> modes;
+  for (const auto& [model, memory] : cases) {
+    Serving::Options options = stories(1);
+    options.engine.model = kModels / model;
+    options.engine.memory = memory;
+    options.engine.ubatch = 16;
+    const auto engine = Engine::open(options.engine);
+    ASSERT_TRUE(engine) << engine.error().message;
+    const auto told = (*(*engine)->new_session())->complete(prompt, greedy(16));
+    ASSERT_TRUE(told);
+    options.parallel = 2;
+    const auto serving = open(options);
+    ASSERT_NE(serving, nullptr);
+    const Heard heard = ask(*serving, continuing(prompt, 16));
+    EXPECT_EQ(heard.content, told->text) << serving->plan().mode;
+    EXPECT_GE(serving->stats().passes, 15U + heard.end.prompt_tokens / 16);
+    modes.push_back(serving->plan().mode);
+  }
+  EXPECT_THAT(modes, testing::ElementsAre("expert-streaming", "mixed-streaming", "resident", "dense-streaming"));
+}
+
+// Layers that attend to a window of the text only.
+TEST(Serving, WindowedAttentionReusesWhatIsLeft) {
+  const TempDir folder;
+  ModelSpec spec;
+  spec.arch = "gpt-oss";
+  spec.type = "Q8_0";
+  spec.output = folder.path() / "model.gguf";
+  const auto path = make_model(spec);
+  ASSERT_TRUE(path) << path.error().message;
+  Serving::Options options = stories(2);
+  options.engine.model = *path;
+  options.engine.memory = kGiB;
+  options.engine.context = 512;
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  AnswerRequest request = continuing("", 20);
+  request.context = test_tokens(400);
+  request.logprobs = true;
+  request.top_logprobs = 2;
+  const Heard first = ask(*serving, request);
+  EXPECT_EQ(first.end.stop, AnswerStop::kLength);
+  const Heard again = ask(*serving, request);
+  EXPECT_EQ(again.end.stop, AnswerStop::kLength);
+  EXPECT_EQ(again.end.cached_prompt_tokens, 399U);
+  expect_same_but_for_rounding(first, again);
+}
+
+TEST(Serving, TheModelThinksFirstThenKeepsToTheSchema) {
+  const TempDir folder;
+  Serving::Options options = stories(2);
+  options.engine.model = folder.path() / "thinking.gguf";
+  options.engine.memory = 16 * kMiB;
+  ASSERT_TRUE(
+      write_with_template(kModels / "hypura-stories-draft.gguf", options.engine.model, kThinkingTemplate, true));
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  EXPECT_TRUE(serving->card().thinking);
+  EXPECT_FALSE(serving->card().tools);
+  AnswerRequest request = asking("Tell me about a fox.", 100);
+  request.think = false;
+  request.json_schema = R"({"type":"object","properties":{"age":{"type":"integer","minimum":1,"maximum":9}},
+                            "required":["age"],"additionalProperties":false})";
+  const Heard heard = ask(*serving, request);
+  EXPECT_EQ(heard.thinking, "");
+  EXPECT_TRUE(nlohmann::json::parse(heard.content, nullptr, false).is_object()) << heard.content;
+  request.tools = {{"f", "", ""}};
+  EXPECT_EQ(serving->submit(request, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+}
+
+TEST(Serving, ManyAnswersStayWithinThePlan) {
+  const auto serving = open(stories(4));
+  ASSERT_NE(serving, nullptr);
+  uint64_t ledger = 0;
+  for (const LedgerLine& line : serving->plan().ledger) {
+    ledger += line.bytes;
+  }
+  EXPECT_LE(ledger, serving->plan().budget);
+  EXPECT_TRUE(serving->plan().warnings.empty() || serving->plan().warnings.back().find("at once") == std::string::npos);
+  EngineOptions one = stories(1).engine;
+  const auto engine = Engine::open(one);
+  ASSERT_TRUE(engine);
+  const auto kv = [](const PlanSummary& plan) {
+    const auto it = std::find_if(plan.ledger.begin(), plan.ledger.end(),
+                                 [](const LedgerLine& line) { return line.purpose.find("KV") != std::string::npos; });
+    return it == plan.ledger.end() ? 0 : it->bytes;
+  };
+  EXPECT_EQ(kv(serving->plan()), 4 * kv((*engine)->plan()));
+}
+
+TEST(Serving, FewerAnswersAtOnceWhereTheBudgetHoldsNoMore) {
+  Serving::Options options = stories(64);
+  options.engine.memory = 20 * kMiB;
+  options.engine.context = 1024;
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  const uint32_t parallel = serving->stats().parallel;
+  EXPECT_LT(parallel, 64U);
+  EXPECT_GE(parallel, 1U);
+  ASSERT_FALSE(serving->plan().warnings.empty());
+  EXPECT_THAT(serving->plan().warnings.back(), HasSubstr("not of 64"));
+}
+
+TEST(Serving, AReadErrorEndsTheAnswersAndNothingElse) {
+  const TempDir folder;
+  Serving::Options options = stories(2);
+  options.engine.memory = 20 * kMiB;
+  options.engine.model = folder.path() / "cut.gguf";
+  std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.engine.model);
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  const std::string told = ask(*serving, continuing(kBeginnings[0], 8)).content;
+  std::filesystem::resize_file(options.engine.model, 20 * kMiB);
+  const auto first = submit(*serving, continuing("The old clock was broken into many pieces", 30));
+  const auto second = submit(*serving, continuing("Seven ships sailed over the wide green sea", 30));
+  for (const auto& sink : {first, second}) {
+    const Heard heard = sink->wait();
+    EXPECT_EQ(heard.end.stop, AnswerStop::kError);
+    ASSERT_TRUE(heard.end.error);
+    EXPECT_EQ(heard.end.error->code, ErrorCode::kIo);
+    EXPECT_THAT(heard.end.error->message, HasSubstr("cut.gguf"));
+  }
+  std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", folder.path() / "whole.gguf");
+  std::filesystem::resize_file(options.engine.model, std::filesystem::file_size(folder.path() / "whole.gguf"));
+  // The file's end is zeros now, but reads work again: so does the engine.
+  const Heard after = ask(*serving, continuing(kBeginnings[0], 8));
+  EXPECT_NE(after.end.stop, AnswerStop::kError);
+}
+
+TEST(Serving, WaitsForNobodyWhenClosed) {
+  const auto sink = [] {
+    const auto serving = open(stories(1));
+    return submit(*serving, continuing(kBeginnings[0], 100000));
+  }();
+  EXPECT_EQ(sink->wait().end.stop, AnswerStop::kCancelled);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,252 @@
+#include "server/answering.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "server/fake_host_for_test.h"
+
+namespace hypura {
+namespace {
+
+// Writes an answer as plain text.
+class PlainFormat : public AnswerFormat {
+ public:
+  void on_lease(const ModelLease& lease) override { load_seconds_ = lease.load_seconds; }
+  HttpResponse on_begin() override { return text(fmt::format("<{}>", load_seconds_), 200); }
+  std::string on_piece(AnswerPiece piece) override { return piece.content; }
+  std::string on_end(const AnswerEnd& end) override { return fmt::format("[{}]", end.answer_tokens); }
+  std::string on_error(const Error& error) override { return "!" + error.message; }
+  HttpResponse whole(AnswerPiece answer, const AnswerEnd& /*end*/) override { return text(answer.content, 200); }
+  HttpResponse refusal(const Error& error) override { return text(error.message, http_status(error.code)); }
+
+ private:
+  static HttpResponse text(std::string body, int status) {
+    HttpResponse response;
+    response.status = status;
+    response.content_type = "text/plain";
+    response.body = std::move(body);
+    return response;
+  }
+
+  double load_seconds_ = 0;
+};
+
+class AnsweringTest : public testing::Test {
+ protected:
+  FakeApi api{{}};
+  std::shared_ptr<FakeExchange> exchange = std::make_shared<FakeExchange>("POST", "/");
+
+  AnsweringTest() {
+    AnswerPiece a;
+    a.content = "a";
+    AnswerPiece b;
+    b.content = "b";
+    api.serving().pieces = {a, b};
+    api.serving().end.answer_tokens = 2;
+  }
+
+  void run(bool stream, AnswerRequest request = {}) {
+    AnswerJob job;
+    job.model = api.host.models().data();
+    job.request = std::move(request);
+    job.stream = stream;
+    job.format = std::make_unique<PlainFormat>();
+    run_answer(api.context, exchange, std::move(job));
+  }
+};
+
+TEST_F(AnsweringTest, StreamsPieces) {
+  run(true);
+  EXPECT_TRUE(exchange->streamed());
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(exchange->pieces(), (std::vector<std::string>{"<0>a", "b", "[2]"}));
+  EXPECT_EQ(exchange->answers(), 1);
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, AnAnswerWithoutPiecesStillBegins) {
+  api.serving().pieces = {};
+  run(true);
+  EXPECT_EQ(exchange->body(), "<0>[2]");
+  EXPECT_TRUE(exchange->done());
+}
+
+TEST_F(AnsweringTest, CollectsPieces) {
+  run(false);
+  EXPECT_FALSE(exchange->streamed());
+  EXPECT_EQ(exchange->body(), "ab");
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, HoldsTheLeaseWhileTheAnswerRuns) {
+  api.serving().hold = true;
+  run(true);
+  EXPECT_EQ(api.host.leases, 1);
+  EXPECT_FALSE(exchange->streamed());
+  api.serving().give(1, {});
+  EXPECT_TRUE(exchange->streamed());
+  api.serving().play(1);
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, AsksForNoMoreContextThanThereIs) {
+  api.serving().context = 100;
+  AnswerRequest request;
+  request.context_tokens = 4000;
+  run(false, request);
+  EXPECT_EQ(api.serving().requests.at(0).context_tokens, 100U);
+}
+
+TEST_F(AnsweringTest, ErrorsBeforeTheFirstByteHaveTheirStatus) {
+  const std::vector<std::pair<ErrorCode, int>> table = {{ErrorCode::kUsage, 400},    {ErrorCode::kContextFull, 400},
+                                                        {ErrorCode::kBusy, 503},     {ErrorCode::kBadModel, 500},
+                                                        {ErrorCode::kBudget, 500},   {ErrorCode::kIo, 500},
+                                                        {ErrorCode::kInternal, 500}, {ErrorCode::kCancelled, 503}};
+  for (const auto& [code, status] : table) {
+    for (const bool stream : {false, true}) {
+      exchange = std::make_shared<FakeExchange>("POST", "/");
+      api.serving().refusal = Error{code, "no"};
+      run(stream);
+      EXPECT_FALSE(exchange->streamed());
+      EXPECT_EQ(exchange->status(), status);
+      EXPECT_EQ(api.host.leases, 0);
+    }
+  }
+}
+
+TEST_F(AnsweringTest, AModelThatDoesNotLoadIsAnError) {
+  api.host.load_error = Error{ErrorCode::kBudget, "too big"};
+  run(true);
+  EXPECT_EQ(exchange->status(), 500);
+  EXPECT_EQ(exchange->body(), "too big");
+}
+
+TEST_F(AnsweringTest, AnAnswerThatFailsBeforeItsFirstPieceIsAnError) {
+  api.serving().pieces = {};
+  api.serving().end.stop = AnswerStop::kError;
+  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  run(true);
+  EXPECT_FALSE(exchange->streamed());
+  EXPECT_EQ(exchange->status(), 500);
+  EXPECT_EQ(exchange->body(), "disk");
+}
+
+TEST_F(AnsweringTest, AnAnswerThatFailsLaterEndsWithTheError) {
+  api.serving().end.stop = AnswerStop::kError;
+  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  run(true);
+  EXPECT_EQ(exchange->status(), 200);
+  EXPECT_EQ(exchange->body(), "<0>ab!disk");
+  EXPECT_TRUE(exchange->done());
+}
+
+TEST_F(AnsweringTest, AnAnswerThatFailsIsNoWholeAnswer) {
+  api.serving().end.stop = AnswerStop::kError;
+  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  run(false);
+  EXPECT_EQ(exchange->status(), 500);
+  EXPECT_EQ(exchange->body(), "disk");
+}
+
+TEST_F(AnsweringTest, AClosingServerEndsAnAnswerWithAnError) {
+  api.serving().end.stop = AnswerStop::kCancelled;
+  run(true);
+  EXPECT_EQ(exchange->body(), "<0>ab!the answer was cancelled, because the server is closing its model");
+}
+
+TEST_F(AnsweringTest, AClientThatGoesCancelsItsAnswer) {
+  api.serving().hold = true;
+  run(true);
+  exchange->go();
+  EXPECT_EQ(api.serving().cancelled, (std::vector<Serving::AnswerId>{1}));
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, AClientThatGoesWhileTheModelLoadsAsksForNothing) {
+  api.host.hold = true;
+  run(true);
+  exchange->go();
+  api.host.load();
+  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, AClientThatGoesWhileItsAnswerIsQueuedCancelsIt) {
+  // The client goes after the queue took the answer and before its number is known.
+  class GoingServing : public FakeServing {
+   public:
+    explicit GoingServing(std::shared_ptr<FakeExchange> exchange) : exchange_(std::move(exchange)) { hold = true; }
+    Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
+      auto id = FakeServing::submit(std::move(request), std::move(sink));
+      exchange_->go();
+      return id;
+    }
+
+   private:
+    std::shared_ptr<FakeExchange> exchange_;
+  };
+  api.host.serving = std::make_shared<GoingServing>(exchange);
+  run(true);
+  EXPECT_EQ(api.serving().cancelled, (std::vector<Serving::AnswerId>{1}));
+  EXPECT_EQ(api.serving().held(), 0U);
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+// Answers on a thread of its own, without end until it is cancelled.
+class EndlessServing : public FakeServing {
+ public:
+  ~EndlessServing() override { join(); }
+
+  Result<AnswerId> submit(AnswerRequest /*request*/, std::shared_ptr<AnswerSink> sink) override {
+    thread_ = std::thread([this, to = std::move(sink)] {
+      while (!stopped_) {
+        to->on_piece({"x", "", {}, {}});
+      }
+      AnswerEnd cut;
+      cut.stop = AnswerStop::kCancelled;
+      to->on_end(cut);
+    });
+    return 1;
+  }
+  void cancel(AnswerId /*id*/) override { stopped_ = true; }
+
+  void join() {
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+
+ private:
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+TEST_F(AnsweringTest, AClientMayGoAtAnyMoment) {
+  for (int i = 0; i < 50; ++i) {
+    exchange = std::make_shared<FakeExchange>("POST", "/");
+    const auto serving = std::make_shared<EndlessServing>();
+    api.host.serving = serving;
+    std::thread client([to = exchange] { to->go(); });
+    run(i % 2 == 0);
+    client.join();
+    exchange->go();  // when it went before there was anybody to tell
+    serving->join();
+    EXPECT_EQ(api.host.leases, 0);
+  }
+}
+
+TEST_F(AnsweringTest, AClientThatGoesAfterwardsCancelsNothing) {
+  run(true);
+  exchange->go();
+  EXPECT_TRUE(api.serving().cancelled.empty());
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,176 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "server/v1/v1_for_test.h"
+
+namespace hypura {
+namespace {
+
+constexpr const char* kPath = "/v1/messages";
+constexpr const char* kHello = R"({"model":"Stories","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
+constexpr const char* kStream =
+    R"({"model":"stories","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hi"}]})";
+
+class MessagesTest : public V1Test {
+ protected:
+  MessagesTest() : V1Test(anthropic_routes()) {}
+
+  // The events, whose names are their types.
+  std::vector<SseEvent> stream(const std::string& body = kStream) {
+    std::vector<SseEvent> events = events_of(api.post(kPath, body));
+    for (const SseEvent& event : events) {
+      EXPECT_EQ(event.data["type"], event.name);
+    }
+    return events;
+  }
+
+  static std::string text_of(const std::vector<SseEvent>& events) {
+    std::string text;
+    for (const SseEvent& event : events) {
+      Json data = event.data;
+      data.erase("type");
+      text += event.name + " " + dump_json(data) + "\n";
+    }
+    return text;
+  }
+
+  void expect_error(const std::string& path, const std::string& body, int status, const std::string& type,
+                    const std::string& message) {
+    const auto exchange = api.post(path, body);
+    ASSERT_NE(exchange, nullptr);
+    EXPECT_EQ(exchange->status(), status) << body;
+    Json json = json_of(exchange);
+    EXPECT_EQ(json["request_id"].get<std::string>().substr(0, 4), "req_");
+    json.erase("request_id");
+    EXPECT_EQ(json, Json({{"type", "error"}, {"error", {{"type", type}, {"message", message}}}})) << body;
+    EXPECT_TRUE(api.serving().requests.empty()) << body;
+    EXPECT_EQ(api.host.leases, 0);
+  }
+};
+
+TEST_F(MessagesTest, AnswersWithOneObject) {
+  api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
+  api.serving().end.prompt_tokens = 11;
+  api.serving().end.answer_tokens = 7;
+  const auto exchange = api.post(kPath, kHello);
+  Json json = json_of(exchange);
+  EXPECT_EQ(exchange->head().headers.at(0).first, "request-id");
+  EXPECT_EQ(json["id"].get<std::string>().substr(0, 4), "msg_");
+  json.erase("id");
+  EXPECT_EQ(json, parse_json(R"({"type":"message","role":"assistant","model":"Stories","content":[
+      {"type":"thinking","thinking":"hm","signature":""},
+      {"type":"text","text":"Hello"},
+      {"type":"tool_use","id":"call_1","name":"f","input":{"a":1}}],
+      "stop_reason":"tool_use","stop_sequence":null,
+      "usage":{"input_tokens":11,"output_tokens":7,
+               "cache_creation_input_tokens":null,"cache_read_input_tokens":null}})"));
+}
+
+TEST_F(MessagesTest, StreamsInOrder) {
+  api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
+  api.serving().end.prompt_tokens = 11;
+  api.serving().end.answer_tokens = 7;
+  std::vector<SseEvent> events = stream();
+  EXPECT_EQ(events[0].data["message"]["id"].get<std::string>().substr(0, 4), "msg_");
+  events[0].data["message"].erase("id");
+  EXPECT_EQ(text_of(events),
+            R"(message_start {"message":{"type":"message","role":"assistant","model":"stories","content":[],)"
+            R"("stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":0,)"
+            R"("cache_creation_input_tokens":null,"cache_read_input_tokens":null}}})"
+            "\n"
+            R"(content_block_start {"index":0,"content_block":{"type":"thinking","thinking":"","signature":""}})"
+            "\n"
+            R"(content_block_delta {"index":0,"delta":{"type":"thinking_delta","thinking":"hm"}})"
+            "\n"
+            R"(content_block_stop {"index":0})"
+            "\n"
+            R"(content_block_start {"index":1,"content_block":{"type":"text","text":""}})"
+            "\n"
+            R"(content_block_delta {"index":1,"delta":{"type":"text_delta","text":"Hel"}})"
+            "\n"
+            R"(content_block_delta {"index":1,"delta":{"type":"text_delta","text":"lo"}})"
+            "\n"
+            R"(content_block_stop {"index":1})"
+            "\n"
+            R"(content_block_start {"index":2,"content_block":{"type":"tool_use","id":"call_1","name":"f","input":{}}})"
+            "\n"
+            R"(content_block_delta {"index":2,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}})"
+            "\n"
+            R"(content_block_stop {"index":2})"
+            "\n"
+            R"(message_delta {"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":11,)"
+            R"("output_tokens":7,"cache_creation_input_tokens":null,"cache_read_input_tokens":null}})"
+            "\n"
+            "message_stop {}\n");
+}
+
+TEST_F(MessagesTest, StopReasons) {
+  const auto reason = [this](AnswerStop stop) {
+    api.serving().end.stop = stop;
+    return json_of(api.post(kPath, kHello))["stop_reason"].get<std::string>();
+  };
+  EXPECT_EQ(reason(AnswerStop::kEndOfText), "end_turn");
+  EXPECT_EQ(reason(AnswerStop::kLength), "max_tokens");
+  EXPECT_EQ(reason(AnswerStop::kContextFull), "max_tokens");
+  api.serving().end.stop = AnswerStop::kStopString;
+  const Json json = json_of(api.post(
+      kPath,
+      R"({"model":"stories","max_tokens":9,"stop_sequences":["END"],"messages":[{"role":"user","content":"Hi"}]})"));
+  EXPECT_EQ(json["stop_reason"], "stop_sequence");
+  EXPECT_EQ(json["stop_sequence"], "END");
+}
+
+TEST_F(MessagesTest, AnEmptyAnswerIsAWholeStream) {
+  const std::vector<SseEvent> events = stream();
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(events[0].name, "message_start");
+  EXPECT_EQ(events[1].data["delta"]["stop_reason"], "end_turn");
+  EXPECT_EQ(events[2].name, "message_stop");
+  EXPECT_EQ(json_of(api.post(kPath, kHello))["content"], Json::array());
+}
+
+TEST_F(MessagesTest, AStreamThatFailsEndsWithAnError) {
+  api.serving().pieces = {text_piece("Hel")};
+  api.serving().end.stop = AnswerStop::kError;
+  api.serving().end.error = Error{ErrorCode::kIo, "the disk has gone"};
+  const std::vector<SseEvent> events = stream();
+  EXPECT_EQ(events.back().name, "error");
+  EXPECT_EQ(events.back().data["error"], Json({{"type", "api_error"}, {"message", "the disk has gone"}}));
+}
+
+TEST_F(MessagesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
+  api.serving().refusal = Error{ErrorCode::kBusy, "full"};
+  const auto exchange = api.post(kPath, kStream);
+  EXPECT_EQ(exchange->status(), 503);
+  EXPECT_EQ(json_of(exchange)["error"]["type"], "overloaded_error");
+}
+
+TEST_F(MessagesTest, RefusesWhatCannotBe) {
+  const std::string rest = R"("max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
+  expect_error(kPath, "", 400, "invalid_request_error", "EOF");
+  expect_error(kPath, "{" + rest, 400, "invalid_request_error", "model is required");
+  expect_error(kPath, R"({"model":"claude",)" + rest, 404, "not_found_error", "model 'claude' not found");
+  expect_error(kPath, R"({"model":"stories","tools":[{"name":"f","input_schema":{}}],)" + rest, 400,
+               "invalid_request_error", "\"stories\" does not support tools");
+  expect_error(kPath, R"({"model":"stories","thinking":{"type":"enabled","budget_tokens":1024},)" + rest, 400,
+               "invalid_request_error", "\"stories\" does not support thinking");
+  expect_error("/v1/messages/batches", "{}", 404, "not_found_error",
+               "/v1/messages/batches is not offered: this server answers /v1/messages and /v1/messages/count_tokens");
+}
+
+TEST_F(MessagesTest, CountsTokensWithoutAnswering) {
+  const auto exchange = api.post("/v1/messages/count_tokens",
+                                 R"({"model":"stories","system":"S","messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(json_of(exchange), Json({{"input_tokens", 19}}));  // "system: S\nuser: Hi\n"
+  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_EQ(api.host.leases, 0);
+  expect_error("/v1/messages/count_tokens", R"({"model":"stories"})", 400, "invalid_request_error",
+               "messages is required");
+  api.host.load_error = Error{ErrorCode::kBudget, "too large"};
+  EXPECT_EQ(api.post("/v1/messages/count_tokens", kHello)->status(), 500);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,49 @@
+#include "server/anthropic/replies.h"
+
+#include "server/answering.h"
+#include "server/router.h"
+#include "server/v1/random_id.h"
+
+namespace hypura::anthropic {
+
+namespace {
+
+// Its errors have the form of this API.
+constexpr std::string_view kPath = "/v1/messages";
+
+}  // namespace
+
+HttpResponse error_reply(int status, const std::string& message) {
+  return error_response(kPath, status, message);
+}
+
+HttpResponse error_reply(const Error& error) {
+  return error_reply(http_status(error.code), error.message);
+}
+
+HttpResponse model_not_found(const std::string& model) {
+  return error_reply(404, fmt::format("model '{}' not found", model));
+}
+
+std::string error_event(const Error& error) {
+  return "event: error\ndata: " + error_reply(error).body + "\n\n";
+}
+
+HttpResponse json_reply(const Json& json) {
+  HttpResponse response;
+  response.body = dump_json(json);
+  response.headers.emplace_back("request-id", v1::random_id("req_"));
+  return response;
+}
+
+std::string_view stop_reason(AnswerStop stop, bool called) {
+  if (called) {
+    return "tool_use";
+  }
+  if (stop == AnswerStop::kStopString) {
+    return "stop_sequence";
+  }
+  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "max_tokens" : "end_turn";
+}
+
+}  // namespace hypura::anthropic

@@ -1,0 +1,135 @@
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/answering.h"
+#include "server/anthropic/message_writer.h"
+#include "server/anthropic/replies.h"
+#include "server/anthropic/request.h"
+#include "server/api.h"
+#include "server/v1/answer_rules.h"
+#include "server/v1/body.h"
+#include "server/v1/sse.h"
+
+namespace hypura {
+
+namespace anthropic {
+
+namespace {
+
+using ExchangePtr = std::shared_ptr<Exchange>;
+
+// Tokens of the prompt that the request makes.
+Result<uint64_t> count_tokens(const Serving& serving, const AnswerRequest& request) {
+  const Result<std::string> prompt = serving.render(request);
+  if (!prompt) {
+    return propagate(prompt.error());
+  }
+  return serving.tokenize(*prompt).size();
+}
+
+class MessageFormat : public AnswerFormat {
+ public:
+  MessageFormat(MessageWriter writer, std::optional<AnswerRequest> to_count)
+      : writer_(std::move(writer)), to_count_(std::move(to_count)) {}
+
+  // A stream's first event tells the length of the prompt.
+  void on_lease(const ModelLease& lease) override {
+    if (to_count_) {
+      prompt_tokens_ = count_tokens(*lease.serving, *to_count_).value_or(0);
+      to_count_.reset();
+    }
+  }
+
+  HttpResponse on_begin() override { return v1::sse_head(writer_.begin(prompt_tokens_)); }
+  std::string on_piece(AnswerPiece piece) override { return writer_.piece(std::move(piece)); }
+  std::string on_end(const AnswerEnd& end) override { return writer_.end(end); }
+  std::string on_error(const Error& error) override { return error_event(error); }
+
+  HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) override {
+    writer_.piece(std::move(answer));
+    writer_.end(end);
+    return json_reply(writer_.message());
+  }
+
+  HttpResponse refusal(const Error& error) override { return error_reply(error); }
+
+ private:
+  MessageWriter writer_;
+  std::optional<AnswerRequest> to_count_;
+  uint64_t prompt_tokens_ = 0;
+};
+
+// The request and its model; when something is wrong with them, the exchange is answered and nothing returned.
+std::optional<std::pair<MessagesRequest, const ServedModel*>> read_request(const ApiContext& context,
+                                                                           const ExchangePtr& exchange,
+                                                                           RequestUse use) {
+  const Result<Json> body = v1::read_body(exchange->request());
+  Result<MessagesRequest> request = body ? read_messages_request(*body, use, context.context) : propagate(body.error());
+  if (!request) {
+    exchange->respond(error_reply(request.error()));
+    return std::nullopt;
+  }
+  const ServedModel* model = context.host.find(request->model);
+  if (model == nullptr) {
+    exchange->respond(model_not_found(request->model));
+    return std::nullopt;
+  }
+  if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
+    exchange->respond(error_reply(able.error()));
+    return std::nullopt;
+  }
+  return std::pair(std::move(*request), model);
+}
+
+void messages(const ApiContext& context, const ExchangePtr& exchange) {
+  auto read = read_request(context, exchange, RequestUse::kAnswer);
+  if (!read) {
+    return;
+  }
+  auto& [request, model] = *read;
+  AnswerJob job;
+  job.model = model;
+  job.stream = request.stream;
+  job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model), request.answer.stop),
+                                               request.stream ? std::optional(request.answer) : std::nullopt);
+  job.request = std::move(request.answer);
+  run_answer(context, exchange, std::move(job));
+}
+
+void count(const ApiContext& context, const ExchangePtr& exchange) {
+  auto read = read_request(context, exchange, RequestUse::kCount);
+  if (!read) {
+    return;
+  }
+  auto& [request, model] = *read;
+  context.host.lease(*model, std::nullopt, [exchange, answer = std::move(request.answer)](Result<ModelLease> lease) {
+    Result<uint64_t> tokens = lease ? count_tokens(*lease->serving, answer) : propagate(lease.error());
+    if (lease) {
+      release(std::move(*lease));
+    }
+    exchange->respond(tokens ? json_reply({{"input_tokens", *tokens}}) : error_reply(tokens.error()));
+  });
+}
+
+void not_offered(const ApiContext& /*context*/, const ExchangePtr& exchange) {
+  exchange->respond(error_reply(404, fmt::format("{} is not offered: this server answers /v1/messages and "
+                                                 "/v1/messages/count_tokens",
+                                                 exchange->request().path)));
+}
+
+}  // namespace
+
+}  // namespace anthropic
+
+std::vector<Route> anthropic_routes() {
+  return {
+      {"POST", "/v1/messages", anthropic::messages},
+      {"POST", "/v1/messages/count_tokens", anthropic::count},
+      {"GET", "/v1/messages/batches", anthropic::not_offered},
+      {"POST", "/v1/messages/batches", anthropic::not_offered},
+  };
+}
+
+}  // namespace hypura

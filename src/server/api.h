@@ -1,0 +1,36 @@
+// What the routes of all APIs share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/exchange.h"
+#include "server/model_host.h"
+
+namespace hypura {
+
+class Metrics;  // server/metrics.h
+
+// What a route answers with. Outlives all exchanges.
+struct ApiContext {
+  ModelHost& host;
+  Metrics& metrics;
+  uint32_t context = 4096;  // of one answer, by default
+};
+
+// One route. `pattern` is a path; a last segment "*" takes the rest of it, slashes included. A route that answers GET
+// answers HEAD when `head` says so.
+struct Route {
+  std::string method;
+  std::string pattern;
+  void (*handle)(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) = nullptr;
+  bool head = false;
+};
+
+std::vector<Route> ollama_routes();     // server/ollama/
+std::vector<Route> openai_routes();     // server/openai/
+std::vector<Route> anthropic_routes();  // server/anthropic/
+std::vector<Route> page_routes();       // server/page/: the page at "/", its live data, /metrics
+
+}  // namespace hypura

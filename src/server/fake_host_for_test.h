@@ -1,0 +1,150 @@
+// A host of one model that needs no file, and a server around it that needs no socket.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "server/api.h"
+#include "server/fake_exchange_for_test.h"
+#include "server/fake_serving_for_test.h"
+#include "server/metrics.h"
+#include "server/model_host.h"
+
+namespace hypura {
+
+class FakeHost : public ModelHost {
+ public:
+  std::shared_ptr<FakeServing> serving = std::make_shared<FakeServing>();
+  std::optional<Error> load_error;
+  double load_seconds = 0;
+  bool hold = false;  // loading waits for load()
+  std::optional<std::chrono::system_clock::time_point> expires{
+      std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000))};
+
+  // What was asked for.
+  std::vector<std::optional<KeepAlive>> keeps;
+  int unloads = 0;
+  std::atomic<int> leases{0};  // alive now
+
+  FakeHost() {
+    models_.resize(1);
+    models_[0].name = "stories:latest";
+    models_[0].digest = std::string(64, 'a');
+    ModelCard& card = models_[0].card;
+    card.name = "stories";
+    card.architecture = "llama";
+    card.parameter_size = "83.7M";
+    card.quantization = "Q4_0";
+    card.parameters = 83'700'000;
+    card.bytes = 47'000'000;
+    card.modified = 1'700'000'000;
+    card.trained_context = 2048;
+    card.embedding_length = 512;
+    card.chat_template = "{{ messages }}";
+    card.metadata = R"({"general.architecture":"llama"})";
+  }
+
+  ModelCard& card() { return models_[0].card; }
+
+  const std::vector<ServedModel>& models() const override { return models_; }
+
+  const ServedModel* find(const std::string& name) const override {
+    std::string lower = name;
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return lower == "stories" || lower == "stories:latest" ? &models_[0] : nullptr;
+  }
+
+  void lease(const ServedModel& /*model*/, std::optional<KeepAlive> keep,
+             std::function<void(Result<ModelLease>)> ready) override {
+    keeps.push_back(keep);
+    waiting_.push_back(std::move(ready));
+    if (!hold) {
+      load();
+    }
+  }
+
+  // For tests: all who wait get the model, or the error.
+  void load() {
+    for (auto& ready : std::exchange(waiting_, {})) {
+      if (load_error) {
+        ready(propagate(*load_error));
+        continue;
+      }
+      is_loaded_ = true;
+      ++leases;
+      ready(ModelLease{serving, load_seconds, std::shared_ptr<void>(nullptr, [this](void*) { --leases; })});
+    }
+  }
+
+  void unload(const ServedModel& /*model*/, std::function<void()> done) override {
+    ++unloads;
+    is_loaded_ = false;
+    done();
+  }
+
+  std::vector<LoadedModel> loaded() const override {
+    if (!is_loaded_) {
+      return {};
+    }
+    return {{&models_[0], expires, 50'000'000, serving->context}};
+  }
+
+  std::shared_ptr<Serving> current() const override { return is_loaded_ ? serving : nullptr; }
+
+ private:
+  std::vector<ServedModel> models_;
+  std::vector<std::function<void(Result<ModelLease>)>> waiting_;
+  bool is_loaded_ = false;
+};
+
+// Hands requests to an API's routes as the server does.
+class FakeApi {
+ public:
+  explicit FakeApi(std::vector<Route> routes) : routes_(std::move(routes)) {}
+
+  FakeHost host;
+  Metrics metrics;
+  ApiContext context{host, metrics, 4096};
+
+  FakeServing& serving() { return *host.serving; }
+
+  // The exchange is null when no route takes the request.
+  std::shared_ptr<FakeExchange> call(const std::string& method, const std::string& path, std::string body = {}) {
+    for (const Route& route : routes_) {
+      const bool method_fits = route.method == method || (method == "HEAD" && route.method == "GET" && route.head);
+      if (method_fits && fits(route.pattern, path)) {
+        auto exchange = std::make_shared<FakeExchange>(method, path, std::move(body));
+        route.handle(context, exchange);
+        return exchange;
+      }
+    }
+    return nullptr;
+  }
+
+  std::shared_ptr<FakeExchange> post(const std::string& path, std::string body) {
+    return call("POST", path, std::move(body));
+  }
+
+ private:
+  static bool fits(std::string_view pattern, std::string_view path) {
+    if (!pattern.empty() && pattern.back() == '*') {
+      pattern.remove_suffix(1);
+      return path.size() > pattern.size() && path.substr(0, pattern.size()) == pattern;
+    }
+    return pattern == path;
+  }
+
+  std::vector<Route> routes_;
+};
+
+}  // namespace hypura

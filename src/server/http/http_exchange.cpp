@@ -1,0 +1,104 @@
+#include "server/http/http_exchange.h"
+
+#include <exception>
+#include <utility>
+
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+void call(const std::function<void()>& callback) {
+  try {
+    callback();
+  } catch (const std::exception& error) {
+    spdlog::error("what was to be done for a client that had gone failed: {}", error.what());
+  }
+}
+
+}  // namespace
+
+HttpExchange::~HttpExchange() {
+  AnswerStep released;
+  released.kind = AnswerStep::Kind::kReleased;
+  port_->post(turn_, std::move(released));
+}
+
+void HttpExchange::step(State before, State after, AnswerStep step) {
+  std::function<void()> unneeded;  // destroyed without the lock: it may hold this exchange
+  const std::lock_guard lock(mutex_);
+  if (state_ != before) {
+    return;
+  }
+  state_ = after;
+  if (after == State::kDone) {
+    unneeded = std::exchange(callback_, nullptr);
+  }
+  if (!deaf_) {
+    port_->post(turn_, std::move(step));
+  }
+}
+
+void HttpExchange::respond(HttpResponse response) {
+  AnswerStep respond;
+  respond.kind = AnswerStep::Kind::kRespond;
+  respond.response = std::move(response);
+  step(State::kOpen, State::kDone, std::move(respond));
+}
+
+void HttpExchange::start(HttpResponse response) {
+  AnswerStep start;
+  start.kind = AnswerStep::Kind::kStart;
+  start.response = std::move(response);
+  step(State::kOpen, State::kStreaming, std::move(start));
+}
+
+void HttpExchange::write(std::string piece) {
+  AnswerStep more;
+  more.piece = std::move(piece);
+  step(State::kStreaming, State::kStreaming, std::move(more));
+}
+
+void HttpExchange::finish() {
+  AnswerStep finish;
+  finish.kind = AnswerStep::Kind::kFinish;
+  step(State::kStreaming, State::kDone, std::move(finish));
+}
+
+void HttpExchange::on_gone(std::function<void()> callback) {
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::kDone) {
+    return;
+  }
+  if (!gone_) {
+    callback_ = std::move(callback);
+    return;
+  }
+  AnswerStep late;
+  late.kind = AnswerStep::Kind::kCall;
+  late.call = [callback = std::move(callback)] { call(callback); };
+  port_->post(turn_, std::move(late));
+}
+
+void HttpExchange::count_tokens(uint32_t prompt, uint32_t answer) {
+  record_->prompt_tokens += prompt;
+  record_->answer_tokens += answer;
+}
+
+bool HttpExchange::gone(bool still_listens) {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    gone_ = true;
+    deaf_ = !still_listens;
+    callback = std::exchange(callback_, nullptr);
+  }
+  if (!callback) {
+    return false;
+  }
+  call(callback);
+  return true;
+}
+
+}  // namespace hypura

@@ -1,0 +1,186 @@
+// The numbers in the text format of Prometheus, version 0.0.4.
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <iterator>
+#include <string_view>
+
+#include "server/metrics.h"
+
+namespace hypura {
+
+namespace {
+
+using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+class MetricsText {
+ public:
+  void begin(std::string_view name, std::string_view type, std::string_view help) {
+    name_ = name;
+    fmt::format_to(std::back_inserter(text_), "# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
+  }
+
+  template <class Number>
+  void value(const Labels& labels, Number number, std::string_view suffix = {}) {
+    text_ += name_;
+    text_ += suffix;
+    char before = '{';
+    for (const auto& [key, what] : labels) {
+      text_ += before;
+      text_ += key;
+      text_ += "=\"";
+      add_escaped(what);
+      text_ += '"';
+      before = ',';
+    }
+    fmt::format_to(std::back_inserter(text_), "{} {}\n", before == ',' ? "}" : "", number);
+  }
+
+  // A metric with one value.
+  template <class Number>
+  void single(std::string_view name, std::string_view type, std::string_view help, const Labels& labels,
+              Number number) {
+    begin(name, type, help);
+    value(labels, number);
+  }
+
+  void histogram(std::string_view name, std::string_view help, const Histogram& histogram) {
+    begin(name, "histogram", help);
+    uint64_t below = 0;
+    for (size_t i = 0; i < histogram.bounds.size(); ++i) {
+      below += histogram.counts[i];
+      value({{"le", fmt::format("{}", histogram.bounds[i])}}, below, "_bucket");
+    }
+    value({{"le", "+Inf"}}, histogram.count, "_bucket");
+    value({}, histogram.sum, "_sum");
+    value({}, histogram.count, "_count");
+  }
+
+  std::string take() { return std::move(text_); }
+
+ private:
+  void add_escaped(std::string_view text) {
+    for (const char c : text) {
+      if (c == '\\' || c == '"') {
+        text_ += '\\';
+      }
+      text_ += c == '\n' ? ' ' : c;
+    }
+  }
+
+  std::string text_;
+  std::string name_;
+};
+
+constexpr std::string_view kCounter = "counter";
+constexpr std::string_view kGauge = "gauge";
+
+std::string_view stop_name(AnswerStop stop) {
+  switch (stop) {
+    case AnswerStop::kEndOfText:
+      return "end_of_text";
+    case AnswerStop::kStopString:
+      return "stop_string";
+    case AnswerStop::kLength:
+      return "length";
+    case AnswerStop::kContextFull:
+      return "context_full";
+    case AnswerStop::kCancelled:
+      return "cancelled";
+    case AnswerStop::kError:
+      return "error";
+  }
+  return "error";
+}
+
+void add_numbers(MetricsText& text, const Metrics::Numbers& numbers) {
+  text.begin("hypura_requests_total", kCounter, "HTTP requests, by route and status; 499: the client went away.");
+  for (const auto& [key, count] : numbers.requests) {
+    text.value({{"route", key.first}, {"status", std::to_string(key.second)}}, count);
+  }
+  text.histogram("hypura_request_seconds", "Time from a request's first byte to its answer's last.",
+                 numbers.request_seconds);
+  text.begin("hypura_answers_total", kCounter, "Answers that a model ended, by why.");
+  for (const auto& [stop, count] : numbers.answers) {
+    text.value({{"end", stop_name(stop)}}, count);
+  }
+  text.single("hypura_prompt_tokens_total", kCounter, "Tokens of prompts, cached and evaluated.", {},
+              numbers.prompt_tokens);
+  text.single("hypura_prompt_cached_tokens_total", kCounter, "Tokens of prompts that the KV cache had already.", {},
+              numbers.cached_tokens);
+  text.single("hypura_answer_tokens_total", kCounter, "Tokens of answers.", {}, numbers.answer_tokens);
+  text.histogram("hypura_time_to_first_token_seconds", "From submitting an answer to its first piece, queue included.",
+                 numbers.first_token_seconds);
+  text.histogram("hypura_time_between_tokens_seconds", "Between two pieces of an answer: a token each, as a rule.",
+                 numbers.between_token_seconds);
+  text.histogram("hypura_queue_seconds", "How long answers waited for their turn.", numbers.queue_seconds);
+}
+
+double rate(uint64_t count, double seconds) {
+  return seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
+
+void add_work(MetricsText& text, const Labels& model, const ServingStats& stats) {
+  text.single("hypura_answers_running", kGauge, "Answers being made.", model, stats.running);
+  text.single("hypura_answers_queued", kGauge, "Answers waiting for their turn.", model, stats.queued);
+  text.single("hypura_answers_parallel", kGauge, "Answers that can be made at once.", model, stats.parallel);
+  text.single("hypura_context_used_tokens", kGauge, "Cells of the KV cache in use.", model, stats.context_used);
+  text.single("hypura_context_size_tokens", kGauge, "Cells of the KV cache.", model, stats.context_size);
+  text.single("hypura_passes_total", kCounter, "Walks over the model's weights.", model, stats.passes);
+  text.single("hypura_pass_tokens_total", kCounter, "Tokens of all passes.", model, stats.batched_tokens);
+  text.single("hypura_decode_tokens_per_second", kGauge,
+              "Tokens of answers for each second of decoding, since loading.", model,
+              rate(stats.engine.decoded_tokens, stats.engine.decode_seconds));
+  text.single("hypura_prompt_tokens_per_second", kGauge, "Tokens evaluated for each second of that, since loading.",
+              model, rate(stats.engine.prompt_tokens, stats.engine.prompt_seconds));
+}
+
+void add_streaming(MetricsText& text, std::string_view model, const EngineStats& stats) {
+  text.single("hypura_expert_lookups_total", kCounter, "Experts asked for while decoding.", {{"model", model}},
+              stats.expert_lookups);
+  text.single("hypura_expert_hits_total", kCounter, "Of those, in memory when asked for.", {{"model", model}},
+              stats.expert_hits);
+  text.begin("hypura_read_bytes_total", kCounter, "Bytes of weights read from a tier, by what for.");
+  text.value({{"model", model}, {"tier", "disk"}, {"phase", "load"}}, stats.load_bytes);
+  text.value({{"model", model}, {"tier", "disk"}, {"phase", "prompt"}}, stats.prefill_bytes);
+  text.value({{"model", model}, {"tier", "disk"}, {"phase", "decode"}}, stats.decode_bytes);
+  text.single("hypura_io_wait_seconds_total", kCounter, "Time that computing stood still for a read.",
+              {{"model", model}}, stats.io_wait_seconds);
+  text.single("hypura_stream_compute_seconds_total", kCounter, "Time in matrices whose weights are streamed or cached.",
+              {{"model", model}}, stats.stream_compute_seconds);
+  text.single("hypura_disk_busy_seconds_total", kCounter, "Time that at least one read was under way.",
+              {{"model", model}}, stats.disk_busy_seconds);
+  text.single("hypura_load_seconds", kGauge, "How long loading took.", {{"model", model}}, stats.load_seconds);
+}
+
+void add_memory(MetricsText& text, std::string_view model, const PlanSummary& plan, uint64_t peak) {
+  text.begin("hypura_memory_bytes", kGauge, "The memory ledger, by purpose.");
+  for (const LedgerLine& line : plan.ledger) {
+    text.value({{"model", model}, {"purpose", line.purpose}}, line.bytes);
+  }
+  text.single("hypura_memory_budget_bytes", kGauge, "What the ledger may hold.", {{"model", model}}, plan.budget);
+  text.single("hypura_memory_peak_bytes", kGauge, "The process at its highest.", {{"model", model}}, peak);
+}
+
+}  // namespace
+
+std::string prometheus(const Metrics& metrics, const ModelHost& host) {
+  MetricsText text;
+  add_numbers(text, metrics.numbers());
+  const std::vector<LoadedModel> loaded = host.loaded();
+  const std::string name = loaded.empty() ? std::string() : loaded.front().model->name;
+  text.begin("hypura_model_loaded", kGauge, "1 for the model that is loaded.");
+  for (const ServedModel& model : host.models()) {
+    text.value({{"model", model.name}}, model.name == name ? 1 : 0);
+  }
+  const std::shared_ptr<Serving> serving = host.current();
+  if (serving != nullptr && !name.empty()) {
+    const ServingStats stats = serving->stats();
+    add_work(text, {{"model", name}}, stats);
+    add_streaming(text, name, stats.engine);
+    add_memory(text, name, serving->plan(), stats.engine.memory_peak);
+  }
+  return text.take();
+}
+
+}  // namespace hypura

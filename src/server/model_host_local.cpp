@@ -1,0 +1,316 @@
+#include "server/model_host_local.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <iterator>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "server/model_host_names.h"
+#include "server/server_text.h"
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+// Clocks count nanoseconds in 64 bits: what is longer than this is kept as if for ever.
+constexpr Nanoseconds kLongest = std::chrono::hours(24 * 365 * 100);
+
+using Ready = std::function<void(Result<ModelLease>)>;
+
+void call(const Ready& ready, Result<ModelLease> lease) {
+  try {
+    ready(std::move(lease));
+  } catch (const std::exception& error) {
+    spdlog::error("what was to be done with a loaded model failed: {}", error.what());
+  }
+}
+
+// Loading and unloading happen on one thread of the host's own. All state below `mutex_` is guarded by it; no function
+// of others is called while it is held. The Serving belongs to the host; what it gives away is a shared pointer whose
+// deleter only says that the last copy has gone, so that a model is never closed on one of its own threads.
+class LocalModelHost : public ModelHost {
+ public:
+  LocalModelHost(ModelHostOptions options, std::vector<ServedModel> models)
+      : options_(std::move(options)), models_(std::move(models)), thread_([this] { run(); }) {}
+  ~LocalModelHost() override;
+  LocalModelHost(const LocalModelHost&) = delete;
+  LocalModelHost& operator=(const LocalModelHost&) = delete;
+
+  const std::vector<ServedModel>& models() const override { return models_; }
+  const ServedModel* find(const std::string& name) const override;
+  void lease(const ServedModel& model, std::optional<KeepAlive> keep, Ready ready) override;
+  void unload(const ServedModel& model, std::function<void()> done) override;
+  std::vector<LoadedModel> loaded() const override;
+  std::shared_ptr<Serving> current() const override;
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+
+  struct Waiting {
+    const ServedModel* model = nullptr;
+    KeepAlive keep;
+    Ready ready;
+    Steady::time_point since;
+  };
+
+  void run();
+  void load(Lock& lock);
+  void adopt(const ServedModel& model, std::unique_ptr<Serving> serving);
+  void close(Lock& lock);
+  bool must_close() const;
+  ModelLease make_lease(KeepAlive keep, double load_seconds);
+  void end_lease();
+
+  const ModelHostOptions options_;
+  const std::vector<ServedModel> models_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::deque<Waiting> waiting_;           // for a model to be loaded, oldest first
+  const ServedModel* loading_ = nullptr;  // right now
+
+  const ServedModel* loaded_ = nullptr;
+  std::unique_ptr<Serving> owned_;
+  std::shared_ptr<Serving> serving_;  // `owned_`, as it is given away
+  bool given_back_ = true;            // no copy of `serving_` is left
+  uint64_t memory_ = 0;
+  uint32_t context_ = 0;
+  uint32_t leases_ = 0;
+  Nanoseconds keep_{};          // from the end of the last lease; negative: for ever
+  Steady::time_point expires_;  // without leases
+  bool unload_asked_ = false;
+  std::vector<std::function<void()>> when_unloaded_;
+
+  std::thread thread_;
+};
+
+LocalModelHost::~LocalModelHost() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+const ServedModel* LocalModelHost::find(const std::string& name) const {
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (means_model(name, models_[i].name, options_.models[i])) {
+      return &models_[i];
+    }
+  }
+  return nullptr;
+}
+
+void LocalModelHost::lease(const ServedModel& model, std::optional<KeepAlive> keep, Ready ready) {
+  const KeepAlive kept = keep.value_or(options_.keep_alive);
+  Result<ModelLease> lease = fail(ErrorCode::kCancelled, "the server is stopping");
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopping_) {
+      // Whoever waits for another model is not overtaken.
+      if (loaded_ != &model || !waiting_.empty()) {
+        waiting_.push_back({&model, kept, std::move(ready), Steady::now()});
+        changed_.notify_all();
+        return;
+      }
+      lease = make_lease(kept, 0);
+    }
+  }
+  call(ready, std::move(lease));
+}
+
+void LocalModelHost::unload(const ServedModel& model, std::function<void()> done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (loaded_ == &model || loading_ == &model) {
+      unload_asked_ = true;
+      when_unloaded_.push_back(std::move(done));
+      changed_.notify_all();
+      return;
+    }
+  }
+  done();
+}
+
+std::vector<LoadedModel> LocalModelHost::loaded() const {
+  const std::lock_guard lock(mutex_);
+  if (loaded_ == nullptr) {
+    return {};
+  }
+  LoadedModel model;
+  model.model = loaded_;
+  model.memory = memory_;
+  model.context = context_;
+  if (keep_ >= Nanoseconds(0)) {
+    const auto left = leases_ > 0 ? keep_ : std::chrono::duration_cast<Nanoseconds>(expires_ - Steady::now());
+    model.expires = std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(left);
+  }
+  return {model};
+}
+
+std::shared_ptr<Serving> LocalModelHost::current() const {
+  const std::lock_guard lock(mutex_);
+  return serving_;
+}
+
+// With the lock held.
+ModelLease LocalModelHost::make_lease(KeepAlive keep, double load_seconds) {
+  ++leases_;
+  keep_ = std::min(keep.time, kLongest);
+  ModelLease lease;
+  lease.serving = serving_;
+  lease.load_seconds = load_seconds;
+  lease.kept = std::shared_ptr<void>(this, [](void* host) { static_cast<LocalModelHost*>(host)->end_lease(); });
+  return lease;
+}
+
+void LocalModelHost::end_lease() {
+  const std::lock_guard lock(mutex_);
+  --leases_;
+  if (leases_ == 0) {
+    expires_ = Steady::now() + std::max(keep_, Nanoseconds(0));
+    changed_.notify_all();
+  }
+}
+
+// With the lock held, and no lease. What waits is for another model.
+bool LocalModelHost::must_close() const {
+  const bool expired = keep_ >= Nanoseconds(0) && Steady::now() >= expires_;
+  return stopping_ || unload_asked_ || expired || !waiting_.empty();
+}
+
+void LocalModelHost::run() {
+  Lock lock(mutex_);
+  while (true) {
+    if (loaded_ != nullptr && leases_ == 0 && must_close()) {
+      close(lock);
+    } else if (loaded_ == nullptr && stopping_) {
+      break;
+    } else if (loaded_ == nullptr && !waiting_.empty()) {
+      load(lock);
+    } else if (loaded_ != nullptr && leases_ == 0 && keep_ >= Nanoseconds(0)) {
+      changed_.wait_until(lock, expires_);
+    } else {
+      changed_.wait(lock);
+    }
+  }
+  const std::deque<Waiting> refused = std::exchange(waiting_, {});
+  lock.unlock();
+  for (const Waiting& waiting : refused) {
+    call(waiting.ready, fail(ErrorCode::kCancelled, "the server is stopping"));
+  }
+}
+
+// Loads the model that has been waited for longest, and gives it to all who wait for it.
+void LocalModelHost::load(Lock& lock) {
+  const ServedModel& model = *waiting_.front().model;
+  loading_ = &model;
+  lock.unlock();
+  Serving::Options options = options_.serving;
+  options.engine.model = options_.models[static_cast<size_t>(&model - models_.data())];
+  const auto began = Steady::now();
+  Result<std::unique_ptr<Serving>> opened = options_.open(options);
+  const auto ended = Steady::now();
+  spdlog::info("msg={} model={} seconds={:.2f}", opened ? "loaded" : "not-loaded", model.name,
+               std::chrono::duration<double>(ended - began).count());
+  lock.lock();
+
+  loading_ = nullptr;
+  const auto others = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                            [&](const Waiting& waiting) { return waiting.model == &model; });
+  const std::vector<Waiting> served(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(others));
+  waiting_.erase(waiting_.begin(), others);
+  std::vector<std::function<void()>> unloaded;
+  std::vector<Result<ModelLease>> leases;
+  if (opened) {
+    adopt(model, std::move(*opened));
+    for (const Waiting& waiting : served) {
+      leases.emplace_back(make_lease(waiting.keep, std::chrono::duration<double>(ended - waiting.since).count()));
+    }
+  } else {
+    leases.assign(served.size(), propagate(opened.error()));
+    unload_asked_ = false;
+    unloaded = std::exchange(when_unloaded_, {});
+  }
+  lock.unlock();
+  for (size_t i = 0; i < served.size(); ++i) {
+    call(served[i].ready, std::move(leases[i]));
+  }
+  for (const auto& done : unloaded) {
+    done();
+  }
+  lock.lock();
+}
+
+// With the lock held.
+void LocalModelHost::adopt(const ServedModel& model, std::unique_ptr<Serving> serving) {
+  loaded_ = &model;
+  const auto& ledger = serving->plan().ledger;
+  memory_ = std::accumulate(ledger.begin(), ledger.end(), uint64_t{0},
+                            [](uint64_t sum, const LedgerLine& line) { return sum + line.bytes; });
+  context_ = serving->context_size();
+  owned_ = std::move(serving);
+  given_back_ = false;
+  serving_ = std::shared_ptr<Serving>(owned_.get(), [this](Serving*) {
+    const std::lock_guard guard(mutex_);
+    given_back_ = true;
+    changed_.notify_all();
+  });
+}
+
+// Closes the model once nobody looks at it any more.
+void LocalModelHost::close(Lock& lock) {
+  std::shared_ptr<Serving> given = std::exchange(serving_, nullptr);
+  const std::vector<std::function<void()>> unloaded = std::exchange(when_unloaded_, {});
+  const std::string& name = std::exchange(loaded_, nullptr)->name;
+  unload_asked_ = false;
+  lock.unlock();
+  given.reset();
+  lock.lock();
+  changed_.wait(lock, [this] { return given_back_; });
+  std::unique_ptr<Serving> closing = std::move(owned_);
+  lock.unlock();
+  closing.reset();
+  spdlog::info("msg=unloaded model={}", name);
+  for (const auto& done : unloaded) {
+    done();
+  }
+  lock.lock();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
+  std::vector<ServedModel> models;
+  for (const std::filesystem::path& path : options.models) {
+    auto card = options.read_card(path);
+    if (!card) {
+      return propagate(card.error());
+    }
+    ServedModel model;
+    model.name = served_name(*card);
+    model.digest = model_digest(*card, path);
+    model.card = std::move(*card);
+    const auto same = std::find_if(models.begin(), models.end(), [&](const ServedModel& other) {
+      return equal_ignoring_case(other.name, model.name);
+    });
+    if (same != models.end()) {
+      return fail(ErrorCode::kUsage, "{} and {} would both be served as {}; rename one of the files",
+                  options.models[static_cast<size_t>(same - models.begin())].string(), path.string(), model.name);
+    }
+    models.push_back(std::move(model));
+  }
+  return std::make_unique<LocalModelHost>(std::move(options), std::move(models));
+}
+
+}  // namespace hypura

@@ -1,0 +1,27 @@
+// The models of this machine, one of them loaded at a time.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "server/model_host.h"
+
+namespace hypura {
+
+struct ModelHostOptions {
+  std::vector<std::filesystem::path> models;  // at least one
+  Serving::Options serving;                   // engine.model is filled in for each
+  KeepAlive keep_alive;                       // of leases that say nothing
+
+  // Tests put others here.
+  std::function<Result<ModelCard>(const std::filesystem::path&)> read_card = &read_model_card;
+  std::function<Result<std::unique_ptr<Serving>>(const Serving::Options&)> open = &Serving::open;
+};
+
+// Reads the models' headers; loads nothing yet. Fails as read_model_card does, and with kUsage when two models have the
+// same name. The host's destructor waits until every lease and every Serving it gave has been let go.
+Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options);
+
+}  // namespace hypura

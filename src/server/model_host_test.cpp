@@ -1,0 +1,313 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "server/fake_serving_for_test.h"
+#include "server/model_host_local.h"
+#include "server/model_host_names.h"
+#include "support/temp_dir_for_test.h"
+
+namespace hypura {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Notes when it goes, and on which thread.
+class NotedServing : public FakeServing {
+ public:
+  NotedServing(std::string name, std::vector<std::string>& log, std::mutex& mutex)
+      : name_(std::move(name)), log_(log), mutex_(mutex) {
+    note("open ");
+    plan_summary.ledger = {{"weights", 1000}, {"KV", 24}};
+  }
+  ~NotedServing() override { note("close "); }
+
+ private:
+  void note(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    log_.push_back(what + name_);
+  }
+
+  std::string name_;
+  std::vector<std::string>& log_;
+  std::mutex& mutex_;
+};
+
+class ModelHostTest : public testing::Test {
+ protected:
+  void make(std::vector<std::filesystem::path> files = {"/models/Alpha.gguf", "/models/beta-00001-of-00002.gguf"}) {
+    ModelHostOptions options;
+    options.models = std::move(files);
+    options.keep_alive = KeepAlive{keep};
+    options.read_card = [](const std::filesystem::path& path) {
+      ModelCard card;
+      card.name = path.stem().string();
+      card.name.resize(std::min(card.name.find("-0000"), card.name.size()));
+      return card;
+    };
+    options.open = [this](const Serving::Options& what) -> Result<std::unique_ptr<Serving>> {
+      const std::string file = what.engine.model.stem().string();
+      while (!may_open) {
+        std::this_thread::sleep_for(milliseconds(1));
+      }
+      if (broken) {
+        return fail(ErrorCode::kBadModel, "{} is damaged", file);
+      }
+      return std::make_unique<NotedServing>(file, log_, log_mutex_);
+    };
+    auto made = make_model_host(std::move(options));
+    ASSERT_TRUE(made) << made.error().message;
+    host = std::move(*made);
+  }
+
+  const ServedModel& model(size_t number) { return host->models().at(number); }
+
+  std::future<Result<ModelLease>> ask(size_t number, std::optional<Nanoseconds> time = std::nullopt) {
+    auto promise = std::make_shared<std::promise<Result<ModelLease>>>();
+    auto future = promise->get_future();
+    host->lease(model(number), time ? std::optional(KeepAlive{*time}) : std::nullopt,
+                [promise](Result<ModelLease> lease) { promise->set_value(std::move(lease)); });
+    return future;
+  }
+
+  std::vector<std::string> log() {
+    const std::lock_guard lock(log_mutex_);
+    return log_;
+  }
+
+  bool wait_for_log(size_t entries) {
+    for (int i = 0; i < 1000 && log().size() < entries; ++i) {
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return log().size() >= entries;
+  }
+
+  Nanoseconds keep = std::chrono::minutes(5);
+  bool broken = false;
+  std::atomic<bool> may_open{true};  // opening waits for it
+
+ private:
+  std::mutex log_mutex_;
+  std::vector<std::string> log_;
+
+ protected:
+  std::unique_ptr<ModelHost> host;  // goes first: its models write to the log
+};
+
+TEST_F(ModelHostTest, KnowsItsModelsWithoutLoadingThem) {
+  make();
+  EXPECT_EQ(model(0).name, "Alpha:latest");
+  EXPECT_EQ(model(1).name, "beta:latest");
+  for (const char* name : {"Alpha", "alpha", "ALPHA:latest", "alpha:local", "library/alpha", "library/alpha:latest",
+                           "Alpha.gguf", "alpha.gguf:latest"}) {
+    EXPECT_EQ(host->find(name), &model(0)) << name;
+  }
+  EXPECT_EQ(host->find("beta-00001-of-00002.gguf"), &model(1));
+  for (const char* name : {"", ":latest", "alpha:cloud", "alpha:7b", "alph", "alpha2", "other/alpha", "library/"}) {
+    EXPECT_EQ(host->find(name), nullptr) << name;
+  }
+  EXPECT_EQ(host->current(), nullptr);
+  EXPECT_TRUE(host->loaded().empty());
+  EXPECT_TRUE(log().empty());
+}
+
+TEST_F(ModelHostTest, LoadsOnceAndTellsHowLongThatTook) {
+  make();
+  auto first = ask(0).get();
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_GT(first->load_seconds, 0);
+  auto second = ask(0).get();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->load_seconds, 0);
+  EXPECT_EQ(first->serving, second->serving);
+  EXPECT_EQ(host->current(), first->serving);
+  const auto loaded = host->loaded();
+  ASSERT_EQ(loaded.size(), 1U);
+  EXPECT_EQ(loaded[0].model, &model(0));
+  EXPECT_EQ(loaded[0].memory, 1024U);
+  EXPECT_EQ(loaded[0].context, 4096U);
+  ASSERT_TRUE(loaded[0].expires);
+  const auto left = *loaded[0].expires - std::chrono::system_clock::now();
+  EXPECT_GT(left, std::chrono::minutes(4));
+  EXPECT_LE(left, std::chrono::minutes(5));
+  EXPECT_THAT(log(), ElementsAre("open Alpha"));
+}
+
+TEST_F(ModelHostTest, AnotherModelWaitsForTheFirstOnesAnswers) {
+  make();
+  auto alpha = ask(0).get();
+  ASSERT_TRUE(alpha);
+  auto beta = ask(1);
+  auto alpha_again = ask(0);  // must not overtake
+  EXPECT_EQ(beta.wait_for(milliseconds(20)), std::future_status::timeout);
+  *alpha = ModelLease();
+  auto beta_lease = beta.get();
+  ASSERT_TRUE(beta_lease);
+  EXPECT_EQ(host->loaded().at(0).model, &model(1));
+  EXPECT_EQ(alpha_again.wait_for(milliseconds(20)), std::future_status::timeout);
+  *beta_lease = ModelLease();
+  EXPECT_TRUE(alpha_again.get());
+  EXPECT_THAT(log(), ElementsAre("open Alpha", "close Alpha", "open beta-00001-of-00002", "close beta-00001-of-00002",
+                                 "open Alpha"));
+}
+
+TEST_F(ModelHostTest, IsNeverClosedWhileSomebodyLooksAtIt) {
+  keep = Nanoseconds(0);
+  make();
+  auto lease = ask(0).get();
+  ASSERT_TRUE(lease);
+  std::shared_ptr<Serving> looking = host->current();
+  *lease = ModelLease();
+  auto beta = ask(1);
+  EXPECT_EQ(beta.wait_for(milliseconds(20)), std::future_status::timeout);
+  EXPECT_THAT(log(), ElementsAre("open Alpha"));
+  EXPECT_EQ(host->current(), nullptr);
+  looking.reset();
+  EXPECT_TRUE(beta.get());
+}
+
+TEST_F(ModelHostTest, IsUnloadedAfterItsTime) {
+  keep = milliseconds(30);
+  make();
+  auto lease = ask(0).get();
+  std::this_thread::sleep_for(milliseconds(60));
+  EXPECT_THAT(log(), ElementsAre("open Alpha"));  // the time begins with the end of the lease
+  *lease = ModelLease();
+  EXPECT_TRUE(wait_for_log(2));
+  EXPECT_TRUE(host->loaded().empty());
+  EXPECT_TRUE(ask(0).get());
+}
+
+TEST_F(ModelHostTest, ARequestSaysHowLongItStays) {
+  make();
+  *ask(0, Nanoseconds(-1)).get() = ModelLease();
+  EXPECT_FALSE(host->loaded().at(0).expires);
+  *ask(0, Nanoseconds::max()).get() = ModelLease();
+  const auto expires = host->loaded().at(0).expires;
+  ASSERT_TRUE(expires);
+  EXPECT_GT(*expires - std::chrono::system_clock::now(), std::chrono::hours(24 * 365 * 50));
+  *ask(0, Nanoseconds(0)).get() = ModelLease();
+  EXPECT_TRUE(wait_for_log(2));
+}
+
+TEST_F(ModelHostTest, UnloadsWhenAskedAfterTheAnswers) {
+  make();
+  std::promise<void> never_loaded;
+  host->unload(model(1), [&] { never_loaded.set_value(); });
+  EXPECT_EQ(never_loaded.get_future().wait_for(milliseconds(0)), std::future_status::ready);
+  auto lease = ask(0).get();
+  std::promise<void> unloaded;
+  auto done = unloaded.get_future();
+  host->unload(model(0), [&] { unloaded.set_value(); });
+  EXPECT_EQ(done.wait_for(milliseconds(20)), std::future_status::timeout);
+  *lease = ModelLease();
+  done.get();
+  EXPECT_THAT(log(), ElementsAre("open Alpha", "close Alpha"));
+}
+
+TEST_F(ModelHostTest, UnloadingWhileItLoadsWaitsForBoth) {
+  may_open = false;
+  make();
+  auto lease = ask(0);
+  std::this_thread::sleep_for(milliseconds(10));
+  std::promise<void> unloaded;
+  auto done = unloaded.get_future();
+  host->unload(model(0), [&] { unloaded.set_value(); });
+  EXPECT_EQ(done.wait_for(milliseconds(10)), std::future_status::timeout);
+  may_open = true;
+  *lease.get() = ModelLease();
+  done.get();
+  EXPECT_THAT(log(), ElementsAre("open Alpha", "close Alpha"));
+}
+
+TEST_F(ModelHostTest, TellsAllWhoWaitedWhyItCannotLoad) {
+  broken = true;
+  may_open = false;
+  make();
+  auto first = ask(0);
+  auto second = ask(0);
+  std::this_thread::sleep_for(milliseconds(10));
+  may_open = true;
+  for (auto* future : {&first, &second}) {
+    const auto lease = future->get();
+    ASSERT_FALSE(lease);
+    EXPECT_THAT(lease.error().message, HasSubstr("Alpha is damaged"));
+  }
+  EXPECT_TRUE(host->loaded().empty());
+}
+
+TEST_F(ModelHostTest, ADestroyedHostRefusesWhoWaitsAndClosesItsModel) {
+  make();
+  auto lease = ask(0).get();
+  auto waits = ask(1);
+  std::thread destroying([this] { host.reset(); });
+  std::this_thread::sleep_for(milliseconds(10));
+  *lease = ModelLease();
+  destroying.join();
+  const auto refused = waits.get();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(log(), ElementsAre("open Alpha", "close Alpha"));
+}
+
+TEST_F(ModelHostTest, ManyThreadsShareIt) {
+  keep = Nanoseconds(0);
+  make();
+  std::atomic<int> served{0};
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < 4; ++i) {
+    threads.emplace_back([this, i, &served] {
+      for (int n = 0; n < 20; ++n) {
+        served += ask(i % 2).get().has_value() ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(served, 80);
+}
+
+TEST(ModelHostOptionsTest, TwoModelsOfOneNameAreRefused) {
+  ModelHostOptions options;
+  options.models = {"/a/m.gguf", "/b/M.gguf"};
+  options.read_card = [](const std::filesystem::path& path) {
+    ModelCard card;
+    card.name = path.stem().string();
+    return card;
+  };
+  const auto host = make_model_host(options);
+  ASSERT_FALSE(host);
+  EXPECT_EQ(host.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(host.error().message, testing::AllOf(HasSubstr("/a/m.gguf"), HasSubstr("/b/M.gguf")));
+}
+
+TEST(ModelDigest, TellsModelsApart) {
+  const TempDir dir;
+  const auto file = dir.write("m.gguf", std::string(100000, 'x'));
+  ModelCard card;
+  card.metadata = "{}";
+  const std::string digest = model_digest(card, file);
+  EXPECT_EQ(digest.size(), 64U);
+  EXPECT_EQ(digest.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_EQ(model_digest(card, file), digest);
+  dir.write("m.gguf", std::string(99999, 'x') + "y");
+  EXPECT_NE(model_digest(card, file), digest);
+  dir.write("m.gguf", std::string(100000, 'x'));
+  card.bytes = 1;
+  EXPECT_NE(model_digest(card, file), digest);
+}
+
+TEST(ServedName, HasATag) {
+  ModelCard card;
+  card.name = "Qwen3:30b";
+  EXPECT_EQ(served_name(card), "Qwen3-30b:latest");
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,97 @@
+// POST /api/embed and its forerunner, POST /api/embeddings
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "server/answering.h"
+#include "server/embedding.h"
+#include "server/json/time.h"
+#include "server/ollama/replies.h"
+#include "server/ollama/requests.h"
+#include "server/ollama/routes.h"
+
+namespace hypura::ollama {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+HttpResponse failure(const Error& error) {
+  return error.code == ErrorCode::kContextFull ? error_reply(400, "the input length exceeds the context length")
+                                               : error_reply(error);
+}
+
+// Numbers are written as floats, which a JSON library would make doubles of, twice as long.
+HttpResponse embed_reply(const EmbedFields& request, const Embeddings& embeddings, Clock::time_point start) {
+  std::string vectors;
+  for (std::vector<float> vector : embeddings.values) {
+    if (request.dimensions > 0 && request.dimensions < vector.size()) {
+      vector.resize(request.dimensions);
+    }
+    normalise(vector);
+    vectors += (vectors.empty() ? "" : ",") + floats_to_json(vector);
+  }
+  std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
+  const auto add = [&body](const char* name, int64_t value) {
+    if (value != 0) {
+      body += fmt::format(R"(,"{}":{})", name, value);
+    }
+  };
+  const std::chrono::duration<double> total = Clock::now() - start;
+  add("total_duration", nanoseconds_of(total.count()));
+  add("load_duration", nanoseconds_of(embeddings.load_seconds));
+  add("prompt_eval_count", embeddings.tokens);
+  HttpResponse response;
+  response.body = body + "}";
+  return response;
+}
+
+HttpResponse embeddings_reply(const Embeddings& embeddings) {
+  HttpResponse response;
+  response.body = fmt::format(R"({{"embedding":{}}})",
+                              embeddings.values.empty() ? "[]" : floats_to_json(embeddings.values.front()));
+  return response;
+}
+
+// Reads, checks and runs a request; `reply` writes what came.
+template <class Read, class Reply>
+void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, Read read, Reply reply) {
+  const std::optional<Json> json = read_body(*exchange);
+  if (!json) {
+    return;
+  }
+  const Result<EmbedFields> request = read(*json);
+  if (!request) {
+    exchange->respond(error_reply(request.error()));
+    return;
+  }
+  const ServedModel* model = context.host.find(request->model);
+  if (model == nullptr) {
+    exchange->respond(not_found(request->model));
+    return;
+  }
+  if (!model->card.embeddings) {
+    exchange->respond(no_support(request->model, "embeddings", 501));
+    return;
+  }
+  EmbeddingJob job{model, request->keep, request->texts, request->truncate};
+  run_embedding(context, exchange, std::move(job),
+                [request = *request, reply, start = Clock::now()](const Result<Embeddings>& embeddings) {
+                  return embeddings ? reply(request, *embeddings, start) : failure(embeddings.error());
+                });
+}
+
+}  // namespace
+
+void handle_embed(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  handle(context, exchange, read_embed, embed_reply);
+}
+
+void handle_embeddings(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  handle(context, exchange, read_embeddings,
+         [](const EmbedFields& /*request*/, const Embeddings& embeddings, Clock::time_point /*start*/) {
+           return embeddings_reply(embeddings);
+         });
+}
+
+}  // namespace hypura::ollama

@@ -1,0 +1,154 @@
+// What models there are: GET /api/version, /api/tags, /api/ps, POST /api/show
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/json/time.h"
+#include "server/ollama/replies.h"
+#include "server/ollama/requests.h"
+#include "server/ollama/routes.h"
+#include "support/log.h"
+
+namespace hypura::ollama {
+
+namespace {
+
+// Clients compare it as a semantic version, to learn what the API has: this is the Ollama whose API is answered.
+constexpr const char* kOllamaVersion = "0.33.0";
+
+// Without `verbose`, /api/show leaves out what arrays hold that are longer.
+constexpr size_t kLongestArray = 5;
+
+Json details_json(const ModelCard& card) {
+  return {{"parent_model", ""},
+          {"format", "gguf"},
+          {"family", card.architecture},
+          {"families", Json::array({card.architecture})},
+          {"parameter_size", card.parameter_size},
+          {"quantization_level", card.quantization}};
+}
+
+Json capabilities_json(const ModelCard& card) {
+  Json names = Json::array({"completion"});
+  if (card.tools) {
+    names.push_back("tools");
+  }
+  if (card.thinking) {
+    names.push_back("thinking");
+  }
+  if (card.embeddings) {
+    names.push_back("embedding");
+  }
+  return names;
+}
+
+Json model_info(const ModelCard& card, bool verbose) {
+  Json info = Json::object();
+  if (Result<Json> metadata = parse_json(card.metadata); metadata && metadata->is_object()) {
+    info = std::move(*metadata);
+  } else {
+    spdlog::warn("the metadata of {} is no JSON object", card.name);
+  }
+  info.erase("general.name");
+  info.erase("tokenizer.chat_template");
+  for (Json& value : info) {
+    if (!verbose && value.is_array() && value.size() > kLongestArray) {
+      value = Json::array();
+    }
+  }
+  // Clients count on these.
+  info["general.architecture"] = card.architecture;
+  info["general.parameter_count"] = card.parameters;
+  info[card.architecture + ".context_length"] = card.trained_context;
+  info[card.architecture + ".embedding_length"] = card.embedding_length;
+  return info;
+}
+
+Json show_json(const ModelCard& card, bool verbose, const std::string& system) {
+  Json json = Json::object();
+  if (!card.chat_template.empty()) {
+    json["template"] = card.chat_template;
+  }
+  if (!system.empty()) {
+    json["system"] = system;
+  }
+  json["details"] = details_json(card);
+  json["model_info"] = model_info(card, verbose);
+  json["capabilities"] = capabilities_json(card);
+  json["modified_at"] = rfc3339(card.modified);
+  return json;
+}
+
+Json named_json(const ServedModel& model) {
+  return {{"name", model.name}, {"model", model.name}};
+}
+
+// A model that never goes is said to go in the last year that fits.
+std::string expires(const LoadedModel& loaded) {
+  constexpr Nanoseconds kLast{std::numeric_limits<int64_t>::max()};
+  constexpr std::chrono::system_clock::time_point kNever{
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(kLast)};
+  return rfc3339(loaded.expires.value_or(kNever));
+}
+
+}  // namespace
+
+void handle_version(const ApiContext& /*context*/, const std::shared_ptr<Exchange>& exchange) {
+  exchange->respond(json_reply({{"version", kOllamaVersion}, {"hypura", HYPURA_VERSION}}));
+}
+
+void handle_tags(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  Json models = Json::array();
+  for (const ServedModel& model : context.host.models()) {
+    Json json = named_json(model);
+    json["modified_at"] = rfc3339(model.card.modified);
+    json["size"] = model.card.bytes;
+    json["digest"] = model.digest;
+    json["details"] = details_json(model.card);
+    json["details"]["context_length"] = model.card.trained_context;
+    json["details"]["embedding_length"] = model.card.embedding_length;
+    json["capabilities"] = capabilities_json(model.card);
+    models.push_back(std::move(json));
+  }
+  exchange->respond(json_reply({{"models", std::move(models)}}));
+}
+
+void handle_ps(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  Json models = Json::array();
+  for (const LoadedModel& loaded : context.host.loaded()) {
+    Json json = named_json(*loaded.model);
+    json["size"] = loaded.memory;
+    json["digest"] = loaded.model->digest;
+    json["details"] = details_json(loaded.model->card);
+    json["expires_at"] = expires(loaded);
+    json["size_vram"] = 0;
+    json["context_length"] = loaded.context;
+    models.push_back(std::move(json));
+  }
+  exchange->respond(json_reply({{"models", std::move(models)}}));
+}
+
+void handle_show(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  const std::optional<Json> body = read_body(*exchange);
+  if (!body) {
+    return;
+  }
+  Fields in(*body, "ShowRequest");
+  const std::string name = model_field(in);
+  const bool verbose = in.boolean("verbose").value_or(false);
+  const std::string system = in.text("system").value_or("");
+  in.object("options");
+  if (!in.status()) {
+    exchange->respond(error_reply(in.status().error()));
+    return;
+  }
+  if (name.empty()) {
+    exchange->respond(error_reply(400, "model is required"));
+    return;
+  }
+  const ServedModel* model = context.host.find(name);
+  exchange->respond(model == nullptr ? not_found(name) : json_reply(show_json(model->card, verbose, system)));
+}
+
+}  // namespace hypura::ollama

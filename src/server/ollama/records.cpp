@@ -1,0 +1,175 @@
+#include "server/ollama/records.h"
+
+#include <cmath>
+#include <random>
+#include <utility>
+
+#include "server/json/time.h"
+#include "server/ollama/replies.h"
+#include "support/log.h"
+
+namespace hypura::ollama {
+
+namespace {
+
+// JSON has no infinity; no token that matters is as unlikely as this.
+constexpr double kUnlikely = -9999;
+
+Json logprob_json(const std::string& text, float logprob) {
+  Json bytes = Json::array();
+  for (const char byte : text) {
+    bytes.push_back(static_cast<unsigned char>(byte));
+  }
+  Json json = {{"token", text}, {"logprob", std::isfinite(logprob) ? static_cast<double>(logprob) : kUnlikely}};
+  if (!bytes.empty()) {
+    json["bytes"] = std::move(bytes);
+  }
+  return json;
+}
+
+std::string_view done_reason(AnswerStop stop) {
+  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
+}
+
+// Zeros are left out.
+void add_number(Json& json, const char* name, int64_t value) {
+  if (value != 0) {
+    json[name] = value;
+  }
+}
+
+Json first_fields(const std::string& model) {
+  return {{"model", model}, {"created_at", rfc3339(std::chrono::system_clock::now())}};
+}
+
+bool is_empty(const AnswerPiece& piece) {
+  return piece.content.empty() && piece.thinking.empty() && piece.tool_calls.empty() && piece.logprobs.empty();
+}
+
+}  // namespace
+
+std::string new_call_id() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  std::uniform_int_distribution<size_t> letter(0, kLetters.size() - 1);
+  std::string id = "call_";
+  for (int i = 0; i < 8; ++i) {
+    id += kLetters[letter(random)];
+  }
+  return id;
+}
+
+Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
+  Json json = Json::array();
+  for (const TokenLogprob& token : logprobs) {
+    Json one = logprob_json(token.text, token.logprob);
+    for (const auto& [text, logprob] : token.top) {
+      one["top_logprobs"].push_back(logprob_json(text, logprob));
+    }
+    json.push_back(std::move(one));
+  }
+  return json;
+}
+
+Json load_record(const std::string& model, RecordShape shape, std::string_view done_reason) {
+  Json json = first_fields(model);
+  if (shape == RecordShape::kChat) {
+    json["message"] = {{"role", "assistant"}, {"content", ""}};
+  } else {
+    json["response"] = "";
+  }
+  json["done"] = true;
+  json["done_reason"] = done_reason;
+  return json;
+}
+
+RecordFormat::RecordFormat(std::string model, RecordShape shape, bool with_context)
+    : model_(std::move(model)), shape_(shape), with_context_(with_context) {}
+
+void RecordFormat::on_lease(const ModelLease& lease) {
+  load_seconds_ = lease.load_seconds;
+}
+
+HttpResponse RecordFormat::on_begin() {
+  HttpResponse head;
+  head.content_type = "application/x-ndjson";
+  return head;
+}
+
+std::string RecordFormat::on_piece(AnswerPiece piece) {
+  return is_empty(piece) ? "" : dump_json(record(std::move(piece), false)) + "\n";
+}
+
+std::string RecordFormat::on_end(const AnswerEnd& end) {
+  return dump_json(last({}, end)) + "\n";
+}
+
+std::string RecordFormat::on_error(const Error& error) {
+  return dump_json({{"error", error.message}}) + "\n";
+}
+
+HttpResponse RecordFormat::whole(AnswerPiece answer, const AnswerEnd& end) {
+  return json_reply(last(std::move(answer), end));
+}
+
+HttpResponse RecordFormat::refusal(const Error& error) {
+  return error_reply(error);
+}
+
+Json RecordFormat::tool_calls(std::vector<ToolCall> calls) {
+  Json json = Json::array();
+  for (ToolCall& call : calls) {
+    Result<Json> arguments = parse_json(call.arguments);
+    if (!arguments || !arguments->is_object()) {
+      spdlog::warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
+      arguments = Json::object();
+    }
+    json.push_back({{"id", call.id.empty() ? new_call_id() : call.id},
+                    {"function", {{"index", calls_++}, {"name", call.name}, {"arguments", std::move(*arguments)}}}});
+  }
+  return json;
+}
+
+Json RecordFormat::record(AnswerPiece piece, bool done) {
+  Json json = first_fields(model_);
+  const bool chat = shape_ == RecordShape::kChat;
+  Json text;
+  if (chat) {
+    text["role"] = "assistant";
+  }
+  text[chat ? "content" : "response"] = std::move(piece.content);
+  if (!piece.thinking.empty()) {
+    text["thinking"] = std::move(piece.thinking);
+  }
+  if (!piece.tool_calls.empty()) {
+    text["tool_calls"] = tool_calls(std::move(piece.tool_calls));
+  }
+  if (chat) {
+    json["message"] = std::move(text);
+  } else {
+    json.update(text);
+  }
+  json["done"] = done;
+  if (!piece.logprobs.empty()) {
+    json["logprobs"] = logprobs_json(piece.logprobs);
+  }
+  return json;
+}
+
+Json RecordFormat::last(AnswerPiece piece, const AnswerEnd& end) {
+  Json json = record(std::move(piece), true);
+  json["done_reason"] = done_reason(end.stop);
+  if (with_context_) {
+    json["context"] = end.tokens;
+  }
+  const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start_;
+  add_number(json, "total_duration", nanoseconds_of(total.count()));
+  add_number(json, "load_duration", nanoseconds_of(load_seconds_));
+  add_number(json, "prompt_eval_count", end.prompt_tokens);
+  add_number(json, "prompt_eval_duration", nanoseconds_of(end.prompt_seconds));
+  add_number(json, "eval_count", end.answer_tokens);
+  add_number(json, "eval_duration", nanoseconds_of(end.answer_seconds));
+  return json;
+}
+
+}  // namespace hypura::ollama

@@ -1,0 +1,38 @@
+// The handlers of the Ollama-native API, one for each route of ollama_routes(). Any thread; none waits.
+#pragma once
+
+#include <memory>
+
+#include "server/api.h"
+
+namespace hypura::ollama {
+
+using Handler = void(const ApiContext& context, const std::shared_ptr<Exchange>& exchange);
+
+// generate.cpp, chat.cpp
+Handler handle_generate;
+Handler handle_chat;
+
+// embed.cpp
+Handler handle_embed;
+Handler handle_embeddings;
+
+// models.cpp
+Handler handle_version;
+Handler handle_tags;
+Handler handle_ps;
+Handler handle_show;
+
+// library.cpp: what changes the set of models, which this server does not
+Handler handle_pull;
+Handler handle_delete;
+Handler handle_copy;
+Handler handle_other_change;
+Handler handle_blob_head;
+
+// account.cpp: what needs ollama.com
+Handler handle_account;
+Handler handle_status;
+Handler handle_cloud;
+
+}  // namespace hypura::ollama

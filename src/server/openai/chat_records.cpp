@@ -1,0 +1,103 @@
+#include "server/openai/chat_records.h"
+
+#include <utility>
+
+#include "server/openai/replies.h"
+#include "server/v1/random_id.h"
+#include "server/v1/sse.h"
+
+namespace hypura::openai {
+
+namespace {
+
+Json choice_of_delta(Json delta, Json finish_reason) {
+  return {{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}};
+}
+
+void add_logprobs(Json& choice, const std::vector<TokenLogprob>& logprobs) {
+  if (!logprobs.empty()) {
+    choice["logprobs"] = {{"content", logprobs_json(logprobs)}, {"refusal", nullptr}};
+  }
+}
+
+}  // namespace
+
+ChatFormat::ChatFormat(std::string model, bool include_usage)
+    : model_(std::move(model)),
+      include_usage_(include_usage),
+      id_(v1::random_id("chatcmpl-")),
+      created_(now_seconds()) {}
+
+Json ChatFormat::first_fields(const char* object) const {
+  return {
+      {"id", id_}, {"object", object}, {"created", created_}, {"model", model_}, {"system_fingerprint", "fp_hypura"}};
+}
+
+Json ChatFormat::chunk(Json choices) const {
+  Json json = first_fields("chat.completion.chunk");
+  json["choices"] = std::move(choices);
+  return json;
+}
+
+HttpResponse ChatFormat::on_begin() {
+  Json choice = choice_of_delta({{"role", "assistant"}, {"content", ""}}, nullptr);
+  return v1::sse_head(v1::sse_data(chunk(Json::array({std::move(choice)}))));
+}
+
+std::string ChatFormat::on_piece(AnswerPiece piece) {
+  Json delta = Json::object();
+  if (!piece.thinking.empty()) {
+    delta["reasoning"] = std::move(piece.thinking);
+  }
+  if (!piece.content.empty()) {
+    delta["content"] = std::move(piece.content);
+  }
+  if (!piece.tool_calls.empty()) {
+    delta["tool_calls"] = tool_calls_json(piece.tool_calls, calls_);
+    calls_ += piece.tool_calls.size();
+  }
+  if (delta.empty() && piece.logprobs.empty()) {
+    return {};
+  }
+  Json choice = choice_of_delta(std::move(delta), nullptr);
+  add_logprobs(choice, piece.logprobs);
+  return v1::sse_data(chunk(Json::array({std::move(choice)})));
+}
+
+std::string ChatFormat::on_end(const AnswerEnd& end) {
+  Json choice = choice_of_delta(Json::object(), finish_reason(end.stop, calls_ > 0));
+  std::string text = v1::sse_data(chunk(Json::array({std::move(choice)})));
+  if (include_usage_) {
+    Json last = chunk(Json::array());
+    last["usage"] = usage_json(end);
+    text += v1::sse_data(last);
+  }
+  return text.append(v1::kSseDone);
+}
+
+std::string ChatFormat::on_error(const Error& error) {
+  return error_event(error);
+}
+
+HttpResponse ChatFormat::whole(AnswerPiece answer, const AnswerEnd& end) {
+  Json message = {{"role", "assistant"}, {"content", std::move(answer.content)}};
+  if (!answer.thinking.empty()) {
+    message["reasoning"] = std::move(answer.thinking);
+  }
+  const bool called = !answer.tool_calls.empty();
+  if (called) {
+    message["tool_calls"] = tool_calls_json(answer.tool_calls, 0);
+  }
+  Json choice = {{"index", 0}, {"message", std::move(message)}, {"finish_reason", finish_reason(end.stop, called)}};
+  add_logprobs(choice, answer.logprobs);
+  Json json = first_fields("chat.completion");
+  json["choices"] = Json::array({std::move(choice)});
+  json["usage"] = usage_json(end);
+  return json_reply(json);
+}
+
+HttpResponse ChatFormat::refusal(const Error& error) {
+  return error_reply(error);
+}
+
+}  // namespace hypura::openai

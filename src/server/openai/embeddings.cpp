@@ -1,0 +1,112 @@
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/embedding.h"
+#include "server/json/fields.h"
+#include "server/openai/base64.h"
+#include "server/openai/handlers.h"
+#include "server/openai/replies.h"
+#include "server/openai/request_fields.h"
+#include "server/v1/body.h"
+#include "server/v1/refusing.h"
+
+namespace hypura::openai {
+
+namespace {
+
+struct EmbeddingRequest {
+  std::string model;
+  std::vector<std::string> texts;
+  size_t dimensions = 0;  // 0: all
+  bool base64 = false;
+};
+
+std::vector<std::string> read_input(Fields& in) {
+  const Json* input = in.find("input");
+  if (input != nullptr && input->is_string()) {
+    return {input->get<std::string>()};
+  }
+  if (input == nullptr || !input->is_array() || input->empty()) {
+    v1::refuse(in, "invalid input");
+    return {};
+  }
+  std::vector<std::string> texts;
+  for (const Json& text : *input) {
+    if (!text.is_string()) {
+      v1::refuse(in, "invalid input type: the input must be a string or an array of strings");
+      return {};
+    }
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+Result<EmbeddingRequest> read_embedding(const Json& json) {
+  Fields in(json, "EmbedRequest");
+  EmbeddingRequest request;
+  request.model = read_model(in);
+  request.texts = read_input(in);
+  const std::string encoding = in.text("encoding_format").value_or("float");
+  if (encoding != "float" && encoding != "base64") {
+    v1::refuse(in, fmt::format("encoding_format \"{}\" is unknown: it is float or base64", encoding));
+  }
+  request.base64 = encoding == "base64";
+  const std::optional<int64_t> dimensions = in.integer("dimensions");
+  if (dimensions && *dimensions < 1) {
+    v1::refuse(in, "dimensions must be at least 1");
+  }
+  request.dimensions = static_cast<size_t>(std::max<int64_t>(dimensions.value_or(0), 0));
+  if (!in.status()) {
+    return propagate(in.status().error());
+  }
+  return request;
+}
+
+// The vectors are written by hand, as a JSON value of each number would take many times their memory.
+HttpResponse reply(const EmbeddingRequest& request, const Embeddings& embeddings) {
+  HttpResponse response;
+  response.body = R"({"object":"list","data":[)";
+  for (size_t i = 0; i < embeddings.values.size(); ++i) {
+    std::vector<float> vector = embeddings.values[i];
+    if (request.dimensions > 0 && request.dimensions < vector.size()) {
+      vector.resize(request.dimensions);
+    }
+    normalise(vector);
+    response.body += fmt::format(R"({}{{"object":"embedding","embedding":{},"index":{}}})", i == 0 ? "" : ",",
+                                 request.base64 ? "\"" + floats_to_base64(vector) + "\"" : floats_to_json(vector), i);
+  }
+  const Json usage = {{"prompt_tokens", embeddings.tokens}, {"total_tokens", embeddings.tokens}};
+  response.body += fmt::format(R"(],"model":{},"usage":{}}})", dump_json(request.model), dump_json(usage));
+  return response;
+}
+
+}  // namespace
+
+void embeddings(const ApiContext& context, const ExchangePtr& exchange) {
+  const Result<Json> body = v1::read_body(exchange->request());
+  Result<EmbeddingRequest> request = body ? read_embedding(*body) : propagate(body.error());
+  if (!request) {
+    exchange->respond(error_reply(request.error()));
+    return;
+  }
+  const ServedModel* model = context.host.find(request->model);
+  if (model == nullptr) {
+    exchange->respond(model_not_found(request->model));
+    return;
+  }
+  if (!model->card.embeddings) {
+    exchange->respond(error_reply(400, fmt::format("\"{}\" does not support embeddings", request->model)));
+    return;
+  }
+  EmbeddingJob job;
+  job.model = model;
+  job.texts = std::move(request->texts);
+  run_embedding(context, exchange, std::move(job), [request = std::move(*request)](const Result<Embeddings>& made) {
+    return made ? reply(request, *made) : error_reply(made.error());
+  });
+}
+
+}  // namespace hypura::openai

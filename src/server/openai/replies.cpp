@@ -1,0 +1,98 @@
+#include "server/openai/replies.h"
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "server/answering.h"
+#include "server/router.h"
+#include "server/v1/random_id.h"
+
+namespace hypura::openai {
+
+namespace {
+
+// Whatever is below it has errors of the same form.
+constexpr std::string_view kPath = "/v1";
+
+Json logprob_json(const std::string& text, float logprob) {
+  Json bytes = Json::array();
+  for (const char byte : text) {
+    bytes.push_back(static_cast<unsigned char>(byte));
+  }
+  return {{"token", text}, {"logprob", finite_logprob(logprob)}, {"bytes", std::move(bytes)}};
+}
+
+}  // namespace
+
+HttpResponse json_reply(const Json& json) {
+  HttpResponse response;
+  response.body = dump_json(json);
+  return response;
+}
+
+HttpResponse error_reply(int status, const std::string& message) {
+  return error_response(kPath, status, message);
+}
+
+HttpResponse error_reply(const Error& error) {
+  return error_reply(http_status(error.code), error.message);
+}
+
+HttpResponse model_not_found(const std::string& model) {
+  return error_reply(404, fmt::format("model '{}' not found", model));
+}
+
+std::string error_event(const Error& error) {
+  return "data: " + error_reply(error).body + "\n\n";
+}
+
+int64_t now_seconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+Json usage_json(const AnswerEnd& end) {
+  return {{"prompt_tokens", end.prompt_tokens},
+          {"completion_tokens", end.answer_tokens},
+          {"total_tokens", end.prompt_tokens + end.answer_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", end.cached_prompt_tokens}}}};
+}
+
+std::string_view finish_reason(AnswerStop stop, bool called) {
+  if (called) {
+    return "tool_calls";
+  }
+  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
+}
+
+Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first) {
+  Json json = Json::array();
+  for (const ToolCall& call : calls) {
+    json.push_back({{"id", call.id.empty() ? v1::random_id("call_") : call.id},
+                    {"index", first++},
+                    {"type", "function"},
+                    {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+  }
+  return json;
+}
+
+Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
+  Json json = Json::array();
+  for (const TokenLogprob& token : logprobs) {
+    Json one = logprob_json(token.text, token.logprob);
+    Json& top = one["top_logprobs"] = Json::array();
+    for (const auto& [text, logprob] : token.top) {
+      top.push_back(logprob_json(text, logprob));
+    }
+    json.push_back(std::move(one));
+  }
+  return json;
+}
+
+double finite_logprob(float logprob) {
+  constexpr double kUnlikely = -9999;
+  return std::isfinite(logprob) ? static_cast<double>(logprob) : kUnlikely;
+}
+
+}  // namespace hypura::openai

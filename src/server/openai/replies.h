@@ -1,0 +1,46 @@
+// What all answers in OpenAI's form share. Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypura/result.h"
+#include "hypura/serving.h"
+#include "server/exchange.h"
+#include "server/json/json.h"
+
+namespace hypura::openai {
+
+HttpResponse json_reply(const Json& json);
+
+// {"error":{"message","type","param":null,"code":null}}
+HttpResponse error_reply(int status, const std::string& message);
+HttpResponse error_reply(const Error& error);  // with the status of http_status()
+
+// 404: model 'x' not found
+HttpResponse model_not_found(const std::string& model);
+
+// The last event of a stream that fails.
+std::string error_event(const Error& error);
+
+// Seconds since 1970.
+int64_t now_seconds();
+
+Json usage_json(const AnswerEnd& end);
+
+// "stop", "length", or "tool_calls" when there were some.
+std::string_view finish_reason(AnswerStop stop, bool called);
+
+// [{"id","index","type":"function","function":{"name","arguments"}}]; the first has index `first`.
+Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first);
+
+// [{"token","logprob","bytes","top_logprobs"}]
+Json logprobs_json(const std::vector<TokenLogprob>& logprobs);
+
+// The likeliest that JSON can say of a token that cannot be.
+double finite_logprob(float logprob);
+
+}  // namespace hypura::openai

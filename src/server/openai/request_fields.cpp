@@ -1,0 +1,226 @@
+#include "server/openai/request_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "server/v1/refusing.h"
+
+namespace hypura::openai {
+
+namespace {
+
+constexpr int64_t kMostTopLogprobs = 20;
+
+// The name in {"function":{"name":"x"}} or {"name":"x"}.
+std::string function_name(Fields& fields, const Json& named) {
+  Fields outer(named, "tool_choice");
+  std::string name;
+  if (const Json* function = outer.object("function")) {
+    Fields inner(*function, "tool_choice.function");
+    name = inner.text("name").value_or("");
+    v1::join_status(outer, inner);
+  } else {
+    name = outer.text("name").value_or("");
+  }
+  v1::join_status(fields, outer);
+  if (name.empty()) {
+    v1::refuse(fields, "tool_choice: a function needs a name");
+  }
+  return name;
+}
+
+v1::ToolRule rule_of_mode(Fields& fields, const std::string& mode) {
+  v1::ToolRule rule;
+  if (mode == "none") {
+    rule.choice = ToolChoice::kNone;
+  } else if (mode == "required") {
+    rule.choice = ToolChoice::kRequired;
+  } else if (mode != "auto") {
+    v1::refuse(fields,
+               fmt::format("tool_choice \"{}\" is unknown: it is auto, none, required or names a function", mode));
+  }
+  return rule;
+}
+
+v1::ToolRule read_allowed_tools(Fields& fields, const Json& choice) {
+  const auto nested = choice.find("allowed_tools");
+  const Json& allowed = nested == choice.end() ? choice : *nested;
+  Fields in(allowed, "tool_choice.allowed_tools");
+  v1::ToolRule rule = rule_of_mode(in, in.text("mode").value_or("auto"));
+  rule.only.emplace();
+  if (const Json* tools = in.array("tools")) {
+    for (const Json& tool : *tools) {
+      rule.only->push_back(function_name(in, tool));
+    }
+  }
+  v1::join_status(fields, in);
+  return rule;
+}
+
+// The text of one part of a content.
+std::string read_part(Fields& fields, const Json& part) {
+  Fields in(part, "content");
+  const std::string type = in.text("type").value_or("");
+  std::optional<std::string> text;
+  if (type == "text" || type == "input_text" || type == "output_text") {
+    text = in.text("text");
+  } else if (type == "refusal") {
+    text = in.text("refusal");
+  } else if (type == "image_url" || type == "input_image") {
+    v1::refuse(in, "invalid image input: the models of this server read text only");
+  } else if (type == "input_audio" || type == "file" || type == "input_file") {
+    v1::refuse(in, fmt::format("invalid content of type \"{}\": the models of this server read text only", type));
+  } else {
+    v1::refuse(in, fmt::format("invalid message format: a part of the content has the unknown type \"{}\"", type));
+  }
+  if (in.status() && !text) {
+    v1::refuse(in, fmt::format("invalid message format: a part of type \"{}\" has no text", type));
+  }
+  v1::join_status(fields, in);
+  return text.value_or("");
+}
+
+}  // namespace
+
+std::string read_model(Fields& fields) {
+  std::string model = fields.text("model").value_or("");
+  if (fields.status() && model.empty()) {
+    v1::refuse(fields, "model is required");
+  }
+  return model;
+}
+
+ollama::Options read_options(Fields& fields) {
+  constexpr double kMostTemperature = 2;
+  constexpr double kMostPenalty = 2;
+  ollama::Options options = v1::default_options();
+  SamplingOptions& sampling = options.sampling;
+  sampling.temperature = v1::read_number(fields, "temperature", sampling.temperature, 0, kMostTemperature);
+  sampling.top_p = v1::read_number(fields, "top_p", sampling.top_p, 0, 1);
+  sampling.frequency_penalty = v1::read_number(fields, "frequency_penalty", 0, -kMostPenalty, kMostPenalty);
+  sampling.presence_penalty = v1::read_number(fields, "presence_penalty", 0, -kMostPenalty, kMostPenalty);
+  const std::optional<int64_t> seed = fields.integer("seed");
+  if (seed && *seed >= 0) {
+    sampling.seed = static_cast<uint32_t>(*seed);
+  }
+  options.stop = read_stops(fields, "stop");
+  return options;
+}
+
+std::vector<std::string> read_stops(Fields& fields, std::string_view key) {
+  const Json* value = fields.find(key);
+  std::vector<std::string> stops;
+  if (value != nullptr && value->is_string()) {
+    stops.push_back(value->get<std::string>());
+  } else {
+    stops = fields.texts(key).value_or(std::vector<std::string>());
+  }
+  // An empty one would end every answer before it began.
+  stops.erase(std::remove(stops.begin(), stops.end(), ""), stops.end());
+  return stops;
+}
+
+std::optional<bool> read_effort(Fields& fields, std::string_view key) {
+  constexpr std::array<std::string_view, 7> kEfforts{"minimal", "low", "medium", "high", "max", "xhigh", "ultra"};
+  const std::optional<std::string> effort = fields.text(key);
+  if (!effort || effort->empty()) {
+    return std::nullopt;
+  }
+  if (*effort == "none") {
+    return false;
+  }
+  if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end()) {
+    v1::refuse(fields,
+               fmt::format("invalid reasoning value: \"{}\" (must be \"none\", \"minimal\", \"low\", \"medium\", "
+                           "\"high\", \"max\", \"xhigh\" or \"ultra\")",
+                           *effort));
+  }
+  return true;
+}
+
+std::optional<std::string> read_format(Fields& format, const Json* schema_of) {
+  const std::string type = format.text("type").value_or("");
+  if (type == "text") {
+    return std::nullopt;
+  }
+  if (type == "json_object") {
+    return "{}";
+  }
+  if (type != "json_schema") {
+    v1::refuse(
+        format,
+        fmt::format("the answer's format has the unknown type \"{}\": it is text, json_object or json_schema", type));
+    return std::nullopt;
+  }
+  if (schema_of == nullptr) {
+    v1::refuse(format, "a format of the type json_schema needs the field json_schema");
+    return std::nullopt;
+  }
+  Fields holder(*schema_of, "json_schema");
+  std::string schema = v1::schema_text(holder.object("schema"));
+  v1::join_status(format, holder);
+  return schema;
+}
+
+int32_t read_top_logprobs(Fields& fields, std::string_view key) {
+  const int64_t top = fields.integer(key).value_or(0);
+  if (top < 0 || top > kMostTopLogprobs) {
+    v1::refuse(fields, fmt::format("{} must be between 0 and {}", key, kMostTopLogprobs));
+  }
+  return static_cast<int32_t>(std::clamp<int64_t>(top, 0, kMostTopLogprobs));
+}
+
+v1::ToolRule read_tool_choice(Fields& fields) {
+  const Json* choice = fields.find("tool_choice");
+  if (choice == nullptr) {
+    return {};
+  }
+  if (choice->is_string()) {
+    return rule_of_mode(fields, choice->get<std::string>());
+  }
+  Fields in(*choice, "tool_choice");
+  const std::string type = in.text("type").value_or("");
+  v1::join_status(fields, in);
+  if (!fields.status()) {
+    return {};
+  }
+  if (type == "allowed_tools") {
+    return read_allowed_tools(fields, *choice);
+  }
+  if (type != "function") {
+    v1::refuse(fields, fmt::format("tool_choice of the type \"{}\" is not supported", type));
+    return {};
+  }
+  return {ToolChoice::kRequired, std::vector{function_name(fields, *choice)}};
+}
+
+std::string read_content(Fields& fields, const Json& content) {
+  if (content.is_string()) {
+    return content.get<std::string>();
+  }
+  if (!content.is_array()) {
+    v1::refuse(fields, fmt::format("invalid message content type: {}", json_kind(content)));
+    return {};
+  }
+  std::string text;
+  for (const Json& part : content) {
+    text += (text.empty() ? "" : "\n") + read_part(fields, part);
+  }
+  return text;
+}
+
+std::string read_arguments(Fields& fields, std::string_view key) {
+  const std::string text = fields.text(key).value_or("");
+  if (text.empty()) {
+    return "{}";
+  }
+  const Result<Json> json = parse_json(text);
+  if (!json || !json->is_object()) {
+    v1::refuse(fields, fmt::format("invalid tool call arguments: {} must be the text of a JSON object", key));
+    return "{}";
+  }
+  return dump_json(*json);
+}
+
+}  // namespace hypura::openai

@@ -1,0 +1,46 @@
+// Fields that requests in OpenAI's form share. Reading sets the fields' status when a value is wrong.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypura/serving.h"
+#include "server/json/fields.h"
+#include "server/json/json.h"
+#include "server/ollama/options.h"
+#include "server/v1/answer_rules.h"
+
+namespace hypura::openai {
+
+// The model's name; absent or empty is refused.
+std::string read_model(Fields& fields);
+
+// temperature, top_p, the penalties, seed and stop.
+ollama::Options read_options(Fields& fields);
+
+// A field that is a string or an array of strings.
+std::vector<std::string> read_stops(Fields& fields, std::string_view key);
+
+// "none" is false, "minimal" to "ultra" true.
+std::optional<bool> read_effort(Fields& fields, std::string_view key);
+
+// The shape of the answer: `format` has the type "text", "json_object" or "json_schema"; `schema_of` is what holds
+// the field `schema` of the last. None for text.
+std::optional<std::string> read_format(Fields& format, const Json* schema_of);
+
+// How many likely tokens to tell of each.
+int32_t read_top_logprobs(Fields& fields, std::string_view key);
+
+// "auto", "none", "required", {"type":"function",…} or {"type":"allowed_tools",…}: in chat completions the last two
+// have their names in an object of the type's name, in responses beside the type.
+v1::ToolRule read_tool_choice(Fields& fields);
+
+// The text of a message's content: a string, or parts that are joined with a new line. Refuses parts that are no text.
+std::string read_content(Fields& fields, const Json& content);
+
+// A string of JSON that must be an object, such as the arguments of a call, as JSON; "" is an object without fields.
+std::string read_arguments(Fields& fields, std::string_view key);
+
+}  // namespace hypura::openai

@@ -1,0 +1,15 @@
+// The log's line of a request.
+#pragma once
+
+#include <string>
+
+#include "server/exchange.h"
+#include "server/http/http_service.h"
+
+namespace hypura {
+
+// "msg=request method=POST path=/api/chat status=200 ms=1234.5 bytes=812 in=20 out=100". Tokens are left out where
+// there are none; a value with spaces, quotes or control characters is quoted.
+std::string request_log_line(const HttpRequest& request, const HttpOutcome& outcome);
+
+}  // namespace hypura

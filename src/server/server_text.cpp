@@ -1,0 +1,52 @@
+#include "server/server_text.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace hypura {
+
+namespace {
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+}  // namespace
+
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), lower);
+  return result;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = std::min(text.find_first_not_of(" \t"), text.size());
+  return text.substr(first, text.find_last_not_of(" \t") + 1 - first);
+}
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = static_cast<unsigned char>(text[i]);
+    if (byte == '%') {
+      const std::string_view digits = text.substr(i + 1, 2);
+      const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+      if (digits.size() != 2 || read.ptr != digits.data() + 2) {
+        return std::nullopt;
+      }
+      i += 2;
+    }
+    if (byte < 0x20 || byte == 0x7f) {
+      return std::nullopt;
+    }
+    result += static_cast<char>(byte);
+  }
+  return result;
+}
+
+}  // namespace hypura

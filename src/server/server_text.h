@@ -1,0 +1,20 @@
+// Small words about text that HTTP, access and names share. ASCII only, whatever the locale.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace hypura {
+
+std::string lower_case(std::string_view text);
+
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
+// Without spaces and tabs at both ends.
+std::string_view trimmed(std::string_view text);
+
+// "%41b" is "Ab". Nothing when a "%" has no two hexadecimal digits behind it or a control character comes out.
+std::optional<std::string> percent_decoded(std::string_view text);
+
+}  // namespace hypura
