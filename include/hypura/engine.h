@@ -65,6 +65,15 @@ struct LedgerLine {
   uint64_t bytes = 0;
 };
 
+// How much of a layer's weights stays in memory. A layer's experts are its routed ones; all else of it is dense.
+struct LayerShare {
+  int32_t layer = 0;
+  uint64_t dense_bytes = 0;
+  uint64_t dense_kept = 0;
+  uint64_t expert_bytes = 0;
+  uint64_t expert_kept = 0;  // as many as its quota, whichever they are
+};
+
 // What was decided at load and why.
 struct PlanSummary {
   std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
@@ -73,6 +82,7 @@ struct PlanSummary {
   uint64_t budget = 0;   // bytes for all that the ledger lists
   uint64_t process = 0;  // bytes the process may take besides: code, stacks, allocator
   std::vector<LedgerLine> ledger;
+  std::vector<LayerShare> layers;     // ascending
   std::vector<std::string> warnings;  // sentences
   // Predicted for decoding, by the model of docs/placement.md; and the physical bound on it.
   double tokens_per_second = 0;

@@ -52,7 +52,7 @@ struct AnswerRequest {
   std::optional<bool> think;               // none: as the model does by itself
 
   SamplingOptions sampling;
-  int32_t max_tokens = -1;        // -1: until the model ends or the context is full
+  int32_t max_tokens = -1;        // -1: until the model ends or the context is full; with `shift` ten contexts at most
   std::vector<std::string> stop;  // ends the answer; never part of it
   bool logprobs = false;
   int32_t top_logprobs = 0;  // 0 to 20
@@ -117,8 +117,8 @@ struct ModelCard {
   std::string parameter_size;  // "83.7M"
   std::string quantization;    // "Q4_0"
   uint64_t parameters = 0;
-  uint64_t bytes = 0;        // of its files
-  int64_t modified = 0;      // seconds since 1970, of the first file
+  uint64_t bytes = 0;    // of its files
+  int64_t modified = 0;  // seconds since 1970, of the first file
   uint32_t trained_context = 0;
   uint32_t embedding_length = 0;
   std::string chat_template;  // empty: none of its own
@@ -152,7 +152,7 @@ struct ServingStats {
 struct LiveLayer {
   int32_t layer = 0;
   std::string resident;        // one '0' or '1' for each expert
-  std::vector<uint16_t> used;  // how often each was chosen by the latest 64 tokens
+  std::vector<uint16_t> used;  // how often each was chosen by the latest 64 tokens; empty where none are streamed
 };
 
 class Serving {
@@ -185,14 +185,15 @@ class Serving {
 
   // The prompt that the model would see. Any thread.
   virtual Result<std::string> render(const AnswerRequest& request) const = 0;
+  // As a prompt as it stands is read: with BOS where the tokenizer has it so, control tokens recognised. And back.
   virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
 
   virtual const ModelCard& card() const = 0;
   virtual const PlanSummary& plan() const = 0;
-  virtual ServingStats stats() const = 0;            // any thread
-  virtual std::vector<LiveLayer> live() const = 0;   // any thread
-  virtual uint32_t context_size() const = 0;         // of one answer
+  virtual ServingStats stats() const = 0;           // any thread
+  virtual std::vector<LiveLayer> live() const = 0;  // any thread
+  virtual uint32_t context_size() const = 0;        // of one answer
 };
 
 }  // namespace hypura

@@ -129,15 +129,15 @@ std::string banner(const Server& server, const ModelHost& host, const PlanSummar
 
 }  // namespace
 
-Result<int> serve_command(const ServeOptions& given) {
+Result<int> serve_command(const ServeOptions& options) {
   Output notes(STDERR_FILENO, "standard error");
-  ServeOptions options = given;
-  if (Status status = add_serve_environment(options, process_environment); !status) {
+  ServeOptions filled = options;
+  if (Status status = add_serve_environment(filled, process_environment); !status) {
     return propagate(status.error());
   }
-  log_for_serving(options.verbose);
+  log_for_serving(filled.verbose);
   LoadingBar bar(notes);
-  auto models = host_options(options, bar);
+  auto models = host_options(filled, bar);
   if (!models) {
     return propagate(models.error());
   }
@@ -148,7 +148,7 @@ Result<int> serve_command(const ServeOptions& given) {
   }
   running.host = std::move(*host);
   // Before the model, which may take a minute: a port that is taken shows at once.
-  auto server = Server::start(server_options(options), all_routes(), *running.host, running.metrics);
+  auto server = Server::start(server_options(filled), all_routes(), *running.host, running.metrics);
   if (!server) {
     return propagate(server.error());
   }
@@ -159,11 +159,11 @@ Result<int> serve_command(const ServeOptions& given) {
       return propagate(lease.error());
     }
     notes.write(banner(*running.server, *running.host, lease->serving->plan()));
-    if (options.verbose) {
+    if (filled.verbose) {
       notes.write(ledger_table(lease->serving->plan()));
     }
   }
-  if (!running.server->is_loopback() && !options.api_key) {
+  if (!running.server->is_loopback() && !filled.api_key) {
     notes.write(
         "warning: whoever reaches this machine over the network may use the model; set HYPURA_API_KEY to a key "
         "of your choice, or leave --host out\n");
@@ -171,7 +171,7 @@ Result<int> serve_command(const ServeOptions& given) {
   StopSignals signals;
   signals.wait();
   notes.write("stopping: answers under way may end; another Ctrl-C stops at once\n");
-  running.server->stop(std::chrono::milliseconds(static_cast<int64_t>(options.grace * 1000)));
+  running.server->stop(std::chrono::milliseconds(static_cast<int64_t>(filled.grace * 1000)));
   return 0;
 }
 

@@ -87,8 +87,8 @@ std::string keep_alive_complaint(const std::string& text) {
 }
 
 void add_server_options(CLI::App& command, ServeOptions& options) {
-  const auto add = [&](const char* flag, std::function<void(const std::string&)> set, const char* text) {
-    return command.add_option_function<std::string>(flag, std::move(set), text)->group(kServed);
+  const auto add = [&](const char* flag, const std::function<void(const std::string&)>& set, const char* text) {
+    return command.add_option_function<std::string>(flag, set, text)->group(kServed);
   };
   add(
       "--host", [&options](const std::string& host) { options.host = host; },

@@ -53,7 +53,8 @@ Status LlamaBatchModel::run(std::span<const PassToken> tokens, uint32_t prompt_t
 Status LlamaBatchModel::walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) {
   Status status = run(tokens, prompt_tokens);
   const auto now = std::chrono::steady_clock::now();
-  if (now.time_since_epoch().count() < live_until_.load() && now - noted_ >= kLiveInterval) {
+  const bool wanted = now.time_since_epoch().count() < live_until_.load();
+  if (now - noted_ >= (wanted ? kLiveInterval : kIdleInterval)) {
     note_live();
   }
   return status;

@@ -30,12 +30,13 @@ class LlamaBatchModel final : public BatchModel {
   Status embed(std::span<const PassToken> tokens, std::vector<float>& sum) override;
   uint32_t embed_limit() const override { return embed_limit_; }
 
-  // The experts in memory and in use, as they were at most kLiveInterval ago while the model worked. Any thread. Asking
-  // keeps them being noted down for kLiveWanted.
+  // The experts in memory and in use, as they were at most kLiveInterval ago while the model worked; kIdleInterval,
+  // when nobody had asked for kLiveWanted. Any thread.
   std::vector<LiveLayer> live() const;
 
  private:
   static constexpr std::chrono::milliseconds kLiveInterval{100};
+  static constexpr std::chrono::milliseconds kIdleInterval{1000};
   static constexpr std::chrono::seconds kLiveWanted{3};
   static constexpr uint32_t kLiveTokens = 64;  // whose choices count as lately
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/engine_impl.h"
+#include "engine/placed_tensors.h"
 #include "engine/saved_routing.h"
 #include "hardware/memory.h"
 #include "support/log.h"
@@ -114,8 +115,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
 }
 
-  const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
 Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
+  const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
   const uint64_t process = read_process_memory().resident;
   auto parts = open_best(request);
   if (!parts) {
@@ -143,6 +144,7 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
   plan_.budget = budget.bytes;
   plan_.process = kProcessMargin;
   plan_.ledger = parts_->ledger;
+  plan_.layers = layer_shares(placed_tensors(request.model, chosen));
   plan_.warnings = plan_warnings(request, chosen);
   plan_.tokens_per_second = prediction.tokens_per_second;
   plan_.bound_tokens_per_second = prediction.bound_tokens_per_second;
@@ -205,9 +207,9 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   const std::lock_guard lock(mutex_);
   stats_.prompt_tokens += prompt_tokens;
   stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens) - prompt_tokens;
+  if (phase == Phase::kDecode) {
     stats_.decode_seconds += seconds;
     stats_.decode_bytes += bytes;
-  if (phase == Phase::kDecode) {
   } else {
     stats_.prompt_seconds += seconds;
     stats_.prefill_bytes += bytes;

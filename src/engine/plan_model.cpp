@@ -1,6 +1,6 @@
 #include "engine/budget.h"
 #include "engine/explain.h"
-#include "ggml.h"
+#include "engine/placed_tensors.h"
 #include "hardware/memory.h"
 #include "hypura/plan.h"
 #include "support/units.h"
@@ -28,44 +28,6 @@ double with_more_disk(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
-PlacedTensor placed(const TensorInfo& tensor, const char* way, double share) {
-  PlacedTensor it;
-  it.name = tensor.name;
-  it.type = ggml_type_name(static_cast<ggml_type>(tensor.type));
-  it.role = tensor.role;
-  it.layer = tensor.layer;
-  it.bytes = tensor.extent.length;
-  it.tier = share < 1 ? Tier::kDisk : Tier::kRam;
-  it.way = way;
-  it.ram_share = share;
-  return it;
-}
-
-// In file order, as the model has them.
-std::vector<PlacedTensor> placed_tensors(const OpenRequest& request, const Chosen& chosen, const StreamLayout& layout,
-                                         const std::vector<uint32_t>& slots) {
-  std::vector<PlacedTensor> tensors;
-  for (const TensorInfo& tensor : request.model.tensors) {
-    tensors.push_back(placed(tensor, "pinned", 1));
-  }
-  const TensorInfo* first = request.model.tensors.data();
-  const Placement& placement = chosen.placement();
-  for (size_t i = 0; i < placement.pinned.size(); ++i) {
-    if (!placement.pinned[i]) {
-      const TensorInfo& tensor = *layout.dense[i].tensor;
-      tensors[static_cast<size_t>(&tensor - first)] = placed(tensor, "ring", 0);
-    }
-  }
-  for (size_t i = 0; i < slots.size(); ++i) {
-    const ExpertLayer& layer = layout.expert_layers[i];
-    for (const ExpertPart& part : layer.parts) {
-      tensors[static_cast<size_t>(part.tensor - first)] =
-          placed(*part.tensor, "slots", static_cast<double>(slots[i]) / layer.experts);
-    }
-  }
-  return tensors;
-}
-
 ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chosen& chosen) {
   const Placement& placement = chosen.placement();
   const StreamLayout layout = lay_out(request.model, true, true);
@@ -84,7 +46,7 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
   plan.pinned_bytes = streams_dense(placement.mode) ? placement.pinned_bytes : chosen.problem.dense_bytes();
   plan.ring_bytes = placement.ring_bytes;
   plan.ledger = make_ledger(chosen);
-  plan.tensors = placed_tensors(request, chosen, layout, plan.layer_slots);
+  plan.tensors = placed_tensors(request.model, chosen);
   plan.prediction = predict(request, chosen, read_process_memory().resident);
   plan.sentence = plan_sentence(request, chosen, budget.remark);
   plan.why = why_sentence(request, chosen, plan.prediction);

@@ -47,6 +47,29 @@ bool warns(const ModelPlan& plan, std::string_view words) {
                      [&](const std::string& it) { return it.find(words) != std::string::npos; });
 }
 
+// What the layers keep is what the mode says, and fits what the ledger has for it.
+void expect_layers_fit(const PlanSummary& plan) {
+  ASSERT_EQ(plan.layers.size(), 6);
+  LayerShare sum;
+  for (size_t i = 0; i < plan.layers.size(); ++i) {
+    const LayerShare& it = plan.layers[i];
+    EXPECT_EQ(it.layer, static_cast<int32_t>(i));
+    EXPECT_LE(it.dense_kept, it.dense_bytes);
+    EXPECT_LE(it.expert_kept, it.expert_bytes);
+    EXPECT_GT(it.dense_bytes, 0);
+    EXPECT_GT(it.expert_bytes, it.dense_bytes);
+    sum.dense_kept += it.dense_kept;
+    sum.dense_bytes += it.dense_bytes;
+    sum.expert_kept += it.expert_kept;
+    sum.expert_bytes += it.expert_bytes;
+  }
+  const bool dense = plan.mode == "dense-streaming" || plan.mode == "mixed-streaming";
+  const bool experts = plan.mode == "expert-streaming" || plan.mode == "mixed-streaming";
+  EXPECT_EQ(sum.dense_kept < sum.dense_bytes, dense) << plan.mode;
+  EXPECT_EQ(sum.expert_kept < sum.expert_bytes, experts) << plan.mode;
+  EXPECT_LE(sum.dense_kept + sum.expert_kept, sum_of(plan.ledger));
+}
+
 TEST(PlanModel, IsWhatIsDone) {
   for (uint64_t memory : {14 * kMiB, 20 * kMiB, 24 * kMiB, 40 * kMiB, kGiB}) {
     const auto plan = plan_model(demo(memory), nullptr);
@@ -57,6 +80,7 @@ TEST(PlanModel, IsWhatIsDone) {
     EXPECT_EQ((*engine)->plan().mode, plan->mode) << format_bytes(memory);
     EXPECT_EQ((*engine)->plan().kv_type, plan->kv_type);
     EXPECT_LE(sum_of((*engine)->plan().ledger), memory);
+    expect_layers_fit((*engine)->plan());
     EXPECT_NEAR((*engine)->plan().tokens_per_second / plan->prediction.tokens_per_second, 1, 0.15);
     // What is estimated is near what is: the peak may be off by 5 %.
     const auto estimated = static_cast<double>(sum_of(plan->ledger));

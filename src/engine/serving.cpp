@@ -62,7 +62,7 @@ class ServingImpl final : public Serving {
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {
-    return tokenize_text(vocab(), text, false, true);
+    return tokenize_text(vocab(), text, true, true);
   }
 
   std::string detokenize(const std::vector<int32_t>& tokens) const override {

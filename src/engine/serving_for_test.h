@@ -1,8 +1,11 @@
 // For tests: asks a served model and hears the answer out.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <condition_variable>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -11,6 +14,7 @@
 #include <vector>
 
 #include "hypura/serving.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -107,6 +111,47 @@ inline double likeness(const std::vector<float>& a, const std::vector<float>& b)
     return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
   };
   return dot(a, b) / std::sqrt(dot(a, a) * dot(b, b));
+}
+
+inline const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
+
+// The demo model of experts, streamed.
+inline Serving::Options stories(uint32_t parallel) {
+  Serving::Options options;
+  options.engine.model = kModels / "hypura-stories-moe.gguf";
+  options.engine.memory = 32 * kMiB;
+  options.engine.context = 256;
+  options.engine.threads = 1;
+  options.engine.remember = false;
+  options.parallel = parallel;
+  return options;
+}
+
+inline std::unique_ptr<Serving> open(const Serving::Options& options) {
+  auto serving = Serving::open(options);
+  EXPECT_TRUE(serving) << serving.error().message;
+  return serving ? std::move(*serving) : nullptr;
+}
+
+inline const std::vector<std::string> kBeginnings = {
+    "Once upon a time, there was a little rabbit", "The old king had three sons, and the youngest",
+    "It was a cold night. The fox", "\"Where are you going?\" asked the bear"};
+
+// ggml's kernels round differently when they compute several rows at once, and quantised activations make more of it
+// (docs/batching.md). A little of that is company; something of another answer's would be far more.
+inline void expect_same_but_for_rounding(const Heard& alone, const Heard& together) {
+  constexpr double kRounding = 1;
+  for (size_t i = 0; i < alone.logprobs.size(); ++i) {
+    const TokenLogprob& a = alone.logprobs[i];
+    const TokenLogprob& b = together.logprobs.at(i);
+    if (a.text != b.text) {
+      EXPECT_LT(a.top[0].second - a.top[1].second, kRounding) << a.text << " or " << b.text;
+      EXPECT_LT(b.top[0].second - b.top[1].second, kRounding);
+      return;
+    }
+    EXPECT_NEAR(a.logprob, b.logprob, kRounding) << a.text;
+  }
+  EXPECT_EQ(alone.content, together.content);
 }
 
 }  // namespace hypura

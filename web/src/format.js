@@ -12,8 +12,9 @@ export function formatBytes(bytes) {
   return unit === 0 ? `${bytes} B` : `${bytes.toFixed(1)} ${UNITS[unit]}`;
 }
 
-// Three digits: "0.42", "35.2", "120".
+// Three digits: "0.42", "35.2", "120"; "0" for nothing.
 export function formatNumber(value) {
+  if (value === 0) return "0";
   const digits = value >= 99.5 ? 0 : value >= 9.995 ? 1 : 2;
   return value.toFixed(digits);
 }
@@ -30,8 +31,9 @@ export function formatShare(share) {
   return `${percent > 95 && percent < 100 ? percent.toFixed(1) : percent.toFixed(0)} %`;
 }
 
-// "0.4 s", "12 s", "3 min 5 s".
+// "34 ms", "0.4 s", "12 s", "3 min 5 s".
 export function formatSeconds(seconds) {
+  if (seconds < 0.0995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 119.5) return `${seconds.toFixed(0)} s`;
   return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;

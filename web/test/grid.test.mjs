@@ -37,7 +37,7 @@ test("an expert used since the last reading is brighter than one used before", (
   const glow = new Glow();
   glow.take([{ layer: 0, resident: "11", used: [5, 5] }], true);
   glow.take([{ layer: 0, resident: "11", used: [6, 5] }], true);
-  assert.ok(glow.at(0, 0) > glow.at(0, 1) + 0.3);
+  assert.ok(glow.at(0, 0) > glow.at(0, 1) + 0.3, `${glow.at(0, 0)} ${glow.at(0, 1)}`);
 });
 
 test("another model's map starts dark", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { HISTORY, Rates } from "../src/live/rates.js";
 
 const stats = (passes, tokens, bytes, lookups = 0, hits = 0) => ({
-  passes, decoded_tokens: tokens, streamed_bytes: bytes, expert_lookups: lookups, expert_hits: hits, running: 0,
+  passes, decoded_tokens: tokens, streamed_bytes: bytes, expert_lookups: lookups, expert_hits: hits, running: 0, io_wait_seconds: bytes / 1e4,
 });
 
 test("the first reading tells no rate", () => {
@@ -19,6 +19,7 @@ test("rates are those of the last two seconds", () => {
   for (let i = 0; i <= 20; ++i) now = meter.add({ time: i / 2, stats: stats(i, i * i, i * 1000) });
   assert.equal(now.tokensPerSecond, (20 * 20 - 16 * 16) / 2);
   assert.equal(now.bytesPerSecond, 2000);
+  assert.ok(Math.abs(now.waiting - 0.2) < 1e-9);
   assert.equal(now.busy, true);
   assert.equal(now.points.time.length, 21);
 });

@@ -8,10 +8,10 @@ test("numbers as the command line writes them", () => {
   assert.equal(formatBytes(512), "512 B");
   assert.equal(formatBytes(24 * 1024 * 1024), "24.0 MiB");
   assert.equal(formatBytes(5.9 * 1024 ** 3), "5.9 GiB");
-  assert.deepEqual([0.4214, 35.24, 119.7].map(formatNumber), ["0.42", "35.2", "120"]);
+  assert.deepEqual([0, 0.4214, 35.24, 119.7].map(formatNumber), ["0", "0.42", "35.2", "120"]);
   assert.deepEqual([310e6, 1.2345e9, 999.9e6].map(formatBandwidth), ["310 MB/s", "1.23 GB/s", "1.00 GB/s"]);
   assert.deepEqual([0.614, 0.997, 1, 0].map(formatShare), ["61 %", "99.7 %", "100 %", "0 %"]);
-  assert.deepEqual([0.41, 12.3, 185].map(formatSeconds), ["0.4 s", "12 s", "3 min 5 s"]);
+  assert.deepEqual([0.0341, 0.41, 12.3, 185].map(formatSeconds), ["34 ms", "0.4 s", "12 s", "3 min 5 s"]);
   assert.deepEqual([plural(1, "token"), plural(0, "token")], ["1 token", "0 tokens"]);
 });
 

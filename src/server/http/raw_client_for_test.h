@@ -99,7 +99,7 @@ class RawClient {
     const size_t size = std::strtoul(line.c_str(), nullptr, 16);
     while (buffer_.size() < size + 2 && read_more()) {
     }
-    const std::string piece = take(std::min(size, buffer_.size()));
+    std::string piece = take(std::min(size, buffer_.size()));
     take(std::min<size_t>(2, buffer_.size()));
     return piece;
   }

@@ -2,7 +2,14 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
-const marked = new Marked({ gfm: true, breaks: true, async: false });
+const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+
+// HTML in an answer is text to be read, but for the line breaks that models put into tables.
+function html({ text }) {
+  return /^\s*<br\s*\/?>\s*$/i.test(text) ? "<br>" : text.replace(/[&<>]/g, (it) => escapes[it]);
+}
+
+const marked = new Marked({ gfm: true, breaks: true, async: false, renderer: { html } });
 
 const RULES = {
   USE_PROFILES: { html: true },

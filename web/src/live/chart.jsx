@@ -16,7 +16,7 @@ function options(width, colour, values) {
   return {
     width,
     height: HEIGHT,
-    padding: [6, 8, 0, 0],
+    padding: [6, 14, 0, 0],
     legend: { show: false },
     cursor: { show: false },
     scales: { x: { time: false, range: [-HISTORY, 0] }, y: { range: (_, __, most) => [0, Math.max(most * 1.1, 1e-9)] } },
@@ -36,11 +36,12 @@ export function Chart({ title, unit, column, factor, colour, values }) {
   const points = rates.value?.points;
 
   useEffect(() => {
-    plot.current = new uPlot(options(place.current.clientWidth, colour, values), [[], []], place.current);
+    const box = place.current; // outlives the reference: the observer also sees it being taken away
+    plot.current = new uPlot(options(box.clientWidth, colour, values), [[], []], box);
     const resized = new ResizeObserver(() => {
-      if (place.current.clientWidth > 0) plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT });
+      if (box.clientWidth > 0) plot.current.setSize({ width: box.clientWidth, height: HEIGHT });
     });
-    resized.observe(place.current);
+    resized.observe(box);
     return () => {
       resized.disconnect();
       plot.current.destroy();
@@ -48,7 +49,7 @@ export function Chart({ title, unit, column, factor, colour, values }) {
   }, [dark]);
 
   useEffect(() => {
-    if (!points || points.time.length === 0) return;
+    if (!place.current || !points || points.time.length === 0) return; // gone with its model, or nothing to show
     const now = points.time.at(-1);
     plot.current.setData([points.time.map((it) => it - now), points[column].map((it) => it * factor)]);
   }, [points, dark]);

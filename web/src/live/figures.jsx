@@ -1,4 +1,4 @@
-import { formatBandwidth, formatNumber, formatShare, plural } from "../format.js";
+import { formatBandwidth, formatBytes, formatNumber, formatShare } from "../format.js";
 
 function Figure({ label, value, note }) {
   return (
@@ -12,28 +12,25 @@ function Figure({ label, value, note }) {
   );
 }
 
+const orDash = (value, format) => (value === null ? "–" : format(value));
+
 export function Figures({ stats, rates, plan }) {
-  const { tokensPerSecond, bytesPerSecond, hitRate } = rates;
+  const { tokensPerSecond, bytesPerSecond, waiting, hitRate } = rates;
   const streams = plan.mode !== "resident";
-  const predicted = plan.tokens_per_second > 0 ? `planned ${formatNumber(plan.tokens_per_second)} for one answer` : "all answers together";
+  const perToken = tokensPerSecond > 0 ? bytesPerSecond / tokensPerSecond : null;
   return (
     <dl class="figures">
-      <Figure label="Speed" value={tokensPerSecond === null ? "–" : `${formatNumber(tokensPerSecond)} tok/s`} note={predicted} />
-      {streams && (
-        <Figure
-          label="From disk"
-          value={bytesPerSecond === null ? "–" : formatBandwidth(bytesPerSecond)}
-          note={stats.running > 0 ? "read for these answers" : "nothing to read"}
-        />
-      )}
-      {stats.expert_lookups > 0 && (
-        <Figure label="Experts found in RAM" value={hitRate === null ? "–" : formatShare(hitRate)} note="of those asked for" />
-      )}
       <Figure
-        label="Answers"
-        value={`${stats.running} of ${stats.parallel}`}
-        note={stats.queued > 0 ? `${stats.queued} waiting` : `running; ${plural(stats.answers, "answer")} so far`}
+        label="Speed"
+        value={orDash(tokensPerSecond, (it) => `${formatNumber(it)} tok/s`)}
+        note={plan.tokens_per_second > 0 ? `${formatNumber(plan.tokens_per_second)} planned for one` : "of all answers together"}
       />
+      {streams && (
+        <Figure label="From disk" value={orDash(bytesPerSecond, formatBandwidth)} note={perToken === null ? "nothing is read now" : `${formatBytes(Math.round(perToken))} a token`} />
+      )}
+      {streams && <Figure label="Waiting for disk" value={orDash(waiting, formatShare)} note="of the time" />}
+      {stats.expert_lookups > 0 && <Figure label="Hit rate" value={orDash(hitRate, formatShare)} note="experts found in RAM" />}
+      <Figure label="Answers" value={`${stats.running} of ${stats.parallel}`} note={stats.queued > 0 ? `${stats.queued} waiting` : `at once; ${stats.answers} so far`} />
       <Figure
         label="Context"
         value={stats.context_size > 0 ? formatShare(stats.context_used / stats.context_size) : "–"}

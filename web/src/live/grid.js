@@ -12,18 +12,19 @@ export class Glow {
   #cells = [];
   #used = [];
 
-  // Takes the layers of a reading. While the model is at work, experts of the latest tokens glow, and brighter those
-  // used since the reading before.
+  // Takes the layers of a reading. While the model is at work, the experts that the latest tokens used most glow, and
+  // brighter those used more than in the reading before.
   take(layers, busy) {
     const same = layers.length === this.#cells.length && layers.every((it, i) => it.resident.length === this.#cells[i].length);
     if (!same) this.#cells = layers.map((it) => new Float32Array(it.resident.length));
     if (busy) {
       layers.forEach((layer, row) => {
         const most = Math.max(1, ...layer.used);
-        const before = same ? this.#used[row] : null;
+        const before = same ? this.#used[row] : layer.used;
+        const more = layer.used.map((count, expert) => Math.max(0, count - (before[expert] ?? 0)));
+        const mostMore = Math.max(1, ...more);
         layer.used.forEach((count, expert) => {
-          const fresh = before !== null && count > (before[expert] ?? 0);
-          const target = count === 0 ? 0 : 0.15 + 0.45 * Math.sqrt(count / most) + (fresh ? 0.4 : 0);
+          const target = 0.55 * (count / most) ** 1.5 + 0.45 * (more[expert] / mostMore);
           this.#cells[row][expert] = Math.max(this.#cells[row][expert], target);
         });
       });

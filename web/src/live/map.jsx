@@ -5,6 +5,7 @@ import { live, rates } from "./poll.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const GUTTER = 26; // CSS pixels for layer numbers
+const EDGE = 2; // CSS pixels above and below, for what numbers are higher than cells
 const FRAME = 45; // ms: the processor that draws may be the one that computes the answer
 
 function colours() {
@@ -18,15 +19,15 @@ function draw(canvas, layers, glow) {
   if (width <= 0 || layers.length === 0) return;
   const size = gridSize(layers, width);
   const scale = devicePixelRatio || 1;
-  const pixels = [Math.round(canvas.clientWidth * scale), Math.round(size.height * scale)];
+  const pixels = [Math.round(canvas.clientWidth * scale), Math.round((size.height + 2 * EDGE) * scale)];
   if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) {
     [canvas.width, canvas.height] = pixels;
-    canvas.style.height = `${size.height}px`;
+    canvas.style.height = `${size.height + 2 * EDGE}px`;
   }
   const context = canvas.getContext("2d");
   const palette = colours();
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.clearRect(0, 0, canvas.clientWidth, size.height);
+  context.setTransform(scale, 0, 0, scale, 0, EDGE * scale);
+  context.clearRect(0, -EDGE, canvas.clientWidth, size.height + 2 * EDGE);
   layers.forEach((layer, row) => {
     const y = row * size.cellHeight;
     for (let expert = 0; expert < layer.resident.length; ++expert) {
@@ -35,15 +36,26 @@ function draw(canvas, layers, glow) {
       context.globalAlpha = 1;
       context.fillStyle = layer.resident[expert] === "1" ? palette.memory : palette.disk;
       context.fillRect(...box);
-      const light = glow.at(row, expert);
-      if (light > 0) {
-        context.globalAlpha = Math.min(1, light);
-        context.fillStyle = palette.glow;
-        context.fillRect(...box);
-      }
+      drawLight(context, box, glow.at(row, expert), palette.glow);
     }
   });
   label(context, layers, size, palette.ink);
+}
+
+// A use, brighter and larger the fresher it is; in cells with room for it, what lies around it still tells the tier.
+function drawLight(context, [x, y, width, height], light, colour) {
+  if (light < 0.02) return;
+  const room = Math.min(width, height);
+  context.fillStyle = colour;
+  context.globalAlpha = room < 6 ? light : 0.45 + 0.55 * light;
+  if (room < 6) {
+    context.fillRect(x, y, width, height);
+    return;
+  }
+  const radius = room * (0.1 + 0.36 * Math.sqrt(light));
+  context.beginPath();
+  context.arc(x + width / 2, y + height / 2, radius, 0, 2 * Math.PI);
+  context.fill();
 }
 
 // Layer numbers, as many as there is room for.
@@ -62,7 +74,7 @@ function label(context, layers, size, ink) {
 // The cell under the pointer in words.
 function cellWords(canvas, layers, event) {
   const size = gridSize(layers, canvas.clientWidth - GUTTER);
-  const row = Math.floor(event.offsetY / size.cellHeight);
+  const row = Math.floor((event.offsetY - EDGE) / size.cellHeight);
   const expert = Math.floor((event.offsetX - GUTTER) / size.cellWidth);
   const layer = layers[row];
   if (!layer || expert < 0 || expert >= layer.resident.length) return "";
@@ -80,6 +92,7 @@ function useGlow(canvas) {
   const dark = isDark();
 
   useEffect(() => {
+    if (!canvas.current) return; // gone with its model before it was painted
     const layers = expertLayers(reading);
     if (still.matches) glow.current.fade(3600); // only what is used now, without fading
     glow.current.take(layers, busy);

@@ -8,9 +8,9 @@ import { ExpertMap } from "./map.jsx";
 import { Memory } from "./memory.jsx";
 import { live, rates, reachable } from "./poll.js";
 
-function Section({ title, children }) {
+function Section({ title, look = "", children }) {
   return (
-    <details class="card" open>
+    <details class={`card ${look}`} open>
       <summary><h2>{title}</h2></summary>
       {children}
     </details>
@@ -19,7 +19,7 @@ function Section({ title, children }) {
 
 function Plan({ plan }) {
   return (
-    <Section title="The plan">
+    <Section title="The plan" look="plan">
       <p>{plan.sentence}</p>
       {plan.why && <p class="muted">{plan.why}</p>}
       {plan.warnings.map((it) => <p key={it} class="callout">{it}</p>)}
@@ -31,7 +31,6 @@ function Loaded({ state }) {
   const { plan, stats } = state;
   const experts = expertLayers(state);
   const streamed = plan.layers.some((it) => it.dense_kept < it.dense_bytes);
-  const pace = (value) => (value === 0 ? "0" : formatNumber(value));
   return (
     <>
       <section class="card" aria-label="Figures">
@@ -44,9 +43,9 @@ function Loaded({ state }) {
         <Section title="Layers"><LayerMap layers={plan.layers} /></Section>
       )}
       <Section title="The last minutes">
-        <Chart title="Speed" unit="tok/s" column="tokens" factor={1} colour="--ram" values={pace} />
+        <Chart title="Speed" unit="tok/s" column="tokens" factor={1} colour="--ram" values={formatNumber} />
         {plan.mode !== "resident" && (
-          <Chart title="From disk" unit="GB/s" column="bytes" factor={1e-9} colour="--p4" values={pace} />
+          <Chart title="From disk" unit="GB/s" column="bytes" factor={1e-9} colour="--p4" values={formatNumber} />
         )}
       </Section>
       <Section title="Memory"><Memory plan={plan} peak={stats.memory_peak} /></Section>

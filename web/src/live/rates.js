@@ -8,14 +8,14 @@ export class Rates {
   #readings = []; // {time, stats}, of one opening of one model
   #points = { time: [], tokens: [], bytes: [] };
 
-  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, hitRate, busy, points}. A rate is null where
-  // nothing can be told. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
+  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, busy, points}. A rate is
+  // null where nothing can be told; `waiting` is the share of the time in which computing stood still for a read. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
   add(reading) {
     const stats = reading.stats;
     if (!stats) {
       this.#readings = [];
       this.#point(reading.time, 0, 0);
-      return { tokensPerSecond: null, bytesPerSecond: null, hitRate: null, busy: false, points: this.#points };
+      return { tokensPerSecond: null, bytesPerSecond: null, waiting: null, hitRate: null, busy: false, points: this.#points };
     }
     const last = this.#readings.at(-1);
     // Counters only grow: where one has not, the model was loaded anew.
@@ -30,7 +30,7 @@ export class Rates {
     const bytesPerSecond = rate("streamed_bytes");
     this.#point(reading.time, tokensPerSecond ?? 0, bytesPerSecond ?? 0);
     const busy = stats.running > 0 || (last !== undefined && stats.passes > last.stats.passes);
-    return { tokensPerSecond, bytesPerSecond, hitRate: this.#hitRate(stats), busy, points: this.#points };
+    return { tokensPerSecond, bytesPerSecond, waiting: rate("io_wait_seconds"), hitRate: this.#hitRate(stats), busy, points: this.#points };
   }
 
   // The latest reading that is not younger than `time` allows, or the oldest.

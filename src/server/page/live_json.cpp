@@ -1,0 +1,124 @@
+#include "server/page/live_json.h"
+
+#include <chrono>
+
+#include "server/json/json.h"
+
+namespace hypura {
+
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+// Strings of a page are text, whatever bytes a model's file has.
+Json models_json(const ModelHost& host) {
+  Json models = Json::array();
+  for (const ServedModel& model : host.models()) {
+    const ModelCard& card = model.card;
+    models.push_back({{"name", model.name},
+                      {"architecture", card.architecture},
+                      {"parameter_size", card.parameter_size},
+                      {"quantization", card.quantization},
+                      {"bytes", card.bytes},
+                      {"trained_context", card.trained_context},
+                      {"tools", card.tools},
+                      {"thinking", card.thinking},
+                      {"embeddings", card.embeddings}});
+  }
+  return models;
+}
+
+Json loaded_json(const LoadedModel& loaded) {
+  Json json = {{"model", loaded.model->name}, {"context", loaded.context}, {"expires_in", nullptr}};
+  if (loaded.expires) {
+    json["expires_in"] = Seconds(*loaded.expires - std::chrono::system_clock::now()).count();
+  }
+  return json;
+}
+
+Json plan_json(const PlanSummary& plan) {
+  Json json = {{"mode", plan.mode},
+               {"sentence", plan.sentence},
+               {"why", plan.why},
+               {"budget", plan.budget},
+               {"process_margin", plan.process},
+               {"tokens_per_second", plan.tokens_per_second},
+               {"bound_tokens_per_second", plan.bound_tokens_per_second},
+               {"ubatch", plan.ubatch},
+               {"kv_type", plan.kv_type},
+               {"warnings", plan.warnings}};
+  json["ledger"] = Json::array();
+  for (const LedgerLine& line : plan.ledger) {
+    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+  }
+  json["layers"] = Json::array();
+  for (const LayerShare& share : plan.layers) {
+    json["layers"].push_back({{"layer", share.layer},
+                              {"dense_bytes", share.dense_bytes},
+                              {"dense_kept", share.dense_kept},
+                              {"expert_bytes", share.expert_bytes},
+                              {"expert_kept", share.expert_kept}});
+  }
+  return json;
+}
+
+Json stats_json(const ServingStats& stats) {
+  const EngineStats& engine = stats.engine;
+  return {{"running", stats.running},
+          {"queued", stats.queued},
+          {"parallel", stats.parallel},
+          {"context_used", stats.context_used},
+          {"context_size", stats.context_size},
+          {"passes", stats.passes},
+          {"batched_tokens", stats.batched_tokens},
+          {"answers", stats.answers},
+          {"cancelled", stats.cancelled},
+          {"prompt_tokens", stats.prompt_tokens},
+          {"cached_tokens", stats.cached_tokens},
+          {"evaluated_tokens", engine.prompt_tokens},
+          {"decoded_tokens", engine.decoded_tokens},
+          {"prompt_seconds", engine.prompt_seconds},
+          {"decode_seconds", engine.decode_seconds},
+          {"load_seconds", engine.load_seconds},
+          {"load_bytes", engine.load_bytes},
+          {"streamed_bytes", engine.streamed_bytes},
+          {"decode_bytes", engine.decode_bytes},
+          {"prefill_bytes", engine.prefill_bytes},
+          {"expert_lookups", engine.expert_lookups},
+          {"expert_hits", engine.expert_hits},
+          {"io_wait_seconds", engine.io_wait_seconds},
+          {"disk_busy_seconds", engine.disk_busy_seconds},
+          {"memory_peak", engine.memory_peak}};
+}
+
+Json layers_json(const std::vector<LiveLayer>& layers) {
+  Json json = Json::array();
+  for (const LiveLayer& layer : layers) {
+    json.push_back({{"layer", layer.layer}, {"resident", layer.resident}, {"used", layer.used}});
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string live_json(const ModelHost& host) {
+  Json json = {{"version", HYPURA_VERSION},
+               {"time", Seconds(std::chrono::steady_clock::now().time_since_epoch()).count()},
+               {"models", models_json(host)},
+               {"loaded", nullptr},
+               {"plan", nullptr},
+               {"stats", nullptr},
+               {"layers", Json::array()}};
+  // Two questions to the host, between which the model may go: either answer alone means that none is loaded.
+  const std::shared_ptr<Serving> serving = host.current();
+  const std::vector<LoadedModel> loaded = host.loaded();
+  if (serving != nullptr && !loaded.empty()) {
+    json["loaded"] = loaded_json(loaded.front());
+    json["plan"] = plan_json(serving->plan());
+    json["stats"] = stats_json(serving->stats());
+    json["layers"] = layers_json(serving->live());
+  }
+  return dump_json(json);
+}
+
+}  // namespace hypura
