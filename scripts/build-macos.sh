@@ -28,7 +28,7 @@ if [ ! -x "$cross/bin/c++" ]; then
 fi
 
 # Only these of /usr/include: the rest belongs to Linux's C library.
-for library in CLI fmt histedit.h nlohmann spdlog tl; do
+for library in CLI boost fmt histedit.h nlohmann spdlog tl; do
   if [ ! -e "/usr/include/$library" ]; then
     echo "The headers /usr/include/$library are missing: run scripts/install-packages.sh." >&2
     exit 1

@@ -48,21 +48,21 @@ bool is_below(std::string_view path, std::string_view folder) {
 
 std::string anthropic_type(int status) {
   switch (status) {
+    case 400:
+      return "invalid_request_error";
     case 401:
       return "authentication_error";
     case 403:
       return "permission_error";
     case 404:
       return "not_found_error";
-    case 413:
-      return "request_too_large";
     case 429:
       return "rate_limit_error";
     case 503:
     case 529:
       return "overloaded_error";
     default:
-      return status >= 400 && status < 500 ? "invalid_request_error" : "api_error";
+      return "api_error";
   }
 }
 

@@ -74,7 +74,8 @@ TEST(ErrorResponse, HasTheFormOfItsApi) {
   EXPECT_EQ(anthropic(400)["type"], "error");
   EXPECT_EQ(anthropic(400)["error"]["message"], "x");
   EXPECT_THAT(anthropic(400)["request_id"].get<std::string>(), testing::StartsWith("req_"));
-  EXPECT_EQ(anthropic(405)["error"]["type"], "invalid_request_error");
+  EXPECT_EQ(anthropic(400)["error"]["type"], "invalid_request_error");
+  EXPECT_EQ(anthropic(405)["error"]["type"], "api_error");
   EXPECT_EQ(anthropic(401)["error"]["type"], "authentication_error");
   EXPECT_EQ(anthropic(503)["error"]["type"], "overloaded_error");
   EXPECT_EQ(anthropic(500)["error"]["type"], "api_error");
