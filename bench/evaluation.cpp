@@ -106,22 +106,63 @@ std::optional<Foretold> foretold_of(const ScenarioRuns& runs) {
 }
 
 std::optional<SweepResult> sweep_of(const ScenarioRuns& runs) {
-  const auto automatic = spread_over(hypura_arm(runs), both_rate);
-  if (runs.scenario.kind != Kind::kSweep || !automatic) {
+  const std::vector<const RunResult*> ours = good_runs(hypura_arm(runs));
+  if (runs.scenario.kind != Kind::kSweep || ours.empty()) {
     return std::nullopt;
   }
   SweepResult sweep;
-  sweep.automatic_speed = automatic->median;
+  ArmRuns automatic = hypura_arm(runs);
   for (size_t i = 1; i < runs.arms.size(); ++i) {
-    const auto speed = spread_over(runs.arms[i], both_rate);
-    sweep.impossible += speed ? 0 : 1;
+    const ArmRuns& arm = runs.arms[i];
+    const std::vector<const RunResult*> good = good_runs(arm);
+    sweep.impossible += good.empty() ? 1 : 0;
+    // A choice by hand that the plan makes as well is no other plan: to hold it against the plan's own runs, and the
+    // best of many, would measure the noise.
+    if (!good.empty() && !good.front()->plan_key.empty() && good.front()->plan_key == ours.front()->plan_key) {
+      automatic.runs.insert(automatic.runs.end(), arm.runs.begin(), arm.runs.end());
+      ++sweep.same;
+      continue;
+    }
+    const auto speed = spread_over(arm, both_rate);
     if (speed && speed->median > sweep.best_speed) {
       sweep.best = runs.arms[i].arm.title;
       sweep.best_speed = speed->median;
     }
   }
+  sweep.automatic_speed = spread_over(automatic, both_rate)->median;
   sweep.share = sweep.best_speed > 0 ? sweep.automatic_speed / sweep.best_speed : 1;
   return sweep;
+}
+
+// Tokens/s of all that a run made, prompts included.
+double answer_rate(const RunResult& run) {
+  const double seconds = run.prefill.seconds + run.decode.seconds;
+  return seconds > 0 ? static_cast<double>(run.decode.tokens) / seconds : 0;
+}
+
+std::optional<Gain> gain_of(const ScenarioRuns& runs) {
+  const Scenario& scenario = runs.scenario;
+  const auto gain = [&](const char* what, const std::optional<Spread>& first, const std::optional<Spread>& last,
+                        double target, bool at_least) {
+    const bool known = first && last && first->median > 0;
+    return known ? std::optional(Gain{what, *first, *last, last->median / first->median, target, at_least})
+                 : std::nullopt;
+  };
+  switch (scenario.kind) {
+    case Kind::kTogether:
+      return gain("all answers with their prompts, tokens/s", spread_over(runs.arms.front(), answer_rate),
+                  spread_over(runs.arms.back(), answer_rate), scenario.ratio_target, true);
+    case Kind::kServed:
+      return gain("decode, tokens/s", spread_over(runs.arms.front(), decode_rate),
+                  spread_over(runs.arms.back(), decode_rate), scenario.ratio_target, true);
+    case Kind::kTurns:
+      return gain("first token of the first turn and of the second, s",
+                  spread_over(runs.arms.back(), [](const RunResult& run) { return run.first_token_seconds; }),
+                  spread_over(runs.arms.back(), [](const RunResult& run) { return run.second_turn_seconds; }),
+                  kSecondTurn, false);
+    default:
+      return std::nullopt;
+  }
 }
 
 bool all_good(const ArmRuns& arm) {
@@ -157,6 +198,10 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Abilities& abilit
     verdicts.push_back({"speed predicted, % off", percent(&Foretold::speed_error), kSpeedErrorPercent, false, true});
     verdicts.push_back({"peak predicted, % off", percent(&Foretold::peak_error), kMemoryErrorPercent, false, true});
   }
+  if (const auto& gain = evaluation.gain; gain) {
+    verdicts.push_back(
+        {gain->what, complete ? std::optional(gain->ratio) : std::nullopt, gain->target, gain->at_least, capped});
+  }
   if (scenario.kind == Kind::kSweep) {
     const auto& sweep = evaluation.sweep;
     verdicts.push_back({"share of the best hand-set plan", sweep ? std::optional(sweep->share) : std::nullopt,
@@ -179,6 +224,7 @@ Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const
   evaluation.load = load_of(runs);
   evaluation.foretold = foretold_of(runs);
   evaluation.sweep = sweep_of(runs);
+  evaluation.gain = gain_of(runs);
   evaluation.runs = std::move(runs);
   evaluation.verdicts = judge(evaluation, abilities);
   return evaluation;

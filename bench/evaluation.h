@@ -49,6 +49,17 @@ struct SweepResult {
   double automatic_speed = 0;
   double share = 0;       // automatic by best
   size_t impossible = 0;  // hand-set plans that did not run
+  size_t same = 0;        // hand-set plans that are the automatic one: their runs count for it
+};
+
+// A figure of the last arm against that of the first.
+struct Gain {
+  std::string what;  // of the figure, with its unit
+  Spread first;
+  Spread last;
+  double ratio = 0;  // last by first
+  double target = 0;
+  bool at_least = true;  // whether the target is the least or the most
 };
 
 struct Verdict {
@@ -68,6 +79,7 @@ struct Evaluation {
   std::optional<LoadTime> load;
   std::optional<Foretold> foretold;
   std::optional<SweepResult> sweep;
+  std::optional<Gain> gain;
   std::vector<Verdict> verdicts;
 };
 

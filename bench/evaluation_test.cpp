@@ -149,6 +149,46 @@ TEST(Evaluate, APlanThatPredictsNothingFails) {
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
 
+TEST(Evaluate, HoldsAnswersTogetherAgainstOneAlone) {
+  ScenarioRuns runs = scenario_of("together-dense");
+  RunResult alone = decoded(1, 100);  // 10 tokens in 10 s, and a prompt of 1 s
+  RunResult together = decoded(4.4, 100);
+  together.prefill = {};
+  runs.arms = {{arm("hypura", "one answer"), {alone}}, {arm("hypura", "8 answers"), {together}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.gain);
+  EXPECT_NEAR(evaluation.gain->ratio, 4.84, 1e-9);
+  ASSERT_EQ(evaluation.verdicts.size(), 1);
+  EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, HoldsASecondTurnAgainstTheFirst) {
+  ScenarioRuns runs = scenario_of("turns-moe");
+  RunResult turns = decoded(1, 100);
+  turns.first_token_seconds = 10;
+  turns.second_turn_seconds = 1.4;
+  runs.arms = {{arm("hypura", "hypura"), {turns}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.gain);
+  EXPECT_NEAR(evaluation.gain->ratio, 0.14, 1e-9);
+  EXPECT_TRUE(evaluation.verdicts[0].passed());
+}
+
+TEST(Evaluate, CountsTheSamePlanSetByHandForTheAutomaticOne) {
+  ScenarioRuns runs = scenario_of("sweep-dense-60");
+  RunResult slow = decoded(9, 100);
+  RunResult fast = decoded(11, 100);
+  RunResult other = decoded(9.5, 100);
+  slow.plan_key = fast.plan_key = "a";
+  other.plan_key = "b";
+  runs.arms = {{arm("hypura", "hypura"), {slow}}, {arm("hypura", "same"), {fast}}, {arm("hypura", "other"), {other}}};
+  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.sweep);
+  EXPECT_EQ(evaluation.sweep->best, "other");
+  EXPECT_EQ(evaluation.sweep->same, 1);
+  EXPECT_GT(evaluation.sweep->share, 1);
+}
+
 TEST(Evaluate, HoldsTheAutomaticPlanAgainstTheBestSetByHand) {
   ScenarioRuns runs = scenario_of("sweep-dense-60");
   runs.arms = {{arm("hypura", "hypura"), {decoded(9.5, 100)}},

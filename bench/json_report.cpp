@@ -95,11 +95,16 @@ Json scenario_json(const Evaluation& evaluation) {
                           {"measured_peak", to_json(foretold->measured_peak)},
                           {"peak_error", foretold->peak_error}};
   }
+  if (const auto& gain = evaluation.gain; gain) {
+    json["gain"] = {
+        {"what", gain->what}, {"first", gain->first.median}, {"last", gain->last.median}, {"ratio", gain->ratio}};
+  }
   if (const auto& sweep = evaluation.sweep; sweep) {
     json["sweep"] = {{"automatic_tokens_per_second", sweep->automatic_speed},
                      {"best", sweep->best},
                      {"best_tokens_per_second", sweep->best_speed},
                      {"share", sweep->share},
+                     {"same", sweep->same},
                      {"impossible", sweep->impossible}};
   }
   json["disk"] = std::move(disk);

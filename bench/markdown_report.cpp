@@ -133,22 +133,42 @@ void add_predictions(const Report& report, std::string& text) {
   }
 }
 
+void add_gains(const Report& report, std::string& text) {
+  std::string rows;
+  for (const Evaluation& evaluation : report.evaluations) {
+    if (const auto& gain = evaluation.gain; gain) {
+      const auto& arms = evaluation.runs.arms;
+      rows += fmt::format("| {} | {} | {} | {}: {} | {}: {} | {:.3f} | {} |\n", evaluation.runs.scenario.name,
+                          memory_text(evaluation.runs), gain->what, arms.front().arm.title, to_text(gain->first),
+                          arms.back().arm.title, to_text(gain->last), gain->ratio, verdict_on(evaluation, gain->what));
+    }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## Serving\n\n"
+        "| scenario | budget | what | first | second | second by first | target |\n"
+        "|---|---|---|---|---|---|---|\n" +
+        rows;
+  }
+}
+
 void add_sweeps(const Report& report, std::string& text) {
   std::string rows;
   for (const Evaluation& evaluation : report.evaluations) {
     if (const auto& sweep = evaluation.sweep; sweep) {
-      rows += fmt::format("| {} | {} | {} | {} | {} | {:.3f} | {} | {} |\n", evaluation.runs.scenario.name,
+      rows += fmt::format("| {} | {} | {} | {} | {} | {:.3f} | {} | {} | {} |\n", evaluation.runs.scenario.name,
                           memory_text(evaluation.runs), to_text(sweep->automatic_speed), sweep->best,
                           to_text(sweep->best_speed), sweep->share,
-                          verdict_on(evaluation, "share of the best hand-set plan"), sweep->impossible);
+                          verdict_on(evaluation, "share of the best hand-set plan"), sweep->same, sweep->impossible);
     }
   }
   if (!rows.empty()) {
     text +=
         "\n## The automatic plan against plans set by hand\n\n"
         "Tokens/s: one token read, of a prompt of 512, and one made, together; this is what a plan is chosen for.\n\n"
-        "| scenario | budget | automatic, tokens/s | best by hand | its tokens/s | share | target | did not fit |\n"
-        "|---|---|---|---|---|---|---|---|\n" +
+        "| scenario | budget | automatic, tokens/s | best by hand | its tokens/s | share | target | the same plan | "
+        "did not fit |\n"
+        "|---|---|---|---|---|---|---|---|---|\n" +
         rows;
   }
 }
@@ -273,6 +293,7 @@ std::string markdown_report(const Report& report) {
   add_bounds(report, text);
   add_loads(report, text);
   add_predictions(report, text);
+  add_gains(report, text);
   add_sweeps(report, text);
   add_details(report, text);
   add_plans_and_failures(report, text);

@@ -50,8 +50,9 @@ void warm_up(const Scenario& scenario, RunSpec& spec) {
   } else {
     spec.warmup_tokens = 96;
   }
-  if (scenario.model == ModelKind::kStories && scenario.kind == Kind::kPredict) {
-    spec.context = 256;  // a quarter of this model's bytes holds no more beside what must stay
+  if (scenario.model == ModelKind::kStories) {
+    spec.context =
+        scenario.kind == Kind::kSweep ? 768 : 256;  // a quarter of its bytes holds little beside what must stay
   }
 }
 
@@ -76,6 +77,10 @@ const std::vector<Scenario>& all_scenarios() {
         {"dense70", kDense, 0.70, Kind::kDecode, 2.5, 0},
         {"prefill512-moe", kMoe, 0.35, Kind::kPrefill, 1.0, 0},
         {"prefill512-dense", kDense, 0.35, Kind::kPrefill, 1.0, 0},
+        {"together-moe", kMoe, 0.35, Kind::kTogether, 2.0, 0},
+        {"together-dense", kDense, 0.35, Kind::kTogether, 5.0, 0},
+        {"served-moe", kMoe, 0.35, Kind::kServed, 0.97, 0},
+        {"turns-moe", kMoe, 0.35, Kind::kTurns, 0, 0},
     };
     add_at_each_share(scenarios, "predict", Kind::kPredict);
     add_at_each_share(scenarios, "sweep", Kind::kSweep);
@@ -121,10 +126,22 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
     case Kind::kSweep:
       spec.prompt_tokens = 512;
       warm_up(scenario, spec);
+      spec.warmup_tokens = std::min(spec.warmup_tokens, 24U);  // the prompt has filled the caches already
       break;
     case Kind::kPredict:
       spec.predict = true;
       warm_up(scenario, spec);
+      break;
+    case Kind::kTogether:
+    case Kind::kServed:
+      spec.warmup_tokens = scenario.model == ModelKind::kDense ? 1 : 48;
+      spec.tokens = scenario.model == ModelKind::kDense ? std::min(spec.tokens, 16U) : 2 * spec.tokens;
+      break;
+    case Kind::kTurns:
+      spec.answers = 1;
+      spec.turns = 2;
+      spec.prompt_tokens = 700;
+      spec.context = 2048;
       break;
     case Kind::kPrefill:
       spec.prompt_tokens = 512;

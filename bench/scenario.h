@@ -17,6 +17,9 @@ enum class Kind {
   kResident,  // both, with memory for the whole model
   kLoad,      // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
   kPredict,   // decode within a budget, held against what the plan predicted; hypura alone
+  kTogether,  // eight answers served at once against one; hypura alone
+  kServed,    // one answer, served, against the same from a session; hypura alone
+  kTurns,     // a conversation's second turn against its first; hypura alone
   kSweep,     // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
 
@@ -36,7 +39,7 @@ struct Scenario {
   ModelKind model = ModelKind::kMoe;
   double share = 0;  // of the file's bytes: the budget; 0 without one
   Kind kind = Kind::kDecode;
-  double ratio_target = 0;  // hypura's speed by the best plain one's, at least; 0: no target
+  double ratio_target = 0;  // hypura's speed by that of what it is compared with, at least; 0: no target
   double bound_target = 0;  // share of the physical bound, at least; 0: no target
 
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
@@ -53,6 +56,8 @@ inline constexpr double kLoadExtraSeconds = 1.0;
 inline constexpr double kSpeedErrorPercent = 20;
 inline constexpr double kMemoryErrorPercent = 5;
 inline constexpr double kSweepShare = 0.97;
+// Seconds to the first token of a conversation's second turn, by those of its first, at most.
+inline constexpr double kSecondTurn = 0.15;
 
 // All of them, in the order in which they run.
 const std::vector<Scenario>& all_scenarios();

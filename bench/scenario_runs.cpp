@@ -34,10 +34,25 @@ std::vector<Arm> sweep_arms(const Scenario& scenario, const RunSpec& spec) {
   return arms;
 }
 
+// What is compared with first, then what it is about. A served answer counts with its prompt, so that the session it is
+// held against is a server of one as well where several are to gain by being together.
+std::vector<Arm> served_arms(const Scenario& scenario, const RunSpec& spec) {
+  constexpr uint32_t kTogetherAnswers = 8;
+  const bool together = scenario.kind == Kind::kTogether;
+  std::vector<Arm> arms = {{together ? "one answer" : "a session", spec},
+                           {together ? fmt::format("{} answers", kTogetherAnswers) : "served", spec}};
+  arms[0].spec.answers = together ? 1 : 0;
+  arms[1].spec.answers = together ? kTogetherAnswers : 1;
+  return arms;
+}
+
 std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead* readahead) {
   spec.engine = "hypura";
   if (scenario.kind == Kind::kSweep) {
     return sweep_arms(scenario, spec);
+  }
+  if (scenario.kind == Kind::kTogether || scenario.kind == Kind::kServed) {
+    return served_arms(scenario, spec);
   }
   std::vector<Arm> arms;
   if (scenario.against_plain()) {

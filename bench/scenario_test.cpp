@@ -20,7 +20,7 @@ std::vector<std::string> names_of(const Result<std::vector<Scenario>>& scenarios
 constexpr const char* kFile = "model.gguf";
 
 TEST(SelectScenarios, TakesAllThatTheModelsAllow) {
-  EXPECT_EQ(select_scenarios({}, {kFile, kFile, kFile})->size(), 10);
+  EXPECT_EQ(select_scenarios({}, {kFile, kFile, kFile})->size(), 14);
   const auto dense = select_scenarios({}, {"", kFile, ""});
   for (const Scenario& scenario : *dense) {
     EXPECT_EQ(scenario.model, ModelKind::kDense) << scenario.name;

@@ -213,7 +213,12 @@ TEST(Batcher, ClosingEndsEverything) {
       sinks.push_back(submit(batcher, prompt(10 * i, 4), 1000000));
     }
     model.wait_for_pass();
-    opener = std::thread([&] { model.open(); });
+    opener = std::thread([&] {
+      while (batcher.room()) {  // until the destructor has begun: it waits for the pass
+        std::this_thread::yield();
+      }
+      model.open();
+    });
   }
   opener.join();
   for (const auto& sink : sinks) {

@@ -2,6 +2,7 @@
 
 #include "measure/measure_run.h"
 #include "measure/prediction.h"
+#include "measure/serving_run.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -15,6 +16,9 @@ Result<RunResult> make_run(const std::string& text) {
   }
   const bool ours = spec->engine == "hypura";
   const PredictedRun predicted = ours && spec->predict ? predict(*spec) : PredictedRun{};
+  if (spec->answers > 0) {
+    return measure_serving(*spec);
+  }
   const std::unique_ptr<Subject> subject = ours ? make_hypura_subject() : make_plain_subject();
   auto result = measure_run(*subject, *spec);
   if (result) {

@@ -18,6 +18,14 @@ uint64_t weights_that_stay(const PlanSummary& plan) {
   return bytes;
 }
 
+std::string key_of(const PlanSummary& plan) {
+  std::string key = fmt::format("{} {} {}", plan.mode, plan.kv_type, plan.ubatch);
+  for (const LedgerLine& line : plan.ledger) {
+    key += fmt::format(" {}: {}", line.purpose, line.bytes);
+  }
+  return key;
+}
+
 class HypuraSubject final : public Subject {
  public:
   Status open(const RunSpec& spec) override {
@@ -64,6 +72,7 @@ class HypuraSubject final : public Subject {
     result.resident_bytes = weights_that_stay(engine_->plan());
     result.mode = engine_->plan().mode;
     result.plan = engine_->plan().sentence;
+    result.plan_key = key_of(engine_->plan());
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "measure/measure_run.h"
+#include "measure/serving_run.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -57,6 +58,29 @@ TEST(MeasureRun, SaysWhenPromptAndAnswerDoNotFit) {
   ASSERT_FALSE(run);
   EXPECT_EQ(run.error().code, ErrorCode::kUsage);
   EXPECT_NE(run.error().message.find("holds 1024 tokens"), std::string::npos) << run.error().message;
+}
+
+TEST(MeasureServing, CountsAllAnswers) {
+  RunSpec spec = small_run("hypura");
+  spec.answers = 2;
+  spec.context = 128;
+  const auto run = measure_serving(spec);
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_GT(run->decode.tokens, 2U);
+  EXPECT_LE(run->decode.tokens, 12U);
+  EXPECT_GT(run->decode.seconds, 0);
+  EXPECT_GT(run->expert_lookups, 0U);
+}
+
+TEST(MeasureServing, TellsTheFirstTokensOfTwoTurns) {
+  RunSpec spec = small_run("hypura");
+  spec.answers = 1;
+  spec.turns = 2;
+  spec.prompt_tokens = 200;
+  const auto run = measure_serving(spec);
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_GT(run->second_turn_seconds, 0);
+  EXPECT_LT(run->second_turn_seconds, run->first_token_seconds);
 }
 
 }  // namespace

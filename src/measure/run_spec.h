@@ -27,6 +27,8 @@ struct RunSpec {
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
   bool predict = false;        // hypura: also say, before the model is opened, what the plan expects
+  uint32_t answers = 0;        // hypura: answers served at once, see measure_serving(); 0: one session, not served
+  uint32_t turns = 1;          // of a served conversation
 };
 
 // Where the seconds of a phase went, as the engine counted them. The parts add up to the phase's seconds; all are 0 for
@@ -77,7 +79,8 @@ struct RunResult {
   PhaseCost load;                  // tokens is 0
   PhaseCost prefill;               // the prompt, up to and with the choice of the first token
   PhaseCost decode;                // warm-up left out
-  double first_token_seconds = 0;  // from the start of opening the model
+  double first_token_seconds = 0;  // from the start of opening the model; served: of the first turn, from asking for it
+  double second_turn_seconds = 0;  // served, with two turns: to the first token of the second
   std::vector<int32_t> chosen;     // every token that was chosen, to compare the two engines
 
   // hypura only, counted by the engine over the whole of `decode`.
@@ -88,6 +91,7 @@ struct RunResult {
   uint64_t resident_bytes = 0;  // weights that stay in memory while streaming
   std::string mode;
   std::string plan;
+  std::string plan_key;  // equal for equal plans: mode, size of passes, every line of the ledger
   PredictedRun predicted;
 
   uint64_t process_peak = 0;  // bytes resident at most

@@ -50,8 +50,8 @@ class ModelHost {
 
   virtual const std::vector<ServedModel>& models() const = 0;
 
-  // The model that a client means by `name`: "name" or "name:tag", whatever the case; ":latest" is implied, ":local" and
-  // a leading "library/" are dropped, the name of the file with .gguf is accepted. Null when there is none.
+  // The model that a client means by `name`: "name" or "name:tag", whatever the case; ":latest" is implied, ":local"
+  // and a leading "library/" are dropped, the name of the file with .gguf is accepted. Null when there is none.
   virtual const ServedModel* find(const std::string& name) const = 0;
 
   // Calls `ready` with the loaded model, on the calling thread when it is loaded and else on the host's, or with the
@@ -59,7 +59,8 @@ class ModelHost {
   virtual void lease(const ServedModel& model, std::optional<KeepAlive> keep,
                      std::function<void(Result<ModelLease>)> ready) = 0;
 
-  // Unloads the model as soon as its answers have ended. `done` is called when it is gone; at once when it was not loaded.
+  // Unloads the model as soon as its answers have ended. `done` is called when it is gone; at once when it was not
+  // loaded.
   virtual void unload(const ServedModel& model, std::function<void()> done) = 0;
 
   virtual std::vector<LoadedModel> loaded() const = 0;

@@ -13,6 +13,9 @@ namespace hypura {
 
 namespace {
 
+constexpr uint64_t kLeastHuge = 4 * kHugePage;
+constexpr uint64_t kSmallPage = 16 * kKiB;  // the largest of the systems we run on: Apple Silicon's
+
 Result<std::byte*> map(uint64_t bytes, int protection, int flags) {
   void* address = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
   if (address == MAP_FAILED) {
@@ -39,14 +42,19 @@ MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
 }
 
 Result<MemoryRegion> MemoryRegion::allocate(uint64_t bytes) {
+  // A small region in huge pages would take up to one more than it needs, beside a budget of a few of them.
+  const bool huge = bytes >= kLeastHuge;
+  const uint64_t size = round_up(bytes, huge ? kHugePage : kSmallPage);
   MemoryRegion region;
-  auto address = map(round_up(bytes, kHugePage), PROT_READ | PROT_WRITE, 0);
+  auto address = map(size, PROT_READ | PROT_WRITE, 0);
   if (!address) {
     return propagate(address.error());
   }
   region.data_ = *address;
-  region.size_ = round_up(bytes, kHugePage);
-  advise_huge_pages(region.data_, region.size_);
+  region.size_ = size;
+  if (huge) {
+    advise_huge_pages(region.data_, region.size_);
+  }
   return region;
 }
 
