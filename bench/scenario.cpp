@@ -134,6 +134,7 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       break;
     case Kind::kTogether:
     case Kind::kServed:
+      spec.context = 128;  // each of eight answers has that many: a longer one would leave less for the weights
       spec.warmup_tokens = scenario.model == ModelKind::kDense ? 1 : 48;
       spec.tokens = scenario.model == ModelKind::kDense ? std::min(spec.tokens, 16U) : 2 * spec.tokens;
       break;
