@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Enforces the house's rules on includes and file length.
+"""Enforces the house's rules on includes, file length and the names of types.
 
 A room is a folder src/NAME. CMakeLists.txt lists the rooms from the ground up with what each links; a room may include
 its own headers and those of the rooms it links, directly or not. Prints one line a violation; exits 1 on any.
+
+Two types of one name in one namespace are no error to compiler or linker, which then uses one's destructor for both.
 """
 import re
 import sys
@@ -73,6 +75,33 @@ def violations(path, room, rooms):
             yield number, f"{room} is pure policy and may not include the system header {header}"
 
 
+def types_in(text):
+    """Full names of the types defined at the outermost level of their namespace; unnamed namespaces are private."""
+    namespaces = []
+    for line in text.splitlines():
+        opened = re.match(r"namespace ([\w:]*) ?\{", line)
+        if opened:
+            namespaces.append(opened.group(1) or "unnamed")
+        elif line.startswith("}  // namespace") and namespaces:
+            namespaces.pop()
+        elif "unnamed" not in namespaces:
+            # A declaration alone ends in a semicolon on the same line; a member class has the outer one's name in front.
+            defined = re.match(r"(?:struct|class) (\w+)(?! *\w*::)[^;]*\{", line)
+            if defined:
+                yield "::".join([*namespaces, defined.group(1)])
+
+
+def types_defined_twice(sources):
+    files = {}
+    for path in sources:
+        name = path.relative_to(ROOT)
+        for type_name in types_in(path.read_text()):
+            if name not in files.setdefault(type_name, []):
+                files[type_name].append(name)
+    return [f"{name} is defined in {' and in '.join(map(str, where))}: give one another name"
+            for name, where in files.items() if len(where) > 1]
+
+
 def main():
     rooms = rooms_from_cmake()
     found = []
@@ -90,6 +119,7 @@ def main():
             found.append(f"{name}: CMakeLists.txt has no room {room}")
             continue
         found += [f"{name}:{number}: {what}" for number, what in violations(path, room, rooms)]
+    found += types_defined_twice([p for p in sources if not p.name.endswith("_test.cpp")])
     print("\n".join(found) if found else f"imports and lengths of {len(sources)} files are as they should be")
     return 1 if found else 0
 

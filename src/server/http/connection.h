@@ -85,7 +85,7 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   // Instead of start(): sends a refusal and closes.
   void refuse(int status, const std::string& sentence);
 
-  void post(uint64_t turn, AnswerStep step) override;
+  void post(uint64_t turn, ExchangeStep step) override;
 
   void check_deadlines(Clock::time_point now);
   // Closes when the answer under way is sent; at once when there is none.
@@ -107,7 +107,7 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   void refuse_request(HttpResponse response);
   void begin_answer();
 
-  void apply(uint64_t turn, AnswerStep step);
+  void apply(uint64_t turn, ExchangeStep step);
   void apply_released();
   void begin_response(HttpResponse response, bool whole);
   void add_piece(std::string piece);

@@ -17,20 +17,20 @@ constexpr size_t kBuffersAtOnce = 16;
 
 }  // namespace
 
-void Connection::post(uint64_t turn, AnswerStep step) {
+void Connection::post(uint64_t turn, ExchangeStep step) {
   core_->post(
       [self = shared_from_this(), turn, step = std::move(step)]() mutable { self->apply(turn, std::move(step)); });
 }
 
-void Connection::apply(uint64_t turn, AnswerStep step) {
-  if (step.kind == AnswerStep::Kind::kCall) {
+void Connection::apply(uint64_t turn, ExchangeStep step) {
+  if (step.kind == ExchangeStep::Kind::kCall) {
     step.call();
     return;
   }
   if (turn != turn_) {
     return;
   }
-  if (step.kind == AnswerStep::Kind::kReleased) {
+  if (step.kind == ExchangeStep::Kind::kReleased) {
     apply_released();
     return;
   }
@@ -38,20 +38,20 @@ void Connection::apply(uint64_t turn, AnswerStep step) {
     return;
   }
   switch (step.kind) {
-    case AnswerStep::Kind::kRespond:
+    case ExchangeStep::Kind::kRespond:
       begin_response(std::move(step.response), true);
       break;
-    case AnswerStep::Kind::kStart:
+    case ExchangeStep::Kind::kStart:
       begin_response(std::move(step.response), false);
       break;
-    case AnswerStep::Kind::kPiece:
+    case ExchangeStep::Kind::kPiece:
       add_piece(std::move(step.piece));
       break;
-    case AnswerStep::Kind::kFinish:
+    case ExchangeStep::Kind::kFinish:
       finish_response();
       break;
-    case AnswerStep::Kind::kReleased:
-    case AnswerStep::Kind::kCall:
+    case ExchangeStep::Kind::kReleased:
+    case ExchangeStep::Kind::kCall:
       break;
   }
 }

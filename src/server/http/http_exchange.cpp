@@ -20,12 +20,12 @@ void call(const std::function<void()>& callback) {
 }  // namespace
 
 HttpExchange::~HttpExchange() {
-  AnswerStep released;
-  released.kind = AnswerStep::Kind::kReleased;
+  ExchangeStep released;
+  released.kind = ExchangeStep::Kind::kReleased;
   port_->post(turn_, std::move(released));
 }
 
-void HttpExchange::step(State before, State after, AnswerStep step) {
+void HttpExchange::step(State before, State after, ExchangeStep step) {
   std::function<void()> unneeded;  // destroyed without the lock: it may hold this exchange
   const std::lock_guard lock(mutex_);
   if (state_ != before) {
@@ -41,28 +41,28 @@ void HttpExchange::step(State before, State after, AnswerStep step) {
 }
 
 void HttpExchange::respond(HttpResponse response) {
-  AnswerStep respond;
-  respond.kind = AnswerStep::Kind::kRespond;
+  ExchangeStep respond;
+  respond.kind = ExchangeStep::Kind::kRespond;
   respond.response = std::move(response);
   step(State::kOpen, State::kDone, std::move(respond));
 }
 
 void HttpExchange::start(HttpResponse response) {
-  AnswerStep start;
-  start.kind = AnswerStep::Kind::kStart;
+  ExchangeStep start;
+  start.kind = ExchangeStep::Kind::kStart;
   start.response = std::move(response);
   step(State::kOpen, State::kStreaming, std::move(start));
 }
 
 void HttpExchange::write(std::string piece) {
-  AnswerStep more;
+  ExchangeStep more;
   more.piece = std::move(piece);
   step(State::kStreaming, State::kStreaming, std::move(more));
 }
 
 void HttpExchange::finish() {
-  AnswerStep finish;
-  finish.kind = AnswerStep::Kind::kFinish;
+  ExchangeStep finish;
+  finish.kind = ExchangeStep::Kind::kFinish;
   step(State::kStreaming, State::kDone, std::move(finish));
 }
 
@@ -75,8 +75,8 @@ void HttpExchange::on_gone(std::function<void()> callback) {
     callback_ = std::move(callback);
     return;
   }
-  AnswerStep late;
-  late.kind = AnswerStep::Kind::kCall;
+  ExchangeStep late;
+  late.kind = ExchangeStep::Kind::kCall;
   late.call = [callback = std::move(callback)] { call(callback); };
   port_->post(turn_, std::move(late));
 }

@@ -12,7 +12,7 @@
 namespace hypura {
 
 // What is done to a connection for the answer under way.
-struct AnswerStep {
+struct ExchangeStep {
   enum class Kind {
     kRespond,  // all of `response`
     kStart,    // its head and first piece
@@ -32,7 +32,7 @@ struct AnswerStep {
 class AnswerPort {
  public:
   virtual ~AnswerPort() = default;
-  virtual void post(uint64_t turn, AnswerStep step) = 0;
+  virtual void post(uint64_t turn, ExchangeStep step) = 0;
 };
 
 // A request with what its answer took: read by the connection when the exchange has gone already.
@@ -66,7 +66,7 @@ class HttpExchange : public Exchange {
   enum class State { kOpen, kStreaming, kDone };
 
   // Takes the step if the answer is in state `before`; it is in `after` then.
-  void step(State before, State after, AnswerStep step);
+  void step(State before, State after, ExchangeStep step);
 
   const std::shared_ptr<AnswerPort> port_;
   const uint64_t turn_;
