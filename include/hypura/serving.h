@@ -1,8 +1,10 @@
 // Many answers at once over one open model: every pass over the weights carries the tokens of all that are running.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,6 +77,16 @@ struct AnswerPiece {
   std::string thinking;
   std::vector<ToolCall> tool_calls;
   std::vector<TokenLogprob> logprobs;  // of the tokens sampled since the last piece
+
+  bool empty() const { return content.empty() && thinking.empty() && tool_calls.empty() && logprobs.empty(); }
+
+  // Goes on with what comes after it.
+  void append(AnswerPiece next) {
+    content += next.content;
+    thinking += next.thinking;
+    std::move(next.tool_calls.begin(), next.tool_calls.end(), std::back_inserter(tool_calls));
+    std::move(next.logprobs.begin(), next.logprobs.end(), std::back_inserter(logprobs));
+  }
 };
 
 enum class AnswerStop { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };

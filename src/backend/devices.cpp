@@ -8,6 +8,7 @@
 #include "backend/stream_device.h"
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "support/elapsed.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -56,7 +57,7 @@ double measure_upload(ggml_backend_dev_t device) {
   do {
     ggml_backend_tensor_set(tensor, source, 0, kUploadBytes);
     bytes += kUploadBytes;
-    seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    seconds = seconds_since(start);
   } while (seconds < kUploadSeconds);
   return static_cast<double>(bytes) / seconds;
 }

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "support/elapsed.h"
+
 namespace hypura {
 
 enum class Phase : uint8_t { kPrefill, kDecode };
@@ -19,10 +21,6 @@ struct StreamStats {
   std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
   std::atomic<double> compute_seconds{0};  // in operations with streamed weights, waits left out
 };
-
-inline double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Adds to a counter that only one thread writes.
 inline void add_seconds(std::atomic<double>& counter, std::chrono::steady_clock::time_point start) {

@@ -8,6 +8,7 @@
 #include "backend/expert_executor.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
+#include "support/elapsed.h"
 #include "support/log.h"
 #include "support/units.h"
 

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "cli/options.h"
+#include "cli/refused_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -98,29 +99,10 @@ TEST(ServeOptionsTest, HelpNamesFlagsAndEnvironment) {
               AllOf(HasSubstr("--keep-alive"), HasSubstr("OLLAMA_HOST"), HasSubstr("--port 11434")));
 }
 
-struct Refused {
-  std::vector<std::string> words;
-  std::vector<std::string> says;
-};
-
-// The test's name in a report.
-std::ostream& operator<<(std::ostream& out, const Refused& refused) {
-  for (const std::string& word : refused.words) {
-    out << word << ' ';
-  }
-  return out;
-}
-
 class ServeOptionsRefuse : public testing::TestWithParam<Refused> {};
 
 TEST_P(ServeOptionsRefuse, ByName) {
-  const auto parsed = parse_command_line(GetParam().words);
-  ASSERT_FALSE(parsed);
-  EXPECT_EQ(parsed.error().code, ErrorCode::kUsage);
-  for (const std::string& part : GetParam().says) {
-    EXPECT_THAT(parsed.error().message, HasSubstr(part));
-  }
-  EXPECT_EQ(parsed.error().message.find('\n'), std::string::npos) << parsed.error().message;
+  expect_refused(GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,9 +1,9 @@
 #include "engine/answer_parser.h"
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "chat.h"
+#include "support/random_id.h"
 
 namespace hypura {
 
@@ -25,17 +25,6 @@ bool is_json_object(const std::string& text) {
 }
 
 }  // namespace
-
-std::string new_call_id() {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  std::random_device random;
-  std::uniform_int_distribution<size_t> any(0, kLetters.size() - 1);
-  std::string id = "call_";
-  for (int i = 0; i < 8; ++i) {
-    id += kLetters[any(random)];
-  }
-  return id;
-}
 
 AnswerParser::AnswerParser(const common_chat_parser_params& params)
     : params_(std::make_unique<common_chat_parser_params>(params)) {
@@ -84,7 +73,7 @@ AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
   for (; calls_ < complete; ++calls_) {
     const common_chat_tool_call& call = message.tool_calls[calls_];
     if (!call.name.empty() && is_json_object(call.arguments)) {
-      piece.tool_calls.push_back({call.id.empty() ? new_call_id() : call.id, call.name, call.arguments});
+      piece.tool_calls.push_back({call.id.empty() ? random_id("call_", 8) : call.id, call.name, call.arguments});
     }
   }
   return piece;

@@ -37,7 +37,4 @@ class AnswerParser {
   size_t calls_ = 0;      // given so far
 };
 
-// "call_" and eight letters and digits.
-std::string new_call_id();
-
 }  // namespace hypura

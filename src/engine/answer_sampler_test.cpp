@@ -2,25 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "engine/control_text.h"
-#include "engine/llama_runtime.h"
-#include "engine/open_engine.h"
+#include "engine/vocabulary_for_test.h"
 
 namespace hypura {
 namespace {
 
-class AnswerSamplerTest : public testing::Test {
+class AnswerSamplerTest : public VocabularyTest {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(init_llama());
-    llama_model_params params = llama_model_default_params();
-    params.vocab_only = true;
-    const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
-    model_.reset(llama_model_load_from_file(path.c_str(), params));
-    ASSERT_NE(model_, nullptr);
-    vocab_ = llama_model_get_vocab(model_.get());
+    VocabularyTest::SetUp();
     options_.temperature = 0;
   }
 
@@ -53,8 +44,6 @@ class AnswerSamplerTest : public testing::Test {
   }
 
   SamplingOptions options_;
-  LlamaModelPtr model_;
-  const llama_vocab* vocab_ = nullptr;
 };
 
 TEST_F(AnswerSamplerTest, FreeTextIsTheModels) {

@@ -29,9 +29,4 @@ class AnswerSource {
   virtual AnswerPiece finish() = 0;
 };
 
-// Whether there is nothing in it.
-inline bool is_empty(const AnswerPiece& piece) {
-  return piece.content.empty() && piece.thinking.empty() && piece.tool_calls.empty() && piece.logprobs.empty();
-}
-
 }  // namespace hypura

@@ -51,13 +51,8 @@ AnswerPiece AnswerWriter::finish() {
   if (form_.parser == nullptr) {
     piece.content += rest;
   } else {
-    AnswerPiece last = form_.parser->add(rest);
-    AnswerPiece whole = form_.parser->finish();
-    piece.content += last.content + whole.content;
-    piece.thinking += last.thinking + whole.thinking;
-    for (AnswerPiece* it : {&last, &whole}) {
-      piece.tool_calls.insert(piece.tool_calls.end(), it->tool_calls.begin(), it->tool_calls.end());
-    }
+    piece.append(form_.parser->add(rest));
+    piece.append(form_.parser->finish());
   }
   // Tokens of a stop string are no part of the answer.
   hand_over(piece, stops_.hit() ? stops_.passed() : SIZE_MAX);
@@ -74,7 +69,7 @@ AnswerPiece AnswerWriter::say(const std::string& text) {
   } else {
     piece = form_.parser->add(ready);
   }
-  if (!is_empty(piece)) {
+  if (!piece.empty()) {
     hand_over(piece, stops_.passed());
   }
   return piece;

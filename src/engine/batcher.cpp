@@ -11,18 +11,6 @@ double seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-template <class T>
-void move_to_end(std::vector<T>& to, std::vector<T>& from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-}
-
-void append(AnswerPiece& to, AnswerPiece from) {
-  to.content += from.content;
-  to.thinking += from.thinking;
-  move_to_end(to.tool_calls, from.tool_calls);
-  move_to_end(to.logprobs, from.logprobs);
-}
-
 AnswerEnd summary(const Run& run, AnswerStop stop, std::optional<Error> error) {
   const Clock::time_point now = Clock::now();
   AnswerEnd end;
@@ -277,9 +265,9 @@ void Batcher::take(Sequence& sequence, const float* logits) {
     step.stop = AnswerStop::kContextFull;
   }
   if (step.stop && *step.stop != AnswerStop::kError) {
-    append(step.piece, run.job.source->finish());
+    step.piece.append(run.job.source->finish());
   }
-  if (!is_empty(step.piece)) {
+  if (!step.piece.empty()) {
     run.job.sink->on_piece(std::move(step.piece));
   }
   if (step.stop) {

@@ -118,16 +118,6 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
   return inputs;
 }
 
-Result<common_chat_params> ChatFormat::apply(const common_chat_templates_inputs& inputs) const {
-  try {  // the template engine reports by exceptions
-    return common_chat_templates_apply(&prompt_.templates(), inputs);
-  } catch (const std::exception& error) {
-    return fail(ErrorCode::kUsage, "the model's chat template refuses these messages: {}", error.what());
-  } catch (...) {  // another C++ library's exceptions, where llama.cpp was built with one
-    return fail(ErrorCode::kUsage, "the model's chat template refuses these messages");
-  }
-}
-
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
                                         const std::vector<ConversationMessage>& messages) const {
   MaskedText masked(prompt_.control());
@@ -136,7 +126,7 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
     return propagate(safe.error());
   }
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  return apply(*safe).map([&](const common_chat_params& params) {
+  return prompt_.apply(*safe).map([&](const common_chat_params& params) {
     return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
   });
 }
@@ -158,7 +148,7 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
     rules = std::move(*made);
     wanted->json_schema = std::move(*schema);
   }
-  auto params = apply(*wanted);
+  auto params = prompt_.apply(*wanted);
   if (!params) {
     return propagate(params.error());
   }

@@ -34,16 +34,9 @@ ChatPrompt::ChatPrompt(const llama_model* model)
 
 ChatPrompt::~ChatPrompt() = default;
 
-Result<std::string> ChatPrompt::apply(const std::vector<ChatMessage>& messages) const {
-  common_chat_templates_inputs inputs;
-  for (const ChatMessage& message : messages) {
-    common_chat_msg converted;
-    converted.role = message.role;
-    converted.content = message.content;
-    inputs.messages.push_back(std::move(converted));
-  }
+Result<common_chat_params> ChatPrompt::apply(const common_chat_templates_inputs& inputs) const {
   try {  // the template engine reports by exceptions
-    return common_chat_templates_apply(templates_.get(), inputs).prompt;
+    return common_chat_templates_apply(templates_.get(), inputs);
   } catch (const std::exception& error) {
     return fail(ErrorCode::kUsage, "the model's chat template refuses these messages: {}", error.what());
   } catch (...) {  // another C++ library's exceptions, where llama.cpp was built with one
@@ -53,12 +46,14 @@ Result<std::string> ChatPrompt::apply(const std::vector<ChatMessage>& messages) 
 
 Result<std::vector<int32_t>> ChatPrompt::tokens(const std::vector<ChatMessage>& messages) const {
   MaskedText masked(control_);
-  std::vector<ChatMessage> safe = messages;
-  for (ChatMessage& message : safe) {
-    message.content = masked.mask(message.content);
+  common_chat_templates_inputs inputs;
+  for (const ChatMessage& message : messages) {
+    common_chat_msg& safe = inputs.messages.emplace_back();
+    safe.role = message.role;
+    safe.content = masked.mask(message.content);
   }
   const bool add_bos = llama_vocab_get_add_bos(control_.vocab());
-  return apply(safe).map([&](const std::string& prompt) { return masked.tokens(prompt, add_bos); });
+  return apply(inputs).map([&](const common_chat_params& it) { return masked.tokens(it.prompt, add_bos); });
 }
 
 }  // namespace hypura

@@ -11,7 +11,9 @@
 #include "hypura/result.h"
 
 struct llama_model;
+struct common_chat_params;
 struct common_chat_templates;
+struct common_chat_templates_inputs;
 
 namespace hypura {
 
@@ -29,6 +31,9 @@ class ChatPrompt {
   // kUsage when the template refuses the messages.
   Result<std::vector<int32_t>> tokens(const std::vector<ChatMessage>& messages) const;
 
+  // What the template makes of `inputs`. Fails with kUsage when it refuses them.
+  Result<common_chat_params> apply(const common_chat_templates_inputs& inputs) const;
+
   // For what does more with the templates and the vocabulary.
   const common_chat_templates& templates() const { return *templates_; }
   const ControlText& control() const { return control_; }
@@ -37,8 +42,6 @@ class ChatPrompt {
   struct TemplatesDeleter {
     void operator()(common_chat_templates* templates) const;
   };
-
-  Result<std::string> apply(const std::vector<ChatMessage>& messages) const;
 
   ControlText control_;
   std::unique_ptr<common_chat_templates, TemplatesDeleter> templates_;

@@ -2,32 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
-#include "engine/llama_runtime.h"
-#include "engine/open_engine.h"
+#include "engine/vocabulary_for_test.h"
 
 namespace hypura {
 namespace {
 
-class ControlTextTest : public testing::Test {
+class ControlTextTest : public VocabularyTest {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(init_llama());
-    llama_model_params params = llama_model_default_params();
-    params.vocab_only = true;
-    const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
-    model_.reset(llama_model_load_from_file(path.c_str(), params));
-    ASSERT_NE(model_, nullptr);
-    vocab_ = llama_model_get_vocab(model_.get());
-  }
-
   bool any_control(const std::vector<int32_t>& tokens) const {
     return std::any_of(tokens.begin(), tokens.end(), [&](int32_t it) { return llama_vocab_is_control(vocab_, it); });
   }
-
-  LlamaModelPtr model_;
-  const llama_vocab* vocab_ = nullptr;
 };
 
 TEST_F(ControlTextTest, KnowsTheSpellings) {

@@ -6,6 +6,7 @@
 #include "engine/placed_tensors.h"
 #include "engine/saved_routing.h"
 #include "hardware/memory.h"
+#include "support/elapsed.h"
 #include "support/log.h"
 
 namespace hypura {

@@ -19,11 +19,7 @@
 namespace hypura {
 
 // All that was said.
-struct Heard {
-  std::string content;
-  std::string thinking;
-  std::vector<ToolCall> tool_calls;
-  std::vector<TokenLogprob> logprobs;
+struct Heard : AnswerPiece {
   size_t pieces = 0;
   AnswerEnd end;
 };
@@ -32,10 +28,7 @@ class HearingSink : public AnswerSink {
  public:
   void on_piece(AnswerPiece piece) override {
     const std::lock_guard lock(mutex_);
-    heard_.content += piece.content;
-    heard_.thinking += piece.thinking;
-    heard_.tool_calls.insert(heard_.tool_calls.end(), piece.tool_calls.begin(), piece.tool_calls.end());
-    heard_.logprobs.insert(heard_.logprobs.end(), piece.logprobs.begin(), piece.logprobs.end());
+    heard_.append(std::move(piece));
     ++heard_.pieces;
     changed_.notify_all();
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/batcher_plan.h"
 #include "engine/sampler.h"
 #include "engine/text_stream.h"
 
@@ -76,11 +77,8 @@ Status SessionImpl::pass(const int32_t* tokens, size_t count, bool all_logits, P
 }
 
 Result<bool> SessionImpl::prefill(const std::vector<int32_t>& tokens, const GenerateOptions& options) {
-  size_t common = 0;
-  while (common < held_.size() && common < tokens.size() && held_[common] == tokens[common]) {
-    ++common;
-  }
-  keep_prefix(std::min(common, tokens.size() - 1));  // the last token is evaluated anew: its logits are wanted
+  keep_prefix(std::min<size_t>(common_beginning(held_, tokens),
+                               tokens.size() - 1));  // the last token is evaluated anew: its logits are wanted
   for (size_t done = held_.size(); done < tokens.size();) {
     if (options.keep_going && !options.keep_going()) {
       return false;

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <thread>
 
+#include "support/elapsed.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 
@@ -75,7 +76,7 @@ Result<double> race(std::span<const std::byte> memory, uint32_t count, double se
                 refused.message());
   }
   // The last step of each thread is counted and timed too.
-  return static_cast<double>(race.bytes) / std::chrono::duration<double>(Clock::now() - start).count();
+  return static_cast<double>(race.bytes) / seconds_since(start);
 }
 
 }  // namespace

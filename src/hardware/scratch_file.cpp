@@ -14,6 +14,7 @@
 #include <string>
 
 #include "storage/open.h"
+#include "support/elapsed.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 
@@ -95,7 +96,7 @@ Result<uint64_t> write_random(int fd, const fs::path& folder, uint64_t size, con
   const auto start = Clock::now();
   uint64_t done = 0;
   while (done < size) {
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    const double elapsed = seconds_since(start);
     if (done >= limits.least_bytes && elapsed > limits.seconds) {
       break;
     }

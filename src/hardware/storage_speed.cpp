@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "support/elapsed.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 
@@ -19,10 +20,6 @@ using Clock = std::chrono::steady_clock;
 // The reader issues no more at once, so deeper points would only measure it again.
 constexpr uint64_t kMostUnderWay = ReaderOptions{}.depth * ReaderOptions{}.chunk_bytes;
 constexpr double kKneeShare = 0.95;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Where the next read goes. Sequential reads go on where the last point left off.
 class Places {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "storage/open.h"
+#include "support/elapsed.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 
@@ -72,7 +73,7 @@ Result<double> try_pattern(int file, uint64_t size, const ReadPattern& pattern, 
     return fail(ErrorCode::kIo, "a direct read of {} failed ({})", format_bytes(pattern.block),
                 errno_text(trial.error));
   }
-  return static_cast<double>(trial.bytes) / std::chrono::duration<double>(Clock::now() - start).count();
+  return static_cast<double>(trial.bytes) / seconds_since(start);
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 #include "measure/measure_run.h"
 
-#include <array>
 #include <chrono>
 #include <string>
 #include <utility>
 
 #include "hardware/memory.h"
+#include "measure/prompt_text.h"
 #include "storage/process_reads.h"
+#include "support/elapsed.h"
 
 namespace hypura {
 
@@ -26,7 +27,7 @@ class PhaseMeter {
 
   // Gives what the engine counted meanwhile.
   Result<EngineStats> stop(uint64_t tokens) {
-    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    const double seconds = seconds_since(start_);
     const auto bytes = process_read_bytes();
     if (!bytes_ || !bytes) {
       return propagate(bytes_ ? bytes.error() : bytes_.error());
@@ -43,39 +44,6 @@ class PhaseMeter {
   Result<uint64_t> bytes_;
   Clock::time_point start_;
 };
-
-constexpr std::array kWords = {"the",   "little", "rabbit", "ran",  "into", "a",    "big",  "forest", "and",  "saw",
-                               "there", "was",    "once",   "tree", "with", "many", "red",  "apples", "he",   "liked",
-                               "to",    "play",   "in",     "sun",  "but",  "his",  "mom",  "said",   "that", "it",
-                               "time",  "go",     "home",   "now",  "so",   "they", "went", "back",   "very", "happy"};
-
-// A text that the tokenizer turns into exactly `count` tokens, the same for every run. Tokenizing is linear in the
-// text, so words are added many at a time while there is far to go.
-Result<std::string> text_of(const Subject& subject, uint32_t count) {
-  std::string text;
-  uint32_t state = 1;
-  size_t refused = 0;
-  while (true) {
-    const size_t length = subject.tokenize(text).size();
-    if (length == count) {
-      return text;
-    }
-    if (length > count || refused > 4 * kWords.size()) {
-      return fail(ErrorCode::kInternal, "no text of exactly {} tokens was found for this model's tokenizer", count);
-    }
-    const size_t words = refused > 0 ? 1 : (count - length) / 16 + 1;
-    std::string longer = text;
-    for (size_t i = 0; i < words; ++i) {
-      state = state * 1664525U + 1013904223U;
-      longer += (longer.empty() ? "" : " ") + std::string(kWords[(state >> 16) % kWords.size()]);
-    }
-    if (subject.tokenize(longer).size() <= count) {
-      text = std::move(longer);
-    } else {
-      ++refused;
-    }
-  }
-}
 
 Status decode(Subject& subject, uint32_t count, std::vector<int32_t>& chosen) {
   for (uint32_t i = 0; i < count; ++i) {
@@ -95,7 +63,7 @@ Status open_subject(Subject& subject, const RunSpec& spec, PhaseCost& load) {
   if (Status status = subject.open(spec); !status) {
     return status;
   }
-  load.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  load.seconds = seconds_since(start);
   const auto after = process_read_bytes();
   if (!before || !after) {
     return propagate(before ? after.error() : before.error());
@@ -112,7 +80,8 @@ Status open_subject(Subject& subject, const RunSpec& spec, PhaseCost& load) {
 }
 
 Status measure_prompt(Subject& subject, const RunSpec& spec, RunResult& result) {
-  const auto text = text_of(subject, spec.prompt_tokens);
+  const auto text =
+      prompt_text([&](const std::string& it) { return subject.tokenize(it).size(); }, spec.prompt_tokens, 1);
   if (!text) {
     return propagate(text.error());
   }

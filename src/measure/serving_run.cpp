@@ -4,13 +4,16 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hardware/memory.h"
 #include "hypura/serving.h"
+#include "measure/prompt_text.h"
 #include "measure/subject.h"
 #include "storage/process_reads.h"
+#include "support/elapsed.h"
 
 namespace hypura {
 
@@ -18,9 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+constexpr uint32_t kWarmUpText = 1000;  // another than those that count, which are numbered from 1
 
 // Keeps an answer, and when its first piece came.
 class Keeper final : public AnswerSink {
@@ -55,13 +56,8 @@ class Keeper final : public AnswerSink {
   std::optional<AnswerEnd> end_;
 };
 
-// About `tokens` tokens, another text for every `number`.
-std::string some_text(const Serving& serving, uint32_t tokens, uint32_t number) {
-  std::string text = fmt::format("Story number {}:", number);
-  for (uint32_t word = 0; serving.tokenize(text).size() < tokens; ++word) {
-    text += (word + number) % 3 == 0 ? " the rabbit" : (word * number) % 2 == 0 ? " and the fox" : " went home";
-  }
-  return text;
+Result<std::string> some_text(const Serving& serving, uint32_t tokens, uint32_t number) {
+  return prompt_text([&](const std::string& text) { return serving.tokenize(text).size(); }, tokens, number);
 }
 
 AnswerRequest greedy(uint32_t tokens) {
@@ -84,20 +80,36 @@ Result<AnswerEnd> wait_for(Keeper& keeper) {
   return end;
 }
 
+// Asks and waits.
+Result<std::shared_ptr<Keeper>> hear(Serving& serving, AnswerRequest request) {
+  return ask(serving, std::move(request)).and_then([](std::shared_ptr<Keeper> keeper) {
+    return wait_for(*keeper).map([&](const AnswerEnd&) { return keeper; });
+  });
+}
+
+Result<AnswerRequest> prompt_request(const Serving& serving, uint32_t prompt_tokens, uint32_t tokens, uint32_t number) {
+  return some_text(serving, prompt_tokens, number).map([&](std::string text) {
+    AnswerRequest request = greedy(tokens);
+    request.prompt = std::move(text);
+    return request;
+  });
+}
+
 Status warm_up(Serving& serving, const RunSpec& spec) {
-  AnswerRequest request = greedy(spec.warmup_tokens);
-  request.prompt = some_text(serving, spec.prompt_tokens, 0);
-  return ask(serving, std::move(request))
-      .and_then([](const std::shared_ptr<Keeper>& it) { return wait_for(*it); })
-      .map([](const AnswerEnd&) {});
+  return prompt_request(serving, spec.prompt_tokens, spec.warmup_tokens, kWarmUpText)
+      .and_then([&](AnswerRequest request) { return hear(serving, std::move(request)); })
+      .map([](const std::shared_ptr<Keeper>&) {});
 }
 
 // All at once.
 Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result) {
   std::vector<AnswerRequest> requests;
   for (uint32_t i = 0; i < spec.answers; ++i) {
-    requests.push_back(greedy(spec.tokens));
-    requests.back().prompt = some_text(serving, spec.prompt_tokens, i + 1);
+    auto request = prompt_request(serving, spec.prompt_tokens, spec.tokens, i + 1);
+    if (!request) {
+      return propagate(request.error());
+    }
+    requests.push_back(std::move(*request));
   }
   const EngineStats before = serving.stats().engine;
   const auto bytes_before = process_read_bytes();
@@ -140,25 +152,26 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
 }
 
 Status measure_turns(Serving& serving, const RunSpec& spec, RunResult& result) {
+  auto text = some_text(serving, spec.prompt_tokens, 1);
+  if (!text) {
+    return propagate(text.error());
+  }
   AnswerRequest request = greedy(spec.tokens);
-  request.messages.push_back({"user", some_text(serving, spec.prompt_tokens, 1), {}, {}, {}, {}});
-  const auto first = ask(serving, request);
+  const auto say = [&request](const char* role, std::string content) {
+    request.messages.push_back({role, std::move(content), {}, {}, {}, {}});
+  };
+  say("user", std::move(*text));
+  const auto first = hear(serving, request);
   if (!first) {
     return propagate(first.error());
   }
-  if (const auto end = wait_for(**first); !end) {
-    return propagate(end.error());
-  }
-  result.first_token_seconds = (*first)->first_seconds();
-  request.messages.push_back({"assistant", (*first)->text(), {}, {}, {}, {}});
-  request.messages.push_back({"user", "And what did the fox say then?", {}, {}, {}, {}});
-  const auto second = ask(serving, request);
+  say("assistant", (*first)->text());
+  say("user", "And what did the fox say then?");
+  const auto second = hear(serving, request);
   if (!second) {
     return propagate(second.error());
   }
-  if (const auto end = wait_for(**second); !end) {
-    return propagate(end.error());
-  }
+  result.first_token_seconds = (*first)->first_seconds();
   result.second_turn_seconds = (*second)->first_seconds();
   return {};
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <iterator>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -14,11 +13,6 @@ namespace hypura {
 namespace {
 
 constexpr const char* kBusyText = "server busy, please try again.  maximum pending requests exceeded";
-
-template <class T>
-void append(std::vector<T>& to, std::vector<T>&& from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-}
 
 // Why an answer that has ended is none.
 std::optional<Error> error_of(const AnswerEnd& end) {
@@ -57,10 +51,7 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
       send([&] { return job_.format->on_piece(std::move(piece)); });
       return;
     }
-    whole_.content += piece.content;
-    whole_.thinking += piece.thinking;
-    append(whole_.tool_calls, std::move(piece.tool_calls));
-    append(whole_.logprobs, std::move(piece.logprobs));
+    whole_.append(std::move(piece));
   }
 
   // The lease goes before the answer does: a client that asked for the model to be unloaded finds it unloading.

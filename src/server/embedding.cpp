@@ -104,7 +104,10 @@ void run_embedding(const ApiContext& context, std::shared_ptr<Exchange> exchange
   });
 }
 
-void normalise(std::vector<float>& vector) {
+std::vector<float> normalised(std::vector<float> vector, size_t dimensions) {
+  if (dimensions > 0 && dimensions < vector.size()) {
+    vector.resize(dimensions);
+  }
   double square = 0;
   for (const float value : vector) {
     square += static_cast<double>(value) * static_cast<double>(value);
@@ -114,6 +117,7 @@ void normalise(std::vector<float>& vector) {
     std::transform(vector.begin(), vector.end(), vector.begin(),
                    [scale](float value) { return static_cast<float>(static_cast<double>(value) * scale); });
   }
+  return vector;
 }
 
 std::string floats_to_json(const std::vector<float>& vector) {

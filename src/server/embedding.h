@@ -33,8 +33,9 @@ struct Embeddings {
 void run_embedding(const ApiContext& context, std::shared_ptr<Exchange> exchange, EmbeddingJob job,
                    std::function<HttpResponse(const Result<Embeddings>&)> answer);
 
-// Scales a vector to length 1; one of length 0 stays as it is.
-void normalise(std::vector<float>& vector);
+// The first `dimensions` of a vector, all when they are 0 or more than it has, scaled to length 1. One of length 0 is
+// not scaled.
+std::vector<float> normalised(std::vector<float> vector, size_t dimensions);
 
 // "[0.1,-0.2]": each number in the fewest digits that give the same float. All must be finite.
 std::string floats_to_json(const std::vector<float>& vector);

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <random>
 #include <utility>
 
 #include "server/json/json.h"
+#include "support/random_id.h"
 
 namespace hypura {
 
@@ -35,11 +35,6 @@ bool takes(const Route& route, std::string_view method) {
 void add_method(std::string& methods, std::string_view method) {
   methods += methods.empty() ? "" : ", ";
   methods += method;
-}
-
-std::string random_id() {
-  thread_local std::mt19937_64 numbers{std::random_device{}()};
-  return fmt::format("req_{:016x}", numbers());
 }
 
 bool is_below(std::string_view path, std::string_view folder) {
@@ -108,7 +103,7 @@ HttpResponse error_response(std::string_view path, int status, const std::string
   if (is_below(path, "/v1/messages")) {
     body["type"] = "error";
     body["error"] = {{"type", anthropic_type(status)}, {"message", sentence}};
-    body["request_id"] = random_id();
+    body["request_id"] = random_id("req_");
   } else if (is_below(path, "/v1")) {
     body["error"] = {{"message", sentence}, {"type", openai_type(status)}, {"param", nullptr}, {"code", nullptr}};
   } else {

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "support/elapsed.h"
+
 namespace hypura {
 
 namespace {
@@ -42,7 +44,7 @@ Status ReaderCore::wait(ReadGroup group) {
   while (scheduler_.knows(group) && !scheduler_.ended(group)) {
     block(lock);
   }
-  wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  wait_seconds_ += seconds_since(start);
   return scheduler_.take(group);
 }
 

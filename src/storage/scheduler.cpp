@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/open.h"
+#include "support/elapsed.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -18,10 +19,6 @@ constexpr uint32_t kMaxAttempts = 64;
 // other threads may be waiting for it: ECANCELED is never our doing.
 bool is_transient(int error) {
   return error == EINTR || error == EAGAIN || error == ECANCELED;
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace

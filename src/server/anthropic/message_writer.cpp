@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "server/anthropic/replies.h"
-#include "server/v1/random_id.h"
 #include "server/v1/sse.h"
 #include "support/log.h"
+#include "support/random_id.h"
 
 namespace hypura::anthropic {
 
@@ -31,9 +31,9 @@ Json arguments_of(const ToolCall& call) {
 }  // namespace
 
 MessageWriter::MessageWriter(std::string model, std::vector<std::string> stops) : stops_(std::move(stops)) {
-  message_ = {{"id", v1::random_id("msg_")}, {"type", "message"},        {"role", "assistant"},
-              {"model", std::move(model)},   {"content", Json::array()}, {"stop_reason", nullptr},
-              {"stop_sequence", nullptr},    {"usage", usage_json(0, 0)}};
+  message_ = {{"id", random_id("msg_")},   {"type", "message"},        {"role", "assistant"},
+              {"model", std::move(model)}, {"content", Json::array()}, {"stop_reason", nullptr},
+              {"stop_sequence", nullptr},  {"usage", usage_json(0, 0)}};
 }
 
 std::string MessageWriter::begin(uint64_t prompt_tokens) {
@@ -112,7 +112,7 @@ void MessageWriter::close() {
 void MessageWriter::add_call(const ToolCall& call) {
   close();
   called_ = true;
-  const std::string id = call.id.empty() ? v1::random_id("toolu_") : call.id;
+  const std::string id = call.id.empty() ? random_id("toolu_") : call.id;
   open_block({{"type", "tool_use"}, {"id", id}, {"name", call.name}, {"input", Json::object()}});
   Json& content = message_["content"];
   Json arguments = arguments_of(call);

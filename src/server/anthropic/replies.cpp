@@ -2,7 +2,7 @@
 
 #include "server/answering.h"
 #include "server/router.h"
-#include "server/v1/random_id.h"
+#include "support/random_id.h"
 
 namespace hypura::anthropic {
 
@@ -21,10 +21,6 @@ HttpResponse error_reply(const Error& error) {
   return error_reply(http_status(error.code), error.message);
 }
 
-HttpResponse model_not_found(const std::string& model) {
-  return error_reply(404, fmt::format("model '{}' not found", model));
-}
-
 std::string error_event(const Error& error) {
   return "event: error\ndata: " + error_reply(error).body + "\n\n";
 }
@@ -32,7 +28,7 @@ std::string error_event(const Error& error) {
 HttpResponse json_reply(const Json& json) {
   HttpResponse response;
   response.body = dump_json(json);
-  response.headers.emplace_back("request-id", v1::random_id("req_"));
+  response.headers.emplace_back("request-id", random_id("req_"));
   return response;
 }
 

@@ -15,9 +15,6 @@ namespace hypura::anthropic {
 HttpResponse error_reply(int status, const std::string& message);
 HttpResponse error_reply(const Error& error);  // with the status of http_status()
 
-// 404: model 'x' not found
-HttpResponse model_not_found(const std::string& model);
-
 // The last event of a stream that fails.
 std::string error_event(const Error& error);
 

@@ -10,6 +10,7 @@
 #include "server/api.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
+#include "server/v1/served_model.h"
 #include "server/v1/sse.h"
 
 namespace hypura {
@@ -67,17 +68,12 @@ std::optional<std::pair<MessagesRequest, const ServedModel*>> read_request(const
                                                                            RequestUse use) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<MessagesRequest> request = body ? read_messages_request(*body, use, context.context) : propagate(body.error());
-  if (!request) {
-    exchange->respond(error_reply(request.error()));
-    return std::nullopt;
-  }
-  const ServedModel* model = context.host.find(request->model);
+  const ServedModel* model = v1::served_model(context, *exchange, request);
   if (model == nullptr) {
-    exchange->respond(model_not_found(request->model));
     return std::nullopt;
   }
   if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
-    exchange->respond(error_reply(able.error()));
+    v1::reply_error(*exchange, able.error());
     return std::nullopt;
   }
   return std::pair(std::move(*request), model);

@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <exception>
 
+#include "support/elapsed.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -283,7 +284,7 @@ void Connection::report(int status) {
     reported_ = true;
     HttpOutcome outcome;
     outcome.status = status;
-    outcome.seconds = std::chrono::duration<double>(Clock::now() - began_).count();
+    outcome.seconds = seconds_since(began_);
     outcome.sent_bytes = sent_bytes_;
     outcome.prompt_tokens = record_->prompt_tokens;
     outcome.answer_tokens = record_->answer_tokens;

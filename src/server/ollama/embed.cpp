@@ -24,12 +24,8 @@ HttpResponse failure(const Error& error) {
 // Numbers are written as floats, which a JSON library would make doubles of, twice as long.
 HttpResponse embed_reply(const EmbedFields& request, const Embeddings& embeddings, Clock::time_point start) {
   std::string vectors;
-  for (std::vector<float> vector : embeddings.values) {
-    if (request.dimensions > 0 && request.dimensions < vector.size()) {
-      vector.resize(request.dimensions);
-    }
-    normalise(vector);
-    vectors += (vectors.empty() ? "" : ",") + floats_to_json(vector);
+  for (const std::vector<float>& vector : embeddings.values) {
+    vectors += (vectors.empty() ? "" : ",") + floats_to_json(normalised(vector, request.dimensions));
   }
   std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
   const auto add = [&body](const char* name, int64_t value) {

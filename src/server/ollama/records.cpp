@@ -1,28 +1,21 @@
 #include "server/ollama/records.h"
 
-#include <cmath>
-#include <random>
 #include <utility>
 
+#include "server/json/logprobs.h"
 #include "server/json/time.h"
 #include "server/ollama/replies.h"
 #include "support/log.h"
+#include "support/random_id.h"
 
 namespace hypura::ollama {
 
 namespace {
 
-// JSON has no infinity; no token that matters is as unlikely as this.
-constexpr double kUnlikely = -9999;
-
 Json logprob_json(const std::string& text, float logprob) {
-  Json bytes = Json::array();
-  for (const char byte : text) {
-    bytes.push_back(static_cast<unsigned char>(byte));
-  }
-  Json json = {{"token", text}, {"logprob", std::isfinite(logprob) ? static_cast<double>(logprob) : kUnlikely}};
-  if (!bytes.empty()) {
-    json["bytes"] = std::move(bytes);
+  Json json = {{"token", text}, {"logprob", finite_logprob(logprob)}};
+  if (!text.empty()) {
+    json["bytes"] = bytes_json(text);
   }
   return json;
 }
@@ -42,22 +35,7 @@ Json first_fields(const std::string& model) {
   return {{"model", model}, {"created_at", rfc3339(std::chrono::system_clock::now())}};
 }
 
-bool is_empty(const AnswerPiece& piece) {
-  return piece.content.empty() && piece.thinking.empty() && piece.tool_calls.empty() && piece.logprobs.empty();
-}
-
 }  // namespace
-
-std::string new_call_id() {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  std::uniform_int_distribution<size_t> letter(0, kLetters.size() - 1);
-  std::string id = "call_";
-  for (int i = 0; i < 8; ++i) {
-    id += kLetters[letter(random)];
-  }
-  return id;
-}
 
 Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
   Json json = Json::array();
@@ -97,7 +75,7 @@ HttpResponse RecordFormat::on_begin() {
 }
 
 std::string RecordFormat::on_piece(AnswerPiece piece) {
-  return is_empty(piece) ? "" : dump_json(record(std::move(piece), false)) + "\n";
+  return piece.empty() ? "" : dump_json(record(std::move(piece), false)) + "\n";
 }
 
 std::string RecordFormat::on_end(const AnswerEnd& end) {
@@ -124,7 +102,7 @@ Json RecordFormat::tool_calls(std::vector<ToolCall> calls) {
       spdlog::warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
       arguments = Json::object();
     }
-    json.push_back({{"id", call.id.empty() ? new_call_id() : call.id},
+    json.push_back({{"id", call.id.empty() ? random_id("call_", 8) : call.id},
                     {"function", {{"index", calls_++}, {"name", call.name}, {"arguments", std::move(*arguments)}}}});
   }
   return json;

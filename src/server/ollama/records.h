@@ -46,7 +46,4 @@ Json load_record(const std::string& model, RecordShape shape, std::string_view d
 // [{"token","logprob","bytes","top_logprobs"}]
 Json logprobs_json(const std::vector<TokenLogprob>& logprobs);
 
-// "call_" and eight letters or digits.
-std::string new_call_id();
-
 }  // namespace hypura::ollama

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "server/openai/replies.h"
-#include "server/v1/random_id.h"
 #include "server/v1/sse.h"
+#include "support/random_id.h"
 
 namespace hypura::openai {
 
@@ -23,10 +23,7 @@ void add_logprobs(Json& choice, const std::vector<TokenLogprob>& logprobs) {
 }  // namespace
 
 ChatFormat::ChatFormat(std::string model, bool include_usage)
-    : model_(std::move(model)),
-      include_usage_(include_usage),
-      id_(v1::random_id("chatcmpl-")),
-      created_(now_seconds()) {}
+    : model_(std::move(model)), include_usage_(include_usage), id_(random_id("chatcmpl-")), created_(now_seconds()) {}
 
 Json ChatFormat::first_fields(const char* object) const {
   return {

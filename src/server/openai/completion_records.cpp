@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/json/logprobs.h"
 #include "server/openai/replies.h"
-#include "server/v1/random_id.h"
 #include "server/v1/sse.h"
+#include "support/random_id.h"
 
 namespace hypura::openai {
 
@@ -19,7 +20,7 @@ size_t characters(const std::string& text) {
 }  // namespace
 
 CompletionFormat::CompletionFormat(std::string model, bool include_usage)
-    : model_(std::move(model)), include_usage_(include_usage), id_(v1::random_id("cmpl-")), created_(now_seconds()) {}
+    : model_(std::move(model)), include_usage_(include_usage), id_(random_id("cmpl-")), created_(now_seconds()) {}
 
 Json CompletionFormat::object_of(Json choices) const {
   return {{"id", id_},       {"object", "text_completion"},       {"created", created_},

@@ -9,6 +9,7 @@
 #include "server/openai/replies.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
+#include "server/v1/served_model.h"
 
 namespace hypura::openai {
 
@@ -19,18 +20,9 @@ template <class Format>
 void complete(const ApiContext& context, const ExchangePtr& exchange,
               Result<CompletionRequest> (*read)(const Json& json, uint32_t server_context)) {
   const Result<Json> body = v1::read_body(exchange->request());
-  if (!body) {
-    exchange->respond(error_reply(body.error()));
-    return;
-  }
-  Result<CompletionRequest> request = read(*body, context.context);
-  if (!request) {
-    exchange->respond(error_reply(request.error()));
-    return;
-  }
-  const ServedModel* model = context.host.find(request->model);
+  Result<CompletionRequest> request = body ? read(*body, context.context) : propagate(body.error());
+  const ServedModel* model = v1::served_model(context, *exchange, request);
   if (model == nullptr) {
-    exchange->respond(model_not_found(request->model));
     return;
   }
   Status able = v1::check_abilities(request->model, model->card, request->answer);
@@ -38,7 +30,7 @@ void complete(const ApiContext& context, const ExchangePtr& exchange,
     able = fail(ErrorCode::kUsage, "\"{}\" does not support insert", request->model);
   }
   if (!able) {
-    exchange->respond(error_reply(able.error()));
+    v1::reply_error(*exchange, able.error());
     return;
   }
   AnswerJob job;

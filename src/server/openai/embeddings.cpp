@@ -12,6 +12,7 @@
 #include "server/openai/request_fields.h"
 #include "server/v1/body.h"
 #include "server/v1/refusing.h"
+#include "server/v1/served_model.h"
 
 namespace hypura::openai {
 
@@ -70,11 +71,7 @@ HttpResponse reply(const EmbeddingRequest& request, const Embeddings& embeddings
   HttpResponse response;
   response.body = R"({"object":"list","data":[)";
   for (size_t i = 0; i < embeddings.values.size(); ++i) {
-    std::vector<float> vector = embeddings.values[i];
-    if (request.dimensions > 0 && request.dimensions < vector.size()) {
-      vector.resize(request.dimensions);
-    }
-    normalise(vector);
+    const std::vector<float> vector = normalised(embeddings.values[i], request.dimensions);
     response.body += fmt::format(R"({}{{"object":"embedding","embedding":{},"index":{}}})", i == 0 ? "" : ",",
                                  request.base64 ? "\"" + floats_to_base64(vector) + "\"" : floats_to_json(vector), i);
   }
@@ -88,13 +85,8 @@ HttpResponse reply(const EmbeddingRequest& request, const Embeddings& embeddings
 void embeddings(const ApiContext& context, const ExchangePtr& exchange) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<EmbeddingRequest> request = body ? read_embedding(*body) : propagate(body.error());
-  if (!request) {
-    exchange->respond(error_reply(request.error()));
-    return;
-  }
-  const ServedModel* model = context.host.find(request->model);
+  const ServedModel* model = v1::served_model(context, *exchange, request);
   if (model == nullptr) {
-    exchange->respond(model_not_found(request->model));
     return;
   }
   if (!model->card.embeddings) {

@@ -2,6 +2,7 @@
 
 #include "server/openai/handlers.h"
 #include "server/openai/replies.h"
+#include "server/v1/served_model.h"
 
 namespace hypura::openai {
 
@@ -24,8 +25,9 @@ void list_models(const ApiContext& context, const ExchangePtr& exchange) {
 void show_model(const ApiContext& context, const ExchangePtr& exchange) {
   constexpr std::string_view kBefore = "/v1/models/";
   const std::string id = exchange->request().path.substr(kBefore.size());
-  const ServedModel* model = context.host.find(id);
-  exchange->respond(model == nullptr ? model_not_found(id) : json_reply(model_json(id, *model)));
+  if (const ServedModel* model = v1::find_model(context, *exchange, id)) {
+    exchange->respond(json_reply(model_json(id, *model)));
+  }
 }
 
 }  // namespace hypura::openai

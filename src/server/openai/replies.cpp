@@ -1,12 +1,12 @@
 #include "server/openai/replies.h"
 
 #include <chrono>
-#include <cmath>
 #include <utility>
 
 #include "server/answering.h"
+#include "server/json/logprobs.h"
 #include "server/router.h"
-#include "server/v1/random_id.h"
+#include "support/random_id.h"
 
 namespace hypura::openai {
 
@@ -16,11 +16,7 @@ namespace {
 constexpr std::string_view kPath = "/v1";
 
 Json logprob_json(const std::string& text, float logprob) {
-  Json bytes = Json::array();
-  for (const char byte : text) {
-    bytes.push_back(static_cast<unsigned char>(byte));
-  }
-  return {{"token", text}, {"logprob", finite_logprob(logprob)}, {"bytes", std::move(bytes)}};
+  return {{"token", text}, {"logprob", finite_logprob(logprob)}, {"bytes", bytes_json(text)}};
 }
 
 }  // namespace
@@ -37,10 +33,6 @@ HttpResponse error_reply(int status, const std::string& message) {
 
 HttpResponse error_reply(const Error& error) {
   return error_reply(http_status(error.code), error.message);
-}
-
-HttpResponse model_not_found(const std::string& model) {
-  return error_reply(404, fmt::format("model '{}' not found", model));
 }
 
 std::string error_event(const Error& error) {
@@ -69,7 +61,7 @@ std::string_view finish_reason(AnswerStop stop, bool called) {
 Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first) {
   Json json = Json::array();
   for (const ToolCall& call : calls) {
-    json.push_back({{"id", call.id.empty() ? v1::random_id("call_") : call.id},
+    json.push_back({{"id", call.id.empty() ? random_id("call_") : call.id},
                     {"index", first++},
                     {"type", "function"},
                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
@@ -88,11 +80,6 @@ Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
     json.push_back(std::move(one));
   }
   return json;
-}
-
-double finite_logprob(float logprob) {
-  constexpr double kUnlikely = -9999;
-  return std::isfinite(logprob) ? static_cast<double>(logprob) : kUnlikely;
 }
 
 }  // namespace hypura::openai

@@ -20,9 +20,6 @@ HttpResponse json_reply(const Json& json);
 HttpResponse error_reply(int status, const std::string& message);
 HttpResponse error_reply(const Error& error);  // with the status of http_status()
 
-// 404: model 'x' not found
-HttpResponse model_not_found(const std::string& model);
-
 // The last event of a stream that fails.
 std::string error_event(const Error& error);
 
@@ -39,8 +36,5 @@ Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first);
 
 // [{"token","logprob","bytes","top_logprobs"}]
 Json logprobs_json(const std::vector<TokenLogprob>& logprobs);
-
-// The likeliest that JSON can say of a token that cannot be.
-double finite_logprob(float logprob);
 
 }  // namespace hypura::openai

@@ -8,6 +8,7 @@
 #include "server/openai/responses_writer.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
+#include "server/v1/served_model.h"
 #include "server/v1/sse.h"
 
 namespace hypura::openai {
@@ -40,17 +41,12 @@ class ResponsesFormat : public AnswerFormat {
 void responses(const ApiContext& context, const ExchangePtr& exchange) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<ResponsesRequest> request = body ? read_responses_request(*body, context.context) : propagate(body.error());
-  if (!request) {
-    exchange->respond(error_reply(request.error()));
-    return;
-  }
-  const ServedModel* model = context.host.find(request->model);
+  const ServedModel* model = v1::served_model(context, *exchange, request);
   if (model == nullptr) {
-    exchange->respond(model_not_found(request->model));
     return;
   }
   if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
-    exchange->respond(error_reply(able.error()));
+    v1::reply_error(*exchange, able.error());
     return;
   }
   AnswerJob job;

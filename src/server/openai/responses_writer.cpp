@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "server/openai/replies.h"
-#include "server/v1/random_id.h"
 #include "server/v1/sse.h"
+#include "support/random_id.h"
 
 namespace hypura::openai {
 
@@ -25,11 +25,10 @@ Json summary_part(const std::string& text) {
 }  // namespace
 
 ResponsesWriter::ResponsesWriter(std::string model, Json echo, bool give_reasoning) : give_reasoning_(give_reasoning) {
-  response_ = {{"id", v1::random_id("resp_")},  {"object", "response"},
-               {"created_at", now_seconds()},   {"completed_at", nullptr},
-               {"status", "in_progress"},       {"error", nullptr},
-               {"incomplete_details", nullptr}, {"model", std::move(model)},
-               {"output", Json::array()},       {"usage", nullptr}};
+  response_ = {
+      {"id", random_id("resp_")}, {"object", "response"}, {"created_at", now_seconds()},   {"completed_at", nullptr},
+      {"status", "in_progress"},  {"error", nullptr},     {"incomplete_details", nullptr}, {"model", std::move(model)},
+      {"output", Json::array()},  {"usage", nullptr}};
   response_.update(echo);
 }
 
@@ -106,7 +105,7 @@ void ResponsesWriter::open(Item item) {
   logprobs_ = Json::array();
   const size_t index = response_["output"].size();
   if (item == Item::kReasoning) {
-    item_id_ = v1::random_id("rs_");
+    item_id_ = random_id("rs_");
     event("response.output_item.added",
           {{"output_index", index}, {"item", {{"id", item_id_}, {"type", "reasoning"}, {"summary", Json::array()}}}});
     Json fields = at_part("summary_index");
@@ -114,7 +113,7 @@ void ResponsesWriter::open(Item item) {
     event("response.reasoning_summary_part.added", std::move(fields));
     return;
   }
-  item_id_ = v1::random_id("msg_");
+  item_id_ = random_id("msg_");
   event("response.output_item.added", {{"output_index", index},
                                        {"item",
                                         {{"id", item_id_},
@@ -186,10 +185,10 @@ void ResponsesWriter::add_text(std::string text, const std::vector<TokenLogprob>
 
 void ResponsesWriter::add_call(const ToolCall& call) {
   close();
-  item_id_ = v1::random_id("fc_");
+  item_id_ = random_id("fc_");
   const size_t index = response_["output"].size();
   Json item = {{"id", item_id_},          {"type", "function_call"},
-               {"status", "in_progress"}, {"call_id", call.id.empty() ? v1::random_id("call_") : call.id},
+               {"status", "in_progress"}, {"call_id", call.id.empty() ? random_id("call_") : call.id},
                {"name", call.name},       {"arguments", ""}};
   const Json place = {{"item_id", item_id_}, {"output_index", index}};
   event("response.output_item.added", {{"output_index", index}, {"item", item}});
