@@ -50,6 +50,64 @@ TEST(Serving, LongPromptsTakeSeveralPasses) {
   EXPECT_THAT(modes, testing::ElementsAre("expert-streaming", "mixed-streaming", "resident", "dense-streaming"));
 }
 
+// Whether plain llama.cpp gives a token the same logits alone as beside three others.
+bool rows_are_independent(const std::filesystem::path& model) {
+  Reference plain(model, 256, 64, 1, 4);
+  const std::vector<int32_t> tokens = test_tokens(24);
+  const auto width = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(plain.context())));
+  const auto last = [&](uint32_t sequences) {
+    llama_memory_clear(llama_get_memory(plain.context()), true);
+    for (uint32_t i = 0; i < tokens.size(); ++i) {
+      std::vector<PassToken> pass;
+      for (uint32_t sequence = 0; sequence < sequences; ++sequence) {
+        pass.push_back({tokens[(i + 5 * sequence) % tokens.size()], i, sequence, true});
+      }
+      EXPECT_TRUE(plain.decode(pass));
+    }
+    const float* row = llama_get_logits_ith(plain.context(), 0);
+    return std::vector<float>(row, row + width);
+  };
+  return last(1) == last(4);
+}
+
+// A dense model's products and attention round the same for one row as for several on most processors, as long as a
+// sequence's cells lie in order: in a context that is not used again they do.
+TEST(Serving, FourAtOnceSayWhatEachSaysAlone) {
+  Serving::Options options = stories(4);
+  options.engine.model = kModels / "hypura-stories-draft.gguf";
+  options.engine.memory = 9 * kMiB;
+  options.engine.context = 64;
+  if (!rows_are_independent(options.engine.model)) {
+    GTEST_SKIP() << "this processor's kernels round differently when they compute several rows";
+  }
+  std::vector<AnswerRequest> requests;
+  std::vector<Heard> alone;
+  for (const std::string& beginning : kBeginnings) {
+    requests.push_back(continuing(beginning, 30));
+    requests.back().logprobs = true;
+    requests.back().top_logprobs = 2;
+    const auto serving = open(options);
+    ASSERT_NE(serving, nullptr);
+    EXPECT_EQ(serving->plan().mode, "dense-streaming");
+    alone.push_back(ask(*serving, requests.back()));
+  }
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  std::vector<std::shared_ptr<HearingSink>> sinks;
+  for (const AnswerRequest& request : requests) {
+    sinks.push_back(submit(*serving, request));
+  }
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    const Heard together = sinks[i]->wait();
+    EXPECT_EQ(together.content, alone[i].content);
+    ASSERT_EQ(together.logprobs.size(), 30U);
+    for (size_t token = 0; token < 30; ++token) {
+      EXPECT_EQ(together.logprobs[token].top, alone[i].logprobs[token].top) << "answer " << i << ", token " << token;
+    }
+  }
+  EXPECT_LE(serving->stats().passes, 60U) << "they share passes";
+}
+
 // Layers that attend to a window of the text only.
 TEST(Serving, WindowedAttentionReusesWhatIsLeft) {
   const TempDir folder;

@@ -52,26 +52,6 @@ TEST_F(ServingTest, AnswersAsASessionDoes) {
   EXPECT_EQ(chat.end.answer_tokens, answered->tokens.size() + 1) << "the end is a token too";
 }
 
-TEST_F(ServingTest, FourAtOnceSayWhatEachSaysAlone) {
-  std::vector<AnswerRequest> requests;
-  std::vector<Heard> alone;
-  for (const std::string& beginning : kBeginnings) {
-    requests.push_back(continuing(beginning, 24));
-    requests.back().logprobs = true;
-    requests.back().top_logprobs = 2;
-    alone.push_back(ask(*serving, requests.back()));
-  }
-  const uint64_t passes = serving->stats().passes;
-  std::vector<std::shared_ptr<HearingSink>> sinks;
-  for (const AnswerRequest& request : requests) {
-    sinks.push_back(submit(*serving, request));
-  }
-  for (size_t i = 0; i < sinks.size(); ++i) {
-    expect_same_but_for_rounding(alone[i], sinks[i]->wait());
-  }
-  EXPECT_LE(serving->stats().passes - passes, 40U) << "they share passes";
-}
-
 TEST_F(ServingTest, ASeedRepeatsItself) {
   AnswerRequest request = continuing(kBeginnings[1], 20);
   request.sampling.temperature = 1;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/batcher_model.h"
 #include "engine/llama_runtime.h"
 #include "engine/open_engine.h"
 #include "hypura/engine.h"
@@ -20,20 +21,41 @@ namespace hypura {
 // A plain llama.cpp context over the whole model: resident, not repacked, passes of `ubatch` tokens.
 class Reference {
  public:
-  Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads) : ubatch_(ubatch) {
+  Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads,
+            uint32_t sequences = 1)
+      : ubatch_(ubatch) {
     static_cast<void>(init_llama());
     llama_model_params model = llama_model_default_params();
     model.use_extra_bufts = false;
     model_.reset(llama_model_load_from_file(path.c_str(), model));
     llama_context_params params = llama_context_default_params();
     params.n_ctx = context;
-    params.n_batch = params.n_ubatch = ubatch;
-    params.n_outputs_max = ubatch;
+    params.n_batch = params.n_ubatch = params.n_outputs_max = ubatch;
+    params.n_seq_max = sequences;
+    params.kv_unified = sequences > 1;
     params.n_threads = params.n_threads_batch = static_cast<int32_t>(threads);
     context_.reset(llama_init_from_model(model_.get(), params));
   }
 
-  // Logits after each of `tokens`, in passes of at most `step` tokens, from an empty context on if `fresh`.
+  llama_context* context() { return context_.get(); }
+
+  // One pass, of at most `ubatch` tokens.
+  bool decode(const std::vector<PassToken>& tokens) {
+    llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
+    batch.n_tokens = static_cast<int32_t>(tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      batch.token[i] = tokens[i].token;
+      batch.pos[i] = static_cast<llama_pos>(tokens[i].position);
+      batch.n_seq_id[i] = 1;
+      batch.seq_id[i][0] = static_cast<llama_seq_id>(tokens[i].sequence);
+      batch.logits[i] = static_cast<int8_t>(tokens[i].output);
+    }
+    const bool done = llama_decode(context_.get(), batch) == 0;
+    llama_batch_free(batch);
+    return done;
+  }
+
+  // Logits after each of `tokens`, in passes of at most `ubatch` tokens, from an empty context on if `fresh`.
   std::vector<float> evaluate(const std::vector<int32_t>& tokens, bool fresh) {
     const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
     if (fresh) {
@@ -43,20 +65,14 @@ class Reference {
     std::vector<float> logits;
     for (size_t done = 0; done < tokens.size();) {
       const size_t count = std::min<size_t>(ubatch_, tokens.size() - done);
-      llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
-      batch.n_tokens = static_cast<int32_t>(count);
+      std::vector<PassToken> pass;
       for (size_t i = 0; i < count; ++i) {
-        batch.token[i] = tokens[done + i];
-        batch.pos[i] = position_++;
-        batch.n_seq_id[i] = 1;
-        batch.seq_id[i][0] = 0;
-        batch.logits[i] = 1;
+        pass.push_back({tokens[done + i], position_++, 0, true});
       }
-      if (llama_decode(context_.get(), batch) != 0) {
+      if (!decode(pass)) {
         logits.clear();
         return logits;
       }
-      llama_batch_free(batch);
       for (size_t i = 0; i < count; ++i) {
         const float* row = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
         logits.insert(logits.end(), row, row + width);
@@ -68,7 +84,7 @@ class Reference {
 
  private:
   uint32_t ubatch_;
-  llama_pos position_ = 0;
+  uint32_t position_ = 0;
   LlamaModelPtr model_;
   LlamaContextPtr context_;
 };
