@@ -22,6 +22,14 @@ struct HandSetPlan {
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
 };
 
+// Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Both together: n-grams first.
+struct DraftOptions {
+  std::filesystem::path model;  // a small one of the same family, held in memory; empty: none
+  bool ngrams = false;          // what followed the same few tokens before, in the prompt or the answer
+
+  bool any() const { return ngrams || !model.empty(); }
+};
+
 // How to open a model.
 struct EngineOptions {
   std::filesystem::path model;
@@ -39,6 +47,7 @@ struct EngineOptions {
   bool repack = true;           // full-resident models only: let llama.cpp repack weights for speed
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
   bool remember = true;         // when closed, save some of the routing in the user's cache folder, for later plans
+  DraftOptions draft;           // without effect on models whose state cannot be taken back (recurrent ones)
   HandSetPlan by_hand;          // for measurements
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
@@ -95,7 +104,9 @@ struct PlanSummary {
 // and delivered, times are seconds waited or computed on the calling thread.
 struct EngineStats {
   uint64_t prompt_tokens = 0;
-  uint64_t decoded_tokens = 0;
+  uint64_t decoded_tokens = 0;  // made by decode passes: drafted ones only where they were right
+  uint64_t drafted_tokens = 0;  // verified, right or wrong
+  uint64_t right_drafted_tokens = 0;
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;

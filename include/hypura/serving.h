@@ -94,10 +94,16 @@ enum class AnswerStop { kEndOfText, kStopString, kLength, kContextFull, kCancell
 // How an answer ended. Times in seconds.
 struct AnswerEnd {
   AnswerStop stop = AnswerStop::kEndOfText;
+  std::string stop_string;            // with kStopString: which of the request's; else empty
   std::optional<Error> error;         // with kError
   uint32_t prompt_tokens = 0;         // cached and evaluated
   uint32_t cached_prompt_tokens = 0;  // of those, what an earlier answer had left in the KV cache
   uint32_t answer_tokens = 0;         // sampled, an end-of-text token included
+  // Of those, the ones that were thinking. A piece takes all tokens sampled since the piece before it, which may be
+  // several: parts of a character, of what could be a stop string, of a mark like <think>. They count when all that the
+  // piece has of text and calls is thinking. What ends in no piece does not count: an end-of-text token, as a rule the
+  // tokens of a stop string.
+  uint32_t thinking_tokens = 0;
   double queued_seconds = 0;
   double prompt_seconds = 0;  // evaluating
   double answer_seconds = 0;

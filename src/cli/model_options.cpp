@@ -52,7 +52,12 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
       ->option_text("TYPE");
   command.add_flag_callback(
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read through the operating system's page cache");
-  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io"}) {
+  command.add_option("--draft", options.draft.model, "A small GGUF of the same family that drafts tokens ahead")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->option_text("FILE");
+  command.add_flag("--draft-ngrams", options.draft.ngrams, "Draft what followed the same few tokens before");
+  for (const char* flag :
+       {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--draft", "--draft-ngrams"}) {
     command.get_option(flag)->group(group);
   }
 }

@@ -54,8 +54,11 @@ double as_double(uint64_t count) {
 std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
   const auto hits = ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups));
   const auto read = ratio(as_double(stats.decode_bytes), as_double(stats.decoded_tokens));
-  return fmt::format("{}; prompt {}; experts {}; {}/token read; memory {}",
-                     tokens_and_rate(stats.decoded_tokens, stats.decode_seconds),
+  const std::string drafts = stats.drafted_tokens == 0 ? ""
+                                                       : fmt::format("; drafts {} of {} right",
+                                                                     stats.right_drafted_tokens, stats.drafted_tokens);
+  return fmt::format("{}{}; prompt {}; experts {}; {}/token read; memory {}",
+                     tokens_and_rate(stats.decoded_tokens, stats.decode_seconds), drafts,
                      tokens_and_rate(stats.prompt_tokens, stats.prompt_seconds),
                      hits ? fmt::format("{:.1f} % hit", *hits * 100) : "n/a",
                      read ? format_bytes(static_cast<uint64_t>(*read)) : "n/a bytes",
@@ -71,6 +74,8 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"stop", stop ? nlohmann::ordered_json(stop_name(*stop)) : nlohmann::ordered_json(nullptr)},
       {"prompt_tokens", stats.prompt_tokens},
       {"decoded_tokens", stats.decoded_tokens},
+      {"drafted_tokens", stats.drafted_tokens},
+      {"right_drafted_tokens", stats.right_drafted_tokens},
       {"prompt_seconds", stats.prompt_seconds},
       {"decode_seconds", stats.decode_seconds},
       {"load_seconds", stats.load_seconds},

@@ -44,6 +44,14 @@ TEST(StatisticsLine, SaysWhatWasDone) {
             "memory 38.1 of 40.0 MiB + 64.0 MiB for the process");
 }
 
+TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
+  EngineStats stats = some_stats();
+  stats.drafted_tokens = 40;
+  stats.right_drafted_tokens = 31;
+  EXPECT_THAT(statistics_line(stats, some_plan()),
+              testing::StartsWith("178 tokens, 35.2 tok/s; drafts 31 of 40 right; "));
+}
+
 TEST(StatisticsLine, NeverDividesByZero) {
   EXPECT_EQ(statistics_line({}, {}),
             "0 tokens, n/a tok/s; prompt 0 tokens, n/a tok/s; experts n/a; n/a bytes/token read; memory 0 B");

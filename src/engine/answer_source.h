@@ -27,6 +27,9 @@ class AnswerSource {
 
   // What was held back. Called once, after the last step.
   virtual AnswerPiece finish() = 0;
+
+  // Adds to `end` what only the source knows: which stop string it was, and how much was thinking.
+  virtual void tell(AnswerEnd& /*end*/) const {}
 };
 
 }  // namespace hypura

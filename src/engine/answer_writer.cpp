@@ -10,8 +10,17 @@
 
 namespace hypura {
 
+namespace {
+
+std::vector<std::string> joined(std::vector<std::string> first, const std::vector<std::string>& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+}  // namespace
+
 AnswerWriter::AnswerWriter(const llama_vocab* vocab, AnswerForm form)
-    : vocab_(vocab), form_(std::move(form)), stops_(form_.stops) {}
+    : vocab_(vocab), form_(std::move(form)), stops_(joined(form_.stops, form_.form_stops)) {}
 
 AnswerStep AnswerWriter::step(const float* logits) {
   AnswerStep step;
@@ -35,10 +44,13 @@ AnswerStep AnswerWriter::step(const float* logits) {
   if (form_.logprobs) {
     note(logits, *sampled);
   }
+  ++uncounted_;
   const bool shown = std::find(form_.shown.begin(), form_.shown.end(), *sampled) != form_.shown.end();
   step.piece = say(stream_.add(token_text(vocab_, *sampled, shown)));
+  count(step.piece);
   if (stops_.hit()) {
-    step.stop = AnswerStop::kStopString;
+    const bool asked = std::find(form_.stops.begin(), form_.stops.end(), stops_.matched()) != form_.stops.end();
+    step.stop = asked ? AnswerStop::kStopString : AnswerStop::kEndOfText;
   } else if (tokens_ == form_.max_tokens) {
     step.stop = AnswerStop::kLength;
   }
@@ -54,9 +66,25 @@ AnswerPiece AnswerWriter::finish() {
     piece.append(form_.parser->add(rest));
     piece.append(form_.parser->finish());
   }
+  count(piece);
   // Tokens of a stop string are no part of the answer.
   hand_over(piece, stops_.hit() ? stops_.passed() : SIZE_MAX);
   return piece;
+}
+
+void AnswerWriter::tell(AnswerEnd& end) const {
+  if (end.stop == AnswerStop::kStopString) {
+    end.stop_string = stops_.matched();
+  }
+  end.thinking_tokens = thinking_;
+}
+
+void AnswerWriter::count(const AnswerPiece& piece) {
+  const bool other = !piece.content.empty() || !piece.tool_calls.empty();
+  if (other || !piece.thinking.empty()) {
+    thinking_ += other ? 0 : uncounted_;
+    uncounted_ = 0;
+  }
 }
 
 AnswerPiece AnswerWriter::say(const std::string& text) {

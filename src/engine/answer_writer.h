@@ -19,9 +19,10 @@ namespace hypura {
 struct AnswerForm {
   std::unique_ptr<AnswerSampler> sampler;
   std::unique_ptr<AnswerParser> parser;  // null: all text is content
-  std::vector<std::string> stops;
-  std::vector<int32_t> shown;  // control tokens that are text to the parser
-  int32_t max_tokens = -1;     // negative: as many as the context holds
+  std::vector<std::string> stops;        // the request's
+  std::vector<std::string> form_stops;   // the chat template's: the model's own ends
+  std::vector<int32_t> shown;            // control tokens that are text to the parser
+  int32_t max_tokens = -1;               // negative: as many as the context holds
   bool logprobs = false;
   size_t top_logprobs = 0;
 };
@@ -33,6 +34,7 @@ class AnswerWriter final : public AnswerSource {
 
   AnswerStep step(const float* logits) override;
   AnswerPiece finish() override;
+  void tell(AnswerEnd& end) const override;
 
  private:
   struct Noted {
@@ -43,6 +45,7 @@ class AnswerWriter final : public AnswerSource {
   AnswerPiece say(const std::string& text);
   void note(const float* logits, int32_t token);
   void hand_over(AnswerPiece& piece, size_t end);
+  void count(const AnswerPiece& piece);
 
   const llama_vocab* vocab_;
   AnswerForm form_;
@@ -50,6 +53,8 @@ class AnswerWriter final : public AnswerSource {
   TextStream stream_;
   size_t said_ = 0;  // bytes given to stops_
   int32_t tokens_ = 0;
+  uint32_t uncounted_ = 0;   // tokens since the last piece
+  uint32_t thinking_ = 0;    // tokens
   std::deque<Noted> noted_;  // logprobs not handed over yet
 };
 

@@ -1,6 +1,7 @@
 #include "engine/batcher.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace hypura {
@@ -23,6 +24,7 @@ AnswerEnd summary(const Run& run, AnswerStop stop, std::optional<Error> error) {
   end.prompt_seconds = seconds(run.admitted, run.answering.value_or(now));
   end.answer_seconds = run.answering ? seconds(*run.answering, now) : 0;
   end.tokens = run.all;
+  run.job.source->tell(end);
   return end;
 }
 
@@ -32,8 +34,8 @@ Error closed() {
 
 }  // namespace
 
-Batcher::Batcher(BatchModel& model, uint32_t queue)
-    : model_(model), queue_limit_(queue), sequences_(model.sequences()) {
+Batcher::Batcher(BatchModel& model, uint32_t queue, Drafting* drafting)
+    : model_(model), drafting_(drafting), queue_limit_(queue), sequences_(model.sequences()) {
   stats_.parallel = model.sequences();
   thread_ = std::thread([this] { work(); });
 }
@@ -199,16 +201,62 @@ void Batcher::pass() {
     riders.push_back({answer ? it.pending() : 0, answer && it.run->answering && it.pending() == 1});
   }
   const std::vector<uint32_t> shares = share_pass(riders, model_.limits(), passes_);
+  draft(riders, shares);
   const std::vector<PassToken> tokens = pass_tokens(shares);
   if (tokens.empty()) {
     return;
   }
   uint32_t prompt_tokens = 0;
+  DraftedPass drafted;
   for (size_t id = 0; id < shares.size(); ++id) {
     prompt_tokens += riders[id].answering ? 0 : shares[id];
+    drafted.answers += riders[id].answering ? shares[id] : 0;
+    drafted.drafted += static_cast<uint32_t>(drafts_[id].tokens.size());
+    drafted.draft_seconds += drafts_[id].seconds;
   }
+  drafted.tokens = static_cast<uint32_t>(tokens.size()) - drafted.drafted;
+  const Clock::time_point start = Clock::now();
   const Status status = model_.walk(tokens, prompt_tokens);
+  drafted.pass_seconds = seconds(start, Clock::now());
   count_pass(tokens.size());
+  hold(shares, status);
+  for (size_t row = 0; status && row < tokens.size(); ++row) {
+    if (tokens[row].output) {
+      const uint32_t id = tokens[row].sequence;
+      drafted.right += verify(id, row);
+      row += drafts_[id].tokens.size();
+    }
+  }
+  if (status && drafting_ != nullptr && drafted.answers > 0) {
+    model_.note_drafted(drafted.drafted, drafted.right);
+    drafting_->note_pass(drafted);
+  }
+}
+
+// Guesses at what follows each answer's token, as many as there is room for in the pass.
+void Batcher::draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares) {
+  drafts_.assign(sequences_.size(), {});
+  const uint32_t tokens = std::accumulate(shares.begin(), shares.end(), 0U);
+  uint32_t answers = 0;
+  for (size_t id = 0; id < riders.size(); ++id) {
+    answers += riders[id].answering ? shares[id] : 0;
+  }
+  const PassLimits limits = model_.limits();
+  const auto rows = static_cast<uint32_t>(sequences_.size());  // every sequence may want one of its own
+  uint32_t room = std::min(limits.tokens - tokens, std::max(limits.outputs, rows) - rows);
+  for (uint32_t id = 0; drafting_ != nullptr && id < sequences_.size(); ++id) {
+    if (!riders[id].answering || shares[id] == 0) {
+      continue;
+    }
+    const Run& run = *sequences_[id].run;
+    const uint32_t most = std::min(room, run.job.limit - static_cast<uint32_t>(run.tokens.size()));
+    drafts_[id] = drafting_->draft(id, run.tokens, most, tokens, answers);
+    room -= static_cast<uint32_t>(drafts_[id].tokens.size());
+  }
+}
+
+// The sequences hold what was evaluated of them, drafts not yet counted; or nothing, when the walk failed.
+void Batcher::hold(const std::vector<uint32_t>& shares, const Status& status) {
   for (uint32_t id = 0; id < sequences_.size(); ++id) {
     Sequence& it = sequences_[id];
     if (shares[id] > 0 && !status) {
@@ -219,11 +267,29 @@ void Batcher::pass() {
       it.last_used = passes_;
     }
   }
-  for (size_t row = 0; status && row < tokens.size(); ++row) {
-    if (tokens[row].output) {
-      take(sequences_[tokens[row].sequence], model_.logits(row));
+}
+
+// Takes the token that follows the sequence's own, whose logits are at `row`, and those after it for as long as the
+// draft had said so: their logits follow. Gives how many that were; the rest of the draft is forgotten.
+uint32_t Batcher::verify(uint32_t id, size_t row) {
+  Sequence& it = sequences_[id];
+  const std::vector<int32_t>& draft = drafts_[id].tokens;
+  uint32_t right = 0;
+  for (;;) {
+    take(it, model_.logits(row + right));
+    const bool goes_on = it.run != nullptr && it.pending() == 1 && right < draft.size();
+    if (!goes_on || it.run->tokens.back() != draft[right]) {
+      break;
     }
+    it.held.push_back(draft[right++]);
   }
+  if (right < draft.size()) {
+    it.held.resize(model_.cut(id, static_cast<uint32_t>(it.held.size())));
+  }
+  if (drafting_ != nullptr) {
+    drafting_->note_verified(drafts_[id], right);
+  }
+  return right;
 }
 
 // The next tokens of each sequence. Those whose logits are wanted come last: it is where recorded routing looks for the
@@ -237,6 +303,9 @@ std::vector<PassToken> Batcher::pass_tokens(const std::vector<uint32_t>& shares)
     for (uint32_t position = from; position < from + shares[id]; ++position) {
       const bool output = position + 1 == it.run->tokens.size();
       (output ? last : tokens).push_back({it.run->tokens[position], position, id, output});
+    }
+    for (uint32_t i = 0; i < drafts_[id].tokens.size(); ++i) {
+      last.push_back({drafts_[id].tokens[i], from + shares[id] + i, id, true});
     }
   }
   tokens.insert(tokens.end(), last.begin(), last.end());

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/batcher_model.h"
+#include "engine/drafting.h"
 #include "engine/sequence.h"
 #include "hypura/serving.h"
 
@@ -25,8 +26,9 @@ namespace hypura {
 
 class Batcher {
  public:
-  // Starts the thread. At most `queue` jobs wait besides those that run. `model` must outlive the object.
-  Batcher(BatchModel& model, uint32_t queue);
+  // Starts the thread. At most `queue` jobs wait besides those that run. `drafting` (nullptr: nothing is drafted) is
+  // used by that thread alone. Both must outlive the object.
+  Batcher(BatchModel& model, uint32_t queue, Drafting* drafting = nullptr);
 
   // Ends all jobs (kCancelled).
   ~Batcher();
@@ -58,7 +60,10 @@ class Batcher {
   void end_cancelled(const std::vector<uint64_t>& ids);
   void admit(Job job);
   void pass();
+  void draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares);
   std::vector<PassToken> pass_tokens(const std::vector<uint32_t>& shares) const;
+  void hold(const std::vector<uint32_t>& shares, const Status& status);
+  uint32_t verify(uint32_t id, size_t row);
   void take(Sequence& sequence, const float* logits);
   bool add_token(Sequence& sequence, int32_t token);
   void embed_pass();
@@ -71,9 +76,11 @@ class Batcher {
   uint32_t idle() const;
 
   BatchModel& model_;
+  Drafting* const drafting_;
   const uint32_t queue_limit_;
   std::vector<Sequence> sequences_;  // the thread's
   uint64_t passes_ = 0;              // the thread's
+  std::vector<Draft> drafts_;        // the thread's: by sequence, of the pass in work
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;

@@ -55,6 +55,7 @@ class NotingModel final : public BatchModel {
     done_.emplace_back(std::move(walk));
     return status;
   }
+  void note_drafted(uint32_t drafted, uint32_t right) override { model_.note_drafted(drafted, right); }
   const float* logits(size_t index) override { return model_.logits(index); }
   uint32_t cut(uint32_t sequence, uint32_t count) override {
     const uint32_t left = model_.cut(sequence, count);
@@ -126,13 +127,22 @@ void talk(Batcher& batcher, size_t vocabulary, uint32_t who) {
   }
 }
 
-std::vector<Done> talk_all(const std::filesystem::path& model, uint64_t memory, uint32_t threads, std::string& mode) {
+struct Case {
+  const char* model;
+  uint64_t memory;
+  uint32_t threads;
+  const char* mode;
+  bool drafts = false;
+};
+
+std::vector<Done> talk_all(const Case& how, std::string& mode) {
   EngineOptions options;
-  options.model = model;
-  options.memory = memory;
+  options.model = kModels / how.model;
+  options.memory = how.memory;
   options.context = kContext;
   options.ubatch = kUbatch;
-  options.threads = threads;
+  options.threads = how.threads;
+  options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
   options.remember = false;
   auto engine = open_engine(options);
@@ -145,7 +155,7 @@ std::vector<Done> talk_all(const std::filesystem::path& model, uint64_t memory, 
   LlamaBatchModel llama(**engine, kSequences);
   NotingModel model_of_batcher(llama, vocabulary);
   {
-    Batcher batcher(model_of_batcher, 16);
+    Batcher batcher(model_of_batcher, 16, (*engine)->drafting());
     std::vector<std::thread> people;
     for (uint32_t who = 0; who < kSequences + 2; ++who) {
       people.emplace_back([&, who] { talk(batcher, vocabulary, who); });
@@ -197,19 +207,12 @@ size_t count(const std::vector<Done>& all) {
       std::count_if(all.begin(), all.end(), [](const Done& it) { return std::holds_alternative<T>(it); }));
 }
 
-struct Case {
-  const char* model;
-  uint64_t memory;
-  uint32_t threads;
-  const char* mode;
-};
-
 class SharedPasses : public testing::TestWithParam<Case> {};
 
 TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
   const std::filesystem::path path = kModels / GetParam().model;
   std::string mode;
-  const std::vector<Done> all = talk_all(path, GetParam().memory, GetParam().threads, mode);
+  const std::vector<Done> all = talk_all(GetParam(), mode);
   EXPECT_EQ(mode, GetParam().mode);
   EXPECT_GT(count<Cut>(all), 10U);
   EXPECT_GT(count<Copy>(all), 0U);
@@ -225,7 +228,8 @@ TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
 INSTANTIATE_TEST_SUITE_P(Modes, SharedPasses,
                          testing::Values(Case{"hypura-stories-moe.gguf", 16 * kMiB, 1, "mixed-streaming"},
                                          Case{"hypura-stories-moe.gguf", 28 * kMiB, 2, "expert-streaming"},
-                                         Case{"hypura-stories-draft.gguf", 9 * kMiB, 2, "dense-streaming"}));
+                                         Case{"hypura-stories-draft.gguf", 9 * kMiB, 2, "dense-streaming"},
+                                         Case{"hypura-stories-draft.gguf", 9 * kMiB, 2, "dense-streaming", true}));
 
 }  // namespace
 }  // namespace hypura

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -32,6 +34,7 @@ class FakeModel : public BatchModel {
     changed_.wait(lock, [&] { return open_ > 0; });
     --waiting_;
     open_ -= open_ == kOpen ? 0 : 1;
+    std::this_thread::sleep_for(takes_);
     passes_.emplace_back(tokens.begin(), tokens.end());
     prompt_tokens_.push_back(prompt_tokens);
     if (std::exchange(fails_, false)) {
@@ -45,6 +48,11 @@ class FakeModel : public BatchModel {
       rows_[i] = static_cast<float>(next(held));
     }
     return {};
+  }
+
+  void note_drafted(uint32_t drafted, uint32_t right) override {
+    drafted_ += drafted;
+    right_ += right;
   }
 
   const float* logits(size_t index) override { return &rows_[index]; }
@@ -82,6 +90,8 @@ class FakeModel : public BatchModel {
 
   // For tests: passes wait until they are let through; all are unless close() was called.
   void close() { set_open(0); }
+  // Before the first pass: that each takes so long, whatever its tokens.
+  void take(std::chrono::microseconds time) { takes_ = time; }
   void let_one_through() { set_open(1); }
   void open() { set_open(kOpen); }
   // Until a pass waits.
@@ -101,8 +111,10 @@ class FakeModel : public BatchModel {
     const std::lock_guard lock(mutex_);
     return prompt_tokens_;
   }
-  // Whether every token came at the end of its sequence. When the batcher is gone.
+  // Whether every token came at the end of its sequence. When the batcher is gone, as what follows.
   bool in_order() const { return in_order_; }
+  uint32_t drafted() const { return drafted_; }
+  uint32_t right() const { return right_; }
 
  private:
   static constexpr int kOpen = 1 << 30;
@@ -116,7 +128,10 @@ class FakeModel : public BatchModel {
   PassLimits limits_;
   std::vector<std::vector<int32_t>> held_;
   std::vector<float> rows_;
+  std::chrono::microseconds takes_{0};
   bool in_order_ = true;
+  uint32_t drafted_ = 0;
+  uint32_t right_ = 0;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -14,7 +14,8 @@ namespace {
 constexpr uint32_t kPromptTokensBesideAnswers = 64;
 
 PassLimits limits_of(const EngineImpl& engine, bool streams) {
-  return {engine.ubatch(), streams ? engine.ubatch() : std::min(engine.ubatch(), kPromptTokensBesideAnswers)};
+  return {engine.ubatch(), streams ? engine.ubatch() : std::min(engine.ubatch(), kPromptTokensBesideAnswers),
+          engine.outputs()};
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ class LlamaBatchModel final : public BatchModel {
   PassLimits limits() const override { return limits_; }
   bool can_cut() const override { return can_cut_; }
   Status walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) override;
+  void note_drafted(uint32_t drafted, uint32_t right) override { engine_.note_drafted(drafted, right); }
   const float* logits(size_t index) override;
   uint32_t cut(uint32_t sequence, uint32_t count) override;
   uint32_t copy(uint32_t from, uint32_t to, uint32_t count) override;

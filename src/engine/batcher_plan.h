@@ -17,6 +17,7 @@ struct Rider {
 struct PassLimits {
   uint32_t tokens = 0;          // in a pass
   uint32_t beside_answers = 0;  // of prompts, in a pass that carries an answer's token
+  uint32_t outputs = 0;         // whose logits are kept, in a pass
 };
 
 // Tokens of each rider in the next pass. Every answer has its one; what room is left is shared evenly among the

@@ -8,6 +8,7 @@
 #include "hardware/memory.h"
 #include "support/elapsed.h"
 #include "support/log.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -56,6 +57,8 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   EngineStats d = *this;
   d.prompt_tokens -= earlier.prompt_tokens;
   d.decoded_tokens -= earlier.decoded_tokens;
+  d.drafted_tokens -= earlier.drafted_tokens;
+  d.right_drafted_tokens -= earlier.right_drafted_tokens;
   d.prompt_seconds -= earlier.prompt_seconds;
   d.decode_seconds -= earlier.decode_seconds;
   d.load_seconds -= earlier.load_seconds;
@@ -72,7 +75,11 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   return d;
 }
 
-EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {}
+EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {
+  if (options_.draft.any()) {
+    options_.outputs = std::max(options_.outputs, options_.sequences + kMostDrafted);
+  }
+}
 
 EngineImpl::~EngineImpl() {
   if (!options_.remember) {
@@ -117,8 +124,11 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
 }
 
 Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
-  const OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
+  OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
   const uint64_t process = read_process_memory().resident;
+  if (Status status = open_draft_model(request); !status) {
+    return status;
+  }
   auto parts = open_best(request);
   if (!parts) {
     return propagate(parts.error());
@@ -126,11 +136,66 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
   parts_.emplace(std::move(*parts));
   context_size_ = request.context;
   chat_.emplace(parts_->llama.get());
+  if (Status status = start_drafting(); !status) {
+    return status;
+  }
   summarise(request, budget, process);
   if (parts_->weights != nullptr && (options_.record_routing || options_.remember)) {
     parts_->weights->record_routing(options_.record_routing ? kRecordedTokens : kMostSavedTokens);
   }
   return {};
+}
+
+// The draft model comes out of the same budget, before it is divided.
+Status EngineImpl::open_draft_model(OpenRequest& request) {
+  const std::filesystem::path& file = options_.draft.model;
+  if (file.empty()) {
+    return {};
+  }
+  std::error_code ignored;
+  const uint64_t least = std::filesystem::file_size(file, ignored);
+  if (!ignored && least >= request.budget) {
+    return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
+                file.string(), format_bytes(least), format_bytes(request.budget));
+  }
+  auto draft = open_model_drafter(file, request.context, request.sequences, request.threads);
+  if (!draft) {
+    return propagate(draft.error());
+  }
+  draft_bytes_ = (*draft)->bytes();
+  if (draft_bytes_ >= request.budget) {
+    return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
+                file.string(), format_bytes(draft_bytes_), format_bytes(request.budget));
+  }
+  request.budget -= draft_bytes_;
+  draft_model_ = std::move(*draft);
+  return {};
+}
+
+Status EngineImpl::start_drafting() {
+  std::vector<std::unique_ptr<Drafter>> drafters;
+  if (options_.draft.ngrams) {
+    drafters.push_back(make_ngram_drafter());
+  }
+  if (draft_model_ != nullptr) {
+    if (Status status = check_vocabularies(*parts_->llama, *draft_model_->model()); !status) {
+      return status;
+    }
+    draft_model_->set_threadpool(parts_->threadpool.get());
+    drafters.push_back(std::move(draft_model_));
+  }
+  const bool can_take_back = !llama_model_is_recurrent(llama()) && !llama_model_is_hybrid(llama());
+  if (!drafters.empty() && can_take_back) {
+    drafting_ = std::make_unique<Drafting>(std::move(drafters));
+  }
+  return {};
+}
+
+void EngineImpl::note_drafted(uint32_t drafted, uint32_t right) {
+  const std::lock_guard lock(mutex_);
+  stats_.drafted_tokens += drafted;
+  stats_.right_drafted_tokens += right;
+  stats_.decoded_tokens -= drafted - right;
 }
 
 void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uint64_t process) {
@@ -141,10 +206,16 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
   if (parts_->reader != nullptr) {
     plan_.sentence += fmt::format("; reads by {}", parts_->reader->description());
   }
+  if (draft_bytes_ > 0) {
+    plan_.sentence += fmt::format("; {} more for the draft model", format_bytes(draft_bytes_));
+  }
   plan_.why = why_sentence(request, chosen, prediction);
   plan_.budget = budget.bytes;
   plan_.process = kProcessMargin;
   plan_.ledger = parts_->ledger;
+  if (draft_bytes_ > 0) {
+    plan_.ledger.push_back({"draft model", draft_bytes_});
+  }
   plan_.layers = layer_shares(placed_tensors(request.model, chosen));
   plan_.warnings = plan_warnings(request, chosen);
   plan_.tokens_per_second = prediction.tokens_per_second;

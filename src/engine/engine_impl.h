@@ -7,6 +7,8 @@
 
 #include "engine/budget.h"
 #include "engine/chat_prompt.h"
+#include "engine/drafting.h"
+#include "engine/model_drafter.h"
 #include "engine/open_engine.h"
 #include "hypura/engine.h"
 
@@ -41,17 +43,26 @@ class EngineImpl final : public Engine {
   const Model& model() const { return model_; }
   // Null when everything is resident.
   StreamedWeights* weights() { return parts_->weights.get(); }
+  // Null when nothing is drafted.
+  Drafting* drafting() { return drafting_.get(); }
+  // Of the last passes' tokens `drafted` were drafts, the first `right` of which were right.
+  void note_drafted(uint32_t drafted, uint32_t right);
   void end_session() { in_session_ = false; }
 
  private:
   uint64_t bytes_read() const;
   double busy_seconds() const;
   void summarise(const OpenRequest& request, const Budget& budget, uint64_t process);
+  Status open_draft_model(OpenRequest& request);
+  Status start_drafting();
 
   Model model_;
   EngineOptions options_;
   std::optional<OpenParts> parts_;
   std::optional<ChatPrompt> chat_;
+  std::unique_ptr<ModelDrafter> draft_model_;  // until drafting_ has it
+  uint64_t draft_bytes_ = 0;
+  std::unique_ptr<Drafting> drafting_;  // before parts_ is gone: it computes with their threads
   PlanSummary plan_;
   bool in_session_ = false;
   uint32_t context_size_ = 0;

@@ -23,7 +23,7 @@ class ServingImpl final : public Serving {
         plan_(engine_->plan()),
         format_(engine_->chat()),
         model_(*engine_, parallel),
-        batcher_(model_, options.queue) {
+        batcher_(model_, options.queue, engine_->drafting()) {
     if (parallel < options.parallel) {
       plan_.warnings.push_back(
           fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "

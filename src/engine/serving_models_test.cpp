@@ -152,12 +152,15 @@ TEST(Serving, TheModelThinksFirstThenKeepsToTheSchema) {
                             "required":["age"],"additionalProperties":false})";
   const Heard heard = ask(*serving, request);
   EXPECT_EQ(heard.thinking, "");
+  EXPECT_EQ(heard.end.thinking_tokens, 0U);
   EXPECT_TRUE(nlohmann::json::parse(heard.content, nullptr, false).is_object()) << heard.content;
   request.think.reset();  // the schema holds for what comes after thinking, if it thinks
   // The schema holds for what comes after thinking, if it thinks.
   const Heard thought = ask(*serving, request);
   const bool answered = nlohmann::json::parse(thought.content, nullptr, false).is_object();
   EXPECT_TRUE(answered || (thought.content.empty() && !thought.thinking.empty())) << thought.content;
+  EXPECT_EQ(thought.end.thinking_tokens > 0, !thought.thinking.empty());
+  EXPECT_LE(thought.end.thinking_tokens, thought.end.answer_tokens);
   request.tools = {{"f", "", ""}};
   EXPECT_EQ(serving->submit(request, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
 }

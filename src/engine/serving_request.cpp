@@ -140,7 +140,7 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
     held.grammar = std::move(chat->grammar);
     held.form.parser = std::move(chat->parser);
     held.form.shown = std::move(chat->shown);
-    held.form.stops = std::move(chat->stops);
+    held.form.form_stops = std::move(chat->stops);
   } else if (request.json_schema) {
     auto rules = known_schema(*request.json_schema).and_then(schema_rules);
     if (!rules) {
@@ -148,7 +148,7 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
     }
     held.grammar.rules = std::move(*rules);
   }
-  held.form.stops.insert(held.form.stops.end(), request.stop.begin(), request.stop.end());
+  held.form.stops = request.stop;
   held.form.max_tokens = request.max_tokens;
   held.form.logprobs = request.logprobs;
   held.form.top_logprobs = static_cast<size_t>(request.top_logprobs);

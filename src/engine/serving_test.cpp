@@ -87,7 +87,10 @@ TEST_F(ServingTest, StopStringsAreNeverSaid) {
   request.stop = {"never said", whole.substr(cut, 9)};  // several tokens, and not at their borders
   const Heard heard = ask(*serving, request);
   EXPECT_EQ(heard.end.stop, AnswerStop::kStopString);
+  EXPECT_EQ(heard.end.stop_string, request.stop[1]);
   EXPECT_EQ(heard.content, whole.substr(0, whole.find(request.stop[1])));
+  request.stop = {"never said"};
+  EXPECT_EQ(ask(*serving, request).end.stop_string, "");
 }
 
 TEST_F(ServingTest, AnswersKeepToASchema) {

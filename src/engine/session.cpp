@@ -5,6 +5,7 @@
 #include "engine/batcher_plan.h"
 #include "engine/sampler.h"
 #include "engine/text_stream.h"
+#include "support/elapsed.h"
 
 namespace hypura {
 
@@ -92,6 +93,37 @@ Result<bool> SessionImpl::prefill(const std::vector<int32_t>& tokens, const Gene
   return true;
 }
 
+// What of the last draft the model did not say is forgotten.
+void SessionImpl::note_verified() {
+  Drafting* drafting = engine_.drafting();
+  if (drafting == nullptr || pass_seconds_ == 0) {
+    return;
+  }
+  const auto drafted = static_cast<uint32_t>(draft_.tokens.size());
+  keep_prefix(held_.size() - (drafted - right_));
+  engine_.note_drafted(drafted, right_);
+  drafting->note_verified(draft_, right_);
+  drafting->note_pass({1, 1, drafted, right_, pass_seconds_, draft_.seconds});
+  draft_ = {};
+  right_ = 0;
+  pass_seconds_ = 0;
+}
+
+Status SessionImpl::decode(const std::vector<int32_t>& text, size_t room) {
+  Drafting* drafting = engine_.drafting();
+  std::vector<int32_t> tokens = {text.back()};
+  if (drafting != nullptr) {
+    const size_t most = std::min<size_t>({room, context_size() - text.size(), engine_.ubatch() - 1, kMostDrafted});
+    draft_ = drafting->draft(0, text, static_cast<uint32_t>(most), 1, 1);
+    tokens.insert(tokens.end(), draft_.tokens.begin(), draft_.tokens.end());
+  }
+  right_ = 0;
+  const auto start = std::chrono::steady_clock::now();
+  Status status = pass(tokens.data(), tokens.size(), true, Phase::kDecode);
+  pass_seconds_ = seconds_since(start);
+  return status;
+}
+
 Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
   if (prompt.empty()) {
     return fail(ErrorCode::kUsage, "the prompt is empty");
@@ -110,42 +142,63 @@ Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, cons
     generated.stop = StopReason::kCancelled;
     return generated;
   }
+  if (Status status = answer(prompt, options, generated); !status) {
+    return propagate(status.error());
+  }
+  return generated;
+}
+
+Status SessionImpl::answer(const std::vector<int32_t>& prompt, const GenerateOptions& options, Generated& generated) {
   const SamplerPtr sampler = make_sampler(options.sampling, vocab_);
   for (int32_t token : prompt) {
     llama_sampler_accept(sampler.get(), token);
   }
+  std::vector<int32_t> text = prompt;
   TextStream stream;
-  const auto emit = [&](std::string text) {
-    generated.text += text;
-    return text.empty() || !options.on_text || options.on_text(text);
+  const auto emit = [&](std::string piece) {
+    generated.text += piece;
+    return piece.empty() || !options.on_text || options.on_text(piece);
   };
   generated.stop = StopReason::kLength;
-  while (options.max_tokens < 0 || static_cast<int32_t>(generated.tokens.size()) < options.max_tokens) {
-    const llama_token token = llama_sampler_sample(sampler.get(), context_, -1);
+  draft_ = {};
+  right_ = 0;
+  pass_seconds_ = 0;
+  int32_t row = -1;  // of the logits after the text
+  const size_t most = options.max_tokens < 0 ? SIZE_MAX : static_cast<size_t>(options.max_tokens);
+  while (generated.tokens.size() < most) {
+    const llama_token token = llama_sampler_sample(sampler.get(), context_, row);
     if (llama_vocab_is_eog(vocab_, token)) {
       generated.stop = StopReason::kEndOfText;
       break;
     }
     generated.tokens.push_back(token);
+    text.push_back(token);
     if (!emit(stream.add(token_text(vocab_, token, false))) || (options.keep_going && !options.keep_going())) {
       generated.stop = StopReason::kCancelled;
       break;
     }
-    if (held_.size() >= context_size()) {
+    if (text.size() > context_size()) {
       generated.stop = StopReason::kContextFull;
       break;
     }
-    if (static_cast<int32_t>(generated.tokens.size()) == options.max_tokens) {
+    if (generated.tokens.size() == most) {
       break;  // the last token's successor is not wanted
     }
-    if (Status status = pass(&token, 1, true, Phase::kDecode); !status) {
-      return propagate(status.error());
+    if (right_ < draft_.tokens.size() && draft_.tokens[right_] == token) {
+      row = static_cast<int32_t>(++right_);
+      continue;  // what follows it is computed already
     }
+    note_verified();
+    if (Status status = decode(text, most - generated.tokens.size() - 1); !status) {
+      return status;
+    }
+    row = 0;
   }
+  note_verified();
   if (generated.stop != StopReason::kCancelled) {
     emit(stream.finish());
   }
-  return generated;
+  return {};
 }
 
 Result<Generated> SessionImpl::complete(std::string_view prompt, const GenerateOptions& options) {

@@ -23,20 +23,22 @@ StopStrings::StopStrings(std::vector<std::string> stops) : stops_(std::move(stop
 }
 
 std::string StopStrings::add(std::string_view text) {
-  if (hit_) {
+  if (hit()) {
     return {};
   }
   held_ += text;
   size_t at = std::string::npos;
   size_t kept = 0;
   for (const std::string& stop : stops_) {
-    at = std::min(at, held_.find(stop));
+    if (const size_t found = held_.find(stop); found < at) {
+      at = found;
+      matched_ = stop;
+    }
     kept = std::max(kept, beginning_at_end(held_, stop));
   }
   if (at == std::string::npos) {
     return pass(held_.size() - kept);
   }
-  hit_ = true;
   std::string ready = pass(at);
   held_.clear();
   return ready;

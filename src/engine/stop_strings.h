@@ -21,7 +21,10 @@ class StopStrings {
   // What was held back, when no more will come.
   std::string finish();
 
-  bool hit() const { return hit_; }
+  bool hit() const { return !matched_.empty(); }
+
+  // Which it was: of several at the same place, the first that was given. Empty before a hit.
+  const std::string& matched() const { return matched_; }
 
   // Bytes passed on so far.
   size_t passed() const { return passed_; }
@@ -31,8 +34,8 @@ class StopStrings {
 
   std::vector<std::string> stops_;
   std::string held_;
+  std::string matched_;
   size_t passed_ = 0;
-  bool hit_ = false;
 };
 
 }  // namespace hypura

@@ -10,6 +10,7 @@ TEST(StopStrings, PassesEverythingOnWithoutAny) {
   EXPECT_EQ(stops.add("one"), "one");
   EXPECT_EQ(stops.finish(), "");
   EXPECT_FALSE(stops.hit());
+  EXPECT_EQ(stops.matched(), "");
 }
 
 TEST(StopStrings, EndsBeforeAStopString) {
@@ -26,8 +27,10 @@ TEST(StopStrings, FindsOneThatComesInPieces) {
   EXPECT_EQ(stops.add("a<"), "a");
   EXPECT_EQ(stops.add("/"), "");
   EXPECT_EQ(stops.add("s"), "");
+  EXPECT_EQ(stops.matched(), "");
   EXPECT_EQ(stops.add(">b"), "");
   EXPECT_TRUE(stops.hit());
+  EXPECT_EQ(stops.matched(), "</s>");
 }
 
 TEST(StopStrings, GivesBackWhatOnlyLookedLikeOne) {
@@ -45,6 +48,7 @@ TEST(StopStrings, TheEarliestOfSeveralCounts) {
   StopStrings stops({"late", "\n\n", "l"});
   EXPECT_EQ(stops.add("too late\n\n"), "too ");
   EXPECT_TRUE(stops.hit());
+  EXPECT_EQ(stops.matched(), "late") << "at the same place as \"l\", and given before it";
 }
 
 TEST(StopStrings, CharactersStayWhole) {

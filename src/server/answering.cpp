@@ -48,6 +48,7 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
 
   void on_piece(AnswerPiece piece) override {
     if (job_.stream) {
+      const std::lock_guard lock(mutex_);
       send([&] { return job_.format->on_piece(std::move(piece)); });
       return;
     }
@@ -105,6 +106,14 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
       refuse(id.error());
       return;
     }
+    if (job_.stream) {
+      // Not before: what submit() refuses has its own status.
+      exchange_->on_quiet([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) {
+          self->say_something();
+        }
+      });
+    }
     bool gone = false;
     {
       const std::lock_guard lock(mutex_);
@@ -131,7 +140,16 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     release(std::move(lease));
   }
 
-  // Sends the text that `make` gives, after the stream's head.
+  // Nothing was written for long.
+  void say_something() {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) {
+      const bool started = started_;
+      send([&] { return started ? job_.format->on_quiet() : std::string(); });
+    }
+  }
+
+  // Sends the text that `make` gives, after the stream's head. With the mutex held, or once the answer has ended.
   void send(const std::function<std::string()>& make) {
     if (!started_) {
       started_ = true;
@@ -151,11 +169,12 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
   const std::shared_ptr<Exchange> exchange_;
   AnswerJob job_;
 
-  // Of the thread that the answer is made on.
-  bool started_ = false;
-  AnswerPiece whole_;
+  AnswerPiece whole_;  // of the thread that the answer is made on
 
+  // Guards what follows, and, from submitting until ended_, a stream's format and the order of what is written: its
+  // pieces come on the answer's thread, and on_quiet on one of the server's. Once ended_ both are the answer's alone.
   std::mutex mutex_;
+  bool started_ = false;  // the stream's head is written
   bool gone_ = false;
   bool ended_ = false;
   ModelLease lease_;                     // empty before it is given and after the end

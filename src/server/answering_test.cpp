@@ -20,6 +20,7 @@ class PlainFormat : public AnswerFormat {
   void on_lease(const ModelLease& lease) override { load_seconds_ = lease.load_seconds; }
   HttpResponse on_begin() override { return text(fmt::format("<{}>", load_seconds_), 200); }
   std::string on_piece(AnswerPiece piece) override { return piece.content; }
+  std::string on_quiet() override { return "~"; }
   std::string on_end(const AnswerEnd& end) override { return fmt::format("[{}]", end.answer_tokens); }
   std::string on_error(const Error& error) override { return "!" + error.message; }
   HttpResponse whole(AnswerPiece answer, const AnswerEnd& /*end*/) override { return text(answer.content, 200); }
@@ -199,6 +200,57 @@ TEST_F(AnsweringTest, AClientThatGoesWhileItsAnswerIsQueuedCancelsIt) {
   EXPECT_EQ(api.host.leases, 0);
 }
 
+TEST_F(AnsweringTest, AHeadDoesNotWaitForeverForTheFirstPiece) {
+  api.serving().hold = true;
+  run(true);
+  EXPECT_FALSE(exchange->streamed());
+  EXPECT_TRUE(exchange->quiet());
+  EXPECT_EQ(exchange->body(), "<0>");
+  EXPECT_TRUE(exchange->quiet());
+  EXPECT_EQ(exchange->body(), "<0>~");
+  api.serving().play(1);
+  EXPECT_EQ(exchange->pieces(), (std::vector<std::string>{"<0>", "~", "a", "b", "[2]"}));
+  EXPECT_TRUE(exchange->done());
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), "<0>~ab[2]") << "nothing comes after the end";
+  EXPECT_EQ(exchange->answers(), 1);
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(AnsweringTest, WhatFailsAfterTheHeadEndsTheStream) {
+  api.serving().hold = true;
+  api.serving().pieces = {};
+  api.serving().end.stop = AnswerStop::kError;
+  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  run(true);
+  exchange->quiet();
+  api.serving().play(1);
+  EXPECT_EQ(exchange->status(), 200);
+  EXPECT_EQ(exchange->body(), "<0>!disk");
+  EXPECT_EQ(exchange->answers(), 1);
+  EXPECT_TRUE(exchange->done());
+}
+
+TEST_F(AnsweringTest, NoHeadGoesOutBeforeTheAnswerIsTaken) {
+  api.host.hold = true;
+  api.serving().refusal = Error{ErrorCode::kContextFull, "too long"};
+  run(true);
+  EXPECT_FALSE(exchange->quiet());
+  api.host.load();
+  EXPECT_FALSE(exchange->quiet());
+  EXPECT_EQ(exchange->status(), 400);
+  EXPECT_EQ(exchange->body(), "too long");
+}
+
+TEST_F(AnsweringTest, AWholeAnswerHasNoHeadOfItsOwn) {
+  api.serving().hold = true;
+  run(false);
+  exchange->quiet();
+  EXPECT_EQ(exchange->answers(), 0);
+  api.serving().play(1);
+  EXPECT_EQ(exchange->body(), "ab");
+}
+
 // Answers on a thread of its own, without end until it is cancelled.
 class EndlessServing : public FakeServing {
  public:
@@ -239,6 +291,29 @@ TEST_F(AnsweringTest, AClientMayGoAtAnyMoment) {
     exchange->go();  // when it went before there was anybody to tell
     serving->join();
     EXPECT_EQ(api.host.leases, 0);
+  }
+}
+
+TEST_F(AnsweringTest, ItMayBeQuietAtAnyMoment) {
+  for (int i = 0; i < 50; ++i) {
+    exchange = std::make_shared<FakeExchange>("POST", "/");
+    const auto serving = std::make_shared<EndlessServing>();
+    api.host.serving = serving;
+    std::atomic<bool> ended{false};
+    std::thread server([&ended, to = exchange] {
+      while (!ended) {
+        to->quiet();
+      }
+    });
+    run(true);
+    exchange->go();
+    serving->join();
+    ended = true;
+    server.join();
+    EXPECT_EQ(exchange->answers(), 1);
+    // Cancelled before anything was sent, it is refused.
+    EXPECT_TRUE(!exchange->streamed() || exchange->body().rfind("<0>") == 0U) << "one head, before all else";
+    EXPECT_TRUE(exchange->done());
   }
 }
 

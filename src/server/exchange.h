@@ -48,6 +48,11 @@ class Exchange {
   // Called once, on a server thread, when the client goes before the answer is complete; at once when it has gone.
   virtual void on_gone(std::function<void()> callback) = 0;
 
+  // Asked for once: called on a server thread, which it must not block, each time that the answer has been under way
+  // for long (HttpLimits::quiet_time) without anything written. Not when the answer is complete or the client has gone,
+  // but a call may still run while another thread completes it.
+  virtual void on_quiet(std::function<void()> callback) = 0;
+
   // What an answer took, for the log's line of this request; Metrics::watch does this.
   virtual void count_tokens(uint32_t /*prompt*/, uint32_t /*answer*/) {}
 };

@@ -60,6 +60,24 @@ class FakeExchange : public Exchange {
     on_gone_ = std::move(callback);
   }
 
+  void on_quiet(std::function<void()> callback) override {
+    const std::lock_guard lock(mutex_);
+    on_quiet_ = std::move(callback);
+  }
+
+  // For tests: nothing was written for long. False when nobody wants to know.
+  bool quiet() {
+    std::function<void()> callback;
+    {
+      const std::lock_guard lock(mutex_);
+      callback = on_quiet_;
+    }
+    if (callback) {
+      callback();
+    }
+    return callback != nullptr;
+  }
+
   // For tests: the client goes.
   void go() {
     std::function<void()> callback;
@@ -99,6 +117,7 @@ class FakeExchange : public Exchange {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::function<void()> on_gone_;
+  std::function<void()> on_quiet_;
   HttpResponse head_;
   std::string body_;
   std::vector<std::string> pieces_;

@@ -95,8 +95,10 @@ class WholeServer : public Server, private HttpService {
   }
 
   void answered(const HttpRequest& request, const HttpOutcome& outcome) override {
-    context_.metrics.answered(router_.label(request), outcome.status, outcome.seconds);
-    spdlog::info(request_log_line(request, outcome));
+    const std::string route = router_.label(request);
+    context_.metrics.answered(route, outcome.status, outcome.seconds);
+    const auto level = is_routine(route, outcome) ? spdlog::level::debug : spdlog::level::info;
+    spdlog::log(level, request_log_line(request, outcome));
   }
 
   AccessRules rules_;  // unchanged once it serves

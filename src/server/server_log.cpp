@@ -43,4 +43,8 @@ std::string request_log_line(const HttpRequest& request, const HttpOutcome& outc
   return line;
 }
 
+bool is_routine(std::string_view route, const HttpOutcome& outcome) {
+  return outcome.status < 400 && (route == "GET /hypura/live" || route == "GET /metrics");
+}
+
 }  // namespace hypura

@@ -3,13 +3,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
 
+#include <sstream>
 #include <thread>
 
 #include "server/fake_host_for_test.h"
 #include "server/http/raw_client_for_test.h"
 #include "server/metrics.h"
 #include "server/server_log.h"
+#include "support/log.h"
 
 namespace hypura {
 namespace {
@@ -28,6 +31,7 @@ class ServerTest : public testing::Test {
     options.address.port = 0;
     const std::vector<Route> routes = {{"GET", "/", say_hello, true},
                                        {"GET", "/api/tags", say_hello, true},
+                                       {"GET", "/metrics", say_hello},
                                        {"POST", "/v1/messages", say_hello},
                                        {"POST", "/v1/chat/completions", say_hello}};
     auto started = Server::start(options, routes, host, metrics);
@@ -121,6 +125,32 @@ TEST_F(ServerTest, CountsRequestsByRoute) {
   const auto requests = metrics.numbers().requests;
   EXPECT_EQ(requests.at({"GET /api/tags", 200}), 2U);
   EXPECT_EQ(requests.at({"other", 404}), 1U);
+}
+
+TEST_F(ServerTest, LogsWhatIsAskedForAgainAndAgainForDebuggingOnly) {
+  std::ostringstream text;
+  const auto logger = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_mt>(text)));
+  serve();
+  ask("GET /metrics");
+  ask("GET /api/tags");
+  server->stop(std::chrono::milliseconds(0));
+  spdlog::set_default_logger(logger);
+  EXPECT_THAT(text.str(), HasSubstr("path=/api/tags"));
+  EXPECT_THAT(text.str(), testing::Not(HasSubstr("path=/metrics")));
+}
+
+TEST(ServerLog, RoutineIsWhatIsPolledAndGoesWell) {
+  HttpOutcome outcome;
+  outcome.status = 200;
+  EXPECT_TRUE(is_routine("GET /hypura/live", outcome));
+  EXPECT_TRUE(is_routine("GET /metrics", outcome));
+  EXPECT_FALSE(is_routine("GET /", outcome));
+  EXPECT_FALSE(is_routine("POST /api/chat", outcome));
+  EXPECT_FALSE(is_routine("other", outcome));
+  outcome.status = 401;
+  EXPECT_FALSE(is_routine("GET /metrics", outcome));
 }
 
 TEST(ServerLog, HasOneLineOfKeysAndValues) {

@@ -83,7 +83,7 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
   write.u32("vocab_size", vocab.tokens);
   write.u32("context_length", plan.spec.context);
   write.u32("embedding_length", shape.embedding);
-  write.u32("block_count", shape.layers);
+  write.u32("block_count", plan.layers);
   write.u32("feed_forward_length", shape.ff > 0 ? shape.ff : shape.expert_ff);
   write.u32("attention.head_count", shape.heads);
   write.u32("attention.head_count_kv", shape.kv_heads);

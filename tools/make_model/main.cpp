@@ -2,6 +2,7 @@
 #include <ggml.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -31,8 +32,26 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--vocab-tokens", spec.vocab_tokens, "Pads the vocabulary with unused tokens to so many");
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
+  app.add_option("--quiet-after", spec.quiet_after, "Layers after the first so many add little to the hidden state");
+  app.add_option("--keep-layers", spec.keep_layers, "Writes only the first so many layers of the model described");
   app.add_option("--seed", spec.seed, "Same seed, same file")->capture_default_str();
   app.add_flag("--sparse", spec.sparse, "Headers only; the data is a hole that reads as zeros");
+}
+
+// What the file holds: "52 layers", "52 layers (quiet after 2)", "the first 2 of 52 layers".
+std::string describe_layers(const GeneratorPlan& plan) {
+  const std::string layers = plan.layers < plan.shape.layers
+                                 ? fmt::format("the first {} of {} layers", plan.layers, plan.shape.layers)
+                                 : fmt::format("{} layers", plan.layers);
+  const bool quiet = plan.spec.quiet_after > 0 && plan.spec.quiet_after < plan.layers;
+  return quiet ? fmt::format("{} (quiet after {})", layers, plan.spec.quiet_after) : layers;
+}
+
+// Asks the tensors: what is kept may be a leading dense layer alone.
+std::string describe_experts(const GeneratorPlan& plan) {
+  const bool routed = std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                                  [](const TensorPlan& tensor) { return tensor.fill == Fill::kRouter; });
+  return routed ? fmt::format("{} experts ({} used)", plan.shape.experts, plan.shape.experts_used) : "no experts";
 }
 
 // "PATH: 5.9 GiB, qwen3moe Q4_0, 24 layers, 64 experts (8 used), 9927.0 M parameters"
@@ -42,12 +61,9 @@ void print_summary(const WrittenModel& model) {
   for (const Part& part : parts) {
     bytes += part.bytes;
   }
-  const Shape& shape = plan.shape;
-  const std::string experts =
-      shape.experts > 0 ? fmt::format("{} experts ({} used)", shape.experts, shape.experts_used) : "no experts";
   const std::string files = parts.size() > 1 ? fmt::format(" in {} files", parts.size()) : "";
-  fmt::print("{}: {}{}, {} {}, {} layers, {}, {:.1f} M parameters\n", parts.front().path.string(), format_bytes(bytes),
-             files, gguf_arch(plan.choice.arch), plan.spec.type, shape.layers, experts,
+  fmt::print("{}: {}{}, {} {}, {}, {}, {:.1f} M parameters\n", parts.front().path.string(), format_bytes(bytes), files,
+             gguf_arch(plan.choice.arch), plan.spec.type, describe_layers(plan), describe_experts(plan),
              static_cast<double>(plan.parameters()) / 1e6);
 }
 

@@ -31,6 +31,8 @@ struct ModelSpec {
   int64_t vocab_tokens = 0;     // pads that vocabulary with unused tokens to so many; 0: as it is
   int64_t split = 1;            // number of files
   double skew = 0.0;            // Zipf-like exponent of expert popularity; 0: no expert is preferred
+  int64_t quiet_after = 0;      // layers after the first so many add only a little to the hidden state; 0: off
+  int64_t keep_layers = 0;      // writes the first so many layers of the model that the rest describes; 0: all
   uint64_t seed = 1;
   bool sparse = false;  // real headers over a hole: the file has its full length but takes no disk space, all zero
 };

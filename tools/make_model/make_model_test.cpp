@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "make_model/vocab.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -186,6 +187,29 @@ std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// The bytes of every tensor of a file.
+std::map<std::string, std::string> tensors_of(const std::filesystem::path& path) {
+  const KeysPtr keys(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
+  const std::string bytes = contents(path);
+  std::map<std::string, std::string> tensors;
+  for (int64_t i = 0; keys && i < gguf_get_n_tensors(keys.get()); ++i) {
+    tensors[gguf_get_tensor_name(keys.get(), i)] = bytes.substr(
+        gguf_get_data_offset(keys.get()) + gguf_get_tensor_offset(keys.get(), i), gguf_get_tensor_size(keys.get(), i));
+  }
+  return tensors;
+}
+
+// How many of `tokens`, which follow the prompt, the model would have said itself.
+int foretold(Llama& llama, const std::vector<llama_token>& prompt, const std::vector<llama_token>& tokens) {
+  int count = 0;
+  std::vector<llama_token> next = prompt;
+  for (const llama_token token : tokens) {
+    count += llama.generate(next, 1).tokens == std::vector{token} ? 1 : 0;
+    next = {token};
+  }
+  return count;
+}
+
 size_t files_in(const TempDir& dir) {
   return static_cast<size_t>(
       std::distance(std::filesystem::directory_iterator(dir.path()), std::filesystem::directory_iterator()));
@@ -287,6 +311,62 @@ TEST(MakeModel, SeedDecidesTheBytes) {
   spec.seed = 2;
   ASSERT_TRUE(make_model(spec));
   EXPECT_FALSE(first == contents(spec.output));
+}
+
+TEST(MakeModel, ADraftHoldsTheFirstLayersOfTheWholeModel) {
+  for (const char* arch : {"dense", "qwen3moe", "fused"}) {
+    const TempDir dir;
+    ModelSpec spec = tiny(dir, arch);
+    spec.layers = 8;
+    spec.quiet_after = 2;
+    const auto whole = make_model(spec);
+    ASSERT_TRUE(whole) << whole.error().message;
+    spec.output = dir.path() / "draft.gguf";
+    spec.keep_layers = 2;
+    const auto draft = make_model(spec);
+    ASSERT_TRUE(draft) << draft.error().message;
+
+    const auto all = tensors_of(*whole);
+    const auto kept = tensors_of(*draft);
+    ASSERT_FALSE(kept.empty());
+    for (const auto& [name, bytes] : kept) {
+      ASSERT_TRUE(all.contains(name)) << arch << ": " << name;
+      EXPECT_TRUE(all.at(name) == bytes) << arch << ": " << name;
+    }
+    for (const char* name : {"token_embd.weight", "output_norm.weight", "output.weight", "blk.1.attn_q.weight"}) {
+      EXPECT_TRUE(kept.contains(name)) << arch << ": " << name;
+    }
+    EXPECT_FALSE(kept.contains("blk.2.attn_q.weight")) << arch;
+    Llama llama(*draft);
+    ASSERT_TRUE(llama.ready()) << arch;
+    EXPECT_EQ(llama_model_n_layer(llama.model()), 2) << arch;
+    EXPECT_TRUE(llama.generate(prompt_of(8), 2).finite) << arch;
+  }
+}
+
+TEST(MakeModel, QuietLayersLetTheDraftForetellTheWholeModel) {
+  constexpr int kTokens = 96;
+  std::map<int64_t, int> count;
+  for (const int64_t quiet_after : {0, 2}) {
+    const TempDir dir;
+    ModelSpec spec = tiny(dir, "dense");
+    spec.layers = 8;
+    spec.quiet_after = quiet_after;
+    const auto whole = make_model(spec);
+    spec.output = dir.path() / "draft.gguf";
+    spec.keep_layers = 2;
+    const auto draft = make_model(spec);
+    ASSERT_TRUE(whole && draft);
+    Llama target(*whole);
+    Llama small(*draft);
+    ASSERT_TRUE(target.ready() && small.ready());
+    const Generated text = target.generate(prompt_of(32), kTokens);
+    EXPECT_TRUE(text.finite);
+    EXPECT_GT(std::set<llama_token>(text.tokens.begin(), text.tokens.end()).size(), 24) << "text runs in a circle";
+    count[quiet_after] = foretold(small, prompt_of(32), text.tokens);
+  }
+  EXPECT_GT(count[2], kTokens * 2 / 3);
+  EXPECT_LT(count[0], kTokens * 2 / 3);
 }
 
 TEST(MakeModel, SkewMakesSomeExpertsPopular) {

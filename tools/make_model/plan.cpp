@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -24,11 +25,21 @@ constexpr float kAttentionGain = 3.0F;
 constexpr float kFeedForwardGain = 1.7F;
 constexpr float kBiasDeviation = 0.02F;
 constexpr int64_t kDefaultLayers = 4;
+constexpr int64_t kNoLayer = -1;
+
+// The matrices through which a layer adds to the hidden state, and their biases.
+bool adds_to_hidden_state(std::string_view name) {
+  return name.find("attn_output") != std::string_view::npos || name.find("ffn_down") != std::string_view::npos;
+}
 
 // Collects the tensors of one model, layer by layer.
 class Builder {
  public:
-  Builder(const GeneratorPlan& plan, const Vocab& vocab) : shape_(plan.shape), choice_(plan.choice), vocab_(vocab) {}
+  Builder(const GeneratorPlan& plan, const Vocab& vocab)
+      : shape_(plan.shape),
+        choice_(plan.choice),
+        vocab_(vocab),
+        loud_layers_(plan.spec.quiet_after > 0 ? plan.spec.quiet_after : plan.shape.layers) {}
 
   std::vector<TensorPlan> build() {
     matrix("token_embd.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
@@ -38,6 +49,7 @@ class Builder {
       attention();
       feed_forward();
     }
+    layer_ = kNoLayer;
     add("output_norm.weight", GGML_TYPE_F32, {shape_.embedding}, Fill::kNorm, 0.02F);
     matrix("output.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
     tensors_.back().fill = Fill::kOutput;
@@ -51,12 +63,15 @@ class Builder {
 
  private:
   void add(std::string name, ggml_type type, std::vector<int64_t> dims, Fill fill, float deviation) {
+    const bool quiet = layer_ >= loud_layers_ && adds_to_hidden_state(name);
     tensors_.push_back({.name = std::move(name),
                         .type = type,
                         .dims = std::move(dims),
                         .fill = fill,
                         .deviation = deviation,
                         .mean = 0.0F,
+                        .share = quiet ? kQuietShare : 1.0F,
+                        .layer = layer_,
                         .first_row = 0});
   }
 
@@ -76,6 +91,13 @@ class Builder {
 
   // Each of the 2 * layers branches adds 1 / (2 * layers) of the embedding's variance.
   float branch_scale() const { return 1.0F / std::sqrt(2.0F * static_cast<float>(shape_.layers)); }
+
+  // What the branches before this layer have added, 1 being what all of them add where no layer is quiet.
+  float depth() const {
+    const auto loud = static_cast<float>(std::min(layer_, loud_layers_));
+    const float quiet = static_cast<float>(layer_) - loud;
+    return (loud + kQuietShare * kQuietShare * quiet) / static_cast<float>(shape_.layers);
+  }
 
   void attention() {
     const int64_t q = shape_.heads * shape_.head_dim;
@@ -126,9 +148,8 @@ class Builder {
 
   void router() {
     // The variance of the hidden state grows from 1 to 2 with depth, beside the shared mean.
-    const float depth = static_cast<float>(layer_) / static_cast<float>(shape_.layers);
-    const float mean = kSharedMean / std::sqrt(kSharedMean * kSharedMean + 1.0F + depth);
-    const float spread = kRouterSpread / ((1.0F - kSpreadLoss * depth) * std::sqrt(1.0F - mean * mean));
+    const float mean = kSharedMean / std::sqrt(kSharedMean * kSharedMean + 1.0F + depth());
+    const float spread = kRouterSpread / ((1.0F - kSpreadLoss * depth()) * std::sqrt(1.0F - mean * mean));
     add(in_layer("ffn_gate_inp.weight"), GGML_TYPE_F32, {shape_.embedding, shape_.experts}, Fill::kRouter,
         spread / std::sqrt(static_cast<float>(shape_.embedding)));
     tensors_.back().mean = mean;
@@ -160,8 +181,9 @@ class Builder {
   const Shape& shape_;
   const Choice& choice_;
   const Vocab& vocab_;
+  int64_t loud_layers_;
   std::vector<TensorPlan> tensors_;
-  int64_t layer_ = 0;
+  int64_t layer_ = kNoLayer;
 };
 
 uint64_t bytes_with_layers(GeneratorPlan plan, const Vocab& vocab, int64_t layers) {
@@ -203,6 +225,18 @@ Status choose_shape(GeneratorPlan& plan, const Vocab& vocab) {
   if (plan.shape.layers < 1) {
     return fail(ErrorCode::kUsage, "--size {} is too small: one layer and the vocabulary take {}",
                 format_bytes(plan.spec.size), format_bytes(bytes_with_layers(plan, vocab, 1)));
+  }
+  return {};
+}
+
+// Needs the shape: the depth may be what --size has chosen.
+Status check_depths(const GeneratorPlan& plan) {
+  for (const auto& [flag, value] :
+       {std::pair{"--quiet-after", plan.spec.quiet_after}, std::pair{"--keep-layers", plan.spec.keep_layers}}) {
+    if (value < 0 || value > plan.shape.layers) {
+      return fail(ErrorCode::kUsage, "{} {} is out of range; the whole model has {} layers, give a number up to that",
+                  flag, value, plan.shape.layers);
+    }
   }
   return {};
 }
@@ -259,11 +293,17 @@ Result<GeneratorPlan> plan_model(const ModelSpec& spec, const Vocab& vocab) {
   if (!choice) {
     return propagate(choice.error());
   }
-  GeneratorPlan plan{.spec = spec, .choice = *choice, .shape = {}, .tensors = {}};
+  GeneratorPlan plan{.spec = spec, .choice = *choice, .shape = {}, .layers = 0, .tensors = {}, .whole = {}};
   if (auto status = choose_shape(plan, vocab); !status) {
     return propagate(status.error());
   }
-  plan.tensors = Builder(plan, vocab).build();
+  if (auto status = check_depths(plan); !status) {
+    return propagate(status.error());
+  }
+  plan.layers = spec.keep_layers > 0 ? spec.keep_layers : plan.shape.layers;
+  plan.whole = Builder(plan, vocab).build();
+  std::copy_if(plan.whole.begin(), plan.whole.end(), std::back_inserter(plan.tensors),
+               [&](const TensorPlan& tensor) { return tensor.layer < plan.layers; });
   if (spec.split > static_cast<int64_t>(plan.tensors.size())) {
     return fail(ErrorCode::kUsage, "--split {} asks for more parts than the model's {} tensors", spec.split,
                 plan.tensors.size());

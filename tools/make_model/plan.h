@@ -31,7 +31,9 @@ struct TensorPlan {
   Fill fill = Fill::kBlocks;
   float deviation = 0.0F;
   float mean = 0.0F;        // kBlocks: of the values; kRouter: of the input it will see, which carries the skew
-  uint64_t first_row = 0;   // number of the first row among all rows of the model
+  float share = 1.0F;       // kBlocks, kNoise: multiplies the values that the above gives; less in quiet layers
+  int64_t layer = -1;       // -1: of none
+  uint64_t first_row = 0;   // number of the first row among all rows of the whole model
   uint64_t bytes() const;   // without padding
   uint64_t values() const;  // elements
   uint64_t rows() const { return values() / static_cast<uint64_t>(dims[0]); }
@@ -40,14 +42,19 @@ struct TensorPlan {
 struct GeneratorPlan {
   ModelSpec spec;
   Choice choice;
-  Shape shape;
-  std::vector<TensorPlan> tensors;  // in file order
+  Shape shape;                      // of the whole model
+  int64_t layers = 0;               // that are kept
+  std::vector<TensorPlan> tensors;  // that are kept, in file order
+  std::vector<TensorPlan> whole;    // of every layer: decides the bytes, so that a kept tensor has those it has there
   uint64_t tensor_bytes() const;    // with padding to the alignment
   uint64_t parameters() const;
 };
 
 // Every tensor starts at a multiple of this; GGUF's default, as real files have it.
 inline constexpr uint64_t kTensorAlignment = 32;
+
+// The part of what a layer adds to the hidden state that a quiet one adds.
+inline constexpr float kQuietShare = 0.1F;
 
 // The name llama.cpp gives the architecture ("llama", "hy_v3", ...).
 std::string_view gguf_arch(Arch arch);

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <set>
 
 #include "make_model/header.h"
@@ -17,6 +19,7 @@ using testing::AllOf;
 using testing::Ge;
 using testing::HasSubstr;
 using testing::Le;
+using testing::UnorderedElementsAreArray;
 
 ModelSpec spec_of(std::string arch, std::string type = "Q4_0") {
   ModelSpec spec;
@@ -24,6 +27,27 @@ ModelSpec spec_of(std::string arch, std::string type = "Q4_0") {
   spec.arch = std::move(arch);
   spec.type = std::move(type);
   return spec;
+}
+
+std::vector<uint8_t> bytes_of(const TensorPlan& tensor, TensorSource& source) {
+  std::vector<uint8_t> bytes(tensor.bytes());
+  source.fill_rows(tensor, 0, bytes);
+  return bytes;
+}
+
+// The root of the mean square.
+double size_of_values(const TensorPlan& tensor, const std::vector<uint8_t>& bytes) {
+  std::vector<float> values(tensor.values());
+  if (tensor.type == GGML_TYPE_F32) {
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+  } else {
+    ggml_get_type_traits(tensor.type)->to_float(bytes.data(), values.data(), static_cast<int64_t>(values.size()));
+  }
+  double squares = 0.0;
+  for (const float value : values) {
+    squares += static_cast<double>(value) * value;
+  }
+  return std::sqrt(squares / static_cast<double>(values.size()));
 }
 
 class PlanTest : public testing::Test {
@@ -234,6 +258,120 @@ TEST_F(PlanTest, RowsDoNotDependOnHowTheyAreAskedFor) {
     pieces.fill_rows(tensor, row, one);
     EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin() + static_cast<std::ptrdiff_t>(row * row_bytes))) << row;
   }
+}
+
+// Twelve layers are enough for pools whose size depends on the depth. A fused model's first layer alone has other
+// tensors than the rest, and so begins other pools.
+TEST_F(PlanTest, KeptTensorsHaveTheBytesOfTheWholeModel) {
+  for (const char* arch : {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused"}) {
+    ModelSpec spec = spec_of(arch);
+    spec.layers = 12;
+    spec.quiet_after = 2;
+    const auto whole = plan_model(spec, vocab_);
+    spec.keep_layers = std::string_view(arch) == "fused" ? 1 : 3;
+    const auto kept = plan_model(spec, vocab_);
+    ASSERT_TRUE(whole && kept) << arch;
+    EXPECT_EQ(whole->layers, 12);
+    EXPECT_EQ(kept->layers, spec.keep_layers);
+    TensorSource whole_source(*whole, vocab_);
+    TensorSource kept_source(*kept, vocab_);
+    auto next = kept->tensors.begin();
+    for (const TensorPlan& tensor : whole->tensors) {
+      const auto bytes = bytes_of(tensor, whole_source);
+      if (tensor.layer >= spec.keep_layers) {
+        continue;
+      }
+      ASSERT_NE(next, kept->tensors.end()) << arch << ": " << tensor.name << " is missing";
+      EXPECT_EQ(next->name, tensor.name) << arch;
+      EXPECT_TRUE(bytes_of(*next, kept_source) == bytes) << arch << ": " << tensor.name;
+      ++next;
+    }
+    EXPECT_EQ(next, kept->tensors.end()) << arch;
+  }
+}
+
+TEST_F(PlanTest, SizeIsThatOfTheWholeModel) {
+  ModelSpec spec = spec_of("dense");
+  spec.size = 6 * kGiB;
+  const auto whole = plan_model(spec, vocab_);
+  spec.keep_layers = 2;
+  const auto kept = plan_model(spec, vocab_);
+  ASSERT_TRUE(whole && kept);
+  EXPECT_EQ(kept->shape.layers, whole->shape.layers);
+  EXPECT_EQ(kept->shape.embedding, whole->shape.embedding);
+  EXPECT_EQ(kept->layers, 2);
+  EXPECT_LT(kept->tensor_bytes(), whole->tensor_bytes() / 10);
+  EXPECT_LT(kept->parameters(), whole->parameters() / 10);
+}
+
+// A quiet layer adds a tenth; of the rest only its router differs, which allows for what the hidden state has become.
+TEST_F(PlanTest, QuietLayersAddLess) {
+  const std::pair<const char*, std::vector<std::string>> cases[] = {
+      {"dense", {"attn_output.weight", "ffn_down.weight"}},
+      {"mixtral", {"attn_output.weight", "ffn_down_exps.weight"}},
+      {"qwen2moe", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}},
+      {"gpt-oss", {"attn_output.weight", "attn_output.bias", "ffn_down_exps.weight", "ffn_down_exps.bias"}},
+      {"fused", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}}};
+  for (const auto& [arch, expected] : cases) {
+    ModelSpec spec = spec_of(arch);
+    spec.layers = 12;
+    const auto loud = plan_model(spec, vocab_);
+    spec.quiet_after = 10;
+    const auto quiet = plan_model(spec, vocab_);
+    ASSERT_TRUE(loud && quiet) << arch;
+    ASSERT_EQ(loud->tensors.size(), quiet->tensors.size()) << arch;
+    TensorSource loud_source(*loud, vocab_);
+    TensorSource quiet_source(*quiet, vocab_);
+    std::vector<std::string> quieter;
+    for (size_t i = 0; i < loud->tensors.size(); ++i) {
+      const TensorPlan& tensor = quiet->tensors[i];
+      ASSERT_EQ(tensor.name, loud->tensors[i].name);
+      ASSERT_EQ(tensor.bytes(), loud->tensors[i].bytes());
+      const auto before = bytes_of(loud->tensors[i], loud_source);
+      const auto after = bytes_of(tensor, quiet_source);
+      if (before == after) {
+        continue;
+      }
+      ASSERT_GE(tensor.layer, spec.quiet_after) << arch << ": " << tensor.name;
+      if (tensor.fill == Fill::kRouter) {
+        continue;
+      }
+      EXPECT_NEAR(size_of_values(tensor, after) / size_of_values(tensor, before), kQuietShare, 0.002) << tensor.name;
+      quieter.push_back(tensor.name);
+    }
+    std::vector<std::string> names;
+    for (const std::string& name : expected) {
+      names.push_back("blk.10." + name);
+      names.push_back("blk.11." + name);
+    }
+    EXPECT_THAT(quieter, UnorderedElementsAreArray(names)) << arch;
+  }
+}
+
+TEST_F(PlanTest, DepthsBeyondTheModelAreRefused) {
+  const std::pair<std::string, int64_t ModelSpec::*> flags[] = {{"--quiet-after", &ModelSpec::quiet_after},
+                                                                {"--keep-layers", &ModelSpec::keep_layers}};
+  for (const auto& [flag, member] : flags) {
+    ModelSpec spec = spec_of("dense");
+    spec.layers = 5;
+    for (const int64_t value : {-1, 6}) {
+      spec.*member = value;
+      expect_usage(spec, fmt::format("{} {} is out of range; the whole model has 5 layers", flag, value));
+    }
+    spec.*member = 5;
+    const auto plan = plan_model(spec, vocab_);
+    ASSERT_TRUE(plan) << plan.error().message;
+    EXPECT_EQ(plan->tensors.size(), plan->whole.size());
+    spec.layers = 0;
+    spec.size = 6 * kGiB;
+    spec.*member = 200;
+    expect_usage(spec, flag + " 200 is out of range");
+  }
+  ModelSpec spec = spec_of("dense");
+  spec.layers = 5;
+  spec.keep_layers = 1;
+  spec.split = 13;
+  expect_usage(spec, "more parts than the model's 12 tensors");
 }
 
 }  // namespace

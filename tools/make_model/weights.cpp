@@ -53,6 +53,11 @@ void fill_centred(std::span<float> values, float deviation, float mean, Rng& rng
   }
 }
 
+// Its rows are put together from a pool of blocks.
+bool is_pooled(const TensorPlan& tensor) {
+  return tensor.fill == Fill::kBlocks || tensor.fill == Fill::kOutput;
+}
+
 // The place of each expert in the order of popularity, another order in each layer.
 std::vector<uint32_t> popularity_ranks(uint64_t seed, size_t experts) {
   std::vector<uint32_t> ranks(experts);
@@ -101,24 +106,35 @@ void BlockPool::fill_row(uint64_t row, Rng& rng, std::span<uint8_t> out) const {
 }
 
 TensorSource::TensorSource(const GeneratorPlan& plan, const Vocab& vocab) : plan_(plan), vocab_(vocab) {
-  for (const TensorPlan& tensor : plan.tensors) {
-    demand_[{tensor.type, tensor.deviation, tensor.mean}] += tensor.bytes();
+  for (const TensorPlan& tensor : plan.whole) {
+    if (is_pooled(tensor)) {
+      add_demand({tensor.type, tensor.deviation, tensor.mean}, tensor.bytes());
+    }
+    if (tensor.fill == Fill::kOutput) {
+      add_demand({tensor.type, kSpecialDamping * tensor.deviation, tensor.mean}, 0);
+    }
   }
 }
 
-const BlockPool& TensorSource::pool(ggml_type type, float deviation, float mean) {
-  const PoolKey key{type, deviation, mean};
-  auto found = pools_.find(key);
+void TensorSource::add_demand(const PoolKey& key, uint64_t bytes) {
+  demands_.try_emplace(key, Demand{.number = demands_.size(), .bytes = 0}).first->second.bytes += bytes;
+}
+
+// Size and seed depend on the whole model alone, so that a part of it, or one with quiet layers, has the same pools.
+const BlockPool& TensorSource::pool(const PoolKey& key, float share) {
+  auto found = pools_.find({key, share});
   if (found == pools_.end()) {
-    const uint64_t bytes = std::clamp(demand_[key] / 8, kMinPoolBytes, kMaxPoolBytes);
-    const uint64_t seed = mix_bits(plan_.spec.seed) + pools_.size();
-    found = pools_.emplace(key, BlockPool(type, deviation, mean, bytes, seed)).first;
+    const Demand& demand = demands_.at(key);
+    const uint64_t bytes = std::clamp(demand.bytes / 8, kMinPoolBytes, kMaxPoolBytes);
+    const uint64_t seed = mix_bits(plan_.spec.seed) + demand.number;
+    const auto [type, deviation, mean] = key;
+    found = pools_.emplace(std::pair{key, share}, BlockPool(type, share * deviation, share * mean, bytes, seed)).first;
   }
   return found->second;
 }
 
 void TensorSource::fill_rows(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out) {
-  if (tensor.fill == Fill::kBlocks || tensor.fill == Fill::kOutput) {
+  if (is_pooled(tensor)) {
     fill_blocks(tensor, first, out);
   } else {
     fill_floats(tensor, first, out);
@@ -127,9 +143,9 @@ void TensorSource::fill_rows(const TensorPlan& tensor, uint64_t first, std::span
 
 void TensorSource::fill_blocks(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out) {
   const size_t row_bytes = ggml_row_size(tensor.type, tensor.dims[0]);
-  const BlockPool& plain = pool(tensor.type, tensor.deviation, tensor.mean);
+  const BlockPool& plain = pool({tensor.type, tensor.deviation, tensor.mean}, tensor.share);
   const BlockPool& damped =
-      tensor.fill == Fill::kOutput ? pool(tensor.type, kSpecialDamping * tensor.deviation, tensor.mean) : plain;
+      tensor.fill == Fill::kOutput ? pool({tensor.type, kSpecialDamping * tensor.deviation, tensor.mean}, 1.0F) : plain;
   const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(tensor.name);
   for (size_t i = 0; i < out.size() / row_bytes; ++i) {
     const uint64_t row = first + i;
@@ -150,7 +166,8 @@ void TensorSource::fill_floats(const TensorPlan& tensor, uint64_t first, std::sp
     } else {
       Rng rng(stream + first + i);
       const float centre = tensor.fill == Fill::kNorm ? 1.0F : 0.0F;
-      std::generate(row.begin(), row.end(), [&] { return centre + tensor.deviation * rng.normal(); });
+      const float deviation = tensor.share * tensor.deviation;
+      std::generate(row.begin(), row.end(), [&] { return centre + deviation * rng.normal(); });
     }
     std::memcpy(out.data() + i * row_bytes, row.data(), row_bytes);
   }

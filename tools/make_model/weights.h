@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "make_model/plan.h"
@@ -44,17 +45,24 @@ class TensorSource {
   void fill_rows(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out);
 
  private:
-  using PoolKey = std::tuple<ggml_type, float, float>;
+  using PoolKey = std::tuple<ggml_type, float, float>;  // type, deviation, mean
 
-  const BlockPool& pool(ggml_type type, float deviation, float mean);
+  struct Demand {
+    uint64_t number = 0;  // of the pool, in the order of the whole model's tensors
+    uint64_t bytes = 0;   // of the whole model that are made from it
+  };
+
+  void add_demand(const PoolKey& key, uint64_t bytes);
+  const BlockPool& pool(const PoolKey& key, float share);
   void fill_blocks(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out);
   void fill_floats(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out);
   void fill_router_row(const TensorPlan& tensor, uint64_t expert, std::span<float> row);
 
   const GeneratorPlan& plan_;
   const Vocab& vocab_;
-  std::map<PoolKey, BlockPool> pools_;
-  std::map<PoolKey, uint64_t> demand_;  // bytes of the model made from each pool
+  // With the share: a quiet layer's pool holds the same values, made smaller.
+  std::map<std::pair<PoolKey, float>, BlockPool> pools_;
+  std::map<PoolKey, Demand> demands_;
 };
 
 }  // namespace hypura

@@ -30,7 +30,7 @@ Json arguments_of(const ToolCall& call) {
 
 }  // namespace
 
-MessageWriter::MessageWriter(std::string model, std::vector<std::string> stops) : stops_(std::move(stops)) {
+MessageWriter::MessageWriter(std::string model) {
   message_ = {{"id", random_id("msg_")},   {"type", "message"},        {"role", "assistant"},
               {"model", std::move(model)}, {"content", Json::array()}, {"stop_reason", nullptr},
               {"stop_sequence", nullptr},  {"usage", usage_json(0, 0)}};
@@ -60,8 +60,8 @@ std::string MessageWriter::piece(AnswerPiece piece) {
 std::string MessageWriter::end(const AnswerEnd& end) {
   close();
   message_["stop_reason"] = stop_reason(end.stop, called_);
-  if (end.stop == AnswerStop::kStopString && !called_ && stops_.size() == 1) {
-    message_["stop_sequence"] = stops_.front();
+  if (end.stop == AnswerStop::kStopString && !called_) {
+    message_["stop_sequence"] = end.stop_string;
   }
   message_["usage"] = usage_json(end.prompt_tokens, end.answer_tokens);
   event({{"type", "message_delta"},

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "hypura/serving.h"
 #include "server/json/json.h"
@@ -15,8 +14,8 @@ namespace hypura::anthropic {
 // without; message() is the whole so far. Belongs to one thread at a time.
 class MessageWriter {
  public:
-  // `model` is the name as the request spells it, `stops` the texts that end the answer.
-  MessageWriter(std::string model, std::vector<std::string> stops);
+  // `model` is the name as the request spells it.
+  explicit MessageWriter(std::string model);
 
   // `prompt_tokens`: as far as they are known before the answer.
   std::string begin(uint64_t prompt_tokens);
@@ -36,7 +35,6 @@ class MessageWriter {
   void close();
   void add_call(const ToolCall& call);
 
-  const std::vector<std::string> stops_;
   Json message_;
   std::string events_;
   Block block_ = Block::kNone;

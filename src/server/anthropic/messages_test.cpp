@@ -114,12 +114,32 @@ TEST_F(MessagesTest, StopReasons) {
   EXPECT_EQ(reason(AnswerStop::kEndOfText), "end_turn");
   EXPECT_EQ(reason(AnswerStop::kLength), "max_tokens");
   EXPECT_EQ(reason(AnswerStop::kContextFull), "max_tokens");
+}
+
+TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
+  const std::string rest = R"("stop_sequences":["STOP","END"],"messages":[{"role":"user","content":"Hi"}]})";
   api.serving().end.stop = AnswerStop::kStopString;
-  const Json json = json_of(api.post(
-      kPath,
-      R"({"model":"stories","max_tokens":9,"stop_sequences":["END"],"messages":[{"role":"user","content":"Hi"}]})"));
+  api.serving().end.stop_string = "END";
+  const Json json = json_of(api.post(kPath, R"({"model":"stories","max_tokens":9,)" + rest));
   EXPECT_EQ(json["stop_reason"], "stop_sequence");
   EXPECT_EQ(json["stop_sequence"], "END");
+  const std::vector<SseEvent> events = stream(R"({"model":"stories","max_tokens":9,"stream":true,)" + rest);
+  EXPECT_EQ(events[1].data["delta"], Json({{"stop_reason", "stop_sequence"}, {"stop_sequence", "END"}}));
+}
+
+TEST_F(MessagesTest, PingsWhileNothingIsSaid) {
+  api.serving().hold = true;
+  api.serving().pieces = {text_piece("Hello")};
+  const auto exchange = api.post(kPath, kStream);
+  exchange->quiet();
+  exchange->quiet();
+  EXPECT_EQ(exchange->pieces().at(1), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+  api.serving().play(1);
+  const std::vector<SseEvent> events = events_of(exchange);
+  EXPECT_EQ(events[0].name, "message_start");
+  EXPECT_EQ(events[1].name, "ping");
+  EXPECT_EQ(events[2].name, "content_block_start");
+  EXPECT_EQ(events.back().name, "message_stop");
 }
 
 TEST_F(MessagesTest, AnEmptyAnswerIsAWholeStream) {

@@ -45,6 +45,7 @@ class MessageFormat : public AnswerFormat {
 
   HttpResponse on_begin() override { return v1::sse_head(writer_.begin(prompt_tokens_)); }
   std::string on_piece(AnswerPiece piece) override { return writer_.piece(std::move(piece)); }
+  std::string on_quiet() override { return v1::sse_event({{"type", "ping"}}); }
   std::string on_end(const AnswerEnd& end) override { return writer_.end(end); }
   std::string on_error(const Error& error) override { return error_event(error); }
 
@@ -88,7 +89,7 @@ void messages(const ApiContext& context, const ExchangePtr& exchange) {
   AnswerJob job;
   job.model = model;
   job.stream = request.stream;
-  job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model), request.answer.stop),
+  job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model)),
                                                request.stream ? std::optional(request.answer) : std::nullopt);
   job.request = std::move(request.answer);
   run_answer(context, exchange, std::move(job));

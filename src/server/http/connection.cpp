@@ -238,6 +238,10 @@ void Connection::check_deadlines(Clock::time_point now) {
     } else {
       close();
     }
+  } else if (phase_ == Phase::kAnswering && outbox_.empty()) {
+    if (const auto exchange = exchange_.lock()) {
+      exchange->check_quiet(now, core_->limits.quiet_time);
+    }
   }
 }
 

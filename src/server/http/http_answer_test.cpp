@@ -62,6 +62,30 @@ TEST_F(HttpAnswerTest, PiecesArriveOneByOne) {
   EXPECT_EQ(client.read_response().body, "again");
 }
 
+TEST_F(HttpAnswerTest, AnAnswerIsToldWhenItIsQuietForLong) {
+  limits.quiet_time = milliseconds(20);
+  serve();
+  RawClient client(port());
+  client.ask("GET /stream");
+  const auto exchange = exchanges().at(0);
+  exchange->on_quiet([weak = std::weak_ptr(exchange), begun = std::make_shared<bool>(false)] {
+    if (const auto self = weak.lock(); self && !std::exchange(*begun, true)) {
+      self->start(text_response(""));
+    } else if (self) {
+      self->write("still here");
+    }
+  });
+  EXPECT_THAT(client.read_until("\r\n\r\n"), HasSubstr(" 200 "));
+  EXPECT_EQ(client.read_chunk(), "still here");
+  EXPECT_EQ(client.read_chunk(), "still here");
+  exchange->finish();
+  std::string rest = client.read_chunk();
+  while (rest == "still here") {  // on its way already
+    rest = client.read_chunk();
+  }
+  EXPECT_EQ(rest, "");
+}
+
 TEST_F(HttpAnswerTest, ADefaultCachingRuleCanBeReplaced) {
   serve();
   RawClient client(port());

@@ -13,7 +13,7 @@ void call(const std::function<void()>& callback) {
   try {
     callback();
   } catch (const std::exception& error) {
-    spdlog::error("what was to be done for a client that had gone failed: {}", error.what());
+    spdlog::error("what was to be done for a client that had gone, or waits for long, failed: {}", error.what());
   }
 }
 
@@ -26,14 +26,18 @@ HttpExchange::~HttpExchange() {
 }
 
 void HttpExchange::step(State before, State after, ExchangeStep step) {
-  std::function<void()> unneeded;  // destroyed without the lock: it may hold this exchange
+  // Destroyed without the lock: they may hold this exchange.
+  std::function<void()> unneeded;
+  std::function<void()> unneeded_quiet;
   const std::lock_guard lock(mutex_);
   if (state_ != before) {
     return;
   }
   state_ = after;
+  quiet_since_ = std::chrono::steady_clock::now();
   if (after == State::kDone) {
     unneeded = std::exchange(callback_, nullptr);
+    unneeded_quiet = std::exchange(quiet_callback_, nullptr);
   }
   if (!deaf_) {
     port_->post(turn_, std::move(step));
@@ -79,6 +83,27 @@ void HttpExchange::on_gone(std::function<void()> callback) {
   late.kind = ExchangeStep::Kind::kCall;
   late.call = [callback = std::move(callback)] { call(callback); };
   port_->post(turn_, std::move(late));
+}
+
+void HttpExchange::on_quiet(std::function<void()> callback) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kDone) {
+    quiet_callback_ = std::move(callback);
+    quiet_since_ = std::chrono::steady_clock::now();
+  }
+}
+
+void HttpExchange::check_quiet(std::chrono::steady_clock::time_point now, std::chrono::milliseconds time) {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!quiet_callback_ || gone_ || now < quiet_since_ + time) {
+      return;
+    }
+    quiet_since_ = now;
+    callback = quiet_callback_;
+  }
+  call(callback);
 }
 
 void HttpExchange::count_tokens(uint32_t prompt, uint32_t answer) {

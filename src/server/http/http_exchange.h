@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -56,7 +57,11 @@ class HttpExchange : public Exchange {
   void write(std::string piece) override;
   void finish() override;
   void on_gone(std::function<void()> callback) override;
+  void on_quiet(std::function<void()> callback) override;
   void count_tokens(uint32_t prompt, uint32_t answer) override;
+
+  // Calls on_quiet's callback when nothing was written for `time`, and it was not called either. On the I/O thread.
+  void check_quiet(std::chrono::steady_clock::time_point now, std::chrono::milliseconds time);
 
   // The client has gone, or is to be treated so: on_gone's callback is called. What is written from then on is dropped,
   // unless the client still listens. False when there was no callback. On the I/O thread.
@@ -76,8 +81,10 @@ class HttpExchange : public Exchange {
   std::mutex mutex_;
   State state_ = State::kOpen;
   bool gone_ = false;
-  bool deaf_ = false;  // nobody reads what is written
-  std::function<void()> callback_;
+  bool deaf_ = false;                     // nobody reads what is written
+  std::function<void()> callback_;        // on_gone's
+  std::function<void()> quiet_callback_;  // on_quiet's
+  std::chrono::steady_clock::time_point quiet_since_;
 };
 
 }  // namespace hypura

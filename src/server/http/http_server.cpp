@@ -23,8 +23,8 @@ constexpr size_t kRefusedAtOnce = 64;                          // connections be
 
 // How often deadlines are looked at.
 std::chrono::milliseconds tick(const HttpLimits& limits) {
-  const auto shortest =
-      std::min({limits.header_time, limits.body_time, limits.idle_time, limits.write_time, limits.linger_time});
+  const auto shortest = std::min({limits.header_time, limits.body_time, limits.idle_time, limits.write_time,
+                                  limits.linger_time, limits.quiet_time});
   return std::clamp<std::chrono::milliseconds>(shortest / 4, std::chrono::milliseconds(5), std::chrono::seconds(1));
 }
 

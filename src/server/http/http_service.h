@@ -23,6 +23,7 @@ struct HttpLimits {
   size_t body_bytes_per_second = 1024;           // and on average, after a first body_time; 408
   std::chrono::milliseconds idle_time{75000};    // without a request
   std::chrono::milliseconds write_time{60000};   // without the client taking a byte
+  std::chrono::milliseconds quiet_time{10000};   // without a byte of an answer, until Exchange::on_quiet is called
   std::chrono::milliseconds linger_time{2000};   // for a client to read a refusal while its request still arrives
   std::chrono::milliseconds last_words_time{2000};  // for answers that a stop has cancelled to end
   uint32_t workers = 4;                             // threads that routes run on

@@ -30,6 +30,18 @@ TEST_F(OllamaChat, StreamsMessages) {
   EXPECT_FALSE(records[2].contains("context"));
 }
 
+TEST_F(OllamaChat, SendsAHeadAndNothingElseWhileNothingIsSaid) {
+  api.serving().hold = true;
+  api.serving().pieces = {text_piece("Hello")};
+  const auto exchange = api.post("/api/chat", kHello);
+  exchange->quiet();
+  EXPECT_TRUE(exchange->streamed());
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), "") << "each line is a record";
+  api.serving().play(1);
+  EXPECT_EQ(records_of(exchange).size(), 2U);
+}
+
 TEST_F(OllamaChat, AnswersWithOneObjectWithoutStream) {
   api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
   const Json json = json_of(

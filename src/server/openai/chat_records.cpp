@@ -61,6 +61,10 @@ std::string ChatFormat::on_piece(AnswerPiece piece) {
   return v1::sse_data(chunk(Json::array({std::move(choice)})));
 }
 
+std::string ChatFormat::on_quiet() {
+  return std::string(v1::kSseComment);
+}
+
 std::string ChatFormat::on_end(const AnswerEnd& end) {
   Json choice = choice_of_delta(Json::object(), finish_reason(end.stop, calls_ > 0));
   std::string text = v1::sse_data(chunk(Json::array({std::move(choice)})));

@@ -17,6 +17,7 @@ class ChatFormat : public AnswerFormat {
 
   HttpResponse on_begin() override;
   std::string on_piece(AnswerPiece piece) override;
+  std::string on_quiet() override;
   std::string on_end(const AnswerEnd& end) override;
   std::string on_error(const Error& error) override;
   HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) override;

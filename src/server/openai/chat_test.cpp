@@ -23,6 +23,7 @@ class ChatCompletionsTest : public OpenaiTest {
     api.serving().end.prompt_tokens = 11;
     api.serving().end.cached_prompt_tokens = 4;
     api.serving().end.answer_tokens = 7;
+    api.serving().end.thinking_tokens = 3;
   }
 
   // The deltas of a stream whose chunks all have the same first fields, up to the one with the reason.
@@ -56,7 +57,7 @@ TEST_F(ChatCompletionsTest, AnswersWithOneObject) {
             R"({"object":"chat.completion","model":"Stories","system_fingerprint":"fp_hypura","choices":[{"index":0,)"
             R"("message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],)"
             R"("usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18,)"
-            R"("prompt_tokens_details":{"cached_tokens":4}}})");
+            R"("prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}})");
 }
 
 TEST_F(ChatCompletionsTest, StreamsInOrder) {
@@ -87,8 +88,22 @@ TEST_F(ChatCompletionsTest, UsageComesInAChunkOfItsOwn) {
   EXPECT_FALSE(events[2].data.contains("usage"));
   EXPECT_EQ(events[3].data["choices"], Json::array());
   EXPECT_EQ(events[3].data["usage"]["total_tokens"], 18);
+  EXPECT_EQ(events[3].data["usage"]["completion_tokens_details"]["reasoning_tokens"], 3);
   EXPECT_EQ(events[3].data["id"], events[0].data["id"]);
   EXPECT_EQ(events[4].text, "[DONE]");
+}
+
+TEST_F(ChatCompletionsTest, CommentsWhileNothingIsSaid) {
+  api.serving().hold = true;
+  api.serving().pieces = {text_piece("Hello")};
+  const auto exchange = api.post(kPath, kStream);
+  exchange->quiet();
+  exchange->quiet();
+  api.serving().play(1);
+  ASSERT_GE(exchange->pieces().size(), 3U);
+  EXPECT_NE(exchange->pieces()[0].find(R"("role":"assistant")"), std::string::npos);
+  EXPECT_EQ(exchange->pieces()[1], ":\n\n");
+  EXPECT_NE(exchange->pieces()[2].find("Hello"), std::string::npos);
 }
 
 TEST_F(ChatCompletionsTest, AnEmptyAnswerIsAWholeStream) {

@@ -72,6 +72,10 @@ std::string CompletionFormat::on_piece(AnswerPiece piece) {
   return chunk(Json::array({choice_of(std::move(piece), nullptr)}), {});
 }
 
+std::string CompletionFormat::on_quiet() {
+  return std::string(v1::kSseComment);
+}
+
 std::string CompletionFormat::on_end(const AnswerEnd& end) {
   std::string text = chunk(Json::array({choice_of({}, finish_reason(end.stop, false))}), {});
   if (include_usage_) {

@@ -48,7 +48,8 @@ Json usage_json(const AnswerEnd& end) {
   return {{"prompt_tokens", end.prompt_tokens},
           {"completion_tokens", end.answer_tokens},
           {"total_tokens", end.prompt_tokens + end.answer_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", end.cached_prompt_tokens}}}};
+          {"prompt_tokens_details", {{"cached_tokens", end.cached_prompt_tokens}}},
+          {"completion_tokens_details", {{"reasoning_tokens", end.thinking_tokens}}}};
 }
 
 std::string_view finish_reason(AnswerStop stop, bool called) {

@@ -21,6 +21,7 @@ class ResponsesFormat : public AnswerFormat {
 
   HttpResponse on_begin() override { return v1::sse_head(writer_.begin()); }
   std::string on_piece(AnswerPiece piece) override { return writer_.piece(std::move(piece)); }
+  std::string on_quiet() override { return std::string(v1::kSseComment); }
   std::string on_end(const AnswerEnd& end) override { return writer_.end(end); }
   std::string on_error(const Error& error) override { return writer_.fail(error); }
 

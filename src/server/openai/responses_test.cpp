@@ -38,6 +38,7 @@ TEST_F(ResponsesTest, AnswersWithOneObject) {
   api.serving().end.prompt_tokens = 5;
   api.serving().end.cached_prompt_tokens = 2;
   api.serving().end.answer_tokens = 3;
+  api.serving().end.thinking_tokens = 2;
   const Json json = json_of(api.post(kPath, kHello));
   EXPECT_EQ(json["id"].get<std::string>().substr(0, 5), "resp_");
   EXPECT_EQ(json["object"], "response");
@@ -53,6 +54,7 @@ TEST_F(ResponsesTest, AnswersWithOneObject) {
   EXPECT_EQ(json["usage"]["input_tokens"], 5);
   EXPECT_EQ(json["usage"]["input_tokens_details"]["cached_tokens"], 2);
   EXPECT_EQ(json["usage"]["output_tokens"], 3);
+  EXPECT_EQ(json["usage"]["output_tokens_details"]["reasoning_tokens"], 2);
   EXPECT_EQ(json["usage"]["total_tokens"], 8);
   ASSERT_EQ(json["output"].size(), 2U);
   EXPECT_EQ(json["output"][0]["type"], "reasoning");
@@ -172,6 +174,18 @@ TEST_F(ResponsesTest, AStreamThatFailsSaysSo) {
   EXPECT_EQ(events.back().data["response"]["status"], "failed");
   EXPECT_EQ(events.back().data["response"]["error"],
             Json({{"code", "server_error"}, {"message", "the disk has gone"}}));
+}
+
+TEST_F(ResponsesTest, CommentsWhileNothingIsSaid) {
+  api.serving().hold = true;
+  const auto exchange = api.post(kPath, kStream);
+  exchange->quiet();
+  exchange->quiet();
+  ASSERT_EQ(exchange->pieces().size(), 2U);
+  EXPECT_EQ(exchange->pieces()[0].substr(0, 24), "event: response.created\n");
+  EXPECT_EQ(exchange->pieces()[1], ":\n\n");
+  api.serving().play(1);
+  EXPECT_NE(exchange->body().find("event: response.completed\n"), std::string::npos);
 }
 
 TEST_F(ResponsesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {

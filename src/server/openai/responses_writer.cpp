@@ -14,7 +14,7 @@ Json usage_of(const AnswerEnd& end) {
   return {{"input_tokens", end.prompt_tokens},
           {"input_tokens_details", {{"cached_tokens", end.cached_prompt_tokens}}},
           {"output_tokens", end.answer_tokens},
-          {"output_tokens_details", {{"reasoning_tokens", 0}}},
+          {"output_tokens_details", {{"reasoning_tokens", end.thinking_tokens}}},
           {"total_tokens", end.prompt_tokens + end.answer_tokens}};
 }
 

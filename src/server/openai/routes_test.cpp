@@ -123,6 +123,18 @@ TEST_F(CompletionsTest, StreamsInOrder) {
   EXPECT_EQ(events[4].text, "[DONE]");
 }
 
+TEST_F(CompletionsTest, CommentsWhileNothingIsSaid) {
+  api.serving().hold = true;
+  const auto exchange = api.post("/v1/completions", R"({"model":"stories","prompt":"Once","stream":true})");
+  exchange->quiet();
+  EXPECT_TRUE(exchange->streamed());
+  EXPECT_EQ(exchange->body(), "") << "a head alone";
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), ":\n\n");
+  api.serving().play(1);
+  EXPECT_TRUE(exchange->done());
+}
+
 class EmbeddingsTest : public OpenaiTest {
  protected:
   EmbeddingsTest() { api.host.card().embeddings = true; }

@@ -18,6 +18,9 @@ std::string sse_data(const Json& json);
 // An event of the name that its field `type` has.
 std::string sse_event(const Json& json);
 
+// No event: a comment, which readers of events pass over.
+inline constexpr std::string_view kSseComment = ":\n\n";
+
 inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 
 }  // namespace hypura::v1

@@ -1,0 +1,274 @@
+#include "residency/coactivation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "support/fnv.h"
+
+namespace hypura {
+namespace {
+
+using Chosen = std::vector<uint16_t>;
+
+std::vector<ExpertGuess> guesses(const CoActivation& predictor, uint32_t layer, const Chosen& chosen, size_t most) {
+  std::vector<ExpertGuess> out(most);
+  out.resize(predictor.predict(layer, chosen, out));
+  return out;
+}
+
+std::vector<uint32_t> experts(const CoActivation& predictor, uint32_t layer, const Chosen& chosen, size_t most) {
+  std::vector<uint32_t> numbers;
+  for (const ExpertGuess& guess : guesses(predictor, layer, chosen, most)) {
+    numbers.push_back(guess.expert);
+  }
+  return numbers;
+}
+
+// `used` different experts.
+Chosen random_choice(std::mt19937& engine, uint32_t experts, uint32_t used) {
+  Chosen all(experts);
+  std::iota(all.begin(), all.end(), uint16_t{0});
+  std::shuffle(all.begin(), all.end(), engine);
+  all.resize(used);
+  return all;
+}
+
+// Three layers of sixteen experts that have seen random tokens, so many that their counts were halved several times.
+CoActivation random_counts(uint32_t seed) {
+  std::mt19937 engine(seed);
+  CoActivation predictor(3, 16);
+  for (int token = 0; token < 4000; ++token) {
+    const Chosen first = random_choice(engine, 16, 3);
+    const Chosen second = random_choice(engine, 16, 3);
+    predictor.learn(0, first, second);
+    predictor.learn(1, second, random_choice(engine, 16, 3));
+  }
+  return predictor;
+}
+
+TEST(CoActivation, GuessesWhatFollowed) {
+  CoActivation predictor(3, 8);
+  for (int i = 0; i < 20; ++i) {
+    predictor.learn(0, Chosen{1, 2}, Chosen{5, 6});
+    predictor.learn(0, Chosen{3, 4}, Chosen{0, 7});
+    predictor.learn(1, Chosen{1, 2}, Chosen{3, 4});
+  }
+  EXPECT_EQ(experts(predictor, 0, {1, 2}, 2), (std::vector<uint32_t>{5, 6}));
+  EXPECT_EQ(experts(predictor, 0, {4, 3}, 2), (std::vector<uint32_t>{0, 7}));
+  EXPECT_EQ(experts(predictor, 1, {2, 1}, 2), (std::vector<uint32_t>{3, 4}));
+}
+
+TEST(CoActivation, GuessesNothingItCannotKnow) {
+  CoActivation predictor(3, 8);
+  EXPECT_TRUE(experts(predictor, 0, {1, 2}, 4).empty());
+  predictor.learn(0, Chosen{1, 2}, Chosen{5, 6});
+  EXPECT_EQ(experts(predictor, 0, {1, 2}, 4).size(), 4U);
+  EXPECT_TRUE(experts(predictor, 1, {1, 2}, 4).empty());  // another layer
+  EXPECT_TRUE(experts(predictor, 2, {1, 2}, 4).empty());  // no layer follows
+  EXPECT_TRUE(experts(predictor, 0, {}, 4).empty());
+  EXPECT_TRUE(experts(predictor, 0, {1, 2}, 0).empty());
+  EXPECT_TRUE(experts(CoActivation(1, 8), 0, {1, 2}, 4).empty());
+}
+
+TEST(CoActivation, GuessesEachExpertOnceSurestFirst) {
+  const CoActivation predictor = random_counts(1);
+  const std::vector<ExpertGuess> all = guesses(predictor, 1, {0, 7, 9}, 100);
+  ASSERT_EQ(all.size(), 16U);
+  std::vector<bool> seen(16);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_FALSE(seen[all[i].expert]);
+    seen[all[i].expert] = true;
+    EXPECT_GT(all[i].confidence, 0);
+    EXPECT_LT(all[i].confidence, 1);
+    EXPECT_TRUE(i == 0 || all[i].confidence <= all[i - 1].confidence);
+  }
+  const std::vector<uint32_t> few = experts(predictor, 1, {0, 7, 9}, 3);
+  EXPECT_EQ(few, (std::vector<uint32_t>{all[0].expert, all[1].expert, all[2].expert}));
+}
+
+TEST(CoActivation, OfEqualsTheLowerNumberIsFirst) {
+  CoActivation predictor(2, 8);
+  predictor.learn(0, Chosen{1}, Chosen{6, 3});
+  EXPECT_EQ(experts(predictor, 0, {1}, 4), (std::vector<uint32_t>{3, 6, 0, 1}));
+}
+
+// Expert 9 follows six tokens of ten, whatever they chose; 4 follows one of two that chose 1 or 2, and nobody else. The
+// mean of the frequencies, .6 against .5, would prefer 9.
+TEST(CoActivation, TwoThatAgreeOutweighThePopular) {
+  CoActivation predictor(2, 16);
+  std::mt19937 engine(4);
+  for (int token = 0; token < 2000; ++token) {
+    const auto first = static_cast<uint16_t>(1 + engine() % 12);
+    Chosen next = {static_cast<uint16_t>(10 + engine() % 6)};
+    if (engine() % 10 < 6) {
+      next.push_back(9);
+    }
+    if (first <= 2 && engine() % 2 == 0) {
+      next.push_back(4);
+    }
+    predictor.learn(0, Chosen{first}, next);
+  }
+  EXPECT_EQ(experts(predictor, 0, {1}, 1), (std::vector<uint32_t>{9}));
+  EXPECT_EQ(experts(predictor, 0, {1, 2}, 1), (std::vector<uint32_t>{4}));
+  EXPECT_EQ(experts(predictor, 0, {5, 6}, 1), (std::vector<uint32_t>{9}));
+}
+
+// Expert a of the first five is followed by a + 5 in a share of cases that rises with a. One chosen expert is evidence
+// of less than full weight, so the confidence is somewhat below the share.
+TEST(CoActivation, ConfidenceRisesWithTheShareThatIsRight) {
+  CoActivation predictor(2, 16);
+  std::mt19937 engine(5);
+  for (int token = 0; token < 1000; ++token) {
+    const auto first = static_cast<uint16_t>(engine() % 5);
+    const bool follows = engine() % 10 < 1U + 2U * first;
+    predictor.learn(0, Chosen{first}, Chosen{static_cast<uint16_t>(follows ? first + 5 : 10 + engine() % 6)});
+  }
+  float last = 0;
+  for (uint16_t first = 0; first < 5; ++first) {
+    const std::vector<ExpertGuess> all = guesses(predictor, 0, {first}, 16);
+    const auto guess = std::ranges::find(all, first + 5U, &ExpertGuess::expert);
+    ASSERT_NE(guess, all.end());
+    EXPECT_GT(guess->confidence, last);
+    EXPECT_NEAR(guess->confidence, 0.1 + 0.2 * first, 0.2);
+    last = guess->confidence;
+  }
+}
+
+TEST(CoActivation, OldHabitsFade) {
+  CoActivation predictor(2, 8);
+  for (int i = 0; i < 100000; ++i) {
+    predictor.learn(0, Chosen{1}, Chosen{5});
+  }
+  for (uint32_t i = 0; i < CoActivation::kRowLimit; ++i) {
+    predictor.learn(0, Chosen{1}, Chosen{6});
+  }
+  EXPECT_EQ(experts(predictor, 0, {1}, 1), (std::vector<uint32_t>{6}));
+}
+
+TEST(CoActivation, WhatIsAlwaysOrDoublyChosenStaysFinite) {
+  CoActivation predictor(2, 4);
+  for (int i = 0; i < 1000; ++i) {
+    predictor.learn(0, Chosen{0, 1, 2, 3}, Chosen{0, 1, 2, 3});
+    predictor.learn(0, Chosen{2, 2}, Chosen{3, 3, 3});
+  }
+  const std::vector<ExpertGuess> all = guesses(predictor, 0, {0, 1, 2, 3}, 4);
+  ASSERT_EQ(all.size(), 4U);
+  for (const ExpertGuess& guess : all) {
+    EXPECT_GE(guess.confidence, 0);
+    EXPECT_LE(guess.confidence, 1);
+  }
+  EXPECT_TRUE(CoActivation::load(predictor.save(), 2, 4));  // no pair has more than its expert
+}
+
+TEST(CoActivation, SaysWhatItTakes) {
+  EXPECT_EQ(CoActivation::bytes_for(1, 128), 0U);
+  EXPECT_EQ(CoActivation::bytes_for(2, 1), 12U);
+  EXPECT_EQ(CoActivation::bytes_for(61, 256), 60U * (2 * 256 * 256 + 6 * 256 + 4));
+}
+
+TEST(CoActivation, ComesBackAsItWas) {
+  CoActivation predictor = random_counts(2);
+  Result<CoActivation> back = CoActivation::load(predictor.save(), 3, 16);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(back->save(), predictor.save());
+  // The sums, which are not saved, are what they were, and stay so while counts are halved.
+  std::mt19937 engine(3);
+  for (int token = 0; token < 500; ++token) {
+    const Chosen chosen = random_choice(engine, 16, 3);
+    const std::vector<ExpertGuess> ours = guesses(predictor, token % 2, chosen, 16);
+    const std::vector<ExpertGuess> its = guesses(*back, token % 2, chosen, 16);
+    for (size_t i = 0; i < ours.size(); ++i) {
+      ASSERT_EQ(ours[i].expert, its[i].expert);
+      ASSERT_EQ(ours[i].confidence, its[i].confidence);
+    }
+    const Chosen next = random_choice(engine, 16, 3);
+    predictor.learn(token % 2, chosen, next);
+    back->learn(token % 2, chosen, next);
+  }
+}
+
+TEST(CoActivation, EveryCutAndEveryFlippedByteIsFound) {
+  CoActivation predictor(2, 4);
+  predictor.learn(0, Chosen{1, 2}, Chosen{0, 3});
+  const std::vector<std::byte> whole = predictor.save();
+  ASSERT_TRUE(CoActivation::load(whole, 2, 4));
+  for (size_t length = 0; length < whole.size(); ++length) {
+    ASSERT_FALSE(CoActivation::load(std::span(whole).first(length), 2, 4)) << length;
+  }
+  for (size_t at = 0; at < whole.size(); ++at) {
+    std::vector<std::byte> changed = whole;
+    changed[at] ^= std::byte{0x40};
+    ASSERT_FALSE(CoActivation::load(changed, 2, 4)) << at;
+  }
+  std::vector<std::byte> longer = whole;
+  longer.push_back(std::byte{0});
+  EXPECT_EQ(CoActivation::load(longer, 2, 4).error().code, ErrorCode::kIo);
+}
+
+void set_number(std::vector<std::byte>& bytes, size_t at, size_t size, uint64_t number) {
+  for (size_t i = 0; i < size; ++i) {
+    bytes[at + i] = static_cast<std::byte>((number >> (8 * i)) & 0xFF);
+  }
+}
+
+// The checksum is right again.
+void seal(std::vector<std::byte>& bytes) {
+  const size_t body = bytes.size() - 8;
+  set_number(bytes, body, 8, fnv1a({reinterpret_cast<const char*>(bytes.data()), body}));
+}
+
+TEST(CoActivation, WhatIsOfAnotherKindIsRefused) {
+  const std::vector<std::byte> whole = random_counts(1).save();
+  const auto code_for = [](const std::vector<std::byte>& bytes, uint32_t layers, uint32_t count) {
+    const Result<CoActivation> loaded = CoActivation::load(bytes, layers, count);
+    EXPECT_FALSE(loaded);
+    return loaded ? ErrorCode::kInternal : loaded.error().code;
+  };
+  EXPECT_EQ(code_for(whole, 4, 16), ErrorCode::kUsage);
+  EXPECT_EQ(code_for(whole, 3, 17), ErrorCode::kUsage);
+  EXPECT_EQ(code_for({}, 3, 16), ErrorCode::kUsage);
+  for (const size_t at : {size_t{0}, size_t{8}}) {  // letters, version
+    std::vector<std::byte> other = whole;
+    other[at] ^= std::byte{2};
+    seal(other);
+    EXPECT_EQ(code_for(other, 3, 16), ErrorCode::kUsage) << at;
+  }
+  // A header that names a huge model, which is asked for too: 3.4e13 bytes are not there, so none are allocated.
+  std::vector<std::byte> huge = whole;
+  set_number(huge, 12, 4, 4096);
+  set_number(huge, 16, 4, 65534);
+  seal(huge);
+  EXPECT_EQ(code_for(huge, 4096, 65534), ErrorCode::kIo);
+  EXPECT_EQ(code_for(huge, 3, 16), ErrorCode::kUsage);
+}
+
+TEST(CoActivation, CountsThatCannotBeAreRefused) {
+  CoActivation predictor(2, 2);
+  for (int i = 0; i < 3; ++i) {
+    predictor.learn(0, Chosen{0}, Chosen{1});
+  }
+  const std::vector<std::byte> whole = predictor.save();
+  const size_t uses = 20;                // of expert 0
+  const size_t pair = uses + 2 * 2 + 2;  // 0, then 1
+  std::vector<std::byte> same = whole;
+  set_number(same, uses, 2, 3);
+  set_number(same, pair, 2, 3);
+  ASSERT_EQ(same, whole);
+  std::vector<std::byte> changed = whole;
+  set_number(changed, pair, 2, 4);  // more often than 0 was chosen
+  seal(changed);
+  EXPECT_EQ(CoActivation::load(changed, 2, 2).error().code, ErrorCode::kIo);
+  changed = whole;
+  set_number(changed, uses, 2, CoActivation::kRowLimit + 1);
+  seal(changed);
+  EXPECT_EQ(CoActivation::load(changed, 2, 2).error().code, ErrorCode::kIo);
+  set_number(changed, uses, 2, CoActivation::kRowLimit);
+  seal(changed);
+  EXPECT_TRUE(CoActivation::load(changed, 2, 2));
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,221 @@
+#include "residency/prediction_replay.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "residency/expert_cache.h"
+#include "residency/visits.h"
+
+namespace hypura {
+
+namespace {
+
+double ratio(uint64_t part, uint64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+class PredictionRun {
+ public:
+  PredictionRun(const RoutingTrace& trace, ExpertPredictor& predictor, uint32_t slots, uint32_t spare)
+      : trace_(trace),
+        predictor_(predictor),
+        cache_({trace.layers, trace.experts, slots, spare}),
+        guesses_(trace.used),
+        width_(trace.experts, kNotGuessed) {}
+
+  PredictionResult run() {
+    const Visits visits(trace_);
+    auto visit = visits.all().begin();
+    uint64_t first = 0;
+    for (const RoutingPass& pass : trace_.passes) {
+      const uint64_t end = first + pass.tokens;
+      for (uint32_t layer = 0; layer < trace_.layers; ++layer) {
+        if (!is_visited(first, end, layer)) {
+          continue;
+        }
+        if (layer > 0 && pass.decode) {
+          guess(first, end, layer);
+        }
+        look_up(*visit++);
+        if (layer > 0) {
+          teach(first, end, layer);
+        }
+      }
+      first = end;
+    }
+    return result_;
+  }
+
+ private:
+  // The narrowest width at which an expert is guessed.
+  enum Width : uint8_t { kHalf, kFull, kNotGuessed };
+
+  std::span<const uint16_t> row(uint64_t token, uint32_t layer) const {
+    return std::span(trace_.chosen).subspan((token * trace_.layers + layer) * trace_.used, trace_.used);
+  }
+
+  // Whether `visits` has the pass of these tokens in this layer.
+  bool is_visited(uint64_t first, uint64_t end, uint32_t layer) const {
+    for (uint64_t token = first; token < end; ++token) {
+      for (const uint16_t expert : row(token, layer)) {
+        if (expert != RoutingTrace::kNone) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  // What the token chose in the layer before, and in `layer`. False when it did not pass both.
+  bool read_step(uint64_t token, uint32_t layer) {
+    const auto is_expert = [](uint16_t expert) { return expert != RoutingTrace::kNone; };
+    before_.clear();
+    after_.clear();
+    std::ranges::copy_if(row(token, layer - 1), std::back_inserter(before_), is_expert);
+    std::ranges::copy_if(row(token, layer), std::back_inserter(after_), is_expert);
+    return !before_.empty() && !after_.empty();
+  }
+
+  void guess(uint64_t first, uint64_t end, uint32_t layer) {
+    const size_t half = std::max(trace_.used / 2, 1U);
+    for (uint64_t token = first; token < end; ++token) {
+      if (!read_step(token, layer)) {
+        continue;
+      }
+      result_.chosen += after_.size();
+      const size_t count = predictor_.predict(layer - 1, before_, guesses_);
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t expert = guesses_[i].expert;
+        const uint64_t right = std::ranges::count(after_, expert) > 0 ? 1 : 0;
+        const Width width = i < half ? kHalf : kFull;
+        width_[expert] = std::min(width_[expert], width);
+        for_widths(width, [right](GuessCounts& counts) {
+          ++counts.guesses;
+          counts.right += right;
+        });
+      }
+    }
+    for (uint32_t expert = 0; expert < trace_.experts; ++expert) {
+      if (!cache_.resident(layer, expert)) {
+        for_widths(width_[expert], [](GuessCounts& counts) { ++counts.reads; });
+      }
+    }
+  }
+
+  // Moves the cache as replay() does, and forgets the guesses.
+  void look_up(const Visit& visit) {
+    hits_.clear();
+    misses_.clear();
+    cache_.begin(visit.layer, visit.tokens);
+    for (const Use& use : visit.uses) {
+      (cache_.lookup(visit.layer, use.expert, use.rows) ? hits_ : misses_).push_back(use.expert);
+    }
+    for (const uint32_t expert : misses_) {
+      // There is a slot: one at a time is taken, and between passes a spare one is free.
+      static_cast<void>(cache_.take(visit.layer, expert));
+      cache_.commit(visit.layer, expert);
+      cache_.release(visit.layer, expert);
+      for_widths(width_[expert], [](GuessCounts& counts) { ++counts.useful; });
+    }
+    for (const uint32_t expert : hits_) {
+      cache_.release(visit.layer, expert);
+    }
+    if (visit.decode) {
+      result_.lookups += visit.uses.size();
+      result_.misses += misses_.size();
+      result_.guessable += visit.layer > 0 ? misses_.size() : 0;
+    }
+    std::ranges::fill(width_, kNotGuessed);
+  }
+
+  void teach(uint64_t first, uint64_t end, uint32_t layer) {
+    for (uint64_t token = first; token < end; ++token) {
+      if (read_step(token, layer)) {
+        predictor_.learn(layer - 1, before_, after_);
+      }
+    }
+  }
+
+  // Calls `note` with the counts that a guess of this width belongs to.
+  template <class Note>
+  void for_widths(Width width, Note note) {
+    if (width == kNotGuessed) {
+      return;
+    }
+    note(result_.full);
+    if (width == kHalf) {
+      note(result_.half);
+    }
+  }
+
+  const RoutingTrace& trace_;
+  ExpertPredictor& predictor_;
+  ExpertCache cache_;
+  PredictionResult result_;
+  std::vector<ExpertGuess> guesses_;
+  std::vector<Width> width_;  // by expert, in the layer that comes next
+  std::vector<uint16_t> before_;
+  std::vector<uint16_t> after_;
+  std::vector<uint32_t> hits_;
+  std::vector<uint32_t> misses_;
+};
+
+}  // namespace
+
+double GuessCounts::precision() const {
+  return ratio(right, guesses);
+}
+
+double GuessCounts::useful_share() const {
+  return ratio(useful, reads);
+}
+
+double PredictionResult::recall(const GuessCounts& counts) const {
+  return ratio(counts.right, chosen);
+}
+
+double PredictionResult::covered_share(const GuessCounts& counts) const {
+  return ratio(counts.useful, guessable);
+}
+
+PredictionResult replay_predictions(const RoutingTrace& trace, ExpertPredictor& predictor, uint32_t slots,
+                                    uint32_t spare) {
+  if (trace.layers == 0 || trace.experts == 0) {
+    return {};
+  }
+  const uint32_t held = std::max(slots, 1U);
+  return PredictionRun(trace, predictor, held, std::clamp(spare, 1U, held)).run();
+}
+
+size_t NoPrediction::predict(uint32_t /*layer*/, std::span<const uint16_t> /*chosen*/,
+                             std::span<ExpertGuess> /*out*/) const {
+  return 0;
+}
+
+void NoPrediction::learn(uint32_t /*layer*/, std::span<const uint16_t> /*chosen*/, std::span<const uint16_t> /*next*/) {
+}
+
+PopularPrediction::PopularPrediction(uint32_t layers, uint32_t experts)
+    : experts_(experts), tokens_(layers), counts_(uint64_t{layers} * experts) {}
+
+size_t PopularPrediction::predict(uint32_t layer, std::span<const uint16_t> /*chosen*/,
+                                  std::span<ExpertGuess> out) const {
+  if (layer + 1 >= tokens_.size() || tokens_[layer + 1] == 0) {
+    return 0;
+  }
+  std::vector<ExpertGuess> guesses(experts_);
+  for (uint32_t expert = 0; expert < experts_; ++expert) {
+    const uint64_t count = counts_[uint64_t{layer + 1} * experts_ + expert];
+    guesses[expert] = {expert, static_cast<float>(ratio(count, tokens_[layer + 1]))};
+  }
+  return copy_surest(guesses, out);
+}
+
+void PopularPrediction::learn(uint32_t layer, std::span<const uint16_t> /*chosen*/, std::span<const uint16_t> next) {
+  ++tokens_[layer + 1];
+  for (const uint16_t expert : next) {
+    ++counts_[uint64_t{layer + 1} * experts_ + expert];
+  }
+}
+
+}  // namespace hypura
