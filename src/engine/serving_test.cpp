@@ -53,14 +53,16 @@ TEST_F(ServingTest, AnswersAsASessionDoes) {
 }
 
 TEST_F(ServingTest, ASeedRepeatsItself) {
+  const auto fresh = open(stories(4));  // where the answer finds the same cells each time (docs/batching.md)
+  ASSERT_NE(fresh, nullptr);
   AnswerRequest request = continuing(kBeginnings[1], 20);
   request.sampling.temperature = 1;
   request.sampling.seed = 11;
-  ask(*serving, request);  // from now on the prompt is there
-  const std::string first = ask(*serving, request).content;
-  EXPECT_EQ(ask(*serving, request).content, first);
+  ask(*fresh, request);  // from now on the prompt is there
+  const std::string first = ask(*fresh, request).content;
+  EXPECT_EQ(ask(*fresh, request).content, first);
   request.sampling.seed = 12;
-  EXPECT_NE(ask(*serving, request).content, first);
+  EXPECT_NE(ask(*fresh, request).content, first);
 }
 
 TEST_F(ServingTest, APromptThatWasHeardIsNotEvaluatedAgain) {
