@@ -1,6 +1,7 @@
 #include "engine/draft_length.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 
@@ -15,10 +16,10 @@ constexpr double kUnknownSlope = 0.01;
 constexpr double kQualityFade = 0.98;
 // Less promise than that is noise.
 constexpr double kLeastGain = 1.02;
-// Trying again when it does not pay: so many tokens, for that share of all time, of which half is gone after 700
-// passes.
-constexpr uint32_t kTryTokens = 2;
-constexpr double kTryShare = 0.01;
+// Trying again when it does not pay: one length after the other, for that share of all time, of which half is gone
+// after 700 passes. Where tokens share experts a long draft may pay and a short one not.
+constexpr std::array<uint32_t, 3> kTryTokens = {2, 4, 8};
+constexpr double kTryShare = 0.015;
 constexpr double kTimeFade = 0.999;
 
 }  // namespace
@@ -88,7 +89,7 @@ uint32_t DraftLength::choose(const DraftQuality& quality, uint32_t tokens, uint3
     }
   }
   const bool may_try = best == 0 && lost_ + plain <= kTryShare * spent_;
-  return may_try ? std::min(most, kTryTokens) : best;
+  return may_try ? std::min(most_, kTryTokens[tries_ % kTryTokens.size()]) : best;
 }
 
 void DraftLength::note(const DraftedPass& pass) {
@@ -99,6 +100,7 @@ void DraftLength::note(const DraftedPass& pass) {
   if (pass.drafted > 0) {
     const double without = costs_.seconds(pass.tokens) * (1 + static_cast<double>(pass.right) / pass.answers);
     lost_ = std::max(0.0, lost_ + seconds - without);
+    ++tries_;
   }
 }
 

@@ -72,7 +72,7 @@ class DraftLength {
 
   // Tokens to draft for each of `answers` in a pass of `tokens` tokens: those that promise the most tokens a second; 0
   // when none promise more than a pass without. Sometimes a few all the same, to see whether that still holds: of the
-  // time of all passes no more than a hundredth is spent on that in vain.
+  // time of all passes about a sixtieth is spent on that in vain.
   uint32_t choose(const DraftQuality& quality, uint32_t tokens, uint32_t answers) const;
 
   void note(const DraftedPass& pass);
@@ -82,6 +82,7 @@ class DraftLength {
   uint32_t most_;
   double spent_ = 0;  // seconds of late, all passes
   double lost_ = 0;   // seconds more than the same tokens would have taken without drafts
+  uint32_t tries_ = 0;
 };
 
 }  // namespace hypura

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <span>
 
-#include "engine/answer_logprobs.h"
 #include "engine/batcher_plan.h"
 #include "engine/llama_runtime.h"
 #include "engine/open_common.h"
@@ -13,9 +12,6 @@ namespace hypura {
 
 namespace {
 
-// A draft ends before a token that the small model itself thinks less likely than not: what follows it is worth less
-// still.
-constexpr float kLeastProbability = 0.5F;
 constexpr uint32_t kUbatch = 256;
 // Vocabularies of one family are padded to different lengths.
 constexpr int kMostPadding = 128;
@@ -53,10 +49,6 @@ class LlamaDrafter final : public ModelDrafter {
     for (;;) {
       const std::span<const float> logits(llama_get_logits_ith(context_.get(), -1), width_);
       const auto token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-      const Logprobs likely = log_probabilities(logits, token, 0);
-      if (likely.chosen < std::log(kLeastProbability)) {
-        return drafted;
-      }
       drafted.push_back(token);
       if (drafted.size() == most || llama_vocab_is_eog(llama_model_get_vocab(model_.get()), token)) {
         return drafted;
