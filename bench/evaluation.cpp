@@ -153,6 +153,7 @@ std::optional<Gain> gain_of(const ScenarioRuns& runs) {
       return gain("all answers with their prompts, tokens/s", spread_over(runs.arms.front(), answer_rate),
                   spread_over(runs.arms.back(), answer_rate), scenario.ratio_target, true);
     case Kind::kServed:
+    case Kind::kDraft:
       return gain("decode, tokens/s", spread_over(runs.arms.front(), decode_rate),
                   spread_over(runs.arms.back(), decode_rate), scenario.ratio_target, true);
     case Kind::kTurns:
@@ -198,7 +199,7 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Abilities& abilit
     verdicts.push_back({"speed predicted, % off", percent(&Foretold::speed_error), kSpeedErrorPercent, false, true});
     verdicts.push_back({"peak predicted, % off", percent(&Foretold::peak_error), kMemoryErrorPercent, false, true});
   }
-  if (const auto& gain = evaluation.gain; gain) {
+  if (const auto& gain = evaluation.gain; gain && gain->target > 0) {
     verdicts.push_back(
         {gain->what, complete ? std::optional(gain->ratio) : std::nullopt, gain->target, gain->at_least, capped});
   }

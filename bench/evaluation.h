@@ -57,8 +57,8 @@ struct Gain {
   std::string what;  // of the figure, with its unit
   Spread first;
   Spread last;
-  double ratio = 0;  // last by first
-  double target = 0;
+  double ratio = 0;      // last by first
+  double target = 0;     // 0: none
   bool at_least = true;  // whether the target is the least or the most
 };
 

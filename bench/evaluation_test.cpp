@@ -22,7 +22,8 @@ RunResult failed() {
 
 ScenarioRuns scenario_of(const std::string& name) {
   ScenarioRuns runs;
-  runs.scenario = select_scenarios({name}, {"moe.gguf", "dense.gguf", "stories.gguf"})->front();
+  const Models models = {"moe.gguf", "dense.gguf", "stories.gguf", "target.gguf", "draft.gguf", "stories-draft.gguf"};
+  runs.scenario = select_scenarios({name}, models)->front();
   runs.budget = runs.scenario.share > 0 ? 1000 : 0;
   return runs;
 }
@@ -174,6 +175,39 @@ TEST(Evaluate, HoldsASecondTurnAgainstTheFirst) {
   EXPECT_TRUE(evaluation.verdicts[0].passed());
 }
 
+// 16 tokens at 0.5 tok/s, and 64 at `speed` with 50 of 88 drafted tokens right.
+ScenarioRuns two_draft_arms(const std::string& name, double speed) {
+  RunResult without = decoded(0.5, 100);
+  without.decode.tokens = 16;
+  without.decode.seconds = 32;
+  RunResult with = decoded(speed, 100);
+  with.decode.tokens = 64;
+  with.decode.seconds = 64 / speed;
+  with.drafted_tokens = 88;
+  with.right_drafted_tokens = 50;
+  ScenarioRuns runs = scenario_of(name);
+  runs.arms = {{arm("hypura", "without drafts"), {without}}, {arm("hypura", "with drafts"), {with}}};
+  return runs;
+}
+
+TEST(Evaluate, HoldsRatesWithDraftsAgainstThoseWithout) {
+  const Evaluation missed = evaluate(two_draft_arms("draft-dense", 0.9), std::nullopt, everything());
+  ASSERT_TRUE(missed.gain);
+  EXPECT_NEAR(missed.gain->ratio, 1.8, 1e-9);
+  ASSERT_EQ(missed.verdicts.size(), 1);
+  EXPECT_FALSE(missed.verdicts[0].passed());  // 2.0 wanted
+  EXPECT_TRUE(evaluate(two_draft_arms("draft-ngrams", 0.9), std::nullopt, everything()).verdicts[0].passed());
+  EXPECT_FALSE(evaluate(two_draft_arms("draft-useless", 0.48), std::nullopt, everything()).verdicts[0].passed());
+  EXPECT_TRUE(evaluate(two_draft_arms("draft-useless", 0.49), std::nullopt, everything()).verdicts[0].passed());
+}
+
+TEST(Evaluate, JudgesNothingWithoutATarget) {
+  const Evaluation evaluation = evaluate(two_draft_arms("draft-moe", 0.4), std::nullopt, everything());
+  ASSERT_TRUE(evaluation.gain);
+  EXPECT_NEAR(evaluation.gain->ratio, 0.8, 1e-9);
+  EXPECT_TRUE(evaluation.verdicts.empty());
+}
+
 TEST(Evaluate, CountsTheSamePlanSetByHandForTheAutomaticOne) {
   ScenarioRuns runs = scenario_of("sweep-dense-60");
   RunResult slow = decoded(9, 100);
@@ -202,6 +236,23 @@ TEST(Evaluate, HoldsTheAutomaticPlanAgainstTheBestSetByHand) {
   EXPECT_NEAR(evaluation.sweep->share, (1 / 512.0 + 1 / 10.0) / (1 / 512.0 + 1 / 9.5), 1e-12);
   EXPECT_EQ(evaluation.sweep->impossible, 1);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
+}
+
+TEST(Report, TellsHowManyDraftsWereRight) {
+  Report report;
+  report.abilities = everything();
+  ScenarioRuns twice = two_draft_arms("draft-dense", 1.5);
+  twice.arms[1].runs.push_back(twice.arms[1].runs.front());
+  report.evaluations.push_back(evaluate(std::move(twice), std::nullopt, report.abilities));
+  const std::string text = markdown_report(report);
+  EXPECT_NE(text.find("## Drafts"), std::string::npos);
+  EXPECT_NE(
+      text.find("| without drafts: 0.50 (0.50..0.50) | with drafts: 1.50 (1.50..1.50) | 3.000 | ≥ 2.00: **pass** | "
+                "100 of 176 |"),
+      std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("## Serving"), std::string::npos);
+  EXPECT_NE(json_report(report).find("\"right\": 100"), std::string::npos);
 }
 
 TEST(Report, NamesFailuresAndWhatIsMissing) {

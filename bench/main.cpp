@@ -24,9 +24,14 @@ void add_options(CLI::App& app, CommandLine& line) {
   Models& models = line.options.models;
   app.add_option("--moe", models.moe, "Mixture-of-experts model to measure")->check(CLI::ExistingFile);
   app.add_option("--dense", models.dense, "Dense model to measure")->check(CLI::ExistingFile);
-  app.add_option("--stories", models.stories, "Small real model, for predictions and sweeps")->check(CLI::ExistingFile);
+  app.add_option("--stories", models.stories, "Small real model, for predictions, sweeps and drafts")
+      ->check(CLI::ExistingFile);
+  app.add_option("--target", models.target, "Dense model to measure with drafts")->check(CLI::ExistingFile);
+  app.add_option("--draft", models.draft, "Model that drafts for the target")->check(CLI::ExistingFile);
+  app.add_option("--stories-draft", models.stories_draft, "Model that drafts for the stories model")
+      ->check(CLI::ExistingFile);
   app.add_option("--scenario", line.scenarios,
-                 "What to measure, may be repeated [all that the models allow, but predict and sweep]");
+                 "What to measure, may be repeated [all that the models allow, but predict, sweep and draft-moe]");
   app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))
@@ -93,7 +98,7 @@ Result<bool> run_all(CommandLine& line) {
   std::optional<double> compute_only;
   bool all_good = true;
   for (const Scenario& scenario : line.options.scenarios) {
-    if (scenario.on_request()) {
+    if (scenario.asks_the_plan()) {
       if (Status status = prepare_predictions(line.options.models.of(scenario.model)); !status) {
         return propagate(status.error());
       }

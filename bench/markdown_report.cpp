@@ -133,14 +133,20 @@ void add_predictions(const Report& report, std::string& text) {
   }
 }
 
-void add_gains(const Report& report, std::string& text) {
+// The cells of a row of gains, but for the scenario's name.
+std::string gain_cells(const Evaluation& evaluation) {
+  const Gain& gain = *evaluation.gain;
+  const auto& arms = evaluation.runs.arms;
+  return fmt::format("{} | {} | {}: {} | {}: {} | {:.3f} | {}", memory_text(evaluation.runs), gain.what,
+                     arms.front().arm.title, to_text(gain.first), arms.back().arm.title, to_text(gain.last), gain.ratio,
+                     verdict_on(evaluation, gain.what));
+}
+
+void add_servings(const Report& report, std::string& text) {
   std::string rows;
   for (const Evaluation& evaluation : report.evaluations) {
-    if (const auto& gain = evaluation.gain; gain) {
-      const auto& arms = evaluation.runs.arms;
-      rows += fmt::format("| {} | {} | {} | {}: {} | {}: {} | {:.3f} | {} |\n", evaluation.runs.scenario.name,
-                          memory_text(evaluation.runs), gain->what, arms.front().arm.title, to_text(gain->first),
-                          arms.back().arm.title, to_text(gain->last), gain->ratio, verdict_on(evaluation, gain->what));
+    if (evaluation.gain && evaluation.runs.scenario.kind != Kind::kDraft) {
+      rows += fmt::format("| {} | {} |\n", evaluation.runs.scenario.name, gain_cells(evaluation));
     }
   }
   if (!rows.empty()) {
@@ -148,6 +154,25 @@ void add_gains(const Report& report, std::string& text) {
         "\n## Serving\n\n"
         "| scenario | budget | what | first | second | second by first | target |\n"
         "|---|---|---|---|---|---|---|\n" +
+        rows;
+  }
+}
+
+void add_drafts(const Report& report, std::string& text) {
+  std::string rows;
+  for (const Evaluation& evaluation : report.evaluations) {
+    if (evaluation.gain && evaluation.runs.scenario.kind == Kind::kDraft) {
+      const DraftCount drafts = drafts_of(evaluation.runs.arms.back());
+      rows += fmt::format("| {} | {} | {} |\n", evaluation.runs.scenario.name, gain_cells(evaluation),
+                          drafts.drafted == 0 ? "none made" : to_text(drafts));
+    }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## Drafts\n\nThe arms may count different numbers of tokens: rates are compared. Drafts are those of all "
+        "rounds.\n\n"
+        "| scenario | budget | what | first | second | second by first | target | drafts right |\n"
+        "|---|---|---|---|---|---|---|---|\n" +
         rows;
   }
 }
@@ -293,7 +318,8 @@ std::string markdown_report(const Report& report) {
   add_bounds(report, text);
   add_loads(report, text);
   add_predictions(report, text);
-  add_gains(report, text);
+  add_servings(report, text);
+  add_drafts(report, text);
   add_sweeps(report, text);
   add_details(report, text);
   add_plans_and_failures(report, text);

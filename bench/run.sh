@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the two models that the benchmark needs (12 GB of disk, once) and runs it; arguments go to hypura-bench.
+# Makes the models that the benchmark needs (19 GB of disk, once) and runs it; arguments go to hypura-bench.
 # HYPURA_BENCH_DIR: where the models are kept [build/bench-models]. HYPURA_BUILD: the build folder [build/release].
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,10 +25,13 @@ make_model() {
 
 make_model "$models/moe6g.gguf" 6000000000 --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
 make_model "$models/dense6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G
+make_model "$models/quiet6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G --quiet-after 2
+make_model "$models/quiet-draft.gguf" 400000000 --arch dense --type Q4_0 --size 6G --quiet-after 2 --keep-layers 2
 
 rm -f "$results/results.md" "$results/results.json"
 status=0
 "$bin/hypura-bench" --moe "$models/moe6g.gguf" --dense "$models/dense6g.gguf" --stories models/hypura-stories-moe.gguf \
+  --target "$models/quiet6g.gguf" --draft "$models/quiet-draft.gguf" --stories-draft models/hypura-stories-draft.gguf \
   --json "$results/results.json" --markdown "$results/results.md" "$@" || status=$?
 [ ! -e "$results/results.md" ] || cat "$results/results.md"
 exit "$status"

@@ -4,9 +4,26 @@
 #include <array>
 #include <utility>
 
+#include "support/units.h"
+
 namespace hypura::bench {
 
 namespace {
+
+// Twelve like objects: a run of usual length ends before them.
+constexpr const char* kLikeObjects = R"({
+  "type": "array", "minItems": 12, "maxItems": 12,
+  "items": {
+    "type": "object",
+    "properties": {
+      "place": {"const": "a little town between the forest and the sea"},
+      "weather": {"enum": ["sun", "rain"]},
+      "people": {"const": "they are very happy and they like to play"}
+    },
+    "required": ["place", "weather", "people"],
+    "additionalProperties": false
+  }
+})";
 
 bool is_named(const std::string& name, const Scenario& scenario) {
   return scenario.name == name || scenario.name.rfind(name + "-", 0) == 0;
@@ -19,7 +36,28 @@ bool chosen(const Scenario& scenario, const std::vector<std::string>& wanted) {
 }
 
 const char* flag_of(ModelKind model) {
-  return model == ModelKind::kMoe ? "--moe" : model == ModelKind::kDense ? "--dense" : "--stories";
+  switch (model) {
+    case ModelKind::kMoe:
+      return "--moe";
+    case ModelKind::kDense:
+      return "--dense";
+    case ModelKind::kStories:
+      return "--stories";
+    case ModelKind::kTarget:
+      return "--target";
+  }
+  return "";
+}
+
+// The flag of the first model that the scenario needs and that was not given; nullptr when it can run.
+const char* missing_flag(const Scenario& scenario, const Models& models) {
+  if (models.of(scenario.model).empty()) {
+    return flag_of(scenario.model);
+  }
+  if (scenario.draft == DraftBy::kModel && models.draft_of(scenario.model).empty()) {
+    return scenario.model == ModelKind::kStories ? "--stories-draft" : "--draft";
+  }
+  return nullptr;
 }
 
 // "predict-stories-25" and so on: each model with a quarter of its bytes up to all of them.
@@ -56,16 +94,46 @@ void warm_up(const Scenario& scenario, RunSpec& spec) {
   }
 }
 
+// The arm with drafts; see draft_arms() for the other.
+void say_with_drafts(const Scenario& scenario, RunSpec& spec) {
+  spec.draft_ngrams = scenario.draft != DraftBy::kModel;
+  if (scenario.model == ModelKind::kStories) {
+    spec.warmup_tokens = 48;
+    spec.tokens = std::min(8 * spec.tokens, 768U);  // the model knows 1024
+  } else {
+    spec.warmup_tokens = 1;
+    spec.tokens *= 2;
+  }
+  if (scenario.draft == DraftBy::kNgramsOfJson) {
+    spec.answers = 1;
+    spec.schema = kLikeObjects;
+    spec.tokens *= 3;  // nothing can be drafted of the first object
+  }
+  // A longer context would leave less for the weights.
+  spec.context = static_cast<uint32_t>(round_up(spec.prompt_tokens + 1 + spec.warmup_tokens + spec.tokens, 128));
+}
+
 }  // namespace
 
 const std::filesystem::path& Models::of(ModelKind kind) const {
-  return kind == ModelKind::kMoe ? moe : kind == ModelKind::kDense ? dense : stories;
+  switch (kind) {
+    case ModelKind::kMoe:
+      return moe;
+    case ModelKind::kDense:
+      return dense;
+    case ModelKind::kStories:
+      return stories;
+    case ModelKind::kTarget:
+      return target;
+  }
+  return moe;
 }
 
 const std::vector<Scenario>& all_scenarios() {
   static const std::vector<Scenario> kScenarios = [] {
     constexpr ModelKind kMoe = ModelKind::kMoe;
     constexpr ModelKind kDense = ModelKind::kDense;
+    constexpr ModelKind kTarget = ModelKind::kTarget;
     std::vector<Scenario> scenarios = {
         {"resident-moe", kMoe, 0, Kind::kResident, 0.98, 0},
         {"resident-dense", kDense, 0, Kind::kResident, 0.98, 0},
@@ -81,6 +149,10 @@ const std::vector<Scenario>& all_scenarios() {
         {"together-dense", kDense, 0.35, Kind::kTogether, 5.0, 0},
         {"served-moe", kMoe, 0.35, Kind::kServed, 0.97, 0},
         {"turns-moe", kMoe, 0.35, Kind::kTurns, 0, 0},
+        {"draft-dense", kTarget, 0.35, Kind::kDraft, 2.0, 0, DraftBy::kModel},
+        {"draft-ngrams", kTarget, 0.35, Kind::kDraft, 1.5, 0, DraftBy::kNgramsOfJson},
+        {"draft-useless", kTarget, 0.35, Kind::kDraft, 0.97, 0, DraftBy::kNgramsOfNothing},
+        {"draft-moe", ModelKind::kStories, 0.60, Kind::kDraft, 0, 0, DraftBy::kModel},
     };
     add_at_each_share(scenarios, "predict", Kind::kPredict);
     add_at_each_share(scenarios, "sweep", Kind::kSweep);
@@ -90,8 +162,9 @@ const std::vector<Scenario>& all_scenarios() {
 }
 
 Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, const Models& models) {
-  if (models.moe.empty() && models.dense.empty() && models.stories.empty()) {
-    return fail(ErrorCode::kUsage, "no model to measure: give --moe FILE, --dense FILE, --stories FILE or several");
+  if (models.moe.empty() && models.dense.empty() && models.stories.empty() && models.target.empty()) {
+    return fail(ErrorCode::kUsage,
+                "no model to measure: give --moe FILE, --dense FILE, --stories FILE, --target FILE or several");
   }
   const auto& all = all_scenarios();
   for (const std::string& name : names) {
@@ -104,11 +177,16 @@ Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& n
     if (!chosen(scenario, names)) {
       continue;
     }
-    if (!models.of(scenario.model).empty()) {
+    const char* missing = missing_flag(scenario, models);
+    if (missing == nullptr) {
       selected.push_back(scenario);
     } else if (std::find(names.begin(), names.end(), scenario.name) != names.end()) {
-      return fail(ErrorCode::kUsage, "--scenario {} needs {} FILE", scenario.name, flag_of(scenario.model));
+      return fail(ErrorCode::kUsage, "--scenario {} needs {} FILE", scenario.name, missing);
     }
+  }
+  if (selected.empty()) {
+    return fail(ErrorCode::kUsage, "none of the scenarios asked for can run with the models given; there are {}",
+                list_of_names());
   }
   return selected;
 }
@@ -137,6 +215,9 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       spec.context = 128;  // each of eight answers has that many: a longer one would leave less for the weights
       spec.warmup_tokens = scenario.model == ModelKind::kDense ? 1 : 48;
       spec.tokens = scenario.model == ModelKind::kDense ? std::min(spec.tokens, 16U) : 2 * spec.tokens;
+      break;
+    case Kind::kDraft:
+      say_with_drafts(scenario, spec);
       break;
     case Kind::kTurns:
       spec.answers = 1;

@@ -20,18 +20,34 @@ enum class Kind {
   kTogether,  // eight answers served at once against one; hypura alone
   kServed,    // one answer, served, against the same from a session; hypura alone
   kTurns,     // a conversation's second turn against its first; hypura alone
+  kDraft,     // decode with drafts against decode without; hypura alone
   kSweep,     // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
 
-enum class ModelKind { kMoe, kDense, kStories };
+enum class ModelKind { kMoe, kDense, kStories, kTarget };
+
+// What a kDraft scenario drafts from.
+enum class DraftBy {
+  kNothing,         // of all other kinds
+  kModel,           // the draft model, whatever is said
+  kNgramsOfJson,    // n-grams of a served answer that repeats itself, since a schema wants it
+  kNgramsOfNothing  // n-grams of a text in which nothing repeats
+};
 
 // The model files that were given; empty where one was not.
 struct Models {
-  std::filesystem::path moe;
-  std::filesystem::path dense;
-  std::filesystem::path stories;
+  std::filesystem::path moe = {};
+  std::filesystem::path dense = {};
+  std::filesystem::path stories = {};
+  std::filesystem::path target = {};
+  std::filesystem::path draft = {};          // of the target
+  std::filesystem::path stories_draft = {};  // of the stories model
 
   const std::filesystem::path& of(ModelKind kind) const;
+  // The small model that drafts for the models of that kind.
+  const std::filesystem::path& draft_of(ModelKind kind) const {
+    return kind == ModelKind::kStories ? stories_draft : draft;
+  }
 };
 
 struct Scenario {
@@ -41,10 +57,13 @@ struct Scenario {
   Kind kind = Kind::kDecode;
   double ratio_target = 0;  // hypura's speed by that of what it is compared with, at least; 0: no target
   double bound_target = 0;  // share of the physical bound, at least; 0: no target
+  DraftBy draft = DraftBy::kNothing;
 
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
   // Takes long or asks another question: runs only when named.
-  bool on_request() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
+  bool on_request() const { return asks_the_plan() || (kind == Kind::kDraft && model == ModelKind::kStories); }
+  // Is about what the plan says.
+  bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
 };
 
 // The load target: this many times what the disk needs for the weights that stay, and a second.
@@ -63,14 +82,15 @@ inline constexpr double kSecondTurn = 0.15;
 const std::vector<Scenario>& all_scenarios();
 
 // Those named, in the order of all_scenarios(); none named: all whose model is given, but for those on request.
-// "resident" means every "resident-…". Fails with kUsage for an unknown name, for a scenario whose model is not given,
-// and without any model.
+// "resident" means every "resident-…". Fails with kUsage for an unknown name, for a scenario whose models are not
+// given, and when none is left.
 Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, const Models& models);
 
 // 0 without a budget.
 uint64_t budget_of(const Scenario& scenario, uint64_t file_bytes);
 
-// How long prompt and answer are; engine, model, memory and threads are left to the caller. `tokens` are to be decoded.
+// How long prompt and answer are; engine, models, memory and threads are left to the caller. `tokens` are to be
+// decoded.
 RunSpec spec_of(const Scenario& scenario, uint32_t tokens);
 
 }  // namespace hypura::bench

@@ -54,6 +54,9 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
   if (scenario.kind == Kind::kTogether || scenario.kind == Kind::kServed) {
     return served_arms(scenario, spec);
   }
+  if (scenario.kind == Kind::kDraft) {
+    return draft_arms(scenario, spec);
+  }
   std::vector<Arm> arms;
   if (scenario.against_plain()) {
     arms = plain_arms(spec, readahead);
@@ -70,6 +73,9 @@ RoundsOptions rounds_options(const BenchOptions& options, const Abilities& abili
   RoundsOptions rounds;
   rounds.program = options.program;
   rounds.files = {options.models.of(scenario.model)};
+  if (scenario.draft == DraftBy::kModel) {
+    rounds.files.push_back(options.models.draft_of(scenario.model));
+  }
   rounds.limit = runs.limit;
   rounds.touch_bytes = runs.limit > 0 ? runs.limit : runs.file_bytes;
   rounds.empty = abilities.drop_caches ? CacheEmptying::kWhole : CacheEmptying::kNone;
@@ -86,6 +92,19 @@ RoundsOptions rounds_options(const BenchOptions& options, const Abilities& abili
 
 const ArmRuns& hypura_arm(const ScenarioRuns& runs) {
   return runs.scenario.kind == Kind::kSweep ? runs.arms.front() : runs.arms.back();
+}
+
+std::vector<Arm> draft_arms(const Scenario& scenario, const RunSpec& spec) {
+  std::vector<Arm> arms = {{"without drafts", spec}, {"with drafts", spec}};
+  RunSpec& without = arms.front().spec;
+  without.draft.clear();
+  without.draft_ngrams = false;
+  // Without drafts a pass makes one token, and over the target's weights it takes seconds, whatever is said. Where
+  // drafts must cost next to nothing as many are counted all the same: what differs by 3 % wants to be measured well.
+  if (scenario.model == ModelKind::kTarget && scenario.draft != DraftBy::kNgramsOfNothing) {
+    without.tokens = std::min(without.tokens, 16U);
+  }
+  return arms;
 }
 
 Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& abilities, const Scenario& scenario) {
@@ -109,6 +128,9 @@ Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& 
   }
   RunSpec spec = spec_of(scenario, options.tokens);
   spec.model = model.string();
+  if (scenario.draft == DraftBy::kModel) {
+    spec.draft = options.models.draft_of(scenario.model).string();
+  }
   spec.memory = runs.budget;
   spec.repack = runs.budget == 0;
   spec.threads = options.threads;

@@ -30,11 +30,14 @@ struct ScenarioRuns {
   uint64_t budget = 0;
   uint64_t limit = 0;             // of the cgroup; 0: none
   std::vector<ProbedSpeed> disk;  // as Rounds::disk; empty where not needed
-  std::vector<ArmRuns> arms;      // plain llama.cpp's first; in a sweep the automatic plan first
+  std::vector<ArmRuns> arms;      // what is compared with first; in a sweep the automatic plan first
 };
 
 // Hypura's own arm: with its plan as it chose it.
 const ArmRuns& hypura_arm(const ScenarioRuns& runs);
+
+// The arms of a kDraft scenario: without drafts, then with those of `spec`.
+std::vector<Arm> draft_arms(const Scenario& scenario, const RunSpec& spec);
 
 // Runs one scenario. Fails as run_rounds does.
 Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& abilities, const Scenario& scenario);

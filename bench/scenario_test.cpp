@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "bench/scenario_runs.h"
+
 namespace hypura::bench {
 namespace {
 
@@ -43,10 +47,85 @@ TEST(SelectScenarios, TakesWhatIsOnRequestOnlyWhenNamed) {
   EXPECT_EQ(select_scenarios({"sweep"}, {kFile, kFile, kFile})->size(), 12);
 }
 
+Models pair_of(const char* target, const char* draft) {
+  Models models;
+  models.target = target;
+  models.draft = draft;
+  return models;
+}
+
+TEST(SelectScenarios, DraftByAModelWhereItIsGiven) {
+  EXPECT_THAT(names_of(select_scenarios({}, pair_of(kFile, ""))), ElementsAre("draft-ngrams", "draft-useless"));
+  EXPECT_THAT(names_of(select_scenarios({}, pair_of(kFile, kFile))),
+              ElementsAre("draft-dense", "draft-ngrams", "draft-useless"));
+  EXPECT_THAT(select_scenarios({"draft-dense"}, pair_of(kFile, "")).error().message, HasSubstr("needs --draft FILE"));
+  EXPECT_THAT(select_scenarios({"draft-dense"}, pair_of("", kFile)).error().message, HasSubstr("--target FILE"));
+}
+
+TEST(SelectScenarios, DraftWithinExpertsOnlyWhenNamed) {
+  Models models;
+  models.stories = kFile;
+  EXPECT_THAT(select_scenarios({"draft-moe"}, models).error().message, HasSubstr("needs --stories-draft FILE"));
+  EXPECT_THAT(select_scenarios({"draft"}, models).error().message, HasSubstr("none of the scenarios"));
+  EXPECT_THAT(select_scenarios({}, models).error().message, HasSubstr("none of the scenarios"));
+  models.stories_draft = kFile;
+  EXPECT_THAT(names_of(select_scenarios({"draft"}, models)), ElementsAre("draft-moe"));
+  models.target = kFile;
+  EXPECT_THAT(names_of(select_scenarios({}, models)), ElementsAre("draft-ngrams", "draft-useless"));
+}
+
 TEST(SelectScenarios, SaysWhatIsWrong) {
   EXPECT_THAT(select_scenarios({"moe99"}, {kFile, kFile, ""}).error().message, HasSubstr("--scenario moe99"));
   EXPECT_THAT(select_scenarios({"dense35"}, {kFile, "", ""}).error().message, HasSubstr("needs --dense FILE"));
   EXPECT_THAT(select_scenarios({}, {}).error().message, HasSubstr("--moe FILE"));
+}
+
+// The two arms of a scenario, as run_scenario() has them but for the model.
+std::pair<RunSpec, RunSpec> drafted(const std::string& name, uint32_t tokens) {
+  Models models = pair_of(kFile, kFile);
+  models.stories = models.stories_draft = kFile;
+  const Scenario scenario = select_scenarios({name}, models)->front();
+  RunSpec spec = spec_of(scenario, tokens);
+  spec.draft = scenario.draft == DraftBy::kModel ? kFile : "";
+  const std::vector<Arm> arms = draft_arms(scenario, spec);
+  EXPECT_EQ(arms.size(), 2);
+  EXPECT_FALSE(arms[0].spec.drafts()) << name;
+  EXPECT_TRUE(arms[1].spec.drafts()) << name;
+  EXPECT_EQ(arms[0].spec.context, arms[1].spec.context) << name;
+  return {arms[0].spec, arms[1].spec};
+}
+
+TEST(DraftArms, AreEqualButForDraftsAndTokens) {
+  const auto [without, with] = drafted("draft-dense", 32);
+  EXPECT_EQ(without.tokens, 16);
+  EXPECT_EQ(with.tokens, 64);
+  EXPECT_FALSE(with.draft_ngrams);
+  EXPECT_EQ(with.answers, 0);
+}
+
+TEST(DraftArms, OfJsonAreServedByTheSameSchema) {
+  const auto [without, with] = drafted("draft-ngrams", 32);
+  EXPECT_TRUE(with.draft_ngrams);
+  EXPECT_TRUE(with.draft.empty());
+  EXPECT_EQ(with.answers, 1);
+  EXPECT_EQ(without.answers, 1);
+  EXPECT_EQ(without.schema, with.schema);
+  EXPECT_EQ(nlohmann::json::parse(with.schema)["items"]["additionalProperties"], false);
+  EXPECT_LE(with.prompt_tokens + with.tokens, with.context);
+}
+
+TEST(DraftArms, CountAlikeWhereDraftsMustCostNothing) {
+  const auto [without, with] = drafted("draft-useless", 32);
+  EXPECT_EQ(without.tokens, with.tokens);
+  EXPECT_TRUE(with.schema.empty());
+  EXPECT_TRUE(with.draft_ngrams);
+}
+
+TEST(DraftArms, OfTheStoriesModelFitItsContext) {
+  EXPECT_EQ(drafted("draft-moe", 32).first.tokens, 256);
+  const RunSpec longest = drafted("draft-moe", 400).second;
+  EXPECT_LE(longest.context, 1024);
+  EXPECT_LE(longest.prompt_tokens + longest.warmup_tokens + longest.tokens, longest.context);
 }
 
 TEST(Budget, IsAShareOfTheFile) {

@@ -19,6 +19,7 @@ namespace hypura {
 struct HandSetPlan {
   std::string mode;                        // as in PlanSummary; empty: any
   std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
+  std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
 };
 
@@ -115,7 +116,9 @@ struct EngineStats {
   uint64_t prefill_bytes = 0;         // the share of streamed_bytes read in passes that evaluated a prompt
   uint64_t decode_bytes = 0;          // the share read in decode passes
   uint64_t expert_lookups = 0;        // in decode passes: experts asked for
-  uint64_t expert_hits = 0;           // of those, resident when asked for
+  uint64_t expert_hits = 0;           // of those, resident when asked for; what was read ahead is not among them
+  uint64_t experts_read_ahead = 0;    // in decode passes: read on a guess before they were asked for
+  uint64_t experts_used_ahead = 0;    // of those, then asked for
   double io_wait_seconds = 0;         // computing stood still for a read
   double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
   double stream_kernel_seconds = 0;   // the share of that inside ggml's kernels; the rest is bookkeeping

@@ -6,9 +6,20 @@ namespace hypura {
 
 ExpertExecutor::ExpertExecutor(const StreamLayout& layout, Reader& reader, StreamStats& stats,
                                const ExpertCache::Config& config)
-    : layout_(layout), reader_(reader), stats_(stats), cache_(config), demands_(layout.experts) {
+    : layout_(layout),
+      reader_(reader),
+      stats_(stats),
+      cache_(config),
+      demands_(layout.experts),
+      guesses_(layout.experts) {
   for (uint32_t expert = 0; expert < layout.experts; ++expert) {
     demands_[expert].expert = expert;
+  }
+}
+
+ExpertExecutor::~ExpertExecutor() {
+  if (ahead_ != nullptr) {
+    ahead_->drain();
   }
 }
 
@@ -24,6 +35,7 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
     return propagate(memory.error(), "the expert slots");
   }
   executor->slots_ = std::move(*memory);
+  executor->ahead_ = std::make_unique<ExpertAhead>(layout, reader, executor->cache_, executor->slots_.data());
   auto batch = ExpertBatch::create(layout, inner, executor->slots_.data(), max_rows);
   if (!batch) {
     return propagate(batch.error());
@@ -40,6 +52,10 @@ Status ExpertExecutor::run(const ExpertBlock& block) {
   }
   look_up(block);
   issue_reads(block);
+  guess(block);
+  if (misses_.empty()) {
+    read_ahead(block);
+  }
   const bool whole = misses_.empty() && block.tokens() < kOwnCallRows;
   Status status = whole ? batch_->compute_whole(block, chosen(hits_)) : batch_->keep_inputs(block);
   if (status && !whole) {
@@ -81,6 +97,7 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
   hits_.clear();
   misses_.clear();
   next_miss_ = 0;
+  computed_ = 0;
   cache_.begin(block.layer, static_cast<uint32_t>(block.tokens()));
   for (Demand& demand : demands_) {
     if (demand.pairs.empty()) {
@@ -91,6 +108,7 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
     demand.group = 0;
     (slot ? hits_ : misses_).push_back(&demand);
   }
+  take_what_was_read_ahead(block);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   (decode ? stats_.decode_lookups : stats_.prefill_lookups) += hits_.size() + misses_.size();
   (decode ? stats_.decode_hits : stats_.prefill_hits) += hits_.size();
@@ -99,24 +117,56 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
   }
 }
 
+// Misses whose reads are under way already come first.
+void ExpertExecutor::take_what_was_read_ahead(const ExpertBlock& block) {
+  for (size_t i = 0; i < misses_.size(); ++i) {
+    if (const auto reading = ahead_->take(block.layer, misses_[i]->expert)) {
+      misses_[i]->slot = reading->slot;
+      misses_[i]->group = reading->group;
+      std::swap(misses_[i], misses_[next_miss_++]);
+    }
+  }
+  stats_.ahead_used += next_miss_;
+  ahead_->give_up_rest();
+}
+
+// A slot to read into. Reads that were given up hold slots until they end; they are waited for only where nothing else
+// of the block is under way that would free one.
+std::optional<ExpertCache::Slot> ExpertExecutor::take_slot(uint32_t layer, uint32_t expert) {
+  auto slot = cache_.take(layer, expert);
+  while (!slot && ahead_->reclaim(next_miss_ == computed_)) {
+    slot = cache_.take(layer, expert);
+  }
+  return slot;
+}
+
 // Requests all slices of each missing expert together, as long as slots are free.
 void ExpertExecutor::issue_reads(const ExpertBlock& block) {
-  const ExpertLayer& layer = layout_.expert_layers[block.layer];
-  std::vector<ReadRequest> requests(layer.parts.size());
   for (; next_miss_ < misses_.size(); ++next_miss_) {
     Demand& demand = *misses_[next_miss_];
-    const auto slot = cache_.take(block.layer, demand.expert);
+    const auto slot = take_slot(block.layer, demand.expert);
     if (!slot) {
       return;
     }
     demand.slot = *slot;
-    for (size_t i = 0; i < layer.parts.size(); ++i) {
-      const ExpertPart& part = layer.parts[i];
-      const Extent extent = part.tensor->expert_extent(demand.expert);
-      requests[i] = {extent.file, extent.offset, extent.length,
-                     slot_data(*slot) + part.place + extent.offset % kDirectAlignment};
-    }
-    demand.group = reader_.submit(requests, Priority::kDemand);
+    const auto reads = expert_reads(layout_.expert_layers[block.layer], demand.expert, slot_data(*slot));
+    demand.group = reader_.submit(reads, Priority::kDemand);
+  }
+}
+
+// What the next layer may choose: while the disk is busy with what this one chose.
+void ExpertExecutor::guess(const ExpertBlock& block) {
+  const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
+  const bool wanted = foresight_ != nullptr && decode && block.tokens() <= Foresight::kMostRows;
+  guessed_ = wanted ? static_cast<uint32_t>(foresight_->guess(block, routed_, guesses_)) : 0;
+}
+
+// Once all that was asked for is there, so that nothing that is wanted waits for what may be.
+void ExpertExecutor::read_ahead(const ExpertBlock& block) {
+  if (guessed_ > 0) {
+    const std::span<const ExpertGuess> guesses(guesses_.data(), guessed_);
+    stats_.ahead_reads += ahead_->read(block.layer + 1, guesses, kReserve);
+    guessed_ = 0;
   }
 }
 
@@ -178,15 +228,18 @@ Status ExpertExecutor::compute_hits(const ExpertBlock& block) {
 
 // Missing experts, in the order they were asked for; those that have landed together are computed together.
 Status ExpertExecutor::compute_misses(const ExpertBlock& block) {
-  for (size_t done = 0; done < misses_.size();) {
+  while (computed_ < misses_.size()) {
     const size_t end =
-        batch_end(misses_, done, next_miss_, [&](const Demand& demand) { return reader_.finished(demand.group); });
-    const std::span<Demand*> batch(misses_.begin() + done, misses_.begin() + end);
+        batch_end(misses_, computed_, next_miss_, [&](const Demand& demand) { return reader_.finished(demand.group); });
+    const std::span<Demand*> batch(misses_.begin() + computed_, misses_.begin() + end);
     Status status;
     size_t landed = 0;
     while (status && landed < batch.size()) {
       status = land(block, *batch[landed]);
       landed += status ? 1 : 0;
+    }
+    if (status && end == misses_.size()) {
+      read_ahead(block);
     }
     if (status) {
       status = batch_->compute(block, chosen(batch));
@@ -197,8 +250,8 @@ Status ExpertExecutor::compute_misses(const ExpertBlock& block) {
     if (!status) {
       return status;
     }
+    computed_ = end;
     issue_reads(block);
-    done = end;
   }
   return {};
 }

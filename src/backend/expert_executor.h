@@ -6,8 +6,10 @@
 #include <span>
 #include <vector>
 
+#include "backend/expert_ahead.h"
 #include "backend/expert_batch.h"
 #include "backend/expert_block.h"
+#include "backend/foresight.h"
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
@@ -25,6 +27,9 @@ class ExpertExecutor {
   // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
   static constexpr uint32_t kOwnCallRows = 8;
 
+  // Slots left free by what is read ahead.
+  static constexpr uint32_t kReserve = 1;
+
   // Allocates `slots` slots, of which `spare` are kept free and each layer keeps its number of `quotas` (see
   // ExpertCache), and buffers for `max_rows` rows.
   static Result<std::unique_ptr<ExpertExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
@@ -34,6 +39,13 @@ class ExpertExecutor {
   // Computes the block. Fails with kIo when a read fails, with kInternal when the router chose an expert that is not
   // there or ggml refused. After a failure the cache is consistent and the block's results are undefined.
   Status run(const ExpertBlock& block);
+
+  ~ExpertExecutor();
+  ExpertExecutor(const ExpertExecutor&) = delete;
+  ExpertExecutor& operator=(const ExpertExecutor&) = delete;
+
+  // From now on the next layer's experts are read ahead as `foresight` guesses, in decode passes; nullptr: none are.
+  void foresee(Foresight* foresight) { foresight_ = foresight; }
 
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
 
@@ -53,7 +65,11 @@ class ExpertExecutor {
 
   Status collect(const ExpertBlock& block);
   void look_up(const ExpertBlock& block);
+  void take_what_was_read_ahead(const ExpertBlock& block);
   void issue_reads(const ExpertBlock& block);
+  std::optional<ExpertCache::Slot> take_slot(uint32_t layer, uint32_t expert);
+  void guess(const ExpertBlock& block);
+  void read_ahead(const ExpertBlock& block);
   Status land(const ExpertBlock& block, Demand& demand);
   Status compute_hits(const ExpertBlock& block);
   Status compute_misses(const ExpertBlock& block);
@@ -70,6 +86,8 @@ class ExpertExecutor {
   StreamStats& stats_;
   ExpertCache cache_;
   MemoryRegion slots_;
+  std::unique_ptr<ExpertAhead> ahead_;
+  Foresight* foresight_ = nullptr;
   std::unique_ptr<ExpertBatch> batch_;
   uint32_t max_rows_ = 0;
   RoutingRecorder* recorder_ = nullptr;
@@ -79,8 +97,11 @@ class ExpertExecutor {
   std::vector<Demand*> hits_;
   std::vector<Demand*> misses_;
   size_t next_miss_ = 0;  // first miss not yet issued
+  size_t computed_ = 0;   // misses that are computed
   std::vector<ChosenExpert> chosen_;
-  std::vector<uint16_t> routed_;  // by pair: its expert, for the recorder
+  std::vector<uint16_t> routed_;      // by pair: its expert
+  std::vector<ExpertGuess> guesses_;  // of the next layer, not yet read
+  uint32_t guessed_ = 0;              // how many of them there are
 };
 
 }  // namespace hypura

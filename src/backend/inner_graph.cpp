@@ -79,6 +79,10 @@ ggml_tensor* InnerGraph::rows(ggml_type type, int64_t ne0, int64_t rows, void* d
   return contiguous(type, ne0, 1, rows, data);
 }
 
+ggml_tensor* InnerGraph::matrix(int64_t ne0, int64_t ne1, void* data) {
+  return contiguous(GGML_TYPE_F32, ne0, ne1, 1, data);
+}
+
 ggml_tensor* InnerGraph::ids(int64_t used, int64_t tokens, int32_t* data) {
   return contiguous(GGML_TYPE_I32, used, tokens, 1, data);
 }

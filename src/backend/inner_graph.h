@@ -41,6 +41,9 @@ class InnerGraph {
   // A contiguous tensor of [ne0, 1, rows] over `data`, valid until the next run() returns.
   ggml_tensor* rows(ggml_type type, int64_t ne0, int64_t rows, void* data);
 
+  // A contiguous f32 matrix of [ne0, ne1] over `data`, valid until the next run() returns.
+  ggml_tensor* matrix(int64_t ne0, int64_t ne1, void* data);
+
   // A contiguous i32 tensor of [used, tokens] over `data`, valid until the next run() returns.
   ggml_tensor* ids(int64_t used, int64_t tokens, int32_t* data);
 

@@ -6,6 +6,7 @@
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
+#include "backend/foresight.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
 #include "support/elapsed.h"
@@ -78,6 +79,7 @@ void StreamedWeights::place_resident(ggml_tensor* tensor) {
     return;
   }
   tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
+  resident_by_name_[tensor->name] = tensor;
   const ReadRequest read = {info->extent.file, info->extent.offset, info->extent.length,
                             static_cast<std::byte*>(tensor->data)};
   loading_.push_back(reader_.submit({&read, 1}, Priority::kDemand));
@@ -125,6 +127,7 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
       return propagate(experts.error());
     }
     experts_ = std::move(*experts);
+    start_foresight();
   }
   if (!layout_.dense.empty()) {
     auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes);
@@ -134,6 +137,27 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
     dense_ = std::move(*dense);
   }
   return {};
+}
+
+void StreamedWeights::start_foresight() {
+  if (sizes_.read_ahead == ReadAhead::kCoactivation) {
+    foresight_ = make_coactivation_foresight(layout_);
+  } else if (sizes_.read_ahead != ReadAhead::kNone && sizes_.spare_slots > 0) {
+    foresight_ = make_router_foresight(layout_, *inner_, [this](const std::string& name) {
+      const auto it = resident_by_name_.find(name);
+      return it == resident_by_name_.end() ? nullptr : it->second;
+    });
+  }
+  experts_->foresee(foresight_.get());
+}
+
+void StreamedWeights::end_pass(size_t tokens, double seconds) {
+  const std::lock_guard lock(mutex_);
+  const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
+  if (foresight_ != nullptr && sizes_.read_ahead == ReadAhead::kAuto && decode && tokens == 1) {
+    ahead_switch_.note(seconds);
+    experts_->foresee(ahead_switch_.on() ? foresight_.get() : nullptr);
+  }
 }
 
 void StreamedWeights::begin_pass(Phase phase) {

@@ -21,6 +21,7 @@
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
 #include "hypura/routing.h"
+#include "residency/ahead_switch.h"
 #include "storage/reader.h"
 #include "support/memory_region.h"
 
@@ -28,7 +29,12 @@ namespace hypura {
 
 class ExpertExecutor;
 class DenseExecutor;
+class Foresight;
 class RoutingRecorder;
+
+// Whose guesses are read ahead: none's, the next layer's router's, co-activation's; or the router's for as long as
+// decoding is faster with them.
+enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 
 // Sizes of the caches, from the plan.
 struct CacheSizes {
@@ -38,6 +44,7 @@ struct CacheSizes {
   std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
   uint64_t ring_bytes = 0;            // for the others; at least two of the largest
   uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
+  ReadAhead read_ahead = ReadAhead::kAuto;
 };
 
 // What a streamed tensor is, looked up when the graph uses it.
@@ -90,6 +97,9 @@ class StreamedWeights {
   // What is computed from now on, until the next call, is one pass of that kind.
   void begin_pass(Phase phase);
 
+  // The pass is over; it had so many tokens and took so long.
+  void end_pass(size_t tokens, double seconds);
+
   // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
   // when no experts are streamed.
   void record_routing(uint64_t tokens);
@@ -125,6 +135,7 @@ class StreamedWeights {
  private:
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
+  void start_foresight();
   Status run_nodes(ggml_cgraph* graph);
 
   const Model& model_;
@@ -135,6 +146,7 @@ class StreamedWeights {
   std::unordered_map<std::string, StreamedTensor> by_name_;
   std::unordered_map<const ggml_tensor*, StreamedTensor> by_tensor_;
 
+  std::unordered_map<std::string, const ggml_tensor*> resident_by_name_;
   std::vector<ReadGroup> loading_;  // one for each resident tensor
   std::vector<uint64_t> loading_bytes_;
   Error placement_error_;
@@ -143,6 +155,8 @@ class StreamedWeights {
 
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
+  std::unique_ptr<Foresight> foresight_;
+  AheadSwitch ahead_switch_;
   std::unique_ptr<ExpertExecutor> experts_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;

@@ -156,6 +156,9 @@ BenchFigures bench_figures(const Rounds& rounds) {
     figures.mode = middle->mode;
     figures.plan = middle->plan;
   }
+  if (const DraftCount drafts = drafts_of(ours); drafts.drafted > 0) {
+    figures.drafts = drafts;
+  }
   figures.bound = bound_of(rounds);
   figures.prediction = prediction_of(ours, figures);
   return figures;

@@ -66,6 +66,7 @@ struct BenchFigures {
   std::optional<Spread> disk_busy;        // share of the time of decoding, 0..1
   std::optional<TimeSplit> token_split;   // seconds for a token, of the run whose speed is the median's nearest
   std::optional<TimeSplit> prompt_split;  // seconds for the prompt, of that run
+  std::optional<DraftCount> drafts;       // of all good rounds together; none where none were made
   std::optional<BoundFigures> bound;
   std::optional<PredictionFigures> prediction;
   std::string no_prediction;  // why there is none

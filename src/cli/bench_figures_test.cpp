@@ -110,6 +110,19 @@ TEST(BenchFigures, PartsOfTheTimeAreOneRunsAndAddUp) {
   EXPECT_DOUBLE_EQ(figures.disk_busy->median, 0.8);
 }
 
+TEST(BenchFigures, DraftsAreThoseOfAllRounds) {
+  RunResult run = run_at(5, 100);
+  EXPECT_FALSE(bench_figures({{arm("hypura", "hypura", {run})}, {}}).drafts);
+  run.drafted_tokens = 44;
+  run.right_drafted_tokens = 25;
+  RunResult other = run_at(4, 100);
+  other.drafted_tokens = 6;
+  const BenchFigures figures = bench_figures({{arm("hypura", "hypura", {run, failed("killed"), other})}, {}});
+  ASSERT_TRUE(figures.drafts);
+  EXPECT_EQ(figures.drafts->drafted, 50);
+  EXPECT_EQ(figures.drafts->right, 25);
+}
+
 TEST(BenchFigures, ThePredictionIsHeldAgainstTheMeasurement) {
   RunResult run = run_at(5, 100);
   run.expert_lookups = 10;

@@ -27,6 +27,10 @@ Json json_of(const Against& figure) {
   return {{"predicted", figure.predicted}, {"measured", figure.measured}, {"error", figure.error}};
 }
 
+Json json_of(const DraftCount& drafts) {
+  return {{"drafted", drafts.drafted}, {"right", drafts.right}};
+}
+
 Json json_of(const BoundFigures& bound) {
   return {{"disk_bytes_per_second", json_of(bound.disk_bytes_per_second)},
           {"tokens_per_second", bound.tokens_per_second},
@@ -96,6 +100,8 @@ Json settings_json(const BenchReport& report) {
           {"tokens", options.tokens},
           {"context", options.context},
           {"threads", options.threads},
+          {"draft", options.draft.model.empty() ? Json() : Json(options.draft.model.string())},
+          {"draft_ngrams", options.draft.ngrams},
           {"repeat", options.repeat}};
 }
 
@@ -124,6 +130,7 @@ std::string bench_json(const BenchReport& report) {
                      {"disk_busy_share", or_null(figures.disk_busy)},
                      {"token_seconds", or_null(figures.token_split)},
                      {"prompt_seconds", or_null(figures.prompt_split)},
+                     {"drafts", or_null(figures.drafts)},
                      {"bound", or_null(figures.bound)},
                      {"prediction", or_null(figures.prediction)},
                      {"disk_probe", std::move(disk)},

@@ -91,6 +91,37 @@ TEST(BenchTable, NamesRunsThatFailed) {
               AllOf(HasSubstr("failed: plain: killed by the kernel\n"), HasSubstr("5.00 (5.00..5.00)  n/a")));
 }
 
+TEST(BenchTable, TellsHowManyDraftsWereRight) {
+  BenchReport report = some_report();
+  EXPECT_THAT(bench_table(report), Not(HasSubstr("draft")));
+  report.options.draft = {"/models/small.gguf", true};
+  EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by n-grams and small.gguf\n"),
+                                         HasSubstr("drafts right              none were made\n")));
+  report.rounds.arms[0].runs[0].drafted_tokens = 88;
+  report.rounds.arms[0].runs[0].right_drafted_tokens = 50;
+  report.figures = bench_figures(report.rounds);
+  report.options.draft.ngrams = false;
+  EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by small.gguf\n"),
+                                         HasSubstr("drafts right              50 of 88\n")));
+}
+
+TEST(BenchJson, HoldsDrafts) {
+  BenchReport report = some_report();
+  const auto without = nlohmann::json::parse(bench_json(report));
+  EXPECT_TRUE(without["settings"]["draft"].is_null());
+  EXPECT_EQ(without["settings"]["draft_ngrams"], false);
+  EXPECT_TRUE(without["drafts"].is_null());
+  report.options.draft.model = "small.gguf";
+  report.rounds.arms[0].runs[0].drafted_tokens = 88;
+  report.rounds.arms[0].runs[0].right_drafted_tokens = 50;
+  report.figures = bench_figures(report.rounds);
+  const auto json = nlohmann::json::parse(bench_json(report));
+  EXPECT_EQ(json["settings"]["draft"], "small.gguf");
+  EXPECT_EQ(json["drafts"]["drafted"], 88);
+  EXPECT_EQ(json["drafts"]["right"], 50);
+  EXPECT_EQ(json["arms"][0]["runs"][0]["right_drafted_tokens"], 50);
+}
+
 TEST(BenchJson, HoldsFiguresAndEveryRun) {
   const auto json = nlohmann::json::parse(bench_json(some_report()));
   EXPECT_EQ(json["settings"]["memory"], 40 * kMiB);

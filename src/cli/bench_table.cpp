@@ -116,6 +116,11 @@ std::string prediction_text(const PredictionFigures& prediction) {
 std::string details_of(const BenchReport& report) {
   const BenchFigures& figures = report.figures;
   std::string text;
+  if (figures.drafts) {
+    text += line_of("drafts right", to_text(*figures.drafts));
+  } else if (report.options.draft.any()) {
+    text += line_of("drafts right", "none were made");
+  }
   if (figures.hit_rate) {
     text += line_of("experts in memory", scaled(figures.hit_rate, 0.01) + " %");
   }
@@ -143,17 +148,26 @@ std::string details_of(const BenchReport& report) {
   return text;
 }
 
+// "; drafts by n-grams and small.gguf", or "".
+std::string drafts_text(const DraftOptions& draft) {
+  if (!draft.any()) {
+    return "";
+  }
+  const char* both = draft.ngrams && !draft.model.empty() ? " and " : "";
+  return fmt::format("; drafts by {}{}{}", draft.ngrams ? "n-grams" : "", both, draft.model.filename().string());
+}
+
 std::string head_of(const BenchReport& report) {
   const BenchOptions& options = report.options;
   const MachineFacts& machine = report.machine;
   return fmt::format(
-      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}\n"
+      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}\n"
       "{}, {} cores, {}, {}; load average {:.2f} before the first run\n"
       "plan: {}\nruns: {}\n",
       report.model_name, format_bytes(report.model_bytes), memory_text(options), options.prompt_tokens, options.tokens,
       options.repeat, options.repeat == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
-      machine.processor, machine.cores, format_bytes(machine.memory), machine.kernel, machine.load_average,
-      report.figures.plan, report.limits.sentence);
+      drafts_text(options.draft), machine.processor, machine.cores, format_bytes(machine.memory), machine.kernel,
+      machine.load_average, report.figures.plan, report.limits.sentence);
 }
 
 std::string failures_of(const BenchFigures& figures) {

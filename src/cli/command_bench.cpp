@@ -61,6 +61,21 @@ Status prepare_outputs(const BenchOptions& options, Preparation& preparation) {
   return check_writable(options.plot, "--plot");
 }
 
+// The draft model's files are read as well, so that they are not to be found in memory either.
+Status prepare_draft(const DraftOptions& draft, std::vector<std::filesystem::path>& files) {
+  if (draft.model.empty()) {
+    return {};
+  }
+  const auto model = open_model(draft.model);
+  if (!model) {
+    return propagate(model.error(), "--draft");
+  }
+  for (const ModelFile& file : model->files) {
+    files.push_back(file.path);
+  }
+  return {};
+}
+
 Status prepare_model(Preparation& preparation) {
   BenchOptions& options = preparation.report.options;
   auto path = model_or_demo(options.model);
@@ -74,6 +89,9 @@ Status prepare_model(Preparation& preparation) {
   }
   for (const ModelFile& file : model->files) {
     preparation.files.push_back(file.path);
+  }
+  if (Status status = prepare_draft(options.draft, preparation.files); !status) {
+    return status;
   }
   preparation.report.model_name = model->name;
   preparation.report.model_bytes = model->bytes;
@@ -135,6 +153,8 @@ std::vector<Arm> arms_of(const Preparation& preparation, const Readahead* readah
   spec.prompt_tokens = options.prompt_tokens;
   spec.warmup_tokens = kBenchWarmupTokens;
   spec.tokens = options.tokens;
+  spec.draft = options.draft.model.string();
+  spec.draft_ngrams = options.draft.ngrams;
   spec.predict = true;
   std::vector<Arm> arms = {{"hypura", spec}};
   if (options.baseline) {

@@ -38,6 +38,15 @@ CLI::Option* add_count(CLI::App& command, const char* flag, const char* text, co
   return add_number(command, flag, text, range, [&value](double number) { value = static_cast<uint32_t>(number); });
 }
 
+void add_drafts(CLI::App& command, BenchOptions& options) {
+  command.add_option("--draft", options.draft.model, "A small GGUF of the same family that drafts tokens ahead")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->option_text("FILE")
+      ->group(kMeasured);
+  command.add_flag("--draft-ngrams", options.draft.ngrams, "Draft what followed the same few tokens before")
+      ->group(kMeasured);
+}
+
 void add_files(CLI::App& command, BenchOptions& options) {
   const auto picture = [](const std::string& text) {
     const std::string extension = std::filesystem::path(text).extension().string();
@@ -73,7 +82,7 @@ bool says_how_to_measure(const BenchOptions& options) {
   const BenchOptions usual;
   return !options.model.empty() || options.baseline || options.prompt_tokens != usual.prompt_tokens ||
          options.tokens != usual.tokens || options.memory || options.repeat != usual.repeat || options.context > 0 ||
-         options.threads > 0 || options.plot || options.force;
+         options.threads > 0 || options.plot || options.force || options.draft.any();
 }
 
 }  // namespace
@@ -107,6 +116,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   }
   command->add_flag("--force", options.force, "Run the baseline even when it may exhaust the machine's memory")
       ->group(kMeasured);
+  add_drafts(*command, options);
   add_files(*command, options);
   add_replay(*command, options);
   return command;

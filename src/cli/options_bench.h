@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "hypura/engine.h"
 #include "hypura/result.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
@@ -24,6 +25,7 @@ struct BenchOptions {
   uint32_t repeat = 3;
   uint32_t context = 0;  // 0: what prompt and answer need
   uint32_t threads = 0;  // 0: the cores this process may use
+  DraftOptions draft;    // of hypura's runs, not of the baseline's
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> plot;  // ends in .svg or .png
   bool force = false;

@@ -32,6 +32,13 @@ TEST(BenchOptions, TakeEveryFlag) {
   EXPECT_EQ(options.threads, 1);
 }
 
+TEST(BenchOptions, TakeDrafts) {
+  const auto parsed = parse_command_line({"bench", "m.gguf", "--draft", "d.gguf", "--draft-ngrams"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->bench.draft.model, "d.gguf");
+  EXPECT_TRUE(parsed->bench.draft.ngrams);
+}
+
 TEST(BenchOptions, HaveDefaults) {
   const auto parsed = parse_command_line({"bench", "--memory", "auto"});
   ASSERT_TRUE(parsed) << parsed.error().message;
@@ -42,6 +49,7 @@ TEST(BenchOptions, HaveDefaults) {
   EXPECT_EQ(options.tokens, 64);
   EXPECT_EQ(options.repeat, 3);
   EXPECT_FALSE(options.memory);
+  EXPECT_FALSE(options.draft.any());
 }
 
 TEST(BenchOptions, TheContextHoldsPromptAndAnswer) {
@@ -84,6 +92,9 @@ INSTANTIATE_TEST_SUITE_P(Values, BenchRefuses,
                                          Refused{{"bench", "--force"}, {"--force", "--baseline"}},
                                          Refused{{"bench", "--replay", "t", "--tokens", "9"}, {"--replay", "--json"}},
                                          Refused{{"bench", "m.gguf", "--replay", "t"}, {"--replay", "model"}},
+                                         Refused{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
+                                         Refused{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
+                                         Refused{{"bench", "--draft", ""}, {"--draft", "empty"}},
                                          Refused{{"bench", "--slots", "9"}, {"--slots", "--replay"}},
                                          Refused{{"bench", "a", "b"}, {"'b'", "hypura bench --help"}}));
 

@@ -85,6 +85,8 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"decode_bytes", stats.decode_bytes},
       {"expert_lookups", stats.expert_lookups},
       {"expert_hits", stats.expert_hits},
+      {"experts_read_ahead", stats.experts_read_ahead},
+      {"experts_used_ahead", stats.experts_used_ahead},
       {"io_wait_seconds", stats.io_wait_seconds},
       {"stream_compute_seconds", stats.stream_compute_seconds},
       {"stream_kernel_seconds", stats.stream_kernel_seconds},

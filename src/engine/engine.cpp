@@ -68,6 +68,8 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.decode_bytes -= earlier.decode_bytes;
   d.expert_lookups -= earlier.expert_lookups;
   d.expert_hits -= earlier.expert_hits;
+  d.experts_read_ahead -= earlier.experts_read_ahead;
+  d.experts_used_ahead -= earlier.experts_used_ahead;
   d.io_wait_seconds -= earlier.io_wait_seconds;
   d.stream_compute_seconds -= earlier.stream_compute_seconds;
   d.stream_kernel_seconds -= earlier.stream_kernel_seconds;
@@ -252,6 +254,8 @@ EngineStats EngineImpl::stats() const {
     const StreamStats& stream = parts_->weights->stats();
     stats.expert_lookups = stream.decode_lookups;
     stats.expert_hits = stream.decode_hits;
+    stats.experts_read_ahead = stream.ahead_reads;
+    stats.experts_used_ahead = stream.ahead_used;
     stats.io_wait_seconds = stream.io_wait_seconds;
     stats.stream_compute_seconds = stream.compute_seconds;
     stats.stream_kernel_seconds = parts_->weights->kernel_seconds();
@@ -276,6 +280,9 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   const int result = llama_decode(parts_->context.get(), batch);
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
+  if (parts_->weights != nullptr) {
+    parts_->weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds);
+  }
   const std::lock_guard lock(mutex_);
   stats_.prompt_tokens += prompt_tokens;
   stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens) - prompt_tokens;

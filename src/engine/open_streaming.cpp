@@ -33,7 +33,14 @@ Status load(const OpenRequest& request, OpenParts& parts) {
   return parts.weights->finish_loading(request.options.progress);
 }
 
-CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen) {
+ReadAhead read_ahead_of(const std::string& name) {
+  return name == "none"           ? ReadAhead::kNone
+         : name == "router"       ? ReadAhead::kRouter
+         : name == "coactivation" ? ReadAhead::kCoactivation
+                                  : ReadAhead::kAuto;
+}
+
+CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const HandSetPlan& by_hand) {
   const Placement& placement = chosen.placement();
   CacheSizes sizes;
   sizes.expert_slots = placement.slots;
@@ -44,6 +51,7 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen) {
   sizes.pinned = placement.pinned;
   sizes.ring_bytes = placement.ring_bytes;
   sizes.max_rows = parts.ubatch;
+  sizes.read_ahead = read_ahead_of(by_hand.read_ahead);
   return sizes;
 }
 
@@ -82,7 +90,7 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen)); !status) {
+  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options.by_hand)); !status) {
     return propagate(status.error());
   }
   parts.ledger = make_ledger(chosen);

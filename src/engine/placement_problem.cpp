@@ -182,6 +182,7 @@ void ProblemBuilder::add_experts() {
   }
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
   problem_.expert_disk.latency += kWakeSeconds;
+  problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
 }
 
 void ProblemBuilder::add_rest() {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -48,6 +49,34 @@ TEST(Streaming, TellsTheSameStoryAtEveryBudget) {
     EXPECT_EQ(told->text, first) << engine->plan().sentence;
   }
   EXPECT_NE(first.find("He lived"), std::string::npos) << first;
+}
+
+// What is read ahead enters the cache only when it is asked for: guesses change when bytes arrive, and nothing else.
+TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
+  std::string text;
+  EngineStats without;
+  for (const char* read_ahead : {"none", "router", "coactivation"}) {
+    EngineOptions options = demo(24 * kMiB);
+    options.by_hand.read_ahead = read_ahead;
+    options.by_hand.mode = "expert-streaming";
+    const auto engine = open(options);
+    ASSERT_NE(engine, nullptr);
+    const auto session = engine->new_session();
+    const auto told = (*session)->complete("Once upon a time, there was a little rabbit", greedy(60));
+    ASSERT_TRUE(told) << told.error().message;
+    const EngineStats stats = engine->stats();
+    if (text.empty()) {
+      text = told->text;
+      without = stats;
+      EXPECT_EQ(stats.experts_read_ahead, 0U);
+      continue;
+    }
+    EXPECT_EQ(told->text, text) << read_ahead;
+    EXPECT_EQ(stats.expert_lookups, without.expert_lookups) << read_ahead;
+    EXPECT_GT(stats.experts_read_ahead, 20U) << read_ahead;
+    EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << read_ahead;
+    EXPECT_LE(stats.experts_used_ahead, std::min(stats.experts_read_ahead, stats.expert_lookups - stats.expert_hits));
+  }
 }
 
 TEST(Streaming, LogitsEqualThoseOfPlainLlama) {
@@ -120,10 +149,12 @@ TEST(Streaming, CountsWhatItDid) {
   EXPECT_LT(stats.expert_hits, stats.expert_lookups);
   EXPECT_GT(stats.decode_bytes, 0U);
   EXPECT_EQ(stats.prefill_bytes + stats.decode_bytes, stats.streamed_bytes);
-  // What was read in decode is what was missed, in whole experts of three slices of 72 KiB, plus a block at most each.
+  // What was read in decode is what was missed, in whole experts of three slices of 72 KiB, plus a block at most each;
+  // and what was guessed wrongly, unless it was given up before it was read.
   const uint64_t missed = stats.expert_lookups - stats.expert_hits;
+  const uint64_t wrong = stats.experts_read_ahead - stats.experts_used_ahead;
   EXPECT_GE(stats.decode_bytes, missed * 3 * 72 * kKiB);
-  EXPECT_LE(stats.decode_bytes, missed * 3 * 76 * kKiB);
+  EXPECT_LE(stats.decode_bytes, (missed + wrong) * 3 * 76 * kKiB);
 }
 
 TEST(Streaming, ATruncatedFileEndsTheRunWithAnError) {

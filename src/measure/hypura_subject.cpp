@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "hypura/engine.h"
 #include "measure/subject.h"
@@ -66,6 +67,18 @@ class HypuraSubject final : public Subject {
     return static_cast<int32_t>(std::max_element(logits->begin(), logits->end()) - logits->begin());
   }
 
+  Result<std::vector<int32_t>> answer(const std::string& text, uint32_t count,
+                                      const std::function<void()>& look) override {
+    GenerateOptions options;
+    options.max_tokens = static_cast<int32_t>(count);
+    options.sampling.temperature = 0;
+    options.keep_going = [&look] {
+      look();
+      return true;
+    };
+    return session_->complete(text, options).map([](Generated it) { return std::move(it.tokens); });
+  }
+
   EngineStats counters() const override { return engine_->stats(); }
 
   void describe(RunResult& result) const override {
@@ -92,12 +105,14 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
   options.by_hand.mode = spec.mode;
+  options.by_hand.read_ahead = spec.read_ahead;
   if (spec.ring_ahead >= 0) {
     options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
   }
   if (spec.cached_experts >= 0) {
     options.by_hand.cached_experts = static_cast<uint32_t>(spec.cached_experts);
   }
+  options.draft = {spec.draft, spec.draft_ngrams};
   options.remember = false;
   return options;
 }

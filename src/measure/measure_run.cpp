@@ -1,49 +1,15 @@
 #include "measure/measure_run.h"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
 #include "hardware/memory.h"
+#include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
-#include "storage/process_reads.h"
-#include "support/elapsed.h"
 
 namespace hypura {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Adds what passes between construction and stop() to a phase.
-class PhaseMeter {
- public:
-  PhaseMeter(const Subject& subject, PhaseCost& cost)
-      : subject_(subject),
-        cost_(cost),
-        counters_(subject.counters()),
-        bytes_(process_read_bytes()),
-        start_(Clock::now()) {}
-
-  // Gives what the engine counted meanwhile.
-  Result<EngineStats> stop(uint64_t tokens) {
-    const double seconds = seconds_since(start_);
-    const auto bytes = process_read_bytes();
-    if (!bytes_ || !bytes) {
-      return propagate(bytes_ ? bytes.error() : bytes_.error());
-    }
-    const EngineStats counted = subject_.counters().since(counters_);
-    cost_ = {tokens, seconds, *bytes - *bytes_, split_of(counted, seconds), counted.disk_busy_seconds};
-    return counted;
-  }
-
- private:
-  const Subject& subject_;
-  PhaseCost& cost_;
-  EngineStats counters_;
-  Result<uint64_t> bytes_;
-  Clock::time_point start_;
-};
 
 Status decode(Subject& subject, uint32_t count, std::vector<int32_t>& chosen) {
   for (uint32_t i = 0; i < count; ++i) {
@@ -58,17 +24,15 @@ Status decode(Subject& subject, uint32_t count, std::vector<int32_t>& chosen) {
 
 // Opening has no engine yet whose counters could be read: only time and bytes.
 Status open_subject(Subject& subject, const RunSpec& spec, PhaseCost& load) {
-  const auto before = process_read_bytes();
-  const auto start = Clock::now();
+  const Moment start = moment_of({});
   if (Status status = subject.open(spec); !status) {
     return status;
   }
-  load.seconds = seconds_since(start);
-  const auto after = process_read_bytes();
-  if (!before || !after) {
-    return propagate(before ? after.error() : before.error());
+  const auto phase = phase_between(start, moment_of({}), 0);
+  if (!phase) {
+    return propagate(phase.error());
   }
-  load.bytes = *after - *before;
+  load = phase->cost;
   const uint64_t needed = uint64_t{spec.prompt_tokens} + spec.warmup_tokens + spec.tokens;
   if (needed > subject.context_size()) {
     return fail(ErrorCode::kUsage,
@@ -79,20 +43,17 @@ Status open_subject(Subject& subject, const RunSpec& spec, PhaseCost& load) {
   return {};
 }
 
-Status measure_prompt(Subject& subject, const RunSpec& spec, RunResult& result) {
-  const auto text =
-      prompt_text([&](const std::string& it) { return subject.tokenize(it).size(); }, spec.prompt_tokens, 1);
-  if (!text) {
-    return propagate(text.error());
-  }
-  PhaseMeter meter(subject, result.prefill);
-  const auto first = subject.prompt(*text);
+Status measure_prompt(Subject& subject, const RunSpec& spec, const std::string& text, RunResult& result) {
+  const Moment start = moment_of(subject.counters());
+  const auto first = subject.prompt(text);
   if (!first) {
     return propagate(first.error());
   }
-  if (const auto counted = meter.stop(spec.prompt_tokens); !counted) {
-    return propagate(counted.error());
+  const auto phase = phase_between(start, moment_of(subject.counters()), spec.prompt_tokens);
+  if (!phase) {
+    return propagate(phase.error());
   }
+  result.prefill = phase->cost;
   result.first_token_seconds = result.load.seconds + result.prefill.seconds;
   result.chosen.push_back(*first);
   return {};
@@ -102,28 +63,53 @@ Status measure_decode(Subject& subject, const RunSpec& spec, RunResult& result) 
   if (Status status = decode(subject, spec.warmup_tokens, result.chosen); !status) {
     return status;
   }
-  PhaseMeter meter(subject, result.decode);
+  const Moment start = moment_of(subject.counters());
   if (Status status = decode(subject, spec.tokens, result.chosen); !status) {
     return status;
   }
-  const auto counted = meter.stop(spec.tokens);
-  if (!counted) {
-    return propagate(counted.error());
+  const auto phase = phase_between(start, moment_of(subject.counters()), spec.tokens);
+  if (!phase) {
+    return propagate(phase.error());
   }
-  result.expert_lookups = counted->expert_lookups;
-  result.expert_hits = counted->expert_hits;
-  result.io_wait_seconds = counted->io_wait_seconds;
-  result.streamed_bytes = counted->streamed_bytes;
+  note_decode(*phase, result);
   return {};
+}
+
+// The tokens come as the passes give them, so that the answer is asked for as a whole.
+Status measure_drafted(Subject& subject, const RunSpec& spec, const std::string& text, RunResult& result) {
+  AnswerMeter meter(subject, spec.warmup_tokens);
+  auto tokens = subject.answer(text, 1 + spec.warmup_tokens + spec.tokens, [&meter] { meter.look(); });
+  if (!tokens) {
+    return propagate(tokens.error());
+  }
+  const auto phase = meter.stop(tokens->size());
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  note_decode(*phase, result);
+  result.chosen = std::move(*tokens);
+  return {};
+}
+
+Status measure_answer(Subject& subject, const RunSpec& spec, RunResult& result) {
+  const auto text =
+      prompt_text([&](const std::string& it) { return subject.tokenize(it).size(); }, spec.prompt_tokens, 1);
+  if (!text) {
+    return propagate(text.error());
+  }
+  if (Status status = measure_prompt(subject, spec, *text, result); !status) {
+    return status;
+  }
+  const bool drafts = spec.drafts() && spec.tokens > 0;
+  return drafts ? measure_drafted(subject, spec, *text, result) : measure_decode(subject, spec, result);
 }
 
 }  // namespace
 
 Result<RunResult> measure_run(Subject& subject, const RunSpec& spec) {
   RunResult result;
-  const Status status = open_subject(subject, spec, result.load)
-                            .and_then([&] { return measure_prompt(subject, spec, result); })
-                            .and_then([&] { return measure_decode(subject, spec, result); });
+  const Status status =
+      open_subject(subject, spec, result.load).and_then([&] { return measure_answer(subject, spec, result); });
   if (!status) {
     return propagate(status.error());
   }

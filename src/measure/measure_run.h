@@ -7,8 +7,9 @@
 namespace hypura {
 
 // Opens the model, evaluates the prompt, decodes; each phase with its time, the bytes the kernel read for this process
-// and what the engine counted. Measures the calling process, so it wants one of its own. Fails with kUsage when prompt
-// and answer do not fit the context, and as the subject does.
+// and what the engine counted. Tokens are asked for one by one; with drafts, which come several at once, as one answer.
+// Measures the calling process, so it wants one of its own. Fails with kUsage when prompt and answer do not fit the
+// context, and as the subject does.
 Result<RunResult> measure_run(Subject& subject, const RunSpec& spec);
 
 }  // namespace hypura

@@ -60,6 +60,43 @@ TEST(MeasureRun, SaysWhenPromptAndAnswerDoNotFit) {
   EXPECT_NE(run.error().message.find("holds 1024 tokens"), std::string::npos) << run.error().message;
 }
 
+// A dense model in Q8_0 rounds the same for one row as for several (docs/batching.md).
+TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
+  RunSpec spec = small_run("hypura");
+  spec.model = HYPURA_SOURCE_DIR "/models/hypura-stories-draft.gguf";
+  spec.memory = 18 * kMiB;
+  spec.mode = "dense-streaming";
+  spec.threads = 1;
+  spec.context = 256;
+  spec.warmup_tokens = 0;
+  spec.tokens = 12;
+  const auto plain = measure_run(*make_hypura_subject(), spec);
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->drafted_tokens, 0);
+  spec.draft = spec.model;  // itself: nearly always right
+  const auto drafted = measure_run(*make_hypura_subject(), spec);
+  ASSERT_TRUE(drafted) << drafted.error().message;
+  EXPECT_EQ(drafted->chosen, plain->chosen);
+  EXPECT_EQ(drafted->decode.tokens, 12U);  // no warm-up, in which a pass may end late
+  EXPECT_GT(drafted->drafted_tokens, 0U);
+  EXPECT_LE(drafted->right_drafted_tokens, drafted->drafted_tokens);
+  EXPECT_LT(drafted->right_drafted_tokens, drafted->decode.tokens);
+}
+
+TEST(MeasureServing, HoldsAnAnswerToItsSchemaAndCountsDrafts) {
+  RunSpec spec = small_run("hypura");
+  spec.answers = 1;
+  spec.context = 256;
+  spec.tokens = 60;
+  spec.draft_ngrams = true;
+  spec.schema = R"({"type":"array","minItems":40,"maxItems":40,"items":{"const":"a red ball"}})";
+  const auto run = measure_serving(spec);
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_EQ(run->decode.tokens, 59U);  // the array is longer: its first token came with the prompt
+  EXPECT_GT(run->right_drafted_tokens, 0U);
+  EXPECT_LE(run->right_drafted_tokens, run->drafted_tokens);
+}
+
 TEST(MeasureServing, CountsAllAnswers) {
   RunSpec spec = small_run("hypura");
   spec.answers = 2;

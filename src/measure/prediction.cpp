@@ -21,9 +21,13 @@ Status prepare_predictions(const std::filesystem::path& model) {
 }
 
 PredictedRun predict(const RunSpec& spec) {
+  PredictedRun predicted;
+  if (spec.drafts()) {
+    predicted.remark = "a plan is for passes of one token each, and by drafts they have several";
+    return predicted;
+  }
   const auto profile = cached_profile(of_disk(spec.model));
   const auto plan = plan_model(engine_options(spec), profile ? &*profile : nullptr);
-  PredictedRun predicted;
   if (!plan) {
     predicted.remark = plan.error().message;
     return predicted;

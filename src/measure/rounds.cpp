@@ -109,8 +109,23 @@ std::vector<const RunResult*> good_runs(const ArmRuns& arm) {
   return good;
 }
 
+DraftCount drafts_of(const ArmRuns& arm) {
+  DraftCount count;
+  for (const RunResult* run : good_runs(arm)) {
+    count.drafted += run->drafted_tokens;
+    count.right += run->right_drafted_tokens;
+  }
+  return count;
+}
+
+std::string to_text(const DraftCount& count) {
+  return fmt::format("{} of {}", count.right, count.drafted);
+}
+
 std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead) {
   spec.engine = "plain";
+  spec.draft.clear();
+  spec.draft_ngrams = false;
   const std::string own = readahead == nullptr ? "" : fmt::format(", {} KiB readahead", readahead->own_kib());
   std::vector<Arm> arms = {{"plain" + own, spec}};
   if (readahead != nullptr && readahead->own_kib() != kCommonReadaheadKib) {
@@ -145,6 +160,9 @@ std::string summary_of(const RunResult& run) {
   if (run.decode.tokens > 0) {
     text += fmt::format(", decode {:.4g} tok/s, {:.1f} MB/token", run.decode.tokens_per_second(),
                         run.decode.bytes_per_token() / 1e6);
+  }
+  if (run.drafted_tokens > 0) {
+    text += ", drafts right: " + to_text(DraftCount{run.drafted_tokens, run.right_drafted_tokens});
   }
   return text;
 }

@@ -36,7 +36,19 @@ struct ArmRuns {
 // The results of the runs that did not fail.
 std::vector<const RunResult*> good_runs(const ArmRuns& arm);
 
-// Over those runs, the spread of a figure (RunResult -> double); none when all failed.
+// Tokens that were drafted while decoding, and how many of them were right.
+struct DraftCount {
+  uint64_t drafted = 0;
+  uint64_t right = 0;
+};
+
+// By all of those runs together.
+DraftCount drafts_of(const ArmRuns& arm);
+
+// "50 of 88".
+std::string to_text(const DraftCount& count);
+
+// Over the good runs, the spread of a figure (RunResult -> double); none when all failed.
 template <class Function>
 std::optional<Spread> spread_over(const ArmRuns& arm, Function figure) {
   std::vector<double> values;
@@ -61,7 +73,7 @@ inline double both_rate(const RunResult& run) {
 }
 
 // Plain llama.cpp as it is compared: with the disk's own readahead and, where that is another and can be set, with
-// kCommonReadaheadKib. `readahead` is nullptr when it cannot be set.
+// kCommonReadaheadKib; never with drafts. `readahead` is nullptr when it cannot be set.
 std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead);
 
 // The limit of the cgroup in which an engine must keep to `budget`: the budget and 5 % or 64 MiB, whichever is more. 0
@@ -97,7 +109,8 @@ struct Rounds {
 // a disk that cannot be probed, a setting that cannot be restored (kIo), and what `check` says.
 Result<Rounds> run_rounds(const RoundsOptions& options, std::vector<Arm> arms);
 
-// "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", or "failed: " and why.
+// "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", with ", drafts right: 50 of 88" where some
+// were made; or "failed: " and why.
 std::string summary_of(const RunResult& run);
 
 }  // namespace hypura

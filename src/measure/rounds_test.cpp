@@ -10,6 +10,7 @@ namespace hypura {
 namespace {
 
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 
 // A program that answers as a measuring process does: 4 tokens/s, 1 token/s for a ubatch of 7, nothing for "broken".
@@ -91,10 +92,31 @@ TEST(PlainArms, AreTwoWhereTheReadaheadCanBeSet) {
   EXPECT_FALSE(alone[0].readahead_kib);
 }
 
+TEST(PlainArms, MakeNoDrafts) {
+  RunSpec spec;
+  spec.draft = "draft.gguf";
+  spec.draft_ngrams = true;
+  EXPECT_FALSE(plain_arms(spec, nullptr).front().spec.drafts());
+}
+
+TEST(Drafts, AreThoseOfTheGoodRuns) {
+  RunResult run;
+  run.drafted_tokens = 44;
+  run.right_drafted_tokens = 25;
+  RunResult failed = run;
+  failed.error = "killed";
+  const DraftCount count = drafts_of({{}, {run, failed, run}});
+  EXPECT_EQ(to_text(count), "50 of 88");
+  EXPECT_EQ(drafts_of({{}, {failed}}).drafted, 0);
+}
+
 TEST(Summary, SaysWhatARunDidOrWhyItFailed) {
   RunResult run;
   run.decode = {4, 1.0, 4'000'000};
-  EXPECT_THAT(summary_of(run), HasSubstr("decode 4 tok/s, 1.0 MB/token"));
+  EXPECT_THAT(summary_of(run), EndsWith("decode 4 tok/s, 1.0 MB/token"));
+  run.drafted_tokens = 88;
+  run.right_drafted_tokens = 50;
+  EXPECT_THAT(summary_of(run), EndsWith("1.0 MB/token, drafts right: 50 of 88"));
   run.error = "killed";
   EXPECT_EQ(summary_of(run), "failed: killed");
 }

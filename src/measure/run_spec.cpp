@@ -6,7 +6,8 @@
 namespace hypura {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, repack, threads, context, ubatch, mode, ring_ahead,
-                                   cached_experts, prompt_tokens, warmup_tokens, tokens, predict, answers, turns)
+                                   cached_experts, read_ahead, prompt_tokens, warmup_tokens, tokens, predict, answers,
+                                   turns, schema, draft, draft_ngrams)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimeSplit, io_wait, streamed, other, overhead)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PhaseCost, tokens, seconds, bytes, split, disk_busy_seconds)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PredictedRun, known, decode_tokens_per_second, prefill512_seconds, load_seconds,
@@ -14,8 +15,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PredictedRun, known, decode_tokens_per_second
                                    memory_peak, remark)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, error, error_code, load, prefill, decode, first_token_seconds,
                                    second_turn_seconds, chosen, expert_lookups, expert_hits, io_wait_seconds,
-                                   streamed_bytes, resident_bytes, mode, plan, plan_key, predicted, process_peak,
-                                   group_peak, out_of_memory)
+                                   streamed_bytes, drafted_tokens, right_drafted_tokens, resident_bytes, mode, plan,
+                                   plan_key, predicted, process_peak, group_peak, out_of_memory)
 
 namespace {
 

@@ -23,12 +23,19 @@ struct RunSpec {
   std::string mode;
   int64_t ring_ahead = -1;      // -1: as planned
   int64_t cached_experts = -1;  // -1: as planned
+  std::string read_ahead;       // as HandSetPlan
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
   bool predict = false;        // hypura: also say, before the model is opened, what the plan expects
   uint32_t answers = 0;        // hypura: answers served at once, see measure_serving(); 0: one session, not served
   uint32_t turns = 1;          // of a served conversation
+  std::string schema;          // served, one turn: a JSON schema that the answers keep to; empty: none
+  // hypura: see DraftOptions
+  std::string draft;
+  bool draft_ngrams = false;
+
+  bool drafts() const { return draft_ngrams || !draft.empty(); }
 };
 
 // Where the seconds of a phase went, as the engine counted them. The parts add up to the phase's seconds; all are 0 for
@@ -78,7 +85,7 @@ struct RunResult {
 
   PhaseCost load;                  // tokens is 0
   PhaseCost prefill;               // the prompt, up to and with the choice of the first token
-  PhaseCost decode;                // warm-up left out
+  PhaseCost decode;                // warm-up left out; with drafts the tokens of whole passes, a few may be left out
   double first_token_seconds = 0;  // from the start of opening the model; served: of the first turn, from asking for it
   double second_turn_seconds = 0;  // served, with two turns: to the first token of the second
   std::vector<int32_t> chosen;     // every token that was chosen, to compare the two engines
@@ -88,6 +95,8 @@ struct RunResult {
   uint64_t expert_hits = 0;
   double io_wait_seconds = 0;
   uint64_t streamed_bytes = 0;  // by the engine's own count, to hold against decode.bytes
+  uint64_t drafted_tokens = 0;  // verified, right or wrong
+  uint64_t right_drafted_tokens = 0;
   uint64_t resident_bytes = 0;  // weights that stay in memory while streaming
   std::string mode;
   std::string plan;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "measure/subject.h"
+
 namespace hypura {
 namespace {
 
@@ -18,12 +20,33 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.prompt_tokens = 7;
   spec.warmup_tokens = 0;
   spec.tokens = 9;
+  spec.schema = R"({"type":"array"})";
+  spec.draft = "a draft.gguf";
+  spec.draft_ngrams = true;
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(to_json_line(*back), to_json_line(spec));
   EXPECT_EQ(back->model, spec.model);
   EXPECT_EQ(back->memory, spec.memory);
   EXPECT_FALSE(back->repack);
+  EXPECT_EQ(back->schema, spec.schema);
+  EXPECT_EQ(back->draft, "a draft.gguf");
+  EXPECT_TRUE(back->draft_ngrams);
+}
+
+TEST(RunSpec, TellsTheEngineWhereDraftsComeFrom) {
+  RunSpec spec;
+  EXPECT_FALSE(spec.drafts());
+  EXPECT_FALSE(engine_options(spec).draft.any());
+  spec.draft_ngrams = true;
+  EXPECT_TRUE(spec.drafts());
+  EXPECT_TRUE(engine_options(spec).draft.ngrams);
+  EXPECT_TRUE(engine_options(spec).draft.model.empty());
+  spec.draft_ngrams = false;
+  spec.draft = "draft.gguf";
+  EXPECT_TRUE(spec.drafts());
+  EXPECT_EQ(engine_options(spec).draft.model, "draft.gguf");
+  EXPECT_FALSE(engine_options(spec).draft.ngrams);
 }
 
 TEST(RunResult, SurvivesTheWayBack) {
@@ -33,12 +56,16 @@ TEST(RunResult, SurvivesTheWayBack) {
   result.predicted.hit_rate_source = "a trace";
   result.chosen = {5, -1, 7};
   result.plan = "a plan";
+  result.drafted_tokens = 88;
+  result.right_drafted_tokens = 50;
   const auto back = result_from_json(to_json_line(result) + "\n");
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->decode.bytes, result.decode.bytes);
   EXPECT_EQ(back->decode.split.streamed, 0.25);
   EXPECT_EQ(back->predicted.hit_rate_source, "a trace");
   EXPECT_EQ(back->chosen, result.chosen);
+  EXPECT_EQ(back->drafted_tokens, 88);
+  EXPECT_EQ(back->right_drafted_tokens, 50);
   EXPECT_EQ(to_json_line(*back), to_json_line(result));
 }
 

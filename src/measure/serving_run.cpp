@@ -10,9 +10,9 @@
 
 #include "hardware/memory.h"
 #include "hypura/serving.h"
+#include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
 #include "measure/subject.h"
-#include "storage/process_reads.h"
 #include "support/elapsed.h"
 
 namespace hypura {
@@ -109,11 +109,12 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
     if (!request) {
       return propagate(request.error());
     }
+    if (!spec.schema.empty()) {
+      request->json_schema = spec.schema;
+    }
     requests.push_back(std::move(*request));
   }
-  const EngineStats before = serving.stats().engine;
-  const auto bytes_before = process_read_bytes();
-  const auto start = Clock::now();
+  const Moment start = moment_of(serving.stats().engine);
   std::vector<std::shared_ptr<Keeper>> keepers;
   for (AnswerRequest& request : requests) {
     auto keeper = ask(serving, std::move(request));
@@ -132,22 +133,17 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
     tokens += end->answer_tokens;
     last = std::move(*end);
   }
-  const double seconds = seconds_since(start);
-  const auto bytes = process_read_bytes();
-  if (!bytes_before || !bytes) {
-    return propagate(bytes ? bytes_before.error() : bytes.error());
+  // The drafts of the last pass may be missing: an answer ends before they are counted.
+  const auto phase = phase_between(start, moment_of(serving.stats().engine), tokens);
+  if (!phase) {
+    return propagate(phase.error());
   }
-  const EngineStats counted = serving.stats().engine.since(before);
-  result.decode = {tokens, seconds, *bytes - *bytes_before, split_of(counted, seconds), counted.disk_busy_seconds};
+  note_decode(*phase, result);
   if (keepers.size() == 1) {  // prompt and answer do not overlap
     result.prefill = {last.prompt_tokens, last.prompt_seconds, 0};
     result.decode.tokens = tokens - 1;  // the first came with the prompt
     result.decode.seconds = last.answer_seconds;
   }
-  result.expert_lookups = counted.expert_lookups;
-  result.expert_hits = counted.expert_hits;
-  result.io_wait_seconds = counted.io_wait_seconds;
-  result.streamed_bytes = counted.streamed_bytes;
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,13 @@ class Subject {
 
   // Evaluates one more token; gives the next.
   virtual Result<int32_t> next(int32_t token) = 0;
+
+  // Makes `count` tokens after the prompt, fewer where the text ends before: drafts are made here alone. Of what was
+  // evaluated of the prompt only the last token is evaluated again. `look` is called as AnswerMeter wants.
+  virtual Result<std::vector<int32_t>> answer(const std::string& /*text*/, uint32_t /*count*/,
+                                              const std::function<void()>& /*look*/) {
+    return fail(ErrorCode::kUsage, "this engine makes no drafts");
+  }
 
   // The engine's own counters; all zero for plain llama.cpp, which has none.
   virtual EngineStats counters() const = 0;

@@ -25,7 +25,8 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
     const double rate = kDiskBesideComputing * problem.expert_disk.bytes_per_second;
     const double reading = cost.bytes / rate + rounds * problem.expert_disk.latency;
-    cost.seconds = std::max(cost.compute, reading) + kOverlapLoss * std::min(cost.compute, reading);
+    const double loss = overlap_loss(problem, group, spare, tokens);
+    cost.seconds = std::max(cost.compute, reading) + loss * std::min(cost.compute, reading);
   }
   return cost;
 }
@@ -39,6 +40,10 @@ void add(PassCost& sum, const PassCost& layer, double layers) {
 }
 
 }  // namespace
+
+double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
+  return problem.reads_ahead && tokens == 1 && spare >= group.used ? kOverlapLossAhead : kOverlapLoss;
+}
 
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch) {
   const UbatchChoice& pass = problem.ubatch[ubatch];

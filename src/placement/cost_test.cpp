@@ -41,6 +41,23 @@ TEST(Cost, ALayerWaitsForItsReads) {
   EXPECT_NEAR(cost.seconds, 0.004 + 24 * 0.0005 + 24 * layer, 1e-9);
 }
 
+TEST(Cost, ReadingAheadHidesTheShorter) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e9, 0.001};
+  const Placement placement = cached(problem, 8);
+  const double without = pass_cost(problem, placement, 1).seconds;
+  const double of_prompt = pass_cost(problem, placement, 64).seconds;
+  problem.reads_ahead = true;
+  EXPECT_NEAR(without - pass_cost(problem, placement, 1).seconds, 24 * (kOverlapLoss - kOverlapLossAhead) * 8 * 0.0002,
+              1e-9);
+  EXPECT_EQ(pass_cost(problem, placement, 64).seconds, of_prompt);
+  Placement few = placement;
+  few.spare_slots = 4;
+  const double ahead = pass_cost(problem, few, 1).seconds;
+  problem.reads_ahead = false;
+  EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot to guess for";
+}
+
 TEST(Cost, FewSpareSlotsMeanMoreRounds) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e12, 0.001};

@@ -85,6 +85,8 @@ struct PlacementProblem {
   PassSeconds resident;      // a whole pass with everything resident, as llama.cpp's own loader lays weights out
   double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
 
+  bool reads_ahead = false;  // a token's experts of the next layer are guessed, and read while one layer is computed
+
   std::vector<Mode> modes;  // that may be chosen
 
   // Set by hand, for measurements: else the search finds them.

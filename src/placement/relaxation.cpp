@@ -140,10 +140,11 @@ void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pie
   const double miss = transfer / kDiskBesideComputing + any.slope * once;
   pass.asking += layers * any.lowest;
   // The longer of computing and reading, and a share of the shorter: the larger of these two.
+  const double loss = frame_.all_cached ? kOverlapLoss : overlap_loss(problem_, group, frame_.spare, pass.tokens);
   const struct {
     double computing;
     double reading;
-  } weights[] = {{1, kOverlapLoss}, {kOverlapLoss, 1}};
+  } weights[] = {{1, loss}, {loss, 1}};
   std::array<LinearProgram::Row, 2> rows;
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].terms = {{seconds, 1}};

@@ -89,6 +89,10 @@ bool ExpertCache::resident(uint32_t layer, uint32_t expert) const {
   return layers_[layer].entries[expert].state == State::kResident;
 }
 
+bool ExpertCache::absent(uint32_t layer, uint32_t expert) const {
+  return layers_[layer].entries[expert].state == State::kAbsent;
+}
+
 void ExpertCache::evict_least_used(Layer& layer) {
   Entry* victim = nullptr;
   for (Entry& it : layer.entries) {

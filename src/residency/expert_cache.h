@@ -64,6 +64,8 @@ class ExpertCache {
   void release(uint32_t layer, uint32_t expert);
 
   bool resident(uint32_t layer, uint32_t expert) const;
+  // Neither resident nor loading.
+  bool absent(uint32_t layer, uint32_t expert) const;
   uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t slots() const { return config_.slots; }
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }

@@ -1,0 +1,81 @@
+#include "backend/expert_ahead.h"
+
+#include <algorithm>
+
+namespace hypura {
+
+std::vector<ReadRequest> expert_reads(const ExpertLayer& layer, uint32_t expert, std::byte* slot) {
+  std::vector<ReadRequest> reads;
+  reads.reserve(layer.parts.size());
+  for (const ExpertPart& part : layer.parts) {
+    const Extent extent = part.tensor->expert_extent(expert);
+    reads.push_back({extent.file, extent.offset, extent.length, slot + part.place + extent.offset % kDirectAlignment});
+  }
+  return reads;
+}
+
+uint32_t ExpertAhead::read(uint32_t layer, std::span<const ExpertGuess> guesses, uint32_t reserve) {
+  uint32_t count = 0;
+  for (const ExpertGuess& guess : guesses) {
+    if (cache_.free_slots() <= reserve) {
+      break;
+    }
+    if (!cache_.absent(layer, guess.expert)) {
+      continue;
+    }
+    const uint32_t slot = *cache_.take(layer, guess.expert);
+    const auto reads = expert_reads(layout_.expert_layers[layer], guess.expert, slots_ + slot * layout_.slot_stride);
+    under_way_.push_back({layer, guess.expert, slot, reader_.submit(reads, Priority::kPrefetch)});
+    ++count;
+  }
+  return count;
+}
+
+std::optional<ExpertAhead::Reading> ExpertAhead::take(uint32_t layer, uint32_t expert) {
+  const auto it = std::find_if(under_way_.begin(), under_way_.end(), [&](const Reading& reading) {
+    return reading.layer == layer && reading.expert == expert;
+  });
+  if (it == under_way_.end()) {
+    return std::nullopt;
+  }
+  const Reading reading = *it;
+  under_way_.erase(it);
+  return reading;
+}
+
+void ExpertAhead::give_up_rest() {
+  for (const Reading& reading : under_way_) {
+    reader_.cancel(reading.group);
+    given_up_.push_back(reading);
+  }
+  under_way_.clear();
+  reclaim(false);
+}
+
+bool ExpertAhead::reclaim(bool wait) {
+  if (wait && !given_up_.empty()) {
+    give_back(given_up_.front());
+    given_up_.erase(given_up_.begin());
+    return true;
+  }
+  return std::erase_if(given_up_, [this](const Reading& reading) {
+           const bool ended = reader_.finished(reading.group);
+           if (ended) {
+             give_back(reading);
+           }
+           return ended;
+         }) > 0;
+}
+
+void ExpertAhead::drain() {
+  give_up_rest();
+  while (reclaim(true)) {
+  }
+}
+
+void ExpertAhead::give_back(const Reading& reading) {
+  static_cast<void>(reader_.wait(reading.group));  // nobody wants it: that it failed harms nobody either
+  cache_.abandon(reading.layer, reading.expert);
+}
+
+}  // namespace hypura

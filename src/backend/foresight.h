@@ -1,0 +1,39 @@
+// Guesses which experts the next layer with experts will choose, while this one's are read and computed. A guess
+// decides what is read ahead, never what is computed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/expert_block.h"
+#include "backend/inner_graph.h"
+#include "backend/stream_layout.h"
+#include "residency/expert_predictor.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class Foresight {
+ public:
+  // More rows than that are not guessed for one by one.
+  static constexpr int64_t kMostRows = 8;
+
+  virtual ~Foresight() = default;
+
+  // The block's tokens, at most kMostRows, chose `routed`, [token][used]; its inputs still hold. Fills `out` from its
+  // beginning with guesses for the layer after it, surest first, no expert twice; gives how many. 0 after the last.
+  virtual size_t guess(const ExpertBlock& block, std::span<const uint16_t> routed, std::span<ExpertGuess> out) = 0;
+};
+
+// By the next layer's own router, on what this layer's router saw: the hidden state changes little from layer to layer.
+// Only between layers whose routers, and norms before them, `resident` finds by name (nullptr: not in memory).
+std::unique_ptr<Foresight> make_router_foresight(const StreamLayout& layout, InnerGraph& inner,
+                                                 const std::function<const ggml_tensor*(const std::string&)>& resident);
+
+// By what tokens that chose the same experts chose next, learned as it goes.
+std::unique_ptr<Foresight> make_coactivation_foresight(const StreamLayout& layout);
+
+}  // namespace hypura

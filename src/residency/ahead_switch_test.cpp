@@ -1,0 +1,37 @@
+#include "residency/ahead_switch.h"
+
+#include <gtest/gtest.h>
+
+namespace hypura {
+namespace {
+
+// Of so many passes, the share that read ahead.
+double share_on(AheadSwitch& it, uint32_t passes, double without, double with) {
+  uint32_t on = 0;
+  for (uint32_t i = 0; i < passes; ++i) {
+    on += it.on() ? 1 : 0;
+    it.note((it.on() ? with : without) * (i % 2 == 0 ? 0.8 : 1.2));
+  }
+  return static_cast<double>(on) / passes;
+}
+
+TEST(AheadSwitch, KeepsToWhatIsFaster) {
+  AheadSwitch pays;
+  share_on(pays, 64, 1.0, 0.9);
+  EXPECT_NEAR(share_on(pays, 1280, 1.0, 0.9), 7.0 / 8, 0.02);
+  AheadSwitch does_not;
+  share_on(does_not, 64, 0.9, 1.0);
+  EXPECT_NEAR(share_on(does_not, 1280, 0.9, 1.0), 1.0 / 8, 0.02);
+}
+
+TEST(AheadSwitch, ChangesItsMind) {
+  AheadSwitch it;
+  share_on(it, 640, 1.0, 0.8);
+  share_on(it, 640, 1.0, 1.3);
+  EXPECT_LT(share_on(it, 640, 1.0, 1.3), 0.2);
+  EXPECT_NEAR(it.seconds(true), 1.3, 0.1);
+  EXPECT_NEAR(it.seconds(false), 1.0, 0.1);
+}
+
+}  // namespace
+}  // namespace hypura
