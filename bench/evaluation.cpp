@@ -63,7 +63,7 @@ std::optional<Bound> bound_of(const ScenarioRuns& runs, std::optional<double> co
     shares.push_back(decode_rate(ours[i]) / possible.back());
   }
   const auto bytes = spread_over(hypura_arm(runs), [](const RunResult& run) { return run.decode.bytes_per_token(); });
-  if (runs.scenario.kind != Kind::kDecode || possible.empty() || !bytes) {
+  if (!runs.scenario.has_bound() || possible.empty() || !bytes) {
     return std::nullopt;
   }
   const double tokens_per_second = spread_of(possible)->median;
@@ -153,6 +153,7 @@ std::optional<Gain> gain_of(const ScenarioRuns& runs) {
       return gain("all answers with their prompts, tokens/s", spread_over(runs.arms.front(), answer_rate),
                   spread_over(runs.arms.back(), answer_rate), scenario.ratio_target, true);
     case Kind::kServed:
+    case Kind::kAhead:
     case Kind::kDraft:
       return gain("decode, tokens/s", spread_over(runs.arms.front(), decode_rate),
                   spread_over(runs.arms.back(), decode_rate), scenario.ratio_target, true);

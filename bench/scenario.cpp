@@ -149,6 +149,9 @@ const std::vector<Scenario>& all_scenarios() {
         {"together-dense", kDense, 0.35, Kind::kTogether, 5.0, 0},
         {"served-moe", kMoe, 0.35, Kind::kServed, 0.97, 0},
         {"turns-moe", kMoe, 0.35, Kind::kTurns, 0, 0},
+        {"ahead-moe25", kMoe, 0.25, Kind::kAhead, 0.97, 0},
+        {"ahead-moe35", kMoe, 0.35, Kind::kAhead, 0.97, 0},
+        {"ahead-moe60", kMoe, 0.60, Kind::kAhead, 0.97, 0},
         {"draft-dense", kTarget, 0.35, Kind::kDraft, 2.0, 0, DraftBy::kModel},
         {"draft-ngrams", kTarget, 0.35, Kind::kDraft, 1.5, 0, DraftBy::kNgramsOfJson},
         {"draft-useless", kTarget, 0.35, Kind::kDraft, 0.97, 0, DraftBy::kNgramsOfNothing},
@@ -215,6 +218,10 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       spec.context = 128;  // each of eight answers has that many: a longer one would leave less for the weights
       spec.warmup_tokens = scenario.model == ModelKind::kDense ? 1 : 48;
       spec.tokens = scenario.model == ModelKind::kDense ? std::min(spec.tokens, 16U) : 2 * spec.tokens;
+      break;
+    case Kind::kAhead:
+      warm_up(scenario, spec);
+      spec.tokens = 2 * spec.tokens;
       break;
     case Kind::kDraft:
       say_with_drafts(scenario, spec);

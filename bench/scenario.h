@@ -20,6 +20,7 @@ enum class Kind {
   kTogether,  // eight answers served at once against one; hypura alone
   kServed,    // one answer, served, against the same from a session; hypura alone
   kTurns,     // a conversation's second turn against its first; hypura alone
+  kAhead,     // decode with experts read ahead against decode without; hypura alone
   kDraft,     // decode with drafts against decode without; hypura alone
   kSweep,     // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
@@ -61,7 +62,9 @@ struct Scenario {
 
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
   // Takes long or asks another question: runs only when named.
-  bool on_request() const { return asks_the_plan() || (kind == Kind::kDraft && model == ModelKind::kStories); }
+  bool on_request() const { return asks_the_plan() || kind == Kind::kAhead || (kind == Kind::kDraft && model == ModelKind::kStories); }
+  // Has a physical bound: tokens decoded one by one, of weights that are read.
+  bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead; }
   // Is about what the plan says.
   bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
 };

@@ -54,6 +54,11 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
   if (scenario.kind == Kind::kTogether || scenario.kind == Kind::kServed) {
     return served_arms(scenario, spec);
   }
+  if (scenario.kind == Kind::kAhead) {
+    std::vector<Arm> arms = {{"nothing read ahead", spec}, {"hypura", spec}};
+    arms.front().spec.read_ahead = "none";
+    return arms;
+  }
   if (scenario.kind == Kind::kDraft) {
     return draft_arms(scenario, spec);
   }
@@ -80,7 +85,7 @@ RoundsOptions rounds_options(const BenchOptions& options, const Abilities& abili
   rounds.touch_bytes = runs.limit > 0 ? runs.limit : runs.file_bytes;
   rounds.empty = abilities.drop_caches ? CacheEmptying::kWhole : CacheEmptying::kNone;
   rounds.repeat = options.repeat;
-  rounds.probe_seconds = scenario.kind == Kind::kDecode || scenario.kind == Kind::kLoad ? options.probe_seconds : 0;
+  rounds.probe_seconds = scenario.has_bound() || scenario.kind == Kind::kLoad ? options.probe_seconds : 0;
   rounds.compare_prefill = scenario.kind == Kind::kPrefill;
   rounds.tell = [name = scenario.name, repeat = options.repeat](uint32_t round, const std::string& text) {
     fmt::print(stderr, "{} {}/{}  {}\n", name, round + 1, repeat, text);
