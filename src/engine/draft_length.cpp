@@ -15,7 +15,7 @@ constexpr double kUnknownSlope = 0.01;
 // What was seen fades with a half-life of about 34 tokens tried: texts change.
 constexpr double kQualityFade = 0.98;
 // Less promise than that is noise.
-constexpr double kLeastGain = 1.02;
+constexpr double kLeastGain = 1.05;
 // Trying again when it does not pay: one length after the other, for that share of all time, of which half is gone
 // after 700 passes. Where tokens share experts a long draft may pay and a short one not.
 constexpr std::array<uint32_t, 3> kTryTokens = {2, 4, 8};
