@@ -119,11 +119,11 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
 
 // Misses whose reads are under way already come first.
 void ExpertExecutor::take_what_was_read_ahead(const ExpertBlock& block) {
-  for (size_t i = 0; i < misses_.size(); ++i) {
-    if (const auto reading = ahead_->take(block.layer, misses_[i]->expert)) {
-      misses_[i]->slot = reading->slot;
-      misses_[i]->group = reading->group;
-      std::swap(misses_[i], misses_[next_miss_++]);
+  for (Demand*& miss : misses_) {
+    if (const auto reading = ahead_->take(block.layer, miss->expert)) {
+      miss->slot = reading->slot;
+      miss->group = reading->group;
+      std::swap(miss, misses_[next_miss_++]);
     }
   }
   stats_.ahead_used += next_miss_;
