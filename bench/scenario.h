@@ -62,7 +62,9 @@ struct Scenario {
 
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
   // Takes long or asks another question: runs only when named.
-  bool on_request() const { return asks_the_plan() || kind == Kind::kAhead || (kind == Kind::kDraft && model == ModelKind::kStories); }
+  bool on_request() const {
+    return asks_the_plan() || kind == Kind::kAhead || (kind == Kind::kDraft && model == ModelKind::kStories);
+  }
   // Has a physical bound: tokens decoded one by one, of weights that are read.
   bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead; }
   // Is about what the plan says.
