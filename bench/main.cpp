@@ -30,8 +30,9 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--draft", models.draft, "Model that drafts for the target")->check(CLI::ExistingFile);
   app.add_option("--stories-draft", models.stories_draft, "Model that drafts for the stories model")
       ->check(CLI::ExistingFile);
-  app.add_option("--scenario", line.scenarios,
-                 "What to measure, may be repeated [all that the models allow, but predict, sweep and draft-moe]");
+  app.add_option(
+      "--scenario", line.scenarios,
+      "What to measure, may be repeated [all that the models allow, but ahead, predict, sweep and draft-moe]");
   app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))

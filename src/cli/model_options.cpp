@@ -36,6 +36,14 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
              [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
 }
 
+void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
+  command.add_option("--draft", options.model, "A small GGUF of the same family that drafts tokens ahead")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->option_text("FILE")
+      ->group(group);
+  command.add_flag("--draft-ngrams", options.ngrams, "Draft what followed the same few tokens before")->group(group);
+}
+
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group) {
   static const NumberRange kThreads{1, 1024, true,
@@ -52,12 +60,8 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
       ->option_text("TYPE");
   command.add_flag_callback(
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read through the operating system's page cache");
-  command.add_option("--draft", options.draft.model, "A small GGUF of the same family that drafts tokens ahead")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text("FILE");
-  command.add_flag("--draft-ngrams", options.draft.ngrams, "Draft what followed the same few tokens before");
-  for (const char* flag :
-       {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--draft", "--draft-ngrams"}) {
+  add_draft_options(command, options.draft, group);
+  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io"}) {
     command.get_option(flag)->group(group);
   }
 }

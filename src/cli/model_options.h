@@ -20,7 +20,10 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
 
-// --memory, --context, --threads, --kv-type and --no-direct-io, in the group of that name.
+// --draft and --draft-ngrams, in the group of that name.
+void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
+
+// --memory, --context, --threads, --kv-type, --no-direct-io and those of drafts, in the group of that name.
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group);
 

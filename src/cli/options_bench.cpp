@@ -38,15 +38,6 @@ CLI::Option* add_count(CLI::App& command, const char* flag, const char* text, co
   return add_number(command, flag, text, range, [&value](double number) { value = static_cast<uint32_t>(number); });
 }
 
-void add_drafts(CLI::App& command, BenchOptions& options) {
-  command.add_option("--draft", options.draft.model, "A small GGUF of the same family that drafts tokens ahead")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text("FILE")
-      ->group(kMeasured);
-  command.add_flag("--draft-ngrams", options.draft.ngrams, "Draft what followed the same few tokens before")
-      ->group(kMeasured);
-}
-
 void add_files(CLI::App& command, BenchOptions& options) {
   const auto picture = [](const std::string& text) {
     const std::string extension = std::filesystem::path(text).extension().string();
@@ -116,7 +107,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   }
   command->add_flag("--force", options.force, "Run the baseline even when it may exhaust the machine's memory")
       ->group(kMeasured);
-  add_drafts(*command, options);
+  add_draft_options(*command, options.draft, kMeasured);
   add_files(*command, options);
   add_replay(*command, options);
   return command;

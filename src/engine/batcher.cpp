@@ -201,20 +201,15 @@ void Batcher::pass() {
     riders.push_back({answer ? it.pending() : 0, answer && it.run->answering && it.pending() == 1});
   }
   const std::vector<uint32_t> shares = share_pass(riders, model_.limits(), passes_);
-  draft(riders, shares);
+  DraftedPass drafted = draft(riders, shares);
   const std::vector<PassToken> tokens = pass_tokens(shares);
   if (tokens.empty()) {
     return;
   }
   uint32_t prompt_tokens = 0;
-  DraftedPass drafted;
   for (size_t id = 0; id < shares.size(); ++id) {
     prompt_tokens += riders[id].answering ? 0 : shares[id];
-    drafted.answers += riders[id].answering ? shares[id] : 0;
-    drafted.drafted += static_cast<uint32_t>(drafts_[id].tokens.size());
-    drafted.draft_seconds += drafts_[id].seconds;
   }
-  drafted.tokens = static_cast<uint32_t>(tokens.size()) - drafted.drafted;
   const Clock::time_point start = Clock::now();
   const Status status = model_.walk(tokens, prompt_tokens);
   drafted.pass_seconds = seconds(start, Clock::now());
@@ -233,26 +228,30 @@ void Batcher::pass() {
   }
 }
 
-// Guesses at what follows each answer's token, as many as there is room for in the pass.
-void Batcher::draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares) {
+// Guesses at what follows each answer's token, as many as there is room for in the pass. Gives the pass as it is then.
+DraftedPass Batcher::draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares) {
   drafts_.assign(sequences_.size(), {});
-  const uint32_t tokens = std::accumulate(shares.begin(), shares.end(), 0U);
-  uint32_t answers = 0;
+  DraftedPass pass;
+  pass.tokens = std::accumulate(shares.begin(), shares.end(), 0U);
   for (size_t id = 0; id < riders.size(); ++id) {
-    answers += riders[id].answering ? shares[id] : 0;
+    pass.answers += riders[id].answering ? shares[id] : 0;
   }
   const PassLimits limits = model_.limits();
   const auto rows = static_cast<uint32_t>(sequences_.size());  // every sequence may want one of its own
-  uint32_t room = std::min(limits.tokens - tokens, std::max(limits.outputs, rows) - rows);
+  uint32_t room = std::min(limits.tokens - pass.tokens, std::max(limits.outputs, rows) - rows);
   for (uint32_t id = 0; drafting_ != nullptr && id < sequences_.size(); ++id) {
     if (!riders[id].answering || shares[id] == 0) {
       continue;
     }
     const Run& run = *sequences_[id].run;
     const uint32_t most = std::min(room, run.job.limit - static_cast<uint32_t>(run.tokens.size()));
-    drafts_[id] = drafting_->draft(id, run.tokens, most, tokens, answers);
-    room -= static_cast<uint32_t>(drafts_[id].tokens.size());
+    drafts_[id] = drafting_->draft(id, run.tokens, most, pass.tokens, pass.answers);
+    const auto count = static_cast<uint32_t>(drafts_[id].tokens.size());
+    room -= count;
+    pass.drafted += count;
+    pass.draft_seconds += drafts_[id].seconds;
   }
+  return pass;
 }
 
 // The sequences hold what was evaluated of them, drafts not yet counted; or nothing, when the walk failed.

@@ -60,7 +60,7 @@ class Batcher {
   void end_cancelled(const std::vector<uint64_t>& ids);
   void admit(Job job);
   void pass();
-  void draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares);
+  DraftedPass draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares);
   std::vector<PassToken> pass_tokens(const std::vector<uint32_t>& shares) const;
   void hold(const std::vector<uint32_t>& shares, const Status& status);
   uint32_t verify(uint32_t id, size_t row);

@@ -26,7 +26,7 @@ LlamaBatchModel::LlamaBatchModel(EngineImpl& engine, uint32_t sequences)
       memory_(llama_get_memory(context_)),
       sequences_(sequences),
       limits_(limits_of(engine, engine.weights() != nullptr)),
-      can_cut_(!llama_model_is_recurrent(engine.llama()) && !llama_model_is_hybrid(engine.llama())),
+      can_cut_(hypura::can_cut(*engine.llama())),
       embed_limit_(std::min(engine.ubatch(), std::max(engine.outputs(), sequences))),
       batch_(llama_batch_init(static_cast<int32_t>(engine.ubatch()), 0, 1)) {
   note_live();

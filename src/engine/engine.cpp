@@ -154,20 +154,25 @@ Status EngineImpl::open_draft_model(OpenRequest& request) {
   if (file.empty()) {
     return {};
   }
-  std::error_code ignored;
-  const uint64_t least = std::filesystem::file_size(file, ignored);
-  if (!ignored && least >= request.budget) {
-    return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
-                file.string(), format_bytes(least), format_bytes(request.budget));
+  const auto fits = [&](uint64_t bytes) -> Status {
+    if (bytes >= request.budget) {
+      return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
+                  file.string(), format_bytes(bytes), format_bytes(request.budget));
+    }
+    return {};
+  };
+  std::error_code missing;
+  const uint64_t least = std::filesystem::file_size(file, missing);
+  if (Status status = fits(missing ? 0 : least); !status) {
+    return status;
   }
   auto draft = open_model_drafter(file, request.context, request.sequences, request.threads);
   if (!draft) {
     return propagate(draft.error());
   }
   draft_bytes_ = (*draft)->bytes();
-  if (draft_bytes_ >= request.budget) {
-    return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
-                file.string(), format_bytes(draft_bytes_), format_bytes(request.budget));
+  if (Status status = fits(draft_bytes_); !status) {
+    return status;
   }
   request.budget -= draft_bytes_;
   draft_model_ = std::move(*draft);
@@ -186,8 +191,7 @@ Status EngineImpl::start_drafting() {
     draft_model_->set_threadpool(parts_->threadpool.get());
     drafters.push_back(std::move(draft_model_));
   }
-  const bool can_take_back = !llama_model_is_recurrent(llama()) && !llama_model_is_hybrid(llama());
-  if (!drafters.empty() && can_take_back) {
+  if (!drafters.empty() && can_cut(*llama())) {
     drafting_ = std::make_unique<Drafting>(std::move(drafters));
   }
   return {};

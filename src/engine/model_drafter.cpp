@@ -84,14 +84,7 @@ class LlamaDrafter final : public ModelDrafter {
 
   Status evaluate(uint32_t sequence, std::span<const int32_t> tokens) {
     std::vector<int32_t>& held = held_[sequence];
-    batch_.n_tokens = static_cast<int32_t>(tokens.size());
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      batch_.token[i] = tokens[i];
-      batch_.pos[i] = static_cast<llama_pos>(held.size() + i);
-      batch_.n_seq_id[i] = 1;
-      batch_.seq_id[i][0] = static_cast<llama_seq_id>(sequence);
-      batch_.logits[i] = static_cast<int8_t>(i + 1 == tokens.size());
-    }
+    fill_batch(batch_, tokens, held.size(), sequence, false);
     if (llama_decode(context_.get(), batch_) != 0) {
       return fail(ErrorCode::kInternal, "the draft model could not compute: {}", take_llama_error());
     }
@@ -124,8 +117,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
     return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this draft model: {}", file.string(),
                 take_llama_error());
   }
-  if (llama_model_has_encoder(model.get()) || llama_model_is_recurrent(model.get()) ||
-      llama_model_is_hybrid(model.get())) {
+  if (llama_model_has_encoder(model.get()) || !can_cut(*model)) {
     return fail(ErrorCode::kUsage, "{}: a draft is taken from a model that only decodes and has no recurrent state",
                 file.string());
   }

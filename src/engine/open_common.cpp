@@ -12,6 +12,17 @@ OpenParts::~OpenParts() {
   weights.reset();
 }
 
+void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t first, uint32_t sequence, bool all_logits) {
+  batch.n_tokens = static_cast<int32_t>(tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    batch.token[i] = tokens[i];
+    batch.pos[i] = static_cast<llama_pos>(first + i);
+    batch.n_seq_id[i] = 1;
+    batch.seq_id[i][0] = static_cast<llama_seq_id>(sequence);
+    batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == tokens.size());
+  }
+}
+
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.cells();

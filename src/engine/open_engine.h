@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 
 #include "backend/streamed_weights.h"
 #include "engine/explain.h"
@@ -21,6 +22,15 @@ struct LlamaDeleter {
 };
 using LlamaModelPtr = std::unique_ptr<llama_model, LlamaDeleter>;
 using LlamaContextPtr = std::unique_ptr<llama_context, LlamaDeleter>;
+
+// Whether the end of a sequence can be removed, and its beginning copied: not of a recurrent state.
+inline bool can_cut(const llama_model& model) {
+  return !llama_model_is_recurrent(&model) && !llama_model_is_hybrid(&model);
+}
+
+// Makes `batch`, which has room for them, the `tokens` of `sequence` from position `first` on; the logits of the last
+// one are wanted, or all.
+void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t first, uint32_t sequence, bool all_logits);
 
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself.
 struct OpenParts {

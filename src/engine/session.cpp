@@ -56,14 +56,7 @@ void SessionImpl::keep_prefix(size_t count) {
 
 Status SessionImpl::pass(const int32_t* tokens, size_t count, bool all_logits, Phase phase) {
   llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
-  batch.n_tokens = static_cast<int32_t>(count);
-  for (size_t i = 0; i < count; ++i) {
-    batch.token[i] = tokens[i];
-    batch.pos[i] = static_cast<llama_pos>(held_.size() + i);
-    batch.n_seq_id[i] = 1;
-    batch.seq_id[i][0] = 0;
-    batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == count);
-  }
+  fill_batch(batch, {tokens, count}, held_.size(), 0, all_logits);
   Status status = engine_.pass(batch, phase == Phase::kPrefill ? static_cast<uint32_t>(count) : 0);
   llama_batch_free(batch);
   if (status) {

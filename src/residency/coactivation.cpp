@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "residency/little_endian.h"
 #include "support/fnv.h"
 
 namespace hypura {
@@ -18,24 +19,6 @@ constexpr uint64_t kHashBytes = 8;
 
 // Keeps odds finite where an expert was always chosen, or never.
 constexpr double kLeastShare = 1e-4;
-
-template <class T>
-void put(std::vector<std::byte>& out, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    out.push_back(static_cast<std::byte>((value >> (8 * i)) & 0xFF));
-  }
-}
-
-// Takes the next number off the front of `in`, which must be long enough.
-template <class T>
-T take(std::span<const std::byte>& in) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    value |= std::to_integer<uint64_t>(in[i]) << (8 * i);
-  }
-  in = in.subspan(sizeof(T));
-  return static_cast<T>(value);
-}
 
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -159,7 +142,7 @@ Result<CoActivation> CoActivation::load(std::span<const std::byte> bytes, uint32
   if (bytes.size() < kHeaderBytes + kHashBytes) {
     return damaged("it ends in its header");
   }
-  std::span<const std::byte> in = bytes.subspan(kMagic.size());
+  std::string_view in = as_text(bytes).substr(kMagic.size());
   if (const auto version = take<uint32_t>(in); version != kVersion) {
     return fail(ErrorCode::kUsage, "the saved co-activation is of version {}, and only version {} is known here",
                 version, kVersion);
@@ -173,7 +156,7 @@ Result<CoActivation> CoActivation::load(std::span<const std::byte> bytes, uint32
   if (bytes.size() != saved_bytes(layers, experts)) {
     return damaged(fmt::format("it has {} bytes and not {}", bytes.size(), saved_bytes(layers, experts)));
   }
-  std::span<const std::byte> hash = bytes.last(kHashBytes);
+  std::string_view hash = as_text(bytes.last(kHashBytes));
   if (take<uint64_t>(hash) != fnv1a(as_text(bytes.first(bytes.size() - kHashBytes)))) {
     return damaged("its checksum is wrong");
   }

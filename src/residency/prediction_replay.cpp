@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "residency/expert_cache.h"
-#include "residency/visits.h"
+#include "residency/live_visit.h"
 
 namespace hypura {
 
@@ -104,26 +103,14 @@ class PredictionRun {
 
   // Moves the cache as replay() does, and forgets the guesses.
   void look_up(const Visit& visit) {
-    hits_.clear();
-    misses_.clear();
-    cache_.begin(visit.layer, visit.tokens);
-    for (const Use& use : visit.uses) {
-      (cache_.lookup(visit.layer, use.expert, use.rows) ? hits_ : misses_).push_back(use.expert);
-    }
-    for (const uint32_t expert : misses_) {
-      // There is a slot: one at a time is taken, and between passes a spare one is free.
-      static_cast<void>(cache_.take(visit.layer, expert));
-      cache_.commit(visit.layer, expert);
-      cache_.release(visit.layer, expert);
+    const std::vector<uint32_t> misses = visit_live(visit, cache_);
+    for (const uint32_t expert : misses) {
       for_widths(width_[expert], [](GuessCounts& counts) { ++counts.useful; });
-    }
-    for (const uint32_t expert : hits_) {
-      cache_.release(visit.layer, expert);
     }
     if (visit.decode) {
       result_.lookups += visit.uses.size();
-      result_.misses += misses_.size();
-      result_.guessable += visit.layer > 0 ? misses_.size() : 0;
+      result_.misses += misses.size();
+      result_.guessable += visit.layer > 0 ? misses.size() : 0;
     }
     std::ranges::fill(width_, kNotGuessed);
   }
@@ -156,8 +143,6 @@ class PredictionRun {
   std::vector<Width> width_;  // by expert, in the layer that comes next
   std::vector<uint16_t> before_;
   std::vector<uint16_t> after_;
-  std::vector<uint32_t> hits_;
-  std::vector<uint32_t> misses_;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "residency/expert_cache.h"
+#include "residency/live_visit.h"
 #include "residency/visits.h"
 
 namespace hypura {
@@ -92,27 +92,11 @@ void replay_scored(const Visits& visits, const RoutingTrace& trace, Policy polic
 }
 
 void replay_live(const Visits& visits, ExpertCache& cache, ReplayResult& result) {
-  std::vector<uint32_t> hits;
-  std::vector<uint32_t> misses;
   for (const Visit& visit : visits.all()) {
-    hits.clear();
-    misses.clear();
-    cache.begin(visit.layer, visit.tokens);
-    for (const Use& use : visit.uses) {
-      (cache.lookup(visit.layer, use.expert, use.rows) ? hits : misses).push_back(use.expert);
-    }
-    for (uint32_t expert : misses) {
-      // There is a slot: one at a time is taken, and between passes a spare one is free.
-      static_cast<void>(cache.take(visit.layer, expert));
-      cache.commit(visit.layer, expert);
-      cache.release(visit.layer, expert);
-    }
-    for (uint32_t expert : hits) {
-      cache.release(visit.layer, expert);
-    }
+    const std::vector<uint32_t> misses = visit_live(visit, cache);
     if (visit.decode) {
       result.lookups += visit.uses.size();
-      result.hits += hits.size();
+      result.hits += visit.uses.size() - misses.size();
     }
   }
 }

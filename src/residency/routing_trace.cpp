@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "hypura/routing.h"
+#include "residency/little_endian.h"
 #include "support/atomic_file.h"
 #include "support/fnv.h"
 #include "support/units.h"
@@ -24,24 +25,6 @@ constexpr uint32_t kDecodeFlag = 1;
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxNameBytes = 4096;
 constexpr uint64_t kMaxFileBytes = kGiB;
-
-template <class T>
-void put(std::string& out, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    out.push_back(static_cast<char>((value >> (8 * i)) & 0xFF));
-  }
-}
-
-// Takes the next number off the front of `in`, which must be long enough.
-template <class T>
-T take(std::string_view& in) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    value |= static_cast<uint64_t>(static_cast<unsigned char>(in[i])) << (8 * i);
-  }
-  in.remove_prefix(sizeof(T));
-  return static_cast<T>(value);
-}
 
 // The counts that a file begins with.
 struct Counts {
