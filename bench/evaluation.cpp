@@ -44,31 +44,44 @@ Spread disk_spread(const ScenarioRuns& runs) {
   return spread_of(std::move(values)).value_or(Spread{});
 }
 
-bool limited_by_computing(const ScenarioRuns& runs) {
-  return runs.scenario.model == ModelKind::kMoe;
+// What is bounded: the prompt, or the tokens made.
+const PhaseCost& bounded_phase(const Scenario& scenario, const RunResult& run) {
+  return scenario.kind == Kind::kPrefill ? run.prefill : run.decode;
+}
+
+// Tokens/s that computing allows; none where the disk is always the tighter limit.
+std::optional<double> compute_limit(const Scenario& scenario, const ResidentSpeed& resident) {
+  if (scenario.kind == Kind::kPrefill) {
+    return resident.prefill;
+  }
+  return scenario.model == ModelKind::kMoe ? resident.decode : std::nullopt;
 }
 
 // Each round is held against the disk as it was in that round: the noise of a shared machine falls out.
-std::optional<Bound> bound_of(const ScenarioRuns& runs, std::optional<double> compute_only) {
+std::optional<Bound> bound_of(const ScenarioRuns& runs, const ResidentSpeed& resident) {
+  const Scenario& scenario = runs.scenario;
+  const std::optional<double> compute_only = compute_limit(scenario, resident);
   std::vector<double> possible;
   std::vector<double> shares;
   const std::vector<RunResult>& ours = hypura_arm(runs).runs;
   for (size_t i = 0; i < std::min(ours.size(), runs.disk.size()); ++i) {
-    const double bytes = ours[i].decode.bytes_per_token();
+    const PhaseCost& phase = bounded_phase(scenario, ours[i]);
+    const double bytes = phase.bytes_per_token();
     if (!ours[i].error.empty() || bytes <= 0) {
       continue;
     }
     const double by_disk = runs.disk[i].bytes_per_second / bytes;
-    possible.push_back(limited_by_computing(runs) ? std::min(by_disk, compute_only.value_or(by_disk)) : by_disk);
-    shares.push_back(decode_rate(ours[i]) / possible.back());
+    possible.push_back(std::min(by_disk, compute_only.value_or(by_disk)));
+    shares.push_back(phase.tokens_per_second() / possible.back());
   }
-  const auto bytes = spread_over(hypura_arm(runs), [](const RunResult& run) { return run.decode.bytes_per_token(); });
-  if (!runs.scenario.has_bound() || possible.empty() || !bytes) {
+  const auto bytes = spread_over(hypura_arm(runs),
+                                 [&](const RunResult& run) { return bounded_phase(scenario, run).bytes_per_token(); });
+  if (!scenario.has_bound() || possible.empty() || !bytes) {
     return std::nullopt;
   }
   const double tokens_per_second = spread_of(possible)->median;
   return Bound{disk_spread(runs), *bytes, tokens_per_second, spread_of(shares)->median,
-               limited_by_computing(runs) && compute_only && tokens_per_second >= *compute_only};
+               compute_only && tokens_per_second >= *compute_only};
 }
 
 std::optional<LoadTime> load_of(const ScenarioRuns& runs) {
@@ -214,15 +227,18 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Abilities& abilit
 
 }  // namespace
 
-std::optional<double> decode_speed(const ScenarioRuns& runs) {
-  const auto spread = spread_over(hypura_arm(runs), decode_rate);
-  return spread && spread->median > 0 ? std::optional(spread->median) : std::nullopt;
+ResidentSpeed resident_speed(const ScenarioRuns& runs) {
+  const auto median = [&](auto rate) {
+    const auto spread = spread_over(hypura_arm(runs), rate);
+    return spread && spread->median > 0 ? std::optional(spread->median) : std::nullopt;
+  };
+  return {median(decode_rate), median(prefill_rate)};
 }
 
-Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const Abilities& abilities) {
+Evaluation evaluate(ScenarioRuns runs, const ResidentSpeed& resident, const Abilities& abilities) {
   Evaluation evaluation;
   evaluation.comparisons = compare_all(runs);
-  evaluation.bound = bound_of(runs, compute_only);
+  evaluation.bound = bound_of(runs, resident);
   evaluation.load = load_of(runs);
   evaluation.foretold = foretold_of(runs);
   evaluation.sweep = sweep_of(runs);

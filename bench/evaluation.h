@@ -83,11 +83,17 @@ struct Evaluation {
   std::vector<Verdict> verdicts;
 };
 
-// `compute_only`: tokens/s of this model with everything resident, where that was measured; it limits MoE models,
-// whose bytes per token the cache makes small.
-Evaluation evaluate(ScenarioRuns runs, std::optional<double> compute_only, const Abilities& abilities);
+// Median tokens/s of a model with everything resident, where that was measured.
+struct ResidentSpeed {
+  std::optional<double> decode;
+  std::optional<double> prefill;
+};
 
-// Median tokens/s that hypura decoded; none when it did not.
-std::optional<double> decode_speed(const ScenarioRuns& runs);
+// Hypura's, of a resident scenario.
+ResidentSpeed resident_speed(const ScenarioRuns& runs);
+
+// `resident`, of the same model, limits prompts, and the decoding of MoE models, whose bytes per token the cache makes
+// small.
+Evaluation evaluate(ScenarioRuns runs, const ResidentSpeed& resident, const Abilities& abilities);
 
 }  // namespace hypura::bench

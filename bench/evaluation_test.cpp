@@ -51,7 +51,7 @@ Abilities everything() {
 }
 
 TEST(Evaluate, ComparesWithTheBestPlainArm) {
-  const Evaluation evaluation = evaluate(three_arms("moe35"), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(three_arms("moe35"), {}, everything());
   ASSERT_EQ(evaluation.comparisons.size(), 1);
   EXPECT_EQ(evaluation.comparisons[0].arms[0]->median, 1);
   EXPECT_EQ(evaluation.comparisons[0].arms[0]->low, 0.5);
@@ -62,7 +62,7 @@ TEST(Evaluate, ComparesWithTheBestPlainArm) {
 }
 
 TEST(Evaluate, HoldsEachRoundAgainstItsOwnDiskSpeed) {
-  const Evaluation evaluation = evaluate(three_arms("dense35"), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(three_arms("dense35"), {}, everything());
   ASSERT_TRUE(evaluation.bound);
   // Possible: 10, 5 and 8 tok/s; reached: 5, 4 and 6.
   EXPECT_DOUBLE_EQ(evaluation.bound->tokens_per_second, 8);
@@ -72,17 +72,30 @@ TEST(Evaluate, HoldsEachRoundAgainstItsOwnDiskSpeed) {
 }
 
 TEST(Evaluate, LetsComputingLimitMixturesOfExpertsOnly) {
-  const Evaluation moe = evaluate(three_arms("moe35"), 5.0, everything());
+  const Evaluation moe = evaluate(three_arms("moe35"), {5.0, {}}, everything());
   EXPECT_DOUBLE_EQ(moe.bound->tokens_per_second, 5);
   EXPECT_TRUE(moe.bound->by_compute);
-  const Evaluation dense = evaluate(three_arms("dense35"), 5.0, everything());
+  const Evaluation dense = evaluate(three_arms("dense35"), {5.0, {}}, everything());
   EXPECT_DOUBLE_EQ(dense.bound->tokens_per_second, 8);
+}
+
+// 1000 bytes a prompt token in 10, 5 and 8 tok/s of disk; computing allows 6.
+TEST(Evaluate, BoundsAPromptByDiskAndComputing) {
+  ScenarioRuns runs = three_arms("prefill512-dense");
+  for (RunResult& run : runs.arms.back().runs) {
+    run.prefill = run.decode;
+  }
+  const Evaluation evaluation = evaluate(std::move(runs), {std::nullopt, 6.0}, everything());
+  ASSERT_TRUE(evaluation.bound);
+  EXPECT_DOUBLE_EQ(evaluation.bound->tokens_per_second, 6);
+  EXPECT_TRUE(evaluation.bound->by_compute);
+  EXPECT_DOUBLE_EQ(evaluation.bound->share, 5.0 / 6);
 }
 
 TEST(Evaluate, LeavesOutPlainRunsThatFailed) {
   ScenarioRuns runs = three_arms("moe35");
   runs.arms[1].runs = {failed(), failed(), failed()};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   EXPECT_FALSE(evaluation.comparisons[0].arms[1]);
   EXPECT_DOUBLE_EQ(*evaluation.comparisons[0].ratio, 5);
 }
@@ -90,7 +103,7 @@ TEST(Evaluate, LeavesOutPlainRunsThatFailed) {
 TEST(Evaluate, PassesNoTargetWhenARunOfOursFailed) {
   ScenarioRuns runs = three_arms("moe35");
   runs.arms[2].runs[0] = failed();
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   EXPECT_FALSE(evaluation.verdicts[0].measured);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
@@ -98,8 +111,8 @@ TEST(Evaluate, PassesNoTargetWhenARunOfOursFailed) {
 TEST(Evaluate, JudgesNoBudgetThatWasNotHeld) {
   Abilities abilities = everything();
   abilities.cgroups = false;
-  EXPECT_FALSE(evaluate(three_arms("moe35"), std::nullopt, abilities).verdicts[0].judged);
-  EXPECT_TRUE(evaluate(three_arms("resident-moe"), std::nullopt, abilities).verdicts[0].judged);
+  EXPECT_FALSE(evaluate(three_arms("moe35"), {}, abilities).verdicts[0].judged);
+  EXPECT_TRUE(evaluate(three_arms("resident-moe"), {}, abilities).verdicts[0].judged);
 }
 
 TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
@@ -109,7 +122,7 @@ TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
   run.resident_bytes = 2000;
   runs.arms = {{arm("hypura", "hypura"), {run}}};
   runs.disk = {{1000, {}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.load);
   EXPECT_DOUBLE_EQ(evaluation.load->disk_seconds, 2);
   EXPECT_DOUBLE_EQ(evaluation.verdicts[0].target, 3.6);
@@ -120,7 +133,7 @@ TEST(Evaluate, SaysSoWhenThePlanNamesNoResidentWeights) {
   ScenarioRuns runs = scenario_of("load");
   runs.arms = {{arm("hypura", "hypura"), {RunResult{}}}};
   runs.disk = {{1000, {}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   EXPECT_FALSE(evaluation.load);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
@@ -133,7 +146,7 @@ TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
   run.predicted.decode_tokens_per_second = 11;
   run.predicted.memory_peak = 900;
   runs.arms = {{arm("hypura", "hypura"), {run, run, run}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.foretold);
   EXPECT_NEAR(evaluation.foretold->speed_error, 0.1, 1e-12);
   EXPECT_NEAR(evaluation.foretold->peak_error, -0.1, 1e-12);
@@ -145,7 +158,7 @@ TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
 TEST(Evaluate, APlanThatPredictsNothingFails) {
   ScenarioRuns runs = scenario_of("predict-moe-35");
   runs.arms = {{arm("hypura", "hypura"), {decoded(10, 100)}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   EXPECT_FALSE(evaluation.foretold);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
@@ -156,7 +169,7 @@ TEST(Evaluate, HoldsAnswersTogetherAgainstOneAlone) {
   RunResult together = decoded(4.4, 100);
   together.prefill = {};
   runs.arms = {{arm("hypura", "one answer"), {alone}}, {arm("hypura", "8 answers"), {together}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.gain);
   EXPECT_NEAR(evaluation.gain->ratio, 4.84, 1e-9);
   ASSERT_EQ(evaluation.verdicts.size(), 1);
@@ -169,7 +182,7 @@ TEST(Evaluate, HoldsASecondTurnAgainstTheFirst) {
   turns.first_token_seconds = 10;
   turns.second_turn_seconds = 1.4;
   runs.arms = {{arm("hypura", "hypura"), {turns}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.gain);
   EXPECT_NEAR(evaluation.gain->ratio, 0.14, 1e-9);
   EXPECT_TRUE(evaluation.verdicts[0].passed());
@@ -191,18 +204,18 @@ ScenarioRuns two_draft_arms(const std::string& name, double speed) {
 }
 
 TEST(Evaluate, HoldsRatesWithDraftsAgainstThoseWithout) {
-  const Evaluation missed = evaluate(two_draft_arms("draft-dense", 0.9), std::nullopt, everything());
+  const Evaluation missed = evaluate(two_draft_arms("draft-dense", 0.9), {}, everything());
   ASSERT_TRUE(missed.gain);
   EXPECT_NEAR(missed.gain->ratio, 1.8, 1e-9);
   ASSERT_EQ(missed.verdicts.size(), 1);
   EXPECT_FALSE(missed.verdicts[0].passed());  // 2.0 wanted
-  EXPECT_TRUE(evaluate(two_draft_arms("draft-ngrams", 0.9), std::nullopt, everything()).verdicts[0].passed());
-  EXPECT_FALSE(evaluate(two_draft_arms("draft-useless", 0.48), std::nullopt, everything()).verdicts[0].passed());
-  EXPECT_TRUE(evaluate(two_draft_arms("draft-useless", 0.49), std::nullopt, everything()).verdicts[0].passed());
+  EXPECT_TRUE(evaluate(two_draft_arms("draft-ngrams", 0.9), {}, everything()).verdicts[0].passed());
+  EXPECT_FALSE(evaluate(two_draft_arms("draft-useless", 0.48), {}, everything()).verdicts[0].passed());
+  EXPECT_TRUE(evaluate(two_draft_arms("draft-useless", 0.49), {}, everything()).verdicts[0].passed());
 }
 
 TEST(Evaluate, JudgesNothingWithoutATarget) {
-  const Evaluation evaluation = evaluate(two_draft_arms("draft-moe", 0.4), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(two_draft_arms("draft-moe", 0.4), {}, everything());
   ASSERT_TRUE(evaluation.gain);
   EXPECT_NEAR(evaluation.gain->ratio, 0.8, 1e-9);
   EXPECT_TRUE(evaluation.verdicts.empty());
@@ -216,7 +229,7 @@ TEST(Evaluate, CountsTheSamePlanSetByHandForTheAutomaticOne) {
   slow.plan_key = fast.plan_key = "a";
   other.plan_key = "b";
   runs.arms = {{arm("hypura", "hypura"), {slow}}, {arm("hypura", "same"), {fast}}, {arm("hypura", "other"), {other}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.sweep);
   EXPECT_EQ(evaluation.sweep->best, "other");
   EXPECT_EQ(evaluation.sweep->same, 1);
@@ -229,7 +242,7 @@ TEST(Evaluate, HoldsTheAutomaticPlanAgainstTheBestSetByHand) {
                {arm("hypura", "small passes"), {decoded(10, 100)}},
                {arm("hypura", "impossible"), {failed()}},
                {arm("hypura", "large passes"), {decoded(8, 100)}}};
-  const Evaluation evaluation = evaluate(std::move(runs), std::nullopt, everything());
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.sweep);
   EXPECT_EQ(evaluation.sweep->best, "small passes");
   // A token read, at 512 a second, and one made, at 9.5 and at 10.
@@ -243,7 +256,7 @@ TEST(Report, TellsHowManyDraftsWereRight) {
   report.abilities = everything();
   ScenarioRuns twice = two_draft_arms("draft-dense", 1.5);
   twice.arms[1].runs.push_back(twice.arms[1].runs.front());
-  report.evaluations.push_back(evaluate(std::move(twice), std::nullopt, report.abilities));
+  report.evaluations.push_back(evaluate(std::move(twice), {}, report.abilities));
   const std::string text = markdown_report(report);
   EXPECT_NE(text.find("## Drafts"), std::string::npos);
   EXPECT_NE(
@@ -262,7 +275,7 @@ TEST(Report, NamesFailuresAndWhatIsMissing) {
   report.abilities = everything();
   report.abilities.drop_caches = false;
   report.abilities.no_drop_caches = "no root";
-  report.evaluations.push_back(evaluate(std::move(runs), std::nullopt, report.abilities));
+  report.evaluations.push_back(evaluate(std::move(runs), {}, report.abilities));
   const std::string text = markdown_report(report);
   EXPECT_NE(text.find("Missing: no root: runs do not start"), std::string::npos);
   EXPECT_NE(text.find("- moe35, plain, round 2: killed"), std::string::npos);

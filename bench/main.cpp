@@ -1,6 +1,7 @@
 // hypura-bench: streaming against plain llama.cpp with mapped weights, see docs/benchmarks.md.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <string_view>
 
 #include "bench/report.h"
@@ -96,7 +97,7 @@ Result<bool> run_all(CommandLine& line) {
   if (Status status = check_abilities(line.options, report.abilities); !status) {
     return propagate(status.error());
   }
-  std::optional<double> compute_only;
+  std::map<ModelKind, ResidentSpeed> resident;
   bool all_good = true;
   for (const Scenario& scenario : line.options.scenarios) {
     if (scenario.asks_the_plan()) {
@@ -108,14 +109,14 @@ Result<bool> run_all(CommandLine& line) {
     if (!runs) {
       return propagate(runs.error());
     }
-    if (scenario.kind == Kind::kResident && scenario.model == ModelKind::kMoe) {
-      compute_only = decode_speed(*runs);
+    if (scenario.kind == Kind::kResident) {
+      resident[scenario.model] = resident_speed(*runs);
     }
     for (const ArmRuns& arm : runs->arms) {
       const bool may_fail = scenario.kind == Kind::kSweep && &arm != &hypura_arm(*runs);  // set by hand: may not fit
       all_good = all_good && (may_fail || good_runs(arm).size() == arm.runs.size());
     }
-    report.evaluations.push_back(evaluate(std::move(*runs), compute_only, report.abilities));
+    report.evaluations.push_back(evaluate(std::move(*runs), resident[scenario.model], report.abilities));
   }
   report.options = line.options;
   if (Status status = write_report(report, line); !status) {

@@ -1,5 +1,6 @@
 // Single parts of the engine, timed alone: the bookkeeping of the expert cache and the ring, and the reader's speed.
-// HYPURA_BENCH_FILE names a large file for the reader; without it the reader is left out.
+// HYPURA_BENCH_FILE names a large file for the reader; without it the reader is left out. HYPURA_BENCH_MIRROR names a
+// copy of it, read as well.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -24,17 +25,17 @@ constexpr uint32_t kExperts = 64;
 constexpr uint32_t kUsed = 8;
 
 // The experts that each of some tokens uses in a layer: distinct, the popular ones more often.
-std::vector<std::vector<uint32_t>> make_routes(size_t count) {
+std::vector<std::vector<uint16_t>> make_routes(size_t count) {
   std::mt19937 random(1);
   std::vector<double> popularity(kExperts);
   for (uint32_t i = 0; i < kExperts; ++i) {
     popularity[i] = 1.0 / (i + 1);
   }
-  std::discrete_distribution<uint32_t> choose(popularity.begin(), popularity.end());
-  std::vector<std::vector<uint32_t>> routes(count);
+  std::discrete_distribution<int> choose(popularity.begin(), popularity.end());
+  std::vector<std::vector<uint16_t>> routes(count);
   for (auto& route : routes) {
     while (route.size() < kUsed) {
-      const uint32_t expert = choose(random);
+      const auto expert = static_cast<uint16_t>(choose(random));
       if (std::find(route.begin(), route.end(), expert) == route.end()) {
         route.push_back(expert);
       }
@@ -54,9 +55,9 @@ void BM_ExpertCacheLayer(benchmark::State& state) {
   while (state.KeepRunning()) {
     const uint32_t layer = static_cast<uint32_t>(step % kLayers);
     const auto& route = routes[step++ % routes.size()];
-    cache.begin(layer, 1);
+    cache.begin(layer, {route, kUsed, true});
     for (const uint32_t expert : route) {
-      if (cache.lookup(layer, expert, 1)) {
+      if (cache.lookup(layer, expert)) {
         ++hits;
       } else if (cache.take(layer, expert)) {
         cache.commit(layer, expert);
@@ -101,7 +102,7 @@ struct AlignedDelete {
 
 // Direct reads of 64 MiB as one group, from one end of the file to the other and again. Arguments: KiB of a chunk,
 // chunks in flight.
-void BM_ReaderThroughput(benchmark::State& state, const std::string& file) {
+void BM_ReaderThroughput(benchmark::State& state, const std::string& file, const std::vector<Mirror>& mirrors) {
   constexpr uint64_t kGroup = 64 * kMiB;
   std::error_code error;
   const uint64_t size = std::filesystem::file_size(file, error);
@@ -112,7 +113,7 @@ void BM_ReaderThroughput(benchmark::State& state, const std::string& file) {
   ReaderOptions options;
   options.chunk_bytes = static_cast<uint64_t>(state.range(0)) * kKiB;
   options.depth = static_cast<uint32_t>(state.range(1));
-  auto reader = Reader::open({file}, options);
+  auto reader = Reader::open({file}, options, mirrors);
   if (!reader) {
     state.SkipWithError(reader.error().message.c_str());
     return;
@@ -130,11 +131,16 @@ void BM_ReaderThroughput(benchmark::State& state, const std::string& file) {
     }
   }
   state.SetBytesProcessed(static_cast<int64_t>(step * kGroup));
-  state.SetLabel((*reader)->description());
+  const ReaderStats stats = (*reader)->stats();
+  const auto all = static_cast<double>(stats.demand_bytes);
+  state.SetLabel((*reader)->description() +
+                 (mirrors.empty()
+                      ? ""
+                      : fmt::format(", {:.0f} % from the copy", 100 * static_cast<double>(stats.copy_bytes[1]) / all)));
 }
-void register_reader(const std::string& file) {
+void register_reader(const std::string& file, const std::vector<Mirror>& mirrors) {
   benchmark::RegisterBenchmark("BM_ReaderThroughput",
-                               [file](benchmark::State& state) { BM_ReaderThroughput(state, file); })
+                               [=](benchmark::State& state) { BM_ReaderThroughput(state, file, mirrors); })
       ->ArgNames({"chunk_KiB", "depth"})
       ->ArgsProduct({{256, 1024, 4096}, {4, 16, 64}})
       ->UseRealTime()
@@ -150,7 +156,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (const char* file = std::getenv("HYPURA_BENCH_FILE"); file != nullptr) {
-    hypura::register_reader(file);
+    const char* copy = std::getenv("HYPURA_BENCH_MIRROR");
+    hypura::register_reader(file,
+                            copy != nullptr ? std::vector<hypura::Mirror>{{copy}} : std::vector<hypura::Mirror>{});
   }
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

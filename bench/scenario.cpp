@@ -143,8 +143,10 @@ const std::vector<Scenario>& all_scenarios() {
         {"moe60", kMoe, 0.60, Kind::kDecode, 0, 0},
         {"dense35", kDense, 0.35, Kind::kDecode, 1.8, 0.90},
         {"dense70", kDense, 0.70, Kind::kDecode, 2.5, 0},
-        {"prefill512-moe", kMoe, 0.35, Kind::kPrefill, 1.0, 0},
-        {"prefill512-dense", kDense, 0.35, Kind::kPrefill, 1.0, 0},
+        {"prefill512-moe", kMoe, 0.35, Kind::kPrefill, 1.5, 0.85},
+        {"prefill512-dense", kDense, 0.35, Kind::kPrefill, 1.5, 0.85},
+        {"prefill2048-moe", kMoe, 0.35, Kind::kPrefill, 1.5, 0.85},
+        {"prefill2048-dense", kDense, 0.35, Kind::kPrefill, 1.5, 0.85},
         {"together-moe", kMoe, 0.35, Kind::kTogether, 2.0, 0},
         {"together-dense", kDense, 0.35, Kind::kTogether, 5.0, 0},
         {"served-moe", kMoe, 0.35, Kind::kServed, 0.97, 0},
@@ -233,7 +235,8 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       spec.context = 2048;
       break;
     case Kind::kPrefill:
-      spec.prompt_tokens = 512;
+      spec.prompt_tokens = is_named("prefill2048", scenario) ? 2048 : 512;
+      spec.context = spec.prompt_tokens + 128;
       spec.warmup_tokens = spec.tokens = 0;
       break;
     case Kind::kResident:

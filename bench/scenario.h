@@ -13,7 +13,7 @@ namespace hypura::bench {
 
 enum class Kind {
   kDecode,    // tokens made one by one, within a budget
-  kPrefill,   // one prompt of 512 tokens, within a budget
+  kPrefill,   // one prompt of 512 or 2048 tokens, within a budget
   kResident,  // both, with memory for the whole model
   kLoad,      // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
   kPredict,   // decode within a budget, held against what the plan predicted; hypura alone
@@ -65,8 +65,8 @@ struct Scenario {
   bool on_request() const {
     return asks_the_plan() || kind == Kind::kAhead || (kind == Kind::kDraft && model == ModelKind::kStories);
   }
-  // Has a physical bound: tokens decoded one by one, of weights that are read.
-  bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead; }
+  // Has a physical bound: a prompt, or tokens decoded one by one, of weights that are read.
+  bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead || kind == Kind::kPrefill; }
   // Is about what the plan says.
   bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
 };

@@ -69,6 +69,10 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
       arms.resize(1);  // everything is read once: the readahead decides nothing
     }
   }
+  if (scenario.kind == Kind::kPrefill) {
+    arms.push_back({"hypura, nothing repacked", spec});
+    arms.back().spec.repack_streamed = false;
+  }
   arms.push_back({"hypura", spec});
   return arms;
 }

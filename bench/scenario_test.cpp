@@ -24,7 +24,7 @@ std::vector<std::string> names_of(const Result<std::vector<Scenario>>& scenarios
 constexpr const char* kFile = "model.gguf";
 
 TEST(SelectScenarios, TakesAllThatTheModelsAllow) {
-  EXPECT_EQ(select_scenarios({}, {kFile, kFile, kFile})->size(), 14);
+  EXPECT_EQ(select_scenarios({}, {kFile, kFile, kFile})->size(), 16);
   const auto dense = select_scenarios({}, {"", kFile, ""});
   for (const Scenario& scenario : *dense) {
     EXPECT_EQ(scenario.model, ModelKind::kDense) << scenario.name;

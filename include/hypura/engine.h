@@ -21,19 +21,28 @@ struct HandSetPlan {
   std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
   std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
+  bool warm_start = true;                  // false: what is remembered goes into the plan alone, not into the cache
 };
 
-// Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Both together: n-grams first.
+// Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
+// small model last.
 struct DraftOptions {
   std::filesystem::path model;  // a small one of the same family, held in memory; empty: none
   bool ngrams = false;          // what followed the same few tokens before, in the prompt or the answer
+  bool mtp = false;             // the model's own layers for that; without them opening fails (kUsage)
 
-  bool any() const { return ngrams || !model.empty(); }
+  bool any() const { return ngrams || mtp || !model.empty(); }
 };
+
+// Of EngineOptions::mirrors.
+inline constexpr size_t kMostMirrors = 7;
 
 // How to open a model.
 struct EngineOptions {
   std::filesystem::path model;
+  // Copies of the model on other disks: files, or folders with files of the same names. Streamed weights are read from
+  // all of them, as fast as each is (docs/architecture.md). At most kMostMirrors; one of a split set may lack parts.
+  std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
   uint32_t sequences = 1;          // contexts of that size, for Serving; a Session uses the first
@@ -42,14 +51,18 @@ struct EngineOptions {
   // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
   // memory gained makes the model faster.
   std::string kv_type = "f16";
-  uint32_t outputs = 1;         // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;         // false: stream even when the model would fit (tests and measurements)
-  bool direct_io = true;        // false: read through the page cache
-  bool repack = true;           // full-resident models only: let llama.cpp repack weights for speed
+  uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
+  bool resident = true;   // false: stream even when the model would fit (tests and measurements)
+  bool direct_io = true;  // false: read through the page cache
+  // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
+  // many tokens. It changes the last bits of results: sums are made in another order.
+  bool repack = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  bool remember = true;         // when closed, save some of the routing in the user's cache folder, for later plans
-  DraftOptions draft;           // without effect on models whose state cannot be taken back (recurrent ones)
-  HandSetPlan by_hand;          // for measurements
+  // When closed, save some of the routing in the user's cache folder, for later plans; and begin with what was saved:
+  // before the first pass the experts that were used most are read.
+  bool remember = true;
+  DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
+  HandSetPlan by_hand;  // for measurements
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
   std::function<void(double)> progress;
@@ -99,6 +112,8 @@ struct PlanSummary {
   double bound_tokens_per_second = 0;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
   std::string kv_type;  // "f16" or "q8_0"
+  // With mirrors: what EngineStats::copy_bytes is of, as paths: the model, then each mirror as it was given.
+  std::vector<std::string> copies;
 };
 
 // Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
@@ -119,11 +134,15 @@ struct EngineStats {
   uint64_t expert_hits = 0;           // of those, resident when asked for; what was read ahead is not among them
   uint64_t experts_read_ahead = 0;    // in decode passes: read on a guess before they were asked for
   uint64_t experts_used_ahead = 0;    // of those, then asked for
+  uint64_t experts_warmed = 0;        // read before the first pass, because earlier runs used them
+  uint64_t warm_bytes = 0;            // of those; a share of streamed_bytes
   double io_wait_seconds = 0;         // computing stood still for a read
   double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
   double stream_kernel_seconds = 0;   // the share of that inside ggml's kernels; the rest is bookkeeping
   double disk_busy_seconds = 0;       // since loading: at least one read was in flight (see storage/reader.h)
   uint64_t memory_peak = 0;           // bytes of this process at its highest
+  // Read from disk, loading included, of each copy of the model: its own files, each mirror. Empty without mirrors.
+  std::vector<uint64_t> copy_bytes;
 
   EngineStats since(const EngineStats& earlier) const;
 };

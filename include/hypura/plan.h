@@ -26,7 +26,7 @@ struct PlacedTensor {
   int layer = -1;  // -1: outside the layers
   uint64_t bytes = 0;
   Tier tier = Tier::kRam;  // kDisk: streamed, wholly or in part
-  std::string way;         // "pinned", "slots" or "ring"
+  std::string way;         // "pinned", "slots", "ring" or "unused"
   double ram_share = 1;    // of its bytes, kept in memory between tokens
 };
 

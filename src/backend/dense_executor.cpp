@@ -5,11 +5,13 @@
 
 namespace hypura {
 
-DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats)
+DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
+                             RepackRoom* room)
     : layout_(layout),
       reader_(reader),
       inner_(inner),
       stats_(stats),
+      room_(room),
       pinned_data_(layout.dense.size()),
       ring_item_(layout.dense.size()) {}
 
@@ -19,8 +21,9 @@ DenseExecutor::~DenseExecutor() {
 
 Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout& layout, Reader& reader,
                                                              InnerGraph& inner, StreamStats& stats,
-                                                             const std::vector<bool>& pinned, uint64_t ring_bytes) {
-  std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats));
+                                                             const std::vector<bool>& pinned, uint64_t ring_bytes,
+                                                             RepackRoom* room) {
+  std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats, room));
   if (Status status = executor->read_pinned(pinned); !status) {
     return propagate(status.error());
   }
@@ -150,8 +153,20 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
   weight->data = data;
   ggml_tensor* twin = inner_.twin(*node);
   twin->src[0] = weight;
-  inner_.add(twin);
+  if (repacks(*weight, *twin, item)) {
+    room_->multiply(inner_, *weight, twin->src[1], twin);
+  } else {
+    inner_.add(twin);
+  }
   return {};
+}
+
+// Whether the product is computed repacked: one matrix, with rows as ggml's kernels for that take them.
+bool DenseExecutor::repacks(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const {
+  const ggml_tensor& input = *node.src[1];
+  return room_ != nullptr && RepackRoom::repacks(layout_.dense[item]) && ggml_is_matrix(&weight) &&
+         ggml_is_matrix(&input) && input.type == GGML_TYPE_F32 && ggml_is_contiguous(&input) &&
+         room_->pays(weight, input.ne[1]);
 }
 
 Status DenseExecutor::flush() {

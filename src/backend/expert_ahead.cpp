@@ -1,6 +1,7 @@
 #include "backend/expert_ahead.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace hypura {
 
@@ -12,6 +13,16 @@ std::vector<ReadRequest> expert_reads(const ExpertLayer& layer, uint32_t expert,
     reads.push_back({extent.file, extent.offset, extent.length, slot + part.place + extent.offset % kDirectAlignment});
   }
   return reads;
+}
+
+void put_in_place(const ExpertLayer& layer, uint32_t expert, std::byte* slot) {
+  for (const ExpertPart& part : layer.parts) {
+    if (part.moved) {
+      std::byte* room = slot + part.place;
+      std::memmove(room + part.shift, room + part.tensor->expert_extent(expert).offset % kDirectAlignment,
+                   part.slice_bytes);
+    }
+  }
 }
 
 uint32_t ExpertAhead::read(uint32_t layer, std::span<const ExpertGuess> guesses, uint32_t reserve) {
@@ -41,6 +52,10 @@ std::optional<ExpertAhead::Reading> ExpertAhead::take(uint32_t layer, uint32_t e
   const Reading reading = *it;
   under_way_.erase(it);
   return reading;
+}
+
+void ExpertAhead::adopt(std::span<const Reading> readings) {
+  under_way_.insert(under_way_.end(), readings.begin(), readings.end());
 }
 
 void ExpertAhead::give_up_rest() {

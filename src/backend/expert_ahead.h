@@ -19,6 +19,9 @@ namespace hypura {
 // The reads of one expert of a layer, all its parts, into the slot at `slot`.
 std::vector<ReadRequest> expert_reads(const ExpertLayer& layer, uint32_t expert, std::byte* slot);
 
+// Moves what such reads have brought to where kernels expect it.
+void put_in_place(const ExpertLayer& layer, uint32_t expert, std::byte* slot);
+
 // Not thread-safe: the owner serialises. The references must outlive the object, which must be drained before it goes.
 class ExpertAhead {
  public:
@@ -38,6 +41,9 @@ class ExpertAhead {
 
   // The read of an expert that is asked for now; the caller's from then on.
   std::optional<Reading> take(uint32_t layer, uint32_t expert);
+
+  // Reads that somebody else began: as if they had been begun here.
+  void adopt(std::span<const Reading> readings);
 
   // The layer has come: what was not taken is given up. Slots come back when their reads have ended.
   void give_up_rest();

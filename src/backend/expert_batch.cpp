@@ -18,12 +18,12 @@ uint64_t f32_row(int64_t elements) {
 }  // namespace
 
 Result<std::unique_ptr<ExpertBatch>> ExpertBatch::create(const StreamLayout& layout, InnerGraph& inner,
-                                                         std::byte* slots, uint32_t max_rows) {
+                                                         std::byte* slots, uint32_t max_rows, RepackRoom* room) {
   auto rows = MemoryRegion::allocate(max_rows * row_bytes(layout));
   if (!rows) {
     return propagate(rows.error(), "the expert row buffers");
   }
-  std::unique_ptr<ExpertBatch> batch(new ExpertBatch(layout, inner, slots));
+  std::unique_ptr<ExpertBatch> batch(new ExpertBatch(layout, inner, slots, room));
   batch->rows_ = std::move(*rows);
   return batch;
 }
@@ -79,7 +79,7 @@ Status ExpertBatch::compute(const ExpertBlock& block, std::span<const ChosenExpe
       inner_.discard();
       return too_many_rows(block);
     }
-    inner_.add(twins.back());
+    add(it, twins.back(), chosen.size() == 1);
   }
   if (Status status = run(block); !status) {
     return status;
@@ -157,6 +157,19 @@ ggml_tensor* ExpertBatch::row_twin(const ExpertBlock& block, const BlockNode& it
   }
   const bool complete = twin->data != nullptr && (it.weight == nullptr || twin->src[1] != nullptr);
   return complete ? twin : nullptr;
+}
+
+// Adds a twin to what is computed; a product with an expert that is `alone` in the batch repacked, where that pays.
+void ExpertBatch::add(const BlockNode& it, ggml_tensor* twin, bool alone) {
+  const int64_t rows = twin->ne[2];
+  if (it.weight == nullptr || !alone || room_ == nullptr || !room_->pays(*twin->src[0], rows) ||
+      twin->src[1]->type != GGML_TYPE_F32 || !ggml_is_contiguous(twin->src[1])) {
+    inner_.add(twin);
+    return;
+  }
+  ggml_tensor* input = inner_.matrix(twin->src[1]->ne[0], rows, twin->src[1]->data);
+  ggml_tensor* product = inner_.matrix(twin->ne[0], rows, twin->data);
+  room_->multiply(inner_, *twin->src[0], input, product);
 }
 
 // The matrix of a product as a tensor over the batch's slots.

@@ -9,6 +9,7 @@
 
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
+#include "backend/repack_room.h"
 #include "backend/stream_layout.h"
 #include "support/memory_region.h"
 
@@ -24,9 +25,10 @@ struct ChosenExpert {
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class ExpertBatch {
  public:
-  // `slots` is the memory of the slots. Allocates buffers for `max_rows` rows; fails with kBudget.
+  // `slots` is the memory of the slots. Allocates buffers for `max_rows` rows; fails with kBudget. An expert that is
+  // computed alone is repacked in `room` where that pays; nullptr: never.
   static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, InnerGraph& inner, std::byte* slots,
-                                                     uint32_t max_rows);
+                                                     uint32_t max_rows, RepackRoom* room);
 
   // Bytes of those buffers, for each row.
   static uint64_t row_bytes(const StreamLayout& layout);
@@ -46,12 +48,13 @@ class ExpertBatch {
  private:
   using Twins = std::vector<ggml_tensor*>;  // one for each node of the block so far
 
-  ExpertBatch(const StreamLayout& layout, InnerGraph& inner, std::byte* slots)
-      : layout_(layout), inner_(inner), slots_(slots) {}
+  ExpertBatch(const StreamLayout& layout, InnerGraph& inner, std::byte* slots, RepackRoom* room)
+      : layout_(layout), inner_(inner), slots_(slots), room_(room) {}
 
   void take_pairs(std::span<const ChosenExpert> chosen);
   void find_slot_range(std::span<const ChosenExpert> chosen);
   ggml_tensor* row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins, ggml_tensor* slot_ids);
+  void add(const BlockNode& it, ggml_tensor* twin, bool alone);
   ggml_tensor* weight_twin(const ExpertBlock& block, const BlockNode& it);
   ggml_tensor* compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source);
   ggml_tensor* gather(const ExpertBlock& block, const ggml_tensor* source);
@@ -64,6 +67,7 @@ class ExpertBatch {
   const StreamLayout& layout_;
   InnerGraph& inner_;
   std::byte* slots_;
+  RepackRoom* room_;
   MemoryRegion rows_;
   uint64_t rows_used_ = 0;
   uint64_t kept_end_ = 0;  // of rows_: the kept inputs lie before it, a batch's rows behind

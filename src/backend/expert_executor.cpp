@@ -1,6 +1,6 @@
 #include "backend/expert_executor.h"
 
-#include <cstring>
+#include "residency/visits.h"
 
 namespace hypura {
 
@@ -18,6 +18,7 @@ ExpertExecutor::ExpertExecutor(const StreamLayout& layout, Reader& reader, Strea
 }
 
 ExpertExecutor::~ExpertExecutor() {
+  end_warm_start();
   if (ahead_ != nullptr) {
     ahead_->drain();
   }
@@ -26,7 +27,7 @@ ExpertExecutor::~ExpertExecutor() {
 Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayout& layout, Reader& reader,
                                                                InnerGraph& inner, StreamStats& stats, uint32_t slots,
                                                                uint32_t spare, const std::vector<uint32_t>& quotas,
-                                                               uint32_t max_rows) {
+                                                               uint32_t max_rows, RepackRoom* room) {
   const ExpertCache::Config config = {static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, slots, spare,
                                       quotas};
   std::unique_ptr<ExpertExecutor> executor(new ExpertExecutor(layout, reader, stats, config));
@@ -36,7 +37,7 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
   }
   executor->slots_ = std::move(*memory);
   executor->ahead_ = std::make_unique<ExpertAhead>(layout, reader, executor->cache_, executor->slots_.data());
-  auto batch = ExpertBatch::create(layout, inner, executor->slots_.data(), max_rows);
+  auto batch = ExpertBatch::create(layout, inner, executor->slots_.data(), max_rows, room);
   if (!batch) {
     return propagate(batch.error());
   }
@@ -46,7 +47,31 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
   return executor;
 }
 
+void ExpertExecutor::recall(const RoutingTrace& trace) {
+  const Visits visits(trace);
+  for (const Visit& visit : visits.all()) {
+    cache_.begin(visit.layer, visit.choice);
+  }
+  std::vector<uint32_t> quotas;
+  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
+    quotas.push_back(cache_.quota(layer));
+  }
+  warm_ = std::make_unique<WarmStart>(layout_, reader_, cache_, slots_.data(), stats_, hot_set(trace, quotas));
+}
+
+bool ExpertExecutor::warm_up() {
+  return warm_ != nullptr && warm_->step();
+}
+
+void ExpertExecutor::end_warm_start() {
+  if (warm_ != nullptr) {
+    ahead_->adopt(warm_->stop());
+    warm_.reset();
+  }
+}
+
 Status ExpertExecutor::run(const ExpertBlock& block) {
+  end_warm_start();
   if (Status status = collect(block); !status) {
     return status;
   }
@@ -98,18 +123,18 @@ void ExpertExecutor::look_up(const ExpertBlock& block) {
   misses_.clear();
   next_miss_ = 0;
   computed_ = 0;
-  cache_.begin(block.layer, static_cast<uint32_t>(block.tokens()));
+  const bool decode = decoding();
+  cache_.begin(block.layer, {routed_, static_cast<uint32_t>(block.used()), decode});
   for (Demand& demand : demands_) {
     if (demand.pairs.empty()) {
       continue;
     }
-    const auto slot = cache_.lookup(block.layer, demand.expert, static_cast<uint32_t>(demand.pairs.size()));
+    const auto slot = cache_.lookup(block.layer, demand.expert);
     demand.slot = slot.value_or(0);
     demand.group = 0;
     (slot ? hits_ : misses_).push_back(&demand);
   }
   take_what_was_read_ahead(block);
-  const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   (decode ? stats_.decode_lookups : stats_.prefill_lookups) += hits_.size() + misses_.size();
   (decode ? stats_.decode_hits : stats_.prefill_hits) += hits_.size();
   if (recorder_ != nullptr) {
@@ -126,7 +151,7 @@ void ExpertExecutor::take_what_was_read_ahead(const ExpertBlock& block) {
       std::swap(miss, misses_[next_miss_++]);
     }
   }
-  stats_.ahead_used += next_miss_;
+  stats_.ahead_used += decoding() ? next_miss_ : 0;
   ahead_->give_up_rest();
 }
 
@@ -154,18 +179,32 @@ void ExpertExecutor::issue_reads(const ExpertBlock& block) {
   }
 }
 
+bool ExpertExecutor::decoding() const {
+  return stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
+}
+
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::guess(const ExpertBlock& block) {
-  const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  const bool wanted = foresight_ != nullptr && decode && block.tokens() <= Foresight::kMostRows;
-  guessed_ = wanted ? static_cast<uint32_t>(foresight_->guess(block, routed_, guesses_)) : 0;
+  guessed_ = 0;
+  const uint32_t next = block.layer + 1;
+  if (decoding()) {
+    const bool wanted = foresight_ != nullptr && block.tokens() <= Foresight::kMostRows;
+    guessed_ = wanted ? static_cast<uint32_t>(foresight_->guess(block, routed_, guesses_)) : 0;
+  } else if (prompts_ahead_ && next < layout_.expert_layers.size() &&
+             routed_.size() >= size_t{kChoicesForAll} * layout_.expert_layers[next].experts) {
+    guessed_ = layout_.expert_layers[next].experts;
+    for (uint32_t expert = 0; expert < guessed_; ++expert) {
+      guesses_[expert] = {expert, 1};
+    }
+  }
 }
 
 // Once all that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertExecutor::read_ahead(const ExpertBlock& block) {
   if (guessed_ > 0) {
     const std::span<const ExpertGuess> guesses(guesses_.data(), guessed_);
-    stats_.ahead_reads += ahead_->read(block.layer + 1, guesses, kReserve);
+    const uint32_t reads = ahead_->read(block.layer + 1, guesses, kReserve);
+    stats_.ahead_reads += decoding() ? reads : 0;
     guessed_ = 0;
   }
 }
@@ -181,13 +220,7 @@ Status ExpertExecutor::land(const ExpertBlock& block, Demand& demand) {
     cache_.abandon(block.layer, demand.expert);
     return propagate(status.error(), fmt::format("expert {} of layer {}", demand.expert, layer.layer));
   }
-  for (const ExpertPart& part : layer.parts) {
-    if (part.moved) {
-      std::byte* room = slot_data(demand.slot) + part.place;
-      const uint64_t landed = part.tensor->expert_extent(demand.expert).offset % kDirectAlignment;
-      std::memmove(room + part.shift, room + landed, part.slice_bytes);
-    }
-  }
+  put_in_place(layer, demand.expert, slot_data(demand.slot));
   cache_.commit(block.layer, demand.expert);
   return {};
 }

@@ -13,6 +13,7 @@
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
+#include "backend/warm_start.h"
 #include "residency/expert_cache.h"
 #include "residency/routing_recorder.h"
 #include "storage/reader.h"
@@ -27,14 +28,20 @@ class ExpertExecutor {
   // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
   static constexpr uint32_t kOwnCallRows = 8;
 
+  // Choices for each expert of a layer from which on a pass is taken to need every one: with as many, made by chance, 5
+  // in 100 are left out; the more uneven routing is, the more.
+  static constexpr uint32_t kChoicesForAll = 3;
+
   // Slots left free by what is read ahead.
   static constexpr uint32_t kReserve = 1;
 
   // Allocates `slots` slots, of which `spare` are kept free and each layer keeps its number of `quotas` (see
-  // ExpertCache), and buffers for `max_rows` rows.
+  // ExpertCache), and buffers for `max_rows` rows. Experts that many rows chose are repacked in `room`, or never when
+  // that is nullptr.
   static Result<std::unique_ptr<ExpertExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
                                                         StreamStats& stats, uint32_t slots, uint32_t spare,
-                                                        const std::vector<uint32_t>& quotas, uint32_t max_rows);
+                                                        const std::vector<uint32_t>& quotas, uint32_t max_rows,
+                                                        RepackRoom* room);
 
   // Computes the block. Fails with kIo when a read fails, with kInternal when the router chose an expert that is not
   // there or ggml refused. After a failure the cache is consistent and the block's results are undefined.
@@ -46,6 +53,16 @@ class ExpertExecutor {
 
   // From now on the next layer's experts are read ahead as `foresight` guesses, in decode passes; nullptr: none are.
   void foresee(Foresight* foresight) { foresight_ = foresight; }
+
+  // Whether the next layer's experts are read ahead in a prompt's passes, whose tokens together choose nearly all.
+  void read_prompts_ahead(bool wanted) { prompts_ahead_ = wanted; }
+
+  // What earlier runs chose, of layers as in the layout: the cache learns from it. Call once, before the first run().
+  void recall(const RoutingTrace& trace);
+
+  // Reads what they used most, a little with every call (see WarmStart::step). False when nothing is left to do: all is
+  // there, or run() was called.
+  bool warm_up();
 
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
 
@@ -68,12 +85,14 @@ class ExpertExecutor {
   void take_what_was_read_ahead(const ExpertBlock& block);
   void issue_reads(const ExpertBlock& block);
   std::optional<ExpertCache::Slot> take_slot(uint32_t layer, uint32_t expert);
+  bool decoding() const;
   void guess(const ExpertBlock& block);
   void read_ahead(const ExpertBlock& block);
   Status land(const ExpertBlock& block, Demand& demand);
   Status compute_hits(const ExpertBlock& block);
   Status compute_misses(const ExpertBlock& block);
   void settle(const ExpertBlock& block);
+  void end_warm_start();
   void drain(const ExpertBlock& block);
 
   template <class Ready>
@@ -87,7 +106,9 @@ class ExpertExecutor {
   ExpertCache cache_;
   MemoryRegion slots_;
   std::unique_ptr<ExpertAhead> ahead_;
+  std::unique_ptr<WarmStart> warm_;  // until the first run()
   Foresight* foresight_ = nullptr;
+  bool prompts_ahead_ = false;
   std::unique_ptr<ExpertBatch> batch_;
   uint32_t max_rows_ = 0;
   RoutingRecorder* recorder_ = nullptr;

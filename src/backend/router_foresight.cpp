@@ -37,7 +37,8 @@ class RouterForesight final : public Foresight {
       const int layer = layout.expert_layers[i + 1].layer;
       const ggml_tensor* router = find(layer, "ffn_gate_inp.weight");
       const auto experts = static_cast<int64_t>(layout.expert_layers[i + 1].experts);
-      if (router == nullptr || router->ne[1] != experts || router->ne[2] != 1) {
+      const bool follows = find(layer, "nextn.eh_proj.weight") == nullptr;  // an MTP layer has another input
+      if (!follows || router == nullptr || router->ne[1] != experts || router->ne[2] != 1) {
         continue;
       }
       Step& step = steps_[i];

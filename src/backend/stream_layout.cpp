@@ -40,7 +40,12 @@ bool streamable_expert(const TensorInfo& tensor) {
          rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0;
 }
 
-bool streamable_dense(const TensorInfo& tensor) {
+// What MTP layers multiply by stays: they are computed between the passes, some of their matrices several times in a
+// row, and a ring reads ahead in the order of a pass. The output matrix is theirs too.
+bool streamable_dense(const Model& model, const TensorInfo& tensor) {
+  if (model.of_mtp(tensor) || (model.mtp_layers > 0 && suffix_of(tensor) == "output.weight")) {
+    return false;
+  }
   const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[2] == 1 && tensor.shape[3] == 1;
   const int rank = rank_in(kDenseSuffixes, suffix_of(tensor));
   return matrix && rank >= 0 && (tensor.layer >= 0) == (suffix_of(tensor) != "output.weight");
@@ -77,7 +82,7 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
 
 void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
   for (const TensorInfo& tensor : model.tensors) {
-    if (!streamable_dense(tensor) || !suffixes.contains(suffix_of(tensor))) {
+    if (!streamable_dense(model, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
     const DenseItem item = {&tensor, round_up(tensor.extent.length, kDirectAlignment) + kDirectAlignment,
@@ -94,19 +99,41 @@ void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixe
             [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
 }
 
-std::string pattern_of(const std::set<std::string_view>& suffixes) {
-  std::string in_layers;
+// "(?!46\\.|47\\.)": not in these layers; empty when there are none.
+std::string not_in(const std::set<int>& layers) {
+  std::string list;
+  for (int layer : layers) {
+    list += fmt::format("{}{}\\.", list.empty() ? "" : "|", layer);
+  }
+  return list.empty() ? list : fmt::format("(?!{})", list);
+}
+
+std::string pattern_of(const Model& model, const std::set<std::string_view>& suffixes) {
+  std::set<int> unused;
+  std::set<int> mtp;
+  for (const TensorInfo& tensor : model.unused) {
+    unused.insert(tensor.layer);
+  }
+  for (int64_t layer = model.layers - model.mtp_layers; layer < model.layers; ++layer) {
+    mtp.insert(static_cast<int>(layer));
+  }
+  mtp.insert(unused.begin(), unused.end());
+  std::string experts;
+  std::string dense;
   std::string pattern;
   for (std::string_view suffix : suffixes) {
     const std::string stem(suffix.substr(0, suffix.size() - std::string_view(".weight").size()));
     if (suffix == "output.weight") {
       pattern = "^output\\.weight$";
     } else {
-      in_layers += (in_layers.empty() ? "" : "|") + stem;
+      std::string& names = rank_in(kExpertSuffixes, suffix) >= 0 ? experts : dense;
+      names += (names.empty() ? "" : "|") + stem;
     }
   }
-  if (!in_layers.empty()) {
-    pattern += (pattern.empty() ? "" : "|") + fmt::format("^blk\\.[0-9]+\\.({})\\.weight$", in_layers);
+  for (const auto& [names, except] : {std::pair(&experts, &unused), std::pair(&dense, &mtp)}) {
+    if (!names->empty()) {
+      pattern += fmt::format("{}^blk\\.{}[0-9]+\\.({})\\.weight$", pattern.empty() ? "" : "|", not_in(*except), *names);
+    }
   }
   return pattern;
 }
@@ -126,8 +153,10 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense) {
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
   for (const TensorInfo& tensor : model.tensors) {
-    const bool wanted = (experts && streamable_expert(tensor)) || (dense && streamable_dense(tensor));
-    (wanted ? suffixes : refused).insert(suffix_of(tensor));
+    const bool wanted = (experts && streamable_expert(tensor)) || (dense && streamable_dense(model, tensor));
+    if (!model.of_mtp(tensor) || rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0) {
+      (wanted ? suffixes : refused).insert(suffix_of(tensor));
+    }
   }
   for (std::string_view suffix : refused) {
     suffixes.erase(suffix);
@@ -135,7 +164,7 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense) {
   lay_out_experts(model, suffixes, layout);
   lay_out_dense(model, suffixes, layout);
   layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
-  layout.pattern = pattern_of(suffixes);
+  layout.pattern = pattern_of(model, suffixes);
   return layout;
 }
 

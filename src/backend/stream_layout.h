@@ -53,7 +53,7 @@ struct StreamLayout {
 
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output
 // matrix if `dense`. The model must outlive the layout. A matrix whose name stands for a streamed role in one layer and
-// for another in a second stays resident, so that the pattern is exact.
+// for another in a second stays resident, so that the pattern is exact. Of MTP layers only experts are streamed.
 StreamLayout lay_out(const Model& model, bool experts, bool dense);
 
 }  // namespace hypura

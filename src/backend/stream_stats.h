@@ -20,6 +20,8 @@ struct StreamStats {
   std::atomic<uint64_t> prefill_hits{0};
   std::atomic<uint64_t> ahead_reads{0};    // experts read ahead on a guess, in decode passes
   std::atomic<uint64_t> ahead_used{0};     // of these, asked for by the layer they were read for: lookups, never hits
+  std::atomic<uint64_t> warmed{0};         // experts read before the first pass, because earlier runs used them
+  std::atomic<uint64_t> warm_bytes{0};     // of them
   std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
   std::atomic<double> compute_seconds{0};  // in operations with streamed weights, waits left out
 };

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
 #include "backend/foresight.h"
+#include "backend/repack_room.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
 #include "support/elapsed.h"
@@ -44,6 +46,10 @@ StreamedWeights::StreamedWeights(const Model& model, Reader& reader, StreamLayou
 }
 
 StreamedWeights::~StreamedWeights() {
+  closing_ = true;
+  if (warm_thread_.joinable()) {
+    warm_thread_.join();
+  }
   for (ReadGroup group : loading_) {
     reader_.cancel(group);
   }
@@ -114,15 +120,23 @@ Status StreamedWeights::finish_loading(const std::function<void(double)>& progre
   return result;
 }
 
-uint64_t StreamedWeights::row_buffer_bytes(const StreamLayout& layout, uint32_t max_rows) {
-  return layout.expert_layers.empty() ? 0 : max_rows * ExpertBatch::row_bytes(layout);
+uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows) {
+  if (layout.expert_layers.empty()) {
+    return 0;
+  }
+  const auto layers = static_cast<uint32_t>(layout.expert_layers.size());
+  return max_rows * ExpertBatch::row_bytes(layout) + ExpertCache::bytes_for(layers, layout.experts);
 }
 
 Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
   sizes_ = sizes;
+  const uint64_t room = sizes.repack ? RepackRoom::bytes(layout_, sizes.max_rows) : 0;
+  if (room > 0 && (room_ = RepackRoom::create(room)) == nullptr) {
+    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(room));
+  }
   if (!layout_.expert_layers.empty()) {
     auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, sizes.expert_slots, sizes.spare_slots,
-                                          sizes.layer_slots, sizes.max_rows);
+                                          sizes.layer_slots, sizes.max_rows, room_.get());
     if (!experts) {
       return propagate(experts.error());
     }
@@ -130,7 +144,7 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
     start_foresight();
   }
   if (!layout_.dense.empty()) {
-    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes);
+    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes, room_.get());
     if (!dense) {
       return propagate(dense.error());
     }
@@ -149,6 +163,7 @@ void StreamedWeights::start_foresight() {
     });
   }
   experts_->foresee(foresight_.get());
+  experts_->read_prompts_ahead(sizes_.read_ahead != ReadAhead::kNone);
 }
 
 void StreamedWeights::end_pass(size_t tokens, double seconds) {
@@ -179,9 +194,42 @@ void StreamedWeights::record_routing(uint64_t tokens) {
   shape.used = static_cast<uint32_t>(model_.experts_used);
   shape.slots = sizes_.expert_slots;
   shape.spare = sizes_.spare_slots;
+  shape.earlier = recalled_tokens_;
   const std::lock_guard lock(mutex_);
   recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);
   experts_->record(recorder_.get());
+}
+
+void StreamedWeights::recall(const RoutingTrace& trace) {
+  if (experts_ == nullptr || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  experts_->recall(trace);
+  recalled_tokens_ = trace.tokens();
+}
+
+void StreamedWeights::warm_up() {
+  if (recalled_tokens_ == 0) {
+    return;
+  }
+  try {
+    warm_thread_ = std::thread([this] { keep_warming(); });
+  } catch (const std::system_error& error) {
+    spdlog::debug("nothing is read before the first pass: no thread can be had: {}", error.what());
+  }
+}
+
+// Before the first pass nobody else enters the reader. When that has begun the thread ends, and takes no core from
+// ggml's.
+void StreamedWeights::keep_warming() {
+  const auto step = [this] {
+    const std::lock_guard lock(mutex_);
+    return experts_->warm_up();
+  };
+  while (!closing_ && step()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 RoutingTrace StreamedWeights::routing() const {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -30,6 +31,7 @@ namespace hypura {
 class ExpertExecutor;
 class DenseExecutor;
 class Foresight;
+class RepackRoom;
 class RoutingRecorder;
 
 // Whose guesses are read ahead: none's, the next layer's router's, co-activation's; or the router's for as long as
@@ -44,6 +46,7 @@ struct CacheSizes {
   std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
   uint64_t ring_bytes = 0;            // for the others; at least two of the largest
   uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
+  bool repack = true;                 // for products with many rows, see RepackRoom
   ReadAhead read_ahead = ReadAhead::kAuto;
 };
 
@@ -88,8 +91,9 @@ class StreamedWeights {
   // context, so that the sizes can be what its buffers left of the budget.
   Status allocate_caches(const CacheSizes& sizes);
 
-  // Bytes of row buffers that allocate_caches will take for ubatches of `max_rows` tokens.
-  static uint64_t row_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
+  // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
+  // tokens, and the cache's books.
+  static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool) { inner_->set_threadpool(pool); }
@@ -103,6 +107,13 @@ class StreamedWeights {
   // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
   // when no experts are streamed.
   void record_routing(uint64_t tokens);
+
+  // What earlier runs chose of the layers that are streamed: the cache of experts learns from it. Call at most once,
+  // after allocate_caches and before record_routing; does nothing when no experts are streamed.
+  void recall(const RoutingTrace& trace);
+
+  // From now on, until the first compute(), what they used most is read, by a thread of its own.
+  void warm_up();
 
   // What was recorded; without layers when nothing is. Any thread.
   RoutingTrace routing() const;
@@ -136,6 +147,7 @@ class StreamedWeights {
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
   void start_foresight();
+  void keep_warming();
   Status run_nodes(ggml_cgraph* graph);
 
   const Model& model_;
@@ -155,15 +167,20 @@ class StreamedWeights {
 
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
+  std::unique_ptr<RepackRoom> room_;
   std::unique_ptr<Foresight> foresight_;
   AheadSwitch ahead_switch_;
   std::unique_ptr<ExpertExecutor> experts_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;
+  uint64_t recalled_tokens_ = 0;
   CacheSizes sizes_;
   StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};
+
+  std::thread warm_thread_;
+  std::atomic<bool> closing_{false};
 };
 
 }  // namespace hypura

@@ -90,6 +90,10 @@ Json machine_json(const MachineFacts& machine) {
 
 Json settings_json(const BenchReport& report) {
   const BenchOptions& options = report.options;
+  Json mirrors = Json::array();
+  for (const std::filesystem::path& mirror : options.mirrors) {
+    mirrors.push_back(mirror.string());
+  }
   return {{"model", options.model.string()},
           {"model_name", report.model_name},
           {"model_bytes", report.model_bytes},
@@ -102,6 +106,8 @@ Json settings_json(const BenchReport& report) {
           {"threads", options.threads},
           {"draft", options.draft.model.empty() ? Json() : Json(options.draft.model.string())},
           {"draft_ngrams", options.draft.ngrams},
+          {"draft_mtp", options.draft.mtp},
+          {"mirrors", mirrors},
           {"repeat", options.repeat}};
 }
 

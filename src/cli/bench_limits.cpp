@@ -59,6 +59,9 @@ std::vector<std::string> uncontrolled(const BenchOptions& options, const Abiliti
                     options.baseline ? " and plain llama.cpp" : ""),
         abilities.no_drop_file_cache);
   }
+  if (!options.mirrors.empty()) {
+    add("the bound counts one disk; mirrors on others can be faster than it", "--mirror");
+  }
   if (options.baseline && !abilities.readahead) {
     add("plain llama.cpp ran with the disk's own readahead only; another may make it many times faster on a model with "
         "experts",

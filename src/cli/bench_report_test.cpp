@@ -100,7 +100,9 @@ TEST(BenchTable, TellsHowManyDraftsWereRight) {
   report.rounds.arms[0].runs[0].drafted_tokens = 88;
   report.rounds.arms[0].runs[0].right_drafted_tokens = 50;
   report.figures = bench_figures(report.rounds);
-  report.options.draft.ngrams = false;
+  report.options.draft.mtp = true;
+  EXPECT_THAT(bench_table(report), HasSubstr("; drafts by n-grams, MTP and small.gguf\n"));
+  report.options.draft.ngrams = report.options.draft.mtp = false;
   EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by small.gguf\n"),
                                          HasSubstr("drafts right              50 of 88\n")));
 }
@@ -110,6 +112,7 @@ TEST(BenchJson, HoldsDrafts) {
   const auto without = nlohmann::json::parse(bench_json(report));
   EXPECT_TRUE(without["settings"]["draft"].is_null());
   EXPECT_EQ(without["settings"]["draft_ngrams"], false);
+  EXPECT_EQ(without["settings"]["draft_mtp"], false);
   EXPECT_TRUE(without["drafts"].is_null());
   report.options.draft.model = "small.gguf";
   report.rounds.arms[0].runs[0].drafted_tokens = 88;

@@ -148,26 +148,43 @@ std::string details_of(const BenchReport& report) {
   return text;
 }
 
-// "; drafts by n-grams and small.gguf", or "".
+// "; drafts by n-grams, MTP and small.gguf", or "".
 std::string drafts_text(const DraftOptions& draft) {
-  if (!draft.any()) {
-    return "";
+  std::vector<std::string> sources;
+  if (draft.ngrams) {
+    sources.emplace_back("n-grams");
   }
-  const char* both = draft.ngrams && !draft.model.empty() ? " and " : "";
-  return fmt::format("; drafts by {}{}{}", draft.ngrams ? "n-grams" : "", both, draft.model.filename().string());
+  if (draft.mtp) {
+    sources.emplace_back("MTP");
+  }
+  if (!draft.model.empty()) {
+    sources.push_back(draft.model.filename().string());
+  }
+  std::string text;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const char* between = i == 0 ? "; drafts by " : i + 1 == sources.size() ? " and " : ", ";
+    text += between + sources[i];
+  }
+  return text;
+}
+
+// "; 2 mirrors", or "".
+std::string mirrors_text(const BenchOptions& options) {
+  const size_t mirrors = options.mirrors.size();
+  return mirrors == 0 ? std::string() : fmt::format("; {} mirror{}", mirrors, mirrors == 1 ? "" : "s");
 }
 
 std::string head_of(const BenchReport& report) {
   const BenchOptions& options = report.options;
   const MachineFacts& machine = report.machine;
   return fmt::format(
-      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}\n"
+      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}{}\n"
       "{}, {} cores, {}, {}; load average {:.2f} before the first run\n"
       "plan: {}\nruns: {}\n",
       report.model_name, format_bytes(report.model_bytes), memory_text(options), options.prompt_tokens, options.tokens,
       options.repeat, options.repeat == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
-      drafts_text(options.draft), machine.processor, machine.cores, format_bytes(machine.memory), machine.kernel,
-      machine.load_average, report.figures.plan, report.limits.sentence);
+      drafts_text(options.draft), mirrors_text(options), machine.processor, machine.cores, format_bytes(machine.memory),
+      machine.kernel, machine.load_average, report.figures.plan, report.limits.sentence);
 }
 
 std::string failures_of(const BenchFigures& figures) {

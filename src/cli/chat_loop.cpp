@@ -83,6 +83,9 @@ ChatLoop::Next ChatLoop::command(const std::string& line) {
     notes_.write(fmt::format("  last answer: {}\n  in all: {}\n  context: {} of {} tokens\n",
                              statistics_line(now.since(before_answer_), setup_.plan), statistics_line(now, setup_.plan),
                              session_.context_used(), session_.context_size()));
+    if (const std::string copies = copies_line(now, setup_.plan); !copies.empty()) {
+      notes_.write("  " + copies + "\n");
+    }
   } else {
     notes_.write(fmt::format("'{}' is not a command; the commands are:\n{}", name, kHelp));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 
 #include "cli/bench_plot.h"
 #include "cli/bench_report.h"
@@ -9,6 +10,7 @@
 #include "cli/demo_model.h"
 #include "cli/output.h"
 #include "cli/replay_report.h"
+#include "engine/mirrors.h"
 #include "hardware/memory.h"
 #include "measure/abilities.h"
 #include "measure/prediction.h"
@@ -61,6 +63,21 @@ Status prepare_outputs(const BenchOptions& options, Preparation& preparation) {
   return check_writable(options.plot, "--plot");
 }
 
+// The mirrors' files too. What is wrong with one shows here, not in the first run.
+Status prepare_mirrors(const BenchOptions& options, const Model& model, std::vector<std::filesystem::path>& files) {
+  EngineOptions engine;
+  engine.mirrors = options.mirrors;
+  const auto mirrors = mirrors_of(model, engine);
+  if (!mirrors) {
+    return propagate(mirrors.error());
+  }
+  for (const Mirror& mirror : *mirrors) {
+    std::copy_if(mirror.begin(), mirror.end(), std::back_inserter(files),
+                 [](const auto& file) { return !file.empty(); });
+  }
+  return {};
+}
+
 // The draft model's files are read as well, so that they are not to be found in memory either.
 Status prepare_draft(const DraftOptions& draft, std::vector<std::filesystem::path>& files) {
   if (draft.model.empty()) {
@@ -90,7 +107,10 @@ Status prepare_model(Preparation& preparation) {
   for (const ModelFile& file : model->files) {
     preparation.files.push_back(file.path);
   }
-  if (Status status = prepare_draft(options.draft, preparation.files); !status) {
+  const Status status = prepare_mirrors(options, *model, preparation.files).and_then([&] {
+    return prepare_draft(options.draft, preparation.files);
+  });
+  if (!status) {
     return status;
   }
   preparation.report.model_name = model->name;
@@ -155,6 +175,10 @@ std::vector<Arm> arms_of(const Preparation& preparation, const Readahead* readah
   spec.tokens = options.tokens;
   spec.draft = options.draft.model.string();
   spec.draft_ngrams = options.draft.ngrams;
+  spec.draft_mtp = options.draft.mtp;
+  for (const std::filesystem::path& mirror : options.mirrors) {
+    spec.mirrors.push_back(mirror.string());
+  }
   spec.predict = true;
   std::vector<Arm> arms = {{"hypura", spec}};
   if (options.baseline) {

@@ -75,7 +75,11 @@ Result<int> run_command(const RunOptions& options) {
           fmt::format("the answer ends here because the context of {} tokens is full\n", (*session)->context_size()));
     }
     const bool seen_together = answers.is_terminal() && notes.is_terminal();
-    notes.write((seen_together ? "\n" : "") + statistics_line((*engine)->stats(), (*engine)->plan()) + "\n");
+    const EngineStats stats = (*engine)->stats();
+    notes.write((seen_together ? "\n" : "") + statistics_line(stats, (*engine)->plan()) + "\n");
+    if (const std::string copies = copies_line(stats, (*engine)->plan()); !copies.empty()) {
+      notes.write(copies + "\n");
+    }
   }
   if (Status status = write_trace(options, **engine, notes); !status) {
     return propagate(status.error());

@@ -36,12 +36,22 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
              [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
 }
 
+void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group) {
+  command.add_option("--mirror", mirrors, "A copy of the model on another disk, read as well; may be repeated")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->allow_extra_args(false)  // the next word is none of its own
+      ->option_text("PATH")
+      ->group(group);
+}
+
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
   command.add_option("--draft", options.model, "A small GGUF of the same family that drafts tokens ahead")
       ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
       ->option_text("FILE")
       ->group(group);
   command.add_flag("--draft-ngrams", options.ngrams, "Draft what followed the same few tokens before")->group(group);
+  command.add_flag("--draft-mtp", options.mtp, "Draft by the model's own layers for that, where it has some")
+      ->group(group);
 }
 
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
@@ -60,8 +70,11 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
       ->option_text("TYPE");
   command.add_flag_callback(
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read through the operating system's page cache");
+  command.add_flag_callback(
+      "--no-repack", [&options] { options.repack = false; }, "Compute with weights as they are in the file");
+  add_mirror_option(command, options.mirrors, group);
   add_draft_options(command, options.draft, group);
-  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io"}) {
+  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack"}) {
     command.get_option(flag)->group(group);
   }
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "hypura/engine.h"
 
@@ -20,10 +21,14 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
 
-// --draft and --draft-ngrams, in the group of that name.
+// --mirror, in the group of that name; may be repeated.
+void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group);
+
+// --draft, --draft-ngrams and --draft-mtp, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 
-// --memory, --context, --threads, --kv-type, --no-direct-io and those of drafts, in the group of that name.
+// --memory, --context, --threads, --kv-type, --no-direct-io, --no-repack, --mirror and those of drafts, in the group of
+// that name.
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group);
 

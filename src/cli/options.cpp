@@ -226,7 +226,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   }
   if (program.got_subcommand(serve)) {
     command_line.action = CommandLine::Action::kServe;
-    return command_line;
+    return check_serve_options(command_line.serve).map([&] { return command_line; });
   }
   if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {
     const bool inspects = program.got_subcommand(inspect);

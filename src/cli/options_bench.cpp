@@ -73,7 +73,7 @@ bool says_how_to_measure(const BenchOptions& options) {
   const BenchOptions usual;
   return !options.model.empty() || options.baseline || options.prompt_tokens != usual.prompt_tokens ||
          options.tokens != usual.tokens || options.memory || options.repeat != usual.repeat || options.context > 0 ||
-         options.threads > 0 || options.plot || options.force || options.draft.any();
+         options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty();
 }
 
 }  // namespace
@@ -107,6 +107,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   }
   command->add_flag("--force", options.force, "Run the baseline even when it may exhaust the machine's memory")
       ->group(kMeasured);
+  add_mirror_option(*command, options.mirrors, kMeasured);
   add_draft_options(*command, options.draft, kMeasured);
   add_files(*command, options);
   add_replay(*command, options);

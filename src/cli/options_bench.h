@@ -23,9 +23,10 @@ struct BenchOptions {
   uint32_t tokens = 64;
   std::optional<uint64_t> memory;  // bytes; none: what the machine allows
   uint32_t repeat = 3;
-  uint32_t context = 0;  // 0: what prompt and answer need
-  uint32_t threads = 0;  // 0: the cores this process may use
-  DraftOptions draft;    // of hypura's runs, not of the baseline's
+  uint32_t context = 0;                        // 0: what prompt and answer need
+  uint32_t threads = 0;                        // 0: the cores this process may use
+  DraftOptions draft;                          // of hypura's runs, not of the baseline's
+  std::vector<std::filesystem::path> mirrors;  // the same
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> plot;  // ends in .svg or .png
   bool force = false;

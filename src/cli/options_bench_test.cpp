@@ -33,10 +33,11 @@ TEST(BenchOptions, TakeEveryFlag) {
 }
 
 TEST(BenchOptions, TakeDrafts) {
-  const auto parsed = parse_command_line({"bench", "m.gguf", "--draft", "d.gguf", "--draft-ngrams"});
+  const auto parsed = parse_command_line({"bench", "m.gguf", "--draft", "d.gguf", "--draft-ngrams", "--draft-mtp"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->bench.draft.model, "d.gguf");
   EXPECT_TRUE(parsed->bench.draft.ngrams);
+  EXPECT_TRUE(parsed->bench.draft.mtp);
 }
 
 TEST(BenchOptions, HaveDefaults) {
@@ -94,6 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Values, BenchRefuses,
                                          Refused{{"bench", "m.gguf", "--replay", "t"}, {"--replay", "model"}},
                                          Refused{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
                                          Refused{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
+                                         Refused{{"bench", "--replay", "t", "--mirror", "m"}, {"--replay"}},
                                          Refused{{"bench", "--draft", ""}, {"--draft", "empty"}},
                                          Refused{{"bench", "--slots", "9"}, {"--slots", "--replay"}},
                                          Refused{{"bench", "a", "b"}, {"'b'", "hypura bench --help"}}));

@@ -230,6 +230,15 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
   return command;
 }
 
+Status check_serve_options(const ServeOptions& options) {
+  if (options.models.size() > 1 && !options.engine.mirrors.empty()) {
+    return fail(ErrorCode::kUsage,
+                "--mirror '{}' is a copy of one model, and {} are to be served; serve one, or leave the mirrors out",
+                options.engine.mirrors.front().string(), options.models.size());
+  }
+  return {};
+}
+
 std::optional<std::string> process_environment(const char* variable) {
   const char* value = std::getenv(variable);
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);

@@ -41,6 +41,9 @@ inline constexpr uint16_t kServePort = 8080;
 // Adds the command; it must outlive the parse, as must `options`.
 CLI::App* add_serve_command(CLI::App& program, ServeOptions& options);
 
+// Fails with kUsage on flags that cannot mean anything together.
+Status check_serve_options(const ServeOptions& options);
+
 // An environment variable's value; nothing when it is not set.
 using Environment = std::function<std::optional<std::string>(const char* variable)>;
 std::optional<std::string> process_environment(const char* variable);

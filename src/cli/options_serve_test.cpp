@@ -44,6 +44,7 @@ TEST(ServeOptionsTest, TakeEveryFlag) {
                                           "--kv-type",
                                           "q8_0",
                                           "--no-direct-io",
+                                          "--no-repack",
                                           "--grace",
                                           "0.5",
                                           "--verbose"});
@@ -63,6 +64,7 @@ TEST(ServeOptionsTest, TakeEveryFlag) {
   EXPECT_EQ(options.engine.threads, 3U);
   EXPECT_EQ(options.engine.kv_type, "q8_0");
   EXPECT_FALSE(options.engine.direct_io);
+  EXPECT_FALSE(options.engine.repack);
   EXPECT_EQ(options.grace, 0.5);
   EXPECT_TRUE(options.verbose);
 }
@@ -76,6 +78,7 @@ TEST(ServeOptionsTest, NeedNothing) {
                options.api_key || options.origins || options.keep_alive || options.verbose);
   EXPECT_EQ(options.engine.memory, std::nullopt);
   EXPECT_TRUE(options.engine.direct_io);
+  EXPECT_TRUE(options.engine.repack);
   EXPECT_EQ(options.grace, 10);
 }
 
@@ -113,6 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{{"serve", "--host", "localhost:80"}, {"--host", "--port"}},
                     Refused{{"serve", "--host", "http://a"}, {"--host", "127.0.0.1"}},
                     Refused{{"serve", "--parallel", "0"}, {"--parallel", "1 to 256"}},
+                    Refused{{"serve", "a.gguf", "b.gguf", "--mirror", "/disk2"},
+                            {"--mirror '/disk2'", "one model", "2"}},
                     Refused{{"serve", "--queue", "-1"}, {"--queue", "0 to 1000000"}},
                     Refused{{"serve", "--context", "0"}, {"--context", "1 or more"}},
                     Refused{{"serve", "--keep-alive", "soon"}, {"--keep-alive", "'soon'", "5m"}},

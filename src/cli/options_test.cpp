@@ -15,38 +15,17 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 TEST(Options, RunTakesEveryFlag) {
-  const auto parsed = parse_command_line({"run",
-                                          "m.gguf",
-                                          "-p",
-                                          "hi",
-                                          "--memory",
-                                          "24M",
-                                          "--context",
-                                          "512",
-                                          "-n",
-                                          "7",
-                                          "--temp",
-                                          "0",
-                                          "--top-k",
-                                          "3",
-                                          "--top-p",
-                                          "0.5",
-                                          "--min-p",
-                                          "0.1",
-                                          "--seed",
-                                          "4294967295",
-                                          "--stats",
-                                          "json",
-                                          "--threads",
-                                          "2",
-                                          "--system",
-                                          "be kind",
-                                          "--no-direct-io",
-                                          "--verbose",
-                                          "--repeat-penalty",
-                                          "1.1",
-                                          "--trace",
-                                          "a.trace"});
+  const auto parsed = parse_command_line({"run",         "m.gguf",     "-p",
+                                          "hi",          "--memory",   "24M",
+                                          "--context",   "512",        "-n",
+                                          "7",           "--temp",     "0",
+                                          "--top-k",     "3",          "--top-p",
+                                          "0.5",         "--min-p",    "0.1",
+                                          "--seed",      "4294967295", "--stats",
+                                          "json",        "--threads",  "2",
+                                          "--system",    "be kind",    "--no-direct-io",
+                                          "--no-repack", "--verbose",  "--repeat-penalty",
+                                          "1.1",         "--trace",    "a.trace"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->action, CommandLine::Action::kRun);
   const RunOptions& options = parsed->options;
@@ -55,6 +34,7 @@ TEST(Options, RunTakesEveryFlag) {
   EXPECT_EQ(options.engine.context, 512U);
   EXPECT_EQ(options.engine.threads, 2U);
   EXPECT_FALSE(options.engine.direct_io);
+  EXPECT_FALSE(options.engine.repack);
   EXPECT_EQ(options.prompt, "hi");
   EXPECT_EQ(options.system, "be kind");
   EXPECT_EQ(options.max_tokens, 7);
@@ -78,6 +58,7 @@ TEST(Options, DefaultsAreTheEngines) {
   EXPECT_EQ(parsed->options.engine.context, defaults.context);
   EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
   EXPECT_TRUE(parsed->options.engine.direct_io);
+  EXPECT_TRUE(parsed->options.engine.repack);
   EXPECT_EQ(parsed->options.sampling.temperature, SamplingOptions().temperature);
   EXPECT_EQ(parsed->options.sampling.seed, std::nullopt);
   EXPECT_EQ(parsed->options.max_tokens, -1);
@@ -89,6 +70,22 @@ TEST(Options, MemoryAutoIsNoLimitOfOurs) {
   const auto parsed = parse_command_line({"chat", "--memory", "auto"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
+}
+
+TEST(Options, MirrorsMayBeRepeated) {
+  const std::vector<std::filesystem::path> given = {"/disk2/m.gguf", "/disk3"};
+  const auto mirrors = [](const char* command) {
+    return parse_command_line({command, "--mirror", "/disk2/m.gguf", "m.gguf", "--mirror", "/disk3"});
+  };
+  for (const char* command : {"run", "chat"}) {
+    const auto parsed = mirrors(command);
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    EXPECT_EQ(parsed->options.engine.mirrors, given);
+    EXPECT_EQ(parsed->options.engine.model, "m.gguf");
+  }
+  EXPECT_EQ(mirrors("serve").value().serve.engine.mirrors, given);
+  EXPECT_EQ(mirrors("bench").value().bench.mirrors, given);
+  EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.mirrors.empty());
 }
 
 TEST(Options, InteractiveRunIsChat) {
@@ -172,6 +169,9 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"run", "-n", "0"}, {"--max-tokens", "1 or more"}},
                                          Refused{{"run", "--seed", "4294967296"}, {"--seed", "4294967295"}},
                                          Refused{{"run", "--seed", ""}, {"--seed"}},
+                                         Refused{{"run", "--mirror", ""}, {"--mirror", "empty"}},
+                                         Refused{{"run", "--mirror"}, {"--mirror"}},
+                                         Refused{{"inspect", "--mirror", "m"}, {"--mirror"}},
                                          Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
                                          Refused{{"run", "--memory", "-1G"}, {"--memory"}},
                                          Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},

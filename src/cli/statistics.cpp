@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "support/units.h"
 
@@ -65,6 +66,19 @@ std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
                      memory_of(stats.memory_peak, plan));
 }
 
+std::string copies_line(const EngineStats& stats, const PlanSummary& plan) {
+  const uint64_t sum = std::accumulate(stats.copy_bytes.begin(), stats.copy_bytes.end(), uint64_t{0});
+  if (sum == 0) {
+    return {};
+  }
+  std::string line;
+  for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
+    line += fmt::format("{}{} {:.0f} %", i == 0 ? "read from: " : ", ", plan.copies[i],
+                        100 * as_double(stats.copy_bytes[i]) / as_double(sum));
+  }
+  return line;
+}
+
 std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,
                             std::optional<StopReason> stop) {
   const auto prompt_tokens = as_double(stats.prompt_tokens);
@@ -87,6 +101,8 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"expert_hits", stats.expert_hits},
       {"experts_read_ahead", stats.experts_read_ahead},
       {"experts_used_ahead", stats.experts_used_ahead},
+      {"experts_warmed", stats.experts_warmed},
+      {"warm_bytes", stats.warm_bytes},
       {"io_wait_seconds", stats.io_wait_seconds},
       {"stream_compute_seconds", stats.stream_compute_seconds},
       {"stream_kernel_seconds", stats.stream_kernel_seconds},
@@ -106,6 +122,10 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"budget", plan.budget},
       {"process_margin", plan.process},
   };
+  json["copies"] = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
+    json["copies"].push_back({{"path", plan.copies[i]}, {"bytes", stats.copy_bytes[i]}});
+  }
   json["ledger"] = nlohmann::ordered_json::array();
   for (const LedgerLine& line : plan.ledger) {
     json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});

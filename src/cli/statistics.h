@@ -13,6 +13,10 @@ namespace hypura {
 // Bytes per token are those of decode passes. No line end.
 std::string statistics_line(const EngineStats& stats, const PlanSummary& plan);
 
+// "read from: a.gguf 62 %, /disk2/a.gguf 38 %": the model's copies and what was read of each, loading included. No line
+// end. Empty without mirrors, and while nothing was read.
+std::string copies_line(const EngineStats& stats, const PlanSummary& plan);
+
 // One line of JSON: every counter under its own name (bytes, seconds), the rates, the plan and its ledger. `stop` is
 // null unless given.
 std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,

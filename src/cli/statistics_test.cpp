@@ -52,6 +52,27 @@ TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
               testing::StartsWith("178 tokens, 35.2 tok/s; drafts 31 of 40 right; "));
 }
 
+TEST(CopiesLine, SaysHowMuchCameFromEach) {
+  EngineStats stats = some_stats();
+  PlanSummary plan = some_plan();
+  EXPECT_EQ(copies_line(stats, plan), "");
+  plan.copies = {"a.gguf", "/disk2/a.gguf"};
+  stats.copy_bytes = {0, 0};
+  EXPECT_EQ(copies_line(stats, plan), "") << "nothing was read";
+  stats.copy_bytes = {62 * kMiB, 38 * kMiB};
+  EXPECT_EQ(copies_line(stats, plan), "read from: a.gguf 62 %, /disk2/a.gguf 38 %");
+}
+
+TEST(StatisticsJson, HoldsCopies) {
+  EngineStats stats = some_stats();
+  PlanSummary plan = some_plan();
+  EXPECT_TRUE(nlohmann::json::parse(statistics_json(stats, plan, "m", {}))["copies"].empty());
+  plan.copies = {"a.gguf", "b"};
+  stats.copy_bytes = {7, 8};
+  const auto json = nlohmann::json::parse(statistics_json(stats, plan, "m", {}));
+  EXPECT_EQ(json["copies"], nlohmann::json::parse(R"([{"path":"a.gguf","bytes":7},{"path":"b","bytes":8}])"));
+}
+
 TEST(StatisticsLine, NeverDividesByZero) {
   EXPECT_EQ(statistics_line({}, {}),
             "0 tokens, n/a tok/s; prompt 0 tokens, n/a tok/s; experts n/a; n/a bytes/token read; memory 0 B");

@@ -145,6 +145,7 @@ std::vector<Done> talk_all(const Case& how, std::string& mode) {
   options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
   options.remember = false;
+  options.repack = false;  // as the reference
   auto engine = open_engine(options);
   EXPECT_TRUE(engine) << engine.error().message;
   if (!engine) {

@@ -90,7 +90,13 @@ uint32_t LlamaBatchModel::copy(uint32_t from, uint32_t to, uint32_t count) {
   }
   llama_memory_seq_cp(memory_, static_cast<llama_seq_id>(from), static_cast<llama_seq_id>(to), 0,
                       static_cast<llama_pos>(count));
-  return holds(to, count) ? count : cut(to, 0);
+  if (!holds(to, count)) {
+    return cut(to, 0);
+  }
+  if (MtpHead* mtp = engine_.mtp(); mtp != nullptr) {
+    mtp->copy(from, to, count);
+  }
+  return count;
 }
 
 Status LlamaBatchModel::embed(std::span<const PassToken> tokens, std::vector<float>& sum) {

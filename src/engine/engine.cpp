@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "engine/engine_impl.h"
+#include "engine/mirrors.h"
+#include "engine/mtp_layers.h"
 #include "engine/placed_tensors.h"
 #include "engine/saved_routing.h"
 #include "hardware/memory.h"
@@ -70,10 +72,15 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.expert_hits -= earlier.expert_hits;
   d.experts_read_ahead -= earlier.experts_read_ahead;
   d.experts_used_ahead -= earlier.experts_used_ahead;
+  d.experts_warmed -= earlier.experts_warmed;
+  d.warm_bytes -= earlier.warm_bytes;
   d.io_wait_seconds -= earlier.io_wait_seconds;
   d.stream_compute_seconds -= earlier.stream_compute_seconds;
   d.stream_kernel_seconds -= earlier.stream_kernel_seconds;
   d.disk_busy_seconds -= earlier.disk_busy_seconds;
+  for (size_t i = 0; i < std::min(copy_bytes.size(), earlier.copy_bytes.size()); ++i) {
+    d.copy_bytes[i] -= earlier.copy_bytes[i];
+  }
   return d;
 }
 
@@ -105,19 +112,28 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
   if (!model) {
     return propagate(model.error());
   }
+  if (Status status = options.draft.mtp ? check_mtp(*model) : Status(); !status) {
+    return propagate(status.error());
+  }
   auto budget = choose_budget(options);
   if (!budget) {
     return propagate(budget.error());
   }
   ProfileOptions of_this_disk;
   of_this_disk.path = options.model;
-  const auto profile = cached_profile(of_this_disk);
+  auto mirrors = mirrors_of(*model, options);
+  if (!mirrors) {
+    return propagate(mirrors.error());
+  }
+  const auto profile = with_mirrors(cached_profile(of_this_disk), *model, *mirrors);
+  *model = used_part(*model, options.draft.mtp);
   const Knowledge knowledge = recall(*model, profile ? &*profile : nullptr);
   auto engine = std::make_unique<EngineImpl>(std::move(*model), options);
-  if (Status status = engine->open(*budget, knowledge); !status) {
+  if (Status status = engine->open(*budget, knowledge, std::move(*mirrors)); !status) {
     return propagate(status.error());
   }
   engine->note_loaded(seconds_since(start));
+  engine->warm_up();
   return engine;
 }
 
@@ -125,9 +141,10 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
 }
 
-Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
+Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::vector<Mirror> mirrors) {
   OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
   const uint64_t process = read_process_memory().resident;
+  request.mirrors = std::move(mirrors);
   if (Status status = open_draft_model(request); !status) {
     return status;
   }
@@ -142,6 +159,9 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge) {
     return status;
   }
   summarise(request, budget, process);
+  if (parts_->weights != nullptr && options_.remember && options_.by_hand.warm_start && knowledge.routing) {
+    parts_->weights->recall(*knowledge.routing);
+  }
   if (parts_->weights != nullptr && (options_.record_routing || options_.remember)) {
     parts_->weights->record_routing(options_.record_routing ? kRecordedTokens : kMostSavedTokens);
   }
@@ -184,6 +204,10 @@ Status EngineImpl::start_drafting() {
   if (options_.draft.ngrams) {
     drafters.push_back(make_ngram_drafter());
   }
+  if (parts_->mtp != nullptr) {
+    mtp_ = std::make_unique<MtpHead>(*parts_->context, *parts_->mtp, options_.sequences, weights());
+    drafters.push_back(make_mtp_drafter(*mtp_));
+  }
   if (draft_model_ != nullptr) {
     if (Status status = check_vocabularies(*parts_->llama, *draft_model_->model()); !status) {
       return status;
@@ -211,9 +235,14 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
   plan_.sentence = plan_sentence(request, chosen, budget.remark);
   if (parts_->reader != nullptr) {
     plan_.sentence += fmt::format("; reads by {}", parts_->reader->description());
+    add_mirrors(options_, plan_);
   }
   if (draft_bytes_ > 0) {
     plan_.sentence += fmt::format("; {} more for the draft model", format_bytes(draft_bytes_));
+  }
+  if (mtp_ != nullptr) {
+    plan_.sentence +=
+        fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(parts_->mtp_bytes));
   }
   plan_.why = why_sentence(request, chosen, prediction);
   plan_.budget = budget.bytes;
@@ -224,6 +253,10 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
   }
   plan_.layers = layer_shares(placed_tensors(request.model, chosen));
   plan_.warnings = plan_warnings(request, chosen);
+  if (parts_->reader == nullptr && !options_.mirrors.empty()) {
+    plan_.warnings.emplace_back(
+        "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
+  }
   plan_.tokens_per_second = prediction.tokens_per_second;
   plan_.bound_tokens_per_second = prediction.bound_tokens_per_second;
   plan_.ubatch = parts_->ubatch;
@@ -234,6 +267,12 @@ void EngineImpl::note_loaded(double seconds) {
   stats_.load_seconds = seconds;
   load_bytes_ = bytes_read();
   load_busy_seconds_ = busy_seconds();
+}
+
+void EngineImpl::warm_up() {
+  if (parts_->weights != nullptr) {
+    parts_->weights->warm_up();
+  }
 }
 
 double EngineImpl::busy_seconds() const {
@@ -254,12 +293,17 @@ EngineStats EngineImpl::stats() const {
   stats.load_bytes = parts_->reader == nullptr ? model_.bytes : load_bytes_;
   stats.streamed_bytes = bytes_read() - load_bytes_;
   stats.disk_busy_seconds = busy_seconds() - load_busy_seconds_;
+  if (parts_->reader != nullptr) {
+    stats.copy_bytes = parts_->reader->stats().copy_bytes;
+  }
   if (parts_->weights != nullptr) {
     const StreamStats& stream = parts_->weights->stats();
     stats.expert_lookups = stream.decode_lookups;
     stats.expert_hits = stream.decode_hits;
     stats.experts_read_ahead = stream.ahead_reads;
     stats.experts_used_ahead = stream.ahead_used;
+    stats.experts_warmed = stream.warmed;
+    stats.warm_bytes = stream.warm_bytes;
     stats.io_wait_seconds = stream.io_wait_seconds;
     stats.stream_compute_seconds = stream.compute_seconds;
     stats.stream_kernel_seconds = parts_->weights->kernel_seconds();
@@ -282,11 +326,14 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();
   const int result = llama_decode(parts_->context.get(), batch);
+  if (parts_->weights != nullptr) {
+    parts_->weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds_since(start));
+  }
+  if (result == 0 && mtp_ != nullptr) {
+    mtp_->note_pass(batch);
+  }
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
-  if (parts_->weights != nullptr) {
-    parts_->weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds);
-  }
   const std::lock_guard lock(mutex_);
   stats_.prompt_tokens += prompt_tokens;
   stats_.decoded_tokens += static_cast<uint64_t>(batch.n_tokens) - prompt_tokens;

@@ -9,6 +9,7 @@
 #include "engine/chat_prompt.h"
 #include "engine/drafting.h"
 #include "engine/model_drafter.h"
+#include "engine/mtp_head.h"
 #include "engine/open_engine.h"
 #include "hypura/engine.h"
 
@@ -19,9 +20,11 @@ class EngineImpl final : public Engine {
   EngineImpl(Model model, EngineOptions options);
   ~EngineImpl() override;
 
-  // Opens the model within `budget`, by a plan made from `knowledge`.
-  Status open(const Budget& budget, const Knowledge& knowledge);
+  // Opens the model within `budget`, by a plan made from `knowledge`. What is streamed is read from `mirrors` too.
+  Status open(const Budget& budget, const Knowledge& knowledge, std::vector<Mirror> mirrors);
   void note_loaded(double seconds);
+  // Begins to read the experts that earlier runs used most; whatever is computed ends it.
+  void warm_up();
 
   Result<std::unique_ptr<Session>> new_session() override;
   bool has_chat_template() const override { return chat_->explicit_template(); }
@@ -47,6 +50,8 @@ class EngineImpl final : public Engine {
   Drafting* drafting() { return drafting_.get(); }
   // Of the last passes' tokens `drafted` were drafts, the first `right` of which were right.
   void note_drafted(uint32_t drafted, uint32_t right);
+  // Null unless the model's MTP layers draft.
+  MtpHead* mtp() { return mtp_.get(); }
   void end_session() { in_session_ = false; }
 
  private:
@@ -62,6 +67,7 @@ class EngineImpl final : public Engine {
   std::optional<ChatPrompt> chat_;
   std::unique_ptr<ModelDrafter> draft_model_;  // until drafting_ has it
   uint64_t draft_bytes_ = 0;
+  std::unique_ptr<MtpHead> mtp_;
   std::unique_ptr<Drafting> drafting_;  // before parts_ is gone: it computes with their threads
   PlanSummary plan_;
   bool in_session_ = false;

@@ -68,6 +68,9 @@ std::vector<LedgerLine> make_ledger(const Chosen& chosen) {
   std::vector<LedgerLine> ledger;
   if (placement.mode == Mode::kResident) {
     ledger.push_back({"weights", problem.fixed + problem.dense_bytes() + problem.expert_bytes});
+    if (problem.unused > 0) {
+      ledger.push_back({"weights that nothing uses", problem.unused});
+    }
   } else {
     const bool dense = streams_dense(placement.mode);
     ledger.push_back({"resident weights", problem.fixed + (dense ? 0 : problem.dense_bytes())});
@@ -78,7 +81,10 @@ std::vector<LedgerLine> make_ledger(const Chosen& chosen) {
     if (streams_experts(placement.mode)) {
       ledger.push_back({fmt::format("expert slots ({} of {})", placement.slots, problem.expert_slots()),
                         placement.slots * problem.slot_stride});
-      ledger.push_back({"expert row buffers", chosen.ubatch().expert_bytes});
+      ledger.push_back({"expert buffers", chosen.ubatch().expert_bytes});
+    }
+    if (dense && chosen.ubatch().dense_bytes > 0) {
+      ledger.push_back({"room to repack in", chosen.ubatch().dense_bytes});
     }
   }
   ledger.push_back({chosen.kv().name == "f16" ? "KV cache" : "KV cache, " + chosen.kv().name, chosen.kv().bytes});
@@ -191,12 +197,14 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
 tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {
   const uint64_t least = minimum_budget(problem);
   const auto by_kv = [](const KvChoice& a, const KvChoice& b) { return a.bytes < b.bytes; };
-  const auto by_pass = [](const UbatchChoice& a, const UbatchChoice& b) {
-    return a.bytes + a.expert_bytes < b.bytes + b.expert_bytes;
+  const Mode mode = problem.modes.back();
+  const auto besides = [mode](const UbatchChoice& it) {
+    return it.bytes + (streams_experts(mode) ? it.expert_bytes : 0) + (streams_dense(mode) ? it.dense_bytes : 0);
   };
+  const auto by_pass = [&](const UbatchChoice& a, const UbatchChoice& b) { return besides(a) < besides(b); };
   const UbatchChoice& pass = *std::min_element(problem.ubatch.begin(), problem.ubatch.end(), by_pass);
-  const uint64_t runtime = problem.other + std::min_element(problem.kv.begin(), problem.kv.end(), by_kv)->bytes +
-                           pass.bytes + (streams_experts(problem.modes.back()) ? pass.expert_bytes : 0);
+  const uint64_t runtime =
+      problem.other + std::min_element(problem.kv.begin(), problem.kv.end(), by_kv)->bytes + besides(pass);
   return fail(ErrorCode::kBudget,
               "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
               "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",

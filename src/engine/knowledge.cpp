@@ -9,9 +9,10 @@ namespace hypura {
 Knowledge recall(const Model& model, const MachineProfile* profile) {
   Knowledge knowledge;
   knowledge.profile = profile;
-  if (const auto trace = saved_routing(model)) {
-    knowledge.hit_curve = hit_curve(*trace);
-    knowledge.hit_source = fmt::format("the routing of {} earlier tokens", trace->decode_tokens());
+  knowledge.routing = saved_routing(model);
+  if (knowledge.routing) {
+    knowledge.hit_curve = hit_curve(*knowledge.routing);
+    knowledge.hit_source = fmt::format("the routing of {} earlier tokens", knowledge.routing->decode_tokens());
   }
   return knowledge;
 }

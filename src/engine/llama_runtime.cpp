@@ -23,7 +23,8 @@ void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   while (!line.empty() && line.back() == '\n') {
     line.remove_suffix(1);
   }
-  if (line.empty() || line == ".") {
+  // It tells of every matrix that it repacks: of streamed ones, in every pass of a prompt.
+  if (line.empty() || line == "." || (level == GGML_LOG_LEVEL_DEBUG && line.starts_with("repack: repack tensor"))) {
     return;
   }
   if (level == GGML_LOG_LEVEL_ERROR) {

@@ -25,6 +25,8 @@ constexpr int kPromptColumns = 512;    // of KernelSpeed::matmul_flops
 // docs/experiments.md, "What a token's computing takes".
 constexpr double kInModel = 0.75;
 constexpr double kThreadExponent = 0.7;
+// Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/experiments.md, "Repacking for prompts").
+constexpr double kRepackBytes = 1.6e9;
 
 // Mean of a figure over the kernels that have it; 0 when none has.
 template <class Get>
@@ -114,6 +116,12 @@ PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const
 PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
   const double rate = kernel_bytes_per_second(ggml_type_name(static_cast<ggml_type>(type)));
   return {bytes / (kInModel * rate), bytes / rate};
+}
+
+PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {
+  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
+  const double row = 2 * elements / rate;
+  return {bytes / (kRepackBytes * std::pow(threads_, kThreadExponent)) + row, row};
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {

@@ -25,6 +25,9 @@ class MachineSpeeds {
   // for MUL_MAT only), from the cache after the first.
   PassSeconds expert_matrix(int type, double bytes) const;
 
+  // The same repacked for each pass (backend/repack_room.h).
+  PassSeconds repacked_matrix(int type, double bytes, double elements) const;
+
   // How much longer a matrix of `type` takes as it is on disk than in llama.cpp's repacked form: for one token and for
   // a prompt. 1 and 1 where it is not repacked.
   struct Repacked {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "engine/mtp_head.h"
 #include "llama-ext.h"
 
 namespace hypura {
 
 OpenParts::~OpenParts() {
+  mtp.reset();
   context.reset();
   llama.reset();
   weights.reset();
@@ -22,6 +24,28 @@ void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t firs
     batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == tokens.size());
   }
 }
+
+namespace {
+
+// The MTP layers' context holds as many tokens as the model's, and computes as many at once: their experts are then
+// read once for each pass of a prompt.
+Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenParts& parts) {
+  params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
+  params.n_outputs_max = request.sequences;
+  parts.mtp.reset(llama_init_from_model(parts.llama.get(), params));
+  if (parts.mtp == nullptr) {
+    return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the model's MTP layers: {}",
+                request.cells(), take_llama_error());
+  }
+  if (parts.threadpool != nullptr) {
+    llama_attach_threadpool(parts.mtp.get(), parts.threadpool.get(), parts.threadpool.get());
+  }
+  llama_set_embeddings_nextn(parts.context.get(), true, false);  // of all tokens: the layers follow prompts too
+  llama_set_embeddings_nextn(parts.mtp.get(), true, true);
+  return {};
+}
+
+}  // namespace
 
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
   llama_context_params params = llama_context_default_params();
@@ -40,6 +64,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   params.type_k = params.type_v = kv_type == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
   params.no_perf = true;
   take_llama_error();
+  parts.mtp.reset();
   parts.context.reset();  // before the next one: their buffers must not be held at once
   parts.context.reset(llama_init_from_model(parts.llama.get(), params));
   if (parts.context == nullptr) {
@@ -53,7 +78,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   if (parts.threadpool != nullptr) {
     llama_attach_threadpool(parts.context.get(), parts.threadpool.get(), parts.threadpool.get());
   }
-  return {};
+  return request.options.draft.mtp ? make_mtp_context(request, params, parts) : Status();
 }
 
 ContextMemory context_memory(const llama_context& context) {
@@ -75,6 +100,20 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) 
   return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
 
+// What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
+// is kept of them.
+ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
+  if (parts.mtp == nullptr) {
+    return {};
+  }
+  ContextMemory memory = context_memory(*parts.mtp);
+  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
+  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
+  memory.compute += MtpHead::bytes(parts.ubatch, request.sequences, width);
+  return memory;
+}
+
 }  // namespace
 
 Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
@@ -86,8 +125,10 @@ Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
       return status;
     }
     const ContextMemory memory = context_memory(*parts.context);
+    const ContextMemory mtp = mtp_memory(request, parts);
     const uint64_t compute = memory.compute + later_output_bytes(request, parts);
-    correct_estimates(chosen.problem, chosen.placement(), memory.kv, compute);
+    parts.mtp_bytes = mtp.kv + mtp.compute;
+    correct_estimates(chosen.problem, chosen.placement(), memory.kv + mtp.kv, compute + mtp.compute);
     if (made == kMostContexts) {  // no more changes of what is made
       chosen.problem.ubatch = {chosen.ubatch()};
       chosen.problem.kv = {chosen.kv()};

@@ -5,8 +5,8 @@
 
 namespace hypura {
 
-// Makes parts.context, of request.cells() tokens, at most `ubatch` tokens a pass (parts.ubatch tells) and a KV cache of
-// type `kv_type`, and its thread pool, for parts.llama.
+// Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, at most `ubatch` tokens a
+// pass (parts.ubatch tells) and a KV cache of type `kv_type`, and its thread pool, for parts.llama.
 Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type);
 
 // Makes the context that `chosen` wants, puts the sizes it really has into chosen.problem, and chooses again, as often

@@ -38,10 +38,12 @@ struct OpenParts {
   std::unique_ptr<StreamedWeights> weights;
   LlamaModelPtr llama;
   LlamaContextPtr context;
+  LlamaContextPtr mtp;           // of its MTP layers; null unless they draft
   ThreadpoolPtr threadpool;      // outlives neither context nor weights: both are stopped before it goes
   std::optional<Chosen> chosen;  // as it was at last, with real sizes
   std::vector<LedgerLine> ledger;
   uint32_t ubatch = 0;
+  uint64_t mtp_bytes = 0;  // that drafting by MTP layers takes besides their weights
 
   OpenParts() = default;
   ~OpenParts();

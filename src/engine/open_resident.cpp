@@ -8,6 +8,7 @@ Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen) {
   llama_model_params params = llama_model_default_params();
   // Direct reads: with the weights in memory once, a copy in the page cache would be the second.
   params.load_mode = request.options.direct_io ? LLAMA_LOAD_MODE_DIRECT_IO : LLAMA_LOAD_MODE_NONE;
+  params.load_mtp = request.options.draft.mtp;
   params.use_extra_bufts = request.options.repack;
   params.progress_callback_user_data = const_cast<EngineOptions*>(&request.options);
   params.progress_callback = [](float share, void* data) {

@@ -23,6 +23,7 @@ Status load(const OpenRequest& request, OpenParts& parts) {
   params.n_gpu_layers = 0;
   params.load_mode = LLAMA_LOAD_MODE_NONE;
   params.tensor_buft_overrides = overrides;
+  params.load_mtp = request.options.draft.mtp;
   params.use_extra_bufts = false;  // streamed weights come as they are on disk, and all kernels should be the same
   params.progress_callback = [](float /*share*/, void* /*data*/) { return true; };
   take_llama_error();
@@ -40,7 +41,7 @@ ReadAhead read_ahead_of(const std::string& name) {
                                   : ReadAhead::kAuto;
 }
 
-CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const HandSetPlan& by_hand) {
+CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const EngineOptions& options) {
   const Placement& placement = chosen.placement();
   CacheSizes sizes;
   sizes.expert_slots = placement.slots;
@@ -51,7 +52,8 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const HandS
   sizes.pinned = placement.pinned;
   sizes.ring_bytes = placement.ring_bytes;
   sizes.max_rows = parts.ubatch;
-  sizes.read_ahead = read_ahead_of(by_hand.read_ahead);
+  sizes.read_ahead = read_ahead_of(options.by_hand.read_ahead);
+  sizes.repack = options.repack;
   return sizes;
 }
 
@@ -66,7 +68,7 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   }
   ReaderOptions reader_options;
   reader_options.direct = request.options.direct_io;
-  auto reader = Reader::open(std::move(paths), reader_options);
+  auto reader = Reader::open(paths, reader_options, request.mirrors);
   if (!reader) {
     return propagate(reader.error());
   }
@@ -90,7 +92,7 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options.by_hand)); !status) {
+  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options)); !status) {
     return propagate(status.error());
   }
   parts.ledger = make_ledger(chosen);

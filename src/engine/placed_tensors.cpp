@@ -29,6 +29,9 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const Chosen& chose
   for (const TensorInfo& tensor : model.tensors) {
     tensors.push_back(placed(tensor, "pinned", 1));
   }
+  for (const TensorInfo& tensor : model.unused) {
+    tensors.push_back(placed(tensor, "unused", 0));
+  }
   const StreamLayout layout = lay_out(model, true, true);
   const TensorInfo* first = model.tensors.data();
   const Placement& placement = chosen.placement();
@@ -55,7 +58,7 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const Chosen& chose
 std::vector<LayerShare> layer_shares(const std::vector<PlacedTensor>& tensors) {
   std::map<int, LayerShare> by_layer;
   for (const PlacedTensor& tensor : tensors) {
-    if (tensor.layer < 0) {
+    if (tensor.layer < 0 || tensor.way == "unused") {
       continue;
     }
     LayerShare& share = by_layer[tensor.layer];

@@ -1,10 +1,13 @@
 #include "engine/placement_problem.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "backend/repack_room.h"
 #include "backend/streamed_weights.h"
 #include "engine/machine_speeds.h"
 #include "engine/memory_estimate.h"
+#include "engine/mtp_layers.h"
 #include "hardware/memory.h"
 #include "placement/popularity.h"
 #include "storage/reader.h"
@@ -99,7 +102,9 @@ class ProblemBuilder {
   void add_sizes();
   void add_choices();
   void add_dense();
+  PassSeconds streamed_seconds(const DenseItem& item) const;
   void add_experts();
+  void add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const;
   void add_rest();
   void add_resident();
   void add_modes();
@@ -126,6 +131,7 @@ PlacementProblem ProblemBuilder::build() {
 void ProblemBuilder::add_sizes() {
   problem_.budget = request_.budget;
   problem_.fixed = layout_.resident_bytes;
+  problem_.unused = loaded_though_unused(request_.model);
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
   problem_.slot_stride = layout_.slot_stride;
@@ -144,10 +150,13 @@ void ProblemBuilder::add_choices() {
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
   ubatch = std::max(ubatch, request_.sequences);
+  const StreamLayout experts = lay_out(request_.model, true, false);
   do {
+    const uint64_t room = options.repack ? RepackRoom::bytes(experts, ubatch) : 0;
+    const uint64_t both = options.repack ? RepackRoom::bytes(layout_, ubatch) : 0;
     problem_.ubatch.push_back(
         {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
-         StreamedWeights::row_buffer_bytes(layout_, ubatch)});
+         StreamedWeights::expert_buffer_bytes(layout_, ubatch) + room, both - room});
     ubatch /= 2;
   } while (options.ubatch == 0 && ubatch >= least);
 }
@@ -155,12 +164,26 @@ void ProblemBuilder::add_choices() {
 void ProblemBuilder::add_dense() {
   uint64_t largest = 1;
   for (const DenseItem& item : layout_.dense) {
-    problem_.dense.push_back({item.tensor->extent.length, item.room, matrix_seconds(speeds_, *item.tensor)});
+    problem_.dense.push_back({item.tensor->extent.length, item.room, streamed_seconds(item)});
     largest = std::max(largest, item.tensor->extent.length);
   }
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
   problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
+}
+
+// As computed by us: repacked for the passes of a prompt, where that pays.
+PassSeconds ProblemBuilder::streamed_seconds(const DenseItem& item) const {
+  const TensorInfo& tensor = *item.tensor;
+  PassSeconds seconds = matrix_seconds(speeds_, tensor);
+  if (request_.options.repack && RepackRoom::repacks(item) &&
+      RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kPromptTokens) {
+    const auto bytes = static_cast<double>(tensor.extent.length);
+    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    const double prompt = speeds_.repacked_matrix(tensor.type, bytes, elements).of(kPromptTokens);
+    seconds.more = std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
+  }
+  return seconds;
 }
 
 void ProblemBuilder::add_experts() {
@@ -170,11 +193,14 @@ void ProblemBuilder::add_experts() {
     const ExpertLayer& layer = layout_.expert_layers[i];
     if (groups[i] == problem_.experts.size()) {
       const uint32_t used = std::min(experts_used(request_.model), layer.experts);
-      ExpertGroup group{0, layer.experts, used, alike(layer).bytes, {}, {}};
+      ExpertGroup group;
+      group.experts = layer.experts;
+      group.used = used;
+      group.bytes = alike(layer).bytes;
       for (const ExpertPart& part : layer.parts) {
-        group.seconds += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
         slice = std::min(slice, part.slice_bytes);
       }
+      add_expert_seconds(group, layer);
       group.popularity = popularity(request_, layout_, groups, groups[i], layer.experts);
       problem_.experts.push_back(std::move(group));
     }
@@ -183,6 +209,23 @@ void ProblemBuilder::add_experts() {
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
   problem_.expert_disk.latency += kWakeSeconds;
   problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
+}
+
+void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const {
+  for (const ExpertPart& part : layer.parts) {
+    const TensorInfo& tensor = *part.tensor;
+    const auto bytes = static_cast<double>(part.slice_bytes);
+    const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
+    const int64_t from = RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
+    group.seconds += plain;
+    if (request_.options.repack && from < std::numeric_limits<int64_t>::max()) {
+      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      group.repacked += speeds_.repacked_matrix(tensor.type, bytes, elements);
+      group.repacked_from = std::min(group.repacked_from, static_cast<double>(from));
+    } else {
+      group.repacked += plain;
+    }
+  }
 }
 
 void ProblemBuilder::add_rest() {
@@ -275,6 +318,11 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
     return fail(ErrorCode::kUsage,
                 "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
                 request.model.name, type);
+  }
+  const std::string& ahead = request.options.by_hand.read_ahead;
+  if (!ahead.empty() && ahead != "none" && ahead != "router" && ahead != "coactivation") {
+    return fail(ErrorCode::kUsage, "experts cannot be read ahead by '{}'; it can be none, router or coactivation",
+                ahead);
   }
   PlacementProblem problem = ProblemBuilder(request).build();
   if (problem.modes.empty()) {

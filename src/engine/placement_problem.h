@@ -11,6 +11,7 @@
 #include "hypura/engine.h"
 #include "model/model.h"
 #include "placement/placement.h"
+#include "storage/reader.h"
 
 namespace hypura {
 
@@ -22,7 +23,8 @@ struct OpenRequest {
   uint32_t threads = 0;
   uint32_t context = 0;  // tokens of one sequence
   const Knowledge& knowledge;
-  uint32_t sequences = 1;  // at once
+  uint32_t sequences = 1;            // at once
+  std::vector<Mirror> mirrors = {};  // found and compared
 
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }

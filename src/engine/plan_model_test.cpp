@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "backend/repack_room.h"
 #include "engine/explain.h"
 #include "engine/test_reference.h"
 #include "hypura/plan.h"
@@ -231,6 +232,30 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
   const Prediction prediction = predict(request, chosen, 0);
   EXPECT_NEAR(*prediction.hit_rate, 1, 1e-9);
   EXPECT_EQ(prediction.hit_rate_source, "routing trace of 512 tokens");
+}
+
+TEST(PlanModel, RefusesAWayToReadAheadThatThereIsNot) {
+  EngineOptions options = demo(40 * kMiB);
+  options.by_hand.read_ahead = "clairvoyance";
+  const auto plan = plan_model(options, nullptr);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, ErrorCode::kUsage);
+  EXPECT_NE(plan.error().message.find("clairvoyance"), std::string::npos) << plan.error().message;
+}
+
+// Room to repack in comes out of the budget like all else, and prompts are expected to be faster for it.
+TEST(PlanModel, ReckonsWithRepacking) {
+  EngineOptions options = demo(40 * kMiB);
+  const auto with = plan_model(options, nullptr);
+  options.repack = false;
+  const auto without = plan_model(options, nullptr);
+  ASSERT_TRUE(with);
+  ASSERT_TRUE(without);
+  if (RepackRoom::least_rows(GGML_TYPE_Q4_0, 512, 256) > 64) {
+    GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
+  }
+  EXPECT_LT(with->prediction.prefill512_seconds, without->prediction.prefill512_seconds);
+  EXPECT_LE(with->expert_slots, without->expert_slots);
 }
 
 TEST(PlanModel, LayersWithLargerExpertsAreAGroupOfTheirOwn) {

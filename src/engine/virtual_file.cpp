@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/mtp_layers.h"
 #include "ggml.h"
 #include "gguf.h"
 #include "support/units.h"
@@ -50,13 +51,16 @@ Result<VirtualHeader> make_virtual_header(const Model& model) {
   }
   gguf_set_val_u32(merged.get(), kAlignmentKey, kVirtualAlignment);  // the model's own was copied over it
   uint64_t data = 0;
-  for (const TensorInfo& tensor : model.tensors) {
-    if (tensor.name.size() >= GGML_MAX_NAME) {
-      return fail(ErrorCode::kBadModel, "tensor name '{}' is longer than ggml allows", tensor.name);
+  static const std::vector<TensorInfo> kNone;
+  for (const auto* tensors : {&model.tensors, may_lack_mtp(model.architecture) ? &kNone : &model.unused}) {
+    for (const TensorInfo& tensor : *tensors) {
+      if (tensor.name.size() >= GGML_MAX_NAME) {
+        return fail(ErrorCode::kBadModel, "tensor name '{}' is longer than ggml allows", tensor.name);
+      }
+      const ggml_tensor described = describe(tensor);
+      gguf_add_tensor(merged.get(), &described);
+      data += round_up(tensor.extent.length, kVirtualAlignment);
     }
-    const ggml_tensor described = describe(tensor);
-    gguf_add_tensor(merged.get(), &described);
-    data += round_up(tensor.extent.length, kVirtualAlignment);
   }
   VirtualHeader header;
   header.bytes = header_bytes(merged.get());

@@ -104,6 +104,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.context = spec.context;
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
+  options.repack = spec.repack_streamed;
   options.by_hand.mode = spec.mode;
   options.by_hand.read_ahead = spec.read_ahead;
   if (spec.ring_ahead >= 0) {
@@ -112,7 +113,8 @@ EngineOptions engine_options(const RunSpec& spec) {
   if (spec.cached_experts >= 0) {
     options.by_hand.cached_experts = static_cast<uint32_t>(spec.cached_experts);
   }
-  options.draft = {spec.draft, spec.draft_ngrams};
+  options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
+  options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
   options.remember = false;
   return options;
 }

@@ -1,5 +1,6 @@
 #include "measure/prediction.h"
 
+#include "engine/mirrors.h"
 #include "hypura/plan.h"
 #include "hypura/profile.h"
 #include "measure/subject.h"
@@ -26,8 +27,13 @@ PredictedRun predict(const RunSpec& spec) {
     predicted.remark = "a plan is for passes of one token each, and by drafts they have several";
     return predicted;
   }
-  const auto profile = cached_profile(of_disk(spec.model));
-  const auto plan = plan_model(engine_options(spec), profile ? &*profile : nullptr);
+  const EngineOptions options = engine_options(spec);
+  const auto plan = open_model(options.model).and_then([&](const Model& model) {
+    return mirrors_of(model, options).and_then([&](const std::vector<Mirror>& mirrors) {
+      const auto profile = with_mirrors(cached_profile(of_disk(options.model)), model, mirrors);
+      return plan_model(model, options, profile ? &*profile : nullptr);
+    });
+  });
   if (!plan) {
     predicted.remark = plan.error().message;
     return predicted;

@@ -126,6 +126,7 @@ std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead) {
   spec.engine = "plain";
   spec.draft.clear();
   spec.draft_ngrams = false;
+  spec.mirrors.clear();
   const std::string own = readahead == nullptr ? "" : fmt::format(", {} KiB readahead", readahead->own_kib());
   std::vector<Arm> arms = {{"plain" + own, spec}};
   if (readahead != nullptr && readahead->own_kib() != kCommonReadaheadKib) {

@@ -18,7 +18,8 @@ struct RunSpec {
   bool repack = true;   // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
-  uint32_t ubatch = 0;  // hypura: see EngineOptions
+  uint32_t ubatch = 0;          // hypura: see EngineOptions
+  bool repack_streamed = true;  // hypura: EngineOptions::repack
   // hypura: see HandSetPlan
   std::string mode;
   int64_t ring_ahead = -1;      // -1: as planned
@@ -34,8 +35,10 @@ struct RunSpec {
   // hypura: see DraftOptions
   std::string draft;
   bool draft_ngrams = false;
+  bool draft_mtp = false;
+  std::vector<std::string> mirrors;  // hypura: see EngineOptions
 
-  bool drafts() const { return draft_ngrams || !draft.empty(); }
+  bool drafts() const { return draft_ngrams || draft_mtp || !draft.empty(); }
 };
 
 // Where the seconds of a phase went, as the engine counted them. The parts add up to the phase's seconds; all are 0 for

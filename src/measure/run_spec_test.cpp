@@ -13,6 +13,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.model = "a \"quoted\" model.gguf";
   spec.memory = 5'000'000'000;
   spec.repack = false;
+  spec.repack_streamed = false;
   spec.predict = true;
   spec.ubatch = 64;
   spec.threads = 3;
@@ -23,15 +24,21 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.schema = R"({"type":"array"})";
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
+  spec.draft_mtp = true;
+  spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(to_json_line(*back), to_json_line(spec));
   EXPECT_EQ(back->model, spec.model);
   EXPECT_EQ(back->memory, spec.memory);
   EXPECT_FALSE(back->repack);
+  EXPECT_FALSE(back->repack_streamed);
   EXPECT_EQ(back->schema, spec.schema);
   EXPECT_EQ(back->draft, "a draft.gguf");
+  EXPECT_EQ(back->mirrors, spec.mirrors);
+  EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));
   EXPECT_TRUE(back->draft_ngrams);
+  EXPECT_TRUE(back->draft_mtp);
 }
 
 TEST(RunSpec, TellsTheEngineWhereDraftsComeFrom) {
@@ -47,6 +54,10 @@ TEST(RunSpec, TellsTheEngineWhereDraftsComeFrom) {
   EXPECT_TRUE(spec.drafts());
   EXPECT_EQ(engine_options(spec).draft.model, "draft.gguf");
   EXPECT_FALSE(engine_options(spec).draft.ngrams);
+  spec.draft.clear();
+  spec.draft_mtp = true;
+  EXPECT_TRUE(spec.drafts());
+  EXPECT_TRUE(engine_options(spec).draft.mtp);
 }
 
 TEST(RunResult, SurvivesTheWayBack) {

@@ -225,6 +225,8 @@ TEST_F(Damage, KeysOutOfRange) {
   }
   expect_bad_keys([](gguf_context* file) { gguf_set_val_u32(file, "llama.expert_count", 4000); },
                   {"key llama.expert_count is 4000"});
+  expect_bad_keys([](gguf_context* file) { gguf_set_val_u32(file, "llama.nextn_predict_layers", 2); },
+                  {"key llama.nextn_predict_layers is 2"});
   for (const uint32_t used : {0U, 5U}) {
     expect_bad_keys([&](gguf_context* file) { gguf_set_val_u32(file, "llama.expert_used_count", used); },
                     {"key llama.expert_used_count is"});

@@ -219,6 +219,21 @@ Status check_layers(const Model& model) {
   return {};
 }
 
+// A model of nothing but such layers is no model that has them: it is one that drafts for another.
+Status read_mtp_layers(Model& model, const Metadata& metadata) {
+  const std::string key = model.architecture + ".nextn_predict_layers";
+  const Result<std::optional<int64_t>> stated = metadata.integer(key);
+  if (stated && !*stated) {
+    return {};
+  }
+  const Result<int64_t> value = metadata.required(key, stated, 0, model.layers);
+  if (!value) {
+    return propagate(value.error());
+  }
+  model.mtp_layers = *value < model.layers ? *value : 0;
+  return {};
+}
+
 // Fills what the first part's keys say.
 Status read_keys(Model& model, const Metadata& metadata, const SplitPlace& place) {
   Result<std::string> architecture = read_architecture(metadata);
@@ -232,6 +247,9 @@ Status read_keys(Model& model, const Metadata& metadata, const SplitPlace& place
     model.name = base_name(metadata.path(), {0, place.count, 0});
   }
   if (Status status = read_dimension(model, metadata, "block_count", kMaxLayers, model.layers); !status) {
+    return status;
+  }
+  if (Status status = read_mtp_layers(model, metadata); !status) {
     return status;
   }
   if (Status status = read_dimension(model, metadata, "embedding_length", INT32_MAX, model.embedding_length); !status) {
@@ -263,9 +281,14 @@ Extent TensorInfo::expert_extent(int64_t expert) const {
 }
 
 const TensorInfo* Model::find(std::string_view tensor) const {
-  const auto found =
-      std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& info) { return info.name == tensor; });
-  return found == tensors.end() ? nullptr : &*found;
+  for (const std::vector<TensorInfo>* list : {&tensors, &unused}) {
+    const auto found =
+        std::find_if(list->begin(), list->end(), [&](const TensorInfo& info) { return info.name == tensor; });
+    if (found != list->end()) {
+      return &*found;
+    }
+  }
+  return nullptr;
 }
 
 Result<Model> open_model(const std::filesystem::path& path) {

@@ -65,15 +65,18 @@ struct GgufDeleter {
 };
 using GgufPtr = std::unique_ptr<gguf_context, GgufDeleter>;
 
-// A model's description. Immutable after open_model, so any thread may read it.
+// A model's description. Immutable after open_model, so any thread may read it. Copies share the header.
 struct Model {
   std::vector<ModelFile> files;     // one, or all parts of a split set in order
   std::vector<TensorInfo> tensors;  // in file order
-  GgufPtr metadata;                 // the first file's header: keys, tokenizer, chat template
+  // Tensors of the file that were taken out of `tensors`, because nothing is to be computed with them.
+  std::vector<TensorInfo> unused;
+  std::shared_ptr<const gguf_context> metadata;  // the first file's header: keys, tokenizer, chat template
 
   std::string architecture;
   std::string name;
-  int64_t layers = 0;  // block_count
+  int64_t layers = 0;      // block_count
+  int64_t mtp_layers = 0;  // the last of them, which guess at further tokens (multi-token prediction)
   int64_t embedding_length = 0;
   int64_t context_length = 0;  // what the model was trained for
   int64_t vocabulary = 0;      // number of tokens
@@ -82,7 +85,9 @@ struct Model {
   int64_t parameters = 0;      // elements in all tensors
   uint64_t bytes = 0;          // sum of the tensors' lengths
 
-  // nullptr when there is none; the time grows with the number of tensors.
+  // Whether the tensor belongs to such a layer.
+  bool of_mtp(const TensorInfo& tensor) const { return tensor.layer >= layers - mtp_layers; }
+  // Also among the unused; nullptr when there is none. The time grows with the number of tensors.
   const TensorInfo* find(std::string_view tensor) const;
 };
 

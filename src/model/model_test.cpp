@@ -96,6 +96,24 @@ TEST(Model, TakesTheLargestOfExpertsUsedPerLayer) {
   EXPECT_EQ(model->experts_used, 3);
 }
 
+// Of layers that guess at further tokens; a model of nothing else drafts for another one, whatever they are called.
+TEST(Model, KnowsItsLastLayersForMtp) {
+  const TempDir dir;
+  for (const auto& [stated, expected] : {std::pair(0, 0), std::pair(1, 1), std::pair(2, 0)}) {
+    const auto set_keys = [stated = stated](gguf_context* file) {
+      set_small_keys(file);
+      gguf_set_val_u32(file, "llama.block_count", 2);
+      gguf_set_val_u32(file, "llama.nextn_predict_layers", static_cast<uint32_t>(stated));
+    };
+    const Result<Model> model =
+        open_model(dir.write(fmt::format("{}.gguf", stated), gguf_bytes(set_keys, small_tensors())));
+    ASSERT_TRUE(model) << model.error().message;
+    EXPECT_EQ(model->mtp_layers, expected);
+    EXPECT_FALSE(model->of_mtp(*model->find("blk.0.attn_norm.weight")));
+    EXPECT_FALSE(model->of_mtp(*model->find("output.weight")));
+  }
+}
+
 TEST(Model, WithoutExpertTensorsItIsDense) {
   const TempDir dir;
   const Result<Model> model = open_model(dir.write(

@@ -15,7 +15,8 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
   const double rows = static_cast<double>(tokens) * group.used;
   cost.uses = expected_experts(group.popularity, 0, tokens);
   cost.misses = expected_experts(group.popularity, cached, tokens);
-  cost.compute = cost.uses * group.seconds.first + std::max(0.0, rows - cost.uses) * group.seconds.more;
+  const PassSeconds& expert = rows >= group.repacked_from * cost.uses ? group.repacked : group.seconds;
+  cost.compute = cost.uses * expert.first + std::max(0.0, rows - cost.uses) * expert.more;
   cost.bytes = cost.misses * static_cast<double>(group.bytes);
   cost.seconds = cost.compute;
   if (cost.misses > 0) {
@@ -48,8 +49,9 @@ double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, u
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch) {
   const UbatchChoice& pass = problem.ubatch[ubatch];
   return problem.fixed + problem.other + problem.kv[kv].bytes + pass.bytes +
+         (mode == Mode::kResident ? problem.unused : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
-         (streams_dense(mode) ? 0 : problem.dense_bytes());
+         (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }
 
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement) {

@@ -30,6 +30,24 @@ TEST(Cost, ATokenThatReadsLittleIsComputing) {
   EXPECT_NEAR(cost.uses, 24 * 8, 1e-9);
 }
 
+TEST(Cost, ExpertsThatEnoughTokensChoseAreRepacked) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e20, 0};
+  ExpertGroup& group = problem.experts[0];
+  group.popularity.assign(64, 1.0 / 8);  // every expert alike: 512 tokens of 8 choose each about 64 times
+  const double as_on_disk = pass_cost(problem, cached(problem, 400), 512).compute;
+  const double one_token = pass_cost(problem, cached(problem, 400), 1).compute;
+  group.repacked = {0.0005, 0.00004};
+  group.repacked_from = 16;
+  const double uses = pass_cost(problem, cached(problem, 400), 512).uses;
+  const double rows = 24.0 * 512 * 8;
+  const double saved = uses * (0.0002 - 0.0005) + (rows - uses) * (0.0001 - 0.00004);
+  EXPECT_NEAR(pass_cost(problem, cached(problem, 400), 512).compute, as_on_disk - saved, 1e-6);
+  EXPECT_EQ(pass_cost(problem, cached(problem, 400), 1).compute, one_token);
+  group.repacked_from = 100;
+  EXPECT_NEAR(pass_cost(problem, cached(problem, 400), 512).compute, as_on_disk, 1e-9);
+}
+
 TEST(Cost, ALayerWaitsForItsReads) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e9, 0.001};

@@ -13,9 +13,9 @@
 
 namespace hypura {
 
-// Without a measurement: the hit rate of a share x of the experts is x^0.65. Fitted to the live cache on the stories
-// model's routing (25 % .394, 37.5 % .533, 50 % .652; docs/experiments.md); other models route otherwise.
-inline constexpr double kPriorExponent = 0.65;
+// Without a measurement: the hit rate of a share x of the experts is x^0.6. Fitted to the live cache on the stories
+// model's routing (25 % .424, 37.5 % .554, 50 % .669; docs/experiments.md); other models route otherwise.
+inline constexpr double kPriorExponent = 0.6;
 std::vector<double> prior_popularity(uint32_t experts, uint32_t used);
 
 // From hit rates: hits[q] with q experts of the layer cached, 0 <= q <= experts. They need be neither monotone nor

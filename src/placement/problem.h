@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +53,8 @@ struct ExpertGroup {
   uint64_t bytes = 0;              // of one expert on disk, all its matrices
   PassSeconds seconds;             // of one expert, in tokens that chose it
   std::vector<double> popularity;  // see popularity.h; `experts` numbers
+  PassSeconds repacked;            // the same where at least `repacked_from` tokens chose it
+  double repacked_from = std::numeric_limits<double>::infinity();
 };
 
 struct KvChoice {
@@ -63,12 +66,14 @@ struct KvChoice {
 struct UbatchChoice {
   uint32_t tokens = 0;        // of the largest pass
   uint64_t bytes = 0;         // compute buffers
-  uint64_t expert_bytes = 0;  // row buffers besides, when experts are streamed
+  uint64_t expert_bytes = 0;  // row buffers, the cache's books and room to repack in besides, when experts are streamed
+  uint64_t dense_bytes = 0;   // more room to repack in besides, when dense weights are streamed
 };
 
 struct PlacementProblem {
   uint64_t budget = 0;
   uint64_t fixed = 0;                // weights that are never streamed
+  uint64_t unused = 0;               // weights that llama.cpp's own loader reads though nothing uses them
   uint64_t other = 0;                // what else the model needs: the vocabulary
   std::vector<KvChoice> kv;          // at least one
   std::vector<UbatchChoice> ubatch;  // at least one

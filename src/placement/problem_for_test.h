@@ -23,7 +23,7 @@ inline PlacementProblem moe_problem(uint64_t budget) {
   for (int i = 0; i < 24; ++i) {
     problem.dense.push_back({10 * kMiB, 10 * kMiB + 8 * kKiB, {0.0005, 0.0003}});
   }
-  ExpertGroup group{24, 64, 8, 4 * kMiB - 24 * kKiB, {0.0002, 0.0001}, prior_popularity(64, 8)};
+  ExpertGroup group{24, 64, 8, 4 * kMiB - 24 * kKiB, {0.0002, 0.0001}, prior_popularity(64, 8), {}};
   problem.expert_bytes = 24 * 64 * group.bytes;
   problem.experts = {group};
   problem.slot_stride = 4 * kMiB;

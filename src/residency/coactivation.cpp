@@ -54,31 +54,54 @@ uint64_t CoActivation::bytes_for(uint32_t layers, uint32_t experts) {
          (experts * (uint64_t{experts} + 1) * sizeof(uint16_t) + (uint64_t{experts} + 1) * sizeof(uint32_t));
 }
 
-size_t CoActivation::predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const {
-  if (layer >= steps(layers_) || use_sums_[layer] == 0 || chosen.empty()) {
-    return 0;
-  }
-  const auto count = static_cast<double>(chosen.size());
-  const double unseen = kPriorUses * count / experts_;  // before anything is known, all are as likely
-  std::vector<double> share(experts_);
+// By expert: the share of tokens that chose it next, whatever they chose before; each chose `count`.
+std::vector<double> CoActivation::shares(uint32_t layer, size_t count) const {
+  const double unseen = kPriorUses * static_cast<double>(count) / experts_;  // at first all are as likely
+  const uint32_t* sums = column_sums_.data() + uint64_t{layer} * experts_;
+  const double uses = use_sums_[layer] + kPriorUses;
+  std::vector<double> shares(experts_);
   for (uint32_t b = 0; b < experts_; ++b) {
-    const double sum = column_sums_[uint64_t{layer} * experts_ + b];
-    share[b] = std::clamp((sum + unseen) / (use_sums_[layer] + kPriorUses), kLeastShare, 1 - kLeastShare);
+    shares[b] = std::clamp((sums[b] + unseen) / uses, kLeastShare, 1 - kLeastShare);
   }
-  std::vector<double> odds(experts_, 1);
+  return shares;
+}
+
+// By expert: the product, over all of `chosen`, of its odds after that one against its odds after anything.
+void CoActivation::weigh(uint32_t layer, std::span<const uint16_t> chosen, std::span<const double> shares,
+                         std::span<double> evidence) const {
+  std::fill(evidence.begin(), evidence.end(), 1);
   for (const uint16_t a : chosen) {
     assert(a < experts_);
     const uint64_t row = uint64_t{layer} * experts_ + a;
     const uint16_t* pairs = pairs_.data() + row * experts_;
     const double uses = uses_[row];
     for (uint32_t b = 0; b < experts_; ++b) {
-      odds[b] *= (pairs[b] + kPriorUses * share[b]) / (uses - pairs[b] + kPriorUses * (1 - share[b]));
+      const double share = shares[b];
+      const double rest = 1 - share;
+      evidence[b] *= (pairs[b] + kPriorUses * share) * rest / ((uses - pairs[b] + kPriorUses * rest) * share);
     }
   }
+}
+
+void CoActivation::likelihoods(uint32_t layer, std::span<const uint16_t> chosen, std::span<double> out) const {
+  const std::vector<double> share = shares(layer, chosen.size());
+  weigh(layer, chosen, share, out);
+  for (uint32_t b = 0; b < experts_; ++b) {
+    const double against = (1 - share[b]) / (share[b] * out[b]);
+    out[b] = 1 / (1 + against);
+  }
+}
+
+size_t CoActivation::predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const {
+  if (layer >= steps(layers_) || use_sums_[layer] == 0 || chosen.empty()) {
+    return 0;
+  }
+  const std::vector<double> share = shares(layer, chosen.size());
+  std::vector<double> evidence(experts_);
+  weigh(layer, chosen, share, evidence);
   std::vector<ExpertGuess> guesses(experts_);
   for (uint32_t b = 0; b < experts_; ++b) {
-    const double alone = std::log(share[b] / (1 - share[b]));
-    const double score = alone + kEvidenceWeight * (std::log(odds[b]) - count * alone);
+    const double score = std::log(share[b] / (1 - share[b])) + kEvidenceWeight * std::log(evidence[b]);
     guesses[b] = {b, static_cast<float>(1 / (1 + std::exp(-score)))};
   }
   return copy_surest(guesses, out);

@@ -137,6 +137,47 @@ TEST(CoActivation, ConfidenceRisesWithTheShareThatIsRight) {
   }
 }
 
+TEST(CoActivation, LikelihoodsAreOfAllExpertsAndOrderedAsGuesses) {
+  const CoActivation predictor = random_counts(2);
+  std::vector<double> likelihoods(16);
+  for (const Chosen& chosen : {Chosen{5}, Chosen{0, 7, 9}}) {
+    predictor.likelihoods(1, chosen, likelihoods);
+    for (const double it : likelihoods) {
+      EXPECT_GT(it, 0);
+      EXPECT_LT(it, 1);
+    }
+    const std::vector<ExpertGuess> first = guesses(predictor, 1, chosen, 1);
+    const auto likeliest = std::ranges::max_element(likelihoods) - likelihoods.begin();
+    EXPECT_EQ(likeliest, first[0].expert);
+  }
+}
+
+TEST(CoActivation, LikelihoodsOfWhatNobodyKnowsAreAlike) {
+  const CoActivation predictor(2, 8);
+  std::vector<double> likelihoods(8);
+  predictor.likelihoods(0, Chosen{1, 2}, likelihoods);
+  EXPECT_NEAR(likelihoods[0], 0.25, 1e-9);  // two of eight
+  EXPECT_EQ(likelihoods[7], likelihoods[0]);
+}
+
+// Many that agree are evidence beyond what a number holds.
+TEST(CoActivation, LikelihoodsStayInBounds) {
+  CoActivation predictor(2, 200);
+  Chosen many(100);
+  std::iota(many.begin(), many.end(), uint16_t{0});
+  for (int i = 0; i < 200; ++i) {
+    predictor.learn(0, many, Chosen{150});
+    predictor.learn(0, Chosen{160}, Chosen{170});
+  }
+  std::vector<double> likelihoods(200);
+  predictor.likelihoods(0, many, likelihoods);
+  for (const double it : likelihoods) {
+    EXPECT_GE(it, 0);
+    EXPECT_LE(it, 1);
+  }
+  EXPECT_EQ(std::ranges::max_element(likelihoods) - likelihoods.begin(), 150);
+}
+
 TEST(CoActivation, OldHabitsFade) {
   CoActivation predictor(2, 8);
   for (int i = 0; i < 100000; ++i) {

@@ -1,12 +1,12 @@
 // The live policy for all quotas at once, one layer at a time.
 //
 // With a quota Q, of what is held and what was asked for the policy keeps the experts that hit and, of the others, the
-// Q less hits with the highest scores (of equals the higher number: ExpertCache drops the lowest first). What a cache
+// Q less hits that are worth most (of equals the higher number: ExpertCache drops the lowest first). What a cache
 // with quota Q - 1 holds, one with quota Q holds too, so that all caches are one stack: its first Q experts.
 #include <algorithm>
 #include <utility>
 
-#include "residency/expert_cache.h"
+#include "residency/expert_ranking.h"
 #include "residency/replay.h"
 #include "residency/visits.h"
 
@@ -16,17 +16,15 @@ namespace {
 
 class LayerStack {
  public:
-  explicit LayerStack(uint32_t experts) : scores_(experts, ExpertCache::kNeverUsed), asked_(experts), gone_(experts) {}
+  explicit LayerStack(uint32_t experts) : ranking_(experts), asked_(experts), gone_(experts) {}
 
   // Takes in what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert.
   template <class Hit>
   void take_in(const Visit& pass, Hit hit) {
     ++number_;
-    clock_ += pass.tokens;
+    ranking_.note(pass.choice);
     waiting_.clear();
     for (const Use& use : pass.uses) {
-      double& score = scores_[use.expert];
-      score = ExpertCache::score_after(score, clock_, pass.tokens, use.rows);
       asked_[use.expert] = number_;
       push(use.expert);
     }
@@ -34,7 +32,7 @@ class LayerStack {
   }
 
  private:
-  using Candidate = std::pair<double, uint32_t>;  // score, expert
+  using Candidate = std::pair<double, uint32_t>;  // worth, expert
 
   // From quota 0 up: `waiting_` is what the cache of the quota so far does not keep. The next one keeps one more.
   template <class Hit>
@@ -63,7 +61,7 @@ class LayerStack {
   }
 
   void push(uint32_t expert) {
-    waiting_.emplace_back(scores_[expert], expert);
+    waiting_.emplace_back(ranking_.worth(expert), expert);
     std::push_heap(waiting_.begin(), waiting_.end());
   }
 
@@ -83,13 +81,12 @@ class LayerStack {
     return expert;
   }
 
-  std::vector<double> scores_;
+  ExpertRanking ranking_;
   std::vector<uint32_t> stack_;
   std::vector<Candidate> waiting_;  // a heap, best first; may hold some that are gone
   std::vector<uint64_t> asked_;     // by expert: the last visit that asked for it
   std::vector<uint64_t> gone_;      // by expert: the last visit in which it left waiting_
   uint64_t number_ = 0;             // of the visit
-  double clock_ = 0;
 };
 
 }  // namespace

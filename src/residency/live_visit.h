@@ -14,9 +14,9 @@ namespace hypura {
 inline std::vector<uint32_t> visit_live(const Visit& visit, ExpertCache& cache) {
   std::vector<uint32_t> hits;
   std::vector<uint32_t> misses;
-  cache.begin(visit.layer, visit.tokens);
+  cache.begin(visit.layer, visit.choice);
   for (const Use& use : visit.uses) {
-    (cache.lookup(visit.layer, use.expert, use.rows) ? hits : misses).push_back(use.expert);
+    (cache.lookup(visit.layer, use.expert) ? hits : misses).push_back(use.expert);
   }
   for (const uint32_t expert : misses) {
     // There is a slot: one at a time is taken, and between passes a spare one is free.

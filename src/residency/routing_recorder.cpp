@@ -4,7 +4,8 @@
 
 namespace hypura {
 
-RoutingRecorder::RoutingRecorder(RoutingTrace shape, uint64_t limit) : shape_(std::move(shape)), limit_(limit) {}
+RoutingRecorder::RoutingRecorder(RoutingTrace shape, uint64_t limit)
+    : shape_(std::move(shape)), limit_(limit), earlier_(shape_.earlier) {}
 
 void RoutingRecorder::begin_pass(bool decode) {
   decode_ = decode;

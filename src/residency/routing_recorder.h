@@ -16,8 +16,8 @@ namespace hypura {
 
 class RoutingRecorder {
  public:
-  // `shape`: a trace without passes, whose model, layers, experts, used, slots and spare are to be those of the
-  // recorded one. At most `limit` tokens are kept, in whole passes, or the one latest pass.
+  // `shape`: a trace without passes, whose model, layers, experts, used, slots, spare and earlier tokens are to be
+  // those of the recorded one. At most `limit` tokens are kept, in whole passes, or the one latest pass.
   RoutingRecorder(RoutingTrace shape, uint64_t limit);
 
   // What is noted from now on belongs to another pass.
@@ -46,7 +46,7 @@ class RoutingRecorder {
   uint64_t limit_;
   std::deque<Recorded> passes_;
   uint64_t tokens_ = 0;  // in passes_
-  uint64_t earlier_ = 0;
+  uint64_t earlier_;
   bool decode_ = false;
   bool open_ = false;   // passes_.back() still grows
   uint32_t layer_ = 0;  // the last one noted in it

@@ -6,12 +6,13 @@ namespace hypura {
 
 Visits::Visits(const RoutingTrace& trace) {
   uses_.reserve(trace.chosen.size());  // never more, so the spans stay valid
+  chosen_.reserve(trace.chosen.size());
   std::vector<uint32_t> rows(trace.experts);
   std::vector<uint16_t> asked;
   uint64_t first = 0;
   for (const RoutingPass& pass : trace.passes) {
     for (uint32_t layer = 0; layer < trace.layers; ++layer) {
-      uint32_t tokens = 0;
+      const size_t from = chosen_.size();
       asked.clear();
       for (uint64_t token = first; token < first + pass.tokens; ++token) {
         const auto ids = std::span(trace.chosen).subspan((token * trace.layers + layer) * trace.used, trace.used);
@@ -24,9 +25,11 @@ Visits::Visits(const RoutingTrace& trace) {
             }
           }
         }
-        tokens += evaluated ? 1 : 0;
+        if (evaluated) {
+          chosen_.insert(chosen_.end(), ids.begin(), ids.end());
+        }
       }
-      if (tokens == 0) {
+      if (asked.empty()) {
         continue;
       }
       std::sort(asked.begin(), asked.end());
@@ -35,7 +38,10 @@ Visits::Visits(const RoutingTrace& trace) {
         uses_.push_back({expert, rows[expert]});
         rows[expert] = 0;
       }
-      visits_.push_back({layer, tokens, pass.decode, std::span(uses_).subspan(begin)});
+      visits_.push_back({layer,
+                         pass.decode,
+                         std::span(uses_).subspan(begin),
+                         {std::span(chosen_).subspan(from), trace.used, pass.decode}});
     }
     first += pass.tokens;
   }

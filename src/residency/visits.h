@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hypura/routing.h"
+#include "residency/expert_ranking.h"
 
 namespace hypura {
 
@@ -17,9 +18,9 @@ struct Use {
 // A pass in one layer.
 struct Visit {
   uint32_t layer = 0;
-  uint32_t tokens = 0;  // that the layer evaluated
   bool decode = false;
   std::span<const Use> uses;  // by ascending expert
+  PassChoice choice;          // of the tokens that the layer evaluated
 };
 
 // Immutable; the visits point into it.
@@ -34,6 +35,7 @@ class Visits {
 
  private:
   std::vector<Use> uses_;
+  std::vector<uint16_t> chosen_;  // of the tokens that passed a layer, visit by visit
   std::vector<Visit> visits_;
 };
 

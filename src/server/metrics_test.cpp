@@ -111,6 +111,7 @@ class BusyServing : public FakeServing {
     stats.engine.decode_bytes = 1000;
     stats.engine.expert_lookups = 10;
     stats.engine.expert_hits = 9;
+    stats.engine.copy_bytes = {700, 300};
     return stats;
   }
 };
@@ -131,6 +132,7 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_expert_hits_total{model=\"stories:latest\"} 9\n"));
   EXPECT_THAT(text, HasSubstr("{model=\"stories:latest\",tier=\"disk\",phase=\"decode\"} 1000\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_bytes{model=\"stories:latest\",purpose=\"expert slots\"} 4096\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_copy_read_bytes_total{model=\"stories:latest\",copy=\"1\"} 300\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_budget_bytes{model=\"stories:latest\"} 8192\n"));
 }
 

@@ -150,6 +150,13 @@ void add_streaming(MetricsText& text, std::string_view model, const EngineStats&
               {{"model", model}}, stats.stream_compute_seconds);
   text.single("hypura_disk_busy_seconds_total", kCounter, "Time that at least one read was under way.",
               {{"model", model}}, stats.disk_busy_seconds);
+  if (!stats.copy_bytes.empty()) {
+    text.begin("hypura_copy_read_bytes_total", kCounter,
+               "The same bytes by copy of the model; 0: its own files, then its mirrors.");
+    for (size_t i = 0; i < stats.copy_bytes.size(); ++i) {
+      text.value({{"model", model}, {"copy", std::to_string(i)}}, stats.copy_bytes[i]);
+    }
+  }
   text.single("hypura_load_seconds", kGauge, "How long loading took.", {{"model", model}}, stats.load_seconds);
 }
 

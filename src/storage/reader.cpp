@@ -25,11 +25,12 @@ Status check_options(const ReaderOptions& options) {
 
 }  // namespace
 
-Result<std::unique_ptr<Reader>> Reader::open(std::vector<std::filesystem::path> files, const ReaderOptions& options) {
+Result<std::unique_ptr<Reader>> Reader::open(const std::vector<std::filesystem::path>& files,
+                                             const ReaderOptions& options, const std::vector<Mirror>& mirrors) {
   if (Status status = check_options(options); !status) {
     return propagate(std::move(status.error()));
   }
-  Result<OpenFiles> opened = open_files(files, options.direct);
+  Result<OpenFiles> opened = open_files(files, mirrors, options.direct);
   if (!opened) {
     return propagate(std::move(opened.error()));
   }

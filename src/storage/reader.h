@@ -58,13 +58,23 @@ struct ReaderStats {
   uint64_t chunks = 0;          // reads issued, repeated ones included
   double busy_seconds = 0;      // time in which at least one read was in flight
   double wait_seconds = 0;      // time spent inside wait(), summed over threads
+  // Delivered from each copy: the files themselves, then each mirror. Empty without mirrors.
+  std::vector<uint64_t> copy_bytes;
 };
+
+// A copy of the files that a reader reads: a path for each of them, empty where it lacks that file.
+using Mirror = std::vector<std::filesystem::path>;
 
 class Reader {
  public:
-  // Opens the files for reading. Probes direct I/O with a real aligned read of each file (splits may lie on different
-  // disks); when one refuses, all are read buffered. Fails with kIo, naming the file, or with kUsage for bad options.
-  static Result<std::unique_ptr<Reader>> open(std::vector<std::filesystem::path> files, const ReaderOptions& options);
+  // Opens the files for reading. Probes direct I/O with a real aligned read of each file (they may lie on different
+  // disks); those that refuse are read buffered. Fails with kIo, naming the file, or with kUsage for bad options.
+  //
+  // With mirrors, each chunk is read from the copy that should be done with it first (storage/mirror_choice.h); their
+  // speeds are measured for some milliseconds here and then from what is read. They must have the same bytes
+  // (storage/mirror_files.h). What fails on a mirror is read from the file itself, and the mirror no more.
+  static Result<std::unique_ptr<Reader>> open(const std::vector<std::filesystem::path>& files,
+                                              const ReaderOptions& options, const std::vector<Mirror>& mirrors = {});
 
   virtual ~Reader() = default;  // cancels what is queued and waits for what is in flight
 

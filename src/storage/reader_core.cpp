@@ -1,5 +1,6 @@
 #include "storage/reader_core.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -9,18 +10,18 @@ namespace hypura {
 
 namespace {
 
-std::vector<std::filesystem::path> paths_of(const OpenFiles& files) {
-  std::vector<std::filesystem::path> paths;
+Copies copies_of(const OpenFiles& files) {
+  std::vector<Source> sources;
   for (const OpenFile& file : files.files) {
-    paths.push_back(file.path);
+    sources.push_back({file.path, file.direct, file.file, file.copy, file.lane});
   }
-  return paths;
+  return {std::move(sources), files.speeds};
 }
 
 }  // namespace
 
 ReaderCore::ReaderCore(OpenFiles files, const ReaderOptions& options, std::string how)
-    : scheduler_(paths_of(files), options, files.direct), files_(std::move(files)), how_(std::move(how)) {}
+    : scheduler_(copies_of(files), options), files_(std::move(files)), how_(std::move(how)) {}
 
 ReadGroup ReaderCore::submit(std::span<const ReadRequest> requests, Priority priority) {
   const std::lock_guard lock(mutex_);
@@ -68,7 +69,9 @@ ReaderStats ReaderCore::stats() const {
 }
 
 std::string ReaderCore::description() const {
-  return how_ + (files_.direct ? ", direct" : ", buffered");
+  const auto& files = files_.files;
+  const auto direct = std::count_if(files.begin(), files.end(), [](const OpenFile& file) { return file.direct; });
+  return how_ + (direct == std::ssize(files) ? ", direct" : direct == 0 ? ", buffered" : ", partly direct");
 }
 
 void ReaderCore::drain() {

@@ -34,7 +34,7 @@ class ReaderCore : public Reader {
   // Cancels what is queued and waits for what is in flight. The first act of every destructor.
   void drain();
 
-  int fd(uint32_t file) const { return files_.files[file].fd.get(); }
+  int fd(uint32_t source) const { return files_.files[source].fd.get(); }
 
   mutable std::mutex mutex_;
   std::condition_variable ended_;  // some group has ended, or (io_uring) the place of the waiting thread is free

@@ -23,11 +23,10 @@ bool is_transient(int error) {
 
 }  // namespace
 
-Scheduler::Scheduler(std::vector<std::filesystem::path> paths, const ReaderOptions& options, bool direct)
-    : paths_(std::move(paths)),
+Scheduler::Scheduler(Copies copies, const ReaderOptions& options)
+    : copies_(std::move(copies)),
       chunk_bytes_(options.chunk_bytes),
       prefetch_depth_(options.prefetch_depth),
-      direct_(direct),
       chunks_(options.depth) {
   free_.reserve(chunks_.size());
   again_.reserve(chunks_.size());
@@ -37,21 +36,22 @@ Scheduler::Scheduler(std::vector<std::filesystem::path> paths, const ReaderOptio
 }
 
 Status Scheduler::check(const ReadRequest& request) const {
-  if (request.file >= paths_.size()) {
-    return fail(ErrorCode::kInternal, "a read names file number {}, but only {} are open", request.file, paths_.size());
+  if (request.file >= copies_.files()) {
+    return fail(ErrorCode::kInternal, "a read names file number {}, but only {} are open", request.file,
+                copies_.files());
   }
   // pread takes a signed offset.
   constexpr uint64_t kMaxEnd = static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) - kDirectAlignment;
   if (request.offset > kMaxEnd || request.length > kMaxEnd - request.offset) {
     return fail(ErrorCode::kInternal, "a read of '{}' reaches past every possible file end: {} bytes at offset {}",
-                paths_[request.file].string(), request.length, request.offset);
+                copies_.path(request.file).string(), request.length, request.offset);
   }
   const auto address = reinterpret_cast<uintptr_t>(request.destination);
   if (address % kDirectAlignment != request.offset % kDirectAlignment) {
     return fail(ErrorCode::kInternal,
                 "a read of '{}' at offset {} goes to an address with another remainder modulo {}; place it so that "
                 "both are equal",
-                paths_[request.file].string(), request.offset, kDirectAlignment);
+                copies_.path(request.file).string(), request.offset, kDirectAlignment);
   }
   return {};
 }
@@ -106,6 +106,7 @@ Scheduler::Chunk* Scheduler::next() {
   if (!again_.empty()) {
     Chunk* chunk = again_.back();
     again_.pop_back();
+    copies_.issue(chunk->source_, chunk->length());
     return chunk;
   }
   Queue& from = queue(Priority::kDemand).empty() ? queue(Priority::kPrefetch) : queue(Priority::kDemand);
@@ -130,12 +131,12 @@ Scheduler::Chunk* Scheduler::next() {
 void Scheduler::cut(Group& group, Chunk& chunk) {
   const ReadRequest& request = group.requests[group.request];
   chunk.group_ = &group;
-  chunk.file_ = request.file;
   chunk.attempts_ = 0;
   chunk.offset_ = request.offset + group.position;
   chunk.length_ = std::min(chunk_bytes_, request.length - group.position);
   chunk.needed_ = std::min(chunk.length_, group.ends[group.request] - chunk.offset_);
   chunk.done_ = 0;
+  chunk.source_ = copies_.choose(request.file, chunk.length_);
   chunk.destination_ = request.destination + group.position;
 
   group.position += chunk.length_;
@@ -145,10 +146,11 @@ void Scheduler::cut(Group& group, Chunk& chunk) {
   }
 }
 
-bool Scheduler::complete(Chunk* chunk, int64_t result) {
+bool Scheduler::complete(Chunk* chunk, int64_t result, Noticed noticed) {
   Group& group = *chunk->group_;
-  if (result > 0) {
-    const auto bytes = static_cast<uint64_t>(result);
+  const uint64_t bytes = result > 0 ? static_cast<uint64_t>(result) : 0;
+  copies_.end(chunk->source_, chunk->length(), bytes, noticed);
+  if (bytes > 0) {
     chunk->done_ += bytes;
     chunk->attempts_ = 0;
     (group.submitted == Priority::kDemand ? stats_.demand_bytes : stats_.prefetch_bytes) += bytes;
@@ -165,29 +167,37 @@ void Scheduler::settle(Chunk& chunk, int64_t result) {
     return;
   }
   // A direct read can go on only from a block boundary; it stops elsewhere only where the file ends.
-  const bool can_continue = result > 0 && (!direct_ || chunk.done_ % kDirectAlignment == 0);
+  const bool direct = copies_.source(chunk.source_).direct;
+  const bool can_continue = result > 0 && (!direct || chunk.done_ % kDirectAlignment == 0);
   const bool can_repeat = result < 0 && is_transient(static_cast<int>(-result)) && ++chunk.attempts_ < kMaxAttempts;
   if (can_continue || can_repeat) {
     again_.push_back(&chunk);
     return;
   }
-  if (result >= 0) {
-    fail_group(group, short_read(chunk));
-  } else {
-    fail_group(group, Error{ErrorCode::kIo, fmt::format("cannot read {} bytes at offset {} of '{}': {}; check the disk "
-                                                        "and its cables, and the system's log",
-                                                        chunk.length(), chunk.offset(), paths_[chunk.file_].string(),
-                                                        errno_text(static_cast<int>(-result)))});
+  Error error = read_error(chunk, result);
+  if (const auto file_itself = copies_.give_up(chunk.source_, error)) {
+    chunk.source_ = *file_itself;
+    chunk.attempts_ = 0;
+    chunk.done_ = 0;  // nothing of the mirror's is kept
+    again_.push_back(&chunk);
+    return;
   }
+  fail_group(group, std::move(error));
   release(&chunk);
 }
 
-Error Scheduler::short_read(const Chunk& chunk) const {
+Error Scheduler::read_error(const Chunk& chunk, int64_t result) const {
+  const std::string path = copies_.path(chunk.source_).string();
+  if (result < 0) {
+    return {ErrorCode::kIo, fmt::format("cannot read {} bytes at offset {} of '{}': {}; check the disk and its cables, "
+                                        "and the system's log",
+                                        chunk.length(), chunk.offset(), path, errno_text(static_cast<int>(-result)))};
+  }
   return {
       ErrorCode::kIo,
       fmt::format("'{}' ends too early: a read at offset {} wanted {} bytes and got {}, so the file is shorter than "
                   "its header says or was truncated; fetch it again",
-                  paths_[chunk.file_].string(), chunk.offset_, chunk.needed_, chunk.done_)};
+                  path, chunk.offset_, chunk.needed_, chunk.done_)};
 }
 
 void Scheduler::release(Chunk* chunk) {
@@ -258,6 +268,7 @@ Status Scheduler::take(ReadGroup id) {
 
 ReaderStats Scheduler::stats() const {
   ReaderStats stats = stats_;
+  stats.copy_bytes = copies_.bytes();
   if (in_flight_ > 0) {
     stats.busy_seconds += seconds_since(busy_since_);
   }

@@ -12,12 +12,12 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "storage/copies.h"
 #include "storage/reader.h"
 
 namespace hypura {
@@ -40,11 +40,11 @@ class Scheduler {
   };
 
  public:
-  // One read for an issuer: `length` bytes at `offset` of `file` to `destination`, whole blocks all. The pointer stays
-  // valid until complete().
+  // One read for an issuer: `length` bytes at `offset` of the open file with the number `source` to `destination`,
+  // whole blocks all. The pointer stays valid until complete().
   class Chunk {
    public:
-    uint32_t file() const { return file_; }
+    uint32_t source() const { return source_; }
     uint64_t offset() const { return offset_ + done_; }
     uint64_t length() const { return length_ - done_; }
     std::byte* destination() const { return destination_ + done_; }
@@ -52,7 +52,7 @@ class Scheduler {
    private:
     friend class Scheduler;
     Group* group_ = nullptr;
-    uint32_t file_ = 0;
+    uint32_t source_ = 0;
     uint32_t attempts_ = 0;  // in a row without progress
     uint64_t offset_ = 0;
     uint64_t length_ = 0;
@@ -61,8 +61,7 @@ class Scheduler {
     std::byte* destination_ = nullptr;
   };
 
-  // `paths` are for messages and for checking file numbers; `direct` says what a continued read has to respect.
-  Scheduler(std::vector<std::filesystem::path> paths, const ReaderOptions& options, bool direct);
+  Scheduler(Copies copies, const ReaderOptions& options);
 
   // Queues a group. A request that breaks the rules makes the whole group fail without a read.
   ReadGroup add(std::span<const ReadRequest> requests, Priority priority);
@@ -72,9 +71,9 @@ class Scheduler {
   // Whether next() would give a chunk.
   bool can_issue() const;
 
-  // Takes a chunk back with what the kernel said: bytes read, or a negative errno. An interrupted read is queued again.
-  // True when its group has ended by this.
-  bool complete(Chunk* chunk, int64_t result);
+  // Takes a chunk back with what the kernel said: bytes read, or a negative errno. An interrupted read is queued again,
+  // and so, for the file itself, is one that failed on a mirror. True when its group has ended by this.
+  bool complete(Chunk* chunk, int64_t result, Noticed noticed = Noticed::kAtOnce);
 
   bool knows(ReadGroup group) const { return groups_.contains(group); }
   bool ended(ReadGroup group) const;
@@ -100,12 +99,11 @@ class Scheduler {
   void settle(Chunk& chunk, int64_t result);
   void release(Chunk* chunk);
   void fail_group(Group& group, Error error);
-  Error short_read(const Chunk& chunk) const;
+  Error read_error(const Chunk& chunk, int64_t result) const;
 
-  std::vector<std::filesystem::path> paths_;
+  Copies copies_;
   uint64_t chunk_bytes_;
   uint32_t prefetch_depth_;
-  bool direct_;
 
   ReadGroup next_group_ = 1;
   std::map<ReadGroup, Group> groups_;

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "storage/test_files.h"
+#include "support/log.h"
 
 namespace hypura {
 namespace {
@@ -39,7 +42,7 @@ class SchedulerTest : public testing::Test {
 
   Memory memory_{64 * kBlock};
   std::vector<Scheduler::Chunk*> issued_;
-  Scheduler scheduler_{{"model.gguf"}, {.chunk_bytes = kBlock, .depth = 4, .prefetch_depth = 2}, true};
+  Scheduler scheduler_{Copies({{.path = "model.gguf"}}, {}), {.chunk_bytes = kBlock, .depth = 4, .prefetch_depth = 2}};
 };
 
 TEST_F(SchedulerTest, DemandGoesFirstAndOrderIsKept) {
@@ -99,7 +102,7 @@ TEST_F(SchedulerTest, EndsWithItsLastChunk) {
 }
 
 TEST_F(SchedulerTest, InterruptedReadGoesOnWhereItStopped) {
-  Scheduler scheduler({"model.gguf"}, {.chunk_bytes = 4 * kBlock}, true);
+  Scheduler scheduler(Copies({{.path = "model.gguf"}}, {}), {.chunk_bytes = 4 * kBlock});
   const ReadRequest request = blocks(8, 4);
   const ReadGroup group = scheduler.add({&request, 1}, Priority::kDemand);
   Scheduler::Chunk* chunk = scheduler.next();
@@ -189,6 +192,117 @@ TEST_F(SchedulerTest, BytesCountForThePrioritySubmittedWith) {
   complete(0);
   EXPECT_EQ(scheduler_.stats().prefetch_bytes, kBlock);
   EXPECT_EQ(scheduler_.stats().demand_bytes, 0U);
+}
+
+// Two files, the second of which has a copy; that is three times as fast.
+class MirroredSchedulerTest : public SchedulerTest {
+ protected:
+  void SetUp() override { spdlog::set_level(spdlog::level::off); }
+  void TearDown() override { spdlog::set_level(spdlog::level::warn); }
+
+  ReadGroup add_from(uint32_t file, uint64_t count, Priority priority = Priority::kDemand) {
+    const ReadRequest request = {.file = file, .offset = 0, .length = count * kBlock, .destination = memory_.data()};
+    return mirrored_.add({&request, 1}, priority);
+  }
+  // Issues all it can and gives the sources, in order.
+  std::vector<uint32_t> issue_all() {
+    std::vector<uint32_t> sources;
+    while (Scheduler::Chunk* chunk = mirrored_.next()) {
+      issued_.push_back(chunk);
+      sources.push_back(chunk->source());
+    }
+    return sources;
+  }
+  bool end(size_t index, int64_t result) { return mirrored_.complete(issued_[index], result); }
+
+  static constexpr std::array<double, 2> kSpeeds = {1e9, 3e9};
+  Scheduler mirrored_{Copies({{.path = "a.gguf", .file = 0},
+                              {.path = "b.gguf", .file = 1},
+                              {.path = "copy/b.gguf", .file = 1, .copy = 1, .lane = 1}},
+                             kSpeeds),
+                      {.chunk_bytes = kBlock, .depth = 16, .prefetch_depth = 16}};
+};
+
+TEST_F(MirroredSchedulerTest, SharesAreAsTheSpeeds) {
+  add_from(1, 16);
+  const std::vector<uint32_t> sources = issue_all();
+  EXPECT_EQ(std::count(sources.begin(), sources.end(), 2U), 12);
+  EXPECT_EQ(std::count(sources.begin(), sources.end(), 1U), 4);
+}
+
+TEST_F(MirroredSchedulerTest, AFileWithoutACopyIsReadWhereItIs) {
+  add_from(0, 3);
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({0, 0, 0}));
+  // What is under way of it is under way on the disk of the other, too: four chunks more before that is as slow.
+  add_from(1, 4);
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({2, 2, 2, 2}));
+}
+
+TEST_F(MirroredSchedulerTest, WhatFailsOnAMirrorIsReadFromTheFileItself) {
+  const ReadGroup group = add_from(1, 3);
+  ASSERT_EQ(issue_all(), std::vector<uint32_t>({2, 2, 1}));
+  EXPECT_FALSE(end(0, -EIO));
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({1}));
+  EXPECT_EQ(issued_[3], issued_[0]);
+  EXPECT_EQ(issued_[0]->offset(), 0U);
+  EXPECT_EQ(issued_[0]->length(), kBlock);
+  EXPECT_FALSE(end(2, kBlock));
+  EXPECT_FALSE(end(1, kBlock)) << "what the mirror still delivers is good";
+  EXPECT_TRUE(end(0, kBlock));
+  EXPECT_TRUE(mirrored_.take(group));
+
+  add_from(1, 4);
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({1, 1, 1, 1})) << "the mirror is given up";
+  EXPECT_EQ(mirrored_.stats().copy_bytes, std::vector<uint64_t>({2 * kBlock, kBlock}));
+}
+
+TEST_F(MirroredSchedulerTest, AShortReadOfAMirrorIsReadAnewAsAWhole) {
+  Scheduler scheduler(Copies({{.path = "b.gguf"}, {.path = "copy/b.gguf", .copy = 1, .lane = 1}}, kSpeeds),
+                      {.chunk_bytes = 4 * kBlock});
+  const ReadRequest request = blocks(8, 4);
+  const ReadGroup group = scheduler.add({&request, 1}, Priority::kDemand);
+  Scheduler::Chunk* chunk = scheduler.next();
+  ASSERT_EQ(chunk->source(), 1U);
+  EXPECT_FALSE(scheduler.complete(chunk, static_cast<int64_t>(2 * kBlock)));
+  ASSERT_EQ(scheduler.next(), chunk);
+  EXPECT_EQ(chunk->source(), 1U) << "not failed yet";
+  EXPECT_FALSE(scheduler.complete(chunk, 0));
+  ASSERT_EQ(scheduler.next(), chunk);
+  EXPECT_EQ(chunk->source(), 0U);
+  EXPECT_EQ(chunk->offset(), 8 * kBlock);
+  EXPECT_EQ(chunk->destination(), memory_.data());
+  EXPECT_TRUE(scheduler.complete(chunk, static_cast<int64_t>(4 * kBlock)));
+  EXPECT_TRUE(scheduler.take(group));
+}
+
+TEST_F(MirroredSchedulerTest, WhatThenFailsOnTheFileItselfIsAnError) {
+  const ReadGroup group = add_from(1, 1);
+  ASSERT_EQ(issue_all(), std::vector<uint32_t>({2}));
+  EXPECT_FALSE(end(0, -EIO));
+  ASSERT_EQ(issue_all(), std::vector<uint32_t>({1}));
+  EXPECT_TRUE(end(0, -ENXIO));
+  const Status status = mirrored_.take(group);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kIo);
+  EXPECT_THAT(status.error().message, HasSubstr("offset 0 of 'b.gguf'"));
+}
+
+TEST_F(MirroredSchedulerTest, AnInterruptedReadStaysWithItsMirror) {
+  add_from(1, 1);
+  ASSERT_EQ(issue_all(), std::vector<uint32_t>({2}));
+  EXPECT_FALSE(end(0, -EINTR));
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({2}));
+}
+
+TEST_F(MirroredSchedulerTest, ACancelledGroupGivesNoMirrorUp) {
+  const ReadGroup cancelled = add_from(1, 17);
+  issue_all();
+  mirrored_.cancel(cancelled);
+  for (size_t i = 0; i < 16; ++i) {
+    end(i, -EIO);
+  }
+  EXPECT_EQ(mirrored_.take(cancelled).error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(issue_all().empty());
 }
 
 }  // namespace

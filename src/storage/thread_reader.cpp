@@ -78,7 +78,7 @@ void ThreadReader::work() {
     }
     lock.unlock();
     const ssize_t got =
-        ::pread(fd(chunk->file()), chunk->destination(), chunk->length(), static_cast<off_t>(chunk->offset()));
+        ::pread(fd(chunk->source()), chunk->destination(), chunk->length(), static_cast<off_t>(chunk->offset()));
     const int64_t result = got >= 0 ? got : -errno;
     lock.lock();
     if (scheduler_.complete(chunk, result)) {

@@ -46,7 +46,7 @@ class UringReader final : public ReaderCore {
 
   void advance() override;
   void block(std::unique_lock<std::mutex>& lock) override;
-  void collect();
+  void collect(Noticed noticed);
   void issue();
   void prepare(Scheduler::Chunk* chunk);
   void submit_staged();
@@ -76,7 +76,7 @@ UringReader::~UringReader() {
 
 void UringReader::advance() {
   if (!sleeping_) {
-    collect();
+    collect(Noticed::kLater);
   }
   issue();
 }
@@ -98,18 +98,18 @@ void UringReader::block(std::unique_lock<std::mutex>& lock) {
   }
   lock.lock();
   sleeping_ = false;
-  collect();
+  collect(Noticed::kAtOnce);
   issue();
   ended_.notify_all();
 }
 
-void UringReader::collect() {
+void UringReader::collect(Noticed noticed) {
   std::array<io_uring_cqe*, 64> entries{};
   unsigned count = 0;
   do {
     count = io_uring_peek_batch_cqe(&ring_, entries.data(), static_cast<unsigned>(entries.size()));
     for (unsigned i = 0; i < count; ++i) {
-      scheduler_.complete(static_cast<Scheduler::Chunk*>(io_uring_cqe_get_data(entries[i])), entries[i]->res);
+      scheduler_.complete(static_cast<Scheduler::Chunk*>(io_uring_cqe_get_data(entries[i])), entries[i]->res, noticed);
     }
     io_uring_cq_advance(&ring_, count);
   } while (count == entries.size());
@@ -129,7 +129,7 @@ void UringReader::issue() {
 void UringReader::prepare(Scheduler::Chunk* chunk) {
   // Never null: the ring has at least `depth` entries.
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-  const int file = fd(chunk->file());
+  const int file = fd(chunk->source());
   const auto length = static_cast<unsigned>(chunk->length());
   if (const Buffer* buffer = buffer_of(chunk->destination(), chunk->length())) {
     io_uring_prep_read_fixed(entry, file, chunk->destination(), length, chunk->offset(),
@@ -157,6 +157,7 @@ void UringReader::submit_staged() {
   for (Scheduler::Chunk* chunk : std::exchange(staged_, {})) {
     scheduler_.complete(chunk, taken);
   }
+  issue();  // what was to be read from a mirror is queued again, for the file itself
 }
 
 const UringReader::Buffer* UringReader::buffer_of(const std::byte* memory, uint64_t length) {

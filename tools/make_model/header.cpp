@@ -49,7 +49,9 @@ class KeyWriter {
   std::string prefix_;
 };
 
-void set_expert_keys(const KeyWriter& write, Arch arch, const Shape& shape) {
+void set_expert_keys(const KeyWriter& write, const GeneratorPlan& plan) {
+  const Arch arch = plan.choice.arch;
+  const Shape& shape = plan.shape;
   if (shape.experts == 0) {
     return;
   }
@@ -67,7 +69,7 @@ void set_expert_keys(const KeyWriter& write, Arch arch, const Shape& shape) {
     write.u32("expert_shared_feed_forward_length", shape.expert_ff);
     write.u32("expert_gating_func", kSigmoidGating);
     write.flag("expert_weights_norm", true);
-    write.u32("leading_dense_block_count", 1);
+    write.u32("leading_dense_block_count", plan.spec.mtp > 0 ? 0 : 1);
   }
 }
 
@@ -83,7 +85,10 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
   write.u32("vocab_size", vocab.tokens);
   write.u32("context_length", plan.spec.context);
   write.u32("embedding_length", shape.embedding);
-  write.u32("block_count", plan.layers);
+  write.u32("block_count", plan.layers + plan.spec.mtp);
+  if (plan.spec.mtp > 0) {
+    write.u32("nextn_predict_layers", plan.spec.mtp);
+  }
   write.u32("feed_forward_length", shape.ff > 0 ? shape.ff : shape.expert_ff);
   write.u32("attention.head_count", shape.heads);
   write.u32("attention.head_count_kv", shape.kv_heads);
@@ -92,7 +97,7 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
   write.u32("rope.dimension_count", shape.head_dim);
   write.f32("rope.freq_base", 10000.0F);
   write.f32("attention.layer_norm_rms_epsilon", 1e-5F);
-  set_expert_keys(write, plan.choice.arch, shape);
+  set_expert_keys(write, plan);
   gguf_set_kv(keys, vocab.keys.get());
 }
 

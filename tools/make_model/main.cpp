@@ -33,6 +33,7 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
   app.add_option("--quiet-after", spec.quiet_after, "Layers after the first so many add little to the hidden state");
+  app.add_option("--mtp", spec.mtp, "fused: layers that guess at further tokens; best with --quiet-after 1 (0)");
   app.add_option("--keep-layers", spec.keep_layers, "Writes only the first so many layers of the model described");
   app.add_option("--seed", spec.seed, "Same seed, same file")->capture_default_str();
   app.add_flag("--sparse", spec.sparse, "Headers only; the data is a hole that reads as zeros");
@@ -44,7 +45,8 @@ std::string describe_layers(const GeneratorPlan& plan) {
                                  ? fmt::format("the first {} of {} layers", plan.layers, plan.shape.layers)
                                  : fmt::format("{} layers", plan.layers);
   const bool quiet = plan.spec.quiet_after > 0 && plan.spec.quiet_after < plan.layers;
-  return quiet ? fmt::format("{} (quiet after {})", layers, plan.spec.quiet_after) : layers;
+  const std::string text = quiet ? fmt::format("{} (quiet after {})", layers, plan.spec.quiet_after) : layers;
+  return plan.spec.mtp > 0 ? fmt::format("{}, {} for MTP", text, plan.spec.mtp) : text;
 }
 
 // Asks the tensors: what is kept may be a leading dense layer alone.

@@ -24,7 +24,11 @@ constexpr float kSpreadLoss = 0.16F;
 constexpr float kAttentionGain = 3.0F;
 constexpr float kFeedForwardGain = 1.7F;
 constexpr float kBiasDeviation = 0.02F;
+// Root mean square of an embedding: what its norm takes away before it comes into an MTP layer, and is given back
+// there.
+constexpr float kEmbeddingSize = 1.41421356F;
 constexpr int64_t kDefaultLayers = 4;
+constexpr int64_t kMostMtp = 8;
 constexpr int64_t kNoLayer = -1;
 
 // The matrices through which a layer adds to the hidden state, and their biases.
@@ -39,6 +43,7 @@ class Builder {
       : shape_(plan.shape),
         choice_(plan.choice),
         vocab_(vocab),
+        mtp_(plan.spec.mtp),
         loud_layers_(plan.spec.quiet_after > 0 ? plan.spec.quiet_after : plan.shape.layers) {}
 
   std::vector<TensorPlan> build() {
@@ -49,19 +54,32 @@ class Builder {
       attention();
       feed_forward();
     }
+    for (int64_t i = 0; i < mtp_; ++i) {
+      predict_further(shape_.layers + i);
+    }
     layer_ = kNoLayer;
     add("output_norm.weight", GGML_TYPE_F32, {shape_.embedding}, Fill::kNorm, 0.02F);
     matrix("output.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
     tensors_.back().fill = Fill::kOutput;
-    uint64_t row = 0;
-    for (TensorPlan& tensor : tensors_) {
-      tensor.first_row = row;
-      row += tensor.rows();
-    }
+    number_rows();
     return std::move(tensors_);
   }
 
  private:
+  // A copy has the numbers of its original, which comes before it.
+  void number_rows() {
+    uint64_t row = 0;
+    for (TensorPlan& tensor : tensors_) {
+      if (!tensor.copy_of.empty()) {
+        const auto is_it = [&](const TensorPlan& other) { return other.name == tensor.copy_of; };
+        tensor.first_row = std::find_if(tensors_.begin(), tensors_.end(), is_it)->first_row;
+        continue;
+      }
+      tensor.first_row = row;
+      row += tensor.rows();
+    }
+  }
+
   void add(std::string name, ggml_type type, std::vector<int64_t> dims, Fill fill, float deviation) {
     const bool quiet = layer_ >= loud_layers_ && adds_to_hidden_state(name);
     tensors_.push_back({.name = std::move(name),
@@ -72,6 +90,7 @@ class Builder {
                         .mean = 0.0F,
                         .share = quiet ? kQuietShare : 1.0F,
                         .layer = layer_,
+                        .copy_of = {},
                         .first_row = 0});
   }
 
@@ -124,7 +143,7 @@ class Builder {
   }
 
   void feed_forward() {
-    const bool leading_dense = choice_.arch == Arch::kFused && layer_ == 0 && shape_.layers > 1;
+    const bool leading_dense = choice_.arch == Arch::kFused && layer_ == 0 && shape_.layers > 1 && mtp_ == 0;
     if (shape_.experts == 0 || leading_dense) {
       gated("", shape_.ff);
       return;
@@ -137,6 +156,26 @@ class Builder {
     } else if (choice_.arch == Arch::kFused) {
       gated("_shexp", shape_.expert_ff);
     }
+  }
+
+  // An MTP layer: it sees the hidden state and the embedding of the token that came of it. It takes little but the
+  // embedding, and does with it what the first layer does. Where the other layers are quiet that is nearly what the
+  // model says.
+  void predict_further(int64_t layer) {
+    const size_t first = tensors_.size();
+    layer_ = 0;
+    attention();
+    feed_forward();
+    layer_ = layer;
+    for (size_t i = first; i < tensors_.size(); ++i) {
+      TensorPlan& tensor = tensors_[i];
+      tensor.copy_of = std::exchange(tensor.name, in_layer(tensor.name.substr(std::string_view("blk.0.").size())));
+      tensor.layer = layer;
+    }
+    add(in_layer("nextn.eh_proj.weight"), GGML_TYPE_F32, {2 * shape_.embedding, shape_.embedding}, Fill::kToken,
+        kEmbeddingSize);
+    norm("nextn.enorm.weight", shape_.embedding);
+    norm("nextn.hnorm.weight", shape_.embedding);
   }
 
   void gated(std::string_view suffix, int64_t ff) {
@@ -181,6 +220,7 @@ class Builder {
   const Shape& shape_;
   const Choice& choice_;
   const Vocab& vocab_;
+  int64_t mtp_;
   int64_t loud_layers_;
   std::vector<TensorPlan> tensors_;
   int64_t layer_ = kNoLayer;
@@ -225,6 +265,23 @@ Status choose_shape(GeneratorPlan& plan, const Vocab& vocab) {
   if (plan.shape.layers < 1) {
     return fail(ErrorCode::kUsage, "--size {} is too small: one layer and the vocabulary take {}",
                 format_bytes(plan.spec.size), format_bytes(bytes_with_layers(plan, vocab, 1)));
+  }
+  return {};
+}
+
+Status check_mtp(const GeneratorPlan& plan) {
+  const int64_t mtp = plan.spec.mtp;
+  if (mtp == 0) {
+    return {};
+  }
+  if (plan.choice.arch != Arch::kFused) {
+    return fail(ErrorCode::kUsage, "--mtp is for --arch fused; --arch {} has no such layers here", plan.spec.arch);
+  }
+  if (mtp < 0 || mtp > kMostMtp) {
+    return fail(ErrorCode::kUsage, "--mtp {} is out of range; give a number up to {}", mtp, kMostMtp);
+  }
+  if (plan.spec.keep_layers > 0) {
+    return fail(ErrorCode::kUsage, "--keep-layers cuts off the layers that --mtp adds; leave one of them out");
   }
   return {};
 }
@@ -300,10 +357,13 @@ Result<GeneratorPlan> plan_model(const ModelSpec& spec, const Vocab& vocab) {
   if (auto status = check_depths(plan); !status) {
     return propagate(status.error());
   }
+  if (auto status = check_mtp(plan); !status) {
+    return propagate(status.error());
+  }
   plan.layers = spec.keep_layers > 0 ? spec.keep_layers : plan.shape.layers;
   plan.whole = Builder(plan, vocab).build();
   std::copy_if(plan.whole.begin(), plan.whole.end(), std::back_inserter(plan.tensors),
-               [&](const TensorPlan& tensor) { return tensor.layer < plan.layers; });
+               [&](const TensorPlan& tensor) { return tensor.layer < plan.layers + spec.mtp; });
   if (spec.split > static_cast<int64_t>(plan.tensors.size())) {
     return fail(ErrorCode::kUsage, "--split {} asks for more parts than the model's {} tensors", spec.split,
                 plan.tensors.size());

@@ -22,6 +22,7 @@ enum class Fill {
   kNorm,    // F32, 1 with a little noise
   kNoise,   // F32, normal
   kRouter,  // F32, a row per expert with the popularity that the skew asks for
+  kToken,   // F32, adds the first half of the input, times the deviation, and kStateShare of the second
 };
 
 struct TensorPlan {
@@ -33,6 +34,7 @@ struct TensorPlan {
   float mean = 0.0F;        // kBlocks: of the values; kRouter: of the input it will see, which carries the skew
   float share = 1.0F;       // kBlocks, kNoise: multiplies the values that the above gives; less in quiet layers
   int64_t layer = -1;       // -1: of none
+  std::string copy_of;      // the tensor whose bytes it has; empty: bytes of its own
   uint64_t first_row = 0;   // number of the first row among all rows of the whole model
   uint64_t bytes() const;   // without padding
   uint64_t values() const;  // elements
@@ -43,7 +45,7 @@ struct GeneratorPlan {
   ModelSpec spec;
   Choice choice;
   Shape shape;                      // of the whole model
-  int64_t layers = 0;               // that are kept
+  int64_t layers = 0;               // that are kept, those for MTP not counted
   std::vector<TensorPlan> tensors;  // that are kept, in file order
   std::vector<TensorPlan> whole;    // of every layer: decides the bytes, so that a kept tensor has those it has there
   uint64_t tensor_bytes() const;    // with padding to the alignment
@@ -55,6 +57,9 @@ inline constexpr uint64_t kTensorAlignment = 32;
 
 // The part of what a layer adds to the hidden state that a quiet one adds.
 inline constexpr float kQuietShare = 0.1F;
+
+// The part of the model's hidden state that MTP layers take besides the embedding: enough for drafts to depend on it.
+inline constexpr float kStateShare = 0.2F;
 
 // The name llama.cpp gives the architecture ("llama", "hy_v3", ...).
 std::string_view gguf_arch(Arch arch);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "make_model/header.h"
@@ -288,6 +289,52 @@ TEST_F(PlanTest, KeptTensorsHaveTheBytesOfTheWholeModel) {
     }
     EXPECT_EQ(next, kept->tensors.end()) << arch;
   }
+}
+
+// An MTP layer is the first layer once more, with a projection that hands it the embedding.
+TEST_F(PlanTest, MtpLayersRepeatTheFirst) {
+  ModelSpec spec = spec_of("fused");
+  spec.layers = 3;
+  spec.mtp = 2;
+  const auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->layers, 3);
+  TensorSource source(*plan, vocab_);
+  std::map<std::string, std::vector<uint8_t>> bytes;
+  for (const TensorPlan& tensor : plan->tensors) {
+    bytes[tensor.name] = bytes_of(tensor, source);
+  }
+  size_t copies = 0;
+  for (const TensorPlan& tensor : plan->tensors) {
+    const std::string of_layer = tensor.layer < 0 ? "" : tensor.name.substr(std::string_view("blk.0.").size());
+    if (tensor.layer == 0) {
+      EXPECT_EQ(bytes[tensor.name], bytes["blk.3." + of_layer]) << tensor.name;
+      EXPECT_EQ(bytes[tensor.name], bytes["blk.4." + of_layer]) << tensor.name;
+      EXPECT_NE(bytes[tensor.name], bytes["blk.1." + of_layer]) << tensor.name;
+      ++copies;
+    }
+  }
+  EXPECT_EQ(copies, 15U);
+  const auto& projection = bytes["blk.3.nextn.eh_proj.weight"];
+  const auto width = static_cast<size_t>(plan->shape.embedding);
+  std::vector<float> row(2 * width);
+  ASSERT_EQ(projection.size(), width * row.size() * sizeof(float));
+  std::memcpy(row.data(), projection.data() + 5 * row.size() * sizeof(float), row.size() * sizeof(float));
+  EXPECT_EQ(std::count(row.begin(), row.end(), 0.0F), static_cast<std::ptrdiff_t>(row.size() - 2));
+  EXPECT_GT(row[5], 1.0F);
+  EXPECT_EQ(row[width + 5], kStateShare);
+}
+
+TEST_F(PlanTest, MtpLayersThatCannotBeAreRefused) {
+  ModelSpec dense = spec_of("dense");
+  dense.mtp = 1;
+  EXPECT_THAT(plan_model(dense, vocab_).error().message, AllOf(HasSubstr("--mtp"), HasSubstr("--arch fused")));
+  ModelSpec spec = spec_of("fused");
+  spec.mtp = 99;
+  EXPECT_THAT(plan_model(spec, vocab_).error().message, HasSubstr("--mtp 99"));
+  spec.mtp = 1;
+  spec.keep_layers = 1;
+  EXPECT_THAT(plan_model(spec, vocab_).error().message, AllOf(HasSubstr("--keep-layers"), HasSubstr("--mtp")));
 }
 
 TEST_F(PlanTest, SizeIsThatOfTheWholeModel) {

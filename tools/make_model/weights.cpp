@@ -58,6 +58,11 @@ bool is_pooled(const TensorPlan& tensor) {
   return tensor.fill == Fill::kBlocks || tensor.fill == Fill::kOutput;
 }
 
+// The name that decides the bytes.
+std::string_view original(const TensorPlan& tensor) {
+  return tensor.copy_of.empty() ? tensor.name : tensor.copy_of;
+}
+
 // The place of each expert in the order of popularity, another order in each layer.
 std::vector<uint32_t> popularity_ranks(uint64_t seed, size_t experts) {
   std::vector<uint32_t> ranks(experts);
@@ -146,7 +151,7 @@ void TensorSource::fill_blocks(const TensorPlan& tensor, uint64_t first, std::sp
   const BlockPool& plain = pool({tensor.type, tensor.deviation, tensor.mean}, tensor.share);
   const BlockPool& damped =
       tensor.fill == Fill::kOutput ? pool({tensor.type, kSpecialDamping * tensor.deviation, tensor.mean}, 1.0F) : plain;
-  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(tensor.name);
+  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(original(tensor));
   for (size_t i = 0; i < out.size() / row_bytes; ++i) {
     const uint64_t row = first + i;
     Rng rng(stream + row);
@@ -158,11 +163,15 @@ void TensorSource::fill_blocks(const TensorPlan& tensor, uint64_t first, std::sp
 void TensorSource::fill_floats(const TensorPlan& tensor, uint64_t first, std::span<uint8_t> out) {
   const auto width = static_cast<size_t>(tensor.dims[0]);
   const size_t row_bytes = width * sizeof(float);
-  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(tensor.name);
+  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(original(tensor));
   std::vector<float> row(width);
   for (size_t i = 0; i < out.size() / row_bytes; ++i) {
     if (tensor.fill == Fill::kRouter) {
       fill_router_row(tensor, first + i, row);
+    } else if (tensor.fill == Fill::kToken) {
+      std::fill(row.begin(), row.end(), 0.0F);
+      row[first + i] = tensor.deviation;
+      row[width / 2 + first + i] = kStateShare;
     } else {
       Rng rng(stream + first + i);
       const float centre = tensor.fill == Fill::kNorm ? 1.0F : 0.0F;
@@ -176,7 +185,7 @@ void TensorSource::fill_floats(const TensorPlan& tensor, uint64_t first, std::sp
 // A score is a part that varies with the token, from values that sum to zero, plus a constant from the mean that all
 // hidden states share: -skew * log(rank), so that experts are drawn about in proportion to rank^-skew.
 void TensorSource::fill_router_row(const TensorPlan& tensor, uint64_t expert, std::span<float> row) {
-  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(tensor.name);
+  const uint64_t stream = mix_bits(plan_.spec.seed) ^ hash_name(original(tensor));
   const auto ranks = popularity_ranks(~stream, static_cast<size_t>(tensor.dims[1]));
   const float popularity = static_cast<float>(-plan_.spec.skew) * std::log(static_cast<float>(ranks[expert]));
   Rng rng(stream + expert);

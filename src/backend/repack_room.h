@@ -1,0 +1,55 @@
+// Products of streamed matrices with many rows, in the layout that ggml's CPU kernels are fastest with.
+//
+// Of a resident weight llama.cpp makes that layout ("repacked": the blocks of several rows of the matrix interleaved)
+// when it loads it; a streamed weight comes as it is on disk. For enough rows, making the layout anew takes less time
+// than it saves: 64 rows with a Q4_0 matrix of 2048 x 1024 took 2.6 + 0.4 ms on two cores, 5.3 as it is on disk
+// (docs/experiments.md, "Repacking for prompts"). The products are those of a resident model that llama.cpp repacked,
+// not those of one that it did not: sums are made in another order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/inner_graph.h"
+#include "backend/stream_layout.h"
+#include "ggml-backend.h"
+#include "ggml.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class RepackRoom {
+ public:
+  // Bytes that a room for the largest matrix of `layout` takes; 0 when ggml has a faster layout for none of them, or
+  // only for some that no pass of `max_rows` tokens has rows enough for.
+  static uint64_t bytes(const StreamLayout& layout, uint32_t max_rows);
+
+  // Rows from which on a product with such a matrix is faster repacked; the largest number when it never is.
+  static int64_t least_rows(int type, int64_t ne0, int64_t ne1);
+
+  // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want.
+  static bool repacks(const DenseItem& item);
+
+  // Allocates a room of `bytes`; nullptr when ggml cannot.
+  static std::unique_ptr<RepackRoom> create(uint64_t bytes);
+
+  ~RepackRoom();
+  RepackRoom(const RepackRoom&) = delete;
+  RepackRoom& operator=(const RepackRoom&) = delete;
+
+  // Whether `weight`, one matrix, is faster repacked for products with `rows` rows. It depends on these and on what
+  // kernels ggml has for this machine, and on nothing else, so that every run computes the same.
+  bool pays(const ggml_tensor& weight, int64_t rows) const;
+
+  // Adds to `inner` the repacking of `weight` into the room, and its product with `input`, contiguous f32 rows, into
+  // `product`. pays() must have said so. The room holds one matrix: what is added later is computed later, too.
+  void multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product);
+
+ private:
+  explicit RepackRoom(ggml_backend_buffer_t buffer);
+
+  ggml_backend_buffer_t buffer_;
+  ggml_tensor repack_;  // the node that repacks, without its sources
+};
+
+}  // namespace hypura

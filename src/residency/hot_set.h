@@ -1,0 +1,22 @@
+// Which experts are worth having before anything is asked for: those that earlier runs used most.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "hypura/routing.h"
+
+namespace hypura {
+
+struct LayerExpert {
+  uint32_t layer = 0;
+  uint32_t expert = 0;
+
+  bool operator==(const LayerExpert&) const = default;
+};
+
+// Of each layer of `trace` the experts that most of its tokens chose, at most `quotas[layer]` and none that no token
+// chose; those of all layers together, most chosen first, of equals the lower layer and the lower number.
+std::vector<LayerExpert> hot_set(const RoutingTrace& trace, const std::vector<uint32_t>& quotas);
+
+}  // namespace hypura

@@ -1,0 +1,78 @@
+#include "storage/copies.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Copies::Copies(std::vector<Source> sources, std::span<const double> speeds) : sources_(std::move(sources)) {
+  uint32_t copies = 0;
+  for (uint32_t i = 0; i < sources_.size(); ++i) {
+    const Source& source = sources_[i];
+    if (source.copy == 0) {
+      files_.emplace_back();
+    }
+    files_[source.file].sources.push_back(i);
+    files_[source.file].lanes.push_back(source.lane);
+    copies = std::max(copies, source.copy + 1);
+  }
+  if (!speeds.empty()) {
+    choice_.emplace(speeds);
+    bytes_.resize(copies);
+    given_up_.resize(copies);
+  }
+}
+
+uint32_t Copies::choose(uint32_t file, uint64_t bytes) {
+  if (!choice_) {
+    return file;
+  }
+  const File& from = files_[file];
+  return from.sources[choice_->choose(from.lanes, bytes, now())];
+}
+
+void Copies::issue(uint32_t source, uint64_t bytes) {
+  if (choice_) {
+    choice_->issue(sources_[source].lane, bytes, now());
+  }
+}
+
+void Copies::end(uint32_t source, uint64_t asked, uint64_t delivered, Noticed noticed) {
+  if (choice_) {
+    bytes_[sources_[source].copy] += delivered;
+    choice_->end(sources_[source].lane, asked, delivered, now(), noticed);
+  }
+}
+
+std::optional<uint32_t> Copies::give_up(uint32_t source, const Error& error) {
+  const uint32_t copy = sources_[source].copy;
+  if (copy == 0) {
+    return std::nullopt;
+  }
+  if (!given_up_[copy]) {
+    given_up_[copy] = true;
+    spdlog::warn("a mirror failed and is not read any more, the model's own files are: {}", error.message);
+    for (File& file : files_) {
+      for (size_t i = file.sources.size(); i-- > 1;) {
+        if (sources_[file.sources[i]].copy == copy) {
+          file.sources.erase(file.sources.begin() + static_cast<ptrdiff_t>(i));
+          file.lanes.erase(file.lanes.begin() + static_cast<ptrdiff_t>(i));
+        }
+      }
+    }
+  }
+  return sources_[source].file;
+}
+
+}  // namespace hypura

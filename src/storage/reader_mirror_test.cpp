@@ -1,0 +1,184 @@
+// The reader with copies of its files. Two copies on one disk will do: which is read is decided by what is measured.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "storage/reader.h"
+#include "storage/test_files.h"
+#include "support/log.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Each;
+using testing::Gt;
+using testing::HasSubstr;
+
+struct Kind {
+  const char* name;
+  bool force_threads;
+  bool direct;
+};
+
+constexpr uint64_t kSize = 6 * kMiB + 777;
+
+// Two files; a mirror that has both, and one that has the second.
+class ReaderMirrorTest : public testing::TestWithParam<Kind> {
+ protected:
+  ReaderMirrorTest() {
+    spdlog::set_level(spdlog::level::off);  // of mirrors given up
+    for (uint32_t i = 0; i < 2; ++i) {
+      files_.push_back(write_pattern(dir_, i, kSize));
+    }
+    mirrors_.push_back({copy(0, "a"), copy(1, "a")});
+    mirrors_.push_back({fs::path(), copy(1, "b")});
+  }
+  ~ReaderMirrorTest() override { spdlog::set_level(spdlog::level::warn); }
+
+  fs::path copy(size_t file, const std::string& name) const {
+    const fs::path path = dir_.path() / (name + "-" + std::to_string(file) + ".gguf");
+    fs::copy_file(files_[file], path);
+    return path;
+  }
+
+  std::unique_ptr<Reader> open() const {
+    ReaderOptions options;
+    options.chunk_bytes = 64 * kKiB;
+    options.force_threads = GetParam().force_threads;
+    options.direct = GetParam().direct;
+    auto reader = Reader::open(files_, options, mirrors_);
+    EXPECT_TRUE(reader) << reader.error().message;
+    return reader ? std::move(*reader) : nullptr;
+  }
+
+  static Status read(Reader& reader, const Read& read) {
+    return reader.wait(reader.submit({&read.request, 1}, Priority::kDemand));
+  }
+
+  TempDir dir_;
+  std::vector<fs::path> files_;
+  std::vector<Mirror> mirrors_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Readers, ReaderMirrorTest,
+                         testing::Values(Kind{"uring_direct", false, true}, Kind{"uring_buffered", false, false},
+                                         Kind{"threads_direct", true, true}, Kind{"threads_buffered", true, false}),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
+  const auto reader = open();
+  ASSERT_NE(reader, nullptr);
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<Read> reads;
+    std::vector<ReadRequest> requests;
+    for (uint32_t i = 0; i < 8; ++i) {
+      const uint64_t offset = random() % kSize;
+      // One in three goes to the very end of the file.
+      const uint64_t most = std::min(kSize - offset, 4 * kMiB);
+      reads.emplace_back(i % 2, offset, i % 3 == 0 ? kSize - offset : 1 + random() % most);
+      requests.push_back(reads.back().request);
+    }
+    const Status status = reader->wait(reader->submit(requests, round % 2 ? Priority::kDemand : Priority::kPrefetch));
+    ASSERT_TRUE(status) << status.error().message;
+    for (const Read& read : reads) {
+      read.expect_pattern();
+    }
+  }
+  const ReaderStats stats = reader->stats();
+  ASSERT_EQ(stats.copy_bytes.size(), 3U);
+  EXPECT_EQ(std::accumulate(stats.copy_bytes.begin(), stats.copy_bytes.end(), uint64_t{0}),
+            stats.demand_bytes + stats.prefetch_bytes);
+  EXPECT_THAT(stats.copy_bytes, Each(Gt(kMiB / 2))) << "a copy lies idle";
+}
+
+TEST_P(ReaderMirrorTest, AFileThatAMirrorLacksIsReadWhereItIs) {
+  mirrors_.erase(mirrors_.begin());
+  const auto reader = open();
+  const Read first(0, 0, kSize);
+  ASSERT_TRUE(read(*reader, first));
+  first.expect_pattern();
+  EXPECT_EQ(reader->stats().copy_bytes, std::vector<uint64_t>({kSize, 0}));
+}
+
+TEST_P(ReaderMirrorTest, WithoutMirrorsNothingIsCountedByCopy) {
+  mirrors_.clear();
+  const auto reader = open();
+  ASSERT_TRUE(read(*reader, Read(0, 0, kMiB)));
+  EXPECT_TRUE(reader->stats().copy_bytes.empty());
+}
+
+TEST_P(ReaderMirrorTest, AMirrorThatIsCutShortIsGivenUpAndNothingIsLost) {
+  const auto reader = open();
+  ASSERT_NE(reader, nullptr);
+  fs::resize_file(mirrors_[0][0], kMiB + 100);
+  for (int round = 0; round < 4; ++round) {
+    const Read whole(0, 5, kSize - 5);
+    const Status status = read(*reader, whole);
+    ASSERT_TRUE(status) << status.error().message;
+    whole.expect_pattern();
+  }
+  // It is not read any more, of the other file neither.
+  const uint64_t before = reader->stats().copy_bytes[1];
+  const Read second(1, 0, kSize);
+  ASSERT_TRUE(read(*reader, second));
+  second.expect_pattern();
+  EXPECT_EQ(reader->stats().copy_bytes[1], before);
+  EXPECT_GT(reader->stats().copy_bytes[2], 0U) << "the other mirror is good";
+}
+
+TEST_P(ReaderMirrorTest, AFileThatIsCutShortIsAnErrorAlthoughAMirrorHasIt) {
+  const auto reader = open();
+  fs::resize_file(files_[0], 0);
+  Status status;
+  for (int round = 0; round < 10 && status; ++round) {
+    status = read(*reader, Read(0, 0, kSize));
+  }
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kIo);
+  EXPECT_THAT(status.error().message, HasSubstr("'" + files_[0].string() + "' ends too early"));
+}
+
+TEST_P(ReaderMirrorTest, BadMemoryIsAnErrorOfTheFileItself) {
+  const auto reader = open();
+  for (int i = 0; i < 4; ++i) {
+    const ReadRequest request = {.file = 1, .offset = 0, .length = 2 * kMiB, .destination = nullptr};
+    const Status status = reader->wait(reader->submit({&request, 1}, Priority::kDemand));
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().message, HasSubstr("'" + files_[1].string() + "'"));
+  }
+  const Read good(1, 0, kSize);
+  ASSERT_TRUE(read(*reader, good));
+  good.expect_pattern();
+}
+
+TEST_P(ReaderMirrorTest, RefusesAMirrorThatCannotBeOpened) {
+  fs::remove(mirrors_[1][1]);
+  const auto reader = Reader::open(files_, {}, mirrors_);
+  ASSERT_FALSE(reader);
+  EXPECT_EQ(reader.error().code, ErrorCode::kIo);
+  EXPECT_THAT(reader.error().message, HasSubstr("'" + mirrors_[1][1].string() + "'"));
+}
+
+TEST_P(ReaderMirrorTest, EndsWellWithReadsUnderWay) {
+  const std::vector<Read> reads = [] {
+    std::vector<Read> made;
+    for (uint32_t i = 0; i < 4; ++i) {
+      made.emplace_back(i % 2, 0, kSize);
+    }
+    return made;
+  }();
+  auto reader = open();
+  for (const Read& read : reads) {
+    reader->submit({&read.request, 1}, Priority::kPrefetch);
+  }
+  reader.reset();
+}
+
+}  // namespace
+}  // namespace hypura
