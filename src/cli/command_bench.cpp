@@ -107,7 +107,7 @@ Status prepare_model(Preparation& preparation) {
   for (const ModelFile& file : model->files) {
     preparation.files.push_back(file.path);
   }
-  const Status status = prepare_mirrors(options, *model, preparation.files).and_then([&] {
+  Status status = prepare_mirrors(options, *model, preparation.files).and_then([&] {
     return prepare_draft(options.draft, preparation.files);
   });
   if (!status) {

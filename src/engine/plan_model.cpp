@@ -66,7 +66,7 @@ Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile*
   return open_model(options.model).and_then([&](const Model& model) { return plan_model(model, options, profile); });
 }
 
-Result<ModelPlan> plan_model(const Model& whole, const EngineOptions& options, const MachineProfile* profile) {
+Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
   if (Status status = init_llama(); !status) {  // what its kernels want of memory is part of the plan
     return propagate(status.error());
   }
@@ -80,9 +80,9 @@ Result<ModelPlan> plan_model(const Model& whole, const EngineOptions& options, c
                          format_bytes(budget->bytes));
     *budget = {*options.memory, {}};  // a plan may be made for another machine
   }
-  const Model model = used_part(whole, options.draft.mtp);
-  const Knowledge knowledge = recall(model, profile);
-  const OpenRequest request = make_request(options, model, budget->bytes, knowledge);
+  const Model used = used_part(model, options.draft.mtp);
+  const Knowledge knowledge = recall(used, profile);
+  const OpenRequest request = make_request(options, used, budget->bytes, knowledge);
   auto problem = placement_problem(request);
   if (!problem) {
     return propagate(problem.error());
