@@ -25,7 +25,7 @@ struct BufferDeleter {
 };
 using BufferPtr = std::unique_ptr<ggml_backend_buffer, BufferDeleter>;
 
-struct ContextDeleter {
+struct UploadContextDeleter {
   void operator()(ggml_context* context) const { ggml_free(context); }
 };
 
@@ -44,7 +44,7 @@ double measure_upload(ggml_backend_dev_t device) {
   }
   void* source = ggml_backend_buffer_get_base(here.get());
   std::memset(source, 1, kUploadBytes);
-  const std::unique_ptr<ggml_context, ContextDeleter> context(ggml_init({ggml_tensor_overhead(), nullptr, true}));
+  const std::unique_ptr<ggml_context, UploadContextDeleter> context(ggml_init({ggml_tensor_overhead(), nullptr, true}));
   ggml_tensor* tensor = ggml_new_tensor_1d(context.get(), GGML_TYPE_I8, kUploadBytes);
   if (ggml_backend_tensor_alloc(there.get(), tensor, ggml_backend_buffer_get_base(there.get())) !=
       GGML_STATUS_SUCCESS) {

@@ -10,7 +10,7 @@ namespace hypura {
 namespace {
 
 // One press stops the answer; two more in a row are meant for the program.
-constexpr int kFatalPress = 3;
+constexpr int kFatalPressInChat = 3;
 
 constexpr const char* kHelp =
     "  /help   this list\n"
@@ -96,7 +96,7 @@ Result<ChatLoop::Next> ChatLoop::answer(const std::string& message) {
   before_answer_ = setup_.stats();
   messages_.push_back({"user", message});
   const auto generate = [&](const GenerateOptions& options) { return session_.chat(messages_, options); };
-  auto given = stream_answer(generate, setup_.generate, answers_, kFatalPress);
+  auto given = stream_answer(generate, setup_.generate, answers_, kFatalPressInChat);
   if (!given || given->text.empty()) {
     // The message stays unanswered, so it is taken back: templates need user and assistant in turn.
     messages_.pop_back();

@@ -15,7 +15,7 @@ namespace hypura {
 namespace {
 
 // The first press stops the answer; whoever presses again does not want to wait for that.
-constexpr int kFatalPress = 2;
+constexpr int kFatalPressOfRun = 2;
 
 // Session::chat or Session::complete, with the prompt bound.
 Generate bind_prompt(const RunOptions& options, bool with_template, Session& session, std::string prompt) {
@@ -63,7 +63,7 @@ Result<int> run_command(const RunOptions& options) {
   GenerateOptions generate_options;
   generate_options.max_tokens = options.max_tokens;
   generate_options.sampling = options.sampling;
-  const auto answer = stream_answer(generate, generate_options, answers, kFatalPress);
+  const auto answer = stream_answer(generate, generate_options, answers, kFatalPressOfRun);
   if (!answer) {
     return propagate(answer.error());
   }

@@ -20,7 +20,7 @@ constexpr const char* kMeasured = "What is measured";
 constexpr const char* kWritten = "Where it goes";
 constexpr const char* kReplayed = "Instead of measuring";
 
-constexpr const char* kFooter =
+constexpr const char* kBenchFooter =
     R"(The table goes to standard output, what is going on to standard error. Every run is a process of its own. As root,
 runs are held to their budget by a memory cgroup; without, the table says what was not controlled.
 
@@ -89,7 +89,7 @@ uint32_t bench_context(const BenchOptions& options) {
 
 CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   CLI::App* command = program.add_subcommand("bench", "Measures speed, and how near it is to what the disk allows");
-  command->group("Commands")->footer(kFooter);
+  command->group("Commands")->footer(kBenchFooter);
   add_model_option(*command, options.model)->group(kMeasured);
   add_memory_option(*command, options.memory)->group(kMeasured);
   command

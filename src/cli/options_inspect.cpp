@@ -9,7 +9,7 @@ namespace hypura {
 
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kInspectFooter =
     R"(Reads the model's header only. Without --memory it plans for what this machine allows. NO_COLOR turns colours off.
 
 Examples:
@@ -25,7 +25,7 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
   CLI::App* command = program.add_subcommand("inspect", "Tells what a model is and how it would run here")
                           ->group("Commands")
-                          ->footer(kFooter);
+                          ->footer(kInspectFooter);
   add_model_option(*command, options.model);
   add_memory_option(*command, options.memory);
   add_context_option(*command, [&options](uint32_t tokens) { options.context = tokens; });

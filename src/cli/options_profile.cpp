@@ -6,7 +6,7 @@ namespace hypura {
 
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kProfileFooter =
     R"(Takes about eight seconds and should have the machine for itself. The result is kept in ~/.cache/hypura for each
 machine and file system, and measured again when hardware, system or version change.
 
@@ -21,7 +21,7 @@ Exit codes: 0 done, 1 internal, 2 usage, 4 budget, 5 input/output)";
 
 CLI::App* add_profile_command(CLI::App& program, ProfileCommandOptions& options) {
   CLI::App* command =
-      program.add_subcommand("profile", "Measures this machine and a disk")->group("Commands")->footer(kFooter);
+      program.add_subcommand("profile", "Measures this machine and a disk")->group("Commands")->footer(kProfileFooter);
   command->add_option("--path", options.path, "A folder on the disk to measure, or a model file (default: here)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the path is empty") : std::string(); })
       ->option_text("PATH");

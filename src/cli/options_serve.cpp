@@ -25,7 +25,7 @@ const NumberRange kGrace{0, 3600, false, "a number of seconds from 0 to 3600"};
 constexpr const char* kServed = "Server";
 constexpr const char* kAnswers = "Answers";
 
-constexpr const char* kFooter =
+constexpr const char* kServeFooter =
     R"(Speaks the APIs of Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages), and shows a page at /.
 The first model is loaded at once, others when they are first asked for. Ctrl-C stops after the answers under way.
 Also read, where the flag is left out: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE, OLLAMA_CONTEXT_LENGTH,
@@ -218,7 +218,7 @@ Result<HostAndPort> read_ollama_host(const std::string& text) {
 
 CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
   CLI::App* command = program.add_subcommand("serve", "Answers over HTTP: as Ollama, OpenAI and Anthropic do");
-  command->group("Commands")->footer(kFooter);
+  command->group("Commands")->footer(kServeFooter);
   command->add_option("MODEL", options.models, "GGUF files (left out: the demo model)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
       ->option_text("...")

@@ -171,14 +171,14 @@ void TerminalLineSource::remember(const std::string& line) {
 }
 
 TerminalLineSource::Signals TerminalLineSource::take_signals() {
-  Signals signals;
+  Signals arrived;
   unsigned char number = 0;
   while (::read(pipe_[0], &number, 1) == 1) {
-    signals.interrupt |= number == SIGINT;
-    signals.resize |= number == SIGWINCH;
-    signals.resume |= number == SIGCONT;
+    arrived.interrupt |= number == SIGINT;
+    arrived.resize |= number == SIGWINCH;
+    arrived.resume |= number == SIGCONT;
   }
-  return signals;
+  return arrived;
 }
 
 TerminalLineSource::Wake TerminalLineSource::wait_for_key() {
@@ -194,19 +194,19 @@ TerminalLineSource::Wake TerminalLineSource::wait_for_key() {
       }
       return Wake::kError;
     }
-    const Signals signals = take_signals();
-    if (signals.interrupt) {
+    const Signals arrived = take_signals();
+    if (arrived.interrupt) {
       return Wake::kInterrupt;
     }
-    if (signals.resize) {
+    if (arrived.resize) {
       el_resize(edit_);
     }
-    if (signals.resume) {
+    if (arrived.resume) {
       // The shell had the terminal in between and left it in its own mode.
       el_set(edit_, EL_PREP_TERM, 1);
       el_set(edit_, EL_REFRESH);
     }
-    if (!signals.any()) {
+    if (!arrived.any()) {
       return Wake::kKey;
     }
   }

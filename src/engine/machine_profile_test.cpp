@@ -3,14 +3,13 @@
 
 #include <cstdlib>
 
+#include "engine/models_for_test.h"
 #include "engine/profile_subject.h"
 
 namespace hypura {
 namespace {
 
 using testing::HasSubstr;
-
-const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
 
 ProfileOptions at(const std::filesystem::path& path) {
   ProfileOptions options;

@@ -7,14 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/model_with_template_for_test.h"
+#include "engine/models_for_test.h"
 #include "gguf.h"
 #include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
 namespace {
-
-const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
 
 TEST(ModelCard, SaysWhatTheHeadersSay) {
   const auto path = kModels / "hypura-stories-moe.gguf";

@@ -5,6 +5,7 @@
 
 #include "backend/repack_room.h"
 #include "engine/explain.h"
+#include "engine/models_for_test.h"
 #include "engine/test_reference.h"
 #include "hypura/plan.h"
 #include "make_model/make_model.h"
@@ -13,8 +14,6 @@
 
 namespace hypura {
 namespace {
-
-const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
 
 EngineOptions demo(uint64_t memory) {
   EngineOptions options;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/models_for_test.h"
 #include "hypura/serving.h"
 #include "support/units.h"
 
@@ -105,8 +106,6 @@ inline double likeness(const std::vector<float>& a, const std::vector<float>& b)
   };
   return dot(a, b) / std::sqrt(dot(a, a) * dot(b, b));
 }
-
-inline const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
 
 // The demo model of experts, streamed.
 inline Serving::Options stories(uint32_t parallel) {

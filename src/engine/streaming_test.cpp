@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "engine/models_for_test.h"
 #include "engine/test_reference.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -13,9 +14,7 @@
 namespace hypura {
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
-
-EngineOptions demo(uint64_t memory) {
+EngineOptions streamed_demo(uint64_t memory) {
   EngineOptions options;
   options.model = kModels / "hypura-stories-moe.gguf";
   options.memory = memory;
@@ -36,7 +35,7 @@ std::unique_ptr<Engine> open(const EngineOptions& options) {
 TEST(Streaming, TellsTheSameStoryAtEveryBudget) {
   std::string first;
   for (uint64_t memory : {16 * kMiB, 24 * kMiB, 40 * kMiB, 80 * kMiB}) {
-    EngineOptions options = demo(memory);
+    EngineOptions options = streamed_demo(memory);
     options.resident = false;
     const auto engine = open(options);
     ASSERT_NE(engine, nullptr);
@@ -56,7 +55,7 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   std::string text;
   EngineStats without;
   for (const char* read_ahead : {"none", "router", "coactivation"}) {
-    EngineOptions options = demo(24 * kMiB);
+    EngineOptions options = streamed_demo(24 * kMiB);
     options.by_hand.read_ahead = read_ahead;
     options.by_hand.mode = "expert-streaming";
     const auto engine = open(options);
@@ -83,7 +82,7 @@ TEST(Streaming, LogitsEqualThoseOfPlainLlama) {
   const std::vector<int32_t> tokens = test_tokens(40);
   Reference reference(kModels / "hypura-stories-moe.gguf", 256, 32, 1);
   const std::vector<float> expected = reference.evaluate(tokens, true);
-  EngineOptions options = demo(20 * kMiB);
+  EngineOptions options = streamed_demo(20 * kMiB);
   options.repack = false;  // as the reference
   const auto engine = open(options);
   ASSERT_NE(engine, nullptr);
@@ -95,11 +94,11 @@ TEST(Streaming, LogitsEqualThoseOfPlainLlama) {
 }
 
 TEST(Streaming, ChoosesTheModeFromTheBudget) {
-  EngineOptions dense = demo(8 * kMiB);
+  EngineOptions dense = streamed_demo(8 * kMiB);
   dense.model = kModels / "hypura-stories-draft.gguf";
-  const std::pair<EngineOptions, std::string> cases[] = {{demo(kGiB), "resident"},
-                                                         {demo(24 * kMiB), "expert-streaming"},
-                                                         {demo(14 * kMiB), "mixed-streaming"},
+  const std::pair<EngineOptions, std::string> cases[] = {{streamed_demo(kGiB), "resident"},
+                                                         {streamed_demo(24 * kMiB), "expert-streaming"},
+                                                         {streamed_demo(14 * kMiB), "mixed-streaming"},
                                                          {dense, "dense-streaming"}};
   for (const auto& [options, mode] : cases) {
     const auto engine = open(options);
@@ -109,7 +108,7 @@ TEST(Streaming, ChoosesTheModeFromTheBudget) {
 }
 
 TEST(Streaming, ASmallContextIsKeptAndPromptsArePassedInParts) {
-  EngineOptions options = demo(30 * kMiB);
+  EngineOptions options = streamed_demo(30 * kMiB);
   options.context = 48;
   options.ubatch = 0;
   const auto engine = open(options);
@@ -122,7 +121,7 @@ TEST(Streaming, ASmallContextIsKeptAndPromptsArePassedInParts) {
 }
 
 TEST(Streaming, ABudgetThatCannotWorkNamesOneThatCan) {
-  const auto engine = Engine::open(demo(2 * kMiB));
+  const auto engine = Engine::open(streamed_demo(2 * kMiB));
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::kBudget);
   EXPECT_NE(engine.error().message.find("smallest"), std::string::npos) << engine.error().message;
@@ -130,7 +129,7 @@ TEST(Streaming, ABudgetThatCannotWorkNamesOneThatCan) {
 
 TEST(Streaming, TheLedgerStaysUnderTheBudget) {
   for (uint64_t memory : {14 * kMiB, 24 * kMiB, 44 * kMiB}) {
-    const auto engine = open(demo(memory));
+    const auto engine = open(streamed_demo(memory));
     uint64_t sum = 0;
     for (const LedgerLine& line : engine->plan().ledger) {
       sum += line.bytes;
@@ -141,7 +140,7 @@ TEST(Streaming, TheLedgerStaysUnderTheBudget) {
 }
 
 TEST(Streaming, CountsWhatItDid) {
-  const auto engine = open(demo(24 * kMiB));
+  const auto engine = open(streamed_demo(24 * kMiB));
   const auto session = engine->new_session();
   ASSERT_TRUE((*session)->complete("Once upon a time", greedy(10)));
   const EngineStats stats = engine->stats();
@@ -161,7 +160,7 @@ TEST(Streaming, CountsWhatItDid) {
 
 TEST(Streaming, ATruncatedFileEndsTheRunWithAnError) {
   const TempDir folder;
-  EngineOptions options = demo(20 * kMiB);
+  EngineOptions options = streamed_demo(20 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.model);
   const auto engine = open(options);
@@ -180,7 +179,7 @@ TEST(Streaming, ATruncatedFileEndsTheRunWithAnError) {
 
 TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
   const TempDir folder;
-  EngineOptions options = demo(8 * kMiB);
+  EngineOptions options = streamed_demo(8 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-draft.gguf", options.model);
   const auto engine = open(options);
@@ -195,7 +194,7 @@ TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
 
 TEST(Streaming, AFileCutBeforeLoadingIsABadModel) {
   const TempDir folder;
-  EngineOptions options = demo(20 * kMiB);
+  EngineOptions options = streamed_demo(20 * kMiB);
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.model);
   std::filesystem::resize_file(options.model, 20 * kMiB);

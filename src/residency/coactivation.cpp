@@ -12,10 +12,10 @@ namespace hypura {
 
 namespace {
 
-constexpr std::string_view kMagic = "HYPCOACT";
-constexpr uint32_t kVersion = 1;
-constexpr uint64_t kHeaderBytes = 8 + 3 * 4;
-constexpr uint64_t kHashBytes = 8;
+constexpr std::string_view kCoactivationMagic = "HYPCOACT";
+constexpr uint32_t kCoactivationVersion = 1;
+constexpr uint64_t kCoactivationHeaderBytes = 8 + 3 * 4;
+constexpr uint64_t kCoactivationHashBytes = 8;
 
 // Keeps odds finite where an expert was always chosen, or never.
 constexpr double kLeastShare = 1e-4;
@@ -30,7 +30,8 @@ uint64_t steps(uint32_t layers) {
 }
 
 uint64_t saved_bytes(uint32_t layers, uint32_t experts) {
-  return kHeaderBytes + steps(layers) * experts * (uint64_t{experts} + 1) * sizeof(uint16_t) + kHashBytes;
+  return kCoactivationHeaderBytes + steps(layers) * experts * (uint64_t{experts} + 1) * sizeof(uint16_t) +
+         kCoactivationHashBytes;
 }
 
 tl::unexpected<Error> damaged(std::string_view what) {
@@ -143,10 +144,10 @@ void CoActivation::halve(uint32_t layer, uint32_t expert) {
 std::vector<std::byte> CoActivation::save() const {
   std::vector<std::byte> bytes;
   bytes.reserve(saved_bytes(layers_, experts_));
-  for (const char letter : kMagic) {
+  for (const char letter : kCoactivationMagic) {
     bytes.push_back(static_cast<std::byte>(letter));
   }
-  for (const uint32_t number : {kVersion, layers_, experts_}) {
+  for (const uint32_t number : {kCoactivationVersion, layers_, experts_}) {
     put(bytes, number);
   }
   for (const auto* counts : {&uses_, &pairs_}) {
@@ -159,16 +160,16 @@ std::vector<std::byte> CoActivation::save() const {
 }
 
 Result<CoActivation> CoActivation::load(std::span<const std::byte> bytes, uint32_t layers, uint32_t experts) {
-  if (as_text(bytes).substr(0, kMagic.size()) != kMagic) {
+  if (as_text(bytes).substr(0, kCoactivationMagic.size()) != kCoactivationMagic) {
     return fail(ErrorCode::kUsage, "this is no saved co-activation");
   }
-  if (bytes.size() < kHeaderBytes + kHashBytes) {
+  if (bytes.size() < kCoactivationHeaderBytes + kCoactivationHashBytes) {
     return damaged("it ends in its header");
   }
-  std::string_view in = as_text(bytes).substr(kMagic.size());
-  if (const auto version = take<uint32_t>(in); version != kVersion) {
+  std::string_view in = as_text(bytes).substr(kCoactivationMagic.size());
+  if (const auto version = take<uint32_t>(in); version != kCoactivationVersion) {
     return fail(ErrorCode::kUsage, "the saved co-activation is of version {}, and only version {} is known here",
-                version, kVersion);
+                version, kCoactivationVersion);
   }
   const auto its_layers = take<uint32_t>(in);
   const auto its_experts = take<uint32_t>(in);
@@ -179,8 +180,8 @@ Result<CoActivation> CoActivation::load(std::span<const std::byte> bytes, uint32
   if (bytes.size() != saved_bytes(layers, experts)) {
     return damaged(fmt::format("it has {} bytes and not {}", bytes.size(), saved_bytes(layers, experts)));
   }
-  std::string_view hash = as_text(bytes.last(kHashBytes));
-  if (take<uint64_t>(hash) != fnv1a(as_text(bytes.first(bytes.size() - kHashBytes)))) {
+  std::string_view hash = as_text(bytes.last(kCoactivationHashBytes));
+  if (take<uint64_t>(hash) != fnv1a(as_text(bytes.first(bytes.size() - kCoactivationHashBytes)))) {
     return damaged("its checksum is wrong");
   }
   CoActivation loaded(layers, experts);

@@ -128,7 +128,7 @@ RoutingTrace shape() {
   return trace;
 }
 
-constexpr uint16_t kNone = RoutingTrace::kNone;
+constexpr uint16_t kNoExpert = RoutingTrace::kNone;
 const std::vector<uint16_t> kPair = {1, 2};
 const std::vector<uint16_t> kThreePairs = {1, 2, 3, 4, 5, 6};
 
@@ -143,7 +143,8 @@ TEST(RoutingRecorder, RecordsPassesLayerByLayer) {
   recorder.note(1, 2, kPair, 1);
   const RoutingTrace trace = recorder.trace();
   EXPECT_EQ(trace.passes, (std::vector<RoutingPass>{{3, false, 3}, {1, true, 1}}));
-  EXPECT_EQ(trace.chosen, (std::vector<uint16_t>{1, 2, kNone, kNone, 3, 4, kNone, kNone, 5, 6, 1, 2, 1, 2, 1, 2}));
+  EXPECT_EQ(trace.chosen,
+            (std::vector<uint16_t>{1, 2, kNoExpert, kNoExpert, 3, 4, kNoExpert, kNoExpert, 5, 6, 1, 2, 1, 2, 1, 2}));
 }
 
 TEST(RoutingRecorder, ALayerThatComesAgainBeginsAnotherPass) {

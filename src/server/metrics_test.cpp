@@ -34,8 +34,8 @@ class CountingExchange : public FakeExchange {
 
 TEST(Histogram, CountsUpToAndWithEachBound) {
   Histogram histogram({1, 2});
-  for (const double seconds : {0.5, 1.0, 1.5, 2.5, 3.0}) {
-    histogram.observe(seconds);
+  for (const double waited : {0.5, 1.0, 1.5, 2.5, 3.0}) {
+    histogram.observe(waited);
   }
   EXPECT_EQ(histogram.counts, (std::vector<uint64_t>{2, 1, 2}));
   EXPECT_EQ(histogram.count, 5U);

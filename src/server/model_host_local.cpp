@@ -21,7 +21,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 // Clocks count nanoseconds in 64 bits: what is longer than this is kept as if for ever.
-constexpr Nanoseconds kLongest = std::chrono::hours(24 * 365 * 100);
+constexpr Nanoseconds kLongestKept = std::chrono::hours(24 * 365 * 100);
 
 using Ready = std::function<void(Result<ModelLease>)>;
 
@@ -166,7 +166,7 @@ std::shared_ptr<Serving> LocalModelHost::current() const {
 // With the lock held.
 ModelLease LocalModelHost::make_lease(KeepAlive keep, double load_seconds) {
   ++leases_;
-  keep_ = std::min(keep.time, kLongest);
+  keep_ = std::min(keep.time, kLongestKept);
   ModelLease lease;
   lease.serving = serving_;
   lease.load_seconds = load_seconds;

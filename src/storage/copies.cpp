@@ -8,15 +8,12 @@
 
 namespace hypura {
 
-namespace {
-
-double now() {
+double Copies::steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-}  // namespace
-
-Copies::Copies(std::vector<Source> sources, std::span<const double> speeds) : sources_(std::move(sources)) {
+Copies::Copies(std::vector<Source> sources, std::span<const double> speeds, Clock now)
+    : sources_(std::move(sources)), now_(now) {
   uint32_t copies = 0;
   for (uint32_t i = 0; i < sources_.size(); ++i) {
     const Source& source = sources_[i];
@@ -39,19 +36,19 @@ uint32_t Copies::choose(uint32_t file, uint64_t bytes) {
     return file;
   }
   const File& from = files_[file];
-  return from.sources[choice_->choose(from.lanes, bytes, now())];
+  return from.sources[choice_->choose(from.lanes, bytes, now_())];
 }
 
 void Copies::issue(uint32_t source, uint64_t bytes) {
   if (choice_) {
-    choice_->issue(sources_[source].lane, bytes, now());
+    choice_->issue(sources_[source].lane, bytes, now_());
   }
 }
 
 void Copies::end(uint32_t source, uint64_t asked, uint64_t delivered, Noticed noticed) {
   if (choice_) {
     bytes_[sources_[source].copy] += delivered;
-    choice_->end(sources_[source].lane, asked, delivered, now(), noticed);
+    choice_->end(sources_[source].lane, asked, delivered, now_(), noticed);
   }
 }
 

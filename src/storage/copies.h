@@ -24,8 +24,12 @@ struct Source {
 
 class Copies {
  public:
+  // In seconds, from any start.
+  using Clock = double (*)();
+  static double steady_seconds();
+
   // First every file itself, by number, then those of mirrors. `speeds` are those of the lanes; none without mirrors.
-  Copies(std::vector<Source> sources, std::span<const double> speeds);
+  Copies(std::vector<Source> sources, std::span<const double> speeds, Clock now = steady_seconds);
 
   size_t files() const { return files_.size(); }
   const Source& source(uint32_t number) const { return sources_[number]; }
@@ -58,6 +62,7 @@ class Copies {
   std::optional<MirrorChoice> choice_;  // none without mirrors
   std::vector<uint64_t> bytes_;
   std::vector<bool> given_up_;  // by copy
+  Clock now_;
 };
 
 }  // namespace hypura

@@ -9,7 +9,7 @@
 namespace hypura {
 namespace {
 
-constexpr uint64_t kMiB = 1ULL << 20;
+constexpr uint64_t kChunk = 1ULL << 20;
 constexpr uint64_t kGiB = 1ULL << 30;
 
 // Disks that serve one read after another, and a reader that keeps `depth` chunks of 1 MiB under way.
@@ -62,10 +62,10 @@ class Simulation {
   }
 
   void issue() {
-    const size_t disk = choice_.choose(lanes_, kMiB, now_);
+    const size_t disk = choice_.choose(lanes_, kChunk, now_);
     const Disk& it = disks_[disk];
     const double begin = queues_[disk].empty() ? now_ : queues_[disk].back();
-    const double seconds = it.latency + static_cast<double>(kMiB) / it.bytes_per_second;
+    const double seconds = it.latency + static_cast<double>(kChunk) / it.bytes_per_second;
     queues_[disk].push_back(it.hangs ? 1e30 : begin + seconds);
   }
 
@@ -79,7 +79,7 @@ class Simulation {
     now_ = next->front();
     next->erase(next->begin());
     ended_ = static_cast<size_t>(next - queues_.begin());
-    choice_.end(static_cast<uint32_t>(ended_), kMiB, kMiB, now_, Noticed::kAtOnce);
+    choice_.end(static_cast<uint32_t>(ended_), kChunk, kChunk, now_, Noticed::kAtOnce);
     return true;
   }
 
@@ -111,7 +111,7 @@ TEST(MirrorChoice, AllDisksTogetherAreAsFastAsTheirSum) {
   simulation.read(1000);
   const double before = simulation.now();
   simulation.read(3000);
-  EXPECT_NEAR(3000 * static_cast<double>(kMiB) / (simulation.now() - before), 3e9, 0.03 * 3e9);
+  EXPECT_NEAR(3000 * static_cast<double>(kChunk) / (simulation.now() - before), 3e9, 0.03 * 3e9);
 }
 
 TEST(MirrorChoice, EqualDisksShareEqually) {
@@ -173,10 +173,10 @@ TEST(MirrorChoice, OnlyTheLanesGivenAreChosen) {
   MirrorChoice choice(std::vector<double>{1e9, 1e9, 9e9});
   const std::vector<uint32_t> lanes = {0, 1};
   for (int i = 0; i < 100; ++i) {
-    EXPECT_LT(choice.choose(lanes, kMiB, 0), 2U);
+    EXPECT_LT(choice.choose(lanes, kChunk, 0), 2U);
   }
   const std::vector<uint32_t> only = {1};
-  EXPECT_EQ(choice.choose(only, kMiB, 0), 0U);
+  EXPECT_EQ(choice.choose(only, kChunk, 0), 0U);
 }
 
 TEST(MirrorChoice, WhatIsNoticedLateSaysNothingOfTheSpeed) {
@@ -185,11 +185,11 @@ TEST(MirrorChoice, WhatIsNoticedLateSaysNothingOfTheSpeed) {
   double now = 0;
   // The reads take a millisecond, but are noticed after a second of computing.
   for (int i = 0; i < 50; ++i) {
-    choice.choose(lane, kMiB, now);
-    choice.choose(lane, kMiB, now);
+    choice.choose(lane, kChunk, now);
+    choice.choose(lane, kChunk, now);
     now += 1;
-    choice.end(0, kMiB, kMiB, now, Noticed::kLater);
-    choice.end(0, kMiB, kMiB, now, Noticed::kLater);
+    choice.end(0, kChunk, kChunk, now, Noticed::kLater);
+    choice.end(0, kChunk, kChunk, now, Noticed::kLater);
   }
   EXPECT_EQ(choice.speed(0), 1e9);
 }
@@ -199,21 +199,21 @@ TEST(MirrorChoice, WhatIsNoticedLateCountsOnceAReadIsSeenToEnd) {
   const std::vector<uint32_t> lane = {0};
   // Ten reads of which nine are noticed late, the tenth as it ends: together they took a second.
   for (int i = 0; i < 10; ++i) {
-    choice.choose(lane, kMiB, 0);
+    choice.choose(lane, kChunk, 0);
   }
   for (int i = 0; i < 9; ++i) {
-    choice.end(0, kMiB, kMiB, 0.7, Noticed::kLater);
+    choice.end(0, kChunk, kChunk, 0.7, Noticed::kLater);
   }
-  choice.end(0, kMiB, kMiB, 1, Noticed::kAtOnce);
+  choice.end(0, kChunk, kChunk, 1, Noticed::kAtOnce);
   // What was known fades to a thousandth in that second.
-  EXPECT_NEAR(choice.speed(0), 10.0 * static_cast<double>(kMiB), 0.02 * 10 * static_cast<double>(kMiB));
+  EXPECT_NEAR(choice.speed(0), 10.0 * static_cast<double>(kChunk), 0.02 * 10 * static_cast<double>(kChunk));
 }
 
 TEST(MirrorChoice, AFailedReadMakesALaneSlower) {
   MirrorChoice choice(std::vector<double>{1e9});
   const std::vector<uint32_t> lane = {0};
-  choice.choose(lane, kMiB, 0);
-  choice.end(0, kMiB, 0, 5, Noticed::kAtOnce);
+  choice.choose(lane, kChunk, 0);
+  choice.end(0, kChunk, 0, 5, Noticed::kAtOnce);
   EXPECT_LT(choice.speed(0), 1e8);
   EXPECT_GT(choice.speed(0), 0);
 }

@@ -19,21 +19,21 @@ using testing::Each;
 using testing::Gt;
 using testing::HasSubstr;
 
-struct Kind {
+struct MirrorReads {
   const char* name;
   bool force_threads;
   bool direct;
 };
 
-constexpr uint64_t kSize = 6 * kMiB + 777;
+constexpr uint64_t kFileBytes = 6 * kMiB + 777;
 
 // Two files; a mirror that has both, and one that has the second.
-class ReaderMirrorTest : public testing::TestWithParam<Kind> {
+class ReaderMirrorTest : public testing::TestWithParam<MirrorReads> {
  protected:
   ReaderMirrorTest() {
     spdlog::set_level(spdlog::level::off);  // of mirrors given up
     for (uint32_t i = 0; i < 2; ++i) {
-      files_.push_back(write_pattern(dir_, i, kSize));
+      files_.push_back(write_pattern(dir_, i, kFileBytes));
     }
     mirrors_.push_back({copy(0, "a"), copy(1, "a")});
     mirrors_.push_back({fs::path(), copy(1, "b")});
@@ -66,8 +66,10 @@ class ReaderMirrorTest : public testing::TestWithParam<Kind> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Readers, ReaderMirrorTest,
-                         testing::Values(Kind{"uring_direct", false, true}, Kind{"uring_buffered", false, false},
-                                         Kind{"threads_direct", true, true}, Kind{"threads_buffered", true, false}),
+                         testing::Values(MirrorReads{"uring_direct", false, true},
+                                         MirrorReads{"uring_buffered", false, false},
+                                         MirrorReads{"threads_direct", true, true},
+                                         MirrorReads{"threads_buffered", true, false}),
                          [](const auto& kind) { return kind.param.name; });
 
 TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
@@ -78,10 +80,10 @@ TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
     std::vector<Read> reads;
     std::vector<ReadRequest> requests;
     for (uint32_t i = 0; i < 8; ++i) {
-      const uint64_t offset = random() % kSize;
+      const uint64_t offset = random() % kFileBytes;
       // One in three goes to the very end of the file.
-      const uint64_t most = std::min(kSize - offset, 4 * kMiB);
-      reads.emplace_back(i % 2, offset, i % 3 == 0 ? kSize - offset : 1 + random() % most);
+      const uint64_t most = std::min(kFileBytes - offset, 4 * kMiB);
+      reads.emplace_back(i % 2, offset, i % 3 == 0 ? kFileBytes - offset : 1 + random() % most);
       requests.push_back(reads.back().request);
     }
     const Status status = reader->wait(reader->submit(requests, round % 2 ? Priority::kDemand : Priority::kPrefetch));
@@ -100,10 +102,10 @@ TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
 TEST_P(ReaderMirrorTest, AFileThatAMirrorLacksIsReadWhereItIs) {
   mirrors_.erase(mirrors_.begin());
   const auto reader = open();
-  const Read first(0, 0, kSize);
+  const Read first(0, 0, kFileBytes);
   ASSERT_TRUE(read(*reader, first));
   first.expect_pattern();
-  EXPECT_EQ(reader->stats().copy_bytes, std::vector<uint64_t>({kSize, 0}));
+  EXPECT_EQ(reader->stats().copy_bytes, std::vector<uint64_t>({kFileBytes, 0}));
 }
 
 TEST_P(ReaderMirrorTest, WithoutMirrorsNothingIsCountedByCopy) {
@@ -118,14 +120,14 @@ TEST_P(ReaderMirrorTest, AMirrorThatIsCutShortIsGivenUpAndNothingIsLost) {
   ASSERT_NE(reader, nullptr);
   fs::resize_file(mirrors_[0][0], kMiB + 100);
   for (int round = 0; round < 4; ++round) {
-    const Read whole(0, 5, kSize - 5);
+    const Read whole(0, 5, kFileBytes - 5);
     const Status status = read(*reader, whole);
     ASSERT_TRUE(status) << status.error().message;
     whole.expect_pattern();
   }
   // It is not read any more, of the other file neither.
   const uint64_t before = reader->stats().copy_bytes[1];
-  const Read second(1, 0, kSize);
+  const Read second(1, 0, kFileBytes);
   ASSERT_TRUE(read(*reader, second));
   second.expect_pattern();
   EXPECT_EQ(reader->stats().copy_bytes[1], before);
@@ -137,7 +139,7 @@ TEST_P(ReaderMirrorTest, AFileThatIsCutShortIsAnErrorAlthoughAMirrorHasIt) {
   fs::resize_file(files_[0], 0);
   Status status;
   for (int round = 0; round < 10 && status; ++round) {
-    status = read(*reader, Read(0, 0, kSize));
+    status = read(*reader, Read(0, 0, kFileBytes));
   }
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kIo);
@@ -152,7 +154,7 @@ TEST_P(ReaderMirrorTest, BadMemoryIsAnErrorOfTheFileItself) {
     ASSERT_FALSE(status);
     EXPECT_THAT(status.error().message, HasSubstr("'" + files_[1].string() + "'"));
   }
-  const Read good(1, 0, kSize);
+  const Read good(1, 0, kFileBytes);
   ASSERT_TRUE(read(*reader, good));
   good.expect_pattern();
 }
@@ -169,7 +171,7 @@ TEST_P(ReaderMirrorTest, EndsWellWithReadsUnderWay) {
   const std::vector<Read> reads = [] {
     std::vector<Read> made;
     for (uint32_t i = 0; i < 4; ++i) {
-      made.emplace_back(i % 2, 0, kSize);
+      made.emplace_back(i % 2, 0, kFileBytes);
     }
     return made;
   }();

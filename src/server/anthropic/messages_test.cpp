@@ -8,9 +8,10 @@
 namespace hypura {
 namespace {
 
-constexpr const char* kPath = "/v1/messages";
-constexpr const char* kHello = R"({"model":"Stories","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
-constexpr const char* kStream =
+constexpr const char* kMessagesPath = "/v1/messages";
+constexpr const char* kMessagesHello =
+    R"({"model":"Stories","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
+constexpr const char* kMessagesStream =
     R"({"model":"stories","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hi"}]})";
 
 class MessagesTest : public V1Test {
@@ -18,8 +19,8 @@ class MessagesTest : public V1Test {
   MessagesTest() : V1Test(anthropic_routes()) {}
 
   // The events, whose names are their types.
-  std::vector<SseEvent> stream(const std::string& body = kStream) {
-    std::vector<SseEvent> events = events_of(api.post(kPath, body));
+  std::vector<SseEvent> stream(const std::string& body = kMessagesStream) {
+    std::vector<SseEvent> events = events_of(api.post(kMessagesPath, body));
     for (const SseEvent& event : events) {
       EXPECT_EQ(event.data["type"], event.name);
     }
@@ -54,7 +55,7 @@ TEST_F(MessagesTest, AnswersWithOneObject) {
   api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
   api.serving().end.prompt_tokens = 11;
   api.serving().end.answer_tokens = 7;
-  const auto exchange = api.post(kPath, kHello);
+  const auto exchange = api.post(kMessagesPath, kMessagesHello);
   Json json = json_of(exchange);
   EXPECT_EQ(exchange->head().headers.at(0).first, "request-id");
   EXPECT_EQ(json["id"].get<std::string>().substr(0, 4), "msg_");
@@ -109,7 +110,7 @@ TEST_F(MessagesTest, StreamsInOrder) {
 TEST_F(MessagesTest, StopReasons) {
   const auto reason = [this](AnswerStop stop) {
     api.serving().end.stop = stop;
-    return json_of(api.post(kPath, kHello))["stop_reason"].get<std::string>();
+    return json_of(api.post(kMessagesPath, kMessagesHello))["stop_reason"].get<std::string>();
   };
   EXPECT_EQ(reason(AnswerStop::kEndOfText), "end_turn");
   EXPECT_EQ(reason(AnswerStop::kLength), "max_tokens");
@@ -120,7 +121,7 @@ TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
   const std::string rest = R"("stop_sequences":["STOP","END"],"messages":[{"role":"user","content":"Hi"}]})";
   api.serving().end.stop = AnswerStop::kStopString;
   api.serving().end.stop_string = "END";
-  const Json json = json_of(api.post(kPath, R"({"model":"stories","max_tokens":9,)" + rest));
+  const Json json = json_of(api.post(kMessagesPath, R"({"model":"stories","max_tokens":9,)" + rest));
   EXPECT_EQ(json["stop_reason"], "stop_sequence");
   EXPECT_EQ(json["stop_sequence"], "END");
   const std::vector<SseEvent> events = stream(R"({"model":"stories","max_tokens":9,"stream":true,)" + rest);
@@ -130,7 +131,7 @@ TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
 TEST_F(MessagesTest, PingsWhileNothingIsSaid) {
   api.serving().hold = true;
   api.serving().pieces = {text_piece("Hello")};
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kMessagesPath, kMessagesStream);
   exchange->quiet();
   exchange->quiet();
   EXPECT_EQ(exchange->pieces().at(1), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
@@ -148,7 +149,7 @@ TEST_F(MessagesTest, AnEmptyAnswerIsAWholeStream) {
   EXPECT_EQ(events[0].name, "message_start");
   EXPECT_EQ(events[1].data["delta"]["stop_reason"], "end_turn");
   EXPECT_EQ(events[2].name, "message_stop");
-  EXPECT_EQ(json_of(api.post(kPath, kHello))["content"], Json::array());
+  EXPECT_EQ(json_of(api.post(kMessagesPath, kMessagesHello))["content"], Json::array());
 }
 
 TEST_F(MessagesTest, AStreamThatFailsEndsWithAnError) {
@@ -162,19 +163,19 @@ TEST_F(MessagesTest, AStreamThatFailsEndsWithAnError) {
 
 TEST_F(MessagesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
   api.serving().refusal = Error{ErrorCode::kBusy, "full"};
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kMessagesPath, kMessagesStream);
   EXPECT_EQ(exchange->status(), 503);
   EXPECT_EQ(json_of(exchange)["error"]["type"], "overloaded_error");
 }
 
 TEST_F(MessagesTest, RefusesWhatCannotBe) {
   const std::string rest = R"("max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
-  expect_error(kPath, "", 400, "invalid_request_error", "EOF");
-  expect_error(kPath, "{" + rest, 400, "invalid_request_error", "model is required");
-  expect_error(kPath, R"({"model":"claude",)" + rest, 404, "not_found_error", "model 'claude' not found");
-  expect_error(kPath, R"({"model":"stories","tools":[{"name":"f","input_schema":{}}],)" + rest, 400,
+  expect_error(kMessagesPath, "", 400, "invalid_request_error", "EOF");
+  expect_error(kMessagesPath, "{" + rest, 400, "invalid_request_error", "model is required");
+  expect_error(kMessagesPath, R"({"model":"claude",)" + rest, 404, "not_found_error", "model 'claude' not found");
+  expect_error(kMessagesPath, R"({"model":"stories","tools":[{"name":"f","input_schema":{}}],)" + rest, 400,
                "invalid_request_error", "\"stories\" does not support tools");
-  expect_error(kPath, R"({"model":"stories","thinking":{"type":"enabled","budget_tokens":1024},)" + rest, 400,
+  expect_error(kMessagesPath, R"({"model":"stories","thinking":{"type":"enabled","budget_tokens":1024},)" + rest, 400,
                "invalid_request_error", "\"stories\" does not support thinking");
   expect_error("/v1/messages/batches", "{}", 404, "not_found_error",
                "/v1/messages/batches is not offered: this server answers /v1/messages and /v1/messages/count_tokens");
@@ -189,7 +190,7 @@ TEST_F(MessagesTest, CountsTokensWithoutAnswering) {
   expect_error("/v1/messages/count_tokens", R"({"model":"stories"})", 400, "invalid_request_error",
                "messages is required");
   api.host.load_error = Error{ErrorCode::kBudget, "too large"};
-  EXPECT_EQ(api.post("/v1/messages/count_tokens", kHello)->status(), 500);
+  EXPECT_EQ(api.post("/v1/messages/count_tokens", kMessagesHello)->status(), 500);
 }
 
 }  // namespace

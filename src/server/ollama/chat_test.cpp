@@ -10,14 +10,14 @@ namespace {
 
 using OllamaChat = OllamaTest;
 
-constexpr const char* kHello = R"({"model":"stories","messages":[{"role":"user","content":"Hi"}]})";
+constexpr const char* kChatHello = R"({"model":"stories","messages":[{"role":"user","content":"Hi"}]})";
 
 TEST_F(OllamaChat, StreamsMessages) {
   AnswerPiece thought;
   thought.thinking = "hm";
   api.serving().pieces = {thought, text_piece("Hello")};
   api.serving().end.answer_tokens = 2;
-  const std::vector<Json> records = records_of(api.post("/api/chat", kHello));
+  const std::vector<Json> records = records_of(api.post("/api/chat", kChatHello));
   ASSERT_EQ(records.size(), 3U);
   EXPECT_EQ(records[0]["message"], Json({{"role", "assistant"}, {"content", ""}, {"thinking", "hm"}}));
   EXPECT_EQ(records[1]["message"], Json({{"role", "assistant"}, {"content", "Hello"}}));
@@ -33,7 +33,7 @@ TEST_F(OllamaChat, StreamsMessages) {
 TEST_F(OllamaChat, SendsAHeadAndNothingElseWhileNothingIsSaid) {
   api.serving().hold = true;
   api.serving().pieces = {text_piece("Hello")};
-  const auto exchange = api.post("/api/chat", kHello);
+  const auto exchange = api.post("/api/chat", kChatHello);
   exchange->quiet();
   EXPECT_TRUE(exchange->streamed());
   exchange->quiet();
@@ -57,7 +57,7 @@ TEST_F(OllamaChat, ToolCallsComeWholeAndCounted) {
   AnswerPiece second;
   second.tool_calls = {{"call_mine0000", "time", "{}"}};
   api.serving().pieces = {first, second};
-  const std::vector<Json> records = records_of(api.post("/api/chat", kHello));
+  const std::vector<Json> records = records_of(api.post("/api/chat", kChatHello));
   ASSERT_EQ(records.size(), 3U);
   const Json& call = records[0]["message"]["tool_calls"][0];
   const std::string id = call["id"];
@@ -165,12 +165,12 @@ TEST_F(OllamaChat, APromptTooLongIsRefusedWithoutAStream) {
   const std::string text =
       "prompt is too long: the prompt (9123 tokens) exceeds the available context size (8192 tokens)";
   api.serving().refusal = Error{ErrorCode::kContextFull, text};
-  expect_error("/api/chat", kHello, 400, text);
+  expect_error("/api/chat", kChatHello, 400, text);
 }
 
 TEST_F(OllamaChat, AFullQueueIsToldInOllamasWords) {
   api.serving().refusal = Error{ErrorCode::kBusy, "512 answers are waiting"};
-  expect_error("/api/chat", kHello, 503, "server busy, please try again.  maximum pending requests exceeded");
+  expect_error("/api/chat", kChatHello, 503, "server busy, please try again.  maximum pending requests exceeded");
 }
 
 }  // namespace

@@ -9,11 +9,11 @@
 namespace hypura {
 namespace {
 
-constexpr const char* kPath = "/v1/chat/completions";
-constexpr const char* kHello = R"({"model":"Stories","messages":[{"role":"user","content":"Hi"}]})";
-constexpr const char* kStream =
+constexpr const char* kCompletionsPath = "/v1/chat/completions";
+constexpr const char* kCompletionsHello = R"({"model":"Stories","messages":[{"role":"user","content":"Hi"}]})";
+constexpr const char* kCompletionsStream =
     R"({"model":"stories","messages":[{"role":"user","content":"Hi"}],"stream":true,"logprobs":true})";
-constexpr const char* kStreamUsage =
+constexpr const char* kCompletionsStreamUsage =
     R"({"model":"stories","messages":[{"role":"user","content":"Hi"}],"stream":true,
         "stream_options":{"include_usage":true}})";
 
@@ -47,7 +47,7 @@ class ChatCompletionsTest : public OpenaiTest {
 TEST_F(ChatCompletionsTest, AnswersWithOneObject) {
   api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
   set_usage();
-  Json json = json_of(api.post(kPath, kHello));
+  Json json = json_of(api.post(kCompletionsPath, kCompletionsHello));
   const std::string id = json["id"];
   EXPECT_EQ(id.substr(0, 9), "chatcmpl-");
   EXPECT_GT(json["created"], 1'700'000'000);
@@ -63,7 +63,7 @@ TEST_F(ChatCompletionsTest, AnswersWithOneObject) {
 TEST_F(ChatCompletionsTest, StreamsInOrder) {
   api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
   api.serving().end.stop = AnswerStop::kLength;
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStream));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   ASSERT_EQ(events.size(), 5U);
   const std::vector<Json> deltas = deltas_of(events);
   ASSERT_EQ(deltas.size(), 4U);
@@ -82,7 +82,7 @@ TEST_F(ChatCompletionsTest, StreamsInOrder) {
 TEST_F(ChatCompletionsTest, UsageComesInAChunkOfItsOwn) {
   api.serving().pieces = {text_piece("Hello")};
   set_usage();
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStreamUsage));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStreamUsage));
   ASSERT_EQ(events.size(), 5U);
   EXPECT_EQ(events[2].data["choices"][0]["finish_reason"], "stop");
   EXPECT_FALSE(events[2].data.contains("usage"));
@@ -96,7 +96,7 @@ TEST_F(ChatCompletionsTest, UsageComesInAChunkOfItsOwn) {
 TEST_F(ChatCompletionsTest, CommentsWhileNothingIsSaid) {
   api.serving().hold = true;
   api.serving().pieces = {text_piece("Hello")};
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   exchange->quiet();
   exchange->quiet();
   api.serving().play(1);
@@ -107,7 +107,7 @@ TEST_F(ChatCompletionsTest, CommentsWhileNothingIsSaid) {
 }
 
 TEST_F(ChatCompletionsTest, AnEmptyAnswerIsAWholeStream) {
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStream));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(deltas_of(events)[0]["role"], "assistant");
   EXPECT_EQ(events[1].data["choices"][0]["finish_reason"], "stop");
@@ -115,9 +115,9 @@ TEST_F(ChatCompletionsTest, AnEmptyAnswerIsAWholeStream) {
 
 TEST_F(ChatCompletionsTest, ReasoningIsApart) {
   api.serving().pieces = {thought("hm"), text_piece("Hello")};
-  EXPECT_EQ(json_of(api.post(kPath, kHello))["choices"][0]["message"],
+  EXPECT_EQ(json_of(api.post(kCompletionsPath, kCompletionsHello))["choices"][0]["message"],
             Json({{"role", "assistant"}, {"content", "Hello"}, {"reasoning", "hm"}}));
-  const std::vector<Json> deltas = deltas_of(events_of(api.post(kPath, kStream)));
+  const std::vector<Json> deltas = deltas_of(events_of(api.post(kCompletionsPath, kCompletionsStream)));
   ASSERT_EQ(deltas.size(), 4U);
   EXPECT_EQ(deltas[1], Json({{"reasoning", "hm"}}));
   EXPECT_EQ(deltas[2], Json({{"content", "Hello"}}));
@@ -125,7 +125,7 @@ TEST_F(ChatCompletionsTest, ReasoningIsApart) {
 
 TEST_F(ChatCompletionsTest, ToolCallsComeWholeAndCounted) {
   api.serving().pieces = {call_piece("call_1", "weather", R"({"city":"Bern"})"), call_piece("", "time", "{}")};
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStream));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   const std::vector<Json> deltas = deltas_of(events);
   ASSERT_EQ(deltas.size(), 4U);
   const Json calls = parse_json(R"([{"id":"call_1","index":0,"type":"function",
@@ -137,7 +137,7 @@ TEST_F(ChatCompletionsTest, ToolCallsComeWholeAndCounted) {
   EXPECT_EQ(second["id"].get<std::string>().substr(0, 5), "call_");
   EXPECT_EQ(events[3].data["choices"][0]["finish_reason"], "tool_calls");
 
-  const Json choice = json_of(api.post(kPath, kHello))["choices"][0];
+  const Json choice = json_of(api.post(kCompletionsPath, kCompletionsHello))["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
   EXPECT_EQ(choice["message"]["content"], "");
   ASSERT_EQ(choice["message"]["tool_calls"].size(), 2U);
@@ -148,7 +148,7 @@ TEST_F(ChatCompletionsTest, LogprobsHaveBytesAndAlternatives) {
   AnswerPiece piece = text_piece("é");
   piece.logprobs = {{"é", -0.5F, {{"é", -0.5F}, {"\xC3", -INFINITY}}}};
   api.serving().pieces = {piece};
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStream));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   const Json& first = events[1].data["choices"][0]["logprobs"]["content"][0];
   EXPECT_EQ(first["token"], "é");
   EXPECT_EQ(first["logprob"], -0.5);
@@ -163,7 +163,7 @@ TEST_F(ChatCompletionsTest, AStreamThatFailsEndsWithAnError) {
   api.serving().pieces = {text_piece("Hel")};
   api.serving().end.stop = AnswerStop::kError;
   api.serving().end.error = Error{ErrorCode::kIo, "the disk has gone"};
-  const std::vector<SseEvent> events = events_of(api.post(kPath, kStream));
+  const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(events[2].data["error"]["message"], "the disk has gone");
   EXPECT_EQ(events[2].data["error"]["type"], "api_error");
@@ -171,18 +171,18 @@ TEST_F(ChatCompletionsTest, AStreamThatFailsEndsWithAnError) {
 
 TEST_F(ChatCompletionsTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
   api.serving().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
-  auto exchange = api.post(kPath, kStream);
+  auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   EXPECT_EQ(exchange->status(), 400);
   EXPECT_EQ(json_of(exchange)["error"]["message"], "prompt is too long");
   api.serving().refusal = Error{ErrorCode::kBusy, "full"};
-  exchange = api.post(kPath, kStream);
+  exchange = api.post(kCompletionsPath, kCompletionsStream);
   EXPECT_EQ(exchange->status(), 503);
   EXPECT_EQ(json_of(exchange)["error"]["type"], "api_error");
 }
 
 TEST_F(ChatCompletionsTest, AClientThatGoesEndsItsAnswer) {
   api.serving().hold = true;
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   exchange->go();
   EXPECT_EQ(api.serving().cancelled.size(), 1U);
 }

@@ -8,25 +8,25 @@
 namespace hypura::openai {
 namespace {
 
-constexpr uint32_t kContext = 4096;
+constexpr uint32_t kContextLength = 4096;
 
 Result<ResponsesRequest> read_text(const std::string& text) {
-  return read_responses_request(parse_json(text).value_or(Json()), kContext);
+  return read_responses_request(parse_json(text).value_or(Json()), kContextLength);
 }
 
 // A request with these fields; they must be right.
-ResponsesRequest with(const std::string& fields) {
+ResponsesRequest asking(const std::string& fields) {
   Result<ResponsesRequest> request = read_text(R"({"model":"m",)" + fields + "}");
   EXPECT_TRUE(request) << fields << ": " << (request ? "" : request.error().message);
   return request ? std::move(*request) : ResponsesRequest();
 }
 
-std::vector<ConversationMessage> messages_of(const std::string& items) {
-  return with(R"("input":)" + items).answer.messages;
+std::vector<ConversationMessage> messages_from(const std::string& items) {
+  return asking(R"("input":)" + items).answer.messages;
 }
 
 TEST(ResponsesRequest, ATextIsTheUsers) {
-  const ResponsesRequest request = with(R"("input":"Hi","instructions":"Be kind","max_output_tokens":9)");
+  const ResponsesRequest request = asking(R"("input":"Hi","instructions":"Be kind","max_output_tokens":9)");
   ASSERT_EQ(request.answer.messages.size(), 2U);
   EXPECT_EQ(request.answer.messages[0].role, "system");
   EXPECT_EQ(request.answer.messages[0].content, "Be kind");
@@ -38,7 +38,7 @@ TEST(ResponsesRequest, ATextIsTheUsers) {
 }
 
 TEST(ResponsesRequest, ItemsBecomeMessages) {
-  const auto messages = messages_of(R"([
+  const auto messages = messages_from(R"([
       {"role":"developer","content":"d"},
       {"type":"message","role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_text","text":"b"}]},
       {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}]},
@@ -63,7 +63,7 @@ TEST(ResponsesRequest, ItemsBecomeMessages) {
 }
 
 TEST(ResponsesRequest, ReasoningBelongsToTheCallAfterIt) {
-  const auto messages = messages_of(R"([
+  const auto messages = messages_from(R"([
       {"role":"user","content":"x"},
       {"type":"reasoning","summary":[],"encrypted_content":"hm"},
       {"type":"function_call","call_id":"call_1","name":"f","arguments":""}])");
@@ -74,15 +74,15 @@ TEST(ResponsesRequest, ReasoningBelongsToTheCallAfterIt) {
 }
 
 TEST(ResponsesRequest, ReasoningAtTheEndIsAMessage) {
-  const auto messages = messages_of(
+  const auto messages = messages_from(
       R"([{"role":"user","content":"x"},{"type":"reasoning","content":[{"type":"reasoning_text","text":"hm"}]}])");
   ASSERT_EQ(messages.size(), 2U);
   EXPECT_EQ(messages[1].thinking, "hm");
 }
 
 TEST(ResponsesRequest, FormatsAndEffort) {
-  EXPECT_FALSE(with(R"("input":"x","text":{"format":{"type":"text"}})").answer.json_schema);
-  const ResponsesRequest request = with(
+  EXPECT_FALSE(asking(R"("input":"x","text":{"format":{"type":"text"}})").answer.json_schema);
+  const ResponsesRequest request = asking(
       R"("input":"x","text":{"format":{"type":"json_schema","name":"n","strict":true,"schema":{"type":"array"}}},
          "reasoning":{"effort":"minimal","summary":"auto"})");
   EXPECT_EQ(request.answer.json_schema, R"({"type":"array"})");
@@ -92,7 +92,7 @@ TEST(ResponsesRequest, FormatsAndEffort) {
 }
 
 TEST(ResponsesRequest, ToolsAndChoice) {
-  const ResponsesRequest request = with(
+  const ResponsesRequest request = asking(
       R"("input":"x","tools":[{"type":"function","name":"f","description":null,"parameters":{"type":"object"}},
          {"type":"web_search"},{"type":"function","name":"g","parameters":null,"strict":true}],
          "tool_choice":{"type":"function","name":"f"})");
@@ -101,7 +101,7 @@ TEST(ResponsesRequest, ToolsAndChoice) {
   EXPECT_EQ(request.answer.tool_choice, ToolChoice::kRequired);
   EXPECT_EQ(request.echo["tools"].size(), 2U);  // without what this server does not offer
   EXPECT_EQ(request.echo["tool_choice"]["name"], "f");
-  const ResponsesRequest allowed = with(
+  const ResponsesRequest allowed = asking(
       R"("input":"x","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
          "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]})");
   EXPECT_EQ(allowed.answer.tool_choice, ToolChoice::kRequired);
@@ -110,15 +110,15 @@ TEST(ResponsesRequest, ToolsAndChoice) {
 }
 
 TEST(ResponsesRequest, TruncationIsAnOrder) {
-  EXPECT_TRUE(with(R"("input":"x")").answer.truncate);
-  EXPECT_TRUE(with(R"("input":"x","truncation":"auto")").answer.truncate);
-  EXPECT_FALSE(with(R"("input":"x","truncation":"disabled")").answer.truncate);
-  EXPECT_EQ(with(R"("input":"x","truncation":"disabled")").echo["truncation"], "disabled");
+  EXPECT_TRUE(asking(R"("input":"x")").answer.truncate);
+  EXPECT_TRUE(asking(R"("input":"x","truncation":"auto")").answer.truncate);
+  EXPECT_FALSE(asking(R"("input":"x","truncation":"disabled")").answer.truncate);
+  EXPECT_EQ(asking(R"("input":"x","truncation":"disabled")").echo["truncation"], "disabled");
 }
 
 TEST(ResponsesRequest, IncludeAsksForMore) {
   const ResponsesRequest request =
-      with(R"("input":"x","include":["reasoning.encrypted_content","message.output_text.logprobs"])");
+      asking(R"("input":"x","include":["reasoning.encrypted_content","message.output_text.logprobs"])");
   EXPECT_TRUE(request.give_reasoning);
   EXPECT_TRUE(request.answer.logprobs);
 }

@@ -8,15 +8,15 @@
 namespace hypura {
 namespace {
 
-constexpr const char* kPath = "/v1/responses";
-constexpr const char* kHello = R"({"model":"stories","input":"Hi"})";
-constexpr const char* kStream = R"({"model":"stories","input":"Hi","stream":true})";
+constexpr const char* kResponsesPath = "/v1/responses";
+constexpr const char* kResponsesHello = R"({"model":"stories","input":"Hi"})";
+constexpr const char* kResponsesStream = R"({"model":"stories","input":"Hi","stream":true})";
 
 class ResponsesTest : public OpenaiTest {
  protected:
   // The events, after looking at what all have.
-  std::vector<SseEvent> stream(const std::string& body = kStream) {
-    std::vector<SseEvent> events = events_of(api.post(kPath, body));
+  std::vector<SseEvent> stream(const std::string& body = kResponsesStream) {
+    std::vector<SseEvent> events = events_of(api.post(kResponsesPath, body));
     for (size_t i = 0; i < events.size(); ++i) {
       EXPECT_EQ(events[i].data["type"], events[i].name);
       EXPECT_EQ(events[i].data["sequence_number"], i);
@@ -39,7 +39,7 @@ TEST_F(ResponsesTest, AnswersWithOneObject) {
   api.serving().end.cached_prompt_tokens = 2;
   api.serving().end.answer_tokens = 3;
   api.serving().end.thinking_tokens = 2;
-  const Json json = json_of(api.post(kPath, kHello));
+  const Json json = json_of(api.post(kResponsesPath, kResponsesHello));
   EXPECT_EQ(json["id"].get<std::string>().substr(0, 5), "resp_");
   EXPECT_EQ(json["object"], "response");
   EXPECT_EQ(json["status"], "completed");
@@ -141,13 +141,13 @@ TEST_F(ResponsesTest, StreamsCallsWhole) {
 
 TEST_F(ResponsesTest, OnlyCallsMakeNoMessage) {
   api.serving().pieces = {call_piece("call_1", "f", "{}")};
-  const Json output = json_of(api.post(kPath, kHello))["output"];
+  const Json output = json_of(api.post(kResponsesPath, kResponsesHello))["output"];
   ASSERT_EQ(output.size(), 1U);
   EXPECT_EQ(output[0]["type"], "function_call");
 }
 
 TEST_F(ResponsesTest, AnEmptyAnswerIsAnEmptyMessage) {
-  const Json output = json_of(api.post(kPath, kHello))["output"];
+  const Json output = json_of(api.post(kResponsesPath, kResponsesHello))["output"];
   ASSERT_EQ(output.size(), 1U);
   EXPECT_EQ(output[0]["content"][0]["text"], "");
   EXPECT_EQ(stream().size(), 8U);
@@ -178,7 +178,7 @@ TEST_F(ResponsesTest, AStreamThatFailsSaysSo) {
 
 TEST_F(ResponsesTest, CommentsWhileNothingIsSaid) {
   api.serving().hold = true;
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kResponsesPath, kResponsesStream);
   exchange->quiet();
   exchange->quiet();
   ASSERT_EQ(exchange->pieces().size(), 2U);
@@ -190,7 +190,7 @@ TEST_F(ResponsesTest, CommentsWhileNothingIsSaid) {
 
 TEST_F(ResponsesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
   api.serving().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
-  const auto exchange = api.post(kPath, kStream);
+  const auto exchange = api.post(kResponsesPath, kResponsesStream);
   EXPECT_EQ(exchange->status(), 400);
   EXPECT_EQ(json_of(exchange)["error"]["message"], "prompt is too long");
 }

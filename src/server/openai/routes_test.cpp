@@ -71,19 +71,19 @@ TEST_F(OpenaiRoutesTest, RefusesACompressedBody) {
 }
 
 TEST_F(OpenaiRoutesTest, RefusesWhatTheModelCannotDo) {
-  constexpr const char* kPath = "/v1/chat/completions";
+  constexpr const char* path = "/v1/chat/completions";
   constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   const std::string begin = R"({"model":"stories","messages":[{"role":"user","content":"x"}],)";
-  expect_error(kPath, begin + kTools + "}", 400, "\"stories\" does not support tools");
-  expect_error(kPath, begin + R"("reasoning_effort":"high"})", 400, "\"stories\" does not support thinking");
+  expect_error(path, begin + kTools + "}", 400, "\"stories\" does not support tools");
+  expect_error(path, begin + R"("reasoning_effort":"high"})", 400, "\"stories\" does not support thinking");
   expect_error("/v1/completions", R"({"model":"stories","prompt":"x","suffix":"y"})", 400,
                "\"stories\" does not support insert");
   expect_error("/v1/embeddings", R"({"model":"stories","input":"x"})", 400, "\"stories\" does not support embeddings");
-  EXPECT_EQ(api.post(kPath, begin + R"("reasoning_effort":"none"})")->status(), 200);
-  EXPECT_EQ(api.post(kPath, begin + kTools + R"(,"tool_choice":"none"})")->status(), 200);
+  EXPECT_EQ(api.post(path, begin + R"("reasoning_effort":"none"})")->status(), 200);
+  EXPECT_EQ(api.post(path, begin + kTools + R"(,"tool_choice":"none"})")->status(), 200);
   EXPECT_TRUE(api.serving().requests.back().tools.empty());
   api.host.card().tools = true;
-  EXPECT_EQ(api.post(kPath, begin + kTools + "}")->status(), 200);
+  EXPECT_EQ(api.post(path, begin + kTools + "}")->status(), 200);
   EXPECT_EQ(api.serving().requests.back().tools.size(), 1U);
 }
 

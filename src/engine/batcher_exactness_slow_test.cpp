@@ -20,8 +20,9 @@ namespace hypura {
 namespace {
 
 constexpr uint32_t kSequences = 4;
-constexpr uint32_t kContext = 256;
-constexpr uint32_t kUbatch = 32;
+constexpr uint32_t kTalkContext = 256;
+constexpr uint32_t kTalkUbatch = 32;
+constexpr uint32_t kThreads = 1;  // exactness_slow_test.cpp has more
 
 struct Walk {
   std::vector<PassToken> tokens;
@@ -108,7 +109,7 @@ void talk(Batcher& batcher, size_t vocabulary, uint32_t who) {
   for (uint32_t turn = 0; turn < 3; ++turn) {
     Job job;
     job.prompt = text;
-    job.limit = who == 1 ? 48 : kContext;
+    job.limit = who == 1 ? 48 : kTalkContext;
     job.keep = 4;
     job.shift = true;
     job.source = std::make_unique<GreedySource>(vocabulary, who == 2 && turn == 0 ? 100000 : 10 + 5 * who);
@@ -127,21 +128,20 @@ void talk(Batcher& batcher, size_t vocabulary, uint32_t who) {
   }
 }
 
-struct Case {
+struct TalkCase {
   const char* model;
   uint64_t memory;
-  uint32_t threads;
   const char* mode;
   bool drafts = false;
 };
 
-std::vector<Done> talk_all(const Case& how, std::string& mode) {
+std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   EngineOptions options;
   options.model = kModels / how.model;
   options.memory = how.memory;
-  options.context = kContext;
-  options.ubatch = kUbatch;
-  options.threads = how.threads;
+  options.context = kTalkContext;
+  options.ubatch = kTalkUbatch;
+  options.threads = kThreads;
   options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
   options.remember = false;
@@ -171,8 +171,8 @@ std::vector<Done> talk_all(const Case& how, std::string& mode) {
 // The same on a plain context, and whether all logits are the same. Gives how many rows were compared.
 class Plain {
  public:
-  Plain(const std::filesystem::path& path, uint32_t threads)
-      : model_(path, kSequences * kContext, kUbatch, threads, kSequences) {}
+  explicit Plain(const std::filesystem::path& path)
+      : model_(path, kSequences * kTalkContext, kTalkUbatch, kThreads, kSequences) {}
 
   size_t repeat(const std::vector<Done>& all) {
     size_t rows = 0;
@@ -208,7 +208,7 @@ size_t count(const std::vector<Done>& all) {
       std::count_if(all.begin(), all.end(), [](const Done& it) { return std::holds_alternative<T>(it); }));
 }
 
-class SharedPasses : public testing::TestWithParam<Case> {};
+class SharedPasses : public testing::TestWithParam<TalkCase> {};
 
 TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
   const std::filesystem::path path = kModels / GetParam().model;
@@ -223,14 +223,14 @@ TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
     shared += walk != nullptr && walk->logits.size() > 1 ? 1 : 0;
   }
   EXPECT_GT(shared, 20U) << "answers share passes";
-  EXPECT_GT(Plain(path, GetParam().threads).repeat(all), 200U);
+  EXPECT_GT(Plain(path).repeat(all), 200U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, SharedPasses,
-                         testing::Values(Case{"hypura-stories-moe.gguf", 16 * kMiB, 1, "mixed-streaming"},
-                                         Case{"hypura-stories-moe.gguf", 28 * kMiB, 2, "expert-streaming"},
-                                         Case{"hypura-stories-draft.gguf", 9 * kMiB, 2, "dense-streaming"},
-                                         Case{"hypura-stories-draft.gguf", 9 * kMiB, 2, "dense-streaming", true}));
+                         testing::Values(TalkCase{"hypura-stories-moe.gguf", 16 * kMiB, "mixed-streaming"},
+                                         TalkCase{"hypura-stories-moe.gguf", 28 * kMiB, "expert-streaming"},
+                                         TalkCase{"hypura-stories-draft.gguf", 9 * kMiB, "dense-streaming"},
+                                         TalkCase{"hypura-stories-draft.gguf", 9 * kMiB, "dense-streaming", true}));
 
 }  // namespace
 }  // namespace hypura

@@ -1,0 +1,10 @@
+// For tests: where the small models that come with the project are.
+#pragma once
+
+#include <filesystem>
+
+namespace hypura {
+
+inline const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
+
+}  // namespace hypura
