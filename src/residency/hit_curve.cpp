@@ -92,6 +92,9 @@ class LayerStack {
 }  // namespace
 
 std::vector<double> hit_curve(const RoutingTrace& trace) {
+  if (trace.layers == 0 || trace.experts == 0) {
+    return {};
+  }
   const size_t width = size_t{trace.experts} + 1;
   std::vector<double> curve(trace.layers * width);
   std::vector<double> lookups(trace.layers);
