@@ -58,8 +58,9 @@ struct EngineOptions {
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  // When closed, save some of the routing in the user's cache folder, for later plans; and begin with what was saved:
-  // before the first pass the experts that were used most are read.
+  // When closed, save some of the routing in the user's cache folder, for later plans, and what the disk gave when a
+  // dense model was read from it for long; and begin with what was saved: before the first pass the experts that were
+  // used most are read.
   bool remember = true;
   DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
   HandSetPlan by_hand;  // for measurements

@@ -35,6 +35,9 @@ struct StorageProfile {
   StoragePoint knee;                       // smallest block and depth that reach 95 % of the best scattered rate
   double sequential_bytes_per_second = 0;  // best
   double scattered_bytes_per_second = 0;   // best
+  // What it gave for tens of seconds to a model that waited for nothing else, the last time that happened: disks of
+  // clouds and those with a cache start faster than they go on, and a profile sees their start.
+  double sustained_bytes_per_second = 0;
 };
 
 // One ggml type, at MachineProfile::threads threads, weights as they are in the file (not repacked).

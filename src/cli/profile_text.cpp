@@ -124,9 +124,19 @@ std::string knee_sentence(const StorageProfile& storage) {
       format_rate(storage.scattered_bytes_per_second));
 }
 
+std::string sustained_sentence(const StorageProfile& storage) {
+  return storage.sustained_bytes_per_second > 0
+             ? fmt::format("  A model that read for long got {}, which plans count on.\n",
+                           format_rate(storage.sustained_bytes_per_second))
+             : "";
+}
+
 // What the disk means for a model, from the figures above alone.
 std::string meaning(const MachineProfile& profile) {
-  const double disk = profile.storage.scattered_bytes_per_second;
+  const StorageProfile& storage = profile.storage;
+  const double disk = storage.sustained_bytes_per_second > 0
+                          ? std::min(storage.scattered_bytes_per_second, storage.sustained_bytes_per_second)
+                          : storage.scattered_bytes_per_second;
   std::string text = fmt::format("  What it means: a token that needs 1 GiB from this disk waits {:.2f} s for it",
                                  static_cast<double>(kGiB) / disk);
   const KernelSpeed* kernel = profile.kernel("q4_0");
@@ -152,7 +162,7 @@ std::string storage_section(const MachineProfile& profile) {
   }
   text += fmt::format("  GB/s, read by {}\n\n", storage.method);
   text += read_table(storage, true) + read_table(storage, false) + "\n";
-  return text + knee_sentence(storage) + meaning(profile);
+  return text + knee_sentence(storage) + sustained_sentence(storage) + meaning(profile);
 }
 
 }  // namespace

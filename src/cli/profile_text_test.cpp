@@ -77,6 +77,14 @@ TEST(ProfileText, NamesTheKneeAndWhatItMeans) {
   EXPECT_THAT(profile_text(fast), AllOf(HasSubstr("The disk keeps up"), Not(HasSubstr("sets the pace"))));
 }
 
+TEST(ProfileText, WhatTheDiskSustainsIsWhatCounts) {
+  MachineProfile profile = sample();
+  EXPECT_THAT(profile_text(profile), Not(HasSubstr("read for long")));
+  profile.storage.sustained_bytes_per_second = 1e9;
+  EXPECT_THAT(profile_text(profile), AllOf(HasSubstr("A model that read for long got 1.00 GB/s"),
+                                           HasSubstr("1 GiB from this disk waits 1.07 s")));
+}
+
 TEST(ProfileText, CgroupsAndDevices) {
   MachineProfile profile = sample();
   profile.cgroup_limit = 2 * kGiB;

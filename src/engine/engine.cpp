@@ -7,6 +7,7 @@
 #include "engine/mtp_layers.h"
 #include "engine/placed_tensors.h"
 #include "engine/saved_routing.h"
+#include "engine/sustained_rate.h"
 #include "hardware/memory.h"
 #include "support/elapsed.h"
 #include "support/log.h"
@@ -91,9 +92,23 @@ EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(mo
 }
 
 EngineImpl::~EngineImpl() {
-  if (!options_.remember) {
+  if (options_.remember && parts_) {
+    remember_routing();
+    remember_disk();
+  }
+}
+
+void EngineImpl::remember_disk() const {
+  if (!parts_->chosen || parts_->chosen->placement().mode != Mode::kDenseStreaming || !options_.mirrors.empty()) {
     return;
   }
+  const auto rate = sustained_rate(stats());
+  if (Status status = rate ? keep_sustained_rate(options_.model, *rate) : Status(); !status) {
+    spdlog::debug("the disk's speed is not remembered: {}", status.error().message);
+  }
+}
+
+void EngineImpl::remember_routing() const {
   RoutingTrace trace = routing();
   if (trace.decode_tokens() < kFewestSavedTokens) {
     return;

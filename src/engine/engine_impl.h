@@ -57,6 +57,9 @@ class EngineImpl final : public Engine {
  private:
   uint64_t bytes_read() const;
   double busy_seconds() const;
+  // For later runs, when this one ends.
+  void remember_routing() const;
+  void remember_disk() const;
   void summarise(const OpenRequest& request, const Budget& budget, uint64_t process);
   Status open_draft_model(OpenRequest& request);
   Status start_drafting();

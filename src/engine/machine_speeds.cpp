@@ -153,7 +153,8 @@ DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
       ++count;
     }
   }
-  const double rate = sum / count;
+  const double sustained = profile_->storage.sustained_bytes_per_second;
+  const double rate = sustained > 0 ? std::min(sum / count, sustained) : sum / count;
   // One read alone takes its latency besides what it takes among many.
   const auto bytes = static_cast<double>(like.front().block_bytes);
   const double alone = bytes / like.front().bytes_per_second;

@@ -39,7 +39,8 @@ class MachineSpeeds {
   // One small operation: a norm, an addition.
   double operation() const { return operation_; }
 
-  // Reading pieces of `block` bytes, cut as the reader cuts them, at most `depth` of them at a time.
+  // Reading pieces of `block` bytes, cut as the reader cuts them, at most `depth` of them at a time. No more than the
+  // disk is known to sustain.
   DiskSpeed disk(uint64_t block, uint32_t depth) const;
 
   // Reading what stays, one large tensor beside the other.

@@ -46,6 +46,15 @@ TEST(MachineSpeeds, ExpertsAreComputedRowByRow) {
   EXPECT_NEAR(seconds.more, 0.0001, 1e-9);
 }
 
+TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
+  MachineProfile profile = some_profile();
+  profile.storage.sustained_bytes_per_second = 2.5e9;
+  const MachineSpeeds speeds(&profile, 4);
+  EXPECT_NEAR(speeds.disk(30 * kMiB, 16).bytes_per_second, 2.5e9, 1);
+  EXPECT_NEAR(speeds.disk(72 * kKiB, 64).bytes_per_second, 2e9, 1) << "small reads are slower than that anyway";
+  EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
+}
+
 TEST(MachineSpeeds, TheDiskIsTakenAtTheSizeOfTheReads) {
   const MachineProfile profile = some_profile();
   const MachineSpeeds speeds(&profile, 4);

@@ -59,6 +59,8 @@ StorageProfile together(const StorageProfile& one, const StorageProfile& other) 
   }
   sum.sequential_bytes_per_second += other.sequential_bytes_per_second;
   sum.scattered_bytes_per_second += other.scattered_bytes_per_second;
+  const bool both = one.sustained_bytes_per_second > 0 && other.sustained_bytes_per_second > 0;
+  sum.sustained_bytes_per_second = both ? one.sustained_bytes_per_second + other.sustained_bytes_per_second : 0;
   return sum;
 }
 

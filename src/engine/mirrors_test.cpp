@@ -208,6 +208,15 @@ TEST(StorageTogether, EachDiskHasHalfOfTheReads) {
   EXPECT_EQ(both.scattered_bytes_per_second, 9e9);
 }
 
+TEST(StorageTogether, WhatBothSustainIsKnownWhenItIsOfEach) {
+  StorageProfile one = disk(1);
+  StorageProfile other = disk(2);
+  one.sustained_bytes_per_second = 1e9;
+  EXPECT_EQ(together(one, other).sustained_bytes_per_second, 0);
+  other.sustained_bytes_per_second = 2e9;
+  EXPECT_EQ(together(one, other).sustained_bytes_per_second, 3e9);
+}
+
 TEST(StorageTogether, ADiskThatWasNotMeasuredAddsNothing) {
   const StorageProfile both = together(disk(1), {});
   EXPECT_EQ(both.points[0].bytes_per_second, 1e9);

@@ -43,6 +43,7 @@ MachineProfile sample() {
   profile.storage.knee = profile.storage.points[1];
   profile.storage.scattered_bytes_per_second = 2e9;
   profile.storage.sequential_bytes_per_second = 3e9;
+  profile.storage.sustained_bytes_per_second = 1.5e9;
   profile.measured_at = "2025-01-02T03:04:05Z";
   return profile;
 }

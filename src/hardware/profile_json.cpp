@@ -61,6 +61,7 @@ Json storage_to_json(const StorageProfile& storage) {
                {"method", storage.method},
                {"sequential_bytes_per_second", storage.sequential_bytes_per_second},
                {"scattered_bytes_per_second", storage.scattered_bytes_per_second},
+               {"sustained_bytes_per_second", storage.sustained_bytes_per_second},
                {"knee", point_to_json(storage.knee)}};
   json["points"] = Json::array();
   for (const StoragePoint& point : storage.points) {
@@ -76,6 +77,7 @@ StorageProfile storage_from_json(const Json& json) {
   storage.method = text(json, "method");
   storage.sequential_bytes_per_second = rate(json, "sequential_bytes_per_second");
   storage.scattered_bytes_per_second = rate(json, "scattered_bytes_per_second");
+  storage.sustained_bytes_per_second = rate(json, "sustained_bytes_per_second");
   storage.knee = point_from_json(json.at("knee"));
   for (const Json& point : json.at("points")) {
     storage.points.push_back(point_from_json(point));

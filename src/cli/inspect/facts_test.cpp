@@ -149,6 +149,9 @@ TEST(Sentences, AMachineNotMeasuredIsSaid) {
   machine.storage.method = "io_uring, direct";
   EXPECT_THAT(machine_sentence(&machine),
               testing::AllOf(HasSubstr("Some CPU, 1 core, 2.0 GiB"), HasSubstr("2.10 GB/s"), HasSubstr("io_uring")));
+  EXPECT_THAT(machine_sentence(&machine), testing::Not(HasSubstr("for long")));
+  machine.storage.sustained_bytes_per_second = 1.6e9;
+  EXPECT_THAT(machine_sentence(&machine), HasSubstr("1.60 GB/s for long"));
 }
 
 }  // namespace

@@ -105,6 +105,7 @@ Json machine_json(const MachineProfile& machine) {
           {"disk_method", machine.storage.method},
           {"disk_scattered_bytes_per_second", machine.storage.scattered_bytes_per_second},
           {"disk_sequential_bytes_per_second", machine.storage.sequential_bytes_per_second},
+          {"disk_sustained_bytes_per_second", number_or_null(machine.storage.sustained_bytes_per_second)},
           {"measured_at", machine.measured_at}};
 }
 

@@ -42,9 +42,13 @@ std::string disk_words(const StorageProfile& storage) {
   if (storage.points.empty()) {
     return "disk not measured";
   }
-  return fmt::format("disk {} GB/s scattered, {} GB/s in sequence ({})",
+  const std::string sustained =
+      storage.sustained_bytes_per_second > 0
+          ? fmt::format(", {} GB/s for long", significant(storage.sustained_bytes_per_second / 1e9))
+          : "";
+  return fmt::format("disk {} GB/s scattered, {} GB/s in sequence{} ({})",
                      significant(storage.scattered_bytes_per_second / 1e9),
-                     significant(storage.sequential_bytes_per_second / 1e9), printable(storage.method));
+                     significant(storage.sequential_bytes_per_second / 1e9), sustained, printable(storage.method));
 }
 
 }  // namespace

@@ -1,0 +1,41 @@
+#include "engine/sustained_rate.h"
+
+#include "engine/profile_subject.h"
+
+namespace hypura {
+
+namespace {
+
+// Chosen: a profile measures for a few seconds in all, so that this is another order of time.
+constexpr double kLong = 20;
+constexpr double kBusyShare = 0.9;
+
+}  // namespace
+
+std::optional<double> sustained_rate(const EngineStats& stats) {
+  const double computing = stats.prompt_seconds + stats.decode_seconds;
+  if (stats.disk_busy_seconds < kLong || stats.disk_busy_seconds < kBusyShare * computing) {
+    return std::nullopt;
+  }
+  return static_cast<double>(stats.streamed_bytes) / stats.disk_busy_seconds;
+}
+
+Status keep_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {
+  ProfileOptions options;
+  options.path = path;
+  const auto subject = find_subject(options);
+  if (!subject) {
+    return propagate(subject.error());
+  }
+  if (!subject->cache) {
+    return {};
+  }
+  CachedProfile cached = load_profile(*subject->cache, subject->fingerprint);
+  if (!cached.profile) {
+    return {};
+  }
+  cached.profile->storage.sustained_bytes_per_second = bytes_per_second;
+  return store_profile(*subject->cache, *cached.profile, subject->fingerprint);
+}
+
+}  // namespace hypura
