@@ -8,16 +8,16 @@ namespace {
 
 // Chosen: a profile measures for a few seconds in all, so that this is another order of time.
 constexpr double kLong = 20;
-constexpr double kBusyShare = 0.9;
+constexpr double kWaitShare = 0.5;
 
 }  // namespace
 
 std::optional<double> sustained_rate(const EngineStats& stats) {
-  const double computing = stats.prompt_seconds + stats.decode_seconds;
-  if (stats.disk_busy_seconds < kLong || stats.disk_busy_seconds < kBusyShare * computing) {
+  const double passes = stats.prompt_seconds + stats.decode_seconds;
+  if (stats.decode_seconds < kLong || stats.io_wait_seconds < kWaitShare * passes) {
     return std::nullopt;
   }
-  return static_cast<double>(stats.streamed_bytes) / stats.disk_busy_seconds;
+  return static_cast<double>(stats.decode_bytes) / stats.decode_seconds;
 }
 
 Status keep_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {

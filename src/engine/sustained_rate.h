@@ -9,9 +9,10 @@
 
 namespace hypura {
 
-// Bytes a second that a run with these counters got; nothing when it does not tell: the disk has to have been busy for
-// 20 s, and for nine tenths of the time in which tokens were computed. Holds where whole layers are read one after
-// another; single experts leave the disk waiting for the next layer's choice.
+// Bytes a second that decoding with these counters got; nothing when they do not tell: it has to have gone on for 20 s,
+// and half of all computing's time has to have been waiting for reads, so that the disk was the limit. (That reads were
+// under way, EngineStats::disk_busy_seconds, says less: it counts the time until an end is noticed.) Holds where whole
+// layers are read one after another; single experts leave the disk waiting for the next layer's choice.
 std::optional<double> sustained_rate(const EngineStats& stats);
 
 // Keeps it in the cached profile of the disk under `path`, and in none when there is none. Fails with kIo as

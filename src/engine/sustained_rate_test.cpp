@@ -13,9 +13,10 @@ namespace {
 
 EngineStats long_run() {
   EngineStats stats;
-  stats.prompt_seconds = 10;
+  stats.prompt_seconds = 8;
   stats.decode_seconds = 20;
-  stats.disk_busy_seconds = 28;
+  stats.io_wait_seconds = 15;
+  stats.decode_bytes = 30'000'000'000;
   stats.streamed_bytes = 42'000'000'000;
   return stats;
 }
@@ -26,15 +27,14 @@ TEST(SustainedRate, IsWhatALongRunGot) {
 
 TEST(SustainedRate, AShortRunTellsNothing) {
   EngineStats stats = long_run();
-  stats.prompt_seconds = 0;
-  stats.disk_busy_seconds = 19;
+  stats.decode_seconds = 19;
   EXPECT_EQ(sustained_rate(stats), std::nullopt);
   EXPECT_EQ(sustained_rate({}), std::nullopt);
 }
 
 TEST(SustainedRate, ADiskThatHadToWaitTellsNothing) {
   EngineStats stats = long_run();
-  stats.decode_seconds = 30;
+  stats.prompt_seconds = 12;
   EXPECT_EQ(sustained_rate(stats), std::nullopt);
 }
 
