@@ -117,8 +117,9 @@ Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t pr
   prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
 
   const auto dense_read = static_cast<double>(placement.streamed_bytes);
-  const double disk = dense_read / problem.dense_disk.bytes_per_second +
-                      (token.bytes - dense_read) / problem.expert_disk.bytes_per_second;
+  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
+  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
+  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
   const double compute = problem.resident.first;
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   prediction.bound_tokens_per_second = 1 / std::max(disk, compute);

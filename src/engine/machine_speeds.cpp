@@ -137,6 +137,15 @@ MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {
 }
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
+  DiskSpeed speed = disk_at_best(block, depth);
+  const double sustained = profile_ == nullptr ? 0 : profile_->storage.sustained_bytes_per_second;
+  if (sustained > 0) {
+    speed.bytes_per_second = std::min(speed.bytes_per_second, sustained);
+  }
+  return speed;
+}
+
+DiskSpeed MachineSpeeds::disk_at_best(uint64_t block, uint32_t depth) const {
   std::vector<StoragePoint> like;  // scattered reads of the size nearest below, no more at a time
   if (profile_ != nullptr) {
     like = points_like(profile_->storage.points, std::min(block, ReaderOptions{}.chunk_bytes), depth);
@@ -153,8 +162,7 @@ DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
       ++count;
     }
   }
-  const double sustained = profile_->storage.sustained_bytes_per_second;
-  const double rate = sustained > 0 ? std::min(sum / count, sustained) : sum / count;
+  const double rate = sum / count;
   // One read alone takes its latency besides what it takes among many.
   const auto bytes = static_cast<double>(like.front().block_bytes);
   const double alone = bytes / like.front().bytes_per_second;

@@ -39,9 +39,10 @@ class MachineSpeeds {
   // One small operation: a norm, an addition.
   double operation() const { return operation_; }
 
-  // Reading pieces of `block` bytes, cut as the reader cuts them, at most `depth` of them at a time. No more than the
-  // disk is known to sustain.
+  // Reading pieces of `block` bytes, cut as the reader cuts them, at most `depth` of them at a time: no faster than the
+  // disk is known to sustain, and as in the seconds of its profile.
   DiskSpeed disk(uint64_t block, uint32_t depth) const;
+  DiskSpeed disk_at_best(uint64_t block, uint32_t depth) const;
 
   // Reading what stays, one large tensor beside the other.
   double load_bytes_per_second() const;

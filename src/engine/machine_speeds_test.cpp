@@ -51,6 +51,7 @@ TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
   profile.storage.sustained_bytes_per_second = 2.5e9;
   const MachineSpeeds speeds(&profile, 4);
   EXPECT_NEAR(speeds.disk(30 * kMiB, 16).bytes_per_second, 2.5e9, 1);
+  EXPECT_NEAR(speeds.disk_at_best(30 * kMiB, 16).bytes_per_second, 3e9, 1);
   EXPECT_NEAR(speeds.disk(72 * kKiB, 64).bytes_per_second, 2e9, 1) << "small reads are slower than that anyway";
   EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
 }

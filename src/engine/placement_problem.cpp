@@ -169,6 +169,7 @@ void ProblemBuilder::add_dense() {
   }
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
+  problem_.best_dense_bytes_per_second = speeds_.disk_at_best(largest, reader.prefetch_depth).bytes_per_second;
   problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
 }
 
@@ -207,6 +208,7 @@ void ProblemBuilder::add_experts() {
     ++problem_.experts[groups[i]].layers;
   }
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
+  problem_.best_expert_bytes_per_second = speeds_.disk_at_best(slice, ReaderOptions{}.depth).bytes_per_second;
   problem_.expert_disk.latency += kWakeSeconds;
   problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
 }

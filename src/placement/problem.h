@@ -83,8 +83,11 @@ struct PlacementProblem {
   uint64_t expert_bytes = 0;         // of all experts on disk
   uint64_t slot_stride = 0;          // one expert's slot
 
-  DiskSpeed expert_disk;     // for reads of an expert's matrices
-  DiskSpeed dense_disk;      // for the ring's
+  DiskSpeed expert_disk;  // for reads of an expert's matrices
+  DiskSpeed dense_disk;   // for the ring's
+  // The same reads with the disk at its best, where that is more than it sustains: the physical bound is by these.
+  double best_expert_bytes_per_second = 0;
+  double best_dense_bytes_per_second = 0;
   uint64_t dense_ahead = 0;  // bytes that the ring has the disk work on at a time, at most
   PassSeconds rest;          // what is neither a dense weight here nor an expert: norms, attention, routers, the output
   PassSeconds resident;      // a whole pass with everything resident, as llama.cpp's own loader lays weights out
