@@ -89,7 +89,7 @@ TEST_F(Mirrors, TheResultIsTheSameAndAllCopiesAreRead) {
   ASSERT_EQ(stats.copy_bytes.size(), 2U);
   EXPECT_EQ(std::accumulate(stats.copy_bytes.begin(), stats.copy_bytes.end(), uint64_t{0}),
             stats.load_bytes + stats.streamed_bytes);
-  EXPECT_THAT(stats.copy_bytes, Each(Gt(0U)));
+  EXPECT_THAT(stats.copy_bytes, Each(Gt((stats.load_bytes + stats.streamed_bytes) / 20)));
   EXPECT_TRUE(without->stats().copy_bytes.empty());
   EXPECT_TRUE(without->plan().copies.empty());
 }

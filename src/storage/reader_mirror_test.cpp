@@ -96,7 +96,7 @@ TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
   ASSERT_EQ(stats.copy_bytes.size(), 3U);
   EXPECT_EQ(std::accumulate(stats.copy_bytes.begin(), stats.copy_bytes.end(), uint64_t{0}),
             stats.demand_bytes + stats.prefetch_bytes);
-  EXPECT_THAT(stats.copy_bytes, Each(Gt(0U))) << "a copy lies idle";
+  EXPECT_THAT(stats.copy_bytes, Each(Gt(kMiB / 2))) << "a copy lies idle";
 }
 
 TEST_P(ReaderMirrorTest, AFileThatAMirrorLacksIsReadWhereItIs) {

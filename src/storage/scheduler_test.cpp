@@ -261,6 +261,33 @@ TEST_F(MirroredSchedulerTest, WhatFailsOnAMirrorIsReadFromTheFileItself) {
   EXPECT_EQ(mirrored_.stats().copy_bytes, std::vector<uint64_t>({2 * kBlock, kBlock}));
 }
 
+TEST_F(MirroredSchedulerTest, WhenOneMirrorIsGivenUpTheOtherIsStillRead) {
+  constexpr std::array<double, 3> kEqual = {1e9, 1e9, 1e9};
+  Scheduler scheduler(Copies({{.path = "b.gguf"},
+                              {.path = "bad/b.gguf", .copy = 1, .lane = 1},
+                              {.path = "good/b.gguf", .copy = 2, .lane = 2}},
+                             kEqual, standing_clock),
+                      {.chunk_bytes = kBlock, .depth = 16, .prefetch_depth = 16});
+  const ReadRequest request = blocks(0, 6);
+  scheduler.add({&request, 1}, Priority::kDemand);
+  std::vector<Scheduler::Chunk*> chunks;
+  while (Scheduler::Chunk* chunk = scheduler.next()) {
+    chunks.push_back(chunk);
+  }
+  const auto bad =
+      std::find_if(chunks.begin(), chunks.end(), [](Scheduler::Chunk* chunk) { return chunk->source() == 1; });
+  ASSERT_NE(bad, chunks.end());
+  EXPECT_FALSE(scheduler.complete(*bad, -EIO));
+  const ReadRequest more = blocks(6, 6);
+  scheduler.add({&more, 1}, Priority::kDemand);
+  size_t good = 0;
+  while (Scheduler::Chunk* chunk = scheduler.next()) {
+    EXPECT_NE(chunk->source(), 1U);
+    good += chunk->source() == 2 ? 1 : 0;
+  }
+  EXPECT_GT(good, 0U);
+}
+
 TEST_F(MirroredSchedulerTest, AShortReadOfAMirrorIsReadAnewAsAWhole) {
   Scheduler scheduler(
       Copies({{.path = "b.gguf"}, {.path = "copy/b.gguf", .copy = 1, .lane = 1}}, kSpeeds, standing_clock),
