@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "backend/inner_graph.h"
+#include "ggml-cpp.h"
 #include "ggml.h"
 #include "support/memory_region.h"
 #include "support/units.h"
@@ -29,11 +30,6 @@ constexpr int64_t kPatternRows = 4;            // quantised; the rest are copies
 constexpr uint64_t kMostWeights = 512 * kMiB;  // of any type, so many bytes make fewer matrices than a graph holds
 constexpr int kSmallNodes = 200;
 constexpr int64_t kSmallLength = 2048;  // floats: a row of a model of some billion parameters
-
-struct ContextDeleter {
-  void operator()(ggml_context* context) const { ggml_free(context); }
-};
-using ContextPtr = std::unique_ptr<ggml_context, ContextDeleter>;
 
 std::optional<ggml_type> find_type(const std::string& name) {
   for (int i = 0; i < GGML_TYPE_COUNT; ++i) {
@@ -156,7 +152,7 @@ class Bench {
   }
 
   InnerGraph& graph_;
-  ContextPtr context_;
+  ggml_context_ptr context_;
   std::vector<ggml_tensor*> nodes_;
 };
 

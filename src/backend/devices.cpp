@@ -7,6 +7,7 @@
 
 #include "backend/stream_device.h"
 #include "ggml-backend.h"
+#include "ggml-cpp.h"
 #include "ggml.h"
 #include "support/elapsed.h"
 #include "support/units.h"
@@ -20,22 +21,13 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kUploadBytes = 64 * kMiB;
 constexpr double kUploadSeconds = 0.1;
 
-struct BufferDeleter {
-  void operator()(ggml_backend_buffer_t buffer) const { ggml_backend_buffer_free(buffer); }
-};
-using BufferPtr = std::unique_ptr<ggml_backend_buffer, BufferDeleter>;
-
-struct UploadContextDeleter {
-  void operator()(ggml_context* context) const { ggml_free(context); }
-};
-
-BufferPtr allocate(ggml_backend_buffer_type_t type) {
-  return BufferPtr(type == nullptr ? nullptr : ggml_backend_buft_alloc_buffer(type, kUploadBytes));
+ggml_backend_buffer_ptr allocate(ggml_backend_buffer_type_t type) {
+  return ggml_backend_buffer_ptr(type == nullptr ? nullptr : ggml_backend_buft_alloc_buffer(type, kUploadBytes));
 }
 
 double measure_upload(ggml_backend_dev_t device) {
-  const BufferPtr there = allocate(ggml_backend_dev_buffer_type(device));
-  BufferPtr here = allocate(ggml_backend_dev_host_buffer_type(device));
+  const ggml_backend_buffer_ptr there = allocate(ggml_backend_dev_buffer_type(device));
+  ggml_backend_buffer_ptr here = allocate(ggml_backend_dev_host_buffer_type(device));
   if (here == nullptr) {
     here = allocate(ggml_backend_cpu_buffer_type());
   }
@@ -44,7 +36,7 @@ double measure_upload(ggml_backend_dev_t device) {
   }
   void* source = ggml_backend_buffer_get_base(here.get());
   std::memset(source, 1, kUploadBytes);
-  const std::unique_ptr<ggml_context, UploadContextDeleter> context(ggml_init({ggml_tensor_overhead(), nullptr, true}));
+  const ggml_context_ptr context(ggml_init({ggml_tensor_overhead(), nullptr, true}));
   ggml_tensor* tensor = ggml_new_tensor_1d(context.get(), GGML_TYPE_I8, kUploadBytes);
   if (ggml_backend_tensor_alloc(there.get(), tensor, ggml_backend_buffer_get_base(there.get())) !=
       GGML_STATUS_SUCCESS) {
