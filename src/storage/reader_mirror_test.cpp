@@ -19,16 +19,10 @@ using testing::Each;
 using testing::Gt;
 using testing::HasSubstr;
 
-struct MirrorReads {
-  const char* name;
-  bool force_threads;
-  bool direct;
-};
-
 constexpr uint64_t kFileBytes = 6 * kMiB + 777;
 
 // Two files; a mirror that has both, and one that has the second.
-class ReaderMirrorTest : public testing::TestWithParam<MirrorReads> {
+class ReaderMirrorTest : public testing::TestWithParam<ReaderKind> {
  protected:
   ReaderMirrorTest() {
     spdlog::set_level(spdlog::level::off);  // of mirrors given up
@@ -65,12 +59,7 @@ class ReaderMirrorTest : public testing::TestWithParam<MirrorReads> {
   std::vector<Mirror> mirrors_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Readers, ReaderMirrorTest,
-                         testing::Values(MirrorReads{"uring_direct", false, true},
-                                         MirrorReads{"uring_buffered", false, false},
-                                         MirrorReads{"threads_direct", true, true},
-                                         MirrorReads{"threads_buffered", true, false}),
-                         [](const auto& kind) { return kind.param.name; });
+INSTANTIATE_TEST_SUITE_P(Readers, ReaderMirrorTest, kReaderKinds, [](const auto& kind) { return kind.param.name; });
 
 TEST_P(ReaderMirrorTest, ReadsTheSameBytesFromAllCopies) {
   const auto reader = open();

@@ -18,13 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 
-struct Kind {
-  const char* name;
-  bool force_threads;
-  bool direct;
-};
-
-class ReaderTest : public testing::TestWithParam<Kind> {
+class ReaderTest : public testing::TestWithParam<ReaderKind> {
  protected:
   std::unique_ptr<Reader> open(std::vector<std::filesystem::path> files, ReaderOptions options = {}) const {
     options.force_threads = GetParam().force_threads;
@@ -51,10 +45,7 @@ class ReaderTest : public testing::TestWithParam<Kind> {
   TempDir dir_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Readers, ReaderTest,
-                         testing::Values(Kind{"uring_direct", false, true}, Kind{"uring_buffered", false, false},
-                                         Kind{"threads_direct", true, true}, Kind{"threads_buffered", true, false}),
-                         [](const auto& kind) { return kind.param.name; });
+INSTANTIATE_TEST_SUITE_P(Readers, ReaderTest, kReaderKinds, [](const auto& kind) { return kind.param.name; });
 
 TEST_P(ReaderTest, ReadsWhatIsThere) {
   const std::vector<uint64_t> sizes = {3 * kMiB + 777, 4096, 100, kMiB};

@@ -72,4 +72,15 @@ struct Read {
   ReadRequest request;
 };
 
+// A way of reading, for tests of all of them.
+struct ReaderKind {
+  const char* name;
+  bool force_threads;
+  bool direct;
+};
+
+inline const auto kReaderKinds =
+    testing::Values(ReaderKind{"uring_direct", false, true}, ReaderKind{"uring_buffered", false, false},
+                    ReaderKind{"threads_direct", true, true}, ReaderKind{"threads_buffered", true, false});
+
 }  // namespace hypura
