@@ -8,6 +8,7 @@
 
 #include "backend/stream_layout.h"
 #include "engine/batcher_llama.h"
+#include "engine/eager_drafts_for_test.h"
 #include "engine/engine_impl.h"
 #include "engine/mtp_layers.h"
 #include "engine/plain_llama.h"
@@ -63,22 +64,6 @@ struct Said {
   EngineStats stats;
   PlanSummary plan;
 };
-
-// An engine that takes each pass for long, whatever its tokens: how long drafts are would otherwise depend on how fast
-// these small models are just now.
-std::unique_ptr<EngineImpl> open_eager(const EngineOptions& options) {
-  auto engine = open_engine(options);
-  EXPECT_TRUE(engine) << engine.error().message;
-  if (!engine) {
-    return nullptr;
-  }
-  if ((*engine)->drafting() != nullptr) {
-    for (const uint32_t drafted : {0U, kMostDrafted}) {
-      (*engine)->drafting()->note_pass({1, 1, drafted, drafted, 1e6, 0});
-    }
-  }
-  return std::move(*engine);
-}
 
 // Two answers of one session, the second to a prompt that begins like the first.
 Said say(const EngineOptions& options) {
