@@ -61,9 +61,11 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   set(LLAMA_OPENSSL OFF CACHE BOOL "")
   set(BUILD_SHARED_LIBS ON)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+  set(CMAKE_UNITY_BUILD OFF)  # its sources are not made to be compiled together
   # EXCLUDE_FROM_ALL also leaves out llama.cpp's own install rules; ours are below.
   add_subdirectory(${HYPURA_LLAMA_SOURCE} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM_ALL)
   unset(BUILD_SHARED_LIBS)
+  unset(CMAKE_UNITY_BUILD)
   set(HYPURA_LLAMA_LIB_DIR ${CMAKE_BINARY_DIR}/bin)
   # LINK_ONLY: headers come from the SYSTEM folders above, or our warnings would apply to them.
   target_link_libraries(llama_ggml INTERFACE $<LINK_ONLY:ggml> $<LINK_ONLY:ggml-base>)

@@ -1,5 +1,6 @@
 #include "backend/foresight.h"
 #include "residency/coactivation.h"
+#include "residency/routing_steps.h"
 
 namespace hypura {
 
@@ -25,6 +26,8 @@ class CoactivationForesight final : public Foresight {
     }
     return counts_.predict(block.layer, routed, out.first(std::min(out.size(), used)));
   }
+
+  void recall(const RoutingTrace& trace) override { teach(counts_, trace); }
 
  private:
   uint32_t last_;

@@ -11,6 +11,7 @@
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
+#include "hypura/routing.h"
 #include "residency/expert_predictor.h"
 
 namespace hypura {
@@ -26,6 +27,9 @@ class Foresight {
   // The block's tokens, at most kMostRows, chose `routed`, [token][used]; its inputs still hold. Fills `out` from its
   // beginning with guesses for the layer after it, surest first, no expert twice; gives how many. 0 after the last.
   virtual size_t guess(const ExpertBlock& block, std::span<const uint16_t> routed, std::span<ExpertGuess> out) = 0;
+
+  // Learns from what earlier runs of this model chose, where it learns at all. Call before the first guess().
+  virtual void recall(const RoutingTrace& /*trace*/) {}
 };
 
 // By the next layer's own router, on what this layer's router saw: the hidden state changes little from layer to layer.
@@ -33,7 +37,7 @@ class Foresight {
 std::unique_ptr<Foresight> make_router_foresight(const StreamLayout& layout, InnerGraph& inner,
                                                  const std::function<const ggml_tensor*(const std::string&)>& resident);
 
-// By what tokens that chose the same experts chose next, learned as it goes.
+// By what tokens that chose the same experts chose next, learned from earlier runs and as it goes.
 std::unique_ptr<Foresight> make_coactivation_foresight(const StreamLayout& layout);
 
 }  // namespace hypura

@@ -206,6 +206,9 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
   }
   const std::lock_guard lock(mutex_);
   experts_->recall(trace);
+  if (foresight_ != nullptr) {
+    foresight_->recall(trace);
+  }
   recalled_tokens_ = trace.tokens();
 }
 

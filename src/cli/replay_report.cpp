@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
+#include "residency/coactivation.h"
 #include "support/write_file.h"
 
 namespace hypura {
@@ -26,6 +27,43 @@ std::vector<uint32_t> usual_slots(const RoutingTrace& trace) {
     slots.push_back(trace.slots);
   }
   return slots;
+}
+
+// Each learns from the trace alone, as it goes.
+std::vector<GuessedRow> guessed_rows(const RoutingTrace& trace, uint32_t slots, uint32_t spare) {
+  if (trace.layers < 2) {
+    return {};
+  }
+  PopularPrediction popular(trace.layers, trace.experts);
+  CoActivation coactivation(trace.layers, trace.experts);
+  return {{"popular", replay_predictions(trace, popular, slots, spare)},
+          {"coactivation", replay_predictions(trace, coactivation, slots, spare)}};
+}
+
+std::string guesses_text(const ReplayReport& report) {
+  std::string text =
+      "\nGuesses of the next layer's experts, %: how many of those chosen were guessed, when as many are guessed as are\n"
+      "chosen; how many of the surest half were right; how many of the reads ahead, of all guesses that were not in\n"
+      "memory, would have been used; how many of the misses they would have covered.\n\n"
+      "  slots  guessed by   | guessed   right    used covered\n";
+  for (const ReplayRow& row : report.rows) {
+    for (const GuessedRow& it : row.guesses) {
+      text += fmt::format("{:>7}  {:<12} | {:>7.2f} {:>7.2f} {:>7.2f} {:>7.2f}\n", row.slots, it.predictor,
+                          it.result.recall(it.result.full) * 100, it.result.half.precision() * 100,
+                          it.result.full.useful_share() * 100, it.result.covered_share(it.result.full) * 100);
+    }
+  }
+  return text;
+}
+
+nlohmann::ordered_json guesses_json(uint32_t slots, const GuessedRow& row) {
+  return {{"predictor", row.predictor},
+          {"slots", slots},
+          {"recall", row.result.recall(row.result.full)},
+          {"precision_of_half", row.result.half.precision()},
+          {"reads", row.result.full.reads},
+          {"useful_reads", row.result.full.useful},
+          {"guessable_misses", row.result.guessable}};
 }
 
 // What the run itself counted, next to the replay of it.
@@ -64,6 +102,7 @@ ReplayReport replay_report(const RoutingTrace& trace, const std::vector<uint32_t
     for (Policy policy : {Policy::kLru, Policy::kLfu, Policy::kBelady}) {
       row.shared.push_back(replay(trace, policy, count, report.spare, Pool::kShared));
     }
+    row.guesses = guessed_rows(trace, count, report.spare);
   }
   if (trace.slots > 0) {
     report.recorded = recorded_result(trace);
@@ -92,7 +131,7 @@ std::string replay_text(const RoutingTrace& trace, const ReplayReport& report) {
     }
     text += "\n";
   }
-  return text;
+  return trace.layers < 2 ? text : text + guesses_text(report);
 }
 
 std::string replay_json(const RoutingTrace& trace, const ReplayReport& report) {
@@ -111,12 +150,16 @@ std::string replay_json(const RoutingTrace& trace, const ReplayReport& report) {
     json["replayed"] = result_json(*report.replayed, "layers");
   }
   json["results"] = nlohmann::ordered_json::array();
+  json["guesses"] = nlohmann::ordered_json::array();
   for (const ReplayRow& row : report.rows) {
     for (const ReplayResult& result : row.quotas) {
       json["results"].push_back(result_json(result, "layers"));
     }
     for (const ReplayResult& result : row.shared) {
       json["results"].push_back(result_json(result, "shared"));
+    }
+    for (const GuessedRow& it : row.guesses) {
+      json["guesses"].push_back(guesses_json(row.slots, it));
     }
   }
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";

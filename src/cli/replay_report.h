@@ -1,4 +1,5 @@
-// `hypura bench --replay FILE`: what caches of experts of other sizes and policies would have hit.
+// `hypura bench --replay FILE`: what caches of experts of other sizes and policies would have hit, and what guesses of
+// the next layer's experts would have been worth beside them.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 
 #include "hypura/result.h"
 #include "hypura/routing.h"
+#include "residency/prediction_replay.h"
 #include "residency/replay.h"
 
 namespace hypura {
@@ -19,11 +21,18 @@ struct ReplayOptions {
   std::optional<std::filesystem::path> json;  // also write the results there
 };
 
+// What one way of guessing the next layer's experts would have been worth.
+struct GuessedRow {
+  const char* predictor = "";
+  PredictionResult result;
+};
+
 // The policies at one number of slots.
 struct ReplayRow {
   uint32_t slots = 0;
   std::vector<ReplayResult> quotas;  // LRU, LFU, live, Belady: a quota for each layer
   std::vector<ReplayResult> shared;  // LRU, LFU, Belady: one pool for all layers
+  std::vector<GuessedRow> guesses;   // beside the live policy; empty for a model of one layer
 };
 
 struct ReplayReport {
@@ -38,13 +47,13 @@ struct ReplayReport {
 // experts, and the recording cache's own number.
 ReplayReport replay_report(const RoutingTrace& trace, const std::vector<uint32_t>& slots);
 
-// A table for people, several lines.
+// Tables for people, several lines.
 std::string replay_text(const RoutingTrace& trace, const ReplayReport& report);
 
 // One JSON object with the trace's sizes and every result; rates are shares of 1.
 std::string replay_json(const RoutingTrace& trace, const ReplayReport& report);
 
-// Reads the trace, prints the table on standard output, writes the JSON file if one is asked for; gives the exit code.
+// Reads the trace, prints the tables on standard output, writes the JSON file if one is asked for; gives the exit code.
 // Fails as read_routing_trace does, with kUsage when the trace has no decode pass, with kIo when something cannot be
 // written.
 Result<int> replay_command(const ReplayOptions& options);

@@ -57,6 +57,31 @@ TEST(ReplayReport, IsATableForPeople) {
   EXPECT_THAT(text, HasSubstr("      2    50.0 % |  20.00  40.00  40.00  40.00 |  20.00  40.00  40.00\n"));
 }
 
+// Two layers of four experts: what the second chooses follows from the first, and each is chosen equally often.
+TEST(ReplayReport, TellsWhatGuessesWouldHaveBeenWorth) {
+  RoutingTrace trace = small_trace();
+  trace.layers = 2;
+  trace.passes.assign(40, {1, true, 0});
+  trace.chosen.clear();
+  for (uint16_t token = 0; token < 40; ++token) {
+    const auto first = static_cast<uint16_t>((token * token + token / 4) % 4);
+    trace.chosen.insert(trace.chosen.end(), {first, static_cast<uint16_t>(3 - first)});
+  }
+  const ReplayReport report = replay_report(trace, {4});
+  ASSERT_EQ(report.rows[0].guesses.size(), 2U);
+  const PredictionResult& popular = report.rows[0].guesses[0].result;
+  const PredictionResult& coactivation = report.rows[0].guesses[1].result;
+  EXPECT_GT(coactivation.recall(coactivation.full), 0.8);
+  EXPECT_LT(popular.recall(popular.full), 0.6);
+  EXPECT_GT(coactivation.full.useful, popular.full.useful);
+  EXPECT_THAT(replay_text(trace, report), HasSubstr("      4  coactivation | "));
+  const auto json = nlohmann::json::parse(replay_json(trace, report));
+  EXPECT_EQ(json["guesses"][1]["predictor"], "coactivation");
+  EXPECT_EQ(json["guesses"][1]["useful_reads"], coactivation.full.useful);
+  EXPECT_EQ(replay_text(small_trace(), replay_report(small_trace(), {2})).find("Guesses"), std::string::npos)
+      << "one layer has no next";
+}
+
 TEST(ReplayReport, SaysWhenThereIsNothingToCompareWith) {
   RoutingTrace trace = small_trace();
   trace.earlier = 7;

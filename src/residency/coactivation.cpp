@@ -3,39 +3,17 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <string_view>
-
-#include "residency/little_endian.h"
-#include "support/fnv.h"
 
 namespace hypura {
 
 namespace {
 
-constexpr std::string_view kCoactivationMagic = "HYPCOACT";
-constexpr uint32_t kCoactivationVersion = 1;
-constexpr uint64_t kCoactivationHeaderBytes = 8 + 3 * 4;
-constexpr uint64_t kCoactivationHashBytes = 8;
-
 // Keeps odds finite where an expert was always chosen, or never.
 constexpr double kLeastShare = 1e-4;
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 // Transitions from a layer to the next; they are numbered as the layers they leave.
 uint64_t steps(uint32_t layers) {
   return layers - uint64_t{1};
-}
-
-uint64_t saved_bytes(uint32_t layers, uint32_t experts) {
-  return kCoactivationHeaderBytes + steps(layers) * experts * (uint64_t{experts} + 1) * sizeof(uint16_t) +
-         kCoactivationHashBytes;
-}
-
-tl::unexpected<Error> damaged(std::string_view what) {
-  return fail(ErrorCode::kIo, "the saved co-activation is damaged: {}; without it, it is learned anew", what);
 }
 
 }  // namespace
@@ -139,79 +117,6 @@ void CoActivation::halve(uint32_t layer, uint32_t expert) {
     column_sums_[uint64_t{layer} * experts_ + b] -= pair - pair / 2;
     pair /= 2;
   }
-}
-
-std::vector<std::byte> CoActivation::save() const {
-  std::vector<std::byte> bytes;
-  bytes.reserve(saved_bytes(layers_, experts_));
-  for (const char letter : kCoactivationMagic) {
-    bytes.push_back(static_cast<std::byte>(letter));
-  }
-  for (const uint32_t number : {kCoactivationVersion, layers_, experts_}) {
-    put(bytes, number);
-  }
-  for (const auto* counts : {&uses_, &pairs_}) {
-    for (const uint16_t count : *counts) {
-      put(bytes, count);
-    }
-  }
-  put(bytes, fnv1a(as_text(bytes)));
-  return bytes;
-}
-
-Result<CoActivation> CoActivation::load(std::span<const std::byte> bytes, uint32_t layers, uint32_t experts) {
-  if (as_text(bytes).substr(0, kCoactivationMagic.size()) != kCoactivationMagic) {
-    return fail(ErrorCode::kUsage, "this is no saved co-activation");
-  }
-  if (bytes.size() < kCoactivationHeaderBytes + kCoactivationHashBytes) {
-    return damaged("it ends in its header");
-  }
-  std::string_view in = as_text(bytes).substr(kCoactivationMagic.size());
-  if (const auto version = take<uint32_t>(in); version != kCoactivationVersion) {
-    return fail(ErrorCode::kUsage, "the saved co-activation is of version {}, and only version {} is known here",
-                version, kCoactivationVersion);
-  }
-  const auto its_layers = take<uint32_t>(in);
-  const auto its_experts = take<uint32_t>(in);
-  if (its_layers != layers || its_experts != experts) {
-    return fail(ErrorCode::kUsage, "the saved co-activation is of a model with {} layers of {} experts, not {} of {}",
-                its_layers, its_experts, layers, experts);
-  }
-  if (bytes.size() != saved_bytes(layers, experts)) {
-    return damaged(fmt::format("it has {} bytes and not {}", bytes.size(), saved_bytes(layers, experts)));
-  }
-  std::string_view hash = as_text(bytes.last(kCoactivationHashBytes));
-  if (take<uint64_t>(hash) != fnv1a(as_text(bytes.first(bytes.size() - kCoactivationHashBytes)))) {
-    return damaged("its checksum is wrong");
-  }
-  CoActivation loaded(layers, experts);
-  for (auto* counts : {&loaded.uses_, &loaded.pairs_}) {
-    for (uint16_t& count : *counts) {
-      count = take<uint16_t>(in);
-    }
-  }
-  if (!loaded.derive_sums()) {
-    return damaged("its counts contradict each other");
-  }
-  return loaded;
-}
-
-bool CoActivation::derive_sums() {
-  for (uint64_t row = 0; row < uses_.size(); ++row) {
-    if (uses_[row] > kRowLimit) {
-      return false;
-    }
-    const uint64_t layer = row / experts_;
-    use_sums_[layer] += uses_[row];
-    for (uint32_t b = 0; b < experts_; ++b) {
-      const uint16_t pair = pairs_[row * experts_ + b];
-      if (pair > uses_[row]) {
-        return false;
-      }
-      column_sums_[layer * experts_ + b] += pair;
-    }
-  }
-  return true;
 }
 
 }  // namespace hypura

@@ -25,7 +25,6 @@
 #include <span>
 #include <vector>
 
-#include "hypura/result.h"
 #include "residency/expert_predictor.h"
 
 namespace hypura {
@@ -67,22 +66,11 @@ class CoActivation : public ExpertPredictor {
   // `layer` is not the last one; all experts are below `experts`.
   void learn(uint32_t layer, std::span<const uint16_t> chosen, std::span<const uint16_t> next) override;
 
-  // All that was learned. Little-endian and without gaps: 8 bytes "HYPCOACT"; 32 bits each: version, 1, layers,
-  // experts; 16 bits for each step to a next layer and expert: its uses; 16 bits for each step, expert and next expert:
-  // tokens that chose both; 64 bits FNV-1a of all bytes before.
-  std::vector<std::byte> save() const;
-
-  // What save() gave for a model of this shape. Fails with kIo when it is cut short or damaged, with kUsage when it is
-  // something else, of a version not known, or of another shape. Nothing is allocated from a size in it: all is of the
-  // shape that is asked for. Whether it is of the same model is the caller's to know.
-  static Result<CoActivation> load(std::span<const std::byte> bytes, uint32_t layers, uint32_t experts);
-
  private:
   void halve(uint32_t layer, uint32_t expert);
   std::vector<double> shares(uint32_t layer, size_t count) const;
   void weigh(uint32_t layer, std::span<const uint16_t> chosen, std::span<const double> shares,
              std::span<double> evidence) const;
-  bool derive_sums();  // false when the counts contradict each other
 
   uint32_t layers_;
   uint32_t experts_;

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <random>
 
-#include "support/fnv.h"
-
 namespace hypura {
 namespace {
 
@@ -201,114 +199,12 @@ TEST(CoActivation, WhatIsAlwaysOrDoublyChosenStaysFinite) {
     EXPECT_GE(guess.confidence, 0);
     EXPECT_LE(guess.confidence, 1);
   }
-  EXPECT_TRUE(CoActivation::load(predictor.save(), 2, 4));  // no pair has more than its expert
 }
 
 TEST(CoActivation, SaysWhatItTakes) {
   EXPECT_EQ(CoActivation::bytes_for(1, 128), 0U);
   EXPECT_EQ(CoActivation::bytes_for(2, 1), 12U);
   EXPECT_EQ(CoActivation::bytes_for(61, 256), 60U * (2 * 256 * 256 + 6 * 256 + 4));
-}
-
-TEST(CoActivation, ComesBackAsItWas) {
-  CoActivation predictor = random_counts(2);
-  Result<CoActivation> back = CoActivation::load(predictor.save(), 3, 16);
-  ASSERT_TRUE(back) << back.error().message;
-  EXPECT_EQ(back->save(), predictor.save());
-  // The sums, which are not saved, are what they were, and stay so while counts are halved.
-  std::mt19937 engine(3);
-  for (int token = 0; token < 500; ++token) {
-    const Chosen chosen = random_choice(engine, 16, 3);
-    const std::vector<ExpertGuess> ours = guesses(predictor, token % 2, chosen, 16);
-    const std::vector<ExpertGuess> its = guesses(*back, token % 2, chosen, 16);
-    for (size_t i = 0; i < ours.size(); ++i) {
-      ASSERT_EQ(ours[i].expert, its[i].expert);
-      ASSERT_EQ(ours[i].confidence, its[i].confidence);
-    }
-    const Chosen next = random_choice(engine, 16, 3);
-    predictor.learn(token % 2, chosen, next);
-    back->learn(token % 2, chosen, next);
-  }
-}
-
-TEST(CoActivation, EveryCutAndEveryFlippedByteIsFound) {
-  CoActivation predictor(2, 4);
-  predictor.learn(0, Chosen{1, 2}, Chosen{0, 3});
-  const std::vector<std::byte> whole = predictor.save();
-  ASSERT_TRUE(CoActivation::load(whole, 2, 4));
-  for (size_t length = 0; length < whole.size(); ++length) {
-    ASSERT_FALSE(CoActivation::load(std::span(whole).first(length), 2, 4)) << length;
-  }
-  for (size_t at = 0; at < whole.size(); ++at) {
-    std::vector<std::byte> changed = whole;
-    changed[at] ^= std::byte{0x40};
-    ASSERT_FALSE(CoActivation::load(changed, 2, 4)) << at;
-  }
-  std::vector<std::byte> longer = whole;
-  longer.push_back(std::byte{0});
-  EXPECT_EQ(CoActivation::load(longer, 2, 4).error().code, ErrorCode::kIo);
-}
-
-void set_number(std::vector<std::byte>& bytes, size_t at, size_t size, uint64_t number) {
-  for (size_t i = 0; i < size; ++i) {
-    bytes[at + i] = static_cast<std::byte>((number >> (8 * i)) & 0xFF);
-  }
-}
-
-// The checksum is right again.
-void seal(std::vector<std::byte>& bytes) {
-  const size_t body = bytes.size() - 8;
-  set_number(bytes, body, 8, fnv1a({reinterpret_cast<const char*>(bytes.data()), body}));
-}
-
-TEST(CoActivation, WhatIsOfAnotherKindIsRefused) {
-  const std::vector<std::byte> whole = random_counts(1).save();
-  const auto code_for = [](const std::vector<std::byte>& bytes, uint32_t layers, uint32_t count) {
-    const Result<CoActivation> loaded = CoActivation::load(bytes, layers, count);
-    EXPECT_FALSE(loaded);
-    return loaded ? ErrorCode::kInternal : loaded.error().code;
-  };
-  EXPECT_EQ(code_for(whole, 4, 16), ErrorCode::kUsage);
-  EXPECT_EQ(code_for(whole, 3, 17), ErrorCode::kUsage);
-  EXPECT_EQ(code_for({}, 3, 16), ErrorCode::kUsage);
-  for (const size_t at : {size_t{0}, size_t{8}}) {  // letters, version
-    std::vector<std::byte> other = whole;
-    other[at] ^= std::byte{2};
-    seal(other);
-    EXPECT_EQ(code_for(other, 3, 16), ErrorCode::kUsage) << at;
-  }
-  // A header that names a huge model, which is asked for too: 3.4e13 bytes are not there, so none are allocated.
-  std::vector<std::byte> huge = whole;
-  set_number(huge, 12, 4, 4096);
-  set_number(huge, 16, 4, 65534);
-  seal(huge);
-  EXPECT_EQ(code_for(huge, 4096, 65534), ErrorCode::kIo);
-  EXPECT_EQ(code_for(huge, 3, 16), ErrorCode::kUsage);
-}
-
-TEST(CoActivation, CountsThatCannotBeAreRefused) {
-  CoActivation predictor(2, 2);
-  for (int i = 0; i < 3; ++i) {
-    predictor.learn(0, Chosen{0}, Chosen{1});
-  }
-  const std::vector<std::byte> whole = predictor.save();
-  const size_t uses = 20;                // of expert 0
-  const size_t pair = uses + 2 * 2 + 2;  // 0, then 1
-  std::vector<std::byte> same = whole;
-  set_number(same, uses, 2, 3);
-  set_number(same, pair, 2, 3);
-  ASSERT_EQ(same, whole);
-  std::vector<std::byte> changed = whole;
-  set_number(changed, pair, 2, 4);  // more often than 0 was chosen
-  seal(changed);
-  EXPECT_EQ(CoActivation::load(changed, 2, 2).error().code, ErrorCode::kIo);
-  changed = whole;
-  set_number(changed, uses, 2, CoActivation::kRowLimit + 1);
-  seal(changed);
-  EXPECT_EQ(CoActivation::load(changed, 2, 2).error().code, ErrorCode::kIo);
-  set_number(changed, uses, 2, CoActivation::kRowLimit);
-  seal(changed);
-  EXPECT_TRUE(CoActivation::load(changed, 2, 2));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "residency/prediction_replay.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "residency/live_visit.h"
+#include "residency/routing_steps.h"
 
 namespace hypura {
 
@@ -18,6 +18,7 @@ class PredictionRun {
   PredictionRun(const RoutingTrace& trace, ExpertPredictor& predictor, uint32_t slots, uint32_t spare)
       : trace_(trace),
         predictor_(predictor),
+        steps_(trace),
         cache_({trace.layers, trace.experts, slots, spare}),
         guesses_(trace.used),
         width_(trace.experts, kNotGuessed) {}
@@ -65,27 +66,17 @@ class PredictionRun {
     return false;
   }
 
-  // What the token chose in the layer before, and in `layer`. False when it did not pass both.
-  bool read_step(uint64_t token, uint32_t layer) {
-    const auto is_expert = [](uint16_t expert) { return expert != RoutingTrace::kNone; };
-    before_.clear();
-    after_.clear();
-    std::ranges::copy_if(row(token, layer - 1), std::back_inserter(before_), is_expert);
-    std::ranges::copy_if(row(token, layer), std::back_inserter(after_), is_expert);
-    return !before_.empty() && !after_.empty();
-  }
-
   void guess(uint64_t first, uint64_t end, uint32_t layer) {
     const size_t half = std::max(trace_.used / 2, 1U);
     for (uint64_t token = first; token < end; ++token) {
-      if (!read_step(token, layer)) {
+      if (!steps_.read(token, layer)) {
         continue;
       }
-      result_.chosen += after_.size();
-      const size_t count = predictor_.predict(layer - 1, before_, guesses_);
+      result_.chosen += steps_.after().size();
+      const size_t count = predictor_.predict(layer - 1, steps_.before(), guesses_);
       for (size_t i = 0; i < count; ++i) {
         const uint32_t expert = guesses_[i].expert;
-        const uint64_t right = std::ranges::count(after_, expert) > 0 ? 1 : 0;
+        const uint64_t right = std::ranges::count(steps_.after(), expert) > 0 ? 1 : 0;
         const Width width = i < half ? kHalf : kFull;
         width_[expert] = std::min(width_[expert], width);
         for_widths(width, [right](GuessCounts& counts) {
@@ -117,8 +108,8 @@ class PredictionRun {
 
   void teach(uint64_t first, uint64_t end, uint32_t layer) {
     for (uint64_t token = first; token < end; ++token) {
-      if (read_step(token, layer)) {
-        predictor_.learn(layer - 1, before_, after_);
+      if (steps_.read(token, layer)) {
+        predictor_.learn(layer - 1, steps_.before(), steps_.after());
       }
     }
   }
@@ -137,12 +128,11 @@ class PredictionRun {
 
   const RoutingTrace& trace_;
   ExpertPredictor& predictor_;
+  RoutingSteps steps_;
   ExpertCache cache_;
   PredictionResult result_;
   std::vector<ExpertGuess> guesses_;
   std::vector<Width> width_;  // by expert, in the layer that comes next
-  std::vector<uint16_t> before_;
-  std::vector<uint16_t> after_;
 };
 
 }  // namespace
