@@ -19,9 +19,9 @@ RoutingTrace three_tokens() {
   trace.experts = 8;
   trace.used = 2;
   trace.passes = {{2, false, 0}, {1, true, 0}};
-  trace.chosen = {1, 2, 3, 4, 5, kUnused,     //
-                  1, 2, kUnused, kUnused, 6, 7, //
-                  2, 1, 4, 3, 5, 0};
+  trace.chosen = {1, 2, 3,       4,       5, kUnused,  //
+                  1, 2, kUnused, kUnused, 6, 7,        //
+                  2, 1, 4,       3,       5, 0};
   return trace;
 }
 
@@ -55,8 +55,8 @@ TEST(RoutingSteps, TeachPromptsAndAnswers) {
   };
   Pupil pupil;
   teach(pupil, three_tokens());
-  EXPECT_EQ(pupil.lessons, (std::vector<Lesson>{
-                               {0, {1, 2}, {3, 4}}, {1, {3, 4}, {5}}, {0, {2, 1}, {4, 3}}, {1, {4, 3}, {5, 0}}}));
+  EXPECT_EQ(pupil.lessons,
+            (std::vector<Lesson>{{0, {1, 2}, {3, 4}}, {1, {3, 4}, {5}}, {0, {2, 1}, {4, 3}}, {1, {4, 3}, {5, 0}}}));
 }
 
 TEST(RoutingSteps, WhatWasTaughtIsGuessed) {
