@@ -140,7 +140,7 @@ struct EngineStats {
   double io_wait_seconds = 0;         // computing stood still for a read
   double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
   double stream_kernel_seconds = 0;   // the share of that inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;       // since loading: at least one read was in flight (see storage/reader.h)
+  double disk_busy_seconds = 0;       // since loading, at most: a read was under way (ReaderStats::busy_seconds)
   uint64_t memory_peak = 0;           // bytes of this process at its highest
   // Read from disk, loading included, of each copy of the model: its own files, each mirror. Empty without mirrors.
   std::vector<uint64_t> copy_bytes;

@@ -125,8 +125,9 @@ std::string details_of(const BenchReport& report) {
     text += line_of("experts in memory", scaled(figures.hit_rate, 0.01) + " %");
   }
   if (figures.disk_rate && figures.disk_busy) {
-    text += line_of("disk while decoding", fmt::format("{} GB/s, busy {} % of the time", scaled(figures.disk_rate, 1e9),
-                                                       scaled(figures.disk_busy, 0.01)));
+    text +=
+        line_of("disk while decoding", fmt::format("{} GB/s at least, busy {} % of the time at most",
+                                                   scaled(figures.disk_rate, 1e9), scaled(figures.disk_busy, 0.01)));
   }
   if (figures.token_split) {
     text += line_of("a token's time", split_text(*figures.token_split));

@@ -4,6 +4,7 @@
 
 #include "engine/mtp_head.h"
 #include "llama-ext.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -23,6 +24,20 @@ void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t firs
     batch.seq_id[i][0] = static_cast<llama_seq_id>(sequence);
     batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == tokens.size());
   }
+}
+
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request) {
+  std::vector<std::filesystem::path> paths;
+  for (const ModelFile& file : request.model.files) {
+    paths.push_back(file.path);
+  }
+  ReaderOptions options;
+  options.direct = request.options.direct_io;
+  auto reader = Reader::open(paths, options, request.mirrors);
+  if (reader && !(*reader)->notice().empty()) {
+    spdlog::warn("{}", (*reader)->notice());
+  }
+  return reader;
 }
 
 namespace {

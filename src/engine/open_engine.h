@@ -32,7 +32,8 @@ inline bool can_cut(const llama_model& model) {
 // one are wanted, or all.
 void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t first, uint32_t sequence, bool all_logits);
 
-// A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself.
+// A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`
+// were then read for that.
 struct OpenParts {
   std::unique_ptr<Reader> reader;
   std::unique_ptr<StreamedWeights> weights;
@@ -43,6 +44,7 @@ struct OpenParts {
   std::optional<Chosen> chosen;  // as it was at last, with real sizes
   std::vector<LedgerLine> ledger;
   uint32_t ubatch = 0;
+  uint64_t load_bytes = 0;
   uint64_t mtp_bytes = 0;  // that drafting by MTP layers takes besides their weights
 
   OpenParts() = default;

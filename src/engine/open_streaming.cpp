@@ -1,7 +1,6 @@
 #include "engine/open_common.h"
 #include "engine/open_engine.h"
 #include "engine/virtual_file.h"
-#include "support/log.h"
 
 namespace hypura {
 
@@ -12,7 +11,7 @@ Status load(const OpenRequest& request, OpenParts& parts) {
   if (!header) {
     return propagate(header.error());
   }
-  VirtualFile file(std::move(*header));
+  const VirtualFile file(*header);
   const llama_model_tensor_buft_override overrides[] = {
       {parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
       {".*", parts.weights->resident_buffer_type()},
@@ -62,20 +61,11 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
 Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   OpenParts parts;
   const Mode mode = chosen.placement().mode;
-  std::vector<std::filesystem::path> paths;
-  for (const ModelFile& file : request.model.files) {
-    paths.push_back(file.path);
-  }
-  ReaderOptions reader_options;
-  reader_options.direct = request.options.direct_io;
-  auto reader = Reader::open(paths, reader_options, request.mirrors);
+  auto reader = open_reader(request);
   if (!reader) {
     return propagate(reader.error());
   }
   parts.reader = std::move(*reader);
-  if (!parts.reader->notice().empty()) {
-    spdlog::warn("{}", parts.reader->notice());
-  }
   StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode));
   auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout));
   if (!weights) {

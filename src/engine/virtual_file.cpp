@@ -50,6 +50,7 @@ Result<VirtualHeader> make_virtual_header(const Model& model) {
     gguf_remove_key(merged.get(), key);
   }
   gguf_set_val_u32(merged.get(), kAlignmentKey, kVirtualAlignment);  // the model's own was copied over it
+  VirtualHeader header;
   uint64_t data = 0;
   static const std::vector<TensorInfo> kNone;
   for (const auto* tensors : {&model.tensors, may_lack_mtp(model.architecture) ? &kNone : &model.unused}) {
@@ -59,28 +60,34 @@ Result<VirtualHeader> make_virtual_header(const Model& model) {
       }
       const ggml_tensor described = describe(tensor);
       gguf_add_tensor(merged.get(), &described);
+      header.tensors.push_back({data, tensor.extent});
       data += round_up(tensor.extent.length, kVirtualAlignment);
     }
   }
-  VirtualHeader header;
   header.bytes = header_bytes(merged.get());
   header.bytes.resize(round_up(header.bytes.size(), kVirtualAlignment));
   header.file_size = header.bytes.size() + data;
+  for (VirtualTensor& tensor : header.tensors) {
+    tensor.offset += header.bytes.size();
+  }
   return header;
 }
 
-VirtualFile::VirtualFile(VirtualHeader header) : header_(std::move(header)), buffer_(kVirtualAlignment) {
+VirtualFile::VirtualFile(const VirtualHeader& header, VirtualData* data)
+    : header_(header), data_(data), buffer_(kVirtualAlignment) {
   file_.reset(open_stream());
   std::setvbuf(file_.get(), buffer_.data(), _IOFBF, buffer_.size());
 }
 
-size_t VirtualFile::read_at(char* to, size_t bytes) {
-  const uint64_t left = position_ < header_.bytes.size() ? header_.bytes.size() - position_ : 0;
-  const size_t count = static_cast<size_t>(std::min<uint64_t>(bytes, left));
-  if (count > 0) {
-    std::memcpy(to, header_.bytes.data() + position_, count);
-    position_ += count;
+int64_t VirtualFile::read_at(char* to, size_t bytes) {
+  int64_t count = 0;
+  if (position_ < header_.bytes.size()) {
+    count = static_cast<int64_t>(std::min<uint64_t>(bytes, header_.bytes.size() - position_));
+    std::memcpy(to, header_.bytes.data() + position_, static_cast<size_t>(count));
+  } else if (data_ != nullptr) {
+    count = data_->read(position_, to, bytes);
   }
+  position_ += static_cast<uint64_t>(std::max<int64_t>(count, 0));
   return count;
 }
 
@@ -95,7 +102,10 @@ int64_t VirtualFile::seek_to(int64_t offset, int whence) {
   if (target < 0) {
     return -1;
   }
-  position_ = static_cast<uint64_t>(target) >= header_.bytes.size() ? header_.file_size : static_cast<uint64_t>(target);
+  position_ = static_cast<uint64_t>(target);
+  if (data_ == nullptr && position_ >= header_.bytes.size()) {
+    position_ = header_.file_size;
+  }
   return static_cast<int64_t>(position_);
 }
 

@@ -1,7 +1,7 @@
-// A FILE that shows llama.cpp a model's header and no data.
+// A FILE that shows llama.cpp a model's header and no data, or data that come from elsewhere.
 //
-// llama.cpp's loader wants to read every tensor. Ours are filled by other means, so the loader is made to read nothing:
-// the file's seek answers a position in the data section with the end of the file, and a read of min(wanted, bytes to
+// llama.cpp's loader wants to read every tensor. Where ours are filled by other means it is made to read nothing: the
+// file's seek answers a position in the data section with the end of the file, and a read of min(wanted, bytes to
 // the end) bytes is one of none. Not one byte is copied for a tensor, whatever its size.
 //
 // What is relied on upstream (llama.cpp v0.4.0, llama_file over a FILE): a tensor is read by fseek to its offset,
@@ -24,36 +24,54 @@ namespace hypura {
 
 inline constexpr uint32_t kVirtualAlignment = 64 * 1024;
 
+struct VirtualTensor {
+  uint64_t offset = 0;  // in the virtual file
+  Extent extent;        // in the model's files
+};
+
 struct VirtualHeader {
-  std::vector<std::byte> bytes;  // padded to kVirtualAlignment
-  uint64_t file_size = 0;        // with all tensors behind it
+  std::vector<std::byte> bytes;        // padded to kVirtualAlignment
+  std::vector<VirtualTensor> tensors;  // by ascending offset
+  uint64_t file_size = 0;              // with all tensors behind it
 };
 
 // A header of one file for the whole model, its parts merged, its tensors aligned to kVirtualAlignment.
 Result<VirtualHeader> make_virtual_header(const Model& model);
 
+// Where the data section's bytes come from.
+class VirtualData {
+ public:
+  virtual ~VirtualData() = default;
+
+  // Copies `bytes` from `offset` of the virtual file, behind its header; gives how many, fewer only at its end, or -1.
+  virtual int64_t read(uint64_t offset, char* to, size_t bytes) = 0;
+};
+
 struct FileCloser {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-// The open stream and what it reads from. Not copyable or movable: the stream points to it.
+// The open stream. The header must outlive it. Not copyable or movable: the stream points to it.
 class VirtualFile {
  public:
-  explicit VirtualFile(VirtualHeader header);
+  // `data`, which must outlive the object: nullptr for none.
+  explicit VirtualFile(const VirtualHeader& header, VirtualData* data = nullptr);
   VirtualFile(const VirtualFile&) = delete;
   VirtualFile& operator=(const VirtualFile&) = delete;
 
   std::FILE* file() const { return file_.get(); }
 
-  // The stream's operations, for the C library. read_at gives the number of bytes copied, 0 past the header.
-  size_t read_at(char* to, size_t bytes);
-  // `whence` as in fseek. Gives the new position: the end of the file for any in the data section.
+  // The stream's operations, for the C library. read_at gives the number of bytes copied, 0 past the end, and past the
+  // header where there are no data; -1 when they could not be read.
+  int64_t read_at(char* to, size_t bytes);
+  // `whence` as in fseek. Gives the new position: without data, the end of the file for any in the data section.
   int64_t seek_to(int64_t offset, int whence);
 
  private:
   std::FILE* open_stream();  // platform code
 
-  VirtualHeader header_;
+  const VirtualHeader& header_;
+  VirtualData* data_;
   uint64_t position_ = 0;
   std::unique_ptr<std::FILE, FileCloser> file_;
   std::vector<char> buffer_;

@@ -1,3 +1,5 @@
+#include <cerrno>
+
 #include "engine/virtual_file.h"
 
 namespace hypura {
@@ -5,7 +7,11 @@ namespace hypura {
 namespace {
 
 int read_stream(void* cookie, char* to, int bytes) {
-  return static_cast<int>(static_cast<VirtualFile*>(cookie)->read_at(to, static_cast<size_t>(bytes)));
+  const int64_t count = static_cast<VirtualFile*>(cookie)->read_at(to, static_cast<size_t>(bytes));
+  if (count < 0) {
+    errno = EIO;
+  }
+  return static_cast<int>(count);
 }
 
 fpos_t seek_stream(void* cookie, fpos_t offset, int whence) {

@@ -1,3 +1,5 @@
+#include <cerrno>
+
 #include "engine/virtual_file.h"
 
 namespace hypura {
@@ -5,7 +7,11 @@ namespace hypura {
 namespace {
 
 ssize_t read_stream(void* cookie, char* to, size_t bytes) {
-  return static_cast<ssize_t>(static_cast<VirtualFile*>(cookie)->read_at(to, bytes));
+  const int64_t count = static_cast<VirtualFile*>(cookie)->read_at(to, bytes);
+  if (count < 0) {
+    errno = EIO;
+  }
+  return static_cast<ssize_t>(count);
 }
 
 int seek_stream(void* cookie, off64_t* offset, int whence) {

@@ -22,7 +22,7 @@ TEST(VirtualFile, TheHeaderReadsAsGgufWithAlignedTensors) {
   ASSERT_TRUE(model);
   auto header = make_virtual_header(*model);
   ASSERT_TRUE(header);
-  VirtualFile file(std::move(*header));
+  const VirtualFile file(*header);
   ggml_context* context = nullptr;
   const GgufPtr parsed(gguf_init_from_file_ptr(file.file(), {true, &context}));
   ASSERT_NE(parsed, nullptr);
@@ -42,7 +42,7 @@ TEST(VirtualFile, ASeekIntoTheDataLandsAtTheEnd) {
   auto header = make_virtual_header(*model);
   const auto data = static_cast<long>(header->bytes.size());
   const auto size = static_cast<long>(header->file_size);
-  VirtualFile file(std::move(*header));
+  const VirtualFile file(*header);
   ASSERT_EQ(std::fseek(file.file(), 0, SEEK_END), 0);
   EXPECT_EQ(std::ftell(file.file()), size);
   ASSERT_EQ(std::fseek(file.file(), 0, SEEK_SET), 0);
@@ -61,7 +61,7 @@ TEST(VirtualFile, LlamaLoadsWithoutReadingData) {
   ASSERT_TRUE(init_llama());
   const auto model = demo_model();
   auto header = make_virtual_header(*model);
-  VirtualFile file(std::move(*header));
+  const VirtualFile file(*header);
   llama_model_params params = llama_model_default_params();
   params.load_mode = LLAMA_LOAD_MODE_NONE;
   params.use_extra_bufts = false;

@@ -111,6 +111,11 @@ class BusyServing : public FakeServing {
     stats.engine.decode_bytes = 1000;
     stats.engine.expert_lookups = 10;
     stats.engine.expert_hits = 9;
+    stats.engine.experts_read_ahead = 8;
+    stats.engine.experts_used_ahead = 7;
+    stats.engine.warm_bytes = 4000;
+    stats.engine.drafted_tokens = 6;
+    stats.engine.right_drafted_tokens = 5;
     stats.engine.copy_bytes = {700, 300};
     return stats;
   }
@@ -131,6 +136,11 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_decode_tokens_per_second{model=\"stories:latest\"} 25\n"));
   EXPECT_THAT(text, HasSubstr("hypura_expert_hits_total{model=\"stories:latest\"} 9\n"));
   EXPECT_THAT(text, HasSubstr("{model=\"stories:latest\",tier=\"disk\",phase=\"decode\"} 1000\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_experts_read_ahead_total{model=\"stories:latest\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_experts_used_ahead_total{model=\"stories:latest\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("phase=\"warm_start\"} 4000\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_drafted_tokens_total{model=\"stories:latest\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_right_drafted_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_bytes{model=\"stories:latest\",purpose=\"expert slots\"} 4096\n"));
   EXPECT_THAT(text, HasSubstr("hypura_copy_read_bytes_total{model=\"stories:latest\",copy=\"1\"} 300\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_budget_bytes{model=\"stories:latest\"} 8192\n"));

@@ -128,6 +128,10 @@ void add_work(MetricsText& text, const Labels& model, const ServingStats& stats)
   text.single("hypura_context_size_tokens", kGauge, "Cells of the KV cache.", model, stats.context_size);
   text.single("hypura_passes_total", kCounter, "Walks over the model's weights.", model, stats.passes);
   text.single("hypura_pass_tokens_total", kCounter, "Tokens of all passes.", model, stats.batched_tokens);
+  text.single("hypura_drafted_tokens_total", kCounter, "Tokens drafted and verified.", model,
+              stats.engine.drafted_tokens);
+  text.single("hypura_right_drafted_tokens_total", kCounter, "Of those, what the model says.", model,
+              stats.engine.right_drafted_tokens);
   text.single("hypura_decode_tokens_per_second", kGauge,
               "Tokens of answers for each second of decoding, since loading.", model,
               rate(stats.engine.decoded_tokens, stats.engine.decode_seconds));
@@ -140,15 +144,23 @@ void add_streaming(MetricsText& text, std::string_view model, const EngineStats&
               stats.expert_lookups);
   text.single("hypura_expert_hits_total", kCounter, "Of those, in memory when asked for.", {{"model", model}},
               stats.expert_hits);
+  text.single("hypura_experts_read_ahead_total", kCounter, "Experts read because the layer before let guess them.",
+              {{"model", model}}, stats.experts_read_ahead);
+  text.single("hypura_experts_used_ahead_total", kCounter, "Of those, asked for when the layer came.",
+              {{"model", model}}, stats.experts_used_ahead);
+  text.single("hypura_experts_warmed_total", kCounter, "Experts read after loading because earlier runs used them.",
+              {{"model", model}}, stats.experts_warmed);
   text.begin("hypura_read_bytes_total", kCounter, "Bytes of weights read from a tier, by what for.");
   text.value({{"model", model}, {"tier", "disk"}, {"phase", "load"}}, stats.load_bytes);
+  text.value({{"model", model}, {"tier", "disk"}, {"phase", "warm_start"}}, stats.warm_bytes);
   text.value({{"model", model}, {"tier", "disk"}, {"phase", "prompt"}}, stats.prefill_bytes);
   text.value({{"model", model}, {"tier", "disk"}, {"phase", "decode"}}, stats.decode_bytes);
   text.single("hypura_io_wait_seconds_total", kCounter, "Time that computing stood still for a read.",
               {{"model", model}}, stats.io_wait_seconds);
   text.single("hypura_stream_compute_seconds_total", kCounter, "Time in matrices whose weights are streamed or cached.",
               {{"model", model}}, stats.stream_compute_seconds);
-  text.single("hypura_disk_busy_seconds_total", kCounter, "Time that at least one read was under way.",
+  text.single("hypura_disk_busy_seconds_total", kCounter,
+              "The most that the disk was busy: time that at least one read was not known to have ended.",
               {{"model", model}}, stats.disk_busy_seconds);
   if (!stats.copy_bytes.empty()) {
     text.begin("hypura_copy_read_bytes_total", kCounter,

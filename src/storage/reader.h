@@ -51,12 +51,14 @@ struct ReaderOptions {
 };
 
 // Counters since the reader was opened. They count what the kernel reported, not what was asked for. On io_uring a
-// completion is noticed when some thread next enters the reader, so busy_seconds includes the time until then.
+// completion is noticed when some thread next enters the reader, so that busy_seconds, which includes the time until
+// then, is the most that the disk was busy: near the truth where computing waits for reads, far above it where it does
+// not.
 struct ReaderStats {
   uint64_t demand_bytes = 0;    // delivered for groups submitted as kDemand, blocks around the ends included
   uint64_t prefetch_bytes = 0;  // the same for kPrefetch (a group counts by the priority it was submitted with)
   uint64_t chunks = 0;          // reads issued, repeated ones included
-  double busy_seconds = 0;      // time in which at least one read was in flight
+  double busy_seconds = 0;      // time in which at least one read was not known to have ended
   double wait_seconds = 0;      // time spent inside wait(), summed over threads
   // Delivered from each copy: the files themselves, then each mirror. Empty without mirrors.
   std::vector<uint64_t> copy_bytes;
