@@ -127,6 +127,9 @@ Result<std::byte*> DenseExecutor::ring_data(uint32_t item) {
   }
   if (ahead->group != 0) {
     const auto start = std::chrono::steady_clock::now();
+    if (!reader_.finished(ahead->group)) {
+      inner_.rest();
+    }
     Status status = reader_.wait(std::exchange(ahead->group, 0));
     add_seconds(stats_.io_wait_seconds, start);
     if (!status) {

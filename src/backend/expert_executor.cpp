@@ -4,10 +4,11 @@
 
 namespace hypura {
 
-ExpertExecutor::ExpertExecutor(const StreamLayout& layout, Reader& reader, StreamStats& stats,
+ExpertExecutor::ExpertExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
                                const ExpertCache::Config& config)
     : layout_(layout),
       reader_(reader),
+      inner_(inner),
       stats_(stats),
       cache_(config),
       demands_(layout.experts),
@@ -30,7 +31,7 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
                                                                uint32_t max_rows, RepackRoom* room) {
   const ExpertCache::Config config = {static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, slots, spare,
                                       quotas};
-  std::unique_ptr<ExpertExecutor> executor(new ExpertExecutor(layout, reader, stats, config));
+  std::unique_ptr<ExpertExecutor> executor(new ExpertExecutor(layout, reader, inner, stats, config));
   auto memory = MemoryRegion::allocate(slots * layout.slot_stride);
   if (!memory) {
     return propagate(memory.error(), "the expert slots");
@@ -213,6 +214,9 @@ void ExpertExecutor::read_ahead(const ExpertBlock& block) {
 Status ExpertExecutor::land(const ExpertBlock& block, Demand& demand) {
   const ExpertLayer& layer = layout_.expert_layers[block.layer];
   const auto start = std::chrono::steady_clock::now();
+  if (!reader_.finished(demand.group)) {
+    inner_.rest();
+  }
   Status status = reader_.wait(demand.group);
   add_seconds(stats_.io_wait_seconds, start);
   demand.group = 0;

@@ -78,7 +78,8 @@ class ExpertExecutor {
     std::vector<uint32_t> pairs;
   };
 
-  ExpertExecutor(const StreamLayout& layout, Reader& reader, StreamStats& stats, const ExpertCache::Config& config);
+  ExpertExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
+                 const ExpertCache::Config& config);
 
   Status collect(const ExpertBlock& block);
   void look_up(const ExpertBlock& block);
@@ -102,6 +103,7 @@ class ExpertExecutor {
 
   const StreamLayout& layout_;
   Reader& reader_;
+  InnerGraph& inner_;
   StreamStats& stats_;
   ExpertCache cache_;
   MemoryRegion slots_;

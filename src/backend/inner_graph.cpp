@@ -48,6 +48,15 @@ void InnerGraph::set_threadpool(ggml_threadpool* pool) {
       cpu_function<decltype(&ggml_backend_cpu_set_threadpool)>(backend_, "ggml_backend_cpu_set_threadpool");
   if (set != nullptr) {
     set(backend_, pool);
+    pool_ = pool;
+  }
+}
+
+// The CPU backend pauses a pool that it is no longer to use; the next graph computed with that pool ends the pause.
+void InnerGraph::rest() {
+  if (ggml_threadpool* pool = pool_; pool != nullptr) {
+    set_threadpool(nullptr);
+    set_threadpool(pool);
   }
 }
 

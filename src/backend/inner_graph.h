@@ -35,6 +35,11 @@ class InnerGraph {
   // all). The pool must outlive the last run().
   void set_threadpool(ggml_threadpool* pool);
 
+  // The pool's threads sleep until something is next computed. Else they look for work in a loop all the time that
+  // computing waits for a read, which the disk pays for where the same processors drive it: docs/experiments.md,
+  // "Threads that wait".
+  void rest();
+
   // A copy of `original`, valid until the next run() returns; the caller points it to other sources and data.
   ggml_tensor* twin(const ggml_tensor& original);
 
@@ -64,6 +69,7 @@ class InnerGraph {
   ggml_tensor* contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data);
 
   ggml_backend_t backend_ = nullptr;
+  ggml_threadpool* pool_ = nullptr;
   ggml_context* context_ = nullptr;  // holds only the graph's own arrays
   ggml_cgraph* graph_ = nullptr;
   std::deque<ggml_tensor> twins_;

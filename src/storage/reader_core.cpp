@@ -43,7 +43,7 @@ Status ReaderCore::wait(ReadGroup group) {
   advance();
   // Looked up anew after each block: another thread may have waited for the same group, against the rules.
   while (scheduler_.knows(group) && !scheduler_.ended(group)) {
-    block(lock);
+    block(lock, group);
   }
   wait_seconds_ += seconds_since(start);
   return scheduler_.take(group);
@@ -78,7 +78,7 @@ void ReaderCore::drain() {
   std::unique_lock lock(mutex_);
   scheduler_.cancel_all();
   while (scheduler_.in_flight() > 0) {
-    block(lock);
+    block(lock, 0);
   }
 }
 

@@ -28,12 +28,15 @@ class ReaderCore : public Reader {
 
   // Collects completions and gets queued chunks going, without blocking. The lock is held.
   virtual void advance() = 0;
-  // Blocks until something may have changed for a group that has not ended. The lock is held, and let go meanwhile.
-  virtual void block(std::unique_lock<std::mutex>& lock) = 0;
+  // Blocks until something may have changed that `group`, which has not ended, waits for; 0: that any does. The lock is
+  // held, and let go meanwhile.
+  virtual void block(std::unique_lock<std::mutex>& lock, ReadGroup group) = 0;
 
   // Cancels what is queued and waits for what is in flight. The first act of every destructor.
   void drain();
 
+  // Whether copies are chosen by how fast they were, for which each read's end has to be noticed at once.
+  bool has_mirrors() const { return !files_.speeds.empty(); }
   int fd(uint32_t source) const { return files_.files[source].fd.get(); }
 
   mutable std::mutex mutex_;

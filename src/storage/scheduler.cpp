@@ -221,6 +221,11 @@ void Scheduler::fail_group(Group& group, Error error) {
   queue(group.current).erase(group.id);
 }
 
+uint32_t Scheduler::in_flight(ReadGroup group) const {
+  const auto it = groups_.find(group);
+  return it == groups_.end() ? 0 : it->second.in_flight;
+}
+
 bool Scheduler::ended(ReadGroup group) const {
   const auto found = groups_.find(group);
   return found != groups_.end() && found->second.ended();

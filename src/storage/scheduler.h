@@ -85,6 +85,10 @@ class Scheduler {
   Status take(ReadGroup id);
 
   uint32_t in_flight() const { return in_flight_; }
+  // Of one group, which may be unknown.
+  uint32_t in_flight(ReadGroup group) const;
+  // Whether chunks wait for a place, or to be read again.
+  bool has_queued() const { return !queues_[0].empty() || !queues_[1].empty() || !again_.empty(); }
   // Everything but wait_seconds.
   ReaderStats stats() const;
 

@@ -101,6 +101,28 @@ TEST_F(SchedulerTest, EndsWithItsLastChunk) {
   EXPECT_EQ(scheduler_.take(group).error().code, ErrorCode::kInternal);
 }
 
+TEST_F(SchedulerTest, KnowsWhatIsUnderWayAndWhatIsNot) {
+  EXPECT_FALSE(scheduler_.has_queued());
+  const ReadGroup first = add(10, 3);
+  const ReadGroup second = add(20, 2);
+  EXPECT_EQ(scheduler_.in_flight(first), 0U);
+  for (int i = 0; i < 4; ++i) {
+    issue();
+  }
+  EXPECT_EQ(scheduler_.in_flight(first), 3U);
+  EXPECT_EQ(scheduler_.in_flight(second), 1U);
+  EXPECT_TRUE(scheduler_.has_queued()) << "deeper than 4";
+  complete(0);
+  issue();
+  EXPECT_EQ(scheduler_.in_flight(first), 2U);
+  EXPECT_EQ(scheduler_.in_flight(second), 2U);
+  EXPECT_FALSE(scheduler_.has_queued());
+  scheduler_.complete(issued_[1], -EINTR);
+  EXPECT_EQ(scheduler_.in_flight(first), 2U) << "it is to be read again";
+  EXPECT_TRUE(scheduler_.has_queued());
+  EXPECT_EQ(scheduler_.in_flight(second + 1), 0U) << "unknown";
+}
+
 TEST_F(SchedulerTest, InterruptedReadGoesOnWhereItStopped) {
   Scheduler scheduler(Copies({{.path = "model.gguf"}}, {}), {.chunk_bytes = 4 * kBlock});
   const ReadRequest request = blocks(8, 4);

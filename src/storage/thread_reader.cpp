@@ -27,7 +27,7 @@ class ThreadReader final : public ReaderCore {
 
  private:
   void advance() override;
-  void block(std::unique_lock<std::mutex>& lock) override { ended_.wait(lock); }
+  void block(std::unique_lock<std::mutex>& lock, ReadGroup /*group*/) override { ended_.wait(lock); }
   void work();
 
   std::condition_variable work_;  // a chunk can be issued, or stop_

@@ -45,7 +45,8 @@ class UringReader final : public ReaderCore {
   };
 
   void advance() override;
-  void block(std::unique_lock<std::mutex>& lock) override;
+  void block(std::unique_lock<std::mutex>& lock, ReadGroup group) override;
+  unsigned completions_to_wait_for(ReadGroup group) const;
   void collect(Noticed noticed);
   void issue();
   void prepare(Scheduler::Chunk* chunk);
@@ -81,17 +82,29 @@ void UringReader::advance() {
   issue();
 }
 
-void UringReader::block(std::unique_lock<std::mutex>& lock) {
+// A group ends with the last of its chunks, and being woken for each of them costs more than reading a small one: so as
+// many as it has under way. Where others are queued behind them, a part: they are to be issued before the disk runs
+// dry.
+unsigned UringReader::completions_to_wait_for(ReadGroup group) const {
+  if (has_mirrors() || !staged_.empty()) {  // staged: not all that is in flight is known to the kernel
+    return 1;
+  }
+  const unsigned part = scheduler_.has_queued() ? scheduler_.in_flight() / 4 : scheduler_.in_flight();
+  return std::max(1U, std::min(part, scheduler_.in_flight(group)));
+}
+
+void UringReader::block(std::unique_lock<std::mutex>& lock, ReadGroup group) {
   if (sleeping_) {
     ended_.wait(lock);
     return;
   }
   sleeping_ = true;
   const bool something_to_wait_for = scheduler_.in_flight() > staged_.size();
+  const unsigned completions = completions_to_wait_for(group);
   lock.unlock();
   if (something_to_wait_for) {
     // The bare system call: liburing's own wait would read the ring without the lock. An error means "look again".
-    io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 1, IORING_ENTER_GETEVENTS, nullptr);
+    io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, completions, IORING_ENTER_GETEVENTS, nullptr);
   } else {
     // The kernel was short of memory for new reads, and none is running that would free some.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
