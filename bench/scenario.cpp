@@ -214,6 +214,9 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
     case Kind::kPredict:
       spec.predict = true;
       warm_up(scenario, spec);
+      // Not less than a pass has in the plans: its buffers are part of the peak that they say.
+      spec.prompt_tokens = scenario.model == ModelKind::kStories ? 96 : 512;
+      spec.tokens = std::min(spec.tokens, spec.context - spec.prompt_tokens - spec.warmup_tokens);
       break;
     case Kind::kTogether:
     case Kind::kServed:

@@ -121,6 +121,15 @@ TEST(DraftArms, CountAlikeWhereDraftsMustCostNothing) {
   EXPECT_TRUE(with.draft_ngrams);
 }
 
+TEST(SpecOf, PredictionsFitTheirContextAndFillAPass) {
+  for (const Scenario& scenario : *select_scenarios({"predict"}, {kFile, kFile, kFile})) {
+    const RunSpec spec = spec_of(scenario, 400);
+    EXPECT_LE(spec.prompt_tokens + spec.warmup_tokens + spec.tokens, spec.context) << scenario.name;
+    EXPECT_GE(spec.prompt_tokens, scenario.model == ModelKind::kStories ? 96 : 512) << scenario.name;
+    EXPECT_GT(spec.tokens, 0) << scenario.name;
+  }
+}
+
 TEST(DraftArms, OfTheStoriesModelFitItsContext) {
   EXPECT_EQ(drafted("draft-moe", 32).first.tokens, 256);
   const RunSpec longest = drafted("draft-moe", 400).second;
