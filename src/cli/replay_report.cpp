@@ -42,10 +42,9 @@ std::vector<GuessedRow> guessed_rows(const RoutingTrace& trace, uint32_t slots, 
 
 std::string guesses_text(const ReplayReport& report) {
   std::string text =
-      "\nGuesses of the next layer's experts, %: how many of those chosen were guessed, when as many are guessed as "
-      "are\n"
-      "chosen; how many of the surest half were right; how many of the reads ahead, of all guesses that were not in\n"
-      "memory, would have been used; how many of the misses they would have covered.\n\n"
+      "\nGuesses of the next layer's experts, %: how many of those chosen were guessed, when as many are\n"
+      "guessed as are chosen; how many of the surest half were right; how many of the reads ahead, of all\n"
+      "guesses that were not in memory, would have been used; how many misses they would have covered.\n\n"
       "  slots  guessed by   | guessed   right    used covered\n";
   for (const ReplayRow& row : report.rows) {
     for (const GuessedRow& it : row.guesses) {
