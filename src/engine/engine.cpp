@@ -296,7 +296,7 @@ double EngineImpl::busy_seconds() const {
 
 uint64_t EngineImpl::bytes_read() const {
   if (parts_->reader == nullptr) {
-    return 0;
+    return parts_->load_bytes;
   }
   const ReaderStats stats = parts_->reader->stats();
   return stats.demand_bytes + stats.prefetch_bytes;
@@ -305,7 +305,7 @@ uint64_t EngineImpl::bytes_read() const {
 EngineStats EngineImpl::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
-  stats.load_bytes = parts_->reader == nullptr ? parts_->load_bytes : load_bytes_;
+  stats.load_bytes = load_bytes_;
   stats.streamed_bytes = bytes_read() - load_bytes_;
   stats.disk_busy_seconds = busy_seconds() - load_busy_seconds_;
   if (parts_->reader != nullptr) {

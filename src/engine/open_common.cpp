@@ -26,14 +26,14 @@ void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t firs
   }
 }
 
-Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request) {
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors) {
   std::vector<std::filesystem::path> paths;
   for (const ModelFile& file : request.model.files) {
     paths.push_back(file.path);
   }
   ReaderOptions options;
   options.direct = request.options.direct_io;
-  auto reader = Reader::open(paths, options, request.mirrors);
+  auto reader = Reader::open(paths, options, mirrors);
   if (reader && !(*reader)->notice().empty()) {
     spdlog::warn("{}", (*reader)->notice());
   }

@@ -5,8 +5,8 @@
 
 namespace hypura {
 
-// Opens the model's files, and their mirrors, for reading. Fails as Reader::open.
-Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request);
+// Opens the model's files, and these mirrors of them, for reading. Fails as Reader::open.
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors);
 
 // Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, at most `ubatch` tokens a
 // pass (parts.ubatch tells) and a KV cache of type `kv_type`, and its thread pool, for parts.llama.

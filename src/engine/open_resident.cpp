@@ -10,13 +10,14 @@ namespace {
 
 constexpr uint64_t kWeightBuffer = 64 * kMiB;  // smaller mappings are left alone
 
-// llama.cpp's own loader, with its own layouts, over a file of ours.
+// llama.cpp's own loader, with its own layouts, over a file of ours. From the model's own files: all of it is read but
+// once.
 Status load_whole(const OpenRequest& request, OpenParts& parts) {
   auto header = make_virtual_header(request.model);
   if (!header) {
     return propagate(header.error());
   }
-  auto reader = open_reader(request);
+  auto reader = open_reader(request, {});
   if (!reader) {
     return propagate(reader.error());
   }

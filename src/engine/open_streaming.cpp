@@ -61,7 +61,7 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
 Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   OpenParts parts;
   const Mode mode = chosen.placement().mode;
-  auto reader = open_reader(request);
+  auto reader = open_reader(request, request.mirrors);
   if (!reader) {
     return propagate(reader.error());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "support/huge_pages.h"
 #include "support/units.h"
@@ -38,7 +39,7 @@ const VirtualTensor* TensorFeed::tensor_at(uint64_t offset) const {
   return after == header_.tensors.begin() ? nullptr : &*std::prev(after);
 }
 
-const std::byte* TensorFeed::data_of(const Block& block) const {
+std::byte* TensorFeed::data_of(const Block& block) {
   const uint64_t offset = block.tensor->extent.offset + block.begin;
   return block.memory + kDirectAlignment + offset % kDirectAlignment;
 }
@@ -50,7 +51,7 @@ void TensorFeed::begin_read(Block& block, const VirtualTensor& tensor, uint64_t 
   // The block's memory has a page to spare at each end, of which the offset in its page may take one.
   block.length = std::min(kBlockBytes - kDirectAlignment, tensor.extent.length - begin);
   const uint64_t offset = tensor.extent.offset + begin;
-  const ReadRequest request{tensor.extent.file, offset, block.length, const_cast<std::byte*>(data_of(block))};
+  const ReadRequest request{tensor.extent.file, offset, block.length, data_of(block)};
   block.group = reader_.submit({&request, 1}, Priority::kDemand);
 }
 
@@ -99,7 +100,7 @@ int64_t TensorFeed::read(uint64_t offset, char* to, size_t bytes) {
       continue;
     }
     if (Status status = load(*tensor, at); !status) {
-      error_ = error_.value_or(status.error());
+      error_ = status.error();
       forget(now_);
       return -1;
     }

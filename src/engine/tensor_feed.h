@@ -28,7 +28,7 @@ class TensorFeed final : public VirtualData {
   // Asks for huge pages behind large destinations, which are written for the first time.
   int64_t read(uint64_t offset, char* to, size_t bytes) override;
 
-  // The first read that failed, and why; none when all went well.
+  // Why the last read that failed did; none when all went well.
   const std::optional<Error>& error() const { return error_; }
 
   static constexpr uint64_t kBlockBytes = 16ULL << 20;
@@ -48,7 +48,8 @@ class TensorFeed final : public VirtualData {
   void begin_read(Block& block, const VirtualTensor& tensor, uint64_t begin);
   void forget(Block& block);
   Status load(const VirtualTensor& tensor, uint64_t at);
-  const std::byte* data_of(const Block& block) const;
+  // Where the block's first byte is, or will be.
+  static std::byte* data_of(const Block& block);
 
   const VirtualHeader& header_;
   Reader& reader_;

@@ -84,7 +84,7 @@ void UringReader::advance() {
 
 // A group ends with the last of its chunks, and being woken for each of them costs more than reading a small one: so as
 // many as it has under way. Where others are queued behind them, a part: they are to be issued before the disk runs
-// dry.
+// dry. Another thread that waits meanwhile, for a group that ends sooner, learns of it no earlier.
 unsigned UringReader::completions_to_wait_for(ReadGroup group) const {
   if (has_mirrors() || !staged_.empty()) {  // staged: not all that is in flight is known to the kernel
     return 1;

@@ -56,6 +56,7 @@ TEST(HugePages, AreAskedForInsideWhatIsGiven) {
   EXPECT_TRUE(is_advised(mapping.data() + 4 * kMiB));
   EXPECT_FALSE(is_advised(mapping.data() + 15 * kMiB));
   advise_huge_pages(mapping.data() + 12 * kMiB, 1000);  // too little for one
+  EXPECT_FALSE(is_advised(mapping.data() + 12 * kMiB));
   EXPECT_FALSE(is_advised(mapping.data() + 15 * kMiB));
 }
 
