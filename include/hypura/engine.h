@@ -45,6 +45,7 @@ struct EngineOptions {
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
+  uint32_t predicted_at = 0;       // tokens in the context when a token is predicted to take so long
   uint32_t sequences = 1;          // contexts of that size, for Serving; a Session uses the first
   uint32_t threads = 0;            // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;             // tokens computed at once in prefill; 0: chosen from the budget

@@ -38,6 +38,11 @@ struct StorageProfile {
   // What it gave for tens of seconds to a model that waited for nothing else, the last time that happened: disks of
   // clouds and those with a cache start faster than they go on, and a profile sees their start.
   double sustained_bytes_per_second = 0;
+  // Computing and reading at once take from each other: processors that serve the disk's reads do not compute, and both
+  // move bytes through RAM. The share of its own speed that computing keeps while the disk is read as fast as it can
+  // be, and that reading keeps meanwhile. 0: not measured.
+  double computing_kept = 0;
+  double reading_kept = 0;
 };
 
 // One ggml type, at MachineProfile::threads threads, weights as they are in the file (not repacked).
@@ -72,6 +77,7 @@ struct MachineProfile {
 
   std::vector<double> ram_bytes_per_second;  // [n-1]: n threads reading
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
+  double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
   std::vector<KernelSpeed> kernels;
   std::vector<DeviceInfo> devices;
   StorageProfile storage;

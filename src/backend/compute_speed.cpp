@@ -1,18 +1,11 @@
 #include "backend/compute_speed.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <optional>
-#include <random>
-#include <tuple>
+#include <vector>
 
+#include "backend/compute_bench.h"
 #include "backend/inner_graph.h"
-#include "ggml-cpp.h"
 #include "ggml.h"
 #include "support/memory_region.h"
 #include "support/units.h"
@@ -21,140 +14,16 @@ namespace hypura {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kRowLength = 4096;   // of the matrices that one column is multiplied by
-constexpr int64_t kMatrixRows = 4096;  // at most
 constexpr int64_t kColumns = 512;
-constexpr int64_t kPatternRows = 4;            // quantised; the rest are copies, because some types take long to make
-constexpr uint64_t kMostWeights = 512 * kMiB;  // of any type, so many bytes make fewer matrices than a graph holds
+// Attention as many models have it: four query heads to a head of keys.
+constexpr int64_t kHeads = 32;
+constexpr int64_t kKeyHeads = 8;
+constexpr int64_t kHeadWidth = 128;
+constexpr int64_t kAttended = 512;                                                // tokens
+constexpr uint64_t kKeyBytes = sizeof(uint16_t) * kKeyHeads * kHeadWidth * kAttended;  // of one layer
+constexpr uint64_t kAttentionBytes = 64 * kMiB;                                   // of all, at most
 constexpr int kSmallNodes = 200;
 constexpr int64_t kSmallLength = 2048;  // floats: a row of a model of some billion parameters
-
-std::optional<ggml_type> find_type(const std::string& name) {
-  for (int i = 0; i < GGML_TYPE_COUNT; ++i) {
-    const auto type = static_cast<ggml_type>(i);
-    if (ggml_blck_size(type) > 0 && name == ggml_type_name(type)) {
-      return type;
-    }
-  }
-  return std::nullopt;
-}
-
-bool has_kernels(ggml_type type) {
-  switch (type) {
-    case GGML_TYPE_F32:
-    case GGML_TYPE_F16:
-    case GGML_TYPE_BF16:
-      return true;
-    case GGML_TYPE_Q8_1:  // what columns are turned into, never weights
-    case GGML_TYPE_Q8_K:
-      return false;
-    default:
-      return ggml_is_quantized(type);
-  }
-}
-
-// Random rows of `type`, to be repeated. Blocks follow each other in a row and from row to row, so they are the same
-// for any length of row.
-std::vector<std::byte> make_weights(ggml_type type) {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal(0, 0.05F);
-  std::vector<float> floats(static_cast<size_t>(kPatternRows * kRowLength));
-  std::generate(floats.begin(), floats.end(), [&] { return normal(random); });
-  const std::vector<float> importance(static_cast<size_t>(kRowLength), 1.0F);
-  std::vector<std::byte> weights(ggml_row_size(type, kRowLength) * kPatternRows);
-  ggml_quantize_chunk(type, floats.data(), weights.data(), 0, kPatternRows, kRowLength, importance.data());
-  return weights;
-}
-
-void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory) {
-  for (size_t at = 0; at < memory.size(); at += pattern.size()) {
-    std::memcpy(memory.data() + at, pattern.data(), std::min(pattern.size(), memory.size() - at));
-  }
-}
-
-// Seconds of each run.
-using Times = std::vector<double>;
-
-// Not the mean: a neighbour that takes a core for a moment makes ggml's spinning threads wait many times that long.
-double median(Times& times) {
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle;
-}
-
-// Nodes over memory of ours, to be computed again and again.
-class Bench {
- public:
-  Bench(InnerGraph& graph, int nodes)
-      : graph_(graph),
-        context_(ggml_init({static_cast<size_t>(2 * nodes + 2) * ggml_tensor_overhead(), nullptr, true})) {}
-
-  ggml_tensor* tensor(ggml_type type, int64_t row_length, int64_t rows, void* data) {
-    ggml_tensor* made = ggml_new_tensor_2d(context_.get(), type, row_length, rows);
-    made->data = data;
-    return made;
-  }
-  void multiply(ggml_tensor* weights, ggml_tensor* columns, void* result) {
-    add(ggml_mul_mat(context_.get(), weights, columns), result);
-  }
-  void sum(ggml_tensor* a, ggml_tensor* b, void* result) { add(ggml_add(context_.get(), a, b), result); }
-
-  // Computes all nodes for about `seconds`, at least once, and adds what each time took; the first is left out if
-  // `warm`.
-  Status time(double seconds, bool warm, Times& times) {
-    for (ggml_tensor* node : nodes_) {
-      first_and_last(node) = std::tuple(kNotComputed, kNotComputed);
-    }
-    if (warm && !run()) {
-      return failure();
-    }
-    const auto start = Clock::now();
-    auto begin = start;
-    do {
-      if (!run()) {
-        return failure();
-      }
-      const auto end = Clock::now();
-      times.push_back(std::chrono::duration<double>(end - begin).count());
-      begin = end;
-    } while (std::chrono::duration<double>(begin - start).count() < seconds);
-    for (ggml_tensor* node : nodes_) {
-      const auto [first, last] = first_and_last(node);
-      if (std::isnan(first) || std::isnan(last)) {
-        return failure();  // nodes that ggml leaves out are fast
-      }
-    }
-    return {};
-  }
-
- private:
-  static constexpr float kNotComputed = std::numeric_limits<float>::quiet_NaN();
-
-  void add(ggml_tensor* node, void* result) {
-    node->data = result;
-    node->flags |= GGML_TENSOR_FLAG_COMPUTE;  // as ggml_build_forward_expand does; others are left out
-    nodes_.push_back(node);
-  }
-  static std::tuple<float&, float&> first_and_last(ggml_tensor* node) {
-    auto* values = static_cast<float*>(node->data);
-    return {values[0], values[ggml_nelements(node) - 1]};
-  }
-  bool run() {
-    for (ggml_tensor* node : nodes_) {
-      graph_.add(node);
-    }
-    return graph_.run() == GGML_STATUS_SUCCESS;
-  }
-  static tl::unexpected<Error> failure() {
-    return fail(ErrorCode::kInternal, "ggml could not compute while its speed was measured; is there enough memory?");
-  }
-
-  InnerGraph& graph_;
-  ggml_context_ptr context_;
-  std::vector<ggml_tensor*> nodes_;
-};
 
 // What is measured of one type.
 struct Trial {
@@ -164,20 +33,12 @@ struct Trial {
   Times matmul;
 };
 
-// One column through matrices that fill `memory`, as decoding does.
 Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial) {
-  const uint64_t row_bytes = ggml_row_size(trial.type, kRowLength);
-  const auto all_rows = static_cast<int64_t>(memory.size() / row_bytes);
   repeat(trial.weights, memory);
   std::vector<float> column(kRowLength, 0.5F);
-  std::vector<float> result(kMatrixRows);
-  Bench bench(graph, static_cast<int>((all_rows + kMatrixRows - 1) / kMatrixRows));
-  ggml_tensor* x = bench.tensor(GGML_TYPE_F32, kRowLength, 1, column.data());
-  for (int64_t row = 0; row < all_rows; row += kMatrixRows) {
-    const int64_t rows = std::min(kMatrixRows, all_rows - row);
-    bench.multiply(bench.tensor(trial.type, kRowLength, rows, memory.data() + static_cast<uint64_t>(row) * row_bytes),
-                   x, result.data());
-  }
+  std::vector<float> result(kRowLength);
+  ComputeBench bench(graph, matrices_in(trial.type, memory.size()));
+  bench.multiply_all(trial.type, memory, column, result);
   return bench.time(seconds, true, trial.matvec);
 }
 
@@ -185,7 +46,7 @@ Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double second
 Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial) {
   std::vector<float> columns(static_cast<size_t>(size * kColumns), 0.5F);
   std::vector<float> result(static_cast<size_t>(size * kColumns));
-  Bench bench(graph, 1);
+  ComputeBench bench(graph, 1);
   bench.multiply(bench.tensor(trial.type, size, size, memory.data()),
                  bench.tensor(GGML_TYPE_F32, size, kColumns, columns.data()), result.data());
   // Not warmed up: on a slow machine one product already takes as long as it may.
@@ -197,7 +58,7 @@ Status time_operation(InnerGraph& graph, double seconds, Times& times) {
   std::vector<float> a(kSmallLength, 0.0F);
   std::vector<float> b(kSmallLength, 1.0F);
   std::vector<float> result(kSmallLength);
-  Bench bench(graph, kSmallNodes);
+  ComputeBench bench(graph, kSmallNodes);
   ggml_tensor* left = bench.tensor(GGML_TYPE_F32, kSmallLength, 1, a.data());
   ggml_tensor* right = bench.tensor(GGML_TYPE_F32, kSmallLength, 1, b.data());
   for (int i = 0; i < kSmallNodes; ++i) {
@@ -206,11 +67,28 @@ Status time_operation(InnerGraph& graph, double seconds, Times& times) {
   return bench.time(seconds, true, times);
 }
 
+// One new token's queries over what a long conversation left in several layers, which together do not fit the caches.
+Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double seconds, Times& times) {
+  std::vector<float> queries(static_cast<size_t>(kHeadWidth * kHeads), 0.01F);
+  std::vector<float> result(queries.size());
+  const std::vector<ggml_fp16_t> values(kRowLength, ggml_fp32_to_fp16(0.01F));
+  repeat(std::as_bytes(std::span(values)), memory);
+  const auto layers = static_cast<int>(memory.size() / (2 * kKeyBytes));
+  ComputeBench bench(graph, layers);
+  ggml_tensor* q = bench.tensor(GGML_TYPE_F32, kHeadWidth, 1, queries.data(), kHeads);
+  for (int layer = 0; layer < layers; ++layer) {
+    std::byte* keys = memory.data() + static_cast<uint64_t>(2 * layer) * kKeyBytes;
+    bench.attend(q, bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys, kKeyHeads),
+                 bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys + kKeyBytes, kKeyHeads), result.data());
+  }
+  return bench.time(seconds, true, times);
+}
+
 Result<std::vector<Trial>> make_trials(std::span<const std::string> types) {
   std::vector<Trial> trials;
   for (const std::string& name : types) {
-    const auto type = find_type(name);
-    if (!type || !has_kernels(*type)) {
+    const auto type = weight_type(name);
+    if (!type) {
       return fail(ErrorCode::kUsage, "'{}' is not a type that weights can have", name);
     }
     trials.push_back({*type, make_weights(*type), {}, {}});
@@ -232,8 +110,7 @@ std::vector<std::string> usual_types() {
 }
 
 bool is_weight_type(const std::string& type) {
-  const auto found = find_type(type);
-  return found && has_kernels(*found);
+  return weight_type(type).has_value();
 }
 
 Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const ComputeTest& test) {
@@ -249,15 +126,19 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   }
   const uint64_t matmul_bytes = static_cast<uint64_t>(test.matmul_size * test.matmul_size) * sizeof(float);
   const uint64_t matvec_bytes = std::clamp<uint64_t>(test.weight_bytes, kRowLength * sizeof(float), kMostWeights);
-  auto memory = MemoryRegion::allocate(std::max(matvec_bytes, matmul_bytes));
+  auto memory = MemoryRegion::allocate(std::max({matvec_bytes, matmul_bytes, 2 * kKeyBytes}));
   if (!memory) {
     return propagate(memory.error(), "memory to measure computing with");
   }
+  const uint64_t attention_bytes = std::clamp<uint64_t>(test.weight_bytes, 2 * kKeyBytes, kAttentionBytes);
   Times operation;
+  Times attention;
   double done = 0;
   // Twice over all, so that a neighbour who is busy for a moment does not spoil one type.
   for (int round = 0; round < 2; ++round) {
-    Status status = time_operation(**graph, test.seconds / 2, operation);
+    Status status = time_operation(**graph, test.seconds / 2, operation).and_then([&] {
+      return time_attention(**graph, memory->span().first(attention_bytes), test.seconds / 2, attention);
+    });
     for (Trial& trial : *trials) {
       status = status.and_then(
           [&] { return time_matvec(**graph, memory->span().first(matvec_bytes), test.seconds / 2, trial); });
@@ -277,6 +158,8 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   }
   ComputeSpeed speed;
   speed.operation_seconds = median(operation) / kSmallNodes;
+  speed.attention_per_second = static_cast<double>(attention_bytes / (2 * kKeyBytes)) *
+                               static_cast<double>(kHeads * kHeadWidth * kAttended) / median(attention);
   for (Trial& trial : *trials) {
     speed.kernels.push_back(speed_of(trial, matvec_bytes, test.matmul_size));
   }

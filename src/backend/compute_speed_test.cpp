@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/devices.h"
+#include "backend/product_loop.h"
 #include "ggml-backend-impl.h"
 #include "ggml-backend.h"
 #include "support/units.h"
@@ -30,6 +31,7 @@ TEST_F(ComputeSpeedTest, MeasuresTheUsualTypes) {
   const auto speed = measure_compute(types, test);
   ASSERT_TRUE(speed) << speed.error().message;
   EXPECT_GT(speed->operation_seconds, 0);
+  EXPECT_GT(speed->attention_per_second, 0);
   EXPECT_EQ(last, 1);
   ASSERT_EQ(speed->kernels.size(), types.size());
   for (size_t i = 0; i < types.size(); ++i) {
@@ -54,6 +56,17 @@ TEST_F(ComputeSpeedTest, NothingToMeasureIsTheOperationAlone) {
   ASSERT_TRUE(speed) << speed.error().message;
   EXPECT_TRUE(speed->kernels.empty());
   EXPECT_GT(speed->operation_seconds, 0);
+}
+
+TEST_F(ComputeSpeedTest, AProductIsTimedAgainAndAgain) {
+  const auto loop = ProductLoop::create("q4_0", quick());
+  ASSERT_TRUE(loop) << loop.error().message;
+  for (int time = 0; time < 2; ++time) {
+    const auto rate = (*loop)->rate(0);
+    ASSERT_TRUE(rate) << rate.error().message;
+    EXPECT_GT(*rate, 0);
+  }
+  EXPECT_EQ(ProductLoop::create("i32", quick()).error().code, ErrorCode::kUsage);
 }
 
 // A device that calls itself a GPU and keeps its bytes in RAM.

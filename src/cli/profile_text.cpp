@@ -80,6 +80,10 @@ std::string kernel_section(const MachineProfile& profile) {
     text += fmt::format("  {:<8}{:>16}{:>20}\n", kernel.type, format_rate(kernel.matvec_bytes_per_second),
                         fmt::format("{:.0f} GFLOP/s", kernel.matmul_flops / 1e9));
   }
+  if (profile.attention_per_second > 0) {
+    text += fmt::format("  Attention takes {:.1f} ms for each thousand tokens of context in a layer 4096 wide.\n",
+                        4096 * 1000 / profile.attention_per_second * 1e3);
+  }
   return text + fmt::format("  A small operation costs {:.1f} us.\n", profile.operation_seconds * 1e6);
 }
 
@@ -131,6 +135,13 @@ std::string sustained_sentence(const StorageProfile& storage) {
              : "";
 }
 
+std::string contention_sentence(const StorageProfile& storage) {
+  return storage.computing_kept > 0
+             ? fmt::format("  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
+                           storage.computing_kept * 100, storage.reading_kept * 100)
+             : "";
+}
+
 // What the disk means for a model, from the figures above alone.
 std::string meaning(const MachineProfile& profile) {
   const StorageProfile& storage = profile.storage;
@@ -162,7 +173,7 @@ std::string storage_section(const MachineProfile& profile) {
   }
   text += fmt::format("  GB/s, read by {}\n\n", storage.method);
   text += read_table(storage, true) + read_table(storage, false) + "\n";
-  return text + knee_sentence(storage) + sustained_sentence(storage) + meaning(profile);
+  return text + knee_sentence(storage) + contention_sentence(storage) + sustained_sentence(storage) + meaning(profile);
 }
 
 }  // namespace

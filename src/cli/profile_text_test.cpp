@@ -85,6 +85,16 @@ TEST(ProfileText, WhatTheDiskSustainsIsWhatCounts) {
                                            HasSubstr("1 GiB from this disk waits 1.07 s")));
 }
 
+TEST(ProfileText, TellsWhatComputingAndReadingTakeFromEachOther) {
+  MachineProfile profile = sample();
+  EXPECT_THAT(profile_text(profile), AllOf(Not(HasSubstr("At once")), Not(HasSubstr("Attention"))));
+  profile.storage.computing_kept = 0.65;
+  profile.storage.reading_kept = 0.824;
+  profile.attention_per_second = 8.192e9;
+  EXPECT_THAT(profile_text(profile), AllOf(HasSubstr("computing keeps 65 % of its speed, and the disk 82 %"),
+                                           HasSubstr("0.5 ms for each thousand tokens")));
+}
+
 TEST(ProfileText, CgroupsAndDevices) {
   MachineProfile profile = sample();
   profile.cgroup_limit = 2 * kGiB;

@@ -50,6 +50,13 @@ std::string kv_remark(const OpenRequest& request, const Chosen& chosen) {
   return text;
 }
 
+// The problem of a token that has `more` tokens before it.
+PlacementProblem problem_after(PlacementProblem problem, uint32_t more) {
+  problem.rest.first += problem.attention * more;
+  problem.resident.first += problem.attention * more;
+  return problem;
+}
+
 uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
   uint64_t bytes = 0;
   for (const TensorInfo& tensor : request.model.tensors) {
@@ -108,6 +115,8 @@ Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t pr
   Prediction prediction;
   prediction.decode_seconds = token.seconds;
   prediction.tokens_per_second = 1 / token.seconds;
+  const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
+  prediction.full_context_tokens_per_second = 1 / pass_cost(problem_after(problem, more), placement, 1).seconds;
   prediction.bytes_per_token = token.bytes;
   if (streams_experts(placement.mode)) {
     prediction.hit_rate = 1 - token.misses / token.uses;

@@ -1,10 +1,15 @@
 #include "engine/machine_measuring.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <ctime>
+#include <thread>
 
 #include "backend/compute_speed.h"
 #include "backend/devices.h"
+#include "backend/product_loop.h"
 #include "engine/llama_runtime.h"
 #include "hardware/cpu.h"
 #include "hardware/file_system.h"
@@ -25,6 +30,8 @@ constexpr uint64_t kLeastFile = 64 * kMiB;  // a smaller model file says little 
 constexpr double kRamSeconds = 0.2;         // for each number of threads,
 constexpr double kMostRamSeconds = 1.6;     // and for all of them together, but
 constexpr double kLeastRamSeconds = 0.025;  // for each
+
+constexpr double kBothSeconds = 0.2;        // of computing, of reading and of both, each
 
 // A part of the whole's progress, under one name.
 std::function<void(double)> part(const ProfileProgress& progress, double begin, double end, std::string_view what) {
@@ -63,7 +70,12 @@ Result<ReadableFile> open_itself(const ProfileSubject& subject) {
   return ReadableFile{std::move(*reader), bytes};
 }
 
-Result<StorageProfile> measure_disk(const ProfileSubject& subject, const ProfileProgress& progress) {
+struct Disk {
+  StorageProfile profile;
+  std::unique_ptr<StorageSpeed> speed;  // null: it was not measured
+};
+
+Result<Disk> measure_disk(const ProfileSubject& subject, const ProfileProgress& progress) {
   auto file = open_itself(subject);
   if (!file) {
     return propagate(file.error());
@@ -80,11 +92,16 @@ Result<StorageProfile> measure_disk(const ProfileSubject& subject, const Profile
   }
   StorageTest test;
   test.progress = part(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
-  auto storage = measure_storage(std::move(*file), test);
-  if (storage) {
-    storage->path = (itself ? subject.path : subject.folder).string();
+  auto speed = StorageSpeed::open(std::move(*file));
+  if (!speed) {
+    return propagate(speed.error());
   }
-  return storage;
+  auto storage = (*speed)->measure(test);
+  if (!storage) {
+    return propagate(storage.error());
+  }
+  storage->path = (itself ? subject.path : subject.folder).string();
+  return Disk{std::move(*storage), std::move(*speed)};
 }
 
 Status measure_memory(MachineProfile& profile, const ProfileProgress& progress) {
@@ -101,22 +118,82 @@ Status measure_memory(MachineProfile& profile, const ProfileProgress& progress) 
   return {};
 }
 
+ComputeTest compute_test(const MachineProfile& profile, ggml_threadpool* pool) {
+  ComputeTest test;
+  test.threads = profile.threads;
+  test.pool = pool;
+  test.weight_bytes = measuring_bytes(profile.memory_allowed);
+  return test;
+}
+
+// The rate of `speed`'s reads while `work` goes on.
+Result<double> read_meanwhile(StorageSpeed& speed, const StoragePoint& point, const std::function<void()>& work) {
+  std::atomic<bool> stop = false;
+  Result<double> rate = 0.0;
+  std::thread reading([&] { rate = speed.read_until(point, stop); });
+  work();
+  stop = true;
+  reading.join();
+  return rate;
+}
+
+// Reads like those of streamed matrices; the knee's where the file is too small for them.
+StoragePoint as_streamed(const StorageProfile& storage) {
+  const ReaderOptions reader;
+  for (const StoragePoint& point : storage.points) {
+    if (point.scattered && point.block_bytes == reader.chunk_bytes && point.depth == reader.prefetch_depth) {
+      return point;
+    }
+  }
+  return storage.knee;
+}
+
+// Each alone before and after both together, so that a machine that changes its speed meanwhile does not look like it.
+Status measure_both_at_once(StorageSpeed& disk, MachineProfile& profile) {
+  const ThreadpoolPtr pool = make_threadpool(profile.threads);
+  auto product = ProductLoop::create("q4_0", compute_test(profile, pool.get()));
+  if (!product) {
+    return propagate(product.error());
+  }
+  const StoragePoint point = as_streamed(profile.storage);
+  const auto compute = [&](Result<double>& rate) { rate = (*product)->rate(kBothSeconds); };
+  const auto rest = [] { std::this_thread::sleep_for(std::chrono::duration<double>(kBothSeconds)); };
+  std::array<Result<double>, 3> computed;
+  std::array<Result<double>, 3> read;
+  compute(computed[0]);
+  read[0] = read_meanwhile(disk, point, rest);
+  read[1] = read_meanwhile(disk, point, [&] { compute(computed[1]); });
+  compute(computed[2]);
+  read[2] = read_meanwhile(disk, point, rest);
+  for (const auto* rates : {&computed, &read}) {
+    for (const Result<double>& rate : *rates) {
+      if (!rate) {
+        return propagate(rate.error());
+      }
+    }
+  }
+  const auto kept = [](const std::array<Result<double>, 3>& rates) {
+    return std::clamp(2 * *rates[1] / (*rates[0] + *rates[2]), 0.01, 1.0);
+  };
+  profile.storage.computing_kept = kept(computed);
+  profile.storage.reading_kept = kept(read);
+  return {};
+}
+
 Status add_compute_speed(MachineProfile& profile, std::span<const std::string> types,
                          std::function<void(double)> progress) {
   if (Status status = init_llama(); !status) {
     return status;
   }
   const ThreadpoolPtr pool = make_threadpool(profile.threads);
-  ComputeTest test;
-  test.threads = profile.threads;
-  test.pool = pool.get();
-  test.weight_bytes = measuring_bytes(profile.memory_allowed);
+  ComputeTest test = compute_test(profile, pool.get());
   test.progress = std::move(progress);
   const auto speed = measure_compute(types, test);
   if (!speed) {
     return propagate(speed.error());
   }
   profile.operation_seconds = speed->operation_seconds;
+  profile.attention_per_second = speed->attention_per_second;
   profile.kernels.insert(profile.kernels.end(), speed->kernels.begin(), speed->kernels.end());
   return {};
 }
@@ -136,10 +213,11 @@ Result<MachineProfile> measure_machine(const ProfileSubject& subject, const Prof
     return propagate(status.error());
   }
   // The disk first: threads of ggml's that still spin would disturb it.
-  if (auto storage = measure_disk(subject, progress)) {
-    profile.storage = std::move(*storage);
+  auto disk = measure_disk(subject, progress);
+  if (disk) {
+    profile.storage = std::move(disk->profile);
   } else {
-    spdlog::warn("the disk was not measured: {}", storage.error().message);
+    spdlog::warn("the disk was not measured: {}", disk.error().message);
     profile.storage.path = subject.path.string();
   }
   profile.storage.file_system = subject.file_system;
@@ -152,8 +230,14 @@ Result<MachineProfile> measure_machine(const ProfileSubject& subject, const Prof
       types.push_back(std::move(type));
     }
   }
-  if (Status status = add_compute_speed(profile, types, part(progress, 0.68, 0.98, "computing")); !status) {
+  if (Status status = add_compute_speed(profile, types, part(progress, 0.68, 0.93, "computing")); !status) {
     return propagate(status.error());
+  }
+  if (disk && profile.storage.knee.depth > 0) {
+    part(progress, 0.93, 1, "computing and reading at once");
+    if (Status status = measure_both_at_once(*disk->speed, profile); !status) {
+      return propagate(status.error());
+    }
   }
   profile.devices = list_devices();
   profile.measured_at = now();

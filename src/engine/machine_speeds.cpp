@@ -25,6 +25,11 @@ constexpr int kPromptColumns = 512;    // of KernelSpeed::matmul_flops
 // docs/experiments.md, "What a token's computing takes".
 constexpr double kInModel = 0.75;
 constexpr double kThreadExponent = 0.7;
+// Of reading beside computing, measured once by hand: 1.92 to 2.08 of 2.33 GB/s (docs/experiments.md, "The disk while
+// computing").
+constexpr double kReadingKept = 0.88;
+// Attention, a second and thread: half of what one thread of an AMD EPYC does.
+constexpr double kThreadAttention = 2e9;
 // Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/experiments.md, "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
 
@@ -122,6 +127,17 @@ PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elemen
   const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
   const double row = 2 * elements / rate;
   return {bytes / (kRepackBytes * std::pow(threads_, kThreadExponent)) + row, row};
+}
+
+Contention MachineSpeeds::contention() const {
+  const bool measured = profile_ != nullptr && profile_->storage.computing_kept > 0;
+  return measured ? Contention{1 - profile_->storage.computing_kept, 1 - profile_->storage.reading_kept}
+                  : Contention{0, 1 - kReadingKept};
+}
+
+double MachineSpeeds::attention(double elements) const {
+  const double measured = profile_ == nullptr ? 0 : profile_->attention_per_second;
+  return elements / (measured > 0 ? measured * scale_ : kThreadAttention * threads_);
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {

@@ -36,6 +36,12 @@ class MachineSpeeds {
   };
   static Repacked repacked(int type, bool expert);
 
+  // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
+  Contention contention() const;
+
+  // Attention of one new token: query heads x their width x tokens attended to.
+  double attention(double elements) const;
+
   // One small operation: a norm, an addition.
   double operation() const { return operation_; }
 

@@ -56,6 +56,19 @@ TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
   EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
 }
 
+TEST(MachineSpeeds, ContentionAndAttentionAreThoseOfTheProfile) {
+  MachineProfile profile = some_profile();
+  EXPECT_EQ(MachineSpeeds(&profile, 4).contention().computing, 0) << "not measured";
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().reading, 0.12, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).attention(8e9), 1, 1e-9);
+  profile.storage.computing_kept = 0.65;
+  profile.storage.reading_kept = 0.8;
+  profile.attention_per_second = 16e9;
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().computing, 0.35, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().reading, 0.2, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).attention(8e9), 0.5, 1e-9);
+}
+
 TEST(MachineSpeeds, TheDiskIsTakenAtTheSizeOfTheReads) {
   const MachineProfile profile = some_profile();
   const MachineSpeeds speeds(&profile, 4);

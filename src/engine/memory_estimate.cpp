@@ -85,6 +85,16 @@ uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_vie
   return row * round_up(context, kContextStep);
 }
 
+double attention_width(const Model& model) {
+  const HeadSizes sizes = head_sizes(model);
+  const std::vector<int64_t> by_layer = numbers(model, "attention.head_count");
+  int64_t heads = model.layers * number(model, "attention.head_count", 1);
+  if (by_layer.size() > 1) {
+    heads = std::accumulate(by_layer.begin(), by_layer.end(), int64_t{0});
+  }
+  return static_cast<double>(std::max<int64_t>(heads, 0) * (sizes.key + sizes.value)) / 2;
+}
+
 uint64_t estimate_compute_bytes(const Model& model, uint32_t ubatch, uint32_t context, uint32_t outputs) {
   const int64_t width = model.embedding_length;
   const int64_t used = model.experts_used;

@@ -242,6 +242,9 @@ void ProblemBuilder::add_rest() {
   const double operations = kLayerOperations * static_cast<double>(model.layers) +
                             moe * (kExpertOperations + static_cast<double>(model.experts_used));
   problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
+  problem_.attention = speeds_.attention(attention_width(model));
+  problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
+  problem_.contention = speeds_.contention();
   problem_.block_seconds = kBlockSeconds;
 }
 

@@ -88,6 +88,17 @@ TEST(PlanModel, IsWhatIsDone) {
   }
 }
 
+TEST(PlanModel, ALongConversationIsSlower) {
+  EngineOptions options = demo(20 * kMiB);
+  const auto plan = plan_model(options, nullptr);
+  options.predicted_at = plan->context;
+  const auto at_the_end = plan_model(options, nullptr);
+  ASSERT_TRUE(plan && at_the_end);
+  EXPECT_LT(at_the_end->prediction.tokens_per_second, plan->prediction.tokens_per_second);
+  EXPECT_NEAR(plan->prediction.full_context_tokens_per_second / at_the_end->prediction.tokens_per_second, 1, 1e-9);
+  EXPECT_EQ(at_the_end->prediction.full_context_tokens_per_second, at_the_end->prediction.tokens_per_second);
+}
+
 TEST(PlanModel, EstimatesAreNearWhatLlamaTakes) {
   for (const char* arch : {"dense", "qwen3moe", "mixtral", "gpt-oss"}) {
     const TempDir folder;

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 
 Json fingerprint_to_json(const Fingerprint& fingerprint) {
   Json json = Json::object();

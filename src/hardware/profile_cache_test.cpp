@@ -34,6 +34,7 @@ MachineProfile sample() {
   profile.huge_pages = "transparent: always";
   profile.ram_bytes_per_second = {1.5e10, 2.7182818284590451e10};
   profile.operation_seconds = 1.25e-6;
+  profile.attention_per_second = 3e9;
   profile.kernels = {{"q4_0", 1.1e10, 3.3e11}, {"f32", 2e10, 1e11}};
   profile.devices = {{"CPU", "Some CPU", "cpu", 5, 4, false, 0}, {"GPU0", "Some GPU", "gpu", 9, 8, true, 1e10}};
   profile.storage.path = "/models";
@@ -44,6 +45,8 @@ MachineProfile sample() {
   profile.storage.scattered_bytes_per_second = 2e9;
   profile.storage.sequential_bytes_per_second = 3e9;
   profile.storage.sustained_bytes_per_second = 1.5e9;
+  profile.storage.computing_kept = 0.5;
+  profile.storage.reading_kept = 0.75;
   profile.measured_at = "2025-01-02T03:04:05Z";
   return profile;
 }

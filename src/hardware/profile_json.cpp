@@ -62,6 +62,8 @@ Json storage_to_json(const StorageProfile& storage) {
                {"sequential_bytes_per_second", storage.sequential_bytes_per_second},
                {"scattered_bytes_per_second", storage.scattered_bytes_per_second},
                {"sustained_bytes_per_second", storage.sustained_bytes_per_second},
+               {"computing_kept", storage.computing_kept},
+               {"reading_kept", storage.reading_kept},
                {"knee", point_to_json(storage.knee)}};
   json["points"] = Json::array();
   for (const StoragePoint& point : storage.points) {
@@ -78,6 +80,8 @@ StorageProfile storage_from_json(const Json& json) {
   storage.sequential_bytes_per_second = rate(json, "sequential_bytes_per_second");
   storage.scattered_bytes_per_second = rate(json, "scattered_bytes_per_second");
   storage.sustained_bytes_per_second = rate(json, "sustained_bytes_per_second");
+  storage.computing_kept = rate(json, "computing_kept");
+  storage.reading_kept = rate(json, "reading_kept");
   storage.knee = point_from_json(json.at("knee"));
   for (const Json& point : json.at("points")) {
     storage.points.push_back(point_from_json(point));
@@ -130,6 +134,7 @@ MachineProfile read_profile(const Json& json) {
     profile.ram_bytes_per_second.push_back(checked_rate(value, "ram_bytes_per_second"));
   }
   profile.operation_seconds = rate(json, "operation_seconds");
+  profile.attention_per_second = rate(json, "attention_per_second");
   for (const Json& kernel : json.at("kernels")) {
     profile.kernels.push_back(
         {text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"), rate(kernel, "matmul_flops")});
@@ -166,6 +171,7 @@ Json profile_to_json(const MachineProfile& profile) {
                {"huge_pages", profile.huge_pages},
                {"ram_bytes_per_second", profile.ram_bytes_per_second},
                {"operation_seconds", profile.operation_seconds},
+               {"attention_per_second", profile.attention_per_second},
                {"kernels", Json::array()},
                {"devices", devices_to_json(profile.devices)},
                {"storage", storage_to_json(profile.storage)}};

@@ -106,10 +106,11 @@ class Window {
 };
 
 // Bytes a second.
-Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, double seconds) {
+template <class Ended>
+Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Ended ended) {
   const auto start = Clock::now();
   Window window(reader, point, memory, places);
-  while (seconds_since(start) < seconds) {
+  while (!ended(start)) {
     if (Status status = window.turn(); !status) {
       return propagate(status.error());
     }
@@ -126,6 +127,59 @@ void name_the_best(StorageProfile& profile) {
     best = std::max(best, point.bytes_per_second);
   }
   profile.knee = find_knee(profile.points);
+}
+
+class OpenStorage final : public StorageSpeed {
+ public:
+  OpenStorage(ReadableFile file, MemoryRegion memory)
+      : memory_(std::move(memory)), bytes_(file.bytes), places_(file.bytes), reader_(std::move(file.reader)) {
+    reader_->register_memory(memory_.span());
+  }
+
+  Result<StorageProfile> measure(const StorageTest& test) override;
+  Result<double> read_until(const StoragePoint& point, const std::atomic<bool>& stop) override {
+    return visit(*reader_, point, memory_.data(), places_, [&](Clock::time_point) { return stop.load(); });
+  }
+
+ private:
+  Result<double> visit_for(const StoragePoint& point, double seconds) {
+    return visit(*reader_, point, memory_.data(), places_,
+                 [seconds](Clock::time_point start) { return seconds_since(start) >= seconds; });
+  }
+
+  MemoryRegion memory_;
+  uint64_t bytes_;
+  Places places_;
+  std::unique_ptr<Reader> reader_;  // ends before the memory that it is told of
+};
+
+Result<StorageProfile> OpenStorage::measure(const StorageTest& test) {
+  StorageProfile profile;
+  profile.method = reader_->description();
+  profile.points = storage_points(bytes_);
+  if (!profile.points.empty()) {
+    // The first read into registered memory has to pin it.
+    if (const auto first = visit_for(profile.points.front(), 0); !first) {
+      return propagate(first.error());
+    }
+  }
+  const auto start = Clock::now();
+  const size_t points = profile.points.size();
+  const size_t visits = 2 * points;
+  // There and back, and of the two visits the better: another's reads and writes only slow a disk down.
+  for (size_t i = 0; i < visits && (i < points || seconds_since(start) < test.most_seconds); ++i) {
+    StoragePoint& point = profile.points[i < points ? i : visits - 1 - i];
+    const auto rate = visit_for(point, test.point_seconds);
+    if (!rate) {
+      return propagate(rate.error());
+    }
+    point.bytes_per_second = std::max(point.bytes_per_second, *rate);
+    if (test.progress) {
+      test.progress(static_cast<double>(i + 1) / static_cast<double>(visits));
+    }
+  }
+  name_the_best(profile);
+  return profile;
 }
 
 }  // namespace
@@ -169,40 +223,12 @@ StoragePoint find_knee(std::span<const StoragePoint> points) {
   return knee;
 }
 
-Result<StorageProfile> measure_storage(ReadableFile file, const StorageTest& test) {
-  StorageProfile profile;
-  profile.method = file.reader->description();
-  profile.points = storage_points(file.bytes);
+Result<std::unique_ptr<StorageSpeed>> StorageSpeed::open(ReadableFile file) {
   auto memory = MemoryRegion::allocate(std::max(kMiB, std::min(kMostUnderWay, file.bytes)));
   if (!memory) {
     return propagate(memory.error(), "memory to read into");
   }
-  const std::unique_ptr<Reader> reader = std::move(file.reader);  // ends before the memory that it is told of
-  reader->register_memory(memory->span());
-  Places places(file.bytes);
-  if (!profile.points.empty()) {
-    // The first read into registered memory has to pin it.
-    if (const auto first = visit(*reader, profile.points.front(), memory->data(), places, 0); !first) {
-      return propagate(first.error());
-    }
-  }
-  const auto start = Clock::now();
-  const size_t points = profile.points.size();
-  const size_t visits = 2 * points;
-  // There and back, and of the two visits the better: another's reads and writes only slow a disk down.
-  for (size_t i = 0; i < visits && (i < points || seconds_since(start) < test.most_seconds); ++i) {
-    StoragePoint& point = profile.points[i < points ? i : visits - 1 - i];
-    const auto rate = visit(*reader, point, memory->data(), places, test.point_seconds);
-    if (!rate) {
-      return propagate(rate.error());
-    }
-    point.bytes_per_second = std::max(point.bytes_per_second, *rate);
-    if (test.progress) {
-      test.progress(static_cast<double>(i + 1) / static_cast<double>(visits));
-    }
-  }
-  name_the_best(profile);
-  return profile;
+  return std::make_unique<OpenStorage>(std::move(file), std::move(*memory));
 }
 
 }  // namespace hypura

@@ -1,8 +1,10 @@
 // How fast a file can be read by the engine's own reader, by size of the reads and how many are under way.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -27,9 +29,22 @@ std::vector<StoragePoint> storage_points(uint64_t file_bytes);
 // the one with the smallest blocks. Reads larger or deeper than that gain next to nothing. All 0 when there is none.
 StoragePoint find_knee(std::span<const StoragePoint> points);
 
-// Measures all of storage_points() and closes the file; `path` and `file_system` of the result are left empty. Reads go
-// to up to 64 MiB of memory of its own, registered with the reader as the engine's slots are. Fails with kIo as
-// Reader::wait() does, with kBudget when the memory cannot be had.
-Result<StorageProfile> measure_storage(ReadableFile file, const StorageTest& test);
+// A file that is read to see how fast that goes, into up to 64 MiB of memory of its own, registered with the reader as
+// the engine's slots are. One thread at a time.
+class StorageSpeed {
+ public:
+  // Fails with kBudget when the memory cannot be had.
+  static Result<std::unique_ptr<StorageSpeed>> open(ReadableFile file);
+
+  virtual ~StorageSpeed() = default;
+
+  // Measures all of storage_points(); `path` and `file_system` of the result are left empty. Fails with kIo as
+  // Reader::wait() does.
+  virtual Result<StorageProfile> measure(const StorageTest& test) = 0;
+
+  // Keeps the reads of `point`, one of storage_points(), under way until `stop`, and gives the bytes a second. Fails
+  // as measure().
+  virtual Result<double> read_until(const StoragePoint& point, const std::atomic<bool>& stop) = 0;
+};
 
 }  // namespace hypura

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "hardware/test_tree.h"
 #include "support/units.h"
@@ -75,6 +76,12 @@ ReadableFile open_file(const std::filesystem::path& path, uint64_t bytes) {
   return {std::move(*reader), bytes};
 }
 
+Result<StorageProfile> measure(ReadableFile file, const StorageTest& test) {
+  return StorageSpeed::open(std::move(file)).and_then([&](const std::unique_ptr<StorageSpeed>& disk) {
+    return disk->measure(test);
+  });
+}
+
 TEST(StorageSpeed, EveryPointGetsARate) {
   const TestTree tree;
   tree.write("/file", std::string(3 * kMiB + 777, 'x'));
@@ -85,7 +92,7 @@ TEST(StorageSpeed, EveryPointGetsARate) {
     EXPECT_GT(share, last);
     last = share;
   };
-  const auto profile = measure_storage(open_file(tree.root() / "file", 3 * kMiB + 777), test);
+  const auto profile = measure(open_file(tree.root() / "file", 3 * kMiB + 777), test);
   ASSERT_TRUE(profile) << profile.error().message;
   EXPECT_EQ(last, 1);
   EXPECT_THAT(profile->method, testing::AnyOf(HasSubstr("direct"), HasSubstr("buffered")));
@@ -109,7 +116,7 @@ TEST(StorageSpeed, SecondVisitsEndWhenTimeIsUp) {
   test.most_seconds = 0;
   size_t visits = 0;
   test.progress = [&](double) { ++visits; };
-  const auto profile = measure_storage(open_file(tree.root() / "file", kMiB), test);
+  const auto profile = measure(open_file(tree.root() / "file", kMiB), test);
   ASSERT_TRUE(profile) << profile.error().message;
   EXPECT_EQ(visits, profile->points.size());
 }
@@ -117,10 +124,24 @@ TEST(StorageSpeed, SecondVisitsEndWhenTimeIsUp) {
 TEST(StorageSpeed, AFileThatEndsTooSoonIsAnError) {
   const TestTree tree;
   tree.write("/file", std::string(100, 'x'));
-  const auto profile = measure_storage(open_file(tree.root() / "file", 64 * kMiB), {});
+  const auto profile = measure(open_file(tree.root() / "file", 64 * kMiB), {});
   ASSERT_FALSE(profile);
   EXPECT_EQ(profile.error().code, ErrorCode::kIo);
   EXPECT_THAT(profile.error().message, HasSubstr((tree.root() / "file").string()));
+}
+
+TEST(StorageSpeed, ReadsUntilItIsToldToStop) {
+  const TestTree tree;
+  tree.write("/file", std::string(kMiB, 'x'));
+  auto disk = StorageSpeed::open(open_file(tree.root() / "file", kMiB));
+  ASSERT_TRUE(disk) << disk.error().message;
+  std::atomic<bool> stop = false;
+  Result<double> rate = 0.0;
+  std::thread reading([&] { rate = (*disk)->read_until({64 * kKiB, 4, true, 0}, stop); });
+  stop = true;
+  reading.join();
+  ASSERT_TRUE(rate) << rate.error().message;
+  EXPECT_GT(*rate, 0) << "what was under way is waited for and counts";
 }
 
 TEST(Scratch, SizeIsBoundedByTheSpaceThatIsFree) {

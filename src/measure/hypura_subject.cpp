@@ -102,6 +102,7 @@ EngineOptions engine_options(const RunSpec& spec) {
     options.memory = spec.memory;
   }
   options.context = spec.context;
+  options.predicted_at = spec.prompt_tokens + spec.warmup_tokens + spec.tokens / 2;
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;

@@ -12,11 +12,9 @@ namespace {
 PassCost layer_cost(const PlacementProblem& problem, const Placement& placement, const ExpertGroup& group,
                     uint32_t cached, uint32_t tokens) {
   PassCost cost;
-  const double rows = static_cast<double>(tokens) * group.used;
   cost.uses = expected_experts(group.popularity, 0, tokens);
   cost.misses = expected_experts(group.popularity, cached, tokens);
-  const PassSeconds& expert = rows >= group.repacked_from * cost.uses ? group.repacked : group.seconds;
-  cost.compute = cost.uses * expert.first + std::max(0.0, rows - cost.uses) * expert.more;
+  cost.compute = layer_computing(group, cost.uses, tokens);
   cost.bytes = cost.misses * static_cast<double>(group.bytes);
   cost.seconds = cost.compute;
   if (cost.misses > 0) {
@@ -24,10 +22,10 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const double any = std::min(1.0, cost.misses);
     const uint32_t spare = placement.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
-    const double rate = kDiskBesideComputing * problem.expert_disk.bytes_per_second;
-    const double reading = cost.bytes / rate + rounds * problem.expert_disk.latency;
-    const double loss = overlap_loss(problem, group, spare, tokens);
-    cost.seconds = std::max(cost.compute, reading) + loss * std::min(cost.compute, reading);
+    const double reading =
+        cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
+    cost.seconds =
+        overlapped(cost.compute, reading, overlap_loss(problem, group, spare, tokens), problem.contention);
   }
   return cost;
 }
@@ -41,6 +39,17 @@ void add(PassCost& sum, const PassCost& layer, double layers) {
 }
 
 }  // namespace
+
+double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
+  const double rows = static_cast<double>(tokens) * group.used;
+  const PassSeconds& expert = rows >= group.repacked_from * uses ? group.repacked : group.seconds;
+  return uses * expert.first + std::max(0.0, rows - uses) * expert.more;
+}
+
+double overlapped(double computing, double reading, double loss, const Contention& contention) {
+  return std::max(computing + std::max(loss, contention.computing) * reading,
+                  reading + std::max(loss, contention.reading) * computing);
+}
 
 double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
   return problem.reads_ahead && tokens == 1 && spare >= group.used ? kOverlapLossAhead : kOverlapLoss;
@@ -94,13 +103,14 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
     }
   }
   const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
+  const double dense_reading = dense_bytes / problem.dense_disk.bytes_per_second;
   // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
   const auto under_way = static_cast<double>(ring_under_way(problem, placement.ring_bytes));
-  cost.seconds += std::min(asking * under_way, dense_bytes) / problem.dense_disk.bytes_per_second;
-  const double reading =
-      dense_bytes / problem.dense_disk.bytes_per_second + cost.bytes / problem.expert_disk.bytes_per_second;
+  cost.seconds += std::min(asking * under_way / problem.dense_disk.bytes_per_second, dense_reading);
+  cost.seconds += problem.contention.computing * dense_reading;
+  const double reading = dense_reading + cost.bytes / problem.expert_disk.bytes_per_second;
   cost.bytes += dense_bytes;
-  cost.seconds = std::max(cost.seconds, reading);
+  cost.seconds = std::max(cost.seconds, reading + problem.contention.reading * cost.compute);
   return cost;
 }
 

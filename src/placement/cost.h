@@ -22,14 +22,17 @@ inline constexpr double kOverlapLoss = 0.4;
 // ahead").
 inline constexpr double kOverlapLossAhead = 0;
 
+// Seconds of computing in one layer of `group` for a pass of `tokens` tokens, which chose `uses` experts, without
+// reading.
+double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
+
+// Reading and computing take from each other besides (PlacementProblem::contention), and what a layer loses anyway covers
+// that: the larger of the two counts. `reading` and `computing` are a layer's alone.
+double overlapped(double computing, double reading, double loss, const Contention& contention);
+
 // The share of the shorter, in a pass of so many tokens with so many spare slots. Guesses need a slot for each expert
 // of a token, and are made for few tokens only.
 double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
-
-// Of the disk's rate alone, what an expert layer's reads reach beside the computing, which takes the same cores and the
-// same RAM. Measured: 1.92 to 2.08 GB/s where the profile's reads of that size and depth gave 2.33
-// (docs/experiments.md, "The disk while computing").
-inline constexpr double kDiskBesideComputing = 0.88;
 
 // How a budget is divided.
 struct Placement {

@@ -54,7 +54,7 @@ TEST(Cost, ALayerWaitsForItsReads) {
   const PassCost cost = pass_cost(problem, cached(problem, 8), 1);  // spare slots only: nothing is kept
   EXPECT_NEAR(cost.misses, 24 * 8, 1e-9);
   EXPECT_NEAR(cost.bytes, 24.0 * 8 * static_cast<double>(problem.experts[0].bytes), 1);
-  const double reading = 8 * static_cast<double>(problem.experts[0].bytes) / (kDiskBesideComputing * 1e9) + 0.001;
+  const double reading = 8 * static_cast<double>(problem.experts[0].bytes) / 1e9 + 0.001;
   const double layer = reading + kOverlapLoss * 8 * 0.0002 + 0.00008;
   EXPECT_NEAR(cost.seconds, 0.004 + 24 * 0.0005 + 24 * layer, 1e-9);
 }
@@ -74,6 +74,23 @@ TEST(Cost, ReadingAheadHidesTheShorter) {
   const double ahead = pass_cost(problem, few, 1).seconds;
   problem.reads_ahead = false;
   EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot to guess for";
+}
+
+TEST(Cost, ReadingAndComputingTakeFromEachOther) {
+  const Contention contention = {0.3, 0.2};
+  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, 0, contention), 1 + 0.3 * 0.5);
+  EXPECT_DOUBLE_EQ(overlapped(0.5, 1, 0, contention), 1 + 0.2 * 0.5);
+  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, 0.4, contention), 1 + 0.4 * 0.5) << "the loss covers it";
+  PlacementProblem problem = dense_problem(0);
+  Placement placement;
+  placement.mode = Mode::kDenseStreaming;
+  placement.streamed_bytes = 100 * kMiB;
+  const PassCost free = pass_cost(problem, placement, 1);
+  const double reading = 100.0 * kMiB / 2.5e9;
+  problem.contention = contention;
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, free.compute + 0.3 * reading, 1e-9);
+  placement.streamed_bytes = 5000 * kMiB;
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, 50 * reading + 0.2 * free.compute, 1e-9);
 }
 
 TEST(Cost, FewSpareSlotsMeanMoreRounds) {

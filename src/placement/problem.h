@@ -38,6 +38,13 @@ struct DiskSpeed {
   double latency = 0;
 };
 
+// What computing and reading at once take from each other: so much longer computing takes for each second of reading
+// beside it, and reading for each second of computing. Seconds.
+struct Contention {
+  double computing = 0;
+  double reading = 0;
+};
+
 // A dense matrix that can be streamed: every pass uses it whole.
 struct DenseWeight {
   uint64_t bytes = 0;  // on disk
@@ -89,8 +96,10 @@ struct PlacementProblem {
   double best_expert_bytes_per_second = 0;
   double best_dense_bytes_per_second = 0;
   uint64_t dense_ahead = 0;  // bytes that the ring has the disk work on at a time, at most
+  Contention contention;
   PassSeconds rest;          // what is neither a dense weight here nor an expert: norms, attention, routers, the output
   PassSeconds resident;      // a whole pass with everything resident, as llama.cpp's own loader lays weights out
+  double attention = 0;      // what a token's pass takes besides for each token that is in the context already
   double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
 
   bool reads_ahead = false;  // a token's experts of the next layer are guessed, and read while one layer is computed

@@ -69,7 +69,7 @@ PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
   pass.computing.terms = {{seconds, 1}};
   pass.computing.least = dense.of(tokens) * (1 + problem_.kv[frame_.kv].slower);
   pass.reading.terms = {{seconds, 1}};
-  pass.reading.least = 0;
+  pass.reading.least = problem_.contention.reading * pass.computing.least;
   return pass;
 }
 
@@ -82,6 +82,8 @@ void Builder::add_pinning(std::vector<PassTerms>& passes) {
   for (PassTerms& pass : passes) {
     pass.reading.terms.push_back({*pinned_, kMiBytes / speed});
     pass.reading.least += bytes / speed;
+    pass.computing.terms.push_back({*pinned_, problem_.contention.computing * kMiBytes / speed});
+    pass.computing.least += problem_.contention.computing * bytes / speed;
   }
 }
 
@@ -131,26 +133,26 @@ Builder::Line Builder::any_miss(const ExpertGroup& group, double uses, uint32_t 
 void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pieces, PassTerms& pass) {
   const double layers = group.layers;
   const double uses = expected_experts(group.popularity, 0, pass.tokens);
-  const double further = std::max(0.0, static_cast<double>(pass.tokens) * group.used - uses);
-  const double compute = uses * group.seconds.first + further * group.seconds.more;
+  const double compute = layer_computing(group, uses, pass.tokens);
   const uint32_t seconds = program_.add(0, layers * compute, LinearProgram::kUnbounded);
   const double transfer = static_cast<double>(group.bytes) / problem_.expert_disk.bytes_per_second;
   const double once = problem_.expert_disk.latency;
   const Line any = any_miss(group, uses, pass.tokens);
-  const double miss = transfer / kDiskBesideComputing + any.slope * once;
+  const double miss = transfer + any.slope * once;
   pass.asking += layers * any.lowest;
-  // The longer of computing and reading, and a share of the shorter: the larger of these two.
+  // As overlapped(): the larger of these two.
   const double loss = frame_.all_cached ? kOverlapLoss : overlap_loss(problem_, group, frame_.spare, pass.tokens);
   const struct {
     double computing;
     double reading;
-  } weights[] = {{1, loss}, {loss, 1}};
+  } weights[] = {{1, std::max(loss, problem_.contention.computing)}, {std::max(loss, problem_.contention.reading), 1}};
   std::array<LinearProgram::Row, 2> rows;
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].terms = {{seconds, 1}};
     rows[i].least = layers * (weights[i].computing * compute + weights[i].reading * (uses * miss + any.at_zero * once));
   }
-  pass.reading.least += layers * uses * transfer;
+  pass.reading.least +=
+      layers * (uses * transfer + problem_.contention.reading * (compute + problem_.block_seconds));
   for (const Piece& piece : pieces) {
     const double saved = 1 - std::pow(1 - std::min(1.0, piece.popularity), pass.tokens);
     for (size_t i = 0; i < rows.size(); ++i) {

@@ -87,6 +87,7 @@ inline ModelPlan small_plan(const Model& model, double share) {
   }
   plan.ledger = {{"resident weights", 2 * kMiB}, {"expert slots", 4 * kMiB}, {"KV cache", kMiB}};
   plan.prediction.tokens_per_second = 7.5;
+  plan.prediction.full_context_tokens_per_second = 5;
   plan.prediction.decode_seconds = 1 / 7.5;
   plan.prediction.bytes_per_token = 233.0 * static_cast<double>(kMiB);
   plan.prediction.hit_rate = 0.61;

@@ -45,6 +45,10 @@ std::vector<Figure> predictions(const ModelPlan& plan) {
   const Prediction& prediction = plan.prediction;
   std::vector<Figure> figures;
   figures.push_back({"decode", rate_words(prediction.tokens_per_second), read_note(prediction)});
+  if (prediction.full_context_tokens_per_second > 0) {
+    figures.push_back({"at the end", rate_words(prediction.full_context_tokens_per_second),
+                       fmt::format("with {} tokens in the context", plan.context)});
+  }
   if (prediction.bound_tokens_per_second > 0) {
     figures.push_back(
         {"physical bound", rate_words(prediction.bound_tokens_per_second),

@@ -42,6 +42,7 @@ Json model_json(const Model& model) {
 
 Json prediction_json(const Prediction& prediction) {
   return {{"tokens_per_second", number_or_null(prediction.tokens_per_second)},
+          {"tokens_per_second_with_full_context", number_or_null(prediction.full_context_tokens_per_second)},
           {"decode_seconds", number_or_null(prediction.decode_seconds)},
           {"disk_bytes_per_token", prediction.bytes_per_token},
           {"expert_hit_rate", prediction.hit_rate ? Json(*prediction.hit_rate) : Json(nullptr)},

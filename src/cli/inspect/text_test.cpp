@@ -27,6 +27,7 @@ TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
                           HasSubstr("3 of 8 experts a layer"), HasSubstr("save more than 0.3 % of the time")));
   EXPECT_THAT(text, AllOf(HasSubstr("  resident weights             2.0 MiB\n"), HasSubstr("experts 37%   .  3")));
   EXPECT_THAT(text, HasSubstr("  decode             7.50 tok/s  133 ms and 233.0 MiB from disk a token\n"
+                              "  at the end         5.00 tok/s  with 4096 tokens in the context\n"
                               "  physical bound     10.0 tok/s  set by the disk; 75 % of it predicted\n"
                               "  experts found            61 %  in memory when asked for (prior)\n"
                               "  prompt of 512          17.0 s  30.1 tok/s\n"));

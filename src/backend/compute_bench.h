@@ -1,0 +1,76 @@
+// Nodes over memory of ours that are computed again and again, to see how long they take: what the measurements of
+// computing (compute_speed.h, product_loop.h) are made of. Throughout, one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/inner_graph.h"
+#include "ggml-cpp.h"
+#include "ggml.h"
+#include "hypura/result.h"
+#include "support/units.h"
+
+namespace hypura {
+
+// Of the matrices that one column is multiplied by; as many rows at most.
+inline constexpr int64_t kRowLength = 4096;
+
+// Of the weights that are measured, of any type: so many bytes make fewer matrices than a graph holds.
+inline constexpr uint64_t kMostWeights = 512 * kMiB;
+
+// The type that ggml calls `name`, when weights can have it: ggml can make it from floats and multiply by it.
+std::optional<ggml_type> weight_type(const std::string& name);
+
+// How many matrices multiply_all() makes of so many bytes.
+int matrices_in(ggml_type type, uint64_t bytes);
+
+// Random rows of `type`, to be repeated. Blocks follow each other in a row and from row to row, so they are the same
+// for any length of row.
+std::vector<std::byte> make_weights(ggml_type type);
+
+// Fills `memory` with copies of `pattern`, the last one cut.
+void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory);
+
+// Seconds of each run.
+using Times = std::vector<double>;
+
+// Not the mean: a neighbour that takes a core for a moment makes ggml's spinning threads wait many times that long.
+double median(Times& times);
+
+class ComputeBench {
+ public:
+  // Of at most `nodes` nodes. `graph` must outlive it.
+  ComputeBench(InnerGraph& graph, int nodes);
+
+  // A contiguous tensor over `data`, which must outlive the last time().
+  ggml_tensor* tensor(ggml_type type, int64_t row_length, int64_t rows, void* data, int64_t matrices = 1);
+
+  // Append nodes whose results, in f32, go to `result`.
+  void multiply(ggml_tensor* weights, ggml_tensor* columns, void* result);
+  void sum(ggml_tensor* a, ggml_tensor* b, void* result);
+  // Of one new token: queries [width, 1, heads] over keys and values [width, tokens, key heads].
+  void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);
+
+  // One column through matrices of `type` that fill `memory`, which is filled with `weights`, as decoding does.
+  void multiply_all(ggml_type type, std::span<std::byte> memory, std::vector<float>& column,
+                    std::vector<float>& result);
+
+  // Computes all nodes for about `seconds`, at least once, and adds what each time took; the first is left out if
+  // `warm`. Fails with kInternal when ggml does not compute.
+  Status time(double seconds, bool warm, Times& times);
+
+ private:
+  void add(ggml_tensor* node, void* result);
+  bool run();
+
+  InnerGraph& graph_;
+  ggml_context_ptr context_;
+  std::vector<ggml_tensor*> nodes_;
+};
+
+}  // namespace hypura
