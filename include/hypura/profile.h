@@ -38,6 +38,7 @@ struct StorageProfile {
   // What it gave for tens of seconds to a model that waited for nothing else, the last time that happened: disks of
   // clouds and those with a cache start faster than they go on, and a profile sees their start.
   double sustained_bytes_per_second = 0;
+  double read_seconds = 0;  // that issuing one read of at most 1 MiB takes of the thread that issues it
   // Computing and reading at once take from each other: processors that serve the disk's reads do not compute, and both
   // move bytes through RAM. The share of its own speed that computing keeps while the disk is read as fast as it can
   // be, and that reading keeps meanwhile. 0: not measured.

@@ -19,9 +19,9 @@ constexpr int64_t kColumns = 512;
 constexpr int64_t kHeads = 32;
 constexpr int64_t kKeyHeads = 8;
 constexpr int64_t kHeadWidth = 128;
-constexpr int64_t kAttended = 512;                                                // tokens
+constexpr int64_t kAttended = 512;                                                     // tokens
 constexpr uint64_t kKeyBytes = sizeof(uint16_t) * kKeyHeads * kHeadWidth * kAttended;  // of one layer
-constexpr uint64_t kAttentionBytes = 64 * kMiB;                                   // of all, at most
+constexpr uint64_t kAttentionBytes = 64 * kMiB;                                        // of all, at most
 constexpr int kSmallNodes = 200;
 constexpr int64_t kSmallLength = 2048;  // floats: a row of a model of some billion parameters
 

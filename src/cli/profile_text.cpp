@@ -137,8 +137,9 @@ std::string sustained_sentence(const StorageProfile& storage) {
 
 std::string contention_sentence(const StorageProfile& storage) {
   return storage.computing_kept > 0
-             ? fmt::format("  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
-                           storage.computing_kept * 100, storage.reading_kept * 100)
+             ? fmt::format(
+                   "  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
+                   storage.computing_kept * 100, storage.reading_kept * 100)
              : "";
 }
 

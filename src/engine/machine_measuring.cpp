@@ -31,7 +31,7 @@ constexpr double kRamSeconds = 0.2;         // for each number of threads,
 constexpr double kMostRamSeconds = 1.6;     // and for all of them together, but
 constexpr double kLeastRamSeconds = 0.025;  // for each
 
-constexpr double kBothSeconds = 0.2;        // of computing, of reading and of both, each
+constexpr double kBothSeconds = 0.2;  // of computing, of reading and of both, each
 
 // A part of the whole's progress, under one name.
 std::function<void(double)> part(const ProfileProgress& progress, double begin, double end, std::string_view what) {

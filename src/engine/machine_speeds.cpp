@@ -28,6 +28,7 @@ constexpr double kThreadExponent = 0.7;
 // Of reading beside computing, measured once by hand: 1.92 to 2.08 of 2.33 GB/s (docs/experiments.md, "The disk while
 // computing").
 constexpr double kReadingKept = 0.88;
+constexpr double kReadSeconds = 5e-6;  // that issuing a read takes
 // Attention, a second and thread: half of what one thread of an AMD EPYC does.
 constexpr double kThreadAttention = 2e9;
 // Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/experiments.md, "Repacking for prompts").
@@ -133,6 +134,11 @@ Contention MachineSpeeds::contention() const {
   const bool measured = profile_ != nullptr && profile_->storage.computing_kept > 0;
   return measured ? Contention{1 - profile_->storage.computing_kept, 1 - profile_->storage.reading_kept}
                   : Contention{0, 1 - kReadingKept};
+}
+
+double MachineSpeeds::read_seconds() const {
+  const double measured = profile_ == nullptr ? 0 : profile_->storage.read_seconds;
+  return measured > 0 ? measured : kReadSeconds;
 }
 
 double MachineSpeeds::attention(double elements) const {

@@ -39,6 +39,9 @@ class MachineSpeeds {
   // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
   Contention contention() const;
 
+  // That issuing one of the reader's reads takes of the computing thread.
+  double read_seconds() const;
+
   // Attention of one new token: query heads x their width x tokens attended to.
   double attention(double elements) const;
 

@@ -1,5 +1,5 @@
-// What llama.cpp will allocate besides weights, and how wide its attention is, told from the header: good enough to choose
-// a mode before loading. The real sizes are read from the context once it exists.
+// What llama.cpp will allocate besides weights, and how wide its attention is, told from the header: good enough to
+// choose a mode before loading. The real sizes are read from the context once it exists.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ bool kv_type_fits(const Model& model, std::string_view type);
 // layers attend to a window.
 uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type);
 
-// Query heads times their width, the mean of keys' and values', over all layers: what a new token has to compute with each
-// token that it attends to. An upper bound for models whose layers attend to a window.
+// Query heads times their width, the mean of keys' and values', over all layers: what a new token has to compute with
+// each token that it attends to. An upper bound for models whose layers attend to a window.
 double attention_width(const Model& model);
 
 // Bytes of the compute buffer for `ubatch` tokens of which `outputs` give logits, with a context of `context` tokens.

@@ -1,6 +1,7 @@
 #include "engine/placement_problem.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "backend/repack_room.h"
@@ -70,6 +71,11 @@ Alike alike(const ExpertLayer& layer) {
     it.bytes += part.slice_bytes;
   }
   return it;
+}
+
+// How many the reader makes of so many bytes.
+double reads_of(uint64_t bytes) {
+  return std::ceil(static_cast<double>(bytes) / static_cast<double>(ReaderOptions{}.chunk_bytes));
 }
 
 std::vector<double> popularity(const OpenRequest& request, const StreamLayout& layout,
@@ -163,7 +169,9 @@ void ProblemBuilder::add_choices() {
 
 void ProblemBuilder::add_dense() {
   uint64_t largest = 1;
+  double reads = 0;
   for (const DenseItem& item : layout_.dense) {
+    reads += reads_of(item.tensor->extent.length);
     problem_.dense.push_back({item.tensor->extent.length, item.room, streamed_seconds(item)});
     largest = std::max(largest, item.tensor->extent.length);
   }
@@ -171,6 +179,7 @@ void ProblemBuilder::add_dense() {
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
   problem_.best_dense_bytes_per_second = speeds_.disk_at_best(largest, reader.prefetch_depth).bytes_per_second;
   problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
+  problem_.dense_issuing = reads > 0 ? reads * speeds_.read_seconds() / static_cast<double>(problem_.dense_bytes()) : 0;
 }
 
 // As computed by us: repacked for the passes of a prompt, where that pays.
@@ -200,6 +209,7 @@ void ProblemBuilder::add_experts() {
       group.bytes = alike(layer).bytes;
       for (const ExpertPart& part : layer.parts) {
         slice = std::min(slice, part.slice_bytes);
+        group.issuing += reads_of(part.slice_bytes) * speeds_.read_seconds();
       }
       add_expert_seconds(group, layer);
       group.popularity = popularity(request_, layout_, groups, groups[i], layer.experts);

@@ -45,6 +45,7 @@ MachineProfile sample() {
   profile.storage.scattered_bytes_per_second = 2e9;
   profile.storage.sequential_bytes_per_second = 3e9;
   profile.storage.sustained_bytes_per_second = 1.5e9;
+  profile.storage.read_seconds = 1e-5;
   profile.storage.computing_kept = 0.5;
   profile.storage.reading_kept = 0.75;
   profile.measured_at = "2025-01-02T03:04:05Z";

@@ -62,6 +62,7 @@ Json storage_to_json(const StorageProfile& storage) {
                {"sequential_bytes_per_second", storage.sequential_bytes_per_second},
                {"scattered_bytes_per_second", storage.scattered_bytes_per_second},
                {"sustained_bytes_per_second", storage.sustained_bytes_per_second},
+               {"read_seconds", storage.read_seconds},
                {"computing_kept", storage.computing_kept},
                {"reading_kept", storage.reading_kept},
                {"knee", point_to_json(storage.knee)}};
@@ -80,6 +81,7 @@ StorageProfile storage_from_json(const Json& json) {
   storage.sequential_bytes_per_second = rate(json, "sequential_bytes_per_second");
   storage.scattered_bytes_per_second = rate(json, "scattered_bytes_per_second");
   storage.sustained_bytes_per_second = rate(json, "sustained_bytes_per_second");
+  storage.read_seconds = rate(json, "read_seconds");
   storage.computing_kept = rate(json, "computing_kept");
   storage.reading_kept = rate(json, "reading_kept");
   storage.knee = point_from_json(json.at("knee"));

@@ -42,11 +42,17 @@ class Places {
   std::mt19937_64 random_{1};  // the same places every time
 };
 
+// What issuing reads took of the thread that did.
+struct Issuing {
+  double seconds = 0;
+  uint64_t reads = 0;
+};
+
 // Keeps the reads of one point under way. Waits for all of them at the end, because they write to borrowed memory.
 class Window {
  public:
-  Window(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places)
-      : reader_(reader), point_(point), memory_(memory), places_(places), groups_(point.depth) {
+  Window(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Issuing& issuing)
+      : reader_(reader), point_(point), memory_(memory), places_(places), issuing_(issuing), groups_(point.depth) {
     for (uint32_t slot = 0; slot < point.depth; ++slot) {
       submit(slot);
     }
@@ -88,7 +94,12 @@ class Window {
                                  .offset = places_.next(point_),
                                  .length = point_.block_bytes,
                                  .destination = memory_ + slot * point_.block_bytes};
+    const auto start = Clock::now();
     groups_[slot] = reader_.submit({&request, 1}, Priority::kDemand);
+    if (point_.block_bytes <= ReaderOptions{}.chunk_bytes) {  // larger ones are several reads
+      issuing_.seconds += seconds_since(start);
+      ++issuing_.reads;
+    }
   }
   Status take(uint32_t slot) {
     Status status = reader_.wait(std::exchange(groups_[slot], 0));
@@ -100,6 +111,7 @@ class Window {
   const StoragePoint& point_;
   std::byte* memory_;
   Places& places_;
+  Issuing& issuing_;
   std::vector<ReadGroup> groups_;  // 0: none
   uint32_t oldest_ = 0;
   uint64_t bytes_ = 0;
@@ -107,9 +119,10 @@ class Window {
 
 // Bytes a second.
 template <class Ended>
-Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Ended ended) {
+Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Issuing& issuing,
+                     Ended ended) {
   const auto start = Clock::now();
-  Window window(reader, point, memory, places);
+  Window window(reader, point, memory, places, issuing);
   while (!ended(start)) {
     if (Status status = window.turn(); !status) {
       return propagate(status.error());
@@ -138,18 +151,19 @@ class OpenStorage final : public StorageSpeed {
 
   Result<StorageProfile> measure(const StorageTest& test) override;
   Result<double> read_until(const StoragePoint& point, const std::atomic<bool>& stop) override {
-    return visit(*reader_, point, memory_.data(), places_, [&](Clock::time_point) { return stop.load(); });
+    return visit(*reader_, point, memory_.data(), places_, issuing_, [&](Clock::time_point) { return stop.load(); });
   }
 
  private:
   Result<double> visit_for(const StoragePoint& point, double seconds) {
-    return visit(*reader_, point, memory_.data(), places_,
+    return visit(*reader_, point, memory_.data(), places_, issuing_,
                  [seconds](Clock::time_point start) { return seconds_since(start) >= seconds; });
   }
 
   MemoryRegion memory_;
   uint64_t bytes_;
   Places places_;
+  Issuing issuing_;
   std::unique_ptr<Reader> reader_;  // ends before the memory that it is told of
 };
 
@@ -179,6 +193,7 @@ Result<StorageProfile> OpenStorage::measure(const StorageTest& test) {
     }
   }
   name_the_best(profile);
+  profile.read_seconds = issuing_.reads > 0 ? issuing_.seconds / static_cast<double>(issuing_.reads) : 0;
   return profile;
 }
 

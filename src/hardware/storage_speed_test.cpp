@@ -106,6 +106,7 @@ TEST(StorageSpeed, EveryPointGetsARate) {
   }
   EXPECT_EQ(profile->scattered_bytes_per_second, best_scattered);
   EXPECT_GE(profile->knee.bytes_per_second, 0.95 * best_scattered);
+  EXPECT_GT(profile->read_seconds, 0);
 }
 
 TEST(StorageSpeed, SecondVisitsEndWhenTimeIsUp) {

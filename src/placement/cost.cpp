@@ -15,6 +15,7 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
   cost.uses = expected_experts(group.popularity, 0, tokens);
   cost.misses = expected_experts(group.popularity, cached, tokens);
   cost.compute = layer_computing(group, cost.uses, tokens);
+  cost.compute += cost.misses * group.issuing;
   cost.bytes = cost.misses * static_cast<double>(group.bytes);
   cost.seconds = cost.compute;
   if (cost.misses > 0) {
@@ -22,10 +23,8 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const double any = std::min(1.0, cost.misses);
     const uint32_t spare = placement.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
-    const double reading =
-        cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
-    cost.seconds =
-        overlapped(cost.compute, reading, overlap_loss(problem, group, spare, tokens), problem.contention);
+    const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
+    cost.seconds = overlapped(cost.compute, reading, overlap_loss(problem, group, spare, tokens), problem.contention);
   }
   return cost;
 }
@@ -88,7 +87,8 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   for (const DenseWeight& it : problem.dense) {
     dense += it.seconds;
   }
-  cost.seconds = cost.compute = dense.of(tokens) * slower;
+  const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
+  cost.seconds = cost.compute = dense.of(tokens) * slower + problem.dense_issuing * dense_bytes;
   const bool streamed = streams_experts(placement.mode);
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
@@ -102,7 +102,6 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
       asking += share.layers * std::min(1.0, layer.misses);
     }
   }
-  const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
   const double dense_reading = dense_bytes / problem.dense_disk.bytes_per_second;
   // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
   const auto under_way = static_cast<double>(ring_under_way(problem, placement.ring_bytes));

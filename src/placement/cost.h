@@ -26,8 +26,8 @@ inline constexpr double kOverlapLossAhead = 0;
 // reading.
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
 
-// Reading and computing take from each other besides (PlacementProblem::contention), and what a layer loses anyway covers
-// that: the larger of the two counts. `reading` and `computing` are a layer's alone.
+// Reading and computing take from each other besides (PlacementProblem::contention), and what a layer loses anyway
+// covers that: the larger of the two counts. `reading` and `computing` are a layer's alone.
 double overlapped(double computing, double reading, double loss, const Contention& contention);
 
 // The share of the shorter, in a pass of so many tokens with so many spare slots. Guesses need a slot for each expert
@@ -58,7 +58,7 @@ uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement
 // One pass of `tokens` tokens, caches warm.
 struct PassCost {
   double seconds = 0;
-  double compute = 0;  // of these, if no byte had to be waited for
+  double compute = 0;  // of these, if no byte had to be waited for; issuing reads is part of it
   double bytes = 0;    // from disk
   double uses = 0;     // of experts: distinct ones, over all layers
   double misses = 0;   // of these, not cached

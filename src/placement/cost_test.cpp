@@ -93,6 +93,16 @@ TEST(Cost, ReadingAndComputingTakeFromEachOther) {
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, 50 * reading + 0.2 * free.compute, 1e-9);
 }
 
+TEST(Cost, IssuingReadsIsComputing) {
+  PlacementProblem problem = moe_problem(0);
+  problem.expert_disk = {1e20, 0};
+  const double before = pass_cost(problem, cached(problem, 8), 1).compute;
+  problem.experts[0].issuing = 1e-5;
+  const PassCost cost = pass_cost(problem, cached(problem, 8), 1);
+  EXPECT_NEAR(cost.compute - before, 24 * 8 * 1e-5, 1e-9);
+  EXPECT_NEAR(cost.seconds, cost.compute, 1e-9);
+}
+
 TEST(Cost, FewSpareSlotsMeanMoreRounds) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e12, 0.001};

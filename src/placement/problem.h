@@ -62,6 +62,7 @@ struct ExpertGroup {
   std::vector<double> popularity;  // see popularity.h; `experts` numbers
   PassSeconds repacked;            // the same where at least `repacked_from` tokens chose it
   double repacked_from = std::numeric_limits<double>::infinity();
+  double issuing = 0;  // that issuing the reads of one expert takes of the computing thread
 };
 
 struct KvChoice {
@@ -95,6 +96,7 @@ struct PlacementProblem {
   // The same reads with the disk at its best, where that is more than it sustains: the physical bound is by these.
   double best_expert_bytes_per_second = 0;
   double best_dense_bytes_per_second = 0;
+  double dense_issuing = 0;  // that issuing the ring's reads takes of the computing thread, a byte
   uint64_t dense_ahead = 0;  // bytes that the ring has the disk work on at a time, at most
   Contention contention;
   PassSeconds rest;          // what is neither a dense weight here nor an expert: norms, attention, routers, the output

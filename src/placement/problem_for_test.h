@@ -99,6 +99,10 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
   }
   problem.expert_disk = {between(2e8, 1e10), between(1e-5, 1e-3)};
   problem.dense_disk = {problem.expert_disk.bytes_per_second * between(1, 2), problem.expert_disk.latency};
+  for (ExpertGroup& group : problem.experts) {
+    group.issuing = between(1e-7, 1e-3);
+  }
+  problem.dense_issuing = between(1e-12, 1e-9);
   problem.contention = {between(0.01, 1), between(0.01, 1)};
   problem.modes = groups > 0 ? std::vector<Mode>{Mode::kResident, Mode::kExpertStreaming, Mode::kMixedStreaming}
                              : std::vector<Mode>{Mode::kResident, Mode::kDenseStreaming};

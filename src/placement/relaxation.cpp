@@ -82,8 +82,13 @@ void Builder::add_pinning(std::vector<PassTerms>& passes) {
   for (PassTerms& pass : passes) {
     pass.reading.terms.push_back({*pinned_, kMiBytes / speed});
     pass.reading.least += bytes / speed;
-    pass.computing.terms.push_back({*pinned_, problem_.contention.computing * kMiBytes / speed});
-    pass.computing.least += problem_.contention.computing * bytes / speed;
+    // What a byte takes of computing's time, and so of reading's.
+    const double costs = problem_.dense_issuing + problem_.contention.computing / speed;
+    pass.computing.terms.push_back({*pinned_, costs * kMiBytes});
+    pass.computing.least += costs * bytes;
+    const double slowed = problem_.contention.reading * problem_.dense_issuing;
+    pass.reading.terms.push_back({*pinned_, slowed * kMiBytes});
+    pass.reading.least += slowed * bytes;
   }
 }
 
@@ -147,18 +152,22 @@ void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pie
     double reading;
   } weights[] = {{1, std::max(loss, problem_.contention.computing)}, {std::max(loss, problem_.contention.reading), 1}};
   std::array<LinearProgram::Row, 2> rows;
+  std::array<double, 2> of_a_miss{};
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].terms = {{seconds, 1}};
-    rows[i].least = layers * (weights[i].computing * compute + weights[i].reading * (uses * miss + any.at_zero * once));
+    of_a_miss[i] = weights[i].computing * group.issuing + weights[i].reading * miss;
+    const double without = weights[i].computing * compute + weights[i].reading * any.at_zero * once;
+    rows[i].least = layers * (without + uses * of_a_miss[i]);
   }
-  pass.reading.least +=
-      layers * (uses * transfer + problem_.contention.reading * (compute + problem_.block_seconds));
+  const double slowed = problem_.contention.reading;
+  const double read = transfer + slowed * group.issuing;
+  pass.reading.least += layers * (uses * read + slowed * (compute + problem_.block_seconds));
   for (const Piece& piece : pieces) {
     const double saved = 1 - std::pow(1 - std::min(1.0, piece.popularity), pass.tokens);
     for (size_t i = 0; i < rows.size(); ++i) {
-      rows[i].terms.push_back({piece.variable, weights[i].reading * saved * miss});
+      rows[i].terms.push_back({piece.variable, saved * of_a_miss[i]});
     }
-    pass.reading.terms.push_back({piece.variable, saved * transfer});
+    pass.reading.terms.push_back({piece.variable, saved * read});
   }
   program_.rows.insert(program_.rows.end(), rows.begin(), rows.end());
   pass.computing.terms.push_back({seconds, -1});
