@@ -177,6 +177,7 @@ void ProblemBuilder::add_dense() {
   }
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
+  problem_.dense_disk.latency += kWakeSeconds;
   problem_.best_dense_bytes_per_second = speeds_.disk_at_best(largest, reader.prefetch_depth).bytes_per_second;
   problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
   problem_.dense_issuing = reads > 0 ? reads * speeds_.read_seconds() / static_cast<double>(problem_.dense_bytes()) : 0;

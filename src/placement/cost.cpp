@@ -71,6 +71,11 @@ uint64_t ring_under_way(const PlacementProblem& problem, uint64_t ring_bytes) {
   return std::min(ring_bytes, problem.dense_ahead);
 }
 
+double dense_byte_seconds(const PlacementProblem& problem, uint64_t ring_bytes) {
+  const double turn = ring_bytes > 0 ? problem.dense_disk.latency / static_cast<double>(ring_bytes) : 0;
+  return 1 / problem.dense_disk.bytes_per_second + turn;
+}
+
 std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots) {
   const uint32_t more = slots % group.layers;
   return {{more, slots / group.layers + 1}, {group.layers - more, slots / group.layers}};
@@ -102,7 +107,7 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
       asking += share.layers * std::min(1.0, layer.misses);
     }
   }
-  const double dense_reading = dense_bytes / problem.dense_disk.bytes_per_second;
+  const double dense_reading = dense_bytes * dense_byte_seconds(problem, placement.ring_bytes);
   // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
   const auto under_way = static_cast<double>(ring_under_way(problem, placement.ring_bytes));
   cost.seconds += std::min(asking * under_way / problem.dense_disk.bytes_per_second, dense_reading);

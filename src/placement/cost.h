@@ -72,6 +72,10 @@ double prompt_seconds(const PlacementProblem& problem, const Placement& placemen
 // Bytes that the ring may have under way when an expert layer asks for its reads, which then wait for them.
 uint64_t ring_under_way(const PlacementProblem& problem, uint64_t ring_bytes);
 
+// What a byte of streamed dense weights takes of the disk, seconds: its transfer, and its share of the wait for a first
+// read, which every turn of the ring has once.
+double dense_byte_seconds(const PlacementProblem& problem, uint64_t ring_bytes);
+
 // Experts of layers of `group` that are alike but for one expert: `layers` with `cached` experts each.
 struct QuotaShare {
   uint32_t layers = 0;

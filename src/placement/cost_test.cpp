@@ -103,6 +103,16 @@ TEST(Cost, IssuingReadsIsComputing) {
   EXPECT_NEAR(cost.seconds, cost.compute, 1e-9);
 }
 
+TEST(Cost, EveryTurnOfTheRingWaitsForAFirstRead) {
+  PlacementProblem problem = dense_problem(0);
+  Placement placement;
+  placement.mode = Mode::kDenseStreaming;
+  placement.streamed_bytes = 5000 * kMiB;
+  const double before = pass_cost(problem, placement, 1).seconds;
+  placement.ring_bytes = 100 * kMiB;
+  EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - before, 50 * problem.dense_disk.latency, 1e-9);
+}
+
 TEST(Cost, FewSpareSlotsMeanMoreRounds) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e12, 0.001};

@@ -39,7 +39,7 @@ class Builder {
  private:
   PassTerms begin_pass(uint32_t tokens, double weight);
   void add_pinning(std::vector<PassTerms>& passes);
-  void add_contention(PassTerms& pass);
+  void add_waits_for_the_ring(PassTerms& pass);
   void add_group(const ExpertGroup& group, std::vector<PassTerms>& passes);
   std::vector<Piece> add_pieces(const ExpertGroup& group);
   void add_layers(const ExpertGroup& group, const std::vector<Piece>& pieces, PassTerms& pass);
@@ -76,25 +76,23 @@ PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
 // A byte pinned is a byte less to read. A weight's room is larger than its bytes, so this is no more than is gained.
 void Builder::add_pinning(std::vector<PassTerms>& passes) {
   const auto bytes = static_cast<double>(problem_.dense_bytes());
-  const double speed = problem_.dense_disk.bytes_per_second;
+  const double read = dense_byte_seconds(problem_, frame_.ring_bytes);
   pinned_ = program_.add(0, 0, bytes / kMiBytes);
   memory_.terms.push_back({*pinned_, 1});
   for (PassTerms& pass : passes) {
-    pass.reading.terms.push_back({*pinned_, kMiBytes / speed});
-    pass.reading.least += bytes / speed;
     // What a byte takes of computing's time, and so of reading's.
-    const double costs = problem_.dense_issuing + problem_.contention.computing / speed;
+    const double costs = problem_.dense_issuing + problem_.contention.computing * read;
     pass.computing.terms.push_back({*pinned_, costs * kMiBytes});
     pass.computing.least += costs * bytes;
-    const double slowed = problem_.contention.reading * problem_.dense_issuing;
-    pass.reading.terms.push_back({*pinned_, slowed * kMiBytes});
-    pass.reading.least += slowed * bytes;
+    const double reading = read + problem_.contention.reading * problem_.dense_issuing;
+    pass.reading.terms.push_back({*pinned_, reading * kMiBytes});
+    pass.reading.least += reading * bytes;
   }
 }
 
 // Expert reads wait for the ring's, see pass_cost(): a line below the smaller of the two, which is 0 when all is
 // pinned.
-void Builder::add_contention(PassTerms& pass) {
+void Builder::add_waits_for_the_ring(PassTerms& pass) {
   const auto bytes = static_cast<double>(problem_.dense_bytes());
   const double waits = pass.asking * static_cast<double>(ring_under_way(problem_, frame_.ring_bytes));
   const double slope = std::min(1.0, waits / bytes) / problem_.dense_disk.bytes_per_second;
@@ -197,7 +195,7 @@ std::optional<Relaxed> Builder::solve() {
   }
   for (PassTerms& pass : passes) {
     if (frame_.ring) {
-      add_contention(pass);
+      add_waits_for_the_ring(pass);
     }
     program_.rows.push_back(std::move(pass.computing));
     program_.rows.push_back(std::move(pass.reading));
