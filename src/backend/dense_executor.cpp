@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/fast_layout.h"
+
 namespace hypura {
 
 DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
@@ -154,6 +156,9 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
   ggml_tensor* weight = inner_.twin(*node->src[0]);
   weight->buffer = nullptr;
   weight->data = data;
+  if (layout_.dense[item].packed) {
+    use_fast_kernels(*weight);
+  }
   ggml_tensor* twin = inner_.twin(*node);
   twin->src[0] = weight;
   if (repacks(*weight, *twin, item)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/fast_layout.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -79,7 +80,7 @@ Status ExpertBatch::compute(const ExpertBlock& block, std::span<const ChosenExpe
       inner_.discard();
       return too_many_rows(block);
     }
-    add(it, twins.back(), chosen.size() == 1);
+    add(block, it, twins.back(), chosen.size() == 1);
   }
   if (Status status = run(block); !status) {
     return status;
@@ -159,17 +160,28 @@ ggml_tensor* ExpertBatch::row_twin(const ExpertBlock& block, const BlockNode& it
   return complete ? twin : nullptr;
 }
 
-// Adds a twin to what is computed; a product with an expert that is `alone` in the batch repacked, where that pays.
-void ExpertBatch::add(const BlockNode& it, ggml_tensor* twin, bool alone) {
+// Adds a twin to what is computed. The product with an expert that is `alone` in the batch is one with a single matrix,
+// for which ggml has faster kernels: where it was read packed, or is repacked because that pays. Only with so many rows
+// that the expert is always alone, whatever is cached: the last bits may be others.
+void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* twin, bool alone) {
   const int64_t rows = twin->ne[2];
-  if (it.weight == nullptr || !alone || room_ == nullptr || !room_->pays(*twin->src[0], rows) ||
-      twin->src[1]->type != GGML_TYPE_F32 || !ggml_is_contiguous(twin->src[1])) {
+  if (it.weight == nullptr || !alone || rows < kOwnCallRows || twin->src[1]->type != GGML_TYPE_F32 ||
+      !ggml_is_contiguous(twin->src[1])) {
+    inner_.add(twin);
+    return;
+  }
+  const bool packed = layout_.expert_layers[block.layer].parts[it.weight->part].packed;
+  if (!packed && (room_ == nullptr || !room_->pays(*twin->src[0], rows))) {
     inner_.add(twin);
     return;
   }
   ggml_tensor* input = inner_.matrix(twin->src[1]->ne[0], rows, twin->src[1]->data);
   ggml_tensor* product = inner_.matrix(twin->ne[0], rows, twin->data);
-  room_->multiply(inner_, *twin->src[0], input, product);
+  if (packed) {
+    inner_.multiply(twin->src[0], input, product);
+  } else {
+    room_->multiply(inner_, *twin->src[0], input, product);
+  }
 }
 
 // The matrix of a product as a tensor over the batch's slots.
@@ -181,6 +193,9 @@ ggml_tensor* ExpertBatch::weight_twin(const ExpertBlock& block, const BlockNode&
   twin->ne[2] = last_slot_ - first_slot_ + 1;
   twin->nb[2] = layout_.slot_stride;
   twin->nb[3] = twin->nb[2] * static_cast<size_t>(twin->ne[2]);
+  if (part.packed) {
+    use_fast_kernels(*twin);
+  }
   return twin;
 }
 

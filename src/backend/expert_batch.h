@@ -25,6 +25,10 @@ struct ChosenExpert {
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class ExpertBatch {
  public:
+  // From this many rows on an expert is computed in a call of its own: ggml's IQ kernels switch to another algorithm
+  // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
+  static constexpr uint32_t kOwnCallRows = 8;
+
   // `slots` is the memory of the slots. Allocates buffers for `max_rows` rows; fails with kBudget. An expert that is
   // computed alone is repacked in `room` where that pays; nullptr: never.
   static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, InnerGraph& inner, std::byte* slots,
@@ -54,7 +58,7 @@ class ExpertBatch {
   void take_pairs(std::span<const ChosenExpert> chosen);
   void find_slot_range(std::span<const ChosenExpert> chosen);
   ggml_tensor* row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins, ggml_tensor* slot_ids);
-  void add(const BlockNode& it, ggml_tensor* twin, bool alone);
+  void add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* twin, bool alone);
   ggml_tensor* weight_twin(const ExpertBlock& block, const BlockNode& it);
   ggml_tensor* compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source);
   ggml_tensor* gather(const ExpertBlock& block, const ggml_tensor* source);

@@ -82,7 +82,7 @@ Status ExpertExecutor::run(const ExpertBlock& block) {
   if (misses_.empty()) {
     read_ahead(block);
   }
-  const bool whole = misses_.empty() && block.tokens() < kOwnCallRows;
+  const bool whole = misses_.empty() && block.tokens() < ExpertBatch::kOwnCallRows;
   Status status = whole ? batch_->compute_whole(block, chosen(hits_)) : batch_->keep_inputs(block);
   if (status && !whole) {
     status = compute_hits(block);
@@ -243,7 +243,7 @@ template <class Ready>
 size_t ExpertExecutor::batch_end(const std::vector<Demand*>& demands, size_t begin, size_t end, Ready ready) const {
   uint64_t rows = demands[begin]->pairs.size();
   size_t i = begin + 1;
-  while (demands[begin]->pairs.size() < kOwnCallRows && i < end && demands[i]->pairs.size() < kOwnCallRows &&
+  while (demands[begin]->pairs.size() < ExpertBatch::kOwnCallRows && i < end && demands[i]->pairs.size() < ExpertBatch::kOwnCallRows &&
          rows + demands[i]->pairs.size() <= max_rows_ && ready(*demands[i])) {
     rows += demands[i++]->pairs.size();
   }

@@ -24,10 +24,6 @@ namespace hypura {
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class ExpertExecutor {
  public:
-  // From this many rows on an expert is computed in a call of its own: ggml's IQ kernels switch to another algorithm
-  // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
-  static constexpr uint32_t kOwnCallRows = 8;
-
   // Choices for each expert of a layer from which on a pass is taken to need every one: with as many, made by chance, 5
   // in 100 are left out; the more uneven routing is, the more.
   static constexpr uint32_t kChoicesForAll = 3;

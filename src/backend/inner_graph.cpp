@@ -100,6 +100,15 @@ void InnerGraph::add(ggml_tensor* node) {
   ggml_graph_add_node(graph_, node);
 }
 
+void InnerGraph::multiply(ggml_tensor* weight, ggml_tensor* input, ggml_tensor* product) {
+  product->op = GGML_OP_MUL_MAT;
+  product->flags = GGML_TENSOR_FLAG_COMPUTE;
+  product->src[0] = weight;
+  product->src[1] = input;
+  product->src[2] = nullptr;
+  add(product);
+}
+
 ggml_status InnerGraph::run() {
   const auto start = std::chrono::steady_clock::now();
   const ggml_status status =

@@ -55,6 +55,9 @@ class InnerGraph {
   // Appends a node. Its sources must be computed, or come before it.
   void add(ggml_tensor* node);
 
+  // Appends `product` = `weight` x `input`: matrices, of which the latter two are contiguous and f32.
+  void multiply(ggml_tensor* weight, ggml_tensor* input, ggml_tensor* product);
+
   // Computes what was added, and starts anew.
   ggml_status run();
 

@@ -1,62 +1,18 @@
 #include "backend/repack_room.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
+
+#include "backend/fast_layout.h"
 
 namespace hypura {
 
 namespace {
 
-// Interleaved together are 4, 8 or 16 rows of a matrix: threads share it in multiples of that.
-constexpr int64_t kRowGroup = 16;
-
-// nullptr when the CPU backend has no fast layouts. The backend must be loaded.
-ggml_backend_buffer_type_t buffer_type() {
-  ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-  ggml_backend_reg_t registry = cpu == nullptr ? nullptr : ggml_backend_dev_backend_reg(cpu);
-  const auto extra = registry == nullptr
-                         ? nullptr
-                         : reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
-                               ggml_backend_reg_get_proc_address(registry, "ggml_backend_dev_get_extra_bufts"));
-  ggml_backend_buffer_type_t* types = extra == nullptr ? nullptr : extra(cpu);
-  for (; types != nullptr && *types != nullptr; ++types) {
-    if (std::strcmp(ggml_backend_buft_name(*types), "CPU_REPACK") == 0) {
-      return *types;
-    }
-  }
-  return nullptr;
-}
-
-// A matrix without data.
-ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1) {
-  ggml_tensor matrix{};
-  matrix.type = static_cast<ggml_type>(type);
-  matrix.ne[0] = ne0;
-  matrix.ne[1] = ne1;
-  matrix.ne[2] = matrix.ne[3] = 1;
-  matrix.nb[0] = ggml_type_size(matrix.type);
-  matrix.nb[1] = ggml_row_size(matrix.type, ne0);
-  matrix.nb[2] = matrix.nb[3] = matrix.nb[1] * static_cast<size_t>(ne1);
-  return matrix;
-}
-
-// Whether ggml has a faster layout for such a matrix: it notes its kernels in a tensor of that buffer type.
-bool has_layout(int type, int64_t ne0, int64_t ne1) {
-  ggml_tensor matrix = matrix_of(type, ne0, ne1);
-  ggml_backend_buffer_type_t layouts = buffer_type();
-  if (layouts == nullptr) {
-    return false;
-  }
-  static ggml_backend_buffer_t probe = ggml_backend_buft_alloc_buffer(layouts, 1);
-  return probe != nullptr && ggml_backend_buffer_init_tensor(probe, &matrix) == GGML_STATUS_SUCCESS &&
-         matrix.extra != nullptr;
-}
-
 // Repacks this thread's share of the matrix src[0] into src[1].
 void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
   const ggml_tensor& from = *node->src[0];
-  ggml_tensor share = *node->src[1];
+  const ggml_tensor& share = *node->src[1];
   const int64_t groups = (from.ne[1] + kRowGroup - 1) / kRowGroup;
   const int64_t first = std::min(from.ne[1], groups * thread / threads * kRowGroup);
   const int64_t end = std::min(from.ne[1], groups * (thread + 1) / threads * kRowGroup);
@@ -64,10 +20,8 @@ void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
     return;
   }
   const auto offset = static_cast<size_t>(first) * share.nb[1];
-  share.ne[1] = end - first;
-  share.nb[2] = share.nb[3] = share.nb[1] * static_cast<size_t>(share.ne[1]);
-  share.data = static_cast<std::byte*>(share.data) + offset;
-  ggml_backend_tensor_set(&share, static_cast<const std::byte*>(from.data) + offset, 0, share.nb[2]);
+  make_fast_layout(from.type, from.ne[0], end - first, static_cast<const std::byte*>(from.data) + offset,
+                   static_cast<std::byte*>(share.data) + offset);
 }
 
 // The only way to such a node is through a context of ggml's.
@@ -93,9 +47,9 @@ int64_t RepackRoom::least_rows(int type, int64_t ne0, int64_t ne1) {
     case GGML_TYPE_Q4_0:
     case GGML_TYPE_IQ4_NL:
     case GGML_TYPE_MXFP4:
-      return has_layout(type, ne0, ne1) ? 16 : kNever;
+      return has_fast_layout(type, ne0, ne1) ? 16 : kNever;
     case GGML_TYPE_Q4_K:
-      return has_layout(type, ne0, ne1) ? 64 : kNever;
+      return has_fast_layout(type, ne0, ne1) ? 64 : kNever;
     default:
       return kNever;
   }
@@ -105,7 +59,7 @@ uint64_t RepackRoom::bytes(const StreamLayout& layout, uint32_t max_rows) {
   uint64_t most = 0;
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
-      most = std::max(most, room_for(*part.tensor, part.slice_bytes, max_rows));
+      most = std::max(most, part.packed ? 0 : room_for(*part.tensor, part.slice_bytes, max_rows));
     }
   }
   for (const DenseItem& item : layout.dense) {
@@ -117,12 +71,11 @@ uint64_t RepackRoom::bytes(const StreamLayout& layout, uint32_t max_rows) {
 }
 
 bool RepackRoom::repacks(const DenseItem& item) {
-  return item.tensor->role != TensorRole::kOutput;
+  return !item.packed && item.tensor->role != TensorRole::kOutput;
 }
 
 std::unique_ptr<RepackRoom> RepackRoom::create(uint64_t bytes) {
-  ggml_backend_buffer_type_t type = buffer_type();
-  ggml_backend_buffer_t buffer = type == nullptr ? nullptr : ggml_backend_buft_alloc_buffer(type, bytes);
+  ggml_backend_buffer_t buffer = make_fast_buffer(bytes);
   return buffer == nullptr ? nullptr : std::unique_ptr<RepackRoom>(new RepackRoom(buffer));
 }
 
@@ -145,12 +98,7 @@ void RepackRoom::multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_ten
   repack->src[0] = inner.twin(weight);
   repack->src[1] = room;
   inner.add(repack);
-  product->op = GGML_OP_MUL_MAT;
-  product->flags = GGML_TENSOR_FLAG_COMPUTE;
-  product->src[0] = room;
-  product->src[1] = input;
-  product->src[2] = nullptr;
-  inner.add(product);
+  inner.multiply(room, input, product);
 }
 
 }  // namespace hypura

@@ -27,7 +27,8 @@ class RepackRoom {
   // Rows from which on a product with such a matrix is faster repacked; the largest number when it never is.
   static int64_t least_rows(int type, int64_t ne0, int64_t ne1);
 
-  // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want.
+  // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want, nor with
+  // one that is read packed.
   static bool repacks(const DenseItem& item);
 
   // Allocates a room of `bytes`; nullptr when ggml cannot.

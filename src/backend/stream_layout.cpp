@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "backend/fast_layout.h"
 #include "storage/reader.h"
 #include "support/units.h"
 
@@ -140,6 +141,10 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
 
 }  // namespace
 
+bool is_packed(const TensorInfo& tensor) {
+  return has_fast_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
+}
+
 bool StreamLayout::streams(const TensorInfo& tensor) const {
   const auto is_it = [&](const auto& entry) { return entry.tensor == &tensor; };
   return std::any_of(dense.begin(), dense.end(), is_it) ||
@@ -148,7 +153,7 @@ bool StreamLayout::streams(const TensorInfo& tensor) const {
          });
 }
 
-StreamLayout lay_out(const Model& model, bool experts, bool dense) {
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed) {
   StreamLayout layout;
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
@@ -163,6 +168,14 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense) {
   }
   lay_out_experts(model, suffixes, layout);
   lay_out_dense(model, suffixes, layout);
+  for (ExpertLayer& layer : layout.expert_layers) {
+    for (ExpertPart& part : layer.parts) {
+      part.packed = packed && is_packed(*part.tensor);
+    }
+  }
+  for (DenseItem& item : layout.dense) {
+    item.packed = packed && is_packed(*item.tensor);
+  }
   layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
   layout.pattern = pattern_of(model, suffixes);
   return layout;

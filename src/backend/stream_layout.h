@@ -22,6 +22,7 @@ struct ExpertPart {
   uint64_t shift = 0;        // offset of the data in its room
   // The slices do not all start equally far into a block: each is read to its own shift, then moved to `shift`.
   bool moved = false;
+  bool packed = false;  // it is read in the layout of fast_layout.h
 };
 
 struct ExpertLayer {
@@ -33,8 +34,9 @@ struct ExpertLayer {
 // One matrix that the ring streams.
 struct DenseItem {
   const TensorInfo* tensor = nullptr;
-  uint64_t room = 0;   // bytes it takes in the ring
-  uint64_t shift = 0;  // offset of the data in its place
+  uint64_t room = 0;    // bytes it takes in the ring
+  uint64_t shift = 0;   // offset of the data in its place
+  bool packed = false;  // as ExpertPart
 };
 
 struct StreamLayout {
@@ -51,9 +53,14 @@ struct StreamLayout {
   bool streams(const TensorInfo& tensor) const;
 };
 
+// Whether a matrix of this kind is in the layout of fast_layout.h in a model's packed copy: those that may be streamed
+// and have such a layout.
+bool is_packed(const TensorInfo& tensor);
+
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output
 // matrix if `dense`. The model must outlive the layout. A matrix whose name stands for a streamed role in one layer and
 // for another in a second stays resident, so that the pattern is exact. Of MTP layers only experts are streamed.
-StreamLayout lay_out(const Model& model, bool experts, bool dense);
+// `packed`: a packed copy is read.
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed = false);
 
 }  // namespace hypura

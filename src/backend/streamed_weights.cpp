@@ -327,15 +327,23 @@ Error StreamedWeights::take_error() {
   return std::exchange(error_, Error{ErrorCode::kInternal, "llama.cpp could not compute"});
 }
 
+// Behind the files of a packed copy the reader has the model's own.
+uint32_t StreamedWeights::file_as_is(const TensorInfo& tensor) const {
+  const StreamedTensor& streamed = by_name_.at(tensor.name);
+  const bool packed = streamed.expert ? layout_.expert_layers[streamed.layer].parts[streamed.part].packed
+                                      : layout_.dense[streamed.item].packed;
+  return tensor.extent.file + (packed ? static_cast<uint32_t>(model_.files.size()) : 0);
+}
+
 void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
   const TensorInfo* info = model_.find(tensor->name);
   auto memory = MemoryRegion::allocate(size + 2 * kDirectAlignment);
   Status status;
-  if (info == nullptr || !memory) {
+  if (info == nullptr || !by_name_.contains(info->name) || !memory) {
     status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
   } else {
     const uint64_t at = info->extent.offset + offset;
-    const ReadRequest read = {info->extent.file, at, size, memory->data() + at % kDirectAlignment};
+    const ReadRequest read = {file_as_is(*info), at, size, memory->data() + at % kDirectAlignment};
     status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
     if (status) {
       std::memcpy(data, read.destination, size);

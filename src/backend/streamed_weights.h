@@ -149,6 +149,7 @@ class StreamedWeights {
   void start_foresight();
   void keep_warming();
   Status run_nodes(ggml_cgraph* graph);
+  uint32_t file_as_is(const TensorInfo& tensor) const;
 
   const Model& model_;
   Reader& reader_;

@@ -72,9 +72,12 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read through the operating system's page cache");
   command.add_flag_callback(
       "--no-repack", [&options] { options.repack = false; }, "Compute with weights as they are in the file");
+  command.add_flag_callback(
+      "--no-packed", [&options] { options.packed = false; }, "Leave a packed copy of the model alone");
   add_mirror_option(command, options.mirrors, group);
   add_draft_options(command, options.draft, group);
-  for (const char* flag : {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack"}) {
+  for (const char* flag :
+       {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack", "--no-packed"}) {
     command.get_option(flag)->group(group);
   }
 }

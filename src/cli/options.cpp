@@ -30,6 +30,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura chat model.gguf --memory 6G
   hypura inspect model.gguf --memory 6G
   hypura profile --path /models
+  hypura pack model.gguf
   hypura bench model.gguf --memory 6G
   hypura serve model.gguf --memory 6G
 
@@ -211,6 +212,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   const CLI::App* bench = add_bench_command(program, command_line.bench);
   const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
+  const CLI::App* pack = add_pack_command(program, command_line.pack);
   const CLI::App* serve = add_serve_command(program, command_line.serve);
 
   std::reverse(words.begin(), words.end());
@@ -227,6 +229,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   if (program.got_subcommand(serve)) {
     command_line.action = CommandLine::Action::kServe;
     return check_serve_options(command_line.serve).map([&] { return command_line; });
+  }
+  if (program.got_subcommand(pack)) {
+    command_line.action = CommandLine::Action::kPack;
+    return command_line;
   }
   if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {
     const bool inspects = program.got_subcommand(inspect);

@@ -138,6 +138,12 @@ TEST(Options, ProfileTakesItsFlags) {
   EXPECT_EQ(plain->action, CommandLine::Action::kProfile);
   EXPECT_TRUE(plain->profile.path.empty());
   EXPECT_FALSE(plain->profile.force || plain->profile.json);
+  const auto pack = parse_command_line({"pack", "model.gguf"});
+  ASSERT_TRUE(pack) << pack.error().message;
+  EXPECT_EQ(pack->action, CommandLine::Action::kPack);
+  EXPECT_EQ(pack->pack.model, "model.gguf");
+  EXPECT_FALSE(parse_command_line({"run", "--no-packed"})->options.engine.packed);
+  EXPECT_TRUE(parse_command_line({"run"})->options.engine.packed);
   const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
   ASSERT_TRUE(all) << all.error().message;
   EXPECT_EQ(all->profile.path, "/models");
@@ -190,8 +196,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
                     Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
                     Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
-                    Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}},
-                    Refused{{"profile", "--path", ""}, {"--path", "empty"}},
+                    Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}, Refused{{"pack"}, {"MODEL"}},
+                    Refused{{"pack", ""}, {"MODEL", "empty"}}, Refused{{"profile", "--path", ""}, {"--path", "empty"}},
                     Refused{{"profile", "model.gguf"}, {"'model.gguf'", "hypura profile --help"}}));
 
 }  // namespace

@@ -151,6 +151,7 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
   if (placement.mode == Mode::kResident) {
     return text + "fits, all weights resident";
   }
+  text += request.reads_packed() ? "from its packed copy, " : "";
   const uint64_t stays =
       problem.fixed + (streams_dense(placement.mode) ? placement.pinned_bytes : problem.dense_bytes());
   text += fmt::format("{} resident", format_bytes(stays));
@@ -188,6 +189,10 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
   const MachineSpeeds speeds(request.knowledge.profile, request.threads);
   if (!speeds.warning().empty()) {
     warnings.push_back(speeds.warning());
+  }
+  if (!request.packed.problem.empty()) {
+    warnings.push_back(
+        fmt::format("the packed copy is not used: {}; `hypura pack` makes it anew", request.packed.problem));
   }
   const uint32_t kept = placement.slots - placement.spare_slots;
   if (streams_experts(placement.mode) && kept < problem.slots_per_token()) {

@@ -124,6 +124,11 @@ PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
   return {bytes / (kInModel * rate), bytes / rate};
 }
 
+PassSeconds MachineSpeeds::packed_expert(int type, double bytes, double elements) const {
+  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
+  return {expert_matrix(type, bytes).first / repacked(type, true).token, 2 * elements / rate};
+}
+
 PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {
   const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
   const double row = 2 * elements / rate;

@@ -25,7 +25,10 @@ class MachineSpeeds {
   // for MUL_MAT only), from the cache after the first.
   PassSeconds expert_matrix(int type, double bytes) const;
 
-  // The same repacked for each pass (backend/repack_room.h).
+  // The same read packed: rows beyond the first by the kernels for a single matrix.
+  PassSeconds packed_expert(int type, double bytes, double elements) const;
+
+  // As on disk, repacked for each pass (backend/repack_room.h).
   PassSeconds repacked_matrix(int type, double bytes, double elements) const;
 
   // How much longer a matrix of `type` takes as it is on disk than in llama.cpp's repacked form: for one token and for

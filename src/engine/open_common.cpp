@@ -26,8 +26,12 @@ void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t firs
   }
 }
 
-Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors) {
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
+                                            bool packed) {
   std::vector<std::filesystem::path> paths;
+  if (packed) {
+    paths = request.packed.files;
+  }
   for (const ModelFile& file : request.model.files) {
     paths.push_back(file.path);
   }

@@ -5,8 +5,10 @@
 
 namespace hypura {
 
-// Opens the model's files, and these mirrors of them, for reading. Fails as Reader::open.
-Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors);
+// Opens the model's files, and these mirrors of them, for reading. `packed`: the files of its packed copy, if it has
+// one, and behind them its own. Fails as Reader::open.
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
+                                            bool packed);
 
 // Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, at most `ubatch` tokens a
 // pass (parts.ubatch tells) and a KV cache of type `kv_type`, and its thread pool, for parts.llama.

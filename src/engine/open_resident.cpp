@@ -17,7 +17,7 @@ Status load_whole(const OpenRequest& request, OpenParts& parts) {
   if (!header) {
     return propagate(header.error());
   }
-  auto reader = open_reader(request, {});
+  auto reader = open_reader(request, {}, false);
   if (!reader) {
     return propagate(reader.error());
   }

@@ -61,12 +61,12 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
 Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   OpenParts parts;
   const Mode mode = chosen.placement().mode;
-  auto reader = open_reader(request, request.mirrors);
+  auto reader = open_reader(request, request.mirrors, true);
   if (!reader) {
     return propagate(reader.error());
   }
   parts.reader = std::move(*reader);
-  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode));
+  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_packed());
   auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout));
   if (!weights) {
     return propagate(weights.error());

@@ -100,7 +100,7 @@ class ProblemBuilder {
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
         speeds_(request.knowledge.profile, request.threads),
-        layout_(lay_out(request.model, true, true)) {}
+        layout_(lay_out(request.model, true, true, request.reads_packed())) {}
 
   PlacementProblem build();
 
@@ -156,7 +156,7 @@ void ProblemBuilder::add_choices() {
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
   ubatch = std::max(ubatch, request_.sequences);
-  const StreamLayout experts = lay_out(request_.model, true, false);
+  const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_packed());
   do {
     const uint64_t room = options.repack ? RepackRoom::bytes(experts, ubatch) : 0;
     const uint64_t both = options.repack ? RepackRoom::bytes(layout_, ubatch) : 0;
@@ -187,6 +187,12 @@ void ProblemBuilder::add_dense() {
 PassSeconds ProblemBuilder::streamed_seconds(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
   PassSeconds seconds = matrix_seconds(speeds_, tensor);
+  if (item.packed) {
+    const auto faster = MachineSpeeds::repacked(tensor.type, false);
+    const double prompt = seconds.of(kPromptTokens) / faster.prompt;
+    seconds.first /= faster.token;
+    return {seconds.first, is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1)};
+  }
   if (request_.options.repack && RepackRoom::repacks(item) &&
       RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kPromptTokens) {
     const auto bytes = static_cast<double>(tensor.extent.length);
@@ -228,6 +234,13 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
   for (const ExpertPart& part : layer.parts) {
     const TensorInfo& tensor = *part.tensor;
     const auto bytes = static_cast<double>(part.slice_bytes);
+    if (part.packed) {
+      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      const PassSeconds packed = speeds_.packed_expert(tensor.type, bytes, elements);
+      group.seconds += packed;
+      group.repacked += packed;
+      continue;
+    }
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
     const int64_t from = RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
@@ -272,24 +285,29 @@ void ProblemBuilder::add_resident() {
   }
   const std::vector<size_t> groups = groups_of_layers(layout_);
   for (size_t i = 0; i < groups.size(); ++i) {
-    const int type = layout_.expert_layers[i].parts.front().tensor->type;
-    const auto faster = repack ? MachineSpeeds::repacked(type, true) : MachineSpeeds::Repacked{};
+    const std::vector<ExpertPart>& parts = layout_.expert_layers[i].parts;
+    const auto faster = repack ? MachineSpeeds::repacked(parts.front().tensor->type, true) : MachineSpeeds::Repacked{};
+    PassSeconds expert;
+    for (const ExpertPart& part : parts) {
+      expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
+    }
     const ExpertGroup& group = problem_.experts[groups[i]];
     const double touched = expected_experts(group.popularity, 0, kPromptTokens);
     const double rows = static_cast<double>(kPromptTokens) * group.used;
-    token += group.used * group.seconds.first / faster.token;
-    prompt += (touched * group.seconds.first + std::max(0.0, rows - touched) * group.seconds.more) / faster.prompt;
+    token += group.used * expert.first / faster.token;
+    prompt += (touched * expert.first + std::max(0.0, rows - touched) * expert.more) / faster.prompt;
   }
   problem_.resident = {token, std::max(0.0, prompt - token) / (kPromptTokens - 1)};
 }
 
-// A MoE's experts are what most tokens do not use: they are streamed before anything else is.
+// A MoE's experts are what most tokens do not use: they are streamed before anything else is. What a packed copy has in
+// ggml's fastest layout only we can compute with, so that none of it is left to llama.cpp.
 void ProblemBuilder::add_modes() {
   const bool streamable = !layout_.expert_layers.empty() || !layout_.dense.empty();
   if (request_.options.resident || !streamable) {
     problem_.modes.push_back(Mode::kResident);
   }
-  if (!layout_.expert_layers.empty()) {
+  if (!layout_.expert_layers.empty() && !(request_.reads_packed() && !layout_.dense.empty())) {
     problem_.modes.push_back(Mode::kExpertStreaming);
   }
   if (!layout_.dense.empty()) {
@@ -322,7 +340,9 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, uint6
           options.threads > 0 ? options.threads : usable_cores(),
           static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
           knowledge,
-          std::max(options.sequences, 1U)};
+          std::max(options.sequences, 1U),
+          {},
+          options.packed && options.repack && options.mirrors.empty() ? find_packed(model) : PackedCopy()};
 }
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {

@@ -8,6 +8,7 @@
 
 #include "backend/stream_layout.h"
 #include "engine/knowledge.h"
+#include "engine/packed_copy.h"
 #include "hypura/engine.h"
 #include "model/model.h"
 #include "placement/placement.h"
@@ -25,15 +26,17 @@ struct OpenRequest {
   const Knowledge& knowledge;
   uint32_t sequences = 1;            // at once
   std::vector<Mirror> mirrors = {};  // found and compared
+  PackedCopy packed = {};            // that is read instead of the model's files, when it has any
 
+  bool reads_packed() const { return !packed.files.empty(); }
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
   uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(options.outputs, ubatch), sequences); }
 };
 
-// Threads as asked for or one a core; the context as asked for or as long as the model knows. The references must
-// outlive the result.
+// Threads as asked for or one a core; the context as asked for or as long as the model knows; the model's packed copy
+// where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
 
 inline constexpr uint32_t kLargestUbatch = 512;

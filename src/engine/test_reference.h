@@ -18,15 +18,15 @@
 
 namespace hypura {
 
-// A plain llama.cpp context over the whole model: resident, not repacked, passes of `ubatch` tokens.
+// A plain llama.cpp context over the whole model: resident, repacked only if so asked, passes of `ubatch` tokens.
 class Reference {
  public:
   Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads,
-            uint32_t sequences = 1)
+            uint32_t sequences = 1, bool repacked = false)
       : ubatch_(ubatch) {
     static_cast<void>(init_llama());
     llama_model_params model = llama_model_default_params();
-    model.use_extra_bufts = false;
+    model.use_extra_bufts = repacked;
     model_.reset(llama_model_load_from_file(path.c_str(), model));
     llama_context_params params = llama_context_default_params();
     params.n_ctx = context;

@@ -1,0 +1,29 @@
+// Packed copies: a model's files once more, with the matrices that are streamed in the layout that ggml's CPU kernels
+// are fastest with on this machine. What is read from disk is then computed as fast as what llama.cpp keeps in memory,
+// and with the same bits. docs/packing.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "hypura/result.h"
+
+namespace hypura {
+
+struct PackSummary {
+  std::vector<std::filesystem::path> files;  // as written, beside the model's
+  uint64_t bytes = 0;                        // of all of them
+  uint64_t packed_bytes = 0;                 // of these, in another layout than before
+};
+
+// Writes the packed copy of each file of the model that `path` belongs to: FILE.packed, as large as FILE and 4 to 8 KiB
+// more. It appears under its name when it is complete; one that is there is replaced. `progress` is called with a share
+// of 0..1, on the calling thread. Takes about 70 MiB and all cores.
+//
+// Fails as open_model(); with kUsage when nothing would be packed, because ggml has no faster layout for the model's
+// types on this processor; with kIo, naming the file, when the disk is too full or reading or writing fails.
+Result<PackSummary> pack_model(const std::filesystem::path& path, const std::function<void(double)>& progress = {});
+
+}  // namespace hypura

@@ -1,0 +1,91 @@
+#include "backend/fast_layout.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "fmt/format.h"
+#include "support/fnv.h"
+
+namespace hypura {
+
+namespace {
+
+// nullptr when the CPU backend has no fast layouts.
+ggml_backend_buffer_type_t buffer_type() {
+  ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  ggml_backend_reg_t registry = cpu == nullptr ? nullptr : ggml_backend_dev_backend_reg(cpu);
+  const auto extra = registry == nullptr
+                         ? nullptr
+                         : reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
+                               ggml_backend_reg_get_proc_address(registry, "ggml_backend_dev_get_extra_bufts"));
+  ggml_backend_buffer_type_t* types = extra == nullptr ? nullptr : extra(cpu);
+  for (; types != nullptr && *types != nullptr; ++types) {
+    if (std::strcmp(ggml_backend_buft_name(*types), "CPU_REPACK") == 0) {
+      return *types;
+    }
+  }
+  return nullptr;
+}
+
+// Not for data: it makes a tensor one of that buffer type. nullptr without fast layouts.
+ggml_backend_buffer_t any_buffer() {
+  static ggml_backend_buffer_t buffer = make_fast_buffer(1);
+  return buffer;
+}
+
+}  // namespace
+
+ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1) {
+  ggml_tensor matrix{};
+  matrix.type = static_cast<ggml_type>(type);
+  matrix.ne[0] = ne0;
+  matrix.ne[1] = ne1;
+  matrix.ne[2] = matrix.ne[3] = 1;
+  matrix.nb[0] = ggml_type_size(matrix.type);
+  matrix.nb[1] = ggml_row_size(matrix.type, ne0);
+  matrix.nb[2] = matrix.nb[3] = matrix.nb[1] * static_cast<size_t>(ne1);
+  return matrix;
+}
+
+ggml_backend_buffer_t make_fast_buffer(uint64_t bytes) {
+  ggml_backend_buffer_type_t type = buffer_type();
+  return type == nullptr ? nullptr : ggml_backend_buft_alloc_buffer(type, bytes);
+}
+
+// ggml notes its kernels in a tensor of that buffer type.
+bool has_fast_layout(int type, int64_t ne0, int64_t ne1) {
+  ggml_tensor matrix = matrix_of(type, ne0, ne1);
+  return any_buffer() != nullptr && ggml_backend_buffer_init_tensor(any_buffer(), &matrix) == GGML_STATUS_SUCCESS &&
+         matrix.extra != nullptr;
+}
+
+void use_fast_kernels(ggml_tensor& weight) {
+  weight.view_src = nullptr;
+  weight.buffer = any_buffer();
+  ggml_backend_buffer_init_tensor(weight.buffer, &weight);
+}
+
+void make_fast_layout(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to) {
+  ggml_tensor matrix = matrix_of(type, ne0, rows);
+  use_fast_kernels(matrix);
+  matrix.data = to;
+  ggml_backend_tensor_set(&matrix, from, 0, matrix.nb[2]);
+}
+
+std::string fast_layout_name(int type) {
+  constexpr int64_t kWidth = 512;  // a multiple of every block
+  if (!has_fast_layout(type, kWidth, kRowGroup)) {
+    return {};
+  }
+  const size_t bytes = ggml_row_size(static_cast<ggml_type>(type), kWidth) * kRowGroup;
+  std::vector<std::byte> plain(bytes);
+  for (size_t i = 0; i < bytes; ++i) {
+    plain[i] = static_cast<std::byte>(i * 167 + i / 251);
+  }
+  std::vector<std::byte> packed(bytes);
+  make_fast_layout(type, kWidth, kRowGroup, plain.data(), packed.data());
+  return fmt::format("{:016x}", fnv1a({reinterpret_cast<const char*>(packed.data()), packed.size()}));
+}
+
+}  // namespace hypura

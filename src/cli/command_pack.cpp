@@ -1,0 +1,29 @@
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/progress_bar.h"
+#include "hypura/pack.h"
+#include "support/units.h"
+
+namespace hypura {
+
+Result<int> pack_command(const PackCommandOptions& options) {
+  Output out(STDOUT_FILENO, "standard output");
+  Output notes(STDERR_FILENO, "standard error");
+  const auto packed = [&] {
+    ProgressBar bar(notes);
+    return pack_model(options.model, [&bar](double share) { bar.show(share, "packing"); });
+  }();
+  if (!packed) {
+    return propagate(packed.error());
+  }
+  for (const std::filesystem::path& file : packed->files) {
+    out.write(file.string() + "\n");
+  }
+  out.write(fmt::format("{} of {} are in this processor's fastest layout; it is read from now on\n",
+                        format_bytes(packed->packed_bytes), format_bytes(packed->bytes)));
+  return out.status().map([] { return 0; });
+}
+
+}  // namespace hypura

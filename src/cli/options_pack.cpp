@@ -1,0 +1,33 @@
+#include "cli/options_pack.h"
+
+#include <string>
+
+namespace hypura {
+
+namespace {
+
+constexpr const char* kPackFooter =
+    R"(Writes MODEL.packed beside the model, as large as the model is: its matrices in the layout that this processor
+computes fastest with. Every command then reads the copy instead, as long as it belongs to the model and to this
+processor; --no-packed leaves it alone, and it may be deleted at any time. The model itself is still needed.
+
+Examples:
+  hypura pack model.gguf
+  hypura run model.gguf --memory 6G
+
+Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
+
+}  // namespace
+
+CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options) {
+  CLI::App* command = program.add_subcommand("pack", "Writes a copy of a model that is computed faster")
+                          ->group("Commands")
+                          ->footer(kPackFooter);
+  command->add_option("MODEL", options.model, "A GGUF file")
+      ->required()
+      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->option_text(" ");
+  return command;
+}
+
+}  // namespace hypura

@@ -1,0 +1,16 @@
+// The flags of `hypura pack`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+namespace hypura {
+
+struct PackCommandOptions {
+  std::filesystem::path model;
+};
+
+// Adds the command to `program`; parsing fills in `options`, which must outlive it.
+CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options);
+
+}  // namespace hypura

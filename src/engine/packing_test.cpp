@@ -1,0 +1,166 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "backend/fast_layout.h"
+#include "engine/llama_runtime.h"
+#include "engine/packed_copy.h"
+#include "ggml.h"
+#include "hypura/engine.h"
+#include "hypura/pack.h"
+#include "hypura/plan.h"
+#include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Packing : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(init_llama());
+    if (!has_fast_layout(GGML_TYPE_Q4_0, 256, 64)) {
+      GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
+    }
+    path_ = make("Q4_0");
+  }
+
+  fs::path make(const char* type) {
+    ModelSpec spec;
+    spec.arch = "qwen3moe";
+    spec.type = type;
+    spec.output = folder_.path() / (std::string(type) + ".gguf");
+    const auto made = make_model(spec);
+    EXPECT_TRUE(made);
+    return *made;
+  }
+
+  static std::string bytes_of(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  PackedCopy found() const { return find_packed(open_model(path_).value()); }
+
+  EngineOptions options() const {
+    EngineOptions options;
+    options.model = path_;
+    options.context = 256;
+    options.resident = false;
+    options.remember = false;
+    return options;
+  }
+
+  TempDir folder_;
+  fs::path path_;
+};
+
+TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
+  EXPECT_TRUE(found().files.empty());
+  EXPECT_EQ(found().problem, "") << "there is no copy to complain of";
+  double last = 0;
+  const auto packed = pack_model(path_, [&](double share) {
+    EXPECT_GE(share, last);
+    last = share;
+  });
+  ASSERT_TRUE(packed) << packed.error().message;
+  EXPECT_DOUBLE_EQ(last, 1);
+  const auto model = open_model(path_);
+  ASSERT_TRUE(model);
+  EXPECT_EQ(packed->bytes, model->bytes);
+  EXPECT_EQ(packed->files, std::vector<fs::path>{packed_name(path_)});
+  const std::string plain = bytes_of(path_);
+  const std::string copy = bytes_of(packed_name(path_));
+  EXPECT_EQ(copy.size(), packed_label_offset(plain.size()) + kPackedLabelBytes);
+  EXPECT_EQ(copy.substr(0, 4), std::string(4, '\0')) << "no program takes it for a model";
+  uint64_t other = 0;
+  for (const TensorInfo& tensor : model->tensors) {
+    const std::string before = plain.substr(tensor.extent.offset, tensor.extent.length);
+    const std::string after = copy.substr(tensor.extent.offset, tensor.extent.length);
+    other += before == after ? 0 : tensor.extent.length;
+    if (tensor.type == GGML_TYPE_F32 || tensor.name == "token_embd.weight") {
+      EXPECT_EQ(before, after) << tensor.name;
+    }
+  }
+  EXPECT_EQ(other, packed->packed_bytes);
+  EXPECT_EQ(found().files, packed->files);
+}
+
+TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {
+  const size_t row = ggml_row_size(GGML_TYPE_Q4_0, 256);
+  std::vector<std::byte> plain(row * 40);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    plain[i] = static_cast<std::byte>(i * 31 + i / 7);
+  }
+  std::vector<std::byte> whole(plain.size());
+  std::vector<std::byte> parts(plain.size());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 40, plain.data(), whole.data());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 16, plain.data(), parts.data());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 24, plain.data() + 16 * row, parts.data() + 16 * row);
+  EXPECT_EQ(parts, whole);
+  EXPECT_NE(whole, plain);
+  EXPECT_FALSE(has_fast_layout(GGML_TYPE_F32, 256, 64));
+  EXPECT_FALSE(has_fast_layout(GGML_TYPE_Q4_0, 256, 63));
+}
+
+TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
+  ASSERT_TRUE(pack_model(path_));
+  const fs::path copy = packed_name(path_);
+  const auto time = fs::last_write_time(copy);
+
+  fs::last_write_time(path_, time + std::chrono::hours(1));
+  EXPECT_THAT(found().problem, HasSubstr("older than the model"));
+  fs::last_write_time(path_, time - std::chrono::hours(1));
+  EXPECT_EQ(found().problem, "");
+
+  std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(packed_label_offset(fs::file_size(path_)) + 30));
+  file.put('?');
+  file.close();
+  EXPECT_THAT(found().problem, HasSubstr(copy.string()));
+  EXPECT_TRUE(found().files.empty());
+  const auto plan = plan_model(options(), nullptr);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura pack` makes it anew")));
+
+  fs::resize_file(copy, 1000);
+  EXPECT_NE(found().problem, "");
+}
+
+TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
+  ASSERT_TRUE(pack_model(path_));
+  EngineOptions plain = options();
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, HasSubstr("packed copy"));
+  plain.packed = false;
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+  plain.packed = true;
+  plain.repack = false;
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+}
+
+TEST_F(Packing, RefusesWhatWouldGainNothing) {
+  const fs::path path = make("F16");
+  const auto packed = pack_model(path);
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(packed.error().message, testing::AllOf(HasSubstr(path.string()), HasSubstr("gain nothing")));
+  EXPECT_FALSE(fs::exists(packed_name(path)));
+}
+
+TEST_F(Packing, AFailureLeavesNothingBehind) {
+  fs::create_directory(fs::path(packed_name(path_)) += ".part");  // where the new file is to be
+  const auto packed = pack_model(path_);
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kIo);
+  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
+  EXPECT_FALSE(fs::exists(packed_name(path_)));
+  EXPECT_EQ(pack_model(folder_.path() / "missing.gguf").error().code, ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace hypura
