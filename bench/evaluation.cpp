@@ -167,9 +167,13 @@ std::optional<Gain> gain_of(const ScenarioRuns& runs) {
                   spread_over(runs.arms.back(), answer_rate), scenario.ratio_target, true);
     case Kind::kServed:
     case Kind::kAhead:
+    case Kind::kPacked:
     case Kind::kDraft:
       return gain("decode, tokens/s", spread_over(runs.arms.front(), decode_rate),
                   spread_over(runs.arms.back(), decode_rate), scenario.ratio_target, true);
+    case Kind::kPackedPrompt:
+      return gain("a prompt of 512, tokens/s", spread_over(runs.arms.front(), prefill_rate),
+                  spread_over(runs.arms.back(), prefill_rate), scenario.ratio_target, true);
     case Kind::kTurns:
       return gain("first token of the first turn and of the second, s",
                   spread_over(runs.arms.back(), [](const RunResult& run) { return run.first_token_seconds; }),

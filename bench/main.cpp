@@ -33,7 +33,7 @@ void add_options(CLI::App& app, CommandLine& line) {
       ->check(CLI::ExistingFile);
   app.add_option(
       "--scenario", line.scenarios,
-      "What to measure, may be repeated [all that the models allow, but ahead, predict, sweep and draft-moe]");
+      "What to measure, may be repeated [all that the models allow, but ahead, packed, predict, sweep and draft-moe]");
   app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))

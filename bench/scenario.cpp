@@ -154,6 +154,13 @@ const std::vector<Scenario>& all_scenarios() {
         {"ahead-moe25", kMoe, 0.25, Kind::kAhead, 0.97, 0},
         {"ahead-moe35", kMoe, 0.35, Kind::kAhead, 0.97, 0},
         {"ahead-moe60", kMoe, 0.60, Kind::kAhead, 0.97, 0},
+        {"packed-moe25", kMoe, 0.25, Kind::kPacked, 0, 0},
+        {"packed-moe35", kMoe, 0.35, Kind::kPacked, 0, 0},
+        {"packed-moe60", kMoe, 0.60, Kind::kPacked, 0, 0},
+        {"packed-dense35", kDense, 0.35, Kind::kPacked, 0, 0},
+        {"packed-dense70", kDense, 0.70, Kind::kPacked, 0, 0},
+        {"packed-prompt-moe", kMoe, 0.35, Kind::kPackedPrompt, 0, 0},
+        {"packed-prompt-dense", kDense, 0.35, Kind::kPackedPrompt, 0, 0},
         {"draft-dense", kTarget, 0.35, Kind::kDraft, 2.0, 0, DraftBy::kModel},
         {"draft-ngrams", kTarget, 0.35, Kind::kDraft, 1.5, 0, DraftBy::kNgramsOfJson},
         {"draft-useless", kTarget, 0.35, Kind::kDraft, 0.97, 0, DraftBy::kNgramsOfNothing},
@@ -224,6 +231,11 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       spec.warmup_tokens = scenario.model == ModelKind::kDense ? 1 : 48;
       spec.tokens = scenario.model == ModelKind::kDense ? std::min(spec.tokens, 16U) : 2 * spec.tokens;
       break;
+    case Kind::kPackedPrompt:
+      spec.prompt_tokens = 512;
+      spec.tokens = 2;
+      break;
+    case Kind::kPacked:
     case Kind::kAhead:
       warm_up(scenario, spec);
       spec.tokens = 2 * spec.tokens;

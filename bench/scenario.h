@@ -12,17 +12,19 @@
 namespace hypura::bench {
 
 enum class Kind {
-  kDecode,    // tokens made one by one, within a budget
-  kPrefill,   // one prompt of 512 or 2048 tokens, within a budget
-  kResident,  // both, with memory for the whole model
-  kLoad,      // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
-  kPredict,   // decode within a budget, held against what the plan predicted; hypura alone
-  kTogether,  // eight answers served at once against one; hypura alone
-  kServed,    // one answer, served, against the same from a session; hypura alone
-  kTurns,     // a conversation's second turn against its first; hypura alone
-  kAhead,     // decode with experts read ahead against decode without; hypura alone
-  kDraft,     // decode with drafts against decode without; hypura alone
-  kSweep,     // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
+  kDecode,        // tokens made one by one, within a budget
+  kPrefill,       // one prompt of 512 or 2048 tokens, within a budget
+  kResident,      // both, with memory for the whole model
+  kLoad,          // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
+  kPredict,       // decode within a budget, held against what the plan predicted; hypura alone
+  kTogether,      // eight answers served at once against one; hypura alone
+  kServed,        // one answer, served, against the same from a session; hypura alone
+  kTurns,         // a conversation's second turn against its first; hypura alone
+  kAhead,         // decode with experts read ahead against decode without; hypura alone
+  kPacked,        // decode from the packed copy against decode from the model itself; hypura alone
+  kPackedPrompt,  // the same with a prompt of 512 tokens
+  kDraft,         // decode with drafts against decode without; hypura alone
+  kSweep,         // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
 
 enum class ModelKind { kMoe, kDense, kStories, kTarget };
@@ -63,10 +65,12 @@ struct Scenario {
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
   // Takes long or asks another question: runs only when named.
   bool on_request() const {
-    return asks_the_plan() || kind == Kind::kAhead || (kind == Kind::kDraft && model == ModelKind::kStories);
+    return asks_the_plan() || kind == Kind::kAhead || is_packed() ||
+           (kind == Kind::kDraft && model == ModelKind::kStories);
   }
   // Has a physical bound: a prompt, or tokens decoded one by one, of weights that are read.
   bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead || kind == Kind::kPrefill; }
+  bool is_packed() const { return kind == Kind::kPacked || kind == Kind::kPackedPrompt; }
   // Is about what the plan says.
   bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
 };

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "hypura/pack.h"
 #include "measure/readahead.h"
 #include "support/units.h"
 
@@ -57,6 +58,11 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
   if (scenario.kind == Kind::kAhead) {
     std::vector<Arm> arms = {{"nothing read ahead", spec}, {"hypura", spec}};
     arms.front().spec.read_ahead = "none";
+    return arms;
+  }
+  if (scenario.is_packed()) {
+    std::vector<Arm> arms = {{"the model itself", spec}, {"its packed copy", spec}};
+    arms.front().spec.packed = false;
     return arms;
   }
   if (scenario.kind == Kind::kDraft) {
@@ -124,6 +130,10 @@ Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& 
   runs.file_bytes = std::filesystem::file_size(model, error);
   if (error) {
     return fail(ErrorCode::kIo, "{}: {}", model.string(), error.message());
+  }
+  if (scenario.is_packed() && !std::filesystem::exists(packed_name(model))) {
+    return fail(ErrorCode::kUsage, "--scenario {} needs {}; `hypura pack {}` writes it", scenario.name,
+                packed_name(model).string(), model.string());
   }
   runs.budget = budget_of(scenario, runs.file_bytes);
   runs.limit = abilities.cgroups ? limit_of(runs.budget) : 0;

@@ -12,6 +12,9 @@
 
 namespace hypura {
 
+// The name of the copy of one file.
+std::filesystem::path packed_name(const std::filesystem::path& file);
+
 struct PackSummary {
   std::vector<std::filesystem::path> files;  // as written, beside the model's
   uint64_t bytes = 0;                        // of all of them

@@ -243,8 +243,9 @@ template <class Ready>
 size_t ExpertExecutor::batch_end(const std::vector<Demand*>& demands, size_t begin, size_t end, Ready ready) const {
   uint64_t rows = demands[begin]->pairs.size();
   size_t i = begin + 1;
-  while (demands[begin]->pairs.size() < ExpertBatch::kOwnCallRows && i < end && demands[i]->pairs.size() < ExpertBatch::kOwnCallRows &&
-         rows + demands[i]->pairs.size() <= max_rows_ && ready(*demands[i])) {
+  while (demands[begin]->pairs.size() < ExpertBatch::kOwnCallRows && i < end &&
+         demands[i]->pairs.size() < ExpertBatch::kOwnCallRows && rows + demands[i]->pairs.size() <= max_rows_ &&
+         ready(*demands[i])) {
     rows += demands[i++]->pairs.size();
   }
   return i;

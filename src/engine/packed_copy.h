@@ -9,14 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "hypura/pack.h"
 #include "hypura/result.h"
 #include "model/model.h"
 
 namespace hypura {
 
 inline constexpr uint64_t kPackedLabelBytes = 4096;
-
-std::filesystem::path packed_name(const std::filesystem::path& file);
 
 // Where the label of the copy of a file of `bytes` begins.
 uint64_t packed_label_offset(uint64_t bytes);

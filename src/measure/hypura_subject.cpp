@@ -106,6 +106,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
+  options.packed = spec.packed;
   options.by_hand.mode = spec.mode;
   options.by_hand.read_ahead = spec.read_ahead;
   if (spec.ring_ahead >= 0) {

@@ -20,6 +20,7 @@ struct RunSpec {
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // hypura: see EngineOptions
   bool repack_streamed = true;  // hypura: EngineOptions::repack
+  bool packed = true;           // hypura: EngineOptions::packed
   // hypura: see HandSetPlan
   std::string mode;
   int64_t ring_ahead = -1;      // -1: as planned
