@@ -41,15 +41,19 @@ bool streamable_expert(const TensorInfo& tensor) {
          rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0;
 }
 
+bool is_dense_matrix(const TensorInfo& tensor) {
+  const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[2] == 1 && tensor.shape[3] == 1;
+  const int rank = rank_in(kDenseSuffixes, suffix_of(tensor));
+  return matrix && rank >= 0 && (tensor.layer >= 0) == (suffix_of(tensor) != "output.weight");
+}
+
 // What MTP layers multiply by stays: they are computed between the passes, some of their matrices several times in a
 // row, and a ring reads ahead in the order of a pass. The output matrix is theirs too.
 bool streamable_dense(const Model& model, const TensorInfo& tensor) {
   if (model.of_mtp(tensor) || (model.mtp_layers > 0 && suffix_of(tensor) == "output.weight")) {
     return false;
   }
-  const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[2] == 1 && tensor.shape[3] == 1;
-  const int rank = rank_in(kDenseSuffixes, suffix_of(tensor));
-  return matrix && rank >= 0 && (tensor.layer >= 0) == (suffix_of(tensor) != "output.weight");
+  return is_dense_matrix(tensor);
 }
 
 void lay_out_experts(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
@@ -142,7 +146,8 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
 }  // namespace
 
 bool is_packed(const TensorInfo& tensor) {
-  return has_fast_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
+  const bool is_streamed = streamable_expert(tensor) || is_dense_matrix(tensor);
+  return is_streamed && has_fast_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
 }
 
 bool StreamLayout::streams(const TensorInfo& tensor) const {
@@ -168,6 +173,7 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed) 
   }
   lay_out_experts(model, suffixes, layout);
   lay_out_dense(model, suffixes, layout);
+  layout.packed = packed;
   for (ExpertLayer& layer : layout.expert_layers) {
     for (ExpertPart& part : layer.parts) {
       part.packed = packed && is_packed(*part.tensor);

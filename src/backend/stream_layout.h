@@ -48,13 +48,15 @@ struct StreamLayout {
   uint64_t dense_bytes = 0;                // of all dense items, on disk
   uint64_t largest_room = 0;               // of the dense items
   uint64_t resident_bytes = 0;             // what is not streamed
+  bool packed = false;                     // a packed copy is read
   std::string pattern;                     // regular expression matching the names of all streamed tensors, no others
 
   bool streams(const TensorInfo& tensor) const;
 };
 
-// Whether a matrix of this kind is in the layout of fast_layout.h in a model's packed copy: those that may be streamed
-// and have such a layout.
+// Whether a tensor is in the layout of fast_layout.h in a packed copy of its model: where there is such a layout and
+// the tensor is one that models stream. It depends on nothing but the tensor; what a certain model keeps resident all
+// the same is read from the model itself.
 bool is_packed(const TensorInfo& tensor);
 
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output

@@ -86,7 +86,7 @@ void StreamedWeights::place_resident(ggml_tensor* tensor) {
   }
   tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
   resident_by_name_[tensor->name] = tensor;
-  const ReadRequest read = {info->extent.file, info->extent.offset, info->extent.length,
+  const ReadRequest read = {file_as_is(*info), info->extent.offset, info->extent.length,
                             static_cast<std::byte*>(tensor->data)};
   loading_.push_back(reader_.submit({&read, 1}, Priority::kDemand));
   loading_bytes_.push_back(info->extent.length);
@@ -329,9 +329,7 @@ Error StreamedWeights::take_error() {
 
 // Behind the files of a packed copy the reader has the model's own.
 uint32_t StreamedWeights::file_as_is(const TensorInfo& tensor) const {
-  const StreamedTensor& streamed = by_name_.at(tensor.name);
-  const bool packed = streamed.expert ? layout_.expert_layers[streamed.layer].parts[streamed.part].packed
-                                      : layout_.dense[streamed.item].packed;
+  const bool packed = layout_.packed && is_packed(tensor);
   return tensor.extent.file + (packed ? static_cast<uint32_t>(model_.files.size()) : 0);
 }
 
@@ -339,7 +337,7 @@ void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_
   const TensorInfo* info = model_.find(tensor->name);
   auto memory = MemoryRegion::allocate(size + 2 * kDirectAlignment);
   Status status;
-  if (info == nullptr || !by_name_.contains(info->name) || !memory) {
+  if (info == nullptr || !memory) {
     status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
   } else {
     const uint64_t at = info->extent.offset + offset;

@@ -78,8 +78,7 @@ class NewFile {
 
 class Packer {
  public:
-  Packer(const Model& model, const std::function<void(double)>& progress)
-      : model_(model), layout_(lay_out(model, true, true, true)), progress_(progress) {}
+  Packer(const Model& model, const std::function<void(double)>& progress) : model_(model), progress_(progress) {}
 
   Result<PackSummary> pack();
 
@@ -89,10 +88,8 @@ class Packer {
   Status pack_tensor(const TensorInfo& tensor, NewFile& copy);
   Status read(const Extent& extent);
   void pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes);
-  bool packs(const TensorInfo& tensor) const;
 
   const Model& model_;
-  StreamLayout layout_;
   const std::function<void(double)>& progress_;
   std::unique_ptr<Reader> reader_;
   MemoryRegion plain_;
@@ -100,10 +97,6 @@ class Packer {
   std::byte* piece_ = nullptr;  // what was read last, in plain_
   PackSummary summary_;
 };
-
-bool Packer::packs(const TensorInfo& tensor) const {
-  return layout_.streams(tensor) && is_packed(tensor);
-}
 
 Status Packer::check_room() const {
   uint64_t needed = 0;
@@ -122,7 +115,7 @@ Status Packer::check_room() const {
 
 Result<PackSummary> Packer::pack() {
   for (const TensorInfo& tensor : model_.tensors) {
-    summary_.packed_bytes += packs(tensor) ? tensor.extent.length : 0;
+    summary_.packed_bytes += is_packed(tensor) ? tensor.extent.length : 0;
   }
   if (summary_.packed_bytes == 0) {
     return fail(ErrorCode::kUsage,
@@ -180,7 +173,7 @@ Status Packer::pack_file(uint32_t file) {
 }
 
 Status Packer::pack_tensor(const TensorInfo& tensor, NewFile& copy) {
-  const bool packed = packs(tensor);
+  const bool packed = is_packed(tensor);
   const uint64_t row = ggml_row_size(static_cast<ggml_type>(tensor.type), tensor.shape[0]);
   const uint64_t group = packed ? row * kRowGroup : 1;
   const uint64_t most = std::max<uint64_t>(kPieceBytes / group, 1) * group;

@@ -75,8 +75,10 @@ Result<std::string> packed_label(const Model& model, size_t file) {
     return propagate(header.error());
   }
   std::set<int> types;
-  for (const TensorInfo& tensor : model.tensors) {
-    types.insert(tensor.type);
+  for (const auto* tensors : {&model.tensors, &model.unused}) {
+    for (const TensorInfo& tensor : *tensors) {
+      types.insert(tensor.type);
+    }
   }
   std::string label = fmt::format("Hypura packed copy 1\nof {} bytes with the header {:016x}\n", model.files[file].size,
                                   fnv1a(*header));

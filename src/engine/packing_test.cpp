@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "backend/fast_layout.h"
@@ -141,6 +142,43 @@ TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
   plain.packed = true;
   plain.repack = false;
   EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+}
+
+// Which matrices are streamed depends on whether the MTP layers draft; what is packed does not.
+TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
+  ModelSpec spec;
+  spec.arch = "fused";
+  spec.type = "Q4_0";
+  spec.mtp = 2;
+  spec.output = folder_.path() / "mtp.gguf";
+  path_ = make_model(spec).value();
+  ASSERT_TRUE(pack_model(path_));
+  const std::vector<int32_t> prompt = {300, 411, 522, 633, 744};
+  for (const bool drafts : {false, true}) {
+    std::vector<float> plain;
+    for (const bool packed : {false, true}) {
+      EngineOptions opened = options();
+      opened.packed = packed;
+      opened.draft.mtp = drafts;
+      const auto engine = Engine::open(opened);
+      ASSERT_TRUE(engine) << engine.error().message;
+      EXPECT_EQ((*engine)->plan().sentence.find("packed copy") != std::string::npos, packed);
+      const auto logits = (*engine)->new_session().value()->evaluate(prompt);
+      ASSERT_TRUE(logits) << logits.error().message;
+      if (plain.empty()) {
+        plain = *logits;
+        continue;
+      }
+      ASSERT_EQ(logits->size(), plain.size());
+      double squares = 0;
+      double differences = 0;
+      for (size_t i = 0; i < plain.size(); ++i) {
+        squares += double{plain[i]} * plain[i];
+        differences += (double{plain[i]} - (*logits)[i]) * (double{plain[i]} - (*logits)[i]);
+      }
+      EXPECT_LT(std::sqrt(differences / squares), 0.02) << "other last bits, but no other numbers";
+    }
+  }
 }
 
 TEST_F(Packing, RefusesWhatWouldGainNothing) {
