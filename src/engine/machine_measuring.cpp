@@ -234,7 +234,9 @@ Result<MachineProfile> measure_machine(const ProfileSubject& subject, const Prof
     return propagate(status.error());
   }
   if (disk && profile.storage.knee.depth > 0) {
-    part(progress, 0.93, 1, "computing and reading at once");
+    if (progress) {
+      progress(0.93, "both at once");
+    }
     if (Status status = measure_both_at_once(*disk->speed, profile); !status) {
       return propagate(status.error());
     }

@@ -172,7 +172,8 @@ void ProblemBuilder::add_dense() {
   double reads = 0;
   for (const DenseItem& item : layout_.dense) {
     reads += reads_of(item.tensor->extent.length);
-    problem_.dense.push_back({item.tensor->extent.length, item.room, streamed_seconds(item)});
+    problem_.dense.push_back(
+        {item.tensor->extent.length, item.room, streamed_seconds(item), matrix_seconds(speeds_, *item.tensor)});
     largest = std::max(largest, item.tensor->extent.length);
   }
   const ReaderOptions reader;

@@ -89,9 +89,7 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
     return cost;
   }
   PassSeconds dense = problem.rest;
-  for (const DenseWeight& it : problem.dense) {
-    dense += it.seconds;
-  }
+  dense += problem.dense_seconds(placement.mode);
   const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
   cost.seconds = cost.compute = dense.of(tokens) * slower + problem.dense_issuing * dense_bytes;
   const bool streamed = streams_experts(placement.mode);

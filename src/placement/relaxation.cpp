@@ -61,9 +61,7 @@ class Builder {
 
 PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
   PassSeconds dense = problem_.rest;
-  for (const DenseWeight& it : problem_.dense) {
-    dense += it.seconds;
-  }
+  dense += problem_.dense_seconds(frame_.mode);
   const uint32_t seconds = program_.add(weight, 0, LinearProgram::kUnbounded);
   PassTerms pass{tokens, {}, {}, 0};
   pass.computing.terms = {{seconds, 1}};
