@@ -104,16 +104,16 @@ class Exactness : public testing::TestWithParam<Case> {
         << where << ": logits differ after " << tokens.size() << " tokens";
   }
 
-  // As far apart as rounding takes them: a few thousandths of what the logits spread over.
-  static void expect_near(const std::vector<float>& actual, const std::vector<float>& expected) {
-    ASSERT_EQ(actual.size(), expected.size());
+  // How far apart logits are, as a share of what they spread over.
+  static double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
+    EXPECT_EQ(actual.size(), expected.size());
     double squares = 0;
     double differences = 0;
-    for (size_t i = 0; i < actual.size(); ++i) {
+    for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
       squares += double{expected[i]} * expected[i];
       differences += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
     }
-    EXPECT_LT(std::sqrt(differences / squares), 0.02);
+    return std::sqrt(differences / squares);
   }
 
   TempDir folder_;
@@ -177,7 +177,9 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
           << (*engine)->plan().sentence << ", run " << again;
     }
   }
-  expect_near(first, plain);
+  // Rounding makes a router choose another expert now and then: no more than where llama.cpp repacks.
+  const std::vector<float> repacked = Reference(path_, kContext, 256, 2, 1, true).evaluate(prompt, true);
+  EXPECT_LT(distance(first, plain), 1.1 * distance(repacked, plain) + 1e-6);
   const std::string& type = GetParam().spec.type;
   if (GetParam().real.empty() && type == "Q4_0" && RepackRoom::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
     EXPECT_NE(first, plain) << "nothing was repacked";

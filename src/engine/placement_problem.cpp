@@ -113,6 +113,7 @@ class ProblemBuilder {
   void add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const;
   void add_rest();
   void add_resident();
+  bool keeps_dense() const;
   void add_modes();
   void add_choices_by_hand();
 
@@ -172,8 +173,7 @@ void ProblemBuilder::add_dense() {
   double reads = 0;
   for (const DenseItem& item : layout_.dense) {
     reads += reads_of(item.tensor->extent.length);
-    problem_.dense.push_back(
-        {item.tensor->extent.length, item.room, streamed_seconds(item), matrix_seconds(speeds_, *item.tensor)});
+    problem_.dense.push_back({item.tensor->extent.length, item.room, streamed_seconds(item)});
     largest = std::max(largest, item.tensor->extent.length);
   }
   const ReaderOptions reader;
@@ -301,14 +301,25 @@ void ProblemBuilder::add_resident() {
   problem_.resident = {token, std::max(0.0, prompt - token) / (kPromptTokens - 1)};
 }
 
-// A MoE's experts are what most tokens do not use: they are streamed before anything else is. What a packed copy has in
-// ggml's fastest layout only we can compute with, so that none of it is left to llama.cpp.
+// Whether none of the dense weights is left to llama.cpp, even where all of them stay. What a packed copy has in ggml's
+// fastest layout only we can compute with; and what we repack for prompts has other last bits than what llama.cpp then
+// computes, which must not depend on the budget. (Prompts of a MoE are faster by 5 to 10 % for it.)
+bool ProblemBuilder::keeps_dense() const {
+  return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
+    const TensorInfo& tensor = *item.tensor;
+    const bool repacked = request_.options.repack && RepackRoom::repacks(item) &&
+                          RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
+    return item.packed || repacked;
+  });
+}
+
+// A MoE's experts are what most tokens do not use: they are streamed before anything else is.
 void ProblemBuilder::add_modes() {
   const bool streamable = !layout_.expert_layers.empty() || !layout_.dense.empty();
   if (request_.options.resident || !streamable) {
     problem_.modes.push_back(Mode::kResident);
   }
-  if (!layout_.expert_layers.empty() && !(request_.reads_packed() && !layout_.dense.empty())) {
+  if (!layout_.expert_layers.empty() && !keeps_dense()) {
     problem_.modes.push_back(Mode::kExpertStreaming);
   }
   if (!layout_.dense.empty()) {

@@ -89,7 +89,9 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
     return cost;
   }
   PassSeconds dense = problem.rest;
-  dense += problem.dense_seconds(placement.mode);
+  for (const DenseWeight& it : problem.dense) {
+    dense += it.seconds;
+  }
   const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
   cost.seconds = cost.compute = dense.of(tokens) * slower + problem.dense_issuing * dense_bytes;
   const bool streamed = streams_experts(placement.mode);

@@ -93,18 +93,6 @@ TEST(Cost, ReadingAndComputingTakeFromEachOther) {
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, 50 * reading + 0.2 * free.compute, 1e-9);
 }
 
-TEST(Cost, DenseWeightsAreComputedByWhoHoldsThem) {
-  PlacementProblem problem = moe_problem(0);
-  problem.expert_disk = {1e20, 0};
-  for (DenseWeight& it : problem.dense) {
-    it.left = {0.0007, 0.0004};
-  }
-  Placement placement = cached(problem, 400);
-  const double left = pass_cost(problem, placement, 512).compute;
-  placement.mode = Mode::kMixedStreaming;
-  EXPECT_NEAR(left - pass_cost(problem, placement, 512).compute, 24 * (0.0002 + 511 * 0.0001), 1e-9);
-}
-
 TEST(Cost, IssuingReadsIsComputing) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e20, 0};
@@ -190,7 +178,7 @@ TEST(Cost, ExpertReadsWaitForWhatTheRingHasUnderWay) {
   placement.mode = Mode::kMixedStreaming;
   const double alone = pass_cost(problem, placement, 1).seconds;
   placement.ring_bytes = 40 * kMiB;
-  placement.streamed_bytes = 10 * kMiB;  // less than 24 layers would wait for
+  placement.streamed_bytes = 10 * kMiB;                // less than 24 layers would wait for
   const double turn = problem.dense_disk.latency / 4;  // a quarter of one
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - alone, 10.0 * kMiB / 2.5e9 + turn, 1e-9);
   placement.streamed_bytes = 500 * kMiB;

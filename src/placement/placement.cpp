@@ -53,6 +53,10 @@ std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
   if (mode == Mode::kDenseStreaming) {
     shapes.push_back(Frame{mode, 0, 0, 0, false, false, 0, 0});  // everything pinned after all
   }
+  const auto has = [&](Mode other) {
+    return std::find(problem.modes.begin(), problem.modes.end(), other) != problem.modes.end();
+  };
+  const bool all_dense = mode == Mode::kMixedStreaming && !has(Mode::kExpertStreaming);  // else that is what this is
   if (streams_experts(mode)) {
     const Frame plain = shapes.front();
     shapes.front().all_cached = true;
@@ -65,8 +69,8 @@ std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
     if (most == least) {
       shapes.pop_back();
     }
-    for (size_t i = 0, streamed = shapes.size(); mode == Mode::kMixedStreaming && i < streamed; ++i) {
-      shapes.push_back(shapes[i]);  // all dense weights pinned
+    for (size_t i = 0, streamed = shapes.size(); all_dense && i < streamed; ++i) {
+      shapes.push_back(shapes[i]);
       shapes.back().ring = false;
     }
   }

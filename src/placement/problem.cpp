@@ -26,14 +26,6 @@ bool streams_dense(Mode mode) {
   return mode == Mode::kDenseStreaming || mode == Mode::kMixedStreaming;
 }
 
-PassSeconds PlacementProblem::dense_seconds(Mode mode) const {
-  PassSeconds sum;
-  for (const DenseWeight& it : dense) {
-    sum += streams_dense(mode) ? it.seconds : it.left;
-  }
-  return sum;
-}
-
 uint64_t PlacementProblem::dense_bytes() const {
   uint64_t sum = 0;
   for (const DenseWeight& it : dense) {

@@ -47,10 +47,9 @@ struct Contention {
 
 // A dense matrix that can be streamed: every pass uses it whole.
 struct DenseWeight {
-  uint64_t bytes = 0;   // on disk
-  uint64_t room = 0;    // in the ring or pinned
-  PassSeconds seconds;  // of computing, by us
-  PassSeconds left;     // the same in a mode that leaves dense weights to llama.cpp
+  uint64_t bytes = 0;  // on disk
+  uint64_t room = 0;   // in the ring or pinned
+  PassSeconds seconds;
 };
 
 // MoE layers that are alike.
@@ -113,8 +112,7 @@ struct PlacementProblem {
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
   std::optional<uint32_t> cached;      // experts, as many as fit up to this
 
-  PassSeconds dense_seconds(Mode mode) const;  // of `dense`, computed
-  uint64_t dense_bytes() const;                // of `dense`, on disk
+  uint64_t dense_bytes() const;  // of `dense`, on disk
   uint64_t dense_rooms() const;
   uint64_t largest_room() const;
   uint32_t expert_slots() const;     // that would hold all experts

@@ -21,7 +21,7 @@ inline PlacementProblem moe_problem(uint64_t budget) {
     problem.ubatch.push_back({tokens, 20 * kMiB + tokens * 100 * kKiB, tokens * 50 * kKiB});
   }
   for (int i = 0; i < 24; ++i) {
-    problem.dense.push_back({10 * kMiB, 10 * kMiB + 8 * kKiB, {0.0005, 0.0003}, {0.0005, 0.0003}});
+    problem.dense.push_back({10 * kMiB, 10 * kMiB + 8 * kKiB, {0.0005, 0.0003}});
   }
   ExpertGroup group{24, 64, 8, 4 * kMiB - 24 * kKiB, {0.0002, 0.0001}, prior_popularity(64, 8), {}};
   problem.expert_bytes = 24 * 64 * group.bytes;
@@ -44,7 +44,7 @@ inline PlacementProblem dense_problem(uint64_t budget) {
   problem.expert_bytes = problem.slot_stride = 0;
   problem.dense.clear();
   for (int i = 0; i < 52 * 7; ++i) {
-    problem.dense.push_back({17 * kMiB, 17 * kMiB + 8 * kKiB, {0.0006, 0.00008}, {0.0006, 0.00008}});
+    problem.dense.push_back({17 * kMiB, 17 * kMiB + 8 * kKiB, {0.0006, 0.00008}});
   }
   problem.resident = {0.2, 0.03};
   problem.modes = {Mode::kResident, Mode::kDenseStreaming};
@@ -75,8 +75,7 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
   for (uint32_t i = 0; i < weights; ++i) {
     const uint64_t size = bytes(1e5, 5e7);
     const double seconds = static_cast<double>(size) / 2e10;
-    problem.dense.push_back(
-        {size, round_up(size, 4096) + 4096, {seconds, seconds / 4}, {seconds, seconds / between(1, 4)}});
+    problem.dense.push_back({size, round_up(size, 4096) + 4096, {seconds, seconds / 4}});
   }
   problem.experts.clear();
   problem.expert_bytes = problem.slot_stride = 0;

@@ -61,7 +61,9 @@ class Builder {
 
 PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
   PassSeconds dense = problem_.rest;
-  dense += problem_.dense_seconds(frame_.mode);
+  for (const DenseWeight& it : problem_.dense) {
+    dense += it.seconds;
+  }
   const uint32_t seconds = program_.add(weight, 0, LinearProgram::kUnbounded);
   PassTerms pass{tokens, {}, {}, 0};
   pass.computing.terms = {{seconds, 1}};
