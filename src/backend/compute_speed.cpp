@@ -158,8 +158,8 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   }
   ComputeSpeed speed;
   speed.operation_seconds = median(operation) / kSmallNodes;
-  speed.attention_per_second = static_cast<double>(attention_bytes / (2 * kKeyBytes)) *
-                               static_cast<double>(kHeads * kHeadWidth * kAttended) / median(attention);
+  const uint64_t layers = attention_bytes / (2 * kKeyBytes);
+  speed.attention_per_second = static_cast<double>(layers * kHeads * kHeadWidth * kAttended) / median(attention);
   for (Trial& trial : *trials) {
     speed.kernels.push_back(speed_of(trial, matvec_bytes, test.matmul_size));
   }
