@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstring>
 
 #include "backend/repack_room.h"
@@ -102,18 +101,6 @@ class Exactness : public testing::TestWithParam<Case> {
     ASSERT_EQ(actual->size(), expected.size());
     ASSERT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
         << where << ": logits differ after " << tokens.size() << " tokens";
-  }
-
-  // How far apart logits are, as a share of what they spread over.
-  static double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
-    EXPECT_EQ(actual.size(), expected.size());
-    double squares = 0;
-    double differences = 0;
-    for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
-      squares += double{expected[i]} * expected[i];
-      differences += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
-    }
-    return std::sqrt(differences / squares);
   }
 
   TempDir folder_;

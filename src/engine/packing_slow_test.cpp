@@ -2,7 +2,6 @@
 // bit, at every budget.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstring>
 #include <map>
 
@@ -78,7 +77,7 @@ class Packed : public testing::TestWithParam<PackedCase> {
         if (GetParam().other_bits) {
           std::vector<float>& first = said_[{length, tokens}];
           first = first.empty() && actual ? *actual : first;
-          expect_near(first, expected);
+          EXPECT_LT(distance(first, expected), 0.02);
           expected = first;
         }
         ASSERT_TRUE(actual) << where << ": " << actual.error().message;
@@ -88,17 +87,6 @@ class Packed : public testing::TestWithParam<PackedCase> {
         fresh = false;
       }
     }
-  }
-
-  static void expect_near(const std::vector<float>& actual, const std::vector<float>& expected) {
-    ASSERT_EQ(actual.size(), expected.size());
-    double squares = 0;
-    double differences = 0;
-    for (size_t i = 0; i < actual.size(); ++i) {
-      squares += double{expected[i]} * expected[i];
-      differences += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
-    }
-    EXPECT_LT(std::sqrt(differences / squares), 0.02);
   }
 
   TempDir folder_;

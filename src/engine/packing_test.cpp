@@ -1,12 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <fstream>
 
 #include "backend/fast_layout.h"
 #include "engine/llama_runtime.h"
 #include "engine/packed_copy.h"
+#include "engine/test_reference.h"
 #include "ggml.h"
 #include "hypura/engine.h"
 #include "hypura/pack.h"
@@ -169,14 +169,7 @@ TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
         plain = *logits;
         continue;
       }
-      ASSERT_EQ(logits->size(), plain.size());
-      double squares = 0;
-      double differences = 0;
-      for (size_t i = 0; i < plain.size(); ++i) {
-        squares += double{plain[i]} * plain[i];
-        differences += (double{plain[i]} - (*logits)[i]) * (double{plain[i]} - (*logits)[i]);
-      }
-      EXPECT_LT(std::sqrt(differences / squares), 0.02) << "other last bits, but no other numbers";
+      EXPECT_LT(distance(*logits, plain), 0.02) << "other last bits, but no other numbers";
     }
   }
 }

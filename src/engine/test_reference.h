@@ -1,9 +1,11 @@
 // For tests: the same tokens through plain llama.cpp, with the same kernels, as the truth to compare with.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -88,6 +90,18 @@ class Reference {
   LlamaModelPtr model_;
   LlamaContextPtr context_;
 };
+
+// How far apart logits are, as a share of what they spread over.
+inline double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
+  EXPECT_EQ(actual.size(), expected.size());
+  double squares = 0;
+  double differences = 0;
+  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+    squares += double{expected[i]} * expected[i];
+    differences += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
+  }
+  return std::sqrt(differences / squares);
+}
 
 // `count` tokens that are the same on every run and none of them a control token of the test vocabularies.
 inline std::vector<int32_t> test_tokens(size_t count) {
