@@ -56,7 +56,7 @@ class ComputeBench {
   // Of one new token: queries [width, 1, heads] over keys and values [width, tokens, key heads].
   void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);
 
-  // One column through matrices of `type` that fill `memory`, which is filled with `weights`, as decoding does.
+  // Append the products of one column with matrices of `type` that fill `memory`, as decoding has them.
   void multiply_all(ggml_type type, std::span<std::byte> memory, std::vector<float>& column,
                     std::vector<float>& result);
 

@@ -9,10 +9,12 @@
 
 namespace hypura {
 
+std::string named(const std::string& text) {
+  return text.empty() ? "the name is empty" : "";
+}
+
 CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
-  return command.add_option("MODEL", model, "A GGUF file (left out: the demo model)")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text(" ");
+  return command.add_option("MODEL", model, "A GGUF file (left out: the demo model)")->check(named)->option_text(" ");
 }
 
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
@@ -38,7 +40,7 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
 
 void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group) {
   command.add_option("--mirror", mirrors, "A copy of the model on another disk, read as well; may be repeated")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->check(named)
       ->allow_extra_args(false)  // the next word is none of its own
       ->option_text("PATH")
       ->group(group);
@@ -46,7 +48,7 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
   command.add_option("--draft", options.model, "A small GGUF of the same family that drafts tokens ahead")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->check(named)
       ->option_text("FILE")
       ->group(group);
   command.add_flag("--draft-ngrams", options.ngrams, "Draft what followed the same few tokens before")->group(group);

@@ -6,11 +6,15 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "hypura/engine.h"
 
 namespace hypura {
+
+// For CLI::Option::check: what is wrong with the name of a file or folder; empty: nothing.
+std::string named(const std::string& text);
 
 // The positional MODEL; `model` stays empty when it is left out. The option may be given a group.
 CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);

@@ -58,10 +58,6 @@ Examples:
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
 
-std::string not_empty(const std::string& text) {
-  return text.empty() ? "the name is empty" : "";
-}
-
 void add_model_options(CLI::App& command, RunOptions& options) {
   add_model_option(command, options.engine.model)->group(kModelGroup);
   add_engine_options(
@@ -111,7 +107,7 @@ void add_output_options(CLI::App& command, RunOptions& options) {
   command
       .add_option_function<std::string>("--trace", trace,
                                         "Write which experts were chosen to a file, for `hypura bench --replay`")
-      ->check(not_empty)
+      ->check(named)
       ->option_text("FILE")
       ->group("Output");
 }

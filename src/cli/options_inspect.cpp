@@ -31,9 +31,7 @@ CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
   add_context_option(*command, [&options](uint32_t tokens) { options.context = tokens; });
   command->add_flag("--tensors", options.tensors, "Also list every tensor, in the text and on the page");
   command->add_flag("--json", options.json, "JSON instead of text; it always lists every tensor");
-  command->add_option("--html", options.html, "Also write a web page")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text("FILE");
+  command->add_option("--html", options.html, "Also write a web page")->check(named)->option_text("FILE");
   return command;
 }
 

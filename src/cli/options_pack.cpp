@@ -1,6 +1,6 @@
 #include "cli/options_pack.h"
 
-#include <string>
+#include "cli/model_options.h"
 
 namespace hypura {
 
@@ -23,10 +23,7 @@ CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options) {
   CLI::App* command = program.add_subcommand("pack", "Writes a copy of a model that is computed faster")
                           ->group("Commands")
                           ->footer(kPackFooter);
-  command->add_option("MODEL", options.model, "A GGUF file")
-      ->required()
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
-      ->option_text(" ");
+  command->add_option("MODEL", options.model, "A GGUF file")->required()->check(named)->option_text(" ");
   return command;
 }
 

@@ -220,7 +220,7 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
   CLI::App* command = program.add_subcommand("serve", "Answers over HTTP: as Ollama, OpenAI and Anthropic do");
   command->group("Commands")->footer(kServeFooter);
   command->add_option("MODEL", options.models, "GGUF files (left out: the demo model)")
-      ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
+      ->check(named)
       ->option_text("...")
       ->group("Model and memory");
   add_engine_options(

@@ -1,8 +1,4 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <system_error>
 #include <thread>
 
@@ -13,6 +9,7 @@
 #include "ggml.h"
 #include "hardware/memory.h"
 #include "hypura/pack.h"
+#include "storage/output_file.h"
 #include "storage/reader.h"
 #include "support/memory_region.h"
 #include "support/units.h"
@@ -23,58 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kPieceBytes = 32 * kMiB;  // read, packed and written at a time
+constexpr uint64_t kPieceBytes = 32 * kMiB;  // read and packed at a time
 
-// A file that appears under its name when it is complete, and not at all when that fails.
-class NewFile {
- public:
-  explicit NewFile(fs::path path) : path_(std::move(path)), part_(fs::path(path_) += ".part") {}
-  ~NewFile() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-      ::unlink(part_.c_str());
-    }
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  Status open() {
-    fd_ = ::open(part_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
-    return fd_ >= 0 ? Status() : failure("cannot be made");
-  }
-
-  Status write(const std::byte* data, uint64_t length, uint64_t offset) {
-    while (length > 0) {
-      const ssize_t written = ::pwrite(fd_, data, length, static_cast<off_t>(offset));
-      if (written < 0 && errno != EINTR) {
-        return failure("cannot be written");
-      }
-      const uint64_t done = written < 0 ? 0 : static_cast<uint64_t>(written);
-      data += done;
-      offset += done;
-      length -= done;
-    }
-    return {};
-  }
-
-  Status finish() {
-    if (::fsync(fd_) != 0 || ::rename(part_.c_str(), path_.c_str()) != 0) {
-      return failure("cannot be completed");
-    }
-    ::close(fd_);
-    fd_ = -1;
-    return {};
-  }
-
- private:
-  tl::unexpected<Error> failure(const char* what) const {
-    return fail(ErrorCode::kIo, "{} {}: {}", part_.string(), what, std::generic_category().message(errno));
-  }
-
-  fs::path path_;
-  fs::path part_;
-  int fd_ = -1;
-};
+Status append(OutputFile& file, const std::byte* data, uint64_t length) {
+  return file.append({reinterpret_cast<const uint8_t*>(data), length});
+}
 
 class Packer {
  public:
@@ -85,7 +35,7 @@ class Packer {
  private:
   Status check_room() const;
   Status pack_file(uint32_t file);
-  Status pack_tensor(const TensorInfo& tensor, NewFile& copy);
+  Status pack_tensor(const TensorInfo& tensor, OutputFile& copy);
   Status read(const Extent& extent);
   void pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes);
 
@@ -104,8 +54,8 @@ Status Packer::check_room() const {
     needed += file.size;
   }
   std::error_code error;
-  const fs::path folder = model_.files.front().path.parent_path();
-  const uint64_t free = fs::space(folder.empty() ? fs::path(".") : folder, error).available;
+  const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
+  const uint64_t free = fs::space(folder, error).available;
   if (!error && free < needed) {
     return fail(ErrorCode::kIo, "{} has {} free, and a packed copy needs {}", folder.string(), format_bytes(free),
                 format_bytes(needed));
@@ -147,58 +97,65 @@ Result<PackSummary> Packer::pack() {
 }
 
 Status Packer::pack_file(uint32_t file) {
-  const fs::path& source = model_.files[file].path;
-  NewFile copy(packed_name(source));
-  Status status = copy.open();
-  for (const auto* tensors : {&model_.tensors, &model_.unused}) {
-    for (const TensorInfo& tensor : *tensors) {
-      if (status && tensor.extent.file == file) {
-        status = pack_tensor(tensor, copy);
-      }
-    }
-  }
-  if (!status) {
-    return status;
-  }
+  const uint64_t label_offset = packed_label_offset(model_.files[file].size);
+  const fs::path name = packed_name(model_.files[file].path);
   auto label = packed_label(model_, file);
   if (!label) {
     return propagate(label.error());
   }
+  auto copy = OutputFile::create(name, label_offset + kPackedLabelBytes, false);
+  if (!copy) {
+    return propagate(copy.error());
+  }
+  std::vector<const TensorInfo*> tensors;
+  for (const TensorInfo& tensor : model_.tensors) {
+    if (tensor.extent.file == file) {
+      tensors.push_back(&tensor);
+    }
+  }
+  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo* a, const TensorInfo* b) {
+    return a->extent.offset < b->extent.offset;  // a copy is written from front to back
+  });
+  for (const TensorInfo* tensor : tensors) {
+    if (Status status = pack_tensor(*tensor, *copy); !status) {
+      return status;
+    }
+  }
+  Status status = copy->pad_to(label_offset);
   label->resize(kPackedLabelBytes);
-  status = copy.write(reinterpret_cast<const std::byte*>(label->data()), label->size(),
-                      packed_label_offset(model_.files[file].size));
-  status = status ? copy.finish() : status;
-  summary_.files.push_back(packed_name(source));
+  status = status ? append(*copy, reinterpret_cast<const std::byte*>(label->data()), label->size()) : status;
+  status = status ? copy->finish() : status;
+  summary_.files.push_back(name);
   return status;
 }
 
-Status Packer::pack_tensor(const TensorInfo& tensor, NewFile& copy) {
+Status Packer::pack_tensor(const TensorInfo& tensor, OutputFile& copy) {
   const bool packed = is_packed(tensor);
   const uint64_t row = ggml_row_size(static_cast<ggml_type>(tensor.type), tensor.shape[0]);
   const uint64_t group = packed ? row * kRowGroup : 1;
   const uint64_t most = std::max<uint64_t>(kPieceBytes / group, 1) * group;
-  for (uint64_t done = 0; done < tensor.extent.length;) {
+  Status status = copy.pad_to(tensor.extent.offset);
+  for (uint64_t done = 0; status && done < tensor.extent.length;) {
     const uint64_t length = std::min(most, tensor.extent.length - done);
     if (length > kPieceBytes) {
       return fail(ErrorCode::kBadModel, "tensor '{}' has rows of {}, too long to be packed", tensor.name,
                   format_bytes(row));
     }
-    if (Status status = read({tensor.extent.file, tensor.extent.offset + done, length}); !status) {
+    status = read({tensor.extent.file, tensor.extent.offset + done, length});
+    if (!status) {
       return propagate(status.error(), tensor.name);
     }
     if (packed) {
       pack_rows(tensor, static_cast<int64_t>(length / row), row);
     }
-    if (Status status = copy.write(packed ? packed_.data() : piece_, length, tensor.extent.offset + done); !status) {
-      return status;
-    }
+    status = append(copy, packed ? packed_.data() : piece_, length);
     done += length;
     summary_.bytes += length;
     if (progress_) {
       progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes));
     }
   }
-  return {};
+  return status;
 }
 
 Status Packer::read(const Extent& extent) {

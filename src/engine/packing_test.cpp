@@ -184,7 +184,7 @@ TEST_F(Packing, RefusesWhatWouldGainNothing) {
 }
 
 TEST_F(Packing, AFailureLeavesNothingBehind) {
-  fs::create_directory(fs::path(packed_name(path_)) += ".part");  // where the new file is to be
+  fs::create_directory(fs::path(packed_name(path_)) += ".partial");  // where the new file is to be
   const auto packed = pack_model(path_);
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().code, ErrorCode::kIo);

@@ -24,7 +24,7 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const uint32_t spare = placement.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
     const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
-    cost.seconds = overlapped(cost.compute, reading, overlap_loss(problem, group, spare, tokens), problem.contention);
+    cost.seconds = overlapped(cost.compute, reading, overlap_costs(problem, group, spare, tokens));
   }
   return cost;
 }
@@ -45,13 +45,14 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
   return uses * expert.first + std::max(0.0, rows - uses) * expert.more;
 }
 
-double overlapped(double computing, double reading, double loss, const Contention& contention) {
-  return std::max(computing + std::max(loss, contention.computing) * reading,
-                  reading + std::max(loss, contention.reading) * computing);
+Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
+  const bool ahead = problem.reads_ahead && tokens == 1 && spare >= group.used;
+  const double loss = ahead ? kOverlapLossAhead : kOverlapLoss;
+  return {std::max(loss, problem.contention.computing), std::max(loss, problem.contention.reading)};
 }
 
-double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
-  return problem.reads_ahead && tokens == 1 && spare >= group.used ? kOverlapLossAhead : kOverlapLoss;
+double overlapped(double computing, double reading, const Contention& costs) {
+  return std::max(computing + costs.computing * reading, reading + costs.reading * computing);
 }
 
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch) {

@@ -26,13 +26,14 @@ inline constexpr double kOverlapLossAhead = 0;
 // reading.
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
 
-// Reading and computing take from each other besides (PlacementProblem::contention), and what a layer loses anyway
-// covers that: the larger of the two counts. `reading` and `computing` are a layer's alone.
-double overlapped(double computing, double reading, double loss, const Contention& contention);
+// What a second of reading adds to a layer that computes for longer than it reads, and the other way round. An expert
+// layer loses the share above anyway, and that covers what reading and computing take from each other
+// (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: guesses need
+// one for each expert of a token, and are made for few tokens only.
+Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
 
-// The share of the shorter, in a pass of so many tokens with so many spare slots. Guesses need a slot for each expert
-// of a token, and are made for few tokens only.
-double overlap_loss(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
+// A layer that computes and reads at once; `computing` and `reading` are the times of each alone.
+double overlapped(double computing, double reading, const Contention& costs);
 
 // How a budget is divided.
 struct Placement {

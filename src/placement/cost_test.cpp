@@ -78,9 +78,12 @@ TEST(Cost, ReadingAheadHidesTheShorter) {
 
 TEST(Cost, ReadingAndComputingTakeFromEachOther) {
   const Contention contention = {0.3, 0.2};
-  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, 0, contention), 1 + 0.3 * 0.5);
-  EXPECT_DOUBLE_EQ(overlapped(0.5, 1, 0, contention), 1 + 0.2 * 0.5);
-  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, 0.4, contention), 1 + 0.4 * 0.5) << "the loss covers it";
+  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, contention), 1 + 0.3 * 0.5);
+  EXPECT_DOUBLE_EQ(overlapped(0.5, 1, contention), 1 + 0.2 * 0.5);
+  PlacementProblem experts = moe_problem(0);
+  experts.contention = contention;
+  const Contention covered = overlap_costs(experts, experts.experts[0], 8, 64);
+  EXPECT_DOUBLE_EQ(overlapped(1, 0.5, covered), 1 + 0.4 * 0.5) << "the loss covers it";
   PlacementProblem problem = dense_problem(0);
   Placement placement;
   placement.mode = Mode::kDenseStreaming;

@@ -144,11 +144,11 @@ void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pie
   const double miss = transfer + any.slope * once;
   pass.asking += layers * any.lowest;
   // As overlapped(): the larger of these two.
-  const double loss = frame_.all_cached ? kOverlapLoss : overlap_loss(problem_, group, frame_.spare, pass.tokens);
+  const Contention costs = overlap_costs(problem_, group, frame_.spare, pass.tokens);
   const struct {
     double computing;
     double reading;
-  } weights[] = {{1, std::max(loss, problem_.contention.computing)}, {std::max(loss, problem_.contention.reading), 1}};
+  } weights[] = {{1, costs.computing}, {costs.reading, 1}};
   std::array<LinearProgram::Row, 2> rows;
   std::array<double, 2> of_a_miss{};
   for (size_t i = 0; i < rows.size(); ++i) {

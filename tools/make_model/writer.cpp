@@ -4,9 +4,9 @@
 #include <span>
 #include <utility>
 
-#include "make_model/output_file.h"
 #include "make_model/vocab.h"
 #include "make_model/weights.h"
+#include "storage/output_file.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,4 +1,4 @@
-#include "make_model/output_file.h"
+#include "storage/output_file.h"
 
 #include <unistd.h>
 
@@ -9,13 +9,13 @@
 #include <system_error>
 #include <utility>
 
-#include "make_model/uncached.h"
+#include "storage/uncached.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
-constexpr size_t kBlock = 4096;
+constexpr size_t kWriteBlock = 4096;
 constexpr size_t kBufferBytes = 32 * kMiB;
 
 tl::unexpected<Error> write_failed(const std::filesystem::path& path, int error) {
@@ -72,9 +72,9 @@ OutputFile::OutputFile(std::filesystem::path path, int fd, uint64_t bytes)
     : path_(std::move(path)),
       fd_(fd),
       bytes_(bytes),
-      capacity_(static_cast<size_t>(std::min<uint64_t>(kBufferBytes, round_up(bytes, kBlock)))),
-      filling_(static_cast<uint8_t*>(std::aligned_alloc(kBlock, capacity_))),
-      writing_(static_cast<uint8_t*>(std::aligned_alloc(kBlock, capacity_))) {}
+      capacity_(static_cast<size_t>(std::min<uint64_t>(kBufferBytes, round_up(bytes, kWriteBlock)))),
+      filling_(static_cast<uint8_t*>(std::aligned_alloc(kWriteBlock, capacity_))),
+      writing_(static_cast<uint8_t*>(std::aligned_alloc(kWriteBlock, capacity_))) {}
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
@@ -120,7 +120,7 @@ Status OutputFile::append(std::span<const uint8_t> data) {
 }
 
 Status OutputFile::pad_to(uint64_t position) {
-  constexpr std::array<uint8_t, kBlock> kZeros{};
+  constexpr std::array<uint8_t, kWriteBlock> kZeros{};
   while (position_ < position) {
     const uint64_t length = std::min<uint64_t>(kZeros.size(), position - position_);
     if (auto status = append(std::span(kZeros).first(static_cast<size_t>(length))); !status) {
@@ -137,7 +137,7 @@ Status OutputFile::flush() {
   }
   std::swap(filling_, writing_);
   const size_t used = static_cast<size_t>(position_ - flushed_);
-  const size_t length = static_cast<size_t>(round_up(used, kBlock));
+  const size_t length = static_cast<size_t>(round_up(used, kWriteBlock));
   std::memset(writing_.get() + used, 0, length - used);
   pending_ = std::async(std::launch::async, [path = path_, fd = fd_, data = std::span(writing_.get(), length),
                                              offset = flushed_] { return write_all(path, fd, data, offset); });

@@ -3,7 +3,7 @@
 
 #include <cerrno>
 
-#include "make_model/uncached.h"
+#include "storage/uncached.h"
 
 namespace hypura {
 
