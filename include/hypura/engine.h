@@ -62,9 +62,9 @@ struct EngineOptions {
   // given. Results are then those of a resident model that is repacked, at every budget.
   bool packed = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  // When closed, save some of the routing in the user's cache folder, for later plans, and what the disk gave when a
-  // dense model was read from it for long; and begin with what was saved: before the first pass the experts that were
-  // used most are read.
+  // When closed, save some of the routing in the user's cache folder, for later plans, how long tokens took by what the
+  // plan said, and what the disk gave when a dense model was read from it for long; and begin with what was saved:
+  // before the first pass the experts that were used most are read.
   bool remember = true;
   DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
   HandSetPlan by_hand;  // for measurements

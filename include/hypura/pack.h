@@ -23,10 +23,12 @@ struct PackSummary {
 
 // Writes the packed copy of each file of the model that `path` belongs to: FILE.packed, as large as FILE and 4 to 8 KiB
 // more. It appears under its name when it is complete; one that is there is replaced. `progress` is called with a share
-// of 0..1, on the calling thread. Takes about 130 MiB and all cores.
+// of 0..1, on the calling thread, and ends it by returning false: what was written of the file is then removed. Takes
+// about 130 MiB and all cores.
 //
 // Fails as open_model(); with kUsage when nothing would be packed, because ggml has no faster layout for the model's
-// types on this processor; with kIo, naming the file, when the disk is too full or reading or writing fails.
-Result<PackSummary> pack_model(const std::filesystem::path& path, const std::function<void(double)>& progress = {});
+// types on this processor; with kIo, naming the file, when the disk is too full or reading or writing fails; with
+// kCancelled.
+Result<PackSummary> pack_model(const std::filesystem::path& path, const std::function<bool(double)>& progress = {});
 
 }  // namespace hypura

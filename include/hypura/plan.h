@@ -37,13 +37,16 @@ struct Prediction {
   double tokens_per_second = 0;               // of decoding
   double decode_seconds = 0;                  // for a token
   double full_context_tokens_per_second = 0;  // of decoding when as many tokens are in the context as it holds
-  double bytes_per_token = 0;                 // read from disk
-  std::optional<double> hit_rate;             // of expert uses while decoding; none when no experts are streamed
-  std::string hit_rate_source;                // "the routing of 512 earlier tokens", or "the prior"
-  double prefill512_seconds = 0;              // for a prompt of 512 tokens
-  double prefill4096_seconds = 0;             // and of 4096, whatever the context
-  double load_seconds = 0;                    // reading what stays, by the disk's best rate
-  double first_token_seconds = 0;             // loading and a prompt of 512 tokens
+  // How much longer than by the plan's sums tokens took in earlier runs of this model in this mode, since the machine
+  // was measured; the three above have it in them. None: nothing is known.
+  std::optional<double> pace;
+  double bytes_per_token = 0;      // read from disk
+  std::optional<double> hit_rate;  // of expert uses while decoding; none when no experts are streamed
+  std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
+  double prefill512_seconds = 0;   // for a prompt of 512 tokens
+  double prefill4096_seconds = 0;  // and of 4096, whatever the context
+  double load_seconds = 0;         // reading what stays, by the disk's best rate
+  double first_token_seconds = 0;  // loading and a prompt of 512 tokens
   // The physical bound: no engine with this division of memory is faster than the disk delivers what is missed, nor
   // than the processor computes the model when it is resident.
   double bound_tokens_per_second = 0;

@@ -46,11 +46,14 @@ struct StorageProfile {
   double reading_kept = 0;
 };
 
-// One ggml type, at MachineProfile::threads threads, weights as they are in the file (not repacked).
+// One ggml type, at MachineProfile::threads threads: weights as they are in the file, and repacked, in the layout that
+// ggml's kernels are fastest with; 0 for that where it has none on this processor.
 struct KernelSpeed {
   std::string type;                    // "q4_0", as ggml_type_name()
   double matvec_bytes_per_second = 0;  // weight bytes, one column (decode), weights in RAM and not in a cache
   double matmul_flops = 0;             // 2*m*n*k per second at 512 columns (prefill)
+  double repacked_matvec_bytes_per_second = 0;
+  double repacked_matmul_flops = 0;
 };
 
 struct DeviceInfo {

@@ -8,6 +8,8 @@
 #include <random>
 #include <tuple>
 
+#include "backend/fast_layout.h"
+
 namespace hypura {
 
 namespace {
@@ -57,6 +59,10 @@ std::optional<ggml_type> weight_type(const std::string& name) {
   return found && has_kernels(*found) ? found : std::nullopt;
 }
 
+uint64_t whole_rows(ggml_type type, uint64_t bytes) {
+  return round_down(bytes, ggml_row_size(type, kRowLength) * kRowGroup);
+}
+
 int matrices_in(ggml_type type, uint64_t bytes) {
   const auto rows = static_cast<int64_t>(bytes / ggml_row_size(type, kRowLength));
   return static_cast<int>((rows + kRowLength - 1) / kRowLength);
@@ -71,6 +77,14 @@ std::vector<std::byte> make_weights(ggml_type type) {
   std::vector<std::byte> weights(ggml_row_size(type, kRowLength) * kPatternRows);
   ggml_quantize_chunk(type, floats.data(), weights.data(), 0, kPatternRows, kRowLength, importance.data());
   return weights;
+}
+
+std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> weights, int64_t length) {
+  std::vector<std::byte> plain(ggml_row_size(type, length) * kRowGroup);
+  repeat(weights, plain);
+  std::vector<std::byte> repacked(plain.size());
+  make_fast_layout(type, length, kRowGroup, plain.data(), repacked.data());
+  return repacked;
 }
 
 void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory) {
@@ -95,6 +109,14 @@ ggml_tensor* ComputeBench::tensor(ggml_type type, int64_t row_length, int64_t ro
   return made;
 }
 
+ggml_tensor* ComputeBench::weights(ggml_type type, WeightLayout layout, int64_t row_length, int64_t rows, void* data) {
+  ggml_tensor* made = tensor(type, row_length, rows, data);
+  if (layout == WeightLayout::kRepacked) {
+    use_fast_kernels(*made);
+  }
+  return made;
+}
+
 void ComputeBench::multiply(ggml_tensor* weights, ggml_tensor* columns, void* result) {
   add(ggml_mul_mat(context_.get(), weights, columns), result);
 }
@@ -108,14 +130,15 @@ void ComputeBench::attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* 
   add(ggml_flash_attn_ext(context_.get(), queries, keys, values, nullptr, scale, 0, 0), result);
 }
 
-void ComputeBench::multiply_all(ggml_type type, std::span<std::byte> memory, std::vector<float>& column,
-                                std::vector<float>& result) {
+void ComputeBench::multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory,
+                                std::vector<float>& column, std::vector<float>& result) {
   const uint64_t row_bytes = ggml_row_size(type, kRowLength);
-  const auto all_rows = static_cast<int64_t>(memory.size() / row_bytes);
+  const auto all_rows = static_cast<int64_t>(whole_rows(type, memory.size()) / row_bytes);
   ggml_tensor* x = tensor(GGML_TYPE_F32, kRowLength, 1, column.data());
   for (int64_t row = 0; row < all_rows; row += kRowLength) {
     const int64_t rows = std::min(kRowLength, all_rows - row);
-    multiply(tensor(type, kRowLength, rows, memory.data() + static_cast<uint64_t>(row) * row_bytes), x, result.data());
+    std::byte* at = memory.data() + static_cast<uint64_t>(row) * row_bytes;
+    multiply(weights(type, layout, kRowLength, rows, at), x, result.data());
   }
 }
 

@@ -22,9 +22,13 @@ inline constexpr int64_t kRowLength = 4096;
 
 // Of the weights that are measured, of any type: so many bytes make fewer matrices than a graph holds.
 inline constexpr uint64_t kMostWeights = 512 * kMiB;
+inline constexpr uint64_t kFewestWeights = 512 * kKiB;
 
 // The type that ggml calls `name`, when weights can have it: ggml can make it from floats and multiply by it.
 std::optional<ggml_type> weight_type(const std::string& name);
+
+// What multiply_all() multiplies by, of so many bytes: whole groups of rows (kRowGroup).
+uint64_t whole_rows(ggml_type type, uint64_t bytes);
 
 // How many matrices multiply_all() makes of so many bytes.
 int matrices_in(ggml_type type, uint64_t bytes);
@@ -32,6 +36,13 @@ int matrices_in(ggml_type type, uint64_t bytes);
 // Random rows of `type`, to be repeated. Blocks follow each other in a row and from row to row, so they are the same
 // for any length of row.
 std::vector<std::byte> make_weights(ggml_type type);
+
+// The fast layout (fast_layout.h) of rows of `length` made of `weights`, to be repeated into matrices of that length;
+// `type` must have one.
+std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> weights, int64_t length);
+
+// How weights lie in memory.
+enum class WeightLayout { kAsInFiles, kRepacked };
 
 // Fills `memory` with copies of `pattern`, the last one cut.
 void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory);
@@ -49,6 +60,8 @@ class ComputeBench {
 
   // A contiguous tensor over `data`, which must outlive the last time().
   ggml_tensor* tensor(ggml_type type, int64_t row_length, int64_t rows, void* data, int64_t matrices = 1);
+  // The same of weights that lie there like that.
+  ggml_tensor* weights(ggml_type type, WeightLayout layout, int64_t row_length, int64_t rows, void* data);
 
   // Append nodes whose results, in f32, go to `result`.
   void multiply(ggml_tensor* weights, ggml_tensor* columns, void* result);
@@ -57,7 +70,7 @@ class ComputeBench {
   void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);
 
   // Append the products of one column with matrices of `type` that fill `memory`, as decoding has them.
-  void multiply_all(ggml_type type, std::span<std::byte> memory, std::vector<float>& column,
+  void multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory, std::vector<float>& column,
                     std::vector<float>& result);
 
   // Computes all nodes for about `seconds`, at least once, and adds what each time took; the first is left out if

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/compute_bench.h"
+#include "backend/fast_layout.h"
 #include "backend/inner_graph.h"
 #include "ggml.h"
 #include "support/memory_region.h"
@@ -25,29 +26,32 @@ constexpr uint64_t kAttentionBytes = 64 * kMiB;                                 
 constexpr int kSmallNodes = 200;
 constexpr int64_t kSmallLength = 2048;  // floats: a row of a model of some billion parameters
 
-// What is measured of one type.
+// What is measured of one type in one layout.
 struct Trial {
   ggml_type type = GGML_TYPE_COUNT;
-  std::vector<std::byte> weights;
+  WeightLayout layout = WeightLayout::kAsInFiles;
+  std::vector<std::byte> rows;         // of kRowLength, to be repeated
+  std::vector<std::byte> matmul_rows;  // as long as those of the matrix that many columns are multiplied by
   Times matvec;
   Times matmul;
 };
 
 Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial) {
-  repeat(trial.weights, memory);
+  repeat(trial.rows, memory);
   std::vector<float> column(kRowLength, 0.5F);
   std::vector<float> result(kRowLength);
   ComputeBench bench(graph, matrices_in(trial.type, memory.size()));
-  bench.multiply_all(trial.type, memory, column, result);
+  bench.multiply_all(trial.type, trial.layout, memory, column, result);
   return bench.time(seconds, true, trial.matvec);
 }
 
-// 512 columns through one matrix of size x size, as a prompt's pass does. The memory holds weights of the type.
+// 512 columns through one matrix of size x size, as a prompt's pass does.
 Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial) {
+  repeat(trial.matmul_rows, memory);
   std::vector<float> columns(static_cast<size_t>(size * kColumns), 0.5F);
   std::vector<float> result(static_cast<size_t>(size * kColumns));
   ComputeBench bench(graph, 1);
-  bench.multiply(bench.tensor(trial.type, size, size, memory.data()),
+  bench.multiply(bench.weights(trial.type, trial.layout, size, size, memory.data()),
                  bench.tensor(GGML_TYPE_F32, size, kColumns, columns.data()), result.data());
   // Not warmed up: on a slow machine one product already takes as long as it may.
   return bench.time(seconds, false, trial.matmul);
@@ -84,23 +88,41 @@ Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double sec
   return bench.time(seconds, true, times);
 }
 
-Result<std::vector<Trial>> make_trials(std::span<const std::string> types) {
+Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64_t size) {
   std::vector<Trial> trials;
   for (const std::string& name : types) {
     const auto type = weight_type(name);
     if (!type) {
       return fail(ErrorCode::kUsage, "'{}' is not a type that weights can have", name);
     }
-    trials.push_back({*type, make_weights(*type), {}, {}});
+    const std::vector<std::byte> weights = make_weights(*type);
+    trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}});
+    if (has_fast_layout(*type, kRowLength, kRowLength) && has_fast_layout(*type, size, size)) {
+      trials.push_back({*type,
+                        WeightLayout::kRepacked,
+                        repacked_rows(*type, weights, kRowLength),
+                        repacked_rows(*type, weights, size),
+                        {},
+                        {}});
+    }
   }
   return trials;
 }
 
-KernelSpeed speed_of(Trial& trial, uint64_t matvec_bytes, int64_t size) {
-  const uint64_t row_bytes = ggml_row_size(trial.type, kRowLength);
-  const auto bytes = static_cast<double>(round_down(matvec_bytes, row_bytes));
-  const double operations = 2.0 * static_cast<double>(size * size * kColumns);
-  return {ggml_type_name(trial.type), bytes / median(trial.matvec), operations / median(trial.matmul)};
+// A type's layouts follow each other.
+std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_bytes, int64_t size) {
+  std::vector<KernelSpeed> speeds;
+  for (Trial& trial : trials) {
+    const double matvec = static_cast<double>(whole_rows(trial.type, matvec_bytes)) / median(trial.matvec);
+    const double matmul = 2.0 * static_cast<double>(size * size * kColumns) / median(trial.matmul);
+    if (trial.layout == WeightLayout::kAsInFiles) {
+      speeds.push_back({ggml_type_name(trial.type), matvec, matmul});
+    } else {
+      speeds.back().repacked_matvec_bytes_per_second = matvec;
+      speeds.back().repacked_matmul_flops = matmul;
+    }
+  }
+  return speeds;
 }
 
 }  // namespace
@@ -120,12 +142,12 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   }
   (*graph)->set_threads(static_cast<int>(test.threads));
   (*graph)->set_threadpool(test.pool);
-  auto trials = make_trials(types);
+  auto trials = make_trials(types, test.matmul_size);
   if (!trials) {
     return propagate(trials.error());
   }
   const uint64_t matmul_bytes = static_cast<uint64_t>(test.matmul_size * test.matmul_size) * sizeof(float);
-  const uint64_t matvec_bytes = std::clamp<uint64_t>(test.weight_bytes, kRowLength * sizeof(float), kMostWeights);
+  const uint64_t matvec_bytes = std::clamp(test.weight_bytes, kFewestWeights, kMostWeights);
   auto memory = MemoryRegion::allocate(std::max({matvec_bytes, matmul_bytes, 2 * kKeyBytes}));
   if (!memory) {
     return propagate(memory.error(), "memory to measure computing with");
@@ -142,9 +164,9 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
     for (Trial& trial : *trials) {
       status = status.and_then(
           [&] { return time_matvec(**graph, memory->span().first(matvec_bytes), test.seconds / 2, trial); });
-      repeat(trial.weights, memory->span().first(matmul_bytes));
-      status = status.and_then(
-          [&] { return time_matmul(**graph, memory->span(), test.matmul_size, test.seconds / 2, trial); });
+      status = status.and_then([&] {
+        return time_matmul(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial);
+      });
       if (!status) {
         return propagate(status.error());
       }
@@ -160,9 +182,7 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   speed.operation_seconds = median(operation) / kSmallNodes;
   const uint64_t layers = attention_bytes / (2 * kKeyBytes);
   speed.attention_per_second = static_cast<double>(layers * kHeads * kHeadWidth * kAttended) / median(attention);
-  for (Trial& trial : *trials) {
-    speed.kernels.push_back(speed_of(trial, matvec_bytes, test.matmul_size));
-  }
+  speed.kernels = speeds_of(*trials, matvec_bytes, test.matmul_size);
   return speed;
 }
 

@@ -38,7 +38,8 @@ std::vector<std::string> usual_types();
 bool is_weight_type(const std::string& type);
 
 // Measures `types`, which must be weight types; a figure is the median of its runs. Weights are random numbers,
-// quantised by ggml, in memory like that of streamed weights: huge pages, not repacked. The CPU backend must be loaded.
+// quantised by ggml, in memory like that of streamed weights: huge pages, as they are in files, and repacked where ggml
+// has a faster layout. The CPU backend must be loaded.
 // Fails with kBudget when the memory cannot be had, with kUsage for a type that is none, with kInternal when ggml
 // cannot compute.
 Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const ComputeTest& test);

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/progress_bar.h"
 #include "hypura/pack.h"
@@ -8,12 +9,22 @@
 
 namespace hypura {
 
+namespace {
+
+constexpr int kFatalPress = 2;  // the first Ctrl-C removes what was written
+
+}  // namespace
+
 Result<int> pack_command(const PackCommandOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
   const auto packed = [&] {
+    const InterruptGuard interrupt(kFatalPress);
     ProgressBar bar(notes);
-    return pack_model(options.model, [&bar](double share) { bar.show(share, "packing"); });
+    return pack_model(options.model, [&](double share) {
+      bar.show(share, "packing");
+      return !interrupt.pressed();
+    });
   }();
   if (!packed) {
     return propagate(packed.error());

@@ -74,11 +74,16 @@ std::string ram_section(const MachineProfile& profile) {
 }
 
 std::string kernel_section(const MachineProfile& profile) {
-  std::string text = fmt::format("\nComputing with {}\n  {:<8}{:>16}{:>20}\n", plural(profile.threads, "thread"),
+  const auto line = [](const std::string& name, double bytes, double flops) {
+    return fmt::format("  {:<16}{:>14}{:>18}\n", name, format_rate(bytes), fmt::format("{:.0f} GFLOP/s", flops / 1e9));
+  };
+  std::string text = fmt::format("\nComputing with {}\n  {:<16}{:>14}{:>18}\n", plural(profile.threads, "thread"),
                                  "weights", "1 token", "512 tokens");
   for (const KernelSpeed& kernel : profile.kernels) {
-    text += fmt::format("  {:<8}{:>16}{:>20}\n", kernel.type, format_rate(kernel.matvec_bytes_per_second),
-                        fmt::format("{:.0f} GFLOP/s", kernel.matmul_flops / 1e9));
+    text += line(kernel.type, kernel.matvec_bytes_per_second, kernel.matmul_flops);
+    if (kernel.repacked_matmul_flops > 0) {
+      text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops);
+    }
   }
   if (profile.attention_per_second > 0) {
     text += fmt::format("  Attention takes {:.1f} ms for each thousand tokens of context in a layer 4096 wide.\n",

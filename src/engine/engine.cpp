@@ -95,6 +95,7 @@ EngineImpl::~EngineImpl() {
   if (options_.remember && parts_) {
     remember_routing();
     remember_disk();
+    remember_pace();
   }
 }
 
@@ -105,6 +106,19 @@ void EngineImpl::remember_disk() const {
   const auto rate = sustained_rate(stats());
   if (Status status = rate ? keep_sustained_rate(options_.model, *rate) : Status(); !status) {
     spdlog::debug("the disk's speed is not remembered: {}", status.error().message);
+  }
+}
+
+// A model that only dense weights are streamed of teaches what the disk sustains instead, or both would correct plans.
+void EngineImpl::remember_pace() const {
+  if (!parts_->chosen || parts_->chosen->placement().mode == Mode::kDenseStreaming || profiled_at_.empty() ||
+      !options_.mirrors.empty()) {
+    return;
+  }
+  const auto pace = pace_.against(parts_->chosen->problem, parts_->chosen->placement(),
+                                  std::min(options_.predicted_at, context_size_));
+  if (Status status = pace ? save_pace(model_, profiled_at_, pace_key_, *pace) : Status(); !status) {
+    spdlog::debug("the pace of tokens is not remembered: {}", status.error().message);
   }
 }
 
@@ -169,6 +183,8 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
   }
   parts_.emplace(std::move(*parts));
   context_size_ = request.context;
+  pace_key_ = pace_key(request, parts_->chosen->problem, parts_->chosen->placement());
+  profiled_at_ = knowledge.profile != nullptr ? knowledge.profile->measured_at : "";
   chat_.emplace(parts_->llama.get());
   if (Status status = start_drafting(); !status) {
     return status;
@@ -355,6 +371,9 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   if (phase == Phase::kDecode) {
     stats_.decode_seconds += seconds;
     stats_.decode_bytes += bytes;
+    if (result == 0 && batch.n_tokens == 1) {
+      pace_.note({seconds, bytes, static_cast<uint32_t>(batch.pos[0])});
+    }
   } else {
     stats_.prompt_seconds += seconds;
     stats_.prefill_bytes += bytes;

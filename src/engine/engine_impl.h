@@ -7,6 +7,7 @@
 
 #include "engine/budget.h"
 #include "engine/chat_prompt.h"
+#include "engine/decode_pace.h"
 #include "engine/drafting.h"
 #include "engine/model_drafter.h"
 #include "engine/mtp_head.h"
@@ -60,6 +61,7 @@ class EngineImpl final : public Engine {
   // For later runs, when this one ends.
   void remember_routing() const;
   void remember_disk() const;
+  void remember_pace() const;
   void summarise(const OpenRequest& request, const Budget& budget, uint64_t process);
   Status open_draft_model(OpenRequest& request);
   Status start_drafting();
@@ -77,8 +79,11 @@ class EngineImpl final : public Engine {
   uint32_t context_size_ = 0;
   uint64_t load_bytes_ = 0;
   double load_busy_seconds_ = 0;
-  mutable std::mutex mutex_;  // guards stats_
+  mutable std::mutex mutex_;  // guards stats_ and pace_
   EngineStats stats_;
+  DecodePace pace_;
+  std::string pace_key_;
+  std::string profiled_at_;  // when the profile was measured that plan_ is from; empty: there was none
 };
 
 // Engine::open, for what needs more than the public interface.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/decode_pace.h"
 #include "engine/machine_speeds.h"
 #include "support/units.h"
 
@@ -48,13 +49,6 @@ std::string kv_remark(const OpenRequest& request, const Chosen& chosen) {
     text += fmt::format(" and makes tokens {} faster", percent(before / now - 1));
   }
   return text;
-}
-
-// The problem of a token that has `more` tokens before it.
-PlacementProblem problem_after(PlacementProblem problem, uint32_t more) {
-  problem.rest.first += problem.attention * more;
-  problem.resident.first += problem.attention * more;
-  return problem;
 }
 
 uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
@@ -113,10 +107,15 @@ Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t pr
   const Placement& placement = chosen.placement();
   const PassCost token = pass_cost(problem, placement, 1);
   Prediction prediction;
-  prediction.decode_seconds = token.seconds;
-  prediction.tokens_per_second = 1 / token.seconds;
+  const auto& paces = request.knowledge.paces;
+  if (const auto known = paces.find(pace_key(request, problem, placement)); known != paces.end()) {
+    prediction.pace = known->second;
+  }
+  prediction.decode_seconds = token.seconds * prediction.pace.value_or(1);
+  prediction.tokens_per_second = 1 / prediction.decode_seconds;
   const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
-  prediction.full_context_tokens_per_second = 1 / pass_cost(problem_after(problem, more), placement, 1).seconds;
+  const double at_the_end = pass_cost(problem_after(problem, more), placement, 1).seconds;
+  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.pace.value_or(1));
   prediction.bytes_per_token = token.bytes;
   if (streams_experts(placement.mode)) {
     prediction.hit_rate = 1 - token.misses / token.uses;
@@ -168,7 +167,8 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
 
 std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction) {
   const bool disk = prediction.bound_by == Limit::kDisk;
-  std::string text = fmt::format("expect {} tokens/s", rate(prediction.tokens_per_second));
+  std::string text = fmt::format("expect {} tokens/s{}", rate(prediction.tokens_per_second),
+                                 prediction.pace ? " by the pace of earlier runs" : "");
   if (chosen.placement().mode == Mode::kResident) {
     text += ", limited by computing";
   } else {

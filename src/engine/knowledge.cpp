@@ -1,5 +1,6 @@
 #include "engine/knowledge.h"
 
+#include "engine/decode_pace.h"
 #include "engine/saved_routing.h"
 #include "residency/replay.h"
 #include "support/units.h"
@@ -9,6 +10,9 @@ namespace hypura {
 Knowledge recall(const Model& model, const MachineProfile* profile) {
   Knowledge knowledge;
   knowledge.profile = profile;
+  if (profile != nullptr) {
+    knowledge.paces = saved_paces(model, profile->measured_at);
+  }
   knowledge.routing = saved_routing(model);
   if (knowledge.routing) {
     knowledge.hit_curve = hit_curve(*knowledge.routing);

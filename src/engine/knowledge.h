@@ -1,6 +1,7 @@
 // What was learned before: of this machine by `hypura profile`, of this model by earlier runs.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,9 @@
 
 namespace hypura {
 
+// How much longer tokens took than plans say, by the way of running (engine/decode_pace.h).
+using Paces = std::map<std::string, double>;
+
 // Any of it may be missing.
 struct Knowledge {
   const MachineProfile* profile = nullptr;
@@ -19,6 +23,7 @@ struct Knowledge {
   std::vector<double> hit_curve;
   std::optional<RoutingTrace> routing;  // that the curve is of
   std::string hit_source;               // where the curve comes from, for people: "the routing of 512 earlier tokens"
+  Paces paces;
 };
 
 // `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.

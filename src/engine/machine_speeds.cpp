@@ -31,6 +31,11 @@ constexpr double kReadingKept = 0.88;
 constexpr double kReadSeconds = 5e-6;  // that issuing a read takes
 // Attention, a second and thread: half of what one thread of an AMD EPYC does.
 constexpr double kThreadAttention = 2e9;
+// What products for one token reach of a repacked kernel's rate: 32.7 of 33.6 GB/s in a resident dense model, Q4_0, two
+// threads (docs/experiments.md, "Repacked, as the profile measures it").
+constexpr double kRepackedInModel = 0.97;
+// An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk.
+constexpr double kAloneGain = 1.3;
 // Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/experiments.md, "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
 
@@ -76,6 +81,11 @@ std::vector<StoragePoint> points_like(std::vector<StoragePoint> points, uint64_t
   const uint64_t size = nearest == points.end() ? 0 : nearest->block_bytes;
   std::erase_if(points, [size](const StoragePoint& it) { return it.block_bytes != size; });
   return points;
+}
+
+// With AVX-512; measured for Q4_0 (docs/experiments.md), the other two have kernels of the same make.
+bool usually_repacked(int type) {
+  return type == GGML_TYPE_Q4_0 || type == GGML_TYPE_Q4_K || type == GGML_TYPE_IQ4_NL;
 }
 
 }  // namespace
@@ -125,13 +135,21 @@ PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
 }
 
 PassSeconds MachineSpeeds::packed_expert(int type, double bytes, double elements) const {
-  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
-  return {expert_matrix(type, bytes).first / repacked(type, true).token, 2 * elements / rate};
+  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * kAloneGain;
+  return {expert_matrix(type, bytes).first / repacked_expert(type).token, 2 * elements / rate};
 }
 
 PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {
-  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * repacked(type, false).prompt;
-  const double row = 2 * elements / rate;
+  const double flops = kernel_flops(ggml_type_name(static_cast<ggml_type>(type)));
+  return repacked_first(bytes, elements, flops * repacked_dense(type).prompt);
+}
+
+PassSeconds MachineSpeeds::repacked_alone(int type, double bytes, double elements) const {
+  return repacked_first(bytes, elements, kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * kAloneGain);
+}
+
+PassSeconds MachineSpeeds::repacked_first(double bytes, double elements, double flops) const {
+  const double row = 2 * elements / flops;
   return {bytes / (kRepackBytes * std::pow(threads_, kThreadExponent)) + row, row};
 }
 
@@ -151,16 +169,21 @@ double MachineSpeeds::attention(double elements) const {
   return elements / (measured > 0 ? measured * scale_ : kThreadAttention * threads_);
 }
 
-MachineSpeeds::Repacked MachineSpeeds::repacked(int type, bool expert) {
-  switch (type) {
-    case GGML_TYPE_Q4_0:
-    case GGML_TYPE_Q4_K:
-    case GGML_TYPE_IQ4_NL:
-      // Measured for Q4_0 with AVX-512 (docs/experiments.md); the other two have kernels of the same make.
-      return expert ? Repacked{1.2, 1.4} : Repacked{1.8, 1.3};
-    default:
-      return {};
+MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
+  const KernelSpeed* kernel =
+      profile_ == nullptr ? nullptr : profile_->kernel(ggml_type_name(static_cast<ggml_type>(type)));
+  if (kernel == nullptr || kernel->matmul_flops <= 0) {
+    return usually_repacked(type) ? Repacked{1.8, 1.3} : Repacked{};
   }
+  if (kernel->repacked_matmul_flops <= 0) {
+    return {};
+  }
+  return {kRepackedInModel / kInModel * kernel->repacked_matvec_bytes_per_second / kernel->matvec_bytes_per_second,
+          kernel->repacked_matmul_flops / kernel->matmul_flops};
+}
+
+MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) {
+  return usually_repacked(type) ? Repacked{1.2, 1.4} : Repacked{};
 }
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {

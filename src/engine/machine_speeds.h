@@ -28,16 +28,19 @@ class MachineSpeeds {
   // The same read packed: rows beyond the first by the kernels for a single matrix.
   PassSeconds packed_expert(int type, double bytes, double elements) const;
 
-  // As on disk, repacked for each pass (backend/repack_room.h).
+  // As on disk, repacked for each pass (backend/repack_room.h): a dense matrix, and an expert's as one matrix.
   PassSeconds repacked_matrix(int type, double bytes, double elements) const;
+  PassSeconds repacked_alone(int type, double bytes, double elements) const;
 
   // How much longer a matrix of `type` takes as it is on disk than in llama.cpp's repacked form: for one token and for
-  // a prompt. 1 and 1 where it is not repacked.
+  // a prompt. 1 and 1 where it is not repacked. A dense matrix as this machine's profile says, if it does; an expert's,
+  // which is smaller and has fewer columns, as measured in models on one machine.
   struct Repacked {
     double token = 1;
     double prompt = 1;
   };
-  static Repacked repacked(int type, bool expert);
+  Repacked repacked_dense(int type) const;
+  static Repacked repacked_expert(int type);
 
   // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
   Contention contention() const;
@@ -62,6 +65,8 @@ class MachineSpeeds {
  private:
   double kernel_bytes_per_second(const char* type) const;
   double kernel_flops(const char* type) const;
+  // Repacking, then rows at so many operations a second.
+  PassSeconds repacked_first(double bytes, double elements, double flops) const;
 
   const MachineProfile* profile_;
   double scale_ = 1;  // of computing, from the profile's threads to ours

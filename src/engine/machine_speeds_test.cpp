@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "ggml.h"
 #include "support/units.h"
 
@@ -27,6 +29,25 @@ TEST(MachineSpeeds, ComputingGoesThroughBothMeasurements) {
   const PassSeconds seconds = speeds.matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
   EXPECT_NEAR(seconds.of(1), 0.001 / 0.75 + 1e-6, 1e-9);  // a model reaches 0.75 of the kernel alone
   EXPECT_NEAR(seconds.of(512), 512 * 2 * 70e6 / 400e9 + 1e-6, 1e-9);
+}
+
+TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
+  MachineProfile profile = some_profile();
+  profile.kernels.front().repacked_matvec_bytes_per_second = 60e9;
+  profile.kernels.front().repacked_matmul_flops = 1000e9;
+  const MachineSpeeds speeds(&profile, 4);
+  const auto gain = speeds.repacked_dense(GGML_TYPE_Q4_0);
+  EXPECT_NEAR(speeds.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first / gain.token, 40e6 / (0.97 * 60e9), 1e-6);
+  EXPECT_NEAR(gain.prompt, 2.5, 1e-9);
+  const PassSeconds pass = speeds.repacked_matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
+  EXPECT_NEAR(pass.more, 2 * 70e6 / 1000e9, 1e-9);
+  EXPECT_NEAR(pass.first - pass.more, 40e6 / (1.6e9 * std::pow(4, 0.7)), 1e-9) << "repacking, once for a pass";
+  EXPECT_LT(pass.more, speeds.repacked_alone(GGML_TYPE_Q4_0, 40e6, 70e6).more);
+
+  profile.kernels.front().repacked_matmul_flops = 0;  // this processor has no such layout
+  EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).prompt, 1);
+  EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).token, 1);
+  EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 1) << "assumed where nothing is known";
 }
 
 TEST(MachineSpeeds, FewerThreadsAreSlowerAndOtherTypesGetTheMean) {

@@ -28,7 +28,7 @@ Status append(OutputFile& file, const std::byte* data, uint64_t length) {
 
 class Packer {
  public:
-  Packer(const Model& model, const std::function<void(double)>& progress) : model_(model), progress_(progress) {}
+  Packer(const Model& model, const std::function<bool(double)>& progress) : model_(model), progress_(progress) {}
 
   Result<PackSummary> pack();
 
@@ -40,7 +40,7 @@ class Packer {
   void pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes);
 
   const Model& model_;
-  const std::function<void(double)>& progress_;
+  const std::function<bool(double)>& progress_;
   std::unique_ptr<Reader> reader_;
   MemoryRegion plain_;
   MemoryRegion packed_;
@@ -151,8 +151,9 @@ Status Packer::pack_tensor(const TensorInfo& tensor, OutputFile& copy) {
     status = append(copy, packed ? packed_.data() : piece_, length);
     done += length;
     summary_.bytes += length;
-    if (progress_) {
-      progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes));
+    if (progress_ && !progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes))) {
+      return fail(ErrorCode::kCancelled, "packing was stopped; {} is not there",
+                  packed_name(model_.files[tensor.extent.file].path).string());
     }
   }
   return status;
@@ -184,7 +185,7 @@ void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_byte
 
 }  // namespace
 
-Result<PackSummary> pack_model(const fs::path& path, const std::function<void(double)>& progress) {
+Result<PackSummary> pack_model(const fs::path& path, const std::function<bool(double)>& progress) {
   if (Status status = init_llama(); !status) {
     return propagate(status.error());
   }

@@ -68,6 +68,7 @@ TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
   const auto packed = pack_model(path_, [&](double share) {
     EXPECT_GE(share, last);
     last = share;
+    return true;
   });
   ASSERT_TRUE(packed) << packed.error().message;
   EXPECT_DOUBLE_EQ(last, 1);
@@ -90,6 +91,22 @@ TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
   }
   EXPECT_EQ(other, packed->packed_bytes);
   EXPECT_EQ(found().files, packed->files);
+}
+
+TEST_F(Packing, StoppingLeavesTheFolderAsItWas) {
+  const auto files = [&] { return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()); };
+  const auto before = files();
+  double last = 0;
+  const auto packed = pack_model(path_, [&](double share) {
+    last = share;
+    return share < 0.5;
+  });
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
+  EXPECT_GE(last, 0.5);
+  EXPECT_LT(last, 1);
+  EXPECT_EQ(files(), before);
 }
 
 TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {

@@ -108,7 +108,7 @@ class ProblemBuilder {
   void add_sizes();
   void add_choices();
   void add_dense();
-  PassSeconds streamed_seconds(const DenseItem& item) const;
+  DenseWeight dense_weight(const DenseItem& item) const;
   void add_experts();
   void add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const;
   void add_rest();
@@ -173,7 +173,7 @@ void ProblemBuilder::add_dense() {
   double reads = 0;
   for (const DenseItem& item : layout_.dense) {
     reads += reads_of(item.tensor->extent.length);
-    problem_.dense.push_back({item.tensor->extent.length, item.room, streamed_seconds(item)});
+    problem_.dense.push_back(dense_weight(item));
     largest = std::max(largest, item.tensor->extent.length);
   }
   const ReaderOptions reader;
@@ -185,23 +185,22 @@ void ProblemBuilder::add_dense() {
 }
 
 // As computed by us: repacked for the passes of a prompt, where that pays.
-PassSeconds ProblemBuilder::streamed_seconds(const DenseItem& item) const {
+DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
-  PassSeconds seconds = matrix_seconds(speeds_, tensor);
+  DenseWeight weight = {tensor.extent.length, item.room, matrix_seconds(speeds_, tensor)};
+  PassSeconds& seconds = weight.seconds;
   if (item.packed) {
-    const auto faster = MachineSpeeds::repacked(tensor.type, false);
+    const auto faster = speeds_.repacked_dense(tensor.type);
     const double prompt = seconds.of(kPromptTokens) / faster.prompt;
     seconds.first /= faster.token;
-    return {seconds.first, is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1)};
-  }
-  if (request_.options.repack && RepackRoom::repacks(item) &&
-      RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kPromptTokens) {
+    seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
+  } else if (request_.options.repack && RepackRoom::repacks(item) && !is_output(tensor)) {
     const auto bytes = static_cast<double>(tensor.extent.length);
     const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
-    const double prompt = speeds_.repacked_matrix(tensor.type, bytes, elements).of(kPromptTokens);
-    seconds.more = std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
+    weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
+    weight.repacked_from = static_cast<double>(RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
   }
-  return seconds;
+  return weight;
 }
 
 void ProblemBuilder::add_experts() {
@@ -247,7 +246,7 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
     group.seconds += plain;
     if (request_.options.repack && from < std::numeric_limits<int64_t>::max()) {
       const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
-      group.repacked += speeds_.repacked_matrix(tensor.type, bytes, elements);
+      group.repacked += speeds_.repacked_alone(tensor.type, bytes, elements);
       group.repacked_from = std::min(group.repacked_from, static_cast<double>(from));
     } else {
       group.repacked += plain;
@@ -279,7 +278,7 @@ void ProblemBuilder::add_resident() {
   double token = problem_.rest.first;
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
-    const auto faster = repack ? MachineSpeeds::repacked(item.tensor->type, false) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
     const PassSeconds seconds = matrix_seconds(speeds_, *item.tensor);
     token += seconds.first / faster.token;
     prompt += seconds.of(kPromptTokens) / faster.prompt;
@@ -287,7 +286,7 @@ void ProblemBuilder::add_resident() {
   const std::vector<size_t> groups = groups_of_layers(layout_);
   for (size_t i = 0; i < groups.size(); ++i) {
     const std::vector<ExpertPart>& parts = layout_.expert_layers[i].parts;
-    const auto faster = repack ? MachineSpeeds::repacked(parts.front().tensor->type, true) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? MachineSpeeds::repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
     PassSeconds expert;
     for (const ExpertPart& part : parts) {
       expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));

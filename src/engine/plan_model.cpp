@@ -54,8 +54,9 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
   plan.why = why_sentence(request, chosen, plan.prediction);
   plan.lp = chosen.solution.bound.has_value();
   plan.lp_gap = chosen.solution.gap();
-  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem);
-  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem);
+  const double pace = plan.prediction.pace.value_or(1);
+  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / pace;
+  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / pace;
   plan.warnings = plan_warnings(request, chosen);
   return plan;
 }

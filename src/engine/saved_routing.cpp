@@ -1,43 +1,18 @@
 #include "engine/saved_routing.h"
 
-#include <fstream>
-#include <vector>
-
 #include "backend/stream_layout.h"
+#include "engine/model_fingerprint.h"
 #include "support/cache_folder.h"
-#include "support/fnv.h"
 #include "support/units.h"
 
 namespace hypura {
 
 namespace {
 
-template <class T>
-uint64_t add(uint64_t hash, const T& number) {
-  return fnv1a({reinterpret_cast<const char*>(&number), sizeof(number)}, hash);
-}
-
-// Tells models apart: their tensors, the sizes of their files, and the beginning of the first, which holds most keys.
-uint64_t fingerprint(const Model& model) {
-  uint64_t hash = fnv1a(model.architecture);
-  for (const TensorInfo& tensor : model.tensors) {
-    hash = add(add(fnv1a(tensor.name, hash), tensor.shape), tensor.type);
-  }
-  for (const ModelFile& file : model.files) {
-    hash = add(hash, file.size);
-  }
-  std::ifstream file(model.files.front().path, std::ios::binary);
-  std::vector<char> bytes(64 * kKiB);
-  for (uint64_t done = 0; done < kMiB && file; done += bytes.size()) {
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    hash = fnv1a({bytes.data(), static_cast<size_t>(file.gcount())}, hash);
-  }
-  return hash;
-}
-
 std::optional<std::filesystem::path> path_for(const Model& model) {
   const auto folder = cache_folder();
-  return folder ? std::optional(*folder / "routing" / fmt::format("{:016x}.trace", fingerprint(model))) : std::nullopt;
+  return folder ? std::optional(*folder / "routing" / fmt::format("{:016x}.trace", model_fingerprint(model)))
+                : std::nullopt;
 }
 
 std::optional<RoutingTrace> read_saved(const std::filesystem::path& path, const Model& model) {

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 3;
+constexpr int kFormat = 4;
 
 Json fingerprint_to_json(const Fingerprint& fingerprint) {
   Json json = Json::object();

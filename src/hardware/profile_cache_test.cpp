@@ -35,7 +35,7 @@ MachineProfile sample() {
   profile.ram_bytes_per_second = {1.5e10, 2.7182818284590451e10};
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
-  profile.kernels = {{"q4_0", 1.1e10, 3.3e11}, {"f32", 2e10, 1e11}};
+  profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11}, {"f32", 2e10, 1e11}};
   profile.devices = {{"CPU", "Some CPU", "cpu", 5, 4, false, 0}, {"GPU0", "Some GPU", "gpu", 9, 8, true, 1e10}};
   profile.storage.path = "/models";
   profile.storage.file_system = "ext4 on /dev/sda1, id 8:1.5";
@@ -82,6 +82,8 @@ TEST_F(ProfileCacheTest, KeepsEveryField) {
   EXPECT_TRUE(cached.profile->devices[1].unified);
   ASSERT_NE(cached.profile->kernel("f32"), nullptr);
   EXPECT_EQ(cached.profile->kernel("f32")->matmul_flops, 1e11);
+  EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_matvec_bytes_per_second, 2.2e10);
+  EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_matmul_flops, 6.6e11);
   EXPECT_EQ(cached.profile->kernel("f31"), nullptr);
 }
 

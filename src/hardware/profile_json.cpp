@@ -138,8 +138,9 @@ MachineProfile read_profile(const Json& json) {
   profile.operation_seconds = rate(json, "operation_seconds");
   profile.attention_per_second = rate(json, "attention_per_second");
   for (const Json& kernel : json.at("kernels")) {
-    profile.kernels.push_back(
-        {text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"), rate(kernel, "matmul_flops")});
+    profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
+                               rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
+                               rate(kernel, "repacked_matmul_flops")});
   }
   for (const Json& device : json.at("devices")) {
     profile.devices.push_back(device_from_json(device));
@@ -183,7 +184,9 @@ Json profile_to_json(const MachineProfile& profile) {
   for (const KernelSpeed& kernel : profile.kernels) {
     json["kernels"].push_back({{"type", kernel.type},
                                {"matvec_bytes_per_second", kernel.matvec_bytes_per_second},
-                               {"matmul_flops", kernel.matmul_flops}});
+                               {"matmul_flops", kernel.matmul_flops},
+                               {"repacked_matvec_bytes_per_second", kernel.repacked_matvec_bytes_per_second},
+                               {"repacked_matmul_flops", kernel.repacked_matmul_flops}});
   }
   return json;
 }

@@ -39,6 +39,14 @@ void add(PassCost& sum, const PassCost& layer, double layers) {
 
 }  // namespace
 
+double dense_computing(const PlacementProblem& problem, uint32_t tokens) {
+  double seconds = problem.rest.of(tokens);
+  for (const DenseWeight& it : problem.dense) {
+    seconds += (tokens >= it.repacked_from ? it.repacked : it.seconds).of(tokens);
+  }
+  return seconds;
+}
+
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
   const double rows = static_cast<double>(tokens) * group.used;
   const PassSeconds& expert = rows >= group.repacked_from * uses ? group.repacked : group.seconds;
@@ -82,6 +90,12 @@ std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots) {
   return {{more, slots / group.layers + 1}, {group.layers - more, slots / group.layers}};
 }
 
+PlacementProblem problem_after(PlacementProblem problem, double more) {
+  problem.rest.first += problem.attention * more;
+  problem.resident.first += problem.attention * more;
+  return problem;
+}
+
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
   PassCost cost;
   const double slower = 1 + problem.kv[placement.kv].slower;
@@ -89,12 +103,8 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
     cost.seconds = cost.compute = problem.resident.of(tokens) * slower;
     return cost;
   }
-  PassSeconds dense = problem.rest;
-  for (const DenseWeight& it : problem.dense) {
-    dense += it.seconds;
-  }
   const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
-  cost.seconds = cost.compute = dense.of(tokens) * slower + problem.dense_issuing * dense_bytes;
+  cost.seconds = cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
   const bool streamed = streams_experts(placement.mode);
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {

@@ -22,6 +22,9 @@ inline constexpr double kOverlapLoss = 0.4;
 // ahead").
 inline constexpr double kOverlapLossAhead = 0;
 
+// Seconds of computing in a pass of `tokens` tokens with all dense weights, and what is neither dense nor an expert.
+double dense_computing(const PlacementProblem& problem, uint32_t tokens);
+
 // Seconds of computing in one layer of `group` for a pass of `tokens` tokens, which chose `uses` experts, without
 // reading.
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
@@ -55,6 +58,9 @@ uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uin
 
 // Bytes of everything.
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement);
+
+// The problem of a token that has `more` tokens before it than those that `problem` reckons with; may be less than 0.
+PlacementProblem problem_after(PlacementProblem problem, double more);
 
 // One pass of `tokens` tokens, caches warm.
 struct PassCost {

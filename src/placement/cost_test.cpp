@@ -139,6 +139,22 @@ TEST(Cost, StreamedDenseWeightsHideComputing) {
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, cost.compute, 1e-9);
 }
 
+TEST(Cost, DenseWeightsAreRepackedForPassesOfEnoughTokens) {
+  PlacementProblem problem = dense_problem(0);
+  const double before = dense_computing(problem, 16);
+  const PassSeconds plain = problem.dense[3].seconds;
+  problem.dense[3].repacked = {0.25, 0.001};
+  problem.dense[3].repacked_from = 16;
+  EXPECT_NEAR(dense_computing(problem, 16) - before, 0.25 + 15 * 0.001 - plain.of(16), 1e-9);
+  PlacementProblem never = problem;
+  never.dense[3].repacked_from = 17;
+  EXPECT_NEAR(dense_computing(never, 16), before, 1e-12);
+  Placement placement;
+  placement.mode = Mode::kDenseStreaming;
+  EXPECT_NEAR(pass_cost(problem, placement, 16).compute - pass_cost(never, placement, 16).compute,
+              dense_computing(problem, 16) - before, 1e-9);
+}
+
 TEST(Cost, MoreCachedIsNeverSlower) {
   const PlacementProblem problem = moe_problem(0);
   for (uint32_t tokens : {1U, 7U, 64U, 512U}) {

@@ -50,6 +50,8 @@ struct DenseWeight {
   uint64_t bytes = 0;  // on disk
   uint64_t room = 0;   // in the ring or pinned
   PassSeconds seconds;
+  PassSeconds repacked = {};  // the same in passes of at least `repacked_from` tokens
+  double repacked_from = std::numeric_limits<double>::infinity();
 };
 
 // MoE layers that are alike.

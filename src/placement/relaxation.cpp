@@ -60,14 +60,10 @@ class Builder {
 };
 
 PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
-  PassSeconds dense = problem_.rest;
-  for (const DenseWeight& it : problem_.dense) {
-    dense += it.seconds;
-  }
   const uint32_t seconds = program_.add(weight, 0, LinearProgram::kUnbounded);
   PassTerms pass{tokens, {}, {}, 0};
   pass.computing.terms = {{seconds, 1}};
-  pass.computing.least = dense.of(tokens) * (1 + problem_.kv[frame_.kv].slower);
+  pass.computing.least = dense_computing(problem_, tokens) * (1 + problem_.kv[frame_.kv].slower);
   pass.reading.terms = {{seconds, 1}};
   pass.reading.least = problem_.contention.reading * pass.computing.least;
   return pass;

@@ -43,6 +43,7 @@ Json model_json(const Model& model) {
 Json prediction_json(const Prediction& prediction) {
   return {{"tokens_per_second", number_or_null(prediction.tokens_per_second)},
           {"tokens_per_second_with_full_context", number_or_null(prediction.full_context_tokens_per_second)},
+          {"pace_of_earlier_runs", prediction.pace ? Json(*prediction.pace) : Json(nullptr)},
           {"decode_seconds", number_or_null(prediction.decode_seconds)},
           {"disk_bytes_per_token", prediction.bytes_per_token},
           {"expert_hit_rate", prediction.hit_rate ? Json(*prediction.hit_rate) : Json(nullptr)},
