@@ -108,7 +108,8 @@ std::optional<Foretold> foretold_of(const ScenarioRuns& runs) {
   }
   const auto over = [&arm](auto value) { return *spread_over(arm, value); };
   Foretold foretold;
-  foretold.predicted_speed = over([](const RunResult& run) { return run.predicted.decode_tokens_per_second; }).median;
+  foretold.first_speed = good.front()->predicted.decode_tokens_per_second;
+  foretold.predicted_speed = good.back()->predicted.decode_tokens_per_second;
   foretold.measured_speed = over(decode_rate);
   foretold.speed_error = error_of(foretold.predicted_speed, foretold.measured_speed.median);
   foretold.predicted_peak =

@@ -145,9 +145,12 @@ TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
   run.predicted.known = true;
   run.predicted.decode_tokens_per_second = 11;
   run.predicted.memory_peak = 900;
-  runs.arms = {{arm("hypura", "hypura"), {run, run, run}}};
+  RunResult first = run;
+  first.predicted.decode_tokens_per_second = 20;  // before anything was learned
+  runs.arms = {{arm("hypura", "hypura"), {first, run, run}}};
   const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
   ASSERT_TRUE(evaluation.foretold);
+  EXPECT_EQ(evaluation.foretold->first_speed, 20);
   EXPECT_NEAR(evaluation.foretold->speed_error, 0.1, 1e-12);
   EXPECT_NEAR(evaluation.foretold->peak_error, -0.1, 1e-12);
   ASSERT_EQ(evaluation.verdicts.size(), 2);

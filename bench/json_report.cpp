@@ -88,7 +88,8 @@ Json scenario_json(const Evaluation& evaluation) {
                     {"disk_seconds", load->disk_seconds}};
   }
   if (const auto& foretold = evaluation.foretold; foretold) {
-    json["prediction"] = {{"tokens_per_second", foretold->predicted_speed},
+    json["prediction"] = {{"first_tokens_per_second", foretold->first_speed},
+                          {"tokens_per_second", foretold->predicted_speed},
                           {"measured_tokens_per_second", to_json(foretold->measured_speed)},
                           {"tokens_per_second_error", foretold->speed_error},
                           {"peak", foretold->predicted_peak},

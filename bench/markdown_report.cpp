@@ -112,23 +112,24 @@ void add_predictions(const Report& report, std::string& text) {
   for (const Evaluation& evaluation : report.evaluations) {
     const ScenarioRuns& runs = evaluation.runs;
     if (const auto& told = evaluation.foretold; told) {
-      rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
-                          memory_text(runs), to_text(told->predicted_speed), to_text(told->measured_speed),
-                          signed_percent(told->speed_error), verdict_on(evaluation, "speed predicted, % off"),
-                          to_text(told->predicted_peak / 1e6), megabytes(told->measured_peak),
-                          signed_percent(told->peak_error), verdict_on(evaluation, "peak predicted, % off"));
+      rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
+                          memory_text(runs), to_text(told->first_speed), to_text(told->predicted_speed),
+                          to_text(told->measured_speed), signed_percent(told->speed_error),
+                          verdict_on(evaluation, "speed predicted, % off"), to_text(told->predicted_peak / 1e6),
+                          megabytes(told->measured_peak), signed_percent(told->peak_error),
+                          verdict_on(evaluation, "peak predicted, % off"));
     } else if (runs.scenario.kind == Kind::kPredict) {
-      rows +=
-          fmt::format("| {} | {} | n/a | n/a | n/a | | n/a | n/a | n/a | |\n", runs.scenario.name, memory_text(runs));
+      rows += fmt::format("| {} | {} | n/a | n/a | n/a | n/a | | n/a | n/a | n/a | |\n", runs.scenario.name,
+                          memory_text(runs));
     }
   }
   if (!rows.empty()) {
     text +=
         "\n## Prediction against measurement\n\nDecode in tokens/s, peak of the process in MB; the error is a share of "
-        "what was measured.\n\n"
-        "| scenario | budget | predicted | measured | error | target | predicted peak | measured peak | error | target "
-        "|\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n" +
+        "what was measured. The error is that of the last round's prediction, which knows the pace of those before.\n\n"
+        "| scenario | budget | predicted at first | and at last | measured | error | target | predicted peak | "
+        "measured peak | error | target |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|\n" +
         rows;
   }
 }

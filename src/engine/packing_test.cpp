@@ -161,6 +161,22 @@ TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
   EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
 }
 
+TEST_F(Packing, PlansSayWhatACopyWouldGive) {
+  EngineOptions plain = options();
+  plain.packed = true;
+  const auto without = plan_model(plain, nullptr);
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_GT(without->packed_tokens_per_second, without->prediction.tokens_per_second);
+  plain.repack = false;
+  EXPECT_EQ(plan_model(plain, nullptr)->packed_tokens_per_second, 0) << "other kernels are wanted";
+  plain.repack = true;
+  ASSERT_TRUE(pack_model(path_));
+  const auto with = plan_model(plain, nullptr);
+  ASSERT_TRUE(with);
+  EXPECT_EQ(with->packed_tokens_per_second, 0) << "it is read";
+  EXPECT_NEAR(with->prediction.tokens_per_second, without->packed_tokens_per_second, 1e-9);
+}
+
 // Which matrices are streamed depends on whether the MTP layers draft; what is packed does not.
 TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
   ModelSpec spec;

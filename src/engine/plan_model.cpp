@@ -1,9 +1,13 @@
+#include <algorithm>
+
+#include "backend/stream_layout.h"
 #include "engine/budget.h"
 #include "engine/explain.h"
 #include "engine/llama_runtime.h"
 #include "engine/mtp_layers.h"
 #include "engine/placed_tensors.h"
 #include "hardware/memory.h"
+#include "hypura/pack.h"
 #include "hypura/plan.h"
 #include "support/units.h"
 
@@ -28,6 +32,17 @@ double with_more_disk(PlacementProblem problem) {
   problem.expert_disk.bytes_per_second += kMoreDisk;
   problem.dense_disk.bytes_per_second += kMoreDisk;
   return tokens_per_second(problem);
+}
+
+double with_packed_copy(OpenRequest request) {
+  const EngineOptions& options = request.options;
+  const bool may = options.packed && options.repack && options.mirrors.empty() && !request.reads_packed();
+  if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_packed)) {
+    return 0;
+  }
+  request.packed.files = {packed_name(request.model.files.front().path)};
+  const auto problem = placement_problem(request);
+  return problem ? tokens_per_second(*problem) : 0;
 }
 
 ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chosen& chosen) {
@@ -57,6 +72,7 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
   const double pace = plan.prediction.pace.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / pace;
   plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / pace;
+  plan.packed_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / pace;
   plan.warnings = plan_warnings(request, chosen);
   return plan;
 }

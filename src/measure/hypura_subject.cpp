@@ -117,7 +117,8 @@ EngineOptions engine_options(const RunSpec& spec) {
   }
   options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
-  options.remember = false;
+  options.remember = spec.remember;
+  options.by_hand.warm_start = false;
   return options;
 }
 

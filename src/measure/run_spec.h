@@ -30,6 +30,7 @@ struct RunSpec {
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
   bool predict = false;        // hypura: also say, before the model is opened, what the plan expects
+  bool remember = false;       // hypura: leave behind what later predictions learn from (EngineOptions::remember)
   uint32_t answers = 0;        // hypura: answers served at once, see measure_serving(); 0: one session, not served
   uint32_t turns = 1;          // of a served conversation
   std::string schema;          // served, one turn: a JSON schema that the answers keep to; empty: none

@@ -15,6 +15,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.repack = false;
   spec.repack_streamed = false;
   spec.predict = true;
+  spec.remember = true;
   spec.ubatch = 64;
   spec.threads = 3;
   spec.context = 2048;
@@ -33,6 +34,9 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(back->memory, spec.memory);
   EXPECT_FALSE(back->repack);
   EXPECT_FALSE(back->repack_streamed);
+  EXPECT_TRUE(engine_options(*back).remember);
+  EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
+  EXPECT_FALSE(engine_options({}).remember);
   EXPECT_EQ(back->schema, spec.schema);
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(back->mirrors, spec.mirrors);

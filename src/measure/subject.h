@@ -51,7 +51,8 @@ class Subject {
 // llama.cpp as it comes, weights mapped (mmap); repacked only when the spec allows.
 std::unique_ptr<Subject> make_plain_subject();
 
-// How this project's engine is opened for a run: it remembers nothing, so that runs do not learn from each other.
+// How this project's engine is opened for a run. Caches begin empty, and nothing is remembered unless the spec says so:
+// runs do not learn from each other, but predictions may.
 EngineOptions engine_options(const RunSpec& spec);
 
 // This project's engine with its defaults, within the budget.

@@ -81,6 +81,7 @@ std::vector<Figure> improvements(const ModelPlan& plan) {
   std::vector<Figure> figures;
   add_improvement(figures, plan, "1 GiB more RAM", plan.more_memory_tokens_per_second);
   add_improvement(figures, plan, "1 GB/s more disk", plan.more_disk_tokens_per_second);
+  add_improvement(figures, plan, "a packed copy", plan.packed_tokens_per_second);
   return figures;
 }
 
