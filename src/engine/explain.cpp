@@ -10,9 +10,9 @@ namespace hypura {
 
 namespace {
 
-// What a process grows by besides: pages of code, stacks and heap that loading and computing touch. Measured: 5.3
-// to 8.1 MB at four budgets of the stories model (docs/experiments.md, "How far the predictions are off").
-constexpr uint64_t kProcessGrowth = 13 * kMiB / 2;
+// What a process grows by besides: pages of code, stacks and heap that loading and computing touch. Measured: 5.0
+// to 7.1 MB at four budgets of the stories model (docs/experiments.md, "How far the predictions are off").
+constexpr uint64_t kProcessGrowth = 6 * kMiB;
 
 std::string rate(double per_second) {
   return fmt::format("{:.{}f}", per_second, per_second >= 99.5 ? 0 : per_second >= 0.995 ? 1 : 2);
