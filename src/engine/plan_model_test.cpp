@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "backend/repack_room.h"
+#include "engine/decode_pace.h"
 #include "engine/explain.h"
 #include "engine/models_for_test.h"
 #include "engine/test_reference.h"
@@ -242,6 +243,20 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
   const Prediction prediction = predict(request, chosen, 0);
   EXPECT_NEAR(*prediction.hit_rate, 1, 1e-9);
   EXPECT_EQ(prediction.hit_rate_source, "routing trace of 512 tokens");
+  EXPECT_EQ(prediction.pace, std::nullopt);
+
+  const std::string key = pace_key(request, chosen.problem, chosen.placement());
+  for (const double pace : {1.25, 0.25}) {
+    knowledge.paces = {{key, pace}};
+    const Prediction by_pace = predict(request, chosen, 0);
+    EXPECT_EQ(by_pace.pace, pace);
+    EXPECT_NEAR(by_pace.tokens_per_second, prediction.tokens_per_second / pace, 1e-9);
+    EXPECT_NEAR(by_pace.full_context_tokens_per_second, prediction.full_context_tokens_per_second / pace, 1e-9);
+    EXPECT_NEAR(by_pace.bound_tokens_per_second,
+                std::max(prediction.bound_tokens_per_second, by_pace.tokens_per_second), 1e-9);
+  }
+  knowledge.paces = {{key + ", of another way", 2}};
+  EXPECT_EQ(predict(request, chosen, 0).pace, std::nullopt);
 }
 
 TEST(PlanModel, RefusesAWayToReadAheadThatThereIsNot) {
