@@ -8,7 +8,6 @@
 
 #include "engine/model_fingerprint.h"
 #include "support/atomic_file.h"
-#include "support/cache_folder.h"
 
 namespace hypura {
 
@@ -20,10 +19,24 @@ double believable(double pace) {
   return std::clamp(pace, 1 / kFarthestPace, kFarthestPace);
 }
 
-std::optional<std::filesystem::path> pace_file(const Model& model) {
-  const auto folder = cache_folder();
-  return folder ? std::optional(*folder / "pace" / fmt::format("{:016x}.json", model_fingerprint(model)))
-                : std::nullopt;
+Result<std::filesystem::path> pace_file(const Model& model) {
+  return file_about(model, "pace", "json");
+}
+
+Paces read_paces(const std::filesystem::path& path, const std::string& measured_at) {
+  std::ifstream file(path);
+  const nlohmann::json saved = nlohmann::json::parse(file, nullptr, false);
+  if (!saved.is_object() || saved.value("profile", nlohmann::json()) != measured_at) {
+    return {};
+  }
+  Paces paces;
+  const nlohmann::json listed = saved.value("paces", nlohmann::json::object());
+  for (const auto& [key, value] : listed.items()) {
+    if (value.is_number()) {
+      paces[key] = believable(value);
+    }
+  }
+  return paces;
 }
 
 }  // namespace
@@ -67,30 +80,15 @@ std::string pace_key(const OpenRequest& request, const PlacementProblem& problem
 
 Paces saved_paces(const Model& model, const std::string& measured_at) {
   const auto path = pace_file(model);
-  if (!path) {
-    return {};
-  }
-  std::ifstream file(*path);
-  const nlohmann::json saved = nlohmann::json::parse(file, nullptr, false);
-  if (!saved.is_object() || saved.value("profile", nlohmann::json()) != measured_at) {
-    return {};
-  }
-  Paces paces;
-  const nlohmann::json listed = saved.value("paces", nlohmann::json::object());
-  for (const auto& [key, value] : listed.items()) {
-    if (value.is_number()) {
-      paces[key] = believable(value);
-    }
-  }
-  return paces;
+  return path ? read_paces(*path, measured_at) : Paces();
 }
 
 Status save_pace(const Model& model, const std::string& measured_at, const std::string& key, double pace) {
   const auto path = pace_file(model);
   if (!path) {
-    return fail(ErrorCode::kIo, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is an absolute path");
+    return propagate(path.error());
   }
-  Paces paces = saved_paces(model, measured_at);
+  Paces paces = read_paces(*path, measured_at);
   const auto before = paces.find(key);
   paces[key] = before != paces.end() ? std::sqrt(before->second * believable(pace)) : believable(pace);
   const nlohmann::json saved = {{"profile", measured_at}, {"paces", paces}};

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <vector>
 
+#include "support/cache_folder.h"
 #include "support/fnv.h"
 #include "support/units.h"
 
@@ -32,6 +33,14 @@ uint64_t model_fingerprint(const Model& model) {
     hash = fnv1a({bytes.data(), static_cast<size_t>(file.gcount())}, hash);
   }
   return hash;
+}
+
+Result<std::filesystem::path> file_about(const Model& model, std::string_view folder, std::string_view ending) {
+  const auto cache = cache_folder();
+  if (!cache) {
+    return fail(ErrorCode::kIo, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is an absolute path");
+  }
+  return *cache / folder / fmt::format("{:016x}.{}", model_fingerprint(model), ending);
 }
 
 }  // namespace hypura

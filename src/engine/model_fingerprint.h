@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <string_view>
 
+#include "hypura/result.h"
 #include "model/model.h"
 
 namespace hypura {
@@ -10,5 +13,9 @@ namespace hypura {
 // Of its tensors' names, shapes and types, the sizes of its files, and the first MiB of the first, which holds most
 // keys; that MiB is read. Any thread.
 uint64_t model_fingerprint(const Model& model);
+
+// The file in the user's cache folder that keeps one kind of knowledge about the model: "FOLDER/FINGERPRINT.ENDING".
+// Fails with kIo when there is no such folder.
+Result<std::filesystem::path> file_about(const Model& model, std::string_view folder, std::string_view ending);
 
 }  // namespace hypura

@@ -353,7 +353,7 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, uint6
           knowledge,
           std::max(options.sequences, 1U),
           {},
-          options.packed && options.repack && options.mirrors.empty() ? find_packed(model) : PackedCopy()};
+          may_read_packed(options) ? find_packed(model) : PackedCopy()};
 }
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {

@@ -35,8 +35,7 @@ double with_more_disk(PlacementProblem problem) {
 }
 
 double with_packed_copy(OpenRequest request) {
-  const EngineOptions& options = request.options;
-  const bool may = options.packed && options.repack && options.mirrors.empty() && !request.reads_packed();
+  const bool may = may_read_packed(request.options) && !request.reads_packed();
   if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_packed)) {
     return 0;
   }

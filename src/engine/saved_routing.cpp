@@ -2,17 +2,14 @@
 
 #include "backend/stream_layout.h"
 #include "engine/model_fingerprint.h"
-#include "support/cache_folder.h"
 #include "support/units.h"
 
 namespace hypura {
 
 namespace {
 
-std::optional<std::filesystem::path> path_for(const Model& model) {
-  const auto folder = cache_folder();
-  return folder ? std::optional(*folder / "routing" / fmt::format("{:016x}.trace", model_fingerprint(model)))
-                : std::nullopt;
+Result<std::filesystem::path> trace_file_of(const Model& model) {
+  return file_about(model, "routing", "trace");
 }
 
 std::optional<RoutingTrace> read_saved(const std::filesystem::path& path, const Model& model) {
@@ -32,14 +29,14 @@ std::optional<RoutingTrace> saved_routing(const Model& model) {
   if (model.experts == 0) {
     return std::nullopt;
   }
-  const auto path = path_for(model);
+  const auto path = trace_file_of(model);
   return path ? read_saved(*path, model) : std::nullopt;
 }
 
 Status save_routing(const Model& model, RoutingTrace trace) {
-  const auto path = path_for(model);
+  const auto path = trace_file_of(model);
   if (!path) {
-    return fail(ErrorCode::kIo, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is an absolute path");
+    return propagate(path.error());
   }
   trace.keep_latest(kMostSavedTokens);
   auto before = read_saved(*path, model);
