@@ -77,11 +77,17 @@ std::vector<Figure> predictions(const ModelPlan& plan) {
   return figures;
 }
 
+std::vector<std::pair<const char*, double>> improved_speeds(const ModelPlan& plan) {
+  return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
+          {"1 GB/s more disk", plan.more_disk_tokens_per_second},
+          {"a packed copy", plan.packed_tokens_per_second}};
+}
+
 std::vector<Figure> improvements(const ModelPlan& plan) {
   std::vector<Figure> figures;
-  add_improvement(figures, plan, "1 GiB more RAM", plan.more_memory_tokens_per_second);
-  add_improvement(figures, plan, "1 GB/s more disk", plan.more_disk_tokens_per_second);
-  add_improvement(figures, plan, "a packed copy", plan.packed_tokens_per_second);
+  for (const auto& [label, then] : improved_speeds(plan)) {
+    add_improvement(figures, plan, label, then);
+  }
   return figures;
 }
 

@@ -63,9 +63,7 @@ std::string page_speed_bars(const ModelPlan& plan) {
   const Prediction& prediction = plan.prediction;
   std::vector<Bar> bars = {{"this plan", prediction.tokens_per_second, "", ""}};
   const double now = prediction.tokens_per_second;
-  for (const auto& [label, value] : {std::pair{"1 GiB more RAM", plan.more_memory_tokens_per_second},
-                                     std::pair{"1 GB/s more disk", plan.more_disk_tokens_per_second},
-                                     std::pair{"a packed copy", plan.packed_tokens_per_second}}) {
+  for (const auto& [label, value] : improved_speeds(plan)) {
     if (value > 0 && now > 0) {
       bars.push_back(
           {label, value, " soft", value / now < 1.0005 ? "" : fmt::format(" (+{})", percent_words(value / now - 1))});
