@@ -22,14 +22,17 @@ struct HandSetPlan {
   std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
   bool warm_start = true;                  // false: what is remembered goes into the plan alone, not into the cache
+  bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
 };
 
 // Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
 // small model last.
 struct DraftOptions {
-  std::filesystem::path model;  // a small one of the same family, held in memory; empty: none
-  bool ngrams = false;          // what followed the same few tokens before, in the prompt or the answer
-  bool mtp = false;             // the model's own layers for that; without them opening fails (kUsage)
+  // A small one of the same family, held in memory; empty: none. Left out, with a warning, where the model itself makes
+  // more of that memory.
+  std::filesystem::path model;
+  bool ngrams = false;  // what followed the same few tokens before, in the prompt or the answer
+  bool mtp = false;     // the model's own layers for that; without them opening fails (kUsage)
 
   bool any() const { return ngrams || mtp || !model.empty(); }
 };
@@ -131,21 +134,24 @@ struct EngineStats {
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;
-  uint64_t load_bytes = 0;            // read from disk while loading
-  uint64_t streamed_bytes = 0;        // read from disk since, by demand and by prefetch
-  uint64_t prefill_bytes = 0;         // the share of streamed_bytes read in passes that evaluated a prompt
-  uint64_t decode_bytes = 0;          // the share read in decode passes
-  uint64_t expert_lookups = 0;        // in decode passes: experts asked for
-  uint64_t expert_hits = 0;           // of those, resident when asked for; what was read ahead is not among them
-  uint64_t experts_read_ahead = 0;    // in decode passes: read on a guess before they were asked for
-  uint64_t experts_used_ahead = 0;    // of those, then asked for
-  uint64_t experts_warmed = 0;        // read before the first pass, because earlier runs used them
-  uint64_t warm_bytes = 0;            // of those; a share of streamed_bytes
-  double io_wait_seconds = 0;         // computing stood still for a read
-  double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
-  double stream_kernel_seconds = 0;   // the share of that inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;       // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;           // bytes of this process at its highest
+  uint64_t load_bytes = 0;             // read from disk while loading
+  uint64_t streamed_bytes = 0;         // read from disk since, by demand and by prefetch
+  uint64_t prefill_bytes = 0;          // the share of streamed_bytes read in passes that evaluated a prompt
+  uint64_t decode_bytes = 0;           // the share read in decode passes
+  uint64_t expert_lookups = 0;         // in decode passes: experts asked for
+  uint64_t expert_hits = 0;            // of those, resident when asked for; what was read ahead is not among them
+  uint64_t experts_read_ahead = 0;     // in decode passes: read on a guess before they were asked for
+  uint64_t experts_used_ahead = 0;     // of those, then asked for
+  uint64_t experts_guessed = 0;        // in decode passes: named as what the next layer will choose, in memory or not
+  uint64_t experts_guessed_right = 0;  // of those, then asked for
+  uint64_t experts_guessed_among = 0;  // experts asked for by the layers that were guessed for
+  uint64_t experts_warmed = 0;         // read before the first pass, because earlier runs used them
+  uint64_t warm_bytes = 0;             // of those; a share of streamed_bytes
+  double io_wait_seconds = 0;          // computing stood still for a read
+  double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;    // the share of that inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
+  uint64_t memory_peak = 0;            // bytes of this process at its highest
   // Read from disk, loading included, of each copy of the model: its own files, each mirror. Empty without mirrors.
   std::vector<uint64_t> copy_bytes;
 

@@ -1,5 +1,7 @@
 #include "backend/expert_executor.h"
 
+#include <algorithm>
+
 #include "residency/visits.h"
 
 namespace hypura {
@@ -78,6 +80,7 @@ Status ExpertExecutor::run(const ExpertBlock& block) {
   }
   look_up(block);
   issue_reads(block);
+  judge_guesses(block);
   guess(block);
   if (misses_.empty()) {
     read_ahead(block);
@@ -184,13 +187,27 @@ bool ExpertExecutor::decoding() const {
   return stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
 }
 
+// The layer that was guessed for has chosen.
+void ExpertExecutor::judge_guesses(const ExpertBlock& block) {
+  if (judged_layer_ == 0 || judged_layer_ != block.layer || !decoding()) {
+    return;
+  }
+  const auto right = std::count_if(guesses_.begin(), guesses_.begin() + guessed_,
+                                   [this](const ExpertGuess& guess) { return !demands_[guess.expert].pairs.empty(); });
+  stats_.guesses += guessed_;
+  stats_.guesses_right += static_cast<uint64_t>(right);
+  stats_.guesses_among += hits_.size() + misses_.size();
+}
+
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::guess(const ExpertBlock& block) {
   guessed_ = 0;
+  guesses_read_ = false;
   const uint32_t next = block.layer + 1;
   if (decoding()) {
     const bool wanted = foresight_ != nullptr && block.tokens() <= Foresight::kMostRows;
     guessed_ = wanted ? static_cast<uint32_t>(foresight_->guess(block, routed_, guesses_)) : 0;
+    judged_layer_ = guessed_ > 0 ? next : 0;
   } else if (prompts_ahead_ && next < layout_.expert_layers.size() &&
              routed_.size() >= size_t{kChoicesForAll} * layout_.expert_layers[next].experts) {
     guessed_ = layout_.expert_layers[next].experts;
@@ -202,11 +219,11 @@ void ExpertExecutor::guess(const ExpertBlock& block) {
 
 // Once all that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertExecutor::read_ahead(const ExpertBlock& block) {
-  if (guessed_ > 0) {
+  if (!guesses_read_) {
     const std::span<const ExpertGuess> guesses(guesses_.data(), guessed_);
     const uint32_t reads = ahead_->read(block.layer + 1, guesses, kReserve);
     stats_.ahead_reads += decoding() ? reads : 0;
-    guessed_ = 0;
+    guesses_read_ = true;
   }
 }
 

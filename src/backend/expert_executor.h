@@ -83,6 +83,7 @@ class ExpertExecutor {
   void issue_reads(const ExpertBlock& block);
   std::optional<ExpertCache::Slot> take_slot(uint32_t layer, uint32_t expert);
   bool decoding() const;
+  void judge_guesses(const ExpertBlock& block);
   void guess(const ExpertBlock& block);
   void read_ahead(const ExpertBlock& block);
   Status land(const ExpertBlock& block, Demand& demand);
@@ -119,8 +120,10 @@ class ExpertExecutor {
   size_t computed_ = 0;   // misses that are computed
   std::vector<ChosenExpert> chosen_;
   std::vector<uint16_t> routed_;      // by pair: its expert
-  std::vector<ExpertGuess> guesses_;  // of the next layer, not yet read
+  std::vector<ExpertGuess> guesses_;  // for the next layer
   uint32_t guessed_ = 0;              // how many of them there are
+  bool guesses_read_ = true;          // what of them is missing is under way
+  uint32_t judged_layer_ = 0;         // for which a token's guesses were made; 0: for none
 };
 
 }  // namespace hypura

@@ -9,6 +9,7 @@
 #include "cli/history_file.h"
 #include "cli/program.h"
 #include "cli/progress_bar.h"
+#include "support/environment_for_test.h"
 #include "support/executable_path.h"
 #include "support/temp_dir_for_test.h"
 
@@ -49,13 +50,13 @@ TEST(ExecutablePath, IsThisTest) {
 }
 
 TEST(History, LivesWithTheUsersState) {
-  ::setenv("HOME", "/home/someone", 1);
-  ::setenv("XDG_STATE_HOME", "/state", 1);
+  EnvironmentVariable home("HOME", "/home/someone");
+  EnvironmentVariable state("XDG_STATE_HOME", "/state");
   EXPECT_EQ(history_path(), "/state/hypura/history");
-  ::setenv("XDG_STATE_HOME", "relative", 1);
+  state.set("relative");
   EXPECT_EQ(history_path(), "/home/someone/.local/state/hypura/history");
-  ::unsetenv("XDG_STATE_HOME");
-  ::unsetenv("HOME");
+  state.set(nullptr);
+  home.set(nullptr);
   EXPECT_EQ(history_path(), std::nullopt);
 }
 

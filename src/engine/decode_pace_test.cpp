@@ -11,6 +11,7 @@
 #include "engine/models_for_test.h"
 #include "engine/profile_subject.h"
 #include "hypura/plan.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -97,7 +98,6 @@ TEST_F(DecodePaceTest, OtherReadingTellsNothing) {
 class SavedPaceTest : public testing::Test {
  protected:
   void SetUp() override {
-    ::setenv("XDG_CACHE_HOME", cache_.path().c_str(), 1);
     auto model = open_model(kStories);
     ASSERT_TRUE(model);
     model_ = std::move(*model);
@@ -111,6 +111,7 @@ class SavedPaceTest : public testing::Test {
   }
 
   TempDir cache_;
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", cache_.path().c_str()};
   Model model_;
 };
 

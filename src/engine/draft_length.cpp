@@ -24,6 +24,11 @@ constexpr double kTimeFade = 0.999;
 
 }  // namespace
 
+double expected_tokens(double acceptance, uint32_t drafted) {
+  const double p = std::min(acceptance, 0.999);
+  return (1 - std::pow(p, drafted + 1)) / (1 - p);
+}
+
 void PassCosts::note(uint32_t tokens, double seconds) {
   Seen& it = seen_[tokens];
   ++it.passes;
@@ -63,11 +68,6 @@ void DraftQuality::note(uint32_t drafted, uint32_t right, double seconds) {
   const double each = seconds / drafted;
   seconds_ = timed_ ? seconds_ + (each - seconds_) * kLeastWeight : each;
   timed_ = true;
-}
-
-double DraftQuality::expected(uint32_t drafted) const {
-  const double p = std::min(acceptance(), 0.999);
-  return (1 - std::pow(p, drafted + 1)) / (1 - p);
 }
 
 uint32_t DraftLength::choose(const DraftQuality& quality, uint32_t tokens, uint32_t answers) const {

@@ -14,6 +14,10 @@
 
 namespace hypura {
 
+// Tokens expected of a pass that verifies `drafted`, each of which is right with probability `acceptance` when those
+// before it were: 1 to 1 + drafted.
+double expected_tokens(double acceptance, uint32_t drafted);
+
 // T: seconds that a pass of so many tokens takes, as passes of late did.
 class PassCosts {
  public:
@@ -39,8 +43,7 @@ class DraftQuality {
   // Of `drafted` tokens the first `right` were right; making them took `seconds`.
   void note(uint32_t drafted, uint32_t right, double seconds);
 
-  // Tokens expected of a pass that verifies `drafted`: 1 to 1 + drafted.
-  double expected(uint32_t drafted) const;
+  double expected(uint32_t drafted) const { return expected_tokens(acceptance(), drafted); }
 
   // The probability that a drafted token is right when those before it were.
   double acceptance() const { return right_ / tried_; }

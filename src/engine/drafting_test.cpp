@@ -152,6 +152,7 @@ TEST(Drafting, ASessionSaysTheSameWithDrafts) {
   EXPECT_GE(ngrams.stats.drafted_tokens, ngrams.stats.right_drafted_tokens);
   options = dense(18 * kMiB);
   options.draft.model = options.model;  // itself: nearly always right
+  options.by_hand.keep_draft_model = true;
   const Told by_model = tell(options, prompt, 60);
   EXPECT_EQ(by_model.tokens, plain.tokens);
   EXPECT_EQ(by_model.stats.decoded_tokens, plain.stats.decoded_tokens);
@@ -176,6 +177,25 @@ TEST(Drafting, TheDraftModelComesOutOfTheBudget) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBudget);
   EXPECT_THAT(refused.error().message, HasSubstr("draft model"));
+}
+
+// The stories' experts want the memory more: many tokens in a pass use many experts.
+TEST(Drafting, ADraftModelThatCostsMoreThanItGivesIsLeftOut) {
+  EngineOptions options = dense(30 * kMiB);
+  options.draft.model = options.model;
+  options.model = kModels / "hypura-stories-moe.gguf";
+  const auto engine = Engine::open(options);
+  ASSERT_TRUE(engine) << engine.error().message;
+  const PlanSummary& plan = (*engine)->plan();
+  EXPECT_THAT(plan.warnings, testing::Contains(testing::AllOf(HasSubstr("hypura-stories-draft.gguf is left out"),
+                                                              HasSubstr("fewer tokens/s"))));
+  EXPECT_THAT(plan.sentence, testing::Not(HasSubstr("draft model")));
+  for (const LedgerLine& line : plan.ledger) {
+    EXPECT_NE(line.purpose, "draft model");
+  }
+  const auto session = (*engine)->new_session();
+  ASSERT_TRUE((*session)->complete("Once upon a time", greedy(20)));
+  EXPECT_EQ((*engine)->stats().drafted_tokens, 0U);
 }
 
 TEST(Drafting, AnotherFamilysModelIsRefused) {
@@ -203,6 +223,7 @@ TEST(Drafting, AServerSaysTheSameWithDrafts) {
   ASSERT_NE(plain, nullptr);
   const Heard told = ask(*plain, request);
   options.engine.draft = {options.engine.model, true};
+  options.engine.by_hand.keep_draft_model = true;
   const auto drafting = open(options);
   ASSERT_NE(drafting, nullptr);
   const Heard heard = ask(*drafting, request);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/draft_worth.h"
 #include "engine/engine_impl.h"
 #include "engine/mirrors.h"
 #include "engine/mtp_layers.h"
@@ -73,6 +74,9 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.expert_hits -= earlier.expert_hits;
   d.experts_read_ahead -= earlier.experts_read_ahead;
   d.experts_used_ahead -= earlier.experts_used_ahead;
+  d.experts_guessed -= earlier.experts_guessed;
+  d.experts_guessed_right -= earlier.experts_guessed_right;
+  d.experts_guessed_among -= earlier.experts_guessed_among;
   d.experts_warmed -= earlier.experts_warmed;
   d.warm_bytes -= earlier.warm_bytes;
   d.io_wait_seconds -= earlier.io_wait_seconds;
@@ -199,7 +203,7 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
   return {};
 }
 
-// The draft model comes out of the same budget, before it is divided.
+// The draft model comes out of the same budget, before it is divided; unless that costs more than drafts can give.
 Status EngineImpl::open_draft_model(OpenRequest& request) {
   const std::filesystem::path& file = options_.draft.model;
   if (file.empty()) {
@@ -224,6 +228,12 @@ Status EngineImpl::open_draft_model(OpenRequest& request) {
   draft_bytes_ = (*draft)->bytes();
   if (Status status = fits(draft_bytes_); !status) {
     return status;
+  }
+  const auto worth = options_.by_hand.keep_draft_model ? std::nullopt : draft_worth(request, file, draft_bytes_);
+  if (worth && !worth->pays()) {
+    draft_remark_ = left_out_sentence(file, draft_bytes_, *worth);
+    draft_bytes_ = 0;
+    return {};
   }
   request.budget -= draft_bytes_;
   draft_model_ = std::move(*draft);
@@ -284,6 +294,9 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
   }
   plan_.layers = layer_shares(placed_tensors(request.model, chosen));
   plan_.warnings = plan_warnings(request, chosen);
+  if (!draft_remark_.empty()) {
+    plan_.warnings.push_back(draft_remark_);
+  }
   if (parts_->reader == nullptr && !options_.mirrors.empty()) {
     plan_.warnings.emplace_back(
         "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
@@ -333,6 +346,9 @@ EngineStats EngineImpl::stats() const {
     stats.expert_hits = stream.decode_hits;
     stats.experts_read_ahead = stream.ahead_reads;
     stats.experts_used_ahead = stream.ahead_used;
+    stats.experts_guessed = stream.guesses;
+    stats.experts_guessed_right = stream.guesses_right;
+    stats.experts_guessed_among = stream.guesses_among;
     stats.experts_warmed = stream.warmed;
     stats.warm_bytes = stream.warm_bytes;
     stats.io_wait_seconds = stream.io_wait_seconds;

@@ -72,6 +72,7 @@ class EngineImpl final : public Engine {
   std::optional<ChatPrompt> chat_;
   std::unique_ptr<ModelDrafter> draft_model_;  // until drafting_ has it
   uint64_t draft_bytes_ = 0;
+  std::string draft_remark_;  // why the draft model is left out; empty when it is not
   std::unique_ptr<MtpHead> mtp_;
   std::unique_ptr<Drafting> drafting_;  // before parts_ is gone: it computes with their threads
   PlanSummary plan_;

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "hypura/profile.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -21,10 +22,7 @@ using testing::HasSubstr;
 
 class MachineProfileTest : public testing::Test {
  protected:
-  MachineProfileTest() {
-    fs::create_directory(disk());
-    ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
-  }
+  MachineProfileTest() { fs::create_directory(disk()); }
   fs::path disk() const { return folder_ / "disk"; }
   ProfileOptions options() const {
     ProfileOptions options;
@@ -40,6 +38,7 @@ class MachineProfileTest : public testing::Test {
 
   TempDir dir_;
   fs::path folder_ = dir_.path();
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", (folder_ / "cache").c_str()};
 };
 
 void expect_measured(const MachineProfile& profile) {

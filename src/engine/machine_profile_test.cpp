@@ -5,6 +5,7 @@
 
 #include "engine/models_for_test.h"
 #include "engine/profile_subject.h"
+#include "support/environment_for_test.h"
 
 namespace hypura {
 namespace {
@@ -31,7 +32,7 @@ TEST(ProfileSubject, AnUnreadablePathIsAnError) {
 }
 
 TEST(ProfileSubject, AFileAndItsFolderShareAProfile) {
-  ::setenv("XDG_CACHE_HOME", "/cache", 1);
+  EnvironmentVariable caches("XDG_CACHE_HOME", "/cache");
   const auto folder = find_subject(at(kModels));
   const auto file = find_subject(at(kModels / "hypura-stories-moe.gguf"));
   ASSERT_TRUE(folder && file);
@@ -45,8 +46,8 @@ TEST(ProfileSubject, AFileAndItsFolderShareAProfile) {
   ProfileOptions threads = at(kModels);
   threads.threads = folder->threads + 1;
   EXPECT_NE(find_subject(threads).value().cache, folder->cache);
-  ::unsetenv("XDG_CACHE_HOME");
-  ::unsetenv("HOME");
+  caches.set(nullptr);
+  const EnvironmentVariable home("HOME", nullptr);
   EXPECT_EQ(find_subject(at(kModels)).value().cache, std::nullopt);
 }
 

@@ -11,6 +11,7 @@
 #include "make_model/make_model.h"
 #include "residency/replay.h"
 #include "support/cache_folder.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -115,9 +116,6 @@ TEST(Routing, AModelWithoutExpertsHasNone) {
 
 class SavedRouting : public testing::Test {
  protected:
-  void SetUp() override { ::setenv("XDG_CACHE_HOME", (folder_.path() / "caches").c_str(), 1); }
-  void TearDown() override { ::unsetenv("XDG_CACHE_HOME"); }
-
   // Makes `tokens` tokens with an engine that remembers, and closes it.
   static void run(int32_t tokens) {
     EngineOptions options = recording(kStories);
@@ -136,6 +134,7 @@ class SavedRouting : public testing::Test {
 
   static inline uint64_t decoded = 0;
   TempDir folder_;
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", (folder_.path() / "caches").c_str()};
 };
 
 TEST_F(SavedRouting, IsThereInTheNextRun) {

@@ -68,6 +68,7 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
       text = told->text;
       without = stats;
       EXPECT_EQ(stats.experts_read_ahead, 0U);
+      EXPECT_EQ(stats.experts_guessed, 0U);
       continue;
     }
     EXPECT_EQ(told->text, text) << read_ahead;
@@ -75,6 +76,12 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
     EXPECT_GT(stats.experts_read_ahead, 20U) << read_ahead;
     EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << read_ahead;
     EXPECT_LE(stats.experts_used_ahead, std::min(stats.experts_read_ahead, stats.expert_lookups - stats.expert_hits));
+    // Of the model's 32 experts a token uses 4: by chance one guess of eight is right.
+    EXPECT_GT(stats.experts_guessed_right, stats.experts_guessed / 5) << read_ahead;
+    EXPECT_GE(stats.experts_guessed, stats.experts_read_ahead) << read_ahead;
+    EXPECT_GE(stats.experts_guessed_right, stats.experts_used_ahead) << read_ahead;
+    EXPECT_LT(stats.experts_guessed_right, stats.experts_guessed_among) << read_ahead;
+    EXPECT_LT(stats.experts_guessed_among, stats.expert_lookups) << "nothing is guessed for the first layer";
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/models_for_test.h"
 #include "engine/profile_subject.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
@@ -40,7 +41,7 @@ TEST(SustainedRate, ADiskThatHadToWaitTellsNothing) {
 
 TEST(SustainedRate, IsKeptWithTheProfileOfTheDisk) {
   const TempDir cache;
-  ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const EnvironmentVariable caches("XDG_CACHE_HOME", cache.path().c_str());
   ProfileOptions options;
   options.path = kModels / "hypura-stories-moe.gguf";
   ASSERT_TRUE(keep_sustained_rate(options.path, 1.5e9)) << "there is no profile to keep it in";
@@ -58,7 +59,6 @@ TEST(SustainedRate, IsKeptWithTheProfileOfTheDisk) {
   EXPECT_EQ(cached->storage.scattered_bytes_per_second, 3e9);
 
   EXPECT_EQ(keep_sustained_rate("/no/such/model.gguf", 1).error().code, ErrorCode::kIo);
-  ::unsetenv("XDG_CACHE_HOME");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "engine/saved_routing.h"
 #include "engine/test_reference.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -20,9 +21,6 @@ const std::filesystem::path kStories = std::filesystem::path(HYPURA_SOURCE_DIR) 
 
 class WarmStart : public testing::Test {
  protected:
-  void SetUp() override { ::setenv("XDG_CACHE_HOME", (folder_.path() / "caches").c_str(), 1); }
-  void TearDown() override { ::unsetenv("XDG_CACHE_HOME"); }
-
   static EngineOptions options(uint64_t memory) {
     EngineOptions options;
     options.model = kStories;
@@ -60,6 +58,7 @@ class WarmStart : public testing::Test {
   }
 
   TempDir folder_;
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", (folder_.path() / "caches").c_str()};
 };
 
 TEST_F(WarmStart, ReadsWhatWasUsedBeforeAnythingIsAsked) {

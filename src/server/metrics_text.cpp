@@ -148,6 +148,12 @@ void add_streaming(MetricsText& text, std::string_view model, const EngineStats&
               {{"model", model}}, stats.experts_read_ahead);
   text.single("hypura_experts_used_ahead_total", kCounter, "Of those, asked for when the layer came.",
               {{"model", model}}, stats.experts_used_ahead);
+  text.single("hypura_experts_guessed_total", kCounter, "Experts named as what the next layer will choose.",
+              {{"model", model}}, stats.experts_guessed);
+  text.single("hypura_experts_guessed_right_total", kCounter, "Of those, chosen.", {{"model", model}},
+              stats.experts_guessed_right);
+  text.single("hypura_experts_guessed_among_total", kCounter, "Experts chosen by the layers that were guessed for.",
+              {{"model", model}}, stats.experts_guessed_among);
   text.single("hypura_experts_warmed_total", kCounter, "Experts read after loading because earlier runs used them.",
               {{"model", model}}, stats.experts_warmed);
   text.begin("hypura_read_bytes_total", kCounter, "Bytes of weights read from a tier, by what for.");

@@ -2,19 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include "support/environment_for_test.h"
 
 namespace hypura {
 namespace {
 
 TEST(CacheFolder, IsWhereTheUserKeepsCaches) {
-  ::setenv("HOME", "/home/someone", 1);
-  ::setenv("XDG_CACHE_HOME", "/caches", 1);
+  EnvironmentVariable home("HOME", "/home/someone");
+  EnvironmentVariable caches("XDG_CACHE_HOME", "/caches");
   EXPECT_EQ(cache_folder(), "/caches/hypura");
-  ::setenv("XDG_CACHE_HOME", "relative", 1);
+  caches.set("relative");
   EXPECT_EQ(cache_folder(), "/home/someone" / caches_in_home() / "hypura");
-  ::unsetenv("XDG_CACHE_HOME");
-  ::unsetenv("HOME");
+  caches.set(nullptr);
+  home.set(nullptr);
   EXPECT_EQ(cache_folder(), std::nullopt);
 }
 
