@@ -1,13 +1,16 @@
 // Whether reading ahead on a guess pays: decided by what passes take with it and without.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 namespace hypura {
 
 // Passes come in stretches. Most stretches are of the kind that was faster of late; every kTryEvery-th is of the other,
 // to see whether that still holds: it costs a kTryEvery-th of the difference.
+//
+// A stretch is compared with the one before it, when that was of the other kind: as caches fill passes become faster by
+// themselves, which makes the later of two stretches look better, whichever kind it is. Each kind is the later one as
+// often as the other, so that this cancels.
 //
 // Not thread-safe: the owner serialises.
 class AheadSwitch {
@@ -21,20 +24,20 @@ class AheadSwitch {
   // The pass took so long. Passes that are not alike (prompts, several tokens) are not to be told.
   void note(double seconds);
 
-  // Seconds a pass of that kind took of late; 0 when there was none.
-  double seconds(bool with) const { return kinds_[with ? 1 : 0].seconds; }
+  // What passes that read ahead took of late, by what those took that did not; 1 when nothing is known.
+  double ratio() const;
 
  private:
-  struct Kind {
-    double seconds = 0;
-    uint32_t passes = 0;
-  };
-  void choose();
+  void end_stretch();
 
-  std::array<Kind, 2> kinds_;  // without, with
   bool on_ = true;
-  uint32_t pass_ = 0;     // of the stretch
-  uint32_t stretch_ = 0;  // number of the one under way
+  uint32_t pass_ = 0;        // of the stretch
+  double seconds_ = 0;       // of its passes that count
+  uint32_t stretch_ = 0;     // number of the one under way
+  bool last_on_ = true;      // kind of the one before
+  double last_seconds_ = 0;  // that it took; 0: it does not count
+  uint32_t compared_ = 0;
+  double log_ratio_ = 0;
 };
 
 }  // namespace hypura
