@@ -10,20 +10,8 @@ namespace hypura::bench {
 
 namespace {
 
-// Twelve like objects: a run of usual length ends before them.
-constexpr const char* kLikeObjects = R"({
-  "type": "array", "minItems": 12, "maxItems": 12,
-  "items": {
-    "type": "object",
-    "properties": {
-      "place": {"const": "a little town between the forest and the sea"},
-      "weather": {"enum": ["sun", "rain"]},
-      "people": {"const": "they are very happy and they like to play"}
-    },
-    "required": ["place", "weather", "people"],
-    "additionalProperties": false
-  }
-})";
+// What a small model that was taught stories goes on with by itself.
+constexpr const char* kSentence = "Tom has a red ball.";
 
 bool is_named(const std::string& name, const Scenario& scenario) {
   return scenario.name == name || scenario.name.rfind(name + "-", 0) == 0;
@@ -43,6 +31,8 @@ const char* flag_of(ModelKind model) {
       return "--dense";
     case ModelKind::kStories:
       return "--stories";
+    case ModelKind::kStoriesDraft:
+      return "--stories-draft";
     case ModelKind::kTarget:
       return "--target";
   }
@@ -100,14 +90,14 @@ void say_with_drafts(const Scenario& scenario, RunSpec& spec) {
   if (scenario.model == ModelKind::kStories) {
     spec.warmup_tokens = 48;
     spec.tokens = std::min(8 * spec.tokens, 768U);  // the model knows 1024
+  } else if (scenario.draft == DraftBy::kNgramsOfRepetition) {
+    spec.warmup_tokens = 1;
+    spec.sentence = kSentence;
+    spec.prompt_tokens = 64;
+    spec.tokens = std::min(8 * spec.tokens, 768U);
   } else {
     spec.warmup_tokens = 1;
     spec.tokens *= 2;
-  }
-  if (scenario.draft == DraftBy::kNgramsOfJson) {
-    spec.answers = 1;
-    spec.schema = kLikeObjects;
-    spec.tokens *= 3;  // nothing can be drafted of the first object
   }
   // A longer context would leave less for the weights.
   spec.context = static_cast<uint32_t>(round_up(spec.prompt_tokens + 1 + spec.warmup_tokens + spec.tokens, 128));
@@ -123,6 +113,8 @@ const std::filesystem::path& Models::of(ModelKind kind) const {
       return dense;
     case ModelKind::kStories:
       return stories;
+    case ModelKind::kStoriesDraft:
+      return stories_draft;
     case ModelKind::kTarget:
       return target;
   }
@@ -162,7 +154,7 @@ const std::vector<Scenario>& all_scenarios() {
         {"packed-prompt-moe", kMoe, 0.35, Kind::kPackedPrompt, 0, 0},
         {"packed-prompt-dense", kDense, 0.35, Kind::kPackedPrompt, 0, 0},
         {"draft-dense", kTarget, 0.35, Kind::kDraft, 2.0, 0, DraftBy::kModel},
-        {"draft-ngrams", kTarget, 0.35, Kind::kDraft, 1.5, 0, DraftBy::kNgramsOfJson},
+        {"draft-ngrams", ModelKind::kStoriesDraft, 1.5, Kind::kDraft, 1.5, 0, DraftBy::kNgramsOfRepetition},
         {"draft-useless", kTarget, 0.35, Kind::kDraft, 0.97, 0, DraftBy::kNgramsOfNothing},
         {"draft-moe", ModelKind::kStories, 0.60, Kind::kDraft, 0, 0, DraftBy::kModel},
     };
@@ -174,7 +166,8 @@ const std::vector<Scenario>& all_scenarios() {
 }
 
 Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& names, const Models& models) {
-  if (models.moe.empty() && models.dense.empty() && models.stories.empty() && models.target.empty()) {
+  if (models.moe.empty() && models.dense.empty() && models.stories.empty() && models.stories_draft.empty() &&
+      models.target.empty()) {
     return fail(ErrorCode::kUsage,
                 "no model to measure: give --moe FILE, --dense FILE, --stories FILE, --target FILE or several");
   }

@@ -27,14 +27,14 @@ enum class Kind {
   kSweep,         // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone
 };
 
-enum class ModelKind { kMoe, kDense, kStories, kTarget };
+enum class ModelKind { kMoe, kDense, kStories, kStoriesDraft, kTarget };
 
 // What a kDraft scenario drafts from.
 enum class DraftBy {
-  kNothing,         // of all other kinds
-  kModel,           // the draft model, whatever is said
-  kNgramsOfJson,    // n-grams of a served answer that repeats itself, since a schema wants it
-  kNgramsOfNothing  // n-grams of a text in which nothing repeats
+  kNothing,             // of all other kinds
+  kModel,               // the draft model, whatever is said
+  kNgramsOfRepetition,  // n-grams of a text that repeats itself
+  kNgramsOfNothing      // n-grams of a text in which nothing repeats
 };
 
 // The model files that were given; empty where one was not.

@@ -86,8 +86,6 @@ class ExpertExecutor {
   void judge_guesses(const ExpertBlock& block);
   void guess(const ExpertBlock& block);
   void read_ahead(const ExpertBlock& block);
-  bool guesses_left() const;
-  bool all_landed() const;
   Status land(const ExpertBlock& block, Demand& demand);
   Status compute_hits(const ExpertBlock& block);
   Status compute_misses(const ExpertBlock& block);

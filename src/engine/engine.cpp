@@ -89,11 +89,7 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   return d;
 }
 
-EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {
-  if (options_.draft.any()) {
-    options_.outputs = std::max(options_.outputs, options_.sequences + kMostDrafted);
-  }
-}
+EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {}
 
 EngineImpl::~EngineImpl() {
   if (options_.remember && parts_) {
@@ -180,6 +176,9 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
   request.mirrors = std::move(mirrors);
   if (Status status = open_draft_model(request); !status) {
     return status;
+  }
+  if (options_.draft.ngrams || options_.draft.mtp || draft_model_ != nullptr) {
+    options_.outputs = std::max(options_.outputs, options_.sequences + kMostDrafted);
   }
   auto parts = open_best(request);
   if (!parts) {

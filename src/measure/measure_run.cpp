@@ -43,13 +43,14 @@ Status open_subject(Subject& subject, const RunSpec& spec, PhaseCost& load) {
   return {};
 }
 
-Status measure_prompt(Subject& subject, const RunSpec& spec, const std::string& text, RunResult& result) {
+Status measure_prompt(Subject& subject, const std::string& text, RunResult& result) {
+  const size_t tokens = subject.tokenize(text).size();
   const Moment start = moment_of(subject.counters());
   const auto first = subject.prompt(text);
   if (!first) {
     return propagate(first.error());
   }
-  const auto phase = phase_between(start, moment_of(subject.counters()), spec.prompt_tokens);
+  const auto phase = phase_between(start, moment_of(subject.counters()), tokens);
   if (!phase) {
     return propagate(phase.error());
   }
@@ -91,13 +92,20 @@ Status measure_drafted(Subject& subject, const RunSpec& spec, const std::string&
   return {};
 }
 
+Result<std::string> text_for(const Subject& subject, const RunSpec& spec) {
+  const CountTokens tokens_of = [&](const std::string& it) { return subject.tokenize(it).size(); };
+  if (!spec.sentence.empty()) {
+    return repeated_text(tokens_of, spec.prompt_tokens, spec.sentence);
+  }
+  return prompt_text(tokens_of, spec.prompt_tokens, 1);
+}
+
 Status measure_answer(Subject& subject, const RunSpec& spec, RunResult& result) {
-  const auto text =
-      prompt_text([&](const std::string& it) { return subject.tokenize(it).size(); }, spec.prompt_tokens, 1);
+  const auto text = text_for(subject, spec);
   if (!text) {
     return propagate(text.error());
   }
-  if (Status status = measure_prompt(subject, spec, *text, result); !status) {
+  if (Status status = measure_prompt(subject, *text, result); !status) {
     return status;
   }
   const bool drafts = spec.drafts() && spec.tokens > 0;

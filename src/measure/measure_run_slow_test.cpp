@@ -83,17 +83,18 @@ TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
   EXPECT_LT(drafted->right_drafted_tokens, drafted->decode.tokens);
 }
 
-TEST(MeasureServing, HoldsAnAnswerToItsSchemaAndCountsDrafts) {
+TEST(MeasureRun, DraftsByNgramsOfASentenceThatIsRepeated) {
   RunSpec spec = small_run("hypura");
-  spec.answers = 1;
   spec.context = 256;
+  spec.prompt_tokens = 60;
   spec.tokens = 60;
   spec.draft_ngrams = true;
-  spec.schema = R"({"type":"array","minItems":40,"maxItems":40,"items":{"const":"a red ball"}})";
-  const auto run = measure_serving(spec);
+  spec.sentence = "Tom has a red ball.";
+  const auto run = measure_run(*make_hypura_subject(), spec);
   ASSERT_TRUE(run) << run.error().message;
-  EXPECT_EQ(run->decode.tokens, 59U);  // the array is longer: its first token came with the prompt
-  EXPECT_GT(run->right_drafted_tokens, 0U);
+  EXPECT_GT(run->prefill.tokens, 40U);
+  EXPECT_LE(run->prefill.tokens, 60U);
+  EXPECT_GT(run->drafted_tokens, 0U);
   EXPECT_LE(run->right_drafted_tokens, run->drafted_tokens);
 }
 

@@ -40,4 +40,12 @@ Result<std::string> prompt_text(const CountTokens& tokens_of, uint32_t count, ui
   }
 }
 
+std::string repeated_text(const CountTokens& tokens_of, uint32_t count, const std::string& sentence) {
+  std::string text = sentence;
+  for (std::string longer = text; tokens_of(longer) <= count; longer += " " + sentence) {
+    text = longer;
+  }
+  return text;
+}
+
 }  // namespace hypura

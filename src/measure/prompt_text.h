@@ -17,4 +17,7 @@ using CountTokens = std::function<size_t(const std::string&)>;
 // with kInternal when none is found.
 Result<std::string> prompt_text(const CountTokens& tokens_of, uint32_t count, uint32_t seed);
 
+// `sentence` again and again, as often as at most `count` tokens hold, but once at least.
+std::string repeated_text(const CountTokens& tokens_of, uint32_t count, const std::string& sentence);
+
 }  // namespace hypura

@@ -33,7 +33,7 @@ struct RunSpec {
   bool remember = false;       // hypura: leave behind what later predictions learn from (EngineOptions::remember)
   uint32_t answers = 0;        // hypura: answers served at once, see measure_serving(); 0: one session, not served
   uint32_t turns = 1;          // of a served conversation
-  std::string schema;          // served, one turn: a JSON schema that the answers keep to; empty: none
+  std::string sentence;        // not served: the prompt is this, again and again; empty: words by chance
   // hypura: see DraftOptions
   std::string draft;
   bool draft_ngrams = false;

@@ -22,7 +22,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.prompt_tokens = 7;
   spec.warmup_tokens = 0;
   spec.tokens = 9;
-  spec.schema = R"({"type":"array"})";
+  spec.sentence = "A \"red\" ball.";
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
   spec.draft_mtp = true;
@@ -37,7 +37,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_TRUE(engine_options(*back).remember);
   EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
   EXPECT_FALSE(engine_options({}).remember);
-  EXPECT_EQ(back->schema, spec.schema);
+  EXPECT_EQ(back->sentence, spec.sentence);
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(back->mirrors, spec.mirrors);
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));

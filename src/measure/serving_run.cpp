@@ -109,9 +109,6 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
     if (!request) {
       return propagate(request.error());
     }
-    if (!spec.schema.empty()) {
-      request->json_schema = spec.schema;
-    }
     requests.push_back(std::move(*request));
   }
   const Moment start = moment_of(serving.stats().engine);
