@@ -87,6 +87,7 @@ void warm_up(const Scenario& scenario, RunSpec& spec) {
 // The arm with drafts; see draft_arms() for the other.
 void say_with_drafts(const Scenario& scenario, RunSpec& spec) {
   spec.draft_ngrams = scenario.draft != DraftBy::kModel;
+  spec.as_answer = true;  // in both arms
   if (scenario.model == ModelKind::kStories) {
     spec.warmup_tokens = 48;
     spec.tokens = std::min(8 * spec.tokens, 768U);  // the model knows 1024

@@ -105,6 +105,7 @@ TEST(DraftArms, OfNgramsGoOnWithTheSameText) {
   EXPECT_TRUE(with.draft_ngrams);
   EXPECT_TRUE(with.draft.empty());
   EXPECT_FALSE(without.draft_ngrams);
+  EXPECT_TRUE(without.as_answer);
   EXPECT_FALSE(with.sentence.empty());
   EXPECT_EQ(without.sentence, with.sentence);
   EXPECT_EQ(without.tokens, with.tokens);

@@ -139,7 +139,7 @@ struct EngineStats {
   uint64_t prefill_bytes = 0;          // the share of streamed_bytes read in passes that evaluated a prompt
   uint64_t decode_bytes = 0;           // the share read in decode passes
   uint64_t expert_lookups = 0;         // in decode passes: experts asked for
-  uint64_t expert_hits = 0;            // of those, resident when asked for; what was read ahead is not among them
+  uint64_t expert_hits = 0;            // of those, resident when asked for, not on their way
   uint64_t experts_read_ahead = 0;     // in decode passes: read on a guess before they were asked for
   uint64_t experts_used_ahead = 0;     // of those, then asked for
   uint64_t experts_guessed = 0;        // in decode passes: named as what the next layer will choose, in memory or not

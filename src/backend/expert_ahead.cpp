@@ -43,15 +43,20 @@ uint32_t ExpertAhead::read(uint32_t layer, std::span<const ExpertGuess> guesses,
 }
 
 std::optional<ExpertAhead::Reading> ExpertAhead::take(uint32_t layer, uint32_t expert) {
-  const auto it = std::find_if(under_way_.begin(), under_way_.end(), [&](const Reading& reading) {
-    return reading.layer == layer && reading.expert == expert;
-  });
-  if (it == under_way_.end()) {
-    return std::nullopt;
+  const auto wanted = [&](const Reading& it) { return it.layer == layer && it.expert == expert; };
+  for (std::vector<Reading>* readings : {&under_way_, &given_up_}) {
+    const auto it = std::find_if(readings->begin(), readings->end(), wanted);
+    if (it == readings->end()) {
+      continue;
+    }
+    const Reading reading = *it;
+    readings->erase(it);
+    if (readings == &under_way_ || cache_.holds_all()) {
+      return reading;
+    }
+    give_back(reading);
   }
-  const Reading reading = *it;
-  under_way_.erase(it);
-  return reading;
+  return std::nullopt;
 }
 
 void ExpertAhead::adopt(std::span<const Reading> readings) {
@@ -60,7 +65,9 @@ void ExpertAhead::adopt(std::span<const Reading> readings) {
 
 void ExpertAhead::give_up_rest() {
   for (const Reading& reading : under_way_) {
-    reader_.cancel(reading.group);
+    if (!cache_.holds_all()) {
+      reader_.cancel(reading.group);
+    }
     given_up_.push_back(reading);
   }
   under_way_.clear();
@@ -84,13 +91,22 @@ bool ExpertAhead::reclaim(bool wait) {
 
 void ExpertAhead::drain() {
   give_up_rest();
+  for (const Reading& reading : given_up_) {
+    reader_.cancel(reading.group);
+  }
   while (reclaim(true)) {
   }
 }
 
 void ExpertAhead::give_back(const Reading& reading) {
-  static_cast<void>(reader_.wait(reading.group));  // nobody wants it: that it failed harms nobody either
-  cache_.abandon(reading.layer, reading.expert);
+  const Status status = reader_.wait(reading.group);  // nobody wants it: that it failed harms nobody either
+  if (!status || !cache_.holds_all()) {
+    cache_.abandon(reading.layer, reading.expert);
+    return;
+  }
+  put_in_place(layout_.expert_layers[reading.layer], reading.expert, slots_ + reading.slot * layout_.slot_stride);
+  cache_.commit(reading.layer, reading.expert);
+  cache_.release(reading.layer, reading.expert);
 }
 
 }  // namespace hypura

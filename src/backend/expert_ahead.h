@@ -1,7 +1,8 @@
 // Reads of experts that the next layer is guessed to choose, under way while this layer is computed.
 //
 // What was read ahead takes a slot like an expert that loads (ExpertCache), and becomes one that was asked for, or is
-// given up when the layer comes: it enters the cache only when it is used, so that guesses never move it.
+// given up when the layer comes: it enters the cache only when it is used, so that guesses never move it. Where every
+// expert has a slot nothing can be moved, and what was guessed wrongly is kept for later.
 #pragma once
 
 #include <cstdint>
@@ -39,13 +40,14 @@ class ExpertAhead {
   // slots are free. Gives how many experts that are.
   uint32_t read(uint32_t layer, std::span<const ExpertGuess> guesses, uint32_t reserve);
 
-  // The read of an expert that is asked for now; the caller's from then on.
+  // The read of an expert that is asked for now; the caller's from then on. One that was given up is waited for.
   std::optional<Reading> take(uint32_t layer, uint32_t expert);
 
   // Reads that somebody else began: as if they had been begun here.
   void adopt(std::span<const Reading> readings);
 
-  // The layer has come: what was not taken is given up. Slots come back when their reads have ended.
+  // The layer has come: what was not taken is given up, or left to end where it will be kept. Slots come back when
+  // their reads have ended.
   void give_up_rest();
 
   // Gives back the slots of reads given up that have ended; `wait`: waits until the first has. False when there is

@@ -85,6 +85,24 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   }
 }
 
+// A prompt's passes read all experts of the next layer ahead, and what the prompt does not choose is kept for later; of
+// the first layer there are only those that it chose.
+TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
+  EngineOptions options = streamed_demo(80 * kMiB);
+  options.by_hand.mode = "expert-streaming";
+  const auto engine = open(options);
+  ASSERT_NE(engine, nullptr);
+  const auto session = engine->new_session();
+  ASSERT_TRUE((*session)->complete(
+      "Once upon a time there was a little rabbit who liked to run and play in the big forest with many friends, and "
+      "one day",
+      greedy(200)));
+  const EngineStats stats = engine->stats();
+  EXPECT_EQ(stats.experts_guessed, 0U);
+  EXPECT_LE(stats.expert_lookups - stats.expert_hits, 20U) << "of one layer's 32";
+  EXPECT_LE(stats.streamed_bytes, 6U * 32U * 3U * 76U * kKiB) << "none is read twice";
+}
+
 TEST(Streaming, LogitsEqualThoseOfPlainLlama) {
   const std::vector<int32_t> tokens = test_tokens(40);
   Reference reference(kModels / "hypura-stories-moe.gguf", 256, 32, 1);

@@ -77,7 +77,7 @@ Status measure_decode(Subject& subject, const RunSpec& spec, RunResult& result) 
 }
 
 // The tokens come as the passes give them, so that the answer is asked for as a whole.
-Status measure_drafted(Subject& subject, const RunSpec& spec, const std::string& text, RunResult& result) {
+Status measure_as_answer(Subject& subject, const RunSpec& spec, const std::string& text, RunResult& result) {
   AnswerMeter meter(subject, spec.warmup_tokens);
   auto tokens = subject.answer(text, 1 + spec.warmup_tokens + spec.tokens, [&meter] { meter.look(); });
   if (!tokens) {
@@ -108,8 +108,8 @@ Status measure_answer(Subject& subject, const RunSpec& spec, RunResult& result) 
   if (Status status = measure_prompt(subject, *text, result); !status) {
     return status;
   }
-  const bool drafts = spec.drafts() && spec.tokens > 0;
-  return drafts ? measure_drafted(subject, spec, *text, result) : measure_decode(subject, spec, result);
+  const bool answer = (spec.as_answer || spec.drafts()) && spec.tokens > 0;
+  return answer ? measure_as_answer(subject, spec, *text, result) : measure_decode(subject, spec, result);
 }
 
 }  // namespace

@@ -29,11 +29,12 @@ struct RunSpec {
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
-  bool predict = false;        // hypura: also say, before the model is opened, what the plan expects
-  bool remember = false;       // hypura: leave behind what later predictions learn from (EngineOptions::remember)
-  uint32_t answers = 0;        // hypura: answers served at once, see measure_serving(); 0: one session, not served
-  uint32_t turns = 1;          // of a served conversation
-  std::string sentence;        // not served: the prompt is this, again and again; empty: words by chance
+  bool as_answer = false;  // not served: the tokens come as an answer's do, sampled; so they do where drafts are made
+  bool predict = false;    // hypura: also say, before the model is opened, what the plan expects
+  bool remember = false;   // hypura: leave behind what later predictions learn from (EngineOptions::remember)
+  uint32_t answers = 0;    // hypura: answers served at once, see measure_serving(); 0: one session, not served
+  uint32_t turns = 1;      // of a served conversation
+  std::string sentence;    // not served: the prompt is this, again and again; empty: words by chance
   // hypura: see DraftOptions
   std::string draft;
   bool draft_ngrams = false;

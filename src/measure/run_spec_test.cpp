@@ -22,6 +22,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.prompt_tokens = 7;
   spec.warmup_tokens = 0;
   spec.tokens = 9;
+  spec.as_answer = true;
   spec.sentence = "A \"red\" ball.";
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
@@ -37,6 +38,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_TRUE(engine_options(*back).remember);
   EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
   EXPECT_FALSE(engine_options({}).remember);
+  EXPECT_TRUE(back->as_answer);
   EXPECT_EQ(back->sentence, spec.sentence);
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(back->mirrors, spec.mirrors);

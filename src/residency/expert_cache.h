@@ -68,6 +68,8 @@ class ExpertCache {
   bool resident(uint32_t layer, uint32_t expert) const;
   // Neither resident nor loading.
   bool absent(uint32_t layer, uint32_t expert) const;
+  // Every expert has a slot: none is ever evicted.
+  bool holds_all() const { return config_.spare == 0; }
   uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t slots() const { return config_.slots; }
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }
