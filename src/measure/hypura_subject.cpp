@@ -109,6 +109,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.packed = spec.packed;
   options.by_hand.mode = spec.mode;
   options.by_hand.read_ahead = spec.read_ahead;
+  options.by_hand.keep_draft_model = spec.keep_draft_model;
   if (spec.ring_ahead >= 0) {
     options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
   }

@@ -74,6 +74,7 @@ TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
   ASSERT_TRUE(plain) << plain.error().message;
   EXPECT_EQ(plain->drafted_tokens, 0);
   spec.draft = spec.model;  // itself: nearly always right
+  spec.keep_draft_model = true;
   const auto drafted = measure_run(*make_hypura_subject(), spec);
   ASSERT_TRUE(drafted) << drafted.error().message;
   EXPECT_EQ(drafted->chosen, plain->chosen);

@@ -37,6 +37,7 @@ struct RunSpec {
   std::string sentence;    // not served: the prompt is this, again and again; empty: words by chance
   // hypura: see DraftOptions
   std::string draft;
+  bool keep_draft_model = false;  // as HandSetPlan
   bool draft_ngrams = false;
   bool draft_mtp = false;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions

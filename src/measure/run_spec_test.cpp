@@ -23,6 +23,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.warmup_tokens = 0;
   spec.tokens = 9;
   spec.as_answer = true;
+  spec.keep_draft_model = true;
   spec.sentence = "A \"red\" ball.";
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
@@ -39,6 +40,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
   EXPECT_FALSE(engine_options({}).remember);
   EXPECT_TRUE(back->as_answer);
+  EXPECT_TRUE(back->keep_draft_model);
   EXPECT_EQ(back->sentence, spec.sentence);
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(back->mirrors, spec.mirrors);
