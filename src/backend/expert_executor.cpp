@@ -202,7 +202,6 @@ void ExpertExecutor::judge_guesses(const ExpertBlock& block) {
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::guess(const ExpertBlock& block) {
   guessed_ = 0;
-  guesses_read_ = false;
   const uint32_t next = block.layer + 1;
   if (decoding()) {
     const bool wanted = foresight_ != nullptr && block.tokens() <= Foresight::kMostRows;
@@ -219,11 +218,10 @@ void ExpertExecutor::guess(const ExpertBlock& block) {
 
 // Once all that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertExecutor::read_ahead(const ExpertBlock& block) {
-  if (!guesses_read_) {
+  if (guessed_ > 0) {
     const std::span<const ExpertGuess> guesses(guesses_.data(), guessed_);
     const uint32_t reads = ahead_->read(block.layer + 1, guesses, kReserve);
     stats_.ahead_reads += decoding() ? reads : 0;
-    guesses_read_ = true;
   }
 }
 

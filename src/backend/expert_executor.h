@@ -122,7 +122,6 @@ class ExpertExecutor {
   std::vector<uint16_t> routed_;      // by pair: its expert
   std::vector<ExpertGuess> guesses_;  // for the next layer
   uint32_t guessed_ = 0;              // how many of them there are
-  bool guesses_read_ = true;          // what of them is missing is under way
   uint32_t judged_layer_ = 0;         // for which a token's guesses were made; 0: for none
 };
 
