@@ -15,16 +15,6 @@ std::vector<ReadRequest> expert_reads(const ExpertLayer& layer, uint32_t expert,
   return reads;
 }
 
-void put_in_place(const ExpertLayer& layer, uint32_t expert, std::byte* slot) {
-  for (const ExpertPart& part : layer.parts) {
-    if (part.moved) {
-      std::byte* room = slot + part.place;
-      std::memmove(room + part.shift, room + part.tensor->expert_extent(expert).offset % kDirectAlignment,
-                   part.slice_bytes);
-    }
-  }
-}
-
 uint32_t ExpertAhead::read(uint32_t layer, std::span<const ExpertGuess> guesses, uint32_t reserve) {
   uint32_t count = 0;
   for (const ExpertGuess& guess : guesses) {
@@ -99,14 +89,39 @@ void ExpertAhead::drain() {
 }
 
 void ExpertAhead::give_back(const Reading& reading) {
-  const Status status = reader_.wait(reading.group);  // nobody wants it: that it failed harms nobody either
-  if (!status || !cache_.holds_all()) {
+  const Status read = reader_.wait(reading.group);  // nobody wants it: that it failed harms nobody either
+  if (!cache_.holds_all()) {
     cache_.abandon(reading.layer, reading.expert);
-    return;
+  } else if (land_expert(read, cache_, layout_.expert_layers[reading.layer], reading.layer, reading.expert,
+                         slots_ + reading.slot * layout_.slot_stride)) {
+    cache_.release(reading.layer, reading.expert);
   }
-  put_in_place(layout_.expert_layers[reading.layer], reading.expert, slots_ + reading.slot * layout_.slot_stride);
-  cache_.commit(reading.layer, reading.expert);
-  cache_.release(reading.layer, reading.expert);
+}
+
+namespace {
+
+// Moves what reads have brought to where kernels expect it.
+void put_in_place(const ExpertLayer& layer, uint32_t expert, std::byte* slot) {
+  for (const ExpertPart& part : layer.parts) {
+    if (part.moved) {
+      std::byte* room = slot + part.place;
+      std::memmove(room + part.shift, room + part.tensor->expert_extent(expert).offset % kDirectAlignment,
+                   part.slice_bytes);
+    }
+  }
+}
+
+}  // namespace
+
+bool land_expert(const Status& read, ExpertCache& cache, const ExpertLayer& layer, uint32_t layer_index,
+                 uint32_t expert, std::byte* slot) {
+  if (!read) {
+    cache.abandon(layer_index, expert);
+    return false;
+  }
+  put_in_place(layer, expert, slot);
+  cache.commit(layer_index, expert);
+  return true;
 }
 
 }  // namespace hypura

@@ -20,9 +20,6 @@ namespace hypura {
 // The reads of one expert of a layer, all its parts, into the slot at `slot`.
 std::vector<ReadRequest> expert_reads(const ExpertLayer& layer, uint32_t expert, std::byte* slot);
 
-// Moves what such reads have brought to where kernels expect it.
-void put_in_place(const ExpertLayer& layer, uint32_t expert, std::byte* slot);
-
 // Not thread-safe: the owner serialises. The references must outlive the object, which must be drained before it goes.
 class ExpertAhead {
  public:
@@ -67,5 +64,10 @@ class ExpertAhead {
   std::vector<Reading> under_way_;
   std::vector<Reading> given_up_;
 };
+
+// Takes in an expert whose reads into the slot at `slot` have ended as `read` says: it is resident and pinned then
+// (ExpertCache::commit), or absent again when they failed. Gives whether it is resident.
+bool land_expert(const Status& read, ExpertCache& cache, const ExpertLayer& layer, uint32_t layer_index,
+                 uint32_t expert, std::byte* slot);
 
 }  // namespace hypura

@@ -232,15 +232,12 @@ Status ExpertExecutor::land(const ExpertBlock& block, Demand& demand) {
   if (!reader_.finished(demand.group)) {
     inner_.rest();
   }
-  Status status = reader_.wait(demand.group);
+  const Status read = reader_.wait(demand.group);
   add_seconds(stats_.io_wait_seconds, start);
   demand.group = 0;
-  if (!status) {
-    cache_.abandon(block.layer, demand.expert);
-    return propagate(status.error(), fmt::format("expert {} of layer {}", demand.expert, layer.layer));
+  if (!land_expert(read, cache_, layer, block.layer, demand.expert, slot_data(demand.slot))) {
+    return propagate(read.error(), fmt::format("expert {} of layer {}", demand.expert, layer.layer));
   }
-  put_in_place(layer, demand.expert, slot_data(demand.slot));
-  cache_.commit(block.layer, demand.expert);
   return {};
 }
 

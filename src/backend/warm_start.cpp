@@ -59,12 +59,10 @@ void WarmStart::take_in() {
 bool WarmStart::land(const ExpertAhead::Reading& reading) {
   const ExpertLayer& layer = layout_.expert_layers[reading.layer];
   bytes_ -= bytes_of(layer);
-  if (!reader_.wait(reading.group)) {
-    cache_.abandon(reading.layer, reading.expert);
+  if (!land_expert(reader_.wait(reading.group), cache_, layer, reading.layer, reading.expert,
+                   slots_ + reading.slot * layout_.slot_stride)) {
     return false;
   }
-  put_in_place(layer, reading.expert, slots_ + reading.slot * layout_.slot_stride);
-  cache_.commit(reading.layer, reading.expert);
   cache_.release(reading.layer, reading.expert);
   ++stats_.warmed;
   stats_.warm_bytes += bytes_of(layer);
