@@ -1,6 +1,7 @@
 #include "engine/answer_parser.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "chat.h"
 #include "support/random_id.h"
@@ -20,6 +21,24 @@ std::string grown(std::string& given, const std::string& whole) {
   return more;
 }
 
+// `text` with no more than a line break between marks.
+std::string with_little_space_between(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t next = text.find_first_not_of(" \t\r\n", i);
+    if (next != i && next != std::string::npos && text[next] == '<' && !result.empty() && result.back() == '>') {
+      result += std::string_view(text).substr(i, next - i).find('\n') == std::string_view::npos ? "" : "\n";
+      i = next;
+    }
+    result += text[i];
+  }
+  return result;
+}
+
+bool is_blank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
 bool is_json_object(const std::string& text) {
   return nlohmann::json::parse(text, nullptr, false).is_object();
 }
@@ -37,14 +56,34 @@ AnswerParser::AnswerParser(const common_chat_parser_params& params)
 
 AnswerParser::~AnswerParser() = default;
 
+void AnswerParser::or_content(const common_chat_parser_params& content) {
+  content_params_ = std::make_unique<common_chat_parser_params>(content);
+}
+
 // False when the text has no form that the parser knows, or not yet.
-bool AnswerParser::parse(bool partial, common_chat_msg& message) const {
+bool AnswerParser::parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const {
   try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
-    message = common_chat_parse(text_, partial, *params_);
+    message = common_chat_parse(text_, partial, params);
     return true;
   } catch (...) {
     return false;
   }
+}
+
+bool AnswerParser::parse(bool partial, common_chat_msg& message) const {
+  const bool parsed = parse(*params_, partial, message);
+  common_chat_msg content;
+  if (content_params_ == nullptr || !parse(*content_params_, true, content)) {
+    return parsed;
+  }
+  if (partial && parsed && message.tool_calls.empty()) {
+    return message.content == content.content;
+  }
+  if (!partial && (!parsed || message.tool_calls.empty())) {
+    message = content;
+    return true;
+  }
+  return parsed;
 }
 
 AnswerPiece AnswerParser::add(std::string_view text) {
@@ -55,6 +94,13 @@ AnswerPiece AnswerParser::add(std::string_view text) {
 
 AnswerPiece AnswerParser::finish() {
   common_chat_msg message;
+  if (is_blank(content_) && calls_ == 0 && !parse(*params_, false, message)) {
+    // llama.cpp's grammar of calls allows space between marks where its parser does not.
+    const std::string text = std::exchange(text_, with_little_space_between(text_));
+    if (!parse(*params_, false, message) || message.tool_calls.empty()) {
+      text_ = text;
+    }
+  }
   if (parse(false, message) || parse(true, message)) {
     return news(message, true);
   }

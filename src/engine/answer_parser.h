@@ -20,6 +20,10 @@ class AnswerParser {
   explicit AnswerParser(const common_chat_parser_params& params);
   ~AnswerParser();
 
+  // The answer is either calls, which the parser knows, or content alone, which `content` takes apart. Until it is told
+  // which, only what both say alike is given. Before the first add().
+  void or_content(const common_chat_parser_params& content);
+
   AnswerPiece add(std::string_view text);
 
   // The rest, when no more text will come. What was said in no form that the model's template knows is content.
@@ -28,9 +32,11 @@ class AnswerParser {
  private:
   // What is new in `message`. The last call may be incomplete unless `whole`.
   AnswerPiece news(const common_chat_msg& message, bool whole);
+  bool parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const;
   bool parse(bool partial, common_chat_msg& message) const;
 
   std::unique_ptr<common_chat_parser_params> params_;
+  std::unique_ptr<common_chat_parser_params> content_params_;
   std::string text_;
   std::string content_;   // given so far
   std::string thinking_;  // given so far

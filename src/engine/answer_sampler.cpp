@@ -1,10 +1,11 @@
 #include "engine/answer_sampler.h"
 
 #include <algorithm>
-#include <climits>
 #include <cmath>
+#include <string_view>
+#include <vector>
 
-#include "reasoning-budget.h"
+#include "engine/control_text.h"
 
 namespace hypura {
 
@@ -36,82 +37,28 @@ const llama_token_data* select(llama_sampler* chain, llama_token_data_array& arr
   return any && possible(array.data[array.selected]) ? &array.data[array.selected] : nullptr;
 }
 
-SamplerPtr make_grammar(const llama_vocab* vocab, const Grammar& grammar) {
-  if (!grammar.lazy) {
-    return SamplerPtr(llama_sampler_init_grammar(vocab, grammar.rules.c_str(), "root"));
-  }
-  std::vector<const char*> patterns;
-  for (const std::string& pattern : grammar.trigger_patterns) {
-    patterns.push_back(pattern.c_str());
-  }
-  return SamplerPtr(llama_sampler_init_grammar_lazy_patterns(vocab, grammar.rules.c_str(), "root", patterns.data(),
-                                                             patterns.size(), grammar.trigger_tokens.data(),
-                                                             grammar.trigger_tokens.size()));
-}
-
 }  // namespace
 
 AnswerSampler::AnswerSampler(const SamplingOptions& options, const llama_vocab* vocab)
     : vocab_(vocab), chain_(make_sampler(options, vocab)) {}
 
 Result<std::unique_ptr<AnswerSampler>> AnswerSampler::create(const SamplingOptions& options, const llama_vocab* vocab,
-                                                             const Grammar& grammar) {
+                                                             const AnswerRules& rules) {
   std::unique_ptr<AnswerSampler> sampler(new AnswerSampler(options, vocab));
-  if (Status status = sampler->set_grammar(grammar); !status) {
-    return propagate(status.error());
+  if (!rules.free()) {
+    auto held = HeldText::create(vocab, rules);
+    if (!held) {
+      return propagate(held.error());
+    }
+    sampler->held_ = std::move(*held);
   }
   return sampler;
-}
-
-Status AnswerSampler::set_grammar(const Grammar& grammar) {
-  if (grammar.rules.empty()) {
-    return {};
-  }
-  constexpr const char* kRefused =
-      "the answer cannot be held to this schema or to these tools: llama.cpp refuses the "
-      "grammar made of them";
-  try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
-    grammar_ = make_grammar(vocab_, grammar);
-    if (grammar_ == nullptr) {
-      return fail(ErrorCode::kUsage, "{}", kRefused);
-    }
-    if (grammar.lazy && !grammar.thinking_start.empty() && !grammar.thinking_ends.empty()) {
-      thinking_.reset(common_reasoning_budget_init(vocab_, {grammar.thinking_start}, grammar.thinking_ends,
-                                                   grammar.thinking_ends.front(), INT_MAX));
-      for (const int32_t token : grammar.begun) {
-        llama_sampler_accept(thinking_.get(), token);
-      }
-    }
-    for (const int32_t token : grammar.begun) {
-      if (!grammar.lazy && !llama_vocab_is_eog(vocab_, token)) {
-        llama_sampler_accept(grammar_.get(), token);
-      }
-    }
-  } catch (...) {
-    return fail(ErrorCode::kUsage, "{}", kRefused);
-  }
-  return {};
 }
 
 void AnswerSampler::accept_prompt(std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) {
     llama_sampler_accept(chain_.get(), token);
   }
-}
-
-bool AnswerSampler::grammar_applies() const {
-  if (grammar_ == nullptr || thinking_ == nullptr) {
-    return grammar_ != nullptr;
-  }
-  const common_reasoning_budget_state state = common_reasoning_budget_get_state(thinking_.get());
-  return state == REASONING_BUDGET_IDLE || state == REASONING_BUDGET_DONE;
-}
-
-bool AnswerSampler::allowed(int32_t token) const {
-  llama_token_data data = {token, 1, 0};
-  llama_token_data_array one = {&data, 1, -1, false};
-  llama_sampler_apply(grammar_.get(), &one);
-  return data.logit == 1;
 }
 
 Result<int32_t> AnswerSampler::sample(const float* logits) {
@@ -123,44 +70,56 @@ Result<int32_t> AnswerSampler::sample(const float* logits) {
 }
 
 Result<int32_t> AnswerSampler::choose(const float* logits) {
-  const int32_t count = llama_vocab_n_tokens(vocab_);
-  llama_token_data_array array = all_candidates(logits, count);
+  llama_token_data_array array = all_candidates(logits, llama_vocab_n_tokens(vocab_));
   const llama_token_data* choice = select(chain_.get(), array);
-  if (grammar_applies() && (choice == nullptr || !allowed(choice->id))) {
-    // Dear, since every token of the vocabulary is held against the rules: only when the free choice was not allowed.
-    array = all_candidates(logits, count);
-    llama_sampler_apply(grammar_.get(), &array);
-    choice = select(chain_.get(), array);
+  if (held_ != nullptr && forced_.empty() && (choice == nullptr || !held_->allows(choice->id))) {
+    choice = choose_held(logits, choice);
   }
-  if (choice == nullptr) {
+  if (choice == nullptr && forced_.empty()) {
     return fail(ErrorCode::kInternal,
                 "no token can follow: the grammar of the answer, or the model's output, has none");
   }
-  const int32_t token = choice->id;
+  int32_t token = choice == nullptr ? 0 : choice->id;
+  if (!forced_.empty()) {
+    token = forced_.front();
+    forced_.pop_front();
+  }
   llama_sampler_accept(chain_.get(), token);
-  if (grammar_ != nullptr) {
-    accept(token);
+  if (held_ != nullptr) {
+    held_->add(token);
   }
   return token;
 }
 
-// For the grammar, and for whether the model thinks.
-void AnswerSampler::accept(int32_t token) {
-  const bool applied = grammar_applies();
-  if (thinking_ != nullptr) {
-    llama_sampler_accept(thinking_.get(), token);
-    const bool done = common_reasoning_budget_get_state(thinking_.get()) == REASONING_BUDGET_DONE;
-    const llama_tokens* end = common_reasoning_budget_get_end_match(thinking_.get());
-    if (!applied && done && end != nullptr) {
-      for (const int32_t it : *end) {  // what ends the thinking may be what the grammar waits for
-        llama_sampler_accept(grammar_.get(), it);
-      }
+// A token that may come instead of `unwanted`; nullptr when there is none, or when tokens are forced instead.
+const llama_token_data* AnswerSampler::choose_held(const float* logits, const llama_token_data* unwanted) {
+  // A free text that may not end here, or not go on so: there are few such tokens, and each is found when it is wanted.
+  constexpr int kMostUnwanted = 100;
+  const int32_t count = llama_vocab_n_tokens(vocab_);
+  if (!held_->free()) {
+    // Dear, since every token of the vocabulary is held against the rules: only when the free choice was not allowed.
+    llama_token_data_array array = all_candidates(logits, count);
+    held_->mask(array);
+    return select(chain_.get(), array);
+  }
+  std::vector<int32_t> banned;
+  while (unwanted != nullptr && banned.size() < kMostUnwanted) {
+    if (const std::string_view end = held_->before_end(); !end.empty() && llama_vocab_is_eog(vocab_, unwanted->id)) {
+      const std::vector<int32_t> tokens = tokenize_text(vocab_, end, false, true);
+      forced_.assign(tokens.begin(), tokens.end());
+      return nullptr;
+    }
+    banned.push_back(unwanted->id);
+    llama_token_data_array array = all_candidates(logits, count);
+    for (const int32_t token : banned) {
+      array.data[token].logit = -INFINITY;
+    }
+    unwanted = select(chain_.get(), array);
+    if (unwanted != nullptr && held_->allows(unwanted->id)) {
+      return unwanted;
     }
   }
-  // llama.cpp aborts when a text ends where its grammar does not.
-  if (applied && (allowed(token) || !llama_vocab_is_eog(vocab_, token))) {
-    llama_sampler_accept(grammar_.get(), token);
-  }
+  return nullptr;
 }
 
 }  // namespace hypura

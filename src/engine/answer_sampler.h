@@ -2,57 +2,41 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
-#include <string>
-#include <vector>
 
+#include "engine/answer_rules.h"
+#include "engine/held_text.h"
 #include "engine/sampler.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
 namespace hypura {
 
-// What an answer's text must be, in llama.cpp's grammar notation; without `rules` it is free.
-struct Grammar {
-  std::string rules;
-  // Lazy: the text is free until one of these comes; the rules begin with it.
-  bool lazy = false;
-  std::vector<std::string> trigger_patterns;
-  std::vector<int32_t> trigger_tokens;
-  // What the prompt already holds of the text that the rules are for.
-  std::vector<int32_t> begun;
-  // While the model thinks, a lazy grammar does not apply. Empty when it does not think.
-  std::vector<int32_t> thinking_start;
-  std::vector<std::vector<int32_t>> thinking_ends;
-};
-
 // Belongs to one thread at a time. The vocabulary must outlive it.
 class AnswerSampler {
  public:
-  // Fails with kUsage when llama.cpp does not accept the grammar.
+  // Fails with kUsage when the answer cannot be held to the rules.
   static Result<std::unique_ptr<AnswerSampler>> create(const SamplingOptions& options, const llama_vocab* vocab,
-                                                       const Grammar& grammar);
+                                                       const AnswerRules& rules);
 
   // Tells the samplers what came before.
   void accept_prompt(std::span<const int32_t> tokens);
 
-  // The next token, from one row of logits; it counts as chosen. Fails with kInternal when the grammar allows none.
+  // The next token, from one row of logits; it counts as chosen. Fails with kInternal when the rules allow none.
   Result<int32_t> sample(const float* logits);
 
  private:
   AnswerSampler(const SamplingOptions& options, const llama_vocab* vocab);
 
-  Status set_grammar(const Grammar& grammar);
-  bool grammar_applies() const;
-  bool allowed(int32_t token) const;
   Result<int32_t> choose(const float* logits);
-  void accept(int32_t token);
+  const llama_token_data* choose_held(const float* logits, const llama_token_data* free);
 
   const llama_vocab* vocab_;
   SamplerPtr chain_;
-  SamplerPtr grammar_;   // null: free text
-  SamplerPtr thinking_;  // follows whether the model thinks; null: nobody asks
+  std::unique_ptr<HeldText> held_;  // null: free text
+  std::deque<int32_t> forced_;      // to come next, whatever the model wants
 };
 
 }  // namespace hypura

@@ -15,8 +15,8 @@ class AnswerSamplerTest : public VocabularyTest {
     options_.temperature = 0;
   }
 
-  std::unique_ptr<AnswerSampler> sampler(const Grammar& grammar) {
-    auto made = AnswerSampler::create(options_, vocab_, grammar);
+  std::unique_ptr<AnswerSampler> sampler(const AnswerRules& rules) {
+    auto made = AnswerSampler::create(options_, vocab_, rules);
     EXPECT_TRUE(made) << made.error().message;
     return made ? std::move(*made) : nullptr;
   }
@@ -51,9 +51,9 @@ TEST_F(AnswerSamplerTest, FreeTextIsTheModels) {
 }
 
 TEST_F(AnswerSamplerTest, AGrammarHoldsTheText) {
-  Grammar grammar;
-  grammar.rules = "root ::= \"a\" [0-9] \"z\"";
-  const auto it = sampler(grammar);
+  AnswerRules rules;
+  rules.forms = {{"root ::= \"a\" [0-9] \"z\"", "", "", {}, ""}};
+  const auto it = sampler(rules);
   EXPECT_EQ(chosen(*it, tokens("q")[0]).substr(0, 1), "a");
   std::string all = "a";
   while (all.size() < 3) {
@@ -64,31 +64,31 @@ TEST_F(AnswerSamplerTest, AGrammarHoldsTheText) {
 }
 
 TEST_F(AnswerSamplerTest, WhatThePromptHoldsOfTheTextCounts) {
-  Grammar grammar;
-  grammar.rules = "root ::= \"begin:\" [0-9]";
-  grammar.begun = tokens("begin:");
-  EXPECT_EQ(chosen(*sampler(grammar), tokens("7")[0]), "7");
+  AnswerRules rules;
+  rules.forms = {{"root ::= \"begin:\" [0-9]", "", "", {}, ""}};
+  rules.forms[0].begun = "begin:";
+  EXPECT_EQ(chosen(*sampler(rules), tokens("7")[0]), "7");
 }
 
 TEST_F(AnswerSamplerTest, ALazyGrammarWaits) {
-  Grammar grammar;
-  grammar.rules = "root ::= \"CALL\" [0-9]";
-  grammar.lazy = true;
-  grammar.trigger_patterns = {"CALL"};
-  const auto it = sampler(grammar);
+  AnswerRules rules;
+  rules.forms = {{"root ::= \"CALL\" [0-9]", "", "", {}, ""}};
+  rules.waits = true;
+  rules.trigger_words = {"CALL"};
+  const auto it = sampler(rules);
   EXPECT_EQ(said(*it, "free text CALL"), "free text CALL");
   const std::string next = chosen(*it, tokens("x")[0]);
   EXPECT_TRUE(next.size() == 1 && next[0] >= '0' && next[0] <= '9') << next;
 }
 
 TEST_F(AnswerSamplerTest, ALazyGrammarDoesNotMindThoughts) {
-  Grammar grammar;
-  grammar.rules = "root ::= \"CALL\" [0-9]";
-  grammar.lazy = true;
-  grammar.trigger_patterns = {"CALL"};
-  grammar.thinking_start = tokens("(");
-  grammar.thinking_ends = {tokens(")")};
-  const auto it = sampler(grammar);
+  AnswerRules rules;
+  rules.forms = {{"root ::= \"CALL\" [0-9]", "", "", {}, ""}};
+  rules.waits = true;
+  rules.trigger_words = {"CALL"};
+  rules.thinking.start = "(";
+  rules.thinking.ends = {")"};
+  const auto it = sampler(rules);
   EXPECT_EQ(chosen(*it, tokens("(")[0]), "(");
   EXPECT_EQ(said(*it, "I could CALL him"), "I could CALL him");
   EXPECT_EQ(chosen(*it, tokens(")")[0]), ")");
@@ -98,16 +98,16 @@ TEST_F(AnswerSamplerTest, ALazyGrammarDoesNotMindThoughts) {
 }
 
 TEST_F(AnswerSamplerTest, GrammarsThatAreNoneAreRefused) {
-  Grammar grammar;
-  for (const char* rules : {"root ::= (", "other ::= \"a\"", "root ::= root \"a\""}) {
-    grammar.rules = rules;
-    const auto made = AnswerSampler::create(options_, vocab_, grammar);
-    ASSERT_FALSE(made) << rules;
+  AnswerRules rules;
+  for (const char* text : {"root ::= (", "other ::= \"a\"", "root ::= root \"a\""}) {
+    rules.forms = {{text, "", "", {}, ""}};
+    const auto made = AnswerSampler::create(options_, vocab_, rules);
+    ASSERT_FALSE(made) << text;
     EXPECT_EQ(made.error().code, ErrorCode::kUsage);
   }
-  grammar.rules = "root ::= \"a\"";
-  grammar.begun = tokens("b");
-  EXPECT_FALSE(AnswerSampler::create(options_, vocab_, grammar)) << "the prompt left it already";
+  rules.forms = {{"root ::= \"a\"", "", "", {}, ""}};
+  rules.forms[0].begun = "b";
+  EXPECT_FALSE(AnswerSampler::create(options_, vocab_, rules)) << "the prompt left it already";
 }
 
 TEST_F(AnswerSamplerTest, LogitsThatAreNoNumbersAreAnError) {

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "chat.h"
-#include "engine/answer_schema.h"
 #include "llama.h"
 
 namespace hypura {
@@ -50,44 +49,6 @@ Result<common_chat_msg> converted(const ConversationMessage& message, MaskedText
   return result;
 }
 
-common_chat_tool_choice choice(ToolChoice choice) {
-  switch (choice) {
-    case ToolChoice::kNone:
-      return COMMON_CHAT_TOOL_CHOICE_NONE;
-    case ToolChoice::kRequired:
-      return COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-    case ToolChoice::kAuto:
-      break;
-  }
-  return COMMON_CHAT_TOOL_CHOICE_AUTO;
-}
-
-std::string trimmed(const std::string& text) {
-  constexpr const char* kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
-// `text` as a regular expression that matches it and nothing else.
-std::string escaped(const std::string& text) {
-  std::string pattern;
-  for (const char c : text) {
-    if (std::string_view(".^$|()*+?[]{}\\").find(c) != std::string_view::npos) {
-      pattern += '\\';
-    }
-    pattern += c;
-  }
-  return pattern;
-}
-
-std::string anchored(const std::string& pattern) {
-  return (pattern.rfind('^', 0) == 0 ? "" : "^") + pattern + (!pattern.empty() && pattern.back() == '$' ? "" : "$");
-}
-
-bool begins_with_space(std::string_view text) {
-  return !text.empty() && (text.front() == ' ' || text.front() == '\n' || text.front() == '\t');
-}
-
 }  // namespace
 
 Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& request,
@@ -112,7 +73,6 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
     inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
     inputs.add_generation_prompt = false;
   }
-  inputs.tool_choice = choice(request.tool_choice);
   inputs.enable_thinking = request.think.value_or(true);
   inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
   return inputs;
@@ -138,85 +98,12 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
     return propagate(wanted.error());
   }
   wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
-  std::string rules;
-  if (request.json_schema) {
-    auto schema = known_schema(*request.json_schema);
-    auto made = schema.and_then([](const std::string& it) { return schema_rules(it); });
-    if (!made) {
-      return propagate(made.error());
-    }
-    rules = std::move(*made);
-    wanted->json_schema = std::move(*schema);
-  }
-  auto params = prompt_.apply(*wanted);
-  if (!params) {
-    return propagate(params.error());
-  }
-  ChatForm form;
-  form.grammar = grammar_of(*params, form.shown);
-  if (form.grammar.rules.empty() && !rules.empty()) {
-    form.grammar.rules = std::move(rules);  // the template's own handling has none for schemas
-    form.grammar.begun.clear();
-  }
-  form.stops = params->additional_stops;
-  common_chat_parser_params parser(*params);
-  parser.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
-  try {
-    if (!params->parser.empty()) {
-      parser.parser.load(params->parser);
-    }
-  } catch (...) {
-    return fail(ErrorCode::kInternal, "llama.cpp cannot read its own parser of the model's answers");
-  }
-  form.parser = std::make_unique<AnswerParser>(parser);
-  return form;
+  return FormMaker(prompt_, shape(), *wanted).make(request);
 }
 
-Grammar ChatFormat::grammar_of(const common_chat_params& params, std::vector<int32_t>& shown) const {
-  const llama_vocab* vocab = prompt_.control().vocab();
-  const auto tokens = [&](const std::string& text) { return tokenize_text(vocab, text, false, true); };
-  for (const std::string& text : params.preserved_tokens) {
-    if (const std::vector<int32_t> ids = tokens(text); ids.size() == 1) {
-      shown.push_back(ids[0]);
-    }
-  }
-  Grammar grammar;
-  grammar.rules = params.grammar;
-  grammar.lazy = params.grammar_lazy;
-  grammar.begun = begun(params.generation_prompt);
-  for (const common_grammar_trigger& trigger : params.grammar_triggers) {
-    const std::vector<int32_t> ids = tokens(trigger.value);
-    if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN) {
-      grammar.trigger_tokens.push_back(trigger.token);
-    } else if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD && ids.size() == 1) {
-      grammar.trigger_tokens.push_back(ids[0]);
-      shown.push_back(ids[0]);
-    } else if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
-      grammar.trigger_patterns.push_back(escaped(trigger.value));
-    } else {
-      const bool full = trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL;
-      grammar.trigger_patterns.push_back(full ? anchored(trigger.value) : trigger.value);
-    }
-  }
-  if (params.supports_thinking && !trimmed(params.thinking_start_tag).empty()) {
-    grammar.thinking_start = tokens(trimmed(params.thinking_start_tag));
-    for (const std::string& tag : params.thinking_end_tags) {
-      grammar.thinking_ends.push_back(tokens(trimmed(tag)));
-    }
-    std::erase_if(grammar.thinking_ends, [](const std::vector<int32_t>& it) { return it.empty(); });
-  }
-  return grammar;
-}
-
-// The tokens of what the template begins the answer with. Some tokenizers put a space before the first, which the
-// grammar does not know.
-std::vector<int32_t> ChatFormat::begun(const std::string& beginning) const {
-  const llama_vocab* vocab = prompt_.control().vocab();
-  std::vector<int32_t> tokens = tokenize_text(vocab, beginning, false, true);
-  if (!tokens.empty() && !begins_with_space(beginning) && begins_with_space(token_text(vocab, tokens[0], true))) {
-    tokens.erase(tokens.begin());
-  }
-  return tokens;
+const AnswerShape& ChatFormat::shape() const {
+  std::call_once(shape_found_, [this] { shape_ = find_answer_shape(prompt_); });
+  return shape_;
 }
 
 }  // namespace hypura

@@ -2,16 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "engine/answer_parser.h"
-#include "engine/answer_sampler.h"
+#include "engine/answer_form.h"
+#include "engine/answer_shape.h"
 #include "engine/chat_prompt.h"
 #include "hypura/serving.h"
 
-struct common_chat_params;
 struct common_chat_templates_inputs;
 
 namespace hypura {
@@ -19,14 +18,6 @@ namespace hypura {
 struct RenderedChat {
   std::string text;
   std::vector<int32_t> tokens;
-};
-
-// The form of an answer to a conversation.
-struct ChatForm {
-  Grammar grammar;
-  std::vector<std::string> stops;
-  std::vector<int32_t> shown;  // control tokens whose spelling the parser wants to see
-  std::unique_ptr<AnswerParser> parser;
 };
 
 // Thread-safe. Must not outlive `prompt`.
@@ -46,10 +37,12 @@ class ChatFormat {
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
                                               const std::vector<ConversationMessage>& messages,
                                               MaskedText* masked) const;
-  Grammar grammar_of(const common_chat_params& params, std::vector<int32_t>& shown) const;
-  std::vector<int32_t> begun(const std::string& beginning) const;
+  // Found when it is first asked for.
+  const AnswerShape& shape() const;
 
   const ChatPrompt& prompt_;
+  mutable std::once_flag shape_found_;
+  mutable AnswerShape shape_;
 };
 
 }  // namespace hypura

@@ -153,17 +153,18 @@ TEST_F(ChatFormatTest, TheGrammarWaitsForACallUnlessOneIsRequired) {
   AnswerRequest request = with_tool();
   auto form = format_->form(request);
   ASSERT_TRUE(form);
-  EXPECT_TRUE(form->grammar.lazy);
-  EXPECT_FALSE(form->grammar.trigger_patterns.empty() && form->grammar.trigger_tokens.empty());
+  EXPECT_TRUE(form->rules.waits);
+  EXPECT_EQ(form->rules.trigger_words, std::vector<std::string>{"<tool_call>"});
   request.tool_choice = ToolChoice::kRequired;
   form = format_->form(request);
   ASSERT_TRUE(form);
-  EXPECT_FALSE(form->grammar.lazy);
-  EXPECT_FALSE(form->grammar.rules.empty());
+  EXPECT_FALSE(form->rules.waits);
+  EXPECT_EQ(form->rules.forms.size(), 1U);
   request.tool_choice = ToolChoice::kNone;
   form = format_->form(request);
   ASSERT_TRUE(form);
-  EXPECT_TRUE(form->grammar.rules.empty());
+  EXPECT_TRUE(form->rules.forms.empty());
+  EXPECT_THAT(form->rules.forbidden, testing::Contains("<tool_call>"));
 }
 
 TEST_F(ChatFormatTest, ASchemaBecomesAGrammar) {
@@ -171,8 +172,8 @@ TEST_F(ChatFormatTest, ASchemaBecomesAGrammar) {
   request.json_schema = "{}";
   auto form = format_->form(request);
   ASSERT_TRUE(form);
-  EXPECT_FALSE(form->grammar.rules.empty());
-  EXPECT_FALSE(form->grammar.lazy);
+  EXPECT_EQ(form->rules.forms.size(), 1U);
+  EXPECT_FALSE(form->rules.waits);
   for (const char* bad : {"[]", "{", "7", R"({"type":"nothing"})", R"({"$ref":"#/none"})"}) {
     request.json_schema = bad;
     form = format_->form(request);

@@ -125,7 +125,7 @@ Result<std::vector<int32_t>> prompt_tokens(const ServedContext& served, const An
 }
 
 struct Held {
-  Grammar grammar;
+  AnswerRules rules;
   AnswerForm form;
 };
 
@@ -137,7 +137,7 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
     if (!chat) {
       return propagate(chat.error());
     }
-    held.grammar = std::move(chat->grammar);
+    held.rules = std::move(chat->rules);
     held.form.parser = std::move(chat->parser);
     held.form.shown = std::move(chat->shown);
     held.form.form_stops = std::move(chat->stops);
@@ -146,7 +146,7 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
     if (!rules) {
       return propagate(rules.error());
     }
-    held.grammar.rules = std::move(*rules);
+    held.rules.forms.push_back({std::move(*rules), "", "", {}, ""});
   }
   held.form.stops = request.stop;
   held.form.max_tokens = request.max_tokens;
@@ -202,7 +202,7 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
     sampling.repeat_last_n = static_cast<int32_t>(job.limit);
   }
   const llama_vocab* vocab = llama_model_get_vocab(served.model);
-  auto sampler = AnswerSampler::create(sampling, vocab, held->grammar);
+  auto sampler = AnswerSampler::create(sampling, vocab, held->rules);
   if (!sampler) {
     return propagate(sampler.error());
   }
