@@ -37,9 +37,9 @@ disk() { du -sxm "$root" | cut -f1; } # MiB
 installed() { inside dpkg-query -W -f='${Installed-Size}\n' | awk '{ s += $1 } END { print int(s / 1024) }'; } # MiB
 certificate_variables=$(env | grep -iE '^[a-z_]*(cert|cainfo|ca_bundle|ca_path)[a-z_]*=/' || true)
 
-# The archives that this machine's apt knows for the suite, a line each: address, release, component, key or nothing.
+# The archives that this machine's apt knows for the suite, a line each: address, release, component.
 sources() {
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)' 'Created-By: Packages' |
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk -v suite=$suite '$2 == suite || index($2, suite "-") == 1' | sort -u
 }
 
@@ -76,12 +76,11 @@ bare_system() {
 
 # How this machine fetches, and nothing else of its settings.
 client_settings() {
-  local uri release component key
-  : >"$root/etc/apt/sources.list"
-  sources | while read -r uri release component key; do
-    echo "deb ${key:+[signed-by=$key] }$uri $release $component" >>"$root/etc/apt/sources.list"
-    copy_into_root ${key:+"$key"}
-  done
+  sources | sed 's/^/deb /' >"$root/etc/apt/sources.list"
+  # The keys that the sources name; the root has Debian's.
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sed -nE 's/^Signed-By: *(\/.*)/\1/p; s/.*signed-by=(\/[^] ,]*).*/\1/p' | sort -u |
+    while read -r key; do cp "$key" "$root/etc/apt/trusted.gpg.d/"; done
   apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
   copy_into_root /etc/resolv.conf /etc/hosts /etc/apt/auth.conf /etc/apt/auth.conf.d /usr/local/share/ca-certificates \
     /etc/ssl/certs/ca-certificates.crt
