@@ -78,9 +78,9 @@ bare_system() {
 client_settings() {
   sources | sed 's/^/deb /' >"$root/etc/apt/sources.list"
   # The keys that the sources name; the root has Debian's.
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+  find /etc/apt/sources.list /etc/apt/sources.list.d -type f -exec cat {} + 2>/dev/null |
     sed -nE 's/^Signed-By: *(\/.*)/\1/p; s/.*signed-by=(\/[^] ,]*).*/\1/p' | sort -u |
-    while read -r key; do cp "$key" "$root/etc/apt/trusted.gpg.d/"; done
+    while read -r key; do [ ! -f "$key" ] || cp "$key" "$root/etc/apt/trusted.gpg.d/"; done || true
   apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
   copy_into_root /etc/resolv.conf /etc/hosts /etc/apt/auth.conf /etc/apt/auth.conf.d /usr/local/share/ca-certificates \
     /etc/ssl/certs/ca-certificates.crt
