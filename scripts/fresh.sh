@@ -33,7 +33,7 @@ if [ -z "${HYPURA_FRESH_INSIDE:-}" ]; then
   exit $status
 fi
 
-disk() { du -sxm "$root" | cut -f1; } # MiB
+disk() { du -sxm --exclude="$root/root/.cache/ccache" "$root" | cut -f1; } # MiB; the exclusion is mounted
 installed() { inside dpkg-query -W -f='${Installed-Size}\n' | awk '{ s += $1 } END { print int(s / 1024) }'; } # MiB
 certificate_variables=$(env | grep -iE '^[a-z_]*(cert|cainfo|ca_bundle|ca_path)[a-z_]*=/' || true)
 
