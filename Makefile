@@ -7,9 +7,14 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # More CMake options, e.g. make build CMAKE_FLAGS=-DHYPURA_LLAMA=source
 CMAKE_FLAGS ?=
+# How long each fuzz target runs.
+SECONDS ?= 600
+# What make fresh makes on the bare system.
+FRESH ?= run test
 
-.PHONY: help run build test bench check asan tsan format macos install clean
+.PHONY: help run build test bench check asan tsan fuzz format macos fresh install clean
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # what is installed first is needed by the rest; builds and tests use JOBS by themselves
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,33 +22,41 @@ help: ## this list
 run: program ## run the 52 MB demo model inside 40 MB (MODEL=, PROMPT=, MEMORY= to change)
 	build/release/bin/hypura run $(MODEL) --prompt "$(PROMPT)" --memory $(MEMORY) --raw --max-tokens 200 --temp 0
 
-build: configure-release ## the program, the tests and the benchmarks, in build/release
-	@cmake --build --preset release -j $(JOBS)
+build: packages-run-test-bench llama-models ## the program, the tests and the benchmarks, in build/release
+	$(call build,release,tests bench)
 
-test: build ## build, then run all tests
+test: packages-run-test llama-models ## build, then run all tests
+	$(call build,release,tests)
 	@ctest --preset release -j $(JOBS)
 
-bench: build ## build, then run the benchmarks
+bench: packages-run-bench llama ## build, then run the benchmarks
+	$(call build,release,bench)
 	bench/run.sh
 
-check: check-packages build asan tsan ## format, includes, clang-tidy; fast tests under the sanitizers
-	scripts/check-format.sh
-	scripts/check-imports.py
-	scripts/check-tidy.sh build/release
+check: check-sources build asan tsan ## format, includes, clang-tidy; sanitizers; fuzz targets for a moment
+	scripts/check-tidy.py build/release
+	@$(MAKE) --no-print-directory fuzz SECONDS=10
 
-asan: configure-asan-ubsan ## fast tests under the address and undefined-behaviour sanitizers
-	@cmake --build --preset asan-ubsan -j $(JOBS)
+asan: packages-run-test llama-models ## fast tests under the address and undefined-behaviour sanitizers
+	$(call build,asan-ubsan,tests)
 	@ctest --preset asan-ubsan -j $(JOBS)
 
-tsan: configure-tsan ## fast tests under the thread sanitizer
-	@cmake --build --preset tsan -j $(JOBS)
+tsan: packages-run-test llama-models ## fast tests under the thread sanitizer
+	$(call build,tsan,tests)
 	@ctest --preset tsan -j $(JOBS)
 
-format: check-packages ## let clang-format change the sources
+fuzz: packages-run-check llama-models ## run each fuzz target for SECONDS (600), or those named (TARGETS="json_schema")
+	$(call build,fuzz,)
+	@scripts/fuzz.sh $(SECONDS) $(TARGETS)
+
+format: packages-check ## let clang-format change the sources
 	scripts/check-format.sh --fix
 
-macos: packages ## cross-compile the program for Apple Silicon, into build/macos/dist
+macos: packages-run ## cross-compile the program for Apple Silicon, into build/macos/dist
 	scripts/build-macos.sh
+
+fresh: ## try the README's commands on a bare Debian 12, in a chroot; as root (FRESH="run" for the first alone)
+	@scripts/fresh.sh $(FRESH)
 
 install: program ## install into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(PREFIX)
@@ -51,20 +64,27 @@ install: program ## install into PREFIX (/usr/local)
 clean: ## remove everything that was built
 	rm -rf build
 
-.PHONY: program packages check-packages dependencies
+# build PRESET,PARTS[,TARGET]: configured where that was not done, options given here always.
+define build
+@scripts/configure.sh $(1) "$(2)" $(CMAKE_FLAGS)
+@cmake --build --preset $(1) -j $(JOBS) $(if $(3),--target $(3))
+endef
 
-program: configure-release
-	@cmake --build --preset release -j $(JOBS) --target hypura
+.PHONY: program llama llama-models check-sources
 
-packages:
-	@scripts/install-packages.sh build
+check-sources: packages-check
+	scripts/check-format.sh
+	scripts/check-imports.py
 
-check-packages:
-	@scripts/install-packages.sh build check
+program: packages-run llama
+	$(call build,release,,hypura)
 
-dependencies: packages
+# packages-GROUP-GROUP: the groups of scripts/packages.txt.
+packages-%:
+	@scripts/install-packages.sh $(subst -, ,$*)
+
+llama: packages-run
 	@scripts/fetch-llama.sh
 
-# CMake's own rules configure again when its files change; options given here always do.
-configure-%: dependencies
-	@if [ ! -f build/$*/build.ninja ] || [ -n "$(CMAKE_FLAGS)" ]; then cmake --preset $* $(CMAKE_FLAGS); fi
+llama-models: packages-run
+	@scripts/fetch-llama.sh --models

@@ -9,7 +9,7 @@ set_tests_properties(clients.install PROPERTIES LABELS clients TIMEOUT 300 FIXTU
 
 # They compute and measure: one beside another would be slow, and some look at times.
 function(hypura_client_test name)
-  add_test(NAME clients.${name} COMMAND ${NODE_PROGRAM} ${ARGN})
+  add_test(NAME clients.${name} COMMAND ${TEST_NODE} ${ARGN})
   set_tests_properties(clients.${name} PROPERTIES LABELS clients TIMEOUT 600 RUN_SERIAL TRUE
     FIXTURES_REQUIRED client_packages ENVIRONMENT HYPURA_PROGRAM=$<TARGET_FILE:hypura>)
 endfunction()

@@ -20,14 +20,16 @@ find_path(TL_EXPECTED_INCLUDE tl/expected.hpp REQUIRED)
 add_library(tl::expected INTERFACE IMPORTED)
 target_include_directories(tl::expected INTERFACE ${TL_EXPECTED_INCLUDE})
 
-# The solver for linear programs is optional: without it (as on macOS) plans are found by rule, and say so.
+# The solver for linear programs is optional: without it (as on macOS) plans are found by rule, and say so. Not by
+# pkg-config, which would have the libraries linked too that CLP itself is linked to (zlib, bzip2, LAPACK).
 set(HYPURA_CLP "")
-find_package(PkgConfig)
-if(PkgConfig_FOUND)
-  pkg_check_modules(CLP IMPORTED_TARGET clp)
-endif()
-if(CLP_FOUND)
-  set(HYPURA_CLP PkgConfig::CLP)
+find_path(CLP_INCLUDE Clp_C_Interface.h PATH_SUFFIXES coin coin-or)
+find_library(CLP_LIBRARY Clp)
+if(CLP_INCLUDE AND CLP_LIBRARY)
+  add_library(coin::clp INTERFACE IMPORTED)
+  target_include_directories(coin::clp INTERFACE ${CLP_INCLUDE})
+  target_link_libraries(coin::clp INTERFACE ${CLP_LIBRARY})
+  set(HYPURA_CLP coin::clp)
 endif()
 
 set(HYPURA_URING "")

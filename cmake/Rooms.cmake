@@ -12,7 +12,7 @@ target_compile_definitions(hypura_options INTERFACE HYPURA_VERSION="${PROJECT_VE
 if(HYPURA_SANITIZE)
   # GCC 12 takes libstdc++'s std::function for uninitialised when it is instrumented.
   target_compile_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE} -fno-omit-frame-pointer
-    -Wno-maybe-uninitialized)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(hypura_options INTERFACE -fsanitize=${HYPURA_SANITIZE})
   # The thread sanitizer knows no fences. Asio can do without: its queues are behind mutexes.
   target_compile_definitions(hypura_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
@@ -44,20 +44,17 @@ function(hypura_test name label sources)
   target_compile_options(${name} PRIVATE -O0)
   # What programs remember between runs stays out of the user's own cache folder.
   set(caches XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache)
-  if(HYPURA_SANITIZE)
-    hypura_test_parts(${name} ${label} ${caches})
-    return()
-  endif()
-  # Slow tests compute with several threads, whose barriers spin: beside another test they would crawl.
-  set(serial "")
   if(label STREQUAL "slow")
-    set(serial RUN_SERIAL TRUE)
+    # They compute with several threads, whose barriers spin: beside another test they would crawl.
+    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
+      PROPERTIES LABELS slow TIMEOUT 900 RUN_SERIAL TRUE ENVIRONMENT ${caches})
+  else()
+    hypura_test_parts(${name} ${label} ${caches})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
-    PROPERTIES LABELS ${label} TIMEOUT 900 ${serial} ENVIRONMENT ${caches})
 endfunction()
 
-# A sanitized program takes a fifth of a second to start, longer than most tests run: many tests share a process.
+# Starting a program takes longer than most tests run, a fifth of a second when it is sanitized: a part of the tests
+# shares a process. Only what fails is printed, by its name.
 function(hypura_test_parts name label caches)
   set(parts 4)
   foreach(part RANGE 1 ${parts})

@@ -105,7 +105,7 @@ def types_defined_twice(sources):
 def main():
     rooms = rooms_from_cmake()
     found = []
-    sources = [p for top in ("src", "include", "tools", "bench") for p in sorted((ROOT / top).rglob("*"))
+    sources = [p for top in ("src", "include", "tools", "bench", "tests/fuzz") for p in sorted((ROOT / top).rglob("*"))
                if p.suffix in (".cpp", ".h")]
     for path in sources:
         name = path.relative_to(ROOT)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the groups named (default: build) that are missing; see packages.txt. Asks dpkg
-# first, so it costs milliseconds when nothing is missing.
+# Installs the Debian packages of the groups named (default: run) that are missing; see packages.txt. Asks dpkg first,
+# so it costs milliseconds when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-groups=${*:-build}
-wanted=$(awk -v groups=" $groups " '!/^#/ && NF == 2 && index(groups, " " $2 " ") { print $1 }' packages.txt)
+groups=${*:-run}
+wanted=$(awk -v groups=" $groups " '!/^#/ && NF >= 2 && index(groups, " " $2 " ") { print $1 }' packages.txt)
 
 if [ "$(uname -s)" = Darwin ]; then
   exit 0 # docs/macos.md names what Homebrew gives.
@@ -13,17 +13,17 @@ fi
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   {
     echo "This is not Debian, so nothing was installed; your system needs its equivalents of these Debian packages:"
-    echo "  $(echo $wanted) nodejs npm"
+    echo "  $(echo $wanted) npm"
   } >&2
   exit 0 # All of it may be there already; CMake names what it cannot find.
 fi
 
 missing=()
 for package in $wanted; do
+  [ "$package" != nodejs ] || ! command -v node >/dev/null || continue
   status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$package")
 done
-command -v npm >/dev/null || missing+=(nodejs npm)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 root=()
@@ -36,4 +36,5 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing ${missing[*]}"
 "${root[@]}" apt-get update -qq
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+  -o APT::Keep-Downloaded-Packages=false "${missing[@]}" >/dev/null

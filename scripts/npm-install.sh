@@ -3,17 +3,14 @@
 # nothing when that was done before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts=$PWD/scripts
 folder=$1
 [ -f "$folder/package-lock.json" ] || folder=deps/$1
 cd "$folder"
 
 cmp -s package-lock.json node_modules/.installed-lock && exit 0
-if ! command -v npm >/dev/null; then
-  echo "npm is not installed, and $folder comes from the npm registry: install nodejs and npm." >&2
-  exit 1
-fi
 # --force: a package for another platform (macOS libraries on Linux) is wanted as it is.
-if ! log=$(npm ci --force --loglevel=error 2>&1); then
+if ! log=$("$scripts/npm.sh" ci --force --prefer-offline --loglevel=error 2>&1); then
   printf '%s\n' "$log" >&2
   echo "npm could not install $folder: check that this machine reaches the npm registry, then run make again." >&2
   exit 1
