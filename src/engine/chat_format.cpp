@@ -5,6 +5,8 @@
 
 #include "chat.h"
 #include "engine/answer_schema.h"
+#include "engine/template_values.h"
+#include "engine/tool_call_ids.h"
 #include "llama.h"
 
 namespace hypura {
@@ -94,7 +96,9 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
                                                         const std::vector<ConversationMessage>& messages,
                                                         MaskedText* masked) const {
   common_chat_templates_inputs inputs;
-  for (const ConversationMessage& message : messages) {
+  std::vector<ConversationMessage> settled = messages;
+  settle_call_ids(settled, prompt_.wants_nine_ids(!request.tools.empty()));
+  for (const ConversationMessage& message : settled) {
     auto result = converted(message, masked);
     if (!result) {
       return propagate(result.error());
@@ -113,7 +117,12 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
     inputs.add_generation_prompt = false;
   }
   inputs.tool_choice = choice(request.tool_choice);
-  inputs.enable_thinking = request.think.value_or(true);
+  auto values = template_values(request.template_values, masked);
+  if (!values) {
+    return propagate(values.error());
+  }
+  inputs.chat_template_kwargs = std::move(*values);
+  prompt_.thinking().set({request.think, request.effort, request.thinking_budget}, inputs);
   inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
   return inputs;
 }
@@ -126,9 +135,11 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
     return propagate(safe.error());
   }
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  return prompt_.apply(*safe).map([&](const common_chat_params& params) {
-    return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
-  });
+  auto prompt = prompt_.render(*safe);
+  if (!prompt) {
+    return fail(prompt.error().code, "{}", masked.text(prompt.error().message));
+  }
+  return RenderedChat{masked.text(*prompt), masked.tokens(*prompt, add_bos)};
 }
 
 Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
