@@ -127,19 +127,30 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
   return inputs;
 }
 
-Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
-                                        const std::vector<ConversationMessage>& messages) const {
-  MaskedText masked(prompt_.control());
+// The prompt with stand-ins, which `masked` knows.
+Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
+                                            const std::vector<ConversationMessage>& messages,
+                                            MaskedText& masked) const {
   auto safe = inputs(request, messages, &masked);
   if (!safe) {
     return propagate(safe.error());
   }
+  return prompt_.render(*safe).map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
+}
+
+Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
+                                        const std::vector<ConversationMessage>& messages) const {
+  MaskedText masked(prompt_.control());
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  auto prompt = prompt_.render(*safe);
-  if (!prompt) {
-    return fail(prompt.error().code, "{}", masked.text(prompt.error().message));
-  }
-  return RenderedChat{masked.text(*prompt), masked.tokens(*prompt, add_bos)};
+  return masked_text(request, messages, masked).map([&](const std::string& prompt) {
+    return RenderedChat{masked.text(prompt), masked.tokens(prompt, add_bos)};
+  });
+}
+
+Result<std::string> ChatFormat::text(const AnswerRequest& request,
+                                     const std::vector<ConversationMessage>& messages) const {
+  MaskedText masked(prompt_.control());
+  return masked_text(request, messages, masked).map([&](const std::string& prompt) { return masked.text(prompt); });
 }
 
 Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {

@@ -151,11 +151,11 @@ Result<std::vector<int32_t>> ChatPrompt::tokens(const std::vector<ChatMessage>& 
     safe.content = masked.mask(message.content);
   }
   const bool add_bos = llama_vocab_get_add_bos(control_.vocab());
-  auto prompt = render(inputs);
-  if (!prompt) {
-    return fail(prompt.error().code, "{}", masked.text(prompt.error().message));
-  }
-  return masked.tokens(*prompt, add_bos);
+  return render(inputs)
+      .map([&](const std::string& prompt) { return masked.tokens(prompt, add_bos); })
+      .map_error([&](const Error& it) {
+        return Error{it.code, masked.text(it.message)};
+      });
 }
 
 }  // namespace hypura

@@ -59,18 +59,18 @@ std::string fault(const TemplatedModel& model, std::string_view shape, bool tool
   if (tools) {
     request.tools = {{"look_up", "Looks up.", R"({"type":"object","properties":{"word":{"type":"string"}}})"}};
   }
-  const auto rendered = model.format->render(request, made.messages);
+  const auto rendered = model.format->text(request, made.messages);
   if (!rendered) {
     return rendered.error().message;
   }
   size_t at = 0;
   for (const std::string& mark : made.marks) {
-    const size_t found = rendered->text.find(mark);
-    if (found == std::string::npos || rendered->text.find(mark, found + 1) != std::string::npos) {
-      return mark + (found == std::string::npos ? " is lost in " : " is there twice in ") + rendered->text;
+    const size_t found = rendered->find(mark);
+    if (found == std::string::npos || rendered->find(mark, found + 1) != std::string::npos) {
+      return mark + (found == std::string::npos ? " is lost in " : " is there twice in ") + *rendered;
     }
     if (made.in_order && found < at) {
-      return mark + " is out of order in " + rendered->text;
+      return mark + " is out of order in " + *rendered;
     }
     at = found;
   }
@@ -103,9 +103,9 @@ TEST(MessageFormBundleTest, EveryOrderOfMessagesIsTaken) {
 
 // The prompt up to the last mark in it.
 std::string told(const TemplatedModel& model, const AnswerRequest& request, const Conversation& made) {
-  const auto rendered = model.format->render(request, made.messages);
+  const auto rendered = model.format->text(request, made.messages);
   EXPECT_TRUE(rendered) << rendered.error().message;
-  std::string text = rendered ? rendered->text : "";
+  std::string text = rendered.value_or("");
   text.resize(std::min(text.size(), text.find(made.marks.back())));
   return text;
 }

@@ -48,7 +48,7 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   if (!request.tools.empty() && !served.card.tools) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support tools", served.card.name);
   }
-  if (request.think.value_or(false) && !served.card.thinking) {
+  if ((request.think.value_or(false) || !request.effort.empty()) && !served.card.thinking) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support thinking", served.card.name);
   }
   if (!request.effort.empty() && std::find(kEfforts.begin(), kEfforts.end(), request.effort) == kEfforts.end()) {
