@@ -52,6 +52,13 @@ struct AnswerRequest {
   ToolChoice tool_choice = ToolChoice::kAuto;
   std::optional<std::string> json_schema;  // the answer is JSON of this schema; "{}": any object
   std::optional<bool> think;               // none: as the model does by itself
+  // How much to think, where it thinks: "minimal", "low", "medium", "high", "xhigh" or "max"; empty: as the model does
+  // by itself. A level that the model's chat template does not know becomes the nearest that it knows; where it knows
+  // none, each means to think.
+  std::string effort;
+  std::optional<int32_t>
+      thinking_budget;          // tokens to think in, for templates that tell the model; else it is an effort
+  std::string template_values;  // variables for the chat template: the text of a JSON object; empty: none
 
   SamplingOptions sampling;
   int32_t max_tokens = -1;        // -1: until the model ends or the context is full; with `shift` ten contexts at most

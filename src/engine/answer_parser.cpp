@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "chat.h"
-#include "support/random_id.h"
+#include "engine/tool_call_ids.h"
 
 namespace hypura {
 
@@ -119,7 +119,7 @@ AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
   for (; calls_ < complete; ++calls_) {
     const common_chat_tool_call& call = message.tool_calls[calls_];
     if (!call.name.empty() && is_json_object(call.arguments)) {
-      piece.tool_calls.push_back({call.id.empty() ? random_id("call_", 8) : call.id, call.name, call.arguments});
+      piece.tool_calls.push_back({id_for_client(call.id), call.name, call.arguments});
     }
   }
   return piece;

@@ -111,8 +111,7 @@ class ShapeFinder {
       inputs.messages.push_back(*answer);
       inputs.add_generation_prompt = false;
     }
-    const auto params = prompt_.apply(inputs);
-    return params ? params->prompt : "";
+    return prompt_.render(inputs).value_or("");
   }
 
   // Notes what an answer follows; false where the template refuses.

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "chat.h"
+#include "engine/template_values.h"
+#include "engine/tool_call_ids.h"
 #include "llama.h"
 
 namespace hypura {
@@ -55,7 +57,9 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
                                                         const std::vector<ConversationMessage>& messages,
                                                         MaskedText* masked) const {
   common_chat_templates_inputs inputs;
-  for (const ConversationMessage& message : messages) {
+  std::vector<ConversationMessage> settled = messages;
+  settle_call_ids(settled, prompt_.wants_nine_ids(!request.tools.empty()));
+  for (const ConversationMessage& message : settled) {
     auto result = converted(message, masked);
     if (!result) {
       return propagate(result.error());
@@ -73,22 +77,40 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
     inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
     inputs.add_generation_prompt = false;
   }
-  inputs.enable_thinking = request.think.value_or(true);
+  auto values = template_values(request.template_values, masked);
+  if (!values) {
+    return propagate(values.error());
+  }
+  inputs.chat_template_kwargs = std::move(*values);
+  prompt_.thinking().set({request.think, request.effort, request.thinking_budget}, inputs);
   inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
   return inputs;
+}
+
+// The prompt with stand-ins, which `masked` knows.
+Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
+                                            const std::vector<ConversationMessage>& messages,
+                                            MaskedText& masked) const {
+  auto safe = inputs(request, messages, &masked);
+  if (!safe) {
+    return propagate(safe.error());
+  }
+  return prompt_.render(*safe).map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
 }
 
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
                                         const std::vector<ConversationMessage>& messages) const {
   MaskedText masked(prompt_.control());
-  auto safe = inputs(request, messages, &masked);
-  if (!safe) {
-    return propagate(safe.error());
-  }
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  return prompt_.apply(*safe).map([&](const common_chat_params& params) {
-    return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
+  return masked_text(request, messages, masked).map([&](const std::string& prompt) {
+    return RenderedChat{masked.text(prompt), masked.tokens(prompt, add_bos)};
   });
+}
+
+Result<std::string> ChatFormat::text(const AnswerRequest& request,
+                                     const std::vector<ConversationMessage>& messages) const {
+  MaskedText masked(prompt_.control());
+  return masked_text(request, messages, masked).map([&](const std::string& prompt) { return masked.text(prompt); });
 }
 
 Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {

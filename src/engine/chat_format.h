@@ -30,10 +30,15 @@ class ChatFormat {
   // not known, or JSON is none.
   Result<RenderedChat> render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages) const;
 
+  // Its text alone. Fails as render.
+  Result<std::string> text(const AnswerRequest& request, const std::vector<ConversationMessage>& messages) const;
+
   // The form of the answer to `request`. Fails as render, and when its schema cannot be followed.
   Result<ChatForm> form(const AnswerRequest& request) const;
 
  private:
+  Result<std::string> masked_text(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+                                  MaskedText& masked) const;
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
                                               const std::vector<ConversationMessage>& messages,
                                               MaskedText* masked) const;

@@ -1,12 +1,17 @@
 // A conversation as the tokens that the model expects, by llama.cpp's chat templates.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/control_text.h"
+#include "engine/message_shapes.h"
+#include "engine/thinking_form.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
@@ -31,8 +36,18 @@ class ChatPrompt {
   // kUsage when the template refuses the messages.
   Result<std::vector<int32_t>> tokens(const std::vector<ChatMessage>& messages) const;
 
-  // What the template makes of `inputs`. Fails with kUsage when it refuses them.
+  // What the template makes of `inputs`, whose messages are first brought into the form that it takes. Fails with
+  // kUsage when it refuses them all the same: the error names the message, by its number in `inputs`, and the
+  // template's rule.
   Result<common_chat_params> apply(const common_chat_templates_inputs& inputs) const;
+
+  // The same, but the prompt alone, which costs a fraction of the time with most templates.
+  Result<std::string> render(const common_chat_templates_inputs& inputs) const;
+
+  // Whether the template takes only ids of calls that have nine letters or digits.
+  bool wants_nine_ids(bool tools) const;
+
+  const ThinkingForm& thinking() const { return thinking_; }
 
   // For what does more with the templates and the vocabulary.
   const common_chat_templates& templates() const { return *templates_; }
@@ -42,10 +57,21 @@ class ChatPrompt {
   struct TemplatesDeleter {
     void operator()(common_chat_templates* templates) const;
   };
+  enum class Wanted { kPrompt, kAll };
+
+  Result<common_chat_params> arranged(const common_chat_templates_inputs& inputs, Wanted wanted) const;
+  Result<common_chat_params> as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted) const;
+  std::optional<std::string> tried(const common_chat_templates_inputs& inputs) const;
+  bool has_own_handler(bool tools) const;
+  Error refusal(const common_chat_templates_inputs& inputs, const Error& error) const;
 
   ControlText control_;
   std::unique_ptr<common_chat_templates, TemplatesDeleter> templates_;
   bool explicit_ = false;
+  std::array<MessageShapes, 2> shapes_;  // without and with tools, for which a model may have another template
+  ThinkingForm thinking_;
+  mutable std::array<std::once_flag, 2> handler_once_;
+  mutable std::array<bool, 2> own_handler_{};
 };
 
 }  // namespace hypura

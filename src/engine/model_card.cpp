@@ -140,7 +140,9 @@ void note_template(const Model& model, ModelCard& card) {
     }
     try {  // the template engine reports by exceptions, perhaps another C++ library's
       const auto templates = common_chat_templates_init(nullptr, text, bos, eos);
-      card.tools = card.tools || common_chat_templates_get_caps(templates.get())["supports_tools"];
+      const auto abilities = common_chat_templates_get_caps(templates.get());
+      card.tools = card.tools || abilities.at("supports_tools");
+      card.thinking = card.thinking || abilities.at("supports_reasoning_effort");
       card.thinking = card.thinking || common_chat_templates_support_enable_thinking(templates.get());
     } catch (...) {
       continue;

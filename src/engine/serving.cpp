@@ -58,7 +58,7 @@ class ServingImpl final : public Serving {
     if (request.prompt) {
       return *request.prompt;
     }
-    return format_.render(request, request.messages).map([](RenderedChat it) { return std::move(it.text); });
+    return format_.text(request, request.messages);
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {

@@ -8,6 +8,7 @@
 #include "engine/answer_schema.h"
 #include "engine/answer_writer.h"
 #include "engine/batcher_plan.h"
+#include "engine/thinking_form.h"
 #include "llama.h"
 
 namespace hypura {
@@ -47,8 +48,12 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   if (!request.tools.empty() && !served.card.tools) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support tools", served.card.name);
   }
-  if (request.think.value_or(false) && !served.card.thinking) {
+  if ((request.think.value_or(false) || !request.effort.empty()) && !served.card.thinking) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support thinking", served.card.name);
+  }
+  if (!request.effort.empty() && std::find(kEfforts.begin(), kEfforts.end(), request.effort) == kEfforts.end()) {
+    return fail(ErrorCode::kUsage, "the effort \"{}\" is unknown: it is minimal, low, medium, high, xhigh or max",
+                request.effort);
   }
   if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
     return fail(ErrorCode::kUsage, "top_logprobs must be between 0 and {}", kMostTopLogprobs);

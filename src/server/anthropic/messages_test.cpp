@@ -175,10 +175,22 @@ TEST_F(MessagesTest, RefusesWhatCannotBe) {
   expect_error(kMessagesPath, R"({"model":"claude",)" + rest, 404, "not_found_error", "model 'claude' not found");
   expect_error(kMessagesPath, R"({"model":"stories","tools":[{"name":"f","input_schema":{}}],)" + rest, 400,
                "invalid_request_error", "\"stories\" does not support tools");
-  expect_error(kMessagesPath, R"({"model":"stories","thinking":{"type":"enabled","budget_tokens":1024},)" + rest, 400,
-               "invalid_request_error", "\"stories\" does not support thinking");
   expect_error("/v1/messages/batches", "{}", 404, "not_found_error",
                "/v1/messages/batches is not offered: this server answers /v1/messages and /v1/messages/count_tokens");
+}
+
+TEST_F(MessagesTest, AModelThatDoesNotThinkAnswersAtOnce) {
+  const std::string rest = R"("max_tokens":9,"messages":[{"role":"user","content":"Hi"}]})";
+  for (const char* wish : {R"("thinking":{"type":"enabled","budget_tokens":1024})", R"("thinking":{"type":"adaptive"})",
+                           R"("output_config":{"effort":"high"})"}) {
+    EXPECT_EQ(api.post(kMessagesPath, R"({"model":"stories",)" + std::string(wish) + "," + rest)->status(), 200);
+  }
+  for (const AnswerRequest& request : api.serving().requests) {
+    EXPECT_EQ(request.think, false);
+    EXPECT_EQ(request.effort, "");
+    EXPECT_EQ(request.thinking_budget, std::nullopt);
+  }
+  EXPECT_EQ(api.serving().requests.size(), 3U);
 }
 
 TEST_F(MessagesTest, CountsTokensWithoutAnswering) {

@@ -1,8 +1,10 @@
 #include "server/anthropic/request.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "server/anthropic/content.h"
@@ -108,18 +110,40 @@ void read_tools(Fields& in, AnswerRequest& answer) {
 }
 
 // A model thinks when it is asked to. "adaptive" leaves it to the model.
-std::optional<bool> read_thinking(Fields& in) {
+void read_thinking(Fields& in, AnswerRequest& answer) {
   const Json* thinking = in.object("thinking");
   if (thinking == nullptr) {
-    return false;
+    answer.think = false;
+    return;
   }
   Fields inner(*thinking, "MessagesRequest.thinking");
   const std::string type = inner.text("type").value_or("");
   if (inner.status() && type != "enabled" && type != "disabled" && type != "adaptive") {
     v1::refuse(inner, fmt::format("thinking of the type \"{}\" is unknown: it is enabled, disabled or adaptive", type));
   }
+  answer.think = type == "adaptive" ? std::nullopt : std::optional(type == "enabled");
+  if (const std::optional<int64_t> budget = inner.integer("budget_tokens"); budget && type == "enabled") {
+    if (*budget <= 0) {
+      v1::refuse(inner, "thinking.budget_tokens must be greater than 0");
+    }
+    answer.thinking_budget = static_cast<int32_t>(std::clamp<int64_t>(*budget, 1, std::numeric_limits<int32_t>::max()));
+  }
   v1::join_status(in, inner);
-  return type == "adaptive" ? std::nullopt : std::optional(type == "enabled");
+}
+
+void read_effort(Fields& in, AnswerRequest& answer) {
+  constexpr std::array<std::string_view, 5> kLevels{"low", "medium", "high", "xhigh", "max"};
+  const Json* config = in.object("output_config");
+  if (config == nullptr) {
+    return;
+  }
+  Fields inner(*config, "MessagesRequest.output_config");
+  answer.effort = inner.text("effort").value_or("");
+  if (!answer.effort.empty() && std::find(kLevels.begin(), kLevels.end(), answer.effort) == kLevels.end()) {
+    v1::refuse(inner, fmt::format("output_config.effort \"{}\" is unknown: it is low, medium, high, xhigh or max",
+                                  answer.effort));
+  }
+  v1::join_status(in, inner);
 }
 
 // output_config.format, which was the field output_format before.
@@ -176,7 +200,8 @@ Result<MessagesRequest> read_messages_request(const Json& json, RequestUse use, 
   read_messages(in, conversation);
   request.answer.messages = std::move(conversation.messages);
   read_tools(in, request.answer);
-  request.answer.think = read_thinking(in);
+  read_thinking(in, request.answer);
+  read_effort(in, request.answer);
   request.answer.json_schema = read_format(in);
   if (!in.status()) {
     return propagate(in.status().error());

@@ -83,6 +83,16 @@ TEST(MessagesRequest, ThinksWhenAsked) {
   EXPECT_EQ(hi_with(R"("thinking":{"type":"adaptive"})").think, std::nullopt);
 }
 
+TEST(MessagesRequest, HowMuchToThink) {
+  EXPECT_EQ(hi_with(R"("thinking":{"type":"enabled","budget_tokens":2048})").thinking_budget, 2048);
+  EXPECT_EQ(hi_with(R"("thinking":{"type":"enabled","budget_tokens":99999999999})").thinking_budget, INT32_MAX);
+  EXPECT_EQ(hi_with(R"("thinking":{"type":"disabled"})").thinking_budget, std::nullopt);
+  for (const char* effort : {"low", "medium", "high", "xhigh", "max"}) {
+    const std::string config = R"("output_config":{"effort":")" + std::string(effort) + "\"}";
+    EXPECT_EQ(hi_with(R"("thinking":{"type":"adaptive"},)" + config).effort, effort);
+  }
+}
+
 TEST(MessagesRequest, ToolsAndChoice) {
   const auto choose = [](const std::string& choice) {
     return hi_with(R"("tools":[{"name":"f","description":"d","input_schema":{"type":"object"}},

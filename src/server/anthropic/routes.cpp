@@ -73,6 +73,11 @@ std::optional<std::pair<MessagesRequest, const ServedModel*>> read_request(const
   if (model == nullptr) {
     return std::nullopt;
   }
+  if (!model->card.thinking) {  // agents ask every model for it: it is answered without
+    request->answer.think = false;
+    request->answer.effort.clear();
+    request->answer.thinking_budget.reset();
+  }
   if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
     v1::reply_error(*exchange, able.error());
     return std::nullopt;

@@ -72,6 +72,7 @@ void start_answer(const ApiContext& context, const std::shared_ptr<Exchange>& ex
   request.json_schema = fields.json_schema;
   if (model.card.thinking && !request.prompt) {
     request.think = fields.think.value_or(true);
+    request.effort = fields.effort;
   }
   request.logprobs = fields.logprobs;
   request.top_logprobs = fields.logprobs ? fields.top_logprobs : 0;

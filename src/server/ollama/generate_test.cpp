@@ -233,6 +233,8 @@ TEST_F(OllamaGenerate, ThinkingModelsThinkUnlessToldNotTo) {
   EXPECT_EQ(api.serving().requests.at(1).think, true);
   EXPECT_EQ(api.serving().requests.at(2).think, true);
   EXPECT_EQ(api.serving().requests.at(3).think, false);
+  EXPECT_EQ(api.serving().requests.at(1).effort, "");
+  EXPECT_EQ(api.serving().requests.at(2).effort, "low");
 }
 
 TEST_F(OllamaGenerate, OtherModelsMayBeToldNotToThink) {

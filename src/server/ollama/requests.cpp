@@ -6,7 +6,6 @@
 
 #include "server/json/format_field.h"
 #include "server/json/time.h"
-#include "support/log.h"
 
 namespace hypura::ollama {
 
@@ -24,20 +23,21 @@ void take(Fields& fields, Result<T> value, T& place) {
   }
 }
 
-Result<std::optional<bool>> read_think(const Json* value) {
+void read_think(Fields& in, AnswerFields& fields) {
+  const Json* value = in.find("think");
   if (value == nullptr) {
-    return std::optional<bool>();
+    return;
   }
   if (value->is_boolean()) {
-    return std::optional(value->get<bool>());
+    fields.think = value->get<bool>();
+  } else if (*value == "low" || *value == "medium" || *value == "high" || *value == "max") {
+    fields.think = true;
+    fields.effort = value->get<std::string>();
+  } else {
+    in.refuse({ErrorCode::kUsage, fmt::format("invalid think value: {} (must be \"high\", \"medium\", \"low\", "
+                                              "\"max\", true, or false)",
+                                              dump_json(*value))});
   }
-  if (*value == "low" || *value == "medium" || *value == "high" || *value == "max") {
-    spdlog::debug("think {}: the model thinks as it does by itself, an effort is not passed on", dump_json(*value));
-    return std::optional(true);
-  }
-  return fail(ErrorCode::kUsage,
-              "invalid think value: {} (must be \"high\", \"medium\", \"low\", \"max\", true, or false)",
-              dump_json(*value));
 }
 
 void read_options_field(Fields& in, Options& options) {
@@ -51,7 +51,7 @@ AnswerFields read_answer_fields(Fields& in) {
   read_options_field(in, fields.options);
   take(in, read_keep_alive(in.find("keep_alive")), fields.keep);
   take(in, read_format(in.find("format")), fields.json_schema);
-  take(in, read_think(in.find("think")), fields.think);
+  read_think(in, fields);
   fields.truncate = in.boolean("truncate").value_or(true);
   fields.shift = in.boolean("shift").value_or(true);
   fields.logprobs = in.boolean("logprobs").value_or(false);

@@ -22,7 +22,8 @@ struct AnswerFields {
   Options options;
   std::optional<KeepAlive> keep;
   std::optional<std::string> json_schema;
-  std::optional<bool> think;  // an effort ("low", "medium", "high", "max") is true
+  std::optional<bool> think;
+  std::string effort;  // "low", "medium", "high" or "max", for which think is true; empty: none
   bool truncate = true;
   bool shift = true;
   bool logprobs = false;

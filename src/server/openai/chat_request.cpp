@@ -39,18 +39,14 @@ CompletionRequest read_common(Fields& in, uint32_t server_context) {
   return request;
 }
 
-std::optional<bool> read_think(Fields& in) {
-  if (const std::optional<bool> think = read_effort(in, "reasoning_effort")) {
-    return think;
+void read_thinking(Fields& in, AnswerRequest& answer) {
+  if (const Json* reasoning = in.object("reasoning")) {
+    Fields inner(*reasoning, "reasoning");
+    read_effort(inner, "effort", answer);
+    v1::join_status(in, inner);
   }
-  const Json* reasoning = in.object("reasoning");
-  if (reasoning == nullptr) {
-    return std::nullopt;
-  }
-  Fields inner(*reasoning, "reasoning");
-  const std::optional<bool> think = read_effort(inner, "effort");
-  v1::join_status(in, inner);
-  return think;
+  read_effort(in, "reasoning_effort", answer);
+  read_template_values(in, answer);
 }
 
 std::optional<std::string> read_response_format(Fields& in) {
@@ -102,7 +98,7 @@ Result<CompletionRequest> read_chat_completion(const Json& json, uint32_t server
   read_messages(in, request.answer);
   read_tools(in, request.answer);
   request.answer.json_schema = read_response_format(in);
-  request.answer.think = read_think(in);
+  read_thinking(in, request.answer);
   read_logprobs(in, request.answer);
   if (!in.status()) {
     return propagate(in.status().error());
@@ -125,6 +121,7 @@ Result<CompletionRequest> read_completion(const Json& json, uint32_t server_cont
   request.answer.top_logprobs = read_top_logprobs(in, "logprobs");
   // The answer has no place for thoughts.
   request.answer.think = false;
+  read_template_values(in, request.answer);
   if (!in.status()) {
     return propagate(in.status().error());
   }

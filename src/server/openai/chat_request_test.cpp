@@ -83,7 +83,20 @@ TEST(ChatRequest, EffortSaysWhetherToThink) {
     EXPECT_EQ(read(std::string(R"("reasoning_effort":")") + effort + "\"").think, true) << effort;
   }
   EXPECT_EQ(read(R"("reasoning":{"effort":"low"})").think, true);
+  EXPECT_EQ(read(R"("reasoning":{"effort":"low"})").effort, "low");
+  EXPECT_EQ(read(R"("reasoning_effort":"xhigh")").effort, "xhigh");
+  EXPECT_EQ(read(R"("reasoning_effort":"ultra")").effort, "max");
+  EXPECT_EQ(read(R"("reasoning_effort":"none")").effort, "");
   EXPECT_EQ(read(R"("reasoning":{})").think, std::nullopt);
+}
+
+TEST(ChatRequest, VariablesForTheTemplate) {
+  EXPECT_EQ(read(R"("chat_template_kwargs":{"a":[1],"b":"x"})").template_values, R"({"a":[1],"b":"x"})");
+  EXPECT_EQ(read(R"("chat_template_kwargs":null)").template_values, "");
+  const AnswerRequest off = read(R"("reasoning_effort":"high","chat_template_kwargs":{"enable_thinking":false,"c":1})");
+  EXPECT_EQ(off.think, false);
+  EXPECT_EQ(off.template_values, R"({"c":1})");
+  EXPECT_EQ(read(R"("chat_template_kwargs":{"enable_thinking":true})").think, true);
 }
 
 TEST(ChatRequest, FormatBecomesASchema) {
@@ -174,6 +187,10 @@ TEST(ChatRequest, RefusesWrongFields) {
        "json: cannot unmarshal number into Go struct field ChatCompletionRequest.stop of type string"},
       {R"("stream":"yes")",
        "json: cannot unmarshal string into Go struct field ChatCompletionRequest.stream of type bool"},
+      {R"("chat_template_kwargs":[])",
+       "json: cannot unmarshal array into Go struct field ChatCompletionRequest.chat_template_kwargs of type object"},
+      {R"("chat_template_kwargs":{"enable_thinking":1})",
+       "json: cannot unmarshal number into Go struct field chat_template_kwargs.enable_thinking of type bool"},
       {R"("reasoning_effort":"hard")",
        "invalid reasoning value: \"hard\" (must be \"none\", \"minimal\", \"low\", \"medium\", \"high\", \"max\", "
        "\"xhigh\" or \"ultra\")"},

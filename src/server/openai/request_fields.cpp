@@ -121,22 +121,34 @@ std::vector<std::string> read_stops(Fields& fields, std::string_view key) {
   return stops;
 }
 
-std::optional<bool> read_effort(Fields& fields, std::string_view key) {
-  constexpr std::array<std::string_view, 7> kEfforts{"minimal", "low", "medium", "high", "max", "xhigh", "ultra"};
-  const std::optional<std::string> effort = fields.text(key);
-  if (!effort || effort->empty()) {
-    return std::nullopt;
+void read_effort(Fields& fields, std::string_view key, AnswerRequest& answer) {
+  constexpr std::array<std::string_view, 6> kLevels{"minimal", "low", "medium", "high", "xhigh", "max"};
+  const std::string effort = fields.text(key).value_or("");
+  if (effort.empty()) {
+    return;
   }
-  if (*effort == "none") {
-    return false;
-  }
-  if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end()) {
+  answer.think = effort != "none";
+  answer.effort = effort == "none" ? "" : (effort == "ultra" ? "max" : effort);
+  if (*answer.think && std::find(kLevels.begin(), kLevels.end(), answer.effort) == kLevels.end()) {
     v1::refuse(fields,
                fmt::format("invalid reasoning value: \"{}\" (must be \"none\", \"minimal\", \"low\", \"medium\", "
                            "\"high\", \"max\", \"xhigh\" or \"ultra\")",
-                           *effort));
+                           effort));
   }
-  return true;
+}
+
+void read_template_values(Fields& fields, AnswerRequest& answer) {
+  const Json* values = fields.object("chat_template_kwargs");
+  if (values == nullptr) {
+    return;
+  }
+  Fields in(*values, "chat_template_kwargs");
+  const std::optional<bool> think = in.boolean("enable_thinking");
+  answer.think = think ? think : answer.think;
+  v1::join_status(fields, in);
+  Json others = *values;
+  others.erase("enable_thinking");
+  answer.template_values = dump_json(others);
 }
 
 std::optional<std::string> read_format(Fields& format, const Json* schema_of) {

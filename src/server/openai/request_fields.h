@@ -23,8 +23,11 @@ ollama::Options read_options(Fields& fields);
 // A field that is a string or an array of strings.
 std::vector<std::string> read_stops(Fields& fields, std::string_view key);
 
-// "none" is false, "minimal" to "ultra" true.
-std::optional<bool> read_effort(Fields& fields, std::string_view key);
+// How much to think: "none" is not at all, "minimal" to "max" (also called "ultra") are levels.
+void read_effort(Fields& fields, std::string_view key, AnswerRequest& answer);
+
+// chat_template_kwargs: variables for the model's chat template. Its enable_thinking says whether to think.
+void read_template_values(Fields& fields, AnswerRequest& answer);
 
 // The shape of the answer: `format` has the type "text", "json_object" or "json_schema"; `schema_of` is what holds
 // the field `schema` of the last. None for text.

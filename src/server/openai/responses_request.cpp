@@ -111,7 +111,7 @@ void read_reasoning(Fields& in, ResponsesRequest& request) {
     return;
   }
   Fields inner(*reasoning, "ResponsesRequest.reasoning");
-  request.answer.think = read_effort(inner, "effort");
+  read_effort(inner, "effort", request.answer);
   request.echo["reasoning"] = {{"effort", value_or(inner, "effort", nullptr)},
                                {"summary", value_or(inner, "summary", nullptr)}};
   v1::join_status(in, inner);
@@ -177,6 +177,7 @@ Result<ResponsesRequest> read_responses_request(const Json& json, uint32_t serve
   read_tools(in, request);
   read_text(in, request);
   read_reasoning(in, request);
+  read_template_values(in, request.answer);
   read_include(in, request);
   read_truncation(in, request);
   if (!in.status()) {

@@ -87,6 +87,7 @@ TEST(ResponsesRequest, FormatsAndEffort) {
          "reasoning":{"effort":"minimal","summary":"auto"})");
   EXPECT_EQ(request.answer.json_schema, R"({"type":"array"})");
   EXPECT_EQ(request.answer.think, true);
+  EXPECT_EQ(request.answer.effort, "minimal");
   EXPECT_EQ(request.echo["text"]["format"]["name"], "n");
   EXPECT_EQ(request.echo["reasoning"], Json({{"effort", "minimal"}, {"summary", "auto"}}));
 }
