@@ -5,6 +5,7 @@
 
 #include "chat.h"
 #include "engine/answer_schema.h"
+#include "engine/tool_schemas.h"
 #include "llama.h"
 
 namespace hypura {
@@ -126,9 +127,24 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
     return propagate(safe.error());
   }
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  return prompt_.apply(*safe).map([&](const common_chat_params& params) {
+  // The prompt is the same, and no grammar is made of the tools as they are, which might not be possible.
+  safe->tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+  return applied(*safe).map([&](const common_chat_params& params) {
     return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
   });
+}
+
+// Some templates do not take tools whose parameters are unusual.
+Result<common_chat_params> ChatFormat::applied(common_chat_templates_inputs inputs) const {
+  auto params = prompt_.apply(inputs);
+  if (params || inputs.tools.empty()) {
+    return params;
+  }
+  for (common_chat_tool& tool : inputs.tools) {
+    tool.parameters = plain_parameters(tool.parameters);
+  }
+  auto plain = prompt_.apply(inputs);
+  return plain ? plain : params;
 }
 
 Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
@@ -137,16 +153,19 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   if (!wanted) {
     return propagate(wanted.error());
   }
+  ToolSchemas tools;
+  for (common_chat_tool& tool : wanted->tools) {
+    tool.parameters = tools.add(tool.name, tool.parameters);
+  }
   wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
   std::string rules;
   if (request.json_schema) {
-    auto schema = known_schema(*request.json_schema);
-    auto made = schema.and_then([](const std::string& it) { return schema_rules(it); });
+    auto made = schema_rules(*request.json_schema);
     if (!made) {
       return propagate(made.error());
     }
     rules = std::move(*made);
-    wanted->json_schema = std::move(*schema);
+    wanted->json_schema = schema_stand_in();
   }
   auto params = prompt_.apply(*wanted);
   if (!params) {
@@ -154,8 +173,12 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   }
   ChatForm form;
   form.grammar = grammar_of(*params, form.shown);
-  if (form.grammar.rules.empty() && !rules.empty()) {
-    form.grammar.rules = std::move(rules);  // the template's own handling has none for schemas
+  form.grammar.rules = tools.complete(form.grammar.rules);
+  if (auto made = with_schema(form.grammar.rules, rules); made && !rules.empty()) {
+    form.grammar.rules = std::move(*made);
+  } else if (!rules.empty()) {  // the template's own handling has none for schemas
+    form.grammar.rules = std::move(rules);
+    form.grammar.lazy = false;
     form.grammar.begun.clear();
   }
   form.stops = params->additional_stops;

@@ -46,6 +46,7 @@ class ChatFormat {
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
                                               const std::vector<ConversationMessage>& messages,
                                               MaskedText* masked) const;
+  Result<common_chat_params> applied(common_chat_templates_inputs inputs) const;
   Grammar grammar_of(const common_chat_params& params, std::vector<int32_t>& shown) const;
   std::vector<int32_t> begun(const std::string& beginning) const;
 
