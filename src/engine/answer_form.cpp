@@ -41,13 +41,14 @@ Result<common_chat_parser_params> parser_of(const common_chat_params& params) {
 
 }  // namespace
 
-FormMaker::FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs)
-    : prompt_(prompt), shape_(shape), inputs_(inputs) {}
+FormMaker::FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs,
+                     const ToolSchemas& tools)
+    : prompt_(prompt), shape_(shape), inputs_(inputs), tools_(tools) {}
 
 Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   std::string schema;
   if (request.json_schema) {
-    auto rules = known_schema(*request.json_schema).and_then(schema_rules);
+    auto rules = schema_rules(*request.json_schema);
     if (!rules) {
       return propagate(rules.error());
     }
@@ -61,6 +62,7 @@ Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
       return propagate(params.error());
     }
     made = std::make_unique<common_chat_params>(std::move(*params));
+    made->grammar = tools_.complete(made->grammar);
     show(*made);
     return {};
   };
@@ -104,8 +106,8 @@ Status FormMaker::hold_to(const AnswerRequest& request, const std::string& schem
   } else if (!schema.empty()) {
     common_chat_templates_inputs inputs = inputs_;
     inputs.tools.clear();
-    inputs.json_schema = known_schema(*request.json_schema).value_or("");
-    return hold_as_llama(inputs, "JSON of a schema");
+    inputs.json_schema = schema_stand_in();
+    return hold_as_llama(inputs, schema);
   } else if (tools && request.tool_choice == ToolChoice::kAuto) {
     wait_for_calls();
   } else if (tools) {
@@ -154,7 +156,7 @@ Status FormMaker::hold_to_known_calls() {
 Status FormMaker::hold_to_calls_as_llama() {
   common_chat_templates_inputs inputs = inputs_;
   inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-  if (Status status = hold_as_llama(inputs, "a call of a tool"); !status) {
+  if (Status status = hold_as_llama(inputs, ""); !status) {
     return status;
   }
   if (!shape_.call_opening.empty()) {
@@ -173,17 +175,22 @@ void FormMaker::hold_to_content(const std::string& rules) {
   form_.rules.forms.push_back(std::move(content));
 }
 
-// By llama.cpp's own grammar and parser for what `inputs` want, which begin with what the prompt holds of the answer.
-Status FormMaker::hold_as_llama(const common_chat_templates_inputs& inputs, const char* what) {
+// By llama.cpp's own grammar and parser for what `inputs` want, which begin with what the prompt holds of the answer: a
+// call, or JSON by the rules `schema`.
+Status FormMaker::hold_as_llama(const common_chat_templates_inputs& inputs, const std::string& schema) {
   const auto params = prompt_.apply(inputs);
   if (!params) {
     return propagate(params.error());
   }
-  if (params->grammar.empty() || params->grammar_lazy) {
-    return fail(ErrorCode::kUsage, "the model's chat template has no form that an answer could be held to as {}", what);
+  const bool held = !params->grammar.empty() && !params->grammar_lazy;
+  const std::string tools = held ? tools_.complete(params->grammar) : "";
+  const auto rules = held && !schema.empty() ? with_schema(tools, schema) : std::optional(tools);
+  if (!held || !rules) {
+    return fail(ErrorCode::kUsage, "the model's chat template has no form that an answer could be held to as {}",
+                schema.empty() ? "a call of a tool" : "JSON of a schema");
   }
   form_.rules = {};
-  form_.rules.forms.push_back({params->grammar, "", "", {}, params->generation_prompt});
+  form_.rules.forms.push_back({*rules, "", "", {}, params->generation_prompt});
   show(*params);
   return set_parser(*params);
 }

@@ -10,6 +10,7 @@
 #include "engine/answer_rules.h"
 #include "engine/answer_shape.h"
 #include "engine/chat_prompt.h"
+#include "engine/tool_schemas.h"
 #include "hypura/serving.h"
 
 struct common_chat_params;
@@ -30,8 +31,9 @@ struct ChatForm {
 class FormMaker {
  public:
   // The references must outlive the object. `inputs` are the conversation, the tools and how to think, not what the
-  // answer must be.
-  FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs);
+  // answer must be; the parameters of their tools are those that `tools` gave.
+  FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs,
+            const ToolSchemas& tools);
 
   // Fails with kUsage when the template refuses the conversation, when the schema cannot be followed, and when the
   // template has no form for what `request` wants.
@@ -43,7 +45,7 @@ class FormMaker {
   Status hold_to_known_calls();
   Status hold_to_calls_as_llama();
   void hold_to_content(const std::string& rules);
-  Status hold_as_llama(const common_chat_templates_inputs& inputs, const char* what);
+  Status hold_as_llama(const common_chat_templates_inputs& inputs, const std::string& schema);
   void wait_for_calls();
   void forbid_calls();
   void look_at_thoughts(const std::string& beginning);
@@ -53,6 +55,7 @@ class FormMaker {
   const ChatPrompt& prompt_;
   const AnswerShape& shape_;
   const common_chat_templates_inputs& inputs_;
+  const ToolSchemas& tools_;
   std::unique_ptr<common_chat_params> with_calls_;  // what the template makes of tools that may be called; or none
   std::unique_ptr<common_chat_params> plain_;       // of tools that may not
   ChatForm form_;

@@ -6,6 +6,7 @@
 #include "chat.h"
 #include "engine/template_values.h"
 #include "engine/tool_call_ids.h"
+#include "engine/tool_schemas.h"
 #include "llama.h"
 
 namespace hypura {
@@ -95,7 +96,17 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
   if (!safe) {
     return propagate(safe.error());
   }
-  return prompt_.render(*safe).map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
+  auto prompt = prompt_.render(*safe);
+  if (!prompt && !safe->tools.empty()) {  // some templates do not take tools whose parameters are unusual
+    common_chat_templates_inputs plain_tools = *safe;
+    for (common_chat_tool& tool : plain_tools.tools) {
+      tool.parameters = plain_parameters(tool.parameters);
+    }
+    if (auto other = prompt_.render(plain_tools)) {
+      return other;
+    }
+  }
+  return prompt.map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
 }
 
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
@@ -119,8 +130,12 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   if (!wanted) {
     return propagate(wanted.error());
   }
+  ToolSchemas tools;
+  for (common_chat_tool& tool : wanted->tools) {
+    tool.parameters = tools.add(tool.name, tool.parameters);
+  }
   wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
-  return FormMaker(prompt_, shape(), *wanted).make(request);
+  return FormMaker(prompt_, shape(), *wanted, tools).make(request);
 }
 
 const AnswerShape& ChatFormat::shape() const {

@@ -147,7 +147,7 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
     held.form.shown = std::move(chat->shown);
     held.form.form_stops = std::move(chat->stops);
   } else if (request.json_schema) {
-    auto rules = known_schema(*request.json_schema).and_then(schema_rules);
+    auto rules = schema_rules(*request.json_schema);
     if (!rules) {
       return propagate(rules.error());
     }

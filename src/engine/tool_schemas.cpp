@@ -1,0 +1,122 @@
+#include "engine/tool_schemas.h"
+
+#include <fmt/ranges.h>
+
+#include <mutex>
+#include <set>
+
+#include "engine/schema/compiler.h"
+#include "engine/schema/tool_tamer.h"
+#include "support/log.h"
+
+namespace hypura {
+
+namespace {
+
+using schema::Json;
+
+constexpr size_t kMostWarnings = 1000;
+
+Json parsed_parameters(const std::string& parameters) {
+  Json value = Json::parse(parameters, nullptr, false);
+  return value.is_discarded() ? Json() : value;
+}
+
+// Agents send the same tools again and again.
+void warn_once(const std::string& tool, const std::set<std::string>& dropped) {
+  static std::mutex mutex;
+  static std::set<std::string> warned;
+  if (dropped.empty()) {
+    return;
+  }
+  std::string text = fmt::format("tool {}: its arguments are not held to: {}", tool, fmt::join(dropped, ", "));
+  const std::scoped_lock lock(mutex);
+  if (warned.size() < kMostWarnings && warned.insert(text).second) {
+    spdlog::warn("{}", text);
+  }
+}
+
+std::string leaf_name(size_t i) {
+  return fmt::format("argument-json-{}-", i);
+}
+
+// The number of the stand-in that a literal of a grammar, from its quote on, is; none when it is another literal.
+std::optional<size_t> leaf_at(const std::string& grammar, size_t at, size_t leaves, size_t& end) {
+  const std::string text = R"("\")" + schema::text_stand_in(0);
+  const std::string number = "\"" + std::to_string(schema::number_stand_in(0));
+  const bool is_text = grammar.compare(at, text.size() - 1, text, 0, text.size() - 1) == 0;
+  const bool is_number = grammar.compare(at, number.size() - 6, number, 0, number.size() - 6) == 0;
+  if (!is_text && !is_number) {
+    return std::nullopt;
+  }
+  const size_t begin = at + (is_text ? text.size() - 1 : 1);
+  end = std::min(grammar.find_first_not_of("0123456789", begin), grammar.size());
+  const std::string close = is_text ? R"(\"")" : "\"";
+  if (end == begin || end - begin > 18 || grammar.compare(end, close.size(), close) != 0) {
+    return std::nullopt;
+  }
+  const uint64_t value = std::stoull(grammar.substr(begin, end - begin));
+  end += close.size();
+  const uint64_t leaf = is_text ? value : value - schema::number_stand_in(0);
+  return leaf < leaves ? std::optional<size_t>(leaf) : std::nullopt;
+}
+
+}  // namespace
+
+std::string ToolSchemas::add(const std::string& tool, const std::string& parameters) {
+  const auto make_leaf = [&](const Json& leaf, std::string& fault) -> std::optional<size_t> {
+    const std::string key = leaf.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (const auto found = leaf_numbers_.find(key); found != leaf_numbers_.end()) {
+      return found->second;
+    }
+    if (work_.spent()) {
+      return std::nullopt;
+    }
+    schema::Context context(leaf, work_);
+    const schema::Rules::Symbol made = schema::Compiler(context, rules_).compile(context.document().root());
+    if (context.failed()) {
+      fault = context.fault()->keyword;
+      return std::nullopt;
+    }
+    leaves_.push_back(rules_.rule({{made}}));
+    return leaf_numbers_[key] = leaves_.size() - 1;
+  };
+  schema::ToolTamer tamer(parsed_parameters(parameters), fmt::format("t{}d", tools_++), make_leaf);
+  const Json tamed = tamer.tame();
+  warn_once(tool, tamer.dropped());
+  return tamed.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ToolSchemas::complete(const std::string& grammar) const {
+  if (leaves_.empty()) {
+    return grammar;
+  }
+  std::string made;
+  size_t done = 0;
+  for (size_t at = grammar.find('"'); at != std::string::npos;) {
+    size_t end = at + 1;
+    if (const auto leaf = leaf_at(grammar, at, leaves_.size(), end)) {
+      made.append(grammar, done, at - done);
+      made += leaf_name(*leaf);
+      done = end;
+    } else {
+      end = at + 1;
+    }
+    at = grammar.find('"', end);
+  }
+  made.append(grammar, done);
+  std::vector<std::pair<schema::Rules::Symbol, std::string>> roots;
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    roots.emplace_back(leaves_[i], leaf_name(i));
+  }
+  return made + "\n" + rules_.grammar(roots, "argument-json-");
+}
+
+std::string plain_parameters(const std::string& parameters) {
+  const auto no_leaf = [](const Json&, std::string&) { return std::optional<size_t>(); };
+  return schema::ToolTamer(parsed_parameters(parameters), "d", no_leaf)
+      .tame()
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace hypura
