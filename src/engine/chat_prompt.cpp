@@ -27,6 +27,7 @@ void ChatPrompt::TemplatesDeleter::operator()(common_chat_templates* templates) 
 
 ChatPrompt::ChatPrompt(const llama_model* model)
     : control_(llama_model_get_vocab(model)), templates_(own_templates(model)), explicit_(templates_ != nullptr) {
+  know_tokenizer(model);
   if (!explicit_) {
     templates_.reset(common_chat_templates_init(model, "chatml").release());
   }
