@@ -31,6 +31,7 @@ constexpr size_t kSpecialsAtOnce = 512;
 constexpr size_t kUnknownAtOnce = 2048;
 constexpr size_t kDigitsAtOnce = 300;
 
+constexpr size_t kLargeText = size_t{1} << 18;
 constexpr size_t kMostBytes = size_t{1} << 29;  // llama.cpp counts in 32 bits
 
 std::string metadata(const llama_model* model, const char* key) {
@@ -304,7 +305,7 @@ class Cuts {
 bool append(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special,
             std::vector<int32_t>& tokens) {
   const size_t before = tokens.size();
-  tokens.resize(before + text.size() / 2 + 16);
+  tokens.resize(before + text.size() / (text.size() < kLargeText ? 1 : 2) + 16);  // seldom too few
   const auto tokenize = [&] {
     return llama_tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data() + before,
                           static_cast<int32_t>(tokens.size() - before), add_bos, parse_special);

@@ -100,14 +100,14 @@ std::vector<int32_t> by_llama(const llama_vocab* vocab, const std::string& text,
 // On a stack that is not large enough for llama.cpp's splitter.
 std::vector<int32_t> by_us(const llama_vocab* vocab, const std::string& text, bool add_bos, bool parse_special) {
   std::vector<int32_t> tokens;
-  EXPECT_TRUE(run_on_stack(kMiB, [&] { tokens = tokenize_text(vocab, text, add_bos, parse_special); }));
+  EXPECT_TRUE(run_on_stack(640 * 1024, [&] { tokens = tokenize_text(vocab, text, add_bos, parse_special); }));
   return tokens;
 }
 
 TEST(Tokenizer, RunsAreTokenizedAsLlamaDoes) {
   std::string text = "so ";
   for (const std::string& unit : kUnits) {
-    text += run_of(unit, 2500) + "x, end: ";
+    text += run_of(unit, 1900) + "x, end: ";
   }
   for (const char* splitter : kSplitters) {
     const LlamaModelPtr model = load_vocabulary(small_bpe(splitter));
