@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/chat_templates.h"
 #include "engine/control_text.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
@@ -39,12 +40,8 @@ class ChatPrompt {
   const ControlText& control() const { return control_; }
 
  private:
-  struct TemplatesDeleter {
-    void operator()(common_chat_templates* templates) const;
-  };
-
   ControlText control_;
-  std::unique_ptr<common_chat_templates, TemplatesDeleter> templates_;
+  ChatTemplatesPtr templates_;
   bool explicit_ = false;
 };
 
