@@ -4,7 +4,6 @@
 
 #include "chat.h"
 #include "engine/message_form.h"
-#include "engine/template_handler.h"
 #include "engine/template_refusal.h"
 #include "llama.h"
 #include "support/log.h"
@@ -15,13 +14,12 @@ namespace {
 
 // The model's own templates; null when it has none that can be used.
 common_chat_templates* own_templates(const llama_model* model) {
-  try {
-    auto templates = common_chat_templates_init(model, "");
-    return common_chat_templates_was_explicit(templates.get()) ? templates.release() : nullptr;
-  } catch (...) {
-    spdlog::warn("llama.cpp cannot read the model's chat template: ChatML is used instead");
+  auto templates = model_templates(model);
+  if (!templates) {
+    spdlog::warn("the model's chat template cannot be used: {}; ChatML is used instead", templates.error().message);
     return nullptr;
   }
+  return templates->release();
 }
 
 bool goes_on(const common_chat_templates_inputs& inputs) {
@@ -30,10 +28,6 @@ bool goes_on(const common_chat_templates_inputs& inputs) {
 
 }  // namespace
 
-void ChatPrompt::TemplatesDeleter::operator()(common_chat_templates* templates) const {
-  common_chat_templates_free(templates);
-}
-
 ChatPrompt::ChatPrompt(const llama_model* model)
     : control_(llama_model_get_vocab(model)),
       templates_(own_templates(model)),
@@ -41,8 +35,9 @@ ChatPrompt::ChatPrompt(const llama_model* model)
       shapes_{MessageShapes([this](const auto& inputs) { return tried(inputs); }, false),
               MessageShapes([this](const auto& inputs) { return tried(inputs); }, true)},
       thinking_([this](const auto& inputs) { return tried(inputs); }) {
+  know_tokenizer(model);
   if (!explicit_) {
-    templates_.reset(common_chat_templates_init(model, "chatml").release());
+    templates_ = chatml_templates(model);
   }
 }
 
@@ -55,19 +50,15 @@ bool ChatPrompt::has_own_handler(bool tools) const {
 }
 
 Result<common_chat_params> ChatPrompt::as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted) const {
-  try {  // the template engine reports by exceptions
-    if (wanted == Wanted::kAll) {
-      return common_chat_templates_apply(templates_.get(), inputs);
-    }
-    common_chat_templates_inputs cheaper = inputs;                                             // the prompt is the same
+  common_chat_templates_inputs cheaper;
+  if (wanted == Wanted::kPrompt) {
+    cheaper = inputs;                                                                          // the prompt is the same
     cheaper.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;                                        // no grammar
     cheaper.force_pure_content = !goes_on(inputs) && !has_own_handler(!inputs.tools.empty());  // no analysis
-    return common_chat_templates_apply(templates_.get(), cheaper);
-  } catch (const std::exception& error) {
-    return fail(ErrorCode::kUsage, "{}", refused_rule(error.what()));
-  } catch (...) {  // another C++ library's exceptions, where llama.cpp was built with one
-    return fail(ErrorCode::kUsage, "no reason is given");
   }
+  return apply_templates(*templates_, wanted == Wanted::kPrompt ? cheaper : inputs).map_error([](const Error& it) {
+    return Error{it.code, refused_rule(it.message)};
+  });
 }
 
 std::optional<std::string> ChatPrompt::tried(const common_chat_templates_inputs& inputs) const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/chat_templates.h"
 #include "engine/control_text.h"
 #include "engine/message_shapes.h"
 #include "engine/thinking_form.h"
@@ -54,9 +55,6 @@ class ChatPrompt {
   const ControlText& control() const { return control_; }
 
  private:
-  struct TemplatesDeleter {
-    void operator()(common_chat_templates* templates) const;
-  };
   enum class Wanted { kPrompt, kAll };
 
   Result<common_chat_params> arranged(const common_chat_templates_inputs& inputs, Wanted wanted) const;
@@ -66,7 +64,7 @@ class ChatPrompt {
   Error refusal(const common_chat_templates_inputs& inputs, const Error& error) const;
 
   ControlText control_;
-  std::unique_ptr<common_chat_templates, TemplatesDeleter> templates_;
+  ChatTemplatesPtr templates_;
   bool explicit_ = false;
   std::array<MessageShapes, 2> shapes_;  // without and with tools, for which a model may have another template
   ThinkingForm thinking_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <utility>
 
 #include "llama.h"
 
@@ -39,16 +40,6 @@ Json with_strings(const Json& value, Change change) {
 
 }  // namespace
 
-std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special) {
-  const auto length = static_cast<int32_t>(text.size());
-  const int32_t count = -llama_tokenize(vocab, text.data(), length, nullptr, 0, add_bos, parse_special);
-  std::vector<int32_t> tokens(static_cast<size_t>(std::max(count, 0)));
-  if (count > 0) {
-    llama_tokenize(vocab, text.data(), length, tokens.data(), count, add_bos, parse_special);
-  }
-  return tokens;
-}
-
 std::string token_text(const llama_vocab* vocab, int32_t token, bool special) {
   std::string text(32, '\0');
   int32_t length = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
@@ -61,30 +52,28 @@ std::string token_text(const llama_vocab* vocab, int32_t token, bool special) {
 }
 
 ControlText::ControlText(const llama_vocab* vocab) : vocab_(vocab) {
-  const int32_t count = llama_vocab_n_tokens(vocab);
-  for (llama_token token = 0; token < count; ++token) {
+  std::vector<std::string> texts;
+  for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
     // User-defined tokens are left out: llama.cpp finds them in any text, and they are no more than that.
-    const bool control =
-        (llama_vocab_get_attr(vocab, token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0;
-    const std::string text = control ? llama_vocab_get_text(vocab, token) : "";
-    if (!text.empty()) {
-      by_first_byte_[static_cast<uint8_t>(text[0])].push_back(text);
+    if ((llama_vocab_get_attr(vocab, token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0) {
+      texts.emplace_back(llama_vocab_get_text(vocab, token));
     }
   }
-  for (std::vector<std::string>& texts : by_first_byte_) {
-    std::sort(texts.begin(), texts.end(),
-              [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
-  }
+  spellings_ = Spellings(std::move(texts));
 }
 
 std::string_view ControlText::at_beginning(std::string_view text) const {
-  if (text.empty()) {
-    return {};
+  const size_t found = spellings_.at_beginning(text).longest;
+  return found == Spellings::kNone ? std::string_view() : std::string_view(spellings_[found]);
+}
+
+bool ControlText::anywhere_in(std::string_view text) const {
+  for (; !text.empty(); text.remove_prefix(1)) {
+    if (!at_beginning(text).empty()) {
+      return true;
+    }
   }
-  const std::vector<std::string>& texts = by_first_byte_[static_cast<uint8_t>(text[0])];
-  const auto found =
-      std::find_if(texts.begin(), texts.end(), [&](const std::string& it) { return text.substr(0, it.size()) == it; });
-  return found == texts.end() ? std::string_view() : std::string_view(*found);
+  return false;
 }
 
 MaskedText::MaskedText(const ControlText& control) : control_(control), nonce_(random_letters()) {}
@@ -115,12 +104,13 @@ Result<std::string> MaskedText::mask_json(const std::string& text, std::string_v
   return masked.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Calls `plain` and `spelled` for the parts of `prompt` in turn: text as it stands, and what a stand-in stands for.
+// Calls `plain` and `spelled` for the parts of `prompt` in turn: text as it stands and whether it is the last, and what
+// a stand-in stands for.
 template <class Plain, class Spelled>
 void MaskedText::split(std::string_view prompt, Plain plain, Spelled spelled) const {
   while (!prompt.empty()) {
     const size_t at = any() ? prompt.find(nonce_) : std::string_view::npos;
-    plain(prompt.substr(0, at));
+    plain(prompt.substr(0, at), at == std::string_view::npos);
     if (at == std::string_view::npos) {
       return;
     }
@@ -140,18 +130,31 @@ void MaskedText::split(std::string_view prompt, Plain plain, Spelled spelled) co
 std::string MaskedText::text(std::string_view prompt) const {
   std::string text;
   split(
-      prompt, [&](std::string_view it) { text += it; }, [&](const std::string& it) { text += it; });
+      prompt, [&](std::string_view it, bool /*last*/) { text += it; }, [&](const std::string& it) { text += it; });
   return text;
 }
 
 std::vector<int32_t> MaskedText::tokens(std::string_view prompt, bool add_bos) const {
   std::vector<int32_t> tokens;
+  std::string spelled;  // text that is not to be read as control tokens
   const auto append = [&](std::string_view text, bool parse_special) {
-    const std::vector<int32_t> more = tokenize_text(control_.vocab(), text, add_bos && tokens.empty(), parse_special);
-    tokens.insert(tokens.end(), more.begin(), more.end());
+    if (!text.empty() || (add_bos && tokens.empty())) {
+      const std::vector<int32_t> more = tokenize_text(control_.vocab(), text, add_bos && tokens.empty(), parse_special);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+    }
   };
-  split(
-      prompt, [&](std::string_view it) { append(it, true); }, [&](const std::string& it) { append(it, false); });
+  const auto plain = [&](std::string_view text, bool last) {
+    // A call of llama.cpp's for each would take minutes where there are many.
+    if (!spelled.empty() && !last && !control_.anywhere_in(text)) {
+      spelled += text;
+      return;
+    }
+    if (!spelled.empty()) {
+      append(std::exchange(spelled, {}), false);
+    }
+    append(text, true);
+  };
+  split(prompt, plain, [&](const std::string& it) { spelled += it; });
   return tokens;
 }
 

@@ -1,20 +1,18 @@
 // Text that spells a model's control tokens, and how it is kept from becoming them.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/spellings.h"
+#include "engine/tokenizer.h"
 #include "hypura/result.h"
 
 struct llama_vocab;
 
 namespace hypura {
-
-// Token ids of `text`. Control tokens written in it are recognised only when `parse_special`.
-std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special);
 
 // The text of a token, perhaps not whole characters; of control tokens only when `special`.
 std::string token_text(const llama_vocab* vocab, int32_t token, bool special);
@@ -28,11 +26,13 @@ class ControlText {
   // The spelling that `text` begins with, the longest if there are several; empty when it begins with none.
   std::string_view at_beginning(std::string_view text) const;
 
+  bool anywhere_in(std::string_view text) const;
+
   const llama_vocab* vocab() const { return vocab_; }
 
  private:
   const llama_vocab* vocab_;
-  std::array<std::vector<std::string>, 256> by_first_byte_;  // longest first
+  Spellings spellings_;
 };
 
 // The strings of one prompt, with stand-ins where they spell a control token. A stand-in is letters and digits that
@@ -52,7 +52,8 @@ class MaskedText {
   // The text of a prompt that was made of masked strings: as if they had not been.
   std::string text(std::string_view prompt) const;
 
-  // Its tokens: control tokens are recognised, but not where a stand-in stands for their spelling.
+  // Its tokens: control tokens are recognised, but not where a stand-in stands for their spelling. What stands between
+  // two stand-ins and has no control token is tokenized together with them.
   std::vector<int32_t> tokens(std::string_view prompt, bool add_bos) const;
 
  private:

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "chat.h"
+#include "engine/chat_templates.h"
 #include "engine/llama_runtime.h"
 #include "gguf.h"
 #include "llama.h"
@@ -126,7 +127,7 @@ std::string token_at(const gguf_context* metadata, const std::string& key) {
   return known ? gguf_get_arr_str(metadata, tokens, static_cast<size_t>(id)) : "";
 }
 
-// What the model's template can do; nothing when llama.cpp cannot read it.
+// What the model's template can do; nothing when it cannot be used.
 void note_template(const Model& model, ModelCard& card) {
   const gguf_context* metadata = model.metadata.get();
   card.chat_template = text_of(metadata, "tokenizer.chat_template");
@@ -138,14 +139,11 @@ void note_template(const Model& model, ModelCard& card) {
     if (text.empty()) {
       continue;
     }
-    try {  // the template engine reports by exceptions, perhaps another C++ library's
-      const auto templates = common_chat_templates_init(nullptr, text, bos, eos);
-      const auto abilities = common_chat_templates_get_caps(templates.get());
+    if (const auto templates = text_templates(text, bos, eos)) {
+      const auto abilities = common_chat_templates_get_caps(templates->get());
       card.tools = card.tools || abilities.at("supports_tools");
-      card.thinking = card.thinking || abilities.at("supports_reasoning_effort");
-      card.thinking = card.thinking || common_chat_templates_support_enable_thinking(templates.get());
-    } catch (...) {
-      continue;
+      card.thinking =
+          card.thinking || abilities.at("supports_reasoning_effort") || templates_know_thinking(**templates);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "backend/streamed_weights.h"
 #include "engine/explain.h"
 #include "engine/llama_runtime.h"
+#include "engine/tokenizer.h"
 #include "hypura/engine.h"
 #include "llama.h"
 #include "model/model.h"
@@ -17,7 +18,10 @@
 namespace hypura {
 
 struct LlamaDeleter {
-  void operator()(llama_model* model) const { llama_model_free(model); }
+  void operator()(llama_model* model) const {
+    forget_tokenizer(model);
+    llama_model_free(model);
+  }
   void operator()(llama_context* context) const { llama_free(context); }
 };
 using LlamaModelPtr = std::unique_ptr<llama_model, LlamaDeleter>;

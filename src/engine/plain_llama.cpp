@@ -39,11 +39,7 @@ class PlainLlamaImpl final : public PlainLlama {
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {
-    std::vector<int32_t> tokens(text.size() + 8);
-    const int32_t count = llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-                                         static_cast<int32_t>(tokens.size()), true, false);
-    tokens.resize(static_cast<size_t>(std::max(count, 0)));
-    return tokens;
+    return tokenize_text(vocab_, text, true, false);
   }
 
   Result<int32_t> evaluate(std::vector<int32_t> tokens) override {
