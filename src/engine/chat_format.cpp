@@ -118,8 +118,8 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
   return inputs;
 }
 
-Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
-                                        const std::vector<ConversationMessage>& messages) const {
+Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+                                        const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
   auto safe = inputs(request, messages, &masked);
   if (!safe) {
@@ -127,7 +127,14 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
   }
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
   return prompt_.apply(*safe).map([&](const common_chat_params& params) {
-    return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
+    RenderedChat chat{masked.text(params.prompt), {}, 0};
+    if (limit != nullptr) {
+      chat.estimate = estimate_if_beyond(limit->bound, prompt_.control().vocab(), chat.text, limit->most);
+    }
+    if (chat.estimate == 0) {
+      chat.tokens = masked.tokens(params.prompt, add_bos);
+    }
+    return chat;
   });
 }
 
@@ -137,7 +144,8 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   if (!wanted) {
     return propagate(wanted.error());
   }
-  wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
+  wanted->parallel_tool_calls = request.parallel_tool_calls &&
+                                common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
   std::string rules;
   if (request.json_schema) {
     auto schema = known_schema(*request.json_schema);

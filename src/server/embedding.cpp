@@ -45,6 +45,9 @@ Result<Embeddings> embed_all(Work& work, Serving& serving) {
       return fail(ErrorCode::kInternal, "the model gave a text an embedding that is not finite");
     }
     work.context.metrics.embedded(*work.exchange, one->tokens);
+    if (one->cut_from > 0) {
+      work.exchange->note_cut(one->cut_from, one->tokens);
+    }
     embeddings.tokens += one->tokens;
     embeddings.values.push_back(std::move(one->values));
   }

@@ -27,18 +27,12 @@ HttpResponse embed_reply(const EmbedFields& request, const Embeddings& embedding
   for (const std::vector<float>& vector : embeddings.values) {
     vectors += (vectors.empty() ? "" : ",") + floats_to_json(normalised(vector, request.dimensions));
   }
-  std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
-  const auto add = [&body](const char* name, int64_t value) {
-    if (value != 0) {
-      body += fmt::format(R"(,"{}":{})", name, value);
-    }
-  };
+  const std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
   const std::chrono::duration<double> total = Clock::now() - start;
-  add("total_duration", nanoseconds_of(total.count()));
-  add("load_duration", nanoseconds_of(embeddings.load_seconds));
-  add("prompt_eval_count", embeddings.tokens);
   HttpResponse response;
-  response.body = body + "}";
+  response.body =
+      body + fmt::format(R"(,"total_duration":{},"load_duration":{},"prompt_eval_count":{}}})",
+                         nanoseconds_of(total.count()), nanoseconds_of(embeddings.load_seconds), embeddings.tokens);
   return response;
 }
 

@@ -96,8 +96,9 @@ void embeddings(const ApiContext& context, const ExchangePtr& exchange) {
   EmbeddingJob job;
   job.model = model;
   job.texts = std::move(request->texts);
+  job.truncate = false;
   run_embedding(context, exchange, std::move(job), [request = std::move(*request)](const Result<Embeddings>& made) {
-    return made ? reply(request, *made) : error_reply(made.error());
+    return made ? reply(request, *made) : error_reply(made.error(), "input");
   });
 }
 

@@ -191,5 +191,34 @@ TEST(Base64, PadsWhatIsNoMultipleOfThree) {
   EXPECT_EQ(openai::floats_to_base64({1.0F, -2.0F, 0.5F}), "AACAPwAAAMAAAAA/");
 }
 
+TEST_F(OpenaiRoutesTest, APromptThatIsTooLongIsToldAsOpenaiDoes) {
+  Error too_long{ErrorCode::kContextFull, "prompt is too long", Overflow{9123, false, 4096}};
+  api.serving().refusal = too_long;
+  api.host.card().embeddings = true;
+  api.serving().embed_refusal = too_long;
+  const std::array<std::array<const char*, 3>, 5> routes{{
+      {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}])", "messages"},
+      {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}],"stream":true)", "messages"},
+      {"/v1/completions", R"("prompt":["x","y"])", "prompt"},
+      {"/v1/embeddings", R"("input":"x")", "input"},
+      {"/v1/responses", R"("input":"x","stream":true)", "input"},
+  }};
+  for (const auto& [path, rest, param] : routes) {
+    const auto exchange = api.post(path, std::string(R"({"model":"stories",)") + rest + "}");
+    EXPECT_EQ(json_of(exchange),
+              Json({{"error",
+                     {{"message", fmt::format("This model's maximum context length is 4096 tokens. However, your {0} "
+                                              "resulted in 9123 tokens. Please reduce the length of the {0}.",
+                                              param)},
+                      {"type", "invalid_request_error"},
+                      {"param", param},
+                      {"code", "context_length_exceeded"}}}}))
+        << rest;
+    EXPECT_EQ(exchange->status(), 400);
+  }
+  ASSERT_EQ(api.serving().embed_requests.size(), 1U);
+  EXPECT_FALSE(api.serving().embed_requests[0].truncate);
+}
+
 }  // namespace
 }  // namespace hypura
