@@ -126,6 +126,7 @@ class AnswerSink {
 struct EmbedRequest {
   std::string text;
   bool truncate = true;
+  std::vector<int32_t> tokens = {};  // instead of the text, as they stand
 };
 
 struct Embedding {

@@ -178,7 +178,6 @@ Result<FittedPrompt> fit_prompt(const ChatFormat& format, const llama_vocab* voc
 
 Result<FittedPrompt> fit_text(const llama_vocab* vocab, const TextBound& bound, std::string_view text, bool truncate,
                               uint32_t limit) {
-  FittedPrompt fitted;
   const uint64_t estimate = estimate_if_beyond(bound, vocab, text, limit);
   if (estimate > 0 && !truncate) {
     return too_long(estimate, true, limit);
@@ -187,14 +186,22 @@ Result<FittedPrompt> fit_text(const llama_vocab* vocab, const TextBound& bound, 
     constexpr size_t kBytesOfLongToken = 64;
     text = beginning_of(text, size_t{limit} * kBytesOfLongToken);
   }
-  fitted.tokens = tokenize_text(vocab, text, true, false);
-  const uint64_t tokens = std::max<uint64_t>(estimate, fitted.tokens.size());
-  if (tokens > limit && !truncate) {
-    return too_long(tokens, false, limit);
+  auto fitted = fit_tokens(tokenize_text(vocab, text, true, false), truncate, limit);
+  if (fitted && estimate > 0) {
+    fitted->cut_from = static_cast<uint32_t>(std::min<uint64_t>(estimate, UINT32_MAX));
   }
-  if (tokens > limit) {
-    fitted.cut_from = static_cast<uint32_t>(std::min<uint64_t>(tokens, UINT32_MAX));
-    fitted.tokens.resize(std::min<size_t>(limit, fitted.tokens.size()));
+  return fitted;
+}
+
+Result<FittedPrompt> fit_tokens(const std::vector<int32_t>& tokens, bool truncate, uint32_t limit) {
+  if (tokens.size() > limit && !truncate) {
+    return too_long(tokens.size(), false, limit);
+  }
+  FittedPrompt fitted;
+  fitted.tokens = tokens;
+  if (tokens.size() > limit) {
+    fitted.cut_from = static_cast<uint32_t>(tokens.size());
+    fitted.tokens.resize(limit);
   }
   return fitted;
 }

@@ -28,6 +28,7 @@ Result<FittedPrompt> fit_prompt(const ChatFormat& format, const llama_vocab* voc
 // The tokens of a text as it stands, control tokens not recognised, for an embedding. As fit_prompt.
 Result<FittedPrompt> fit_text(const llama_vocab* vocab, const TextBound& bound, std::string_view text, bool truncate,
                               uint32_t limit);
+Result<FittedPrompt> fit_tokens(const std::vector<int32_t>& tokens, bool truncate, uint32_t limit);
 
 // Leaves out the oldest of `messages`, never the system's nor the last, until `excess` tokens are gone by what `sizes`
 // says of each; the answers of tools go with the message that called them. False when there was nothing to leave out.

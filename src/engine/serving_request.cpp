@@ -36,6 +36,15 @@ Status check_sampling(const SamplingOptions& sampling) {
   return {};
 }
 
+Status check_tokens(const llama_vocab* vocab, const std::vector<int32_t>& tokens) {
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
+  if (std::any_of(tokens.begin(), tokens.end(), unknown)) {
+    return fail(ErrorCode::kUsage, "the tokens given are not all of this model's vocabulary, which has {}", vocabulary);
+  }
+  return {};
+}
+
 Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.messages.empty() == !request.prompt) {
     return fail(ErrorCode::kUsage, "a request has either messages or a prompt");
@@ -52,13 +61,13 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
     return fail(ErrorCode::kUsage, "top_logprobs must be between 0 and {}", kMostTopLogprobs);
   }
-  const int32_t vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(served.model));
-  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
-  if (std::any_of(request.context.begin(), request.context.end(), unknown)) {
-    return fail(ErrorCode::kUsage, "the tokens given are not all of this model's vocabulary, which has {}", vocabulary);
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  if (Status status = check_tokens(vocab, request.context); !status) {
+    return status;
   }
   for (const auto& [token, bias] : request.sampling.logit_bias) {
-    if (unknown(token) || !std::isfinite(bias)) {
+    if (token < 0 || token >= vocabulary || !std::isfinite(bias)) {
       return fail(ErrorCode::kUsage, "logit_bias: {} is no token of the model, which has {}, or its bias is no number",
                   token, vocabulary);
     }
@@ -143,8 +152,12 @@ Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& requ
   }
   Job job;
   job.limit = served.context;
-  auto text =
-      fit_text(llama_model_get_vocab(served.model), served.bound, request.text, request.truncate, served.context);
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  if (Status status = check_tokens(vocab, request.tokens); !status) {
+    return propagate(status.error());
+  }
+  auto text = request.tokens.empty() ? fit_text(vocab, served.bound, request.text, request.truncate, served.context)
+                                     : fit_tokens(request.tokens, request.truncate, served.context);
   if (!text) {
     return propagate(text.error());
   }

@@ -339,6 +339,11 @@ TEST_F(ServingTest, EmbeddingsOfLikeTextsAreAlike) {
   ask(*serving, continuing(kBeginnings[0], 12));
   const std::string story = ask(*serving, continuing(kBeginnings[0], 12)).content;
   EXPECT_EQ(ask(*serving, continuing(kBeginnings[0], 12)).content, story) << "embeddings leave nothing behind";
+  EXPECT_EQ(serving->embed({"", true, serving->tokenize("The little rabbit ran into the garden.")})->values,
+            rabbit.values);
+  EXPECT_EQ(serving->embed({"", true, {-1}}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(serving->embed({"", true, std::vector<int32_t>(300, 5)})->tokens, 256U);
+  EXPECT_EQ(serving->embed({"", false, std::vector<int32_t>(300, 5)}).error().overflow->tokens, 300U);
   const auto refused = serving->embed({std::string(4000, 'x'), false});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);

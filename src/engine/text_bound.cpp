@@ -39,7 +39,7 @@ bool goes_on(char c) {
 }  // namespace
 
 TextBound::Counts TextBound::count(std::string_view text) {
-  static const std::array<uint8_t, 256> classes = [] {
+  static const std::array<uint8_t, 256> kClassOf = [] {
     std::array<uint8_t, 256> table{};
     for (size_t byte = 0; byte < table.size(); ++byte) {
       table[byte] = static_cast<uint8_t>(class_of(static_cast<unsigned char>(byte)));
@@ -48,7 +48,7 @@ TextBound::Counts TextBound::count(std::string_view text) {
   }();
   std::array<uint64_t, kClasses + 1> counts{};
   for (const char c : text) {
-    ++counts[classes[static_cast<unsigned char>(c)]];
+    ++counts[kClassOf[static_cast<unsigned char>(c)]];
   }
   Counts result{};
   std::copy_n(counts.begin(), kClasses, result.begin());

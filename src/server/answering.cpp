@@ -199,9 +199,9 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
       tells = ended && !failed_;
       lease = ended ? std::exchange(lease_, {}) : lease_;
       if (job_.stream && !failed_) {
-        const std::string text = job_.format->on_choice_end(choice, end);
+        std::string text = job_.format->on_choice_end(choice, end);
         if (!text.empty()) {
-          send([&] { return text; });
+          send([&text] { return std::move(text); });
         }
       }
       choices_[choice].end = std::move(end);

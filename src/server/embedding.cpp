@@ -33,11 +33,12 @@ struct Work {
 
 Result<Embeddings> embed_all(Work& work, Serving& serving) {
   Embeddings embeddings;
-  for (const std::string& text : work.job.texts) {
+  for (EmbedRequest& text : work.job.texts) {
     if (work.gone) {
       return fail(ErrorCode::kCancelled, "the client has gone");
     }
-    Result<Embedding> one = serving.embed({text, work.job.truncate});
+    text.truncate = work.job.truncate;
+    Result<Embedding> one = serving.embed(text);
     if (!one) {
       return propagate(one.error());
     }

@@ -77,7 +77,7 @@ void read_tool(Fields& in, const Json& json, const Conversation& conversation, A
   if (one.status() && tool.name.empty()) {
     v1::refuse(one, "each of the tools needs a name");
   }
-  const bool waits = one.boolean("defer_loading").value_or(false) && conversation.referred.count(tool.name) == 0;
+  const bool waits = one.boolean("defer_loading").value_or(false) && !conversation.referred.contains(tool.name);
   v1::join_status(in, one);
   if (!waits) {
     answer.tools.push_back(std::move(tool));

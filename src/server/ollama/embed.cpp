@@ -64,7 +64,10 @@ void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
     exchange->respond(no_support(request->model, "embeddings", 501));
     return;
   }
-  EmbeddingJob job{model, request->keep, request->texts, request->truncate};
+  EmbeddingJob job{model, request->keep, {}, request->truncate};
+  for (const std::string& text : request->texts) {
+    job.texts.push_back({text});
+  }
   run_embedding(context, exchange, std::move(job),
                 [request = *request, reply, start = Clock::now()](const Result<Embeddings>& embeddings) {
                   return embeddings ? reply(request, *embeddings, start) : failure(embeddings.error());

@@ -130,14 +130,6 @@ void refuse_other_output(Fields& in) {
   v1::refuse_fields(in, {{"audio", "the models of this server write text only"}});
 }
 
-bool is_token(const Json& json) {
-  return json.is_number_integer() && json >= 0 && json <= std::numeric_limits<int32_t>::max();
-}
-
-bool is_tokens(const Json& json) {
-  return json.is_array() && !json.empty() && std::all_of(json.begin(), json.end(), is_token);
-}
-
 // A text is what a user says; tokens are read as they stand.
 AnswerRequest with_prompt(const AnswerRequest& request, const Json& prompt, Echo& echo) {
   AnswerRequest one = request;

@@ -26,9 +26,9 @@ class CompletionFormat : public ChoicesFormat {
 
   void on_lease(const ModelLease& lease) override;
   HttpResponse on_begin() override;
-  std::string on_choice_piece(size_t choice, AnswerPiece piece) override;
+  std::string on_choice_piece(size_t index, AnswerPiece piece) override;
   std::string on_quiet() override;
-  std::string on_choice_end(size_t choice, const AnswerEnd& end) override;
+  std::string on_choice_end(size_t index, const AnswerEnd& end) override;
   std::string on_all_ended(const std::vector<Choice>& choices) override;
   std::string on_error(const Error& error) override;
   HttpResponse all(std::vector<Choice> choices) override;

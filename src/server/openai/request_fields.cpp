@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -125,6 +126,12 @@ ollama::Options read_options(Fields& fields) {
   }
   options.stop = read_stops(fields, "stop");
   return options;
+}
+
+bool is_tokens(const Json& json) {
+  return json.is_array() && !json.empty() && std::all_of(json.begin(), json.end(), [](const Json& it) {
+           return it.is_number_integer() && it >= 0 && it <= std::numeric_limits<int32_t>::max();
+         });
 }
 
 size_t read_choices(Fields& fields) {

@@ -21,6 +21,9 @@ std::string read_model(Fields& fields);
 // temperature, top_p, the penalties, seed and stop.
 ollama::Options read_options(Fields& fields);
 
+// Whether it is an array of ids of tokens, with one at least.
+bool is_tokens(const Json& json);
+
 // How many choices are wanted: the field `n`, from 1 to 128.
 size_t read_choices(Fields& fields);
 

@@ -153,6 +153,14 @@ TEST_F(EmbeddingsTest, VectorsHaveLengthOne) {
   EXPECT_EQ(api.serving().embed_requests[1].text, "de");
 }
 
+TEST_F(EmbeddingsTest, TokensAreTakenAsTheyAre) {
+  embed(R"("input":[5,6])");
+  embed(R"("input":[[7],[8,9]])");
+  ASSERT_EQ(api.serving().embed_requests.size(), 3U);
+  EXPECT_EQ(api.serving().embed_requests[0].tokens, (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(api.serving().embed_requests[2].tokens, (std::vector<int32_t>{8, 9}));
+}
+
 TEST_F(EmbeddingsTest, Base64IsLittleEndian) {
   const Json json = embed(R"("input":"abc","encoding_format":"base64")");
   EXPECT_EQ(json["data"][0]["embedding"], "mpkZP83MTD8=");  // 9a 99 19 3f, cd cc 4c 3f
@@ -167,7 +175,9 @@ TEST_F(EmbeddingsTest, RefusesWrongFields) {
   const std::pair<const char*, const char*> cases[] = {
       {R"("input":null)", "invalid input"},
       {R"("input":[])", "invalid input"},
-      {R"("input":[1,2])", "invalid input type: the input must be a string or an array of strings"},
+      {R"("input":[1,"a"])", "invalid input type: the input must be a string, an array of strings, or tokens"},
+      {R"("input":[[]])", "invalid input type: the input must be a string, an array of strings, or tokens"},
+      {R"("input":5)", "invalid input"},
       {R"("input":"x","encoding_format":"hex")", "encoding_format \"hex\" is unknown: it is float or base64"},
       {R"("input":"x","dimensions":0)", "dimensions must be at least 1"},
   };
