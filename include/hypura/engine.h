@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "hypura/result.h"
@@ -47,11 +48,15 @@ struct EngineOptions {
   // all of them, as fast as each is (docs/architecture.md). At most kMostMirrors; one of a split set may lack parts.
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
-  uint32_t context = 4096;         // tokens of context; lowered to what the model was trained for
-  uint32_t predicted_at = 0;       // tokens in the context when a token is predicted to take so long
-  uint32_t sequences = 1;          // contexts of that size, for Serving; a Session uses the first
-  uint32_t threads = 0;            // compute threads; 0: as measured best for this machine's cores
-  uint32_t ubatch = 0;             // tokens computed at once in prefill; 0: chosen from the budget
+  // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
+  // slower (engine/context_choice.h); PlanSummary::context says what was chosen.
+  uint32_t context = 4096;
+  double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
+  bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
+  uint32_t predicted_at = 0;     // tokens in the context when a token is predicted to take so long
+  uint32_t sequences = 1;        // contexts of that size, for Serving; a Session uses the first
+  uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
+  uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
   // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
   // memory gained makes the model faster.
   std::string kv_type = "f16";
@@ -88,6 +93,8 @@ struct SamplingOptions {
   float frequency_penalty = 0.0F;
   int32_t repeat_last_n = 64;
   std::optional<uint32_t> seed;  // none: random
+  // Added to the logits of these tokens, before all else.
+  std::vector<std::pair<int32_t, float>> logit_bias = {};
 };
 
 // One line of the memory ledger: what the bytes are for.
@@ -110,6 +117,7 @@ struct PlanSummary {
   std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
   std::string sentence;  // one line for people: what was decided
   std::string why;       // and another: what to expect of it, what limits it
+  std::string context;   // what context was chosen and why; empty where it was asked for
   uint64_t budget = 0;   // bytes for all that the ledger lists
   uint64_t process = 0;  // bytes the process may take besides: code, stacks, allocator
   std::vector<LedgerLine> ledger;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <utility>
@@ -22,10 +24,18 @@ enum class ErrorCode {
   kBusy = 8,         // too much is waiting already; later it may work
 };
 
+// By how much a prompt does not fit.
+struct Overflow {
+  uint64_t tokens = 0;     // of the prompt
+  bool estimated = false;  // about so many: it is so long that they were not counted
+  uint64_t limit = 0;      // tokens of the context
+};
+
 // One failure. `message` names the file, tensor, flag or request, what failed, and where possible what to do.
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
+  std::optional<Overflow> overflow = {};  // with kContextFull, where it is known
 };
 
 template <class T>

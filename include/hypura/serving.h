@@ -50,6 +50,7 @@ struct AnswerRequest {
 
   std::vector<ToolDefinition> tools;
   ToolChoice tool_choice = ToolChoice::kAuto;
+  bool parallel_tool_calls = true;         // false: one call at most
   std::optional<std::string> json_schema;  // the answer is JSON of this schema; "{}": any object
   std::optional<bool> think;               // none: as the model does by itself
   // How much to think, where it thinks: "minimal", "low", "medium", "high", "xhigh" or "max"; empty: as the model does
@@ -104,6 +105,7 @@ struct AnswerEnd {
   std::string stop_string;            // with kStopString: which of the request's; else empty
   std::optional<Error> error;         // with kError
   uint32_t prompt_tokens = 0;         // cached and evaluated
+  uint32_t cut_from = 0;              // tokens of the prompt before it was cut, perhaps estimated; 0: it was not
   uint32_t cached_prompt_tokens = 0;  // of those, what an earlier answer had left in the KV cache
   uint32_t answer_tokens = 0;         // sampled, an end-of-text token included
   // Of those, the ones that were thinking. A piece takes all tokens sampled since the piece before it, which may be
@@ -121,6 +123,9 @@ struct AnswerEnd {
 class AnswerSink {
  public:
   virtual ~AnswerSink() = default;
+  // The prompt has so many tokens. Called by submit() on its own thread, once and before all else; the answer may still
+  // be refused.
+  virtual void on_prompt(uint32_t /*tokens*/) {}
   virtual void on_piece(AnswerPiece piece) = 0;
   virtual void on_end(AnswerEnd end) = 0;
 };
@@ -128,11 +133,13 @@ class AnswerSink {
 struct EmbedRequest {
   std::string text;
   bool truncate = true;
+  std::vector<int32_t> tokens = {};  // instead of the text, as they stand
 };
 
 struct Embedding {
   std::vector<float> values;  // not normalised
   uint32_t tokens = 0;
+  uint32_t cut_from = 0;  // tokens of the text before it was cut; 0: it was not
 };
 
 // What is known of a model without asking it.
@@ -198,7 +205,8 @@ class Serving {
 
   // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
   // too long and must not be cut, with "prompt is too long: the prompt (9123 tokens) exceeds the available context
-  // size (8192 tokens)"; kUsage for what the model cannot do. `sink` is kept until its on_end has returned. Any thread.
+  // size (8192 tokens)" and Error::overflow; kUsage for what the model cannot do. `sink` is kept until its on_end has
+  // returned. Any thread, a sink's too.
   virtual Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) = 0;
 
   // Ends an answer between two passes; on_end tells kCancelled. Nothing happens when it has ended. Any thread.

@@ -21,7 +21,7 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   EngineOptions engine;
   engine.model = model;
   engine.memory = options.memory;
-  engine.context = options.context.value_or(engine.context);
+  engine.context = options.context.value_or(0);
   return engine;
 }
 

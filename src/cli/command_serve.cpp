@@ -82,7 +82,9 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& b
     host.models.push_back(std::move(*demo));
   }
   host.serving.engine = options.engine;
-  host.serving.engine.context = options.context.value_or(EngineOptions().context);
+  host.serving.engine.context = options.context.value_or(0);
+  host.serving.engine.context_share = 1;
+  host.serving.engine.fewer_sequences = !options.parallel;
   host.serving.engine.progress = [&bar](double share) { bar.show(share); };
   host.serving.parallel = options.parallel.value_or(Serving::Options().parallel);
   host.serving.queue = options.queue.value_or(Serving::Options().queue);
@@ -96,7 +98,7 @@ ServerOptions server_options(const ServeOptions& options) {
   server.access = local_access_rules();
   server.access.origins = options.origins.value_or(std::vector<std::string>());
   server.access.api_key = options.api_key.value_or(std::string());
-  server.context = options.context.value_or(EngineOptions().context);
+  server.context = options.context.value_or(0);
   return server;
 }
 
@@ -118,6 +120,9 @@ std::string banner(const Server& server, const ModelHost& host, const PlanSummar
   }
   text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
   text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
+  if (!plan.context.empty()) {
+    text += fmt::format("  {}\n", plan.context);
+  }
   for (const std::string& warning : plan.warnings) {
     text += fmt::format("  warning: {}\n", warning);
   }

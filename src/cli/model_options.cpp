@@ -34,7 +34,7 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
   static const NumberRange kTokens{1, std::numeric_limits<int32_t>::max(), true, "a whole number of 1 or more"};
-  add_number(command, "--context", "Tokens of context (default 4096, at most what the model knows)", kTokens,
+  add_number(command, "--context", "Tokens of context (default: what the memory affords, as the model knows)", kTokens,
              [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
 }
 

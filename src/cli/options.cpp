@@ -60,6 +60,7 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 co
 
 void add_model_options(CLI::App& command, RunOptions& options) {
   add_model_option(command, options.engine.model)->group(kModelGroup);
+  options.engine.context = 0;  // what the budget affords
   add_engine_options(
       command, options.engine, [&options](uint32_t tokens) { options.engine.context = tokens; }, kModelGroup);
 }

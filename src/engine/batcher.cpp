@@ -18,6 +18,7 @@ AnswerEnd summary(const Run& run, AnswerStop stop, std::optional<Error> error) {
   end.stop = stop;
   end.error = std::move(error);
   end.prompt_tokens = static_cast<uint32_t>(run.job.prompt.size());
+  end.cut_from = run.job.cut_from;
   end.cached_prompt_tokens = run.cached;
   end.answer_tokens = run.sampled;
   end.queued_seconds = seconds(run.job.submitted, run.admitted);
@@ -119,6 +120,9 @@ void Batcher::work() {
     admitted.clear();
     pass();
     embed_pass();
+    if (idle() == sequences_.size()) {
+      model_.pause();
+    }
   }
   for (Sequence& sequence : sequences_) {
     if (sequence.run != nullptr) {
@@ -411,7 +415,7 @@ void Batcher::end(Sequence& sequence, AnswerStop stop, std::optional<Error> erro
     job.embed->done.set_value(propagate(error.value_or(closed())));
     return;
   }
-  Embedding embedding{std::move(job.embed->sum), static_cast<uint32_t>(job.prompt.size())};
+  Embedding embedding{std::move(job.embed->sum), static_cast<uint32_t>(job.prompt.size()), job.cut_from};
   for (float& value : embedding.values) {
     value /= static_cast<float>(job.embed->end - job.embed->first);
   }

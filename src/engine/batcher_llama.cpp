@@ -53,12 +53,19 @@ Status LlamaBatchModel::run(std::span<const PassToken> tokens, uint32_t prompt_t
 
 Status LlamaBatchModel::walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) {
   Status status = run(tokens, prompt_tokens);
+  walked_ = true;
   const auto now = std::chrono::steady_clock::now();
   const bool wanted = now.time_since_epoch().count() < live_until_.load();
   if (now - noted_ >= (wanted ? kLiveInterval : kIdleInterval)) {
     note_live();
   }
   return status;
+}
+
+void LlamaBatchModel::pause() {
+  if (walked_) {
+    note_live();
+  }
 }
 
 const float* LlamaBatchModel::logits(size_t index) {
@@ -121,6 +128,7 @@ Status LlamaBatchModel::embed(std::span<const PassToken> tokens, std::vector<flo
 
 void LlamaBatchModel::note_live() {
   noted_ = std::chrono::steady_clock::now();
+  walked_ = false;
   std::vector<LiveLayer> layers(static_cast<size_t>(engine_.model().layers));
   for (size_t i = 0; i < layers.size(); ++i) {
     layers[i].layer = static_cast<int32_t>(i);

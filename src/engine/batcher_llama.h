@@ -24,6 +24,7 @@ class LlamaBatchModel final : public BatchModel {
   PassLimits limits() const override { return limits_; }
   bool can_cut() const override { return can_cut_; }
   Status walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) override;
+  void pause() override;
   void note_drafted(uint32_t drafted, uint32_t right) override { engine_.note_drafted(drafted, right); }
   const float* logits(size_t index) override;
   uint32_t cut(uint32_t sequence, uint32_t count) override;
@@ -31,8 +32,8 @@ class LlamaBatchModel final : public BatchModel {
   Status embed(std::span<const PassToken> tokens, std::vector<float>& sum) override;
   uint32_t embed_limit() const override { return embed_limit_; }
 
-  // The experts in memory and in use, as they were at most kLiveInterval ago while the model worked; kIdleInterval,
-  // when nobody had asked for kLiveWanted. Any thread.
+  // The experts in memory and in use: as they are when nothing is under way, else as they were at most kLiveInterval
+  // ago; kIdleInterval, when nobody had asked for kLiveWanted. Any thread.
   std::vector<LiveLayer> live() const;
 
  private:
@@ -56,6 +57,7 @@ class LlamaBatchModel final : public BatchModel {
 
   mutable std::atomic<std::chrono::steady_clock::time_point::rep> live_until_{0};
   std::chrono::steady_clock::time_point noted_;  // the batcher's thread's
+  bool walked_ = false;                          // since then; the batcher's thread's
   mutable std::mutex live_mutex_;
   std::vector<LiveLayer> live_;  // guarded by live_mutex_
 };

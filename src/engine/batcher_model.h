@@ -31,6 +31,9 @@ class BatchModel {
   // sequences that had tokens in it hold what they may: cut() them.
   virtual Status walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) = 0;
 
+  // Nothing is under way for now.
+  virtual void pause() {}
+
   // Of the last walk `drafted` tokens were drafts, and `right` of those right. Once for each walk, after it.
   virtual void note_drafted(uint32_t drafted, uint32_t right) = 0;
 

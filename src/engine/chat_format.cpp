@@ -109,12 +109,19 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
   return prompt.map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
 }
 
-Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
-                                        const std::vector<ConversationMessage>& messages) const {
+Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+                                        const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
   return masked_text(request, messages, masked).map([&](const std::string& prompt) {
-    return RenderedChat{masked.text(prompt), masked.tokens(prompt, add_bos)};
+    RenderedChat chat{masked.text(prompt), {}, 0};
+    if (limit != nullptr) {
+      chat.estimate = estimate_if_beyond(limit->bound, prompt_.control().vocab(), chat.text, limit->most);
+    }
+    if (chat.estimate == 0) {
+      chat.tokens = masked.tokens(prompt, add_bos);
+    }
+    return chat;
   });
 }
 
@@ -134,7 +141,8 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   for (common_chat_tool& tool : wanted->tools) {
     tool.parameters = tools.add(tool.name, tool.parameters);
   }
-  wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
+  wanted->parallel_tool_calls = request.parallel_tool_calls &&
+                                common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
   return FormMaker(prompt_, shape(), *wanted, tools).make(request);
 }
 

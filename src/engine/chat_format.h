@@ -9,6 +9,7 @@
 #include "engine/answer_form.h"
 #include "engine/answer_shape.h"
 #include "engine/chat_prompt.h"
+#include "engine/text_bound.h"
 #include "hypura/serving.h"
 
 struct common_chat_templates_inputs;
@@ -18,6 +19,13 @@ namespace hypura {
 struct RenderedChat {
   std::string text;
   std::vector<int32_t> tokens;
+  uint64_t estimate = 0;  // not 0: about so many tokens, far more than were wanted; not tokenised
+};
+
+// Tokens beyond which a text need not be tokenised.
+struct TextLimit {
+  const TextBound& bound;
+  size_t most = 0;
 };
 
 // Thread-safe. Must not outlive `prompt`.
@@ -27,8 +35,9 @@ class ChatFormat {
 
   // The prompt for `messages`, with the rest of `request`. A last message of the assistant's is to be continued. Text
   // of messages and tools is never read as control tokens. Fails with kUsage when the template refuses them, a role is
-  // not known, or JSON is none.
-  Result<RenderedChat> render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages) const;
+  // not known, or JSON is none. `limit` may be null.
+  Result<RenderedChat> render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+                              const TextLimit* limit = nullptr) const;
 
   // Its text alone. Fails as render.
   Result<std::string> text(const AnswerRequest& request, const std::vector<ConversationMessage>& messages) const;

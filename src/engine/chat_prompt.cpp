@@ -110,6 +110,7 @@ Error ChatPrompt::refusal(const common_chat_templates_inputs& inputs, const Erro
 }
 
 Result<common_chat_params> ChatPrompt::apply(const common_chat_templates_inputs& inputs) const {
+  const TemplateAllowance allowance(template_limits(inputs));
   auto params = arranged(inputs, Wanted::kAll);
   if (params) {
     return params;
@@ -121,6 +122,7 @@ Result<common_chat_params> ChatPrompt::apply(const common_chat_templates_inputs&
 }
 
 Result<std::string> ChatPrompt::render(const common_chat_templates_inputs& inputs) const {
+  const TemplateAllowance allowance(template_limits(inputs));
   auto params = arranged(inputs, Wanted::kPrompt);
   if (!params) {
     return propagate(refusal(inputs, params.error()));

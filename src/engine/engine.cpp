@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/context_choice.h"
 #include "engine/draft_worth.h"
 #include "engine/engine_impl.h"
 #include "engine/mirrors.h"
@@ -53,6 +54,21 @@ Result<OpenParts> open_best(const OpenRequest& request) {
     std::erase(problem->modes, mode);
   }
   return last ? propagate(*last) : too_small(request, *problem);
+}
+
+// With less context than was chosen by estimates, where llama.cpp takes more than those.
+Result<OpenParts> open_in_budget(OpenRequest& request) {
+  while (true) {
+    auto parts = open_best(request);
+    const bool less = !parts && parts.error().code == ErrorCode::kBudget && request.options.context == 0 &&
+                      request.context > kLeastContext;
+    if (!less) {
+      return parts;
+    }
+    request.context = std::max(request.context / 2, kLeastContext);
+    request.context_remark =
+        context_sentence({request.context, request.sequences, "more does not fit the budget"}, request.sequences);
+  }
 }
 
 }  // namespace
@@ -173,6 +189,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
 Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::vector<Mirror> mirrors) {
   OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
   const uint64_t process = read_process_memory().resident;
+  options_.sequences = request.sequences;
   request.mirrors = std::move(mirrors);
   if (Status status = open_draft_model(request); !status) {
     return status;
@@ -180,7 +197,7 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
   if (options_.draft.ngrams || options_.draft.mtp || draft_model_ != nullptr) {
     options_.outputs = std::max(options_.outputs, options_.sequences + kMostDrafted);
   }
-  auto parts = open_best(request);
+  auto parts = open_in_budget(request);
   if (!parts) {
     return propagate(parts.error());
   }
@@ -285,6 +302,7 @@ void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uin
         fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(parts_->mtp_bytes));
   }
   plan_.why = why_sentence(request, chosen, prediction);
+  plan_.context = request.context_remark;
   plan_.budget = budget.bytes;
   plan_.process = kProcessMargin;
   plan_.ledger = parts_->ledger;

@@ -41,6 +41,7 @@ class EngineImpl final : public Engine {
   const ChatPrompt& chat() const { return *chat_; }
   // Tokens of context that were asked for; llama.cpp rounds its own number up.
   uint32_t context_size() const { return context_size_; }
+  uint32_t sequences() const { return options_.sequences; }
   uint32_t ubatch() const { return parts_->ubatch; }
   uint32_t outputs() const { return options_.outputs; }
   const EngineOptions& options() const { return options_; }

@@ -6,6 +6,7 @@
 
 #include "backend/repack_room.h"
 #include "backend/streamed_weights.h"
+#include "engine/context_choice.h"
 #include "engine/machine_speeds.h"
 #include "engine/memory_estimate.h"
 #include "engine/mtp_layers.h"
@@ -345,15 +346,22 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget,
                          const Knowledge& knowledge) {
-  return {options,
-          model,
-          budget,
-          options.threads > 0 ? options.threads : usable_cores(),
-          static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-          knowledge,
-          std::max(options.sequences, 1U),
-          {},
-          may_read_packed(options) ? find_packed(model) : PackedCopy()};
+  OpenRequest request = {options,
+                         model,
+                         budget,
+                         options.threads > 0 ? options.threads : usable_cores(),
+                         static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+                         knowledge,
+                         std::max(options.sequences, 1U),
+                         {},
+                         may_read_packed(options) ? find_packed(model) : PackedCopy()};
+  if (options.context == 0) {
+    const ContextChoice choice = choose_context(request);
+    request.context_remark = context_sentence(choice, request.sequences);
+    request.context = choice.context;
+    request.sequences = choice.sequences;
+  }
+  return request;
 }
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {

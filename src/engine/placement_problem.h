@@ -27,6 +27,7 @@ struct OpenRequest {
   uint32_t sequences = 1;            // at once
   std::vector<Mirror> mirrors = {};  // found and compared
   PackedCopy packed = {};            // that is read instead of the model's files, when it has any
+  std::string context_remark = {};   // as PlanSummary::context
 
   bool reads_packed() const { return !packed.files.empty(); }
   // Tokens that the KV cache holds.
@@ -40,8 +41,8 @@ inline bool may_read_packed(const EngineOptions& options) {
   return options.packed && options.repack && options.mirrors.empty();
 }
 
-// Threads as asked for or one a core; the context as asked for or as long as the model knows; the model's packed copy
-// where the options allow it. The references must outlive the result.
+// Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
+// packed copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
 
 inline constexpr uint32_t kLargestUbatch = 512;

@@ -4,6 +4,15 @@ namespace hypura {
 
 SamplerPtr make_sampler(const SamplingOptions& options, const llama_vocab* vocab) {
   SamplerPtr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
+  if (!options.logit_bias.empty()) {
+    std::vector<llama_logit_bias> biases;
+    for (const auto& [token, bias] : options.logit_bias) {
+      biases.push_back({token, bias});
+    }
+    llama_sampler_chain_add(
+        chain.get(),
+        llama_sampler_init_logit_bias(llama_vocab_n_tokens(vocab), static_cast<int32_t>(biases.size()), biases.data()));
+  }
   const bool penalised =
       options.repeat_penalty != 1.0F || options.presence_penalty != 0 || options.frequency_penalty != 0;
   if (penalised && options.repeat_last_n != 0) {

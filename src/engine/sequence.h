@@ -27,6 +27,7 @@ struct EmbedWork {
 struct Job {
   uint64_t id = 0;
   std::vector<int32_t> prompt;           // fits the context
+  uint32_t cut_from = 0;                 // as AnswerEnd
   uint32_t limit = 0;                    // tokens of context
   uint32_t keep = 0;                     // and those of it that stay when it is full
   bool shift = false;                    // whether it then goes on

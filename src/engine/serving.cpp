@@ -22,9 +22,10 @@ class ServingImpl final : public Serving {
         card_(make_model_card(engine_->model())),
         plan_(engine_->plan()),
         format_(engine_->chat()),
+        bound_(llama_model_get_vocab(engine_->llama())),
         model_(*engine_, parallel),
         batcher_(model_, options.queue, engine_->drafting()) {
-    if (parallel < options.parallel) {
+    if (parallel < options.parallel && plan_.context.empty()) {
       plan_.warnings.push_back(
           fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "
                       "context",
@@ -40,6 +41,7 @@ class ServingImpl final : public Serving {
     if (!job) {
       return propagate(job.error());
     }
+    sink->on_prompt(static_cast<uint32_t>(job->prompt.size()));
     job->sink = std::move(sink);
     return batcher_.submit(std::move(*job));
   }
@@ -91,13 +93,14 @@ class ServingImpl final : public Serving {
   const llama_vocab* vocab() const { return llama_model_get_vocab(engine_->llama()); }
 
   ServedContext served() const {
-    return {format_, engine_->llama(), card_, pooling_of(engine_->model()), context_size()};
+    return {format_, engine_->llama(), card_, bound_, pooling_of(engine_->model()), context_size()};
   }
 
   std::unique_ptr<EngineImpl> engine_;
   ModelCard card_;
   PlanSummary plan_;
   ChatFormat format_;
+  TextBound bound_;
   LlamaBatchModel model_;
   Batcher batcher_;  // last: its thread uses all of the above
 };
@@ -125,7 +128,8 @@ Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
     if ((*engine)->weights() != nullptr && !wanted.remember && !wanted.record_routing) {
       (*engine)->weights()->record_routing(kRoutingTokens);
     }
-    return std::make_unique<ServingImpl>(std::move(*engine), options, parallel);
+    const uint32_t sequences = (*engine)->sequences();
+    return std::make_unique<ServingImpl>(std::move(*engine), options, sequences);
   }
 }
 

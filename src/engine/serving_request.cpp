@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "engine/answer_schema.h"
 #include "engine/answer_writer.h"
-#include "engine/batcher_plan.h"
+#include "engine/fitted_prompt.h"
 #include "engine/thinking_form.h"
 #include "llama.h"
 
@@ -38,6 +37,15 @@ Status check_sampling(const SamplingOptions& sampling) {
   return {};
 }
 
+Status check_tokens(const llama_vocab* vocab, const std::vector<int32_t>& tokens) {
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
+  if (std::any_of(tokens.begin(), tokens.end(), unknown)) {
+    return fail(ErrorCode::kUsage, "the tokens given are not all of this model's vocabulary, which has {}", vocabulary);
+  }
+  return {};
+}
+
 Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.messages.empty() == !request.prompt) {
     return fail(ErrorCode::kUsage, "a request has either messages or a prompt");
@@ -58,75 +66,18 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
     return fail(ErrorCode::kUsage, "top_logprobs must be between 0 and {}", kMostTopLogprobs);
   }
-  const int32_t vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(served.model));
-  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
-  if (std::any_of(request.context.begin(), request.context.end(), unknown)) {
-    return fail(ErrorCode::kUsage, "context: it has tokens that the model does not know");
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  if (Status status = check_tokens(vocab, request.context); !status) {
+    return status;
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token < 0 || token >= vocabulary || !std::isfinite(bias)) {
+      return fail(ErrorCode::kUsage, "logit_bias: {} is no token of the model, which has {}, or its bias is no number",
+                  token, vocabulary);
+    }
   }
   return check_sampling(request.sampling);
-}
-
-size_t tokens_of(const llama_vocab* vocab, const ConversationMessage& message) {
-  size_t count = tokenize_text(vocab, message.content, false, false).size() +
-                 tokenize_text(vocab, message.thinking, false, false).size();
-  for (const ToolCall& call : message.tool_calls) {
-    count += tokenize_text(vocab, call.arguments, false, false).size();
-  }
-  return count;
-}
-
-// The conversation's tokens; without its oldest messages where those would be more than `most`.
-Result<std::vector<int32_t>> chat_tokens(const ServedContext& served, const AnswerRequest& request, size_t most) {
-  auto rendered = served.format.render(request, request.messages);
-  if (!rendered || !request.truncate || rendered->tokens.size() <= most) {
-    return rendered.map([](RenderedChat& it) { return std::move(it.tokens); });
-  }
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
-  std::vector<ConversationMessage> messages = request.messages;
-  std::vector<int32_t> tokens = std::move(rendered->tokens);
-  std::vector<size_t> sizes;
-  for (const ConversationMessage& message : messages) {
-    sizes.push_back(tokens_of(vocab, message));
-  }
-  // What the template puts around each message, on average.
-  const size_t text = std::accumulate(sizes.begin(), sizes.end(), size_t{0});
-  const size_t around = (tokens.size() - std::min(tokens.size(), text)) / sizes.size();
-  std::transform(sizes.begin(), sizes.end(), sizes.begin(), [&](size_t size) { return size + around; });
-  while (tokens.size() > most && drop_oldest(messages, sizes, tokens.size() - most)) {
-    if (auto shorter = served.format.render(request, messages)) {
-      tokens = std::move(shorter->tokens);
-    }  // else the template does not want a conversation that begins here: it is made shorter still
-  }
-  return tokens;
-}
-
-Result<std::vector<int32_t>> prompt_tokens(const ServedContext& served, const AnswerRequest& request, uint32_t limit) {
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
-  std::vector<int32_t> tokens = request.context;
-  std::vector<int32_t> rest;
-  if (request.prompt) {
-    rest = tokenize_text(vocab, *request.prompt, true, true);
-  } else {
-    auto chat = chat_tokens(served, request, limit - std::min<size_t>(limit, tokens.size()));
-    if (!chat) {
-      return propagate(chat.error());
-    }
-    rest = std::move(*chat);
-  }
-  const bool begins_anew = !tokens.empty() && !rest.empty() && rest.front() == llama_vocab_bos(vocab);
-  tokens.insert(tokens.end(), rest.begin() + (begins_anew ? 1 : 0), rest.end());
-  if (tokens.empty()) {
-    return fail(ErrorCode::kUsage, "the prompt is empty");
-  }
-  if (tokens.size() <= limit) {
-    return tokens;
-  }
-  if (!request.truncate) {
-    return fail(ErrorCode::kContextFull,
-                "prompt is too long: the prompt ({} tokens) exceeds the available context size ({} tokens)",
-                tokens.size(), limit);
-  }
-  return cut_middle(tokens, request.keep, limit);
 }
 
 struct Held {
@@ -162,26 +113,6 @@ Result<Held> answer_form(const ServedContext& served, const AnswerRequest& reque
 
 }  // namespace
 
-bool drop_oldest(std::vector<ConversationMessage>& messages, std::vector<size_t>& sizes, size_t excess) {
-  size_t gone = 0;
-  bool any = false;
-  for (size_t i = 0; i + 1 < messages.size();) {
-    const bool orphan = any && messages[i].role == "tool";
-    if (gone >= excess && any && !orphan) {
-      break;
-    }
-    if (messages[i].role == "system") {
-      ++i;
-      continue;
-    }
-    gone += sizes[i];
-    any = true;
-    messages.erase(messages.begin() + static_cast<std::ptrdiff_t>(i));
-    sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(i));
-  }
-  return any;
-}
-
 Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& request) {
   if (Status status = check(served, request); !status) {
     return propagate(status.error());
@@ -190,23 +121,25 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
   job.limit = request.context_tokens > 0 ? std::min(request.context_tokens, served.context) : served.context;
   job.keep = request.keep;
   job.shift = request.shift;
-  auto prompt = prompt_tokens(served, request, job.limit);
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  auto prompt = fit_prompt(served.format, vocab, served.bound, request, job.limit);
   if (!prompt) {
     return propagate(prompt.error());
   }
-  job.prompt = std::move(*prompt);
+  job.prompt = std::move(prompt->tokens);
+  job.cut_from = prompt->cut_from;
   auto held = answer_form(served, request);
   if (!held) {
     return propagate(held.error());
   }
-  if (held->form.max_tokens < 0 && job.shift) {
-    held->form.max_tokens = static_cast<int32_t>(std::min<uint64_t>(uint64_t{kMostContexts} * job.limit, INT32_MAX));
+  if (job.shift) {
+    const auto most = static_cast<int32_t>(std::min<uint64_t>(uint64_t{kMostContexts} * job.limit, INT32_MAX));
+    held->form.max_tokens = held->form.max_tokens < 0 ? most : std::min(held->form.max_tokens, most);
   }
   SamplingOptions sampling = request.sampling;
   if (sampling.repeat_last_n < 0) {
     sampling.repeat_last_n = static_cast<int32_t>(job.limit);
   }
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
   auto sampler = AnswerSampler::create(sampling, vocab, held->rules);
   if (!sampler) {
     return propagate(sampler.error());
@@ -224,14 +157,20 @@ Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& requ
   }
   Job job;
   job.limit = served.context;
-  job.prompt = tokenize_text(llama_model_get_vocab(served.model), request.text, true, false);
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  if (Status status = check_tokens(vocab, request.tokens); !status) {
+    return propagate(status.error());
+  }
+  auto text = request.tokens.empty() ? fit_text(vocab, served.bound, request.text, request.truncate, served.context)
+                                     : fit_tokens(request.tokens, request.truncate, served.context);
+  if (!text) {
+    return propagate(text.error());
+  }
+  job.prompt = std::move(text->tokens);
+  job.cut_from = text->cut_from;
   if (job.prompt.empty()) {
     return fail(ErrorCode::kUsage, "there is no text to embed");
   }
-  if (job.prompt.size() > job.limit && !request.truncate) {
-    return fail(ErrorCode::kContextFull, "the input length exceeds the context length");
-  }
-  job.prompt.resize(std::min<size_t>(job.prompt.size(), job.limit));
   job.embed = std::make_unique<EmbedWork>();
   const auto size = static_cast<uint32_t>(job.prompt.size());
   job.embed->first = served.pooling == Pooling::kLast ? size - 1 : 0;

@@ -16,6 +16,7 @@ struct ServedContext {
   const ChatFormat& format;
   const llama_model* model = nullptr;
   const ModelCard& card;
+  const TextBound& bound;
   Pooling pooling = Pooling::kMean;
   uint32_t context = 0;  // tokens of one answer
 };
@@ -25,9 +26,5 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
 
 // Fails as Serving::embed does. Any thread.
 Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& request);
-
-// Leaves out the oldest of `messages`, never the system's nor the last, until `excess` tokens are gone by what `sizes`
-// says of each; the answers of tools go with the message that called them. False when there was nothing to leave out.
-bool drop_oldest(std::vector<ConversationMessage>& messages, std::vector<size_t>& sizes, size_t excess);
 
 }  // namespace hypura

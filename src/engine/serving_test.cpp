@@ -195,10 +195,85 @@ TEST_F(ServingTest, APromptTooLongIsRefusedOrCut) {
               testing::MatchesRegex("prompt is too long: the prompt \\([0-9]+ tokens\\) exceeds the available context "
                                     "size \\(256 tokens\\)"));
   EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(tokens)));
+  ASSERT_TRUE(refused.error().overflow);
+  EXPECT_EQ(refused.error().overflow->tokens, tokens);
+  EXPECT_EQ(refused.error().overflow->limit, 256U);
   request.truncate = true;
-  EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 128U);
+  const AnswerEnd end = ask(*serving, request).end;
+  EXPECT_EQ(end.prompt_tokens, 128U);
+  EXPECT_EQ(end.cut_from, tokens);
+  EXPECT_EQ(ask(*serving, continuing(kBeginnings[0], 1)).end.cut_from, 0U);
   request.context_tokens = 64;
   EXPECT_EQ(ask(*serving, request).end.prompt_tokens, 32U);
+}
+
+// Megabytes are neither tokenised as a whole nor lost track of.
+TEST_F(ServingTest, APromptFarTooLongIsRefusedOrCut) {
+  std::string text;
+  while (text.size() < (1 << 20)) {
+    text += "Once upon a time, there was a rabbit. ";
+  }
+  AnswerRequest raw = continuing(text + "What is the opposite of hot?", 2);
+  AnswerRequest chat = asking(raw.prompt.value(), 2);
+  AnswerRequest history = asking("What is the opposite of hot?", 2);
+  history.messages.insert(history.messages.begin(), {says("system", "You tell stories."), says("user", text)});
+  AnswerRequest after = raw;
+  after.context = serving->tokenize("Hello");
+  for (AnswerRequest request : {raw, chat, history, after}) {
+    request.truncate = false;
+    const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
+    ASSERT_TRUE(refused.error().overflow);
+    EXPECT_TRUE(refused.error().overflow->estimated);
+    EXPECT_GT(refused.error().overflow->tokens, 100000U);
+    request.truncate = true;
+    const AnswerEnd end = ask(*serving, request).end;
+    EXPECT_FALSE(end.error) << end.error->message;
+    EXPECT_LE(end.prompt_tokens, 256U);
+    EXPECT_GT(end.cut_from, 100000U);
+    EXPECT_THAT(serving->detokenize(end.tokens), HasSubstr("opposite of hot?"));
+  }
+  const AnswerEnd end = ask(*serving, history).end;
+  EXPECT_THAT(serving->detokenize(end.tokens), HasSubstr("You tell stories."));
+  const auto embedded = serving->embed({text, true});
+  ASSERT_TRUE(embedded);
+  EXPECT_EQ(embedded->tokens, 256U);
+  EXPECT_GT(embedded->cut_from, 100000U);
+  EXPECT_TRUE(serving->embed({text, false}).error().overflow);
+}
+
+TEST_F(ServingTest, BiasesMoveTheChoice) {
+  AnswerRequest request = asking("What is the opposite of hot?", 3);
+  const auto wanted = serving->tokenize(" river").back();
+  request.sampling.logit_bias = {{wanted, 100.0F}};
+  for (const float temperature : {0.0F, 1.0F}) {
+    request.sampling.temperature = temperature;
+    const Heard heard = ask(*serving, request);
+    EXPECT_EQ(std::count(heard.end.tokens.end() - 3, heard.end.tokens.end(), wanted), 3);
+  }
+  request.sampling.temperature = 0;
+  request.sampling.logit_bias = {};
+  const Heard free = ask(*serving, request);
+  request.sampling.logit_bias = {{free.end.tokens[free.end.prompt_tokens], -100.0F}};
+  const Heard banned = ask(*serving, request);
+  EXPECT_NE(banned.end.tokens[banned.end.prompt_tokens], free.end.tokens[free.end.prompt_tokens]);
+  for (const int32_t token : {-1, 1 << 30}) {
+    request.sampling.logit_bias = {{token, 1.0F}};
+    EXPECT_EQ(serving->submit(request, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+  }
+}
+
+TEST_F(ServingTest, ThePromptIsToldBeforeTheAnswer) {
+  class Told : public HearingSink {
+   public:
+    void on_prompt(uint32_t tokens) override { told = tokens; }
+    uint32_t told = 0;
+  };
+  const auto sink = std::make_shared<Told>();
+  ASSERT_TRUE(serving->submit(asking("What is the opposite of hot?", 2), sink));
+  const uint32_t told = sink->told;
+  EXPECT_EQ(told, sink->wait().end.prompt_tokens);
 }
 
 TEST_F(ServingTest, OldMessagesAreLeftOutOfAConversationTooLong) {
@@ -264,9 +339,29 @@ TEST_F(ServingTest, EmbeddingsOfLikeTextsAreAlike) {
   ask(*serving, continuing(kBeginnings[0], 12));
   const std::string story = ask(*serving, continuing(kBeginnings[0], 12)).content;
   EXPECT_EQ(ask(*serving, continuing(kBeginnings[0], 12)).content, story) << "embeddings leave nothing behind";
+  EXPECT_EQ(serving->embed({"", true, serving->tokenize("The little rabbit ran into the garden.")})->values,
+            rabbit.values);
+  EXPECT_EQ(serving->embed({"", true, {-1}}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(serving->embed({"", true, std::vector<int32_t>(300, 5)})->tokens, 256U);
+  EXPECT_EQ(serving->embed({"", false, std::vector<int32_t>(300, 5)}).error().overflow->tokens, 300U);
   const auto refused = serving->embed({std::string(4000, 'x'), false});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kContextFull);
+}
+
+// The page looks at it after an answer, too.
+TEST_F(ServingTest, ShowsTheExpertsOfAShortAnswer) {
+  const auto fresh = open(stories(1));
+  ASSERT_NE(fresh, nullptr);
+  ask(*fresh, continuing(kBeginnings[0], 2));
+  uint64_t uses = 0;
+  for (int tries = 0; uses == 0 && tries < 500; ++tries) {  // noted once the answer has ended
+    for (const LiveLayer& layer : fresh->live()) {
+      uses += std::accumulate(layer.used.begin(), layer.used.end(), uint64_t{0});
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GT(uses, 0U);
 }
 
 TEST_F(ServingTest, ShowsTheExpertsAsTheyAre) {

@@ -27,7 +27,7 @@ bool is_nine(std::string_view id) {
 
 // Nine letters or digits that `text` alone decides.
 std::string nine_of(std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  constexpr std::string_view kLettersAndDigits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   constexpr uint64_t kOffset = 0xcbf29ce484222325;  // FNV-1a
   constexpr uint64_t kPrime = 0x100000001b3;
   uint64_t hash = kOffset;
@@ -37,8 +37,8 @@ std::string nine_of(std::string_view text) {
   hash ^= hash >> 32U;
   std::string id;
   for (size_t i = 0; i < kNine; ++i) {
-    id += kDigits[hash % kDigits.size()];
-    hash /= kDigits.size();
+    id += kLettersAndDigits[hash % kLettersAndDigits.size()];
+    hash /= kLettersAndDigits.size();
   }
   return id;
 }

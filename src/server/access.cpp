@@ -15,11 +15,13 @@ constexpr std::array kLocalOrigins = {"http://localhost",  "https://localhost", 
 constexpr std::array kAppOrigins = {"app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"};
 
 constexpr const char* kMethods = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS";
-constexpr const char* kHeaders =
+constexpr std::string_view kHeaders =
     "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta,x-stainless-arch,x-stainless-async,"
     "x-stainless-custom-poll-interval,x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
     "x-stainless-package-version,x-stainless-poll-helper,x-stainless-retry-count,x-stainless-runtime,"
-    "x-stainless-runtime-version,x-stainless-timeout,x-api-key,anthropic-version,anthropic-beta";
+    "x-stainless-runtime-version,x-stainless-timeout,x-stainless-helper,x-api-key,anthropic-version,anthropic-beta,"
+    "anthropic-dangerous-direct-browser-access,openai-organization,openai-project,idempotency-key,x-client-request-id";
+constexpr size_t kMostHeaderText = 4096;  // of those that a preflight asks for
 constexpr const char* kMaxAge = "43200";
 
 // "" or ":3000": what may follow a host in an origin.
@@ -81,6 +83,38 @@ bool equal_in_constant_time(std::string_view given, std::string_view key) {
     difference |= static_cast<unsigned char>(key[i]) ^ static_cast<unsigned char>(other);
   }
   return difference == 0;
+}
+
+bool is_header_name(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+  });
+}
+
+bool lists(std::string_view list, std::string_view name) {
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    if (equal_ignoring_case(list.substr(0, comma), name)) {
+      return true;
+    }
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+// The headers that clients are known to send, and those that this one is about to: what matters is where it is from.
+std::string allowed_headers(std::string_view asked_for) {
+  std::string all(kHeaders);
+  asked_for = asked_for.substr(0, kMostHeaderText);
+  while (!asked_for.empty()) {
+    const size_t comma = std::min(asked_for.find(','), asked_for.size());
+    const std::string_view name = trimmed(asked_for.substr(0, comma));
+    if (is_header_name(name) && !lists(all, name)) {
+      all.append(",").append(name);
+    }
+    asked_for.remove_prefix(std::min(comma + 1, asked_for.size()));
+  }
+  return all;
 }
 
 // The page and the words "it runs" are for anyone; a preflight cannot show a key.
@@ -152,13 +186,14 @@ void add_cors_headers(const AccessRules& rules, const HttpRequest& request, Http
   }
 }
 
-HttpResponse preflight_response() {
+HttpResponse preflight_response(const HttpRequest& request) {
   HttpResponse response;
   response.status = 204;
   response.content_type.clear();
-  response.headers = {{"Access-Control-Allow-Methods", kMethods},
-                      {"Access-Control-Allow-Headers", kHeaders},
-                      {"Access-Control-Max-Age", kMaxAge}};
+  response.headers = {
+      {"Access-Control-Allow-Methods", kMethods},
+      {"Access-Control-Allow-Headers", allowed_headers(request.header("access-control-request-headers"))},
+      {"Access-Control-Max-Age", kMaxAge}};
   return response;
 }
 

@@ -47,6 +47,6 @@ Access check_access(const AccessRules& rules, const HttpRequest& request);
 void add_cors_headers(const AccessRules& rules, const HttpRequest& request, HttpResponse& response);
 
 // 204, with what pages may send.
-HttpResponse preflight_response();
+HttpResponse preflight_response(const HttpRequest& request);
 
 }  // namespace hypura

@@ -184,13 +184,35 @@ TEST(AccessKey, IsTakenFromEitherHeader) {
 }
 
 TEST(Access, APreflightSaysWhatPagesMaySend) {
-  const HttpResponse response = preflight_response();
+  const HttpResponse response = preflight_response(HttpRequest());
   EXPECT_EQ(response.status, 204);
   EXPECT_TRUE(response.body.empty());
   EXPECT_THAT(response.headers, testing::Contains(testing::Pair("Access-Control-Allow-Methods",
                                                                 "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS")));
   EXPECT_THAT(response.headers, testing::Contains(testing::Pair("Access-Control-Allow-Headers",
                                                                 testing::HasSubstr("x-stainless-retry-count"))));
+}
+
+TEST(Access, APreflightAllowsWhatSdksSend) {
+  const auto allowed = [](const std::string& asked_for) {
+    HttpRequest request;
+    request.headers.emplace_back("access-control-request-headers", asked_for);
+    for (const auto& [name, value] : preflight_response(request).headers) {
+      if (name == "Access-Control-Allow-Headers") {
+        return value;
+      }
+    }
+    return std::string();
+  };
+  for (const char* name : {"anthropic-dangerous-direct-browser-access", "anthropic-version", "anthropic-beta",
+                           "x-api-key", "openai-organization", "openai-project", "x-stainless-helper"}) {
+    EXPECT_THAT(allowed(""), testing::HasSubstr(name));
+  }
+  EXPECT_THAT(allowed("x-stainless-new-one, anthropic-workspace-id"),
+              testing::EndsWith(",x-stainless-new-one,anthropic-workspace-id"));
+  EXPECT_EQ(allowed("X-API-Key,content-type"), allowed("")) << "each once";
+  EXPECT_EQ(allowed("x y,a\r\nb,,*,\"q\""), allowed("")) << "no names of headers";
+  EXPECT_LT(allowed(std::string(100000, 'a') + "," + std::string(100000, 'b')).size(), 8192U);
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/metrics.h"
 
@@ -25,11 +27,19 @@ std::optional<Error> error_of(const AnswerEnd& end) {
   return std::nullopt;
 }
 
+// So many choices of one request are asked of the model at a time, and no more of its queue is taken.
+constexpr size_t kChoicesAtOnce = 8;
+
 // Lives as long as the model or the host holds it.
-class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerRun> {
+class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
  public:
   AnswerRun(const ApiContext& context, std::shared_ptr<Exchange> exchange, AnswerJob job)
-      : context_(context), exchange_(std::move(exchange)), job_(std::move(job)) {}
+      : context_(context), exchange_(std::move(exchange)), job_(std::move(job)) {
+    requests_.push_back(std::move(job_.request));
+    std::move(job_.more.begin(), job_.more.end(), std::back_inserter(requests_));
+    choices_.resize(requests_.size());
+    asked_.resize(requests_.size());
+  }
 
   void run() {
     exchange_->on_gone([weak = weak_from_this()] {
@@ -46,36 +56,26 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     });
   }
 
-  void on_piece(AnswerPiece piece) override {
-    if (job_.stream) {
-      const std::lock_guard lock(mutex_);
-      send([&] { return job_.format->on_piece(std::move(piece)); });
-      return;
-    }
-    whole_.append(std::move(piece));
-  }
-
-  // The lease goes before the answer does: a client that asked for the model to be unloaded finds it unloading.
-  void on_end(AnswerEnd end) override {
-    ModelLease lease;
-    {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-      lease = std::exchange(lease_, {});
-    }
-    release(std::move(lease));
-    const std::optional<Error> error = error_of(end);
-    if (error && !started_) {
-      refuse(*error);
-    } else if (job_.stream) {
-      send([&] { return error ? job_.format->on_error(*error) : job_.format->on_end(end); });
-      exchange_->finish();
-    } else {
-      exchange_->respond(job_.format->whole(std::move(whole_), end));
-    }
-  }
-
  private:
+  // What has been asked of the model for a choice.
+  struct Asked {
+    std::optional<Serving::AnswerId> id;  // while it runs and the id is known
+    bool ended = false;
+  };
+
+  // Hears one choice out.
+  class ChoiceSink : public AnswerSink {
+   public:
+    ChoiceSink(std::shared_ptr<AnswerRun> run, size_t choice) : run_(std::move(run)), choice_(choice) {}
+    void on_prompt(uint32_t tokens) override { run_->on_prompt(tokens); }
+    void on_piece(AnswerPiece piece) override { run_->on_piece(choice_, std::move(piece)); }
+    void on_end(AnswerEnd end) override { run_->on_end(choice_, std::move(end)); }
+
+   private:
+    const std::shared_ptr<AnswerRun> run_;
+    const size_t choice_;
+  };
+
   void submit(ModelLease lease) {
     bool gone = false;
     {
@@ -87,63 +87,191 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
     }
     if (!gone) {
       job_.format->on_lease(lease);
-      job_.request.context_tokens = std::min(job_.request.context_tokens, lease.serving->context_size());
-      submit_to(*lease.serving);
+      submit_some(*lease.serving);
+      let_go_when_abandoned();
+      watch_quiet();
     }
     release(std::move(lease));
   }
 
-  void submit_to(Serving& serving) {
-    const Result<Serving::AnswerId> id =
-        serving.submit(std::move(job_.request), context_.metrics.watch(exchange_, shared_from_this()));
-    if (!id) {
-      ModelLease unused;
-      {
-        const std::lock_guard lock(mutex_);
-        unused = std::exchange(lease_, {});
+  void submit_some(Serving& serving) {
+    while (const std::optional<size_t> choice = next_choice()) {
+      submit_one(serving, *choice);
+    }
+  }
+
+  // The client has gone, nothing runs, and nothing more will be asked for.
+  void let_go_when_abandoned() {
+    ModelLease lease;
+    {
+      const std::lock_guard lock(mutex_);
+      if (gone_ && running_ == 0) {
+        ended_ = true;
+        lease = std::exchange(lease_, {});
       }
-      release(std::move(unused));
-      refuse(id.error());
+    }
+    release(std::move(lease));
+  }
+
+  // The next choice to be asked for; it counts as running.
+  std::optional<size_t> next_choice() {
+    const std::lock_guard lock(mutex_);
+    if (failed_ || gone_ || next_ == requests_.size() || running_ == kChoicesAtOnce) {
+      return std::nullopt;
+    }
+    ++running_;
+    return next_++;
+  }
+
+  void submit_one(Serving& serving, size_t choice) {
+    AnswerRequest request = std::move(requests_[choice]);
+    request.context_tokens = std::min(request.context_tokens, serving.context_size());
+    const Result<Serving::AnswerId> id =
+        serving.submit(std::move(request),
+                       context_.metrics.watch(exchange_, std::make_shared<ChoiceSink>(shared_from_this(), choice)));
+    if (!id) {
+      AnswerEnd end;
+      end.stop = AnswerStop::kError;
+      end.error = id.error();
+      on_end(choice, std::move(end));
       return;
     }
-    if (job_.stream) {
-      // Not before: what submit() refuses has its own status.
+    bool unwanted = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!asked_[choice].ended) {
+        asked_[choice].id = *id;
+        unwanted = gone_ || failed_;
+      }
+    }
+    if (unwanted) {
+      serving.cancel(*id);
+    }
+  }
+
+  // Not before something was submitted: what is refused has its own status.
+  void watch_quiet() {
+    bool failed = false;
+    {
+      const std::lock_guard lock(mutex_);
+      failed = failed_;
+    }
+    if (job_.stream && !failed) {
       exchange_->on_quiet([weak = weak_from_this()] {
         if (const auto self = weak.lock()) {
           self->say_something();
         }
       });
     }
-    bool gone = false;
-    {
-      const std::lock_guard lock(mutex_);
-      id_ = *id;
-      gone = gone_ && !ended_;
+  }
+
+  void on_prompt(uint32_t tokens) {
+    const std::lock_guard lock(mutex_);
+    job_.format->on_prompt(tokens);
+  }
+
+  void on_piece(size_t choice, AnswerPiece piece) {
+    const std::lock_guard lock(mutex_);
+    if (failed_) {
+      return;
     }
-    if (gone) {
-      serving.cancel(*id);
+    if (job_.stream) {
+      send([&] { return job_.format->on_choice_piece(choice, std::move(piece)); });
+    } else {
+      choices_[choice].answer.append(std::move(piece));
     }
   }
 
-  // The client has gone. What has no id yet is cancelled by submit().
+  // The lease goes before the answer does: a client that asked for the model to be unloaded finds it unloading.
+  void on_end(size_t choice, AnswerEnd end) {
+    const std::optional<Error> error = error_of(end);
+    ModelLease lease;
+    bool fails = false;
+    bool ended = false;
+    bool tells = false;
+    {
+      const std::lock_guard lock(mutex_);
+      --running_;
+      asked_[choice] = {std::nullopt, true};
+      fails = error && !failed_;
+      failed_ = failed_ || fails;
+      ended = ended_ = running_ == 0 && (failed_ || gone_ || next_ == requests_.size());
+      tells = ended && !failed_;
+      lease = ended ? std::exchange(lease_, {}) : lease_;
+      if (job_.stream && !failed_) {
+        std::string text = job_.format->on_choice_end(choice, end);
+        if (!text.empty()) {
+          send([&text] { return std::move(text); });
+        }
+      }
+      choices_[choice].end = std::move(end);
+    }
+    if (fails) {
+      cancel_all(lease);
+    } else if (!ended) {
+      submit_some(*lease.serving);
+      let_go_when_abandoned();
+    }
+    release(std::move(lease));
+    if (fails) {
+      tell_failure(*error);
+    } else if (tells) {
+      tell_all();
+    }
+  }
+
+  void tell_failure(const Error& error) {
+    std::unique_lock lock(mutex_);
+    if (!started_) {
+      lock.unlock();
+      refuse(error);
+      return;
+    }
+    send([&] { return job_.format->on_error(error); });
+    lock.unlock();
+    exchange_->finish();
+  }
+
+  void tell_all() {
+    if (!job_.stream) {
+      exchange_->respond(job_.format->all(std::move(choices_)));
+      return;
+    }
+    send([&] { return job_.format->on_all_ended(choices_); });
+    exchange_->finish();
+  }
+
+  // The client has gone. What has no id yet is cancelled when it gets one.
   void cancel() {
     ModelLease lease;
     {
       const std::lock_guard lock(mutex_);
       gone_ = true;
-      if (ended_ || !id_) {
-        return;
+      if (!ended_) {
+        lease = lease_;
       }
-      lease = lease_;
     }
-    lease.serving->cancel(*id_);
+    cancel_all(lease);
     release(std::move(lease));
+  }
+
+  void cancel_all(const ModelLease& lease) {
+    std::vector<Asked> asked;
+    {
+      const std::lock_guard lock(mutex_);
+      asked = asked_;
+    }
+    for (const Asked& it : asked) {
+      if (it.id && lease.serving) {
+        lease.serving->cancel(*it.id);
+      }
+    }
   }
 
   // Nothing was written for long.
   void say_something() {
     const std::lock_guard lock(mutex_);
-    if (!ended_) {
+    if (!ended_ && !failed_) {
       const bool started = started_;
       send([&] { return started ? job_.format->on_quiet() : std::string(); });
     }
@@ -162,23 +290,27 @@ class AnswerRun : public AnswerSink, public std::enable_shared_from_this<AnswerR
   }
 
   void refuse(const Error& error) {
-    exchange_->respond(job_.format->refusal(error.code == ErrorCode::kBusy ? Error{error.code, kBusyText} : error));
+    exchange_->respond(
+        job_.format->refusal(error.code == ErrorCode::kBusy ? Error{error.code, kBusyText, std::nullopt} : error));
   }
 
   const ApiContext context_;  // a copy: the server may be gone before its last exchange
   const std::shared_ptr<Exchange> exchange_;
   AnswerJob job_;
+  std::vector<AnswerRequest> requests_;  // each moved from by the thread that submits it
 
-  AnswerPiece whole_;  // of the thread that the answer is made on
-
-  // Guards what follows, and, from submitting until ended_, a stream's format and the order of what is written: its
-  // pieces come on the answer's thread, and on_quiet on one of the server's. Once ended_ both are the answer's alone.
+  // Guards what follows, and, until ended_, the format and the order of what is written: pieces come on the answer's
+  // thread, and on_quiet on one of the server's. Once ended_ all of it is the last choice's alone.
   std::mutex mutex_;
+  std::vector<Choice> choices_;
+  std::vector<Asked> asked_;
+  size_t next_ = 0;       // choice that is not asked for yet
+  size_t running_ = 0;    // asked for and not ended
   bool started_ = false;  // the stream's head is written
   bool gone_ = false;
-  bool ended_ = false;
-  ModelLease lease_;                     // empty before it is given and after the end
-  std::optional<Serving::AnswerId> id_;  // set once
+  bool failed_ = false;  // one of the choices did
+  bool ended_ = false;   // all have, or will not be asked for
+  ModelLease lease_;     // empty before it is given and after the end
 };
 
 }  // namespace

@@ -3,6 +3,9 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "hypura/serving.h"
 #include "server/api.h"
@@ -10,6 +13,12 @@
 #include "server/model_host.h"
 
 namespace hypura {
+
+// One of the answers to a request, when it has ended.
+struct Choice {
+  AnswerPiece answer;  // empty where the pieces were sent as they came
+  AnswerEnd end;
+};
 
 // How an API writes an answer: one object for one request. Its functions are called one after the other, on the thread
 // that the answer is made on or one of the server's, and must not block. Either the functions of a stream or whole()
@@ -20,6 +29,8 @@ class AnswerFormat {
 
   // The model is loaded: called first, unless loading failed.
   virtual void on_lease(const ModelLease& /*lease*/) {}
+  // The prompt has so many tokens: called once for each choice, before its first piece.
+  virtual void on_prompt(uint32_t /*tokens*/) {}
 
   // Of a stream: its head, with what goes before the first piece as the body. Called when the first piece is there, or
   // the end, or when both are long in coming.
@@ -39,12 +50,39 @@ class AnswerFormat {
 
   // Nothing was sent yet, streamed or not. http_status() tells the status.
   virtual HttpResponse refusal(const Error& error) = 0;
+
+  // Of requests that have several choices, counted from 0; by default there is one, which the functions above are for.
+  virtual std::string on_choice_piece(size_t /*choice*/, AnswerPiece piece) { return on_piece(std::move(piece)); }
+  virtual std::string on_choice_end(size_t /*choice*/, const AnswerEnd& /*end*/) { return {}; }
+  // After the end of each choice. In the order of the choices.
+  virtual std::string on_all_ended(const std::vector<Choice>& choices) { return on_end(choices.front().end); }
+  virtual HttpResponse all(std::vector<Choice> choices) {
+    return whole(std::move(choices.front().answer), choices.front().end);
+  }
+};
+
+// The format of an API whose requests may want several choices.
+class ChoicesFormat : public AnswerFormat {
+ public:
+  std::string on_piece(AnswerPiece piece) final { return on_choice_piece(0, std::move(piece)); }
+  std::string on_end(const AnswerEnd& end) final { return on_choice_end(0, end) + on_all_ended({{{}, end}}); }
+  HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) final {
+    std::vector<Choice> one;
+    one.push_back({std::move(answer), end});
+    return all(std::move(one));
+  }
+
+  std::string on_choice_piece(size_t choice, AnswerPiece piece) override = 0;
+  std::string on_choice_end(size_t choice, const AnswerEnd& end) override = 0;
+  std::string on_all_ended(const std::vector<Choice>& choices) override = 0;
+  HttpResponse all(std::vector<Choice> choices) override = 0;
 };
 
 struct AnswerJob {
   const ServedModel* model = nullptr;  // one of the host's
   std::optional<KeepAlive> keep;
-  AnswerRequest request;  // its context_tokens are lowered to what the model was opened with
+  AnswerRequest request;            // its context_tokens are lowered to what the model was opened with
+  std::vector<AnswerRequest> more;  // of further choices
   bool stream = false;
   std::unique_ptr<AnswerFormat> format;
 };
@@ -56,6 +94,8 @@ struct AnswerJob {
 // A stream's head goes out with its first piece, so that what fails before has a status of its own. When that takes
 // long (the prompt of a model larger than memory may take minutes) it goes out by itself: clients give up on a server
 // that sends no head. What fails from then on is told in the stream.
+//
+// Of many choices a few are asked of the model at a time. When one of them fails, so does the whole.
 void run_answer(const ApiContext& context, std::shared_ptr<Exchange> exchange, AnswerJob job);
 
 // 400 for what the request got wrong, 503 for what may work later, else 500.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -321,6 +322,129 @@ TEST_F(AnsweringTest, AClientThatGoesAfterwardsCancelsNothing) {
   run(true);
   exchange->go();
   EXPECT_TRUE(api.serving().cancelled.empty());
+}
+
+// Several choices, each piece with its number.
+class CountingFormat : public ChoicesFormat {
+ public:
+  HttpResponse on_begin() override { return {}; }
+  std::string on_choice_piece(size_t choice, AnswerPiece piece) override {
+    return std::to_string(choice) + piece.content;
+  }
+  std::string on_choice_end(size_t choice, const AnswerEnd& /*end*/) override { return fmt::format("[{}]", choice); }
+  std::string on_all_ended(const std::vector<Choice>& choices) override { return fmt::format("<{}>", choices.size()); }
+  std::string on_error(const Error& error) override { return "!" + error.message; }
+  HttpResponse all(std::vector<Choice> choices) override {
+    HttpResponse response;
+    for (const Choice& choice : choices) {
+      response.body += choice.answer.content + ",";
+    }
+    return response;
+  }
+  HttpResponse refusal(const Error& error) override {
+    HttpResponse response;
+    response.status = http_status(error.code);
+    return response;
+  }
+};
+
+class ChoicesTest : public AnsweringTest {
+ protected:
+  void run_choices(size_t count, bool stream) {
+    AnswerJob job;
+    job.model = api.host.models().data();
+    job.more.resize(count - 1);
+    job.stream = stream;
+    job.format = std::make_unique<CountingFormat>();
+    run_answer(api.context, exchange, std::move(job));
+  }
+};
+
+TEST_F(ChoicesTest, AllAreGivenInOneAnswer) {
+  run_choices(3, false);
+  EXPECT_EQ(exchange->body(), "ab,ab,ab,");
+  EXPECT_EQ(exchange->answers(), 1);
+  EXPECT_EQ(api.serving().requests.size(), 3U);
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(ChoicesTest, PiecesComeAsTheyAreMade) {
+  api.serving().hold = true;
+  run_choices(2, true);
+  AnswerPiece x;
+  x.content = "x";
+  api.serving().give(2, x);
+  api.serving().give(1, x);
+  api.serving().play(2);
+  EXPECT_FALSE(exchange->done());
+  api.serving().play(1);
+  EXPECT_EQ(exchange->body(), "1x0x1a1b[1]0a0b[0]<2>");
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(ChoicesTest, AFewAreAskedForAtATime) {
+  api.serving().hold = true;
+  run_choices(20, false);
+  EXPECT_EQ(api.serving().held(), 8U);
+  for (Serving::AnswerId id = 1; id <= 20; ++id) {
+    EXPECT_EQ(exchange->done(), false);
+    api.serving().play(id);
+  }
+  EXPECT_EQ(api.serving().requests.size(), 20U);
+  EXPECT_TRUE(exchange->done());
+}
+
+TEST_F(ChoicesTest, WhenOneFailsAllDo) {
+  for (const bool stream : {false, true}) {
+    exchange = std::make_shared<FakeExchange>("POST", "/");
+    api.host.serving = std::make_shared<FakeServing>();
+    api.serving().hold = true;
+    run_choices(20, stream);
+    if (stream) {
+      AnswerPiece x;
+      x.content = "x";
+      api.serving().give(3, x);
+    }
+    api.serving().end.stop = AnswerStop::kError;
+    api.serving().end.error = Error{ErrorCode::kIo, "broken"};
+    api.serving().play(2);
+    EXPECT_EQ(exchange->body(), stream ? "2x!broken" : "");
+    EXPECT_EQ(exchange->answers(), 1);
+    EXPECT_TRUE(exchange->done());
+    EXPECT_EQ(api.serving().requests.size(), 8U) << "no more are asked for";
+    EXPECT_EQ(api.serving().cancelled.size(), 7U);
+    EXPECT_EQ(api.host.leases, 0);
+  }
+}
+
+TEST_F(ChoicesTest, AreCancelledWhenTheClientGoes) {
+  api.serving().hold = true;
+  run_choices(12, true);
+  api.serving().play(1);
+  exchange->go();
+  EXPECT_EQ(api.serving().held(), 0U);
+  EXPECT_EQ(api.serving().requests.size(), 9U);
+  EXPECT_EQ(api.host.leases, 0);
+}
+
+TEST_F(ChoicesTest, WhoGoesWhileAskingLeavesNothingBehind) {
+  const auto go = [this](const AnswerPiece&) { exchange->go(); };
+  class GoingFormat : public CountingFormat {
+   public:
+    explicit GoingFormat(std::function<void(const AnswerPiece&)> goes) : goes_(std::move(goes)) {}
+    void on_lease(const ModelLease& /*lease*/) override { goes_({}); }
+
+   private:
+    std::function<void(const AnswerPiece&)> goes_;
+  };
+  AnswerJob job;
+  job.model = api.host.models().data();
+  job.more.resize(3);
+  job.format = std::make_unique<GoingFormat>(go);
+  run_answer(api.context, exchange, std::move(job));
+  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_EQ(api.host.leases, 0);
 }
 
 }  // namespace

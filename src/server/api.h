@@ -16,7 +16,7 @@ class Metrics;  // server/metrics.h
 struct ApiContext {
   ModelHost& host;
   Metrics& metrics;
-  uint32_t context = 4096;  // of one answer, by default
+  uint32_t context = 0;  // of one answer, by default; 0: the model's own
 };
 
 // One route. `pattern` is a path; a last segment "*" takes the rest of it, slashes included. A route that answers GET

@@ -33,11 +33,12 @@ struct Work {
 
 Result<Embeddings> embed_all(Work& work, Serving& serving) {
   Embeddings embeddings;
-  for (const std::string& text : work.job.texts) {
+  for (EmbedRequest& text : work.job.texts) {
     if (work.gone) {
       return fail(ErrorCode::kCancelled, "the client has gone");
     }
-    Result<Embedding> one = serving.embed({text, work.job.truncate});
+    text.truncate = work.job.truncate;
+    Result<Embedding> one = serving.embed(text);
     if (!one) {
       return propagate(one.error());
     }
@@ -45,6 +46,9 @@ Result<Embeddings> embed_all(Work& work, Serving& serving) {
       return fail(ErrorCode::kInternal, "the model gave a text an embedding that is not finite");
     }
     work.context.metrics.embedded(*work.exchange, one->tokens);
+    if (one->cut_from > 0) {
+      work.exchange->note_cut(one->cut_from, one->tokens);
+    }
     embeddings.tokens += one->tokens;
     embeddings.values.push_back(std::move(one->values));
   }

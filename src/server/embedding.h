@@ -16,7 +16,7 @@ namespace hypura {
 struct EmbeddingJob {
   const ServedModel* model = nullptr;  // one of the host's, with embeddings
   std::optional<KeepAlive> keep;
-  std::vector<std::string> texts;  // none: the model is loaded, and that is all
+  std::vector<EmbedRequest> texts;  // none: the model is loaded, and that is all; `truncate` is that of all
   bool truncate = true;
 };
 

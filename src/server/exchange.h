@@ -55,6 +55,9 @@ class Exchange {
 
   // What an answer took, for the log's line of this request; Metrics::watch does this.
   virtual void count_tokens(uint32_t /*prompt*/, uint32_t /*answer*/) {}
+
+  // A prompt or text of `from` tokens was cut to `to`; of several, the line tells the longest.
+  virtual void note_cut(uint32_t /*from*/, uint32_t /*to*/) {}
 };
 
 }  // namespace hypura

@@ -35,6 +35,7 @@ class FakeServing : public Serving {
     if (refusal) {
       return propagate(*refusal);
     }
+    sink->on_prompt(static_cast<uint32_t>(render(request)->size()));
     requests.push_back(std::move(request));
     const AnswerId id = requests.size();
     if (hold) {

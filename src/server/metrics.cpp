@@ -35,6 +35,8 @@ class Metrics::Watch : public AnswerSink {
   Watch(Metrics& metrics, std::shared_ptr<Exchange> exchange, std::shared_ptr<AnswerSink> sink)
       : metrics_(metrics), exchange_(std::move(exchange)), sink_(std::move(sink)) {}
 
+  void on_prompt(uint32_t tokens) override { sink_->on_prompt(tokens); }
+
   void on_piece(AnswerPiece piece) override {
     const auto now = Clock::now();
     {
@@ -58,6 +60,9 @@ class Metrics::Watch : public AnswerSink {
       numbers.queue_seconds.observe(end.queued_seconds);
     }
     exchange_->count_tokens(end.prompt_tokens, end.answer_tokens);
+    if (end.cut_from > 0) {
+      exchange_->note_cut(end.cut_from, end.prompt_tokens);
+    }
     sink_->on_end(std::move(end));
   }
 

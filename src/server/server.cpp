@@ -59,7 +59,7 @@ class WholeServer : public Server, private HttpService {
         return forbidden;
       }
       case Access::kPreflight:
-        return preflight_response();
+        return preflight_response(request);
       case Access::kKeyMissing: {
         HttpResponse refusal = error_response(
             request.path, 401, "this server wants its key: send the header \"Authorization: Bearer KEY\"");

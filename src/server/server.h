@@ -18,8 +18,8 @@ namespace hypura {
 struct ServerOptions {
   HttpAddress address;
   HttpLimits limits;
-  AccessRules access;       // check_host is decided by the address
-  uint32_t context = 4096;  // tokens of one answer
+  AccessRules access;    // check_host is decided by the address
+  uint32_t context = 0;  // tokens of one answer; 0: what each model was opened with
 };
 
 // Serves from start() until stop() or destruction. Any thread but the server's own.

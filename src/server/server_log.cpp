@@ -40,6 +40,9 @@ std::string request_log_line(const HttpRequest& request, const HttpOutcome& outc
   if (outcome.prompt_tokens > 0 || outcome.answer_tokens > 0) {
     line += fmt::format(" in={} out={}", outcome.prompt_tokens, outcome.answer_tokens);
   }
+  if (outcome.cut_from > 0) {
+    line += fmt::format(" cut={}->{}", outcome.cut_from, outcome.cut_to);
+  }
   return line;
 }
 

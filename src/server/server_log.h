@@ -10,7 +10,8 @@
 namespace hypura {
 
 // "msg=request method=POST path=/api/chat status=200 ms=1234.5 bytes=812 in=20 out=100". Tokens are left out where
-// there are none; a value with spaces, quotes or control characters is quoted.
+// there are none; " cut=9000->2048" says that a prompt was cut, from and to how many tokens; a value with spaces,
+// quotes or control characters is quoted.
 std::string request_log_line(const HttpRequest& request, const HttpOutcome& outcome);
 
 // Whether the line is for debugging only: what the page and Prometheus ask for again and again, when it went well.

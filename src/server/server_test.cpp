@@ -164,6 +164,9 @@ TEST(ServerLog, HasOneLineOfKeysAndValues) {
   outcome.prompt_tokens = 20;
   outcome.answer_tokens = 5;
   EXPECT_THAT(request_log_line(request, outcome), testing::EndsWith("bytes=812 in=20 out=5"));
+  outcome.cut_from = 9000;
+  outcome.cut_to = 20;
+  EXPECT_THAT(request_log_line(request, outcome), testing::EndsWith("bytes=812 in=20 out=5 cut=9000->20"));
 }
 
 TEST(ServerLog, AClientCannotWriteLinesOfItsOwn) {

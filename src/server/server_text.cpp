@@ -49,4 +49,8 @@ std::optional<std::string> percent_decoded(std::string_view text) {
   return result;
 }
 
+std::string left_out_note(std::string_view what) {
+  return "[" + std::string(what) + " left out: the model reads text only]";
+}
+
 }  // namespace hypura

@@ -103,3 +103,41 @@ test("errors are the client's errors", async () => {
   assert.equal(error.error.type, "error");
   assert.equal(error.error.error.type, "invalid_request_error");
 });
+
+test("a prompt that is too long is told as Anthropic tells it", async () => {
+  for (const words of [300, 60000]) {
+    const content = "Once upon a time, there was a little rabbit. ".repeat(words);
+    for (const stream of [false, true]) {
+      const error = await anthropic.messages.create({ ...greedy, stream, messages: [{ role: "user", content }] }).catch((it) => it);
+      assert.ok(error instanceof Anthropic.BadRequestError, `${error}`);
+      assert.equal(error.error.error.type, "invalid_request_error");
+      assert.match(error.error.error.message, /^prompt is too long: \d+ tokens > 1024 maximum$/);
+    }
+  }
+});
+
+test("Claude Code's billing header is no part of the prompt", async () => {
+  const count = async (system) => (await anthropic.messages.countTokens({ model: MODEL, messages, system })).input_tokens;
+  const header = (cch) => `x-anthropic-billing-header: cc_version=2.1.42.abc; cc_entrypoint=cli; cch=${cch};`;
+  const plain = await count([{ type: "text", text: "You are kind." }]);
+  for (const cch of ["00000", "1d3c5"]) {
+    assert.equal(await count([{ type: "text", text: header(cch) }, { type: "text", text: "You are kind.", cache_control: { type: "ephemeral" } }]), plain);
+    assert.equal(await count(`${header(cch)}\nYou are kind.`), plain);
+  }
+  const ask = (cch) => anthropic.messages.create({ ...greedy, system: [{ type: "text", text: header(cch) }, { type: "text", text: "You are kind." }], messages });
+  assert.deepEqual((await ask("11111")).content, (await ask("22222")).content);
+});
+
+test("what agents send again and again never makes a request fail", async () => {
+  const image = { type: "image", source: { type: "base64", media_type: "image/png", data: "AAAA" } };
+  const history = [
+    ...messages,
+    { role: "assistant", content: [{ type: "thinking", thinking: "hm", signature: "s" }, { type: "redacted_thinking", data: "zz" }, { type: "text", text: "So:" }, { type: "server_tool_use", id: "s", name: "web_search", input: { query: "q" } }, { type: "web_search_tool_result", tool_use_id: "s", content: [{ type: "web_search_result", title: "t", url: "https://x.example", encrypted_content: "zz", page_age: null }] }, { type: "tool_use", id: "1", name: "look", input: {} }] },
+    { role: "user", content: [{ type: "tool_result", tool_use_id: "1", content: [{ type: "text", text: "see", cache_control: { type: "ephemeral" } }, image, { type: "tool_reference", tool_name: "later" }] }] },
+  ];
+  const tools = [{ name: "look", input_schema: { type: "object" } }, { name: "later", input_schema: { type: "object" }, defer_loading: true }, { type: "web_search_20250305", name: "web_search" }];
+  const answer = await anthropic.messages.create({ ...greedy, tools, messages: history, metadata: { user_id: "u" }, service_tier: "auto" });
+  assert.ok(answer.usage.input_tokens > 50);
+  await assert.rejects(anthropic.messages.create({ ...greedy, messages: [{ role: "user", content: [image] }] }), /type \\?"image/);
+  await assert.rejects(anthropic.messages.create({ ...greedy, messages, container: "c" }), /container/);
+});

@@ -28,6 +28,7 @@ function assertFinal(record, reason) {
   for (const field of ["total_duration", "prompt_eval_count", "eval_count", "eval_duration"]) {
     assert.ok(Number.isInteger(record[field]) && record[field] > 0, `${field} is ${record[field]}`);
   }
+  for (const field of ["load_duration", "prompt_eval_duration"]) assert.ok(Number.isInteger(record[field]), `${field} is ${record[field]}`);
 }
 
 test("says what it is and what it has", async () => {
@@ -219,4 +220,14 @@ test("keep_alive unloads and loads", async () => {
   const loaded = await ollama.chat({ model: MODEL, messages: [] });
   assert.equal(loaded.done_reason, "load");
   assert.equal((await server.live()).loaded.model, `${MODEL}:latest`);
+});
+
+test("a prompt that is too long is cut, and the log says so; or it is refused", async () => {
+  const prompt = "Once upon a time, there was a little rabbit. ".repeat(2000);
+  const cut = await ollama.generate({ model: MODEL, prompt, options: greedy });
+  assert.ok(cut.prompt_eval_count <= 1024, `${cut.prompt_eval_count}`);
+  await until(() => / cut=\d{5}->\d+/.test(server.log()), "the log's line");
+  const refused = await fetch(`${server.url}/api/generate`, { method: "POST", body: JSON.stringify({ model: MODEL, prompt, truncate: false, shift: false }) });
+  assert.equal(refused.status, 400);
+  assert.match((await refused.json()).error, /prompt is too long: the prompt \(.*tokens\) exceeds the available context size \(1024 tokens\)/);
 });

@@ -182,3 +182,84 @@ test("errors are the client's errors", async () => {
   assert.ok(error instanceof OpenAI.BadRequestError);
   assert.equal(error.type, "invalid_request_error");
 });
+
+const long = "Once upon a time, there was a little rabbit. ";
+
+test("a prompt that is too long is told as OpenAI tells it, however it is asked", async () => {
+  for (const words of [300, 60000]) {
+    const text = long.repeat(words);
+    const requests = [
+      () => openai.chat.completions.create({ ...greedy, messages: [{ role: "user", content: text }] }),
+      () => openai.chat.completions.create({ ...greedy, stream: true, messages: [{ role: "user", content: text }] }),
+      () => openai.completions.create({ ...greedy, prompt: ["short", text] }),
+      () => openai.responses.create({ model: MODEL, input: text }),
+    ];
+    for (const request of requests) {
+      const error = await request().catch((it) => it);
+      assert.ok(error instanceof OpenAI.BadRequestError, `${error}`);
+      assert.equal(error.code, "context_length_exceeded");
+      assert.match(error.message, /This model's maximum context length is 1024 tokens\. However, your (messages|prompt|input) resulted in \d+ tokens\. Please reduce the length/);
+    }
+  }
+  const cut = await openai.responses.create({ model: MODEL, temperature: 0, max_output_tokens: 8, truncation: "auto", input: long.repeat(300) });
+  assert.ok(cut.usage.input_tokens <= 1024);
+});
+
+test("what does not fit any more ends the answer, and is not refused before", async () => {
+  const answer = await openai.chat.completions.create({ model: MODEL, temperature: 0, max_tokens: 30000, messages: [{ role: "user", content: long.repeat(90) }], response_format: { type: "json_schema", json_schema: { name: "long", schema: { type: "array", items: { type: "integer" }, minItems: 900 } } } });
+  assert.equal(answer.choices[0].finish_reason, "length");
+  assert.ok(answer.usage.total_tokens <= 1025, `${answer.usage.total_tokens}`);
+});
+
+test("several choices and prompts, whole and in pieces", async () => {
+  const two = await openai.chat.completions.create({ ...greedy, messages, n: 2 });
+  assert.deepEqual(two.choices.map((it) => [it.index, it.message.content]), [[0, hotAnswer], [1, hotAnswer]]);
+  const chunks = await collect(await openai.chat.completions.create({ ...greedy, messages, n: 2, stream: true }));
+  for (const index of [0, 1]) {
+    const mine = chunks.flatMap((it) => it.choices).filter((it) => it.index === index);
+    assert.equal(mine.map((it) => it.delta.content ?? "").join(""), hotAnswer);
+    assert.equal(mine[0].delta.role, "assistant");
+    assert.ok(mine.at(-1).finish_reason);
+  }
+  const prompts = await openai.completions.create({ ...greedy, prompt: [hotQuestion, countQuestion(5)], echo: true });
+  assert.equal(prompts.choices[0].text, hotQuestion + hotAnswer);
+  assert.match(prompts.choices[1].text, /^Count from 1 to 5\.1, 2, 3/);
+  const ids = await openai.completions.create({ ...greedy, prompt: [[1, 2, 3], [4, 5]], max_tokens: 3 });
+  assert.deepEqual(ids.choices.map((it) => it.index), [0, 1]);
+  const drawn = await openai.completions.create({ model: MODEL, prompt: "Tell me a story.", n: 3, seed: 7, temperature: 1.5, max_tokens: 12 });
+  assert.equal(new Set(drawn.choices.map((it) => it.text)).size, 3);
+  await assert.rejects(openai.completions.create({ ...greedy, prompt: [[999999]] }), OpenAI.BadRequestError);
+  await assert.rejects(openai.completions.create({ ...greedy, prompt: hotQuestion, best_of: 4 }), /best_of/);
+  await assert.rejects(openai.completions.create({ ...greedy, prompt: hotQuestion, suffix: "x" }), /insert/);
+});
+
+test("biases move the choice", async () => {
+  const free = await openai.completions.create({ ...greedy, prompt: hotQuestion, max_tokens: 1, logprobs: 1 });
+  const request = { ...greedy, prompt: [[5]], max_tokens: 4 };
+  const bound = await openai.completions.create({ ...request, logit_bias: { 300: 100 }, logprobs: 1 });
+  assert.equal(new Set(bound.choices[0].logprobs.tokens).size, 1);
+  assert.ok(free.choices[0].text.length > 0);
+  await assert.rejects(openai.completions.create({ ...request, logit_bias: { 9999999: 1 } }), /logit_bias/);
+  await assert.rejects(openai.chat.completions.create({ ...greedy, messages, logit_bias: { the: 1 } }), /logit_bias/);
+});
+
+test("what this server cannot do is refused by name", async () => {
+  for (const fields of [{ modalities: ["text", "audio"] }, { audio: { voice: "alloy", format: "wav" } }, { functions: [{ name: "f" }] }, { function_call: "auto" }, { web_search_options: { search_context_size: "low" } }, { n: 0 }]) {
+    await assert.rejects(openai.chat.completions.create({ ...greedy, messages, ...fields }), (error) => error instanceof OpenAI.BadRequestError && error.message.includes(Object.keys(fields)[0]));
+  }
+  const passed = { store: true, metadata: { a: "b" }, user: "u", service_tier: "auto", prediction: { type: "content", content: "x" }, prompt_cache_key: "k", verbosity: "low", parallel_tool_calls: false, modalities: ["text"] };
+  assert.equal((await openai.chat.completions.create({ ...greedy, messages, ...passed })).choices[0].message.content, hotAnswer);
+});
+
+test("an image in the result of a tool is left out with a note", async () => {
+  const image = { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } };
+  const call = { id: "call_1", type: "function", function: { name: "look", arguments: "{}" } };
+  const history = [...messages, { role: "assistant", content: null, tool_calls: [call] }];
+  const answer = await openai.chat.completions.create({ ...greedy, messages: [...history, { role: "tool", tool_call_id: "call_1", content: [{ type: "text", text: "see" }, image] }] });
+  assert.ok(answer.usage.prompt_tokens > 20);
+  const responses = await openai.responses.create({
+    model: MODEL, max_output_tokens: 4, tools: [{ type: "web_search" }, { type: "local_shell" }],
+    input: [{ role: "user", content: "x" }, { type: "custom_tool_call", call_id: "1", name: "apply_patch", input: "*** Begin" }, { type: "custom_tool_call_output", call_id: "1", output: "done" }, { type: "web_search_call", id: "ws_1", status: "completed", action: { type: "search", query: "q" } }],
+  });
+  assert.ok(responses.usage.input_tokens > 5);
+});

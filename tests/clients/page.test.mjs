@@ -316,3 +316,40 @@ test("pictures for the documentation", { skip: !pictures && "HYPURA_SCREENSHOTS 
   await page.mouse.move(0, 0);
   await picture("page-narrow-live");
 });
+
+test("a reload keeps the conversation until it is cleared", async () => {
+  await setting("Temperature", "0");
+  await ask("What is the opposite of hot?");
+  await until(async () => (await answers().count()) === 1, "an answer");
+  await finished();
+  const text = await answerText();
+  await page.reload();
+  await until(async () => (await answers().count()) === 1, "the kept answer");
+  assert.equal(await answerText(), text);
+  assert.equal(await page.getByRole("article", { name: "You" }).locator("p").textContent(), "What is the opposite of hot?");
+  await ask("Count from 1 to 5.");
+  await until(async () => (await answers().count()) === 2, "the next answer");
+  await finished();
+  await page.getByRole("button", { name: "Clear" }).click();
+  await page.reload();
+  await message().waitFor();
+  assert.equal(await answers().count(), 0);
+});
+
+test("a call that a model makes up is not shown as its answer", async () => {
+  const call = 'Let me see. <tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>';
+  await page.route("**/api/chat", (route) =>
+    route.fulfill({ contentType: "application/x-ndjson", body: `${JSON.stringify({ message: { content: call } })}\n${JSON.stringify({ done: true, done_reason: "stop", eval_count: 1, eval_duration: 1e7 })}\n` }));
+  await ask("Tell me a story.");
+  await finished();
+  await until(async () => (await answers().count()) === 1, "the answer");
+  const words = await answers().last().textContent();
+  assert.ok(words.includes("Let me see.") && words.includes("called a tool") && !words.includes("tool_call"), words);
+});
+
+test("the map tells what the latest tokens used", async () => {
+  await setting("Max tokens", "3");
+  await ask("Tell me a story.");
+  await finished();
+  await until(async () => /the latest tokens used [1-9]\d* of them/.test((await page.getByRole("img", { name: /Map of the experts/ }).getAttribute("aria-label")) ?? ""), "the experts in use");
+});

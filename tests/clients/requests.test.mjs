@@ -1,5 +1,6 @@
 // Requests that no official client sends: broken, hostile, unusual ones. After all of them the server must still serve.
 import assert from "node:assert/strict";
+import net from "node:net";
 import { after, before, test } from "node:test";
 import { MODEL, parseResponse, rawRequest, sleep, startServer, until } from "./server.mjs";
 
@@ -230,4 +231,51 @@ test("what is sent after an answer has begun does not matter", async () => {
   const text = await rawRequest(server.port, [`POST /api/generate HTTP/1.1\r\n${host()}\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`, "garbage\r\n\r\n"], { quiet: 10, pause: 0.1 });
   assert.equal(parseResponse(text).status, 200);
   assert.match(text, /"done":true/);
+});
+
+test("a client that has sent all it has to send may wait for its answer", async () => {
+  for (const [stream, tokens] of [[false, 1], [true, 1], [false, 400], [true, 400]]) {
+    const body = JSON.stringify({ model: MODEL, prompt: "Once upon a time", raw: true, stream, options: { num_predict: tokens, temperature: 0 } });
+    const socket = net.connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.end(`POST /api/generate HTTP/1.1\r\n${host()}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    let text = "";
+    for await (const bytes of socket) text += bytes;
+    assert.match(text, /HTTP\/1\.1 200 /);
+    assert.match(text, /"done":true/);
+    assert.doesNotMatch(text, /closing/);
+  }
+});
+
+test("large requests hold up nobody", async () => {
+  const content = "Once upon a time, there was a little rabbit who lived in the forest. ".repeat(30000);
+  const text = JSON.stringify({ model: MODEL, max_tokens: 5, messages: [{ role: "user", content }], prompt: content, stream: false, truncate: false });
+  const paths = ["/v1/chat/completions", "/v1/messages", "/api/chat", "/v1/completions"];
+  let under_way = paths.length;
+  const large = paths.map((path) => post(path, text).then(async (it) => {
+    await it.text();
+    --under_way;
+    return it.status;
+  }));
+  const times = [];
+  do {
+    for (const path of ["/api/version", "/api/tags", "/v1/models", "/", "/metrics"]) {
+      const started = performance.now();
+      const response = await call(path);
+      await response.text();
+      assert.equal(response.status, 200);
+      times.push(performance.now() - started);
+    }
+  } while (under_way > 0);
+  times.sort((a, b) => a - b);
+  // They take a few milliseconds each; they once waited for seconds.
+  assert.ok(times[times.length >> 1] < 250 && times.at(-1) < 1500, `${times[times.length >> 1]} and at most ${times.at(-1)} ms`);
+  assert.deepEqual(await Promise.all(large), [400, 400, 400, 400]);
+});
+
+test("a preflight allows what the SDKs send", async () => {
+  const asked = "anthropic-dangerous-direct-browser-access,anthropic-version,anthropic-beta,x-api-key,openai-organization,openai-project,x-stainless-lang,x-stainless-helper,x-stainless-of-tomorrow";
+  const response = await call("/v1/messages", { method: "OPTIONS", headers: { origin: "http://localhost:3000", "access-control-request-method": "POST", "access-control-request-headers": asked } });
+  assert.equal(response.status, 204);
+  const allowed = response.headers.get("access-control-allow-headers").toLowerCase().split(",");
+  for (const name of asked.split(",")) assert.ok(allowed.includes(name), name);
 });

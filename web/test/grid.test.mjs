@@ -14,6 +14,7 @@ test("layers without experts are not on the map", () => {
 
 test("the map in words", () => {
   assert.equal(mapSentence(layers), "2 layers with experts: 3 of 8 experts are in memory; the latest tokens used 2 of them.");
+  assert.equal(mapSentence(layers.map((it) => ({ ...it, used: [] }))), "2 layers with experts: 3 of 8 experts are in memory.");
   assert.deepEqual(layerFacts(layers), [
     { layer: 1, resident: 2, experts: 4, used: 2, favourites: [1, 3] },
     { layer: 2, resident: 1, experts: 4, used: 0, favourites: [] },

@@ -1,8 +1,11 @@
 #include "server/anthropic/content.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
+#include "server/server_text.h"
+#include "server/v1/history_text.h"
 #include "server/v1/refusing.h"
 
 namespace hypura::anthropic {
@@ -16,26 +19,55 @@ void append_text(std::string& text, const std::string& more) {
   text += more;
 }
 
-// The text of a block; none when it has none.
-std::optional<std::string> block_text(Fields& block, const std::string& type) {
-  if (type == "text") {
-    return block.text("text");
-  }
-  if (type != "document") {
-    return std::nullopt;
-  }
+std::optional<std::string> text_of(Fields& block, std::string_view key) {
+  const Json* content = block.find(key);
+  return content == nullptr ? std::nullopt : std::optional(read_text(block, *content));
+}
+
+// Of a document: as text, or as blocks of text.
+std::optional<std::string> document_text(Fields& block) {
   const Json* source = block.object("source");
   if (source == nullptr) {
     return std::nullopt;
   }
   Fields in(*source, "source");
-  std::optional<std::string> text = in.text("type") == "text" ? in.text("data") : std::nullopt;
+  const std::string type = in.text("type").value_or("");
+  std::optional<std::string> text = type == "text"      ? in.text("data")
+                                    : type == "content" ? text_of(in, "content")
+                                                        : std::nullopt;
   v1::join_status(block, in);
+  if (text) {
+    std::string whole = block.text("title").value_or("");
+    append_text(whole, block.text("context").value_or(""));
+    append_text(whole, *text);
+    return whole;
+  }
   return text;
 }
 
+// The text of a block; none when it has none.
+std::optional<std::string> block_text(Fields& block, const std::string& type) {
+  if (type == "text") {
+    return block.text("text");
+  }
+  if (type == "document") {
+    return document_text(block);
+  }
+  if (type == "search_result") {
+    std::string text = block.text("title").value_or("");
+    append_text(text, block.text("source").value_or(""));
+    append_text(text, text_of(block, "content").value_or(""));
+    return text;
+  }
+  return std::nullopt;
+}
+
+bool is_no_text(const std::string& type) {
+  return type == "image" || type == "document";
+}
+
 void refuse_block(Fields& block, const std::string& type) {
-  if (type == "image" || type == "document") {
+  if (is_no_text(type)) {
     v1::refuse(block,
                fmt::format("invalid content block of type \"{}\": the models of this server read text only", type));
   } else if (type == "text") {
@@ -45,11 +77,51 @@ void refuse_block(Fields& block, const std::string& type) {
   }
 }
 
+// A block of a tool's result, whatever it is: clients send it again with every turn.
+std::string result_text(Fields& block, const Json& json, Conversation& conversation) {
+  const std::string type = block.text("type").value_or("");
+  if (type == "tool_reference") {
+    const std::string name = block.text("tool_name").value_or("");
+    conversation.referred.insert(name);
+    return fmt::format("The tool \"{}\" is available.", name);
+  }
+  if (const std::optional<std::string> text = block_text(block, type)) {
+    return *text;
+  }
+  if (is_no_text(type)) {
+    return left_out_note(type);
+  }
+  const std::string text = v1::readable_text(json);
+  return text.empty() ? left_out_note(type) : text;
+}
+
+// What a tool did that ran on another server: none when the block is of another kind, and empty when there is nothing
+// in it to read.
+std::optional<std::string> foreign_text(Fields& block, const Json& json, const std::string& type) {
+  if (type == "server_tool_use" || type == "mcp_tool_use") {
+    const Json* input = block.find("input");
+    return fmt::format("[called {} with {}]", block.text("name").value_or(""),
+                       input == nullptr ? "{}" : dump_json(*input));
+  }
+  if (type.ends_with("_tool_result")) {
+    return fmt::format("[result: {}]", v1::readable_text(json));
+  }
+  if (type == "compaction") {
+    return block.text("content").value_or("");
+  }
+  if (type == "container_upload") {
+    return left_out_note("file");
+  }
+  const bool nothing =
+      type == "fallback" || type == "tool_addition" || type == "tool_removal" || type == "mcp_tool_listing";
+  return nothing ? std::optional<std::string>("") : std::nullopt;
+}
+
 class BlockReader {
  public:
   BlockReader(const std::string& role, Conversation& conversation) : role_(role), conversation_(conversation) {}
 
-  void read(Fields& block) {
+  void read(Fields& block, const Json& json) {
     const std::string type = block.text("type").value_or("");
     if (type == "tool_result") {
       read_result(block);
@@ -63,6 +135,9 @@ class BlockReader {
     } else if (const std::optional<std::string> text = block_text(block, type)) {
       append_text(message_.content, *text);
       used_ = true;
+    } else if (const std::optional<std::string> foreign = foreign_text(block, json, type)) {
+      append_text(message_.content, *foreign);
+      used_ = used_ || !foreign->empty();
     } else {
       refuse_block(block, type);
     }
@@ -85,17 +160,27 @@ class BlockReader {
     result.tool_call_id = block.text("tool_use_id").value_or("");
     result.tool_name = conversation_.called.name(result.tool_call_id);
     if (const Json* content = block.find("content")) {
-      result.content = read_text(block, *content);
+      result.content = content->is_array() ? read_results(block, *content) : read_text(block, *content);
     }
     conversation_.messages.push_back(std::move(result));
+  }
+
+  std::string read_results(Fields& block, const Json& content) {
+    std::string text;
+    for (const Json& json : content) {
+      Fields part(json, "MessagesRequest.messages.content.content");
+      append_text(text, result_text(part, json, conversation_));
+      v1::join_status(block, part);
+    }
+    return text;
   }
 
   void read_use(Fields& block) {
     ToolCall call;
     call.id = block.text("id").value_or("");
     call.name = block.text("name").value_or("");
-    const Json* input = block.object("input");
-    call.arguments = input == nullptr ? "{}" : dump_json(*input);
+    const Json* input = block.find("input");
+    call.arguments = input == nullptr ? "{}" : v1::call_arguments(dump_json(*input));
     if (block.status() && (call.id.empty() || call.name.empty())) {
       v1::refuse(block, "a tool_use block needs an id and a name");
     }
@@ -148,7 +233,7 @@ void read_blocks(Fields& fields, const std::string& role, const Json& content, C
   BlockReader reader(role, conversation);
   for (const Json& json : content) {
     Fields block(json, "MessagesRequest.messages.content");
-    reader.read(block);
+    reader.read(block, json);
     v1::join_status(fields, block);
   }
   reader.flush();

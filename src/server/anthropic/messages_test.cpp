@@ -114,7 +114,7 @@ TEST_F(MessagesTest, StopReasons) {
   };
   EXPECT_EQ(reason(AnswerStop::kEndOfText), "end_turn");
   EXPECT_EQ(reason(AnswerStop::kLength), "max_tokens");
-  EXPECT_EQ(reason(AnswerStop::kContextFull), "max_tokens");
+  EXPECT_EQ(reason(AnswerStop::kContextFull), "model_context_window_exceeded");
 }
 
 TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
@@ -203,6 +203,17 @@ TEST_F(MessagesTest, CountsTokensWithoutAnswering) {
                "messages is required");
   api.host.load_error = Error{ErrorCode::kBudget, "too large"};
   EXPECT_EQ(api.post("/v1/messages/count_tokens", kMessagesHello)->status(), 500);
+}
+
+TEST_F(MessagesTest, APromptThatIsTooLongIsToldAsAnthropicDoes) {
+  api.serving().refusal = Error{ErrorCode::kContextFull, "too long", Overflow{250000, true, 32768}};
+  for (const char* body : {kMessagesHello, kMessagesStream}) {
+    const auto exchange = api.post(kMessagesPath, body);
+    EXPECT_EQ(exchange->status(), 400);
+    const Json json = json_of(exchange);
+    EXPECT_EQ(json["error"], Json({{"type", "invalid_request_error"},
+                                   {"message", "prompt is too long: 250000 tokens > 32768 maximum"}}));
+  }
 }
 
 }  // namespace

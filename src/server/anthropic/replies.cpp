@@ -18,6 +18,10 @@ HttpResponse error_reply(int status, const std::string& message) {
 }
 
 HttpResponse error_reply(const Error& error) {
+  if (error.overflow) {
+    return error_reply(http_status(error.code), fmt::format("prompt is too long: {} tokens > {} maximum",
+                                                            error.overflow->tokens, error.overflow->limit));
+  }
   return error_reply(http_status(error.code), error.message);
 }
 
@@ -39,7 +43,10 @@ std::string_view stop_reason(AnswerStop stop, bool called) {
   if (stop == AnswerStop::kStopString) {
     return "stop_sequence";
   }
-  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "max_tokens" : "end_turn";
+  if (stop == AnswerStop::kContextFull) {
+    return "model_context_window_exceeded";
+  }
+  return stop == AnswerStop::kLength ? "max_tokens" : "end_turn";
 }
 
 }  // namespace hypura::anthropic

@@ -13,7 +13,8 @@ namespace hypura::anthropic {
 
 // {"type":"error","error":{"type","message"},"request_id":"req_…"}
 HttpResponse error_reply(int status, const std::string& message);
-HttpResponse error_reply(const Error& error);  // with the status of http_status()
+// With the status of http_status(). A prompt that is too long is told as Anthropic tells it.
+HttpResponse error_reply(const Error& error);
 
 // The last event of a stream that fails.
 std::string error_event(const Error& error);
@@ -21,7 +22,7 @@ std::string error_event(const Error& error);
 // 200, with a request's id in a header.
 HttpResponse json_reply(const Json& json);
 
-// "end_turn", "max_tokens", "stop_sequence", or "tool_use" when there was a call.
+// "end_turn", "max_tokens", "model_context_window_exceeded", "stop_sequence", or "tool_use" when there was a call.
 std::string_view stop_reason(AnswerStop stop, bool called);
 
 }  // namespace hypura::anthropic

@@ -7,11 +7,13 @@
 #include <string_view>
 #include <utility>
 
+#include "server/anthropic/billing_header.h"
 #include "server/anthropic/content.h"
 #include "server/json/fields.h"
 #include "server/ollama/options.h"
 #include "server/server_text.h"
 #include "server/v1/answer_rules.h"
+#include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
 
 namespace hypura::anthropic {
@@ -23,7 +25,7 @@ void read_system(Fields& in, Conversation& conversation) {
   if (system == nullptr) {
     return;
   }
-  std::string text = read_text(in, *system);
+  std::string text = without_billing_header(read_text(in, *system));
   if (!text.empty()) {
     ConversationMessage& message = conversation.messages.emplace_back();
     message.role = "system";
@@ -41,7 +43,11 @@ void read_message(Fields& in, const Json& json, Conversation& conversation) {
   if (content == nullptr) {
     v1::refuse(message, "invalid message content type: null");
   } else {
+    const size_t before = conversation.messages.size();
     read_blocks(message, role, *content, conversation);
+    for (size_t i = before; role == "system" && i < conversation.messages.size(); ++i) {
+      conversation.messages[i].content = without_billing_header(conversation.messages[i].content);
+    }
   }
   v1::join_status(in, message);
 }
@@ -56,11 +62,15 @@ void read_messages(Fields& in, Conversation& conversation) {
   }
 }
 
-void read_tool(Fields& in, const Json& json, AnswerRequest& answer) {
+// Tools that Anthropic's own servers run, or that its models know by heart, are not offered to the model. Nor is one
+// that is to be searched for first, until a result of the search names it.
+void read_tool(Fields& in, const Json& json, const Conversation& conversation, AnswerRequest& answer) {
   Fields one(json, "MessagesRequest.tools");
   const std::string type = one.text("type").value_or("custom");
   if (type != "custom") {
-    v1::refuse(one, fmt::format("the tool type \"{}\" is not supported: this server runs no tools itself", type));
+    v1::note_tool_left_out(type);
+    v1::join_status(in, one);
+    return;
   }
   ToolDefinition tool;
   tool.name = one.text("name").value_or("");
@@ -69,11 +79,14 @@ void read_tool(Fields& in, const Json& json, AnswerRequest& answer) {
   if (one.status() && tool.name.empty()) {
     v1::refuse(one, "each of the tools needs a name");
   }
+  const bool waits = one.boolean("defer_loading").value_or(false) && !conversation.referred.contains(tool.name);
   v1::join_status(in, one);
-  answer.tools.push_back(std::move(tool));
+  if (!waits) {
+    answer.tools.push_back(std::move(tool));
+  }
 }
 
-v1::ToolRule read_tool_choice(Fields& in) {
+v1::ToolRule read_tool_choice(Fields& in, AnswerRequest& answer) {
   v1::ToolRule rule;
   const Json* choice = in.object("tool_choice");
   if (choice == nullptr) {
@@ -91,16 +104,17 @@ v1::ToolRule read_tool_choice(Fields& in) {
   } else if (type != "auto") {
     v1::refuse(inner, fmt::format("tool_choice of the type \"{}\" is unknown: it is auto, any, tool or none", type));
   }
+  answer.parallel_tool_calls = !inner.boolean("disable_parallel_tool_use").value_or(false);
   v1::join_status(in, inner);
   return rule;
 }
 
-void read_tools(Fields& in, AnswerRequest& answer) {
+void read_tools(Fields& in, const Conversation& conversation, AnswerRequest& answer) {
   const Json* tools = in.array("tools");
   for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    read_tool(in, (*tools)[i], answer);
+    read_tool(in, (*tools)[i], conversation, answer);
   }
-  const v1::ToolRule rule = read_tool_choice(in);
+  const v1::ToolRule rule = read_tool_choice(in, answer);
   if (!in.status()) {
     return;
   }
@@ -184,6 +198,14 @@ ollama::Options read_options(Fields& in, RequestUse use) {
   return options;
 }
 
+// What needs a server that keeps things or runs tools.
+void refuse_state(Fields& in) {
+  v1::refuse_fields(in, {{"container", "this server runs no code"},
+                         {"mcp_servers", "this server calls none; offer their tools to the model yourself"},
+                         {"thread", "this server keeps nothing between requests; send the whole conversation"},
+                         {"compaction", "this server compacts nothing; shorten the conversation yourself"}});
+}
+
 }  // namespace
 
 Result<MessagesRequest> read_messages_request(const Json& json, RequestUse use, uint32_t server_context) {
@@ -198,11 +220,19 @@ Result<MessagesRequest> read_messages_request(const Json& json, RequestUse use, 
   Conversation conversation;
   read_system(in, conversation);
   read_messages(in, conversation);
+  if (in.status() && conversation.messages.empty()) {
+    v1::refuse(in, "messages hold nothing that the model could read");
+  }
   request.answer.messages = std::move(conversation.messages);
-  read_tools(in, request.answer);
+  // Clients of this API are told what does not fit, and shorten it themselves.
+  request.answer.truncate = false;
+  request.answer.shift = false;
+  read_tools(in, conversation, request.answer);
   read_thinking(in, request.answer);
   read_effort(in, request.answer);
   request.answer.json_schema = read_format(in);
+  refuse_state(in);
+  v1::note_without_effect(in, {"context_management", "fallbacks"});
   if (!in.status()) {
     return propagate(in.status().error());
   }

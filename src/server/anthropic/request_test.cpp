@@ -153,8 +153,13 @@ TEST(MessagesRequest, RefusesWhatIsNotSupported) {
   const std::pair<const char*, const char*> cases[] = {
       {R"("temperature":1.5)", "temperature must be between 0 and 1"},
       {R"("system":5)", "invalid message content type: number"},
-      {R"("tools":[{"type":"web_search_20250305","name":"web_search"}])",
-       "the tool type \"web_search_20250305\" is not supported: this server runs no tools itself"},
+      {R"("tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"})",
+       "tool_choice names \"web_search\", which is not among the tools"},
+      {R"("container":"c")", "container is not supported: this server runs no code"},
+      {R"("mcp_servers":[{"url":"https://x.example"}])",
+       "mcp_servers is not supported: this server calls none; offer their tools to the model yourself"},
+      {R"("compaction":{"type":"summarize"})",
+       "compaction is not supported: this server compacts nothing; shorten the conversation yourself"},
       {R"("tools":[{}])", "each of the tools needs a name"},
       {R"("tool_choice":{"type":"some"})",
        "tool_choice of the type \"some\" is unknown: it is auto, any, tool or none"},
@@ -169,6 +174,84 @@ TEST(MessagesRequest, RefusesWhatIsNotSupported) {
         read_text(std::string(R"({"model":"m","max_tokens":9,)") + kHi + "," + fields + "}");
     EXPECT_EQ(request ? "" : request.error().message, message) << fields;
   }
+}
+
+TEST(MessagesRequest, FieldsThatHarmNobodyArePassedOver) {
+  const AnswerRequest request =
+      hi_with(R"("metadata":{"user_id":"u"},"service_tier":"auto","mcp_servers":[],"betas":["b"],
+      "inference_geo":"eu","speed":"fast","container":null,"cache_control":{"type":"ephemeral"},
+      "context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]},
+      "tools":[{"type":"web_search_20250305","name":"web_search"},{"name":"f","input_schema":{"type":"object"}}])");
+  ASSERT_EQ(request.tools.size(), 1U);
+  EXPECT_EQ(request.tools[0].name, "f");
+  EXPECT_FALSE(request.truncate);
+  EXPECT_FALSE(request.shift);
+  EXPECT_TRUE(request.parallel_tool_calls);
+  EXPECT_FALSE(hi_with(R"("tools":[{"name":"f"}],"tool_choice":{"type":"auto","disable_parallel_tool_use":true})")
+                   .parallel_tool_calls);
+}
+
+TEST(MessagesRequest, DeferredToolsWaitUntilTheyAreFound) {
+  const std::string tools = R"("tools":[{"name":"ToolSearch"},{"name":"a","defer_loading":true},
+                                        {"name":"b","defer_loading":true}],)";
+  const auto names = [&](const std::string& result) {
+    const AnswerRequest request = with(tools + R"("messages":[{"role":"user","content":"x"},
+        {"role":"assistant","content":[{"type":"tool_use","id":"1","name":"ToolSearch","input":{"query":"b"}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":)" +
+                                       result + "}]}]");
+    std::string text;
+    for (const ToolDefinition& tool : request.tools) {
+      text += tool.name + " ";
+    }
+    return text + request.messages.back().content;
+  };
+  EXPECT_EQ(names(R"("none")"), "ToolSearch none");
+  EXPECT_EQ(names(R"([{"type":"tool_reference","tool_name":"b"}])"), "ToolSearch b The tool \"b\" is available.");
+}
+
+// What agents send again with every turn, whoever made it, never makes a request fail.
+TEST(MessagesRequest, HistoriesOfAllKindsAreRead) {
+  const AnswerRequest request = with(R"("messages":[
+      {"role":"user","content":[{"type":"document","title":"T","source":{"type":"content","content":"inner"}},
+          {"type":"search_result","source":"https://x.example","title":"S","content":[{"type":"text","text":"found"}]}]},
+      {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},
+          {"type":"redacted_thinking","data":"zzz"},{"type":"text","text":"So"},
+          {"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"q"}},
+          {"type":"web_search_tool_result","tool_use_id":"s1","content":[{"type":"web_search_result","title":"Page",
+              "url":"https://y.example","encrypted_content":"zzz","page_age":null}]},
+          {"type":"mcp_tool_use","id":"m","name":"g","server_name":"n","input":{}},
+          {"type":"mcp_tool_result","tool_use_id":"m","is_error":false,"content":[{"type":"text","text":"mcp"}]},
+          {"type":"tool_use","id":"1","name":"Read","input":{}},{"type":"tool_use","id":"2","name":"Shot","input":{}}]},
+      {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"before"},
+              {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]},
+          {"type":"tool_result","tool_use_id":"2","content":[{"type":"document",
+              "source":{"type":"base64","media_type":"application/pdf","data":"AAAA"}},
+              {"type":"search_result","source":"s","title":"t","content":[]},{"type":"browser_state","url":"u"}]}]},
+      {"role":"assistant","content":[{"type":"fallback","from":{},"to":{}}]},
+      {"role":"user","content":"go on"}])");
+  std::string told;
+  for (const ConversationMessage& message : request.messages) {
+    told += message.role + "(" + message.thinking + "): " + message.content + "\n";
+  }
+  EXPECT_EQ(told, R"(user(): T
+inner
+S
+https://x.example
+found
+assistant(hm): So
+[called web_search with {"query":"q"}]
+[result: Page
+https://y.example]
+[called g with {}]
+[result: mcp]
+tool(): before
+[image left out: the model reads text only]
+tool(): [document left out: the model reads text only]
+t
+s
+u
+user(): go on
+)");
 }
 
 }  // namespace

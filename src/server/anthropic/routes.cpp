@@ -32,16 +32,10 @@ Result<uint64_t> count_tokens(const Serving& serving, const AnswerRequest& reque
 
 class MessageFormat : public AnswerFormat {
  public:
-  MessageFormat(MessageWriter writer, std::optional<AnswerRequest> to_count)
-      : writer_(std::move(writer)), to_count_(std::move(to_count)) {}
+  explicit MessageFormat(MessageWriter writer) : writer_(std::move(writer)) {}
 
   // A stream's first event tells the length of the prompt.
-  void on_lease(const ModelLease& lease) override {
-    if (to_count_) {
-      prompt_tokens_ = count_tokens(*lease.serving, *to_count_).value_or(0);
-      to_count_.reset();
-    }
-  }
+  void on_prompt(uint32_t tokens) override { prompt_tokens_ = tokens; }
 
   HttpResponse on_begin() override { return v1::sse_head(writer_.begin(prompt_tokens_)); }
   std::string on_piece(AnswerPiece piece) override { return writer_.piece(std::move(piece)); }
@@ -59,7 +53,6 @@ class MessageFormat : public AnswerFormat {
 
  private:
   MessageWriter writer_;
-  std::optional<AnswerRequest> to_count_;
   uint64_t prompt_tokens_ = 0;
 };
 
@@ -94,8 +87,7 @@ void messages(const ApiContext& context, const ExchangePtr& exchange) {
   AnswerJob job;
   job.model = model;
   job.stream = request.stream;
-  job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model)),
-                                               request.stream ? std::optional(request.answer) : std::nullopt);
+  job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model)));
   job.request = std::move(request.answer);
   run_answer(context, exchange, std::move(job));
 }

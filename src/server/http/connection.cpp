@@ -19,6 +19,9 @@ void run_handler(HttpService& service, bool stopping, const std::shared_ptr<Http
     exchange->respond(service.error(exchange->request(), 503, "the server is stopping"));
     return;
   }
+  if (exchange->is_gone()) {
+    return;
+  }
   try {
     service.handle(exchange);
   } catch (const std::exception& error) {
@@ -75,7 +78,6 @@ void Connection::next_request() {
   exchange_.reset();
   status_ = 0;
   complete_ = false;
-  cancelled_ = false;
   body_received_ = 0;
   sent_bytes_ = 0;
   if (input_.empty()) {
@@ -212,17 +214,40 @@ void Connection::begin_answer() {
   parser_.reset();
   const auto exchange = std::make_shared<HttpExchange>(shared_from_this(), turn_, record_);
   exchange_ = exchange;
-  asio::post(core_->workers, [core = core_, exchange] { run_handler(core->service, core->stopping, exchange); });
+  asio::post(core_->workers_for(record_->request),
+             [core = core_, exchange] { run_handler(core->service, core->stopping, exchange); });
 }
 
-// The client sends nothing any more, which as a rule means that it has gone; but some only close their half and wait.
+// The client sends nothing any more: it has gone, or has closed its half only and waits. Which of both shows when
+// something is sent: one that has gone answers with a reset.
 void Connection::on_end_of_input(bool reset) {
   input_ended_ = true;
   if (phase_ != Phase::kAnswering || reset) {
     close();
-  } else {
-    keep_alive_ = false;
-    cancel_answer();
+    return;
+  }
+  keep_alive_ = false;
+  ask_at_ = Clock::now() + core_->limits.half_closed_time;
+  watch_for_reset();
+}
+
+void Connection::watch_for_reset() {
+  socket_.async_wait(asio::ip::tcp::socket::wait_error, [self = shared_from_this()](const error_code& error) {
+    if (!error && self->phase_ == Phase::kAnswering) {
+      self->close();
+    }
+  });
+}
+
+// By what clients pass over: an interim response, or, between the pieces of a stream, a zero before the size of the
+// next.
+void Connection::ask_whether_it_listens(Clock::time_point now) {
+  ask_at_ = now + core_->limits.quiet_time;
+  if (status_ == 0 && !http10_) {
+    send(std::string(kContinue));
+  } else if (status_ != 0 && has_body_ && framing_ == BodyFraming::kChunked && !zero_sent_) {
+    zero_sent_ = true;
+    send("0");
   }
 }
 
@@ -238,7 +263,10 @@ void Connection::check_deadlines(Clock::time_point now) {
     } else {
       close();
     }
-  } else if (phase_ == Phase::kAnswering && outbox_.empty()) {
+  } else if (phase_ == Phase::kAnswering && outbox_.empty() && !complete_) {
+    if (now >= ask_at_) {
+      ask_whether_it_listens(now);
+    }
     if (const auto exchange = exchange_.lock()) {
       exchange->check_quiet(now, core_->limits.quiet_time);
     }
@@ -259,7 +287,7 @@ void Connection::close_when_answered() {
 void Connection::cancel_answer() {
   const auto exchange = exchange_.lock();
   if (phase_ == Phase::kAnswering && !complete_ && exchange) {
-    cancelled_ = exchange->gone(true) || cancelled_;
+    exchange->gone(true);
   }
 }
 
@@ -292,6 +320,8 @@ void Connection::report(int status) {
     outcome.sent_bytes = sent_bytes_;
     outcome.prompt_tokens = record_->prompt_tokens;
     outcome.answer_tokens = record_->answer_tokens;
+    outcome.cut_from = record_->cut_from;
+    outcome.cut_to = record_->cut_to;
     core_->service.answered(record_->request, outcome);
   }
 }

@@ -37,12 +37,20 @@ class Connection;
 // Lives until the last connection and the last exchange have gone, which may be later than the server.
 struct HttpCore {
   HttpCore(HttpLimits client_limits, HttpService& behind)
-      : limits(client_limits), service(behind), io(1), workers(limits.workers), scratch(64 << 10) {}
+      : limits(client_limits),
+        service(behind),
+        io(1),
+        workers(limits.workers),
+        large_workers(limits.large_workers),
+        quick_workers(limits.quick_workers),
+        scratch(64 << 10) {}
 
   const HttpLimits limits;
   HttpService& service;  // until the server has stopped
   boost::asio::io_context io;
   boost::asio::thread_pool workers;
+  boost::asio::thread_pool large_workers;
+  boost::asio::thread_pool quick_workers;
 
   std::vector<char> scratch;  // what a socket gave, until it is parsed
   std::unordered_set<std::shared_ptr<Connection>> connections;
@@ -56,6 +64,16 @@ struct HttpCore {
       boost::asio::post(io, std::move(work));
     }
   }
+  // The threads that a request is handled on.
+  boost::asio::thread_pool& workers_for(const HttpRequest& request) {
+    return request.body.empty() ? quick_workers : request.body.size() < limits.large_body ? workers : large_workers;
+  }
+  void join_workers() {
+    quick_workers.join();
+    workers.join();
+    large_workers.join();
+  }
+
   void close_post() {
     const std::lock_guard lock(post_mutex_);
     closed_ = true;
@@ -119,6 +137,8 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   void next_request();
   void linger();
   void on_end_of_input(bool reset);
+  void watch_for_reset();
+  void ask_whether_it_listens(Clock::time_point now);
   void report(int status);
 
   const std::shared_ptr<HttpCore> core_;
@@ -132,7 +152,8 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   std::string input_;  // bytes not parsed yet
   bool waiting_ = false;
   bool input_ended_ = false;
-  Clock::time_point began_;  // its first byte
+  Clock::time_point ask_at_ = Clock::time_point::max();  // whether a client that sends no more still listens
+  Clock::time_point began_;                              // its first byte
   Clock::time_point body_began_;
   size_t body_received_ = 0;
 
@@ -145,8 +166,8 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   BodyFraming framing_ = BodyFraming::kLength;
   bool has_body_ = true;    // HEAD has none
   int status_ = 0;          // 0: the head is not sent yet
+  bool zero_sent_ = false;  // of the size of the next chunk
   bool complete_ = false;   // all of it is in the outbox, or sent
-  bool cancelled_ = false;  // on_gone's callback was called
   bool reported_ = true;
 
   std::deque<std::string> outbox_;

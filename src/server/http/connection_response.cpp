@@ -110,6 +110,7 @@ void Connection::add_piece(std::string piece) {
     close();
     return;
   }
+  zero_sent_ = false;
   send(framing_ == BodyFraming::kChunked ? chunk(piece) : std::move(piece));
 }
 
@@ -174,7 +175,7 @@ void Connection::response_sent() {
   if (phase_ != Phase::kAnswering) {
     return;
   }
-  report(cancelled_ && input_ended_ ? kClientGone : status_);
+  report(status_);
   if (keep_alive_ && !core_->stopping && !input_ended_) {
     next_request();
   } else {

@@ -24,6 +24,7 @@ class HttpAnswerTest : public HttpServerTest {
       exchanges_.push_back(exchange);
       came_.notify_all();
     };
+    limits.half_closed_time = milliseconds(20);
   }
 
   // The requests once there are `count`; the test holds them alone from then on.
@@ -207,6 +208,46 @@ TEST_F(HttpAnswerTest, AClientThatGoesIsNoticedAtOnce) {
   }
 }
 
+// It has sent all that it has to send, and waits.
+TEST_F(HttpAnswerTest, AHalfClosedClientGetsItsAnswer) {
+  serve();
+  for (const bool patient : {false, true}) {
+    RawClient client(port());
+    client.ask("GET /whole");
+    client.half_close();
+    const auto exchange = exchanges().at(0);
+    Event gone;
+    exchange->on_gone([&gone] { gone.happen(); });
+    EXPECT_FALSE(gone.wait(milliseconds(patient ? 100 : 0)));
+    exchange->respond(text_response("the answer"));
+    EXPECT_TRUE(client.closed());
+    const std::string all = client.take_all();
+    EXPECT_EQ(all.find("HTTP/1.1 100 Continue\r\n\r\n"), patient ? 0 : std::string::npos);
+    EXPECT_THAT(all, HasSubstr("HTTP/1.1 200 OK\r\n"));
+    EXPECT_THAT(all, testing::EndsWith("\r\n\r\nthe answer"));
+  }
+  for (const auto& [path, outcome] : service.outcomes(2)) {
+    EXPECT_EQ(outcome.status, 200);
+  }
+}
+
+TEST_F(HttpAnswerTest, AHalfClosedClientGetsItsStream) {
+  serve();
+  RawClient client(port());
+  client.ask("GET /stream");
+  const auto exchange = exchanges().at(0);
+  Event gone;
+  exchange->on_gone([&gone] { gone.happen(); });
+  exchange->start(text_response("first"));
+  client.half_close();
+  EXPECT_FALSE(gone.wait(milliseconds(100)));
+  exchange->write("second");
+  exchange->finish();
+  EXPECT_TRUE(client.closed());
+  EXPECT_THAT(client.take_all(), testing::EndsWith("\r\n\r\n5\r\nfirst\r\n06\r\nsecond\r\n0\r\n\r\n"));
+  EXPECT_EQ(service.outcomes(1)[0].second.status, 200);
+}
+
 TEST_F(HttpAnswerTest, WhoAsksLateIsToldToo) {
   serve();
   RawClient client(port());
@@ -384,6 +425,36 @@ TEST_F(HttpAnswerTest, WhatIsHeldAfterTheServerStoppedDoesNoHarm) {
   EXPECT_TRUE(gone.wait());
   exchange->respond(text_response("late"));
   exchange.reset();
+}
+
+TEST_F(HttpAnswerTest, LargeRequestsHoldUpNobody) {
+  std::mutex busy;
+  std::unique_lock hold(busy);
+  std::atomic<int> small{0};
+  limits.large_body = 1000;
+  service.on_request = [&](const std::shared_ptr<Exchange>& exchange) {
+    if (exchange->request().body.size() >= 1000) {
+      const std::lock_guard waits(busy);
+    }
+    small += exchange->request().body.empty() ? 0 : 1;
+    exchange->respond(text_response("done"));
+  };
+  serve();
+  std::vector<std::unique_ptr<RawClient>> large;
+  for (int i = 0; i < 8; ++i) {
+    large.push_back(std::make_unique<RawClient>(port()));
+    large.back()->ask("POST /large", "", std::string(1000, 'x'));
+  }
+  RawClient client(port());
+  for (const char* body : {"", "x", ""}) {
+    client.ask("POST /small", "", body);
+    EXPECT_EQ(client.read_response().body, "done");
+  }
+  EXPECT_EQ(small, 1) << "and no large one was answered";
+  hold.unlock();
+  for (const auto& it : large) {
+    EXPECT_EQ(it->read_response().body, "done");
+  }
 }
 
 }  // namespace

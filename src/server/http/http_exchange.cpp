@@ -111,6 +111,18 @@ void HttpExchange::count_tokens(uint32_t prompt, uint32_t answer) {
   record_->answer_tokens += answer;
 }
 
+void HttpExchange::note_cut(uint32_t from, uint32_t to) {
+  if (from > record_->cut_from) {
+    record_->cut_from = from;
+    record_->cut_to = to;
+  }
+}
+
+bool HttpExchange::is_gone() {
+  const std::lock_guard lock(mutex_);
+  return deaf_;
+}
+
 bool HttpExchange::gone(bool still_listens) {
   std::function<void()> callback;
   {

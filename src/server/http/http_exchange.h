@@ -41,6 +41,8 @@ struct AnswerRecord {
   HttpRequest request;
   std::atomic<uint32_t> prompt_tokens{0};
   std::atomic<uint32_t> answer_tokens{0};
+  std::atomic<uint32_t> cut_from{0};
+  std::atomic<uint32_t> cut_to{0};
 };
 
 class HttpExchange : public Exchange {
@@ -59,6 +61,10 @@ class HttpExchange : public Exchange {
   void on_gone(std::function<void()> callback) override;
   void on_quiet(std::function<void()> callback) override;
   void count_tokens(uint32_t prompt, uint32_t answer) override;
+  void note_cut(uint32_t from, uint32_t to) override;
+
+  // Nobody reads what would be written.
+  bool is_gone();
 
   // Calls on_quiet's callback when nothing was written for `time`, and it was not called either. On the I/O thread.
   void check_quiet(std::chrono::steady_clock::time_point now, std::chrono::milliseconds time);

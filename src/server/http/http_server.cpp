@@ -24,7 +24,7 @@ constexpr size_t kRefusedAtOnce = 64;                          // connections be
 // How often deadlines are looked at.
 std::chrono::milliseconds tick(const HttpLimits& limits) {
   const auto shortest = std::min({limits.header_time, limits.body_time, limits.idle_time, limits.write_time,
-                                  limits.linger_time, limits.quiet_time});
+                                  limits.linger_time, limits.quiet_time, limits.half_closed_time});
   return std::clamp<std::chrono::milliseconds>(shortest / 4, std::chrono::milliseconds(5), std::chrono::seconds(1));
 }
 
@@ -129,7 +129,7 @@ class AsioServer : public HttpServer {
       core_->post([this] { for_each_connection([](Connection& connection) { connection.cancel_answer(); }); });
       core_->wait_until_empty(core_->limits.last_words_time);
     }
-    core_->workers.join();
+    core_->join_workers();
     core_->post([this] {
       for_each_connection([](Connection& connection) { connection.close(); });
       stopped_ = true;

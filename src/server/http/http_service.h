@@ -25,8 +25,14 @@ struct HttpLimits {
   std::chrono::milliseconds write_time{60000};   // without the client taking a byte
   std::chrono::milliseconds quiet_time{10000};   // without a byte of an answer, until Exchange::on_quiet is called
   std::chrono::milliseconds linger_time{2000};   // for a client to read a refusal while its request still arrives
-  std::chrono::milliseconds last_words_time{2000};  // for answers that a stop has cancelled to end
-  uint32_t workers = 4;                             // threads that routes run on
+  std::chrono::milliseconds last_words_time{2000};   // for answers that a stop has cancelled to end
+  std::chrono::milliseconds half_closed_time{2000};  // until a client that sends no more is asked whether it listens
+  // Threads that routes run on. Requests with large bodies, which take long to read, have threads of their own, and so
+  // have requests without any body, which never wait for the others.
+  uint32_t workers = 4;
+  uint32_t large_workers = 2;
+  uint32_t quick_workers = 2;
+  size_t large_body = 64 << 10;  // bytes from which a body is large
 };
 
 // How a request ended.
@@ -36,6 +42,8 @@ struct HttpOutcome {
   uint64_t sent_bytes = 0;
   uint32_t prompt_tokens = 0;
   uint32_t answer_tokens = 0;
+  uint32_t cut_from = 0;  // tokens of the longest prompt or text that was cut, before and after
+  uint32_t cut_to = 0;
 };
 
 // All functions are called by server threads and must be thread-safe. Those marked (I/O) must not block: they run on

@@ -61,8 +61,9 @@ void load_or_unload(const ApiContext& context, const std::shared_ptr<Exchange>& 
       exchange->respond(error_reply(lease.error()));
       return;
     }
+    const double seconds = lease->load_seconds;
     release(std::move(*lease));
-    exchange->respond(json_reply(load_record(name, shape, "load")));
+    exchange->respond(json_reply(load_record(name, shape, "load", seconds)));
   });
 }
 

@@ -173,5 +173,15 @@ TEST_F(OllamaChat, AFullQueueIsToldInOllamasWords) {
   expect_error("/api/chat", kChatHello, 503, "server busy, please try again.  maximum pending requests exceeded");
 }
 
+TEST_F(OllamaChat, AnImageInAToolsResultIsLeftOutWithANote) {
+  expect_error("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"x","images":["AAAA"]}]})", 400,
+               "\"stories\" does not support vision");
+  api.post("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"x"},
+      {"role":"tool","content":"see","images":["AAAA"]},{"role":"tool","content":"","images":["AAAA"]}]})");
+  ASSERT_EQ(api.serving().requests.size(), 1U);
+  EXPECT_EQ(api.serving().requests[0].messages[1].content, "see\n[image left out: the model reads text only]");
+  EXPECT_EQ(api.serving().requests[0].messages[2].content, "[image left out: the model reads text only]");
+}
+
 }  // namespace
 }  // namespace hypura

@@ -27,18 +27,12 @@ HttpResponse embed_reply(const EmbedFields& request, const Embeddings& embedding
   for (const std::vector<float>& vector : embeddings.values) {
     vectors += (vectors.empty() ? "" : ",") + floats_to_json(normalised(vector, request.dimensions));
   }
-  std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
-  const auto add = [&body](const char* name, int64_t value) {
-    if (value != 0) {
-      body += fmt::format(R"(,"{}":{})", name, value);
-    }
-  };
+  const std::string body = fmt::format(R"({{"model":{},"embeddings":[{}])", dump_json(request.model), vectors);
   const std::chrono::duration<double> total = Clock::now() - start;
-  add("total_duration", nanoseconds_of(total.count()));
-  add("load_duration", nanoseconds_of(embeddings.load_seconds));
-  add("prompt_eval_count", embeddings.tokens);
   HttpResponse response;
-  response.body = body + "}";
+  response.body =
+      body + fmt::format(R"(,"total_duration":{},"load_duration":{},"prompt_eval_count":{}}})",
+                         nanoseconds_of(total.count()), nanoseconds_of(embeddings.load_seconds), embeddings.tokens);
   return response;
 }
 
@@ -70,7 +64,10 @@ void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
     exchange->respond(no_support(request->model, "embeddings", 501));
     return;
   }
-  EmbeddingJob job{model, request->keep, request->texts, request->truncate};
+  EmbeddingJob job{model, request->keep, {}, request->truncate};
+  for (const std::string& text : request->texts) {
+    job.texts.push_back({text});
+  }
   run_embedding(context, exchange, std::move(job),
                 [request = *request, reply, start = Clock::now()](const Result<Embeddings>& embeddings) {
                   return embeddings ? reply(request, *embeddings, start) : failure(embeddings.error());

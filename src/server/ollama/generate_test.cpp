@@ -73,11 +73,20 @@ TEST_F(OllamaGenerate, AnswersWithOneObjectWithoutStream) {
   EXPECT_EQ(json["eval_count"], 3);
 }
 
-TEST_F(OllamaGenerate, LeavesOutNumbersThatAreZero) {
-  const Json json = json_of(api.post("/api/generate", R"({"model":"stories","prompt":"Tell","stream":false})"));
-  for (const char* name :
-       {"load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"}) {
-    EXPECT_FALSE(json.contains(name)) << name;
+TEST_F(OllamaGenerate, EveryLastRecordHasAllFigures) {
+  const std::pair<const char*, const char*> requests[] = {
+      {"/api/generate", R"({"model":"stories","prompt":"Tell","stream":false})"},
+      {"/api/generate", R"({"model":"stories"})"},
+      {"/api/generate", R"({"model":"stories","keep_alive":0})"},
+      {"/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"x"}],"stream":false})"},
+      {"/api/chat", R"({"model":"stories","messages":[]})"}};
+  for (const auto& [path, body] : requests) {
+    const Json json = json_of(api.post(path, body));
+    EXPECT_EQ(json["done"], true) << body;
+    for (const char* name : {"total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration",
+                             "eval_count", "eval_duration"}) {
+      EXPECT_TRUE(json.contains(name) && json[name].is_number_integer()) << name << " of " << body;
+    }
   }
 }
 

@@ -152,6 +152,10 @@ void apply(const Options& options, uint32_t server_context, AnswerRequest& reque
   request.keep = static_cast<uint32_t>(std::clamp<int64_t>(options.num_keep, 0, kMost));
   request.context_tokens =
       options.num_ctx <= 0 ? 0 : static_cast<uint32_t>(std::clamp(options.num_ctx, kShortestContext, kMost));
+  if (server_context == 0) {
+    request.max_tokens = static_cast<int32_t>(std::clamp<int64_t>(options.num_predict, -1, kMost));
+    return;
+  }
   const int64_t context =
       request.context_tokens == 0 ? server_context : std::min(request.context_tokens, server_context);
   const int64_t limit = std::min(context * kContextsWithoutLimit, kMost);

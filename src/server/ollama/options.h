@@ -28,7 +28,7 @@ struct Options {
 Result<Options> read_options(const Json* json);
 
 // Sets what they say. An answer without a limit gets one: ten times its context, which is `server_context` tokens or
-// what the options ask for, if that is less.
+// what the options ask for, if that is less. 0: it differs from model to model, and the limit is the model's matter.
 void apply(const Options& options, uint32_t server_context, AnswerRequest& request);
 
 }  // namespace hypura::ollama

@@ -24,11 +24,14 @@ std::string_view done_reason(AnswerStop stop) {
   return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
 }
 
-// Zeros are left out.
-void add_number(Json& json, const char* name, int64_t value) {
-  if (value != 0) {
-    json[name] = value;
-  }
+// Zeros are written: clients with types want all of them.
+void add_figures(Json& json, double total_seconds, double load_seconds, const AnswerEnd& end) {
+  json["total_duration"] = nanoseconds_of(total_seconds);
+  json["load_duration"] = nanoseconds_of(load_seconds);
+  json["prompt_eval_count"] = end.prompt_tokens;
+  json["prompt_eval_duration"] = nanoseconds_of(end.prompt_seconds);
+  json["eval_count"] = end.answer_tokens;
+  json["eval_duration"] = nanoseconds_of(end.answer_seconds);
 }
 
 Json first_fields(const std::string& model) {
@@ -49,7 +52,7 @@ Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
   return json;
 }
 
-Json load_record(const std::string& model, RecordShape shape, std::string_view done_reason) {
+Json load_record(const std::string& model, RecordShape shape, std::string_view done_reason, double load_seconds) {
   Json json = first_fields(model);
   if (shape == RecordShape::kChat) {
     json["message"] = {{"role", "assistant"}, {"content", ""}};
@@ -58,6 +61,7 @@ Json load_record(const std::string& model, RecordShape shape, std::string_view d
   }
   json["done"] = true;
   json["done_reason"] = done_reason;
+  add_figures(json, load_seconds, load_seconds, {});
   return json;
 }
 
@@ -141,12 +145,7 @@ Json RecordFormat::last(AnswerPiece piece, const AnswerEnd& end) {
     json["context"] = end.tokens;
   }
   const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start_;
-  add_number(json, "total_duration", nanoseconds_of(total.count()));
-  add_number(json, "load_duration", nanoseconds_of(load_seconds_));
-  add_number(json, "prompt_eval_count", end.prompt_tokens);
-  add_number(json, "prompt_eval_duration", nanoseconds_of(end.prompt_seconds));
-  add_number(json, "eval_count", end.answer_tokens);
-  add_number(json, "eval_duration", nanoseconds_of(end.answer_seconds));
+  add_figures(json, total.count(), load_seconds_, end);
   return json;
 }
 

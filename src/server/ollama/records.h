@@ -41,7 +41,7 @@ class RecordFormat : public AnswerFormat {
 };
 
 // The one record of a request that only loads or unloads the model.
-Json load_record(const std::string& model, RecordShape shape, std::string_view done_reason);
+Json load_record(const std::string& model, RecordShape shape, std::string_view done_reason, double load_seconds = 0);
 
 // [{"token","logprob","bytes","top_logprobs"}]
 Json logprobs_json(const std::vector<TokenLogprob>& logprobs);

@@ -6,6 +6,8 @@
 
 #include "server/json/format_field.h"
 #include "server/json/time.h"
+#include "server/server_text.h"
+#include "support/log.h"
 
 namespace hypura::ollama {
 
@@ -115,7 +117,14 @@ void read_message(Fields& request, const Json& json, ChatRequest& chat) {
       message.tool_calls.push_back(read_tool_call(in, call));
     }
   }
-  chat.fields.images = has_images(in) || chat.fields.images;
+  if (has_images(in)) {
+    if (message.role == "tool") {
+      message.content += message.content.empty() ? "" : "\n";
+      message.content += left_out_note("image");
+    } else {
+      chat.fields.images = true;
+    }
+  }
   if (!in.status()) {
     request.refuse(in.status().error());
   }

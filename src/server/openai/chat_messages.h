@@ -12,7 +12,7 @@ namespace hypura::openai {
 // Reads the messages; wrong ones are refused.
 std::vector<ConversationMessage> read_chat_messages(Fields& request, const Json& messages);
 
-// Reads the tools, which are functions.
+// Reads the tools that are functions; others are left out.
 std::vector<ToolDefinition> read_chat_tools(Fields& request, const Json& tools);
 
 // The role that a model knows: in lower case, "developer" as "system". An unknown one is refused.

@@ -10,8 +10,8 @@ namespace hypura::openai {
 
 namespace {
 
-Json choice_of_delta(Json delta, Json finish_reason) {
-  return {{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}};
+Json choice_of_delta(size_t index, Json delta, Json finish_reason) {
+  return {{"index", index}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}};
 }
 
 void add_logprobs(Json& choice, const std::vector<TokenLogprob>& logprobs) {
@@ -22,8 +22,12 @@ void add_logprobs(Json& choice, const std::vector<TokenLogprob>& logprobs) {
 
 }  // namespace
 
-ChatFormat::ChatFormat(std::string model, bool include_usage)
-    : model_(std::move(model)), include_usage_(include_usage), id_(random_id("chatcmpl-")), created_(now_seconds()) {}
+ChatFormat::ChatFormat(std::string model, bool include_usage, size_t choices)
+    : model_(std::move(model)),
+      include_usage_(include_usage),
+      id_(random_id("chatcmpl-")),
+      created_(now_seconds()),
+      calls_(choices) {}
 
 Json ChatFormat::first_fields(const char* object) const {
   return {
@@ -37,11 +41,15 @@ Json ChatFormat::chunk(Json choices) const {
 }
 
 HttpResponse ChatFormat::on_begin() {
-  Json choice = choice_of_delta({{"role", "assistant"}, {"content", ""}}, nullptr);
-  return v1::sse_head(v1::sse_data(chunk(Json::array({std::move(choice)}))));
+  std::string first;
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    Json choice = choice_of_delta(i, {{"role", "assistant"}, {"content", ""}}, nullptr);
+    first += v1::sse_data(chunk(Json::array({std::move(choice)})));
+  }
+  return v1::sse_head(std::move(first));
 }
 
-std::string ChatFormat::on_piece(AnswerPiece piece) {
+std::string ChatFormat::on_choice_piece(size_t index, AnswerPiece piece) {
   Json delta = Json::object();
   if (!piece.thinking.empty()) {
     delta["reasoning"] = std::move(piece.thinking);
@@ -50,13 +58,13 @@ std::string ChatFormat::on_piece(AnswerPiece piece) {
     delta["content"] = std::move(piece.content);
   }
   if (!piece.tool_calls.empty()) {
-    delta["tool_calls"] = tool_calls_json(piece.tool_calls, calls_);
-    calls_ += piece.tool_calls.size();
+    delta["tool_calls"] = tool_calls_json(piece.tool_calls, calls_[index]);
+    calls_[index] += piece.tool_calls.size();
   }
   if (delta.empty() && piece.logprobs.empty()) {
     return {};
   }
-  Json choice = choice_of_delta(std::move(delta), nullptr);
+  Json choice = choice_of_delta(index, std::move(delta), nullptr);
   add_logprobs(choice, piece.logprobs);
   return v1::sse_data(chunk(Json::array({std::move(choice)})));
 }
@@ -65,12 +73,16 @@ std::string ChatFormat::on_quiet() {
   return std::string(v1::kSseComment);
 }
 
-std::string ChatFormat::on_end(const AnswerEnd& end) {
-  Json choice = choice_of_delta(Json::object(), finish_reason(end.stop, calls_ > 0));
-  std::string text = v1::sse_data(chunk(Json::array({std::move(choice)})));
+std::string ChatFormat::on_choice_end(size_t index, const AnswerEnd& end) {
+  Json choice = choice_of_delta(index, Json::object(), finish_reason(end.stop, calls_[index] > 0));
+  return v1::sse_data(chunk(Json::array({std::move(choice)})));
+}
+
+std::string ChatFormat::on_all_ended(const std::vector<Choice>& choices) {
+  std::string text;
   if (include_usage_) {
     Json last = chunk(Json::array());
-    last["usage"] = usage_json(end);
+    last["usage"] = usage_json(choices, choices.size());
     text += v1::sse_data(last);
   }
   return text.append(v1::kSseDone);
@@ -80,7 +92,17 @@ std::string ChatFormat::on_error(const Error& error) {
   return error_event(error);
 }
 
-HttpResponse ChatFormat::whole(AnswerPiece answer, const AnswerEnd& end) {
+HttpResponse ChatFormat::all(std::vector<Choice> choices) {
+  Json json = first_fields("chat.completion");
+  json["choices"] = Json::array();
+  for (size_t i = 0; i < choices.size(); ++i) {
+    json["choices"].push_back(whole_choice(i, std::move(choices[i].answer), choices[i].end));
+  }
+  json["usage"] = usage_json(choices, choices.size());
+  return json_reply(json);
+}
+
+Json ChatFormat::whole_choice(size_t index, AnswerPiece answer, const AnswerEnd& end) {
   Json message = {{"role", "assistant"}, {"content", std::move(answer.content)}};
   if (!answer.thinking.empty()) {
     message["reasoning"] = std::move(answer.thinking);
@@ -89,16 +111,13 @@ HttpResponse ChatFormat::whole(AnswerPiece answer, const AnswerEnd& end) {
   if (called) {
     message["tool_calls"] = tool_calls_json(answer.tool_calls, 0);
   }
-  Json choice = {{"index", 0}, {"message", std::move(message)}, {"finish_reason", finish_reason(end.stop, called)}};
+  Json choice = {{"index", index}, {"message", std::move(message)}, {"finish_reason", finish_reason(end.stop, called)}};
   add_logprobs(choice, answer.logprobs);
-  Json json = first_fields("chat.completion");
-  json["choices"] = Json::array({std::move(choice)});
-  json["usage"] = usage_json(end);
-  return json_reply(json);
+  return choice;
 }
 
 HttpResponse ChatFormat::refusal(const Error& error) {
-  return error_reply(error);
+  return error_reply(error, "messages");
 }
 
 }  // namespace hypura::openai

@@ -1,12 +1,15 @@
 // The requests that chat completions and completions take, as what is to be answered.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "hypura/result.h"
 #include "hypura/serving.h"
 #include "server/json/json.h"
+#include "server/openai/completion_records.h"
 
 namespace hypura::openai {
 
@@ -14,8 +17,13 @@ struct CompletionRequest {
   std::string model;
   bool stream = false;
   bool include_usage = false;  // of a stream
-  std::string suffix;          // of a completion
+  size_t per_prompt = 1;       // choices
   AnswerRequest answer;
+  std::vector<AnswerRequest> more;  // of further choices: those of a prompt side by side
+
+  // Of a completion:
+  std::string suffix;
+  std::vector<Echo> echoes;  // of each prompt; none when they are not wanted
 };
 
 // Both fail with kUsage and a sentence that names the field. `server_context`: tokens of one answer.

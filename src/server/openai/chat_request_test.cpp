@@ -40,8 +40,8 @@ TEST(ChatRequest, DefaultsAreOpenaisWhereOllamaHasOthers) {
   EXPECT_EQ(request.sampling.min_p, 0.0F);
   EXPECT_FALSE(request.sampling.seed);
   EXPECT_EQ(request.max_tokens, 40960);  // ten contexts
-  EXPECT_TRUE(request.truncate);
-  EXPECT_TRUE(request.shift);
+  EXPECT_FALSE(request.truncate) << "what does not fit is told";
+  EXPECT_FALSE(request.shift);
   EXPECT_FALSE(request.think);
   EXPECT_FALSE(request.json_schema);
   EXPECT_EQ(request.tool_choice, ToolChoice::kAuto);
@@ -72,9 +72,36 @@ TEST(ChatRequest, StopsMayBeAList) {
 }
 
 TEST(ChatRequest, IgnoresWhatHasNoEffect) {
-  EXPECT_EQ(
-      read(R"("n":3,"logit_bias":{"5":1},"user":"u","parallel_tool_calls":false,"store":true,"seed":null)").max_tokens,
-      40960);
+  EXPECT_EQ(read(R"("user":"u","store":true,"seed":null,"metadata":{"a":"b"},"service_tier":"flex","audio":null,
+                    "safety_identifier":"s","prompt_cache_key":"k","prompt_cache_retention":"24h","functions":[],
+                    "modalities":["text"],"prediction":{"type":"content","content":"x"},"verbosity":"low")")
+                .max_tokens,
+            40960);
+}
+
+TEST(ChatRequest, WithoutAContextOfTheServersTheModelLimitsTheAnswer) {
+  const auto limit = [](const std::string& fields) { return read_chat_completion(with(fields), 0)->answer.max_tokens; };
+  EXPECT_EQ(limit(""), -1);
+  EXPECT_EQ(limit(R"("max_tokens":100000)"), 100000);
+}
+
+TEST(ChatRequest, BiasesAndParallelCalls) {
+  const AnswerRequest request = read(R"("logit_bias":{"5":-100,"17":2.5},"parallel_tool_calls":false)");
+  EXPECT_EQ(request.sampling.logit_bias, (std::vector<std::pair<int32_t, float>>{{5, -100.0F}, {17, 2.5F}}));
+  EXPECT_FALSE(request.parallel_tool_calls);
+  EXPECT_TRUE(read("").parallel_tool_calls);
+  EXPECT_TRUE(read(R"("logit_bias":{})").sampling.logit_bias.empty());
+}
+
+TEST(ChatRequest, EachOfSeveralChoicesHasASeedOfItsOwn) {
+  const auto request = read_chat_completion(with(R"("n":3,"seed":7)"), kContext);
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->answer.sampling.seed, 7U);
+  ASSERT_EQ(request->more.size(), 2U);
+  EXPECT_EQ(request->more[0].sampling.seed, 8U);
+  EXPECT_EQ(request->more[1].sampling.seed, 9U);
+  EXPECT_EQ(request->more[1].messages.size(), 1U);
+  EXPECT_TRUE(read_chat_completion(with(R"("n":1)"), kContext)->more.empty());
 }
 
 TEST(ChatRequest, EffortSaysWhetherToThink) {
@@ -199,6 +226,17 @@ TEST(ChatRequest, RefusesWrongFields) {
       {R"("response_format":{"type":"json_schema"})", "a format of the type json_schema needs the field json_schema"},
       {R"("top_logprobs":21)", "top_logprobs must be between 0 and 20"},
       {R"("top_logprobs":2)", "top_logprobs needs logprobs to be true"},
+      {R"("n":0)", "n must be between 1 and 128"},
+      {R"("n":129)", "n must be between 1 and 128"},
+      {R"("logit_bias":{"the":1})", "logit_bias: \"the\" is not the id of a token"},
+      {R"("logit_bias":{"-5":1})", "logit_bias: \"-5\" is not the id of a token"},
+      {R"("logit_bias":{"5":101})", "logit_bias: the bias of \"5\" must be a number between -100 and 100"},
+      {R"("logit_bias":{"5":"1"})", "logit_bias: the bias of \"5\" must be a number between -100 and 100"},
+      {R"("modalities":["text","audio"])", "modalities: the models of this server write text only"},
+      {R"("audio":{"voice":"x"})", "audio is not supported: the models of this server write text only"},
+      {R"("functions":[{"name":"f"}])", "functions is not supported: send tools instead"},
+      {R"("function_call":"auto")", "function_call is not supported: send tool_choice instead"},
+      {R"("web_search_options":{"a":1})", "web_search_options is not supported: this server searches nothing"},
       {R"("tools":[{"type":"function"}])", "each of the tools needs a function with a name"},
       {R"("tool_choice":"required")", "tool_choice asks for a call, but there are no tools to call"},
       {R"("tool_choice":"maybe")", "tool_choice \"maybe\" is unknown: it is auto, none, required or names a function"},
@@ -230,8 +268,8 @@ TEST(ChatRequest, RefusesWrongMessages) {
        "invalid message format: a part of the content has the unknown type \"smell\""},
       {R"([{"role":"user","content":[{"type":"text"}]}])",
        "invalid message format: a part of type \"text\" has no text"},
-      {R"([{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"f","arguments":"[1]"}}]}])",
-       "invalid tool call arguments: arguments must be the text of a JSON object"},
+      {R"([{"role":"tool","content":[{"type":"smell"}]}])",
+       "invalid message format: a part of the content has the unknown type \"smell\""},
       {R"([{"role":"assistant","tool_calls":[{"id":"1"}]}])",
        "a tool call in the messages needs a function with a name"},
       {R"(["hi"])",
@@ -266,8 +304,71 @@ TEST(CompletionRequest, RefusesWhatIsNoPrompt) {
     return request ? "" : request.error().message;
   };
   EXPECT_EQ(error(R"({"model":"m"})"), "prompt is required");
-  EXPECT_EQ(error(R"({"model":"m","prompt":["a"]})"),
-            "json: cannot unmarshal array into Go struct field CompletionRequest.prompt of type string");
+  const std::string no_prompt =
+      "prompt must be a string, an array of strings, an array of tokens or an array of arrays of tokens";
+  for (const char* prompt : {"5", "[]", "{}", "[[]]", "[1.5]", "[-1]", R"(["a",[{}]])", "[[1],2]", "[true]"}) {
+    EXPECT_EQ(error((std::string(R"({"model":"m","prompt":)") + prompt + "}").c_str()), no_prompt) << prompt;
+  }
+  EXPECT_EQ(error(R"({"model":"m","prompt":"x","best_of":3})"),
+            "best_of must be the same as n, which is 1: this server gives all that it makes");
+  EXPECT_EQ(error(R"({"model":"m","prompt":"x","echo":true,"logprobs":1})"),
+            "echo is not supported together with logprobs: this server tells those of new tokens only");
+  EXPECT_EQ(error(R"({"model":"m","prompt":"x","max_tokens":-2})"), "max_tokens must be at least 0");
+}
+
+TEST(CompletionRequest, PromptsAreTextsAndTokens) {
+  const auto prompts = [](const std::string& fields) {
+    const Json json = parse_json(R"({"model":"m","prompt":)" + fields + "}").value_or(Json());
+    auto request = read_completion(json, kContext);
+    EXPECT_TRUE(request) << fields << (request ? "" : request.error().message);
+    std::vector<AnswerRequest> all = {request->answer};
+    all.insert(all.end(), request->more.begin(), request->more.end());
+    return all;
+  };
+  const auto texts = prompts(R"(["a","b"],"n":2,"best_of":2,"seed":5)");
+  ASSERT_EQ(texts.size(), 4U);
+  EXPECT_EQ(texts[1].messages[0].content, "a");
+  EXPECT_EQ(texts[1].sampling.seed, 6U);
+  EXPECT_EQ(texts[2].messages[0].content, "b");
+  EXPECT_EQ(texts[2].sampling.seed, 5U);
+  const auto tokens = prompts("[5,6,7]");
+  ASSERT_EQ(tokens.size(), 1U);
+  EXPECT_EQ(tokens[0].context, (std::vector<int32_t>{5, 6, 7}));
+  EXPECT_EQ(tokens[0].prompt, "");
+  EXPECT_TRUE(tokens[0].messages.empty());
+  const auto lists = prompts("[[5,6],[7]]");
+  ASSERT_EQ(lists.size(), 2U);
+  EXPECT_EQ(lists[1].context, std::vector<int32_t>{7});
+  EXPECT_EQ(prompts(R"(["a",[7]],"max_tokens":0)")[1].max_tokens, 0);
+}
+
+// Agents send what they were once given again and again: none of it may make a request fail.
+TEST(ChatRequest, HistoriesOfAllKindsAreRead) {
+  const auto messages = messages_of(R"([
+      {"role":"user","content":"a"},
+      {"role":"assistant","content":null,"refusal":"No."},
+      {"role":"assistant","content":null},
+      {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\":1}"}},
+      {"role":"function","name":"f","content":"one"},
+      {"role":"assistant","content":"","tool_calls":[
+          {"id":"1","type":"function","function":{"name":"f","arguments":"{\"cut sho"}},
+          {"id":"2","type":"function","function":{"name":"f","arguments":"[1]"}},
+          {"id":"3","type":"custom","custom":{"name":"patch","input":"*** Begin"}}]},
+      {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"see"},
+          {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},
+      {"role":"tool","tool_call_id":"3","content":[{"type":"file","file":{"file_data":"AAAA"}}]}])");
+  ASSERT_EQ(messages.size(), 8U);
+  EXPECT_EQ(messages[1].content, "No.");
+  EXPECT_EQ(messages[2].content, "");
+  EXPECT_EQ(messages[3].tool_calls.at(0).arguments, R"({"a":1})");
+  EXPECT_EQ(messages[4].role, "tool");
+  EXPECT_EQ(messages[4].tool_name, "f");
+  EXPECT_EQ(messages[5].tool_calls.at(0).arguments, R"({"arguments":"{\"cut sho"})");
+  EXPECT_EQ(messages[5].tool_calls.at(1).arguments, R"({"arguments":"[1]"})");
+  EXPECT_EQ(messages[5].tool_calls.at(2).arguments, R"({"input":"*** Begin"})");
+  EXPECT_EQ(messages[6].content, "see\n[image left out: the model reads text only]");
+  EXPECT_EQ(messages[7].content, "[file left out: the model reads text only]");
+  EXPECT_EQ(messages[7].tool_name, "patch");
 }
 
 }  // namespace

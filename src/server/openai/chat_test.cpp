@@ -187,5 +187,33 @@ TEST_F(ChatCompletionsTest, AClientThatGoesEndsItsAnswer) {
   EXPECT_EQ(api.serving().cancelled.size(), 1U);
 }
 
+TEST_F(ChatCompletionsTest, SeveralChoicesAreNumbered) {
+  api.serving().pieces = {text_piece("a"), call_piece("call_1", "f", "{}")};
+  set_usage();
+  const std::string hello = R"({"model":"stories","n":2,"messages":[{"role":"user","content":"Hi"}])";
+  const Json json = json_of(api.post(kCompletionsPath, hello + "}"));
+  ASSERT_EQ(json["choices"].size(), 2U);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(json["choices"][i]["index"], i);
+    EXPECT_EQ(json["choices"][i]["message"]["content"], "a");
+    EXPECT_EQ(json["choices"][i]["message"]["tool_calls"][0]["index"], 0);
+    EXPECT_EQ(json["choices"][i]["finish_reason"], "tool_calls");
+  }
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 11) << "it is one prompt";
+  EXPECT_EQ(json["usage"]["completion_tokens"], 14);
+  const auto events =
+      events_of(api.post(kCompletionsPath, hello + R"(,"stream":true,"stream_options":{"include_usage":true}})"));
+  std::string told;
+  for (const SseEvent& event : events) {
+    if (event.text == "[DONE]" || event.data["choices"].empty()) {
+      told += event.text == "[DONE]" ? "D" : "U";
+      continue;
+    }
+    const Json& choice = event.data["choices"][0];
+    told += fmt::format("{}{}", choice["index"].get<int>(), choice["finish_reason"].is_null() ? "" : "!");
+  }
+  EXPECT_EQ(told, "01000!111!UD");
+}
+
 }  // namespace
 }  // namespace hypura

@@ -15,10 +15,20 @@ namespace hypura::openai {
 
 namespace {
 
-// Answers what `read` makes of the body, with a Format.
-template <class Format>
-void complete(const ApiContext& context, const ExchangePtr& exchange,
-              Result<CompletionRequest> (*read)(const Json& json, uint32_t server_context)) {
+using Read = Result<CompletionRequest>(const Json& json, uint32_t server_context);
+using MakeFormat = std::unique_ptr<AnswerFormat>(const CompletionRequest& request);
+
+std::unique_ptr<AnswerFormat> chat_format(const CompletionRequest& request) {
+  return std::make_unique<ChatFormat>(request.model, request.include_usage, 1 + request.more.size());
+}
+
+std::unique_ptr<AnswerFormat> completion_format(const CompletionRequest& request) {
+  return std::make_unique<CompletionFormat>(request.model, request.include_usage, 1 + request.more.size(),
+                                            request.per_prompt, request.echoes);
+}
+
+// Answers what `read` makes of the body.
+void complete(const ApiContext& context, const ExchangePtr& exchange, Read* read, MakeFormat* make_format) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<CompletionRequest> request = body ? read(*body, context.context) : propagate(body.error());
   const ServedModel* model = v1::served_model(context, *exchange, request);
@@ -35,20 +45,21 @@ void complete(const ApiContext& context, const ExchangePtr& exchange,
   }
   AnswerJob job;
   job.model = model;
+  job.format = make_format(*request);
   job.request = std::move(request->answer);
+  job.more = std::move(request->more);
   job.stream = request->stream;
-  job.format = std::make_unique<Format>(std::move(request->model), request->include_usage);
   run_answer(context, exchange, std::move(job));
 }
 
 }  // namespace
 
 void chat_completions(const ApiContext& context, const ExchangePtr& exchange) {
-  complete<ChatFormat>(context, exchange, read_chat_completion);
+  complete(context, exchange, read_chat_completion, chat_format);
 }
 
 void completions(const ApiContext& context, const ExchangePtr& exchange) {
-  complete<CompletionFormat>(context, exchange, read_completion);
+  complete(context, exchange, read_completion, completion_format);
 }
 
 }  // namespace hypura::openai

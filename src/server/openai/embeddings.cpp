@@ -20,27 +20,30 @@ namespace {
 
 struct EmbeddingRequest {
   std::string model;
-  std::vector<std::string> texts;
+  std::vector<EmbedRequest> texts;
   size_t dimensions = 0;  // 0: all
   bool base64 = false;
 };
 
-std::vector<std::string> read_input(Fields& in) {
+// A string, an array of strings, an array of tokens, or an array of those.
+std::vector<EmbedRequest> read_input(Fields& in) {
   const Json* input = in.find("input");
-  if (input != nullptr && input->is_string()) {
-    return {input->get<std::string>()};
-  }
-  if (input == nullptr || !input->is_array() || input->empty()) {
+  if (input == nullptr || (input->is_structured() && input->empty()) || !(input->is_string() || input->is_array())) {
     v1::refuse(in, "invalid input");
     return {};
   }
-  std::vector<std::string> texts;
-  for (const Json& text : *input) {
-    if (!text.is_string()) {
-      v1::refuse(in, "invalid input type: the input must be a string or an array of strings");
+  const Json alone = Json::array({*input});
+  std::vector<EmbedRequest> texts;
+  for (const Json& one : input->is_string() || is_tokens(*input) ? alone : *input) {
+    EmbedRequest& text = texts.emplace_back();
+    if (one.is_string()) {
+      text.text = one.get<std::string>();
+    } else if (is_tokens(one)) {
+      text.tokens = one.get<std::vector<int32_t>>();
+    } else {
+      v1::refuse(in, "invalid input type: the input must be a string, an array of strings, or tokens");
       return {};
     }
-    texts.push_back(text.get<std::string>());
   }
   return texts;
 }
@@ -96,8 +99,9 @@ void embeddings(const ApiContext& context, const ExchangePtr& exchange) {
   EmbeddingJob job;
   job.model = model;
   job.texts = std::move(request->texts);
+  job.truncate = false;
   run_embedding(context, exchange, std::move(job), [request = std::move(*request)](const Result<Embeddings>& made) {
-    return made ? reply(request, *made) : error_reply(made.error());
+    return made ? reply(request, *made) : error_reply(made.error(), "input");
   });
 }
 

@@ -35,6 +35,23 @@ HttpResponse error_reply(const Error& error) {
   return error_reply(http_status(error.code), error.message);
 }
 
+HttpResponse error_reply(const Error& error, std::string_view param) {
+  if (!error.overflow) {
+    return error_reply(error);
+  }
+  HttpResponse response;
+  response.status = http_status(error.code);
+  response.body =
+      dump_json({{"error",
+                  {{"message", fmt::format("This model's maximum context length is {} tokens. However, your "
+                                           "{} resulted in {} tokens. Please reduce the length of the {}.",
+                                           error.overflow->limit, param, error.overflow->tokens, param)},
+                   {"type", "invalid_request_error"},
+                   {"param", param},
+                   {"code", "context_length_exceeded"}}}});
+  return response;
+}
+
 std::string error_event(const Error& error) {
   return "data: " + error_reply(error).body + "\n\n";
 }
@@ -50,6 +67,20 @@ Json usage_json(const AnswerEnd& end) {
           {"total_tokens", end.prompt_tokens + end.answer_tokens},
           {"prompt_tokens_details", {{"cached_tokens", end.cached_prompt_tokens}}},
           {"completion_tokens_details", {{"reasoning_tokens", end.thinking_tokens}}}};
+}
+
+Json usage_json(const std::vector<Choice>& choices, size_t per_prompt) {
+  AnswerEnd sum;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const AnswerEnd& end = choices[i].end;
+    sum.answer_tokens += end.answer_tokens;
+    sum.thinking_tokens += end.thinking_tokens;
+    if (i % per_prompt == 0) {
+      sum.prompt_tokens += end.prompt_tokens;
+      sum.cached_prompt_tokens += end.cached_prompt_tokens;
+    }
+  }
+  return usage_json(sum);
 }
 
 std::string_view finish_reason(AnswerStop stop, bool called) {

@@ -9,6 +9,7 @@
 
 #include "hypura/result.h"
 #include "hypura/serving.h"
+#include "server/answering.h"
 #include "server/exchange.h"
 #include "server/json/json.h"
 
@@ -20,6 +21,10 @@ HttpResponse json_reply(const Json& json);
 HttpResponse error_reply(int status, const std::string& message);
 HttpResponse error_reply(const Error& error);  // with the status of http_status()
 
+// The same; a prompt that is too long, which the request has in the field `param`, is told as OpenAI tells it, with the
+// code context_length_exceeded.
+HttpResponse error_reply(const Error& error, std::string_view param);
+
 // The last event of a stream that fails.
 std::string error_event(const Error& error);
 
@@ -27,6 +32,9 @@ std::string error_event(const Error& error);
 int64_t now_seconds();
 
 Json usage_json(const AnswerEnd& end);
+
+// Of several choices, `per_prompt` of each prompt: a prompt counts once.
+Json usage_json(const std::vector<Choice>& choices, size_t per_prompt);
 
 // "stop", "length", or "tool_calls" when there were some.
 std::string_view finish_reason(AnswerStop stop, bool called);

@@ -2,8 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <system_error>
 #include <utility>
 
+#include "server/server_text.h"
+#include "server/v1/history_text.h"
 #include "server/v1/refusing.h"
 
 namespace hypura::openai {
@@ -58,18 +64,32 @@ v1::ToolRule read_allowed_tools(Fields& fields, const Json& choice) {
   return rule;
 }
 
+// What is no text, by the type of its part; empty for text and what is unknown.
+std::string_view other_kind(std::string_view type) {
+  if (type == "image_url" || type == "input_image" || type == "computer_screenshot") {
+    return "image";
+  }
+  if (type == "input_audio" || type == "audio") {
+    return "audio";
+  }
+  return type == "file" || type == "input_file" ? "file" : "";
+}
+
 // The text of one part of a content.
-std::string read_part(Fields& fields, const Json& part) {
+std::string read_part(Fields& fields, const Json& part, bool of_tool) {
   Fields in(part, "content");
   const std::string type = in.text("type").value_or("");
   std::optional<std::string> text;
-  if (type == "text" || type == "input_text" || type == "output_text") {
+  if (type == "text" || type == "input_text" || type == "output_text" || type == "summary_text" ||
+      type == "reasoning_text") {
     text = in.text("text");
   } else if (type == "refusal") {
     text = in.text("refusal");
-  } else if (type == "image_url" || type == "input_image") {
+  } else if (of_tool && !other_kind(type).empty()) {
+    text = left_out_note(other_kind(type));
+  } else if (other_kind(type) == "image") {
     v1::refuse(in, "invalid image input: the models of this server read text only");
-  } else if (type == "input_audio" || type == "file" || type == "input_file") {
+  } else if (!other_kind(type).empty()) {
     v1::refuse(in, fmt::format("invalid content of type \"{}\": the models of this server read text only", type));
   } else {
     v1::refuse(in, fmt::format("invalid message format: a part of the content has the unknown type \"{}\"", type));
@@ -106,6 +126,45 @@ ollama::Options read_options(Fields& fields) {
   }
   options.stop = read_stops(fields, "stop");
   return options;
+}
+
+bool is_tokens(const Json& json) {
+  return json.is_array() && !json.empty() && std::all_of(json.begin(), json.end(), [](const Json& it) {
+           return it.is_number_integer() && it >= 0 && it <= std::numeric_limits<int32_t>::max();
+         });
+}
+
+size_t read_choices(Fields& fields) {
+  constexpr int64_t kMostChoices = 128;
+  const int64_t choices = fields.integer("n").value_or(1);
+  if (choices < 1 || choices > kMostChoices) {
+    v1::refuse(fields, fmt::format("n must be between 1 and {}", kMostChoices));
+    return 1;
+  }
+  return static_cast<size_t>(choices);
+}
+
+std::vector<std::pair<int32_t, float>> read_logit_bias(Fields& fields) {
+  constexpr double kMostBias = 100;
+  std::vector<std::pair<int32_t, float>> biases;
+  const Json* given = fields.object("logit_bias");
+  if (given == nullptr) {
+    return biases;
+  }
+  for (const auto& [key, value] : given->items()) {
+    int32_t token = 0;
+    const auto read = std::from_chars(key.data(), key.data() + key.size(), token);
+    if (read.ec != std::errc() || read.ptr != key.data() + key.size() || token < 0) {
+      v1::refuse(fields, fmt::format("logit_bias: \"{}\" is not the id of a token", key));
+      return {};
+    }
+    if (!value.is_number() || std::abs(value.get<double>()) > kMostBias) {
+      v1::refuse(fields, fmt::format("logit_bias: the bias of \"{}\" must be a number between -100 and 100", key));
+      return {};
+    }
+    biases.emplace_back(token, value.get<float>());
+  }
+  return biases;
 }
 
 std::vector<std::string> read_stops(Fields& fields, std::string_view key) {
@@ -207,7 +266,7 @@ v1::ToolRule read_tool_choice(Fields& fields) {
   return {ToolChoice::kRequired, std::vector{function_name(fields, *choice)}};
 }
 
-std::string read_content(Fields& fields, const Json& content) {
+std::string read_content(Fields& fields, const Json& content, bool of_tool) {
   if (content.is_string()) {
     return content.get<std::string>();
   }
@@ -217,22 +276,13 @@ std::string read_content(Fields& fields, const Json& content) {
   }
   std::string text;
   for (const Json& part : content) {
-    text += (text.empty() ? "" : "\n") + read_part(fields, part);
+    text += (text.empty() ? "" : "\n") + read_part(fields, part, of_tool);
   }
   return text;
 }
 
 std::string read_arguments(Fields& fields, std::string_view key) {
-  const std::string text = fields.text(key).value_or("");
-  if (text.empty()) {
-    return "{}";
-  }
-  const Result<Json> json = parse_json(text);
-  if (!json || !json->is_object()) {
-    v1::refuse(fields, fmt::format("invalid tool call arguments: {} must be the text of a JSON object", key));
-    return "{}";
-  }
-  return dump_json(*json);
+  return v1::call_arguments(fields.text(key).value_or(""));
 }
 
 }  // namespace hypura::openai

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "hypura/serving.h"
@@ -19,6 +20,15 @@ std::string read_model(Fields& fields);
 
 // temperature, top_p, the penalties, seed and stop.
 ollama::Options read_options(Fields& fields);
+
+// Whether it is an array of ids of tokens, with one at least.
+bool is_tokens(const Json& json);
+
+// How many choices are wanted: the field `n`, from 1 to 128.
+size_t read_choices(Fields& fields);
+
+// Biases of tokens, from -100 to 100, by their ids as text.
+std::vector<std::pair<int32_t, float>> read_logit_bias(Fields& fields);
 
 // A field that is a string or an array of strings.
 std::vector<std::string> read_stops(Fields& fields, std::string_view key);
@@ -40,10 +50,11 @@ int32_t read_top_logprobs(Fields& fields, std::string_view key);
 // have their names in an object of the type's name, in responses beside the type.
 v1::ToolRule read_tool_choice(Fields& fields);
 
-// The text of a message's content: a string, or parts that are joined with a new line. Refuses parts that are no text.
-std::string read_content(Fields& fields, const Json& content);
+// The text of a message's content: a string, or parts that are joined with a new line. Parts that are no text are
+// refused; in the result of a tool, which clients send again and again, a note stands in their place.
+std::string read_content(Fields& fields, const Json& content, bool of_tool = false);
 
-// A string of JSON that must be an object, such as the arguments of a call, as JSON; "" is an object without fields.
+// The arguments of a call as the text of a JSON object. What a model wrote may be none: it is then a field of one.
 std::string read_arguments(Fields& fields, std::string_view key);
 
 }  // namespace hypura::openai

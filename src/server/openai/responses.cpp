@@ -31,7 +31,7 @@ class ResponsesFormat : public AnswerFormat {
     return json_reply(writer_.response());
   }
 
-  HttpResponse refusal(const Error& error) override { return error_reply(error); }
+  HttpResponse refusal(const Error& error) override { return error_reply(error, "input"); }
 
  private:
   ResponsesWriter writer_;

@@ -11,8 +11,8 @@
 #include "server/openai/request_fields.h"
 #include "server/openai/responses_input.h"
 #include "server/v1/answer_rules.h"
+#include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
-#include "support/log.h"
 
 namespace hypura::openai {
 
@@ -64,7 +64,7 @@ void read_tools(Fields& in, ResponsesRequest& request) {
     Fields one(json, "ResponsesRequest.tools");
     const std::string type = one.text("type").value_or("");
     if (one.status() && type != "function") {
-      spdlog::debug("a tool of the type \"{}\" is not offered to the model", type);
+      v1::note_tool_left_out(type);
       continue;
     }
     ToolDefinition tool;
@@ -78,6 +78,8 @@ void read_tools(Fields& in, ResponsesRequest& request) {
     request.answer.tools.push_back(std::move(tool));
     request.echo["tools"].push_back(json);
   }
+  request.answer.parallel_tool_calls = in.boolean("parallel_tool_calls").value_or(true);
+  request.echo["parallel_tool_calls"] = request.answer.parallel_tool_calls;
   request.echo["tool_choice"] = value_or(in, "tool_choice", "auto");
   const v1::ToolRule rule = read_tool_choice(in);
   if (!in.status()) {
@@ -101,6 +103,7 @@ void read_text(Fields& in, ResponsesRequest& request) {
     request.echo["text"]["format"] = *json;
     v1::join_status(inner, format);
   }
+  v1::note_without_effect(inner, {"verbosity"});
   v1::join_status(in, inner);
 }
 
@@ -128,13 +131,13 @@ void read_include(Fields& in, ResponsesRequest& request) {
   request.echo["top_logprobs"] = request.answer.top_logprobs;
 }
 
-// Not to cut is an order; without a word about it the conversation is cut where it is too long.
+// A conversation that is too long is refused, unless it may be cut.
 void read_truncation(Fields& in, ResponsesRequest& request) {
-  const std::string truncation = in.text("truncation").value_or("auto");
+  const std::string truncation = in.text("truncation").value_or("disabled");
   if (truncation != "auto" && truncation != "disabled") {
     v1::refuse(in, fmt::format("truncation \"{}\" is unknown: it is auto or disabled", truncation));
   }
-  request.answer.truncate = truncation == "auto";
+  request.answer.truncate = request.answer.shift = truncation == "auto";
   request.echo["truncation"] = truncation;
 }
 
@@ -180,6 +183,9 @@ Result<ResponsesRequest> read_responses_request(const Json& json, uint32_t serve
   read_template_values(in, request.answer);
   read_include(in, request);
   read_truncation(in, request);
+  v1::refuse_fields(in, {{"context_management", "this server compacts nothing; shorten the input yourself"},
+                         {"moderation", "this server moderates nothing"}});
+  v1::note_without_effect(in, {"max_tool_calls", "access_programs", "image"});
   if (!in.status()) {
     return propagate(in.status().error());
   }

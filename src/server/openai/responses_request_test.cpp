@@ -111,7 +111,9 @@ TEST(ResponsesRequest, ToolsAndChoice) {
 }
 
 TEST(ResponsesRequest, TruncationIsAnOrder) {
-  EXPECT_TRUE(asking(R"("input":"x")").answer.truncate);
+  EXPECT_FALSE(asking(R"("input":"x")").answer.truncate);
+  EXPECT_FALSE(asking(R"("input":"x")").answer.shift);
+  EXPECT_EQ(asking(R"("input":"x")").echo["truncation"], "disabled");
   EXPECT_TRUE(asking(R"("input":"x","truncation":"auto")").answer.truncate);
   EXPECT_FALSE(asking(R"("input":"x","truncation":"disabled")").answer.truncate);
   EXPECT_EQ(asking(R"("input":"x","truncation":"disabled")").echo["truncation"], "disabled");
@@ -130,13 +132,14 @@ TEST(ResponsesRequest, RefusesWrongFields) {
       {R"("input":[])", "input is required"},
       {R"("input":5)", "input must be a string or array"},
       {R"("input":[{"content":"x"}])", "an item of the input has neither a type nor a role"},
-      {R"("input":[{"type":"item_reference","id":"x"}])", "unknown input item type: \"item_reference\""},
+      {R"("input":[{"type":"item_reference","id":"x"}])", "input is required"},
+      {R"("input":[{"type":"smell","id":"x"}])", "unknown input item type: \"smell\""},
+      {R"("input":"x","context_management":[{"type":"compaction"}])",
+       "context_management is not supported: this server compacts nothing; shorten the input yourself"},
       {R"("input":[{"role":"user","content":[{"type":"input_image","image_url":"data:"}]}])",
        "invalid image input: the models of this server read text only"},
       {R"("input":[{"type":"function_call","name":"f","arguments":"{}"}])",
        "a function_call in the input needs a call_id and a name"},
-      {R"("input":[{"type":"function_call","call_id":"1","name":"f","arguments":"no"}])",
-       "invalid tool call arguments: arguments must be the text of a JSON object"},
       {R"("input":"x","background":true)", "background is not supported: this server keeps no responses"},
       {R"("input":"x","previous_response_id":"resp_1")",
        "previous_response_id is not supported: this server keeps nothing between requests; send the whole conversation "
@@ -157,6 +160,54 @@ TEST(ResponsesRequest, RefusesWrongFields) {
     const Result<ResponsesRequest> request = read_text(std::string(R"({"model":"m",)") + fields + "}");
     EXPECT_EQ(request ? "" : request.error().message, message) << fields;
   }
+}
+
+// What Codex and others send again with each turn, whoever ran it.
+TEST(ResponsesRequest, HistoriesOfAllKindsAreRead) {
+  const ResponsesRequest request = asking(R"("parallel_tool_calls":false,"input":[
+      {"role":"user","content":"a"},
+      {"type":"custom_tool_call","call_id":"1","name":"apply_patch","input":"*** Begin"},
+      {"type":"custom_tool_call_output","call_id":"1","output":"done"},
+      {"type":"local_shell_call","call_id":"2","id":"x","status":"completed","action":{"type":"exec","command":["ls"]}},
+      {"type":"local_shell_call_output","id":"2","output":"b"},
+      {"type":"shell_call","call_id":"3","action":{"commands":["ls"]}},
+      {"type":"shell_call_output","call_id":"3","output":[{"stdout":"c","stderr":"","outcome":{"type":"exit"}}]},
+      {"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"q"}},
+      {"type":"function_call","call_id":"4","name":"view","arguments":"{\"broken"},
+      {"type":"function_call_output","call_id":"4","output":[{"type":"input_text","text":"see"},
+          {"type":"input_image","image_url":"data:image/png;base64,AAAA"}]},
+      {"type":"computer_call","call_id":"5","action":{"type":"screenshot"}},
+      {"type":"computer_call_output","call_id":"5","output":{"type":"computer_screenshot","image_url":"data:"}},
+      {"type":"mcp_call","id":"6","name":"g","server_label":"s","arguments":"{}","output":"d"},
+      {"type":"mcp_list_tools","id":"7","tools":[]},{"type":"compaction","encrypted_content":"zzz"},
+      {"type":"item_reference","id":"msg_1"},{"id":"msg_2"},
+      {"type":"message","role":"assistant","content":[{"type":"output_text","text":"e","annotations":[]}]}])");
+  EXPECT_FALSE(request.answer.parallel_tool_calls);
+  EXPECT_EQ(request.echo["parallel_tool_calls"], false);
+  std::string told;
+  for (const ConversationMessage& message : request.answer.messages) {
+    told += message.role + ":" + message.tool_name + ":" + message.content;
+    for (const ToolCall& call : message.tool_calls) {
+      told += call.name + call.arguments;
+    }
+    told += "\n";
+  }
+  EXPECT_EQ(told, R"(user::a
+assistant::apply_patch{"input":"*** Begin"}
+tool:apply_patch:done
+assistant::local_shell{"type":"exec","command":["ls"]}
+tool:local_shell:b
+assistant::shell{"commands":["ls"]}
+tool:shell:c
+assistant::view{"arguments":"{\"broken"}
+tool:view:see
+[image left out: the model reads text only]
+assistant::computer{"type":"screenshot"}
+tool:computer:[image left out: the model reads text only]
+assistant::g{}
+tool:g:d
+assistant::e
+)");
 }
 
 }  // namespace

@@ -153,6 +153,14 @@ TEST_F(EmbeddingsTest, VectorsHaveLengthOne) {
   EXPECT_EQ(api.serving().embed_requests[1].text, "de");
 }
 
+TEST_F(EmbeddingsTest, TokensAreTakenAsTheyAre) {
+  embed(R"("input":[5,6])");
+  embed(R"("input":[[7],[8,9]])");
+  ASSERT_EQ(api.serving().embed_requests.size(), 3U);
+  EXPECT_EQ(api.serving().embed_requests[0].tokens, (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(api.serving().embed_requests[2].tokens, (std::vector<int32_t>{8, 9}));
+}
+
 TEST_F(EmbeddingsTest, Base64IsLittleEndian) {
   const Json json = embed(R"("input":"abc","encoding_format":"base64")");
   EXPECT_EQ(json["data"][0]["embedding"], "mpkZP83MTD8=");  // 9a 99 19 3f, cd cc 4c 3f
@@ -167,7 +175,9 @@ TEST_F(EmbeddingsTest, RefusesWrongFields) {
   const std::pair<const char*, const char*> cases[] = {
       {R"("input":null)", "invalid input"},
       {R"("input":[])", "invalid input"},
-      {R"("input":[1,2])", "invalid input type: the input must be a string or an array of strings"},
+      {R"("input":[1,"a"])", "invalid input type: the input must be a string, an array of strings, or tokens"},
+      {R"("input":[[]])", "invalid input type: the input must be a string, an array of strings, or tokens"},
+      {R"("input":5)", "invalid input"},
       {R"("input":"x","encoding_format":"hex")", "encoding_format \"hex\" is unknown: it is float or base64"},
       {R"("input":"x","dimensions":0)", "dimensions must be at least 1"},
   };
@@ -189,6 +199,35 @@ TEST(Base64, PadsWhatIsNoMultipleOfThree) {
   EXPECT_EQ(openai::floats_to_base64({1.0F}), "AACAPw==");
   EXPECT_EQ(openai::floats_to_base64({1.0F, -2.0F}), "AACAPwAAAMA=");
   EXPECT_EQ(openai::floats_to_base64({1.0F, -2.0F, 0.5F}), "AACAPwAAAMAAAAA/");
+}
+
+TEST_F(OpenaiRoutesTest, APromptThatIsTooLongIsToldAsOpenaiDoes) {
+  Error too_long{ErrorCode::kContextFull, "prompt is too long", Overflow{9123, false, 4096}};
+  api.serving().refusal = too_long;
+  api.host.card().embeddings = true;
+  api.serving().embed_refusal = too_long;
+  const std::array<std::array<const char*, 3>, 5> routes{{
+      {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}])", "messages"},
+      {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}],"stream":true)", "messages"},
+      {"/v1/completions", R"("prompt":["x","y"])", "prompt"},
+      {"/v1/embeddings", R"("input":"x")", "input"},
+      {"/v1/responses", R"("input":"x","stream":true)", "input"},
+  }};
+  for (const auto& [path, rest, param] : routes) {
+    const auto exchange = api.post(path, std::string(R"({"model":"stories",)") + rest + "}");
+    EXPECT_EQ(json_of(exchange),
+              Json({{"error",
+                     {{"message", fmt::format("This model's maximum context length is 4096 tokens. However, your {0} "
+                                              "resulted in 9123 tokens. Please reduce the length of the {0}.",
+                                              param)},
+                      {"type", "invalid_request_error"},
+                      {"param", param},
+                      {"code", "context_length_exceeded"}}}}))
+        << rest;
+    EXPECT_EQ(exchange->status(), 400);
+  }
+  ASSERT_EQ(api.serving().embed_requests.size(), 1U);
+  EXPECT_FALSE(api.serving().embed_requests[0].truncate);
 }
 
 }  // namespace

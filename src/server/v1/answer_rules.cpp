@@ -25,10 +25,10 @@ float read_number(Fields& fields, std::string_view key, float absent, double low
   return static_cast<float>(*number);
 }
 
-std::optional<int64_t> read_token_limit(Fields& fields, std::string_view key) {
+std::optional<int64_t> read_token_limit(Fields& fields, std::string_view key, int64_t least) {
   const std::optional<int64_t> limit = fields.integer(key);
-  if (limit && *limit < 1 && *limit != -1) {
-    refuse(fields, fmt::format("{} must be at least 1", key));
+  if (limit && *limit < least && *limit != -1) {
+    refuse(fields, fmt::format("{} must be at least {}", key, least));
   }
   return limit;
 }

@@ -22,8 +22,9 @@ ollama::Options default_options();
 // The number, `absent` when there is none; one outside of low..high is refused.
 float read_number(Fields& fields, std::string_view key, float absent, double low, double high);
 
-// The most tokens of an answer; none when the field is absent. -1 means no limit; other numbers below 1 are refused.
-std::optional<int64_t> read_token_limit(Fields& fields, std::string_view key);
+// The most tokens of an answer; none when the field is absent. -1 means no limit; other numbers below `least` are
+// refused.
+std::optional<int64_t> read_token_limit(Fields& fields, std::string_view key, int64_t least = 1);
 
 // Which of the tools a model may call, and whether it must.
 struct ToolRule {

@@ -3,7 +3,9 @@ import { effect, signal } from "@preact/signals";
 import { live } from "../live/poll.js";
 import { recall, remember } from "../storage.js";
 import { announce, announceEnd, announceStart } from "./announcer.js";
+import { kept, restored } from "./kept.js";
 import { ask, chatBody } from "./request.js";
+import { spoken } from "./spoken.js";
 
 export const DEFAULTS = { system: "", temperature: "", top_p: "", top_k: "", max_tokens: "", seed: "", json: false, think: true };
 
@@ -12,13 +14,20 @@ effect(() => remember("settings", settings.value));
 
 // [{id, role, content}]; an assistant's message also has thinking, state ("waiting", "running", "done", "stopped",
 // "failed"), error and figures (the done record).
-export const messages = signal([]);
+export const messages = signal(restored(recall("conversation", [])));
 export const chosenModel = signal(null);
 
-let nextId = 1;
+let nextId = messages.peek().length + 1;
 let controller = null; // of the answer under way
 
 export const answering = signal(false);
+
+// Kept when nothing is under way, and when the page goes: not with each piece of an answer.
+const keep = () => remember("conversation", kept(messages.peek()));
+effect(() => {
+  if (messages.value && !answering.value) keep();
+});
+addEventListener("pagehide", keep);
 
 // The model to ask: the one chosen, the one loaded, or the first there is.
 export function model() {
@@ -34,11 +43,12 @@ function change(id, changes) {
   messages.value = messages.value.map((it) => (it.id === id ? { ...it, ...changes } : it));
 }
 
-// What the model is told of the conversation: no thinking, and no answer of which there is nothing.
+// What the model is told of the conversation: no thinking, no calls of tools that it made up, and no answer of which
+// there is nothing.
 function history() {
   return messages.value
-    .filter((it) => it.role === "user" || it.content !== "")
-    .map(({ role, content }) => ({ role, content }));
+    .map(({ role, content }) => ({ role, content: role === "user" ? content : spoken(content).text }))
+    .filter((it) => it.role === "user" || it.content !== "");
 }
 
 // Gathers pieces and shows them once a frame: a fast model makes more tokens than a screen shows.
@@ -49,7 +59,7 @@ function gatherer(id) {
   const show = () => {
     timer = null;
     change(id, { content, thinking, state: "running" });
-    announce(content);
+    announce(spoken(content, false).text);
   };
   return {
     add(message) {

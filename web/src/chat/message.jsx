@@ -4,6 +4,7 @@ import { Again, Copy, Pencil } from "../icons.jsx";
 import { GrowingText, sendsOn } from "./composer.jsx";
 import { answering, edit, regenerate } from "./conversation.js";
 import { markdownFragment } from "./markdown.js";
+import { spoken } from "./spoken.js";
 
 function Markdown({ text }) {
   const place = useRef(null);
@@ -49,16 +50,18 @@ function CopyButton({ text }) {
 function Answer({ message, last }) {
   const { state, content, thinking, error, figures } = message;
   const over = state !== "waiting" && state !== "running";
+  const { text, called } = spoken(content, over);
   return (
     <article class="message assistant" aria-label="Answer" aria-busy={!over}>
       {thinking !== "" && <Thinking message={message} />}
-      {content !== "" && <Markdown text={content} />}
+      {text !== "" && <Markdown text={text} />}
+      {called && <p class="note">The model called a tool, and none is offered here.</p>}
       {state === "waiting" && <p class="waiting"><span class="dots" aria-hidden="true"><i /><i /><i /></span><span class="unseen">Waiting for the answer</span></p>}
       {state === "stopped" && <p class="note">Stopped.</p>}
       {state === "failed" && <p class="callout bad" role="alert">{error}</p>}
       {over && (
         <div class="under">
-          {content !== "" && <CopyButton text={content} />}
+          {text !== "" && <CopyButton text={text} />}
           {last && <button type="button" class="quiet" disabled={answering.value} onClick={regenerate}><Again /> {state === "done" ? "Regenerate" : "Try again"}</button>}
           {figures && <span class="note">{figuresWords(figures)}</span>}
         </div>

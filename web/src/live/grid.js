@@ -72,7 +72,8 @@ export function mapSentence(layers) {
   const all = layers.reduce((sum, it) => sum + it.resident.length, 0);
   const inMemory = layers.reduce((sum, it) => sum + residents(it), 0);
   const used = layers.reduce((sum, it) => sum + it.used.filter((count) => count > 0).length, 0);
-  return `${layers.length} layers with experts: ${inMemory} of ${all} experts are in memory; the latest tokens used ${used} of them.`;
+  const latest = used > 0 ? `; the latest tokens used ${used} of them` : ""; // nobody sees it where all stay in memory
+  return `${layers.length} layers with experts: ${inMemory} of ${all} experts are in memory${latest}.`;
 }
 
 // The experts' cells on `width` CSS pixels: {columns, rows, cellWidth, cellHeight, gap, height}.

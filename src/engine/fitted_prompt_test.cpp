@@ -1,4 +1,4 @@
-#include "engine/serving_request.h"
+#include "engine/fitted_prompt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
