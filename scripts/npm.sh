@@ -42,4 +42,8 @@ if [ ! -e "$program" ]; then
   (unpack_npm "$folder") # its own line: in a condition, errors would not end it
   rm -rf "$folder"
 fi
-exec node "$program" "$@"
+# Nobody else on this machine would use what it keeps of downloads.
+status=0
+node "$program" --cache "$own/cache" "$@" || status=$?
+rm -rf "$own/cache"
+exit $status
