@@ -278,6 +278,8 @@ class Arranger {
     done_.pop_back();
     if (done_.empty()) {
       push(filler("user"));
+    } else if (last() == 'C') {
+      answer_calls();
     }
     join_text(done_.back().content, text.empty() ? "" : fmt::format("(The assistant said: {})", text));
   }
