@@ -36,6 +36,7 @@ inline std::vector<std::filesystem::path> bundled_templates() {
 struct TemplatedModel {
   explicit TemplatedModel(const std::string& chat_template) {
     EXPECT_TRUE(init_llama());
+    const TempDir folder;
     const auto vocabulary = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
     const auto path = folder.path() / "templated.gguf";
     EXPECT_TRUE(write_with_template(vocabulary, path, chat_template, false));
@@ -55,7 +56,6 @@ struct TemplatedModel {
     return TemplatedModel(std::string(std::istreambuf_iterator<char>(file), {}));
   }
 
-  TempDir folder;
   LlamaModelPtr model;
   std::unique_ptr<ChatPrompt> prompt;
   std::unique_ptr<ChatFormat> format;

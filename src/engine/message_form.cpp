@@ -232,7 +232,7 @@ class Arranger {
       message = first_of(std::move(message));
     }
     if (!message.content.empty() && !takes_with_text(message)) {
-      add_assistant(text_message("assistant", std::exchange(message.content, "")));
+      add_assistant(text_message("assistant", std::exchange(message.content, "")));  // else it would be left out
     }
     if (!message.reasoning_content.empty() && !takes_("UpTAU")) {
       message.reasoning_content.clear();
@@ -271,6 +271,19 @@ class Arranger {
     return message;
   }
 
+  // The assistant's last message becomes part of the one before, for templates that want a user's message after it but
+  // put something before the user's latest, the tools for example, which would wander with each call.
+  void tell_earlier() {
+    const std::string text = std::move(done_.back().content);
+    done_.pop_back();
+    if (done_.empty()) {
+      push(filler("user"));
+    } else if (last() == 'C') {
+      answer_calls();
+    }
+    join_text(done_.back().content, text.empty() ? "" : fmt::format("(The assistant said: {})", text));
+  }
+
   void push_calls(common_chat_msg message) {
     const char before = last();
     if (before == 'C' && !may_follow('C')) {
@@ -282,7 +295,9 @@ class Arranger {
         join(done_.back(), std::move(message));
         return;
       }
-      if (before != 'U') {
+      if (before == 'A' && !takes_("U>UAuCT")) {
+        tell_earlier();
+      } else if (before != 'U') {
         push(filler("user"));
       }
     }

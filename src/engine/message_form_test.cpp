@@ -149,6 +149,10 @@ TEST(MessageForm, TextThatWouldBeLostGoesBeforeTheCall) {
             "user:a|assistant:b|assistant:[1]|tool:c(1)");
   EXPECT_EQ(arranged({said("user", "a"), called({"1"}, "b"), result("1", "c")}, all_but({"c", "AC"})),
             "user:a|assistant:b|user:|assistant:[1]|tool:c(1)");
+  EXPECT_EQ(arranged({said("user", "a"), called({"1"}, "b"), result("1", "c")}, all_but({"c", "AC", ">"})),
+            "user:a\n\n(The assistant said: b)|assistant:[1]|tool:c(1)");
+  EXPECT_EQ(arranged({said("user", "a"), called({"1"}), called({"2"}, "b")}, all_but({"c", "AC", ">"})),
+            "user:a|assistant:[1]|tool:(The assistant said: b)(1)|assistant:[2]");
 }
 
 TEST(MessageForm, CallsAndResultsBecomeText) {

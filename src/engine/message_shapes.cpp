@@ -78,16 +78,17 @@ class ShapeWriter {
   common_chat_templates_inputs inputs_;
 };
 
-bool once_and_in_order(const std::string& prompt, const std::vector<std::string>& marks) {
+// Where the last mark is; none when a mark is missing, there twice or out of order.
+std::optional<size_t> last_in_order(const std::string& prompt, const std::vector<std::string>& marks) {
   size_t at = 0;
   for (const std::string& mark : marks) {
     const size_t found = prompt.find(mark);
     if (found == std::string::npos || found < at || prompt.find(mark, found + 1) != std::string::npos) {
-      return false;
+      return std::nullopt;
     }
     at = found;
   }
-  return true;
+  return at;
 }
 
 }  // namespace
@@ -104,6 +105,17 @@ bool MessageShapes::takes(std::string_view shape, CallIds ids) const {
 }
 
 bool MessageShapes::tried(std::string_view shape, CallIds ids) const {
+  const size_t more = shape.find('>');
+  const auto [before, last] = rendered(shape.substr(0, more), ids);
+  if (more == std::string_view::npos || !last) {
+    return last.has_value();
+  }
+  const auto [after, its_last] = rendered(shape.substr(more + 1), ids);
+  return its_last && after.compare(0, *last, before, 0, *last) == 0;
+}
+
+// The prompt, and where in it the last text is; that is missing when the template does not take the list.
+std::pair<std::string, std::optional<size_t>> MessageShapes::rendered(std::string_view shape, CallIds ids) const {
   ShapeWriter writer(ids);
   for (const char letter : shape) {
     writer.add(letter);
@@ -112,10 +124,13 @@ bool MessageShapes::tried(std::string_view shape, CallIds ids) const {
   if (tools_) {
     inputs.tools = {{"look_up", "Looks up a word.",
                      R"({"type":"object","properties":{"word":{"type":"string"}},"required":["word"]})"}};
-    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;  // only the prompt is wanted, no grammar
   }
-  const std::optional<std::string> prompt = render_(inputs);
-  return prompt && once_and_in_order(*prompt, writer.marks());
+  std::optional<std::string> prompt = render_(inputs);
+  if (!prompt) {
+    return {};
+  }
+  const std::optional<size_t> last = last_in_order(*prompt, writer.marks());
+  return {std::move(*prompt), last};
 }
 
 }  // namespace hypura

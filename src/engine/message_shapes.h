@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 struct common_chat_templates_inputs;
 
@@ -20,7 +21,9 @@ enum class CallIds {
 
 // A list's shape has a letter for each message: S (system), U (user), A (assistant), C (assistant, one call) and T
 // (tool) with text, and s, u, a, t without; c is a call with text, d two calls, r text with thinking, p a call with
-// thinking, q all three. Every C is answered by the next T that is free.
+// thinking, q all three. Every C is answered by the next T that is free. "U>UAU" are two lists of which the second goes
+// on from the first: what the template makes of it must begin with what it makes of the first, up to the last text
+// there.
 //
 // Each shape is tried once, when it is first asked for, and remembered. Thread-safe.
 class MessageShapes {
@@ -37,6 +40,7 @@ class MessageShapes {
 
  private:
   bool tried(std::string_view shape, CallIds ids) const;
+  std::pair<std::string, std::optional<size_t>> rendered(std::string_view shape, CallIds ids) const;
 
   Render render_;
   bool tools_;
