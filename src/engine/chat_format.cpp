@@ -129,22 +129,44 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request,
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
   // The prompt is the same, and no grammar is made of the tools as they are, which might not be possible.
   safe->tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
-  return applied(*safe).map([&](const common_chat_params& params) {
+  return shown(*safe).map([&](const common_chat_params& params) {
     return RenderedChat{masked.text(params.prompt), masked.tokens(params.prompt, add_bos)};
   });
 }
 
-// Some templates do not take tools whose parameters are unusual.
-Result<common_chat_params> ChatFormat::applied(common_chat_templates_inputs inputs) const {
+// Some templates do not take tools whose parameters are unusual: they are shown them in ever plainer words.
+Result<common_chat_params> ChatFormat::shown(common_chat_templates_inputs inputs) const {
   auto params = prompt_.apply(inputs);
-  if (params || inputs.tools.empty()) {
-    return params;
+  const std::vector<common_chat_tool> tools = inputs.tools;
+  for (size_t i = 0; !params && !tools.empty() && i < 2; ++i) {
+    std::transform(tools.begin(), tools.end(), inputs.tools.begin(), [&](common_chat_tool tool) {
+      tool.parameters = plain_parameters(tool.parameters, i > 0);
+      return tool;
+    });
+    if (auto plain = prompt_.apply(inputs)) {
+      return plain;
+    }
   }
-  for (common_chat_tool& tool : inputs.tools) {
-    tool.parameters = plain_parameters(tool.parameters);
+  return params;
+}
+
+// With tools in a form that llama.cpp can make a grammar of, which `schemas` completes.
+Result<common_chat_params> ChatFormat::followed(common_chat_templates_inputs inputs, ToolSchemas& schemas) const {
+  const std::vector<common_chat_tool> tools = inputs.tools;
+  Result<common_chat_params> first;
+  for (const bool flat : {false, true}) {
+    schemas = ToolSchemas(flat);
+    std::transform(tools.begin(), tools.end(), inputs.tools.begin(), [&](common_chat_tool tool) {
+      tool.parameters = schemas.add(tool.name, tool.parameters);
+      return tool;
+    });
+    auto params = prompt_.apply(inputs);
+    if (params || tools.empty()) {
+      return params;
+    }
+    first = flat ? std::move(first) : std::move(params);
   }
-  auto plain = prompt_.apply(inputs);
-  return plain ? plain : params;
+  return first;
 }
 
 Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
@@ -152,10 +174,6 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   auto wanted = inputs(request, request.messages, nullptr);
   if (!wanted) {
     return propagate(wanted.error());
-  }
-  ToolSchemas tools;
-  for (common_chat_tool& tool : wanted->tools) {
-    tool.parameters = tools.add(tool.name, tool.parameters);
   }
   wanted->parallel_tool_calls = common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
   std::string rules;
@@ -167,7 +185,8 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
     rules = std::move(*made);
     wanted->json_schema = schema_stand_in();
   }
-  auto params = prompt_.apply(*wanted);
+  ToolSchemas tools(false);
+  auto params = followed(*wanted, tools);
   if (!params) {
     return propagate(params.error());
   }

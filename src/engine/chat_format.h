@@ -16,6 +16,8 @@ struct common_chat_templates_inputs;
 
 namespace hypura {
 
+class ToolSchemas;
+
 struct RenderedChat {
   std::string text;
   std::vector<int32_t> tokens;
@@ -46,7 +48,8 @@ class ChatFormat {
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
                                               const std::vector<ConversationMessage>& messages,
                                               MaskedText* masked) const;
-  Result<common_chat_params> applied(common_chat_templates_inputs inputs) const;
+  Result<common_chat_params> shown(common_chat_templates_inputs inputs) const;
+  Result<common_chat_params> followed(common_chat_templates_inputs inputs, ToolSchemas& schemas) const;
   Grammar grammar_of(const common_chat_params& params, std::vector<int32_t>& shown) const;
   std::vector<int32_t> begun(const std::string& beginning) const;
 
