@@ -16,6 +16,8 @@ namespace {
 using schema::Json;
 
 constexpr size_t kMostWarnings = 1000;
+constexpr size_t kMostSymbols = 100'000;  // of all rules for limits
+constexpr size_t kMostLeafSymbols = 10'000;
 
 std::string text_of_json(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -87,13 +89,14 @@ std::optional<size_t> ToolSchemas::add_leaf(const Json& leaf, std::string& fault
   if (const auto found = leaf_numbers_.find(key); found != leaf_numbers_.end()) {
     return found->second;
   }
-  if (work_.spent()) {
+  const size_t before = rules_.size();
+  if (work_.spent() || before > kMostSymbols) {
     return std::nullopt;
   }
   schema::Context context(leaf, work_);
   const schema::Rules::Symbol made = schema::Compiler(context, rules_).compile(context.document().root());
-  if (context.failed()) {
-    fault = context.fault()->keyword;
+  if (context.failed() || rules_.size() - before > kMostLeafSymbols) {
+    fault = context.failed() ? context.fault()->keyword : leaf.contains("pattern") ? "pattern" : "";
     return std::nullopt;
   }
   return leaf_numbers_[key] = add_rule(made);
@@ -107,26 +110,34 @@ std::string ToolSchemas::add(const std::string& tool, const std::string& paramet
   return text_of_json(flat_ ? flattened(tamed) : tamed);
 }
 
-// Each parameter as a rule of its own, and a value that stands for it.
+// A value that stands for all of a schema.
+Json ToolSchemas::stand_in(const Json& schema, schema::Compiler& compiler, const schema::Context& context) {
+  schema::Rules::Symbol rule = rules_.value();
+  if (!context.failed()) {
+    const schema::Rules::Symbol made = compiler.compile(schema);
+    rule = context.failed() ? rule : made;
+  }
+  const size_t i = add_rule(rule);
+  Json made = simplest(schema);
+  if (schema::may_be_text(schema)) {
+    made["const"] = schema::text_stand_in(i);
+  } else {
+    made["const"] = schema::number_stand_in(i);
+  }
+  return made;
+}
+
 Json ToolSchemas::flattened(const Json& tamed) {
   schema::Context context(tamed, work_);
   schema::Compiler compiler(context, rules_);
+  const Json& root = context.document().root();
   Json flat = tamed;
   flat.erase("$defs");
-  flat.erase("additionalProperties");
-  for (const auto& [name, schema] : context.document().root()["properties"].items()) {
-    schema::Rules::Symbol rule = rules_.value();
-    if (!context.failed()) {
-      const schema::Rules::Symbol made = compiler.compile(schema);
-      rule = context.failed() ? rule : made;
-    }
-    const size_t i = add_rule(rule);
-    flat["properties"][name] = simplest(schema);
-    if (schema::may_be_text(schema)) {
-      flat["properties"][name]["const"] = schema::text_stand_in(i);
-    } else {
-      flat["properties"][name]["const"] = schema::number_stand_in(i);
-    }
+  for (const auto& [name, schema] : root["properties"].items()) {
+    flat["properties"][name] = stand_in(schema, compiler, context);
+  }
+  if (root.contains("additionalProperties")) {
+    flat["additionalProperties"] = stand_in(root["additionalProperties"], compiler, context);
   }
   return flat;
 }

@@ -12,6 +12,11 @@
 
 namespace hypura {
 
+namespace schema {
+class Compiler;
+class Context;
+}  // namespace schema
+
 // The tools of one request. For one thread.
 class ToolSchemas {
  public:
@@ -30,11 +35,12 @@ class ToolSchemas {
   // The number of the rule for a schema; none when that cannot be, with the keyword that is at fault.
   std::optional<size_t> add_leaf(const schema::Json& leaf, std::string& fault);
   size_t add_rule(schema::Rules::Symbol rule);
+  schema::Json stand_in(const schema::Json& schema, schema::Compiler& compiler, const schema::Context& context);
   schema::Json flattened(const schema::Json& tamed);
 
   bool flat_;
   schema::Rules rules_;
-  schema::Work work_;
+  schema::Work work_{3'000'000};
   std::vector<schema::Rules::Symbol> leaves_;
   std::map<std::string, size_t> leaf_numbers_;  // by the text of their schemas
   size_t tools_ = 0;

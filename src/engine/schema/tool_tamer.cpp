@@ -229,7 +229,7 @@ Json ToolTamer::tame_types(const Json& schema, std::set<std::string> types, cons
     }
   }
   if (types.empty()) {
-    if (has("properties") || has("additionalProperties") || has("required")) {
+    if (has("properties") || has("additionalProperties") || (has("required") && schema["required"].is_array())) {
       types = {"object"};
     } else if (has("items") || has("prefixItems")) {
       types = {"array"};
