@@ -97,10 +97,11 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
     return propagate(safe.error());
   }
   auto prompt = prompt_.render(*safe);
-  if (!prompt && !safe->tools.empty()) {  // some templates do not take tools whose parameters are unusual
+  // Some templates do not take tools whose parameters are unusual: they are shown them in ever plainer words.
+  for (size_t flat = 0; !prompt && !safe->tools.empty() && flat < 2; ++flat) {
     common_chat_templates_inputs plain_tools = *safe;
     for (common_chat_tool& tool : plain_tools.tools) {
-      tool.parameters = plain_parameters(tool.parameters);
+      tool.parameters = plain_parameters(tool.parameters, flat == 1);
     }
     if (auto other = prompt_.render(plain_tools)) {
       return other;
@@ -137,13 +138,24 @@ Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
   if (!wanted) {
     return propagate(wanted.error());
   }
-  ToolSchemas tools;
-  for (common_chat_tool& tool : wanted->tools) {
-    tool.parameters = tools.add(tool.name, tool.parameters);
-  }
   wanted->parallel_tool_calls = request.parallel_tool_calls &&
                                 common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
-  return FormMaker(prompt_, shape(), *wanted, tools).make(request);
+  // The tools in a form that llama.cpp can make a grammar of; for some templates only a flat one is.
+  auto form = form_with_tools(request, *wanted, false);
+  if (form || wanted->tools.empty()) {
+    return form;
+  }
+  auto flat = form_with_tools(request, *wanted, true);
+  return flat ? std::move(flat) : std::move(form);
+}
+
+Result<ChatForm> ChatFormat::form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs,
+                                             bool flat) const {
+  ToolSchemas tools(flat);
+  for (common_chat_tool& tool : inputs.tools) {
+    tool.parameters = tools.add(tool.name, tool.parameters);
+  }
+  return FormMaker(prompt_, shape(), inputs, tools).make(request);
 }
 
 const AnswerShape& ChatFormat::shape() const {

@@ -16,6 +16,8 @@ struct common_chat_templates_inputs;
 
 namespace hypura {
 
+class ToolSchemas;
+
 struct RenderedChat {
   std::string text;
   std::vector<int32_t> tokens;
@@ -51,6 +53,7 @@ class ChatFormat {
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
                                               const std::vector<ConversationMessage>& messages,
                                               MaskedText* masked) const;
+  Result<ChatForm> form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs, bool flat) const;
   // Found when it is first asked for.
   const AnswerShape& shape() const;
 

@@ -16,6 +16,22 @@ namespace {
 using schema::Json;
 
 constexpr size_t kMostWarnings = 1000;
+constexpr size_t kMostSymbols = 100'000;  // of all rules for limits
+constexpr size_t kMostLeafSymbols = 10'000;
+
+std::string text_of_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// A schema of a type that every template knows.
+Json simplest(const Json& schema) {
+  const std::string type = schema.value("type", "");
+  const bool known = type == "string" || type == "integer" || type == "number" || type == "boolean";
+  return {{"type", known                         ? type
+                   : schema::may_be_text(schema) ? "string"
+                                                 : "integer"},
+          {"description", schema.value("description", "")}};
+}
 
 Json parsed_parameters(const std::string& parameters) {
   Json value = Json::parse(parameters, nullptr, false);
@@ -63,28 +79,67 @@ std::optional<size_t> leaf_at(const std::string& grammar, size_t at, size_t leav
 
 }  // namespace
 
+size_t ToolSchemas::add_rule(schema::Rules::Symbol rule) {
+  leaves_.push_back(rules_.rule({{rule}}));
+  return leaves_.size() - 1;
+}
+
+std::optional<size_t> ToolSchemas::add_leaf(const Json& leaf, std::string& fault) {
+  const std::string key = text_of_json(leaf);
+  if (const auto found = leaf_numbers_.find(key); found != leaf_numbers_.end()) {
+    return found->second;
+  }
+  const size_t before = rules_.size();
+  if (work_.spent() || before > kMostSymbols) {
+    return std::nullopt;
+  }
+  schema::Context context(leaf, work_);
+  const schema::Rules::Symbol made = schema::Compiler(context, rules_).compile(context.document().root());
+  if (context.failed() || rules_.size() - before > kMostLeafSymbols) {
+    fault = context.failed() ? context.fault()->keyword : leaf.contains("pattern") ? "pattern" : "";
+    return std::nullopt;
+  }
+  return leaf_numbers_[key] = add_rule(made);
+}
+
 std::string ToolSchemas::add(const std::string& tool, const std::string& parameters) {
-  const auto make_leaf = [&](const Json& leaf, std::string& fault) -> std::optional<size_t> {
-    const std::string key = leaf.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (const auto found = leaf_numbers_.find(key); found != leaf_numbers_.end()) {
-      return found->second;
-    }
-    if (work_.spent()) {
-      return std::nullopt;
-    }
-    schema::Context context(leaf, work_);
-    const schema::Rules::Symbol made = schema::Compiler(context, rules_).compile(context.document().root());
-    if (context.failed()) {
-      fault = context.fault()->keyword;
-      return std::nullopt;
-    }
-    leaves_.push_back(rules_.rule({{made}}));
-    return leaf_numbers_[key] = leaves_.size() - 1;
-  };
-  schema::ToolTamer tamer(parsed_parameters(parameters), fmt::format("t{}d", tools_++), make_leaf);
+  const auto make_leaf = [&](const Json& leaf, std::string& fault) { return add_leaf(leaf, fault); };
+  schema::ToolTamer tamer(parsed_parameters(parameters), fmt::format("t{}d", tools_++), make_leaf, flat_);
   const Json tamed = tamer.tame();
   warn_once(tool, tamer.dropped());
-  return tamed.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text_of_json(flat_ ? flattened(tamed) : tamed);
+}
+
+// A value that stands for all of a schema.
+Json ToolSchemas::stand_in(const Json& schema, schema::Compiler& compiler, const schema::Context& context) {
+  schema::Rules::Symbol rule = rules_.value();
+  if (!context.failed()) {
+    const schema::Rules::Symbol made = compiler.compile(schema);
+    rule = context.failed() ? rule : made;
+  }
+  const size_t i = add_rule(rule);
+  Json made = simplest(schema);
+  if (schema::may_be_text(schema)) {
+    made["const"] = schema::text_stand_in(i);
+  } else {
+    made["const"] = schema::number_stand_in(i);
+  }
+  return made;
+}
+
+Json ToolSchemas::flattened(const Json& tamed) {
+  schema::Context context(tamed, work_);
+  schema::Compiler compiler(context, rules_);
+  const Json& root = context.document().root();
+  Json flat = tamed;
+  flat.erase("$defs");
+  for (const auto& [name, schema] : root["properties"].items()) {
+    flat["properties"][name] = stand_in(schema, compiler, context);
+  }
+  if (root.contains("additionalProperties")) {
+    flat["additionalProperties"] = stand_in(root["additionalProperties"], compiler, context);
+  }
+  return flat;
 }
 
 std::string ToolSchemas::complete(const std::string& grammar) const {
@@ -112,11 +167,22 @@ std::string ToolSchemas::complete(const std::string& grammar) const {
   return made + "\n" + rules_.grammar(roots, "argument-json-");
 }
 
-std::string plain_parameters(const std::string& parameters) {
+std::string plain_parameters(const std::string& parameters, bool flat) {
   const auto no_leaf = [](const Json&, std::string&) { return std::optional<size_t>(); };
-  return schema::ToolTamer(parsed_parameters(parameters), "d", no_leaf)
-      .tame()
-      .dump(-1, ' ', false, Json::error_handler_t::replace);
+  Json tamed = schema::ToolTamer(parsed_parameters(parameters), "d", no_leaf).tame();
+  if (flat) {
+    tamed.erase("$defs");
+    tamed.erase("additionalProperties");
+    for (auto& [name, schema] : tamed["properties"].items()) {
+      const std::string type = schema.value("type", "");
+      Json simple = simplest(schema);
+      if (simple["type"] != type && !type.empty()) {
+        simple["description"] = fmt::format("{} (JSON: {})", simple.value("description", ""), type);
+      }
+      schema = std::move(simple);
+    }
+  }
+  return text_of_json(tamed);
 }
 
 }  // namespace hypura

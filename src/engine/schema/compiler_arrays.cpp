@@ -13,6 +13,9 @@ constexpr uint64_t kMostUnique = 500;
 }  // namespace
 
 void Compiler::emit_array(const ArrayShape& shape, Rules::Symbol rule) {
+  if (shape.max && *shape.max < shape.min) {
+    return;
+  }
   const bool several = !shape.max || *shape.max > 1;
   if (shape.unique_of != nullptr && several) {
     if (!emit_unique(shape, rule)) {
@@ -37,6 +40,9 @@ void Compiler::emit_array(const ArrayShape& shape, Rules::Symbol rule) {
   }
   for (const Contained& contained : shape.contained) {
     it.min = std::max(it.min, contained.min);
+  }
+  if (it.max && *it.max < it.min) {
+    return;
   }
   if (it.min == 0) {
     rules_.add(rule, {rules_.text("["), rules_.space(), rules_.text("]")});

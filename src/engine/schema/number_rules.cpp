@@ -57,7 +57,8 @@ class MagnitudeRules {
       if (i >= kMostDigitStates) {
         return std::nullopt;
       }
-      add_rules(states_[i]);
+      const State state = states_[i];  // more are added to them
+      add_rules(state);
     }
     return start;
   }

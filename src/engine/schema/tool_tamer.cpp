@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace hypura::schema {
 
@@ -14,7 +15,7 @@ constexpr size_t kMostReferred = 30;
 constexpr int kDeepest = 30;
 constexpr size_t kMostBranches = 64;
 constexpr size_t kMostValues = 32;
-constexpr uint64_t kMostItems = 64;
+constexpr double kMostItems = 64;
 constexpr size_t kMostDropped = 100;
 
 constexpr std::array<const char*, 7> kTypes = {"null", "boolean", "integer", "number", "string", "array", "object"};
@@ -62,12 +63,11 @@ std::string type_of(const Json& value) {
                                      : "object";
 }
 
-std::optional<uint64_t> small_count(const Json& schema, const char* keyword) {
+// Whether a keyword is a number of elements that a rule can have.
+bool is_small_count(const Json& schema, const char* keyword) {
   const auto found = schema.find(keyword);
-  const bool good = found != schema.end() && found->is_number() && found->get<double>() >= 0 &&
-                    found->get<double>() <= static_cast<double>(kMostItems) &&
-                    found->get<double>() == static_cast<double>(found->get<uint64_t>());
-  return good ? std::optional(found->get<uint64_t>()) : std::nullopt;
+  const double count = found != schema.end() && found->is_number() ? found->get<double>() : -1;
+  return count >= 0 && count <= kMostItems && count == std::floor(count);
 }
 
 }  // namespace
@@ -80,8 +80,21 @@ uint64_t number_stand_in(size_t i) {
   return kFirstNumber + i;
 }
 
-ToolTamer::ToolTamer(Json parameters, std::string prefix, MakeLeaf make_leaf)
-    : document_(std::move(parameters)), prefix_(std::move(prefix)), make_leaf_(std::move(make_leaf)) {}
+bool may_be_text(const Json& tamed) {
+  if (tamed.contains("anyOf")) {
+    return std::any_of(tamed["anyOf"].begin(), tamed["anyOf"].end(), may_be_text);
+  }
+  if (tamed.contains("enum")) {
+    return std::any_of(tamed["enum"].begin(), tamed["enum"].end(), [](const Json& it) { return it.is_string(); });
+  }
+  return tamed.contains("type") && tamed["type"] == "string";
+}
+
+ToolTamer::ToolTamer(Json parameters, std::string prefix, MakeLeaf make_leaf, bool keep_limits)
+    : document_(std::move(parameters)),
+      prefix_(std::move(prefix)),
+      make_leaf_(std::move(make_leaf)),
+      keep_limits_(keep_limits) {}
 
 ToolTamer::Place ToolTamer::inside_of(const Place& place, const std::string& step) {
   return {place.path + (place.path.empty() ? "" : ".") + step, place.depth + 1, place.inside, false};
@@ -96,8 +109,10 @@ void ToolTamer::drop(const Place& place, const std::string& keyword) {
 Json ToolTamer::tame() {
   const Json& root = document_.root();
   Json free = {{"type", "object"}, {"properties", Json::object()}, {"additionalProperties", any_value()}};
+  free["required"] = Json::array();
   if (root.is_null()) {
-    return {{"type", "object"}, {"properties", Json::object()}};
+    free.erase("additionalProperties");
+    return free;
   }
   const Place place = {"", 0, {&root}};
   if (!root.is_object()) {
@@ -114,7 +129,11 @@ Json ToolTamer::tame() {
   note_ignored(whole, place);
   Json tamed = tame_object(whole, place);
   if (!tamed.contains("properties")) {
-    tamed = std::move(free);
+    tamed["properties"] = Json::object();
+    tamed["additionalProperties"] = tamed.value("additionalProperties", any_value());
+  }
+  if (!tamed.contains("required")) {
+    tamed["required"] = Json::array();  // some templates look into it
   }
   for (size_t i = 0; i < referred_.size(); ++i) {
     const Json* target = referred_[i];
@@ -210,7 +229,7 @@ Json ToolTamer::tame_types(const Json& schema, std::set<std::string> types, cons
     }
   }
   if (types.empty()) {
-    if (has("properties") || has("additionalProperties") || has("required")) {
+    if (has("properties") || has("additionalProperties") || (has("required") && schema["required"].is_array())) {
       types = {"object"};
     } else if (has("items") || has("prefixItems")) {
       types = {"array"};
@@ -269,7 +288,9 @@ Json ToolTamer::tame_values(const Json& schema, const Json& values, const std::s
       drop(place, "enum");
       return one_type ? tamed : any_value();
     }
-    if (kinds.contains("string")) {  // chat formats look for whether a value can be a string
+    if (keep_limits_) {
+      tamed["enum"] = std::move(kept);
+    } else if (kinds.contains("string")) {  // chat formats look for whether a value can be a string
       tamed["const"] = text_stand_in(*rule);
     } else {
       tamed["const"] = number_stand_in(*rule);
@@ -384,18 +405,16 @@ Json ToolTamer::tame_array(const Json& schema, const Place& place) {
     return tamed;
   }
   tamed["items"] = tame(*items, inside_of(place, "items"));
-  const auto min = small_count(schema, "minItems");
-  const auto max = small_count(schema, "maxItems");
-  if ((schema.contains("minItems") && !min) || (schema.contains("maxItems") && !max)) {
-    drop(place, schema.contains("minItems") && !min ? "minItems" : "maxItems");
+  for (const char* keyword : {"minItems", "maxItems"}) {
+    if (is_small_count(schema, keyword)) {
+      tamed[keyword] = static_cast<int>(schema[keyword].get<double>());
+    } else if (schema.contains(keyword)) {
+      drop(place, keyword);
+    }
   }
-  if (min) {
-    tamed["minItems"] = min.value();
-  }
-  if (max && max.value() >= std::max<uint64_t>(min.value_or(0), 1)) {
-    tamed["maxItems"] = max.value();
-  } else if (max) {
+  if (tamed.contains("maxItems") && tamed["maxItems"] < std::max(tamed.value("minItems", 0), 1)) {
     drop(place, "maxItems");
+    tamed.erase("maxItems");
   }
   return tamed;
 }
@@ -411,7 +430,11 @@ Json ToolTamer::tame_leaf(const Json& schema, const std::string& type, const Pla
   const bool is_number = type == "integer" || type == "number";
   while (leaf.size() > 1 && (is_text || is_number)) {
     std::string fault;
-    if (const auto rule = make_leaf_(leaf, fault)) {
+    const auto rule = make_leaf_(leaf, fault);
+    if (rule && keep_limits_) {
+      return leaf;
+    }
+    if (rule) {
       return {{"type", type}, {"const", is_text ? Json(text_stand_in(*rule)) : Json(number_stand_in(*rule))}};
     }
     if (fault.empty() || fault == "type" || !leaf.contains(fault)) {  // no keyword alone is at fault

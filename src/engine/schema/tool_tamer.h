@@ -20,6 +20,9 @@ namespace hypura::schema {
 std::string text_stand_in(size_t i);
 uint64_t number_stand_in(size_t i);
 
+// Whether a value of a tamed schema can be a string: then chat formats that mark up arguments have it as it stands.
+bool may_be_text(const Json& tamed);
+
 // The schema of one tool's parameters. For one thread.
 class ToolTamer {
  public:
@@ -27,10 +30,11 @@ class ToolTamer {
   // keyword that is at fault, if it is one alone.
   using MakeLeaf = std::function<std::optional<size_t>(const Json& leaf, std::string& fault)>;
 
-  // References within the result begin with `prefix`, which no other tool has.
-  ToolTamer(Json parameters, std::string prefix, MakeLeaf make_leaf);
+  // References within the result begin with `prefix`, which no other tool has. With `keep_limits` what rules can be
+  // made of stays as it is, and nothing stands for it.
+  ToolTamer(Json parameters, std::string prefix, MakeLeaf make_leaf, bool keep_limits = false);
 
-  // An object with "properties", always.
+  // An object with "properties" and "required", always.
   Json tame();
 
   // What was left out, as in "properties.age: multipleOf", after tame().
@@ -63,6 +67,7 @@ class ToolTamer {
   Document document_;
   std::string prefix_;
   MakeLeaf make_leaf_;
+  bool keep_limits_;
   std::set<std::string> dropped_;
   std::vector<const Json*> referred_;  // what the definitions of the result stand for, by number
   size_t parts_ = 0;
