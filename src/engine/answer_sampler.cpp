@@ -1,9 +1,13 @@
 #include "engine/answer_sampler.h"
 
 #include <algorithm>
+#include <cctype>
 #include <climits>
 #include <cmath>
+#include <stdexcept>
 
+#include "engine/control_text.h"
+#include "engine/deep_stack.h"
 #include "reasoning-budget.h"
 
 namespace hypura {
@@ -51,6 +55,21 @@ SamplerPtr make_grammar(const llama_vocab* vocab, const Grammar& grammar) {
 
 }  // namespace
 
+TriggerRepeats trigger_repeats(const std::vector<std::string>& patterns) {
+  TriggerRepeats repeats = TriggerRepeats::kNothing;
+  for (const std::string& pattern : patterns) {
+    for (size_t i = 0; i < pattern.size(); ++i) {
+      if (pattern[i] == '\\') {
+        ++i;  // what is escaped repeats nothing
+      } else if (pattern[i] == '*' || pattern[i] == '+' || pattern[i] == '{') {
+        const bool blanks = i >= 2 && pattern.compare(i - 2, 2, "\\s") == 0;
+        repeats = std::max(repeats, blanks ? TriggerRepeats::kBlanks : TriggerRepeats::kAnything);
+      }
+    }
+  }
+  return repeats;
+}
+
 AnswerSampler::AnswerSampler(const SamplingOptions& options, const llama_vocab* vocab)
     : vocab_(vocab), chain_(make_sampler(options, vocab)) {}
 
@@ -75,6 +94,7 @@ Status AnswerSampler::set_grammar(const Grammar& grammar) {
     if (grammar_ == nullptr) {
       return fail(ErrorCode::kUsage, "{}", kRefused);
     }
+    repeats_ = grammar.lazy ? trigger_repeats(grammar.trigger_patterns) : TriggerRepeats::kNothing;
     if (grammar.lazy && !grammar.thinking_start.empty() && !grammar.thinking_ends.empty()) {
       thinking_.reset(common_reasoning_budget_init(vocab_, {grammar.thinking_start}, grammar.thinking_ends,
                                                    grammar.thinking_ends.front(), INT_MAX));
@@ -153,13 +173,48 @@ void AnswerSampler::accept(int32_t token) {
     const llama_tokens* end = common_reasoning_budget_get_end_match(thinking_.get());
     if (!applied && done && end != nullptr) {
       for (const int32_t it : *end) {  // what ends the thinking may be what the grammar waits for
-        llama_sampler_accept(grammar_.get(), it);
+        accept_by_grammar(it);
       }
     }
   }
   // llama.cpp aborts when a text ends where its grammar does not.
   if (applied && (allowed(token) || !llama_vocab_is_eog(vocab_, token))) {
+    accept_by_grammar(token);
+  }
+}
+
+// How deep the search for a trigger may go in the text with `token`.
+size_t AnswerSampler::trigger_depth(int32_t token) {
+  if (repeats_ == TriggerRepeats::kNothing) {
+    return 0;
+  }
+  for (const char c : token_text(vocab_, token, true)) {
+    ++text_bytes_;
+    blanks_ = std::isspace(static_cast<unsigned char>(c)) != 0 ? blanks_ + 1 : 0;
+    longest_blanks_ = std::max(longest_blanks_, blanks_);
+  }
+  return repeats_ == TriggerRepeats::kBlanks ? longest_blanks_ : text_bytes_;
+}
+
+void AnswerSampler::accept_by_grammar(int32_t token) {
+  constexpr size_t kEasyDepth = 1024;
+  constexpr size_t kStackOfCharacter = 4096;
+  const size_t depth = trigger_depth(token);
+  if (depth <= kEasyDepth) {
     llama_sampler_accept(grammar_.get(), token);
+    return;
+  }
+  bool accepted = true;
+  const auto work = [&] {
+    try {
+      llama_sampler_accept(grammar_.get(), token);
+    } catch (...) {
+      accepted = false;
+    }
+  };
+  // Text beyond kDeepestRun is not looked at: no trigger comes any more.
+  if (depth <= kDeepestRun && (!run_on_stack(depth * kStackOfCharacter, work) || !accepted)) {
+    throw std::runtime_error("the grammar does not take the token");
   }
 }
 

@@ -27,6 +27,10 @@ struct Grammar {
   std::vector<std::vector<int32_t>> thinking_ends;
 };
 
+// What a trigger's pattern repeats without a bound. llama.cpp then calls itself for each character of that.
+enum class TriggerRepeats { kNothing, kBlanks, kAnything };
+TriggerRepeats trigger_repeats(const std::vector<std::string>& patterns);
+
 // Belongs to one thread at a time. The vocabulary must outlive it.
 class AnswerSampler {
  public:
@@ -48,11 +52,17 @@ class AnswerSampler {
   bool allowed(int32_t token) const;
   Result<int32_t> choose(const float* logits);
   void accept(int32_t token);
+  void accept_by_grammar(int32_t token);
+  size_t trigger_depth(int32_t token);
 
   const llama_vocab* vocab_;
   SamplerPtr chain_;
   SamplerPtr grammar_;   // null: free text
   SamplerPtr thinking_;  // follows whether the model thinks; null: nobody asks
+  TriggerRepeats repeats_ = TriggerRepeats::kNothing;
+  size_t text_bytes_ = 0;  // of the answer so far
+  size_t blanks_ = 0;      // at its end
+  size_t longest_blanks_ = 0;
 };
 
 }  // namespace hypura

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/control_text.h"
+#include "engine/deep_stack.h"
 #include "engine/vocabulary_for_test.h"
 
 namespace hypura {
@@ -68,6 +69,34 @@ TEST_F(AnswerSamplerTest, WhatThePromptHoldsOfTheTextCounts) {
   grammar.rules = "root ::= \"begin:\" [0-9]";
   grammar.begun = tokens("begin:");
   EXPECT_EQ(chosen(*sampler(grammar), tokens("7")[0]), "7");
+}
+
+TEST_F(AnswerSamplerTest, KnowsWhatTriggersRepeat) {
+  EXPECT_EQ(trigger_repeats({"<tool_call>", "a\\+b\\*", "x(?:y|z)"}), TriggerRepeats::kNothing);
+  EXPECT_EQ(trigger_repeats({"CALL", "^\\s+to$"}), TriggerRepeats::kBlanks);
+  EXPECT_EQ(trigger_repeats({"^\\s+to$", "to=[^<]*?<"}), TriggerRepeats::kAnything);
+}
+
+// On a stack that is not large enough for llama.cpp's search.
+TEST_F(AnswerSamplerTest, LongTextsAreSearchedForTriggers) {
+  for (const auto& [pattern, unit] :
+       std::vector<std::pair<const char*, const char*>>{{"^\\s+CALL", "\n"}, {"^[^<]*?CALL", "a"}}) {
+    Grammar grammar;
+    grammar.rules = "root ::= [\\na]* \"CALL\" [0-9]";
+    grammar.lazy = true;
+    grammar.trigger_patterns = {pattern};
+    std::string all;
+    EXPECT_TRUE(run_on_stack(640 * 1024, [&] {
+      const auto it = sampler(grammar);
+      const int32_t token = tokens(unit).back();
+      for (int i = 0; i < 2500; ++i) {
+        all = chosen(*it, token);
+      }
+      said(*it, "CALL");
+      all = chosen(*it, tokens("7").back());
+    }));
+    EXPECT_EQ(all, "7");
+  }
 }
 
 TEST_F(AnswerSamplerTest, ALazyGrammarWaits) {
