@@ -1,14 +1,20 @@
 #include "engine/answer_parser.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "chat.h"
+#include "engine/deep_stack.h"
 #include "engine/tool_call_ids.h"
 
 namespace hypura {
 
 namespace {
+
+// llama.cpp's parser takes some 3 KB for each bracket.
+constexpr size_t kStackOfBracket = size_t{16} << 10;
+constexpr size_t kEasyNesting = 100;
 
 // What `whole` has after `given`, which then is the same. While text comes in, a parser may take back the end of what
 // it gave, when that turns out to begin something else: then there is nothing new.
@@ -60,13 +66,35 @@ void AnswerParser::or_content(const common_chat_parser_params& content) {
   content_params_ = std::make_unique<common_chat_parser_params>(content);
 }
 
-// False when the text has no form that the parser knows, or not yet.
+// False when the text has no form that the parser knows, or not yet. It calls itself for each bracket within another.
 bool AnswerParser::parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const {
-  try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
-    message = common_chat_parse(text_, partial, params);
-    return true;
-  } catch (...) {
+  if (deepest_ > kDeepestAnswer) {
     return false;
+  }
+  bool parsed = false;
+  const auto work = [&] {
+    try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
+      message = common_chat_parse(text_, partial, params);
+      parsed = true;
+    } catch (...) {
+      parsed = false;
+    }
+  };
+  if (deepest_ <= kEasyNesting) {
+    work();
+  } else {
+    run_on_stack(kStackOfBracket * deepest_, work);
+  }
+  return parsed;
+}
+
+void AnswerParser::count_brackets(std::string_view text) {
+  for (const char c : text) {
+    if (c == '[' || c == '{' || c == '(') {
+      deepest_ = std::max(deepest_, ++nesting_);
+    } else if ((c == ']' || c == '}' || c == ')') && nesting_ > 0) {
+      --nesting_;
+    }
   }
 }
 
@@ -87,7 +115,16 @@ bool AnswerParser::parse(bool partial, common_chat_msg& message) const {
 }
 
 AnswerPiece AnswerParser::add(std::string_view text) {
+  const bool was_too_deep = deepest_ > kDeepestAnswer;
   text_ += text;
+  count_brackets(text);
+  if (deepest_ > kDeepestAnswer) {
+    AnswerPiece piece;
+    const bool nothing_given = content_.empty() && thinking_.empty() && calls_ == 0;
+    piece.content = !was_too_deep && nothing_given ? text_ : std::string(text);
+    content_ += piece.content;
+    return piece;
+  }
   common_chat_msg message;
   return !text.empty() && parse(true, message) ? news(message, false) : AnswerPiece();
 }

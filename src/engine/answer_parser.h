@@ -13,8 +13,8 @@ struct common_chat_parser_params;
 
 namespace hypura {
 
-// Takes the text of one answer in pieces. Thinking and content are given as they grow, a call when it is complete. Not
-// thread-safe.
+// Takes the text of one answer in pieces. Thinking and content are given as they grow, a call when it is complete. From
+// where brackets are nested deeper than kDeepestAnswer, all text is content. Not thread-safe.
 class AnswerParser {
  public:
   explicit AnswerParser(const common_chat_parser_params& params);
@@ -26,6 +26,8 @@ class AnswerParser {
 
   AnswerPiece add(std::string_view text);
 
+  static constexpr size_t kDeepestAnswer = 4000;
+
   // The rest, when no more text will come. What was said in no form that the model's template knows is content.
   AnswerPiece finish();
 
@@ -34,6 +36,7 @@ class AnswerParser {
   AnswerPiece news(const common_chat_msg& message, bool whole);
   bool parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const;
   bool parse(bool partial, common_chat_msg& message) const;
+  void count_brackets(std::string_view text);
 
   std::unique_ptr<common_chat_parser_params> params_;
   std::unique_ptr<common_chat_parser_params> content_params_;
@@ -41,6 +44,8 @@ class AnswerParser {
   std::string content_;   // given so far
   std::string thinking_;  // given so far
   size_t calls_ = 0;      // given so far
+  size_t nesting_ = 0;    // of brackets, also of those within quotes
+  size_t deepest_ = 0;
 };
 
 }  // namespace hypura

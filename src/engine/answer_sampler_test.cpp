@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/control_text.h"
+#include "engine/deep_stack.h"
 #include "engine/vocabulary_for_test.h"
 
 namespace hypura {
@@ -68,6 +69,28 @@ TEST_F(AnswerSamplerTest, WhatThePromptHoldsOfTheTextCounts) {
   rules.forms = {{"root ::= \"begin:\" [0-9]", "", "", {}, ""}};
   rules.forms[0].begun = "begin:";
   EXPECT_EQ(chosen(*sampler(rules), tokens("7")[0]), "7");
+}
+
+// On a stack that is not large enough for a search in all of the text.
+TEST_F(AnswerSamplerTest, LongTextsAreSearchedForTriggers) {
+  for (const auto& [pattern, unit] :
+       std::vector<std::pair<const char*, const char*>>{{"\\s+CALL", "\n"}, {"[^<]*?CALL", "a"}}) {
+    AnswerRules rules;
+    rules.forms = {{"root ::= [\\na]* \"CALL\" [0-9]", "", "", {}, ""}};
+    rules.waits = true;
+    rules.trigger_patterns = {pattern};
+    std::string all;
+    EXPECT_TRUE(run_on_stack(640 * 1024, [&] {
+      const auto it = sampler(rules);
+      const int32_t token = tokens(unit).back();
+      for (int i = 0; i < 2500; ++i) {
+        all = chosen(*it, token);
+      }
+      said(*it, "CALL");
+      all = chosen(*it, tokens("7").back());
+    }));
+    EXPECT_EQ(all, "7");
+  }
 }
 
 TEST_F(AnswerSamplerTest, ALazyGrammarWaits) {

@@ -1,11 +1,14 @@
 #include "engine/chat_templates.h"
 
 #include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 
 #include "chat-auto-parser.h"
 #include "chat.h"
+#include "engine/control_text.h"
 #include "engine/template_nodes.h"
 #include "engine/template_source.h"
 #include "jinja/caps.h"
@@ -21,6 +24,7 @@ namespace {
 constexpr TemplateLimits kReadingLimits = {.steps = 300'000, .seconds = 3, .bytes = size_t{32} << 20};
 
 constexpr size_t kMostVariables = 256;
+constexpr size_t kLongestRow = 4096;
 
 // common_chat_templates as chat.cpp has it, which keeps it to itself.
 struct TemplatesLayout {
@@ -96,6 +100,56 @@ size_t bytes_of(const common_chat_templates_inputs& inputs) {
   return bytes;
 }
 
+// llama.cpp makes names of rules of these by a regular expression that calls itself for each character in a row that is
+// no letter and no digit.
+Status check_name(std::string_view name, std::string_view what) {
+  size_t row = 0;
+  for (const char c : name) {
+    row = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ? 0 : row + 1;
+    if (row > kLongestRow) {
+      return fail(ErrorCode::kUsage, "{} has more than {} characters in a row that are no letters or digits", what,
+                  kLongestRow);
+    }
+  }
+  return {};
+}
+
+Status check_names(const nlohmann::json& schema, const std::string& what) {
+  for (const auto& [key, item] : schema.items()) {
+    const bool refers = schema.is_object() && key == "$ref" && item.is_string();
+    Status status = schema.is_object() ? check_name(key, "a name in " + what) : Status();
+    if (status && refers) {
+      status = check_name(item.get_ref<const std::string&>(), "a $ref in " + what);
+    }
+    if (status && item.is_structured()) {
+      status = check_names(item, what);
+    }
+    if (!status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+Status check_names(const common_chat_templates_inputs& inputs) {
+  const auto parsed = [](const std::string& text) {
+    return too_deep(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, false);
+  };
+  for (const common_chat_tool& tool : inputs.tools) {
+    if (Status status = check_name(tool.name, "a tool's name"); !status) {
+      return status;
+    }
+    const auto parameters = parsed(tool.parameters);
+    if (Status status =
+            parameters.is_structured() ? check_names(parameters, "the parameters of the tool " + tool.name) : Status();
+        !status) {
+      return status;
+    }
+  }
+  const auto schema = inputs.json_schema.empty() ? nlohmann::json() : parsed(inputs.json_schema);
+  return schema.is_structured() ? check_names(schema, "the JSON schema") : Status();
+}
+
 std::string template_of(const llama_model* model, const char* name) {
   const char* text = llama_model_chat_template(model, name);
   return text == nullptr ? "" : text;
@@ -163,6 +217,9 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
                                            const common_chat_templates_inputs& inputs) {
   if (inputs.chat_template_kwargs.size() > kMostVariables) {
     return fail(ErrorCode::kUsage, "more than {} variables are given to it", kMostVariables);
+  }
+  if (Status status = check_names(inputs); !status) {
+    return propagate(status.error());
   }
   const TemplateAllowance allowance(template_limits(inputs));
   common_chat_params params;

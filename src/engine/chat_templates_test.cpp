@@ -135,7 +135,7 @@ const std::map<std::string, std::pair<std::string, std::string>> kHostile = {
      {"{% set l = [] %}{% for i in range(5000) %}{% set x = l.append('abcdefghij' * 1000 ~ i) %}{% endfor %}", "MiB"}},
     {"output without end", {"{% for i in range(5000) %}" + std::string(5000, 'x') + "{% endfor %}", "MiB"}},
     {"captured output",
-     {"{% set ns = namespace(l=[]) %}{% for i in range(5000) %}{% set x %}" + std::string(5000, 'x') +
+     {"{% set ns = namespace(l=[]) %}{% for i in range(5000) %}{% set x %}" + std::string(20000, 'x') +
           "{% endset %}{% set ns.l = ns.l + [x] %}{% endfor %}",
       "MiB"}},
     {"a wide indent", {"{{ 'a\\nb' | indent(10000000000) }}", "MiB"}},
@@ -265,6 +265,26 @@ TEST_F(ChatTemplates, ManyVariablesAreRefused) {
     inputs.chat_template_kwargs["v" + std::to_string(i)] = "1";
   }
   EXPECT_FALSE(apply_templates(**templates, inputs));
+}
+
+TEST_F(ChatTemplates, NamesThatEndTheProcessAreRefused) {
+  std::ifstream file(kTemplates / "Qwen3-Coder.jinja", std::ios::binary);
+  const auto templates = text_templates({std::istreambuf_iterator<char>(file), {}}, "", "");
+  ASSERT_TRUE(templates);
+  const std::string row(60000, '!');
+  const std::vector<common_chat_tool> refused = {
+      {row, "", "{}"},
+      {"a", "", R"({"type": "object", "properties": {")" + row + R"(": {"type": "string"}}})"},
+      {"a", "", R"({"type": "object", "properties": {"b": {"$ref": "#/$defs/)" + row + R"("}}})"},
+  };
+  for (const common_chat_tool& tool : refused) {
+    common_chat_templates_inputs inputs = question("Hello.");
+    inputs.force_pure_content = false;
+    inputs.tools = {tool};
+    EXPECT_FALSE(apply_templates(**templates, inputs));
+    inputs.tools = {{"a", row, R"({"type": "object", "properties": {"b": {"description": ")" + row + R"("}}})"}};
+    EXPECT_TRUE(apply_templates(**templates, inputs));
+  }
 }
 
 TEST_F(ChatTemplates, BrokenOnesAreRefusedInOneLine) {

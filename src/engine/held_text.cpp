@@ -10,7 +10,7 @@ namespace hypura {
 
 namespace {
 
-// How much of a free text the patterns of triggers see.
+// How much of a free text the patterns of triggers see: the search calls itself for each character.
 constexpr size_t kPatternWindow = 512;
 constexpr const char* kStart = "hypura-start";
 constexpr const char* kSpace = "[ \\t\\r\\n]{0,4} ";
@@ -173,6 +173,9 @@ HeldText::Event HeldText::event_in(State state, const std::string& text) const {
 
 // By a pattern. One whose text cannot be of a form triggers nothing.
 HeldText::Event HeldText::trigger_in(const std::string& text) const {
+  if (text.size() > 4 * kPatternWindow) {  // one token with as much text as no vocabulary has
+    return {};
+  }
   for (size_t i = 0; i < patterns_.size(); ++i) {
     const bool anchored = rules_.trigger_patterns[i].front() == '^';
     if (anchored && answer_at_ == std::string::npos) {
