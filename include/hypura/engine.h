@@ -137,6 +137,7 @@ struct PlanSummary {
 struct EngineStats {
   uint64_t prompt_tokens = 0;
   uint64_t decoded_tokens = 0;  // made by decode passes: drafted ones only where they were right
+  uint64_t answer_tokens = 0;   // given by sessions; each answer's first is of a pass over its prompt
   uint64_t drafted_tokens = 0;  // verified, right or wrong
   uint64_t right_drafted_tokens = 0;
   double prompt_seconds = 0;

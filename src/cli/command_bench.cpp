@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/replay_report.h"
 #include "engine/mirrors.h"
+#include "engine/trial_load.h"
 #include "hardware/memory.h"
 #include "measure/abilities.h"
 #include "measure/prediction.h"
@@ -83,7 +84,7 @@ Status prepare_draft(const DraftOptions& draft, std::vector<std::filesystem::pat
   if (draft.model.empty()) {
     return {};
   }
-  const auto model = open_model(draft.model);
+  const auto model = open_and_try(draft.model);
   if (!model) {
     return propagate(model.error(), "--draft");
   }
@@ -100,7 +101,7 @@ Status prepare_model(Preparation& preparation) {
     return propagate(path.error());
   }
   options.model = std::move(*path);
-  const auto model = open_model(options.model);
+  const auto model = open_and_try(options.model);
   if (!model) {
     return propagate(model.error());
   }

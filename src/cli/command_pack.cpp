@@ -11,7 +11,7 @@ namespace hypura {
 
 namespace {
 
-constexpr int kFatalPress = 2;  // the first Ctrl-C removes what was written
+constexpr int kFatalPress = 3;  // the first Ctrl-C removes what was written
 
 }  // namespace
 
@@ -19,13 +19,17 @@ Result<int> pack_command(const PackCommandOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
   const auto packed = [&] {
-    const InterruptGuard interrupt(kFatalPress);
+    const InterruptGuard interrupt(kFatalPress, AlsoOn::kTermination);
     ProgressBar bar(notes);
     return pack_model(options.model, [&](double share) {
       bar.show(share, "packing");
       return !interrupt.pressed();
     });
   }();
+  if (!packed && packed.error().code == ErrorCode::kCancelled) {
+    notes.write(fmt::format("hypura: {}\n", packed.error().message));
+    return InterruptGuard::exit_code();
+  }
   if (!packed) {
     return propagate(packed.error());
   }

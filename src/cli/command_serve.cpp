@@ -2,6 +2,7 @@
 
 #include <future>
 #include <mutex>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/demo_model.h"
@@ -13,6 +14,7 @@
 #include "server/model_host_local.h"
 #include "server/server.h"
 #include "support/log.h"
+#include "support/printable.h"
 
 namespace hypura {
 
@@ -102,21 +104,44 @@ ServerOptions server_options(const ServeOptions& options) {
   return server;
 }
 
-Result<ModelLease> load_first(ModelHost& host, LoadingBar& bar) {
+Result<ModelLease> load(ModelHost& host, const ServedModel& model, LoadingBar& bar) {
   std::promise<Result<ModelLease>> loaded;
   bar.begin();
-  host.lease(host.models().front(), std::nullopt,
-             [&loaded](Result<ModelLease> lease) { loaded.set_value(std::move(lease)); });
+  host.lease(model, std::nullopt, [&loaded](Result<ModelLease> lease) { loaded.set_value(std::move(lease)); });
   Result<ModelLease> lease = loaded.get_future().get();
   bar.end();
   return lease;
 }
 
-std::string banner(const Server& server, const ModelHost& host, const PlanSummary& plan) {
-  const auto& models = host.models();
-  std::string text = fmt::format("\n{} is served at {}\n", models.front().name, server.url());
-  for (size_t i = 1; i < models.size(); ++i) {
-    text += fmt::format("  {}{}\n", i == 1 ? "loaded in its place when asked for: " : "  and ", models[i].name);
+struct FirstLoaded {
+  const ServedModel* model = nullptr;
+  ModelLease lease;
+};
+
+// The first of the models that can be loaded. Fails with the error of the first when none can.
+Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) {
+  std::optional<Error> failed;
+  for (const ServedModel& model : host.models()) {
+    auto lease = load(host, model, bar);
+    if (lease) {
+      return FirstLoaded{&model, std::move(*lease)};
+    }
+    if (host.models().size() > 1) {
+      notes.write(
+          fmt::format("warning: {} cannot be loaded: {}\n", model.name, printable_lines(lease.error().message)));
+    }
+    failed = failed.value_or(lease.error());
+  }
+  return propagate(*failed);
+}
+
+std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const PlanSummary& plan) {
+  std::string text = fmt::format("\n{} is served at {}\n", loaded.name, server.url());
+  const char* introduction = "loaded in its place when asked for: ";
+  for (const ServedModel& model : host.models()) {
+    if (&model != &loaded) {
+      text += fmt::format("  {}{}\n", std::exchange(introduction, "  and "), model.name);
+    }
   }
   text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
   text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
@@ -159,13 +184,14 @@ Result<int> serve_command(const ServeOptions& options) {
   }
   running.server = std::move(*server);
   {
-    const auto lease = load_first(*running.host, bar);
-    if (!lease) {
-      return propagate(lease.error());
+    const auto first = load_first(*running.host, bar, notes);
+    if (!first) {
+      return propagate(first.error());
     }
-    notes.write(banner(*running.server, *running.host, lease->serving->plan()));
+    const PlanSummary& plan = first->lease.serving->plan();
+    notes.write(banner(*running.server, *running.host, *first->model, plan));
     if (filled.verbose) {
-      notes.write(ledger_table(lease->serving->plan()));
+      notes.write(ledger_table(plan));
     }
   }
   if (!running.server->is_loopback() && !filled.api_key) {

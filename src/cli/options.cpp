@@ -217,7 +217,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     return parsed ? Result<CommandLine>(print(**parsed)) : propagate(parsed.error());
   }
   if (program.get_subcommands().empty()) {
-    return fail(ErrorCode::kUsage, "no command given; `hypura --help` lists them");
+    return print(single_spaced(program.help()));
   }
   if (program.got_subcommand(bench)) {
     command_line.action = CommandLine::Action::kBench;

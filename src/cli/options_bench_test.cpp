@@ -67,12 +67,12 @@ TEST(BenchOptions, ReplaysATraceAtSeveralSizes) {
   EXPECT_EQ(parsed->bench.slots, (std::vector<uint32_t>{4, 9}));
 }
 
-struct Refused {
+struct RefusedBench {
   std::vector<std::string> words;
   std::vector<std::string> says;
 };
 
-class BenchRefuses : public testing::TestWithParam<Refused> {};
+class BenchRefuses : public testing::TestWithParam<RefusedBench> {};
 
 TEST_P(BenchRefuses, ByName) {
   const auto parsed = parse_command_line(GetParam().words);
@@ -83,22 +83,23 @@ TEST_P(BenchRefuses, ByName) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Values, BenchRefuses,
-                         testing::Values(Refused{{"bench", "--repeat", "0"}, {"--repeat", "1 to 100"}},
-                                         Refused{{"bench", "--tokens", "0"}, {"--tokens"}},
-                                         Refused{{"bench", "--prompt-tokens", "1.5"}, {"--prompt-tokens", "whole"}},
-                                         Refused{{"bench", "--memory", "6Q"}, {"--memory", "'6Q'"}},
-                                         Refused{{"bench", "--plot", "p.gif"}, {"--plot", ".svg or .png"}},
-                                         Refused{{"bench", "--context", "100"}, {"--context 100", "584"}},
-                                         Refused{{"bench", "--force"}, {"--force", "--baseline"}},
-                                         Refused{{"bench", "--replay", "t", "--tokens", "9"}, {"--replay", "--json"}},
-                                         Refused{{"bench", "m.gguf", "--replay", "t"}, {"--replay", "model"}},
-                                         Refused{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
-                                         Refused{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
-                                         Refused{{"bench", "--replay", "t", "--mirror", "m"}, {"--replay"}},
-                                         Refused{{"bench", "--draft", ""}, {"--draft", "empty"}},
-                                         Refused{{"bench", "--slots", "9"}, {"--slots", "--replay"}},
-                                         Refused{{"bench", "a", "b"}, {"'b'", "hypura bench --help"}}));
+INSTANTIATE_TEST_SUITE_P(
+    Values, BenchRefuses,
+    testing::Values(RefusedBench{{"bench", "--repeat", "0"}, {"--repeat", "1 to 100"}},
+                    RefusedBench{{"bench", "--tokens", "0"}, {"--tokens"}},
+                    RefusedBench{{"bench", "--prompt-tokens", "1.5"}, {"--prompt-tokens", "whole"}},
+                    RefusedBench{{"bench", "--memory", "6Q"}, {"--memory", "'6Q'"}},
+                    RefusedBench{{"bench", "--plot", "p.gif"}, {"--plot", ".svg or .png"}},
+                    RefusedBench{{"bench", "--context", "100"}, {"--context 100", "584"}},
+                    RefusedBench{{"bench", "--force"}, {"--force", "--baseline"}},
+                    RefusedBench{{"bench", "--replay", "t", "--tokens", "9"}, {"--replay", "--json"}},
+                    RefusedBench{{"bench", "m.gguf", "--replay", "t"}, {"--replay", "model"}},
+                    RefusedBench{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
+                    RefusedBench{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
+                    RefusedBench{{"bench", "--replay", "t", "--mirror", "m"}, {"--replay"}},
+                    RefusedBench{{"bench", "--draft", ""}, {"--draft", "empty"}},
+                    RefusedBench{{"bench", "--slots", "9"}, {"--slots", "--replay"}},
+                    RefusedBench{{"bench", "a", "b"}, {"'b'", "hypura bench --help"}}));
 
 }  // namespace
 }  // namespace hypura

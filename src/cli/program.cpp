@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "measure/child.h"
 #include "support/log.h"
+#include "support/printable.h"
 
 namespace hypura {
 
@@ -51,6 +52,7 @@ int exit_code(ErrorCode code) {
 
 int run_program(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write then fails, and what was written is removed
   const std::span<char*> words(argv, static_cast<size_t>(argc));
   // Not for people: a process that `hypura bench` starts for one run.
   if (words.size() == 3 && std::string_view(words[1]) == kChildCommand) {
@@ -62,7 +64,8 @@ int run_program(int argc, char** argv) {
   if (code) {
     return *code;
   }
-  Output(STDERR_FILENO, "standard error").write(fmt::format("hypura: error: {}\n", code.error().message));
+  Output(STDERR_FILENO, "standard error")
+      .write(fmt::format("hypura: error: {}\n", printable_lines(code.error().message)));
   return exit_code(code.error().code);
 }
 

@@ -1,10 +1,16 @@
 #include "cli/prompt.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
-#include <fstream>
+#include <functional>
+#include <string_view>
 
 #include "support/units.h"
+#include "support/utf8.h"
 
 namespace hypura {
 
@@ -12,18 +18,38 @@ namespace {
 
 constexpr size_t kMaxPrompt = 64 * kMiB;
 
-Result<std::string> read_all(std::istream& input, const std::string& name) {
+ssize_t read_some(int fd, char* to, size_t count) {
+  ssize_t got = -1;
+  do {
+    got = ::read(fd, to, count);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+// Gives how many bytes it read: 0 at the end, -1 when reading fails, with errno set.
+using ReadBytes = std::function<ssize_t(char* to, size_t count)>;
+
+Result<std::string> read_all(const ReadBytes& read, const std::string& name) {
   std::string text;
   std::string block(64 * kKiB, '\0');
-  while (input.read(block.data(), static_cast<std::streamsize>(block.size())) || input.gcount() > 0) {
-    text.append(block, 0, static_cast<size_t>(input.gcount()));
+  for (;;) {
+    const ssize_t count = read(block.data(), block.size());
+    if (count < 0) {
+      return fail(ErrorCode::kIo, "{} could not be read: {}", name, std::strerror(errno));
+    }
+    if (count == 0) {
+      break;
+    }
+    text.append(block, 0, static_cast<size_t>(count));
     if (text.size() > kMaxPrompt) {
       return fail(ErrorCode::kUsage, "the prompt in {} is larger than {}, more than any context holds", name,
                   format_bytes(kMaxPrompt));
     }
   }
-  if (input.bad()) {
-    return fail(ErrorCode::kIo, "{} could not be read: {}", name, std::strerror(errno));
+  if (text.starts_with(kByteOrderMark)) {  // as editors on Windows begin files
+    text.erase(0, kByteOrderMark.size());
   }
   if (text.ends_with('\n')) {
     text.resize(text.size() - (text.ends_with("\r\n") ? 2 : 1));
@@ -31,40 +57,31 @@ Result<std::string> read_all(std::istream& input, const std::string& name) {
   return text;
 }
 
-Result<std::string> read_file(const std::filesystem::path& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return fail(ErrorCode::kIo, "--file {}: {}", path.string(), std::strerror(errno));
-  }
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
-    return fail(ErrorCode::kIo, "--file {}: is a directory; name a text file", path.string());
-  }
-  return read_all(file, path.string());
+Result<std::string> read_stream(std::istream& input) {
+  return read_all(
+      [&input](char* to, size_t count) -> ssize_t {
+        input.read(to, static_cast<std::streamsize>(count));
+        return input.bad() ? -1 : static_cast<ssize_t>(input.gcount());
+      },
+      "standard input");
 }
 
-// How many bytes the UTF-8 character at the front has; 0 when it is none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(0);
-  const size_t length = first < 0x80   ? 1
-                        : first < 0xC2 ? 0
-                        : first < 0xE0 ? 2
-                        : first < 0xF0 ? 3
-                        : first < 0xF5 ? 4
-                                       : 0;
-  if (length == 0 || length > text.size()) {
-    return 0;
+// A shell's <(command) is a pipe, so pipes are read too. One that nobody writes to is opened without waiting, and is
+// empty.
+Result<std::string> read_file(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) {
+    return fail(ErrorCode::kIo, "--file {}: {}", path.string(), std::strerror(errno));
   }
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80) {
-      return 0;
-    }
-  }
-  const bool too_long = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
-  const bool no_character = (first == 0xED && byte(1) > 0x9F) || (first == 0xF4 && byte(1) > 0x8F);
-  return too_long || no_character ? 0 : length;
+  struct stat status = {};
+  ::fstat(fd, &status);
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  Result<std::string> text =
+      S_ISDIR(status.st_mode)
+          ? Result<std::string>(fail(ErrorCode::kIo, "--file {}: is a directory; name a text file", path.string()))
+          : read_all([fd](char* to, size_t count) { return read_some(fd, to, count); }, path.string());
+  ::close(fd);
+  return text;
 }
 
 bool is_utf8(std::string_view text) {
@@ -102,7 +119,7 @@ Result<std::optional<std::string>> read_prompt(const RunOptions& options, std::i
     return checked(read_file(*options.file), options.file->string());
   }
   if (from_input) {
-    return checked(read_all(input, "standard input"), "standard input");
+    return checked(read_stream(input), "standard input");
   }
   return std::nullopt;
 }

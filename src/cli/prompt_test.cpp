@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -53,6 +56,35 @@ TEST(Prompt, RefusesWhatIsNoText) {
   for (const char* text : {"a", "é", "€", "😀", "\xEF\xBB\xBFx"}) {
     EXPECT_TRUE(read({}, text)) << text;
   }
+}
+
+TEST(Prompt, AByteOrderMarkIsNoText) {
+  const TempDir dir;
+  RunOptions options;
+  options.file = dir.write("bom.txt", "\xEF\xBB\xBFGröße\r\n");
+  EXPECT_EQ(read(options, "").value(), "Größe");
+  EXPECT_EQ(read({}, "\xEF\xBB\xBF one").value(), " one");
+  EXPECT_EQ(read({}, "\xEF\xBB\xBF").error().code, ErrorCode::kUsage) << "nothing is left";
+  EXPECT_EQ(read({}, "a\xEF\xBB\xBF").value(), "a\xEF\xBB\xBF") << "it is one at the beginning only";
+}
+
+TEST(Prompt, APipeIsReadAndNotWaitedFor) {
+  const TempDir dir;
+  RunOptions options;
+  options.file = dir.path() / "pipe";
+  ASSERT_EQ(::mkfifo(options.file->c_str(), 0600), 0);
+  const auto unwritten = read(options, "");
+  ASSERT_FALSE(unwritten);
+  EXPECT_THAT(unwritten.error().message, testing::HasSubstr("is empty"));
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  ASSERT_EQ(::write(ends[1], "piped\n", 6), 6);
+  ::close(ends[1]);
+  options.file = fmt::format("/dev/fd/{}", ends[0]);
+  EXPECT_EQ(read(options, "").value(), "piped");
+  ::close(ends[0]);
+  options.file = "/dev/null";
+  EXPECT_FALSE(read(options, ""));
 }
 
 TEST(Prompt, NamesTheFileItCannotRead) {

@@ -14,8 +14,9 @@ std::optional<double> ratio(double numerator, double denominator) {
   return denominator > 0 ? std::optional(numerator / denominator) : std::nullopt;
 }
 
-std::string tokens_and_rate(uint64_t tokens, double seconds) {
-  const auto rate = tokens > 0 ? ratio(static_cast<double>(tokens), seconds) : std::nullopt;
+// `timed`: those of the tokens that took `seconds`.
+std::string tokens_and_rate(uint64_t tokens, uint64_t timed, double seconds) {
+  const auto rate = timed > 0 ? ratio(static_cast<double>(timed), seconds) : std::nullopt;
   const std::string count = fmt::format("{} token{}", tokens, tokens == 1 ? "" : "s");
   if (!rate) {
     return count + ", n/a tok/s";
@@ -34,12 +35,13 @@ std::string bytes_of(uint64_t part, uint64_t whole) {
   return left + " of " + right;
 }
 
-// The peak is the whole process's, so it is held against both of what it may take.
+// The peak is the whole process's, so it is held against the sum of what it may take.
 std::string memory_of(uint64_t peak, const PlanSummary& plan) {
   if (plan.budget == 0) {
     return format_bytes(peak);
   }
-  return bytes_of(peak, plan.budget) + fmt::format(" + {} for the process", format_bytes(plan.process));
+  return bytes_of(peak, plan.budget + plan.process) +
+         fmt::format(" ({} for the model, {} for the program)", format_bytes(plan.budget), format_bytes(plan.process));
 }
 
 nlohmann::ordered_json number_or_null(std::optional<double> number) {
@@ -59,8 +61,8 @@ std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
                                                        : fmt::format("; drafts {} of {} right",
                                                                      stats.right_drafted_tokens, stats.drafted_tokens);
   return fmt::format("{}{}; prompt {}; experts {}; {}/token read; memory {}",
-                     tokens_and_rate(stats.decoded_tokens, stats.decode_seconds), drafts,
-                     tokens_and_rate(stats.prompt_tokens, stats.prompt_seconds),
+                     tokens_and_rate(stats.answer_tokens, stats.decoded_tokens, stats.decode_seconds), drafts,
+                     tokens_and_rate(stats.prompt_tokens, stats.prompt_tokens, stats.prompt_seconds),
                      hits ? fmt::format("{:.1f} % hit", *hits * 100) : "n/a",
                      read ? format_bytes(static_cast<uint64_t>(*read)) : "n/a bytes",
                      memory_of(stats.memory_peak, plan));
@@ -88,6 +90,7 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"stop", stop ? nlohmann::ordered_json(stop_name(*stop)) : nlohmann::ordered_json(nullptr)},
       {"prompt_tokens", stats.prompt_tokens},
       {"decoded_tokens", stats.decoded_tokens},
+      {"answer_tokens", stats.answer_tokens},
       {"drafted_tokens", stats.drafted_tokens},
       {"right_drafted_tokens", stats.right_drafted_tokens},
       {"prompt_seconds", stats.prompt_seconds},

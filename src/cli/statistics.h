@@ -9,8 +9,9 @@
 
 namespace hypura {
 
-// "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; memory 38.1 of 40.0 MiB"
-// Bytes per token are those of decode passes. No line end.
+// "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; memory 78.1 of 104.0 MiB
+// (40.0 MiB for the model, 64.0 MiB for the program)". The rate and bytes per token are those of decode passes. No line
+// end.
 std::string statistics_line(const EngineStats& stats, const PlanSummary& plan);
 
 // "read from: a.gguf 62 %, /disk2/a.gguf 38 %": the model's copies and what was read of each, loading included. No line

@@ -15,6 +15,7 @@ EngineStats some_stats() {
   stats.prompt_tokens = 9;
   stats.prompt_seconds = 0.075;
   stats.decoded_tokens = 178;
+  stats.answer_tokens = 179;
   stats.decode_seconds = 178 / 35.2;
   stats.expert_lookups = 1000;
   stats.expert_hits = 613;
@@ -40,8 +41,8 @@ PlanSummary some_plan() {
 
 TEST(StatisticsLine, SaysWhatWasDone) {
   EXPECT_EQ(statistics_line(some_stats(), some_plan()),
-            "178 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; "
-            "memory 38.1 of 40.0 MiB + 64.0 MiB for the process");
+            "179 tokens, 35.2 tok/s; prompt 9 tokens, 120 tok/s; experts 61.3 % hit; 1.2 MiB/token read; "
+            "memory 38.1 of 104.0 MiB (40.0 MiB for the model, 64.0 MiB for the program)");
 }
 
 TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
@@ -49,7 +50,7 @@ TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
   stats.drafted_tokens = 40;
   stats.right_drafted_tokens = 31;
   EXPECT_THAT(statistics_line(stats, some_plan()),
-              testing::StartsWith("178 tokens, 35.2 tok/s; drafts 31 of 40 right; "));
+              testing::StartsWith("179 tokens, 35.2 tok/s; drafts 31 of 40 right; "));
 }
 
 TEST(CopiesLine, SaysHowMuchCameFromEach) {
@@ -78,14 +79,21 @@ TEST(StatisticsLine, NeverDividesByZero) {
             "0 tokens, n/a tok/s; prompt 0 tokens, n/a tok/s; experts n/a; n/a bytes/token read; memory 0 B");
 }
 
+TEST(StatisticsLine, ATokenOfThePromptsPassCounts) {
+  EngineStats stats;
+  stats.answer_tokens = 1;
+  EXPECT_THAT(statistics_line(stats, {}), testing::StartsWith("1 token, n/a tok/s; "));
+}
+
 TEST(StatisticsLine, RatesKeepTheirDigits) {
   EngineStats stats;
+  stats.answer_tokens = 2;
   stats.decoded_tokens = 1;
   stats.decode_seconds = 4;
   stats.memory_peak = 900 * kKiB;
   EXPECT_EQ(statistics_line(stats, some_plan()),
-            "1 token, 0.25 tok/s; prompt 0 tokens, n/a tok/s; experts n/a; 0 B/token read; "
-            "memory 900.0 KiB of 40.0 MiB + 64.0 MiB for the process");
+            "2 tokens, 0.25 tok/s; prompt 0 tokens, n/a tok/s; experts n/a; 0 B/token read; "
+            "memory 900.0 KiB of 104.0 MiB (40.0 MiB for the model, 64.0 MiB for the program)");
 }
 
 TEST(StatisticsJson, HoldsCountersAndRates) {

@@ -1,8 +1,11 @@
 #include "engine/batcher.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
+
+#include "engine/llama_guard.h"
 
 namespace hypura {
 
@@ -27,6 +30,24 @@ AnswerEnd summary(const Run& run, AnswerStop stop, std::optional<Error> error) {
   end.tokens = run.all;
   run.job.source->tell(end);
   return end;
+}
+
+AnswerStep next_step(AnswerSource& source, BatchModel& model, size_t row) {
+  auto step = model.check(row).and_then([&] {
+    return guarded(ErrorCode::kBadModel, "the answer cannot go on",
+                   [&]() -> Result<AnswerStep> { return source.step(model.logits(row)); });
+  });
+  if (step) {
+    return std::move(*step);
+  }
+  AnswerStep failed;
+  failed.stop = AnswerStop::kError;
+  failed.error = std::move(step.error());
+  return failed;
+}
+
+bool are_numbers(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
 
 Error closed() {
@@ -279,7 +300,7 @@ uint32_t Batcher::verify(uint32_t id, size_t row) {
   const std::vector<int32_t>& draft = drafts_[id].tokens;
   uint32_t right = 0;
   for (;;) {
-    take(it, model_.logits(row + right));
+    take(it, row + right);
     const bool goes_on = it.run != nullptr && it.pending() == 1 && right < draft.size();
     if (!goes_on || it.run->tokens.back() != draft[right]) {
       break;
@@ -322,13 +343,13 @@ void Batcher::give_up(uint32_t id, const Error& error) {
   end(sequences_[id], AnswerStop::kError, error);
 }
 
-// The answer's next token, after all its tokens so far.
-void Batcher::take(Sequence& sequence, const float* logits) {
+// The answer's next token, after all its tokens so far, by the logits at `row`.
+void Batcher::take(Sequence& sequence, size_t row) {
   Run& run = *sequence.run;
   if (!run.answering) {
     run.answering = Clock::now();
   }
-  AnswerStep step = run.job.source->step(logits);
+  AnswerStep step = next_step(*run.job.source, model_, row);
   run.sampled += step.token ? 1 : 0;
   if (step.token && !step.ends_text) {
     run.all.push_back(*step.token);
@@ -418,6 +439,12 @@ void Batcher::end(Sequence& sequence, AnswerStop stop, std::optional<Error> erro
   Embedding embedding{std::move(job.embed->sum), static_cast<uint32_t>(job.prompt.size()), job.cut_from};
   for (float& value : embedding.values) {
     value /= static_cast<float>(job.embed->end - job.embed->first);
+  }
+  if (!are_numbers(embedding.values)) {
+    job.embed->done.set_value(fail(ErrorCode::kBadModel,
+                                   "the model's output is not a number, so that there is no embedding: its weights are "
+                                   "damaged, or its numbers grow too large"));
+    return;
   }
   job.embed->done.set_value(std::move(embedding));
 }

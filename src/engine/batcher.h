@@ -64,7 +64,7 @@ class Batcher {
   std::vector<PassToken> pass_tokens(const std::vector<uint32_t>& shares) const;
   void hold(const std::vector<uint32_t>& shares, const Status& status);
   uint32_t verify(uint32_t id, size_t row);
-  void take(Sequence& sequence, const float* logits);
+  void take(Sequence& sequence, size_t row);
   bool add_token(Sequence& sequence, int32_t token);
   void embed_pass();
   Status embed_part(Sequence& sequence, uint32_t id);

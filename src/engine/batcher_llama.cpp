@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <functional>
 
+#include "engine/logits.h"
+
 namespace hypura {
 
 namespace {
@@ -70,6 +72,12 @@ void LlamaBatchModel::pause() {
 
 const float* LlamaBatchModel::logits(size_t index) {
   return llama_get_logits_ith(context_, static_cast<int32_t>(index));
+}
+
+Status LlamaBatchModel::check(size_t index) {
+  const float* row = logits(index);
+  const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(engine_.llama())));
+  return check_logits({row, row == nullptr ? 0 : width});
 }
 
 // Whether the first `count` tokens of a sequence are all there, as far as the next token looks back. Layers that attend

@@ -27,6 +27,7 @@ class LlamaBatchModel final : public BatchModel {
   void pause() override;
   void note_drafted(uint32_t drafted, uint32_t right) override { engine_.note_drafted(drafted, right); }
   const float* logits(size_t index) override;
+  Status check(size_t index) override;
   uint32_t cut(uint32_t sequence, uint32_t count) override;
   uint32_t copy(uint32_t from, uint32_t to, uint32_t count) override;
   Status embed(std::span<const PassToken> tokens, std::vector<float>& sum) override;

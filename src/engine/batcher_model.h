@@ -39,6 +39,8 @@ class BatchModel {
 
   // The logits after token `index` of the last walk, which had `output`. Valid until the next walk.
   virtual const float* logits(size_t index) = 0;
+  // Whether they can be used; fails as check_logits() does.
+  virtual Status check(size_t /*index*/) { return {}; }
 
   // Forgets all but the first `count` tokens of a sequence. Gives how many are left: fewer when it cannot be cut there.
   virtual uint32_t cut(uint32_t sequence, uint32_t count) = 0;

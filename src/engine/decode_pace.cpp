@@ -24,6 +24,10 @@ Result<std::filesystem::path> pace_file(const Model& model) {
 }
 
 Paces read_paces(const std::filesystem::path& path, const std::string& measured_at) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {  // opening a pipe would wait for its writer
+    return {};
+  }
   std::ifstream file(path);
   const nlohmann::json saved = nlohmann::json::parse(file, nullptr, false);
   if (!saved.is_object() || saved.value("profile", nlohmann::json()) != measured_at) {

@@ -5,11 +5,13 @@
 #include "engine/context_choice.h"
 #include "engine/draft_worth.h"
 #include "engine/engine_impl.h"
+#include "engine/llama_guard.h"
 #include "engine/mirrors.h"
 #include "engine/mtp_layers.h"
 #include "engine/placed_tensors.h"
 #include "engine/saved_routing.h"
 #include "engine/sustained_rate.h"
+#include "engine/trial_load.h"
 #include "hardware/memory.h"
 #include "support/elapsed.h"
 #include "support/log.h"
@@ -22,8 +24,30 @@ namespace {
 // Tokens whose routing is kept on request: those of a default context. 24 layers of 8 experts used take 1.5 MiB.
 constexpr uint64_t kRecordedTokens = 4096;
 
-// The best mode that works: what the estimates say is best is tried, and the next best when llama.cpp takes more than
-// that.
+// The best mode that works by `problem`: what it says is best is tried, and the next best when llama.cpp takes more
+// than it says. Fails with kBudget when none does.
+Result<OpenParts> open_best_of(const OpenRequest& request, PlacementProblem problem) {
+  const PlacementProblem all = problem;
+  while (!problem.modes.empty()) {
+    auto solution = place(problem);
+    if (!solution) {
+      break;
+    }
+    const Mode mode = solution->placement.mode;
+    Chosen chosen{problem, std::move(*solution)};
+    chosen.problem.modes = {mode};
+    auto parts = mode == Mode::kResident ? open_resident(request, std::move(chosen))
+                                         : open_streaming(request, std::move(chosen));
+    if (parts || parts.error().code != ErrorCode::kBudget) {
+      return parts;
+    }
+    std::erase(problem.modes, mode);
+  }
+  return too_small(request, all);
+}
+
+// By estimates; and where nothing fits by those, by what the smallest contexts really take: less now and then, and else
+// what the advice is made of.
 Result<OpenParts> open_best(const OpenRequest& request) {
   auto problem = placement_problem(request);
   if (!problem) {
@@ -36,24 +60,9 @@ Result<OpenParts> open_best(const OpenRequest& request) {
     }
     std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed
   }
-  std::optional<Error> last;
-  while (!problem->modes.empty()) {
-    auto solution = place(*problem);
-    if (!solution) {
-      break;
-    }
-    const Mode mode = solution->placement.mode;
-    Chosen chosen{*problem, std::move(*solution)};
-    chosen.problem.modes = {mode};
-    auto parts = mode == Mode::kResident ? open_resident(request, std::move(chosen))
-                                         : open_streaming(request, std::move(chosen));
-    if (parts || parts.error().code != ErrorCode::kBudget) {
-      return parts;
-    }
-    last = parts.error();
-    std::erase(problem->modes, mode);
-  }
-  return last ? propagate(*last) : too_small(request, *problem);
+  auto parts = open_best_of(request, *problem);
+  const bool too_little = !parts && parts.error().code == ErrorCode::kBudget;
+  return too_little ? open_best_of(request, with_real_sizes(request, *problem)) : std::move(parts);
 }
 
 // With less context than was chosen by estimates, where llama.cpp takes more than those.
@@ -77,6 +86,7 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   EngineStats d = *this;
   d.prompt_tokens -= earlier.prompt_tokens;
   d.decoded_tokens -= earlier.decoded_tokens;
+  d.answer_tokens -= earlier.answer_tokens;
   d.drafted_tokens -= earlier.drafted_tokens;
   d.right_drafted_tokens -= earlier.right_drafted_tokens;
   d.prompt_seconds -= earlier.prompt_seconds;
@@ -172,10 +182,17 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
   }
   const auto profile = with_mirrors(cached_profile(of_this_disk), *model, *mirrors);
   *model = used_part(*model, options.draft.mtp);
+  TrialOptions trial;
+  trial.mtp = options.draft.mtp;
+  if (Status status = try_model(*model, trial); !status) {
+    return propagate(status.error());
+  }
   const Knowledge knowledge = recall(*model, profile ? &*profile : nullptr);
   auto engine = std::make_unique<EngineImpl>(std::move(*model), options);
-  if (Status status = engine->open(*budget, knowledge, std::move(*mirrors)); !status) {
-    return propagate(status.error());
+  const Status opened = guarded(ErrorCode::kBadModel, options.model.string(),
+                                [&] { return engine->open(*budget, knowledge, std::move(*mirrors)); });
+  if (!opened) {
+    return propagate(opened.error());
   }
   engine->note_loaded(seconds_since(start));
   engine->warm_up();
@@ -285,6 +302,11 @@ void EngineImpl::note_drafted(uint32_t drafted, uint32_t right) {
   stats_.decoded_tokens -= drafted - right;
 }
 
+void EngineImpl::note_answered(size_t tokens) {
+  const std::lock_guard lock(mutex_);
+  stats_.answer_tokens += tokens;
+}
+
 void EngineImpl::summarise(const OpenRequest& request, const Budget& budget, uint64_t process) {
   const Chosen& chosen = *parts_->chosen;
   const Prediction prediction = predict(request, chosen, process);
@@ -380,6 +402,20 @@ RoutingTrace EngineImpl::routing() const {
   return parts_ && parts_->weights != nullptr ? parts_->weights->routing() : RoutingTrace();
 }
 
+// llama_decode's code. What an assertion left of the context is not used again.
+Result<int> EngineImpl::decode(const llama_batch& batch) {
+  if (broken_) {
+    return propagate(*broken_);
+  }
+  const auto result = guarded(
+      ErrorCode::kBadModel, model_.files.front().path.string() + ": llama.cpp cannot compute this model",
+      [&]() -> Result<int> { return llama_decode(parts_->context.get(), batch); }, Guarding::kPass);
+  if (!result) {
+    broken_ = result.error();
+  }
+  return result;
+}
+
 // One llama_decode: one walk over the weights.
 Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
@@ -389,11 +425,14 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   }
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();
-  const int result = llama_decode(parts_->context.get(), batch);
+  const auto result = decode(batch);
   if (parts_->weights != nullptr) {
     parts_->weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds_since(start));
   }
-  if (result == 0 && mtp_ != nullptr) {
+  if (!result) {
+    return propagate(result.error());
+  }
+  if (*result == 0 && mtp_ != nullptr) {
     mtp_->note_pass(batch);
   }
   const double seconds = seconds_since(start);
@@ -404,17 +443,17 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   if (phase == Phase::kDecode) {
     stats_.decode_seconds += seconds;
     stats_.decode_bytes += bytes;
-    if (result == 0 && batch.n_tokens == 1) {
+    if (*result == 0 && batch.n_tokens == 1) {
       pace_.note({seconds, bytes, static_cast<uint32_t>(batch.pos[0])});
     }
   } else {
     stats_.prompt_seconds += seconds;
     stats_.prefill_bytes += bytes;
   }
-  if (result == 0) {
+  if (*result == 0) {
     return {};
   }
-  if (result == 1) {
+  if (*result == 1) {
     return fail(ErrorCode::kContextFull, "the context of {} tokens is full", llama_n_ctx(parts_->context.get()));
   }
   if (parts_->weights != nullptr) {

@@ -52,11 +52,14 @@ class EngineImpl final : public Engine {
   Drafting* drafting() { return drafting_.get(); }
   // Of the last passes' tokens `drafted` were drafts, the first `right` of which were right.
   void note_drafted(uint32_t drafted, uint32_t right);
+  // A session gave so many tokens.
+  void note_answered(size_t tokens);
   // Null unless the model's MTP layers draft.
   MtpHead* mtp() { return mtp_.get(); }
   void end_session() { in_session_ = false; }
 
  private:
+  Result<int> decode(const llama_batch& batch);
   uint64_t bytes_read() const;
   double busy_seconds() const;
   // For later runs, when this one ends.
@@ -78,6 +81,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Drafting> drafting_;  // before parts_ is gone: it computes with their threads
   PlanSummary plan_;
   bool in_session_ = false;
+  std::optional<Error> broken_;  // what stopped llama.cpp in a pass; none is made afterwards
   uint32_t context_size_ = 0;
   uint64_t load_bytes_ = 0;
   double load_busy_seconds_ = 0;

@@ -4,6 +4,7 @@
 
 #include "engine/decode_pace.h"
 #include "engine/machine_speeds.h"
+#include "hardware/memory.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -49,6 +50,18 @@ std::string kv_remark(const OpenRequest& request, const Chosen& chosen) {
     text += fmt::format(" and makes tokens {} faster", percent(before / now - 1));
   }
   return text;
+}
+
+// The next size that format_bytes() shows as it is: who asks for what is shown must not get less.
+uint64_t shown_and_no_less(uint64_t bytes) {
+  for (const uint64_t unit : {kGiB, kMiB, kKiB}) {
+    if (bytes >= unit) {
+      const uint64_t tenths = (bytes * 10 + unit - 1) / unit;
+      const uint64_t size = tenths * unit / 10;
+      return size >= bytes ? size : (tenths + 1) * unit / 10;
+    }
+  }
+  return bytes;
 }
 
 uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
@@ -169,8 +182,9 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
 
 std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction) {
   const bool disk = prediction.bound_by == Limit::kDisk;
-  std::string text = fmt::format("expect {} tokens/s{}", rate(prediction.tokens_per_second),
-                                 prediction.pace ? " by the pace of earlier runs" : "");
+  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
+  std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
+                                 prediction.pace ? " by the pace of earlier runs" : "", speeds.assumption());
   if (chosen.placement().mode == Mode::kResident) {
     text += ", limited by computing";
   } else {
@@ -184,13 +198,22 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
   const PlacementProblem& problem = chosen.problem;
   const Placement& placement = chosen.placement();
   std::vector<std::string> warnings;
-  if (request.options.context > request.model.context_length) {
+  const bool asked = request.options.context != EngineOptions().context;
+  if (asked && request.options.context > request.model.context_length) {
     warnings.push_back(fmt::format("context lowered from {} to the {} tokens that the model was trained for",
                                    request.options.context, request.model.context_length));
   }
-  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
-  if (!speeds.warning().empty()) {
-    warnings.push_back(speeds.warning());
+  if (request.threads > usable_cores()) {
+    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, and make it slower",
+                                   request.threads, usable_cores()));
+  }
+  if (!request.model.other_parts.empty()) {
+    uint64_t bytes = 0;
+    for (const TensorInfo& tensor : request.model.other_parts) {
+      bytes += tensor.extent.length;
+    }
+    warnings.push_back(fmt::format("the model's parts for images or sound ({}) are left out: it reads text only",
+                                   format_bytes(bytes)));
   }
   if (!request.packed.problem.empty()) {
     warnings.push_back(
@@ -212,7 +235,7 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
 }
 
 tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {
-  const uint64_t least = minimum_budget(problem);
+  const uint64_t least = shown_and_no_less(minimum_budget(problem));
   const auto by_kv = [](const KvChoice& a, const KvChoice& b) { return a.bytes < b.bytes; };
   const Mode mode = problem.modes.back();
   const auto besides = [mode](const UbatchChoice& it) {
@@ -226,7 +249,8 @@ tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProbl
               "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
               "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",
               request.model.name, format_bytes(request.budget), request.context, format_bytes(least),
-              format_bytes(problem.fixed), format_bytes(runtime), format_bytes(least - problem.fixed - runtime));
+              format_bytes(problem.fixed), format_bytes(runtime),
+              format_bytes(least - std::min(least, problem.fixed + runtime)));
 }
 
 }  // namespace hypura

@@ -33,8 +33,8 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
 // What to expect of it, and what limits it.
 std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction);
 
-// What the user should know: speeds that are assumed, a cache that is too small, weights that cannot be streamed, a
-// context that was lowered.
+// What the user should know: a context that was asked for and lowered, more threads than processors, parts that are
+// left out, a packed copy that is not used, a cache that is too small, weights that cannot be streamed.
 std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen& chosen);
 
 // The error when nothing fits: the smallest budget, and what it is for.

@@ -1,22 +1,60 @@
 #include "engine/llama_runtime.h"
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "engine/llama_guard.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "llama.h"
 #include "log.h"
 #include "support/executable_path.h"
 #include "support/log.h"
+#include "support/printable.h"
 
 namespace hypura {
 
 namespace {
 
-thread_local std::string last_error;
+// More than this many lines tell nothing new.
+constexpr size_t kMostErrors = 16;
+thread_local std::vector<std::string> errors;
+
+// Takes a leading "llama_model_load: " off, the name of the function that logged the line; false when there is none.
+bool drop_function_name(std::string_view& line) {
+  const size_t colon = line.find(": ");
+  const std::string_view name = line.substr(0, std::min(colon, line.size()));
+  const bool is_name = colon != std::string_view::npos && name.find('_') != std::string_view::npos &&
+                       std::all_of(name.begin(), name.end(), [](char c) {
+                         return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == ':' || c == '~';
+                       });
+  if (is_name) {
+    line.remove_prefix(colon + 2);
+  }
+  return is_name;
+}
+
+// What a line says, without what every line of its kind says. Empty: nothing of its own.
+std::string_view reason_of(std::string_view line) {
+  while (drop_function_name(line)) {
+  }
+  for (const std::string_view introduction :
+       {"error loading model: ", "failed to initialize the context: ", "error loading model hyperparameters: ",
+        "error loading model vocabulary: "}) {
+    if (line.starts_with(introduction)) {
+      line.remove_prefix(introduction.size());
+    }
+  }
+  while (drop_function_name(line)) {
+  }
+  return line == "failed to load model" ? std::string_view() : line;
+}
 
 void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   std::string_view line(text);
@@ -27,10 +65,10 @@ void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   if (line.empty() || line == "." || (level == GGML_LOG_LEVEL_DEBUG && line.starts_with("repack: repack tensor"))) {
     return;
   }
-  if (level == GGML_LOG_LEVEL_ERROR) {
-    last_error = line;
+  if (level == GGML_LOG_LEVEL_ERROR && errors.size() < kMostErrors) {
+    errors.emplace_back(line);
   }
-  spdlog::debug("llama.cpp: {}", line);
+  spdlog::debug("llama.cpp: {}", printable(line));
 }
 
 template <class Function>
@@ -53,6 +91,7 @@ std::filesystem::path library_folder() {
 }
 
 Status load_backends() {
+  set_abort_handlers();
   llama_log_set(forward_log, nullptr);
   silence_common_log();
   const std::filesystem::path folder = library_folder();
@@ -79,7 +118,13 @@ Status init_llama() {
 }
 
 std::string take_llama_error() {
-  return std::exchange(last_error, {});
+  for (const std::string& line : std::exchange(errors, {})) {
+    if (std::string reason(reason_of(line)); !reason.empty()) {
+      reason.erase(reason.find_last_not_of(" \n.") + 1);
+      return printable(reason);
+    }
+  }
+  return "llama.cpp gave no reason";
 }
 
 void ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {

@@ -9,16 +9,17 @@ struct ggml_threadpool;
 
 namespace hypura {
 
-// Loads ggml's CPU backends (the variant for this processor) and sends llama.cpp's log to ours, at debug level. Once in
-// a process; later calls give the first result. Thread-safe. Fails with kInternal, naming the folder searched.
+// Loads ggml's CPU backends (the variant for this processor), sends llama.cpp's log to ours, at debug level, and sets
+// what its assertions do (llama_guard.h). Once in a process; later calls give the first result. Thread-safe. Fails with
+// kInternal, naming the folder searched.
 Status init_llama();
 
 // llama.cpp's own programs log to the terminal from the code that we share with them (chat templates): not here. Once
 // in a process; init_llama does it too. Thread-safe.
 void silence_common_log();
 
-// The last error that llama.cpp logged on this thread since the last call; empty when there was none. It is how its
-// loader tells what it did not like.
+// Why llama.cpp failed: the first error that it logged on this thread since the last call and that says more than that
+// something failed, without names of functions and the full stop. Its loader tells causes in no other way. Never empty.
 std::string take_llama_error();
 
 struct ThreadpoolDeleter {

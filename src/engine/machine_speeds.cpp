@@ -93,10 +93,7 @@ bool usually_repacked(int type) {
 MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
     : profile_(profile), operation_(kOperation), threads_(std::max(threads, 1U)) {
   if (profile == nullptr) {
-    warning_ = fmt::format(
-        "the speeds of this machine are assumed, not measured (a disk of {:.0f} GB/s, {} threads that take in {:.0f} "
-        "GB/s each); `hypura profile` measures them",
-        kDiskBytes / 1e9, threads_, kThreadBytes / 1e9);
+    assumption_ = " by assumed speeds (`hypura profile` measures them)";
     return;
   }
   if (profile->threads > 0) {
@@ -106,9 +103,9 @@ MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
     operation_ = profile->operation_seconds;
   }
   if (profile->storage.points.empty()) {
-    warning_ = fmt::format("the disk of this model was not measured; {:.0f} GB/s are assumed", kDiskBytes / 1e9);
+    assumption_ = " by an assumed disk (`hypura profile --path` measures this one)";
   } else if (profile->kernels.empty()) {
-    warning_ = "the computing of this machine was not measured; a common processor is assumed";
+    assumption_ = " by an assumed processor (`hypura profile` measures this one)";
   }
 }
 

@@ -15,8 +15,8 @@ class MachineSpeeds {
   // those that will compute; the profile's figures are scaled to them when it was measured with others.
   MachineSpeeds(const MachineProfile* profile, uint32_t threads);
 
-  // A sentence on what is assumed; empty when everything was measured.
-  const std::string& warning() const { return warning_; }
+  // " by assumed speeds": what is assumed, to end a prediction with; empty when everything was measured.
+  const std::string& assumption() const { return assumption_; }
 
   // Multiplying by a matrix of `bytes` and `elements`, of ggml type `type`.
   PassSeconds matrix(int type, double bytes, double elements) const;
@@ -72,7 +72,7 @@ class MachineSpeeds {
   double scale_ = 1;  // of computing, from the profile's threads to ours
   double operation_ = 0;
   uint32_t threads_;
-  std::string warning_;
+  std::string assumption_;
 };
 
 }  // namespace hypura

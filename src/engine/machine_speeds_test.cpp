@@ -25,7 +25,7 @@ MachineProfile some_profile() {
 TEST(MachineSpeeds, ComputingGoesThroughBothMeasurements) {
   const MachineProfile profile = some_profile();
   const MachineSpeeds speeds(&profile, 4);
-  EXPECT_EQ(speeds.warning(), "");
+  EXPECT_EQ(speeds.assumption(), "");
   const PassSeconds seconds = speeds.matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
   EXPECT_NEAR(seconds.of(1), 0.001 / 0.75 + 1e-6, 1e-9);  // a model reaches 0.75 of the kernel alone
   EXPECT_NEAR(seconds.of(512), 512 * 2 * 70e6 / 400e9 + 1e-6, 1e-9);
@@ -109,16 +109,16 @@ TEST(MachineSpeeds, TheDiskIsTakenAtTheSizeOfTheReads) {
 
 TEST(MachineSpeeds, WhatIsNotMeasuredIsAssumedAndSaid) {
   const MachineSpeeds none(nullptr, 2);
-  EXPECT_NE(none.warning().find("hypura profile"), std::string::npos) << none.warning();
+  EXPECT_NE(none.assumption().find("hypura profile"), std::string::npos) << none.assumption();
   EXPECT_GT(none.disk(kMiB, 64).bytes_per_second, 0);
   EXPECT_GT(none.load_bytes_per_second(), 0);
   EXPECT_GT(none.matrix(GGML_TYPE_Q4_0, 1e6, 2e6).first, 0);
   MachineProfile no_disk = some_profile();
   no_disk.storage = {};
-  EXPECT_NE(MachineSpeeds(&no_disk, 2).warning().find("disk"), std::string::npos);
+  EXPECT_NE(MachineSpeeds(&no_disk, 2).assumption().find("disk"), std::string::npos);
   MachineProfile no_kernels = some_profile();
   no_kernels.kernels.clear();
-  EXPECT_NE(MachineSpeeds(&no_kernels, 2).warning().find("computing"), std::string::npos);
+  EXPECT_NE(MachineSpeeds(&no_kernels, 2).assumption().find("processor"), std::string::npos);
   EXPECT_GT(MachineSpeeds(&no_kernels, 2).matrix(GGML_TYPE_F32, 1e6, 2e6).first, 0);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/llama_runtime.h"
 #include "gguf.h"
 #include "llama.h"
+#include "support/printable.h"
 
 namespace hypura {
 
@@ -103,7 +104,10 @@ std::string quantization(const Model& model) {
 // "Name" of "Name.gguf" and of "Name-00001-of-00003.gguf".
 std::string name_of(const std::filesystem::path& file) {
   std::string name = file.filename().string();
-  if (file.extension() == ".gguf") {
+  std::string extension = file.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (extension == ".gguf") {
     name = file.stem().string();
   }
   constexpr std::string_view kPart = "-00001-of-00001";
@@ -175,7 +179,7 @@ Pooling pooling_of(const Model& model) {
 ModelCard make_model_card(const Model& model) {
   const gguf_context* metadata = model.metadata.get();
   ModelCard card;
-  card.name = name_of(model.files.front().path);
+  card.name = printable(name_of(model.files.front().path));
   card.architecture = model.architecture;
   card.parameters = static_cast<uint64_t>(model.parameters);
   card.parameter_size = short_count(card.parameters);

@@ -6,7 +6,9 @@
 
 #include "engine/batcher_plan.h"
 #include "engine/llama_runtime.h"
+#include "engine/mtp_layers.h"
 #include "engine/open_common.h"
+#include "engine/trial_load.h"
 
 namespace hypura {
 
@@ -109,13 +111,15 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
   if (!read) {
     return propagate(read.error(), "the draft model");
   }
+  if (Status status = try_model(used_part(*read, false)); !status) {
+    return propagate(status.error(), "the draft model");
+  }
   llama_model_params model_params = llama_model_default_params();
   model_params.load_mode = LLAMA_LOAD_MODE_DIRECT_IO;
   take_llama_error();
   LlamaModelPtr model(llama_model_load_from_file(read->files.front().path.c_str(), model_params));
   if (model == nullptr) {
-    return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this draft model: {}", file.string(),
-                take_llama_error());
+    return propagate(load_failure(*read).value(), "the draft model");
   }
   if (llama_model_has_encoder(model.get()) || !can_cut(*model)) {
     return fail(ErrorCode::kUsage, "{}: a draft is taken from a model that only decodes and has no recurrent state",

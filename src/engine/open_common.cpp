@@ -135,6 +135,12 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
 
 }  // namespace
 
+ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts) {
+  const ContextMemory memory = context_memory(*parts.context);
+  const ContextMemory mtp = mtp_memory(request, parts);
+  return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
+}
+
 Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
   constexpr int kMostContexts = 4;
   for (int made = 1;; ++made) {
@@ -143,11 +149,10 @@ Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
     if (Status status = make_context(request, parts, wanted.tokens, kv); !status) {
       return status;
     }
-    const ContextMemory memory = context_memory(*parts.context);
     const ContextMemory mtp = mtp_memory(request, parts);
-    const uint64_t compute = memory.compute + later_output_bytes(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
-    correct_estimates(chosen.problem, chosen.placement(), memory.kv + mtp.kv, compute + mtp.compute);
+    const ContextNeeds needs = context_needs(request, parts);
+    correct_estimates(chosen.problem, chosen.placement(), needs.kv, needs.compute);
     if (made == kMostContexts) {  // no more changes of what is made
       chosen.problem.ubatch = {chosen.ubatch()};
       chosen.problem.kv = {chosen.kv()};
@@ -163,11 +168,6 @@ Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
       return {};
     }
   }
-}
-
-tl::unexpected<Error> load_failure(const OpenRequest& request) {
-  return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}",
-              request.model.files.front().path.string(), take_llama_error());
 }
 
 }  // namespace hypura

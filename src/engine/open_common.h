@@ -19,14 +19,18 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
 // that the model is open in. Fails with kBudget when it does not fit after all.
 Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen);
 
+// What the context that was made takes, and that of the MTP layers, what grows later included.
+struct ContextNeeds {
+  uint64_t kv = 0;
+  uint64_t compute = 0;
+};
+ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts);
+
 // Bytes that the context has allocated.
 struct ContextMemory {
   uint64_t kv = 0;
   uint64_t compute = 0;  // output buffers included
 };
 ContextMemory context_memory(const llama_context& context);
-
-// The error of a load that llama.cpp refused, with its reason.
-tl::unexpected<Error> load_failure(const OpenRequest& request);
 
 }  // namespace hypura

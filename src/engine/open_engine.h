@@ -62,4 +62,9 @@ struct OpenParts {
 Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen);
 Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen);
 
+// `problem` with the sizes that the smallest passes really take, with each KV cache, in the last of its modes: found by
+// making such contexts without memory behind them. The estimate where llama.cpp makes none. It takes some tens of
+// milliseconds and the time to read the vocabulary.
+PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem problem);
+
 }  // namespace hypura

@@ -1,6 +1,7 @@
 #include "engine/open_common.h"
 #include "engine/open_engine.h"
 #include "engine/tensor_feed.h"
+#include "engine/trial_load.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 
@@ -45,7 +46,7 @@ Status load_whole(const OpenRequest& request, OpenParts& parts) {
   parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
   if (parts.llama == nullptr) {
     const auto& error = (*feed)->error();
-    return error ? propagate(*error) : load_failure(request);
+    return error ? propagate(*error) : load_failure(request.model);
   }
   parts.load_bytes = (*reader)->stats().demand_bytes;
   return {};

@@ -1,13 +1,20 @@
+#include <algorithm>
+
 #include "engine/open_common.h"
 #include "engine/open_engine.h"
+#include "engine/trial_load.h"
 #include "engine/virtual_file.h"
 
 namespace hypura {
 
 namespace {
 
-Status load(const OpenRequest& request, OpenParts& parts) {
-  auto header = make_virtual_header(request.model);
+// Without memory: llama.cpp makes the tensors and allocates nothing for them.
+enum class Backing { kMemory, kNothing };
+
+Status load(const OpenRequest& request, OpenParts& parts, Backing backing) {
+  auto header = make_virtual_header(
+      request.model, backing == Backing::kMemory ? VirtualVocabulary::kWhole : VirtualVocabulary::kCounted);
   if (!header) {
     return propagate(header.error());
   }
@@ -21,6 +28,7 @@ Status load(const OpenRequest& request, OpenParts& parts) {
   params.devices = no_devices;
   params.n_gpu_layers = 0;
   params.load_mode = LLAMA_LOAD_MODE_NONE;
+  params.no_alloc = backing == Backing::kNothing;
   params.tensor_buft_overrides = overrides;
   params.load_mtp = request.options.draft.mtp;
   params.use_extra_bufts = false;  // streamed weights come as they are on disk, and all kernels should be the same
@@ -28,7 +36,7 @@ Status load(const OpenRequest& request, OpenParts& parts) {
   take_llama_error();
   parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
   if (parts.llama == nullptr) {
-    return load_failure(request);
+    return load_failure(request.model);
   }
   return parts.weights->finish_loading(request.options.progress);
 }
@@ -56,11 +64,9 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
   return sizes;
 }
 
-}  // namespace
-
-Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
+// Up to where a context can be made.
+Result<OpenParts> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
   OpenParts parts;
-  const Mode mode = chosen.placement().mode;
   auto reader = open_reader(request, request.mirrors, true);
   if (!reader) {
     return propagate(reader.error());
@@ -72,9 +78,42 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
     return propagate(weights.error());
   }
   parts.weights = std::move(*weights);
-  if (Status status = load(request, parts); !status) {
+  if (Status status = load(request, parts, backing); !status) {
     return propagate(status.error());
   }
+  return parts;
+}
+
+// A resident model's passes take as much as one's whose dense weights are llama.cpp's own.
+Mode smallest_mode(const PlacementProblem& problem) {
+  return problem.modes.back() == Mode::kResident ? Mode::kDenseStreaming : problem.modes.back();
+}
+
+}  // namespace
+
+PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem problem) {
+  auto parts = open_weights(request, smallest_mode(problem), Backing::kNothing);
+  const auto smallest =
+      std::min_element(problem.ubatch.begin(), problem.ubatch.end(),
+                       [](const UbatchChoice& a, const UbatchChoice& b) { return a.tokens < b.tokens; });
+  Placement placement;
+  placement.ubatch = static_cast<uint32_t>(smallest - problem.ubatch.begin());
+  for (placement.kv = 0; parts && placement.kv < problem.kv.size(); ++placement.kv) {
+    if (!make_context(request, *parts, smallest->tokens, problem.kv[placement.kv].name)) {
+      break;
+    }
+    const ContextNeeds needs = context_needs(request, *parts);
+    correct_estimates(problem, placement, needs.kv, needs.compute);
+  }
+  return problem;
+}
+
+Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
+  auto opened = open_weights(request, chosen.placement().mode, Backing::kMemory);
+  if (!opened) {
+    return propagate(opened.error());
+  }
+  OpenParts parts = std::move(*opened);
   if (Status status = settle(request, parts, chosen); !status) {
     return propagate(status.error());
   }

@@ -4,8 +4,8 @@
 
 #include "backend/fast_layout.h"
 #include "backend/stream_layout.h"
-#include "engine/llama_runtime.h"
 #include "engine/packed_copy.h"
+#include "engine/trial_load.h"
 #include "ggml.h"
 #include "hardware/memory.h"
 #include "hypura/pack.h"
@@ -34,6 +34,7 @@ class Packer {
 
  private:
   Status check_room() const;
+  void remove_finished() const;
   Status pack_file(uint32_t file);
   Status pack_tensor(const TensorInfo& tensor, OutputFile& copy);
   Status read(const Extent& extent);
@@ -52,6 +53,7 @@ Status Packer::check_room() const {
   uint64_t needed = 0;
   for (const ModelFile& file : model_.files) {
     needed += file.size;
+    OutputFile::remove_leftover(packed_name(file.path));
   }
   std::error_code error;
   const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
@@ -90,10 +92,19 @@ Result<PackSummary> Packer::pack() {
   packed_ = std::move(*packed);
   for (uint32_t file = 0; file < model_.files.size(); ++file) {
     if (Status status = pack_file(file); !status) {
+      remove_finished();
       return propagate(status.error());
     }
   }
   return std::move(summary_);
+}
+
+// The copies of a set's first files are of no use without those of the others.
+void Packer::remove_finished() const {
+  std::error_code ignored;
+  for (const fs::path& file : summary_.files) {
+    fs::remove(file, ignored);
+  }
 }
 
 Status Packer::pack_file(uint32_t file) {
@@ -125,7 +136,9 @@ Status Packer::pack_file(uint32_t file) {
   label->resize(kPackedLabelBytes);
   status = status ? append(*copy, reinterpret_cast<const std::byte*>(label->data()), label->size()) : status;
   status = status ? copy->finish() : status;
-  summary_.files.push_back(name);
+  if (status) {
+    summary_.files.push_back(name);
+  }
   return status;
 }
 
@@ -186,10 +199,7 @@ void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_byte
 }  // namespace
 
 Result<PackSummary> pack_model(const fs::path& path, const std::function<bool(double)>& progress) {
-  if (Status status = init_llama(); !status) {
-    return propagate(status.error());
-  }
-  return open_model(path).and_then([&](const Model& model) { return Packer(model, progress).pack(); });
+  return open_and_try(path).and_then([&](const Model& model) { return Packer(model, progress).pack(); });
 }
 
 }  // namespace hypura

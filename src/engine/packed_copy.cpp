@@ -22,7 +22,7 @@ constexpr uint64_t kMostHeader = 64 * kMiB;
 // Everything before the first tensor.
 uint64_t header_bytes(const Model& model, size_t file) {
   uint64_t first = kMostHeader;
-  for (const auto* tensors : {&model.tensors, &model.unused}) {
+  for (const auto* tensors : {&model.tensors, &model.unused, &model.other_parts}) {
     for (const TensorInfo& tensor : *tensors) {
       first = tensor.extent.file == file ? std::min(first, tensor.extent.offset) : first;
     }
@@ -45,8 +45,8 @@ std::string problem_of(const Model& model, size_t file) {
   const fs::path& source = model.files[file].path;
   const fs::path copy = packed_name(source);
   std::error_code error;
-  if (!fs::exists(copy, error)) {
-    return fmt::format("{} is missing", copy.string());
+  if (!fs::is_regular_file(copy, error)) {  // opening a pipe would wait for its writer
+    return fmt::format("{} {}", copy.string(), fs::exists(copy, error) ? "is no file" : "is missing");
   }
   if (fs::last_write_time(copy, error) < fs::last_write_time(source, error)) {
     return fmt::format("{} is older than the model", copy.string());

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "backend/fast_layout.h"
@@ -107,6 +109,40 @@ TEST_F(Packing, StoppingLeavesTheFolderAsItWas) {
   EXPECT_GE(last, 0.5);
   EXPECT_LT(last, 1);
   EXPECT_EQ(files(), before);
+}
+
+TEST_F(Packing, StoppingInTheSecondPartRemovesTheFirstsCopy) {
+  ModelSpec spec;
+  spec.type = "Q4_0";
+  spec.split = 3;
+  spec.output = folder_.path() / "parts.gguf";
+  const auto first = make_model(spec);
+  ASSERT_TRUE(first);
+  const auto copies = [&] {
+    return std::count_if(fs::directory_iterator(folder_.path()), fs::directory_iterator(),
+                         [](const auto& entry) { return entry.path().string().find(".packed") != std::string::npos; });
+  };
+  const auto packed = pack_model(*first, [&](double share) { return share < 0.5; });
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(copies(), 0);
+}
+
+TEST_F(Packing, WhatAKilledProgramLeftIsRemoved) {
+  fs::path leftover = packed_name(path_);
+  leftover += ".partial";
+  std::ofstream(leftover) << "half of a copy";
+  ASSERT_TRUE(pack_model(path_));
+  EXPECT_FALSE(fs::exists(leftover));
+  EXPECT_EQ(found().problem, "");
+}
+
+TEST_F(Packing, WhatIsNoFileIsNotWaitedFor) {
+  ASSERT_EQ(::mkfifo(packed_name(path_).c_str(), 0600), 0);
+  EXPECT_THAT(found().problem, HasSubstr("is no file"));
+  EXPECT_TRUE(Engine::open(options()));
+  fs::remove(packed_name(path_));
+  fs::create_directory(packed_name(path_));
+  EXPECT_THAT(found().problem, HasSubstr("is no file"));
 }
 
 TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {

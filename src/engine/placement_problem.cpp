@@ -417,13 +417,16 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, ui
   const uint64_t kv_estimate = problem.kv[placement.kv].bytes;
   const uint64_t estimate = problem.ubatch[placement.ubatch].bytes;
   for (KvChoice& it : problem.kv) {
-    it.bytes = in_proportion(it.bytes, kv, kv_estimate);
+    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, kv, kv_estimate);
   }
   for (UbatchChoice& it : problem.ubatch) {
-    it.bytes = in_proportion(it.bytes, compute, estimate);
+    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, compute, estimate);
   }
-  problem.kv[placement.kv].bytes = kv;
-  problem.ubatch[placement.ubatch].bytes = compute;
+  KvChoice& cache = problem.kv[placement.kv];
+  UbatchChoice& pass = problem.ubatch[placement.ubatch];
+  cache.bytes = kv;
+  pass.bytes = pass.measured ? std::max(pass.bytes, compute) : compute;  // with another KV cache it may take less
+  cache.measured = pass.measured = true;
 }
 
 }  // namespace hypura

@@ -58,8 +58,8 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout);
 std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
                                   const Placement& placement);
 
-// Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the estimates of the other
-// choices in the same proportion.
+// Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the other choices' sizes
+// that are estimates in the same proportion.
 void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute);
 
 }  // namespace hypura

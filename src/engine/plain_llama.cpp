@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "engine/llama_guard.h"
 #include "engine/llama_runtime.h"
+#include "engine/logits.h"
 #include "engine/open_engine.h"
 
 namespace hypura {
@@ -53,6 +55,10 @@ class PlainLlamaImpl final : public PlainLlama {
       }
     }
     const float* logits = llama_get_logits_ith(context_.get(), -1);
+    const auto width = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
+    if (Status status = check_logits({logits, logits == nullptr ? 0 : width}); !status) {
+      return propagate(status.error());
+    }
     return static_cast<int32_t>(std::max_element(logits, logits + llama_vocab_n_tokens(vocab_)) - logits);
   }
 
@@ -75,8 +81,9 @@ Result<std::unique_ptr<PlainLlama>> PlainLlama::open(const PlainLlamaOptions& op
     return propagate(status.error());
   }
   auto plain = std::make_unique<PlainLlamaImpl>();
-  if (Status status = plain->open(options); !status) {
-    return propagate(status.error());
+  const Status opened = guarded(ErrorCode::kBadModel, options.model.string(), [&] { return plain->open(options); });
+  if (!opened) {
+    return propagate(opened.error());
   }
   return plain;
 }

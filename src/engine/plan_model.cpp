@@ -5,7 +5,9 @@
 #include "engine/explain.h"
 #include "engine/llama_runtime.h"
 #include "engine/mtp_layers.h"
+#include "engine/open_engine.h"
 #include "engine/placed_tensors.h"
+#include "engine/trial_load.h"
 #include "hardware/memory.h"
 #include "hypura/pack.h"
 #include "hypura/plan.h"
@@ -97,6 +99,9 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
     *budget = {*options.memory, {}};  // a plan may be made for another machine
   }
   const Model used = used_part(model, options.draft.mtp);
+  if (Status status = try_model(used, {true, options.draft.mtp}); !status) {
+    return propagate(status.error());
+  }
   const Knowledge knowledge = recall(used, profile);
   const OpenRequest request = make_request(options, used, budget->bytes, knowledge);
   auto problem = placement_problem(request);
@@ -104,6 +109,10 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
     return propagate(problem.error());
   }
   auto solution = place(*problem);
+  if (!solution) {  // by estimates
+    *problem = with_real_sizes(request, std::move(*problem));
+    solution = place(*problem);
+  }
   if (!solution) {
     return too_small(request, *problem);
   }

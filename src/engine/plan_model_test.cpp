@@ -173,8 +173,10 @@ TEST(PlanModel, SaysWhatToExpectAndWhatMoreWouldGive) {
   EXPECT_GT(prediction.prefill4096_seconds, 6 * prediction.prefill512_seconds);
   EXPECT_GE(plan->more_memory_tokens_per_second, prediction.tokens_per_second);
   EXPECT_GE(plan->more_disk_tokens_per_second, prediction.tokens_per_second);
-  EXPECT_FALSE(warns(*plan, "assumed"));
-  EXPECT_TRUE(warns(*plan_model(demo(24 * kMiB), nullptr), "assumed"));
+  EXPECT_EQ(plan->why.find("assumed"), std::string::npos) << plan->why;
+  const auto unmeasured = plan_model(demo(24 * kMiB), nullptr);
+  EXPECT_NE(unmeasured->why.find("by assumed speeds"), std::string::npos) << unmeasured->why;
+  EXPECT_FALSE(warns(*unmeasured, "assumed"));
 }
 
 TEST(PlanModel, WarnsBelowTheCliffAndOfAContextThatIsTooLong) {

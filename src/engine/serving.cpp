@@ -4,6 +4,7 @@
 
 #include "engine/batcher.h"
 #include "engine/batcher_llama.h"
+#include "engine/llama_guard.h"
 #include "engine/serving_request.h"
 
 namespace hypura {
@@ -14,6 +15,8 @@ namespace {
 constexpr uint32_t kEmbeddingRows = 16;
 // Tokens whose routing is noted for live(), when nothing else asked for more.
 constexpr uint64_t kRoutingTokens = 64;
+
+constexpr std::string_view kNoTokens = "the model's vocabulary cannot take the request apart";
 
 class ServingImpl final : public Serving {
  public:
@@ -37,7 +40,7 @@ class ServingImpl final : public Serving {
     if (Status room = batcher_.room(); !room) {
       return propagate(room.error());
     }
-    auto job = make_answer_job(served(), request);
+    auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_answer_job(served(), request); });
     if (!job) {
       return propagate(job.error());
     }
@@ -49,7 +52,7 @@ class ServingImpl final : public Serving {
   void cancel(AnswerId id) override { batcher_.cancel(id); }
 
   Result<Embedding> embed(const EmbedRequest& request) override {
-    auto job = make_embed_job(served(), request);
+    auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_embed_job(served(), request); });
     if (!job) {
       return propagate(job.error());
     }
@@ -60,11 +63,13 @@ class ServingImpl final : public Serving {
     if (request.prompt) {
       return *request.prompt;
     }
-    return format_.text(request, request.messages);
+    return guarded(ErrorCode::kBadModel, kNoTokens, [&] { return format_.text(request, request.messages); });
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {
-    return tokenize_text(vocab(), text, true, true);
+    return guarded(ErrorCode::kBadModel, kNoTokens,
+                   [&]() -> Result<std::vector<int32_t>> { return tokenize_text(vocab(), text, true, true); })
+        .value_or(std::vector<int32_t>());
   }
 
   std::string detokenize(const std::vector<int32_t>& tokens) const override {
@@ -120,10 +125,6 @@ Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
     }
     if (!engine) {
       continue;
-    }
-    if (llama_get_memory((*engine)->context()) == nullptr || llama_model_has_encoder((*engine)->llama())) {
-      return fail(ErrorCode::kUsage, "{} is an encoder, which writes no text: only models that do are served",
-                  (*engine)->model_name());
     }
     if ((*engine)->weights() != nullptr && !wanted.remember && !wanted.record_routing) {
       (*engine)->weights()->record_routing(kRoutingTokens);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "engine/batcher_plan.h"
+#include "engine/llama_guard.h"
+#include "engine/logits.h"
 #include "engine/sampler.h"
 #include "engine/text_stream.h"
 #include "support/elapsed.h"
@@ -121,6 +123,13 @@ Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, cons
   if (prompt.empty()) {
     return fail(ErrorCode::kUsage, "the prompt is empty");
   }
+  if (std::any_of(prompt.begin(), prompt.end(), [this](int32_t it) { return it < 0 || it >= vocabulary(); })) {
+    return fail(
+        ErrorCode::kBadModel,
+        "{}: the model's vocabulary cannot take the prompt apart: it has no token for a part of it, nor one for "
+        "what it does not know",
+        engine_.model_name());
+  }
   if (prompt.size() >= context_size()) {
     return fail(ErrorCode::kContextFull,
                 "the prompt has {} tokens and the context holds {}: shorten it, or give a larger context",
@@ -135,10 +144,23 @@ Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, cons
     generated.stop = StopReason::kCancelled;
     return generated;
   }
-  if (Status status = answer(prompt, options, generated); !status) {
+  Status status = answer(prompt, options, generated);
+  engine_.note_answered(generated.tokens.size());
+  if (!status) {
     return propagate(status.error());
   }
   return generated;
+}
+
+// The token that follows, by the logits at `row`.
+Result<int32_t> SessionImpl::sample(llama_sampler& sampler, int32_t row) {
+  const float* logits = llama_get_logits_ith(context_, row);
+  Status status = check_logits({logits, logits == nullptr ? 0 : static_cast<size_t>(vocabulary())});
+  if (!status) {
+    return propagate(status.error(), engine_.model_name());
+  }
+  return guarded(ErrorCode::kBadModel, "no token could be chosen",
+                 [&]() -> Result<int32_t> { return llama_sampler_sample(&sampler, context_, row); });
 }
 
 Status SessionImpl::answer(const std::vector<int32_t>& prompt, const GenerateOptions& options, Generated& generated) {
@@ -159,7 +181,11 @@ Status SessionImpl::answer(const std::vector<int32_t>& prompt, const GenerateOpt
   int32_t row = -1;  // of the logits after the text
   const size_t most = options.max_tokens < 0 ? SIZE_MAX : static_cast<size_t>(options.max_tokens);
   while (generated.tokens.size() < most) {
-    const llama_token token = llama_sampler_sample(sampler.get(), context_, row);
+    const auto sampled = sample(*sampler, row);
+    if (!sampled) {
+      return propagate(sampled.error());
+    }
+    const llama_token token = *sampled;
     if (llama_vocab_is_eog(vocab_, token)) {
       generated.stop = StopReason::kEndOfText;
       break;
@@ -195,11 +221,14 @@ Status SessionImpl::answer(const std::vector<int32_t>& prompt, const GenerateOpt
 }
 
 Result<Generated> SessionImpl::complete(std::string_view prompt, const GenerateOptions& options) {
-  return generate(tokenize(prompt, true, false), options);
+  const auto tokens = guarded(ErrorCode::kBadModel, "the model's vocabulary cannot take the prompt apart",
+                              [&]() -> Result<std::vector<int32_t>> { return tokenize(prompt, true, false); });
+  return tokens ? generate(*tokens, options) : propagate(tokens.error());
 }
 
 Result<Generated> SessionImpl::chat(const std::vector<ChatMessage>& messages, const GenerateOptions& options) {
-  auto tokens = engine_.chat().tokens(messages);
+  auto tokens = guarded(ErrorCode::kBadModel, "the model's vocabulary cannot take the messages apart",
+                        [&] { return engine_.chat().tokens(messages); });
   if (!tokens) {
     return propagate(tokens.error());
   }

@@ -29,6 +29,7 @@ class SessionImpl final : public Session {
   // Makes the context hold `tokens` and nothing else, keeping what it already has of them; the logits after the last
   // one are ready then. False when `options` said to stop.
   Result<bool> prefill(const std::vector<int32_t>& tokens, const GenerateOptions& options);
+  Result<int32_t> sample(llama_sampler& sampler, int32_t row);
   Status pass(const int32_t* tokens, size_t count, bool all_logits, Phase phase);
   // One decode pass: evaluates the answer's last token and what is drafted to follow it.
   Status decode(const std::vector<int32_t>& text, size_t room);

@@ -41,15 +41,28 @@ GgufPtr aligned_header() {
   return GgufPtr(gguf_init_from_buffer(bytes.data(), bytes.size(), {true, nullptr}));
 }
 
+// llama.cpp makes a vocabulary of as many tokens without text.
+void leave_out_texts(const Model& model, gguf_context* header) {
+  for (const char* key :
+       {"tokens", "token_type", "scores", "merges", "added_tokens", "precompiled_charsmap", "hf.json", "rwkv.world"}) {
+    gguf_remove_key(header, fmt::format("tokenizer.ggml.{}", key).c_str());
+  }
+  gguf_set_val_str(header, "tokenizer.ggml.model", "no_vocab");
+  gguf_set_val_u32(header, (model.architecture + ".vocab_size").c_str(), static_cast<uint32_t>(model.vocabulary));
+}
+
 }  // namespace
 
-Result<VirtualHeader> make_virtual_header(const Model& model) {
+Result<VirtualHeader> make_virtual_header(const Model& model, VirtualVocabulary vocabulary) {
   const GgufPtr merged = aligned_header();
   gguf_set_kv(merged.get(), model.metadata.get());
   for (const char* key : {"split.no", "split.count", "split.tensors.count"}) {
     gguf_remove_key(merged.get(), key);
   }
   gguf_set_val_u32(merged.get(), kAlignmentKey, kVirtualAlignment);  // the model's own was copied over it
+  if (vocabulary == VirtualVocabulary::kCounted) {
+    leave_out_texts(model, merged.get());
+  }
   VirtualHeader header;
   uint64_t data = 0;
   static const std::vector<TensorInfo> kNone;

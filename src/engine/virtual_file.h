@@ -35,8 +35,13 @@ struct VirtualHeader {
   uint64_t file_size = 0;              // with all tensors behind it
 };
 
+enum class VirtualVocabulary {
+  kWhole,
+  kCounted,  // nothing but how many tokens it has, which takes llama.cpp no time to read
+};
+
 // A header of one file for the whole model, its parts merged, its tensors aligned to kVirtualAlignment.
-Result<VirtualHeader> make_virtual_header(const Model& model);
+Result<VirtualHeader> make_virtual_header(const Model& model, VirtualVocabulary vocabulary = VirtualVocabulary::kWhole);
 
 // Where the data section's bytes come from.
 class VirtualData {

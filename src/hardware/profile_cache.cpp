@@ -41,6 +41,10 @@ std::string difference(const Json& then, const Fingerprint& now) {
 }  // namespace
 
 CachedProfile load_profile(const fs::path& file, const Fingerprint& fingerprint) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) {  // opening a pipe would wait for its writer
+    return {};
+  }
   std::ifstream in(file, std::ios::binary);
   if (!in) {
     return {};

@@ -38,6 +38,8 @@ class HeaderReader {
   // Skips `count` elements of `size` bytes each.
   Status skip(uint64_t count, uint64_t size, std::string_view what);
 
+  // What was read so far, from the file's start on; valid until the next read.
+  std::string_view beginning() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
   uint64_t position() const { return position_; }
   uint64_t file_size() const { return file_size_; }
   const std::filesystem::path& path() const { return path_; }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "model/header_reader.h"
+#include "model/kinds.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -61,7 +62,9 @@ Result<Counts> scan_preamble(HeaderReader& in) {
     return propagate(magic.error());
   }
   if (std::string_view(magic->data(), magic->size()) != GGUF_MAGIC) {
-    return fail(ErrorCode::kBadModel, "{}: is not a GGUF file: it does not start with \"GGUF\"", in.path().string());
+    const std::string_view what = known_as(in.beginning());
+    return fail(ErrorCode::kBadModel, "{}: is not a GGUF file: {}", in.path().string(),
+                what.empty() ? "it does not start with \"GGUF\"" : fmt::format("it is {}", what));
   }
   const Result<uint32_t> version = in.number<uint32_t>("the version");
   if (!version) {

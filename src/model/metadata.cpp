@@ -184,6 +184,10 @@ Result<int64_t> Metadata::required(const std::string& key, const Result<std::opt
   return **value;
 }
 
+bool Metadata::has(const std::string& key) const {
+  return gguf_find_key(&context_, key.c_str()) >= 0;
+}
+
 std::optional<int64_t> Metadata::array_length(const std::string& key) const {
   const int64_t id = gguf_find_key(&context_, key.c_str());
   if (id < 0 || gguf_get_kv_type(&context_, id) != GGUF_TYPE_ARRAY) {

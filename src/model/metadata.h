@@ -36,6 +36,8 @@ class Metadata {
   Result<int64_t> required(const std::string& key, const Result<std::optional<int64_t>>& value, int64_t low,
                            int64_t high) const;
 
+  bool has(const std::string& key) const;
+
   const std::filesystem::path& path() const { return path_; }
 
   // Number of elements of an array; nullopt when the key is not there or no array.

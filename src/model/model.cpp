@@ -10,9 +10,11 @@
 #include <utility>
 
 #include "model/header_scan.h"
+#include "model/kinds.h"
 #include "model/metadata.h"
 #include "model/roles.h"
 #include "model/splits.h"
+#include "support/printable.h"
 
 namespace hypura {
 namespace {
@@ -73,7 +75,15 @@ Status check_belongs(const Part& part, const SplitPlace& place, const std::strin
   return status ? check_same(part, "general.architecture", stated->value_or(architecture), architecture) : status;
 }
 
+bool is_of_name(char letter) {
+  return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') || (letter >= '0' && letter <= '9') ||
+         letter == '-' || letter == '_' || letter == '.';
+}
+
 Result<std::string> read_architecture(const Metadata& metadata) {
+  if (Status status = check_is_model(metadata); !status) {
+    return propagate(status.error());
+  }
   const Result<std::optional<std::string>> architecture = metadata.text("general.architecture");
   if (!architecture) {
     return propagate(architecture.error());
@@ -82,7 +92,24 @@ Result<std::string> read_architecture(const Metadata& metadata) {
     return fail(ErrorCode::kBadModel, "{}: key general.architecture is missing; the file is no language model",
                 metadata.path().string());
   }
+  if (!std::all_of((*architecture)->begin(), (*architecture)->end(), is_of_name)) {
+    return fail(ErrorCode::kBadModel, "{}: key general.architecture is no name of one: '{}'", metadata.path().string(),
+                printable((*architecture)->substr(0, 40)));
+  }
   return **architecture;
+}
+
+// `path`, or the file that is there in its place because its name ends in capitals, or in none.
+std::filesystem::path existing(const std::filesystem::path& path) {
+  std::error_code ignored;
+  for (const char* extension : {".gguf", ".GGUF"}) {
+    std::filesystem::path other = path;
+    if (!std::filesystem::exists(path, ignored) &&
+        std::filesystem::exists(other.replace_extension(extension), ignored)) {
+      return other;
+    }
+  }
+  return path;
 }
 
 // All parts of the set that `given` belongs to, in order, each checked to belong.
@@ -95,7 +122,7 @@ Result<std::vector<Part>> read_set(Part given, const SplitPlace& place) {
   std::vector<Part> parts;
   std::string architecture;
   for (size_t i = 0; i < paths->size(); ++i) {
-    const std::filesystem::path& path = (*paths)[i];
+    const std::filesystem::path path = existing((*paths)[i]);
     std::error_code ignored;
     if (i != own && !std::filesystem::exists(path, ignored)) {
       return fail(ErrorCode::kBadModel, "{}: part {} of {} is missing; put it beside the others", path.string(), i + 1,
@@ -144,6 +171,10 @@ Status add_tensors(Model& model, const std::vector<Part>& parts, const SplitPlac
                     part.header.path.string(), tensor.name);
       }
       TensorInfo info = describe(tensor, file, part.header.data_offset);
+      if (is_of_other_part(info.name)) {
+        model.other_parts.push_back(std::move(info));
+        continue;
+      }
       model.parameters += info.shape[0] * info.shape[1] * info.shape[2] * info.shape[3];
       model.bytes += info.extent.length;
       model.tensors.push_back(std::move(info));
@@ -153,9 +184,10 @@ Status add_tensors(Model& model, const std::vector<Part>& parts, const SplitPlac
   if (model.tensors.empty()) {
     return fail(ErrorCode::kBadModel, "{}: holds no tensors, only keys; it is no model that can run", first);
   }
-  if (place.count > 1 && std::cmp_not_equal(model.tensors.size(), place.tensors)) {
+  const size_t found = model.tensors.size() + model.other_parts.size();
+  if (place.count > 1 && std::cmp_not_equal(found, place.tensors)) {
     return fail(ErrorCode::kBadModel, "{}: key split.tensors.count is {}, but the parts hold {} tensors", first,
-                place.tensors, model.tensors.size());
+                place.tensors, found);
   }
   return {};
 }
@@ -242,9 +274,9 @@ Status read_keys(Model& model, const Metadata& metadata, const SplitPlace& place
     return propagate(!architecture ? architecture.error() : name.error());
   }
   model.architecture = *std::move(architecture);
-  model.name = name->value_or("");
+  model.name = printable(name->value_or(""));
   if (model.name.empty()) {
-    model.name = base_name(metadata.path(), {0, place.count, 0});
+    model.name = printable(base_name(metadata.path(), {0, place.count, 0}));
   }
   if (Status status = read_dimension(model, metadata, "block_count", kMaxLayers, model.layers); !status) {
     return status;

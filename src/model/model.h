@@ -71,12 +71,15 @@ struct Model {
   std::vector<TensorInfo> tensors;  // in file order
   // Tensors of the file that were taken out of `tensors`, because nothing is to be computed with them.
   std::vector<TensorInfo> unused;
+  // Those of parts that read images or sound, which llama.cpp does not know as the model's own. Not counted in what
+  // follows.
+  std::vector<TensorInfo> other_parts;
   std::shared_ptr<const gguf_context> metadata;  // the first file's header: keys, tokenizer, chat template
 
-  std::string architecture;
-  std::string name;
-  int64_t layers = 0;      // block_count
-  int64_t mtp_layers = 0;  // the last of them, which guess at further tokens (multi-token prediction)
+  std::string architecture;  // letters, digits, '-', '_' and '.'
+  std::string name;          // printable
+  int64_t layers = 0;        // block_count
+  int64_t mtp_layers = 0;    // the last of them, which guess at further tokens (multi-token prediction)
   int64_t embedding_length = 0;
   int64_t context_length = 0;  // what the model was trained for
   int64_t vocabulary = 0;      // number of tokens

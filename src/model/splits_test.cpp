@@ -47,6 +47,20 @@ class Splits : public Test {
   TempDir dir_;
 };
 
+TEST_F(Splits, ExtensionsMayBeInCapitals) {
+  const auto first = dir_.write("big-00001-of-00002.GGUF", part_bytes({}, tensors(0, 2)));
+  const auto second = dir_.write("big-00002-of-00002.GGUF", part_bytes({.index = 1}, tensors(2, 5)));
+  for (const std::filesystem::path& given : {first, second}) {
+    const Result<Model> model = open_model(given);
+    ASSERT_TRUE(model) << model.error().message;
+    EXPECT_EQ(model->files[1].path, second);
+  }
+  std::filesystem::rename(second, dir_.path() / "big-00002-of-00002.gguf");
+  const Result<Model> mixed = open_model(first);
+  ASSERT_TRUE(mixed) << mixed.error().message;
+  EXPECT_EQ(mixed->files[1].path.extension(), ".gguf");
+}
+
 TEST_F(Splits, AnyPartOpensTheSet) {
   const std::filesystem::path first = write_first();
   const std::filesystem::path second = write_second();

@@ -70,7 +70,8 @@ struct ExpertGroup {
 struct KvChoice {
   std::string name;  // "f16", "q8_0"
   uint64_t bytes = 0;
-  double slower = 0;  // computing takes this share longer with it
+  double slower = 0;      // computing takes this share longer with it
+  bool measured = false;  // the bytes are no estimate
 };
 
 struct UbatchChoice {
@@ -78,6 +79,7 @@ struct UbatchChoice {
   uint64_t bytes = 0;         // compute buffers
   uint64_t expert_bytes = 0;  // row buffers, the cache's books and room to repack in besides, when experts are streamed
   uint64_t dense_bytes = 0;   // more room to repack in besides, when dense weights are streamed
+  bool measured = false;      // `bytes` is no estimate
 };
 
 struct PlacementProblem {

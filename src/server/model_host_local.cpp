@@ -13,6 +13,7 @@
 #include "server/model_host_names.h"
 #include "server/server_text.h"
 #include "support/log.h"
+#include "support/printable.h"
 
 namespace hypura {
 
@@ -31,6 +32,13 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   } catch (const std::exception& error) {
     spdlog::error("what was to be done with a loaded model failed: {}", error.what());
   }
+}
+
+// " reason=\"...\"", on the line it ends.
+std::string logged_reason(const Error& error) {
+  std::string reason = printable(error.message.substr(0, error.message.find('\n')));
+  std::replace(reason.begin(), reason.end(), '"', '\'');
+  return fmt::format(" reason=\"{}\"", reason);
 }
 
 // Loading and unloading happen on one thread of the host's own. All state below `mutex_` is guarded by it; no function
@@ -221,8 +229,8 @@ void LocalModelHost::load(Lock& lock) {
   const auto began = Steady::now();
   Result<std::unique_ptr<Serving>> opened = options_.open(options);
   const auto ended = Steady::now();
-  spdlog::info("msg={} model={} seconds={:.2f}", opened ? "loaded" : "not-loaded", model.name,
-               std::chrono::duration<double>(ended - began).count());
+  spdlog::info("msg={} model={} seconds={:.2f}{}", opened ? "loaded" : "not-loaded", model.name,
+               std::chrono::duration<double>(ended - began).count(), opened ? "" : logged_reason(opened.error()));
   lock.lock();
 
   loading_ = nullptr;
@@ -292,10 +300,14 @@ void LocalModelHost::close(Lock& lock) {
 
 Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
   std::vector<ServedModel> models;
+  std::vector<std::filesystem::path> files;
+  std::optional<Error> unreadable;
   for (const std::filesystem::path& path : options.models) {
     auto card = options.read_card(path);
     if (!card) {
-      return propagate(card.error());
+      spdlog::warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
+      unreadable = unreadable.value_or(card.error());
+      continue;
     }
     ServedModel model;
     model.name = served_name(*card);
@@ -306,10 +318,15 @@ Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
     });
     if (same != models.end()) {
       return fail(ErrorCode::kUsage, "{} and {} would both be served as {}; rename one of the files",
-                  options.models[static_cast<size_t>(same - models.begin())].string(), path.string(), model.name);
+                  files[static_cast<size_t>(same - models.begin())].string(), path.string(), model.name);
     }
     models.push_back(std::move(model));
+    files.push_back(path);
   }
+  if (models.empty()) {
+    return propagate(unreadable.value_or(Error{ErrorCode::kUsage, "no model is named"}));
+  }
+  options.models = std::move(files);
   return std::make_unique<LocalModelHost>(std::move(options), std::move(models));
 }
 

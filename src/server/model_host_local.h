@@ -20,8 +20,9 @@ struct ModelHostOptions {
   std::function<Result<std::unique_ptr<Serving>>(const Serving::Options&)> open = &Serving::open;
 };
 
-// Reads the models' headers; loads nothing yet. Fails as read_model_card does, and with kUsage when two models have the
-// same name. The host's destructor waits until every lease and every Serving it gave has been let go.
+// Reads the models' headers; loads nothing yet. One that cannot be read is left out, with a line in the log, as long as
+// there is another. Fails as read_model_card does when none can be read, and with kUsage when two models have the same
+// name. The host's destructor waits until every lease and every Serving it gave has been let go.
 Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options);
 
 }  // namespace hypura

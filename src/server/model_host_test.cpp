@@ -65,6 +65,22 @@ class ModelHostTest : public testing::Test {
     host = std::move(*made);
   }
 
+  // Made anew, with a file among others that cannot be read.
+  Result<std::unique_ptr<ModelHost>> with_unreadable(std::vector<std::filesystem::path> files) {
+    ModelHostOptions options;
+    options.models = std::move(files);
+    options.read_card = [](const std::filesystem::path& path) -> Result<ModelCard> {
+      ModelCard card;
+      card.name = path.stem().string();
+      return card.name.starts_with("bad") ? Result<ModelCard>(fail(ErrorCode::kBadModel, "{} is damaged", card.name))
+                                          : card;
+    };
+    options.open = [](const Serving::Options& what) -> Result<std::unique_ptr<Serving>> {
+      return fail(ErrorCode::kBadModel, "asked for {}", what.engine.model.string());
+    };
+    return make_model_host(std::move(options));
+  }
+
   const ServedModel& model(size_t number) { return host->models().at(number); }
 
   std::future<Result<ModelLease>> ask(size_t number, std::optional<Nanoseconds> time = std::nullopt) {
@@ -98,6 +114,22 @@ class ModelHostTest : public testing::Test {
  protected:
   std::unique_ptr<ModelHost> host;  // goes first: its models write to the log
 };
+
+TEST_F(ModelHostTest, AFileThatCannotBeReadHarmsNoOther) {
+  const auto made = with_unreadable({"/m/bad1.gguf", "/m/good.gguf", "/m/bad2.gguf", "/m/better.gguf"});
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ((*made)->models().size(), 2U);
+  EXPECT_EQ((*made)->find("bad1"), nullptr);
+  const ServedModel* better = (*made)->find("better");
+  ASSERT_NE(better, nullptr);
+  std::promise<std::string> said;
+  (*made)->lease(*better, std::nullopt,
+                 [&](const Result<ModelLease>& lease) { said.set_value(lease.error().message); });
+  EXPECT_EQ(said.get_future().get(), "asked for /m/better.gguf") << "names and files stay together";
+  const auto none = with_unreadable({"/m/bad1.gguf", "/m/bad2.gguf"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().message, "bad1 is damaged");
+}
 
 TEST_F(ModelHostTest, KnowsItsModelsWithoutLoadingThem) {
   make();

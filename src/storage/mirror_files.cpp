@@ -119,6 +119,9 @@ Status check_copy(const MirroredFile& file, const fs::path& copy, bool direct) {
   std::array<uint64_t, 2> sizes{};
   for (size_t i = 0; i < 2; ++i) {
     std::error_code error;
+    if (fs::exists(paths[i], error) && !fs::is_regular_file(paths[i], error)) {  // opening a pipe waits for its writer
+      return fail(ErrorCode::kIo, "'{}' is not a file; give the path of a copy of the model", paths[i].string());
+    }
     sizes[i] = fs::file_size(paths[i], error);
     if (error) {
       return fail(ErrorCode::kIo, "cannot open '{}': {}; give the path of a model file", paths[i].string(),

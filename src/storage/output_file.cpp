@@ -40,10 +40,17 @@ Status write_all(const std::filesystem::path& path, int fd, std::span<const uint
   return {};
 }
 
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+std::filesystem::path partial_path(std::filesystem::path path) {
+  return path += ".partial";
+}
+
 Status check_room(const std::filesystem::path& path, uint64_t bytes) {
   std::error_code error;
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  const auto space = std::filesystem::space(folder, error);
+  const auto space = std::filesystem::space(folder_of(path), error);
   if (!error && space.available < bytes) {
     return fail(ErrorCode::kIo, "{} needs {}, but the disk has only {} free", path.string(), format_bytes(bytes),
                 format_bytes(space.available));
@@ -59,18 +66,24 @@ Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_
       return propagate(room.error());
     }
   }
-  std::filesystem::path partial = path;
-  partial += ".partial";
-  const int fd = open_uncached(partial);
+  remove_leftover(path);
+  int fd = open_nameless(folder_of(path));
+  const bool named = fd < 0;
+  fd = named ? open_uncached(partial_path(path)) : fd;
   if (fd < 0) {
     return fail(ErrorCode::kIo, "{} cannot be created: {}", path.string(), std::generic_category().message(errno));
   }
-  return OutputFile(path, fd, bytes);
+  return OutputFile(path, fd, named, bytes);
 }
 
-OutputFile::OutputFile(std::filesystem::path path, int fd, uint64_t bytes)
+void OutputFile::remove_leftover(const std::filesystem::path& path) {
+  ::unlink(partial_path(path).c_str());
+}
+
+OutputFile::OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes)
     : path_(std::move(path)),
       fd_(fd),
+      named_(named),
       bytes_(bytes),
       capacity_(static_cast<size_t>(std::min<uint64_t>(kBufferBytes, round_up(bytes, kWriteBlock)))),
       filling_(static_cast<uint8_t*>(std::aligned_alloc(kWriteBlock, capacity_))),
@@ -79,6 +92,7 @@ OutputFile::OutputFile(std::filesystem::path path, int fd, uint64_t bytes)
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
       fd_(std::exchange(other.fd_, -1)),
+      named_(other.named_),
       bytes_(other.bytes_),
       position_(other.position_),
       flushed_(other.flushed_),
@@ -93,14 +107,10 @@ OutputFile::~OutputFile() {
   }
   if (fd_ >= 0) {
     ::close(fd_);
-    ::unlink(partial_path().c_str());
+    if (named_) {
+      remove_leftover(path_);
+    }
   }
-}
-
-std::filesystem::path OutputFile::partial_path() const {
-  std::filesystem::path partial = path_;
-  partial += ".partial";
-  return partial;
 }
 
 Status OutputFile::append(std::span<const uint8_t> data) {
@@ -161,12 +171,22 @@ Status OutputFile::finish() {
   if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
     return write_failed(path_, errno);
   }
-  if (::close(std::exchange(fd_, -1)) != 0 || ::rename(partial_path().c_str(), path_.c_str()) != 0) {
+  if (Status status = give_name(); !status) {
+    return status;
+  }
+  if (::close(std::exchange(fd_, -1)) != 0 || ::rename(partial_path(path_).c_str(), path_.c_str()) != 0) {
     const int error = errno;
-    ::unlink(partial_path().c_str());
+    remove_leftover(path_);
     return write_failed(path_, error);
   }
   return {};
+}
+
+// A link does not replace what has the name already, a rename does: so the file has its partial name for a moment.
+Status OutputFile::give_name() {
+  const int error = named_ ? 0 : name_file(fd_, partial_path(path_));
+  named_ = named_ || error == 0;
+  return error == 0 ? Status() : write_failed(path_, error);
 }
 
 }  // namespace hypura

@@ -12,13 +12,17 @@
 
 namespace hypura {
 
-// Collects bytes in one buffer while another thread writes the previous. The file carries ".partial" behind its name
-// until finish() and is removed if that is never reached. Use from one thread.
+// Collects bytes in one buffer while another thread writes the previous. The file has no name until finish(), and is
+// gone if that is never reached, however the program ends; where there are no such files, it carries ".partial" behind
+// its name until then, and is removed unless the program is killed. Use from one thread.
 class OutputFile {
  public:
   // `bytes` is the length the file will have. Fails with kIo when it cannot be created or the disk has too little
   // room (unless `sparse`, when only the header will take any).
   static Result<OutputFile> create(const std::filesystem::path& path, uint64_t bytes, bool sparse);
+
+  // Removes what a program that was killed left of the file at `path`.
+  static void remove_leftover(const std::filesystem::path& path);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -41,14 +45,15 @@ class OutputFile {
   };
   using Buffer = std::unique_ptr<uint8_t[], Free>;
 
-  OutputFile(std::filesystem::path path, int fd, uint64_t bytes);
+  OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes);
 
-  std::filesystem::path partial_path() const;
+  Status give_name();
   Status flush();
   Status wait();
 
   std::filesystem::path path_;
   int fd_ = -1;
+  bool named_ = false;  // the file has its partial name
   uint64_t bytes_ = 0;
   uint64_t position_ = 0;  // of the next byte
   uint64_t flushed_ = 0;   // handed to the writing thread

@@ -15,6 +15,14 @@ int open_uncached(const std::filesystem::path& path) {
   return fd;
 }
 
+int open_nameless(const std::filesystem::path& /*folder*/) {
+  return -1;
+}
+
+int name_file(int /*fd*/, const std::filesystem::path& /*path*/) {
+  return ENOTSUP;
+}
+
 int settle_uncached(int fd) {
   return ::fsync(fd) != 0 ? errno : 0;
 }

@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "storage/uncached.h"
 
@@ -12,6 +14,30 @@ int open_uncached(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), kFlags | O_DIRECT, 0644);
   // Some file systems have no direct writes; settle_uncached drops their pages instead.
   return fd < 0 && errno == EINVAL ? ::open(path.c_str(), kFlags, 0644) : fd;
+}
+
+namespace {
+
+// Where the kernel shows the file behind a descriptor.
+std::string shown_at(int fd) {
+  return fmt::format("/proc/self/fd/{}", fd);
+}
+
+}  // namespace
+
+int open_nameless(const std::filesystem::path& folder) {
+  constexpr int kFlags = O_WRONLY | O_TMPFILE | O_CLOEXEC;
+  int fd = ::open(folder.c_str(), kFlags | O_DIRECT, 0644);
+  fd = fd < 0 && errno == EINVAL ? ::open(folder.c_str(), kFlags, 0644) : fd;
+  if (fd >= 0 && ::access(shown_at(fd).c_str(), F_OK) != 0) {  // it could not be given a name
+    ::close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+int name_file(int fd, const std::filesystem::path& path) {
+  return ::linkat(AT_FDCWD, shown_at(fd).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
 int settle_uncached(int fd) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/inspect/words.h"
+#include "support/printable.h"
 #include "support/units.h"
 
 namespace hypura {

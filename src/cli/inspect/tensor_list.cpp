@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "cli/inspect/words.h"
+#include "support/printable.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -8,6 +8,7 @@
 #include "cli/inspect/tensor_list.h"
 #include "cli/inspect/words.h"
 #include "cli/statistics.h"
+#include "support/printable.h"
 #include "support/units.h"
 
 namespace hypura {

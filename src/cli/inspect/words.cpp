@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "support/printable.h"
+
 namespace hypura {
 
 namespace {
@@ -72,22 +74,6 @@ std::string percent_words(double share) {
 
 std::string plural(uint64_t count, std::string_view thing) {
   return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
-}
-
-std::string printable(std::string_view text) {
-  std::string safe;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto letter = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    // U+0080 to U+009F are control characters too, in UTF-8 c2 80 to c2 9f.
-    if (letter == 0xc2 && next >= 0x80 && next < 0xa0) {
-      safe += '?';
-      ++i;
-    } else {
-      safe += letter < 0x20 || letter == 0x7f ? '?' : text[i];
-    }
-  }
-  return safe;
 }
 
 std::string escape_html(std::string_view text) {

@@ -26,10 +26,7 @@ std::string percent_words(double share);
 // "12 files", "1 file".
 std::string plural(uint64_t count, std::string_view thing);
 
-// `text` for a terminal: what a file says must not move the cursor, so control characters become '?'.
-std::string printable(std::string_view text);
-
-// `text` for HTML, inside an element or a quoted attribute. Control characters become '?'.
+// `text` for HTML, inside an element or a quoted attribute. Made printable first.
 std::string escape_html(std::string_view text);
 
 // `text` broken at spaces into lines of at most `width` columns, every line but the first indented by `indent`, which

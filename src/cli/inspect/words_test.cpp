@@ -50,14 +50,6 @@ TEST(Words, PerCentsDoNotClaimNoneOrAll) {
   EXPECT_EQ(percent_words(1), "100 %");
 }
 
-TEST(Words, PrintableTextMovesNoCursor) {
-  EXPECT_EQ(printable("a\x1b[2Jb\n\x7f"), "a?[2Jb??");
-  EXPECT_EQ(printable("a\xc2\x9b"
-                      "2J"),
-            "a?2J");
-  EXPECT_EQ(printable("Größe, 模型"), "Größe, 模型");
-}
-
 TEST(Words, HtmlIsEscaped) {
   EXPECT_EQ(escape_html("<a href=\"x\" id='y'>&\n"), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;?");
 }
