@@ -134,7 +134,7 @@ Result<FittedPrompt> with_context(const Fitting& fit, const AnswerRequest& reque
   const bool begins_anew = !tokens.empty() && !rest.empty() && rest.front() == llama_vocab_bos(fit.vocab);
   tokens.insert(tokens.end(), rest.begin() + (begins_anew ? 1 : 0), rest.end());
   if (tokens.empty()) {
-    return fail(ErrorCode::kUsage, "the prompt is empty");
+    return fail(ErrorCode::kUsage, "the prompt is empty, or the vocabulary has no tokens for it");
   }
   if (tokens.size() > fit.limit && !request.truncate) {
     return too_long(tokens.size(), false, fit.limit);

@@ -72,7 +72,7 @@ constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGFPE};
 constexpr size_t kSignalStack = 64 * kKiB;
 
 thread_local sigjmp_buf* landing = nullptr;  // where this thread goes on after a crash
-std::array<struct sigaction, kCrashes.size()> before{};
+std::array<struct sigaction, kCrashes.size()> previous_handlers{};
 
 // Of another thread's crash, or of one outside of survives(): what would have been done without us.
 void on_crash(int signal, siginfo_t* info, void* /*context*/) {
@@ -81,7 +81,7 @@ void on_crash(int signal, siginfo_t* info, void* /*context*/) {
   }
   for (size_t i = 0; i < kCrashes.size(); ++i) {
     if (kCrashes[i] == signal) {
-      ::sigaction(signal, &before[i], nullptr);
+      ::sigaction(signal, &previous_handlers[i], nullptr);
     }
   }
   // An instruction is repeated, and meets that; what a program sent is not.
@@ -97,7 +97,7 @@ void catch_crashes() {
       struct sigaction action = {};
       action.sa_sigaction = on_crash;
       action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-      ::sigaction(kCrashes[i], &action, &before[i]);
+      ::sigaction(kCrashes[i], &action, &previous_handlers[i]);
     }
   });
 }

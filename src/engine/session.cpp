@@ -121,7 +121,7 @@ Status SessionImpl::decode(const std::vector<int32_t>& text, size_t room) {
 
 Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
   if (prompt.empty()) {
-    return fail(ErrorCode::kUsage, "the prompt is empty");
+    return fail(ErrorCode::kUsage, "the prompt is empty, or the vocabulary has no tokens for it");
   }
   if (std::any_of(prompt.begin(), prompt.end(), [this](int32_t it) { return it < 0 || it >= vocabulary(); })) {
     return fail(

@@ -6,11 +6,11 @@
 
 #include "engine/deep_stack.h"
 #include "engine/vocabularies_for_test.h"
+#include "support/units.h"
 
 namespace hypura {
 namespace {
 
-constexpr size_t kMiB = size_t{1} << 20;
 
 // llama.cpp's splitters, one of each kind.
 constexpr std::array kSplitters = {
