@@ -1,9 +1,10 @@
 # hypura_room(NAME [DEPENDS target...] [TESTS_DEPEND target...] [EXECUTABLE program])
 #
 # One room of the house: every *.cpp under src/NAME becomes the library hypura::NAME, every *_test.cpp the test
-# program NAME_test; *_slow_test.cpp files make NAME_slow_test, whose tests carry the label "slow" and are left out of
-# the sanitizer runs. Files named *_linux.cpp or *_darwin.cpp are compiled on that system only. With EXECUTABLE,
-# main.cpp is left out of the library and becomes that program, which `cmake --install` puts in bin.
+# program NAME_test. *_slow_test.cpp files make NAME_slow_test, whose tests carry the label "slow" and are left out of the
+# sanitizer runs, as are *_matrix_test.cpp files, which try all of something. Files named *_linux.cpp or *_darwin.cpp are
+# compiled on that system only. With EXECUTABLE, main.cpp is left out of the library and becomes that program, which
+# `cmake --install` puts in bin.
 add_library(hypura_options INTERFACE)
 target_compile_options(hypura_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wconversion
   -Wno-sign-conversion -Werror)
@@ -74,6 +75,9 @@ function(hypura_room name)
   set(slow_tests ${tests})
   list(FILTER tests EXCLUDE REGEX "_slow_test\\.cpp$")
   list(FILTER slow_tests INCLUDE REGEX "_slow_test\\.cpp$")
+  if(HYPURA_SANITIZE)
+    list(FILTER tests EXCLUDE REGEX "_matrix_test\\.cpp$")
+  endif()
 
   add_library(hypura_${name} STATIC ${sources})
   add_library(hypura::${name} ALIAS hypura_${name})
