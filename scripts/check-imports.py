@@ -54,7 +54,7 @@ def owner_of(header, rooms):
 
 
 def violations(path, room, rooms):
-    is_test = path.name.endswith("_test.cpp")
+    is_test = path.name.endswith(("_test.cpp", "_for_test.h"))
     for number, line in enumerate(path.read_text().splitlines(), 1):
         match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
         if not match:

@@ -26,6 +26,17 @@ std::string without_space_at_first(const std::string& text) {
   return text.substr(std::min(text.size(), text.find_first_not_of(" \t\r\n")));
 }
 
+// `opening` without what `prompt` ends with of it: without thoughts, some templates begin the answer further on.
+std::string still_to_come(const std::string& opening, const std::string& prompt) {
+  constexpr size_t kLeast = 4;  // less could be chance
+  for (size_t size = std::min(opening.size(), prompt.size()); size >= kLeast; --size) {
+    if (prompt.compare(prompt.size() - size, size, opening, 0, size) == 0) {
+      return opening.substr(size);
+    }
+  }
+  return opening;
+}
+
 Result<common_chat_parser_params> parser_of(const common_chat_params& params) {
   common_chat_parser_params parser(params);
   parser.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
@@ -139,7 +150,11 @@ Status FormMaker::hold_to_calls(const std::string& schema) {
 
 // By the grammar that waits for calls: what it waits for must come at once.
 Status FormMaker::hold_to_known_calls() {
-  TextForm calls{with_calls_->grammar, shape_.before_call, shape_.space_before_call, {}, ""};
+  TextForm calls{with_calls_->grammar,
+                 still_to_come(shape_.before_call, form_.rules.prompt_end),
+                 shape_.space_before_call,
+                 {},
+                 ""};
   for (const common_grammar_trigger& trigger : with_calls_->grammar_triggers) {
     if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
       calls.begins.push_back(trigger.value);
@@ -166,7 +181,7 @@ Status FormMaker::hold_to_calls_as_llama() {
 }
 
 void FormMaker::hold_to_content(const std::string& rules) {
-  TextForm content{rules, shape_.content_opening, "", {}, ""};
+  TextForm content{rules, still_to_come(shape_.content_opening, form_.rules.prompt_end), "", {}, ""};
   if (inputs_.continue_final_message != COMMON_CHAT_CONTINUATION_NONE && !inputs_.messages.back().content.empty()) {
     content.begun = inputs_.messages.back().content;
     form_.rules.thinking = {};
@@ -228,7 +243,7 @@ void FormMaker::forbid_calls() {
     }
   }
   if (!shape_.content_opening.empty() && shape_.content_is_known) {
-    rules.forms.push_back({"root ::= .*\n", shape_.content_opening, "", {}, ""});
+    rules.forms.push_back({"root ::= .*\n", still_to_come(shape_.content_opening, rules.prompt_end), "", {}, ""});
   } else if (!shape_.call_opening.empty()) {
     rules.forbidden.push_back(without_space_at_first(shape_.call_opening));
   }
@@ -251,8 +266,8 @@ Status FormMaker::set_parser(const common_chat_params& params) {
     return propagate(parser.error());
   }
   // After the result of a call some templates begin an answer otherwise, which llama.cpp's parser then does not know.
-  const std::string probe =
-      (form_.rules.thinks ? form_.rules.thinking.ends.front() : "") + shape_.content_opening + "x";
+  const std::string probe = (form_.rules.thinks ? form_.rules.thinking.ends.front() : "") +
+                            still_to_come(shape_.content_opening, params.generation_prompt) + "x";
   if (parsed_content(*parser, probe).empty()) {
     common_chat_parser_params other = *parser;
     other.generation_prompt = shape_.beginning + (form_.rules.thinks ? form_.rules.thinking.start : "");

@@ -11,7 +11,6 @@
 namespace hypura {
 namespace {
 
-
 // llama.cpp's splitters, one of each kind.
 constexpr std::array kSplitters = {
     "default",
