@@ -10,6 +10,8 @@
 namespace hypura {
 namespace {
 
+using schema::GrammarForTest;
+
 TEST(AnswerSchemaTest, Arrays) {
   check({
       {R"({"type":"array","items":{"type":"integer"}})", {"[]", "[1]", "[1, 2]"}, {"[\"a\"]", "[1,]", "[1 2]"}},

@@ -11,6 +11,8 @@
 namespace hypura {
 namespace {
 
+using schema::GrammarForTest;
+
 TEST(AnswerSchemaTest, Types) {
   check({
       {R"({"type":"null"})", {"null"}, {"nul", "true", ""}},
