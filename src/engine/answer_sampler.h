@@ -31,7 +31,7 @@ class AnswerSampler {
   AnswerSampler(const SamplingOptions& options, const llama_vocab* vocab);
 
   Result<int32_t> choose(const float* logits);
-  const llama_token_data* choose_held(const float* logits, const llama_token_data* free);
+  const llama_token_data* choose_held(const float* logits, const llama_token_data* unwanted);
 
   const llama_vocab* vocab_;
   SamplerPtr chain_;

@@ -66,10 +66,30 @@ std::optional<std::string> ChatPrompt::tried(const common_chat_templates_inputs&
   return params ? std::optional(std::move(params->prompt)) : std::nullopt;
 }
 
+// How calls are written where the template leaves them out.
+const CallWriter& ChatPrompt::call_writer(bool tools) const {
+  static const CallWriter kInWords = call_in_words;
+  if (!tools || shapes_[1].takes("UCTAU")) {
+    return kInWords;
+  }
+  std::call_once(writer_once_, [this] {
+    common_chat_templates_inputs inputs;
+    inputs.messages.emplace_back().role = "user";
+    inputs.messages.back().content = "Hello";
+    inputs.tools = {{"look_up", "Looks up a word.",
+                     R"({"type":"object","properties":{"word":{"type":"string"}},"required":["word"]})"}};
+    const auto params = as_it_is(inputs, Wanted::kAll);
+    writer_ = params ? writer_for(*params, {"look_up", R"({"word":"one"})", ""}) : kInWords;
+  });
+  return writer_;
+}
+
 Result<common_chat_params> ChatPrompt::arranged(const common_chat_templates_inputs& inputs, Wanted wanted) const {
   const MessageShapes& shapes = shapes_[inputs.tools.empty() ? 0 : 1];
   common_chat_templates_inputs fitting = inputs;
-  arrange_messages(fitting.messages, goes_on(inputs), [&](std::string_view shape) { return shapes.takes(shape); });
+  arrange_messages(
+      fitting.messages, goes_on(inputs), [&](std::string_view shape) { return shapes.takes(shape); },
+      call_writer(!inputs.tools.empty()));
   auto params = as_it_is(fitting, wanted);
   if (params || (wanted == Wanted::kAll && tried(fitting))) {
     return params;  // or what fails is not the rendering

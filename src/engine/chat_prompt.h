@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/call_text.h"
 #include "engine/chat_templates.h"
 #include "engine/control_text.h"
 #include "engine/message_shapes.h"
@@ -61,6 +62,7 @@ class ChatPrompt {
   Result<common_chat_params> as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted) const;
   std::optional<std::string> tried(const common_chat_templates_inputs& inputs) const;
   bool has_own_handler(bool tools) const;
+  const CallWriter& call_writer(bool tools) const;
   Error refusal(const common_chat_templates_inputs& inputs, const Error& error) const;
 
   ControlText control_;
@@ -70,6 +72,8 @@ class ChatPrompt {
   ThinkingForm thinking_;
   mutable std::array<std::once_flag, 2> handler_once_;
   mutable std::array<bool, 2> own_handler_{};
+  mutable std::once_flag writer_once_;
+  mutable CallWriter writer_;  // with tools
 };
 
 }  // namespace hypura

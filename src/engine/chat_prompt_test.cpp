@@ -87,6 +87,22 @@ TEST(ChatPrompt, VariablesAreNoControlTokens) {
   EXPECT_EQ(controls, 0);
 }
 
+// LFM2's own templates leave calls out, but the models write and llama.cpp reads them.
+TEST(ChatPrompt, ACallThatTheTemplateLeavesOutIsWrittenAsTheModelWritesIt) {
+  const auto folder = bundled_templates().front().parent_path();
+  AnswerRequest request;
+  request.tools = {{"look_up", "", R"({"type":"object","properties":{"word":{"type":"string"}}})"}};
+  request.messages = {says("user", "Hi"), says("assistant", "Well."), says("tool", "two")};
+  request.messages[1].tool_calls = {{"1", "look_up", R"({"word":"one","n":[1,true],"o":null})"}};
+  for (const char* name : {"LFM2-8B-A1B.jinja", "LFM2.5-Instruct.jinja"}) {
+    const TemplatedModel model = TemplatedModel::of_file(folder / name);
+    const auto text = model.format->text(request, request.messages);
+    ASSERT_TRUE(text);
+    EXPECT_THAT(*text, HasSubstr("Well.\n\n<|tool_call_start|>[look_up(word=\"one\", n=[1,true], o=None)]"
+                                 "<|tool_call_end|>"));
+  }
+}
+
 TEST(ChatPrompt, IdsOfNineLettersOnlyWhereTheyAreWanted) {
   const std::string nine =
       "{%- for m in messages -%}{{ m.content }}{%- for c in m.tool_calls or [] -%}{%- if c.id|length != 9 -%}"

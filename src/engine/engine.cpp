@@ -407,7 +407,7 @@ Result<int> EngineImpl::decode(const llama_batch& batch) {
   if (broken_) {
     return propagate(*broken_);
   }
-  const auto result = guarded(
+  auto result = guarded(
       ErrorCode::kBadModel, model_.files.front().path.string() + ": llama.cpp cannot compute this model",
       [&]() -> Result<int> { return llama_decode(parts_->context.get(), batch); }, Guarding::kPass);
   if (!result) {

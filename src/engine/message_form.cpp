@@ -53,7 +53,8 @@ bool answers(const common_chat_msg& result, const common_chat_msg& calls) {
 
 class Arranger {
  public:
-  Arranger(Messages messages, const TakesShape& takes) : takes_(takes) {
+  Arranger(Messages messages, const TakesShape& takes, const CallWriter& write_call)
+      : takes_(takes), write_call_(write_call) {
     std::move(messages.begin(), messages.end(), std::back_inserter(coming_));
   }
 
@@ -223,7 +224,7 @@ class Arranger {
   void add_calls(common_chat_msg message) {
     if (!takes_calls()) {
       for (const common_chat_tool_call& call : message.tool_calls) {
-        join_text(message.content, fmt::format("Call of {}: {}", call.name, call.arguments));
+        join_text(message.content, write_call_(call));
       }
       message.tool_calls.clear();
       return add_assistant(std::move(message));
@@ -340,6 +341,7 @@ class Arranger {
   }
 
   const TakesShape& takes_;
+  const CallWriter& write_call_;
   std::deque<common_chat_msg> coming_;
   Messages done_;
   bool only_system_ = true;  // among what is done
@@ -347,8 +349,8 @@ class Arranger {
 
 }  // namespace
 
-void arrange_messages(Messages& messages, bool continued, const TakesShape& takes) {
-  messages = Arranger(std::move(messages), takes).arranged(continued);
+void arrange_messages(Messages& messages, bool continued, const TakesShape& takes, const CallWriter& write_call) {
+  messages = Arranger(std::move(messages), takes, write_call).arranged(continued);
 }
 
 bool strictest_takes(std::string_view shape) {

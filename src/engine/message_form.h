@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/call_text.h"
+
 struct common_chat_msg;
 
 namespace hypura {
@@ -21,7 +23,9 @@ using TakesShape = std::function<bool(std::string_view shape)>;
 //  - An empty message is put where two roles may not follow each other, or where the template wants a user first.
 //  - Calls and their results become text where the template has none; several calls at once follow one another.
 // `continued`: the last message, of the assistant, is to be gone on with, and the template does not see it.
-void arrange_messages(std::vector<common_chat_msg>& messages, bool continued, const TakesShape& takes);
+// `write_call` writes calls that become text.
+void arrange_messages(std::vector<common_chat_msg>& messages, bool continued, const TakesShape& takes,
+                      const CallWriter& write_call = call_in_words);
 
 // The shapes that the strictest templates take: user and assistant in turns, the user first, and nothing else.
 bool strictest_takes(std::string_view shape);

@@ -188,7 +188,7 @@ class BinaryNode final : public Metered<jinja::binary_expression> {
  protected:
   jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
     if (op.value != "*" && op.value != "+" && op.value != "~") {
-      return jinja::binary_expression::execute_impl(context);
+      return Metered::execute_counted(context, meter);
     }
     jinja::value first = left->execute(context);
     jinja::value second = right->execute(context);
@@ -224,7 +224,7 @@ class FilterNode final : public Metered<jinja::filter_expression> {
     const auto* call = jinja::cast_stmt<jinja::call_expression>(filter);
     const auto* name = jinja::cast_stmt<jinja::identifier>(call == nullptr ? filter : call->callee);
     if (operand == nullptr || name == nullptr || !is_guarded(name->val)) {
-      return jinja::filter_expression::execute_impl(context);
+      return Metered::execute_counted(context, meter);
     }
     std::vector<jinja::value> arguments = {operand->execute(context)};
     statements rest;
@@ -252,7 +252,7 @@ class TestNode final : public Metered<jinja::test_expression> {
     const auto* call = jinja::cast_stmt<jinja::call_expression>(test);
     const auto* name = call == nullptr ? nullptr : jinja::cast_stmt<jinja::identifier>(call->callee);
     if (name == nullptr || !is_guarded(name->val)) {
-      return jinja::test_expression::execute_impl(context);
+      return Metered::execute_counted(context, meter);
     }
     std::vector<jinja::value> arguments = {operand->execute(context)};
     statements rest;
@@ -277,7 +277,7 @@ class LiteralNode final : public Metered<Node> {
 
  protected:
   jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
-    jinja::value result = Node::execute_impl(context);
+    jinja::value result = Metered<Node>::execute_counted(context, meter);
     const auto composite = [](const jinja::value& it) { return is_composite(it); };
     const auto holds = [&](const auto& pair) { return composite(pair.first) || composite(pair.second); };
     if (std::any_of(result->val_arr.begin(), result->val_arr.end(), composite) ||
@@ -297,7 +297,7 @@ class SetNode final : public Metered<jinja::set_statement> {
     const auto* member = jinja::cast_stmt<jinja::member_expression>(assignee);
     const auto* property = member == nullptr ? nullptr : jinja::cast_stmt<jinja::identifier>(member->property);
     if (property == nullptr || member->computed || val == nullptr) {
-      return jinja::set_statement::execute_impl(context);
+      return Metered::execute_counted(context, meter);
     }
     jinja::value given_value = val->execute(context);
     jinja::value object = member->object->execute(context);

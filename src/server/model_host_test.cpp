@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstring>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <thread>
 
 #include "server/fake_serving_for_test.h"
@@ -60,6 +63,10 @@ class ModelHostTest : public testing::Test {
       }
       return std::make_unique<NotedServing>(file, log_, log_mutex_);
     };
+    options.check = [this](const std::filesystem::path& file) -> Status {
+      ++checks;
+      return file.stem() == unusable ? Status(fail(ErrorCode::kBadModel, "{} cannot be loaded", unusable)) : Status();
+    };
     auto made = make_model_host(std::move(options));
     ASSERT_TRUE(made) << made.error().message;
     host = std::move(*made);
@@ -105,6 +112,8 @@ class ModelHostTest : public testing::Test {
 
   Nanoseconds keep = std::chrono::minutes(5);
   bool broken = false;
+  std::string unusable;              // a model that cannot be loaded
+  std::atomic<int> checks = 0;       // how often that was asked
   std::atomic<bool> may_open{true};  // opening waits for it
 
  private:
@@ -114,6 +123,21 @@ class ModelHostTest : public testing::Test {
  protected:
   std::unique_ptr<ModelHost> host;  // goes first: its models write to the log
 };
+
+TEST_F(ModelHostTest, AModelIsNotUnloadedForOneThatCannotBeLoaded) {
+  unusable = "Beta";
+  make({"/models/Alpha.gguf", "/models/Beta.gguf", "/models/Gamma.gguf"});
+  const auto lease = ask(0).get();
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(checks, 0) << "the first one is just loaded";
+  for (int i = 0; i < 3; ++i) {
+    const auto refused = ask(1).get();  // though Alpha is in use
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "Beta cannot be loaded");
+  }
+  EXPECT_EQ(checks, 1);
+  EXPECT_THAT(log(), ElementsAre("open Alpha"));
+}
 
 TEST_F(ModelHostTest, AFileThatCannotBeReadHarmsNoOther) {
   const auto made = with_unreadable({"/m/bad1.gguf", "/m/good.gguf", "/m/bad2.gguf", "/m/better.gguf"});
@@ -317,6 +341,46 @@ TEST(ModelHostOptionsTest, TwoModelsOfOneNameAreRefused) {
   ASSERT_FALSE(host);
   EXPECT_EQ(host.error().code, ErrorCode::kUsage);
   EXPECT_THAT(host.error().message, testing::AllOf(HasSubstr("/a/m.gguf"), HasSubstr("/b/M.gguf")));
+}
+
+// The bytes of a model, its chat template replaced by another one of the same length.
+std::string with_template(std::string model, std::string text) {
+  const std::string key = "tokenizer.chat_template";
+  const size_t at = model.find(key) + key.size() + sizeof(uint32_t);  // the type: a string, with its length before it
+  uint64_t length = 0;
+  std::memcpy(&length, model.data() + at, sizeof(length));
+  text.resize(length, ' ');
+  return model.replace(at + sizeof(length), length, text);
+}
+
+TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
+  const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
+  std::ifstream file(path, std::ios::binary);
+  const std::string model{std::istreambuf_iterator<char>(file), {}};
+  const TempDir dir;
+  ModelHostOptions options;
+  options.models = {path};
+  for (const auto& [name, text] : std::vector<std::pair<const char*, const char*>>{
+           {"deep.gguf", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
+           {"long.gguf", "{% for i in range(1000000000) %}{% endfor %}"},
+           {"large.gguf", "{{ 'x' * 1000000000000 }}"}}) {
+    options.models.push_back(dir.write(name, with_template(model, text)));
+  }
+  options.serving.engine.context = 256;
+  const auto host = make_model_host(options);
+  ASSERT_TRUE(host) << host.error().message;
+  ASSERT_EQ((*host)->models().size(), 4U);
+  for (const ServedModel& served : (*host)->models()) {
+    std::promise<Result<ModelLease>> promise;
+    (*host)->lease(served, std::nullopt, [&](Result<ModelLease> lease) { promise.set_value(std::move(lease)); });
+    const Result<ModelLease> lease = promise.get_future().get();
+    ASSERT_TRUE(lease) << served.name << ": " << lease.error().message;
+    AnswerRequest request;
+    ConversationMessage& message = request.messages.emplace_back();
+    message.role = "user";
+    message.content = "Hello.";
+    EXPECT_TRUE(lease->serving->render(request)) << served.name;
+  }
 }
 
 TEST(ModelDigest, TellsModelsApart) {
