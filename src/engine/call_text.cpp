@@ -28,9 +28,12 @@ std::string tagged_json(const common_chat_tool_call& call) {
 
 // f(a=1, b="x") in the marks of the LFM2 models.
 std::string marked_python(const common_chat_tool_call& call) {
-  const OrderedJson arguments = OrderedJson::parse(call.arguments, nullptr, false);
+  OrderedJson arguments = OrderedJson::parse(call.arguments, nullptr, false);
+  if (!arguments.is_object()) {
+    arguments = OrderedJson::object();
+  }
   std::string written;
-  for (const auto& [name, value] : arguments.is_object() ? arguments.items() : OrderedJson::object().items()) {
+  for (const auto& [name, value] : arguments.items()) {
     std::string text = json_text(value);
     if (value.is_boolean()) {
       text = value.get<bool>() ? "True" : "False";

@@ -199,7 +199,7 @@ TEST_F(ChatFormatTest, AnyToolsAreTaken) {
     request.tool_choice = choice;
     const auto form = format_->form(request);
     ASSERT_TRUE(form) << form.error().message;
-    const auto sampler = AnswerSampler::create(SamplingOptions(), llama_model_get_vocab(model_.get()), form->grammar);
+    const auto sampler = AnswerSampler::create(SamplingOptions(), llama_model_get_vocab(model_.get()), form->rules);
     EXPECT_TRUE(sampler) << sampler.error().message;
   }
 }
