@@ -150,6 +150,10 @@ struct ModelCard {
 // model. Any thread. Fails with kIo or kBadModel as Serving::open does.
 Result<ModelCard> read_model_card(const std::filesystem::path& path);
 
+// Whether a model can be loaded and run, found without reading or keeping its weights; it takes as long as its
+// vocabulary takes to read. Any thread. Fails with kIo, kBadModel or kUsage as Serving::open does.
+Status check_model(const std::filesystem::path& path);
+
 // Sums since the model was opened, and what is under way now.
 struct ServingStats {
   EngineStats engine;

@@ -85,6 +85,22 @@ uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_vie
   return row * round_up(context, kContextStep);
 }
 
+double estimate_state_bytes(const Model& model) {
+  const auto size = [&](const char* key, int64_t otherwise) {
+    return static_cast<double>(static_cast<uint32_t>(number(model, key, otherwise)));  // as llama.cpp reads it
+  };
+  const auto width = static_cast<double>(model.embedding_length);
+  const double heads = size("attention.head_count", 1);
+  const double inner = size("ssm.inner_size", 0);
+  const double state = size("ssm.state_size", 0);
+  const double convolved = inner + 2 * size("ssm.group_count", 0) * state;
+  const double linear = size("kda.head_dim", 0) * size("kda.head_dim", 0) * heads;
+  const double states = state * inner + width * size("wkv.head_size", 0) + linear;
+  const double shifts = size("ssm.conv_kernel", 0) * (convolved + 3 * heads * size("kda.head_dim", 0)) +
+                        width * (size("token_shift_count", 0) + size("shortconv.l_cache", 0));
+  return static_cast<double>(model.layers) * sizeof(float) * (states + shifts);
+}
+
 double attention_width(const Model& model) {
   const HeadSizes sizes = head_sizes(model);
   const std::vector<int64_t> by_layer = numbers(model, "attention.head_count");

@@ -16,6 +16,10 @@ bool kv_type_fits(const Model& model, std::string_view type);
 // layers attend to a window.
 uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type);
 
+// Bytes of the state that layers without attention keep of a sequence, in all layers: an upper bound, of models that have
+// such layers and of others. 0 for those that state no sizes of one.
+double estimate_state_bytes(const Model& model);
+
 // Query heads times their width, the mean of keys' and values', over all layers: what a new token has to compute with
 // each token that it attends to. An upper bound for models whose layers attend to a window.
 double attention_width(const Model& model);

@@ -48,7 +48,7 @@ std::optional<std::string> fault_of_rope(const ggml_tensor& node) {
   const auto dimensions = param<int32_t>(node, 1);
   const auto mode = param<int32_t>(node, 2);
   const auto first = param<int32_t>(node, 15);
-  const bool fits = dimensions >= 0 && first >= 0 && int64_t{first} + dimensions <= node.ne[0];
+  const bool fits = dimensions > 0 && first >= 0 && int64_t{first} + dimensions <= node.ne[0];
   if (!fits || dimensions % 2 != 0 || first % 2 != 0) {
     return fmt::format("its rotary embedding turns {} dimensions from {} on, of heads of {}", dimensions, first,
                        node.ne[0]);
@@ -57,6 +57,14 @@ std::optional<std::string> fault_of_rope(const ggml_tensor& node) {
     return fmt::format("its rotary embedding turns {} dimensions, and not half of {}", dimensions, node.ne[0]);
   }
   return (mode & GGML_ROPE_TYPE_MROPE) != 0 ? fault_of_sections(node) : std::nullopt;
+}
+
+// Models have some tens.
+std::optional<std::string> fault_of_iterations(const ggml_tensor& node) {
+  constexpr int32_t kMost = 1000;
+  const auto iterations = param<int32_t>(node, 1);
+  return iterations > kMost ? std::optional(fmt::format("a step is to be repeated {} times for each token", iterations))
+                            : std::nullopt;
 }
 
 std::optional<std::string> fault_of(const ggml_tensor& node) {
@@ -69,6 +77,8 @@ std::optional<std::string> fault_of(const ggml_tensor& node) {
       return fault_of_epsilon(node, 1);
     case GGML_OP_ROPE:
       return fault_of_rope(node);
+    case GGML_OP_DSV4_HC_COMB:
+      return fault_of_iterations(node);
     default:
       return std::nullopt;
   }

@@ -6,13 +6,16 @@
 
 #include "engine/llama_guard.h"
 #include "engine/llama_runtime.h"
+#include "engine/memory_estimate.h"
 #include "engine/mtp_layers.h"
 #include "engine/open_engine.h"
 #include "engine/trial_graph.h"
 #include "engine/virtual_file.h"
 #include "gguf.h"
+#include "hypura/serving.h"
 #include "llama-ext.h"
 #include "support/printable.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -37,7 +40,7 @@ std::string twins_in(const Model& model) {
   for (size_t i = 0; i < gguf_get_arr_n(metadata, key); ++i) {
     const std::string_view text = gguf_get_arr_str(metadata, key, i);
     if (const auto [it, is_new] = seen.emplace(text, i); !is_new && !text.empty()) {
-      return fmt::format("; tokens {} and {} of its vocabulary are both '{}'", it->second, i, printable(text));
+      return fmt::format("tokens {} and {} of its vocabulary are both '{}'", it->second, i, printable(text));
     }
   }
   return {};
@@ -48,12 +51,31 @@ Status check_vocabulary(const Model& model) {
   const int64_t kind = gguf_find_key(metadata, "tokenizer.ggml.model");
   const bool is_text = kind >= 0 && gguf_get_kv_type(metadata, kind) == GGUF_TYPE_STRING;
   const std::string_view name = is_text ? gguf_get_val_str(metadata, kind) : "";
-  if (name.empty() || name == "no_vocab" || name == "none") {
+  const int64_t tokens = gguf_find_key(metadata, "tokenizer.ggml.tokens");
+  const bool listed = tokens >= 0 && gguf_get_kv_type(metadata, tokens) == GGUF_TYPE_ARRAY &&
+                      gguf_get_arr_type(metadata, tokens) == GGUF_TYPE_STRING;
+  if (name.empty() || name == "no_vocab" || name == "none" || !listed) {
     return fail(ErrorCode::kBadModel,
-                "{}: has no vocabulary (key tokenizer.ggml.model), without which text can be neither read nor written",
+                "{}: has no vocabulary (keys tokenizer.ggml.model and tokens), without which text can be neither read "
+                "nor written",
                 file_of(model));
   }
   return {};
+}
+
+// llama.cpp allocates this even where it allocates nothing else, and fills it. A model's state is small beside its
+// weights.
+Status check_state(const Model& model) {
+  constexpr double kAlwaysFine = 256 * kMiB;
+  const double bytes = estimate_state_bytes(model);
+  if (bytes <= kAlwaysFine + 4 * static_cast<double>(model.bytes)) {
+    return {};
+  }
+  return fail(
+      ErrorCode::kBadModel,
+      "{}: by its keys it keeps a state of {:.1f} GiB, which its {} of weights cannot compute with; get the file "
+      "from another source",
+      file_of(model), bytes / static_cast<double>(kGiB), format_bytes(model.bytes));
 }
 
 Status check_writes_text(const Model& model, const llama_model& loaded) {
@@ -132,13 +154,14 @@ tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what) {
 tl::unexpected<Error> load_failure(const Model& model) {
   std::string reason = take_llama_error();
   if (reason.find("token_to_id") != std::string::npos) {
-    reason += twins_in(model);
+    const std::string twins = twins_in(model);
+    reason = twins.empty() ? reason : twins;
   }
   return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", file_of(model), reason);
 }
 
 Status try_model(const Model& model, const TrialOptions& options) {
-  if (Status status = check_vocabulary(model); !status) {
+  if (Status status = check_vocabulary(model).and_then([&] { return check_state(model); }); !status) {
     return status;
   }
   const auto header =
@@ -159,6 +182,10 @@ Status try_model(const Model& model, const TrialOptions& options) {
                 file_of(model));
   }
   return status;
+}
+
+Status check_model(const std::filesystem::path& path) {
+  return open_and_try(path).map([](const Model&) {});
 }
 
 Result<Model> open_and_try(const std::filesystem::path& path) {

@@ -66,6 +66,22 @@ TEST(TrialLoad, ATensorThatIsMissingThoughNotRequiredIsNoCrash) {
   EXPECT_EQ(status.error().code, ErrorCode::kBadModel) << status.error().message;
 }
 
+TEST(TrialLoad, NumbersThatNothingCanBeComputedWithAreRefused) {
+  const TempDir folder;
+  ASSERT_TRUE(init_llama());
+  const auto refusal = [&](const ZeroModel& model) {
+    const auto read = open_model(write(folder, model));
+    const Status status = read ? try_model(*read) : propagate(read.error());
+    return status ? "" : status.error().message;
+  };
+  for (const uint32_t dimensions : {0U, 7U, 1U << 31, UINT32_MAX}) {
+    EXPECT_THAT(refusal(llama_like("qwen2").number("rope.dimension_count", dimensions)), testing::Not(""));
+  }
+  for (const char* key : {"ssm.inner_size", "ssm.state_size", "ssm.conv_kernel"}) {
+    EXPECT_THAT(refusal(zero_mamba().number(key, UINT32_MAX)), testing::Not("")) << key;
+  }
+}
+
 // The smallest budget that an error advises.
 std::optional<uint64_t> advised(const Error& error) {
   const std::string_view words = "smallest budget is about ";

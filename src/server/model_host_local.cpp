@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <iterator>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -41,6 +42,26 @@ std::string logged_reason(const Error& error) {
   return fmt::format(" reason=\"{}\"", reason);
 }
 
+// When a file was last changed, and how large it is: what was found out about it holds while that stays.
+struct FileStamp {
+  std::filesystem::file_time_type changed;
+  uint64_t bytes = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+
+FileStamp stamp_of(const std::filesystem::path& file) {
+  std::error_code error;
+  FileStamp stamp;
+  stamp.changed = std::filesystem::last_write_time(file, error);
+  stamp.bytes = std::filesystem::file_size(file, error);
+  return stamp;
+}
+
+// Whether trying again is of no use as long as the file is the same.
+bool is_of_the_file(const Error& error) {
+  return error.code == ErrorCode::kBadModel || error.code == ErrorCode::kUsage;
+}
+
 // Loading and unloading happen on one thread of the host's own. All state below `mutex_` is guarded by it; no function
 // of others is called while it is held. The Serving belongs to the host; what it gives away is a shared pointer whose
 // deleter only says that the last copy has gone, so that a model is never closed on one of its own threads.
@@ -69,8 +90,18 @@ class LocalModelHost : public ModelHost {
     Steady::time_point since;
   };
 
+  // What is known of a model's file.
+  struct Verdict {
+    FileStamp stamp;
+    std::optional<Error> error;  // none: it can be loaded
+  };
+
   void run();
+  void check(Lock& lock);
   void load(Lock& lock);
+  const std::filesystem::path& file_of(const ServedModel& model) const;
+  bool must_check(const ServedModel& model) const;
+  std::vector<Waiting> take_waiting_for(const ServedModel& model);
   void adopt(const ServedModel& model, std::unique_ptr<Serving> serving);
   void close(Lock& lock);
   bool must_close() const;
@@ -85,6 +116,7 @@ class LocalModelHost : public ModelHost {
   bool stopping_ = false;
   std::deque<Waiting> waiting_;           // for a model to be loaded, oldest first
   const ServedModel* loading_ = nullptr;  // right now
+  std::map<const ServedModel*, Verdict> verdicts_;
 
   const ServedModel* loaded_ = nullptr;
   std::unique_ptr<Serving> owned_;
@@ -200,7 +232,9 @@ bool LocalModelHost::must_close() const {
 void LocalModelHost::run() {
   Lock lock(mutex_);
   while (true) {
-    if (loaded_ != nullptr && leases_ == 0 && must_close()) {
+    if (!stopping_ && !waiting_.empty() && must_check(*waiting_.front().model)) {
+      check(lock);
+    } else if (loaded_ != nullptr && leases_ == 0 && must_close()) {
       close(lock);
     } else if (loaded_ == nullptr && stopping_) {
       break;
@@ -219,13 +253,66 @@ void LocalModelHost::run() {
   }
 }
 
+const std::filesystem::path& LocalModelHost::file_of(const ServedModel& model) const {
+  return options_.models[static_cast<size_t>(&model - models_.data())];
+}
+
+// With the lock held. What is not known is found out where another model would be unloaded for it, and else by loading.
+bool LocalModelHost::must_check(const ServedModel& model) const {
+  const auto known = verdicts_.find(&model);
+  if (known != verdicts_.end() && known->second.stamp == stamp_of(file_of(model))) {
+    return known->second.error.has_value();
+  }
+  return loaded_ != nullptr && loaded_ != &model;
+}
+
+// With the lock held.
+std::vector<LocalModelHost::Waiting> LocalModelHost::take_waiting_for(const ServedModel& model) {
+  const auto others = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                            [&](const Waiting& waiting) { return waiting.model == &model; });
+  std::vector<Waiting> taken(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(others));
+  waiting_.erase(waiting_.begin(), others);
+  return taken;
+}
+
+// Looks whether the model that has been waited for longest can be loaded, while another one is and stays if it cannot.
+void LocalModelHost::check(Lock& lock) {
+  const ServedModel& model = *waiting_.front().model;
+  const auto known = verdicts_.find(&model);
+  const std::optional<Verdict> before = known == verdicts_.end() ? std::nullopt : std::optional(known->second);
+  lock.unlock();
+  const std::filesystem::path& file = file_of(model);
+  Verdict verdict{stamp_of(file), std::nullopt};
+  if (before && before->stamp == verdict.stamp) {
+    verdict.error = before->error;
+  } else if (const Status status = options_.check(file); !status) {
+    verdict.error = status.error();
+    spdlog::info("msg=not-loaded model={}{}", model.name, logged_reason(status.error()));
+  }
+  lock.lock();
+  const bool kept = !verdict.error || is_of_the_file(*verdict.error);
+  if (kept) {
+    verdicts_[&model] = verdict;
+  }
+  if (!verdict.error) {
+    return;
+  }
+  const std::vector<Waiting> refused = take_waiting_for(model);
+  lock.unlock();
+  for (const Waiting& waiting : refused) {
+    call(waiting.ready, propagate(*verdict.error));
+  }
+  lock.lock();
+}
+
 // Loads the model that has been waited for longest, and gives it to all who wait for it.
 void LocalModelHost::load(Lock& lock) {
   const ServedModel& model = *waiting_.front().model;
   loading_ = &model;
   lock.unlock();
   Serving::Options options = options_.serving;
-  options.engine.model = options_.models[static_cast<size_t>(&model - models_.data())];
+  options.engine.model = file_of(model);
+  const FileStamp stamp = stamp_of(options.engine.model);
   const auto began = Steady::now();
   Result<std::unique_ptr<Serving>> opened = options_.open(options);
   const auto ended = Steady::now();
@@ -234,18 +321,19 @@ void LocalModelHost::load(Lock& lock) {
   lock.lock();
 
   loading_ = nullptr;
-  const auto others = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                            [&](const Waiting& waiting) { return waiting.model == &model; });
-  const std::vector<Waiting> served(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(others));
-  waiting_.erase(waiting_.begin(), others);
+  const std::vector<Waiting> served = take_waiting_for(model);
   std::vector<std::function<void()>> unloaded;
   std::vector<Result<ModelLease>> leases;
   if (opened) {
+    verdicts_[&model] = {stamp, std::nullopt};
     adopt(model, std::move(*opened));
     for (const Waiting& waiting : served) {
       leases.emplace_back(make_lease(waiting.keep, std::chrono::duration<double>(ended - waiting.since).count()));
     }
   } else {
+    if (is_of_the_file(opened.error())) {
+      verdicts_[&model] = {stamp, opened.error()};
+    }
     leases.assign(served.size(), propagate(opened.error()));
     unload_asked_ = false;
     unloaded = std::exchange(when_unloaded_, {});

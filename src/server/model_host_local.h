@@ -18,6 +18,8 @@ struct ModelHostOptions {
   // Tests put others here.
   std::function<Result<ModelCard>(const std::filesystem::path&)> read_card = &read_model_card;
   std::function<Result<std::unique_ptr<Serving>>(const Serving::Options&)> open = &Serving::open;
+  // Whether a model can be loaded at all, told without its weights: asked before another one is unloaded for it.
+  std::function<Status(const std::filesystem::path&)> check = &check_model;
 };
 
 // Reads the models' headers; loads nothing yet. One that cannot be read is left out, with a line in the log, as long as

@@ -60,6 +60,10 @@ class ModelHostTest : public testing::Test {
       }
       return std::make_unique<NotedServing>(file, log_, log_mutex_);
     };
+    options.check = [this](const std::filesystem::path& file) -> Status {
+      ++checks;
+      return file.stem() == unusable ? Status(fail(ErrorCode::kBadModel, "{} cannot be loaded", unusable)) : Status();
+    };
     auto made = make_model_host(std::move(options));
     ASSERT_TRUE(made) << made.error().message;
     host = std::move(*made);
@@ -105,6 +109,8 @@ class ModelHostTest : public testing::Test {
 
   Nanoseconds keep = std::chrono::minutes(5);
   bool broken = false;
+  std::string unusable;              // a model that cannot be loaded
+  std::atomic<int> checks = 0;       // how often that was asked
   std::atomic<bool> may_open{true};  // opening waits for it
 
  private:
@@ -114,6 +120,21 @@ class ModelHostTest : public testing::Test {
  protected:
   std::unique_ptr<ModelHost> host;  // goes first: its models write to the log
 };
+
+TEST_F(ModelHostTest, AModelIsNotUnloadedForOneThatCannotBeLoaded) {
+  unusable = "Beta";
+  make({"/models/Alpha.gguf", "/models/Beta.gguf", "/models/Gamma.gguf"});
+  const auto lease = ask(0).get();
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(checks, 0) << "the first one is just loaded";
+  for (int i = 0; i < 3; ++i) {
+    const auto refused = ask(1).get();  // though Alpha is in use
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "Beta cannot be loaded");
+  }
+  EXPECT_EQ(checks, 1);
+  EXPECT_THAT(log(), ElementsAre("open Alpha"));
+}
 
 TEST_F(ModelHostTest, AFileThatCannotBeReadHarmsNoOther) {
   const auto made = with_unreadable({"/m/bad1.gguf", "/m/good.gguf", "/m/bad2.gguf", "/m/better.gguf"});
