@@ -197,6 +197,9 @@ ChatTemplatesPtr chatml_templates(const llama_model* model) {
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {
+  if (text.empty()) {
+    return fail(ErrorCode::kUsage, "it is empty");
+  }
   return check_template(text).and_then(
       [&](size_t names) { return counted_templates({.text = text, .bos = bos, .eos = eos, .names = names}); });
 }

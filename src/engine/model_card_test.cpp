@@ -49,14 +49,18 @@ TEST(ModelCard, KnowsAModelThatThinks) {
   EXPECT_FALSE(card->tools);
 }
 
-TEST(ModelCard, ATemplateThatCannotBeReadIsNoHarm) {
+TEST(ModelCard, ATemplateThatCannotBeUsedIsNoHarm) {
   const TempDir folder;
   const auto path = folder.path() / "broken.gguf";
-  ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", path, "{% if %}{{", true));
-  const auto card = read_model_card(path);
-  ASSERT_TRUE(card) << card.error().message;
-  EXPECT_FALSE(card->tools);
-  EXPECT_FALSE(card->thinking);
+  for (const std::string& text :
+       {std::string("{% if %}{{"), std::string("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+        std::string("{{ 'x' * 10000000000 }}"), "{{ " + std::string(100000, '(')}) {
+    ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", path, text, false));
+    const auto card = read_model_card(path);
+    ASSERT_TRUE(card) << card.error().message;
+    EXPECT_FALSE(card->tools);
+    EXPECT_FALSE(card->thinking);
+  }
 }
 
 TEST(ModelCard, ASplitModelIsCalledWithoutItsNumbers) {

@@ -225,6 +225,48 @@ TEST(Serving, AReadErrorEndsTheAnswersAndNothingElse) {
   EXPECT_NE(after.end.stop, AnswerStop::kError);
 }
 
+TEST(Serving, ATemplateThatDoesNotEndEndsItsRequest) {
+  const TempDir folder;
+  Serving::Options options = stories(1);
+  options.engine.model = folder.path() / "sometimes.gguf";
+  ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", options.engine.model,
+                                  "{% macro m() %}{{ m() }}{% endmacro %}{% if messages[0].content == 'now' %}{{ m() }}"
+                                  "{% endif %}{{ messages[0].content }}",
+                                  true));
+  const auto serving = open(options);
+  ASSERT_NE(serving, nullptr);
+  AnswerRequest request;
+  request.max_tokens = 2;
+  request.messages.emplace_back().role = "user";
+  request.messages.back().content = "now";
+  const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(refused.error().message, HasSubstr("levels deep"));
+  request.messages.back().content = "Once upon a time";
+  EXPECT_NE(ask(*serving, request).end.stop, AnswerStop::kError);
+}
+
+TEST(Serving, LongRunsAreRefusedOrCut) {
+  const auto serving = open(stories(1));
+  ASSERT_NE(serving, nullptr);
+  for (const char* unit : {"A", "!", " ", "\n", "1", "\u4e2d", "\U0001f600", "<|im_end|>"}) {
+    std::string text;
+    for (int i = 0; i < 60000; ++i) {
+      text += unit;
+    }
+    AnswerRequest request;
+    request.max_tokens = 1;
+    request.truncate = false;
+    request.messages.emplace_back().role = "user";
+    request.messages.back().content = text;
+    const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+    ASSERT_FALSE(refused) << unit;
+    EXPECT_EQ(refused.error().code, ErrorCode::kContextFull) << unit;
+    EXPECT_GT(serving->tokenize(text).size(), 100U) << unit;
+  }
+}
+
 TEST(Serving, WaitsForNobodyWhenClosed) {
   const auto sink = [] {
     const auto serving = open(stories(1));

@@ -1,15 +1,13 @@
 // For tests: small vocabularies of llama.cpp's kinds.
 #pragma once
 
-#include <filesystem>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "engine/llama_runtime.h"
-#include "engine/models_for_test.h"
 #include "engine/open_engine.h"
 #include "gguf.h"
-#include "support/temp_dir_for_test.h"
 
 namespace hypura {
 
@@ -82,35 +80,43 @@ inline LlamaModelPtr load_vocabulary(const SmallVocabulary& vocabulary) {
   if (!init_llama()) {
     return nullptr;
   }
-  const TempDir folder;
-  const std::string path = (folder.path() / "vocabulary.gguf").string();
-  ggml_context* tensors = nullptr;
-  gguf_context* from = gguf_init_from_file((kModels / "hypura-stories-draft.gguf").c_str(), {true, &tensors});
-  gguf_context* to = gguf_init_empty();
-  gguf_set_kv(to, from);
+  gguf_context* file = gguf_init_empty();
   const auto texts = [&](const char* key, const std::vector<std::string>& values) {
     std::vector<const char*> pointers;
     for (const std::string& value : values) {
       pointers.push_back(value.c_str());
     }
-    gguf_set_arr_str(to, key, pointers.data(), pointers.size());
+    gguf_set_arr_str(file, key, pointers.data(), pointers.size());
   };
-  gguf_set_val_str(to, "tokenizer.ggml.model", vocabulary.model.c_str());
-  gguf_set_val_str(to, "tokenizer.ggml.pre", vocabulary.pre.c_str());
+  gguf_set_val_str(file, "general.architecture", "llama");
+  for (const char* name :
+       {"context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count"}) {
+    gguf_set_val_u32(file, fmt::format("llama.{}", name).c_str(), 32);
+  }
+  gguf_set_val_f32(file, "llama.attention.layer_norm_rms_epsilon", 1e-5F);
+  gguf_set_val_str(file, "tokenizer.ggml.model", vocabulary.model.c_str());
+  gguf_set_val_str(file, "tokenizer.ggml.pre", vocabulary.pre.c_str());
   texts("tokenizer.ggml.tokens", vocabulary.tokens);
   texts("tokenizer.ggml.merges", vocabulary.merges);
-  gguf_set_arr_data(to, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, vocabulary.types.data(), vocabulary.types.size());
-  gguf_set_arr_data(to, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, vocabulary.scores.data(), vocabulary.scores.size());
+  const std::vector<int32_t>& types = vocabulary.types;
+  const std::vector<float>& scores = vocabulary.scores;
+  gguf_set_arr_data(file, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types.data(), types.size());
+  gguf_set_arr_data(file, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores.data(), scores.size());
   for (const char* name : {"bos", "eos", "unknown", "padding"}) {
-    gguf_set_val_u32(to, fmt::format("tokenizer.ggml.{}_token_id", name).c_str(), 1);
+    gguf_set_val_u32(file, fmt::format("tokenizer.ggml.{}_token_id", name).c_str(), 1);
   }
-  const bool written = gguf_write_to_file(to, path.c_str(), true);
-  gguf_free(to);
-  gguf_free(from);
-  ggml_free(tensors);
+  FILE* written = std::tmpfile();
+  const bool ok = written != nullptr && gguf_write_to_file_ptr(file, written, true);
+  gguf_free(file);
   llama_model_params params = llama_model_default_params();
   params.vocab_only = true;
-  LlamaModelPtr model(written ? llama_model_load_from_file(path.c_str(), params) : nullptr);
+  if (ok) {
+    std::rewind(written);
+  }
+  LlamaModelPtr model(ok ? llama_model_load_from_file_ptr(written, params) : nullptr);
+  if (written != nullptr) {
+    std::fclose(written);
+  }
   if (model != nullptr) {
     know_tokenizer(model.get());
   }

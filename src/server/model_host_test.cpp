@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstring>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <thread>
 
 #include "server/fake_serving_for_test.h"
@@ -285,6 +288,46 @@ TEST(ModelHostOptionsTest, TwoModelsOfOneNameAreRefused) {
   ASSERT_FALSE(host);
   EXPECT_EQ(host.error().code, ErrorCode::kUsage);
   EXPECT_THAT(host.error().message, testing::AllOf(HasSubstr("/a/m.gguf"), HasSubstr("/b/M.gguf")));
+}
+
+// The bytes of a model, its chat template replaced by another one of the same length.
+std::string with_template(std::string model, std::string text) {
+  const std::string key = "tokenizer.chat_template";
+  const size_t at = model.find(key) + key.size() + sizeof(uint32_t);  // the type: a string, with its length before it
+  uint64_t length = 0;
+  std::memcpy(&length, model.data() + at, sizeof(length));
+  text.resize(length, ' ');
+  return model.replace(at + sizeof(length), length, text);
+}
+
+TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
+  const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
+  std::ifstream file(path, std::ios::binary);
+  const std::string model{std::istreambuf_iterator<char>(file), {}};
+  const TempDir dir;
+  ModelHostOptions options;
+  options.models = {path};
+  for (const auto& [name, text] : std::vector<std::pair<const char*, const char*>>{
+           {"deep.gguf", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
+           {"long.gguf", "{% for i in range(1000000000) %}{% endfor %}"},
+           {"large.gguf", "{{ 'x' * 1000000000000 }}"}}) {
+    options.models.push_back(dir.write(name, with_template(model, text)));
+  }
+  options.serving.engine.context = 256;
+  const auto host = make_model_host(options);
+  ASSERT_TRUE(host) << host.error().message;
+  ASSERT_EQ((*host)->models().size(), 4U);
+  for (const ServedModel& served : (*host)->models()) {
+    std::promise<Result<ModelLease>> promise;
+    (*host)->lease(served, std::nullopt, [&](Result<ModelLease> lease) { promise.set_value(std::move(lease)); });
+    const Result<ModelLease> lease = promise.get_future().get();
+    ASSERT_TRUE(lease) << served.name << ": " << lease.error().message;
+    AnswerRequest request;
+    ConversationMessage& message = request.messages.emplace_back();
+    message.role = "user";
+    message.content = "Hello.";
+    EXPECT_TRUE(lease->serving->render(request)) << served.name;
+  }
 }
 
 TEST(ModelDigest, TellsModelsApart) {
