@@ -194,7 +194,7 @@ TEST(Tokenizer, AByteWithoutATokenIsLeftOut) {
   ASSERT_NE(model, nullptr);
   const llama_vocab* vocab = llama_model_get_vocab(model.get());
   EXPECT_EQ(tokenize_text(vocab, "a\nb", false, true).size(), 4U);  // each with the space that this vocabulary puts
-  EXPECT_TRUE(tokenize_text(vocab, "\n", true, true).empty());
+  EXPECT_TRUE(tokenize_text(vocab, "\n", false, true).empty());
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using testing::Optional;
 
 class TrialGraph : public testing::Test {
  protected:
-  TrialGraph() : context_(ggml_init({1 << 20, nullptr, true})) {}
+  TrialGraph() : context_(ggml_init({64 << 20, nullptr, true})) {}
   ~TrialGraph() override { ggml_free(context_); }
 
   // Heads of 32, eight of them, for four tokens.
