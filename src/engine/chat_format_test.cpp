@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "engine/llama_runtime.h"
 #include "engine/model_with_template_for_test.h"
@@ -179,6 +181,36 @@ TEST_F(ChatFormatTest, ASchemaBecomesAGrammar) {
     ASSERT_FALSE(form) << bad;
     EXPECT_EQ(form.error().code, ErrorCode::kUsage);
   }
+}
+
+// Whatever the parameters of tools are, calls are made by a grammar that llama.cpp takes.
+TEST_F(ChatFormatTest, AnyToolsAreTaken) {
+  AnswerRequest request = conversation({says("user", "Do something.")});
+  const auto folder = std::filesystem::path(HYPURA_SOURCE_DIR) / "tests" / "fixtures" / "tools";
+  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+    std::ifstream stream(file.path());
+    for (const auto& tool : nlohmann::ordered_json::parse(stream)) {
+      request.tools.push_back({tool["name"], tool["description"], tool["parameters"].dump()});
+    }
+  }
+  EXPECT_THAT(render(request).text, HasSubstr("mcp__github__create_issue"));
+  for (const ToolChoice choice : {ToolChoice::kAuto, ToolChoice::kRequired}) {
+    request.tool_choice = choice;
+    const auto form = format_->form(request);
+    ASSERT_TRUE(form) << form.error().message;
+    const auto sampler = AnswerSampler::create(SamplingOptions(), llama_model_get_vocab(model_.get()), form->grammar);
+    EXPECT_TRUE(sampler) << sampler.error().message;
+  }
+}
+
+TEST_F(ChatFormatTest, TheModelSeesToolsAsTheyAre) {
+  AnswerRequest request = with_tool();
+  request.tools[0].parameters =
+      R"({"type":"object","properties":{"city":{"type":"string","pattern":"(?<=x)y","maxLength":99999}},"x-mine":[1]})";
+  const std::string text = render(request).text;
+  EXPECT_THAT(text, HasSubstr("(?<=x)y"));
+  EXPECT_THAT(text, HasSubstr("99999"));
+  EXPECT_THAT(text, HasSubstr("x-mine"));
 }
 
 TEST_F(ChatFormatTest, ThinkingIsSeparated) {

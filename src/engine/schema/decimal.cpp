@@ -12,12 +12,12 @@ constexpr int kMostShift = 400;
 constexpr size_t kMostStepDigits = 15;
 constexpr uint64_t kMostScaled = 1'000'000'000'000'000;
 
-std::strong_ordering compare_magnitudes(const Decimal& a, const Decimal& b) {
+int compare_magnitudes(const Decimal& a, const Decimal& b) {
   if (a.whole.size() != b.whole.size()) {
-    return a.whole.size() <=> b.whole.size();
+    return a.whole.size() < b.whole.size() ? -1 : 1;
   }
   const int whole = a.whole.compare(b.whole);
-  return whole != 0 ? whole <=> 0 : a.fraction.compare(b.fraction) <=> 0;
+  return whole != 0 ? whole : a.fraction.compare(b.fraction);
 }
 
 std::optional<uint64_t> scaled(uint64_t units, size_t places) {
@@ -62,9 +62,9 @@ std::optional<Decimal> decimal(const nlohmann::ordered_json& number) {
   return made;
 }
 
-std::strong_ordering compare(const Decimal& a, const Decimal& b) {
+int compare(const Decimal& a, const Decimal& b) {
   if (a.negative != b.negative) {
-    return a.negative ? std::strong_ordering::less : std::strong_ordering::greater;
+    return a.negative ? -1 : 1;
   }
   return a.negative ? compare_magnitudes(b, a) : compare_magnitudes(a, b);
 }

@@ -1,7 +1,6 @@
 // Numbers as a JSON text writes them, digit by digit.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,7 +20,8 @@ struct Decimal {
 // None when `number` has more than some hundred digits when written without an exponent.
 std::optional<Decimal> decimal(const nlohmann::ordered_json& number);
 
-std::strong_ordering compare(const Decimal& a, const Decimal& b);
+// Below 0 when a is less, 0 when they are equal.
+int compare(const Decimal& a, const Decimal& b);
 
 // The multiples of units / 10^places.
 struct Step {

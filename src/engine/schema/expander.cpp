@@ -344,8 +344,7 @@ bool Expander::none(const Terms& terms) {
 
 bool Expander::surely_empty(const Shape& shape) {
   if (const auto* number = std::get_if<NumberShape>(&shape)) {
-    const auto order =
-        number->low && number->high ? compare(number->low->value, number->high->value) : std::strong_ordering::less;
+    const int order = number->low && number->high ? compare(number->low->value, number->high->value) : -1;
     return order > 0 || (order == 0 && (number->low->open || number->high->open));
   }
   if (const auto* string = std::get_if<StringShape>(&shape)) {

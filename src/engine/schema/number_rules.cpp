@@ -73,7 +73,10 @@ class MagnitudeRules {
     Order high = Order::kEqual;
     uint64_t rest = 0;  // of a division by the step's units
 
-    auto operator<=>(const State&) const = default;
+    bool operator<(const State& other) const {
+      return std::tie(phase, count, low, high, rest) <
+             std::tie(other.phase, other.count, other.low, other.high, other.rest);
+    }
   };
 
   Rules::Symbol number(const State& state) {

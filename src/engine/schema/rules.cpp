@@ -305,7 +305,8 @@ std::string Rules::grammar(const std::vector<std::pair<Symbol, std::string>>& ro
       first = false;
       for (const Symbol symbol : sequence) {
         if (symbol < 0) {
-          text += " " + terminals_[static_cast<size_t>(~symbol)];
+          const Symbol terminal = ~symbol;
+          text += " " + terminals_[static_cast<size_t>(terminal)];
           continue;
         }
         std::string& name = names[static_cast<size_t>(symbol)];

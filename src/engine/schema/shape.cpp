@@ -20,7 +20,7 @@ std::optional<Bound> tighter(const std::optional<Bound>& a, const std::optional<
   if (!a || !b) {
     return a ? a : b;
   }
-  const auto order = compare(a->value, b->value);
+  const int order = compare(a->value, b->value);
   if (order == 0) {
     return a->open ? a : b;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,10 @@ struct Term {
   const Json* schema = nullptr;
   bool negated = false;
 
-  auto operator<=>(const Term&) const = default;
+  bool operator==(const Term&) const = default;
+  bool operator<(const Term& other) const {
+    return schema == other.schema ? negated < other.negated : std::less<>()(schema, other.schema);
+  }
 };
 
 // All of them hold. In order, each once; none: anything is allowed.

@@ -11,7 +11,7 @@ namespace {
 constexpr int kDeepestCheck = 300;
 
 bool beyond(const Decimal& number, const Bound& bound, bool is_low) {
-  const auto order = compare(number, bound.value);
+  const int order = compare(number, bound.value);
   return order == 0 ? bound.open : (order < 0) == is_low;
 }
 
