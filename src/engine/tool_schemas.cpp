@@ -45,7 +45,8 @@ void warn_once(const std::string& tool, const std::set<std::string>& dropped) {
   if (dropped.empty()) {
     return;
   }
-  std::string text = fmt::format("tool {}: its arguments are not held to: {}", tool, fmt::join(dropped, ", "));
+  std::string text = fmt::format("tool {}: its arguments are not held to: {}", schema::in_short(tool),
+                                 schema::in_short(fmt::format("{}", fmt::join(dropped, ", "))));
   const std::scoped_lock lock(mutex);
   if (warned.size() < kMostWarnings && warned.insert(text).second) {
     spdlog::warn("{}", text);

@@ -11,6 +11,7 @@ namespace hypura::schema {
 namespace {
 
 constexpr uint64_t kLeastLength = 256;
+constexpr size_t kMostShown = 300;  // bytes
 
 std::string key_of(const TextRule& rule) {
   std::string key = rule.negated ? "!" : "=";
@@ -31,13 +32,24 @@ uint64_t edges_of(const Automaton& it) {
 
 }  // namespace
 
+std::string in_short(std::string_view text) {
+  std::string made(text.substr(0, kMostShown));
+  while (made.size() < text.size() && !made.empty() && (static_cast<uint8_t>(text[made.size()]) & 0xC0) == 0x80) {
+    made.pop_back();
+  }
+  std::replace_if(
+      made.begin(), made.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7F; }, ' ');
+  return made + (made.size() < text.size() ? "…" : "");
+}
+
 void Context::refuse(const Json* at, std::string_view keyword, std::string_view why) {
   if (fault_) {
     return;
   }
-  const std::string path = document_.path(at);
-  fault_ = Fault{std::string(keyword), fmt::format("JSON schema: {}{}{} {}", path, path.empty() ? "" : ": ",
-                                                   keyword.empty() ? "it" : fmt::format("\"{}\"", keyword), why)};
+  const std::string path = in_short(document_.path(at));
+  fault_ =
+      Fault{std::string(keyword), fmt::format("JSON schema: {}{}{} {}", path, path.empty() ? "" : ": ",
+                                              keyword.empty() ? "it" : fmt::format("\"{}\"", keyword), in_short(why))};
 }
 
 bool Context::spend(uint64_t steps) {

@@ -13,6 +13,9 @@
 
 namespace hypura::schema {
 
+// Text of a schema for people: short, and on one line.
+std::string in_short(std::string_view text);
+
 // For one thread. After the first fault everything goes on, to no effect: who has a result looks at fault() first.
 class Context {
  public:
