@@ -132,9 +132,9 @@ void ContextChooser::grow(Tried& tried, uint32_t sequences) const {
 
 // What fits, when the plain context does not.
 ContextChoice ContextChooser::least() const {
-  for (uint32_t sequences = request_.sequences; sequences > 0;
-       sequences = request_.options.fewer_sequences ? sequences / 2 : 0) {
-    for (uint32_t context = plain_ / 2; context >= kLeastContext; context /= 2) {
+  for (uint32_t context = plain_ / 2; context >= kLeastContext; context /= 2) {
+    for (uint32_t sequences = request_.sequences; sequences > 0;
+         sequences = request_.options.fewer_sequences ? sequences / 2 : 0) {
       if (cost(context, sequences, 0).token < std::numeric_limits<double>::infinity()) {
         return {context, sequences, "more does not fit the budget"};
       }
@@ -153,7 +153,8 @@ ContextChoice ContextChooser::choose() {
     if (tried.context >= good_) {
       grow(tried, sequences);
     }
-    if (tried.context > 0 && (!chosen || tried.context > chosen->context)) {
+    const bool useful = tried.context >= std::min(kUsefulContext, good_);
+    if (tried.context > 0 && (!chosen || (useful && tried.context > chosen->context))) {
       chosen = ContextChoice{tried.context, sequences, tried.context == trained_ ? "" : tried.why};
     }
     if (tried.context >= good_ || !request_.options.fewer_sequences) {

@@ -302,7 +302,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
   // Guards what follows, and, until ended_, the format and the order of what is written: pieces come on the answer's
   // thread, and on_quiet on one of the server's. Once ended_ all of it is the last choice's alone.
   std::mutex mutex_;
-  std::vector<Choice> choices_;
+  std::vector<AnswerChoice> choices_;
   std::vector<Asked> asked_;
   size_t next_ = 0;       // choice that is not asked for yet
   size_t running_ = 0;    // asked for and not ended

@@ -15,7 +15,7 @@
 namespace hypura {
 
 // One of the answers to a request, when it has ended.
-struct Choice {
+struct AnswerChoice {
   AnswerPiece answer;  // empty where the pieces were sent as they came
   AnswerEnd end;
 };
@@ -55,8 +55,8 @@ class AnswerFormat {
   virtual std::string on_choice_piece(size_t /*choice*/, AnswerPiece piece) { return on_piece(std::move(piece)); }
   virtual std::string on_choice_end(size_t /*choice*/, const AnswerEnd& /*end*/) { return {}; }
   // After the end of each choice. In the order of the choices.
-  virtual std::string on_all_ended(const std::vector<Choice>& choices) { return on_end(choices.front().end); }
-  virtual HttpResponse all(std::vector<Choice> choices) {
+  virtual std::string on_all_ended(const std::vector<AnswerChoice>& choices) { return on_end(choices.front().end); }
+  virtual HttpResponse all(std::vector<AnswerChoice> choices) {
     return whole(std::move(choices.front().answer), choices.front().end);
   }
 };
@@ -67,15 +67,15 @@ class ChoicesFormat : public AnswerFormat {
   std::string on_piece(AnswerPiece piece) final { return on_choice_piece(0, std::move(piece)); }
   std::string on_end(const AnswerEnd& end) final { return on_choice_end(0, end) + on_all_ended({{{}, end}}); }
   HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) final {
-    std::vector<Choice> one;
+    std::vector<AnswerChoice> one;
     one.push_back({std::move(answer), end});
     return all(std::move(one));
   }
 
   std::string on_choice_piece(size_t choice, AnswerPiece piece) override = 0;
   std::string on_choice_end(size_t choice, const AnswerEnd& end) override = 0;
-  std::string on_all_ended(const std::vector<Choice>& choices) override = 0;
-  HttpResponse all(std::vector<Choice> choices) override = 0;
+  std::string on_all_ended(const std::vector<AnswerChoice>& choices) override = 0;
+  HttpResponse all(std::vector<AnswerChoice> choices) override = 0;
 };
 
 struct AnswerJob {

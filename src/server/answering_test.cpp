@@ -332,11 +332,13 @@ class CountingFormat : public ChoicesFormat {
     return std::to_string(choice) + piece.content;
   }
   std::string on_choice_end(size_t choice, const AnswerEnd& /*end*/) override { return fmt::format("[{}]", choice); }
-  std::string on_all_ended(const std::vector<Choice>& choices) override { return fmt::format("<{}>", choices.size()); }
+  std::string on_all_ended(const std::vector<AnswerChoice>& choices) override {
+    return fmt::format("<{}>", choices.size());
+  }
   std::string on_error(const Error& error) override { return "!" + error.message; }
-  HttpResponse all(std::vector<Choice> choices) override {
+  HttpResponse all(std::vector<AnswerChoice> choices) override {
     HttpResponse response;
-    for (const Choice& choice : choices) {
+    for (const AnswerChoice& choice : choices) {
       response.body += choice.answer.content + ",";
     }
     return response;

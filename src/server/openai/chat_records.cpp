@@ -78,7 +78,7 @@ std::string ChatFormat::on_choice_end(size_t index, const AnswerEnd& end) {
   return v1::sse_data(chunk(Json::array({std::move(choice)})));
 }
 
-std::string ChatFormat::on_all_ended(const std::vector<Choice>& choices) {
+std::string ChatFormat::on_all_ended(const std::vector<AnswerChoice>& choices) {
   std::string text;
   if (include_usage_) {
     Json last = chunk(Json::array());
@@ -92,7 +92,7 @@ std::string ChatFormat::on_error(const Error& error) {
   return error_event(error);
 }
 
-HttpResponse ChatFormat::all(std::vector<Choice> choices) {
+HttpResponse ChatFormat::all(std::vector<AnswerChoice> choices) {
   Json json = first_fields("chat.completion");
   json["choices"] = Json::array();
   for (size_t i = 0; i < choices.size(); ++i) {

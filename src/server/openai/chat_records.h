@@ -20,9 +20,9 @@ class ChatFormat : public ChoicesFormat {
   std::string on_choice_piece(size_t index, AnswerPiece piece) override;
   std::string on_quiet() override;
   std::string on_choice_end(size_t index, const AnswerEnd& end) override;
-  std::string on_all_ended(const std::vector<Choice>& choices) override;
+  std::string on_all_ended(const std::vector<AnswerChoice>& choices) override;
   std::string on_error(const Error& error) override;
-  HttpResponse all(std::vector<Choice> choices) override;
+  HttpResponse all(std::vector<AnswerChoice> choices) override;
   HttpResponse refusal(const Error& error) override;
 
  private:

@@ -105,7 +105,7 @@ std::string CompletionFormat::on_choice_end(size_t index, const AnswerEnd& end) 
   return chunk(Json::array({choice_of(index, {}, finish_reason(end.stop, false))}), usage_json(AnswerEnd()));
 }
 
-std::string CompletionFormat::on_all_ended(const std::vector<Choice>& choices) {
+std::string CompletionFormat::on_all_ended(const std::vector<AnswerChoice>& choices) {
   std::string text = include_usage_ ? chunk(Json::array(), usage_json(choices, per_prompt_)) : "";
   return text.append(v1::kSseDone);
 }
@@ -114,7 +114,7 @@ std::string CompletionFormat::on_error(const Error& error) {
   return error_event(error);
 }
 
-HttpResponse CompletionFormat::all(std::vector<Choice> choices) {
+HttpResponse CompletionFormat::all(std::vector<AnswerChoice> choices) {
   Json json = object_of(Json::array());
   for (size_t i = 0; i < choices.size(); ++i) {
     const Json reason = finish_reason(choices[i].end.stop, false);

@@ -69,7 +69,7 @@ Json usage_json(const AnswerEnd& end) {
           {"completion_tokens_details", {{"reasoning_tokens", end.thinking_tokens}}}};
 }
 
-Json usage_json(const std::vector<Choice>& choices, size_t per_prompt) {
+Json usage_json(const std::vector<AnswerChoice>& choices, size_t per_prompt) {
   AnswerEnd sum;
   for (size_t i = 0; i < choices.size(); ++i) {
     const AnswerEnd& end = choices[i].end;

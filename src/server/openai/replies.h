@@ -34,7 +34,7 @@ int64_t now_seconds();
 Json usage_json(const AnswerEnd& end);
 
 // Of several choices, `per_prompt` of each prompt: a prompt counts once.
-Json usage_json(const std::vector<Choice>& choices, size_t per_prompt);
+Json usage_json(const std::vector<AnswerChoice>& choices, size_t per_prompt);
 
 // "stop", "length", or "tool_calls" when there were some.
 std::string_view finish_reason(AnswerStop stop, bool called);
