@@ -25,7 +25,7 @@ const apis = {
   anthropic: (id) => createAnthropic({ baseURL: `${server.url}/v1`, apiKey: "any", fetch: counted })(id),
   ollama: (id) => createOllama({ baseURL: `${server.url}/api`, fetch: counted })(id),
 };
-// What an SDK asks of a model that it does not know by name, it warns about on standard error.
+// It would warn on standard error that it does not know the model by name.
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
 const animal = z.object({ animal: z.enum(["fox", "owl"]), age: z.int().min(0).max(9), tame: z.boolean() }).strict();
@@ -134,8 +134,10 @@ for (const [api, modelOf] of Object.entries(apis)) {
       assert.equal(requests, 2);
     });
 
-    test("an unknown model and a schema that nothing satisfies are the SDK's errors", async () => {
+    test("an unknown model is the SDK's error, and is not asked for again", async () => {
+      requests = 0;
       const error = await generateText({ ...greedy(), maxRetries: 2, model: modelOf("nothing"), prompt: "x" }).catch((it) => it);
+      assert.equal(requests, 1);
       assert.ok(APICallError.isInstance(error) && !RetryError.isInstance(error), `${error}`);
       assert.equal(error.statusCode, 404);
       assert.match(error.message, /nothing|not found/i);
