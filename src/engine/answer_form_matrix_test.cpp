@@ -236,7 +236,8 @@ std::string call_of(const ModelOfTemplate& model, const AnswerRequest& request) 
       after->text.find("get_weather", before->text.size()) == std::string::npos) {
     return "";
   }
-  const std::string call = after->text.substr(before->text.size());
+  std::string call = after->text.substr(before->text.size());
+  call.erase(0, call.find_first_not_of(' '));  // need not be there
   // Where the prompt says that there are no thoughts, no thought ends.
   return call.rfind("</", 0) == 0 ? call.substr(call.find('>') + 1) : call;
 }
