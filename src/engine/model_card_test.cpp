@@ -55,7 +55,7 @@ TEST(ModelCard, ATemplateThatCannotBeUsedIsNoHarm) {
   for (const std::string& text :
        {std::string("{% if %}{{"), std::string("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
         std::string("{{ 'x' * 10000000000 }}"), "{{ " + std::string(100000, '(')}) {
-    ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", path, text, false));
+    ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", path, text, true));
     const auto card = read_model_card(path);
     ASSERT_TRUE(card) << card.error().message;
     EXPECT_FALSE(card->tools);
