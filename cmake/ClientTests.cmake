@@ -14,7 +14,7 @@ function(hypura_client_test name)
     FIXTURES_REQUIRED client_packages ENVIRONMENT HYPURA_PROGRAM=$<TARGET_FILE:hypura>)
 endfunction()
 
-foreach(name ollama openai anthropic ai_sdk requests)
+foreach(name ollama openai anthropic ai_sdk langchain requests)
   hypura_client_test(${name} --test ${PROJECT_SOURCE_DIR}/tests/clients/${name}.test.mjs)
 endforeach()
 if(HYPURA_SANITIZE)
