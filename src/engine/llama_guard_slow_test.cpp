@@ -1,11 +1,10 @@
-#include "engine/llama_guard.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <thread>
 
+#include "engine/llama_guard.h"
 #include "engine/llama_runtime.h"
 #include "ggml.h"
 

@@ -1,11 +1,10 @@
 // Models that can be loaded and write no text, and advice that holds for those whose memory is of another kind.
 
-#include "engine/trial_load.h"
-
 #include <gmock/gmock.h>
 
 #include "engine/llama_runtime.h"
 #include "engine/test_reference.h"
+#include "engine/trial_load.h"
 #include "hypura/plan.h"
 #include "hypura/serving.h"
 #include "make_model/make_model.h"
