@@ -150,9 +150,12 @@ Status FormMaker::hold_to_calls(const std::string& schema) {
 
 // By the grammar that waits for calls: what it waits for must come at once.
 Status FormMaker::hold_to_known_calls() {
+  const std::string& prompt = form_.rules.prompt_end;
+  // Without thoughts a prompt may end before the space that answers follow.
+  const std::string rest = shape_.beginning.rfind(prompt, 0) == 0 ? shape_.beginning.substr(prompt.size()) : "";
   TextForm calls{with_calls_->grammar,
-                 still_to_come(shape_.before_call, form_.rules.prompt_end),
-                 shape_.space_before_call,
+                 still_to_come(shape_.before_call, prompt),
+                 without_space_after(rest).empty() ? rest + shape_.space_before_call : shape_.space_before_call,
                  {},
                  ""};
   for (const common_grammar_trigger& trigger : with_calls_->grammar_triggers) {

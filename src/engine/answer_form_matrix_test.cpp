@@ -237,7 +237,6 @@ std::string call_of(const ModelOfTemplate& model, const AnswerRequest& request) 
     return "";
   }
   std::string call = after->text.substr(before->text.size());
-  call.erase(0, call.find_first_not_of(' '));  // need not be there
   // Where the prompt says that there are no thoughts, no thought ends.
   return call.rfind("</", 0) == 0 ? call.substr(call.find('>') + 1) : call;
 }
@@ -259,10 +258,10 @@ TEST_P(AnswerFormMatrix, CallsAsTheTemplateShowsThemAreCalls) {
         call.resize(call.rfind('}') + 1);  // nothing holds the model from saying how the next message begins
       }
       const Said said = answer(model, request, bias_, call);
-      ASSERT_FALSE(said.piece.tool_calls.empty()) << wanted.name << "\n" << call << "\n" << said.text << said.fault;
+      EXPECT_FALSE(said.piece.tool_calls.empty()) << wanted.name << "\n" << call << "\n" << said.text << said.fault;
       // llama.cpp's grammars leave out what only some templates show, such as the call's id.
       const size_t arguments = call.rfind('3');
-      if (said.text.compare(0, arguments, call, 0, arguments) == 0) {
+      if (!said.piece.tool_calls.empty() && said.text.compare(0, arguments, call, 0, arguments) == 0) {
         EXPECT_EQ(said.piece.tool_calls[0].name, "get_weather");
         EXPECT_EQ(Json::parse(said.piece.tool_calls[0].arguments), Json::parse(R"({"days":3})"));
         ++shown;

@@ -52,7 +52,7 @@ bool is_json_object(const std::string& text) {
 }  // namespace
 
 AnswerParser::AnswerParser(const common_chat_parser_params& params)
-    : params_(std::make_unique<common_chat_parser_params>(params)) {
+    : params_(std::make_unique<common_chat_parser_params>(params)), last_(std::make_unique<common_chat_msg>()) {
   // An answer that goes on from a beginning in the prompt: that is no news.
   common_chat_msg beginning;
   if (parse(true, beginning)) {
@@ -126,7 +126,11 @@ AnswerPiece AnswerParser::add(std::string_view text) {
     return piece;
   }
   common_chat_msg message;
-  return !text.empty() && parse(true, message) ? news(message, false) : AnswerPiece();
+  if (text.empty() || !parse(true, message)) {
+    return {};
+  }
+  *last_ = std::move(message);
+  return news(*last_, false);
 }
 
 AnswerPiece AnswerParser::finish() {
@@ -141,7 +145,8 @@ AnswerPiece AnswerParser::finish() {
   if (parse(false, message) || parse(true, message)) {
     return news(message, true);
   }
-  AnswerPiece piece;
+  // Something that no answer has came after what was one: the calls that it made count.
+  AnswerPiece piece = news(*last_, true);
   if (content_.empty() && thinking_.empty() && calls_ == 0) {
     piece.content = text_;
   }

@@ -40,6 +40,7 @@ class AnswerParser {
 
   std::unique_ptr<common_chat_parser_params> params_;
   std::unique_ptr<common_chat_parser_params> content_params_;
+  std::unique_ptr<common_chat_msg> last_;  // what the text was when it last had a form
   std::string text_;
   std::string content_;   // given so far
   std::string thinking_;  // given so far
