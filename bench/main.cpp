@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "bench/report.h"
-#include "hardware/memory.h"
+#include "machine/memory.h"
 #include "measure/child.h"
 #include "measure/prediction.h"
 #include "support/write_file.h"

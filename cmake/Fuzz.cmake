@@ -12,7 +12,7 @@ file(GLOB fuzz_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*_fuzz
 foreach(source ${fuzz_sources})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
-  target_link_libraries(${name} PRIVATE hypura::engine hypura::server hypura::make_model)
+  target_link_libraries(${name} PRIVATE hypura::generate hypura::server hypura::make_model)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   add_dependencies(fuzz_targets ${name})

@@ -6,8 +6,8 @@
 #include "cli/output.h"
 #include "cli/profile_text.h"
 #include "cli/progress_bar.h"
-#include "hardware/profile_json.h"
 #include "hypura/profile.h"
+#include "machine/profile_json.h"
 
 namespace hypura {
 

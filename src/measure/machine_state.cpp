@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "hardware/cpu.h"
-#include "hardware/memory.h"
-#include "hardware/system.h"
+#include "machine/cpu.h"
+#include "machine/memory.h"
+#include "machine/system.h"
 #include "support/huge_pages.h"
 
 namespace hypura {

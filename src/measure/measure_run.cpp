@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "hardware/memory.h"
+#include "machine/memory.h"
 #include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
 

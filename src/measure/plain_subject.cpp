@@ -1,4 +1,4 @@
-#include "engine/plain_llama.h"
+#include "llama/plain_llama.h"
 #include "measure/subject.h"
 
 namespace hypura {

@@ -1,9 +1,9 @@
 #include "measure/prediction.h"
 
-#include "engine/mirrors.h"
 #include "hypura/plan.h"
 #include "hypura/profile.h"
 #include "measure/subject.h"
+#include "store/mirrors.h"
 
 namespace hypura {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "hardware/memory.h"
 #include "hypura/serving.h"
+#include "machine/memory.h"
 #include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
 #include "measure/subject.h"

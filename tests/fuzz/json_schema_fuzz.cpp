@@ -4,14 +4,14 @@
 #include <cstdlib>
 #include <string>
 
-#include "engine/answer_schema.h"
-#include "engine/control_text.h"
-#include "engine/schema/grammar_for_test.h"
-#include "engine/schema/validator.h"
-#include "engine/tool_schemas.h"
 #include "json-schema-to-grammar.h"
 #include "llama.h"
+#include "schema/answer_schema.h"
+#include "schema/grammar_for_test.h"
+#include "schema/tool_schemas.h"
+#include "schema/validator.h"
 #include "support/log.h"
+#include "tokenizer/control_text.h"
 
 namespace {
 

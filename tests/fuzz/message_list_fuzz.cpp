@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "engine/chat_format.h"
-#include "engine/llama_runtime.h"
-#include "engine/model_with_template_for_test.h"
-#include "engine/open_engine.h"
+#include "chat/chat_format.h"
+#include "llama/llama_context.h"
+#include "llama/llama_runtime.h"
+#include "llama/model_with_template_for_test.h"
 #include "make_model/make_model.h"
 
 namespace hypura {

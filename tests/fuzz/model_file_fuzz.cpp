@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/llama_runtime.h"
 #include "hypura/engine.h"
 #include "hypura/plan.h"
+#include "llama/llama_runtime.h"
 #include "make_model/zero_model.h"
 #include "support/log.h"
 #include "support/units.h"

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "chat.h"
-#include "engine/chat_templates.h"
-#include "engine/llama_runtime.h"
+#include "llama/llama_runtime.h"
+#include "templates/chat_templates.h"
 
 namespace hypura {
 namespace {

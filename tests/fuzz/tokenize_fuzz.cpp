@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/control_text.h"
-#include "engine/text_runs.h"
-#include "engine/vocabularies_for_test.h"
+#include "llama/vocabularies_for_test.h"
+#include "tokenizer/control_text.h"
+#include "tokenizer/text_runs.h"
 
 namespace hypura {
 namespace {

@@ -1,0 +1,83 @@
+#include "output/answer_parser.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "chat.h"
+#include "llama/llama_runtime.h"
+#include "templates/chat_templates.h"
+
+namespace hypura {
+namespace {
+
+std::unique_ptr<AnswerParser> parser_of(const std::string& name) {
+  silence_common_log();
+  std::ifstream file(std::filesystem::path(HYPURA_SOURCE_DIR) / "deps" / "llama.cpp" / "models" / "templates" / name);
+  const auto templates = text_templates({std::istreambuf_iterator<char>(file), {}}, "", "");
+  common_chat_templates_inputs inputs;
+  inputs.messages.emplace_back().role = "user";
+  inputs.messages.back().content = "Hello.";
+  inputs.tools.push_back({"read", "", R"({"type": "object", "properties": {"a": {"type": "array"}}})"});
+  const auto params = templates ? apply_templates(**templates, inputs) : propagate(templates.error());
+  if (!params) {
+    ADD_FAILURE() << params.error().message;
+    return nullptr;
+  }
+  common_chat_parser_params parser(*params);
+  parser.parser.load(params->parser);
+  return std::make_unique<AnswerParser>(parser);
+}
+
+std::string times(const std::string& text, size_t count) {
+  std::string result;
+  for (size_t i = 0; i < count; ++i) {
+    result += text;
+  }
+  return result;
+}
+
+const std::vector<std::pair<const char*, const char*>> kCalls = {
+    {"meta-llama-Llama-3.1-8B-Instruct.jinja", R"({"name": "read", "parameters": {"a": )"},
+    {"mistralai-Mistral-Nemo-Instruct-2407.jinja", R"([TOOL_CALLS][{"name": "read", "arguments": {"a": )"},
+    {"Qwen-Qwen2.5-7B-Instruct.jinja", "<tool_call>\n{\"name\": \"read\", \"arguments\": {\"a\": "},
+};
+
+TEST(AnswerParser, BracketsWithinBracketsDoNotEndTheProcess) {
+  for (const auto& [name, call] : kCalls) {
+    for (const char* unit : {"[", "{\"a\":", "[{\"a\":["}) {
+      for (const size_t count : {1000, 100000}) {
+        const auto parser = parser_of(name);
+        ASSERT_NE(parser, nullptr);
+        parser->add(call);
+        parser->add(times(unit, count));
+        parser->finish();
+      }
+    }
+  }
+}
+
+TEST(AnswerParser, WhatIsTooDeepIsContent) {
+  const auto parser = parser_of(kCalls.front().first);
+  ASSERT_NE(parser, nullptr);
+  const std::string deep = kCalls.front().second + times("[", AnswerParser::kDeepestAnswer + 1);
+  EXPECT_EQ(parser->add(deep).content, deep);
+  EXPECT_EQ(parser->add("[[").content, "[[");
+  EXPECT_EQ(parser->finish().content, "");
+}
+
+TEST(AnswerParser, DeepCallsAreCalls) {
+  const auto parser = parser_of(kCalls.front().first);
+  ASSERT_NE(parser, nullptr);
+  const std::string value = times("[", 300) + "1" + times("]", 300);
+  auto piece = parser->add(kCalls.front().second + value + "}}");
+  const AnswerPiece rest = parser->finish();
+  piece.tool_calls.insert(piece.tool_calls.end(), rest.tool_calls.begin(), rest.tool_calls.end());
+  ASSERT_EQ(piece.tool_calls.size(), 1U);
+  EXPECT_NE(piece.tool_calls[0].arguments.find(times("[", 300)), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hypura

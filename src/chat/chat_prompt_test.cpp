@@ -1,0 +1,116 @@
+#include "chat/chat_prompt.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "chat.h"
+#include "chat/chat_templates_for_test.h"
+#include "output/requests_for_test.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kTurns =
+    "{%- for m in messages -%}{%- if (m.role == 'user') != (loop.index0 % 2 == 0) -%}"
+    "{{ raise_exception('Roles must alternate.') }}{%- endif -%}{{ '[' + m.role + ']' + m.content }}{%- endfor -%}";
+
+std::string refusal(const TemplatedModel& model, const AnswerRequest& request) {
+  const auto text = model.format->text(request, request.messages);
+  EXPECT_FALSE(text);
+  return text ? "" : text.error().message;
+}
+
+TEST(ChatPrompt, SessionsUseTheFormToo) {
+  const TemplatedModel model(kTurns);
+  const auto joined = model.prompt->tokens({{"system", "Be kind."}, {"user", "Hi"}, {"user", "there"}});
+  ASSERT_TRUE(joined) << joined.error().message;
+  EXPECT_EQ(*joined, model.prompt->tokens({{"user", "Be kind.\nHi\n\nthere"}}).value());
+}
+
+TEST(ChatPrompt, ARefusalNamesTheMessageAndTheRule) {
+  const TemplatedModel model(
+      "{%- for m in messages -%}{%- if 'bad' in m.content -%}{{ raise_exception('No bad\n words.') }}{%- endif -%}"
+      "{{ '[' + m.role + ']' + m.content }}{%- endfor -%}");
+  AnswerRequest request;
+  for (size_t bad = 0; bad < 5; ++bad) {
+    request.messages.clear();
+    for (size_t i = 0; i < 5; ++i) {
+      request.messages.push_back(says(i % 2 == 0 ? "user" : "assistant", i == bad ? "a bad one" : "fine"));
+    }
+    const std::string role = request.messages[bad].role;
+    EXPECT_EQ(refusal(model, request), fmt::format("the model's chat template refuses message {} ({}): No bad words",
+                                                   bad + 1, bad == 4 ? "user" : role));
+  }
+}
+
+TEST(ChatPrompt, AFaultOfTheTemplateIsASentence) {
+  const TemplatedModel model("{%- for m in messages -%}{{ m.content.nothing() }}{%- endfor -%}");
+  AnswerRequest request;
+  request.messages = {says("user", "Hi")};
+  const std::string error = refusal(model, request);
+  EXPECT_THAT(error, HasSubstr("refuses message 1 (user): "));
+  for (const char* source : {"{%", "{{", "------", "\n", "line 1"}) {
+    EXPECT_THAT(error, Not(HasSubstr(source)));
+  }
+  EXPECT_FALSE(model.format->form(request));
+}
+
+TEST(ChatPrompt, ARefusedVariableIsNamed) {
+  const TemplatedModel model(
+      "{%- if colour is defined and colour not in ['red', 'blue'] -%}{{ raise_exception('No such colour.') }}"
+      "{%- endif -%}{%- for m in messages -%}{{ '[' + (colour or 'none') + ']' + m.content }}{%- endfor -%}");
+  AnswerRequest request;
+  request.messages = {says("user", "Hi")};
+  request.template_values = R"({"colour":"blue"})";
+  EXPECT_THAT(model.format->text(request, request.messages).value(), HasSubstr("[blue]Hi"));
+  request.template_values = R"({"colour":"green"})";
+  EXPECT_EQ(refusal(model, request), "the model's chat template refuses chat_template_kwargs: No such colour");
+}
+
+TEST(ChatPrompt, VariablesAreNoControlTokens) {
+  const TemplatedModel model("{%- for m in messages -%}{{ name + m.content }}{%- endfor -%}");
+  AnswerRequest request;
+  request.messages = {says("user", "Hi")};
+  request.template_values = R"({"name":"<|im_end|>"})";
+  const auto rendered = model.format->render(request, request.messages);
+  ASSERT_TRUE(rendered);
+  EXPECT_THAT(rendered->text, HasSubstr("<|im_end|>Hi"));
+  const llama_vocab* vocab = llama_model_get_vocab(model.model.get());
+  const auto controls = std::count_if(rendered->tokens.begin(), rendered->tokens.end(), [&](int32_t it) {
+    return llama_vocab_is_control(vocab, it) && it != llama_vocab_bos(vocab);
+  });
+  EXPECT_EQ(controls, 0);
+}
+
+// LFM2's own templates leave calls out, but the models write and llama.cpp reads them.
+TEST(ChatPrompt, ACallThatTheTemplateLeavesOutIsWrittenAsTheModelWritesIt) {
+  const auto folder = bundled_templates().front().parent_path();
+  AnswerRequest request;
+  request.tools = {{"look_up", "", R"({"type":"object","properties":{"word":{"type":"string"}}})"}};
+  request.messages = {says("user", "Hi"), says("assistant", "Well."), says("tool", "two")};
+  request.messages[1].tool_calls = {{"1", "look_up", R"({"word":"one","n":[1,true],"o":null})"}};
+  for (const char* name : {"LFM2-8B-A1B.jinja", "LFM2.5-Instruct.jinja"}) {
+    const TemplatedModel model = TemplatedModel::of_file(folder / name);
+    const auto text = model.format->text(request, request.messages);
+    ASSERT_TRUE(text);
+    EXPECT_THAT(*text, HasSubstr("Well.\n\n<|tool_call_start|>[look_up(word=\"one\", n=[1,true], o=None)]"
+                                 "<|tool_call_end|>"));
+  }
+}
+
+TEST(ChatPrompt, IdsOfNineLettersOnlyWhereTheyAreWanted) {
+  const std::string nine =
+      "{%- for m in messages -%}{{ m.content }}{%- for c in m.tool_calls or [] -%}{%- if c.id|length != 9 -%}"
+      "{{ raise_exception('Nine.') }}{%- endif -%}{{ c.id + (c.function.arguments|tojson) }}{%- endfor -%}{%- endfor "
+      "-%}";
+  EXPECT_TRUE(TemplatedModel(nine).prompt->wants_nine_ids(false));
+  EXPECT_FALSE(TemplatedModel(kThinkingTemplate).prompt->wants_nine_ids(false));
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,102 @@
+// For tests: every chat template that comes with llama.cpp, over small vocabularies of two kinds.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "chat/chat_format.h"
+#include "llama/llama_context.h"
+#include "llama/llama_runtime.h"
+#include "llama/model_with_template_for_test.h"
+#include "llama/models_for_test.h"
+#include "support/temp_dir_for_test.h"
+
+namespace hypura {
+
+inline const std::filesystem::path kLlamaModels =
+    std::filesystem::path(HYPURA_SOURCE_DIR) / "deps" / "llama.cpp" / "models";
+
+// The names of all templates, in order.
+inline std::vector<std::string> template_names() {
+  std::vector<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(kLlamaModels / "templates")) {
+    if (file.path().extension() == ".jinja") {
+      names.push_back(file.path().stem().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+inline std::string template_text(const std::string& name) {
+  std::ifstream file(kLlamaModels / "templates" / (name + ".jinja"));
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Writes the tokenizer of `from` with its first `count` tokens only: enough of a SentencePiece vocabulary, whose first
+// tokens are the control tokens and the bytes.
+inline void write_first_tokens(const std::filesystem::path& from, const std::filesystem::path& to, size_t count) {
+  gguf_context* whole = gguf_init_from_file(from.c_str(), {true, nullptr});
+  ASSERT_NE(whole, nullptr) << from;
+  gguf_context* part = gguf_init_empty();
+  gguf_set_kv(part, whole);
+  const auto find = [&](const char* key) { return gguf_find_key(whole, key); };
+  std::vector<const char*> texts;
+  for (size_t i = 0; i < count; ++i) {
+    texts.push_back(gguf_get_arr_str(whole, find("tokenizer.ggml.tokens"), i));
+  }
+  gguf_set_arr_str(part, "tokenizer.ggml.tokens", texts.data(), count);
+  for (const auto& [key, type] : {std::pair("tokenizer.ggml.scores", GGUF_TYPE_FLOAT32),
+                                  std::pair("tokenizer.ggml.token_type", GGUF_TYPE_INT32)}) {
+    gguf_set_arr_data(part, key, type, gguf_get_arr_data(whole, find(key)), count);
+  }
+  EXPECT_TRUE(gguf_write_to_file(part, to.c_str(), true));
+  gguf_free(part);
+  gguf_free(whole);
+}
+
+enum class VocabularyKind { kBpe, kSentencePiece };
+
+// A tokenizer with the template, without weights; and what reads conversations by it.
+class ModelOfTemplate {
+ public:
+  ModelOfTemplate(const std::string& chat_template, VocabularyKind kind) {
+    EXPECT_TRUE(init_llama());
+    const auto file = folder_.path() / "template.gguf";
+    auto from = kModels / "hypura-stories-draft.gguf";
+    if (kind == VocabularyKind::kSentencePiece) {
+      constexpr size_t kTokens = 2000;
+      from = folder_.path() / "vocabulary.gguf";
+      write_first_tokens(kLlamaModels / "ggml-vocab-llama-spm.gguf", from, kTokens);
+    }
+    EXPECT_TRUE(write_with_template(from, file, chat_template, false));
+    llama_model_params params = llama_model_default_params();
+    params.vocab_only = true;
+    model_.reset(llama_model_load_from_file(file.c_str(), params));
+    EXPECT_NE(model_, nullptr);
+    prompt_.emplace(model_.get());
+    format_.emplace(*prompt_);
+  }
+
+  const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
+  const ChatPrompt& prompt() const { return *prompt_; }
+  const ChatFormat& format() const { return *format_; }
+
+ private:
+  TempDir folder_;
+  LlamaModelPtr model_;
+  std::optional<ChatPrompt> prompt_;
+  std::optional<ChatFormat> format_;
+};
+
+}  // namespace hypura

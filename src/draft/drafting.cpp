@@ -1,0 +1,44 @@
+#include "draft/drafting.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "support/elapsed.h"
+#include "support/log.h"
+
+namespace hypura {
+
+Drafting::Drafting(std::vector<std::unique_ptr<Drafter>> drafters) {
+  for (std::unique_ptr<Drafter>& it : drafters) {
+    sources_.push_back({std::move(it), {}});
+  }
+}
+
+Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t room, uint32_t pass_tokens,
+                      uint32_t answers) {
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    Source& source = sources_[i];
+    const uint32_t most = std::min(room, length_.choose(source.quality, pass_tokens, answers));
+    if (source.drafter == nullptr || most == 0) {
+      continue;
+    }
+    auto drafted = source.drafter->draft(sequence, tokens, most);
+    if (!drafted) {
+      spdlog::warn("no more drafts: {}", drafted.error().message);
+      source.drafter.reset();
+    } else if (!drafted->empty()) {
+      return {std::move(*drafted), i, seconds_since(start)};
+    }
+  }
+  return {{}, 0, seconds_since(start)};
+}
+
+void Drafting::note_verified(const Draft& draft, uint32_t right) {
+  if (!draft.tokens.empty()) {
+    sources_[draft.source].quality.note(static_cast<uint32_t>(draft.tokens.size()), right, draft.seconds);
+  }
+}
+
+}  // namespace hypura

@@ -1,0 +1,153 @@
+#include "plan/context_choice.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "history/knowledge.h"
+#include "hypura/serving.h"
+#include "llama/llama_runtime.h"
+#include "llama/models_for_test.h"
+#include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+
+// Headers of a model of so many bytes, without the bytes.
+class ContextChoiceTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(init_llama()); }
+
+  void use_model(const char* arch, uint64_t size, int64_t trained) {
+    ModelSpec spec;
+    spec.arch = arch;
+    spec.size = size;
+    spec.context = trained;
+    spec.sparse = true;
+    spec.output = folder_.path() / (std::string(arch) + ".gguf");
+    const auto path = make_model(spec);
+    ASSERT_TRUE(path) << path.error().message;
+    auto model = open_model(*path);
+    ASSERT_TRUE(model) << model.error().message;
+    model_ = std::move(*model);
+  }
+
+  // As `hypura serve` asks.
+  ContextChoice choose(uint64_t budget, uint32_t sequences = 4) {
+    options_.context = 0;
+    options_.threads = 1;
+    options_.sequences = sequences;
+    const Knowledge knowledge = recall(model_, nullptr);
+    const OpenRequest request = make_request(options_, model_, budget, knowledge);
+    EXPECT_THAT(request.context_remark, HasSubstr(std::to_string(request.context)));
+    const std::string why = request.context_remark.substr(request.context_remark.find(": ") + 1);
+    return {request.context, request.sequences, why};
+  }
+
+  double token_seconds(uint64_t budget, uint32_t context, uint32_t sequences) {
+    EngineOptions options = options_;
+    options.context = context;
+    options.sequences = sequences;
+    const Knowledge knowledge = recall(model_, nullptr);
+    const OpenRequest request = make_request(options, model_, budget, knowledge);
+    const auto problem = placement_problem(request);
+    const auto solution = problem ? place(*problem) : propagate(problem.error());
+    return solution ? pass_cost(*problem, solution->placement, 1).seconds : 1e9;
+  }
+
+  TempDir folder_;
+  Model model_;
+  EngineOptions options_;
+};
+
+TEST_F(ContextChoiceTest, WithMuchMemoryItIsWhatTheModelWasTrainedFor) {
+  options_.context_share = 1;
+  options_.fewer_sequences = true;
+  for (const int64_t trained : {1000, 4096, 32768}) {
+    use_model("dense", 2 * kGiB, trained);
+    const ContextChoice choice = choose(200 * kGiB);
+    EXPECT_EQ(choice.context, trained);
+    EXPECT_EQ(choice.sequences, 4U);
+  }
+  use_model("dense", 2 * kGiB, 1 << 20);
+  const ContextChoice much = choose(200 * kGiB);
+  EXPECT_GT(much.context, kGoodContext);
+  EXPECT_THAT(much.why, HasSubstr("memory"));
+}
+
+TEST_F(ContextChoiceTest, MoreThanThePlainOneCostsNextToNothing) {
+  options_.context_share = 1;
+  options_.fewer_sequences = true;
+  for (const char* arch : {"dense", "qwen3moe", "gpt-oss"}) {
+    use_model(arch, 8 * kGiB, 131072);
+    for (const uint64_t budget : {2 * kGiB, 4 * kGiB, 7 * kGiB, 10 * kGiB, 24 * kGiB}) {
+      const ContextChoice choice = choose(budget);
+      EXPECT_GE(choice.context, kPlainContext) << arch << " in " << format_bytes(budget);
+      const double plain = token_seconds(budget, kPlainContext, 4);  // for as many as were wanted
+      EXPECT_LE(token_seconds(budget, choice.context, choice.sequences), plain * 1.03)
+          << arch << " in " << format_bytes(budget) << ": " << choice.context << " x " << choice.sequences;
+    }
+  }
+}
+
+TEST_F(ContextChoiceTest, FewerAnswersGetMoreEach) {
+  options_.context_share = 1;
+  use_model("dense", 4 * kGiB, 131072);
+  const uint64_t budget = 12 * kGiB;
+  const ContextChoice all = choose(budget);
+  options_.fewer_sequences = true;
+  const ContextChoice fewer = choose(budget);
+  EXPECT_EQ(all.sequences, 4U);
+  EXPECT_LT(fewer.sequences, 4U);
+  EXPECT_GT(fewer.context, all.context);
+  EXPECT_GE(all.context, kPlainContext);
+}
+
+TEST_F(ContextChoiceTest, InLittleMemoryItIsWhatFits) {
+  options_.fewer_sequences = true;
+  use_model("dense", 2 * kGiB, 131072);
+  uint64_t budget = 2 * kGiB;
+  ContextChoice choice = choose(budget);
+  while (choice.context >= kPlainContext && budget > kMiB) {
+    budget -= budget / 16;
+    choice = choose(budget);
+  }
+  EXPECT_LT(choice.context, kPlainContext);
+  EXPECT_LT(token_seconds(budget, choice.context, choice.sequences), 1e9);
+  EXPECT_EQ(choose(kMiB).context, kLeastContext) << "which is then told to be too much";
+}
+
+TEST_F(ContextChoiceTest, ASmallShareIsNotExceeded) {
+  use_model("dense", 2 * kGiB, 131072);
+  const ContextChoice choice = choose(16 * kGiB, 1);
+  EXPECT_GE(choice.context, kPlainContext);
+  options_.context_share = 1;
+  EXPECT_GE(choose(16 * kGiB, 1).context, choice.context);
+}
+
+TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
+  Serving::Options options;
+  options.engine.model = kModels / "hypura-stories-moe.gguf";
+  options.engine.memory = 48 * kMiB;
+  options.engine.context = 0;
+  options.engine.threads = 1;
+  options.engine.remember = false;
+  options.engine.fewer_sequences = true;
+  options.engine.context_share = 1;
+  const auto serving = Serving::open(options);
+  ASSERT_TRUE(serving) << serving.error().message;
+  EXPECT_EQ((*serving)->context_size(), 1024U);
+  EXPECT_EQ((*serving)->plan().context,
+            "1024 tokens of context for each of 4 answers, all that the model was trained for");
+  EXPECT_TRUE((*serving)->plan().warnings.empty() ||
+              (*serving)->plan().warnings[0].find("lowered") == std::string::npos);
+  EXPECT_EQ((*serving)->stats().parallel, 4U);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,266 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "backend/fast_layout.h"
+#include "generate/test_reference.h"
+#include "ggml.h"
+#include "hypura/engine.h"
+#include "hypura/pack.h"
+#include "hypura/plan.h"
+#include "llama/llama_runtime.h"
+#include "make_model/make_model.h"
+#include "store/packed_copy.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Packing : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(init_llama());
+    if (!has_fast_layout(GGML_TYPE_Q4_0, 256, 64)) {
+      GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
+    }
+    path_ = make("Q4_0");
+  }
+
+  fs::path make(const char* type) {
+    ModelSpec spec;
+    spec.arch = "qwen3moe";
+    spec.type = type;
+    spec.output = folder_.path() / (std::string(type) + ".gguf");
+    const auto made = make_model(spec);
+    EXPECT_TRUE(made);
+    return *made;
+  }
+
+  static std::string bytes_of(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  PackedCopy found() const { return find_packed(open_model(path_).value()); }
+
+  EngineOptions options() const {
+    EngineOptions options;
+    options.model = path_;
+    options.context = 256;
+    options.resident = false;
+    options.remember = false;
+    return options;
+  }
+
+  TempDir folder_;
+  fs::path path_;
+};
+
+TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
+  EXPECT_TRUE(found().files.empty());
+  EXPECT_EQ(found().problem, "") << "there is no copy to complain of";
+  double last = 0;
+  const auto packed = pack_model(path_, [&](double share) {
+    EXPECT_GE(share, last);
+    last = share;
+    return true;
+  });
+  ASSERT_TRUE(packed) << packed.error().message;
+  EXPECT_DOUBLE_EQ(last, 1);
+  const auto model = open_model(path_);
+  ASSERT_TRUE(model);
+  EXPECT_EQ(packed->bytes, model->bytes);
+  EXPECT_EQ(packed->files, std::vector<fs::path>{packed_name(path_)});
+  const std::string plain = bytes_of(path_);
+  const std::string copy = bytes_of(packed_name(path_));
+  EXPECT_EQ(copy.size(), packed_label_offset(plain.size()) + kPackedLabelBytes);
+  EXPECT_EQ(copy.substr(0, 4), std::string(4, '\0')) << "no program takes it for a model";
+  uint64_t other = 0;
+  for (const TensorInfo& tensor : model->tensors) {
+    const std::string before = plain.substr(tensor.extent.offset, tensor.extent.length);
+    const std::string after = copy.substr(tensor.extent.offset, tensor.extent.length);
+    other += before == after ? 0 : tensor.extent.length;
+    if (tensor.type == GGML_TYPE_F32 || tensor.name == "token_embd.weight") {
+      EXPECT_EQ(before, after) << tensor.name;
+    }
+  }
+  EXPECT_EQ(other, packed->packed_bytes);
+  EXPECT_EQ(found().files, packed->files);
+}
+
+TEST_F(Packing, StoppingLeavesTheFolderAsItWas) {
+  const auto files = [&] { return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()); };
+  const auto before = files();
+  double last = 0;
+  const auto packed = pack_model(path_, [&](double share) {
+    last = share;
+    return share < 0.5;
+  });
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
+  EXPECT_GE(last, 0.5);
+  EXPECT_LT(last, 1);
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(Packing, StoppingInTheSecondPartRemovesTheFirstsCopy) {
+  ModelSpec spec;
+  spec.type = "Q4_0";
+  spec.split = 3;
+  spec.output = folder_.path() / "parts.gguf";
+  const auto first = make_model(spec);
+  ASSERT_TRUE(first);
+  const auto copies = [&] {
+    return std::count_if(fs::directory_iterator(folder_.path()), fs::directory_iterator(),
+                         [](const auto& entry) { return entry.path().string().find(".packed") != std::string::npos; });
+  };
+  const auto packed = pack_model(*first, [&](double share) { return share < 0.5; });
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(copies(), 0);
+}
+
+TEST_F(Packing, WhatAKilledProgramLeftIsRemoved) {
+  fs::path leftover = packed_name(path_);
+  leftover += ".partial";
+  std::ofstream(leftover) << "half of a copy";
+  ASSERT_TRUE(pack_model(path_));
+  EXPECT_FALSE(fs::exists(leftover));
+  EXPECT_EQ(found().problem, "");
+}
+
+TEST_F(Packing, WhatIsNoFileIsNotWaitedFor) {
+  ASSERT_EQ(::mkfifo(packed_name(path_).c_str(), 0600), 0);
+  EXPECT_THAT(found().problem, HasSubstr("is no file"));
+  EXPECT_TRUE(Engine::open(options()));
+  fs::remove(packed_name(path_));
+  fs::create_directory(packed_name(path_));
+  EXPECT_THAT(found().problem, HasSubstr("is no file"));
+}
+
+TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {
+  const size_t row = ggml_row_size(GGML_TYPE_Q4_0, 256);
+  std::vector<std::byte> plain(row * 40);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    plain[i] = static_cast<std::byte>(i * 31 + i / 7);
+  }
+  std::vector<std::byte> whole(plain.size());
+  std::vector<std::byte> parts(plain.size());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 40, plain.data(), whole.data());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 16, plain.data(), parts.data());
+  make_fast_layout(GGML_TYPE_Q4_0, 256, 24, plain.data() + 16 * row, parts.data() + 16 * row);
+  EXPECT_EQ(parts, whole);
+  EXPECT_NE(whole, plain);
+  EXPECT_FALSE(has_fast_layout(GGML_TYPE_F32, 256, 64));
+  EXPECT_FALSE(has_fast_layout(GGML_TYPE_Q4_0, 256, 63));
+}
+
+TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
+  ASSERT_TRUE(pack_model(path_));
+  const fs::path copy = packed_name(path_);
+  const auto time = fs::last_write_time(copy);
+
+  fs::last_write_time(path_, time + std::chrono::hours(1));
+  EXPECT_THAT(found().problem, HasSubstr("older than the model"));
+  fs::last_write_time(path_, time - std::chrono::hours(1));
+  EXPECT_EQ(found().problem, "");
+
+  std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(packed_label_offset(fs::file_size(path_)) + 30));
+  file.put('?');
+  file.close();
+  EXPECT_THAT(found().problem, HasSubstr(copy.string()));
+  EXPECT_TRUE(found().files.empty());
+  const auto plan = plan_model(options(), nullptr);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura pack` makes it anew")));
+
+  fs::resize_file(copy, 1000);
+  EXPECT_NE(found().problem, "");
+}
+
+TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
+  ASSERT_TRUE(pack_model(path_));
+  EngineOptions plain = options();
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, HasSubstr("packed copy"));
+  plain.packed = false;
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+  plain.packed = true;
+  plain.repack = false;
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+}
+
+TEST_F(Packing, PlansSayWhatACopyWouldGive) {
+  EngineOptions plain = options();
+  plain.packed = true;
+  const auto without = plan_model(plain, nullptr);
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_GT(without->packed_tokens_per_second, without->prediction.tokens_per_second);
+  plain.repack = false;
+  EXPECT_EQ(plan_model(plain, nullptr)->packed_tokens_per_second, 0) << "other kernels are wanted";
+  plain.repack = true;
+  ASSERT_TRUE(pack_model(path_));
+  const auto with = plan_model(plain, nullptr);
+  ASSERT_TRUE(with);
+  EXPECT_EQ(with->packed_tokens_per_second, 0) << "it is read";
+  EXPECT_NEAR(with->prediction.tokens_per_second, without->packed_tokens_per_second, 1e-9);
+}
+
+// Which matrices are streamed depends on whether the MTP layers draft; what is packed does not.
+TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
+  ModelSpec spec;
+  spec.arch = "fused";
+  spec.type = "Q4_0";
+  spec.mtp = 2;
+  spec.output = folder_.path() / "mtp.gguf";
+  path_ = make_model(spec).value();
+  ASSERT_TRUE(pack_model(path_));
+  const std::vector<int32_t> prompt = {300, 411, 522, 633, 744};
+  for (const bool drafts : {false, true}) {
+    std::vector<float> plain;
+    for (const bool packed : {false, true}) {
+      EngineOptions opened = options();
+      opened.packed = packed;
+      opened.draft.mtp = drafts;
+      const auto engine = Engine::open(opened);
+      ASSERT_TRUE(engine) << engine.error().message;
+      EXPECT_EQ((*engine)->plan().sentence.find("packed copy") != std::string::npos, packed);
+      const auto logits = (*engine)->new_session().value()->evaluate(prompt);
+      ASSERT_TRUE(logits) << logits.error().message;
+      if (plain.empty()) {
+        plain = *logits;
+        continue;
+      }
+      EXPECT_LT(distance(*logits, plain), 0.02) << "other last bits, but no other numbers";
+    }
+  }
+}
+
+TEST_F(Packing, RefusesWhatWouldGainNothing) {
+  const fs::path path = make("F16");
+  const auto packed = pack_model(path);
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(packed.error().message, testing::AllOf(HasSubstr(path.string()), HasSubstr("gain nothing")));
+  EXPECT_FALSE(fs::exists(packed_name(path)));
+}
+
+TEST_F(Packing, AFailureLeavesNothingBehind) {
+  fs::create_directory(fs::path(packed_name(path_)) += ".partial");  // where the new file is to be
+  const auto packed = pack_model(path_);
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, ErrorCode::kIo);
+  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
+  EXPECT_FALSE(fs::exists(packed_name(path_)));
+  EXPECT_EQ(pack_model(folder_.path() / "missing.gguf").error().code, ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace hypura

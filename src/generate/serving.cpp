@@ -1,0 +1,137 @@
+#include "hypura/serving.h"
+
+#include <algorithm>
+
+#include "generate/batcher.h"
+#include "generate/batcher_llama.h"
+#include "generate/serving_request.h"
+#include "llama/llama_guard.h"
+
+namespace hypura {
+
+namespace {
+
+// Tokens whose embeddings one pass gives. Each takes a row of logits as well, since llama.cpp makes both.
+constexpr uint32_t kEmbeddingRows = 16;
+// Tokens whose routing is noted for live(), when nothing else asked for more.
+constexpr uint64_t kRoutingTokens = 64;
+
+constexpr std::string_view kNoTokens = "the model's vocabulary cannot take the request apart";
+
+class ServingImpl final : public Serving {
+ public:
+  ServingImpl(std::unique_ptr<EngineImpl> engine, const Options& options, uint32_t parallel)
+      : engine_(std::move(engine)),
+        card_(make_model_card(engine_->model())),
+        plan_(engine_->plan()),
+        format_(engine_->chat()),
+        bound_(llama_model_get_vocab(engine_->llama())),
+        model_(*engine_, parallel),
+        batcher_(model_, options.queue, engine_->drafting()) {
+    if (parallel < options.parallel && plan_.context.empty()) {
+      plan_.warnings.push_back(
+          fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "
+                      "context",
+                      parallel, parallel == 1 ? "" : "s", options.parallel));
+    }
+  }
+
+  Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
+    if (Status room = batcher_.room(); !room) {
+      return propagate(room.error());
+    }
+    auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_answer_job(served(), request); });
+    if (!job) {
+      return propagate(job.error());
+    }
+    sink->on_prompt(static_cast<uint32_t>(job->prompt.size()));
+    job->sink = std::move(sink);
+    return batcher_.submit(std::move(*job));
+  }
+
+  void cancel(AnswerId id) override { batcher_.cancel(id); }
+
+  Result<Embedding> embed(const EmbedRequest& request) override {
+    auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_embed_job(served(), request); });
+    if (!job) {
+      return propagate(job.error());
+    }
+    return batcher_.embed(std::move(*job));
+  }
+
+  Result<std::string> render(const AnswerRequest& request) const override {
+    if (request.prompt) {
+      return *request.prompt;
+    }
+    return guarded(ErrorCode::kBadModel, kNoTokens, [&] { return format_.text(request, request.messages); });
+  }
+
+  std::vector<int32_t> tokenize(const std::string& text) const override {
+    return guarded(ErrorCode::kBadModel, kNoTokens,
+                   [&]() -> Result<std::vector<int32_t>> { return tokenize_text(vocab(), text, true, true); })
+        .value_or(std::vector<int32_t>());
+  }
+
+  std::string detokenize(const std::vector<int32_t>& tokens) const override {
+    std::string text;
+    for (const int32_t token : tokens) {
+      const bool known = token >= 0 && token < llama_vocab_n_tokens(vocab());
+      text += known ? token_text(vocab(), token, true) : "";
+    }
+    return text;
+  }
+
+  const ModelCard& card() const override { return card_; }
+  const PlanSummary& plan() const override { return plan_; }
+
+  ServingStats stats() const override {
+    ServingStats stats = batcher_.stats();
+    stats.engine = engine_->stats();
+    stats.context_size = stats.parallel * context_size();
+    return stats;
+  }
+
+  std::vector<LiveLayer> live() const override { return model_.live(); }
+  uint32_t context_size() const override { return engine_->context_size(); }
+
+ private:
+  const llama_vocab* vocab() const { return llama_model_get_vocab(engine_->llama()); }
+
+  ServedContext served() const {
+    return {format_, engine_->llama(), card_, bound_, pooling_of(engine_->model()), context_size()};
+  }
+
+  std::unique_ptr<EngineImpl> engine_;
+  ModelCard card_;
+  PlanSummary plan_;
+  ChatFormat format_;
+  TextBound bound_;
+  LlamaBatchModel model_;
+  Batcher batcher_;  // last: its thread uses all of the above
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
+  const auto most = static_cast<uint32_t>(llama_max_parallel_sequences());
+  uint32_t parallel = std::clamp(options.parallel, 1U, most);
+  for (;; parallel /= 2) {
+    EngineOptions wanted = options.engine;
+    wanted.sequences = parallel;
+    wanted.outputs = std::max({wanted.outputs, parallel, kEmbeddingRows});
+    auto engine = open_engine(wanted);
+    if (!engine && (engine.error().code != ErrorCode::kBudget || parallel == 1)) {
+      return propagate(engine.error());
+    }
+    if (!engine) {
+      continue;
+    }
+    if ((*engine)->weights() != nullptr && !wanted.remember && !wanted.record_routing) {
+      (*engine)->weights()->record_routing(kRoutingTokens);
+    }
+    const uint32_t sequences = (*engine)->sequences();
+    return std::make_unique<ServingImpl>(std::move(*engine), options, sequences);
+  }
+}
+
+}  // namespace hypura

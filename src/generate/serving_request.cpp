@@ -1,0 +1,181 @@
+#include "generate/serving_request.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "chat/thinking_form.h"
+#include "generate/fitted_prompt.h"
+#include "llama.h"
+#include "output/answer_writer.h"
+#include "schema/answer_schema.h"
+
+namespace hypura {
+
+namespace {
+
+// A model that never ends its answer would run for ever where a full context is shifted.
+constexpr uint32_t kMostContexts = 10;
+constexpr int32_t kMostTopLogprobs = 20;
+
+Status check_sampling(const SamplingOptions& sampling) {
+  const std::array<std::pair<const char*, float>, 7> numbers = {{{"temperature", sampling.temperature},
+                                                                 {"top_p", sampling.top_p},
+                                                                 {"min_p", sampling.min_p},
+                                                                 {"typical_p", sampling.typical_p},
+                                                                 {"repeat_penalty", sampling.repeat_penalty},
+                                                                 {"presence_penalty", sampling.presence_penalty},
+                                                                 {"frequency_penalty", sampling.frequency_penalty}}};
+  for (const auto& [name, value] : numbers) {
+    if (!std::isfinite(value)) {
+      return fail(ErrorCode::kUsage, "{} must be a finite number", name);
+    }
+  }
+  if (sampling.repeat_penalty <= 0 || !std::isfinite(1 / sampling.repeat_penalty)) {
+    return fail(ErrorCode::kUsage, "repeat_penalty must be greater than 0");
+  }
+  return {};
+}
+
+Status check_tokens(const llama_vocab* vocab, const std::vector<int32_t>& tokens) {
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
+  if (std::any_of(tokens.begin(), tokens.end(), unknown)) {
+    return fail(ErrorCode::kUsage, "the tokens given are not all of this model's vocabulary, which has {}", vocabulary);
+  }
+  return {};
+}
+
+Status check(const ServedContext& served, const AnswerRequest& request) {
+  if (request.messages.empty() == !request.prompt) {
+    return fail(ErrorCode::kUsage, "a request has either messages or a prompt");
+  }
+  if (!request.tools.empty() && request.prompt) {
+    return fail(ErrorCode::kUsage, "tools need messages: a prompt as it stands has no place for them");
+  }
+  if (!request.tools.empty() && !served.card.tools) {
+    return fail(ErrorCode::kUsage, "\"{}\" does not support tools", served.card.name);
+  }
+  if ((request.think.value_or(false) || !request.effort.empty()) && !served.card.thinking) {
+    return fail(ErrorCode::kUsage, "\"{}\" does not support thinking", served.card.name);
+  }
+  if (!request.effort.empty() && std::find(kEfforts.begin(), kEfforts.end(), request.effort) == kEfforts.end()) {
+    return fail(ErrorCode::kUsage, "the effort \"{}\" is unknown: it is minimal, low, medium, high, xhigh or max",
+                request.effort);
+  }
+  if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
+    return fail(ErrorCode::kUsage, "top_logprobs must be between 0 and {}", kMostTopLogprobs);
+  }
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
+  if (Status status = check_tokens(vocab, request.context); !status) {
+    return status;
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token < 0 || token >= vocabulary || !std::isfinite(bias)) {
+      return fail(ErrorCode::kUsage, "logit_bias: {} is no token of the model, which has {}, or its bias is no number",
+                  token, vocabulary);
+    }
+  }
+  return check_sampling(request.sampling);
+}
+
+struct Held {
+  AnswerRules rules;
+  AnswerForm form;
+};
+
+// What the answer is held to, but for its samplers.
+Result<Held> answer_form(const ServedContext& served, const AnswerRequest& request) {
+  Held held;
+  if (!request.prompt) {
+    auto chat = served.format.form(request);
+    if (!chat) {
+      return propagate(chat.error());
+    }
+    held.rules = std::move(chat->rules);
+    held.form.parser = std::move(chat->parser);
+    held.form.shown = std::move(chat->shown);
+    held.form.form_stops = std::move(chat->stops);
+  } else if (request.json_schema) {
+    auto rules = schema_rules(*request.json_schema);
+    if (!rules) {
+      return propagate(rules.error());
+    }
+    held.rules.forms.push_back({std::move(*rules), "", "", {}, ""});
+  }
+  held.form.stops = request.stop;
+  held.form.max_tokens = request.max_tokens;
+  held.form.logprobs = request.logprobs;
+  held.form.top_logprobs = static_cast<size_t>(request.top_logprobs);
+  return held;
+}
+
+}  // namespace
+
+Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& request) {
+  if (Status status = check(served, request); !status) {
+    return propagate(status.error());
+  }
+  Job job;
+  job.limit = request.context_tokens > 0 ? std::min(request.context_tokens, served.context) : served.context;
+  job.keep = request.keep;
+  job.shift = request.shift;
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  auto prompt = fit_prompt(served.format, vocab, served.bound, request, job.limit);
+  if (!prompt) {
+    return propagate(prompt.error());
+  }
+  job.prompt = std::move(prompt->tokens);
+  job.cut_from = prompt->cut_from;
+  auto held = answer_form(served, request);
+  if (!held) {
+    return propagate(held.error());
+  }
+  if (job.shift) {
+    const auto most = static_cast<int32_t>(std::min<uint64_t>(uint64_t{kMostContexts} * job.limit, INT32_MAX));
+    held->form.max_tokens = held->form.max_tokens < 0 ? most : std::min(held->form.max_tokens, most);
+  }
+  SamplingOptions sampling = request.sampling;
+  if (sampling.repeat_last_n < 0) {
+    sampling.repeat_last_n = static_cast<int32_t>(job.limit);
+  }
+  auto sampler = AnswerSampler::create(sampling, vocab, held->rules);
+  if (!sampler) {
+    return propagate(sampler.error());
+  }
+  const size_t remembered = std::min(job.prompt.size(), static_cast<size_t>(sampling.repeat_last_n));
+  (*sampler)->accept_prompt(std::span(job.prompt).last(remembered));
+  held->form.sampler = std::move(*sampler);
+  job.source = std::make_unique<AnswerWriter>(vocab, std::move(held->form));
+  return job;
+}
+
+Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& request) {
+  if (!served.card.embeddings) {
+    return fail(ErrorCode::kUsage, "\"{}\" does not support embeddings", served.card.name);
+  }
+  Job job;
+  job.limit = served.context;
+  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  if (Status status = check_tokens(vocab, request.tokens); !status) {
+    return propagate(status.error());
+  }
+  auto text = request.tokens.empty() ? fit_text(vocab, served.bound, request.text, request.truncate, served.context)
+                                     : fit_tokens(request.tokens, request.truncate, served.context);
+  if (!text) {
+    return propagate(text.error());
+  }
+  job.prompt = std::move(text->tokens);
+  job.cut_from = text->cut_from;
+  if (job.prompt.empty()) {
+    return fail(ErrorCode::kUsage, "there is no text to embed");
+  }
+  job.embed = std::make_unique<EmbedWork>();
+  const auto size = static_cast<uint32_t>(job.prompt.size());
+  job.embed->first = served.pooling == Pooling::kLast ? size - 1 : 0;
+  job.embed->end = served.pooling == Pooling::kFirst ? 1 : size;
+  return job;
+}
+
+}  // namespace hypura

@@ -1,0 +1,30 @@
+// From a request to a job that the batcher can run: checks, the prompt's tokens, what the answer must be.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "chat/chat_format.h"
+#include "generate/model_card.h"
+#include "generate/sequence.h"
+#include "hypura/serving.h"
+
+namespace hypura {
+
+// What a request is read for. The references must outlive what is made.
+struct ServedContext {
+  const ChatFormat& format;
+  const llama_model* model = nullptr;
+  const ModelCard& card;
+  const TextBound& bound;
+  Pooling pooling = Pooling::kMean;
+  uint32_t context = 0;  // tokens of one answer
+};
+
+// Without id and sink. Fails with kUsage and kContextFull as Serving::submit does. Any thread.
+Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& request);
+
+// Fails as Serving::embed does. Any thread.
+Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& request);
+
+}  // namespace hypura

@@ -1,0 +1,91 @@
+#include "llama/plain_llama.h"
+
+#include <algorithm>
+
+#include "llama/llama_context.h"
+#include "llama/llama_guard.h"
+#include "llama/llama_runtime.h"
+#include "llama/logits.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint32_t kPassTokens = 512;  // llama.cpp's default
+
+class PlainLlamaImpl final : public PlainLlama {
+ public:
+  Status open(const PlainLlamaOptions& options) {
+    llama_model_params model = llama_model_default_params();
+    model.load_mode = LLAMA_LOAD_MODE_MMAP;
+    model.use_extra_bufts = options.repack;
+    take_llama_error();
+    model_.reset(llama_model_load_from_file(options.model.c_str(), model));
+    if (model_ == nullptr) {
+      return fail(ErrorCode::kBadModel, "{}: plain llama.cpp cannot load this model: {}", options.model.string(),
+                  take_llama_error());
+    }
+    vocab_ = llama_model_get_vocab(model_.get());
+    llama_context_params context = llama_context_default_params();
+    context.n_ctx = options.context;
+    context.n_ubatch = kPassTokens;
+    context.n_outputs_max = 1;  // nobody reads more than the last token's logits
+    context.n_threads = static_cast<int32_t>(options.threads);
+    context.n_threads_batch = static_cast<int32_t>(options.threads);
+    context_.reset(llama_init_from_model(model_.get(), context));
+    if (context_ == nullptr) {
+      return fail(ErrorCode::kBudget, "{}: plain llama.cpp could not make a context of {} tokens: {}",
+                  options.model.string(), options.context, take_llama_error());
+    }
+    return {};
+  }
+
+  std::vector<int32_t> tokenize(const std::string& text) const override {
+    return tokenize_text(vocab_, text, true, false);
+  }
+
+  Result<int32_t> evaluate(std::vector<int32_t> tokens) override {
+    const size_t most = llama_n_batch(context_.get());  // llama_decode takes no more at once
+    for (size_t done = 0; done < tokens.size(); done += most) {
+      const auto count = static_cast<int32_t>(std::min(most, tokens.size() - done));
+      if (const int32_t code = llama_decode(context_.get(), llama_batch_get_one(tokens.data() + done, count));
+          code != 0) {
+        return fail(ErrorCode::kInternal, "plain llama.cpp failed to evaluate {} tokens (llama_decode gave {}): {}",
+                    count, code, take_llama_error());
+      }
+    }
+    const float* logits = llama_get_logits_ith(context_.get(), -1);
+    const auto width = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
+    if (Status status = check_logits({logits, logits == nullptr ? 0 : width}); !status) {
+      return propagate(status.error());
+    }
+    return static_cast<int32_t>(std::max_element(logits, logits + llama_vocab_n_tokens(vocab_)) - logits);
+  }
+
+  bool ends_text(int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
+
+  uint32_t context_size() const override {
+    return std::min(llama_n_ctx(context_.get()), static_cast<uint32_t>(llama_model_n_ctx_train(model_.get())));
+  }
+
+ private:
+  LlamaModelPtr model_;
+  LlamaContextPtr context_;
+  const llama_vocab* vocab_ = nullptr;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PlainLlama>> PlainLlama::open(const PlainLlamaOptions& options) {
+  if (Status status = init_llama(); !status) {
+    return propagate(status.error());
+  }
+  auto plain = std::make_unique<PlainLlamaImpl>();
+  const Status opened = guarded(ErrorCode::kBadModel, options.model.string(), [&] { return plain->open(options); });
+  if (!opened) {
+    return propagate(opened.error());
+  }
+  return plain;
+}
+
+}  // namespace hypura

@@ -1,0 +1,77 @@
+#include "llama/text_grammar.h"
+
+#include <cmath>
+
+#include "llama-grammar.h"
+#include "tokenizer/control_text.h"
+
+namespace hypura {
+
+void TextGrammar::Deleter::operator()(llama_grammar* grammar) const {
+  llama_grammar_free_impl(grammar);
+}
+
+Result<TextGrammar> TextGrammar::create(const llama_vocab* vocab, const std::string& rules, const std::string& root) {
+  try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
+    Pointer grammar(llama_grammar_init_impl(vocab, rules.c_str(), root.c_str(), false, nullptr, 0, nullptr, 0));
+    if (grammar != nullptr) {
+      return TextGrammar(std::move(grammar));
+    }
+  } catch (...) {  // told below
+  }
+  return fail(ErrorCode::kUsage,
+              "the answer cannot be held to this schema or to these tools: llama.cpp refuses the grammar made of them");
+}
+
+TextGrammar::TextGrammar(const TextGrammar& other) : grammar_(llama_grammar_clone_impl(*other.grammar_)) {}
+
+bool TextGrammar::add(const std::string& text) {
+  try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
+    llama_grammar_accept_str(*grammar_, text);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+void TextGrammar::add(llama_token token) {
+  llama_grammar_accept_token(*grammar_, token, token_text(grammar_->vocab, token, true));
+}
+
+bool TextGrammar::allows(llama_token token) const {
+  llama_token_data data = {token, 1, 0};
+  llama_token_data_array one = {&data, 1, -1, false};
+  llama_grammar_apply_impl(*grammar_, &one);
+  return data.logit == 1;
+}
+
+void TextGrammar::mask(llama_token_data_array& candidates) const {
+  llama_grammar_apply_impl(*grammar_, &candidates);
+}
+
+std::string grammar_literal(std::string_view text) {
+  std::string literal = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+      case '\\':
+        literal += '\\';
+        literal += c;
+        break;
+      case '\n':
+        literal += "\\n";
+        break;
+      case '\r':
+        literal += "\\r";
+        break;
+      case '\t':
+        literal += "\\t";
+        break;
+      default:
+        literal += c;
+    }
+  }
+  return literal + '"';
+}
+
+}  // namespace hypura

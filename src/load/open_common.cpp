@@ -1,0 +1,153 @@
+#include "load/open_common.h"
+
+#include <algorithm>
+
+#include "draft/mtp_head.h"
+#include "llama-ext.h"
+#include "support/log.h"
+
+namespace hypura {
+
+OpenParts::~OpenParts() {
+  mtp.reset();
+  context.reset();
+  llama.reset();
+  weights.reset();
+}
+
+Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
+                                            bool packed) {
+  std::vector<std::filesystem::path> paths;
+  if (packed) {
+    paths = request.packed.files;
+  }
+  for (const ModelFile& file : request.model.files) {
+    paths.push_back(file.path);
+  }
+  ReaderOptions options;
+  options.direct = request.options.direct_io;
+  auto reader = Reader::open(paths, options, mirrors);
+  if (reader && !(*reader)->notice().empty()) {
+    spdlog::warn("{}", (*reader)->notice());
+  }
+  return reader;
+}
+
+namespace {
+
+// The MTP layers' context holds as many tokens as the model's, and computes as many at once: their experts are then
+// read once for each pass of a prompt.
+Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenParts& parts) {
+  params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
+  params.n_outputs_max = request.sequences;
+  parts.mtp.reset(llama_init_from_model(parts.llama.get(), params));
+  if (parts.mtp == nullptr) {
+    return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the model's MTP layers: {}",
+                request.cells(), take_llama_error());
+  }
+  if (parts.threadpool != nullptr) {
+    llama_attach_threadpool(parts.mtp.get(), parts.threadpool.get(), parts.threadpool.get());
+  }
+  llama_set_embeddings_nextn(parts.context.get(), true, false);  // of all tokens: the layers follow prompts too
+  llama_set_embeddings_nextn(parts.mtp.get(), true, true);
+  return {};
+}
+
+}  // namespace
+
+Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = request.cells();
+  params.n_seq_max = request.sequences;
+  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and walks over the weights for
+  // each.
+  params.kv_unified = request.sequences > 1;
+  params.n_batch = ubatch;  // one pass over the weights for each llama_decode
+  params.n_ubatch = ubatch;
+  params.n_outputs_max = request.outputs(ubatch);
+  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // embeddings are asked for by token
+  params.n_threads = static_cast<int32_t>(request.threads);
+  params.n_threads_batch = static_cast<int32_t>(request.threads);
+  // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
+  params.type_k = params.type_v = kv_type == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+  params.no_perf = true;
+  take_llama_error();
+  parts.mtp.reset();
+  parts.context.reset();  // before the next one: their buffers must not be held at once
+  parts.context.reset(llama_init_from_model(parts.llama.get(), params));
+  if (parts.context == nullptr) {
+    return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
+                request.cells(), kv_type, take_llama_error());
+  }
+  parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
+  if (parts.threadpool == nullptr) {
+    parts.threadpool = make_threadpool(request.threads);
+  }
+  if (parts.threadpool != nullptr) {
+    llama_attach_threadpool(parts.context.get(), parts.threadpool.get(), parts.threadpool.get());
+  }
+  return request.options.draft.mtp ? make_mtp_context(request, params, parts) : Status();
+}
+
+namespace {
+
+// The output buffer has a row for each sequence at first, and grows when a pass gives more.
+uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) {
+  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
+  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  const uint64_t rows = request.outputs(parts.ubatch);
+  return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
+}
+
+// What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
+// is kept of them.
+ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
+  if (parts.mtp == nullptr) {
+    return {};
+  }
+  ContextMemory memory = context_memory(*parts.mtp);
+  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
+  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
+  memory.compute += MtpHead::bytes(parts.ubatch, request.sequences, width);
+  return memory;
+}
+
+}  // namespace
+
+ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts) {
+  const ContextMemory memory = context_memory(*parts.context);
+  const ContextMemory mtp = mtp_memory(request, parts);
+  return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
+}
+
+Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
+  constexpr int kMostContexts = 4;
+  for (int made = 1;; ++made) {
+    const UbatchChoice wanted = chosen.ubatch();
+    const std::string kv = chosen.kv().name;
+    if (Status status = make_context(request, parts, wanted.tokens, kv); !status) {
+      return status;
+    }
+    const ContextMemory mtp = mtp_memory(request, parts);
+    parts.mtp_bytes = mtp.kv + mtp.compute;
+    const ContextNeeds needs = context_needs(request, parts);
+    correct_estimates(chosen.problem, chosen.placement(), needs.kv, needs.compute);
+    if (made == kMostContexts) {  // no more changes of what is made
+      chosen.problem.ubatch = {chosen.ubatch()};
+      chosen.problem.kv = {chosen.kv()};
+      chosen.solution.placement.ubatch = chosen.solution.placement.kv = 0;
+    }
+    auto solution = place(chosen.problem);
+    if (!solution) {
+      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", solution.error().message,
+                  ledger_text(make_ledger(chosen)));
+    }
+    chosen.solution = std::move(*solution);
+    if (chosen.ubatch().tokens == wanted.tokens && chosen.kv().name == kv) {
+      return {};
+    }
+  }
+}
+
+}  // namespace hypura

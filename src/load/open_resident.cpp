@@ -1,0 +1,70 @@
+#include "llama/tensor_feed.h"
+#include "llama/trial_load.h"
+#include "load/open_common.h"
+#include "load/open_engine.h"
+#include "support/huge_pages.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint64_t kWeightBuffer = 64 * kMiB;  // smaller mappings are left alone
+
+// llama.cpp's own loader, with its own layouts, over a file of ours. From the model's own files: all of it is read but
+// once.
+Status load_whole(const OpenRequest& request, OpenParts& parts) {
+  auto header = make_virtual_header(request.model);
+  if (!header) {
+    return propagate(header.error());
+  }
+  auto reader = open_reader(request, {}, false);
+  if (!reader) {
+    return propagate(reader.error());
+  }
+  auto feed = TensorFeed::create(*header, **reader);
+  if (!feed) {
+    return propagate(feed.error());
+  }
+  const VirtualFile file(*header, feed->get());
+  llama_model_params params = llama_model_default_params();
+  params.load_mode = LLAMA_LOAD_MODE_NONE;
+  params.load_mtp = request.options.draft.mtp;
+  params.use_extra_bufts = request.options.repack;
+  params.progress_callback_user_data = const_cast<EngineOptions*>(&request.options);
+  params.progress_callback = [](float share, void* data) {
+    const auto* options = static_cast<const EngineOptions*>(data);
+    if (share == 0) {  // all buffers are allocated, and none is written
+      advise_huge_pages_in_large_mappings(kWeightBuffer);
+    }
+    if (options->progress) {
+      options->progress(share);
+    }
+    return true;
+  };
+  take_llama_error();
+  parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
+  if (parts.llama == nullptr) {
+    const auto& error = (*feed)->error();
+    return error ? propagate(*error) : load_failure(request.model);
+  }
+  parts.load_bytes = (*reader)->stats().demand_bytes;
+  return {};
+}
+
+}  // namespace
+
+Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen) {
+  OpenParts parts;
+  if (Status status = load_whole(request, parts); !status) {
+    return propagate(status.error());
+  }
+  if (Status status = settle(request, parts, chosen); !status) {
+    return propagate(status.error());
+  }
+  parts.ledger = make_ledger(chosen);
+  parts.chosen = std::move(chosen);
+  return parts;
+}
+
+}  // namespace hypura

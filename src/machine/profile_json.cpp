@@ -1,0 +1,202 @@
+#include "machine/profile_json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace hypura {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The library's own conversions wrap negative numbers and cut large ones, so numbers are looked at before. These throw;
+// profile_from_json catches.
+uint64_t whole(const Json& json, const char* key) {
+  const Json& value = json.at(key);
+  if (!value.is_number_unsigned()) {
+    throw std::invalid_argument(std::string(key) + " is not a whole number");
+  }
+  return value.get<uint64_t>();
+}
+
+uint32_t small(const Json& json, const char* key) {
+  const uint64_t value = whole(json, key);
+  if (value > UINT32_MAX) {
+    throw std::invalid_argument(std::string(key) + " is too large");
+  }
+  return static_cast<uint32_t>(value);
+}
+
+double checked_rate(const Json& value, const char* key) {
+  if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0) {
+    throw std::invalid_argument(std::string(key) + " is not a number of 0 or more");
+  }
+  return value.get<double>();
+}
+
+double rate(const Json& json, const char* key) {
+  return checked_rate(json.at(key), key);
+}
+
+std::string text(const Json& json, const char* key) {
+  return json.at(key).get<std::string>();
+}
+
+Json point_to_json(const StoragePoint& point) {
+  return {{"block_bytes", point.block_bytes},
+          {"depth", point.depth},
+          {"scattered", point.scattered},
+          {"bytes_per_second", point.bytes_per_second}};
+}
+
+StoragePoint point_from_json(const Json& json) {
+  return {whole(json, "block_bytes"), small(json, "depth"), json.at("scattered").get<bool>(),
+          rate(json, "bytes_per_second")};
+}
+
+Json storage_to_json(const StorageProfile& storage) {
+  Json json = {{"path", storage.path},
+               {"file_system", storage.file_system},
+               {"method", storage.method},
+               {"sequential_bytes_per_second", storage.sequential_bytes_per_second},
+               {"scattered_bytes_per_second", storage.scattered_bytes_per_second},
+               {"sustained_bytes_per_second", storage.sustained_bytes_per_second},
+               {"read_seconds", storage.read_seconds},
+               {"computing_kept", storage.computing_kept},
+               {"reading_kept", storage.reading_kept},
+               {"knee", point_to_json(storage.knee)}};
+  json["points"] = Json::array();
+  for (const StoragePoint& point : storage.points) {
+    json["points"].push_back(point_to_json(point));
+  }
+  return json;
+}
+
+StorageProfile storage_from_json(const Json& json) {
+  StorageProfile storage;
+  storage.path = text(json, "path");
+  storage.file_system = text(json, "file_system");
+  storage.method = text(json, "method");
+  storage.sequential_bytes_per_second = rate(json, "sequential_bytes_per_second");
+  storage.scattered_bytes_per_second = rate(json, "scattered_bytes_per_second");
+  storage.sustained_bytes_per_second = rate(json, "sustained_bytes_per_second");
+  storage.read_seconds = rate(json, "read_seconds");
+  storage.computing_kept = rate(json, "computing_kept");
+  storage.reading_kept = rate(json, "reading_kept");
+  storage.knee = point_from_json(json.at("knee"));
+  for (const Json& point : json.at("points")) {
+    storage.points.push_back(point_from_json(point));
+  }
+  return storage;
+}
+
+Json devices_to_json(const std::vector<DeviceInfo>& devices) {
+  Json json = Json::array();
+  for (const DeviceInfo& device : devices) {
+    json.push_back({{"name", device.name},
+                    {"description", device.description},
+                    {"kind", device.kind},
+                    {"memory_total", device.memory_total},
+                    {"memory_free", device.memory_free},
+                    {"unified", device.unified},
+                    {"upload_bytes_per_second", device.upload_bytes_per_second}});
+  }
+  return json;
+}
+
+DeviceInfo device_from_json(const Json& json) {
+  return {text(json, "name"),
+          text(json, "description"),
+          text(json, "kind"),
+          whole(json, "memory_total"),
+          whole(json, "memory_free"),
+          json.at("unified").get<bool>(),
+          rate(json, "upload_bytes_per_second")};
+}
+
+MachineProfile read_profile(const Json& json) {
+  MachineProfile profile;
+  profile.measured_at = text(json, "measured_at");
+  profile.cpu_model = text(json, "cpu_model");
+  profile.cores = small(json, "cores");
+  profile.threads = small(json, "threads");
+  profile.simd = json.at("simd").get<std::vector<std::string>>();
+  for (const Json& cache : json.at("caches")) {
+    profile.caches.emplace_back(text(cache, "name"), whole(cache, "bytes"));
+  }
+  profile.memory_total = whole(json, "memory_total");
+  profile.memory_available = whole(json, "memory_available");
+  profile.memory_allowed = whole(json, "memory_allowed");
+  if (!json.at("cgroup_limit").is_null()) {
+    profile.cgroup_limit = whole(json, "cgroup_limit");
+  }
+  profile.huge_pages = text(json, "huge_pages");
+  for (const Json& value : json.at("ram_bytes_per_second")) {
+    profile.ram_bytes_per_second.push_back(checked_rate(value, "ram_bytes_per_second"));
+  }
+  profile.operation_seconds = rate(json, "operation_seconds");
+  profile.attention_per_second = rate(json, "attention_per_second");
+  for (const Json& kernel : json.at("kernels")) {
+    profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
+                               rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
+                               rate(kernel, "repacked_matmul_flops")});
+  }
+  for (const Json& device : json.at("devices")) {
+    profile.devices.push_back(device_from_json(device));
+  }
+  profile.storage = storage_from_json(json.at("storage"));
+  return profile;
+}
+
+}  // namespace
+
+const KernelSpeed* MachineProfile::kernel(std::string_view type) const {
+  for (const KernelSpeed& kernel : kernels) {
+    if (kernel.type == type) {
+      return &kernel;
+    }
+  }
+  return nullptr;
+}
+
+Json profile_to_json(const MachineProfile& profile) {
+  Json json = {{"measured_at", profile.measured_at},
+               {"cpu_model", profile.cpu_model},
+               {"cores", profile.cores},
+               {"threads", profile.threads},
+               {"simd", profile.simd},
+               {"caches", Json::array()},
+               {"memory_total", profile.memory_total},
+               {"memory_available", profile.memory_available},
+               {"memory_allowed", profile.memory_allowed},
+               {"cgroup_limit", profile.cgroup_limit ? Json(*profile.cgroup_limit) : Json(nullptr)},
+               {"huge_pages", profile.huge_pages},
+               {"ram_bytes_per_second", profile.ram_bytes_per_second},
+               {"operation_seconds", profile.operation_seconds},
+               {"attention_per_second", profile.attention_per_second},
+               {"kernels", Json::array()},
+               {"devices", devices_to_json(profile.devices)},
+               {"storage", storage_to_json(profile.storage)}};
+  for (const auto& [name, bytes] : profile.caches) {
+    json["caches"].push_back({{"name", name}, {"bytes", bytes}});
+  }
+  for (const KernelSpeed& kernel : profile.kernels) {
+    json["kernels"].push_back({{"type", kernel.type},
+                               {"matvec_bytes_per_second", kernel.matvec_bytes_per_second},
+                               {"matmul_flops", kernel.matmul_flops},
+                               {"repacked_matvec_bytes_per_second", kernel.repacked_matvec_bytes_per_second},
+                               {"repacked_matmul_flops", kernel.repacked_matmul_flops}});
+  }
+  return json;
+}
+
+Result<MachineProfile> profile_from_json(const Json& json) {
+  try {
+    return read_profile(json);
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::kIo, "not a profile: {}", error.what());
+  }
+}
+
+}  // namespace hypura

@@ -1,0 +1,123 @@
+#include "output/answer_writer.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "llama.h"
+#include "output/answer_logprobs.h"
+#include "output/answer_utf8.h"
+#include "tokenizer/control_text.h"
+
+namespace hypura {
+
+namespace {
+
+std::vector<std::string> joined(std::vector<std::string> first, const std::vector<std::string>& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+}  // namespace
+
+AnswerWriter::AnswerWriter(const llama_vocab* vocab, AnswerForm form)
+    : vocab_(vocab), form_(std::move(form)), stops_(joined(form_.stops, form_.form_stops)) {}
+
+AnswerStep AnswerWriter::step(const float* logits) {
+  AnswerStep step;
+  if (form_.max_tokens == 0) {
+    step.stop = AnswerStop::kLength;
+    return step;
+  }
+  const auto sampled = form_.sampler->sample(logits);
+  if (!sampled) {
+    step.stop = AnswerStop::kError;
+    step.error = sampled.error();
+    return step;
+  }
+  ++tokens_;
+  step.token = *sampled;
+  if (llama_vocab_is_eog(vocab_, *sampled)) {
+    step.ends_text = true;
+    step.stop = AnswerStop::kEndOfText;
+    return step;
+  }
+  if (form_.logprobs) {
+    note(logits, *sampled);
+  }
+  ++uncounted_;
+  const bool shown = std::find(form_.shown.begin(), form_.shown.end(), *sampled) != form_.shown.end();
+  step.piece = say(stream_.add(token_text(vocab_, *sampled, shown)));
+  count(step.piece);
+  if (stops_.hit()) {
+    const bool asked = std::find(form_.stops.begin(), form_.stops.end(), stops_.matched()) != form_.stops.end();
+    step.stop = asked ? AnswerStop::kStopString : AnswerStop::kEndOfText;
+  } else if (tokens_ == form_.max_tokens) {
+    step.stop = AnswerStop::kLength;
+  }
+  return step;
+}
+
+AnswerPiece AnswerWriter::finish() {
+  AnswerPiece piece = say(stream_.finish());
+  const std::string rest = stops_.finish();
+  if (form_.parser == nullptr) {
+    piece.content += rest;
+  } else {
+    piece.append(form_.parser->add(rest));
+    piece.append(form_.parser->finish());
+  }
+  count(piece);
+  // Tokens of a stop string are no part of the answer.
+  hand_over(piece, stops_.hit() ? stops_.passed() : SIZE_MAX);
+  return piece;
+}
+
+void AnswerWriter::tell(AnswerEnd& end) const {
+  if (end.stop == AnswerStop::kStopString) {
+    end.stop_string = stops_.matched();
+  }
+  end.thinking_tokens = thinking_;
+}
+
+void AnswerWriter::count(const AnswerPiece& piece) {
+  const bool other = !piece.content.empty() || !piece.tool_calls.empty();
+  if (other || !piece.thinking.empty()) {
+    thinking_ += other ? 0 : uncounted_;
+    uncounted_ = 0;
+  }
+}
+
+AnswerPiece AnswerWriter::say(const std::string& text) {
+  const std::string valid = valid_utf8(text);
+  said_ += valid.size();
+  std::string ready = stops_.add(valid);
+  AnswerPiece piece;
+  if (form_.parser == nullptr) {
+    piece.content = std::move(ready);
+  } else {
+    piece = form_.parser->add(ready);
+  }
+  if (!piece.empty()) {
+    hand_over(piece, stops_.passed());
+  }
+  return piece;
+}
+
+void AnswerWriter::note(const float* logits, int32_t token) {
+  const auto count = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
+  const Logprobs logprobs = log_probabilities({logits, count}, token, form_.top_logprobs);
+  Noted noted{said_, {token_text(vocab_, token, true), logprobs.chosen, {}}};
+  for (const auto& [other, logprob] : logprobs.top) {
+    noted.logprob.top.emplace_back(token_text(vocab_, other, true), logprob);
+  }
+  noted_.push_back(std::move(noted));
+}
+
+// Those of tokens whose text began before byte `end`.
+void AnswerWriter::hand_over(AnswerPiece& piece, size_t end) {
+  for (; !noted_.empty() && noted_.front().begin < end; noted_.pop_front()) {
+    piece.logprobs.push_back(std::move(noted_.front().logprob));
+  }
+}
+
+}  // namespace hypura

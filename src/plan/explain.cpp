@@ -1,0 +1,256 @@
+#include "plan/explain.h"
+
+#include <algorithm>
+
+#include "history/decode_pace.h"
+#include "machine/memory.h"
+#include "plan/machine_speeds.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+// What a process grows by besides: pages of code, stacks and heap that loading and computing touch. Measured: 5.0
+// to 7.1 MB at four budgets of the stories model (docs/experiments.md, "How far the predictions are off").
+constexpr uint64_t kProcessGrowth = 6 * kMiB;
+
+std::string rate(double per_second) {
+  return fmt::format("{:.{}f}", per_second, per_second >= 99.5 ? 0 : per_second >= 0.995 ? 1 : 2);
+}
+
+std::string percent(double share) {
+  return fmt::format("{:.0f} %", share * 100);
+}
+
+// "a token reads 222.0 MiB from disk and finds 44 % of its experts in memory, by the prior"
+std::string what_is_read(const Prediction& prediction) {
+  std::string text =
+      fmt::format("a token reads {} from disk", format_bytes(static_cast<uint64_t>(prediction.bytes_per_token)));
+  if (prediction.hit_rate) {
+    text += fmt::format(" and finds {} of its experts in memory, by {}", percent(*prediction.hit_rate),
+                        prediction.hit_rate_source);
+  }
+  return text;
+}
+
+// "KV cache as q8_0, which saves 300.0 MiB": said when it was the planner's doing.
+std::string kv_remark(const OpenRequest& request, const Chosen& chosen) {
+  const std::vector<KvChoice>& kv = chosen.problem.kv;
+  if (request.options.kv_type != "auto" || chosen.kv().name == "f16" || kv.front().name != "f16") {
+    return {};
+  }
+  PlacementProblem full = chosen.problem;
+  full.kv.resize(1);
+  const uint64_t saved = kv.front().bytes - chosen.kv().bytes;
+  std::string text = fmt::format("; the KV cache is {}, which frees {}", chosen.kv().name, format_bytes(saved));
+  if (const auto without = place(full)) {
+    const double before = pass_cost(full, without->placement, 1).seconds;
+    const double now = pass_cost(chosen.problem, chosen.placement(), 1).seconds;
+    text += fmt::format(" and makes tokens {} faster", percent(before / now - 1));
+  }
+  return text;
+}
+
+// The next size that format_bytes() shows as it is: who asks for what is shown must not get less.
+uint64_t shown_and_no_less(uint64_t bytes) {
+  for (const uint64_t unit : {kGiB, kMiB, kKiB}) {
+    if (bytes >= unit) {
+      const uint64_t tenths = (bytes * 10 + unit - 1) / unit;
+      const uint64_t size = tenths * unit / 10;
+      return size >= bytes ? size : (tenths + 1) * unit / 10;
+    }
+  }
+  return bytes;
+}
+
+uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
+  uint64_t bytes = 0;
+  for (const TensorInfo& tensor : request.model.tensors) {
+    if (tensor.role == TensorRole::kRoutedExpert && tensor.shape[2] > 1 && !layout.streams(tensor)) {
+      bytes += tensor.extent.length;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<LedgerLine> make_ledger(const Chosen& chosen) {
+  const PlacementProblem& problem = chosen.problem;
+  const Placement& placement = chosen.placement();
+  std::vector<LedgerLine> ledger;
+  if (placement.mode == Mode::kResident) {
+    ledger.push_back({"weights", problem.fixed + problem.dense_bytes() + problem.expert_bytes});
+    if (problem.unused > 0) {
+      ledger.push_back({"weights that nothing uses", problem.unused});
+    }
+  } else {
+    const bool dense = streams_dense(placement.mode);
+    ledger.push_back({"resident weights", problem.fixed + (dense ? 0 : problem.dense_bytes())});
+    if (dense) {
+      ledger.push_back({"pinned dense weights", placement.pinned_bytes});
+      ledger.push_back({"ring for dense weights", placement.ring_bytes});
+    }
+    if (streams_experts(placement.mode)) {
+      ledger.push_back({fmt::format("expert slots ({} of {})", placement.slots, problem.expert_slots()),
+                        placement.slots * problem.slot_stride});
+      ledger.push_back({"expert buffers", chosen.ubatch().expert_bytes});
+    }
+    if (dense && chosen.ubatch().dense_bytes > 0) {
+      ledger.push_back({"room to repack in", chosen.ubatch().dense_bytes});
+    }
+  }
+  ledger.push_back({chosen.kv().name == "f16" ? "KV cache" : "KV cache, " + chosen.kv().name, chosen.kv().bytes});
+  ledger.push_back({"compute buffers", chosen.ubatch().bytes});
+  ledger.push_back({"vocabulary", problem.other});
+  return ledger;
+}
+
+std::string ledger_text(const std::vector<LedgerLine>& ledger) {
+  std::string text;
+  for (const LedgerLine& line : ledger) {
+    text += fmt::format("\n  {:>10}  {}", format_bytes(line.bytes), line.purpose);
+  }
+  return text;
+}
+
+Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t process) {
+  const PlacementProblem& problem = chosen.problem;
+  const Placement& placement = chosen.placement();
+  const PassCost token = pass_cost(problem, placement, 1);
+  Prediction prediction;
+  const auto& paces = request.knowledge.paces;
+  if (const auto known = paces.find(pace_key(request, problem, placement)); known != paces.end()) {
+    prediction.pace = known->second;
+  }
+  prediction.decode_seconds = token.seconds * prediction.pace.value_or(1);
+  prediction.tokens_per_second = 1 / prediction.decode_seconds;
+  const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
+  const double at_the_end = pass_cost(problem_after(problem, more), placement, 1).seconds;
+  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.pace.value_or(1));
+  prediction.bytes_per_token = token.bytes;
+  if (streams_experts(placement.mode)) {
+    prediction.hit_rate = 1 - token.misses / token.uses;
+    prediction.hit_rate_source = request.knowledge.hit_curve.empty() ? "the prior" : request.knowledge.hit_source;
+  }
+  prediction.prefill512_seconds = prompt_seconds(problem, placement, 512, true);
+  prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
+
+  const auto dense_read = static_cast<double>(placement.streamed_bytes);
+  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
+  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
+  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
+  const double compute = problem.resident.first;
+  prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
+  const double least = std::max(disk, compute);
+  // Earlier runs that were faster than that show that it was reckoned too high.
+  prediction.bound_tokens_per_second = 1 / (prediction.pace ? std::min(least, prediction.decode_seconds) : least);
+
+  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
+  uint64_t loaded = problem.fixed + placement.pinned_bytes;
+  loaded += streams_dense(placement.mode) ? 0 : problem.dense_bytes();
+  loaded += streams_experts(placement.mode) ? 0 : problem.expert_bytes;
+  prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
+  prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
+  prediction.memory_peak = process + kProcessGrowth + total_bytes(problem, placement);
+  return prediction;
+}
+
+std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, const std::string& remark) {
+  const PlacementProblem& problem = chosen.problem;
+  const Placement& placement = chosen.placement();
+  std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
+                                 format_bytes(request.budget), remark);
+  if (placement.mode == Mode::kResident) {
+    return text + "fits, all weights resident";
+  }
+  text += request.reads_packed() ? "from its packed copy, " : "";
+  const uint64_t stays =
+      problem.fixed + (streams_dense(placement.mode) ? placement.pinned_bytes : problem.dense_bytes());
+  text += fmt::format("{} resident", format_bytes(stays));
+  if (streams_experts(placement.mode)) {
+    const uint32_t all = problem.expert_slots();
+    text += fmt::format(", {} of {} experts cached ({} %)", placement.slots, all, placement.slots * 100 / all);
+  }
+  if (placement.ring_bytes > 0) {
+    text += fmt::format(", {} streamed for every token through a ring of {}", format_bytes(placement.streamed_bytes),
+                        format_bytes(placement.ring_bytes));
+  }
+  return text;
+}
+
+std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction) {
+  const bool disk = prediction.bound_by == Limit::kDisk;
+  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
+  std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
+                                 prediction.pace ? " by the pace of earlier runs" : "", speeds.assumption());
+  if (chosen.placement().mode == Mode::kResident) {
+    text += ", limited by computing";
+  } else {
+    text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
+                        rate(prediction.bound_tokens_per_second));
+  }
+  return text + kv_remark(request, chosen);
+}
+
+std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen& chosen) {
+  const PlacementProblem& problem = chosen.problem;
+  const Placement& placement = chosen.placement();
+  std::vector<std::string> warnings;
+  const bool asked = request.options.context != EngineOptions().context;
+  if (asked && request.options.context > request.model.context_length) {
+    warnings.push_back(fmt::format("context lowered from {} to the {} tokens that the model was trained for",
+                                   request.options.context, request.model.context_length));
+  }
+  if (request.threads > usable_cores()) {
+    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, and make it slower",
+                                   request.threads, usable_cores()));
+  }
+  if (!request.model.other_parts.empty()) {
+    uint64_t bytes = 0;
+    for (const TensorInfo& tensor : request.model.other_parts) {
+      bytes += tensor.extent.length;
+    }
+    warnings.push_back(fmt::format("the model's parts for images or sound ({}) are left out: it reads text only",
+                                   format_bytes(bytes)));
+  }
+  if (!request.packed.problem.empty()) {
+    warnings.push_back(
+        fmt::format("the packed copy is not used: {}; `hypura pack` makes it anew", request.packed.problem));
+  }
+  const uint32_t kept = placement.slots - placement.spare_slots;
+  if (streams_experts(placement.mode) && kept < problem.slots_per_token()) {
+    const uint64_t missing = (problem.slots_per_token() - kept) * problem.slot_stride;
+    warnings.push_back(
+        fmt::format("the expert cache keeps {} experts, fewer than the {} that one token uses: most are read again for "
+                    "every token. {} more memory would hold a token's experts",
+                    kept, problem.slots_per_token(), format_bytes(missing)));
+  }
+  if (const uint64_t bytes = unstreamed_expert_bytes(request, lay_out(request.model, true, true)); bytes > 0) {
+    warnings.push_back(fmt::format("{} of expert weights are in a form that cannot be streamed, and stay in memory",
+                                   format_bytes(bytes)));
+  }
+  return warnings;
+}
+
+tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {
+  const uint64_t least = shown_and_no_less(minimum_budget(problem));
+  const auto by_kv = [](const KvChoice& a, const KvChoice& b) { return a.bytes < b.bytes; };
+  const Mode mode = problem.modes.back();
+  const auto besides = [mode](const UbatchChoice& it) {
+    return it.bytes + (streams_experts(mode) ? it.expert_bytes : 0) + (streams_dense(mode) ? it.dense_bytes : 0);
+  };
+  const auto by_pass = [&](const UbatchChoice& a, const UbatchChoice& b) { return besides(a) < besides(b); };
+  const UbatchChoice& pass = *std::min_element(problem.ubatch.begin(), problem.ubatch.end(), by_pass);
+  const uint64_t runtime =
+      problem.other + std::min_element(problem.kv.begin(), problem.kv.end(), by_kv)->bytes + besides(pass);
+  return fail(ErrorCode::kBudget,
+              "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
+              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",
+              request.model.name, format_bytes(request.budget), request.context, format_bytes(least),
+              format_bytes(problem.fixed), format_bytes(runtime),
+              format_bytes(least - std::min(least, problem.fixed + runtime)));
+}
+
+}  // namespace hypura

@@ -1,0 +1,126 @@
+#include "plan/machine_speeds.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ggml.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+MachineProfile some_profile() {
+  MachineProfile profile;
+  profile.threads = 4;
+  profile.operation_seconds = 1e-6;
+  profile.kernels = {{"q4_0", 40e9, 400e9}, {"f16", 60e9, 200e9}};
+  profile.storage.points = {{64 * kKiB, 1, true, 0.5e9}, {64 * kKiB, 32, true, 2e9}, {64 * kKiB, 32, false, 4e9},
+                            {kMiB, 1, true, 1.5e9},      {kMiB, 16, true, 3e9},      {16 * kMiB, 32, true, 5e9}};
+  profile.storage.sequential_bytes_per_second = 4e9;
+  profile.storage.scattered_bytes_per_second = 5e9;
+  return profile;
+}
+
+TEST(MachineSpeeds, ComputingGoesThroughBothMeasurements) {
+  const MachineProfile profile = some_profile();
+  const MachineSpeeds speeds(&profile, 4);
+  EXPECT_EQ(speeds.assumption(), "");
+  const PassSeconds seconds = speeds.matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
+  EXPECT_NEAR(seconds.of(1), 0.001 / 0.75 + 1e-6, 1e-9);  // a model reaches 0.75 of the kernel alone
+  EXPECT_NEAR(seconds.of(512), 512 * 2 * 70e6 / 400e9 + 1e-6, 1e-9);
+}
+
+TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
+  MachineProfile profile = some_profile();
+  profile.kernels.front().repacked_matvec_bytes_per_second = 60e9;
+  profile.kernels.front().repacked_matmul_flops = 1000e9;
+  const MachineSpeeds speeds(&profile, 4);
+  const auto gain = speeds.repacked_dense(GGML_TYPE_Q4_0);
+  EXPECT_NEAR(speeds.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first / gain.token, 40e6 / (0.97 * 60e9), 1e-6);
+  EXPECT_NEAR(gain.prompt, 2.5, 1e-9);
+  const PassSeconds pass = speeds.repacked_matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
+  EXPECT_NEAR(pass.more, 2 * 70e6 / 1000e9, 1e-9);
+  EXPECT_NEAR(pass.first - pass.more, 40e6 / (1.6e9 * std::pow(4, 0.7)), 1e-9) << "repacking, once for a pass";
+  EXPECT_LT(pass.more, speeds.repacked_alone(GGML_TYPE_Q4_0, 40e6, 70e6).more);
+
+  profile.kernels.front().repacked_matmul_flops = 0;  // this processor has no such layout
+  EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).prompt, 1);
+  EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).token, 1);
+  EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 1) << "assumed where nothing is known";
+}
+
+TEST(MachineSpeeds, FewerThreadsAreSlowerAndOtherTypesGetTheMean) {
+  const MachineProfile profile = some_profile();
+  const auto first = [&](uint32_t threads, int type, double bytes) {
+    return MachineSpeeds(&profile, threads).matrix(type, bytes, 70e6).first;
+  };
+  EXPECT_NEAR(first(2, GGML_TYPE_Q4_0, 40e6) / first(4, GGML_TYPE_Q4_0, 40e6), 1.62, 0.01);
+  EXPECT_EQ(first(8, GGML_TYPE_Q4_0, 40e6), first(4, GGML_TYPE_Q4_0, 40e6));
+  EXPECT_NEAR(first(4, GGML_TYPE_Q6_K, 50e6), 0.001 / 0.75 + 1e-6, 1e-9);
+}
+
+TEST(MachineSpeeds, ExpertsAreComputedRowByRow) {
+  const MachineProfile profile = some_profile();
+  const PassSeconds seconds = MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q4_0, 4e6);
+  EXPECT_NEAR(seconds.first, 0.0001 / 0.75, 1e-9);
+  EXPECT_NEAR(seconds.more, 0.0001, 1e-9);
+}
+
+TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
+  MachineProfile profile = some_profile();
+  profile.storage.sustained_bytes_per_second = 2.5e9;
+  const MachineSpeeds speeds(&profile, 4);
+  EXPECT_NEAR(speeds.disk(30 * kMiB, 16).bytes_per_second, 2.5e9, 1);
+  EXPECT_NEAR(speeds.disk_at_best(30 * kMiB, 16).bytes_per_second, 3e9, 1);
+  EXPECT_NEAR(speeds.disk(72 * kKiB, 64).bytes_per_second, 2e9, 1) << "small reads are slower than that anyway";
+  EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
+}
+
+TEST(MachineSpeeds, ContentionAndAttentionAreThoseOfTheProfile) {
+  MachineProfile profile = some_profile();
+  EXPECT_EQ(MachineSpeeds(&profile, 4).contention().computing, 0) << "not measured";
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().reading, 0.12, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).attention(8e9), 1, 1e-9);
+  profile.storage.computing_kept = 0.65;
+  profile.storage.reading_kept = 0.8;
+  profile.attention_per_second = 16e9;
+  EXPECT_GT(MachineSpeeds(&profile, 4).read_seconds(), 0) << "assumed";
+  profile.storage.read_seconds = 12e-6;
+  EXPECT_EQ(MachineSpeeds(&profile, 4).read_seconds(), 12e-6);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().computing, 0.35, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).contention().reading, 0.2, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).attention(8e9), 0.5, 1e-9);
+}
+
+TEST(MachineSpeeds, TheDiskIsTakenAtTheSizeOfTheReads) {
+  const MachineProfile profile = some_profile();
+  const MachineSpeeds speeds(&profile, 4);
+  const DiskSpeed small = speeds.disk(72 * kKiB, 64);
+  EXPECT_NEAR(small.bytes_per_second, 2e9, 1);
+  EXPECT_NEAR(small.latency, 64.0 * kKiB / 0.5e9 - 64.0 * kKiB / 2e9, 1e-9);
+  // Larger reads are cut to chunks of 1 MiB; the ring keeps 16 under way.
+  const DiskSpeed large = speeds.disk(30 * kMiB, 16);
+  EXPECT_NEAR(large.bytes_per_second, 3e9, 1);
+  EXPECT_NEAR(large.latency, 1.0 * kMiB / 1.5e9 - 1.0 * kMiB / 3e9, 1e-9);
+  EXPECT_NEAR(speeds.disk(512, 64).bytes_per_second, 2e9, 1) << "the smallest that was measured";
+  EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1);
+}
+
+TEST(MachineSpeeds, WhatIsNotMeasuredIsAssumedAndSaid) {
+  const MachineSpeeds none(nullptr, 2);
+  EXPECT_NE(none.assumption().find("hypura profile"), std::string::npos) << none.assumption();
+  EXPECT_GT(none.disk(kMiB, 64).bytes_per_second, 0);
+  EXPECT_GT(none.load_bytes_per_second(), 0);
+  EXPECT_GT(none.matrix(GGML_TYPE_Q4_0, 1e6, 2e6).first, 0);
+  MachineProfile no_disk = some_profile();
+  no_disk.storage = {};
+  EXPECT_NE(MachineSpeeds(&no_disk, 2).assumption().find("disk"), std::string::npos);
+  MachineProfile no_kernels = some_profile();
+  no_kernels.kernels.clear();
+  EXPECT_NE(MachineSpeeds(&no_kernels, 2).assumption().find("processor"), std::string::npos);
+  EXPECT_GT(MachineSpeeds(&no_kernels, 2).matrix(GGML_TYPE_F32, 1e6, 2e6).first, 0);
+}
+
+}  // namespace
+}  // namespace hypura

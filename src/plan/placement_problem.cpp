@@ -1,0 +1,438 @@
+#include "plan/placement_problem.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/repack_room.h"
+#include "backend/streamed_weights.h"
+#include "llama/memory_estimate.h"
+#include "llama/mtp_layers.h"
+#include "machine/memory.h"
+#include "placement/popularity.h"
+#include "plan/context_choice.h"
+#include "plan/machine_speeds.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+namespace {
+
+// Small operations of llama.cpp's graphs, views left out: two norms with their weights, rotations, the KV cache's
+// update, attention, two additions; with experts also the router's choice, and a sum over those used.
+constexpr double kLayerOperations = 14;
+constexpr double kExpertOperations = 10;
+// llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
+constexpr double kPassSeconds = 0.0002;
+// What streaming costs an expert layer besides its products: bookkeeping, measured; and where it waits for a read, the
+// waking of the threads that slept meanwhile. 80 us fit the stories model at three budgets (docs/experiments.md, "How
+// far the predictions are off").
+constexpr double kBlockSeconds = 0.00003;
+constexpr double kWakeSeconds = 0.00008;
+// Attention with a quantised KV cache, as a share of all computing. Assumed: it makes "auto" keep f16 unless the memory
+// gained brings more.
+constexpr double kQuantisedKvCost = 0.02;
+
+bool is_output(const TensorInfo& tensor) {
+  return tensor.role == TensorRole::kOutput;
+}
+
+PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
+  const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
+  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
+  if (is_output(tensor)) {
+    seconds.more = 0;  // logits are wanted of a prompt's last token only
+  }
+  return seconds;
+}
+
+// Whether llama.cpp multiplies by it: not by norms, biases and tables. A table is multiplied by where no output matrix
+// stands beside it.
+bool multiplied(const TensorInfo& tensor, bool has_output) {
+  if (tensor.role == TensorRole::kEmbedding) {
+    return tensor.name == "token_embd.weight" && !has_output;
+  }
+  return tensor.shape[0] > 1 && tensor.shape[1] > 1;
+}
+
+uint32_t experts_used(const Model& model) {
+  return static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
+}
+
+// Layers are alike when their experts are of one number and size. In the order of their first layer.
+struct Alike {
+  uint32_t experts = 0;
+  uint64_t bytes = 0;
+  bool operator==(const Alike&) const = default;
+};
+
+Alike alike(const ExpertLayer& layer) {
+  Alike it{layer.experts, 0};
+  for (const ExpertPart& part : layer.parts) {
+    it.bytes += part.slice_bytes;
+  }
+  return it;
+}
+
+// How many the reader makes of so many bytes.
+double reads_of(uint64_t bytes) {
+  return std::ceil(static_cast<double>(bytes) / static_cast<double>(ReaderOptions{}.chunk_bytes));
+}
+
+std::vector<double> popularity(const OpenRequest& request, const StreamLayout& layout,
+                               const std::vector<size_t>& groups, size_t group, uint32_t experts) {
+  const uint32_t used = std::min(experts_used(request.model), experts);
+  const std::vector<double>& curve = request.knowledge.hit_curve;
+  const size_t width = layout.experts + 1;
+  if (curve.size() != layout.expert_layers.size() * width) {
+    return prior_popularity(experts, used);
+  }
+  std::vector<double> mean(experts + 1);  // slots are divided evenly, so the mean of the layers is what counts
+  for (size_t layer = 0; layer < groups.size(); ++layer) {
+    for (size_t q = 0; groups[layer] == group && q <= experts; ++q) {
+      mean[q] += curve[layer * width + q];
+    }
+  }
+  return popularity_from_hits(mean, used);
+}
+
+class ProblemBuilder {
+ public:
+  explicit ProblemBuilder(const OpenRequest& request)
+      : request_(request),
+        speeds_(request.knowledge.profile, request.threads),
+        layout_(lay_out(request.model, true, true, request.reads_packed())) {}
+
+  PlacementProblem build();
+
+ private:
+  void add_sizes();
+  void add_choices();
+  void add_dense();
+  DenseWeight dense_weight(const DenseItem& item) const;
+  void add_experts();
+  void add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const;
+  void add_rest();
+  void add_resident();
+  bool keeps_dense() const;
+  void add_modes();
+  void add_choices_by_hand();
+
+  const OpenRequest& request_;
+  MachineSpeeds speeds_;
+  StreamLayout layout_;
+  PlacementProblem problem_;
+};
+
+PlacementProblem ProblemBuilder::build() {
+  add_sizes();
+  add_choices();
+  add_dense();
+  add_experts();
+  add_rest();
+  add_resident();
+  add_modes();
+  add_choices_by_hand();
+  return std::move(problem_);
+}
+
+void ProblemBuilder::add_sizes() {
+  problem_.budget = request_.budget;
+  problem_.fixed = layout_.resident_bytes;
+  problem_.unused = loaded_though_unused(request_.model);
+  problem_.other = vocabulary_bytes(request_.model);
+  problem_.expert_bytes = layout_.expert_bytes;
+  problem_.slot_stride = layout_.slot_stride;
+}
+
+void ProblemBuilder::add_choices() {
+  const EngineOptions& options = request_.options;
+  for (const char* type : {"f16", "q8_0"}) {
+    const bool usable = options.kv_type == type || (options.kv_type == "auto" && kv_type_fits(request_.model, type));
+    if (usable) {
+      const double slower = std::string_view(type) == "f16" ? 0 : kQuantisedKvCost;
+      problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.cells(), type), slower});
+    }
+  }
+  // Every running sequence has a token in every pass.
+  const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
+  uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
+  ubatch = std::max(ubatch, request_.sequences);
+  const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_packed());
+  do {
+    const uint64_t room = options.repack ? RepackRoom::bytes(experts, ubatch) : 0;
+    const uint64_t both = options.repack ? RepackRoom::bytes(layout_, ubatch) : 0;
+    problem_.ubatch.push_back(
+        {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
+         StreamedWeights::expert_buffer_bytes(layout_, ubatch) + room, both - room});
+    ubatch /= 2;
+  } while (options.ubatch == 0 && ubatch >= least);
+}
+
+void ProblemBuilder::add_dense() {
+  uint64_t largest = 1;
+  double reads = 0;
+  for (const DenseItem& item : layout_.dense) {
+    reads += reads_of(item.tensor->extent.length);
+    problem_.dense.push_back(dense_weight(item));
+    largest = std::max(largest, item.tensor->extent.length);
+  }
+  const ReaderOptions reader;
+  problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
+  problem_.dense_disk.latency += kWakeSeconds;
+  problem_.best_dense_bytes_per_second = speeds_.disk_at_best(largest, reader.prefetch_depth).bytes_per_second;
+  problem_.dense_ahead = reader.prefetch_depth * reader.chunk_bytes;
+  problem_.dense_issuing = reads > 0 ? reads * speeds_.read_seconds() / static_cast<double>(problem_.dense_bytes()) : 0;
+}
+
+// As computed by us: repacked for the passes of a prompt, where that pays.
+DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
+  const TensorInfo& tensor = *item.tensor;
+  DenseWeight weight = {tensor.extent.length, item.room, matrix_seconds(speeds_, tensor)};
+  PassSeconds& seconds = weight.seconds;
+  if (item.packed) {
+    const auto faster = speeds_.repacked_dense(tensor.type);
+    const double prompt = seconds.of(kPromptTokens) / faster.prompt;
+    seconds.first /= faster.token;
+    seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
+  } else if (request_.options.repack && RepackRoom::repacks(item) && !is_output(tensor)) {
+    const auto bytes = static_cast<double>(tensor.extent.length);
+    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
+    weight.repacked_from = static_cast<double>(RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
+  }
+  return weight;
+}
+
+void ProblemBuilder::add_experts() {
+  const std::vector<size_t> groups = groups_of_layers(layout_);
+  uint64_t slice = UINT64_MAX;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const ExpertLayer& layer = layout_.expert_layers[i];
+    if (groups[i] == problem_.experts.size()) {
+      const uint32_t used = std::min(experts_used(request_.model), layer.experts);
+      ExpertGroup group;
+      group.experts = layer.experts;
+      group.used = used;
+      group.bytes = alike(layer).bytes;
+      for (const ExpertPart& part : layer.parts) {
+        slice = std::min(slice, part.slice_bytes);
+        group.issuing += reads_of(part.slice_bytes) * speeds_.read_seconds();
+      }
+      add_expert_seconds(group, layer);
+      group.popularity = popularity(request_, layout_, groups, groups[i], layer.experts);
+      problem_.experts.push_back(std::move(group));
+    }
+    ++problem_.experts[groups[i]].layers;
+  }
+  problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
+  problem_.best_expert_bytes_per_second = speeds_.disk_at_best(slice, ReaderOptions{}.depth).bytes_per_second;
+  problem_.expert_disk.latency += kWakeSeconds;
+  problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
+}
+
+void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const {
+  for (const ExpertPart& part : layer.parts) {
+    const TensorInfo& tensor = *part.tensor;
+    const auto bytes = static_cast<double>(part.slice_bytes);
+    if (part.packed) {
+      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      const PassSeconds packed = speeds_.packed_expert(tensor.type, bytes, elements);
+      group.seconds += packed;
+      group.repacked += packed;
+      continue;
+    }
+    const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
+    const int64_t from = RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
+    group.seconds += plain;
+    if (request_.options.repack && from < std::numeric_limits<int64_t>::max()) {
+      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      group.repacked += speeds_.repacked_alone(tensor.type, bytes, elements);
+      group.repacked_from = std::min(group.repacked_from, static_cast<double>(from));
+    } else {
+      group.repacked += plain;
+    }
+  }
+}
+
+void ProblemBuilder::add_rest() {
+  const Model& model = request_.model;
+  const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
+  for (const TensorInfo& tensor : model.tensors) {
+    if (multiplied(tensor, has_output) && !layout_.streams(tensor)) {
+      problem_.rest += matrix_seconds(speeds_, tensor);
+    }
+  }
+  const auto moe = static_cast<double>(layout_.expert_layers.size());
+  const double operations = kLayerOperations * static_cast<double>(model.layers) +
+                            moe * (kExpertOperations + static_cast<double>(model.experts_used));
+  problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
+  problem_.attention = speeds_.attention(attention_width(model));
+  problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
+  problem_.contention = speeds_.contention();
+  problem_.block_seconds = kBlockSeconds;
+}
+
+// Everything resident: the same products, in llama.cpp's repacked form where it has one.
+void ProblemBuilder::add_resident() {
+  const bool repack = request_.options.repack;
+  double token = problem_.rest.first;
+  double prompt = problem_.rest.of(kPromptTokens);
+  for (const DenseItem& item : layout_.dense) {
+    const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
+    const PassSeconds seconds = matrix_seconds(speeds_, *item.tensor);
+    token += seconds.first / faster.token;
+    prompt += seconds.of(kPromptTokens) / faster.prompt;
+  }
+  const std::vector<size_t> groups = groups_of_layers(layout_);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const std::vector<ExpertPart>& parts = layout_.expert_layers[i].parts;
+    const auto faster = repack ? MachineSpeeds::repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
+    PassSeconds expert;
+    for (const ExpertPart& part : parts) {
+      expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
+    }
+    const ExpertGroup& group = problem_.experts[groups[i]];
+    const double touched = expected_experts(group.popularity, 0, kPromptTokens);
+    const double rows = static_cast<double>(kPromptTokens) * group.used;
+    token += group.used * expert.first / faster.token;
+    prompt += (touched * expert.first + std::max(0.0, rows - touched) * expert.more) / faster.prompt;
+  }
+  problem_.resident = {token, std::max(0.0, prompt - token) / (kPromptTokens - 1)};
+}
+
+// Whether none of the dense weights is left to llama.cpp, even where all of them stay. What a packed copy has in ggml's
+// fastest layout only we can compute with; and what we repack for prompts has other last bits than what llama.cpp then
+// computes, which must not depend on the budget. (Prompts of a MoE are faster by 5 to 10 % for it.)
+bool ProblemBuilder::keeps_dense() const {
+  return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
+    const TensorInfo& tensor = *item.tensor;
+    const bool repacked = request_.options.repack && RepackRoom::repacks(item) &&
+                          RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
+    return item.packed || repacked;
+  });
+}
+
+// A MoE's experts are what most tokens do not use: they are streamed before anything else is.
+void ProblemBuilder::add_modes() {
+  const bool streamable = !layout_.expert_layers.empty() || !layout_.dense.empty();
+  if (request_.options.resident || !streamable) {
+    problem_.modes.push_back(Mode::kResident);
+  }
+  if (!layout_.expert_layers.empty() && !keeps_dense()) {
+    problem_.modes.push_back(Mode::kExpertStreaming);
+  }
+  if (!layout_.dense.empty()) {
+    problem_.modes.push_back(layout_.expert_layers.empty() ? Mode::kDenseStreaming : Mode::kMixedStreaming);
+  }
+}
+
+void ProblemBuilder::add_choices_by_hand() {
+  const HandSetPlan& hand = request_.options.by_hand;
+  problem_.ring_ahead = hand.ring_ahead;
+  problem_.cached = hand.cached_experts;
+  if (!hand.mode.empty()) {
+    std::erase_if(problem_.modes, [&](Mode mode) { return mode_name(mode) != hand.mode; });
+  }
+}
+
+// Scales `estimate`, of another choice than was measured.
+uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate) {
+  const double factor = its_estimate > 0 ? static_cast<double>(measured) / static_cast<double>(its_estimate) : 1;
+  return static_cast<uint64_t>(factor * static_cast<double>(estimate));
+}
+
+}  // namespace
+
+OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget,
+                         const Knowledge& knowledge) {
+  OpenRequest request = {options,
+                         model,
+                         budget,
+                         options.threads > 0 ? options.threads : usable_cores(),
+                         static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+                         knowledge,
+                         std::max(options.sequences, 1U),
+                         {},
+                         may_read_packed(options) ? find_packed(model) : PackedCopy()};
+  if (options.context == 0) {
+    const ContextChoice choice = choose_context(request);
+    request.context_remark = context_sentence(choice, request.sequences);
+    request.context = choice.context;
+    request.sequences = choice.sequences;
+  }
+  return request;
+}
+
+Result<PlacementProblem> placement_problem(const OpenRequest& request) {
+  const std::string& type = request.options.kv_type;
+  if (type != "auto" && type != "f16" && type != "q8_0") {
+    return fail(ErrorCode::kUsage, "a KV cache of type '{}' is not known; it can be f16, q8_0 or auto", type);
+  }
+  if (type != "auto" && !kv_type_fits(request.model, type)) {
+    return fail(ErrorCode::kUsage,
+                "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
+                request.model.name, type);
+  }
+  const std::string& ahead = request.options.by_hand.read_ahead;
+  if (!ahead.empty() && ahead != "none" && ahead != "router" && ahead != "coactivation") {
+    return fail(ErrorCode::kUsage, "experts cannot be read ahead by '{}'; it can be none, router or coactivation",
+                ahead);
+  }
+  PlacementProblem problem = ProblemBuilder(request).build();
+  if (problem.modes.empty()) {
+    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name, request.options.by_hand.mode);
+  }
+  return problem;
+}
+
+std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
+  std::vector<Alike> kinds;
+  std::vector<size_t> groups;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    const Alike kind = alike(layer);
+    const auto it = std::find(kinds.begin(), kinds.end(), kind);
+    groups.push_back(static_cast<size_t>(it - kinds.begin()));
+    if (it == kinds.end()) {
+      kinds.push_back(kind);
+    }
+  }
+  return groups;
+}
+
+std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
+                                  const Placement& placement) {
+  const std::vector<size_t> groups = groups_of_layers(layout);
+  std::vector<uint32_t> slots;
+  std::vector<uint32_t> seen(problem.experts.size());
+  for (size_t group : groups) {
+    const uint32_t layers = problem.experts[group].layers;
+    const uint32_t all = placement.group_slots[group];
+    slots.push_back(all / layers + (seen[group]++ < all % layers ? 1 : 0));
+  }
+  return slots;
+}
+
+void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute) {
+  const uint64_t kv_estimate = problem.kv[placement.kv].bytes;
+  const uint64_t estimate = problem.ubatch[placement.ubatch].bytes;
+  for (KvChoice& it : problem.kv) {
+    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, kv, kv_estimate);
+  }
+  for (UbatchChoice& it : problem.ubatch) {
+    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, compute, estimate);
+  }
+  KvChoice& cache = problem.kv[placement.kv];
+  UbatchChoice& pass = problem.ubatch[placement.ubatch];
+  cache.bytes = kv;
+  pass.bytes = pass.measured ? std::max(pass.bytes, compute) : compute;  // with another KV cache it may take less
+  cache.measured = pass.measured = true;
+}
+
+std::string pace_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  return fmt::format("{}, {} threads, {}{}", mode_name(placement.mode), request.threads,
+                     request.reads_packed() ? "packed" : (request.options.repack ? "repacked" : "plain"),
+                     problem.kv[placement.kv].name == "f16" ? "" : ", " + problem.kv[placement.kv].name);
+}
+
+}  // namespace hypura
