@@ -18,7 +18,8 @@ foreach(name ollama openai anthropic ai_sdk langchain requests)
   hypura_client_test(${name} --test ${PROJECT_SOURCE_DIR}/tests/clients/${name}.test.mjs)
 endforeach()
 if(HYPURA_SANITIZE)
-  return() # the rest looks at memory and at speed, which sanitizers change
+  return() # the rest looks at memory and at speed, which sanitizers change, or takes minutes with them
 endif()
+hypura_client_test(agents --test ${PROJECT_SOURCE_DIR}/tests/clients/agents.test.mjs)
 hypura_client_test(page --test ${PROJECT_SOURCE_DIR}/tests/clients/page.test.mjs)
 hypura_client_test(load ${PROJECT_SOURCE_DIR}/tests/load/load.mjs --seconds 4 --storm 60 --slow 4 --halves 20)

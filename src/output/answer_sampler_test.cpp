@@ -80,10 +80,10 @@ TEST_F(AnswerSamplerTest, LongTextsAreSearchedForTriggers) {
     rules.waits = true;
     rules.trigger_patterns = {pattern};
     std::string all;
-    EXPECT_TRUE(run_on_stack(640 * 1024, [&] {
+    EXPECT_TRUE(run_on_stack(320 * 1024, [&] {
       const auto it = sampler(rules);
       const int32_t token = tokens(unit).back();
-      for (int i = 0; i < 2500; ++i) {
+      for (int i = 0; i < 1200; ++i) {
         all = chosen(*it, token);
       }
       said(*it, "CALL");
