@@ -120,7 +120,9 @@ TEST(DraftArms, CountAlikeWhereDraftsMustCostNothing) {
 }
 
 TEST(SpecOf, PredictionsFitTheirContextAndFillAPass) {
-  for (const Scenario& scenario : *select_scenarios({"predict"}, {kFile, kFile, kFile})) {
+  const auto scenarios = select_scenarios({"predict"}, {kFile, kFile, kFile});
+  ASSERT_TRUE(scenarios);
+  for (const Scenario& scenario : *scenarios) {
     const RunSpec spec = spec_of(scenario, 400);
     EXPECT_LE(spec.prompt_tokens + spec.warmup_tokens + spec.tokens, spec.context) << scenario.name;
     EXPECT_GE(spec.prompt_tokens, scenario.model == ModelKind::kStories ? 96 : 512) << scenario.name;

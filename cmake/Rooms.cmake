@@ -41,9 +41,11 @@ function(hypura_test name label sources)
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     HYPURA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-  # The frameworks' macros are slow to optimise, while templates of the rooms (JSON, regular expressions) that are compiled
-  # here too are what the linker takes.
-  target_compile_options(${name} PRIVATE -O1)
+  # Not -O2: the frameworks' macros are slow to optimise. Not -O0: of the templates of the rooms (JSON, regular
+  # expressions) that are compiled here too, the linker takes these. Sanitized tests are as the rest of their build.
+  if(NOT HYPURA_SANITIZE)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   # What programs remember between runs stays out of the user's own cache folder.
   set(caches XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache)
   if(label STREQUAL "slow")

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <deque>
@@ -14,6 +15,7 @@ namespace hypura {
 
 namespace {
 
+constexpr const char* kToolText = "Looks up a word.";
 constexpr std::array<const char*, 4> kCommonIds = {"call_1x2mJ9QeTn0aVbRkWc5Yd8Lz", "toolu_01A09q90qw90lq917835lq9",
                                                    "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "7"};
 
@@ -91,6 +93,14 @@ std::optional<size_t> last_in_order(const std::string& prompt, const std::vector
   return at;
 }
 
+size_t occurrences(const std::string& text, std::string_view part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) {
+    ++count;
+  }
+  return count;
+}
+
 }  // namespace
 
 bool MessageShapes::takes(std::string_view shape, CallIds ids) const {
@@ -107,11 +117,14 @@ bool MessageShapes::takes(std::string_view shape, CallIds ids) const {
 bool MessageShapes::tried(std::string_view shape, CallIds ids) const {
   const size_t more = shape.find('>');
   const auto [before, last] = rendered(shape.substr(0, more), ids);
-  if (more == std::string_view::npos || !last) {
-    return last.has_value();
+  if (!last || tells_tools_again(before)) {
+    return false;
+  }
+  if (more == std::string_view::npos) {
+    return true;
   }
   const auto [after, its_last] = rendered(shape.substr(more + 1), ids);
-  return its_last && after.compare(0, *last, before, 0, *last) == 0;
+  return its_last && !tells_tools_again(after) && after.compare(0, *last, before, 0, *last) == 0;
 }
 
 // The prompt, and where in it the last text is; that is missing when the template does not take the list.
@@ -122,8 +135,8 @@ std::pair<std::string, std::optional<size_t>> MessageShapes::rendered(std::strin
   }
   common_chat_templates_inputs& inputs = writer.inputs();
   if (tools_) {
-    inputs.tools = {{"look_up", "Looks up a word.",
-                     R"({"type":"object","properties":{"word":{"type":"string"}},"required":["word"]})"}};
+    inputs.tools = {
+        {"look_up", kToolText, R"({"type":"object","properties":{"word":{"type":"string"}},"required":["word"]})"}};
   }
   std::optional<std::string> prompt = render_(inputs);
   if (!prompt) {
@@ -131,6 +144,17 @@ std::pair<std::string, std::optional<size_t>> MessageShapes::rendered(std::strin
   }
   const std::optional<size_t> last = last_in_order(*prompt, writer.marks());
   return {std::move(*prompt), last};
+}
+
+// Some templates tell of the tools in each message of the system's: thousands of tokens, where agents have many.
+bool MessageShapes::tells_tools_again(const std::string& prompt) const {
+  if (!tools_) {
+    return false;
+  }
+  if (!tools_told_) {
+    tools_told_ = std::max<size_t>(1, occurrences(rendered("U", CallIds::kNine).first, kToolText));
+  }
+  return occurrences(prompt, kToolText) > *tools_told_;
 }
 
 }  // namespace hypura

@@ -35,17 +35,21 @@ class MessageShapes {
   MessageShapes(Render render, bool tools) : render_(std::move(render)), tools_(tools) {}
 
   // Whether the template takes such lists: without refusing them, with the text and the arguments of each message once
-  // and in order in what it makes of them. Thinking may be left out, as templates do.
+  // and in order in what it makes of them, and the tools no more often than beside one message. Thinking may be left
+  // out, as templates do.
   bool takes(std::string_view shape, CallIds ids = CallIds::kNine) const;
 
  private:
   bool tried(std::string_view shape, CallIds ids) const;
   std::pair<std::string, std::optional<size_t>> rendered(std::string_view shape, CallIds ids) const;
 
+  bool tells_tools_again(const std::string& prompt) const;
+
   Render render_;
   bool tools_;
   mutable std::mutex mutex_;
   mutable std::map<std::string, bool, std::less<>> known_;  // by shape and kind of ids
+  mutable std::optional<size_t> tools_told_;                // how often in a prompt of one message
 };
 
 }  // namespace hypura

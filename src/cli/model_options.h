@@ -31,8 +31,8 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 // --draft, --draft-ngrams and --draft-mtp, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 
-// --memory, --context, --threads, --kv-type, --no-direct-io, --no-repack, --no-packed, --mirror and those of drafts, in
-// the group of that name.
+// --memory, --context, --threads, --kv-type, --no-direct-io, --no-repack, --no-repacked, --mirror and those of drafts,
+// in the group of that name.
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group);
 

@@ -30,7 +30,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura chat model.gguf --memory 6G
   hypura inspect model.gguf --memory 6G
   hypura profile --path /models
-  hypura pack model.gguf
+  hypura repack model.gguf
   hypura bench model.gguf --memory 6G
   hypura serve model.gguf --memory 6G
 
@@ -68,19 +68,21 @@ void add_model_options(CLI::App& command, RunOptions& options) {
 void add_sampling_options(CLI::App& command, RunOptions& options) {
   SamplingOptions& sampling = options.sampling;
   std::vector<CLI::Option*> added;
-  added.push_back(add_number(command, "-n,--max-tokens", "Tokens to make at most (default: until the model ends)",
+  added.push_back(add_number(command, "-n,--max-tokens", "Maximum tokens to generate (default: until the model stops)",
                              kCount, [&options](double n) { options.max_tokens = static_cast<int32_t>(n); }));
-  added.push_back(add_number(command, "--temp", "Temperature; 0 always takes the likeliest token (default 0.8)",
-                             kNotNegative, [&](double n) { sampling.temperature = static_cast<float>(n); }));
-  added.push_back(add_number(command, "--top-k", "Choose among the N likeliest tokens; 0: all (default 40)",
+  added.push_back(add_number(command, "--temp", "Temperature; 0 is greedy (default 0.8)", kNotNegative,
+                             [&](double n) { sampling.temperature = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--top-k", "Sample from the N most likely tokens; 0: all (default 40)",
                              kCountOrZero, [&](double n) { sampling.top_k = static_cast<int32_t>(n); }));
-  added.push_back(add_number(command, "--top-p", "Choose among the likeliest that share N, 0 to 1 (default 0.95)",
-                             kShare, [&](double n) { sampling.top_p = static_cast<float>(n); }));
-  added.push_back(add_number(command, "--min-p", "Drop tokens under N times the likeliest, 0 to 1 (default 0.05)",
-                             kShare, [&](double n) { sampling.min_p = static_cast<float>(n); }));
-  added.push_back(add_number(command, "--repeat-penalty", "Divide the score of recent tokens by N (default 1: off)",
-                             kPenalty, [&](double n) { sampling.repeat_penalty = static_cast<float>(n); }));
-  added.push_back(add_number(command, "--seed", "Start of the random numbers (default: another each time)", kSeed,
+  added.push_back(add_number(command, "--top-p",
+                             "Sample from the top tokens with total probability N, 0 to 1 (default 0.95)", kShare,
+                             [&](double n) { sampling.top_p = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--min-p",
+                             "Drop tokens less likely than N times the top token, 0 to 1 (default 0.05)", kShare,
+                             [&](double n) { sampling.min_p = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--repeat-penalty", "Penalty for repeated tokens (default 1: off)", kPenalty,
+                             [&](double n) { sampling.repeat_penalty = static_cast<float>(n); }));
+  added.push_back(add_number(command, "--seed", "Random seed (default: a new one each time)", kSeed,
                              [&](double n) { sampling.seed = static_cast<uint32_t>(n); }));
   for (CLI::Option* option : added) {
     option->group("Sampling");
@@ -94,20 +96,18 @@ void add_output_options(CLI::App& command, RunOptions& options) {
           [&options](const std::string& text) {
             options.stats = text == "json" ? StatsFormat::kJson : StatsFormat::kText;
           },
-          "Statistics on standard error: text or json (default text)")
+          "Format of the statistics on standard error: text or json (default text)")
       ->check([](const std::string& text) {
         return text == "text" || text == "json" ? std::string() : "'" + text + "' is not text or json";
       })
       ->option_text("FORMAT")
       ->group("Output");
-  command.add_flag("--verbose", options.verbose, "Show where the memory goes, and the log")->group("Output");
+  command.add_flag("--verbose", options.verbose, "Show the memory ledger and the log")->group("Output");
   const auto trace = [&options](const std::string& text) {
     options.trace = text;
     options.engine.record_routing = true;
   };
-  command
-      .add_option_function<std::string>("--trace", trace,
-                                        "Write which experts were chosen to a file, for `hypura bench --replay`")
+  command.add_option_function<std::string>("--trace", trace, "Write a routing trace, for `hypura bench --replay`")
       ->check(named)
       ->option_text("FILE")
       ->group("Output");
@@ -118,9 +118,9 @@ void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactiv
   command.add_option("-f,--file", options.file, "Read the prompt from a file; - is standard input")
       ->option_text("FILE")
       ->group(kPromptGroup);
-  command.add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kPromptGroup);
-  command.add_flag("--raw", options.raw, "Take the prompt as it stands: no chat template")->group(kPromptGroup);
-  command.add_flag("-i,--interactive", interactive, "Go on as `hypura chat`; the prompt is the first message")
+  command.add_option("--system", options.system, "System prompt")->option_text("TEXT")->group(kPromptGroup);
+  command.add_flag("--raw", options.raw, "Use the prompt as it is, without the chat template")->group(kPromptGroup);
+  command.add_flag("-i,--interactive", interactive, "Continue as `hypura chat`, with the prompt as the first message")
       ->group(kPromptGroup);
 }
 
@@ -185,7 +185,7 @@ Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::str
 }  // namespace
 
 Result<CommandLine> parse_command_line(std::vector<std::string> words) {
-  CLI::App program{"Runs language models (GGUF files) that are larger than memory, from disk.", "hypura"};
+  CLI::App program{"Runs language models (GGUF files) larger than memory, streaming them from disk.", "hypura"};
   program.get_formatter()->column_width(28);
   program.get_formatter()->label("SUBCOMMAND", "COMMAND");
   program.get_formatter()->label("Subcommand", "COMMAND");
@@ -196,12 +196,12 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   CommandLine command_line;
   RunOptions& options = command_line.options;
   bool interactive = false;
-  CLI::App* run = program.add_subcommand("run", "Answers one prompt")->group("Commands")->footer(kRunFooter);
-  CLI::App* chat = program.add_subcommand("chat", "Holds a conversation")->group("Commands")->footer(kChatFooter);
+  CLI::App* run = program.add_subcommand("run", "Generate from a prompt")->group("Commands")->footer(kRunFooter);
+  CLI::App* chat = program.add_subcommand("chat", "Chat in the terminal")->group("Commands")->footer(kChatFooter);
   add_model_options(*run, options);
   add_prompt_options(*run, options, interactive);
   add_model_options(*chat, options);
-  chat->add_option("--system", options.system, "A system message in front")->option_text("TEXT")->group(kPromptGroup);
+  chat->add_option("--system", options.system, "System prompt")->option_text("TEXT")->group(kPromptGroup);
   for (CLI::App* command : {run, chat}) {
     add_sampling_options(*command, options);
     add_output_options(*command, options);

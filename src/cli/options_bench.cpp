@@ -55,12 +55,10 @@ void add_files(CLI::App& command, BenchOptions& options) {
 }
 
 void add_replay(CLI::App& command, BenchOptions& options) {
-  command
-      .add_option("--replay", options.replay,
-                  "What caches of other sizes and policies would have hit, from the file that run --trace wrote")
+  command.add_option("--replay", options.replay, "Replay a routing trace: hit rates of other cache sizes and policies")
       ->option_text("FILE")
       ->group(kReplayed);
-  command.add_option("--slots", options.slots, "Experts cached, of all layers together; may be repeated")
+  command.add_option("--slots", options.slots, "Expert slots to replay, over all layers; repeatable")
       ->check(CLI::Range(1U, 100000000U))
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->expected(1)
@@ -88,7 +86,7 @@ uint32_t bench_context(const BenchOptions& options) {
 }
 
 CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
-  CLI::App* command = program.add_subcommand("bench", "Measures speed, and how near it is to what the disk allows");
+  CLI::App* command = program.add_subcommand("bench", "Measure speed, beside what the disk allows");
   command->group("Commands")->footer(kBenchFooter);
   add_model_option(*command, options.model)->group(kMeasured);
   add_memory_option(*command, options.memory)->group(kMeasured);
@@ -96,11 +94,11 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
       ->add_flag("--baseline", options.baseline, "Also measure plain llama.cpp (mapped weights) under the same limit")
       ->group(kMeasured);
   for (CLI::Option* option :
-       {add_count(*command, "--prompt-tokens", "Tokens of the prompt (default 512)", kTokens, options.prompt_tokens),
-        add_count(*command, "--tokens", "Tokens decoded and counted (default 64)", kTokens, options.tokens),
-        add_count(*command, "--repeat", "Rounds (default 3)", kRounds, options.repeat),
-        add_count(*command, "--context", "Tokens of context (default: what the runs need, at least 1024)", kTokens,
-                  options.context),
+       {add_count(*command, "--prompt-tokens", "Prompt tokens (default 512)", kTokens, options.prompt_tokens),
+        add_count(*command, "--tokens", "Decoded tokens to measure (default 64)", kTokens, options.tokens),
+        add_count(*command, "--repeat", "Rounds to measure (default 3)", kRounds, options.repeat),
+        add_count(*command, "--context", "Context length in tokens (default: what the runs need, at least 1024)",
+                  kTokens, options.context),
         add_count(*command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
                   options.threads)}) {
     option->group(kMeasured);

@@ -23,7 +23,7 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 }  // namespace
 
 CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
-  CLI::App* command = program.add_subcommand("inspect", "Tells what a model is and how it would run here")
+  CLI::App* command = program.add_subcommand("inspect", "Show what a model is and how it would run here")
                           ->group("Commands")
                           ->footer(kInspectFooter);
   add_model_option(*command, options.model);

@@ -9,10 +9,10 @@ namespace {
 constexpr const char* kPackFooter =
     R"(Writes MODEL.packed beside the model, as large as the model is: its matrices in the layout that this processor
 computes fastest with. Every command then reads the copy instead, as long as it belongs to the model and to this
-processor; --no-packed leaves it alone, and it may be deleted at any time. The model itself is still needed.
+processor; --no-repacked ignores it, and it may be deleted at any time. The model itself is still needed.
 
 Examples:
-  hypura pack model.gguf
+  hypura repack model.gguf
   hypura run model.gguf --memory 6G
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
@@ -20,8 +20,9 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 }  // namespace
 
 CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options) {
-  CLI::App* command = program.add_subcommand("pack", "Writes a copy of a model that is computed faster")
+  CLI::App* command = program.add_subcommand("repack", "Write a repacked copy of a model, which computes faster")
                           ->group("Commands")
+                          ->alias("pack")
                           ->footer(kPackFooter);
   command->add_option("MODEL", options.model, "A GGUF file")->required()->check(named)->option_text(" ");
   return command;

@@ -1,4 +1,4 @@
-// The flags of `hypura pack`.
+// The flags of `hypura repack`.
 #pragma once
 
 #include <CLI/CLI.hpp>

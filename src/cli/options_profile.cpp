@@ -21,11 +21,11 @@ Exit codes: 0 done, 1 internal, 2 usage, 4 budget, 5 input/output)";
 
 CLI::App* add_profile_command(CLI::App& program, ProfileCommandOptions& options) {
   CLI::App* command =
-      program.add_subcommand("profile", "Measures this machine and a disk")->group("Commands")->footer(kProfileFooter);
+      program.add_subcommand("profile", "Measure this machine and a disk")->group("Commands")->footer(kProfileFooter);
   command->add_option("--path", options.path, "A folder on the disk to measure, or a model file (default: here)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the path is empty") : std::string(); })
       ->option_text("PATH");
-  command->add_flag("--force", options.force, "Measure even when a result is kept");
+  command->add_flag("--force", options.force, "Measure again even if a result is cached");
   command->add_flag("--json", options.json, "Print JSON instead of a table");
   return command;
 }

@@ -100,25 +100,25 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
   })->group(kServed);
   add(
       "--api-key", [&options](const std::string& key) { options.api_key = key; },
-      "Key that clients must show; HYPURA_API_KEY hides it from other users")
+      "API key that clients must send; HYPURA_API_KEY keeps it out of ps")
       ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; })
       ->option_text("KEY");
   add(
       "--origins", [&options](const std::string& list) { options.origins = split_list(list); },
-      "Web pages that may ask, besides this machine's: origins with commas between, * for any text")
+      "Web origins to allow besides this machine's, separated by commas; * matches any text")
       ->check(origins_complaint)
       ->option_text("LIST");
-  add_number(command, "--grace", "Seconds that answers get to end when the server stops (default 10)", kGrace,
+  add_number(command, "--grace", "Seconds to let running requests finish at shutdown (default 10)", kGrace,
              [&options](double seconds) { options.grace = seconds; })
       ->group(kServed);
-  command.add_flag("--verbose", options.verbose, "Show where the memory goes, and the log")->group(kServed);
+  command.add_flag("--verbose", options.verbose, "Show the memory ledger and the log")->group(kServed);
 }
 
 void add_answer_options(CLI::App& command, ServeOptions& options) {
-  add_number(command, "--parallel", "Answers made at once (default 4; fewer where memory is short)", kParallel,
+  add_number(command, "--parallel", "Parallel requests (default 4; fewer if memory is short)", kParallel,
              [&options](double n) { options.parallel = static_cast<uint32_t>(n); })
       ->group(kAnswers);
-  add_number(command, "--queue", "Answers that may wait besides (default 512)", kQueue, [&options](double n) {
+  add_number(command, "--queue", "Requests that may wait in the queue (default 512)", kQueue, [&options](double n) {
     options.queue = static_cast<uint32_t>(n);
   })->group(kAnswers);
   command
@@ -129,7 +129,7 @@ void add_answer_options(CLI::App& command, ServeOptions& options) {
               options.keep_alive = *time;
             }
           },
-          "How long a model stays loaded after its last answer: 5m, 30, 0, -1 for ever (default 5m)")
+          "How long an idle model stays loaded: 5m, 30, 0, -1 for ever (default 5m)")
       ->check(keep_alive_complaint)
       ->option_text("TIME")
       ->group(kAnswers);
@@ -217,9 +217,9 @@ Result<HostAndPort> read_ollama_host(const std::string& text) {
 }  // namespace
 
 CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
-  CLI::App* command = program.add_subcommand("serve", "Answers over HTTP: as Ollama, OpenAI and Anthropic do");
+  CLI::App* command = program.add_subcommand("serve", "Serve the Ollama, OpenAI and Anthropic APIs over HTTP");
   command->group("Commands")->footer(kServeFooter);
-  command->add_option("MODEL", options.models, "GGUF files (left out: the demo model)")
+  command->add_option("MODEL", options.models, "GGUF files (default: bundled demo model)")
       ->check(named)
       ->option_text("...")
       ->group("Model and memory");

@@ -148,7 +148,9 @@ TEST(Options, ProfileTakesItsFlags) {
   ASSERT_TRUE(pack) << pack.error().message;
   EXPECT_EQ(pack->action, CommandLine::Action::kPack);
   EXPECT_EQ(pack->pack.model, "model.gguf");
-  EXPECT_FALSE(parse_command_line({"run", "--no-packed"})->options.engine.packed);
+  for (const char* flag : {"--no-repacked", "--no-packed"}) {
+    EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.packed) << flag;
+  }
   EXPECT_TRUE(parse_command_line({"run"})->options.engine.packed);
   const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
   ASSERT_TRUE(all) << all.error().message;

@@ -1,6 +1,7 @@
 #include "generate/batcher_plan.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "tokenizer/common_beginning.h"
 
@@ -45,16 +46,31 @@ std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits
   return shares;
 }
 
+namespace {
+
+// The idle sequence to give up: of those that hold far less than the longest, where there are any, the oldest.
+uint32_t least_worth(std::span<const SequenceView> sequences) {
+  constexpr size_t kFarLess = 4;  // times
+  size_t longest = 0;
+  for (const SequenceView& it : sequences) {
+    longest = std::max(longest, it.idle ? it.held.size() : 0);
+  }
+  const auto rank = [&](const SequenceView& it) {
+    return std::tuple(!it.idle, it.held.size() * kFarLess > longest, it.last_used);
+  };
+  const auto least = std::min_element(sequences.begin(), sequences.end(),
+                                      [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return static_cast<uint32_t>(least - sequences.begin());
+}
+
+}  // namespace
+
 SequenceChoice choose_sequence(std::span<const SequenceView> sequences, std::span<const int32_t> prompt, bool can_cut) {
   SequenceChoice choice;
   const auto most = static_cast<uint32_t>(prompt.empty() ? 0 : prompt.size() - 1);
-  const SequenceView* oldest = nullptr;
+  choice.sequence = least_worth(sequences);
   for (uint32_t i = 0; i < sequences.size(); ++i) {
     const SequenceView& it = sequences[i];
-    if (it.idle && (oldest == nullptr || it.last_used < oldest->last_used)) {
-      oldest = &it;
-      choice.sequence = i;
-    }
     const uint32_t common = std::min(most, common_beginning(it.held, prompt));
     const bool usable = can_cut || (it.idle && common == it.held.size());
     const bool rather = common == choice.reused && it.idle && !sequences[choice.donor].idle;  // it need not be copied

@@ -38,9 +38,10 @@ struct SequenceChoice {
 };
 
 // The sequence for an answer to `prompt`, of which one at least must be idle. An idle sequence that holds nearly the
-// same is gone on with: its own rest is lost. Otherwise the one that was not used for longest is given up, and the
-// longest common beginning is copied to it from whoever has it. `can_cut`: a sequence's end can be removed and its
-// beginning copied; else only whole sequences are gone on with.
+// same is gone on with: its own rest is lost. Otherwise one is given up, and the longest common beginning is copied to
+// it from whoever has it: the one that was not used for longest, but one that holds far less than the longest before
+// that, so that small requests besides (titles, summaries) do not push a long conversation out. `can_cut`: a sequence's
+// end can be removed and its beginning copied; else only whole sequences are gone on with.
 SequenceChoice choose_sequence(std::span<const SequenceView> sequences, std::span<const int32_t> prompt, bool can_cut);
 
 // A prompt that does not fit `limit` tokens: its first `keep` and its end, half the limit together.

@@ -93,6 +93,16 @@ TEST(ChooseSequence, TakesTheOneUnusedForLongest) {
   EXPECT_EQ(it.reused, 0U);
 }
 
+TEST(ChooseSequence, SmallRequestsBesideDoNotPushALongConversationOut) {
+  const std::vector<int32_t> conversation = numbers(500, 1500);
+  const std::vector<int32_t> title = numbers(2000, 2100);
+  EXPECT_EQ(choose({{conversation, true, 1}, {title, true, 2}, {title, true, 3}}, numbers(0, 10)).sequence, 1U);
+  EXPECT_EQ(choose({{conversation, true, 1}, {title, true, 3}, {{}, true, 0}}, numbers(0, 10)).sequence, 2U);
+  EXPECT_EQ(choose({{conversation, true, 1}, {title, false, 3}}, numbers(0, 10)).sequence, 0U);
+  const std::vector<int32_t> half = numbers(5000, 5500);
+  EXPECT_EQ(choose({{conversation, true, 1}, {half, true, 2}}, numbers(0, 10)).sequence, 0U) << "both are long";
+}
+
 TEST(ChooseSequence, GoesOnWithAConversation) {
   const std::vector<int32_t> held = numbers(0, 100);
   const auto it = choose({{{}, true, 0}, {held, true, 9}}, numbers(0, 150));

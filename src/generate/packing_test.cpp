@@ -180,7 +180,7 @@ TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
   EXPECT_TRUE(found().files.empty());
   const auto plan = plan_model(options(), nullptr);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura pack` makes it anew")));
+  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura repack` makes it anew")));
 
   fs::resize_file(copy, 1000);
   EXPECT_NE(found().problem, "");

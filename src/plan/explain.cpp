@@ -217,7 +217,7 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
   }
   if (!request.packed.problem.empty()) {
     warnings.push_back(
-        fmt::format("the packed copy is not used: {}; `hypura pack` makes it anew", request.packed.problem));
+        fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.packed.problem));
   }
   const uint32_t kept = placement.slots - placement.spare_slots;
   if (streams_experts(placement.mode) && kept < problem.slots_per_token()) {

@@ -89,7 +89,9 @@ test("an aborted stream ends in the server", async () => {
 
 test("tokens are counted before they are spent", async () => {
   const { input_tokens: counted } = await anthropic.messages.countTokens({ model: MODEL, messages });
-  assert.equal(counted, (await anthropic.messages.create({ ...greedy, messages })).usage.input_tokens);
+  const { usage } = await anthropic.messages.create({ ...greedy, messages });
+  assert.equal(counted, usage.input_tokens + usage.cache_read_input_tokens);
+  assert.ok(usage.cache_read_input_tokens > 0, "asked before");
 });
 
 test("errors are the client's errors", async () => {
@@ -137,7 +139,7 @@ test("what agents send again and again never makes a request fail", async () => 
   ];
   const tools = [{ name: "look", input_schema: { type: "object" } }, { name: "later", input_schema: { type: "object" }, defer_loading: true }, { type: "web_search_20250305", name: "web_search" }];
   const answer = await anthropic.messages.create({ ...greedy, tools, messages: history, metadata: { user_id: "u" }, service_tier: "auto" });
-  assert.ok(answer.usage.input_tokens > 50);
+  assert.ok(answer.usage.input_tokens + answer.usage.cache_read_input_tokens > 50);
   await assert.rejects(anthropic.messages.create({ ...greedy, messages: [{ role: "user", content: [image] }] }), /type \\?"image/);
   await assert.rejects(anthropic.messages.create({ ...greedy, messages, container: "c" }), /container/);
 });

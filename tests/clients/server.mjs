@@ -13,7 +13,7 @@ export const MODEL = "hypura-stories-moe";
 const START_SECONDS = 60;
 const STOP_SECONDS = 30;
 
-const program = process.env.HYPURA_PROGRAM ?? join(root, "build/release/bin/hypura");
+export const program = process.env.HYPURA_PROGRAM ?? join(root, "build/release/bin/hypura");
 const modelFile = process.env.HYPURA_MODEL ?? join(root, "models/hypura-stories-moe.gguf");
 
 // What the demo model is sure of: most of its other answers hang on hundredths, which differ with what else the server
@@ -45,9 +45,9 @@ export async function until(ready, what, seconds = 20) {
   }
 }
 
-// Starts a server: {url, port, pid, child, log(), live(), stop()}. `args` come after the usual ones, `env` is added to
-// the environment. What it remembers goes to a folder of its own.
-export async function startServer({ args = [], env = {}, memory = "40M" } = {}) {
+// Starts a server of `models`: {url, port, pid, child, log(), live(), stop()}. `args` come after the usual ones, `env` is
+// added to the environment. What it remembers goes to a folder of its own.
+export async function startServer({ args = [], env = {}, memory = "40M", models = [modelFile] } = {}) {
   const port = await freePort();
   const cache = mkdtempSync(join(tmpdir(), "hypura-clients-"));
   const environment = { ...process.env, XDG_CACHE_HOME: cache, ...env };
@@ -55,7 +55,7 @@ export async function startServer({ args = [], env = {}, memory = "40M" } = {}) 
   for (const name of Object.keys(environment)) {
     if (/^(OLLAMA_|HYPURA_API_KEY$)/.test(name) && !(name in env)) delete environment[name];
   }
-  const options = ["serve", modelFile, "--memory", memory, "--host", "127.0.0.1", "--port", String(port), ...args];
+  const options = ["serve", ...models, "--memory", memory, "--host", "127.0.0.1", "--port", String(port), ...args];
   const child = spawn(program, options, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (log += text));

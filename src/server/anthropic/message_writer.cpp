@@ -1,5 +1,6 @@
 #include "server/anthropic/message_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/anthropic/replies.h"
@@ -11,12 +12,12 @@ namespace hypura::anthropic {
 
 namespace {
 
-// Cached tokens are among the input's.
-Json usage_json(uint64_t prompt_tokens, uint64_t answer_tokens) {
-  return {{"input_tokens", prompt_tokens},
+// As Anthropic counts: the prompt is what was read from the cache and the input besides.
+Json usage_json(uint64_t prompt_tokens, uint64_t cached_tokens, uint64_t answer_tokens) {
+  return {{"input_tokens", prompt_tokens - std::min(cached_tokens, prompt_tokens)},
           {"output_tokens", answer_tokens},
-          {"cache_creation_input_tokens", nullptr},
-          {"cache_read_input_tokens", nullptr}};
+          {"cache_creation_input_tokens", 0},
+          {"cache_read_input_tokens", cached_tokens}};
 }
 
 Json arguments_of(const ToolCall& call) {
@@ -31,13 +32,13 @@ Json arguments_of(const ToolCall& call) {
 }  // namespace
 
 MessageWriter::MessageWriter(std::string model) {
-  message_ = {{"id", random_id("msg_")},   {"type", "message"},        {"role", "assistant"},
-              {"model", std::move(model)}, {"content", Json::array()}, {"stop_reason", nullptr},
-              {"stop_sequence", nullptr},  {"usage", usage_json(0, 0)}};
+  message_ = {{"id", random_id("msg_")},   {"type", "message"},           {"role", "assistant"},
+              {"model", std::move(model)}, {"content", Json::array()},    {"stop_reason", nullptr},
+              {"stop_sequence", nullptr},  {"usage", usage_json(0, 0, 0)}};
 }
 
 std::string MessageWriter::begin(uint64_t prompt_tokens) {
-  message_["usage"] = usage_json(prompt_tokens, 0);
+  message_["usage"] = usage_json(prompt_tokens, 0, 0);
   event({{"type", "message_start"}, {"message", message_}});
   return std::exchange(events_, {});
 }
@@ -63,7 +64,7 @@ std::string MessageWriter::end(const AnswerEnd& end) {
   if (end.stop == AnswerStop::kStopString && !called_) {
     message_["stop_sequence"] = end.stop_string;
   }
-  message_["usage"] = usage_json(end.prompt_tokens, end.answer_tokens);
+  message_["usage"] = usage_json(end.prompt_tokens, end.cached_prompt_tokens, end.answer_tokens);
   event({{"type", "message_delta"},
          {"delta", {{"stop_reason", message_["stop_reason"]}, {"stop_sequence", message_["stop_sequence"]}}},
          {"usage", message_["usage"]}});

@@ -54,6 +54,7 @@ class MessagesTest : public V1Test {
 TEST_F(MessagesTest, AnswersWithOneObject) {
   api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
   api.serving().end.prompt_tokens = 11;
+  api.serving().end.cached_prompt_tokens = 4;
   api.serving().end.answer_tokens = 7;
   const auto exchange = api.post(kMessagesPath, kMessagesHello);
   Json json = json_of(exchange);
@@ -65,13 +66,14 @@ TEST_F(MessagesTest, AnswersWithOneObject) {
       {"type":"text","text":"Hello"},
       {"type":"tool_use","id":"call_1","name":"f","input":{"a":1}}],
       "stop_reason":"tool_use","stop_sequence":null,
-      "usage":{"input_tokens":11,"output_tokens":7,
-               "cache_creation_input_tokens":null,"cache_read_input_tokens":null}})"));
+      "usage":{"input_tokens":7,"output_tokens":7,
+               "cache_creation_input_tokens":0,"cache_read_input_tokens":4}})"));
 }
 
 TEST_F(MessagesTest, StreamsInOrder) {
   api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
   api.serving().end.prompt_tokens = 11;
+  api.serving().end.cached_prompt_tokens = 4;
   api.serving().end.answer_tokens = 7;
   std::vector<SseEvent> events = stream();
   EXPECT_EQ(events[0].data["message"]["id"].get<std::string>().substr(0, 4), "msg_");
@@ -79,7 +81,7 @@ TEST_F(MessagesTest, StreamsInOrder) {
   EXPECT_EQ(text_of(events),
             R"(message_start {"message":{"type":"message","role":"assistant","model":"stories","content":[],)"
             R"("stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":0,)"
-            R"("cache_creation_input_tokens":null,"cache_read_input_tokens":null}}})"
+            R"("cache_creation_input_tokens":0,"cache_read_input_tokens":0}}})"
             "\n"
             R"(content_block_start {"index":0,"content_block":{"type":"thinking","thinking":"","signature":""}})"
             "\n"
@@ -101,8 +103,8 @@ TEST_F(MessagesTest, StreamsInOrder) {
             "\n"
             R"(content_block_stop {"index":2})"
             "\n"
-            R"(message_delta {"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":11,)"
-            R"("output_tokens":7,"cache_creation_input_tokens":null,"cache_read_input_tokens":null}})"
+            R"(message_delta {"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":7,)"
+            R"("output_tokens":7,"cache_creation_input_tokens":0,"cache_read_input_tokens":4}})"
             "\n"
             "message_stop {}\n");
 }
