@@ -12,7 +12,7 @@ SECONDS ?= 600
 # What make fresh makes on the bare system.
 FRESH ?= run test
 
-.PHONY: help run build test bench check asan tsan fuzz format macos fresh install clean
+.PHONY: help run build test bench check asan tsan tidy fuzz format macos fresh install clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # what is installed first is needed by the rest; builds and tests use JOBS by themselves
 
@@ -33,9 +33,11 @@ bench: packages-run-bench llama ## build, then run the benchmarks
 	$(call build,release,bench)
 	bench/run.sh
 
-check: check-sources build asan tsan ## format, includes, clang-tidy; sanitizers; fuzz targets for a moment
-	scripts/check-tidy.py build/release
+check: check-sources tidy asan tsan ## format, includes, clang-tidy; sanitizers; fuzz targets for a moment
 	@$(MAKE) --no-print-directory fuzz SECONDS=10
+
+tidy: packages-check build ## clang-tidy over what changed since it last passed
+	scripts/check-tidy.py build/release
 
 asan: packages-run-test llama-models ## fast tests under the address and undefined-behaviour sanitizers
 	$(call build,asan-ubsan,tests)
