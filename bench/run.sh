@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the models that the benchmark needs (19 GB of disk, once) and runs it; arguments go to hypura-bench.
 # HYPURA_BENCH_DIR: where the models are kept [build/bench-models]. HYPURA_BUILD: the build folder [build/release].
-# HYPURA_BENCH_PACKED: when set, the MoE and the dense model are read from packed copies (12 GB more).
+# HYPURA_BENCH_PACKED: when set, the MoE and the dense model are read from repacked copies (12 GB more).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -21,7 +21,7 @@ enum class Kind {
   kServed,        // one answer, served, against the same from a session; hypura alone
   kTurns,         // a conversation's second turn against its first; hypura alone
   kAhead,         // decode with experts read ahead against decode without; hypura alone
-  kPacked,        // decode from the packed copy against decode from the model itself; hypura alone
+  kPacked,        // decode from the repacked copy against decode from the model itself; hypura alone
   kPackedPrompt,  // the same with a prompt of 512 tokens
   kDraft,         // decode with drafts against decode without; hypura alone
   kSweep,         // prompt and decode within a budget, by the automatic plan and by plans set by hand; hypura alone

@@ -61,7 +61,7 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
     return arms;
   }
   if (scenario.is_packed()) {
-    std::vector<Arm> arms = {{"the model itself", spec}, {"its packed copy", spec}};
+    std::vector<Arm> arms = {{"the model itself", spec}, {"its repacked copy", spec}};
     arms.front().spec.packed = false;
     return arms;
   }

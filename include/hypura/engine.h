@@ -66,8 +66,8 @@ struct EngineOptions {
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
-  // Read the packed copy where a valid one lies beside the model (hypura/pack.h), and `repack` is on and no mirrors are
-  // given. Results are then those of a resident model that is repacked, at every budget.
+  // Read the repacked copy where a valid one lies beside the model (hypura/pack.h), and `repack` is on and no mirrors
+  // are given. Results are then those of a resident model that is repacked, at every budget.
   bool packed = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
   // When closed, save some of the routing in the user's cache folder, for later plans, how long tokens took by what the

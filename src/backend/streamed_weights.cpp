@@ -327,7 +327,7 @@ Error StreamedWeights::take_error() {
   return std::exchange(error_, Error{ErrorCode::kInternal, "llama.cpp could not compute"});
 }
 
-// Behind the files of a packed copy the reader has the model's own.
+// Behind the files of a repacked copy the reader has the model's own.
 uint32_t StreamedWeights::file_as_is(const TensorInfo& tensor) const {
   const bool packed = layout_.packed && is_packed(tensor);
   return tensor.extent.file + (packed ? static_cast<uint32_t>(model_.files.size()) : 0);

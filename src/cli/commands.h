@@ -22,7 +22,7 @@ Result<int> inspect_command(const InspectOptions& options);
 // What this machine can do, as a table or as JSON, on standard output.
 Result<int> profile_command(const ProfileCommandOptions& options);
 
-// A packed copy of a model, written beside it.
+// A repacked copy of a model, written beside it.
 Result<int> pack_command(const PackCommandOptions& options);
 
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.

@@ -1,4 +1,4 @@
-// What is read from a packed copy gives the logits of plain llama.cpp with everything resident and repacked, bit for
+// What is read from a repacked copy gives the logits of plain llama.cpp with everything resident and repacked, bit for
 // bit, at every budget.
 #include <gtest/gtest.h>
 
@@ -107,7 +107,7 @@ TEST_P(Packed, LogitsEqualThoseOfARepackedResidentModel) {
       const auto engine = Engine::open(opened);
       ASSERT_TRUE(engine) << engine.error().message;
       const std::string sentence = (*engine)->plan().sentence;
-      EXPECT_NE(sentence.find("packed copy"), std::string::npos) << sentence;
+      EXPECT_NE(sentence.find("repacked copy"), std::string::npos) << sentence;
       const auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
       ASSERT_NO_FATAL_FAILURE(compare(**session, reference, fmt::format("{} threads, {}", threads, sentence)));

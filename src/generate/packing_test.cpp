@@ -189,12 +189,12 @@ TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
 TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
   ASSERT_TRUE(pack_model(path_));
   EngineOptions plain = options();
-  EXPECT_THAT(plan_model(plain, nullptr)->sentence, HasSubstr("packed copy"));
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, HasSubstr("repacked copy"));
   plain.packed = false;
-  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("repacked copy")));
   plain.packed = true;
   plain.repack = false;
-  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("packed copy")));
+  EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("repacked copy")));
 }
 
 TEST_F(Packing, PlansSayWhatACopyWouldGive) {
@@ -231,7 +231,7 @@ TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
       opened.draft.mtp = drafts;
       const auto engine = Engine::open(opened);
       ASSERT_TRUE(engine) << engine.error().message;
-      EXPECT_EQ((*engine)->plan().sentence.find("packed copy") != std::string::npos, packed);
+      EXPECT_EQ((*engine)->plan().sentence.find("repacked copy") != std::string::npos, packed);
       const auto logits = (*engine)->new_session().value()->evaluate(prompt);
       ASSERT_TRUE(logits) << logits.error().message;
       if (plain.empty()) {

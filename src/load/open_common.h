@@ -5,7 +5,7 @@
 
 namespace hypura {
 
-// Opens the model's files, and these mirrors of them, for reading. `packed`: the files of its packed copy, if it has
+// Opens the model's files, and these mirrors of them, for reading. `packed`: the files of its repacked copy, if it has
 // one, and behind them its own. Fails as Reader::open.
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool packed);

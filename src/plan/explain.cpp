@@ -165,7 +165,7 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
   if (placement.mode == Mode::kResident) {
     return text + "fits, all weights resident";
   }
-  text += request.reads_packed() ? "from its packed copy, " : "";
+  text += request.reads_packed() ? "from its repacked copy, " : "";
   const uint64_t stays =
       problem.fixed + (streams_dense(placement.mode) ? placement.pinned_bytes : problem.dense_bytes());
   text += fmt::format("{} resident", format_bytes(stays));

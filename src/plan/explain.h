@@ -34,7 +34,7 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
 std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction);
 
 // What the user should know: a context that was asked for and lowered, more threads than processors, parts that are
-// left out, a packed copy that is not used, a cache that is too small, weights that cannot be streamed.
+// left out, a repacked copy that is not used, a cache that is too small, weights that cannot be streamed.
 std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen& chosen);
 
 // The error when nothing fits: the smallest budget, and what it is for.

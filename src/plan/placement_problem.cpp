@@ -301,9 +301,9 @@ void ProblemBuilder::add_resident() {
   problem_.resident = {token, std::max(0.0, prompt - token) / (kPromptTokens - 1)};
 }
 
-// Whether none of the dense weights is left to llama.cpp, even where all of them stay. What a packed copy has in ggml's
-// fastest layout only we can compute with; and what we repack for prompts has other last bits than what llama.cpp then
-// computes, which must not depend on the budget. (Prompts of a MoE are faster by 5 to 10 % for it.)
+// Whether none of the dense weights is left to llama.cpp, even where all of them stay. What a repacked copy has in
+// ggml's fastest layout only we can compute with; and what we repack for prompts has other last bits than what
+// llama.cpp then computes, which must not depend on the budget. (Prompts of a MoE are faster by 5 to 10 % for it.)
 bool ProblemBuilder::keeps_dense() const {
   return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
     const TensorInfo& tensor = *item.tensor;

@@ -36,13 +36,13 @@ struct OpenRequest {
   uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(options.outputs, ubatch), sequences); }
 };
 
-// Whether a packed copy is read where there is one.
+// Whether a repacked copy is read where there is one.
 inline bool may_read_packed(const EngineOptions& options) {
   return options.packed && options.repack && options.mirrors.empty();
 }
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
-// packed copy where the options allow it. The references must outlive the result.
+// repacked copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
 
 inline constexpr uint32_t kLargestUbatch = 512;

@@ -59,7 +59,7 @@ Status Packer::check_room() const {
   const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
   const uint64_t free = fs::space(folder, error).available;
   if (!error && free < needed) {
-    return fail(ErrorCode::kIo, "{} has {} free, and a packed copy needs {}", folder.string(), format_bytes(free),
+    return fail(ErrorCode::kIo, "{} has {} free, and a repacked copy needs {}", folder.string(), format_bytes(free),
                 format_bytes(needed));
   }
   return {};

@@ -80,8 +80,8 @@ Result<std::string> packed_label(const Model& model, size_t file) {
       types.insert(tensor.type);
     }
   }
-  std::string label = fmt::format("Hypura packed copy 1\nof {} bytes with the header {:016x}\n", model.files[file].size,
-                                  fnv1a(*header));
+  std::string label = fmt::format("Hypura repacked copy 1\nof {} bytes with the header {:016x}\n",
+                                  model.files[file].size, fnv1a(*header));
   for (int type : types) {
     if (const std::string name = fast_layout_name(type); !name.empty()) {
       label += fmt::format("{} {}\n", ggml_type_name(static_cast<ggml_type>(type)), name);

@@ -121,7 +121,7 @@ TEST(Figures, GainsAreRelativeToThePlan) {
   EXPECT_EQ(figures[1].note, "+20 %");
   plan.packed_tokens_per_second = 15;
   ASSERT_EQ(improvements(plan).size(), 3);
-  EXPECT_EQ(improvements(plan)[2].label, "a packed copy");
+  EXPECT_EQ(improvements(plan)[2].label, "a repacked copy");
   EXPECT_EQ(improvements(plan)[2].note, "+100 %");
   EXPECT_DOUBLE_EQ(share_of_bound(plan.prediction), 0.75);
 }

@@ -21,7 +21,7 @@ std::vector<Figure> predictions(const ModelPlan& plan);
 // What would make it faster, and the tokens/s that a plan made with it reaches; 0 where that is not known or no choice.
 std::vector<std::pair<const char*, double>> improved_speeds(const ModelPlan& plan);
 
-// What one GiB of memory, one GB/s of disk more and a packed copy would give. Empty when the plan does not say.
+// What one GiB of memory, one GB/s of disk more and a repacked copy would give. Empty when the plan does not say.
 std::vector<Figure> improvements(const ModelPlan& plan);
 
 // The share of the physical bound that is predicted, 0 to 1; 0 when there is no bound.
