@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "chat/chat_templates_for_test.h"
+#include "support/occurrences.h"
 
 namespace hypura {
 namespace {
@@ -59,14 +60,6 @@ const AnswerRequest& with_tool() {
     return request;
   }();
   return kRequest;
-}
-
-size_t occurrences(const std::string& text, std::string_view part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++count;
-  }
-  return count;
 }
 
 // What is wrong with the prompt; empty when nothing is.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chat.h"
+#include "support/occurrences.h"
 
 namespace hypura {
 
@@ -91,14 +92,6 @@ std::optional<size_t> last_in_order(const std::string& prompt, const std::vector
     at = found;
   }
   return at;
-}
-
-size_t occurrences(const std::string& text, std::string_view part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) {
-    ++count;
-  }
-  return count;
 }
 
 }  // namespace

@@ -26,6 +26,21 @@ void share_evenly(std::span<const Rider> riders, std::vector<size_t> takers, uin
   }
 }
 
+// The idle sequence to give up: of those that hold far less than the longest, where there are any, the oldest.
+uint32_t least_worth(std::span<const SequenceView> sequences) {
+  constexpr size_t kFarLess = 4;  // times
+  size_t longest = 0;
+  for (const SequenceView& it : sequences) {
+    longest = std::max(longest, it.idle ? it.held.size() : 0);
+  }
+  const auto rank = [&](const SequenceView& it) {
+    return std::tuple(!it.idle, it.held.size() * kFarLess > longest, it.last_used);
+  };
+  const auto least = std::min_element(sequences.begin(), sequences.end(),
+                                      [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return static_cast<uint32_t>(least - sequences.begin());
+}
+
 }  // namespace
 
 std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits& limits, uint64_t first) {
@@ -45,25 +60,6 @@ std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits
                shares);
   return shares;
 }
-
-namespace {
-
-// The idle sequence to give up: of those that hold far less than the longest, where there are any, the oldest.
-uint32_t least_worth(std::span<const SequenceView> sequences) {
-  constexpr size_t kFarLess = 4;  // times
-  size_t longest = 0;
-  for (const SequenceView& it : sequences) {
-    longest = std::max(longest, it.idle ? it.held.size() : 0);
-  }
-  const auto rank = [&](const SequenceView& it) {
-    return std::tuple(!it.idle, it.held.size() * kFarLess > longest, it.last_used);
-  };
-  const auto least = std::min_element(sequences.begin(), sequences.end(),
-                                      [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  return static_cast<uint32_t>(least - sequences.begin());
-}
-
-}  // namespace
 
 SequenceChoice choose_sequence(std::span<const SequenceView> sequences, std::span<const int32_t> prompt, bool can_cut) {
   SequenceChoice choice;

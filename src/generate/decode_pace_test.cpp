@@ -22,7 +22,6 @@ using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
 
-const fs::path kStories = kModels / "hypura-stories-moe.gguf";
 constexpr const char* kMeasuredAt = "2026-01-02T03:04:05Z";
 
 // The stories model in 40 MiB, on paper, and passes that go as the plan says but for a factor.

@@ -8,6 +8,7 @@
 
 #include "generate/test_reference.h"
 #include "history/saved_routing.h"
+#include "llama/models_for_test.h"
 #include "make_model/make_model.h"
 #include "residency/replay.h"
 #include "support/cache_folder.h"
@@ -18,7 +19,6 @@
 namespace hypura {
 namespace {
 
-const std::filesystem::path kStories = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
 const std::string kBeginning =
     "Once upon a time, there was a little rabbit who lived in a hole under a big tree. Every day she went out to look "
     "for carrots, and every evening she came home and told her mother what she had seen in the wide green fields.";

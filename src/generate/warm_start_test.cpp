@@ -10,6 +10,7 @@
 
 #include "generate/test_reference.h"
 #include "history/saved_routing.h"
+#include "llama/models_for_test.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -17,14 +18,11 @@
 namespace hypura {
 namespace {
 
-const std::filesystem::path kStoriesFile =
-    std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
-
 class WarmStart : public testing::Test {
  protected:
   static EngineOptions options(uint64_t memory) {
     EngineOptions options;
-    options.model = kStoriesFile;
+    options.model = kStories;
     options.memory = memory;
     options.context = 256;
     options.threads = 1;
@@ -92,7 +90,7 @@ TEST_F(WarmStart, ReadsWhatWasUsedBeforeAnythingIsAsked) {
 TEST_F(WarmStart, ChangesNoLogit) {
   run_once();
   const std::vector<int32_t> tokens = test_tokens(40);
-  Reference reference(kStoriesFile, 256, 32, 1);
+  Reference reference(kStories, 256, 32, 1);
   const std::vector<float> expected = reference.evaluate(tokens, true);
   for (const uint64_t memory : {15 * kMiB, 17 * kMiB, 24 * kMiB, 40 * kMiB}) {
     for (const int wait : {0, 1, 3, 200}) {
@@ -135,7 +133,7 @@ TEST_F(WarmStart, IsForThoseWhoRemember) {
 // A read that fails is left to whoever asks for the expert.
 TEST_F(WarmStart, AFileThatIsCutIsNotedWhenItIsAskedFor) {
   const auto copy = folder_.path() / "copy.gguf";
-  std::filesystem::copy_file(kStoriesFile, copy);
+  std::filesystem::copy_file(kStories, copy);
   run_once();
   EngineOptions cut = options(24 * kMiB);
   cut.model = copy;
@@ -154,7 +152,7 @@ TEST_F(WarmStart, AFileThatIsCutIsNotedWhenItIsAskedFor) {
 // A trace that is recorded says that the cache was not empty when it began.
 TEST_F(WarmStart, IsSaidInWhatIsRecorded) {
   run_once();
-  const auto saved = saved_routing(open_model(kStoriesFile).value());
+  const auto saved = saved_routing(open_model(kStories).value());
   ASSERT_TRUE(saved);
   const auto engine = Engine::open(options(24 * kMiB));
   ASSERT_TRUE(engine);

@@ -6,5 +6,6 @@
 namespace hypura {
 
 inline const std::filesystem::path kModels = std::filesystem::path(HYPURA_SOURCE_DIR) / "models";
+inline const std::filesystem::path kStories = kModels / "hypura-stories-moe.gguf";
 
 }  // namespace hypura

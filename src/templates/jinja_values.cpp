@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "support/occurrences.h"
+
 namespace hypura {
 
 namespace {
@@ -137,15 +139,6 @@ bool is_int(const jinja::value& value) {
   return value != nullptr && jinja::is_val<jinja::value_int>(value);
 }
 
-double count_of(const std::string& text, const std::string& part) {
-  double count = 0;
-  for (size_t at = part.empty() ? std::string::npos : text.find(part); at != std::string::npos;
-       at = text.find(part, at + part.size())) {
-    ++count;
-  }
-  return count;
-}
-
 void check_moved(TemplateMeter& meter, double bytes) {
   if (bytes > kMostMoved) {
     meter.refuse("it takes apart, or changes, a text in too many places");
@@ -176,7 +169,7 @@ void check_indent(TemplateMeter& meter, const Arguments& arguments) {
   } else if (width != nullptr) {
     bytes = static_cast<double>(width->val_str.length());
   }
-  meter.require((count_of(text, "\n") + 2) * bytes + static_cast<double>(text.size()));
+  meter.require((static_cast<double>(occurrences(text, "\n")) + 2) * bytes + static_cast<double>(text.size()));
 }
 
 void check_replace(TemplateMeter& meter, const Arguments& arguments) {
@@ -184,7 +177,7 @@ void check_replace(TemplateMeter& meter, const Arguments& arguments) {
   const auto size = static_cast<double>(text.size());
   const std::string old_part = arguments.text(1);
   const auto new_size = static_cast<double>(arguments.text(2).size());
-  const double places = old_part.empty() ? size + 1 : count_of(text, old_part);
+  const double places = old_part.empty() ? size + 1 : static_cast<double>(occurrences(text, old_part));
   meter.require(size + places * new_size);
   if (!old_part.empty() && static_cast<double>(old_part.size()) != new_size) {
     check_moved(meter, places * (size + places * new_size) / 2);
@@ -194,7 +187,7 @@ void check_replace(TemplateMeter& meter, const Arguments& arguments) {
 void check_split(TemplateMeter& meter, const Arguments& arguments) {
   const std::string text = arguments.text(0);
   const std::string separator = arguments.size() > 1 ? arguments.text(1) : " ";
-  const double places = count_of(text, separator);
+  const double places = static_cast<double>(occurrences(text, separator));
   check_moved(meter, places * static_cast<double>(text.size()) / 2);
   meter.require(places * (kValueBytes + kItemBytes + kPartBytes) + static_cast<double>(text.size()));
 }
