@@ -279,6 +279,9 @@ Status FormMaker::set_parser(const common_chat_params& params) {
     }
   }
   form_.parser = std::make_unique<AnswerParser>(*parser);
+  if (!inputs_.parallel_tool_calls) {
+    form_.parser->limit_calls(1);
+  }
   return {};
 }
 

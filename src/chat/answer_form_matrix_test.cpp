@@ -31,6 +31,7 @@ struct Wanted {
   bool tools = false;
   ToolChoice choice = ToolChoice::kAuto;
   bool after_result = false;
+  bool one_call = false;
 };
 
 const std::vector<Wanted> kWanted = {
@@ -40,6 +41,8 @@ const std::vector<Wanted> kWanted = {
     {"tools after a result", false, true, ToolChoice::kAuto, true},
     {"a call", false, true, ToolChoice::kRequired},
     {"a call after a result", false, true, ToolChoice::kRequired, true},
+    {"one call", false, true, ToolChoice::kRequired, false, true},
+    {"one call or none", false, true, ToolChoice::kAuto, false, true},
     {"no call", false, true, ToolChoice::kNone},
     {"a schema or a call", true, true},
     {"a schema or a call after a result", true, true, ToolChoice::kAuto, true},
@@ -61,6 +64,7 @@ AnswerRequest request_of(const Wanted& wanted) {
                      {"stop_all", "Stops.", R"({"type":"object","properties":{}})"}};
   }
   request.tool_choice = wanted.choice;
+  request.parallel_tool_calls = !wanted.one_call;
   if (wanted.schema) {
     request.json_schema = kPersonSchema;
   }
@@ -166,6 +170,9 @@ std::string fault_of(const Wanted& wanted, const Said& said) {
       return "a call of no tool";
     }
   }
+  if (wanted.one_call && said.piece.tool_calls.size() > 1) {
+    return "calls beyond the one";
+  }
   const bool called = !said.piece.tool_calls.empty();
   if (wanted.choice == ToolChoice::kRequired) {
     return called && is_blank(said.piece.content) ? "" : "not a call";
@@ -225,12 +232,12 @@ TEST_P(AnswerFormMatrix, AnswersAreWhatWasAskedFor) {
   });
 }
 
-// What the template makes of a call of the assistant's; empty where it shows none after such a prompt.
-std::string call_of(const ModelOfTemplate& model, const AnswerRequest& request) {
+// What the template makes of so many calls of the assistant's; empty where it shows none after such a prompt.
+std::string calls_of(const ModelOfTemplate& model, const AnswerRequest& request, size_t count) {
   std::vector<ConversationMessage> messages = request.messages;
   const auto before = model.format().render(request, messages);
   messages.push_back(says("assistant", ""));
-  messages.back().tool_calls = {{"abcdefgh2", "get_weather", R"({"days":3})"}};
+  messages.back().tool_calls.resize(count, {"abcdefgh2", "get_weather", R"({"days":3})"});
   const auto after = model.format().render(request, messages);
   if (!before || !after || after->text.compare(0, before->text.size(), before->text) != 0 ||
       after->text.find("get_weather", before->text.size()) == std::string::npos) {
@@ -250,7 +257,7 @@ TEST_P(AnswerFormMatrix, CallsAsTheTemplateShowsThemAreCalls) {
       }
       AnswerRequest request = request_of(wanted);
       request.think = false;
-      std::string call = call_of(model, request);
+      std::string call = calls_of(model, request, 1);
       if (call.empty()) {
         continue;
       }
@@ -266,6 +273,29 @@ TEST_P(AnswerFormMatrix, CallsAsTheTemplateShowsThemAreCalls) {
         EXPECT_EQ(Json::parse(said.piece.tool_calls[0].arguments), Json::parse(R"({"days":3})"));
         ++shown;
       }
+    }
+  });
+  EXPECT_GT(shown, 10);
+}
+
+// A model that would make two calls makes one where one alone is wanted, and no text of the second is left.
+TEST_P(AnswerFormMatrix, OneCallIsOneCall) {
+  int shown = 0;
+  each([&](const ModelOfTemplate& model) {
+    for (const Wanted& wanted : kWanted) {
+      if (!wanted.one_call || !tools_ || !calls_) {
+        continue;
+      }
+      AnswerRequest request = request_of(wanted);
+      request.think = false;
+      const std::string calls = calls_of(model, request, 2);
+      if (calls.empty()) {
+        continue;
+      }
+      const Said said = answer(model, request, bias_, calls);
+      EXPECT_EQ(said.piece.tool_calls.size(), 1U) << wanted.name << "\n" << calls << "\n" << said.text << said.fault;
+      EXPECT_TRUE(is_blank(said.piece.content)) << wanted.name << "\n" << said.piece.content;
+      ++shown;
     }
   });
   EXPECT_GT(shown, 10);

@@ -79,5 +79,24 @@ TEST(AnswerParser, DeepCallsAreCalls) {
   EXPECT_NE(piece.tool_calls[0].arguments.find(times("[", 300)), std::string::npos);
 }
 
+TEST(AnswerParser, TextIsNeverLost) {
+  for (const auto& [name, call] : kCalls) {
+    for (const std::string rest :
+         {"[1]}}\n\nAnd so on.\n", "[1]}}\n{\"name\": \"read\", \"par", "[1", "nothing}}", "[1]}", "[1]}}}}"}) {
+      for (const size_t step : {1, 3, 1000}) {
+        const auto parser = parser_of(name);
+        ASSERT_NE(parser, nullptr);
+        const std::string text = call + rest;
+        AnswerPiece piece;
+        for (size_t i = 0; i < text.size(); i += step) {
+          piece.append(parser->add(text.substr(i, step)));
+        }
+        piece.append(parser->finish());
+        EXPECT_FALSE(piece.content.empty() && piece.tool_calls.empty()) << name << " " << step << "\n" << text;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hypura

@@ -57,6 +57,7 @@ AnswerParser::AnswerParser(const common_chat_parser_params& params)
   common_chat_msg beginning;
   if (parse(true, beginning)) {
     static_cast<void>(news(beginning, false));
+    said_ = false;
   }
 }
 
@@ -120,16 +121,19 @@ AnswerPiece AnswerParser::add(std::string_view text) {
   count_brackets(text);
   if (deepest_ > kDeepestAnswer) {
     AnswerPiece piece;
-    const bool nothing_given = content_.empty() && thinking_.empty() && calls_ == 0;
-    piece.content = !was_too_deep && nothing_given ? text_ : std::string(text);
+    piece.content = !was_too_deep && !said_ ? text_ : std::string(text);
     content_ += piece.content;
+    said_ = said_ || !piece.empty();
     return piece;
   }
   common_chat_msg message;
   if (text.empty() || !parse(true, message)) {
     return {};
   }
-  *last_ = std::move(message);
+  // What follows a call and has no form takes the call back, in some of llama.cpp's parsers.
+  if (message.tool_calls.size() >= last_->tool_calls.size()) {
+    *last_ = std::move(message);
+  }
   return news(*last_, false);
 }
 
@@ -142,12 +146,13 @@ AnswerPiece AnswerParser::finish() {
       text_ = text;
     }
   }
-  if (parse(false, message) || parse(true, message)) {
-    return news(message, true);
+  const bool parsed = parse(false, message) || parse(true, message);
+  if (!parsed || message.tool_calls.size() < last_->tool_calls.size()) {
+    // Something that no answer has came after what was one: the calls that it made count.
+    message = std::move(*last_);
   }
-  // Something that no answer has came after what was one: the calls that it made count.
-  AnswerPiece piece = news(*last_, true);
-  if (content_.empty() && thinking_.empty() && calls_ == 0) {
+  AnswerPiece piece = news(message, true);
+  if (!said_) {
     piece.content = text_;
   }
   return piece;
@@ -158,12 +163,14 @@ AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
   piece.thinking = grown(thinking_, message.reasoning_content);
   piece.content = grown(content_, message.content);
   const size_t complete = message.tool_calls.size() - (whole || message.tool_calls.empty() ? 0 : 1);
-  for (; calls_ < complete; ++calls_) {
+  over_ = message.tool_calls.size() > most_calls_;
+  for (; calls_ < std::min(complete, most_calls_); ++calls_) {
     const common_chat_tool_call& call = message.tool_calls[calls_];
     if (!call.name.empty() && is_json_object(call.arguments)) {
       piece.tool_calls.push_back({id_for_client(call.id), call.name, call.arguments});
     }
   }
+  said_ = said_ || !piece.empty();
   return piece;
 }
 

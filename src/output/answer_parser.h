@@ -1,6 +1,8 @@
 // What a model says, taken apart: thinking, content, calls of tools.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +26,11 @@ class AnswerParser {
   // which, only what both say alike is given. Before the first add().
   void or_content(const common_chat_parser_params& content);
 
+  // No call after the first `most` is given: the answer is over() when another begins. llama.cpp's grammars and parsers
+  // take several where only one may be made. Before the first add().
+  void limit_calls(size_t most) { most_calls_ = most; }
+  bool over() const { return over_; }
+
   AnswerPiece add(std::string_view text);
 
   static constexpr size_t kDeepestAnswer = 4000;
@@ -44,8 +51,11 @@ class AnswerParser {
   std::string text_;
   std::string content_;   // given so far
   std::string thinking_;  // given so far
-  size_t calls_ = 0;      // given so far
-  size_t nesting_ = 0;    // of brackets, also of those within quotes
+  size_t calls_ = 0;      // taken so far; those that are no JSON object were not given
+  size_t most_calls_ = SIZE_MAX;
+  bool said_ = false;  // something was given: else all text is content in the end
+  bool over_ = false;
+  size_t nesting_ = 0;  // of brackets, also of those within quotes
   size_t deepest_ = 0;
 };
 

@@ -51,6 +51,8 @@ AnswerStep AnswerWriter::step(const float* logits) {
   if (stops_.hit()) {
     const bool asked = std::find(form_.stops.begin(), form_.stops.end(), stops_.matched()) != form_.stops.end();
     step.stop = asked ? AnswerStop::kStopString : AnswerStop::kEndOfText;
+  } else if (form_.parser != nullptr && form_.parser->over()) {
+    step.stop = AnswerStop::kEndOfText;
   } else if (tokens_ == form_.max_tokens) {
     step.stop = AnswerStop::kLength;
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
-import { MODEL, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
+import { MODEL, WHOLE_FORM, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
 
 let server;
 let anthropic;
@@ -58,7 +58,7 @@ test("a conversation goes on", async () => {
 
 test("a tool is called, and its result is taken", async () => {
   const request = {
-    ...greedy, max_tokens: 120, messages: [{ role: "user", content: "What is the weather in Paris?" }], tool_choice: { type: "any" },
+    ...greedy, max_tokens: WHOLE_FORM, messages: [{ role: "user", content: "What is the weather in Paris?" }], tool_choice: { type: "any" },
     tools: [{ name: "weather", description: "Tells the weather", input_schema: { type: "object", properties: { city: { type: "string", enum: ["Paris", "Oslo"] } }, required: ["city"], additionalProperties: false } }],
   };
   const whole = await anthropic.messages.create(request);

@@ -7,7 +7,7 @@ import { tool } from "@langchain/core/tools";
 import { ChatOllama } from "@langchain/ollama";
 import { ChatOpenAI } from "@langchain/openai";
 import { z } from "zod";
-import { MODEL, countAnswer, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
+import { MODEL, WHOLE_FORM, countAnswer, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
 
 let server;
 before(async () => {
@@ -65,7 +65,7 @@ for (const [api, { limit, create }] of Object.entries(apis)) {
 
     test("a structured answer obeys its schema", async () => {
       if (api === "anthropic") return; // its SDK leaves enum out of the schema that it sends
-      const value = await model({}, 100).withStructuredOutput(animal, { name: "animal", method: "jsonSchema" }).invoke("Describe a fox.");
+      const value = await model({}, WHOLE_FORM).withStructuredOutput(animal, { name: "animal", method: "jsonSchema" }).invoke("Describe a fox.");
       animal.parse(value);
     });
 
@@ -117,7 +117,7 @@ for (const [api, { limit, create }] of Object.entries(apis)) {
     // Ollama's API has no field that asks for a call.
     test("a forced call is made, and its result is sent back", { skip: api === "ollama" }, async () => {
       for (const choice of ["any", "weather"]) {
-        const bound = model({}, 60).bindTools([weather], { tool_choice: choice });
+        const bound = model({}, WHOLE_FORM).bindTools([weather], { tool_choice: choice });
         const called = await bound.invoke([weatherQuestion]);
         assert.equal(called.tool_calls.length, 1);
         city.parse(called.tool_calls[0].args);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Ollama } from "ollama";
-import { MODEL, countAnswer, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
+import { MODEL, WHOLE_FORM, countAnswer, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
 
 let server;
 let ollama;
@@ -101,7 +101,7 @@ test("stop strings end an answer and are never part of it", async () => {
 });
 
 test("format json gives JSON, a schema gives what it says", async () => {
-  const ask = { model: MODEL, messages: [{ role: "user", content: "Describe a fox." }], options: { temperature: 0, num_predict: 200 } };
+  const ask = { model: MODEL, messages: [{ role: "user", content: "Describe a fox." }], options: { temperature: 0, num_predict: WHOLE_FORM } };
   const any = await ollama.chat({ ...ask, format: "json" });
   if (any.done_reason === "stop") assert.equal(typeof JSON.parse(any.message.content), "object");
   else assert.match(any.message.content.trimStart(), /^\{/); // cut by the limit, but begun as an object

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import OpenAI from "openai";
-import { MODEL, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
+import { MODEL, WHOLE_FORM, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
 
 let server;
 let openai;
@@ -65,7 +65,7 @@ test("limits, stop strings and parts of content", async () => {
 test("structured answers obey their schema", async () => {
   const schema = { type: "object", properties: { animal: { type: "string", enum: ["fox", "owl"] }, age: { type: "integer", minimum: 0, maximum: 9 } }, required: ["animal", "age"], additionalProperties: false };
   const answer = await openai.chat.completions.create({
-    ...greedy, max_tokens: 100, messages: [{ role: "user", content: "Describe a fox." }],
+    ...greedy, max_tokens: WHOLE_FORM, messages: [{ role: "user", content: "Describe a fox." }],
     response_format: { type: "json_schema", json_schema: { name: "animal", strict: true, schema } },
   });
   const value = JSON.parse(answer.choices[0].message.content);
@@ -86,7 +86,7 @@ function assertCall(name, text) {
 }
 
 test("a tool is called, and its result is taken", async () => {
-  const request = { ...greedy, max_tokens: 120, messages: [{ role: "user", content: "What is the weather in Paris?" }], tools: [{ type: "function", function: weather }], tool_choice: "required" };
+  const request = { ...greedy, max_tokens: WHOLE_FORM, messages: [{ role: "user", content: "What is the weather in Paris?" }], tools: [{ type: "function", function: weather }], tool_choice: "required" };
   const { choices } = await openai.chat.completions.create(request);
   assert.equal(choices[0].finish_reason, "tool_calls");
   const [call] = choices[0].message.tool_calls;
@@ -116,7 +116,7 @@ test("responses, whole and in pieces", async () => {
   assert.equal(text, hotAnswer);
   const told = await openai.responses.create({ ...request, instructions: "You tell stories of foxes." });
   assert.ok(told.usage.input_tokens > whole.usage.input_tokens);
-  const called = await openai.responses.create({ ...request, max_output_tokens: 120, tools: [{ type: "function", strict: true, ...weather }], tool_choice: "required" });
+  const called = await openai.responses.create({ ...request, max_output_tokens: WHOLE_FORM, tools: [{ type: "function", strict: true, ...weather }], tool_choice: "required" });
   const call = called.output.find((it) => it.type === "function_call");
   assertCall(call.name, call.arguments);
 });

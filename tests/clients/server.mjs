@@ -22,6 +22,9 @@ export const countQuestion = (to, from = 1) => `Count from ${from} to ${to}.`;
 export const countAnswer = (to, from = 1) => `${Array.from({ length: to - from + 1 }, (_, i) => from + i).join(", ")}.`;
 export const hotQuestion = "What is the opposite of hot?";
 export const hotAnswer = "The opposite of hot is cold.";
+// Tokens enough for each answer that the tests' schemas allow, whatever white space and escapes the model likes there:
+// what it likes hangs on hundredths too.
+export const WHOLE_FORM = 400;
 
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
