@@ -39,7 +39,7 @@ check: check-sources tidy asan tsan ## format, includes, clang-tidy; sanitizers;
 tidy: packages-check build ## clang-tidy over what changed since it last passed
 	scripts/check-tidy.py build/release
 
-asan: packages-run-test llama-models ## fast tests under the address and undefined-behaviour sanitizers
+asan: packages-run-test-check llama-models ## fast tests under the address and undefined-behaviour sanitizers
 	$(call build,asan-ubsan,tests)
 	@ctest --preset asan-ubsan -j $(JOBS)
 
@@ -48,7 +48,7 @@ tsan: packages-run-test llama-models ## fast tests under the thread sanitizer
 	@ctest --preset tsan -j $(JOBS)
 
 fuzz: packages-run-check llama-models ## run each fuzz target for SECONDS (600), or those named (TARGETS="json_schema")
-	$(call build,fuzz,)
+	$(call build,asan-ubsan,,fuzz_targets)
 	@scripts/fuzz.sh $(SECONDS) $(TARGETS)
 
 format: packages-check ## let clang-format change the sources

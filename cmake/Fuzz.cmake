@@ -1,7 +1,8 @@
 # Each tests/fuzz/NAME_fuzz.cpp becomes the program NAME_fuzz: libFuzzer over the rooms, which HYPURA_SANITIZE and the
-# coverage that libFuzzer is guided by are compiled into. `make fuzz` runs them, from tests/fuzz/corpus/NAME.
+# coverage that libFuzzer is guided by are compiled into, and which the sanitized tests share with them. `make fuzz` runs
+# them, from tests/fuzz/corpus/NAME.
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  message(FATAL_ERROR "The fuzz targets need clang: configure with the preset fuzz.")
+  message(FATAL_ERROR "The fuzz targets need clang: configure with the preset asan-ubsan.")
 endif()
 # What is undefined ends the run. The check of virtual tables wants type information that llama.cpp's libraries hide.
 target_compile_options(hypura_options INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize-recover=all -fno-sanitize=vptr,function)

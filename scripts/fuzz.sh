@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS [NAME...]: runs each fuzz target of build/fuzz (or those named) for that long, as many at once as there
+# fuzz.sh SECONDS [NAME...]: runs each fuzz target (or those named) for that long, as many at once as there
 # are processors. Starts from tests/fuzz/corpus/NAME, with the words of tests/fuzz/NAME.dict where there are some. Inputs
 # that reach new code are kept in build/fuzz/corpus/NAME, one that fails in build/fuzz/findings. To see a finding again:
-# build/fuzz/bin/NAME_fuzz FILE.
+# build/asan-ubsan/bin/NAME_fuzz FILE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1
@@ -20,7 +20,7 @@ fuzz_one() { # seconds, name
   local seconds=$1 name=$2 log=build/fuzz/$2.log words=tests/fuzz/$2.dict
   mkdir -p "build/fuzz/corpus/$name" build/fuzz/findings
   # -rss_limit_mb and -timeout: neither a body nor a file of some KiB may take more.
-  if "build/fuzz/bin/${name}_fuzz" -max_total_time="$seconds" -artifact_prefix="build/fuzz/findings/$name-" \
+  if "build/asan-ubsan/bin/${name}_fuzz" -max_total_time="$seconds" -artifact_prefix="build/fuzz/findings/$name-" \
     -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 -max_len=1048576 $([ ! -f "$words" ] || echo "-dict=$words") \
     "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
     echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $seconds s, no finding"

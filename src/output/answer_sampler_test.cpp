@@ -79,10 +79,10 @@ TEST_F(AnswerSamplerTest, LongTextsAreSearchedForTriggers) {
     rules.forms = {{"root ::= [\\na]* \"CALL\" [0-9]", "", "", {}, ""}};
     rules.waits = true;
     rules.trigger_patterns = {pattern};
+    const int32_t token = tokens(unit).back();
     std::string all;
     EXPECT_TRUE(run_on_stack(320 * 1024, [&] {
       const auto it = sampler(rules);
-      const int32_t token = tokens(unit).back();
       for (int i = 0; i < 1200; ++i) {
         all = chosen(*it, token);
       }
