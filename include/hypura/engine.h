@@ -22,7 +22,7 @@ struct HandSetPlan {
   std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
   std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
-  bool warm_start = true;                  // false: what is remembered goes into the plan alone, not into the cache
+  bool warm_start = true;                  // false: earlier routing goes into the plan alone, not into the cache
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
 };
 
@@ -49,7 +49,7 @@ struct EngineOptions {
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
-  // slower (engine/context_choice.h); PlanSummary::context says what was chosen.
+  // slower (plan/context_choice.h); PlanSummary::context says what was chosen.
   uint32_t context = 4096;
   double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
   bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
@@ -70,9 +70,9 @@ struct EngineOptions {
   // are given. Results are then those of a resident model that is repacked, at every budget.
   bool packed = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  // When closed, save some of the routing in the user's cache folder, for later plans, how long tokens took by what the
-  // plan said, and what the disk gave when a dense model was read from it for long; and begin with what was saved:
-  // before the first pass the experts that were used most are read.
+  // Engine::close saves some of the routing in the user's cache folder, for later plans, how long tokens took by what
+  // the plan said, and what the disk gave when a dense model was read from it for long; and opening begins with what
+  // was saved: before the first pass the experts that were used most are read.
   bool remember = true;
   DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
   HandSetPlan by_hand;  // for measurements
@@ -238,6 +238,11 @@ class Engine {
   // The experts that the latest tokens chose: 4096 with EngineOptions::record_routing, which fails to open (kUsage) a
   // model without experts; fewer with `remember` alone. Without layers when nothing was recorded. Any thread.
   virtual RoutingTrace routing() const = 0;
+
+  // Saves what this run taught for later ones (EngineOptions::remember). Call it when nothing more is computed, before
+  // the engine is destroyed: without it nothing is saved. Only the first call does anything. Fails with kIo when the
+  // cache folder cannot be written, which harms nothing but later predictions.
+  virtual Status close() = 0;
 };
 
 }  // namespace hypura

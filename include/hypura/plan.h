@@ -37,9 +37,9 @@ struct Prediction {
   double tokens_per_second = 0;               // of decoding
   double decode_seconds = 0;                  // for a token
   double full_context_tokens_per_second = 0;  // of decoding when as many tokens are in the context as it holds
-  // How much longer than by the plan's sums tokens took in earlier runs of this model in this mode, since the machine
-  // was measured; the three above have it in them. None: nothing is known.
-  std::optional<double> pace;
+  // Calibration factor: how much longer than by the plan's sums tokens took in earlier runs of this model in this mode,
+  // since the machine was measured; the three above have it in them. None: nothing is known.
+  std::optional<double> calibration;
   double bytes_per_token = 0;      // read from disk
   std::optional<double> hit_rate;  // of expert uses while decoding; none when no experts are streamed
   std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"

@@ -204,7 +204,7 @@ class Serving {
   // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
   static Result<std::unique_ptr<Serving>> open(const Options& options);
 
-  // Ends all answers (kCancelled) and closes the model.
+  // Ends all answers (kCancelled).
   virtual ~Serving() = default;
 
   // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
@@ -231,6 +231,9 @@ class Serving {
   virtual ServingStats stats() const = 0;           // any thread
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer
+
+  // As Engine::close: call it when no answer is under way. Any thread, one at a time.
+  virtual Status close() = 0;
 };
 
 }  // namespace hypura

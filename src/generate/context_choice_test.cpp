@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "history/knowledge.h"
+#include "history/run_history.h"
 #include "hypura/serving.h"
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
@@ -42,8 +42,8 @@ class ContextChoiceTest : public testing::Test {
     options_.context = 0;
     options_.threads = 1;
     options_.sequences = sequences;
-    const Knowledge knowledge = recall(model_, nullptr);
-    const OpenRequest request = make_request(options_, model_, budget, knowledge);
+    const RunHistory history = load_history(model_, nullptr);
+    const OpenRequest request = make_request(options_, model_, {budget, ""}, history);
     EXPECT_THAT(request.context_remark, HasSubstr(std::to_string(request.context)));
     const std::string why = request.context_remark.substr(request.context_remark.find(": ") + 1);
     return {request.context, request.sequences, why};
@@ -53,8 +53,8 @@ class ContextChoiceTest : public testing::Test {
     EngineOptions options = options_;
     options.context = context;
     options.sequences = sequences;
-    const Knowledge knowledge = recall(model_, nullptr);
-    const OpenRequest request = make_request(options, model_, budget, knowledge);
+    const RunHistory history = load_history(model_, nullptr);
+    const OpenRequest request = make_request(options, model_, {budget, ""}, history);
     const auto problem = placement_problem(request);
     const auto solution = problem ? place(*problem) : propagate(problem.error());
     return solution ? pass_cost(*problem, solution->placement, 1).seconds : 1e9;

@@ -5,7 +5,6 @@
 
 #include "backend/repack_room.h"
 #include "generate/test_reference.h"
-#include "history/decode_pace.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
@@ -224,15 +223,15 @@ TEST(PlanModel, ABudgetThatCannotWorkNamesOneThatCan) {
 TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
   const auto model = open_model(demo(0).model);
   ASSERT_TRUE(model);
-  Knowledge knowledge;
-  knowledge.hit_source = "routing trace of 512 tokens";
+  RunHistory history;
+  history.hit_source = "routing trace of 512 tokens";
   for (int layer = 0; layer < 6; ++layer) {
     for (int cached = 0; cached <= 32; ++cached) {
-      knowledge.hit_curve.push_back(std::min(1.0, cached / (layer < 3 ? 4.0 : 8.0)));
+      history.hit_curve.push_back(std::min(1.0, cached / (layer < 3 ? 4.0 : 8.0)));
     }
   }
   const EngineOptions options = demo(40 * kMiB);
-  const OpenRequest request = {options, *model, 40 * kMiB, 1, 256, knowledge};
+  const OpenRequest request = {options, *model, 40 * kMiB, 1, 256, history};
   auto problem = placement_problem(request);
   ASSERT_TRUE(problem);
   ASSERT_EQ(problem->experts.size(), 1U);
@@ -242,23 +241,23 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
   auto solution = place(*problem);
   ASSERT_TRUE(solution);
   const Chosen chosen{std::move(*problem), std::move(*solution)};
-  const Prediction prediction = predict(request, chosen, 0);
+  const Prediction prediction = predict(request, chosen);
   EXPECT_NEAR(*prediction.hit_rate, 1, 1e-9);
   EXPECT_EQ(prediction.hit_rate_source, "routing trace of 512 tokens");
-  EXPECT_EQ(prediction.pace, std::nullopt);
+  EXPECT_EQ(prediction.calibration, std::nullopt);
 
-  const std::string key = pace_key(request, chosen.problem, chosen.placement());
-  for (const double pace : {1.25, 0.25}) {
-    knowledge.paces = {{key, pace}};
-    const Prediction by_pace = predict(request, chosen, 0);
-    EXPECT_EQ(by_pace.pace, pace);
-    EXPECT_NEAR(by_pace.tokens_per_second, prediction.tokens_per_second / pace, 1e-9);
-    EXPECT_NEAR(by_pace.full_context_tokens_per_second, prediction.full_context_tokens_per_second / pace, 1e-9);
-    EXPECT_NEAR(by_pace.bound_tokens_per_second,
-                std::max(prediction.bound_tokens_per_second, by_pace.tokens_per_second), 1e-9);
+  const std::string key = calibration_key(request, chosen.problem, chosen.placement());
+  for (const double factor : {1.25, 0.25}) {
+    history.calibration = {{key, factor}};
+    const Prediction by_runs = predict(request, chosen);
+    EXPECT_EQ(by_runs.calibration, factor);
+    EXPECT_NEAR(by_runs.tokens_per_second, prediction.tokens_per_second / factor, 1e-9);
+    EXPECT_NEAR(by_runs.full_context_tokens_per_second, prediction.full_context_tokens_per_second / factor, 1e-9);
+    EXPECT_NEAR(by_runs.bound_tokens_per_second,
+                std::max(prediction.bound_tokens_per_second, by_runs.tokens_per_second), 1e-9);
   }
-  knowledge.paces = {{key + ", of another way", 2}};
-  EXPECT_EQ(predict(request, chosen, 0).pace, std::nullopt);
+  history.calibration = {{key + ", of another way", 2}};
+  EXPECT_EQ(predict(request, chosen).calibration, std::nullopt);
 }
 
 TEST(PlanModel, RefusesAWayToReadAheadThatThereIsNot) {

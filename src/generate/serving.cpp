@@ -93,6 +93,7 @@ class ServingImpl final : public Serving {
 
   std::vector<LiveLayer> live() const override { return model_.live(); }
   uint32_t context_size() const override { return engine_->context_size(); }
+  Status close() override { return engine_->close(); }
 
  private:
   const llama_vocab* vocab() const { return llama_model_get_vocab(engine_->llama()); }

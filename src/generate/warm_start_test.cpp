@@ -42,6 +42,7 @@ class WarmStart : public testing::Test {
     generate.sampling.temperature = 1;  // greedy stories end early
     generate.sampling.seed = 1;
     ASSERT_TRUE((*session)->complete("Once upon a time, there was a little rabbit", generate));
+    ASSERT_TRUE((*engine)->close());
   }
 
   // Waits until nothing more is read.

@@ -8,7 +8,7 @@
 
 namespace hypura {
 
-OpenParts::~OpenParts() {
+OpenModel::~OpenModel() {
   mtp.reset();
   context.reset();
   llama.reset();
@@ -37,7 +37,7 @@ namespace {
 
 // The MTP layers' context holds as many tokens as the model's, and computes as many at once: their experts are then
 // read once for each pass of a prompt.
-Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenParts& parts) {
+Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenModel& parts) {
   params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
   params.n_outputs_max = request.sequences;
   parts.mtp.reset(llama_init_from_model(parts.llama.get(), params));
@@ -55,7 +55,7 @@ Status make_mtp_context(const OpenRequest& request, llama_context_params params,
 
 }  // namespace
 
-Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
+Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatch, const std::string& kv_type) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.cells();
   params.n_seq_max = request.sequences;
@@ -92,7 +92,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
 namespace {
 
 // The output buffer has a row for each sequence at first, and grows when a pass gives more.
-uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) {
+uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) {
   const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
   const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
   const uint64_t rows = request.outputs(parts.ubatch);
@@ -101,7 +101,7 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) 
 
 // What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
 // is kept of them.
-ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
+ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
@@ -115,13 +115,13 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
 
 }  // namespace
 
-ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts) {
+ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
   const ContextMemory memory = context_memory(*parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
 }
 
-Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
+Status settle(const OpenRequest& request, OpenModel& parts, Chosen& chosen) {
   constexpr int kMostContexts = 4;
   for (int made = 1;; ++made) {
     const UbatchChoice wanted = chosen.ubatch();
@@ -131,7 +131,7 @@ Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
     }
     const ContextMemory mtp = mtp_memory(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
-    const ContextNeeds needs = context_needs(request, parts);
+    const ContextMemory needs = context_needs(request, parts);
     correct_estimates(chosen.problem, chosen.placement(), needs.kv, needs.compute);
     if (made == kMostContexts) {  // no more changes of what is made
       chosen.problem.ubatch = {chosen.ubatch()};

@@ -1,7 +1,7 @@
 // What opening a model resident and streamed has in common.
 #pragma once
 
-#include "load/open_engine.h"
+#include "load/open_model.h"
 
 namespace hypura {
 
@@ -12,18 +12,14 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
 
 // Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, at most `ubatch` tokens a
 // pass (parts.ubatch tells) and a KV cache of type `kv_type`, and its thread pool, for parts.llama.
-Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type);
+Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatch, const std::string& kv_type);
 
 // Makes the context that `chosen` wants, puts the sizes it really has into chosen.problem, and chooses again, as often
 // as the choice of pass or KV cache changes by that (a few times at most). chosen.problem.modes must hold the one mode
 // that the model is open in. Fails with kBudget when it does not fit after all.
-Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen);
+Status settle(const OpenRequest& request, OpenModel& parts, Chosen& chosen);
 
 // What the context that was made takes, and that of the MTP layers, what grows later included.
-struct ContextNeeds {
-  uint64_t kv = 0;
-  uint64_t compute = 0;
-};
-ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts);
+ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts);
 
 }  // namespace hypura

@@ -1,7 +1,7 @@
 #include "llama/tensor_feed.h"
 #include "llama/trial_load.h"
 #include "load/open_common.h"
-#include "load/open_engine.h"
+#include "load/open_model.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 
@@ -13,7 +13,7 @@ constexpr uint64_t kWeightBuffer = 64 * kMiB;  // smaller mappings are left alon
 
 // llama.cpp's own loader, with its own layouts, over a file of ours. From the model's own files: all of it is read but
 // once.
-Status load_whole(const OpenRequest& request, OpenParts& parts) {
+Status load_whole(const OpenRequest& request, OpenModel& parts) {
   auto header = make_virtual_header(request.model);
   if (!header) {
     return propagate(header.error());
@@ -54,15 +54,14 @@ Status load_whole(const OpenRequest& request, OpenParts& parts) {
 
 }  // namespace
 
-Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen) {
-  OpenParts parts;
+Result<OpenModel> open_resident(const OpenRequest& request, Chosen chosen) {
+  OpenModel parts;
   if (Status status = load_whole(request, parts); !status) {
     return propagate(status.error());
   }
   if (Status status = settle(request, parts, chosen); !status) {
     return propagate(status.error());
   }
-  parts.ledger = make_ledger(chosen);
   parts.chosen = std::move(chosen);
   return parts;
 }

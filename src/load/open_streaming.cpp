@@ -3,7 +3,7 @@
 #include "llama/trial_load.h"
 #include "llama/virtual_file.h"
 #include "load/open_common.h"
-#include "load/open_engine.h"
+#include "load/open_model.h"
 
 namespace hypura {
 
@@ -12,7 +12,7 @@ namespace {
 // Without memory: llama.cpp makes the tensors and allocates nothing for them.
 enum class Backing { kMemory, kNothing };
 
-Status load(const OpenRequest& request, OpenParts& parts, Backing backing) {
+Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
   auto header = make_virtual_header(
       request.model, backing == Backing::kMemory ? VirtualVocabulary::kWhole : VirtualVocabulary::kCounted);
   if (!header) {
@@ -48,7 +48,7 @@ ReadAhead read_ahead_of(const std::string& name) {
                                   : ReadAhead::kAuto;
 }
 
-CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const EngineOptions& options) {
+CacheSizes cache_sizes(const OpenModel& parts, const Chosen& chosen, const EngineOptions& options) {
   const Placement& placement = chosen.placement();
   CacheSizes sizes;
   sizes.expert_slots = placement.slots;
@@ -65,8 +65,8 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
 }
 
 // Up to where a context can be made.
-Result<OpenParts> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
-  OpenParts parts;
+Result<OpenModel> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
+  OpenModel parts;
   auto reader = open_reader(request, request.mirrors, true);
   if (!reader) {
     return propagate(reader.error());
@@ -102,18 +102,18 @@ PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem pr
     if (!make_context(request, *parts, smallest->tokens, problem.kv[placement.kv].name)) {
       break;
     }
-    const ContextNeeds needs = context_needs(request, *parts);
+    const ContextMemory needs = context_needs(request, *parts);
     correct_estimates(problem, placement, needs.kv, needs.compute);
   }
   return problem;
 }
 
-Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
+Result<OpenModel> open_streaming(const OpenRequest& request, Chosen chosen) {
   auto opened = open_weights(request, chosen.placement().mode, Backing::kMemory);
   if (!opened) {
     return propagate(opened.error());
   }
-  OpenParts parts = std::move(*opened);
+  OpenModel parts = std::move(*opened);
   if (Status status = settle(request, parts, chosen); !status) {
     return propagate(status.error());
   }
@@ -124,7 +124,6 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options)); !status) {
     return propagate(status.error());
   }
-  parts.ledger = make_ledger(chosen);
   parts.chosen = std::move(chosen);
   return parts;
 }

@@ -6,9 +6,9 @@
 #include "llama/llama_runtime.h"
 #include "llama/mtp_layers.h"
 #include "llama/trial_load.h"
-#include "load/open_engine.h"
+#include "load/open_model.h"
 #include "machine/memory.h"
-#include "plan/budget.h"
+#include "plan/budget_choice.h"
 #include "plan/explain.h"
 #include "plan/placed_tensors.h"
 #include "support/units.h"
@@ -46,12 +46,12 @@ double with_packed_copy(OpenRequest request) {
   return problem ? tokens_per_second(*problem) : 0;
 }
 
-ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chosen& chosen) {
+ModelPlan describe(const OpenRequest& request, const Chosen& chosen) {
   const Placement& placement = chosen.placement();
   const StreamLayout layout = lay_out(request.model, true, true);
   ModelPlan plan;
   plan.mode = mode_name(placement.mode);
-  plan.budget = budget.bytes;
+  plan.budget = request.budget;
   plan.process = kProcessMargin;
   plan.context = request.context;
   plan.ubatch = chosen.ubatch().tokens;
@@ -65,15 +65,15 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
   plan.ring_bytes = placement.ring_bytes;
   plan.ledger = make_ledger(chosen);
   plan.tensors = placed_tensors(request.model, chosen);
-  plan.prediction = predict(request, chosen, read_process_memory().resident);
-  plan.sentence = plan_sentence(request, chosen, budget.remark);
+  plan.prediction = predict(request, chosen);
+  plan.sentence = plan_sentence(request, chosen);
   plan.why = why_sentence(request, chosen, plan.prediction);
   plan.lp = chosen.solution.bound.has_value();
   plan.lp_gap = chosen.solution.gap();
-  const double pace = plan.prediction.pace.value_or(1);
-  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / pace;
-  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / pace;
-  plan.packed_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / pace;
+  const double factor = plan.prediction.calibration.value_or(1);
+  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / factor;
+  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / factor;
+  plan.packed_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / factor;
   plan.warnings = plan_warnings(request, chosen);
   return plan;
 }
@@ -102,8 +102,9 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
   if (Status status = try_model(used, {true, options.draft.mtp}); !status) {
     return propagate(status.error());
   }
-  const Knowledge knowledge = recall(used, profile);
-  const OpenRequest request = make_request(options, used, budget->bytes, knowledge);
+  const RunHistory history = load_history(used, profile);
+  OpenRequest request = make_request(options, used, *budget, history);
+  request.process_memory = read_process_memory().resident;
   auto problem = placement_problem(request);
   if (!problem) {
     return propagate(problem.error());
@@ -116,7 +117,7 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
   if (!solution) {
     return too_small(request, *problem);
   }
-  ModelPlan plan = describe(request, *budget, Chosen{std::move(*problem), std::move(*solution)});
+  ModelPlan plan = describe(request, Chosen{std::move(*problem), std::move(*solution)});
   if (beyond) {
     plan.warnings.push_back(std::move(*beyond));
   }

@@ -3,6 +3,7 @@
 
 #include "hypura/engine.h"
 #include "measure/subject.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -86,6 +87,12 @@ class HypuraSubject final : public Subject {
     result.mode = engine_->plan().mode;
     result.plan = engine_->plan().sentence;
     result.plan_key = key_of(engine_->plan());
+  }
+
+  void close() override {
+    if (Status saved = engine_->close(); !saved) {
+      spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+    }
   }
 
  private:

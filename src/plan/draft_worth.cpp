@@ -50,7 +50,7 @@ std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::fil
     return std::nullopt;
   }
   const EngineOptions as_it_comes;
-  const Knowledge machine{request.knowledge.profile, {}, {}, {}, {}};
+  const RunHistory machine{request.history.profile, {}, {}, {}, {}};
   const auto of_draft = placement_problem({as_it_comes, *draft, bytes, request.threads, request.context, machine});
   return of_draft ? draft_worth(*problem, {bytes, of_draft->resident.first}) : std::nullopt;
 }

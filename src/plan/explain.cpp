@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
-#include "history/decode_pace.h"
 #include "machine/memory.h"
 #include "plan/machine_speeds.h"
+#include "plan/placed_tensors.h"
+#include "store/mirrors.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -115,24 +116,24 @@ std::string ledger_text(const std::vector<LedgerLine>& ledger) {
   return text;
 }
 
-Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t process) {
+Prediction predict(const OpenRequest& request, const Chosen& chosen) {
   const PlacementProblem& problem = chosen.problem;
   const Placement& placement = chosen.placement();
   const PassCost token = pass_cost(problem, placement, 1);
   Prediction prediction;
-  const auto& paces = request.knowledge.paces;
-  if (const auto known = paces.find(pace_key(request, problem, placement)); known != paces.end()) {
-    prediction.pace = known->second;
+  const CalibrationFactors& factors = request.history.calibration;
+  if (const auto known = factors.find(calibration_key(request, problem, placement)); known != factors.end()) {
+    prediction.calibration = known->second;
   }
-  prediction.decode_seconds = token.seconds * prediction.pace.value_or(1);
+  prediction.decode_seconds = token.seconds * prediction.calibration.value_or(1);
   prediction.tokens_per_second = 1 / prediction.decode_seconds;
   const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
   const double at_the_end = pass_cost(problem_after(problem, more), placement, 1).seconds;
-  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.pace.value_or(1));
+  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.calibration.value_or(1));
   prediction.bytes_per_token = token.bytes;
   if (streams_experts(placement.mode)) {
     prediction.hit_rate = 1 - token.misses / token.uses;
-    prediction.hit_rate_source = request.knowledge.hit_curve.empty() ? "the prior" : request.knowledge.hit_source;
+    prediction.hit_rate_source = request.history.hit_curve.empty() ? "the prior" : request.history.hit_source;
   }
   prediction.prefill512_seconds = prompt_seconds(problem, placement, 512, true);
   prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
@@ -145,23 +146,24 @@ Prediction predict(const OpenRequest& request, const Chosen& chosen, uint64_t pr
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   const double least = std::max(disk, compute);
   // Earlier runs that were faster than that show that it was reckoned too high.
-  prediction.bound_tokens_per_second = 1 / (prediction.pace ? std::min(least, prediction.decode_seconds) : least);
+  prediction.bound_tokens_per_second =
+      1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
 
-  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
+  const MachineSpeeds speeds(request.history.profile, request.threads);
   uint64_t loaded = problem.fixed + placement.pinned_bytes;
   loaded += streams_dense(placement.mode) ? 0 : problem.dense_bytes();
   loaded += streams_experts(placement.mode) ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
-  prediction.memory_peak = process + kProcessGrowth + total_bytes(problem, placement);
+  prediction.memory_peak = request.process_memory + kProcessGrowth + total_bytes(problem, placement);
   return prediction;
 }
 
-std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, const std::string& remark) {
+std::string plan_sentence(const OpenRequest& request, const Chosen& chosen) {
   const PlacementProblem& problem = chosen.problem;
   const Placement& placement = chosen.placement();
   std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
-                                 format_bytes(request.budget), remark);
+                                 format_bytes(request.budget), request.budget_remark);
   if (placement.mode == Mode::kResident) {
     return text + "fits, all weights resident";
   }
@@ -182,9 +184,9 @@ std::string plan_sentence(const OpenRequest& request, const Chosen& chosen, cons
 
 std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction) {
   const bool disk = prediction.bound_by == Limit::kDisk;
-  const MachineSpeeds speeds(request.knowledge.profile, request.threads);
+  const MachineSpeeds speeds(request.history.profile, request.threads);
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
-                                 prediction.pace ? " by the pace of earlier runs" : "", speeds.assumption());
+                                 prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
   if (chosen.placement().mode == Mode::kResident) {
     text += ", limited by computing";
   } else {
@@ -232,6 +234,45 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
                                    format_bytes(bytes)));
   }
   return warnings;
+}
+
+PlanSummary summarise(const OpenRequest& request, const Chosen& chosen, const OpenFacts& facts) {
+  const Prediction prediction = predict(request, chosen);
+  PlanSummary plan;
+  plan.mode = mode_name(chosen.placement().mode);
+  plan.sentence = plan_sentence(request, chosen);
+  if (!facts.reader.empty()) {
+    plan.sentence += fmt::format("; reads by {}", facts.reader);
+    add_mirrors(request.options, plan);
+  }
+  if (facts.draft_bytes > 0) {
+    plan.sentence += fmt::format("; {} more for the draft model", format_bytes(facts.draft_bytes));
+  }
+  if (facts.mtp_bytes > 0) {
+    plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));
+  }
+  plan.why = why_sentence(request, chosen, prediction);
+  plan.context = request.context_remark;
+  plan.budget = request.budget + facts.draft_bytes;
+  plan.process = kProcessMargin;
+  plan.ledger = make_ledger(chosen);
+  if (facts.draft_bytes > 0) {
+    plan.ledger.push_back({"draft model", facts.draft_bytes});
+  }
+  plan.layers = layer_shares(placed_tensors(request.model, chosen));
+  plan.warnings = plan_warnings(request, chosen);
+  if (!facts.draft_left_out.empty()) {
+    plan.warnings.push_back(facts.draft_left_out);
+  }
+  if (facts.reader.empty() && !request.options.mirrors.empty()) {
+    plan.warnings.emplace_back(
+        "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
+  }
+  plan.tokens_per_second = prediction.tokens_per_second;
+  plan.bound_tokens_per_second = prediction.bound_tokens_per_second;
+  plan.ubatch = facts.ubatch;
+  plan.kv_type = chosen.kv().name;
+  return plan;
 }
 
 tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {

@@ -82,7 +82,7 @@ double reads_of(uint64_t bytes) {
 std::vector<double> popularity(const OpenRequest& request, const StreamLayout& layout,
                                const std::vector<size_t>& groups, size_t group, uint32_t experts) {
   const uint32_t used = std::min(experts_used(request.model), experts);
-  const std::vector<double>& curve = request.knowledge.hit_curve;
+  const std::vector<double>& curve = request.history.hit_curve;
   const size_t width = layout.experts + 1;
   if (curve.size() != layout.expert_layers.size() * width) {
     return prior_popularity(experts, used);
@@ -100,7 +100,7 @@ class ProblemBuilder {
  public:
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
-        speeds_(request.knowledge.profile, request.threads),
+        speeds_(request.history.profile, request.threads),
         layout_(lay_out(request.model, true, true, request.reads_packed())) {}
 
   PlacementProblem build();
@@ -344,17 +344,18 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 
 }  // namespace
 
-OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget,
-                         const Knowledge& knowledge) {
+OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                         const RunHistory& history) {
   OpenRequest request = {options,
                          model,
-                         budget,
+                         budget.bytes,
                          options.threads > 0 ? options.threads : usable_cores(),
                          static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-                         knowledge,
+                         history,
                          std::max(options.sequences, 1U),
                          {},
                          may_read_packed(options) ? find_packed(model) : PackedCopy()};
+  request.budget_remark = budget.remark;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context_remark = context_sentence(choice, request.sequences);
@@ -429,7 +430,7 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, ui
   cache.measured = pass.measured = true;
 }
 
-std::string pace_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+std::string calibration_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   return fmt::format("{}, {} threads, {}{}", mode_name(placement.mode), request.threads,
                      request.reads_packed() ? "packed" : (request.options.repack ? "repacked" : "plain"),
                      problem.kv[placement.kv].name == "f16" ? "" : ", " + problem.kv[placement.kv].name);

@@ -30,6 +30,7 @@ class FakeServing : public Serving {
   std::vector<AnswerRequest> requests;
   std::vector<EmbedRequest> embed_requests;
   std::vector<AnswerId> cancelled;
+  int closed = 0;  // calls of close()
 
   Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
     if (refusal) {
@@ -88,6 +89,10 @@ class FakeServing : public Serving {
   ServingStats stats() const override { return {}; }
   std::vector<LiveLayer> live() const override { return {}; }
   uint32_t context_size() const override { return context; }
+  Status close() override {
+    ++closed;
+    return {};
+  }
 
  private:
   std::shared_ptr<AnswerSink> take(AnswerId id) {

@@ -50,9 +50,9 @@ std::vector<Figure> predictions(const ModelPlan& plan) {
     figures.push_back({"at the end", rate_words(prediction.full_context_tokens_per_second),
                        fmt::format("with {} tokens in the context", plan.context)});
   }
-  if (prediction.pace) {
+  if (prediction.calibration) {
     figures.push_back(
-        {"earlier runs", fmt::format("{:.2f} x", *prediction.pace), "the time reckoned; in the speeds above"});
+        {"earlier runs", fmt::format("{:.2f} x", *prediction.calibration), "the time reckoned; in the speeds above"});
   }
   if (prediction.bound_tokens_per_second > 0) {
     figures.push_back(

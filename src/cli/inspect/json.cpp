@@ -41,9 +41,11 @@ Json model_json(const Model& model) {
 }
 
 Json prediction_json(const Prediction& prediction) {
+  const Json calibration = prediction.calibration ? Json(*prediction.calibration) : Json(nullptr);
   return {{"tokens_per_second", number_or_null(prediction.tokens_per_second)},
           {"tokens_per_second_with_full_context", number_or_null(prediction.full_context_tokens_per_second)},
-          {"pace_of_earlier_runs", prediction.pace ? Json(*prediction.pace) : Json(nullptr)},
+          {"calibration_factor", calibration},
+          {"pace_of_earlier_runs", calibration},  // its name until 0.1
           {"decode_seconds", number_or_null(prediction.decode_seconds)},
           {"disk_bytes_per_token", prediction.bytes_per_token},
           {"expert_hit_rate", prediction.hit_rate ? Json(*prediction.hit_rate) : Json(nullptr)},

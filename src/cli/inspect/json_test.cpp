@@ -22,6 +22,7 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
   EXPECT_EQ(json["plan"]["ledger"][1]["purpose"], "expert slots");
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second"].get<double>(), 7.5);
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second_with_full_context"].get<double>(), 5);
+  EXPECT_TRUE(json["plan"]["predicted"]["calibration_factor"].is_null());
   EXPECT_TRUE(json["plan"]["predicted"]["pace_of_earlier_runs"].is_null());
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["share_of_bound"].get<double>(), 0.75);
   EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "disk");

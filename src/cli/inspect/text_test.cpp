@@ -41,7 +41,7 @@ TEST(InspectText, SaysWhatEarlierRunsTaught) {
   const Model model = small_moe(6);
   ModelPlan plan = small_plan(model, 0.37);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("earlier runs")));
-  plan.prediction.pace = 1.234;
+  plan.prediction.calibration = 1.234;
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}),
               HasSubstr("  earlier runs           1.23 x  the time reckoned; in the speeds above\n"));
 }

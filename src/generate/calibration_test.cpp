@@ -1,4 +1,4 @@
-#include "history/decode_pace.h"
+#include "history/calibration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,14 +25,14 @@ namespace fs = std::filesystem;
 constexpr const char* kMeasuredAt = "2026-01-02T03:04:05Z";
 
 // The stories model in 40 MiB, on paper, and passes that go as the plan says but for a factor.
-class DecodePaceTest : public testing::Test {
+class DecodeCalibrationTest : public testing::Test {
  protected:
   void SetUp() override {
     options_.model = kStories;
     options_.context = 256;
     const auto model = open_model(kStories);
     ASSERT_TRUE(model);
-    const Knowledge nothing;
+    const RunHistory nothing;
     auto problem = placement_problem({options_, *model, 40 * kMiB, 2, 256, nothing});
     ASSERT_TRUE(problem);
     auto solution = place(*problem);
@@ -40,61 +40,61 @@ class DecodePaceTest : public testing::Test {
     chosen_ = {std::move(*problem), std::move(*solution)};
   }
 
-  PassCost said(double position = 0) const {
+  PassCost predicted(double position = 0) const {
     return pass_cost(problem_after(chosen_.problem, position), chosen_.placement(), 1);
   }
 
   void note(size_t passes, double factor, uint32_t position = 0, double more_bytes = 0) {
-    const PassCost cost = said(position);
+    const PassCost cost = predicted(position);
     for (size_t i = 0; i < passes; ++i) {
-      pace_.note({cost.seconds * factor, static_cast<uint64_t>(cost.bytes + more_bytes), position});
+      calibration_.note({cost.seconds * factor, static_cast<uint64_t>(cost.bytes + more_bytes), position});
     }
   }
 
-  std::optional<double> pace(uint32_t said_at = 0) const {
-    return pace_.against(chosen_.problem, chosen_.placement(), said_at);
+  std::optional<double> factor(uint32_t predicted_at = 0) const {
+    return calibration_.factor(chosen_.problem, chosen_.placement(), predicted_at);
   }
 
   EngineOptions options_;
   Chosen chosen_;
-  DecodePace pace_;
+  DecodeCalibration calibration_;
 };
 
-TEST_F(DecodePaceTest, IsMeasuredBySaid) {
-  note(DecodePace::kSkipped, 50);  // caches that fill
-  EXPECT_EQ(pace(), std::nullopt);
-  note(DecodePace::kFewest - 1, 1.5);
-  EXPECT_EQ(pace(), std::nullopt);
+TEST_F(DecodeCalibrationTest, IsMeasuredByPredicted) {
+  note(DecodeCalibration::kSkipped, 50);  // caches that fill
+  EXPECT_EQ(factor(), std::nullopt);
+  note(DecodeCalibration::kFewest - 1, 1.5);
+  EXPECT_EQ(factor(), std::nullopt);
   note(1, 1.5);
-  ASSERT_TRUE(pace());
-  EXPECT_NEAR(*pace(), 1.5, 1e-6);
+  ASSERT_TRUE(factor());
+  EXPECT_NEAR(*factor(), 1.5, 1e-6);
 }
 
-TEST_F(DecodePaceTest, TheLatestPassesCount) {
-  note(DecodePace::kSkipped + 2 * DecodePace::kMost, 3);
-  note(DecodePace::kMost / 2, 1);
-  EXPECT_NEAR(*pace(), 2, 1e-6);
-  note(DecodePace::kMost / 2, 1);
-  EXPECT_NEAR(*pace(), 1, 1e-6);
+TEST_F(DecodeCalibrationTest, TheLatestPassesCount) {
+  note(DecodeCalibration::kSkipped + 2 * DecodeCalibration::kMost, 3);
+  note(DecodeCalibration::kMost / 2, 1);
+  EXPECT_NEAR(*factor(), 2, 1e-6);
+  note(DecodeCalibration::kMost / 2, 1);
+  EXPECT_NEAR(*factor(), 1, 1e-6);
 }
 
-TEST_F(DecodePaceTest, WhatIsInTheContextIsReckonedWith) {
+TEST_F(DecodeCalibrationTest, WhatIsInTheContextIsReckonedWith) {
   ASSERT_GT(chosen_.problem.attention, 0);
-  note(DecodePace::kSkipped + DecodePace::kFewest, 1.25, 200);
-  EXPECT_NEAR(*pace(), 1.25, 1e-6);
+  note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1.25, 200);
+  EXPECT_NEAR(*factor(), 1.25, 1e-6);
   chosen_.problem = problem_after(chosen_.problem, 100);  // as with EngineOptions::predicted_at
-  EXPECT_NEAR(*pace(100), 1.25, 1e-6);
+  EXPECT_NEAR(*factor(100), 1.25, 1e-6);
 }
 
-TEST_F(DecodePaceTest, OtherReadingTellsNothing) {
-  const double tenth = 0.1 * said().seconds * chosen_.problem.expert_disk.bytes_per_second;
-  note(DecodePace::kSkipped + DecodePace::kFewest, 1, 0, 0.9 * tenth);
-  EXPECT_TRUE(pace());
-  note(DecodePace::kMost, 1, 0, 1.1 * tenth);
-  EXPECT_EQ(pace(), std::nullopt);
+TEST_F(DecodeCalibrationTest, OtherReadingTellsNothing) {
+  const double tenth = 0.1 * predicted().seconds * chosen_.problem.expert_disk.bytes_per_second;
+  note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1, 0, 0.9 * tenth);
+  EXPECT_TRUE(factor());
+  note(DecodeCalibration::kMost, 1, 0, 1.1 * tenth);
+  EXPECT_EQ(factor(), std::nullopt);
 }
 
-class SavedPaceTest : public testing::Test {
+class SavedCalibrationTest : public testing::Test {
  protected:
   void SetUp() override {
     auto model = open_model(kStories);
@@ -102,7 +102,9 @@ class SavedPaceTest : public testing::Test {
     model_ = std::move(*model);
   }
 
-  Paces saved(const std::string& measured_at = kMeasuredAt) const { return saved_paces(model_, measured_at); }
+  CalibrationFactors saved(const std::string& measured_at = kMeasuredAt) const {
+    return load_calibration(model_, measured_at);
+  }
 
   fs::path file() const {
     const fs::path folder = cache_.path() / "hypura" / "pace";
@@ -114,37 +116,37 @@ class SavedPaceTest : public testing::Test {
   Model model_;
 };
 
-TEST_F(SavedPaceTest, IsKeptForItsProfileAndWay) {
+TEST_F(SavedCalibrationTest, IsKeptForItsProfileAndWay) {
   EXPECT_TRUE(saved().empty());
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "a", 1.5));
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "b", 0.75));
-  EXPECT_EQ(saved(), (Paces{{"a", 1.5}, {"b", 0.75}}));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "b", 0.75));
+  EXPECT_EQ(saved(), (CalibrationFactors{{"a", 1.5}, {"b", 0.75}}));
   EXPECT_TRUE(saved("2026-01-02T03:04:06Z").empty()) << "of another profile";
-  ASSERT_TRUE(save_pace(model_, "2026-01-02T03:04:06Z", "a", 2));
-  EXPECT_EQ(saved("2026-01-02T03:04:06Z"), (Paces{{"a", 2}}));
+  ASSERT_TRUE(save_calibration(model_, "2026-01-02T03:04:06Z", "a", 2));
+  EXPECT_EQ(saved("2026-01-02T03:04:06Z"), (CalibrationFactors{{"a", 2}}));
 }
 
-TEST_F(SavedPaceTest, LaterRunsCountForHalf) {
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "a", 1));
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "a", 1.44));
+TEST_F(SavedCalibrationTest, LaterRunsCountForHalf) {
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.44));
   EXPECT_NEAR(saved()["a"], 1.2, 1e-9);
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "b", 1000));
-  EXPECT_EQ(saved()["b"], kFarthestPace);
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "b", 1000));
+  EXPECT_EQ(saved()["b"], kLargestFactor);
 }
 
-TEST_F(SavedPaceTest, WhatCannotBeReadIsNothing) {
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "a", 1.5));
+TEST_F(SavedCalibrationTest, WhatCannotBeReadIsNothing) {
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
   for (const char* text : {"", "{", "[]", "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":[1,\"x\"]}",
                            "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":{\"a\":\"fast\"}}"}) {
     std::ofstream(file()) << text;
     EXPECT_EQ(saved().count("a"), 0U) << text;
   }
-  ASSERT_TRUE(save_pace(model_, kMeasuredAt, "a", 1.5));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
   EXPECT_EQ(saved()["a"], 1.5);
 }
 
 // A profile without figures will do: speeds are then assumed.
-TEST_F(SavedPaceTest, ARunLeavesItsPaceAndTheNextPlanReckonsWithIt) {
+TEST_F(SavedCalibrationTest, ARunLeavesItsFactorAndTheNextPlanReckonsWithIt) {
   ProfileOptions of_disk;
   of_disk.path = kStories;
   MachineProfile profile;
@@ -168,23 +170,25 @@ TEST_F(SavedPaceTest, ARunLeavesItsPaceAndTheNextPlanReckonsWithIt) {
     generate.sampling.temperature = 0;
     generate.max_tokens = 120;
     ASSERT_TRUE((*session)->complete("Once upon a time", generate));
+    EXPECT_TRUE(saved().empty()) << "nothing is saved before it is closed";
+    ASSERT_TRUE((*engine)->close());
   }
-  const Paces kept = saved();
+  const CalibrationFactors kept = saved();
   ASSERT_EQ(kept.size(), 1U);
-  const auto& [key, pace] = *kept.begin();
+  const auto& [key, factor] = *kept.begin();
   EXPECT_THAT(key, HasSubstr("1 threads"));
 
   const auto plan = plan_model(options, &profile);
   ASSERT_TRUE(plan) << plan.error().message;
-  EXPECT_EQ(plan->prediction.pace, pace);
+  EXPECT_EQ(plan->prediction.calibration, factor);
   EXPECT_THAT(plan->why, HasSubstr("earlier runs"));
   MachineProfile later = profile;
   later.measured_at = "2026-02-02T03:04:05Z";
   const auto before = plan_model(options, &later);
   ASSERT_TRUE(before);
-  EXPECT_EQ(before->prediction.pace, std::nullopt);
-  EXPECT_NEAR(plan->prediction.decode_seconds, before->prediction.decode_seconds * pace, 1e-9);
-  EXPECT_NEAR(plan->more_memory_tokens_per_second, before->more_memory_tokens_per_second / pace, 1e-6);
+  EXPECT_EQ(before->prediction.calibration, std::nullopt);
+  EXPECT_NEAR(plan->prediction.decode_seconds, before->prediction.decode_seconds * factor, 1e-9);
+  EXPECT_NEAR(plan->more_memory_tokens_per_second, before->more_memory_tokens_per_second / factor, 1e-6);
   EXPECT_NEAR(plan->prediction.bound_tokens_per_second,
               std::max(before->prediction.bound_tokens_per_second, plan->prediction.tokens_per_second), 1e-6);
   EXPECT_EQ(plan->prediction.prefill512_seconds, before->prediction.prefill512_seconds);
