@@ -204,7 +204,7 @@ class Serving {
   // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
   static Result<std::unique_ptr<Serving>> open(const Options& options);
 
-  // Ends all answers (kCancelled) and closes the model.
+  // Ends all answers (kCancelled).
   virtual ~Serving() = default;
 
   // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
@@ -227,10 +227,13 @@ class Serving {
   virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
 
   virtual const ModelCard& card() const = 0;
-  virtual const PlanSummary& plan() const = 0;
+  virtual const Plan& plan() const = 0;
   virtual ServingStats stats() const = 0;           // any thread
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer
+
+  // As Engine::close: call it when no answer is under way. Any thread, one at a time.
+  virtual Status close() = 0;
 };
 
 }  // namespace hypura

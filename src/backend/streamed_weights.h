@@ -21,9 +21,11 @@
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
+#include "hypura/placement.h"
 #include "hypura/routing.h"
 #include "residency/ahead_switch.h"
 #include "storage/reader.h"
+#include "support/budget.h"
 #include "support/memory_region.h"
 
 namespace hypura {
@@ -33,22 +35,6 @@ class DenseExecutor;
 class Foresight;
 class RepackRoom;
 class RoutingRecorder;
-
-// Whose guesses are read ahead: none's, the next layer's router's, co-activation's; or the router's for as long as
-// decoding is faster with them.
-enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
-
-// Sizes of the caches, from the plan.
-struct CacheSizes {
-  uint32_t expert_slots = 0;
-  uint32_t spare_slots = 0;           // of expert_slots, see ExpertCache
-  std::vector<uint32_t> layer_slots;  // experts that each layer keeps, see ExpertCache; empty: the same for all
-  std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
-  uint64_t ring_bytes = 0;            // for the others; at least two of the largest
-  uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
-  bool repack = true;                 // for products with many rows, see RepackRoom
-  ReadAhead read_ahead = ReadAhead::kAuto;
-};
 
 // What a streamed tensor is, looked up when the graph uses it.
 struct StreamedTensor {
@@ -87,9 +73,10 @@ class StreamedWeights {
   // made a tensor the file does not hold.
   Status finish_loading(const std::function<void(double)>& progress);
 
-  // Allocates slots, ring and pinned memory and reads the pinned weights. Call once, after llama.cpp has made its
-  // context, so that the sizes can be what its buffers left of the budget.
-  Status allocate_caches(const CacheSizes& sizes);
+  // Allocates slots, ring and pinned memory, out of `budget`, which must outlive the object, and reads the pinned
+  // weights. `repack`: for products with many rows, see RepackRoom. Call once, after llama.cpp has made its context, so
+  // that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
+  Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget);
 
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, and the cache's books.
@@ -148,6 +135,7 @@ class StreamedWeights {
   void note_placement_error(Error error);
   void start_foresight();
   void keep_warming();
+  Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
   uint32_t file_as_is(const TensorInfo& tensor) const;
 
@@ -168,6 +156,7 @@ class StreamedWeights {
 
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
+  std::vector<Reservation> reserved_;  // for what follows
   std::unique_ptr<RepackRoom> room_;
   std::unique_ptr<Foresight> foresight_;
   AheadSwitch ahead_switch_;
@@ -175,7 +164,8 @@ class StreamedWeights {
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;
-  CacheSizes sizes_;
+  ExpertPlacement placed_;
+  ReadAhead read_ahead_ = ReadAhead::kAuto;
   StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};

@@ -71,6 +71,7 @@ Result<int> chat_command(const RunOptions& options) {
   notes.write(options.stats == StatsFormat::kJson
                   ? statistics_json(stats, (*engine)->plan(), (*engine)->model_name(), std::nullopt) + "\n"
                   : statistics_line(stats, (*engine)->plan()) + "\n");
+  close_model(**engine);
   if (Status written = write_trace(options, **engine, notes); !written) {
     return propagate(written.error());
   }

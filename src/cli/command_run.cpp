@@ -81,6 +81,7 @@ Result<int> run_command(const RunOptions& options) {
       notes.write(copies + "\n");
     }
   }
+  close_model(**engine);
   if (Status status = write_trace(options, **engine, notes); !status) {
     return propagate(status.error());
   }

@@ -4,6 +4,7 @@
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
 #include "cli/trace_file.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -32,16 +33,22 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
     return engine;
   }
   if (!quiet) {
-    const PlanSummary& plan = (*engine)->plan();
+    const Plan& plan = (*engine)->plan();
     notes.write(fmt::format("{}; {}\n", plan.sentence, plan.why));
     for (const std::string& warning : plan.warnings) {
       notes.write(fmt::format("warning: {}\n", warning));
     }
   }
   if (options.verbose) {
-    notes.write(ledger_table((*engine)->plan()));
+    notes.write(ledger_comparison((*engine)->plan(), (*engine)->ledger()));
   }
   return engine;
+}
+
+void close_model(Engine& engine) {
+  if (Status saved = engine.close(); !saved) {
+    spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+  }
 }
 
 }  // namespace hypura

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "history/knowledge.h"
+#include "history/run_history.h"
 #include "hypura/serving.h"
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
@@ -42,8 +42,8 @@ class ContextChoiceTest : public testing::Test {
     options_.context = 0;
     options_.threads = 1;
     options_.sequences = sequences;
-    const Knowledge knowledge = recall(model_, nullptr);
-    const OpenRequest request = make_request(options_, model_, budget, knowledge);
+    const RunHistory history = load_history(model_, nullptr);
+    const OpenRequest request = make_request(options_, model_, {budget, ""}, history);
     EXPECT_THAT(request.context_remark, HasSubstr(std::to_string(request.context)));
     const std::string why = request.context_remark.substr(request.context_remark.find(": ") + 1);
     return {request.context, request.sequences, why};
@@ -53,11 +53,11 @@ class ContextChoiceTest : public testing::Test {
     EngineOptions options = options_;
     options.context = context;
     options.sequences = sequences;
-    const Knowledge knowledge = recall(model_, nullptr);
-    const OpenRequest request = make_request(options, model_, budget, knowledge);
+    const RunHistory history = load_history(model_, nullptr);
+    const OpenRequest request = make_request(options, model_, {budget, ""}, history);
     const auto problem = placement_problem(request);
     const auto solution = problem ? place(*problem) : propagate(problem.error());
-    return solution ? pass_cost(*problem, solution->placement, 1).seconds : 1e9;
+    return solution ? pass_cost(*problem, *solution, 1).seconds : 1e9;
   }
 
   TempDir folder_;
@@ -142,7 +142,7 @@ TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
   const auto serving = Serving::open(options);
   ASSERT_TRUE(serving) << serving.error().message;
   EXPECT_EQ((*serving)->context_size(), 1024U);
-  EXPECT_EQ((*serving)->plan().context,
+  EXPECT_EQ((*serving)->plan().context_sentence,
             "1024 tokens of context for each of 4 answers, all that the model was trained for");
   EXPECT_TRUE((*serving)->plan().warnings.empty() ||
               (*serving)->plan().warnings[0].find("lowered") == std::string::npos);

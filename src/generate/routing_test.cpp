@@ -92,7 +92,7 @@ TEST(Routing, IsRecordedEvenWhenAllWouldFit) {
   options.memory = kGiB;
   const auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
-  EXPECT_EQ((*engine)->plan().mode, "expert-streaming");
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kExpertStreaming);
   const auto session = (*engine)->new_session();
   ASSERT_TRUE((*session)->complete("Once upon a time", greedy(5)));
   const RoutingTrace trace = (*engine)->routing();
@@ -130,9 +130,11 @@ class SavedRouting : public testing::Test {
     generate.sampling.seed = 1;
     ASSERT_TRUE((*session)->complete(kBeginning, generate));
     decoded = (*engine)->stats().decoded_tokens;
+    closed = (*engine)->close();
   }
 
   static inline uint64_t decoded = 0;
+  static inline Status closed;
   TempDir folder_;
   EnvironmentVariable caches_{"XDG_CACHE_HOME", (folder_.path() / "caches").c_str()};
 };
@@ -177,10 +179,11 @@ TEST_F(SavedRouting, ADamagedFileIsAsGoodAsNoneAndWrittenAnew) {
   EXPECT_TRUE(saved_routing(model));
 }
 
-TEST_F(SavedRouting, WithoutAFolderNothingIsSavedAndNothingFails) {
+TEST_F(SavedRouting, WithoutAFolderNothingIsSavedAndOnlyClosingFails) {
   const Model model = open_model(kStories).value();
   std::ofstream(folder_.path() / "caches") << "a file where the folder should be";
   run(90);
+  EXPECT_EQ(closed.error().code, ErrorCode::kIo);
   EXPECT_FALSE(saved_routing(model));
   EXPECT_EQ(save_routing(model, RoutingTrace()).error().code, ErrorCode::kIo);
 }

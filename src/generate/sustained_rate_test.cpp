@@ -44,7 +44,7 @@ TEST(SustainedRate, IsKeptWithTheProfileOfTheDisk) {
   const EnvironmentVariable caches("XDG_CACHE_HOME", cache.path().c_str());
   ProfileOptions options;
   options.path = kModels / "hypura-stories-moe.gguf";
-  ASSERT_TRUE(keep_sustained_rate(options.path, 1.5e9)) << "there is no profile to keep it in";
+  ASSERT_TRUE(save_sustained_rate(options.path, 1.5e9)) << "there is no profile to keep it in";
   EXPECT_FALSE(cached_profile(options));
 
   MachineProfile profile;
@@ -52,13 +52,13 @@ TEST(SustainedRate, IsKeptWithTheProfileOfTheDisk) {
   const auto subject = find_subject(options);
   ASSERT_TRUE(subject && subject->cache);
   ASSERT_TRUE(store_profile(*subject->cache, profile, subject->fingerprint));
-  ASSERT_TRUE(keep_sustained_rate(options.path, 1.5e9));
+  ASSERT_TRUE(save_sustained_rate(options.path, 1.5e9));
   const auto cached = cached_profile(options);
   ASSERT_TRUE(cached);
   EXPECT_EQ(cached->storage.sustained_bytes_per_second, 1.5e9);
   EXPECT_EQ(cached->storage.scattered_bytes_per_second, 3e9);
 
-  EXPECT_EQ(keep_sustained_rate("/no/such/model.gguf", 1).error().code, ErrorCode::kIo);
+  EXPECT_EQ(save_sustained_rate("/no/such/model.gguf", 1).error().code, ErrorCode::kIo);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ class WarmStart : public testing::Test {
     generate.sampling.temperature = 1;  // greedy stories end early
     generate.sampling.seed = 1;
     ASSERT_TRUE((*session)->complete("Once upon a time, there was a little rabbit", generate));
+    ASSERT_TRUE((*engine)->close());
   }
 
   // Waits until nothing more is read.
@@ -126,7 +127,7 @@ TEST_F(WarmStart, IsForThoseWhoRemember) {
     const auto engine = Engine::open(each);
     ASSERT_TRUE(engine) << engine.error().message;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    EXPECT_EQ((*engine)->stats().experts_warmed, 0U) << (*engine)->plan().mode;
+    EXPECT_EQ((*engine)->stats().experts_warmed, 0U) << to_string((*engine)->plan().mode());
   }
 }
 

@@ -14,7 +14,7 @@ namespace hypura {
 // keys; that MiB is read. Any thread.
 uint64_t model_fingerprint(const Model& model);
 
-// The file in the user's cache folder that keeps one kind of knowledge about the model: "FOLDER/FINGERPRINT.ENDING".
+// The file in the user's cache folder that keeps one kind of history of the model: "FOLDER/FINGERPRINT.ENDING".
 // Fails with kIo when there is no such folder.
 Result<std::filesystem::path> file_about(const Model& model, std::string_view folder, std::string_view ending);
 

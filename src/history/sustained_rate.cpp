@@ -20,7 +20,7 @@ std::optional<double> sustained_rate(const EngineStats& stats) {
   return static_cast<double>(stats.decode_bytes) / stats.decode_seconds;
 }
 
-Status keep_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {
+Status save_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {
   ProfileOptions options;
   options.path = path;
   const auto subject = find_subject(options);

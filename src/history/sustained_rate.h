@@ -15,8 +15,8 @@ namespace hypura {
 // layers are read one after another; single experts leave the disk waiting for the next layer's choice.
 std::optional<double> sustained_rate(const EngineStats& stats);
 
-// Keeps it in the cached profile of the disk under `path`, and in none when there is none. Fails with kIo as
+// Saves it in the cached profile of the disk under `path`, and in none when there is none. Fails with kIo as
 // store_profile() does, or when `path` cannot be read.
-Status keep_sustained_rate(const std::filesystem::path& path, double bytes_per_second);
+Status save_sustained_rate(const std::filesystem::path& path, double bytes_per_second);
 
 }  // namespace hypura

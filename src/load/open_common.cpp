@@ -8,7 +8,7 @@
 
 namespace hypura {
 
-OpenParts::~OpenParts() {
+OpenModel::~OpenModel() {
   mtp.reset();
   context.reset();
   llama.reset();
@@ -37,7 +37,7 @@ namespace {
 
 // The MTP layers' context holds as many tokens as the model's, and computes as many at once: their experts are then
 // read once for each pass of a prompt.
-Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenParts& parts) {
+Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenModel& parts) {
   params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
   params.n_outputs_max = request.sequences;
   parts.mtp.reset(llama_init_from_model(parts.llama.get(), params));
@@ -55,7 +55,8 @@ Status make_mtp_context(const OpenRequest& request, llama_context_params params,
 
 }  // namespace
 
-Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatch, const std::string& kv_type) {
+Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement) {
+  const uint32_t ubatch = placement.ubatch;
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.cells();
   params.n_seq_max = request.sequences;
@@ -69,7 +70,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   params.n_threads = static_cast<int32_t>(request.threads);
   params.n_threads_batch = static_cast<int32_t>(request.threads);
   // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
-  params.type_k = params.type_v = kv_type == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+  params.type_k = params.type_v = placement.kv_type == KvType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
   params.no_perf = true;
   take_llama_error();
   parts.mtp.reset();
@@ -77,7 +78,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
   parts.context.reset(llama_init_from_model(parts.llama.get(), params));
   if (parts.context == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
-                request.cells(), kv_type, take_llama_error());
+                request.cells(), to_string(placement.kv_type), take_llama_error());
   }
   parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
@@ -92,7 +93,7 @@ Status make_context(const OpenRequest& request, OpenParts& parts, uint32_t ubatc
 namespace {
 
 // The output buffer has a row for each sequence at first, and grows when a pass gives more.
-uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) {
+uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) {
   const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
   const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
   const uint64_t rows = request.outputs(parts.ubatch);
@@ -101,7 +102,7 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenParts& parts) 
 
 // What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
 // is kept of them.
-ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
+ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
@@ -115,36 +116,90 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenParts& parts) {
 
 }  // namespace
 
-ContextNeeds context_needs(const OpenRequest& request, const OpenParts& parts) {
+ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
   const ContextMemory memory = context_memory(*parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
 }
 
-Status settle(const OpenRequest& request, OpenParts& parts, Chosen& chosen) {
+namespace {
+
+// In the place of what was reserved before.
+Status reserve_bytes(OpenModel& parts, Purpose purpose, uint64_t bytes, Reservation& reservation) {
+  reservation.release();
+  auto reserved = parts.budget->reserve(purpose, Tier::kRam, bytes);
+  if (!reserved) {
+    return propagate(reserved.error());
+  }
+  reservation = std::move(*reserved);
+  return {};
+}
+
+// By the estimates of the placement; the context that was made before is still there, and goes before the next is made.
+Status reserve_context(OpenModel& parts) {
+  const Placement& placement = parts.plan.placement;
+  const uint64_t kv = parts.problem.kv_choice(placement).bytes;
+  const uint64_t compute = parts.problem.ubatch_choice(placement).bytes;
+  Status status = reserve_bytes(parts, Purpose::kKvCache, kv, parts.memory.kv);
+  return status ? reserve_bytes(parts, Purpose::kComputeBuffers, compute, parts.memory.compute) : status;
+}
+
+}  // namespace
+
+Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts) {
+  parts.budget = std::move(budget);
+  uint64_t weights = 0;
+  for (const LedgerLine& line : make_ledger(parts.problem, parts.plan.placement)) {
+    const bool stays = line.purpose == Purpose::kWeights || line.purpose == Purpose::kUnusedWeights ||
+                       line.purpose == Purpose::kResidentWeights;
+    weights += stays ? line.bytes : 0;
+  }
+  const Purpose purpose = parts.plan.mode() == Mode::kResident ? Purpose::kWeights : Purpose::kResidentWeights;
+  ModelMemory& memory = parts.memory;
+  Status status = reserve_bytes(parts, Purpose::kProcessOverhead, kProcessOverhead, memory.overhead);
+  if (status) {
+    status = reserve_bytes(parts, purpose, weights, memory.weights);
+  }
+  return status ? reserve_bytes(parts, Purpose::kVocabulary, parts.problem.other, memory.vocabulary) : status;
+}
+
+void correct_weights(OpenModel& parts) {
+  const auto type = parts.weights != nullptr ? parts.weights->resident_buffer_type() : nullptr;
+  const uint64_t planned = parts.memory.weights.bytes();
+  const uint64_t real = weight_memory(*parts.context, type);
+  parts.memory.weights.correct(real);
+  parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
+}
+
+Status settle(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
+  Placement& placement = parts.plan.placement;
   for (int made = 1;; ++made) {
-    const UbatchChoice wanted = chosen.ubatch();
-    const std::string kv = chosen.kv().name;
-    if (Status status = make_context(request, parts, wanted.tokens, kv); !status) {
+    const uint32_t ubatch = placement.ubatch;
+    const KvType kv = placement.kv_type;
+    if (Status status = reserve_context(parts); !status) {
+      return status;
+    }
+    if (Status status = make_context(request, parts, placement); !status) {
       return status;
     }
     const ContextMemory mtp = mtp_memory(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
-    const ContextNeeds needs = context_needs(request, parts);
-    correct_estimates(chosen.problem, chosen.placement(), needs.kv, needs.compute);
+    const ContextMemory real = context_needs(request, parts);
+    parts.memory.kv.correct(real.kv);
+    parts.memory.compute.correct(real.compute);
+    correct_estimates(parts.problem, placement, real);
     if (made == kMostContexts) {  // no more changes of what is made
-      chosen.problem.ubatch = {chosen.ubatch()};
-      chosen.problem.kv = {chosen.kv()};
-      chosen.solution.placement.ubatch = chosen.solution.placement.kv = 0;
+      parts.problem.ubatch = {parts.problem.ubatch_choice(placement)};
+      parts.problem.kv = {parts.problem.kv_choice(placement)};
     }
-    auto solution = place(chosen.problem);
-    if (!solution) {
-      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", solution.error().message,
-                  ledger_text(make_ledger(chosen)));
+    auto again = place(parts.problem);
+    if (!again) {
+      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", again.error().message,
+                  ledger_text(make_ledger(parts.problem, placement)));
     }
-    chosen.solution = std::move(*solution);
-    if (chosen.ubatch().tokens == wanted.tokens && chosen.kv().name == kv) {
+    placement = std::move(*again);
+    if (placement.ubatch == ubatch && placement.kv_type == kv) {
       return {};
     }
   }

@@ -1,7 +1,7 @@
 #include "llama/tensor_feed.h"
 #include "llama/trial_load.h"
 #include "load/open_common.h"
-#include "load/open_engine.h"
+#include "load/open_model.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 
@@ -13,7 +13,7 @@ constexpr uint64_t kWeightBuffer = 64 * kMiB;  // smaller mappings are left alon
 
 // llama.cpp's own loader, with its own layouts, over a file of ours. From the model's own files: all of it is read but
 // once.
-Status load_whole(const OpenRequest& request, OpenParts& parts) {
+Status load_whole(const OpenRequest& request, OpenModel& parts) {
   auto header = make_virtual_header(request.model);
   if (!header) {
     return propagate(header.error());
@@ -21,6 +21,12 @@ Status load_whole(const OpenRequest& request, OpenParts& parts) {
   auto reader = open_reader(request, {}, false);
   if (!reader) {
     return propagate(reader.error());
+  }
+  // Out of what the process may take besides, little of which is in use yet.
+  parts.memory.overhead.correct(kProcessOverhead - TensorFeed::kBytes);
+  const auto staging = parts.budget->reserve(Purpose::kStaging, Tier::kRam, TensorFeed::kBytes);
+  if (!staging) {
+    return propagate(staging.error());
   }
   auto feed = TensorFeed::create(*header, **reader);
   if (!feed) {
@@ -54,16 +60,21 @@ Status load_whole(const OpenRequest& request, OpenParts& parts) {
 
 }  // namespace
 
-Result<OpenParts> open_resident(const OpenRequest& request, Chosen chosen) {
-  OpenParts parts;
+Result<OpenModel> open_resident(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                Placement placement) {
+  OpenModel parts;
+  parts.problem = std::move(problem);
+  parts.plan.placement = std::move(placement);
+  if (Status status = reserve_weights(std::move(budget), parts); !status) {
+    return propagate(status.error());
+  }
   if (Status status = load_whole(request, parts); !status) {
     return propagate(status.error());
   }
-  if (Status status = settle(request, parts, chosen); !status) {
+  if (Status status = settle(request, parts); !status) {
     return propagate(status.error());
   }
-  parts.ledger = make_ledger(chosen);
-  parts.chosen = std::move(chosen);
+  correct_weights(parts);
   return parts;
 }
 

@@ -3,7 +3,7 @@
 #include "llama/trial_load.h"
 #include "llama/virtual_file.h"
 #include "load/open_common.h"
-#include "load/open_engine.h"
+#include "load/open_model.h"
 
 namespace hypura {
 
@@ -12,7 +12,7 @@ namespace {
 // Without memory: llama.cpp makes the tensors and allocates nothing for them.
 enum class Backing { kMemory, kNothing };
 
-Status load(const OpenRequest& request, OpenParts& parts, Backing backing) {
+Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
   auto header = make_virtual_header(
       request.model, backing == Backing::kMemory ? VirtualVocabulary::kWhole : VirtualVocabulary::kCounted);
   if (!header) {
@@ -41,32 +41,8 @@ Status load(const OpenRequest& request, OpenParts& parts, Backing backing) {
   return parts.weights->finish_loading(request.options.progress);
 }
 
-ReadAhead read_ahead_of(const std::string& name) {
-  return name == "none"           ? ReadAhead::kNone
-         : name == "router"       ? ReadAhead::kRouter
-         : name == "coactivation" ? ReadAhead::kCoactivation
-                                  : ReadAhead::kAuto;
-}
-
-CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const EngineOptions& options) {
-  const Placement& placement = chosen.placement();
-  CacheSizes sizes;
-  sizes.expert_slots = placement.slots;
-  sizes.spare_slots = placement.spare_slots;
-  if (streams_experts(placement.mode)) {
-    sizes.layer_slots = layer_slots(parts.weights->layout(), chosen.problem, placement);
-  }
-  sizes.pinned = placement.pinned;
-  sizes.ring_bytes = placement.ring_bytes;
-  sizes.max_rows = parts.ubatch;
-  sizes.read_ahead = read_ahead_of(options.by_hand.read_ahead);
-  sizes.repack = options.repack;
-  return sizes;
-}
-
 // Up to where a context can be made.
-Result<OpenParts> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
-  OpenParts parts;
+Status open_weights(const OpenRequest& request, Mode mode, Backing backing, OpenModel& parts) {
   auto reader = open_reader(request, request.mirrors, true);
   if (!reader) {
     return propagate(reader.error());
@@ -78,10 +54,7 @@ Result<OpenParts> open_weights(const OpenRequest& request, Mode mode, Backing ba
     return propagate(weights.error());
   }
   parts.weights = std::move(*weights);
-  if (Status status = load(request, parts, backing); !status) {
-    return propagate(status.error());
-  }
-  return parts;
+  return load(request, parts, backing);
 }
 
 // A resident model's passes take as much as one's whose dense weights are llama.cpp's own.
@@ -92,40 +65,48 @@ Mode smallest_mode(const PlacementProblem& problem) {
 }  // namespace
 
 PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem problem) {
-  auto parts = open_weights(request, smallest_mode(problem), Backing::kNothing);
+  OpenModel parts;
+  const Status opened = open_weights(request, smallest_mode(problem), Backing::kNothing, parts);
   const auto smallest =
       std::min_element(problem.ubatch.begin(), problem.ubatch.end(),
                        [](const UbatchChoice& a, const UbatchChoice& b) { return a.tokens < b.tokens; });
   Placement placement;
-  placement.ubatch = static_cast<uint32_t>(smallest - problem.ubatch.begin());
-  for (placement.kv = 0; parts && placement.kv < problem.kv.size(); ++placement.kv) {
-    if (!make_context(request, *parts, smallest->tokens, problem.kv[placement.kv].name)) {
+  placement.ubatch = smallest->tokens;
+  for (size_t i = 0; opened && i < problem.kv.size(); ++i) {
+    placement.kv_type = problem.kv[i].type;
+    if (!make_context(request, parts, placement)) {
       break;
     }
-    const ContextNeeds needs = context_needs(request, *parts);
-    correct_estimates(problem, placement, needs.kv, needs.compute);
+    correct_estimates(problem, placement, context_needs(request, parts));
   }
   return problem;
 }
 
-Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
-  auto opened = open_weights(request, chosen.placement().mode, Backing::kMemory);
-  if (!opened) {
-    return propagate(opened.error());
-  }
-  OpenParts parts = std::move(*opened);
-  if (Status status = settle(request, parts, chosen); !status) {
+Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                 Placement placement) {
+  OpenModel parts;
+  parts.problem = std::move(problem);
+  parts.plan.placement = std::move(placement);
+  if (Status status = reserve_weights(std::move(budget), parts); !status) {
     return propagate(status.error());
   }
+  if (Status status = open_weights(request, parts.plan.mode(), Backing::kMemory, parts); !status) {
+    return propagate(status.error());
+  }
+  if (Status status = settle(request, parts); !status) {
+    return propagate(status.error());
+  }
+  correct_weights(parts);
   parts.weights->set_threads(static_cast<int>(request.threads));
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options)); !status) {
+  const EngineOptions& options = request.options;
+  if (Status status = parts.weights->allocate_caches(parts.plan.placement, options.by_hand.read_ahead, options.repack,
+                                                     *parts.budget);
+      !status) {
     return propagate(status.error());
   }
-  parts.ledger = make_ledger(chosen);
-  parts.chosen = std::move(chosen);
   return parts;
 }
 

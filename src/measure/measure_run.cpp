@@ -123,6 +123,7 @@ Result<RunResult> measure_run(Subject& subject, const RunSpec& spec) {
   }
   subject.describe(result);
   result.process_peak = read_process_memory().peak;
+  subject.close();
   return result;
 }
 

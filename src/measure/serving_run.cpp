@@ -14,6 +14,7 @@
 #include "measure/prompt_text.h"
 #include "measure/subject.h"
 #include "support/elapsed.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -191,9 +192,12 @@ Result<RunResult> measure_serving(const RunSpec& spec) {
   if (!status) {
     return propagate(status.error());
   }
-  result.mode = (*serving)->plan().mode;
+  result.mode = to_string((*serving)->plan().mode());
   result.plan = (*serving)->plan().sentence;
   result.process_peak = read_process_memory().peak;
+  if (Status saved = (*serving)->close(); !saved) {
+    spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+  }
   return result;
 }
 

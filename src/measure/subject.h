@@ -46,6 +46,9 @@ class Subject {
 
   // Fills in `mode`, `plan` and `resident_bytes`.
   virtual void describe(RunResult& result) const = 0;
+
+  // Saves what later predictions learn from, when the spec says so. Nothing is computed afterwards.
+  virtual void close() {}
 };
 
 // llama.cpp as it comes, weights mapped (mmap); repacked only when the spec allows.

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "backend/stream_layout.h"
-#include "history/knowledge.h"
+#include "history/run_history.h"
 #include "hypura/engine.h"
+#include "llama/llama_context.h"
 #include "model/model.h"
 #include "placement/placement.h"
+#include "plan/budget_choice.h"
 #include "storage/reader.h"
 #include "store/packed_copy.h"
 
@@ -23,17 +25,20 @@ struct OpenRequest {
   uint64_t budget = 0;
   uint32_t threads = 0;
   uint32_t context = 0;  // tokens of one sequence
-  const Knowledge& knowledge;
-  uint32_t sequences = 1;            // at once
-  std::vector<Mirror> mirrors = {};  // found and compared
-  PackedCopy packed = {};            // that is read instead of the model's files, when it has any
-  std::string context_remark = {};   // as PlanSummary::context
+  const RunHistory& history;
+  uint32_t sequences = 1;                   // at once
+  std::vector<Mirror> mirrors = {};         // found and compared
+  PackedCopy packed = {};                   // that is read instead of the model's files, when it has any
+  std::string context_remark = {};          // as Plan::context_sentence
+  std::string budget_remark = {};           // as BudgetChoice::remark
+  uint64_t process_memory = 0;              // bytes that the process has before it is opened
+  uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
 
   bool reads_packed() const { return !packed.files.empty(); }
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
-  uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(options.outputs, ubatch), sequences); }
+  uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(most_outputs, ubatch), sequences); }
 };
 
 // Whether a repacked copy is read where there is one.
@@ -43,26 +48,24 @@ inline bool may_read_packed(const EngineOptions& options) {
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
 // repacked copy where the options allow it. The references must outlive the result.
-OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
+OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                         const RunHistory& history);
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;
 
-// Fails with kUsage when options.kv_type is none that there is, or one that the model's heads do not divide into.
+// Fails with kUsage when options.kv_type is one that the model's heads do not divide into, or the mode that is set by
+// hand none of the model's.
 Result<PlacementProblem> placement_problem(const OpenRequest& request);
 
-// MoE layers of the model that can be streamed, ascending, and the group of the problem that each belongs to.
+// By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);
-
-// By MoE layer: how many of its experts `placement` keeps.
-std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
-                                  const Placement& placement);
 
 // Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the other choices' sizes
 // that are estimates in the same proportion.
-void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute);
+void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real);
 
-// A pace holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, packed".
-std::string pace_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+// A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, packed".
+std::string calibration_key(const OpenRequest& request, const Placement& placement);
 
 }  // namespace hypura

@@ -376,6 +376,9 @@ void LocalModelHost::close(Lock& lock) {
   changed_.wait(lock, [this] { return given_back_; });
   std::unique_ptr<Serving> closing = std::move(owned_);
   lock.unlock();
+  if (Status saved = closing->close(); !saved) {
+    spdlog::debug("msg=history-not-saved model={}{}", name, logged_reason(saved.error()));
+  }
   closing.reset();
   spdlog::info("msg=unloaded model={}", name);
   for (const auto& done : unloaded) {

@@ -11,7 +11,7 @@ namespace {
 
 TEST(InspectJson, HoldsModelPlanAndTensors) {
   const Model model = small_moe(3);
-  const ModelPlan plan = small_plan(model, 0.25);
+  const Plan plan = small_plan(model, 0.25);
   const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
   EXPECT_EQ(json["model"]["parameters"], model.parameters);
   EXPECT_LT(json["model"]["active_parameters"], model.parameters);
@@ -22,6 +22,7 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
   EXPECT_EQ(json["plan"]["ledger"][1]["purpose"], "expert slots");
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second"].get<double>(), 7.5);
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second_with_full_context"].get<double>(), 5);
+  EXPECT_TRUE(json["plan"]["predicted"]["calibration_factor"].is_null());
   EXPECT_TRUE(json["plan"]["predicted"]["pace_of_earlier_runs"].is_null());
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["share_of_bound"].get<double>(), 0.75);
   EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "disk");
@@ -41,11 +42,11 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
 
 TEST(InspectJson, WhatIsNotKnownIsNull) {
   const Model model = small_moe(2);
-  ModelPlan plan = small_plan(model, 1);
+  Plan plan = small_plan(model, 1);
   plan.prediction.hit_rate.reset();
   plan.prediction.bound_tokens_per_second = 0;
   plan.more_disk_tokens_per_second = 0;
-  plan.lp = false;
+  plan.placement.bound.reset();
   const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
   EXPECT_TRUE(json["plan"]["predicted"]["expert_hit_rate"].is_null());
   EXPECT_TRUE(json["plan"]["predicted"]["bound_tokens_per_second"].is_null());

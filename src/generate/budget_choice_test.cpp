@@ -1,4 +1,4 @@
-#include "plan/budget.h"
+#include "plan/budget_choice.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 namespace hypura {
 namespace {
 
-TEST(Budget, IsWhatWasAskedForWhereTheMachineHasIt) {
+TEST(BudgetChoice, IsWhatWasAskedForWhereTheMachineHasIt) {
   EngineOptions options;
   options.memory = kMiB;
   const auto budget = choose_budget(options);
@@ -17,7 +17,7 @@ TEST(Budget, IsWhatWasAskedForWhereTheMachineHasIt) {
   EXPECT_EQ(budget->remark, "");
 }
 
-TEST(Budget, IsLoweredToWhatThereIsAndSaysSo) {
+TEST(BudgetChoice, IsLoweredToWhatThereIsAndSaysSo) {
   EngineOptions options;
   options.memory = 1ULL << 60;
   const auto budget = choose_budget(options);
@@ -26,7 +26,7 @@ TEST(Budget, IsLoweredToWhatThereIsAndSaysSo) {
   EXPECT_NE(budget->remark.find("lowered from"), std::string::npos) << budget->remark;
 }
 
-TEST(Budget, SaysNothingOfADifferenceThatCannotBeSeen) {
+TEST(BudgetChoice, SaysNothingOfADifferenceThatCannotBeSeen) {
   const auto most = choose_budget(EngineOptions{});
   ASSERT_TRUE(most);
   // The machine's free memory moves between two readings, so the last digit printed may too: try some.

@@ -1,0 +1,88 @@
+#include "generate/pass_counters.h"
+
+#include <algorithm>
+
+namespace hypura {
+
+EngineStats EngineStats::since(const EngineStats& earlier) const {
+  EngineStats d = *this;
+  d.prompt_tokens -= earlier.prompt_tokens;
+  d.decoded_tokens -= earlier.decoded_tokens;
+  d.answer_tokens -= earlier.answer_tokens;
+  d.drafted_tokens -= earlier.drafted_tokens;
+  d.right_drafted_tokens -= earlier.right_drafted_tokens;
+  d.prompt_seconds -= earlier.prompt_seconds;
+  d.decode_seconds -= earlier.decode_seconds;
+  d.load_seconds -= earlier.load_seconds;
+  d.load_bytes -= earlier.load_bytes;
+  d.streamed_bytes -= earlier.streamed_bytes;
+  d.prefill_bytes -= earlier.prefill_bytes;
+  d.decode_bytes -= earlier.decode_bytes;
+  d.expert_lookups -= earlier.expert_lookups;
+  d.expert_hits -= earlier.expert_hits;
+  d.experts_read_ahead -= earlier.experts_read_ahead;
+  d.experts_used_ahead -= earlier.experts_used_ahead;
+  d.experts_guessed -= earlier.experts_guessed;
+  d.experts_guessed_right -= earlier.experts_guessed_right;
+  d.experts_guessed_among -= earlier.experts_guessed_among;
+  d.experts_warmed -= earlier.experts_warmed;
+  d.warm_bytes -= earlier.warm_bytes;
+  d.io_wait_seconds -= earlier.io_wait_seconds;
+  d.stream_compute_seconds -= earlier.stream_compute_seconds;
+  d.stream_kernel_seconds -= earlier.stream_kernel_seconds;
+  d.disk_busy_seconds -= earlier.disk_busy_seconds;
+  for (size_t i = 0; i < std::min(copy_bytes.size(), earlier.copy_bytes.size()); ++i) {
+    d.copy_bytes[i] -= earlier.copy_bytes[i];
+  }
+  return d;
+}
+
+void PassCounters::note_loaded(double seconds) {
+  const std::lock_guard lock(mutex_);
+  stats_.load_seconds = seconds;
+}
+
+// A pass that evaluates a prompt is one for the prompt's figures, whatever rides on it.
+void PassCounters::note_pass(const PassWork& pass) {
+  const std::lock_guard lock(mutex_);
+  stats_.prompt_tokens += pass.prompt_tokens;
+  stats_.decoded_tokens += pass.tokens - pass.prompt_tokens;
+  const bool prompt = pass.prompt_tokens > 0;
+  (prompt ? stats_.prompt_seconds : stats_.decode_seconds) += pass.seconds;
+  (prompt ? stats_.prefill_bytes : stats_.decode_bytes) += pass.bytes;
+}
+
+void PassCounters::note_drafted(uint32_t drafted, uint32_t right) {
+  const std::lock_guard lock(mutex_);
+  stats_.drafted_tokens += drafted;
+  stats_.right_drafted_tokens += right;
+  stats_.decoded_tokens -= drafted - right;
+}
+
+void PassCounters::note_answered(size_t tokens) {
+  const std::lock_guard lock(mutex_);
+  stats_.answer_tokens += tokens;
+}
+
+EngineStats PassCounters::read() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
+  const StreamStats& stream = weights.stats();
+  stats.expert_lookups = stream.decode_lookups;
+  stats.expert_hits = stream.decode_hits;
+  stats.experts_read_ahead = stream.ahead_reads;
+  stats.experts_used_ahead = stream.ahead_used;
+  stats.experts_guessed = stream.guesses;
+  stats.experts_guessed_right = stream.guesses_right;
+  stats.experts_guessed_among = stream.guesses_among;
+  stats.experts_warmed = stream.warmed;
+  stats.warm_bytes = stream.warm_bytes;
+  stats.io_wait_seconds = stream.io_wait_seconds;
+  stats.stream_compute_seconds = stream.compute_seconds;
+  stats.stream_kernel_seconds = weights.kernel_seconds();
+}
+
+}  // namespace hypura

@@ -1,0 +1,100 @@
+#include "history/calibration.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "history/model_fingerprint.h"
+#include "support/atomic_file.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr double kOtherReading = 0.1;  // of a token's time
+
+double believable(double factor) {
+  return std::clamp(factor, 1 / kLargestFactor, kLargestFactor);
+}
+
+// Folder and keys have the names that they have in the caches of users.
+Result<std::filesystem::path> calibration_file(const Model& model) {
+  return file_about(model, "pace", "json");
+}
+
+CalibrationFactors read_factors(const std::filesystem::path& path, const std::string& measured_at) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {  // opening a pipe would wait for its writer
+    return {};
+  }
+  std::ifstream file(path);
+  const nlohmann::json saved = nlohmann::json::parse(file, nullptr, false);
+  if (!saved.is_object() || saved.value("profile", nlohmann::json()) != measured_at) {
+    return {};
+  }
+  CalibrationFactors factors;
+  const nlohmann::json listed = saved.value("paces", nlohmann::json::object());
+  for (const auto& [key, value] : listed.items()) {
+    if (value.is_number()) {
+      factors[key] = believable(value);
+    }
+  }
+  return factors;
+}
+
+}  // namespace
+
+void DecodeCalibration::note(const TokenPass& pass) {
+  if (noted_++ < kSkipped) {
+    return;
+  }
+  if (latest_.size() < kMost) {
+    latest_.push_back(pass);
+  } else {
+    latest_[(noted_ - kSkipped - 1) % kMost] = pass;
+  }
+}
+
+std::optional<double> DecodeCalibration::factor(const PlacementProblem& problem, const Placement& placement,
+                                                uint32_t predicted_at) const {
+  if (latest_.size() < kFewest) {
+    return std::nullopt;
+  }
+  double seconds = 0;
+  double bytes = 0;
+  double position = 0;
+  for (const TokenPass& pass : latest_) {
+    seconds += pass.seconds;
+    bytes += static_cast<double>(pass.bytes);
+    position += pass.position;
+  }
+  const auto passes = static_cast<double>(latest_.size());
+  const PassCost predicted = pass_cost(problem_after(problem, position / passes - predicted_at), placement, 1);
+  const DiskSpeed& disk = placement.experts.streamed ? problem.expert_disk : problem.dense_disk;
+  const double other_reading = std::abs(bytes / passes - predicted.bytes) / disk.bytes_per_second;
+  if (other_reading > kOtherReading * predicted.seconds) {
+    return std::nullopt;
+  }
+  return seconds / passes / predicted.seconds;
+}
+
+CalibrationFactors load_calibration(const Model& model, const std::string& measured_at) {
+  const auto path = calibration_file(model);
+  return path ? read_factors(*path, measured_at) : CalibrationFactors();
+}
+
+Status save_calibration(const Model& model, const std::string& measured_at, const std::string& key, double factor) {
+  const auto path = calibration_file(model);
+  if (!path) {
+    return propagate(path.error());
+  }
+  CalibrationFactors factors = read_factors(*path, measured_at);
+  const auto before = factors.find(key);
+  factors[key] = before != factors.end() ? std::sqrt(before->second * believable(factor)) : believable(factor);
+  const nlohmann::json saved = {{"profile", measured_at}, {"paces", factors}};
+  return write_file_atomically(*path, saved.dump(2) + "\n");
+}
+
+}  // namespace hypura

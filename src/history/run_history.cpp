@@ -1,0 +1,45 @@
+#include "history/run_history.h"
+
+#include <utility>
+
+#include "history/saved_routing.h"
+#include "history/sustained_rate.h"
+#include "residency/replay.h"
+#include "support/units.h"
+
+namespace hypura {
+
+RunHistory load_history(const Model& model, const MachineProfile* profile) {
+  RunHistory history;
+  history.profile = profile;
+  if (profile != nullptr) {
+    history.calibration = load_calibration(model, profile->measured_at);
+  }
+  history.routing = saved_routing(model);
+  if (history.routing) {
+    history.hit_curve = hit_curve(*history.routing);
+    history.hit_source = fmt::format("the routing of {} earlier tokens", history.routing->decode_tokens());
+  }
+  return history;
+}
+
+Status save_history(const Model& model, const RunConditions& conditions, RunLessons lessons) {
+  Status result;
+  const auto note = [&result](Status status) {
+    if (result && !status) {
+      result = std::move(status);
+    }
+  };
+  if (lessons.routing.decode_tokens() >= kFewestSavedTokens) {
+    note(save_routing(model, std::move(lessons.routing)));
+  }
+  if (lessons.disk_bytes_per_second) {
+    note(save_sustained_rate(conditions.path, *lessons.disk_bytes_per_second));
+  }
+  if (lessons.calibration && !conditions.profiled_at.empty()) {
+    note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *lessons.calibration));
+  }
+  return result;
+}
+
+}  // namespace hypura

@@ -1,0 +1,50 @@
+// What is known before a model is opened: of this machine by `hypura profile`, of this model by earlier runs; and what
+// a run leaves behind for later ones.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "history/calibration.h"
+#include "hypura/profile.h"
+#include "hypura/result.h"
+#include "hypura/routing.h"
+#include "model/model.h"
+
+namespace hypura {
+
+// Any of it may be missing.
+struct RunHistory {
+  const MachineProfile* profile = nullptr;
+  // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as hit_curve() gives it
+  // from a routing trace; empty: unknown.
+  std::vector<double> hit_curve;
+  std::optional<RoutingTrace> routing;  // that the curve is of
+  std::string hit_source;               // where the curve comes from, for people: "the routing of 512 earlier tokens"
+  CalibrationFactors calibration;
+};
+
+// `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.
+RunHistory load_history(const Model& model, const MachineProfile* profile);
+
+// What one run taught; what it did not is empty.
+struct RunLessons {
+  RoutingTrace routing;                         // saved from kFewestSavedTokens decode tokens on
+  std::optional<double> disk_bytes_per_second;  // sustained (sustained_rate.h)
+  std::optional<double> calibration;            // factor (calibration.h)
+};
+
+// What the lessons are of.
+struct RunConditions {
+  std::filesystem::path path;   // of the model: of its disk
+  std::string profiled_at;      // when the profile was measured that the plan was made from; empty: there was none
+  std::string calibration_key;  // the plan's
+};
+
+// Saves all that can be; fails with the first error of those that save (saved_routing.h, sustained_rate.h,
+// calibration.h).
+Status save_history(const Model& model, const RunConditions& conditions, RunLessons lessons);
+
+}  // namespace hypura

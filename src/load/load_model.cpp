@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <utility>
+
+#include "draft/drafting.h"
+#include "history/saved_routing.h"
+#include "llama/llama_guard.h"
+#include "llama/mtp_layers.h"
+#include "llama/trial_load.h"
+#include "load/open_model.h"
+#include "machine/memory.h"
+#include "plan/context_choice.h"
+#include "store/mirrors.h"
+
+namespace hypura {
+
+namespace {
+
+// Tokens whose routing is kept on request: those of a default context. 24 layers of 8 experts used take 1.5 MiB.
+constexpr uint64_t kRecordedTokens = 4096;
+
+// The best mode that works by `problem`: what it says is best is tried, and the next best when llama.cpp takes more
+// than it says. Fails with kBudget when none does.
+Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr<Budget>& budget,
+                               PlacementProblem problem) {
+  const PlacementProblem all = problem;
+  while (!problem.modes.empty()) {
+    auto placement = place(problem);
+    if (!placement) {
+      break;
+    }
+    const Mode mode = placement->mode();
+    PlacementProblem its = problem;
+    its.modes = {mode};
+    auto model = mode == Mode::kResident ? open_resident(request, budget, std::move(its), std::move(*placement))
+                                         : open_streaming(request, budget, std::move(its), std::move(*placement));
+    if (model || model.error().code != ErrorCode::kBudget) {
+      return model;
+    }
+    std::erase(problem.modes, mode);
+  }
+  return too_small(request, all);
+}
+
+// By estimates; and where nothing fits by those, by what the smallest contexts really take: less now and then, and else
+// what the advice is made of.
+Result<OpenModel> open_best(const OpenRequest& request, const std::shared_ptr<Budget>& budget) {
+  auto problem = placement_problem(request);
+  if (!problem) {
+    return propagate(problem.error());
+  }
+  if (request.options.record_routing) {
+    if (problem->expert_slots() == 0) {
+      return fail(ErrorCode::kUsage, "{} has no experts, so that there is no routing to record: leave the trace out",
+                  request.model.name);
+    }
+    std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed
+  }
+  auto model = open_best_of(request, budget, *problem);
+  const bool too_little = !model && model.error().code == ErrorCode::kBudget;
+  return too_little ? open_best_of(request, budget, with_real_sizes(request, *problem)) : std::move(model);
+}
+
+// With less context than was chosen by estimates, where llama.cpp takes more than those.
+Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
+  while (true) {
+    auto model = open_best(request, budget);
+    const bool less = !model && model.error().code == ErrorCode::kBudget && request.options.context == 0 &&
+                      request.context > kLeastContext;
+    if (!less) {
+      return model;
+    }
+    request.context = std::max(request.context / 2, kLeastContext);
+    request.context_remark =
+        context_sentence({request.context, request.sequences, "more does not fit the budget"}, request.sequences);
+  }
+}
+
+// The cache of experts learns what earlier runs chose; what this one chooses is recorded.
+void follow_routing(const EngineOptions& options, const RunHistory& history, StreamedWeights& weights) {
+  if (options.remember && options.by_hand.warm_start && history.routing) {
+    weights.recall(*history.routing);
+  }
+  if (options.record_routing || options.remember) {
+    weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens);
+  }
+}
+
+Result<OpenModel> open_requested(OpenRequest request) {
+  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead);
+  auto draft = open_draft_model(request, *budget);
+  if (!draft) {
+    return propagate(draft.error());
+  }
+  const DraftOptions& drafts = request.options.draft;
+  if (drafts.ngrams || drafts.mtp || draft->drafter != nullptr) {
+    request.most_outputs = std::max(request.most_outputs, request.sequences + kMostDrafted);
+  }
+  auto model = open_in_budget(request, budget);
+  if (!model) {
+    return model;
+  }
+  model->context_size = request.context;
+  model->sequences = request.sequences;
+  model->outputs = request.most_outputs;
+  OpenFacts facts;
+  facts.reader = model->reader != nullptr ? model->reader->description() : "";
+  facts.draft_bytes = draft->reserved.bytes();
+  facts.draft_left_out = draft->left_out;
+  facts.mtp_bytes = model->mtp_bytes;
+  model->plan = make_plan(request, model->problem, std::move(model->plan.placement));
+  add_opened(request, facts, model->plan);
+  model->draft = std::move(*draft);
+  const MachineProfile* profile = request.history.profile;
+  model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
+                       calibration_key(request, model->plan.placement)};
+  if (model->weights != nullptr) {
+    follow_routing(request.options, request.history, *model->weights);
+  }
+  return model;
+}
+
+}  // namespace
+
+Result<OpenModel> load_model(const EngineOptions& options) {
+  if (Status status = init_llama(); !status) {
+    return propagate(status.error());
+  }
+  auto file = open_model(options.model);
+  if (!file) {
+    return propagate(file.error());
+  }
+  if (Status status = options.draft.mtp ? check_mtp(*file) : Status(); !status) {
+    return propagate(status.error());
+  }
+  const auto budget = choose_budget(options);
+  if (!budget) {
+    return propagate(budget.error());
+  }
+  ProfileOptions of_this_disk;
+  of_this_disk.path = options.model;
+  auto mirrors = mirrors_of(*file, options);
+  if (!mirrors) {
+    return propagate(mirrors.error());
+  }
+  const auto profile = with_mirrors(cached_profile(of_this_disk), *file, *mirrors);
+  auto used = std::make_unique<const Model>(used_part(*file, options.draft.mtp));
+  TrialOptions trial;
+  trial.mtp = options.draft.mtp;
+  if (Status status = try_model(*used, trial); !status) {
+    return propagate(status.error());
+  }
+  const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
+  auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
+    OpenRequest request = make_request(options, *used, *budget, history);
+    request.process_memory = read_process_memory().resident;
+    request.mirrors = std::move(*mirrors);
+    return open_requested(std::move(request));
+  });
+  if (model) {
+    model->file = std::move(used);
+  }
+  return model;
+}
+
+}  // namespace hypura
