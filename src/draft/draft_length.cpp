@@ -57,13 +57,13 @@ double PassCosts::seconds(uint32_t tokens) const {
   return below->second.seconds + more * slope;
 }
 
-void DraftQuality::note(uint32_t drafted, uint32_t right, double seconds) {
+void DraftQuality::note(uint32_t drafted, uint32_t accepted, double seconds) {
   if (drafted == 0) {
     return;
   }
-  const uint32_t tried = std::min(right + 1, drafted);
+  const uint32_t tried = std::min(accepted + 1, drafted);
   const double fade = std::pow(kQualityFade, tried);
-  right_ = right_ * fade + right;
+  accepted_ = accepted_ * fade + accepted;
   tried_ = tried_ * fade + tried;
   const double each = seconds / drafted;
   seconds_ = timed_ ? seconds_ + (each - seconds_) * kLeastWeight : each;
@@ -98,7 +98,7 @@ void DraftLength::note(const DraftedPass& pass) {
   spent_ = spent_ * kTimeFade + seconds;
   lost_ *= kTimeFade;
   if (pass.drafted > 0) {
-    const double without = costs_.seconds(pass.tokens) * (1 + static_cast<double>(pass.right) / pass.answers);
+    const double without = costs_.seconds(pass.tokens) * (1 + static_cast<double>(pass.accepted) / pass.answers);
     lost_ = std::max(0.0, lost_ + seconds - without);
     ++tries_;
   }

@@ -1,7 +1,7 @@
-// How many tokens to draft for a pass: from what passes took and how often drafts were right, so far. Pure arithmetic.
+// How many tokens to draft for a pass: from what passes took and how often drafts were accepted. Pure arithmetic.
 //
 // A pass of n tokens that also verifies d drafted tokens of each of s answers takes T(n + s d), and c for each drafted
-// token. When each is right with probability p, given that those before it were, every answer gets 1 + p + .. + p^d
+// token. When each is accepted with probability p, given that those before it were, every answer gets 1 + p + .. + p^d
 // tokens (Y. Leviathan et al., Fast Inference from Transformers via Speculative Decoding, ICML 2023, equation 1). T, p
 // and c are measured while running: where a pass is a walk over weights on disk T hardly grows with its tokens and long
 // drafts pay; where each token wants experts of its own, or everything is in memory, T grows and they may never pay.
@@ -14,7 +14,7 @@
 
 namespace hypura {
 
-// Tokens expected of a pass that verifies `drafted`, each of which is right with probability `acceptance` when those
+// Tokens expected of a pass that verifies `drafted`, each of which is accepted with probability `acceptance` when those
 // before it were: 1 to 1 + drafted.
 double expected_tokens(double acceptance, uint32_t drafted);
 
@@ -40,19 +40,19 @@ class PassCosts {
 // How good one source of drafts is.
 class DraftQuality {
  public:
-  // Of `drafted` tokens the first `right` were right; making them took `seconds`.
-  void note(uint32_t drafted, uint32_t right, double seconds);
+  // Of `drafted` tokens the first `accepted` were what the model says; making them took `seconds`.
+  void note(uint32_t drafted, uint32_t accepted, double seconds);
 
   double expected(uint32_t drafted) const { return expected_tokens(acceptance(), drafted); }
 
-  // The probability that a drafted token is right when those before it were.
-  double acceptance() const { return right_ / tried_; }
+  // The probability that a drafted token is accepted when those before it were.
+  double acceptance() const { return accepted_ / tried_; }
   // Of making one drafted token.
   double seconds() const { return seconds_; }
 
  private:
-  // Before anything is known: mostly right, so that it is tried; a few failures say otherwise.
-  double right_ = 1.5;
+  // Before anything is known: mostly accepted, so that it is tried; a few failures say otherwise.
+  double accepted_ = 1.5;
   double tried_ = 2;
   double seconds_ = 0;
   bool timed_ = false;
@@ -63,7 +63,7 @@ struct DraftedPass {
   uint32_t tokens = 0;   // without those drafted
   uint32_t answers = 0;  // that could have drafts
   uint32_t drafted = 0;
-  uint32_t right = 0;
+  uint32_t accepted = 0;
   double pass_seconds = 0;
   double draft_seconds = 0;
 };

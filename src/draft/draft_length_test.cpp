@@ -37,7 +37,7 @@ TEST(DraftQuality, ExpectsWhatAcceptanceGives) {
   EXPECT_NEAR(quality.seconds(), 0.1, 1e-9);
 }
 
-// Runs passes on a model whose passes of n tokens take `cost(n)`, and whose drafts are right with probability `p` by a
+// Runs passes on a model whose passes of n tokens take `cost(n)`, and accepts drafts with probability `p`, by a
 // fixed sequence. Gives tokens a second by those without drafts.
 double gain(double p, const std::function<double(uint32_t)>& cost, double draft_seconds, uint32_t tokens) {
   DraftLength length(16);
@@ -48,20 +48,20 @@ double gain(double p, const std::function<double(uint32_t)>& cost, double draft_
   while (made < tokens) {
     const uint32_t drafted = length.choose(quality, 1, 1);
     EXPECT_LE(drafted, 16U);
-    uint32_t right = 0;
-    while (right < drafted) {
+    uint32_t accepted = 0;
+    while (accepted < drafted) {
       dice += 0.6180339887;
       dice -= dice >= 1 ? 1 : 0;
       if (dice >= p) {
         break;
       }
-      ++right;
+      ++accepted;
     }
     const double draft = drafted * draft_seconds;
-    length.note({1, 1, drafted, right, cost(1 + drafted), draft});
-    quality.note(drafted, right, draft);
+    length.note({1, 1, drafted, accepted, cost(1 + drafted), draft});
+    quality.note(drafted, accepted, draft);
     seconds += cost(1 + drafted) + draft;
-    made += 1 + right;
+    made += 1 + accepted;
   }
   return made * cost(1) / seconds;
 }
@@ -83,7 +83,7 @@ TEST(DraftLength, NoDraftsWhereTheyDoNotPay) {
 TEST(DraftLength, NoticesWhenTheTextChanges) {
   DraftLength length(8);
   DraftQuality quality;
-  for (int i = 0; i < 200; ++i) {  // never right
+  for (int i = 0; i < 200; ++i) {  // never accepted
     const uint32_t drafted = length.choose(quality, 1, 1);
     length.note({1, 1, drafted, 0, 1.0, drafted * 0.1});
     quality.note(drafted, 0, drafted * 0.1);

@@ -19,6 +19,9 @@ class Drafter {
   // At most `most` tokens that may follow `tokens`, all that sequence number `sequence` has so far; fewer, or none,
   // when it knows no better. Fails with kInternal; that drafter is then not asked again.
   virtual Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) = 0;
+
+  // An empty sequence holds the first `count` tokens of another now.
+  virtual void note_copied(uint32_t /*from*/, uint32_t /*to*/, uint32_t /*count*/) {}
 };
 
 // What followed the last few tokens where they stood before: good at code that is edited, tables, quotations.

@@ -35,9 +35,17 @@ Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32
   return {{}, 0, seconds_since(start)};
 }
 
-void Drafting::note_verified(const Draft& draft, uint32_t right) {
+void Drafting::note_verified(const Draft& draft, uint32_t accepted) {
   if (!draft.tokens.empty()) {
-    sources_[draft.source].quality.note(static_cast<uint32_t>(draft.tokens.size()), right, draft.seconds);
+    sources_[draft.source].quality.note(static_cast<uint32_t>(draft.tokens.size()), accepted, draft.seconds);
+  }
+}
+
+void Drafting::note_copied(uint32_t from, uint32_t to, uint32_t count) {
+  for (const Source& it : sources_) {
+    if (it.drafter != nullptr) {
+      it.drafter->note_copied(from, to, count);
+    }
   }
 }
 

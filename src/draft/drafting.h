@@ -32,11 +32,14 @@ class Drafting {
   Draft draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t room, uint32_t pass_tokens,
               uint32_t answers);
 
-  // The first `right` tokens of a draft were what the model says.
-  void note_verified(const Draft& draft, uint32_t right);
+  // The first `accepted` tokens of a draft were what the model says.
+  void note_verified(const Draft& draft, uint32_t accepted);
 
   // A pass is over, and all its drafts are verified.
   void note_pass(const DraftedPass& pass) { length_.note(pass); }
+
+  // An empty sequence holds the first `count` tokens of another now.
+  void note_copied(uint32_t from, uint32_t to, uint32_t count);
 
  private:
   struct Source {

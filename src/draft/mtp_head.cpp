@@ -20,6 +20,8 @@ class MtpDrafter final : public Drafter {
     return head_.draft(sequence, tokens, most);
   }
 
+  void note_copied(uint32_t from, uint32_t to, uint32_t count) override { head_.copy(from, to, count); }
+
  private:
   MtpHead& head_;
 };
@@ -221,7 +223,7 @@ Result<std::vector<int32_t>> MtpHead::draft(uint32_t sequence, std::span<const i
   if (!drafted) {
     status_ = propagate(drafted.error());
   }
-  // What was drafted is not known to be right, and the token before it comes again with the pass.
+  // What was drafted is not known to be accepted, and the token before it comes again with the pass.
   llama_memory_seq_rm(llama_get_memory(head_), static_cast<llama_seq_id>(sequence), static_cast<llama_pos>(last), -1);
   return drafted;
 }

@@ -45,7 +45,7 @@ class MtpHead {
 
  private:
   // Tokens that wait for each sequence, at most. More than a draft has: those are never computed before it is known
-  // which of them are right.
+  // which of them are accepted.
   static constexpr size_t kMostWaiting = 64;
 
   struct Followed {

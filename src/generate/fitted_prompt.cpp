@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "generate/batcher_plan.h"
+#include "generate/pass_policy.h"
 #include "llama.h"
 #include "tokenizer/control_text.h"
 

@@ -7,12 +7,13 @@
 #include <regex>
 
 #include "backend/stream_layout.h"
-#include "generate/batcher_llama.h"
 #include "generate/eager_drafts_for_test.h"
 #include "generate/engine_impl.h"
+#include "generate/llama_pass_model.h"
 #include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
 #include "hypura/plan.h"
+#include "llama/llama_kv_memory.h"
 #include "llama/mtp_layers.h"
 #include "llama/plain_llama.h"
 #include "make_model/make_model.h"
@@ -170,27 +171,33 @@ TEST(Mtp, DraftsGoWithACopiedBeginning) {
   options.sequences = 2;
   const auto engine = open_eager(options);
   ASSERT_NE(engine, nullptr);
-  LlamaBatchModel model(*engine, 2);
+  LlamaPassModel model(*engine, 2);
+  LlamaKvMemory memory(*engine->context(), 2);
+  const auto copy = [&](uint32_t count) {
+    const uint32_t copied = memory.copy(0, 1, count);
+    engine->drafting()->note_copied(0, 1, copied);
+    return copied;
+  };
   const std::vector<int32_t> text = test_tokens(101);
   std::vector<PassToken> pass;
   for (uint32_t i = 0; i < 100; ++i) {
     pass.push_back({text[i], i, 0, i == 99});
   }
-  ASSERT_TRUE(model.walk(pass, 100));
+  ASSERT_TRUE(model.pass(pass, 100));
   const auto draft = [&](uint32_t sequence) { return engine->mtp()->draft(sequence, text, 6).value(); };
   const std::vector<int32_t> whole = draft(0);
   EXPECT_EQ(whole.size(), 6U);
-  EXPECT_EQ(model.copy(0, 1, 100), 100U);
+  EXPECT_EQ(copy(100), 100U);
   EXPECT_EQ(draft(1), whole);
   // A shorter beginning: the layers lack the state before what follows, but what follows is seen.
-  model.cut(1, 0);
-  EXPECT_EQ(model.copy(0, 1, 60), 60U);
+  memory.cut(1, 0);
+  EXPECT_EQ(copy(60), 60U);
   EXPECT_TRUE(draft(1).empty()) << "40 tokens are not there yet";
   for (PassToken& token : pass) {
     token.sequence = 1;
   }
   pass.erase(pass.begin(), pass.begin() + 60);
-  ASSERT_TRUE(model.walk(pass, 40));
+  ASSERT_TRUE(model.pass(pass, 40));
   EXPECT_EQ(draft(1).size(), 6U);
   EXPECT_EQ(draft(0), whole);
 }

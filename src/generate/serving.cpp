@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
-#include "generate/batcher.h"
-#include "generate/batcher_llama.h"
+#include "generate/live_experts.h"
+#include "generate/llama_pass_model.h"
+#include "generate/scheduler_thread.h"
 #include "generate/serving_request.h"
 #include "llama/llama_guard.h"
+#include "llama/llama_kv_memory.h"
 
 namespace hypura {
 
@@ -26,8 +28,11 @@ class ServingImpl final : public Serving {
         plan_(engine_->plan()),
         format_(engine_->chat()),
         bound_(llama_model_get_vocab(engine_->llama())),
+        memory_(*engine_->context(), parallel),
+        cache_(memory_),
         model_(*engine_, parallel),
-        batcher_(model_, options.queue, engine_->drafting()) {
+        live_(*engine_),
+        scheduler_(model_, cache_, engine_->drafting(), options.queue, [this](bool idle) { live_.note_pass(idle); }) {
     if (parallel < options.parallel && plan_.context_sentence.empty()) {
       plan_.warnings.push_back(
           fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "
@@ -37,7 +42,7 @@ class ServingImpl final : public Serving {
   }
 
   Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
-    if (Status room = batcher_.room(); !room) {
+    if (Status room = scheduler_.room(); !room) {
       return propagate(room.error());
     }
     auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_answer_job(served(), request); });
@@ -46,17 +51,17 @@ class ServingImpl final : public Serving {
     }
     sink->on_prompt(static_cast<uint32_t>(job->prompt.size()));
     job->sink = std::move(sink);
-    return batcher_.submit(std::move(*job));
+    return scheduler_.submit(std::move(*job));
   }
 
-  void cancel(AnswerId id) override { batcher_.cancel(id); }
+  void cancel(AnswerId id) override { scheduler_.cancel(id); }
 
   Result<Embedding> embed(const EmbedRequest& request) override {
     auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_embed_job(served(), request); });
     if (!job) {
       return propagate(job.error());
     }
-    return batcher_.embed(std::move(*job));
+    return scheduler_.embed(std::move(*job));
   }
 
   Result<std::string> render(const AnswerRequest& request) const override {
@@ -85,13 +90,13 @@ class ServingImpl final : public Serving {
   const Plan& plan() const override { return plan_; }
 
   ServingStats stats() const override {
-    ServingStats stats = batcher_.stats();
+    ServingStats stats = scheduler_.stats();
     stats.engine = engine_->stats();
     stats.context_size = stats.parallel * context_size();
     return stats;
   }
 
-  std::vector<LiveLayer> live() const override { return model_.live(); }
+  std::vector<LiveLayer> live() const override { return live_.layers(); }
   uint32_t context_size() const override { return engine_->context_size(); }
   Status close() override { return engine_->close(); }
 
@@ -107,8 +112,11 @@ class ServingImpl final : public Serving {
   Plan plan_;
   ChatFormat format_;
   TextBound bound_;
-  LlamaBatchModel model_;
-  Batcher batcher_;  // last: its thread uses all of the above
+  LlamaKvMemory memory_;
+  KvCache cache_;
+  LlamaPassModel model_;
+  LiveExperts live_;
+  SchedulerThread scheduler_;  // last: its thread uses all of the above
 };
 
 }  // namespace

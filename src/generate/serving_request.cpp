@@ -171,7 +171,7 @@ Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& requ
   if (job.prompt.empty()) {
     return fail(ErrorCode::kUsage, "there is no text to embed");
   }
-  job.embed = std::make_unique<EmbedWork>();
+  job.embed.emplace();
   const auto size = static_cast<uint32_t>(job.prompt.size());
   job.embed->first = served.pooling == Pooling::kLast ? size - 1 : 0;
   job.embed->end = served.pooling == Pooling::kFirst ? 1 : size;

@@ -1,12 +1,12 @@
-// From a request to a job that the batcher can run: checks, the prompt's tokens, what the answer must be.
+// From a request to a job that the scheduler can run: checks, the prompt's tokens, what the answer must be.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "chat/chat_format.h"
+#include "generate/job.h"
 #include "generate/model_card.h"
-#include "generate/sequence.h"
 #include "hypura/serving.h"
 
 namespace hypura {

@@ -1,14 +1,11 @@
 #include "generate/session.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
-#include "generate/batcher_plan.h"
+#include "generate/session_answer.h"
 #include "llama/llama_guard.h"
-#include "llama/logits.h"
-#include "llama/sampler.h"
-#include "output/text_stream.h"
-#include "support/elapsed.h"
-#include "tokenizer/common_beginning.h"
 
 namespace hypura {
 
@@ -21,10 +18,14 @@ Result<std::unique_ptr<Session>> EngineImpl::new_session() {
 }
 
 SessionImpl::SessionImpl(EngineImpl& engine)
-    : engine_(engine), context_(engine.context()), vocab_(llama_model_get_vocab(engine.llama())) {}
+    : engine_(engine),
+      vocab_(llama_model_get_vocab(engine.llama())),
+      memory_(*engine.context(), 1),
+      cache_(memory_),
+      model_(engine, 1),
+      scheduler_(model_, cache_, engine.drafting()) {}
 
 SessionImpl::~SessionImpl() {
-  clear();
   engine_.end_session();
 }
 
@@ -41,86 +42,10 @@ uint32_t SessionImpl::context_size() const {
 }
 
 void SessionImpl::clear() {
-  keep_prefix(0);
+  cache_.cut(0, 0);
 }
 
-// Forgets all but the first `count` tokens. A memory that cannot be cut (a recurrent state) is emptied instead.
-void SessionImpl::keep_prefix(size_t count) {
-  llama_memory_t memory = llama_get_memory(context_);
-  if (count >= held_.size()) {
-    return;
-  }
-  if (!llama_memory_seq_rm(memory, 0, static_cast<llama_pos>(count), -1)) {
-    llama_memory_clear(memory, true);
-    count = 0;
-  }
-  held_.resize(count);
-}
-
-Status SessionImpl::pass(const int32_t* tokens, size_t count, bool all_logits, Phase phase) {
-  llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
-  fill_batch(batch, {tokens, count}, held_.size(), 0, all_logits);
-  Status status = engine_.pass(batch, phase == Phase::kPrefill ? static_cast<uint32_t>(count) : 0);
-  llama_batch_free(batch);
-  if (status) {
-    held_.insert(held_.end(), tokens, tokens + count);
-  } else {
-    // llama.cpp may have kept part of the batch.
-    const size_t before = held_.size();
-    held_.resize(before + count);
-    keep_prefix(before);
-  }
-  return status;
-}
-
-Result<bool> SessionImpl::prefill(const std::vector<int32_t>& tokens, const GenerateOptions& options) {
-  keep_prefix(std::min<size_t>(common_beginning(held_, tokens),
-                               tokens.size() - 1));  // the last token is evaluated anew: its logits are wanted
-  for (size_t done = held_.size(); done < tokens.size();) {
-    if (options.keep_going && !options.keep_going()) {
-      return false;
-    }
-    const size_t count = std::min<size_t>(engine_.ubatch(), tokens.size() - done);
-    if (Status status = pass(tokens.data() + done, count, false, Phase::kPrefill); !status) {
-      return propagate(status.error());
-    }
-    done += count;
-  }
-  return true;
-}
-
-// What of the last draft the model did not say is forgotten.
-void SessionImpl::note_verified() {
-  Drafting* drafting = engine_.drafting();
-  if (drafting == nullptr || pass_seconds_ == 0) {
-    return;
-  }
-  const auto drafted = static_cast<uint32_t>(draft_.tokens.size());
-  keep_prefix(held_.size() - (drafted - right_));
-  engine_.note_drafted(drafted, right_);
-  drafting->note_verified(draft_, right_);
-  drafting->note_pass({1, 1, drafted, right_, pass_seconds_, draft_.seconds});
-  draft_ = {};
-  right_ = 0;
-  pass_seconds_ = 0;
-}
-
-Status SessionImpl::decode(const std::vector<int32_t>& text, size_t room) {
-  Drafting* drafting = engine_.drafting();
-  std::vector<int32_t> tokens = {text.back()};
-  if (drafting != nullptr) {
-    const size_t most = std::min<size_t>({room, context_size() - text.size(), engine_.ubatch() - 1, kMostDrafted});
-    draft_ = drafting->draft(0, text, static_cast<uint32_t>(most), 1, 1);
-    tokens.insert(tokens.end(), draft_.tokens.begin(), draft_.tokens.end());
-  }
-  right_ = 0;
-  const auto start = std::chrono::steady_clock::now();
-  Status status = pass(tokens.data(), tokens.size(), true, Phase::kDecode);
-  pass_seconds_ = seconds_since(start);
-  return status;
-}
-
-Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
+Status SessionImpl::check(const std::vector<int32_t>& prompt) const {
   if (prompt.empty()) {
     return fail(ErrorCode::kUsage, "the prompt is empty, or the vocabulary has no tokens for it");
   }
@@ -136,95 +61,59 @@ Result<Generated> SessionImpl::generate(const std::vector<int32_t>& prompt, cons
                 "the prompt has {} tokens and the context holds {}: shorten it, or give a larger context",
                 prompt.size(), context_size());
   }
-  Generated generated;
-  auto ready = prefill(prompt, options);
-  if (!ready) {
-    return propagate(ready.error());
-  }
-  if (!*ready) {
-    generated.stop = StopReason::kCancelled;
-    return generated;
-  }
-  Status status = answer(prompt, options, generated);
-  engine_.note_answered(generated.tokens.size());
-  if (!status) {
-    return propagate(status.error());
-  }
-  return generated;
-}
-
-// The token that follows, by the logits at `row`.
-Result<int32_t> SessionImpl::sample(llama_sampler& sampler, int32_t row) {
-  const float* logits = llama_get_logits_ith(context_, row);
-  Status status = check_logits({logits, logits == nullptr ? 0 : static_cast<size_t>(vocabulary())});
-  if (!status) {
-    return propagate(status.error(), engine_.model_name());
-  }
-  return guarded(ErrorCode::kBadModel, "no token could be chosen",
-                 [&]() -> Result<int32_t> { return llama_sampler_sample(&sampler, context_, row); });
-}
-
-Status SessionImpl::answer(const std::vector<int32_t>& prompt, const GenerateOptions& options, Generated& generated) {
-  const SamplerPtr sampler = make_sampler(options.sampling, vocab_);
-  for (int32_t token : prompt) {
-    llama_sampler_accept(sampler.get(), token);
-  }
-  std::vector<int32_t> text = prompt;
-  TextStream stream;
-  const auto emit = [&](std::string piece) {
-    generated.text += piece;
-    return piece.empty() || !options.on_text || options.on_text(piece);
-  };
-  generated.stop = StopReason::kLength;
-  draft_ = {};
-  right_ = 0;
-  pass_seconds_ = 0;
-  int32_t row = -1;  // of the logits after the text
-  const size_t most = options.max_tokens < 0 ? SIZE_MAX : static_cast<size_t>(options.max_tokens);
-  while (generated.tokens.size() < most) {
-    const auto sampled = sample(*sampler, row);
-    if (!sampled) {
-      return propagate(sampled.error());
-    }
-    const llama_token token = *sampled;
-    if (llama_vocab_is_eog(vocab_, token)) {
-      generated.stop = StopReason::kEndOfText;
-      break;
-    }
-    generated.tokens.push_back(token);
-    text.push_back(token);
-    if (!emit(stream.add(token_text(vocab_, token, false))) || (options.keep_going && !options.keep_going())) {
-      generated.stop = StopReason::kCancelled;
-      break;
-    }
-    if (text.size() > context_size()) {
-      generated.stop = StopReason::kContextFull;
-      break;
-    }
-    if (generated.tokens.size() == most) {
-      break;  // the last token's successor is not wanted
-    }
-    if (right_ < draft_.tokens.size() && draft_.tokens[right_] == token) {
-      row = static_cast<int32_t>(++right_);
-      continue;  // what follows it is computed already
-    }
-    note_verified();
-    if (Status status = decode(text, most - generated.tokens.size() - 1); !status) {
-      return status;
-    }
-    row = 0;
-  }
-  note_verified();
-  if (generated.stop != StopReason::kCancelled) {
-    emit(stream.finish());
-  }
   return {};
 }
 
+Result<Generated> SessionImpl::generate(std::vector<int32_t> prompt, const GenerateOptions& options) {
+  if (Status status = check(prompt); !status) {
+    return propagate(status.error());
+  }
+  auto sampler = AnswerSampler::create(options.sampling, vocab_, {});
+  if (!sampler) {
+    return propagate(sampler.error());
+  }
+  (*sampler)->accept_prompt(prompt);
+  Generated generated;
+  Job job;
+  job.prompt = std::move(prompt);
+  job.limit = context_size();
+  job.source = std::make_unique<SessionAnswer>(vocab_, std::move(*sampler), options, generated);
+  scheduler_.admit(std::move(job));
+  while (!scheduler_.idle()) {
+    const bool in_prompt = generated.tokens.empty();  // then nobody has been asked since the last pass
+    if (in_prompt && options.keep_going && !options.keep_going()) {
+      scheduler_.cancel_all();
+    } else {
+      scheduler_.pass();
+    }
+  }
+  engine_.note_answered(generated.tokens.size());
+  const auto stop = stop_reason(std::get<AnswerEnd>(scheduler_.take_ended().front().outcome));
+  if (!stop) {
+    return propagate(stop.error());
+  }
+  generated.stop = *stop;
+  return generated;
+}
+
+Result<StopReason> SessionImpl::stop_reason(const AnswerEnd& end) const {
+  switch (end.stop) {
+    case AnswerStop::kError:
+      return propagate(*end.error);
+    case AnswerStop::kCancelled:
+      return StopReason::kCancelled;
+    case AnswerStop::kLength:
+    case AnswerStop::kContextFull:
+      return end.tokens.size() > context_size() ? StopReason::kContextFull : StopReason::kLength;
+    default:
+      return StopReason::kEndOfText;
+  }
+}
+
 Result<Generated> SessionImpl::complete(std::string_view prompt, const GenerateOptions& options) {
-  const auto tokens = guarded(ErrorCode::kBadModel, "the model's vocabulary cannot take the prompt apart",
-                              [&]() -> Result<std::vector<int32_t>> { return tokenize(prompt, true, false); });
-  return tokens ? generate(*tokens, options) : propagate(tokens.error());
+  auto tokens = guarded(ErrorCode::kBadModel, "the model's vocabulary cannot take the prompt apart",
+                        [&]() -> Result<std::vector<int32_t>> { return tokenize(prompt, true, false); });
+  return tokens ? generate(std::move(*tokens), options) : propagate(tokens.error());
 }
 
 Result<Generated> SessionImpl::chat(const std::vector<ChatMessage>& messages, const GenerateOptions& options) {
@@ -233,25 +122,31 @@ Result<Generated> SessionImpl::chat(const std::vector<ChatMessage>& messages, co
   if (!tokens) {
     return propagate(tokens.error());
   }
-  return generate(*tokens, options);
+  return generate(std::move(*tokens), options);
 }
 
 Result<std::vector<float>> SessionImpl::evaluate(const std::vector<int32_t>& tokens) {
   const auto width = static_cast<size_t>(vocabulary());
-  const size_t step = std::min(engine_.ubatch(), engine_.outputs());
+  const PassLimits limits = model_.limits();
   std::vector<float> logits;
   logits.reserve(tokens.size() * width);
   for (size_t done = 0; done < tokens.size();) {
-    const size_t count = std::min(step, tokens.size() - done);
-    if (held_.size() + count > context_size()) {
+    const uint32_t from = context_used();
+    const size_t count = std::min<size_t>({limits.tokens, limits.outputs, tokens.size() - done});
+    if (from + count > context_size()) {
       return fail(ErrorCode::kContextFull, "the context of {} tokens is full", context_size());
     }
-    const Phase phase = count == 1 ? Phase::kDecode : Phase::kPrefill;
-    if (Status status = pass(tokens.data() + done, count, true, phase); !status) {
+    std::vector<PassToken> pass;
+    for (uint32_t i = 0; i < count; ++i) {
+      pass.push_back({tokens[done + i], from + i, 0, true});
+    }
+    if (Status status = model_.pass(pass, count == 1 ? 0 : static_cast<uint32_t>(count)); !status) {
+      cache_.cut(0, from);
       return propagate(status.error());
     }
+    cache_.append(0, std::span(tokens).subspan(done, count));
     for (size_t i = 0; i < count; ++i) {
-      const float* row = llama_get_logits_ith(context_, static_cast<int32_t>(i));
+      const float* row = model_.logits(i);
       logits.insert(logits.end(), row, row + width);
     }
     done += count;

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "generate/batcher_model.h"
+#include "generate/pass_model.h"
 #include "hypura/engine.h"
 #include "llama.h"
 #include "llama/llama_context.h"

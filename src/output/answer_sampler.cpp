@@ -65,7 +65,8 @@ Result<int32_t> AnswerSampler::sample(const float* logits) {
   try {  // perhaps exceptions of another C++ library, where llama.cpp was built with one
     return choose(logits);
   } catch (...) {
-    return fail(ErrorCode::kInternal, "the answer left its grammar");
+    return fail(ErrorCode::kInternal, "{}",
+                held_ == nullptr ? "no token could be chosen" : "the answer left its grammar");
   }
 }
 

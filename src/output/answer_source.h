@@ -1,4 +1,4 @@
-// Where an answer's tokens come from, as the batcher sees it.
+// Where an answer's tokens come from, as the scheduler sees it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,9 @@ class AnswerSource {
 
   // The next token, after which there is no other when it stops.
   virtual AnswerStep step(const float* logits) = 0;
+
+  // At most so many tokens are still to come: nothing is drafted beyond them.
+  virtual uint32_t left() const { return UINT32_MAX; }
 
   // What was held back. Called once, after the last step.
   virtual AnswerPiece finish() = 0;

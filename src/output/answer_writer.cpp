@@ -59,6 +59,10 @@ AnswerStep AnswerWriter::step(const float* logits) {
   return step;
 }
 
+uint32_t AnswerWriter::left() const {
+  return form_.max_tokens < 0 ? UINT32_MAX : static_cast<uint32_t>(form_.max_tokens - tokens_);
+}
+
 AnswerPiece AnswerWriter::finish() {
   AnswerPiece piece = say(stream_.finish());
   const std::string rest = stops_.finish();

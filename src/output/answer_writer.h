@@ -33,6 +33,7 @@ class AnswerWriter final : public AnswerSource {
   AnswerWriter(const llama_vocab* vocab, AnswerForm form);
 
   AnswerStep step(const float* logits) override;
+  uint32_t left() const override;
   AnswerPiece finish() override;
   void tell(AnswerEnd& end) const override;
 

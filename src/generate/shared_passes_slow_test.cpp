@@ -1,6 +1,6 @@
-// Answers that share passes: whatever the batcher makes the context do, plain llama.cpp gives the same logits for it,
+// Answers that share passes: whatever the scheduler makes the context do, plain llama.cpp gives the same logits for it,
 // bit for bit, with everything in memory. What then still differs between an answer alone and in company is the
-// kernels' (docs/batching.md); that the batcher asks for the right things is batcher_test.cpp's.
+// kernels' (docs/batching.md); that the scheduler asks for the right things is pass_scheduler_test.cpp's.
 
 #include <gtest/gtest.h>
 
@@ -10,10 +10,11 @@
 #include <thread>
 #include <variant>
 
-#include "generate/batcher.h"
-#include "generate/batcher_llama.h"
+#include "generate/llama_pass_model.h"
+#include "generate/scheduler_thread.h"
 #include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
+#include "llama/llama_kv_memory.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -24,7 +25,7 @@ constexpr uint32_t kTalkContext = 256;
 constexpr uint32_t kTalkUbatch = 32;
 constexpr uint32_t kThreads = 1;  // exactness_slow_test.cpp has more
 
-struct Walk {
+struct Pass {
   std::vector<PassToken> tokens;
   std::map<size_t, std::vector<float>> logits;  // of the tokens whose logits are wanted
 };
@@ -34,52 +35,60 @@ struct Cut {
 struct Copy {
   uint32_t from, to, count;
 };
-using Done = std::variant<Walk, Cut, Copy>;
+using Done = std::variant<Pass, Cut, Copy>;
 
-// The engine's model, which notes all that is asked of it and what it gave.
-class NotingModel final : public BatchModel {
+// The engine's model, and its memory, which note all that is asked of them and what they gave.
+class NotingModel final : public PassModel {
  public:
-  NotingModel(BatchModel& model, size_t vocabulary) : model_(model), vocabulary_(vocabulary) {}
+  NotingModel(PassModel& model, size_t vocabulary, std::vector<Done>& done)
+      : model_(model), vocabulary_(vocabulary), done_(done) {}
 
-  uint32_t sequences() const override { return model_.sequences(); }
   PassLimits limits() const override { return model_.limits(); }
-  bool can_cut() const override { return model_.can_cut(); }
-  Status walk(std::span<const PassToken> tokens, uint32_t prompt_tokens) override {
-    Status status = model_.walk(tokens, prompt_tokens);
-    Walk walk{{tokens.begin(), tokens.end()}, {}};
+  Status pass(std::span<const PassToken> tokens, uint32_t prompt_tokens) override {
+    Status status = model_.pass(tokens, prompt_tokens);
+    Pass pass{{tokens.begin(), tokens.end()}, {}};
     for (size_t i = 0; status && i < tokens.size(); ++i) {
       if (tokens[i].output) {
         const float* row = model_.logits(i);
-        walk.logits[i].assign(row, row + vocabulary_);
+        pass.logits[i].assign(row, row + vocabulary_);
       }
     }
-    done_.emplace_back(std::move(walk));
+    done_.emplace_back(std::move(pass));
     return status;
   }
-  void note_drafted(uint32_t drafted, uint32_t right) override { model_.note_drafted(drafted, right); }
+  void note_drafted(uint32_t drafted, uint32_t accepted) override { model_.note_drafted(drafted, accepted); }
   const float* logits(size_t index) override { return model_.logits(index); }
-  uint32_t cut(uint32_t sequence, uint32_t count) override {
-    const uint32_t left = model_.cut(sequence, count);
-    done_.emplace_back(Cut{sequence, left});
-    return left;
-  }
-  uint32_t copy(uint32_t from, uint32_t to, uint32_t count) override {
-    const uint32_t copied = model_.copy(from, to, count);
-    done_.emplace_back(Copy{from, to, copied});
-    return copied;
-  }
   Status embed(std::span<const PassToken> tokens, std::vector<float>& sum) override {
     return model_.embed(tokens, sum);
   }
   uint32_t embed_limit() const override { return model_.embed_limit(); }
 
-  // When the batcher is gone.
-  const std::vector<Done>& done() const { return done_; }
+ private:
+  PassModel& model_;
+  size_t vocabulary_;
+  std::vector<Done>& done_;
+};
+
+class NotingMemory final : public KvMemory {
+ public:
+  NotingMemory(KvMemory& memory, std::vector<Done>& done) : memory_(memory), done_(done) {}
+
+  uint32_t sequences() const override { return memory_.sequences(); }
+  bool can_cut() const override { return memory_.can_cut(); }
+  uint32_t cut(uint32_t sequence, uint32_t count) override {
+    const uint32_t left = memory_.cut(sequence, count);
+    done_.emplace_back(Cut{sequence, left});
+    return left;
+  }
+  uint32_t copy(uint32_t from, uint32_t to, uint32_t count) override {
+    const uint32_t copied = memory_.copy(from, to, count);
+    done_.emplace_back(Copy{from, to, copied});
+    return copied;
+  }
 
  private:
-  BatchModel& model_;
-  size_t vocabulary_;
-  std::vector<Done> done_;
+  KvMemory& memory_;
+  std::vector<Done>& done_;
 };
 
 class GreedySource final : public AnswerSource {
@@ -104,7 +113,7 @@ class GreedySource final : public AnswerSource {
 
 // Conversations of several turns, prompts that share a beginning, one that fills its context and goes on, and one that
 // is given up: so that cells are cut, shared, and used again in another order.
-void talk(Batcher& batcher, size_t vocabulary, uint32_t who) {
+void talk(SchedulerThread& scheduler, size_t vocabulary, uint32_t who) {
   std::vector<int32_t> text = test_tokens(20 + 7 * who);
   for (uint32_t turn = 0; turn < 3; ++turn) {
     Job job;
@@ -115,11 +124,11 @@ void talk(Batcher& batcher, size_t vocabulary, uint32_t who) {
     job.source = std::make_unique<GreedySource>(vocabulary, who == 2 && turn == 0 ? 100000 : 10 + 5 * who);
     const auto sink = std::make_shared<HearingSink>();
     job.sink = sink;
-    const auto id = batcher.submit(std::move(job));
+    const auto id = scheduler.submit(std::move(job));
     ASSERT_TRUE(id) << id.error().message;
     if (who == 2 && turn == 0) {
       sink->wait_for_text();
-      batcher.cancel(*id);
+      scheduler.cancel(*id);
     }
     const AnswerEnd end = sink->wait().end;
     text = end.tokens;
@@ -153,19 +162,23 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   }
   mode = to_string((*engine)->plan().mode());
   const auto vocabulary = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab((*engine)->llama())));
-  LlamaBatchModel llama(**engine, kSequences);
-  NotingModel model_of_batcher(llama, vocabulary);
+  std::vector<Done> done;
+  LlamaPassModel passes(**engine, kSequences);
+  NotingModel model(passes, vocabulary, done);
+  LlamaKvMemory kv(*(*engine)->context(), kSequences);
+  NotingMemory memory(kv, done);
   {
-    Batcher batcher(model_of_batcher, 16, (*engine)->drafting());
+    KvCache cache(memory);
+    SchedulerThread scheduler(model, cache, (*engine)->drafting(), 16);
     std::vector<std::thread> people;
     for (uint32_t who = 0; who < kSequences + 2; ++who) {
-      people.emplace_back([&, who] { talk(batcher, vocabulary, who); });
+      people.emplace_back([&, who] { talk(scheduler, vocabulary, who); });
     }
     for (std::thread& it : people) {
       it.join();
     }
   }
-  return model_of_batcher.done();
+  return done;
 }
 
 // The same on a plain context, and whether all logits are the same. Gives how many rows were compared.
@@ -177,12 +190,12 @@ class Plain {
   size_t repeat(const std::vector<Done>& all) {
     size_t rows = 0;
     for (size_t i = 0; i < all.size(); ++i) {
-      if (const auto* walk = std::get_if<Walk>(&all[i])) {
-        model_.decode(walk->tokens);
-        for (const auto& [index, logits] : walk->logits) {
+      if (const auto* pass = std::get_if<Pass>(&all[i])) {
+        model_.decode(pass->tokens);
+        for (const auto& [index, logits] : pass->logits) {
           const float* row = llama_get_logits_ith(model_.context(), static_cast<int32_t>(index));
           EXPECT_EQ(std::memcmp(row, logits.data(), logits.size() * sizeof(float)), 0)
-              << "step " << i << ", sequence " << walk->tokens[index].sequence;
+              << "step " << i << ", sequence " << pass->tokens[index].sequence;
           ++rows;
         }
       } else if (const auto* cut = std::get_if<Cut>(&all[i])) {
@@ -219,8 +232,8 @@ TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
   EXPECT_GT(count<Copy>(all), 0U);
   size_t shared = 0;
   for (const Done& it : all) {
-    const auto* walk = std::get_if<Walk>(&it);
-    shared += walk != nullptr && walk->logits.size() > 1 ? 1 : 0;
+    const auto* pass = std::get_if<Pass>(&it);
+    shared += pass != nullptr && pass->logits.size() > 1 ? 1 : 0;
   }
   EXPECT_GT(shared, 20U) << "answers share passes";
   EXPECT_GT(Plain(path).repeat(all), 200U);
