@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
+#include "tiers/direct_place.h"
 
 namespace hypura {
 
 DenseExecutor::DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
-                             RepackRoom* room)
+                             RepackBuffer* repack)
     : layout_(layout),
       reader_(reader),
       inner_(inner),
       stats_(stats),
-      room_(room),
+      repack_(repack),
       pinned_data_(layout.dense.size()),
       ring_item_(layout.dense.size()) {}
 
@@ -24,8 +25,8 @@ DenseExecutor::~DenseExecutor() {
 Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout& layout, Reader& reader,
                                                              InnerGraph& inner, StreamStats& stats,
                                                              const std::vector<bool>& pinned, uint64_t ring_bytes,
-                                                             RepackRoom* room) {
-  std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats, room));
+                                                             RepackBuffer* repack) {
+  std::unique_ptr<DenseExecutor> executor(new DenseExecutor(layout, reader, inner, stats, repack));
   if (Status status = executor->read_pinned(pinned); !status) {
     return propagate(status.error());
   }
@@ -34,7 +35,7 @@ Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout&
     if (executor->pinned_data_[item] == nullptr) {
       executor->ring_item_[item] = static_cast<uint32_t>(rooms.size());
       executor->item_of_.push_back(item);
-      rooms.push_back(layout.dense[item].room);
+      rooms.push_back(place_capacity(layout.dense[item].tensor->extent.length));
     }
   }
   if (!rooms.empty()) {
@@ -51,15 +52,13 @@ Result<std::unique_ptr<DenseExecutor>> DenseExecutor::create(const StreamLayout&
 }
 
 ReadRequest DenseExecutor::request(uint32_t item, std::byte* place) const {
-  const DenseItem& dense = layout_.dense[item];
-  const Extent& extent = dense.tensor->extent;
-  return {extent.file, extent.offset, extent.length, place + dense.shift};
+  return read_into(place, layout_.dense[item].tensor->extent);
 }
 
 Status DenseExecutor::read_pinned(const std::vector<bool>& pinned) {
   uint64_t total = 0;
   for (size_t i = 0; i < layout_.dense.size(); ++i) {
-    total += pinned[i] ? layout_.dense[i].room : 0;
+    total += pinned[i] ? place_capacity(layout_.dense[i].tensor->extent.length) : 0;
   }
   if (total == 0) {
     return {};
@@ -75,7 +74,7 @@ Status DenseExecutor::read_pinned(const std::vector<bool>& pinned) {
     if (pinned[item]) {
       requests.push_back(request(item, place));
       pinned_data_[item] = requests.back().destination;
-      place += layout_.dense[item].room;
+      place += place_capacity(layout_.dense[item].tensor->extent.length);
     }
   }
   return reader_.wait(reader_.submit(requests, Priority::kDemand));
@@ -141,7 +140,7 @@ Result<std::byte*> DenseExecutor::ring_data(uint32_t item) {
     }
   }
   in_use_.push_back(item);
-  return memory_.data() + ahead->offset + layout_.dense[item].shift;
+  return memory_.data() + ahead->offset + data_offset(layout_.dense[item].tensor->extent);
 }
 
 Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
@@ -153,18 +152,18 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
     }
     data = *streamed;
   }
-  ggml_tensor* weight = inner_.twin(*node->src[0]);
+  ggml_tensor* weight = inner_.view(*node->src[0]);
   weight->buffer = nullptr;
   weight->data = data;
   if (layout_.dense[item].packed) {
-    use_fast_kernels(*weight);
+    use_repacked_kernels(*weight);
   }
-  ggml_tensor* twin = inner_.twin(*node);
-  twin->src[0] = weight;
-  if (repacks(*weight, *twin, item)) {
-    room_->multiply(inner_, *weight, twin->src[1], twin);
+  ggml_tensor* view = inner_.view(*node);
+  view->src[0] = weight;
+  if (repacks(*weight, *view, item)) {
+    repack_->multiply(inner_, *weight, view->src[1], view);
   } else {
-    inner_.add(twin);
+    inner_.add(view);
   }
   return {};
 }
@@ -172,9 +171,9 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
 // Whether the product is computed repacked: one matrix, with rows as ggml's kernels for that take them.
 bool DenseExecutor::repacks(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const {
   const ggml_tensor& input = *node.src[1];
-  return room_ != nullptr && RepackRoom::repacks(layout_.dense[item]) && ggml_is_matrix(&weight) &&
+  return repack_ != nullptr && RepackBuffer::repacks(layout_.dense[item]) && ggml_is_matrix(&weight) &&
          ggml_is_matrix(&input) && input.type == GGML_TYPE_F32 && ggml_is_contiguous(&input) &&
-         room_->pays(weight, input.ne[1]);
+         repack_->pays(weight, input.ne[1]);
 }
 
 Status DenseExecutor::flush() {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "backend/inner_graph.h"
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "residency/weight_ring.h"
@@ -18,11 +18,11 @@ namespace hypura {
 class DenseExecutor {
  public:
   // Allocates and fills the memory of the weights that stay, by item those that are true in `pinned`, and allocates the
-  // ring (`ring_bytes`, unused and not allocated when everything stays). Weights are repacked in `room` for passes of
+  // ring (`ring_bytes`, unused and not allocated when everything stays). Weights are repacked in `repack` for passes of
   // many rows, or never when that is nullptr. Fails with kIo when a weight cannot be read.
   static Result<std::unique_ptr<DenseExecutor>> create(const StreamLayout& layout, Reader& reader, InnerGraph& inner,
                                                        StreamStats& stats, const std::vector<bool>& pinned,
-                                                       uint64_t ring_bytes, RepackRoom* room);
+                                                       uint64_t ring_bytes, RepackBuffer* repack);
 
   ~DenseExecutor();  // waits for the reads ahead
   DenseExecutor(const DenseExecutor&) = delete;
@@ -36,7 +36,8 @@ class DenseExecutor {
   Status flush();
 
  private:
-  DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats, RepackRoom* room);
+  DenseExecutor(const StreamLayout& layout, Reader& reader, InnerGraph& inner, StreamStats& stats,
+                RepackBuffer* repack);
 
   struct Ahead {
     uint32_t item = 0;
@@ -56,7 +57,7 @@ class DenseExecutor {
   Reader& reader_;
   InnerGraph& inner_;
   StreamStats& stats_;
-  RepackRoom* room_;
+  RepackBuffer* repack_;
   MemoryRegion pinned_;
   std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it is streamed
   MemoryRegion memory_;                  // the ring's

@@ -4,16 +4,18 @@
 #include <cstring>
 #include <system_error>
 
+#include "backend/block_predictor.h"
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
-#include "backend/foresight.h"
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
 #include "support/elapsed.h"
 #include "support/log.h"
 #include "support/units.h"
+#include "tiers/direct_place.h"
+#include "tiers/expert_store.h"
 
 namespace hypura {
 
@@ -84,10 +86,10 @@ void StreamedWeights::place_resident(ggml_tensor* tensor) {
         {ErrorCode::kBadModel, fmt::format("tensor '{}' is not in the file as llama.cpp expects it", tensor->name)});
     return;
   }
-  tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
+  const Extent extent = {file_as_is(*info), info->extent.offset, info->extent.length};
+  const ReadRequest read = read_into(static_cast<std::byte*>(tensor->data), extent);
+  tensor->data = read.destination;
   resident_by_name_[tensor->name] = tensor;
-  const ReadRequest read = {file_as_is(*info), info->extent.offset, info->extent.length,
-                            static_cast<std::byte*>(tensor->data)};
   loading_.push_back(reader_.submit({&read, 1}, Priority::kDemand));
   loading_bytes_.push_back(info->extent.length);
 }
@@ -124,27 +126,24 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   if (layout.expert_layers.empty()) {
     return 0;
   }
-  const auto layers = static_cast<uint32_t>(layout.expert_layers.size());
-  return max_rows * ExpertBatch::row_bytes(layout) + ExpertCache::bytes_for(layers, layout.experts);
+  return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
 }
 
 Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
   sizes_ = sizes;
-  const uint64_t room = sizes.repack ? RepackRoom::bytes(layout_, sizes.max_rows) : 0;
-  if (room > 0 && (room_ = RepackRoom::create(room)) == nullptr) {
-    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(room));
+  const uint64_t repacked = sizes.repack ? RepackBuffer::bytes(layout_, sizes.max_rows) : 0;
+  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(repacked)) == nullptr) {
+    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(repacked));
   }
   if (!layout_.expert_layers.empty()) {
-    auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, sizes.expert_slots, sizes.spare_slots,
-                                          sizes.layer_slots, sizes.max_rows, room_.get());
-    if (!experts) {
-      return propagate(experts.error());
+    if (Status status = allocate_experts(); !status) {
+      return status;
     }
-    experts_ = std::move(*experts);
-    start_foresight();
+    start_predicting();
   }
   if (!layout_.dense.empty()) {
-    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes, room_.get());
+    auto dense =
+        DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes, repack_buffer_.get());
     if (!dense) {
       return propagate(dense.error());
     }
@@ -153,25 +152,42 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
   return {};
 }
 
-void StreamedWeights::start_foresight() {
+Status StreamedWeights::allocate_experts() {
+  auto store =
+      ExpertStore::create(layout_.expert_layers, reader_, stats_,
+                          {sizes_.expert_slots, sizes_.spare_slots, sizes_.layer_slots}, [this] { inner_->rest(); });
+  if (!store) {
+    return propagate(store.error());
+  }
+  expert_store_ = std::move(*store);
+  auto experts =
+      ExpertExecutor::create(layout_, *expert_store_, *inner_, stats_, sizes_.max_rows, repack_buffer_.get());
+  if (!experts) {
+    return propagate(experts.error());
+  }
+  experts_ = std::move(*experts);
+  return {};
+}
+
+void StreamedWeights::start_predicting() {
   if (sizes_.read_ahead == ReadAhead::kCoactivation) {
-    foresight_ = make_coactivation_foresight(layout_);
+    predictor_ = make_coactivation_predictor(layout_);
   } else if (sizes_.read_ahead != ReadAhead::kNone && sizes_.spare_slots > 0) {
-    foresight_ = make_router_foresight(layout_, *inner_, [this](const std::string& name) {
+    predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
     });
   }
-  experts_->foresee(foresight_.get());
-  experts_->read_prompts_ahead(sizes_.read_ahead != ReadAhead::kNone);
+  experts_->predict_by(predictor_.get());
+  experts_->prefetch_in_prompts(sizes_.read_ahead != ReadAhead::kNone);
 }
 
 void StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  if (foresight_ != nullptr && sizes_.read_ahead == ReadAhead::kAuto && decode && tokens == 1) {
-    ahead_switch_.note(seconds);
-    experts_->foresee(ahead_switch_.on() ? foresight_.get() : nullptr);
+  if (predictor_ != nullptr && sizes_.read_ahead == ReadAhead::kAuto && decode && tokens == 1) {
+    prefetch_switch_.note(seconds);
+    experts_->predict_by(prefetch_switch_.on() ? predictor_.get() : nullptr);
   }
 }
 
@@ -205,9 +221,9 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  experts_->recall(trace);
-  if (foresight_ != nullptr) {
-    foresight_->recall(trace);
+  expert_store_->recall(trace);
+  if (predictor_ != nullptr) {
+    predictor_->recall(trace);
   }
   recalled_tokens_ = trace.tokens();
 }
@@ -228,7 +244,7 @@ void StreamedWeights::warm_up() {
 void StreamedWeights::keep_warming() {
   const auto step = [this] {
     const std::lock_guard lock(mutex_);
-    return experts_->warm_up();
+    return expert_store_->warm();
   };
   while (!closing_ && step()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -251,7 +267,7 @@ std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
     ExpertsOfLayer& it = all.emplace_back();
     it.layer = layer.layer;
     for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      it.resident.push_back(experts_->resident(i, expert));
+      it.resident.push_back(expert_store_->resident(i, expert));
     }
     if (recorder_ != nullptr) {
       it.used = recorder_->uses(i, tokens);
@@ -341,7 +357,7 @@ void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_
     status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
   } else {
     const uint64_t at = info->extent.offset + offset;
-    const ReadRequest read = {file_as_is(*info), at, size, memory->data() + at % kDirectAlignment};
+    const ReadRequest read = read_into(memory->data(), {file_as_is(*info), at, size});
     status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
     if (status) {
       std::memcpy(data, read.destination, size);

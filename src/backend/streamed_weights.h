@@ -22,19 +22,20 @@
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
 #include "hypura/routing.h"
-#include "residency/ahead_switch.h"
+#include "residency/prefetch_switch.h"
 #include "storage/reader.h"
 #include "support/memory_region.h"
 
 namespace hypura {
 
-class ExpertExecutor;
+class BlockPredictor;
 class DenseExecutor;
-class Foresight;
-class RepackRoom;
+class ExpertExecutor;
+class ExpertStore;
+class RepackBuffer;
 class RoutingRecorder;
 
-// Whose guesses are read ahead: none's, the next layer's router's, co-activation's; or the router's for as long as
+// Whose predictions are prefetched: none's, the next layer's router's, co-activation's; or the router's for as long as
 // decoding is faster with them.
 enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 
@@ -46,7 +47,7 @@ struct CacheSizes {
   std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
   uint64_t ring_bytes = 0;            // for the others; at least two of the largest
   uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
-  bool repack = true;                 // for products with many rows, see RepackRoom
+  bool repack = true;                 // for products with many rows, see RepackBuffer
   ReadAhead read_ahead = ReadAhead::kAuto;
 };
 
@@ -146,7 +147,8 @@ class StreamedWeights {
  private:
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
-  void start_foresight();
+  Status allocate_experts();
+  void start_predicting();
   void keep_warming();
   Status run_nodes(ggml_cgraph* graph);
   uint32_t file_as_is(const TensorInfo& tensor) const;
@@ -168,9 +170,10 @@ class StreamedWeights {
 
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
-  std::unique_ptr<RepackRoom> room_;
-  std::unique_ptr<Foresight> foresight_;
-  AheadSwitch ahead_switch_;
+  std::unique_ptr<RepackBuffer> repack_buffer_;
+  std::unique_ptr<BlockPredictor> predictor_;
+  PrefetchSwitch prefetch_switch_;
+  std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;

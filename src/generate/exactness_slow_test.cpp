@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
@@ -138,7 +138,7 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   const auto model = open_model(path_);
   ASSERT_TRUE(model);
   static_cast<void>(init_llama());
-  if (RepackRoom::bytes(lay_out(*model, true, true), 256) == 0) {
+  if (RepackBuffer::bytes(lay_out(*model, true, true), 256) == 0) {
     GTEST_SKIP() << "ggml has no faster layout for this model's types on this processor";
   }
   EngineOptions opened = options(2);
@@ -168,7 +168,7 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   const std::vector<float> repacked = Reference(path_, kContext, 256, 2, 1, true).evaluate(prompt, true);
   EXPECT_LT(distance(first, plain), 1.1 * distance(repacked, plain) + 1e-6);
   const std::string& type = GetParam().spec.type;
-  if (GetParam().real.empty() && type == "Q4_0" && RepackRoom::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
+  if (GetParam().real.empty() && type == "Q4_0" && RepackBuffer::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
     EXPECT_NE(first, plain) << "nothing was repacked";
   }
 }
