@@ -14,6 +14,7 @@
 #include "support/elapsed.h"
 #include "support/log.h"
 #include "support/units.h"
+#include "tiers/dense_store.h"
 #include "tiers/direct_place.h"
 #include "tiers/expert_store.h"
 
@@ -141,15 +142,7 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
     }
     start_predicting();
   }
-  if (!layout_.dense.empty()) {
-    auto dense =
-        DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes, repack_buffer_.get());
-    if (!dense) {
-      return propagate(dense.error());
-    }
-    dense_ = std::move(*dense);
-  }
-  return {};
+  return layout_.dense.empty() ? Status() : allocate_dense();
 }
 
 Status StreamedWeights::allocate_experts() {
@@ -166,6 +159,17 @@ Status StreamedWeights::allocate_experts() {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
+  return {};
+}
+
+Status StreamedWeights::allocate_dense() {
+  auto store =
+      DenseStore::create(layout_.dense, reader_, stats_, sizes_.pinned, sizes_.ring_bytes, [this] { inner_->rest(); });
+  if (!store) {
+    return propagate(store.error());
+  }
+  dense_store_ = std::move(*store);
+  dense_ = std::make_unique<DenseExecutor>(layout_, *dense_store_, *inner_, repack_buffer_.get());
   return {};
 }
 

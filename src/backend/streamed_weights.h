@@ -30,6 +30,7 @@ namespace hypura {
 
 class BlockPredictor;
 class DenseExecutor;
+class DenseStore;
 class ExpertExecutor;
 class ExpertStore;
 class RepackBuffer;
@@ -148,6 +149,7 @@ class StreamedWeights {
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
   Status allocate_experts();
+  Status allocate_dense();
   void start_predicting();
   void keep_warming();
   Status run_nodes(ggml_cgraph* graph);
@@ -175,6 +177,7 @@ class StreamedWeights {
   PrefetchSwitch prefetch_switch_;
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
+  std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;

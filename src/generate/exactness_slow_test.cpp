@@ -114,7 +114,7 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
     ASSERT_TRUE(model);
     const uint64_t enough = model->bytes * 2 + 512 * kMiB;
     const uint64_t least = smallest_budget(options(threads), enough);
-    // From the smallest budget to one that caches everything, whoever's guesses are read ahead.
+    // From the smallest budget to one that caches everything, whoever's predictions are read ahead.
     const std::pair<double, const char*> cases[] = {{0.0, ""},       {0.15, "router"}, {0.3, "coactivation"},
                                                     {0.5, "router"}, {0.8, "none"},    {1.2, ""}};
     for (const auto& [share, read_ahead] : cases) {
@@ -132,8 +132,8 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
 }
 
 // Weights that are repacked for a prompt give the same logits at every budget and on every run; nearly those of plain
-// llama.cpp, which are summed in another order. (That products in the room are those of weights that llama.cpp repacked
-// itself: backend/repack_room_test.cpp.)
+// llama.cpp, which are summed in another order. (That products in the buffer are those of weights that llama.cpp
+// repacked itself: backend/repack_buffer_test.cpp.)
 TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   const auto model = open_model(path_);
   ASSERT_TRUE(model);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/reader.h"
@@ -30,8 +32,8 @@ class FakeReader : public Reader {
 
   // Whether what is submitted from now on is issued at once; else it can be cancelled, until it ends.
   bool issue_at_once = true;
-  // Whether it has ended at once.
-  bool end_at_once = false;
+  // How the next group ends as soon as it is submitted.
+  std::optional<Error> fail_next;
   // How many waits had to block.
   int blocked = 0;
 
@@ -83,8 +85,8 @@ class FakeReader : public Reader {
     groups_.push_back(std::move(group));
     const ReadGroup number = groups_.size();
     waiting_.insert(number);
-    if (end_at_once) {
-      end(number);
+    if (fail_next) {
+      fail_group(number, *std::exchange(fail_next, std::nullopt));
     }
     return number;
   }
@@ -103,7 +105,7 @@ class FakeReader : public Reader {
     return at(number).outcome;
   }
 
-  void poll() override { ++polls; }
+  void poll() override {}
 
   void cancel(ReadGroup number) override {
     Group& group = at(number);
@@ -120,7 +122,6 @@ class FakeReader : public Reader {
   std::string notice() const override { return {}; }
 
   bool misplaced = false;  // a request broke the rules of ReadRequest
-  int polls = 0;
   std::span<std::byte> registered;
 
  private:
