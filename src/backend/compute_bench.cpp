@@ -8,7 +8,7 @@
 #include <random>
 #include <tuple>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 
 namespace hypura {
 
@@ -83,7 +83,7 @@ std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> 
   std::vector<std::byte> plain(ggml_row_size(type, length) * kRowGroup);
   repeat(weights, plain);
   std::vector<std::byte> repacked(plain.size());
-  make_fast_layout(type, length, kRowGroup, plain.data(), repacked.data());
+  repack_rows(type, length, kRowGroup, plain.data(), repacked.data());
   return repacked;
 }
 
@@ -112,7 +112,7 @@ ggml_tensor* ComputeBench::tensor(ggml_type type, int64_t row_length, int64_t ro
 ggml_tensor* ComputeBench::weights(ggml_type type, WeightLayout layout, int64_t row_length, int64_t rows, void* data) {
   ggml_tensor* made = tensor(type, row_length, rows, data);
   if (layout == WeightLayout::kRepacked) {
-    use_fast_kernels(*made);
+    use_repacked_kernels(*made);
   }
   return made;
 }

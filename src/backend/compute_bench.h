@@ -37,8 +37,8 @@ int matrices_in(ggml_type type, uint64_t bytes);
 // for any length of row.
 std::vector<std::byte> make_weights(ggml_type type);
 
-// The fast layout (fast_layout.h) of rows of `length` made of `weights`, to be repeated into matrices of that length;
-// `type` must have one.
+// The repacked layout (repacked_layout.h) of rows of `length` made of `weights`, to be repeated into matrices of that
+// length; `type` must have one.
 std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> weights, int64_t length);
 
 // How weights lie in memory.

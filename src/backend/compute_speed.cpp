@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "backend/compute_bench.h"
-#include "backend/fast_layout.h"
 #include "backend/inner_graph.h"
+#include "backend/repacked_layout.h"
 #include "ggml.h"
 #include "support/memory_region.h"
 #include "support/units.h"
@@ -97,7 +97,7 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
     }
     const std::vector<std::byte> weights = make_weights(*type);
     trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}});
-    if (has_fast_layout(*type, kRowLength, kRowLength) && has_fast_layout(*type, size, size)) {
+    if (has_repacked_layout(*type, kRowLength, kRowLength) && has_repacked_layout(*type, size, size)) {
       trials.push_back({*type,
                         WeightLayout::kRepacked,
                         repacked_rows(*type, weights, kRowLength),

@@ -5,8 +5,8 @@
 
 #include "backend/compute_bench.h"
 #include "backend/devices.h"
-#include "backend/fast_layout.h"
 #include "backend/product_loop.h"
+#include "backend/repacked_layout.h"
 #include "ggml-backend-impl.h"
 #include "ggml-backend.h"
 #include "support/units.h"
@@ -40,7 +40,7 @@ TEST_F(ComputeSpeedTest, MeasuresTheUsualTypes) {
     EXPECT_EQ(speed->kernels[i].type, types[i]);
     EXPECT_GT(speed->kernels[i].matvec_bytes_per_second, 0);
     EXPECT_GT(speed->kernels[i].matmul_flops, 0);
-    const bool repacked = has_fast_layout(*weight_type(types[i]), 256, 256);
+    const bool repacked = has_repacked_layout(*weight_type(types[i]), 256, 256);
     EXPECT_EQ(speed->kernels[i].repacked_matvec_bytes_per_second > 0, repacked) << types[i];
     EXPECT_EQ(speed->kernels[i].repacked_matmul_flops > 0, repacked) << types[i];
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -18,13 +18,13 @@ uint64_t f32_row(int64_t elements) {
 
 }  // namespace
 
-Result<std::unique_ptr<ExpertBatch>> ExpertBatch::create(const StreamLayout& layout, InnerGraph& inner,
-                                                         std::byte* slots, uint32_t max_rows, RepackRoom* room) {
+Result<std::unique_ptr<ExpertBatch>> ExpertBatch::create(const StreamLayout& layout, const ExpertStore& store,
+                                                         InnerGraph& inner, uint32_t max_rows, RepackBuffer* repack) {
   auto rows = MemoryRegion::allocate(max_rows * row_bytes(layout));
   if (!rows) {
     return propagate(rows.error(), "the expert row buffers");
   }
-  std::unique_ptr<ExpertBatch> batch(new ExpertBatch(layout, inner, slots, room));
+  std::unique_ptr<ExpertBatch> batch(new ExpertBatch(layout, store, inner, repack));
   batch->rows_ = std::move(*rows);
   return batch;
 }
@@ -73,21 +73,21 @@ Status ExpertBatch::compute(const ExpertBlock& block, std::span<const ChosenExpe
   find_slot_range(chosen);
   take_pairs(chosen);
   ggml_tensor* slot_ids = inner_.ids(1, static_cast<int64_t>(pairs_.size()), slot_ids_.data());
-  Twins twins;
+  Views views;
   for (const BlockNode& it : block.nodes) {
-    twins.push_back(row_twin(block, it, twins, slot_ids));
-    if (twins.back() == nullptr) {
+    views.push_back(row_view(block, it, views, slot_ids));
+    if (views.back() == nullptr) {
       inner_.discard();
       return too_many_rows(block);
     }
-    add(block, it, twins.back(), chosen.size() == 1);
+    add(block, it, views.back(), chosen.size() == 1);
   }
   if (Status status = run(block); !status) {
     return status;
   }
-  for (size_t i = 0; i < twins.size(); ++i) {
+  for (size_t i = 0; i < views.size(); ++i) {
     if (block.nodes[i].scatter) {
-      scatter(block, block.nodes[i].node, twins[i]);
+      scatter(block, block.nodes[i].node, views[i]);
     }
   }
   return {};
@@ -106,8 +106,8 @@ Status ExpertBatch::compute_whole(const ExpertBlock& block, std::span<const Chos
   for (const BlockNode& it : block.nodes) {
     ggml_tensor* node = it.node;
     if (it.weight != nullptr) {
-      node = inner_.twin(*it.node);
-      node->src[0] = weight_twin(block, it);
+      node = inner_.view(*it.node);
+      node->src[0] = weight_view(block, it);
       node->src[2] = slot_ids;
     }
     inner_.add(node);
@@ -134,73 +134,73 @@ void ExpertBatch::take_pairs(std::span<const ChosenExpert> chosen) {
 }
 
 // The node with one row for each pair of the batch; nullptr when the buffers are too small.
-ggml_tensor* ExpertBatch::row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins,
+ggml_tensor* ExpertBatch::row_view(const ExpertBlock& block, const BlockNode& it, const Views& views,
                                    ggml_tensor* slot_ids) {
   const auto count = static_cast<int64_t>(pairs_.size());
-  ggml_tensor* twin = inner_.twin(*it.node);
-  twin->view_src = nullptr;
-  twin->view_offs = 0;
-  twin->buffer = nullptr;
-  twin->ne[1] = 1;
-  twin->ne[2] = count;
-  twin->nb[1] = twin->nb[2] = static_cast<size_t>(it.node->ne[0]) * sizeof(float);
-  twin->nb[3] = twin->nb[2] * static_cast<size_t>(count);
-  twin->data = take_rows(twin->nb[3]);
+  ggml_tensor* view = inner_.view(*it.node);
+  view->view_src = nullptr;
+  view->view_offs = 0;
+  view->buffer = nullptr;
+  view->ne[1] = 1;
+  view->ne[2] = count;
+  view->nb[1] = view->nb[2] = static_cast<size_t>(it.node->ne[0]) * sizeof(float);
+  view->nb[3] = view->nb[2] * static_cast<size_t>(count);
+  view->data = take_rows(view->nb[3]);
   if (it.weight == nullptr) {
-    for (ggml_tensor*& source : twin->src) {
-      source = source == nullptr ? nullptr : compact(block, twins, source);
+    for (ggml_tensor*& source : view->src) {
+      source = source == nullptr ? nullptr : compact(block, views, source);
     }
   } else {
     const bool own = block_result(block, it.node->src[1]) != nullptr;
-    twin->src[0] = weight_twin(block, it);
-    twin->src[1] = own ? compact(block, twins, it.node->src[1]) : gather(block, it.node->src[1]);
-    twin->src[2] = slot_ids;
+    view->src[0] = weight_view(block, it);
+    view->src[1] = own ? compact(block, views, it.node->src[1]) : gather(block, it.node->src[1]);
+    view->src[2] = slot_ids;
   }
-  const bool complete = twin->data != nullptr && (it.weight == nullptr || twin->src[1] != nullptr);
-  return complete ? twin : nullptr;
+  const bool complete = view->data != nullptr && (it.weight == nullptr || view->src[1] != nullptr);
+  return complete ? view : nullptr;
 }
 
-// Adds a twin to what is computed. The product with an expert that is `alone` in the batch is one with a single matrix,
+// Adds a view to what is computed. The product with an expert that is `alone` in the batch is one with a single matrix,
 // for which ggml has faster kernels: where it was read packed, or is repacked because that pays. Only with so many rows
 // that the expert is always alone, whatever is cached: the last bits may be others.
-void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* twin, bool alone) {
-  const int64_t rows = twin->ne[2];
-  if (it.weight == nullptr || !alone || rows < kOwnCallRows || twin->src[1]->type != GGML_TYPE_F32 ||
-      !ggml_is_contiguous(twin->src[1])) {
-    inner_.add(twin);
+void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* view, bool alone) {
+  const int64_t rows = view->ne[2];
+  if (it.weight == nullptr || !alone || rows < kOwnCallRows || view->src[1]->type != GGML_TYPE_F32 ||
+      !ggml_is_contiguous(view->src[1])) {
+    inner_.add(view);
     return;
   }
   const bool packed = layout_.expert_layers[block.layer].parts[it.weight->part].packed;
-  if (!packed && (room_ == nullptr || !room_->pays(*twin->src[0], rows))) {
-    inner_.add(twin);
+  if (!packed && (repack_ == nullptr || !repack_->pays(*view->src[0], rows))) {
+    inner_.add(view);
     return;
   }
-  ggml_tensor* input = inner_.matrix(twin->src[1]->ne[0], rows, twin->src[1]->data);
-  ggml_tensor* product = inner_.matrix(twin->ne[0], rows, twin->data);
+  ggml_tensor* input = inner_.matrix(view->src[1]->ne[0], rows, view->src[1]->data);
+  ggml_tensor* product = inner_.matrix(view->ne[0], rows, view->data);
   if (packed) {
-    inner_.multiply(twin->src[0], input, product);
+    inner_.multiply(view->src[0], input, product);
   } else {
-    room_->multiply(inner_, *twin->src[0], input, product);
+    repack_->multiply(inner_, *view->src[0], input, product);
   }
 }
 
 // The matrix of a product as a tensor over the batch's slots.
-ggml_tensor* ExpertBatch::weight_twin(const ExpertBlock& block, const BlockNode& it) {
-  const ExpertPart& part = layout_.expert_layers[block.layer].parts[it.weight->part];
-  ggml_tensor* twin = inner_.twin(*it.node->src[0]);
-  twin->buffer = nullptr;
-  twin->data = slots_ + first_slot_ * layout_.slot_stride + part.place + part.shift;
-  twin->ne[2] = last_slot_ - first_slot_ + 1;
-  twin->nb[2] = layout_.slot_stride;
-  twin->nb[3] = twin->nb[2] * static_cast<size_t>(twin->ne[2]);
-  if (part.packed) {
-    use_fast_kernels(*twin);
+ggml_tensor* ExpertBatch::weight_view(const ExpertBlock& block, const BlockNode& it) {
+  const MatrixView slots = store_.view(block.layer, it.weight->part);
+  ggml_tensor* view = inner_.view(*it.node->src[0]);
+  view->buffer = nullptr;
+  view->data = slots.at(first_slot_);
+  view->ne[2] = last_slot_ - first_slot_ + 1;
+  view->nb[2] = slots.stride;
+  view->nb[3] = view->nb[2] * static_cast<size_t>(view->ne[2]);
+  if (layout_.expert_layers[block.layer].parts[it.weight->part].packed) {
+    use_repacked_kernels(*view);
   }
-  return twin;
+  return view;
 }
 
-// What a twin has for `source`: the twin of the block's own result, a view of it, the batch's expert ids, or itself.
-ggml_tensor* ExpertBatch::compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source) {
+// What a view has for `source`: the view of the block's own result, a view of it, the batch's expert ids, or itself.
+ggml_tensor* ExpertBatch::compact(const ExpertBlock& block, const Views& views, ggml_tensor* source) {
   if (source == block.ids) {
     return inner_.ids(1, static_cast<int64_t>(expert_ids_.size()), expert_ids_.data());
   }
@@ -213,12 +213,12 @@ ggml_tensor* ExpertBatch::compact(const ExpertBlock& block, const Twins& twins, 
     ++i;
   }
   if (source == base) {
-    return twins[i];
+    return views[i];
   }
-  ggml_tensor* view = inner_.twin(*twins[i]);
-  view->data = static_cast<std::byte*>(twins[i]->data) + source->view_offs;
-  view->ne[0] = source->ne[0];
-  return view;
+  ggml_tensor* part = inner_.view(*views[i]);
+  part->data = static_cast<std::byte*>(views[i]->data) + source->view_offs;
+  part->ne[0] = source->ne[0];
+  return part;
 }
 
 // The rows of the batch's pairs of a kept input; nullptr when the buffers are too small.
@@ -248,11 +248,11 @@ ggml_tensor* ExpertBatch::gather(const ExpertBlock& block, const ggml_tensor* so
   return rows;
 }
 
-void ExpertBatch::scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* twin) const {
+void ExpertBatch::scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* view) const {
   for (size_t i = 0; i < pairs_.size(); ++i) {
     std::byte* row = static_cast<std::byte*>(node->data) + pairs_[i] / block.used() * node->nb[2] +
                      pairs_[i] % block.used() * node->nb[1];
-    std::memcpy(row, static_cast<std::byte*>(twin->data) + i * twin->nb[2], twin->nb[2]);
+    std::memcpy(row, static_cast<std::byte*>(view->data) + i * view->nb[2], view->nb[2]);
   }
 }
 

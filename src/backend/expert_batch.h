@@ -9,9 +9,10 @@
 
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "backend/stream_layout.h"
 #include "support/memory_region.h"
+#include "tiers/expert_store.h"
 
 namespace hypura {
 
@@ -29,10 +30,10 @@ class ExpertBatch {
   // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
   static constexpr uint32_t kOwnCallRows = 8;
 
-  // `slots` is the memory of the slots. Allocates buffers for `max_rows` rows; fails with kBudget. An expert that is
-  // computed alone is repacked in `room` where that pays; nullptr: never.
-  static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, InnerGraph& inner, std::byte* slots,
-                                                     uint32_t max_rows, RepackRoom* room);
+  // `store` says where the slots lie. Allocates buffers for `max_rows` rows; fails with kBudget. An expert that is
+  // computed alone is repacked in `repack` where that pays; nullptr: never.
+  static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, const ExpertStore& store,
+                                                     InnerGraph& inner, uint32_t max_rows, RepackBuffer* repack);
 
   // Bytes of those buffers, for each row.
   static uint64_t row_bytes(const StreamLayout& layout);
@@ -50,35 +51,35 @@ class ExpertBatch {
   Status compute_whole(const ExpertBlock& block, std::span<const ChosenExpert> chosen);
 
  private:
-  using Twins = std::vector<ggml_tensor*>;  // one for each node of the block so far
+  using Views = std::vector<ggml_tensor*>;  // one for each node of the block so far
 
-  ExpertBatch(const StreamLayout& layout, InnerGraph& inner, std::byte* slots, RepackRoom* room)
-      : layout_(layout), inner_(inner), slots_(slots), room_(room) {}
+  ExpertBatch(const StreamLayout& layout, const ExpertStore& store, InnerGraph& inner, RepackBuffer* repack)
+      : layout_(layout), store_(store), inner_(inner), repack_(repack) {}
 
   void take_pairs(std::span<const ChosenExpert> chosen);
   void find_slot_range(std::span<const ChosenExpert> chosen);
-  ggml_tensor* row_twin(const ExpertBlock& block, const BlockNode& it, const Twins& twins, ggml_tensor* slot_ids);
-  void add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* twin, bool alone);
-  ggml_tensor* weight_twin(const ExpertBlock& block, const BlockNode& it);
-  ggml_tensor* compact(const ExpertBlock& block, const Twins& twins, ggml_tensor* source);
+  ggml_tensor* row_view(const ExpertBlock& block, const BlockNode& it, const Views& views, ggml_tensor* slot_ids);
+  void add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* view, bool alone);
+  ggml_tensor* weight_view(const ExpertBlock& block, const BlockNode& it);
+  ggml_tensor* compact(const ExpertBlock& block, const Views& views, ggml_tensor* source);
   ggml_tensor* gather(const ExpertBlock& block, const ggml_tensor* source);
-  void scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* twin) const;
+  void scatter(const ExpertBlock& block, const ggml_tensor* node, const ggml_tensor* view) const;
   std::byte* kept(const ggml_tensor* source) const;
   std::byte* take_rows(uint64_t bytes);
   Status run(const ExpertBlock& block);
   tl::unexpected<Error> too_many_rows(const ExpertBlock& block) const;
 
   const StreamLayout& layout_;
+  const ExpertStore& store_;
   InnerGraph& inner_;
-  std::byte* slots_;
-  RepackRoom* room_;
+  RepackBuffer* repack_;
   MemoryRegion rows_;
   uint64_t rows_used_ = 0;
   uint64_t kept_end_ = 0;  // of rows_: the kept inputs lie before it, a batch's rows behind
 
   std::vector<std::pair<const ggml_tensor*, std::byte*>> kept_;
   std::pair<const ggml_tensor*, ggml_tensor*> gathered_;  // the batch's rows of this input; gate and up share them
-  uint32_t first_slot_ = 0;                               // of the batch: the weights' twins begin here
+  uint32_t first_slot_ = 0;                               // of the batch: the weights' views begin here
   uint32_t last_slot_ = 0;
   std::vector<uint32_t> pairs_;
   std::vector<int32_t> slot_ids_;

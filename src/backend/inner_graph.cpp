@@ -1,7 +1,7 @@
 #include "backend/inner_graph.h"
 
-#include "backend/stream_stats.h"
 #include "ggml-cpu.h"
+#include "tiers/store_stats.h"
 
 namespace hypura {
 
@@ -60,17 +60,17 @@ void InnerGraph::rest() {
   }
 }
 
-ggml_tensor* InnerGraph::twin(const ggml_tensor& original) {
-  if (twins_used_ == twins_.size()) {
-    twins_.emplace_back();
+ggml_tensor* InnerGraph::view(const ggml_tensor& original) {
+  if (views_used_ == views_.size()) {
+    views_.emplace_back();
   }
-  ggml_tensor* copy = &twins_[twins_used_++];
+  ggml_tensor* copy = &views_[views_used_++];
   *copy = original;
   return copy;
 }
 
 ggml_tensor* InnerGraph::contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data) {
-  ggml_tensor* tensor = twin(ggml_tensor{});
+  ggml_tensor* tensor = view(ggml_tensor{});
   tensor->type = type;
   tensor->ne[0] = ne0;
   tensor->ne[1] = ne1;
@@ -120,7 +120,7 @@ ggml_status InnerGraph::run() {
 
 void InnerGraph::discard() {
   ggml_graph_clear(graph_);
-  twins_used_ = 0;
+  views_used_ = 0;
 }
 
 }  // namespace hypura

@@ -1,6 +1,6 @@
 // Small graphs of patched nodes, computed by ggml's CPU backend.
 //
-// A node whose weights lie in a slot is not computed as it stands: a twin of it, a copy of the ggml_tensor that points
+// A node whose weights lie in a slot is not computed as it stands: a view of it, a copy of the ggml_tensor that points
 // to the slot, is. llama.cpp reuses its graphs, so the original nodes are never changed.
 //
 // Not thread-safe: the owner serialises, save seconds().
@@ -41,7 +41,7 @@ class InnerGraph {
   void rest();
 
   // A copy of `original`, valid until the next run() returns; the caller points it to other sources and data.
-  ggml_tensor* twin(const ggml_tensor& original);
+  ggml_tensor* view(const ggml_tensor& original);
 
   // A contiguous tensor of [ne0, 1, rows] over `data`, valid until the next run() returns.
   ggml_tensor* rows(ggml_type type, int64_t ne0, int64_t rows, void* data);
@@ -75,8 +75,8 @@ class InnerGraph {
   ggml_threadpool* pool_ = nullptr;
   ggml_context* context_ = nullptr;  // holds only the graph's own arrays
   ggml_cgraph* graph_ = nullptr;
-  std::deque<ggml_tensor> twins_;
-  size_t twins_used_ = 0;
+  std::deque<ggml_tensor> views_;
+  size_t views_used_ = 0;
   std::atomic<double> seconds_{0};
 };
 

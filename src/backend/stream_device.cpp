@@ -90,7 +90,7 @@ size_t buffer_alignment(ggml_backend_buffer_type_t /*type*/) {
   return kDirectAlignment;
 }
 
-// Room to start as far into a block as on disk, and for the rest of the last block.
+// Enough to begin as far into a block as on disk, and for the rest of the last block.
 size_t resident_alloc_size(ggml_backend_buffer_type_t /*type*/, const ggml_tensor* tensor) {
   return ggml_nbytes(tensor) + 2 * kDirectAlignment;
 }

@@ -6,9 +6,8 @@
 #include <set>
 #include <string_view>
 
-#include "backend/fast_layout.h"
-#include "storage/reader.h"
-#include "support/units.h"
+#include "backend/repacked_layout.h"
+#include "fmt/format.h"
 
 namespace hypura {
 
@@ -68,18 +67,10 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
     ExpertPart part;
     part.tensor = &tensor;
     part.slice_bytes = tensor.extent.length / static_cast<uint64_t>(tensor.experts());
-    part.moved = part.slice_bytes % kDirectAlignment != 0;
-    part.shift = part.moved ? 0 : tensor.extent.offset % kDirectAlignment;
     layer.parts.push_back(part);
     layout.expert_bytes += tensor.extent.length;
   }
   for (auto& [number, layer] : layers) {
-    uint64_t place = 0;
-    for (ExpertPart& part : layer.parts) {
-      part.place = place;
-      place += round_up(part.slice_bytes, kDirectAlignment) + kDirectAlignment;
-    }
-    layout.slot_stride = std::max(layout.slot_stride, place);
     layout.experts = std::max(layout.experts, layer.experts);
     layout.expert_layers.push_back(std::move(layer));
   }
@@ -90,11 +81,8 @@ void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixe
     if (!streamable_dense(model, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
-    const DenseItem item = {&tensor, round_up(tensor.extent.length, kDirectAlignment) + kDirectAlignment,
-                            tensor.extent.offset % kDirectAlignment};
-    layout.dense.push_back(item);
+    layout.dense.push_back({&tensor});
     layout.dense_bytes += tensor.extent.length;
-    layout.largest_room = std::max(layout.largest_room, item.room);
   }
   const auto position = [](const DenseItem& item) {
     const bool last = item.tensor->layer < 0;
@@ -147,7 +135,7 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
 
 bool is_packed(const TensorInfo& tensor) {
   const bool is_streamed = streamable_expert(tensor) || is_dense_matrix(tensor);
-  return is_streamed && has_fast_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
+  return is_streamed && has_repacked_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
 }
 
 bool StreamLayout::streams(const TensorInfo& tensor) const {

@@ -4,16 +4,20 @@
 #include <cstring>
 #include <system_error>
 
+#include "backend/block_predictor.h"
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
-#include "backend/foresight.h"
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
 #include "support/elapsed.h"
 #include "support/log.h"
 #include "support/units.h"
+#include "tiers/dense_store.h"
+#include "tiers/direct_place.h"
+#include "tiers/expert_store.h"
+#include "tiers/slot_layout.h"
 
 namespace hypura {
 
@@ -84,10 +88,10 @@ void StreamedWeights::place_resident(ggml_tensor* tensor) {
         {ErrorCode::kBadModel, fmt::format("tensor '{}' is not in the file as llama.cpp expects it", tensor->name)});
     return;
   }
-  tensor->data = static_cast<std::byte*>(tensor->data) + info->extent.offset % kDirectAlignment;
+  const Extent extent = {file_as_is(*info), info->extent.offset, info->extent.length};
+  const ReadRequest read = read_into(static_cast<std::byte*>(tensor->data), extent);
+  tensor->data = read.destination;
   resident_by_name_[tensor->name] = tensor;
-  const ReadRequest read = {file_as_is(*info), info->extent.offset, info->extent.length,
-                            static_cast<std::byte*>(tensor->data)};
   loading_.push_back(reader_.submit({&read, 1}, Priority::kDemand));
   loading_bytes_.push_back(info->extent.length);
 }
@@ -124,15 +128,14 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   if (layout.expert_layers.empty()) {
     return 0;
   }
-  const auto layers = static_cast<uint32_t>(layout.expert_layers.size());
-  return max_rows * ExpertBatch::row_bytes(layout) + ExpertCache::bytes_for(layers, layout.experts);
+  return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
 }
 
 Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
   const DensePlacement& dense = placement.dense;
   const LedgerLine wanted[] = {
       {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
-      {Purpose::kExpertSlots, placed_.slots * layout_.slot_stride, {}, placed_.slots_on},
+      {Purpose::kExpertSlots, placed_.slots * SlotLayout(layout_.expert_layers).stride(), {}, placed_.slots_on},
       {Purpose::kExpertBuffers, expert_buffer_bytes(layout_, placement.ubatch), {}, Tier::kRam},
       {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
       {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
@@ -153,52 +156,68 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
   read_ahead_ = read_ahead;
-  const uint64_t room = repack ? RepackRoom::bytes(layout_, placement.ubatch) : 0;
-  if (Status status = reserve(placement, room, budget); !status) {
+  const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;
+  if (Status status = reserve(placement, repacked, budget); !status) {
     return status;
   }
-  if (room > 0 && (room_ = RepackRoom::create(room)) == nullptr) {
-    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(room));
+  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(repacked)) == nullptr) {
+    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(repacked));
   }
   if (!layout_.expert_layers.empty()) {
-    auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, placed_.slots, placed_.spare_slots,
-                                          placed_.layer_slots, placement.ubatch, room_.get());
-    if (!experts) {
-      return propagate(experts.error());
+    if (Status status = allocate_experts(placement.ubatch); !status) {
+      return status;
     }
-    experts_ = std::move(*experts);
-    start_foresight();
+    start_predicting();
   }
-  if (!layout_.dense.empty()) {
-    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, placement.dense.pinned,
-                                       placement.dense.ring_bytes, room_.get());
-    if (!dense) {
-      return propagate(dense.error());
-    }
-    dense_ = std::move(*dense);
+  return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
+}
+
+Status StreamedWeights::allocate_experts(uint32_t max_rows) {
+  auto store =
+      ExpertStore::create(layout_.expert_layers, reader_, stats_,
+                          {placed_.slots, placed_.spare_slots, placed_.layer_slots}, [this] { inner_->rest(); });
+  if (!store) {
+    return propagate(store.error());
   }
+  expert_store_ = std::move(*store);
+  auto experts = ExpertExecutor::create(layout_, *expert_store_, *inner_, stats_, max_rows, repack_buffer_.get());
+  if (!experts) {
+    return propagate(experts.error());
+  }
+  experts_ = std::move(*experts);
   return {};
 }
 
-void StreamedWeights::start_foresight() {
+Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
+  auto store = DenseStore::create(layout_.dense, reader_, stats_, placement.pinned, placement.ring_bytes,
+                                  [this] { inner_->rest(); });
+  if (!store) {
+    return propagate(store.error());
+  }
+  dense_store_ = std::move(*store);
+  dense_ = std::make_unique<DenseExecutor>(layout_, *dense_store_, *inner_, repack_buffer_.get());
+  return {};
+}
+
+void StreamedWeights::start_predicting() {
   if (read_ahead_ == ReadAhead::kCoactivation) {
-    foresight_ = make_coactivation_foresight(layout_);
+    predictor_ = make_coactivation_predictor(layout_);
   } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
-    foresight_ = make_router_foresight(layout_, *inner_, [this](const std::string& name) {
+    predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
     });
   }
-  experts_->foresee(foresight_.get());
-  experts_->read_prompts_ahead(read_ahead_ != ReadAhead::kNone);
+  experts_->predict_by(predictor_.get());
+  experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
 }
 
 void StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  if (foresight_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
-    ahead_switch_.note(seconds);
-    experts_->foresee(ahead_switch_.on() ? foresight_.get() : nullptr);
+  if (predictor_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
+    prefetch_switch_.note(seconds);
+    experts_->predict_by(prefetch_switch_.on() ? predictor_.get() : nullptr);
   }
 }
 
@@ -232,9 +251,9 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  experts_->recall(trace);
-  if (foresight_ != nullptr) {
-    foresight_->recall(trace);
+  expert_store_->recall(trace);
+  if (predictor_ != nullptr) {
+    predictor_->recall(trace);
   }
   recalled_tokens_ = trace.tokens();
 }
@@ -255,7 +274,7 @@ void StreamedWeights::warm_up() {
 void StreamedWeights::keep_warming() {
   const auto step = [this] {
     const std::lock_guard lock(mutex_);
-    return experts_->warm_up();
+    return expert_store_->warm();
   };
   while (!closing_ && step()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -278,7 +297,7 @@ std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
     ExpertsOfLayer& it = all.emplace_back();
     it.layer = layer.layer;
     for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      it.resident.push_back(experts_->resident(i, expert));
+      it.resident.push_back(expert_store_->resident(i, expert));
     }
     if (recorder_ != nullptr) {
       it.used = recorder_->uses(i, tokens);
@@ -368,7 +387,7 @@ void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_
     status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
   } else {
     const uint64_t at = info->extent.offset + offset;
-    const ReadRequest read = {file_as_is(*info), at, size, memory->data() + at % kDirectAlignment};
+    const ReadRequest read = read_into(memory->data(), {file_as_is(*info), at, size});
     status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
     if (status) {
       std::memcpy(data, read.destination, size);

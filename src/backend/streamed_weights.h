@@ -23,17 +23,19 @@
 #include "ggml-backend-impl.h"
 #include "hypura/placement.h"
 #include "hypura/routing.h"
-#include "residency/ahead_switch.h"
+#include "residency/prefetch_switch.h"
 #include "storage/reader.h"
 #include "support/budget.h"
 #include "support/memory_region.h"
 
 namespace hypura {
 
-class ExpertExecutor;
+class BlockPredictor;
 class DenseExecutor;
-class Foresight;
-class RepackRoom;
+class DenseStore;
+class ExpertExecutor;
+class ExpertStore;
+class RepackBuffer;
 class RoutingRecorder;
 
 // What a streamed tensor is, looked up when the graph uses it.
@@ -74,8 +76,8 @@ class StreamedWeights {
   Status finish_loading(const std::function<void(double)>& progress);
 
   // Allocates slots, ring and pinned memory, out of `budget`, which must outlive the object, and reads the pinned
-  // weights. `repack`: for products with many rows, see RepackRoom. Call once, after llama.cpp has made its context, so
-  // that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
+  // weights. `repack`: for products with many rows, see RepackBuffer. Call once, after llama.cpp has made its context,
+  // so that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
   Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget);
 
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
@@ -133,7 +135,9 @@ class StreamedWeights {
  private:
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
-  void start_foresight();
+  Status allocate_experts(uint32_t max_rows);
+  Status allocate_dense(const DensePlacement& placement);
+  void start_predicting();
   void keep_warming();
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
@@ -157,10 +161,12 @@ class StreamedWeights {
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
   std::vector<Reservation> reserved_;  // for what follows
-  std::unique_ptr<RepackRoom> room_;
-  std::unique_ptr<Foresight> foresight_;
-  AheadSwitch ahead_switch_;
+  std::unique_ptr<RepackBuffer> repack_buffer_;
+  std::unique_ptr<BlockPredictor> predictor_;
+  PrefetchSwitch prefetch_switch_;
+  std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
+  std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;

@@ -63,7 +63,7 @@ nlohmann::ordered_json guesses_json(uint32_t slots, const GuessedRow& row) {
           {"precision_of_half", row.result.half.precision()},
           {"reads", row.result.full.reads},
           {"useful_reads", row.result.full.useful},
-          {"guessable_misses", row.result.guessable}};
+          {"guessable_misses", row.result.predictable}};
 }
 
 // What the run itself counted, next to the replay of it.

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
@@ -114,7 +114,7 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
     ASSERT_TRUE(model);
     const uint64_t enough = model->bytes * 2 + 512 * kMiB;
     const uint64_t least = smallest_budget(options(threads), enough);
-    // From the smallest budget to one that caches everything, whoever's guesses are read ahead.
+    // From the smallest budget to one that caches everything, whoever's predictions are read ahead.
     const std::pair<double, ReadAhead> cases[] = {{0.0, ReadAhead::kAuto},         {0.15, ReadAhead::kRouter},
                                                   {0.3, ReadAhead::kCoactivation}, {0.5, ReadAhead::kRouter},
                                                   {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
@@ -133,13 +133,13 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
 }
 
 // Weights that are repacked for a prompt give the same logits at every budget and on every run; nearly those of plain
-// llama.cpp, which are summed in another order. (That products in the room are those of weights that llama.cpp repacked
-// itself: backend/repack_room_test.cpp.)
+// llama.cpp, which are summed in another order. (That products in the buffer are those of weights that llama.cpp
+// repacked itself: backend/repack_buffer_test.cpp.)
 TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   const auto model = open_model(path_);
   ASSERT_TRUE(model);
   static_cast<void>(init_llama());
-  if (RepackRoom::bytes(lay_out(*model, true, true), 256) == 0) {
+  if (RepackBuffer::bytes(lay_out(*model, true, true), 256) == 0) {
     GTEST_SKIP() << "ggml has no faster layout for this model's types on this processor";
   }
   EngineOptions opened = options(2);
@@ -169,7 +169,7 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   const std::vector<float> repacked = Reference(path_, kContext, 256, 2, 1, true).evaluate(prompt, true);
   EXPECT_LT(distance(first, plain), 1.1 * distance(repacked, plain) + 1e-6);
   const std::string& type = GetParam().spec.type;
-  if (GetParam().real.empty() && type == "Q4_0" && RepackRoom::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
+  if (GetParam().real.empty() && type == "Q4_0" && RepackBuffer::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
     EXPECT_NE(first, plain) << "nothing was repacked";
   }
 }

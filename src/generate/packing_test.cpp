@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 #include "generate/test_reference.h"
 #include "ggml.h"
 #include "hypura/engine.h"
@@ -27,7 +27,7 @@ class Packing : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(init_llama());
-    if (!has_fast_layout(GGML_TYPE_Q4_0, 256, 64)) {
+    if (!has_repacked_layout(GGML_TYPE_Q4_0, 256, 64)) {
       GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
     }
     path_ = make("Q4_0");
@@ -153,13 +153,13 @@ TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {
   }
   std::vector<std::byte> whole(plain.size());
   std::vector<std::byte> parts(plain.size());
-  make_fast_layout(GGML_TYPE_Q4_0, 256, 40, plain.data(), whole.data());
-  make_fast_layout(GGML_TYPE_Q4_0, 256, 16, plain.data(), parts.data());
-  make_fast_layout(GGML_TYPE_Q4_0, 256, 24, plain.data() + 16 * row, parts.data() + 16 * row);
+  repack_rows(GGML_TYPE_Q4_0, 256, 40, plain.data(), whole.data());
+  repack_rows(GGML_TYPE_Q4_0, 256, 16, plain.data(), parts.data());
+  repack_rows(GGML_TYPE_Q4_0, 256, 24, plain.data() + 16 * row, parts.data() + 16 * row);
   EXPECT_EQ(parts, whole);
   EXPECT_NE(whole, plain);
-  EXPECT_FALSE(has_fast_layout(GGML_TYPE_F32, 256, 64));
-  EXPECT_FALSE(has_fast_layout(GGML_TYPE_Q4_0, 256, 63));
+  EXPECT_FALSE(has_repacked_layout(GGML_TYPE_F32, 256, 64));
+  EXPECT_FALSE(has_repacked_layout(GGML_TYPE_Q4_0, 256, 63));
 }
 
 TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {

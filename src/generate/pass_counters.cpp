@@ -73,11 +73,11 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   const StreamStats& stream = weights.stats();
   stats.expert_lookups = stream.decode_lookups;
   stats.expert_hits = stream.decode_hits;
-  stats.experts_read_ahead = stream.ahead_reads;
-  stats.experts_used_ahead = stream.ahead_used;
-  stats.experts_guessed = stream.guesses;
-  stats.experts_guessed_right = stream.guesses_right;
-  stats.experts_guessed_among = stream.guesses_among;
+  stats.experts_read_ahead = stream.prefetches;
+  stats.experts_used_ahead = stream.prefetches_used;
+  stats.experts_guessed = stream.predictions;
+  stats.experts_guessed_right = stream.predictions_right;
+  stats.experts_guessed_among = stream.predictions_among;
   stats.experts_warmed = stream.warmed;
   stats.warm_bytes = stream.warm_bytes;
   stats.io_wait_seconds = stream.io_wait_seconds;

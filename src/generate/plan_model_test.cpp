@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "generate/test_reference.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
@@ -269,7 +269,7 @@ TEST(PlanModel, ReckonsWithRepacking) {
   const auto without = plan_model(options, nullptr);
   ASSERT_TRUE(with);
   ASSERT_TRUE(without);
-  if (RepackRoom::least_rows(GGML_TYPE_Q4_0, 512, 256) > 64) {
+  if (RepackBuffer::least_rows(GGML_TYPE_Q4_0, 512, 256) > 64) {
     GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
   }
   EXPECT_LT(with->prediction.prefill512_seconds, without->prediction.prefill512_seconds);

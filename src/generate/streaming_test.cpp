@@ -50,7 +50,8 @@ TEST(Streaming, TellsTheSameStoryAtEveryBudget) {
   EXPECT_NE(first.find("He lived"), std::string::npos) << first;
 }
 
-// What is read ahead enters the cache only when it is asked for: guesses change when bytes arrive, and nothing else.
+// What is read ahead enters the cache only when it is asked for: predictions change when bytes arrive, and nothing
+// else.
 TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   std::string text;
   EngineStats without;

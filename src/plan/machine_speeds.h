@@ -28,7 +28,7 @@ class MachineSpeeds {
   // The same read packed: rows beyond the first by the kernels for a single matrix.
   PassSeconds packed_expert(int type, double bytes, double elements) const;
 
-  // As on disk, repacked for each pass (backend/repack_room.h): a dense matrix, and an expert's as one matrix.
+  // As on disk, repacked for each pass (backend/repack_buffer.h): a dense matrix, and an expert's as one matrix.
   PassSeconds repacked_matrix(int type, double bytes, double elements) const;
   PassSeconds repacked_alone(int type, double bytes, double elements) const;
 

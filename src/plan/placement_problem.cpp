@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 #include "backend/streamed_weights.h"
 #include "llama/memory_estimate.h"
 #include "llama/mtp_layers.h"
@@ -13,6 +13,8 @@
 #include "plan/context_choice.h"
 #include "plan/machine_speeds.h"
 #include "storage/reader.h"
+#include "tiers/direct_place.h"
+#include "tiers/slot_layout.h"
 
 namespace hypura {
 
@@ -142,7 +144,7 @@ void ProblemBuilder::add_sizes() {
   problem_.unused = loaded_though_unused(request_.model);
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
-  problem_.slot_stride = layout_.slot_stride;
+  problem_.slot_stride = SlotLayout(layout_.expert_layers).stride();
 }
 
 void ProblemBuilder::add_choices() {
@@ -161,8 +163,8 @@ void ProblemBuilder::add_choices() {
   ubatch = std::max(ubatch, request_.sequences);
   const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_packed());
   do {
-    const uint64_t room = options.repack ? RepackRoom::bytes(experts, ubatch) : 0;
-    const uint64_t both = options.repack ? RepackRoom::bytes(layout_, ubatch) : 0;
+    const uint64_t room = options.repack ? RepackBuffer::bytes(experts, ubatch) : 0;
+    const uint64_t both = options.repack ? RepackBuffer::bytes(layout_, ubatch) : 0;
     problem_.ubatch.push_back(
         {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
          StreamedWeights::expert_buffer_bytes(layout_, ubatch) + room, both - room});
@@ -189,18 +191,18 @@ void ProblemBuilder::add_dense() {
 // As computed by us: repacked for the passes of a prompt, where that pays.
 DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
-  DenseWeight weight = {tensor.extent.length, item.room, matrix_seconds(speeds_, tensor)};
+  DenseWeight weight = {tensor.extent.length, place_capacity(tensor.extent.length), matrix_seconds(speeds_, tensor)};
   PassSeconds& seconds = weight.seconds;
   if (item.packed) {
     const auto faster = speeds_.repacked_dense(tensor.type);
     const double prompt = seconds.of(kPromptTokens) / faster.prompt;
     seconds.first /= faster.token;
     seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
-  } else if (request_.options.repack && RepackRoom::repacks(item) && !is_output(tensor)) {
+  } else if (request_.options.repack && RepackBuffer::repacks(item) && !is_output(tensor)) {
     const auto bytes = static_cast<double>(tensor.extent.length);
     const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
     weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
-    weight.repacked_from = static_cast<double>(RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
+    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
   }
   return weight;
 }
@@ -245,7 +247,7 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
       continue;
     }
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
-    const int64_t from = RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
+    const int64_t from = RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
     if (request_.options.repack && from < std::numeric_limits<int64_t>::max()) {
       const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
@@ -309,8 +311,8 @@ void ProblemBuilder::add_resident() {
 bool ProblemBuilder::keeps_dense() const {
   return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
     const TensorInfo& tensor = *item.tensor;
-    const bool repacked = request_.options.repack && RepackRoom::repacks(item) &&
-                          RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
+    const bool repacked = request_.options.repack && RepackBuffer::repacks(item) &&
+                          RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
     return item.packed || repacked;
   });
 }

@@ -71,19 +71,19 @@ void CoActivation::likelihoods(uint32_t layer, std::span<const uint16_t> chosen,
   }
 }
 
-size_t CoActivation::predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const {
+size_t CoActivation::predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertPrediction> out) const {
   if (layer >= steps(layers_) || use_sums_[layer] == 0 || chosen.empty()) {
     return 0;
   }
   const std::vector<double> share = shares(layer, chosen.size());
   std::vector<double> evidence(experts_);
   weigh(layer, chosen, share, evidence);
-  std::vector<ExpertGuess> guesses(experts_);
+  std::vector<ExpertPrediction> predictions(experts_);
   for (uint32_t b = 0; b < experts_; ++b) {
     const double score = std::log(share[b] / (1 - share[b])) + kEvidenceWeight * std::log(evidence[b]);
-    guesses[b] = {b, static_cast<float>(1 / (1 + std::exp(-score)))};
+    predictions[b] = {b, static_cast<float>(1 / (1 + std::exp(-score)))};
   }
-  return copy_surest(guesses, out);
+  return copy_surest(predictions, out);
 }
 
 void CoActivation::learn(uint32_t layer, std::span<const uint16_t> chosen, std::span<const uint16_t> next) {

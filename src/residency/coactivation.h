@@ -1,10 +1,10 @@
 // Co-activation: how often a token that chose expert a in one layer chose expert b in the next, counted while running,
-// and guesses made from that.
+// and predictions made from that.
 //
 // Each chosen expert a speaks for or against b by the odds of b after a, compared with the odds of b after anything:
 // naive Bayes. On the routing trace of the stories model (2,075 tokens, 6 layers, 32 experts, top-4, learned from
-// nothing as it went) the share of what was chosen that was among the first four guesses, and the share of the first
-// two guesses that was right:
+// nothing as it went) the share of what was chosen that was among the first four predictions, and the share of the
+// first two predictions that was right:
 //
 //   naive Bayes, as here                        .384   .460
 //   naive Bayes, evidence at its full weight    .387   .462
@@ -12,9 +12,9 @@
 //   the token before, same layer                .228   .260
 //   most popular of the layer                   .196   .208
 //
-// Frequencies alone favour what is popular, and that is in the cache anyway: of the misses that could be guessed, at a
-// quarter of the experts held, four such guesses would have covered .234, these .327 (at half: .196, .304).
-// It learns fast: .283 in the first 50 tokens, .398 from 200 to 400, and no more after that. The constants below were
+// Frequencies alone favour what is popular, and that is in the cache anyway: of the misses that could be predicted, at
+// a quarter of the experts held, four such predictions would have covered .234, these .327 (at half: .196, .304). It
+// learns fast: .283 in the first 50 tokens, .398 from 200 to 400, and no more after that. The constants below were
 // chosen on that same trace, and differ by little over wide ranges.
 //
 // Not thread-safe: the owner serialises.
@@ -37,12 +37,12 @@ class CoActivation : public ExpertPredictor {
   static constexpr uint16_t kRowLimit = 256;
 
   // An expert that was used this often is believed as much as the layer's average is. Recall: 2 to 16: .384 to .386,
-  // 32: .381, 48: .376. The lower, the more is made of few uses: of the guesses with a confidence of about .54, .48
+  // 32: .381, 48: .376. The lower, the more is made of few uses: of the predictions with a confidence of about .54, .48
   // were right with 4, .52 with 16.
   static constexpr double kPriorUses = 16;
 
   // Experts chosen together (there: four) say the same thing in part, so each one's evidence counts for less. Of the
-  // guesses with a confidence of about .35, .54, .74 and .85 this share was right: .33, .52, .72 and .84; at full
+  // predictions with a confidence of about .35, .54, .74 and .85 this share was right: .33, .52, .72 and .84; at full
   // weight, whose recall is higher by .003, it was .30, .44, .60 and .71, and a threshold on the confidence would mean
   // little.
   static constexpr double kEvidenceWeight = 0.8;
@@ -56,7 +56,7 @@ class CoActivation : public ExpertPredictor {
 
   // None for the last layer, and before anything was learned of `layer`. All of `chosen` are below `experts`. Takes
   // time in proportion to experts * chosen: 8 us for 8 of 256.
-  size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const override;
+  size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertPrediction> out) const override;
 
   // How likely each expert is to be chosen next: fills `out`, [expert]. Evidence counts at its full weight, so that
   // these tell better what is likelier than how likely it is; before anything was learned all are alike. `layer` is not

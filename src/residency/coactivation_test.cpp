@@ -11,16 +11,17 @@ namespace {
 
 using Chosen = std::vector<uint16_t>;
 
-std::vector<ExpertGuess> guesses(const CoActivation& predictor, uint32_t layer, const Chosen& chosen, size_t most) {
-  std::vector<ExpertGuess> out(most);
+std::vector<ExpertPrediction> predictions(const CoActivation& predictor, uint32_t layer, const Chosen& chosen,
+                                          size_t most) {
+  std::vector<ExpertPrediction> out(most);
   out.resize(predictor.predict(layer, chosen, out));
   return out;
 }
 
 std::vector<uint32_t> experts(const CoActivation& predictor, uint32_t layer, const Chosen& chosen, size_t most) {
   std::vector<uint32_t> numbers;
-  for (const ExpertGuess& guess : guesses(predictor, layer, chosen, most)) {
-    numbers.push_back(guess.expert);
+  for (const ExpertPrediction& prediction : predictions(predictor, layer, chosen, most)) {
+    numbers.push_back(prediction.expert);
   }
   return numbers;
 }
@@ -47,7 +48,7 @@ CoActivation random_counts(uint32_t seed) {
   return predictor;
 }
 
-TEST(CoActivation, GuessesWhatFollowed) {
+TEST(CoActivation, PredictsWhatFollowed) {
   CoActivation predictor(3, 8);
   for (int i = 0; i < 20; ++i) {
     predictor.learn(0, Chosen{1, 2}, Chosen{5, 6});
@@ -59,7 +60,7 @@ TEST(CoActivation, GuessesWhatFollowed) {
   EXPECT_EQ(experts(predictor, 1, {2, 1}, 2), (std::vector<uint32_t>{3, 4}));
 }
 
-TEST(CoActivation, GuessesNothingItCannotKnow) {
+TEST(CoActivation, PredictsNothingItCannotKnow) {
   CoActivation predictor(3, 8);
   EXPECT_TRUE(experts(predictor, 0, {1, 2}, 4).empty());
   predictor.learn(0, Chosen{1, 2}, Chosen{5, 6});
@@ -71,9 +72,9 @@ TEST(CoActivation, GuessesNothingItCannotKnow) {
   EXPECT_TRUE(experts(CoActivation(1, 8), 0, {1, 2}, 4).empty());
 }
 
-TEST(CoActivation, GuessesEachExpertOnceSurestFirst) {
+TEST(CoActivation, PredictsEachExpertOnceSurestFirst) {
   const CoActivation predictor = random_counts(1);
-  const std::vector<ExpertGuess> all = guesses(predictor, 1, {0, 7, 9}, 100);
+  const std::vector<ExpertPrediction> all = predictions(predictor, 1, {0, 7, 9}, 100);
   ASSERT_EQ(all.size(), 16U);
   std::vector<bool> seen(16);
   for (size_t i = 0; i < all.size(); ++i) {
@@ -126,16 +127,16 @@ TEST(CoActivation, ConfidenceRisesWithTheShareThatIsRight) {
   }
   float last = 0;
   for (uint16_t first = 0; first < 5; ++first) {
-    const std::vector<ExpertGuess> all = guesses(predictor, 0, {first}, 16);
-    const auto guess = std::ranges::find(all, first + 5U, &ExpertGuess::expert);
-    ASSERT_NE(guess, all.end());
-    EXPECT_GT(guess->confidence, last);
-    EXPECT_NEAR(guess->confidence, 0.1 + 0.2 * first, 0.2);
-    last = guess->confidence;
+    const std::vector<ExpertPrediction> all = predictions(predictor, 0, {first}, 16);
+    const auto prediction = std::ranges::find(all, first + 5U, &ExpertPrediction::expert);
+    ASSERT_NE(prediction, all.end());
+    EXPECT_GT(prediction->confidence, last);
+    EXPECT_NEAR(prediction->confidence, 0.1 + 0.2 * first, 0.2);
+    last = prediction->confidence;
   }
 }
 
-TEST(CoActivation, LikelihoodsAreOfAllExpertsAndOrderedAsGuesses) {
+TEST(CoActivation, LikelihoodsAreOfAllExpertsAndOrderedAsPredictions) {
   const CoActivation predictor = random_counts(2);
   std::vector<double> likelihoods(16);
   for (const Chosen& chosen : {Chosen{5}, Chosen{0, 7, 9}}) {
@@ -144,7 +145,7 @@ TEST(CoActivation, LikelihoodsAreOfAllExpertsAndOrderedAsGuesses) {
       EXPECT_GT(it, 0);
       EXPECT_LT(it, 1);
     }
-    const std::vector<ExpertGuess> first = guesses(predictor, 1, chosen, 1);
+    const std::vector<ExpertPrediction> first = predictions(predictor, 1, chosen, 1);
     const auto likeliest = std::ranges::max_element(likelihoods) - likelihoods.begin();
     EXPECT_EQ(likeliest, first[0].expert);
   }
@@ -193,11 +194,11 @@ TEST(CoActivation, WhatIsAlwaysOrDoublyChosenStaysFinite) {
     predictor.learn(0, Chosen{0, 1, 2, 3}, Chosen{0, 1, 2, 3});
     predictor.learn(0, Chosen{2, 2}, Chosen{3, 3, 3});
   }
-  const std::vector<ExpertGuess> all = guesses(predictor, 0, {0, 1, 2, 3}, 4);
+  const std::vector<ExpertPrediction> all = predictions(predictor, 0, {0, 1, 2, 3}, 4);
   ASSERT_EQ(all.size(), 4U);
-  for (const ExpertGuess& guess : all) {
-    EXPECT_GE(guess.confidence, 0);
-    EXPECT_LE(guess.confidence, 1);
+  for (const ExpertPrediction& prediction : all) {
+    EXPECT_GE(prediction.confidence, 0);
+    EXPECT_LE(prediction.confidence, 1);
   }
 }
 

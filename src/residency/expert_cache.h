@@ -4,7 +4,7 @@
 // - A slot is free, loading (taken, not yet committed) or resident, and never two of them.
 // - A resident expert that is pinned is never evicted; a loading slot is never handed out.
 // - Between passes a layer holds at most its quota of experts; `spare` slots are then free, so that a pass can always
-//   read that many missing experts before it has to give one up.
+//   read that many missing experts before it has to evict one.
 //
 // Each layer has its own quota. On the routing trace of the stories model per-layer quotas hit more than one pool for
 // all layers (0.400 against 0.372 at a quarter of the experts), and one pool below the bytes of one token hits nothing.

@@ -1,5 +1,6 @@
-// Guesses about which experts a token will choose in the next layer, made when its choice in one layer is known: they
-// say what may be worth reading before it is asked for. A wrong guess costs a read and never changes an answer.
+// Predictions about which experts a token will choose in the next layer, made when its choice in one layer is known:
+// they say what may be worth reading before it is asked for. A wrong prediction costs a read and never changes an
+// answer.
 //
 // Layers are counted as in RoutingTrace: those that have experts, ascending from 0.
 #pragma once
@@ -11,7 +12,7 @@
 
 namespace hypura {
 
-struct ExpertGuess {
+struct ExpertPrediction {
   uint32_t expert = 0;
   float confidence = 0;  // 0..1: how likely the predictor itself holds it to be that the expert is chosen
 };
@@ -21,21 +22,21 @@ class ExpertPredictor {
  public:
   virtual ~ExpertPredictor() = default;
 
-  // Guesses what a token that chose `chosen` in `layer` chooses in layer + 1. Fills `out` from its beginning, no expert
-  // twice, surest first, of equals the lower number; gives how many it has written, 0 when it cannot tell.
-  virtual size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const = 0;
+  // Predicts what a token that chose `chosen` in `layer` chooses in layer + 1. Fills `out` from its beginning, no
+  // expert twice, surest first, of equals the lower number; gives how many it has written, 0 when it cannot tell.
+  virtual size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertPrediction> out) const = 0;
 
   // A token chose `chosen` in `layer` and `next` in layer + 1, which is a layer of the model. Call after that token's
   // predict().
   virtual void learn(uint32_t layer, std::span<const uint16_t> chosen, std::span<const uint16_t> next) = 0;
 };
 
-// Copies the surest of `guesses` to the beginning of `out`, in the order of predict(); gives how many.
-inline size_t copy_surest(std::span<const ExpertGuess> guesses, std::span<ExpertGuess> out) {
-  const auto surer = [](const ExpertGuess& left, const ExpertGuess& right) {
+// Copies the surest of `predictions` to the beginning of `out`, in the order of predict(); gives how many.
+inline size_t copy_surest(std::span<const ExpertPrediction> predictions, std::span<ExpertPrediction> out) {
+  const auto surer = [](const ExpertPrediction& left, const ExpertPrediction& right) {
     return left.confidence != right.confidence ? left.confidence > right.confidence : left.expert < right.expert;
   };
-  const auto end = std::partial_sort_copy(guesses.begin(), guesses.end(), out.begin(), out.end(), surer);
+  const auto end = std::partial_sort_copy(predictions.begin(), predictions.end(), out.begin(), out.end(), surer);
   return static_cast<size_t>(end - out.begin());
 }
 

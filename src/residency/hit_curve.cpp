@@ -18,7 +18,7 @@ class LayerStack {
  public:
   explicit LayerStack(uint32_t experts) : ranking_(experts), asked_(experts), gone_(experts) {}
 
-  // Takes in what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert.
+  // Notes what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert.
   template <class Hit>
   void take_in(const Visit& pass, Hit hit) {
     ++number_;
@@ -48,7 +48,7 @@ class LayerStack {
       if (gone_[expert] != number_) {
         gone_[expert] = number_;  // it hits from here on, and stays for that
       } else {
-        stack_[i] = pop();  // smaller caches keep it anyway: there is room for another
+        stack_[i] = pop();  // smaller caches keep it anyway: another fits
       }
     }
     while (!waiting_.empty()) {

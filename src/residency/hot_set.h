@@ -5,15 +5,9 @@
 #include <vector>
 
 #include "hypura/routing.h"
+#include "residency/layer_expert.h"
 
 namespace hypura {
-
-struct LayerExpert {
-  uint32_t layer = 0;
-  uint32_t expert = 0;
-
-  bool operator==(const LayerExpert&) const = default;
-};
 
 // Of each layer of `trace` the experts that most of its tokens chose, at most `quotas[layer]` and none that no token
 // chose; those of all layers together, most chosen first, of equals the lower layer and the lower number.

@@ -9,7 +9,7 @@
 
 namespace hypura {
 
-// Moves the cache on by a visit, and gives the experts that it did not hold before. Missing ones are taken in one after
+// Moves the cache on by a visit, and gives the experts that it did not hold before. Missing ones are admitted one after
 // another, so that `cache` needs one spare slot only.
 inline std::vector<uint32_t> visit_live(const Visit& visit, ExpertCache& cache) {
   std::vector<uint32_t> hits;

@@ -20,8 +20,8 @@ class PredictionRun {
         predictor_(predictor),
         steps_(trace),
         cache_({trace.layers, trace.experts, slots, spare}),
-        guesses_(trace.used),
-        width_(trace.experts, kNotGuessed) {}
+        predictions_(trace.used),
+        width_(trace.experts, kNotPredicted) {}
 
   PredictionResult run() {
     const Visits visits(trace_);
@@ -34,7 +34,7 @@ class PredictionRun {
           continue;
         }
         if (layer > 0 && pass.decode) {
-          guess(first, end, layer);
+          predict(first, end, layer);
         }
         look_up(*visit++);
         if (layer > 0) {
@@ -47,8 +47,8 @@ class PredictionRun {
   }
 
  private:
-  // The narrowest width at which an expert is guessed.
-  enum Width : uint8_t { kHalf, kFull, kNotGuessed };
+  // The narrowest width at which an expert is predicted.
+  enum Width : uint8_t { kHalf, kFull, kNotPredicted };
 
   std::span<const uint16_t> row(uint64_t token, uint32_t layer) const {
     return std::span(trace_.chosen).subspan((token * trace_.layers + layer) * trace_.used, trace_.used);
@@ -66,44 +66,44 @@ class PredictionRun {
     return false;
   }
 
-  void guess(uint64_t first, uint64_t end, uint32_t layer) {
+  void predict(uint64_t first, uint64_t end, uint32_t layer) {
     const size_t half = std::max(trace_.used / 2, 1U);
     for (uint64_t token = first; token < end; ++token) {
       if (!steps_.read(token, layer)) {
         continue;
       }
       result_.chosen += steps_.after().size();
-      const size_t count = predictor_.predict(layer - 1, steps_.before(), guesses_);
+      const size_t count = predictor_.predict(layer - 1, steps_.before(), predictions_);
       for (size_t i = 0; i < count; ++i) {
-        const uint32_t expert = guesses_[i].expert;
+        const uint32_t expert = predictions_[i].expert;
         const uint64_t right = std::ranges::count(steps_.after(), expert) > 0 ? 1 : 0;
         const Width width = i < half ? kHalf : kFull;
         width_[expert] = std::min(width_[expert], width);
-        for_widths(width, [right](GuessCounts& counts) {
-          ++counts.guesses;
+        for_widths(width, [right](PredictionCounts& counts) {
+          ++counts.predictions;
           counts.right += right;
         });
       }
     }
     for (uint32_t expert = 0; expert < trace_.experts; ++expert) {
       if (!cache_.resident(layer, expert)) {
-        for_widths(width_[expert], [](GuessCounts& counts) { ++counts.reads; });
+        for_widths(width_[expert], [](PredictionCounts& counts) { ++counts.reads; });
       }
     }
   }
 
-  // Moves the cache as replay() does, and forgets the guesses.
+  // Moves the cache as replay() does, and forgets the predictions.
   void look_up(const Visit& visit) {
     const std::vector<uint32_t> misses = visit_live(visit, cache_);
     for (const uint32_t expert : misses) {
-      for_widths(width_[expert], [](GuessCounts& counts) { ++counts.useful; });
+      for_widths(width_[expert], [](PredictionCounts& counts) { ++counts.useful; });
     }
     if (visit.decode) {
       result_.lookups += visit.uses.size();
       result_.misses += misses.size();
-      result_.guessable += visit.layer > 0 ? misses.size() : 0;
+      result_.predictable += visit.layer > 0 ? misses.size() : 0;
     }
-    std::ranges::fill(width_, kNotGuessed);
+    std::ranges::fill(width_, kNotPredicted);
   }
 
   void teach(uint64_t first, uint64_t end, uint32_t layer) {
@@ -114,10 +114,10 @@ class PredictionRun {
     }
   }
 
-  // Calls `note` with the counts that a guess of this width belongs to.
+  // Calls `note` with the counts that a prediction of this width belongs to.
   template <class Note>
   void for_widths(Width width, Note note) {
-    if (width == kNotGuessed) {
+    if (width == kNotPredicted) {
       return;
     }
     note(result_.full);
@@ -131,26 +131,26 @@ class PredictionRun {
   RoutingSteps steps_;
   ExpertCache cache_;
   PredictionResult result_;
-  std::vector<ExpertGuess> guesses_;
+  std::vector<ExpertPrediction> predictions_;
   std::vector<Width> width_;  // by expert, in the layer that comes next
 };
 
 }  // namespace
 
-double GuessCounts::precision() const {
-  return ratio(right, guesses);
+double PredictionCounts::precision() const {
+  return ratio(right, predictions);
 }
 
-double GuessCounts::useful_share() const {
+double PredictionCounts::useful_share() const {
   return ratio(useful, reads);
 }
 
-double PredictionResult::recall(const GuessCounts& counts) const {
+double PredictionResult::recall(const PredictionCounts& counts) const {
   return ratio(counts.right, chosen);
 }
 
-double PredictionResult::covered_share(const GuessCounts& counts) const {
-  return ratio(counts.useful, guessable);
+double PredictionResult::covered_share(const PredictionCounts& counts) const {
+  return ratio(counts.useful, predictable);
 }
 
 PredictionResult replay_predictions(const RoutingTrace& trace, ExpertPredictor& predictor, uint32_t slots,
@@ -163,7 +163,7 @@ PredictionResult replay_predictions(const RoutingTrace& trace, ExpertPredictor& 
 }
 
 size_t NoPrediction::predict(uint32_t /*layer*/, std::span<const uint16_t> /*chosen*/,
-                             std::span<ExpertGuess> /*out*/) const {
+                             std::span<ExpertPrediction> /*out*/) const {
   return 0;
 }
 
@@ -174,16 +174,16 @@ PopularPrediction::PopularPrediction(uint32_t layers, uint32_t experts)
     : experts_(experts), tokens_(layers), counts_(uint64_t{layers} * experts) {}
 
 size_t PopularPrediction::predict(uint32_t layer, std::span<const uint16_t> /*chosen*/,
-                                  std::span<ExpertGuess> out) const {
+                                  std::span<ExpertPrediction> out) const {
   if (layer + 1 >= tokens_.size() || tokens_[layer + 1] == 0) {
     return 0;
   }
-  std::vector<ExpertGuess> guesses(experts_);
+  std::vector<ExpertPrediction> predictions(experts_);
   for (uint32_t expert = 0; expert < experts_; ++expert) {
     const uint64_t count = counts_[uint64_t{layer + 1} * experts_ + expert];
-    guesses[expert] = {expert, static_cast<float>(ratio(count, tokens_[layer + 1]))};
+    predictions[expert] = {expert, static_cast<float>(ratio(count, tokens_[layer + 1]))};
   }
-  return copy_surest(guesses, out);
+  return copy_surest(predictions, out);
 }
 
 void PopularPrediction::learn(uint32_t layer, std::span<const uint16_t> /*chosen*/, std::span<const uint16_t> next) {

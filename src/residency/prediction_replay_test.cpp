@@ -39,16 +39,16 @@ RoutingTrace chained(uint32_t seed, uint32_t layers, uint32_t passes) {
   return decoded(layers, 16, 2, std::move(chosen));
 }
 
-// Guesses the same in every layer, and writes down what it is told.
+// Predicts the same in every layer, and writes down what it is told.
 class Scripted : public ExpertPredictor {
  public:
-  explicit Scripted(std::vector<uint32_t> guesses) : guesses_(std::move(guesses)) {}
+  explicit Scripted(std::vector<uint32_t> predictions) : predictions_(std::move(predictions)) {}
 
-  size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const override {
+  size_t predict(uint32_t layer, std::span<const uint16_t> chosen, std::span<ExpertPrediction> out) const override {
     log_.push_back({'p', layer, {chosen.begin(), chosen.end()}, {}});
-    const size_t count = std::min(out.size(), guesses_.size());
+    const size_t count = std::min(out.size(), predictions_.size());
     for (size_t i = 0; i < count; ++i) {
-      out[i] = {guesses_[i], 1};
+      out[i] = {predictions_[i], 1};
     }
     return count;
   }
@@ -66,14 +66,14 @@ class Scripted : public ExpertPredictor {
   const std::vector<Call>& log() const { return log_; }
 
  private:
-  std::vector<uint32_t> guesses_;
+  std::vector<uint32_t> predictions_;
   mutable std::vector<Call> log_;
 };
 
 // Knows the rule of chained().
 class Oracle : public ExpertPredictor {
  public:
-  size_t predict(uint32_t /*layer*/, std::span<const uint16_t> chosen, std::span<ExpertGuess> out) const override {
+  size_t predict(uint32_t /*layer*/, std::span<const uint16_t> chosen, std::span<ExpertPrediction> out) const override {
     for (size_t i = 0; i < chosen.size(); ++i) {
       out[i] = {(chosen[i] + 3U) % 16, 1};
     }
@@ -82,7 +82,7 @@ class Oracle : public ExpertPredictor {
   void learn(uint32_t, std::span<const uint16_t>, std::span<const uint16_t>) override {}
 };
 
-// Two layers, two of six experts, one kept in each: the slots are three, one of them spare. Always guessed: 2, 3, of
+// Two layers, two of six experts, one kept in each: the slots are three, one of them spare. Always predicted: 2, 3, of
 // which 2 is the surer.
 TEST(PredictionReplay, CountsAsByHand) {
   const RoutingTrace trace =
@@ -96,9 +96,9 @@ TEST(PredictionReplay, CountsAsByHand) {
   const PredictionResult result = replay_predictions(trace, predictor, 3, 1);
   EXPECT_EQ(result.chosen, 6U);
   EXPECT_EQ(result.lookups, 12U);
-  EXPECT_EQ(result.guessable, 5U);
-  EXPECT_EQ(result.full, (GuessCounts{6, 3, 4, 2}));
-  EXPECT_EQ(result.half, (GuessCounts{3, 1, 3, 1}));
+  EXPECT_EQ(result.predictable, 5U);
+  EXPECT_EQ(result.full, (PredictionCounts{6, 3, 4, 2}));
+  EXPECT_EQ(result.half, (PredictionCounts{3, 1, 3, 1}));
   EXPECT_DOUBLE_EQ(result.recall(result.full), 3.0 / 6);
   EXPECT_DOUBLE_EQ(result.full.precision(), 3.0 / 6);
   EXPECT_DOUBLE_EQ(result.full.useful_share(), 2.0 / 4);
@@ -123,16 +123,16 @@ TEST(PredictionReplay, TheCacheIsTheLiveOne) {
     const PredictionResult alone = replay_predictions(trace, nothing, slots, spare);
     EXPECT_EQ(alone.lookups, live.lookups);
     EXPECT_EQ(alone.lookups - alone.misses, live.hits);
-    EXPECT_EQ(alone.full, GuessCounts{});
-    EXPECT_EQ(alone.half, GuessCounts{});
-    // Guesses move nothing.
+    EXPECT_EQ(alone.full, PredictionCounts{});
+    EXPECT_EQ(alone.half, PredictionCounts{});
+    // Predictions move nothing.
     CoActivation predictor(layers, experts);
-    const PredictionResult guessed = replay_predictions(trace, predictor, slots, spare);
-    EXPECT_EQ(guessed.misses, alone.misses);
-    EXPECT_EQ(guessed.guessable, alone.guessable);
-    EXPECT_EQ(guessed.chosen, alone.chosen);
-    EXPECT_LE(guessed.full.useful, guessed.guessable);
-    EXPECT_LE(guessed.half.useful, guessed.full.useful);
+    const PredictionResult predicted = replay_predictions(trace, predictor, slots, spare);
+    EXPECT_EQ(predicted.misses, alone.misses);
+    EXPECT_EQ(predicted.predictable, alone.predictable);
+    EXPECT_EQ(predicted.chosen, alone.chosen);
+    EXPECT_LE(predicted.full.useful, predicted.predictable);
+    EXPECT_LE(predicted.half.useful, predicted.full.useful);
   }
 }
 
@@ -146,8 +146,8 @@ TEST(PredictionReplay, WhoKnowsCoversAllMissesButTheFirstLayers) {
   EXPECT_EQ(result.full.precision(), 1);
   EXPECT_EQ(result.full.useful_share(), 1);
   EXPECT_EQ(result.covered_share(result.full), 1);
-  EXPECT_GT(result.guessable, 0U);
-  EXPECT_GT(result.misses, result.guessable);  // the first layer's too
+  EXPECT_GT(result.predictable, 0U);
+  EXPECT_GT(result.misses, result.predictable);  // the first layer's too
 }
 
 // No call to predict() comes after a learn() that tells the answer.
@@ -189,7 +189,7 @@ TEST(PredictionReplay, PromptsTeachAndAreNotCounted) {
   EXPECT_EQ(result.chosen, 1U);
   EXPECT_EQ(result.lookups, 2U);
   EXPECT_EQ(result.misses, 0U);  // the prompt brought both
-  EXPECT_EQ(result.full, (GuessCounts{1, 1, 0, 0}));
+  EXPECT_EQ(result.full, (PredictionCounts{1, 1, 0, 0}));
 }
 
 TEST(PredictionReplay, APassReadsAnExpertOnceForAllItsTokens) {
@@ -207,8 +207,8 @@ TEST(PredictionReplay, APassReadsAnExpertOnceForAllItsTokens) {
   const PredictionResult result = replay_predictions(trace, predictor, 9, 1);
   EXPECT_EQ(result.chosen, 3U);
   EXPECT_EQ(result.lookups, 4U);
-  EXPECT_EQ(result.full, (GuessCounts{3, 2, 1, 1}));
-  EXPECT_EQ(result.half, result.full);  // one guess at least
+  EXPECT_EQ(result.full, (PredictionCounts{3, 2, 1, 1}));
+  EXPECT_EQ(result.half, result.full);  // one prediction at least
 }
 
 // Passes that leave layers out do not shift the others.
@@ -235,8 +235,8 @@ TEST(PredictionReplay, LayersMayBeLeftOut) {
   EXPECT_EQ(predictor.log(), expected);
   EXPECT_EQ(result.lookups, 6U);
   EXPECT_EQ(result.misses, 6U);
-  EXPECT_EQ(result.guessable, 4U);
-  EXPECT_EQ(result.full, (GuessCounts{2, 1, 2, 1}));
+  EXPECT_EQ(result.predictable, 4U);
+  EXPECT_EQ(result.full, (PredictionCounts{2, 1, 2, 1}));
 }
 
 TEST(PredictionReplay, CoActivationFindsWhatPopularityCannot) {
@@ -252,9 +252,9 @@ TEST(PredictionReplay, CoActivationFindsWhatPopularityCannot) {
   EXPECT_LT(other.covered_share(other.full), 0.25);
 }
 
-TEST(PopularPrediction, GuessesWhatMostTokensChose) {
+TEST(PopularPrediction, PredictsWhatMostTokensChose) {
   PopularPrediction popular(3, 4);
-  std::vector<ExpertGuess> out(3);
+  std::vector<ExpertPrediction> out(3);
   const std::vector<uint16_t> any = {0};
   EXPECT_EQ(popular.predict(0, any, out), 0U);
   const std::vector<uint16_t> often = {2, 3};

@@ -46,7 +46,7 @@ const char* policy_name(Policy policy);
 
 // Replays the trace from an empty cache. `slots` is taken as at least 1, `spare` as 1..slots.
 //
-// kLive takes in missing experts one after another; the engine takes in together those whose reads have ended. Which
+// kLive admits missing experts one after another; the engine admits together those whose reads have ended. Which
 // are kept of the pass in which a layer's quota fills up can then differ; it makes no difference in any other pass, and
 // is gone when those are evicted (docs/experiments.md: 4 of 183 passes, 0.06 points, and most often none).
 ReplayResult replay(const RoutingTrace& trace, Policy policy, uint32_t slots, uint32_t spare,

@@ -47,7 +47,7 @@ TEST(RoutingSteps, TeachPromptsAndAnswers) {
   };
   class Pupil : public ExpertPredictor {
    public:
-    size_t predict(uint32_t, std::span<const uint16_t>, std::span<ExpertGuess>) const override { return 0; }
+    size_t predict(uint32_t, std::span<const uint16_t>, std::span<ExpertPrediction>) const override { return 0; }
     void learn(uint32_t layer, std::span<const uint16_t> chosen, std::span<const uint16_t> next) override {
       lessons.push_back({layer, {chosen.begin(), chosen.end()}, {next.begin(), next.end()}});
     }
@@ -59,14 +59,14 @@ TEST(RoutingSteps, TeachPromptsAndAnswers) {
             (std::vector<Lesson>{{0, {1, 2}, {3, 4}}, {1, {3, 4}, {5}}, {0, {2, 1}, {4, 3}}, {1, {4, 3}, {5, 0}}}));
 }
 
-TEST(RoutingSteps, WhatWasTaughtIsGuessed) {
+TEST(RoutingSteps, WhatWasTaughtIsPredicted) {
   CoActivation taught(3, 8);
-  std::vector<ExpertGuess> guesses(2);
-  EXPECT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, guesses), 0U);
+  std::vector<ExpertPrediction> predictions(2);
+  EXPECT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, predictions), 0U);
   teach(taught, three_tokens());
-  ASSERT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, guesses), 2U);
-  EXPECT_EQ(guesses[0].expert, 3U);
-  EXPECT_EQ(guesses[1].expert, 4U);
+  ASSERT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, predictions), 2U);
+  EXPECT_EQ(predictions[0].expert, 3U);
+  EXPECT_EQ(predictions[1].expert, 4U);
 }
 
 }  // namespace

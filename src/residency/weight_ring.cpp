@@ -13,7 +13,7 @@ WeightRing::WeightRing(std::vector<uint64_t> sizes, uint64_t capacity)
   std::iota(order_.begin(), order_.end(), 0U);
 }
 
-std::optional<uint64_t> WeightRing::room_for(uint64_t size) const {
+std::optional<uint64_t> WeightRing::place_for(uint64_t size) const {
   if (held_.empty()) {
     return 0;
   }
@@ -33,7 +33,7 @@ std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
   if (std::any_of(held_.begin(), held_.end(), [&](const Held& it) { return it.item == item; })) {
     return std::nullopt;  // all are held, or the order has just changed: it is fetched again after its use
   }
-  const std::optional<uint64_t> offset = room_for(sizes_[item]);
+  const std::optional<uint64_t> offset = place_for(sizes_[item]);
   if (!offset) {
     return std::nullopt;
   }

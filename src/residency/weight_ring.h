@@ -1,5 +1,5 @@
 // The ring that streams dense weights: a circular stretch of memory that is filled with tensors in the order in which
-// the graph is expected to use them, each given up once its matrix product is done. Pure bookkeeping: it moves no
+// the graph is expected to use them, each released once its matrix product is done. Pure bookkeeping: it moves no
 // bytes.
 //
 // The order is learned: it starts as the order the caller gives (file order), and when a pass used the tensors in
@@ -27,10 +27,10 @@ class WeightRing {
     uint64_t offset = 0;
   };
 
-  // `sizes[i]`: bytes of room that item i takes. `capacity`: bytes of the ring, at least the largest size.
+  // `sizes[i]`: capacity that item i takes. `capacity`: bytes of the ring, at least the largest size.
   WeightRing(std::vector<uint64_t> sizes, uint64_t capacity);
 
-  // The next tensor to read, when there is room for it; the ring then holds it. Call until none is given.
+  // The next tensor to read, when it fits; the ring then holds it. Call until none is given.
   std::optional<Fetch> next_fetch();
 
   // Whether the ring holds `item`, not yet retired.
@@ -53,7 +53,7 @@ class WeightRing {
     bool retired;
   };
 
-  std::optional<uint64_t> room_for(uint64_t size) const;
+  std::optional<uint64_t> place_for(uint64_t size) const;
   void note_use(uint32_t item);
 
   std::vector<uint64_t> sizes_;

@@ -27,7 +27,7 @@ Copies::Copies(std::vector<Source> sources, std::span<const double> speeds, Cloc
   if (!speeds.empty()) {
     choice_.emplace(speeds);
     bytes_.resize(copies);
-    given_up_.resize(copies);
+    dropped_.resize(copies);
   }
 }
 
@@ -52,13 +52,13 @@ void Copies::end(uint32_t source, uint64_t asked, uint64_t delivered, Noticed no
   }
 }
 
-std::optional<uint32_t> Copies::give_up(uint32_t source, const Error& error) {
+std::optional<uint32_t> Copies::drop(uint32_t source, const Error& error) {
   const uint32_t copy = sources_[source].copy;
   if (copy == 0) {
     return std::nullopt;
   }
-  if (!given_up_[copy]) {
-    given_up_[copy] = true;
+  if (!dropped_[copy]) {
+    dropped_[copy] = true;
     spdlog::warn("a mirror failed and is not read any more, the model's own files are: {}", error.message);
     for (File& file : files_) {
       for (size_t i = file.sources.size(); i-- > 1;) {

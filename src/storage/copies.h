@@ -1,5 +1,5 @@
 // The open files that a reader's files can be read from: each file itself, and its copies on mirrors. Chooses one for
-// each chunk, counts what each copy gave, and gives up a mirror that fails. Not thread-safe.
+// each chunk, counts what each copy gave, and drops a mirror that fails. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ class Copies {
 
   // A read from `source` failed: the file itself to read from instead, and the mirror is not chosen any more, as the
   // log then says. Nothing when `source` is the file itself.
-  std::optional<uint32_t> give_up(uint32_t source, const Error& error);
+  std::optional<uint32_t> drop(uint32_t source, const Error& error);
 
   // Bytes that each copy delivered, by its number. Empty without mirrors.
   const std::vector<uint64_t>& bytes() const { return bytes_; }
@@ -61,7 +61,7 @@ class Copies {
   std::vector<File> files_;
   std::optional<MirrorChoice> choice_;  // none without mirrors
   std::vector<uint64_t> bytes_;
-  std::vector<bool> given_up_;  // by copy
+  std::vector<bool> dropped_;  // by copy
   Clock now_;
 };
 

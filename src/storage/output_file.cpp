@@ -34,7 +34,7 @@ Status write_all(const std::filesystem::path& path, int fd, std::span<const uint
     data = data.subspan(static_cast<size_t>(written));
     offset += static_cast<uint64_t>(written);
   }
-  if (const int error = settle_uncached(fd); error != 0) {
+  if (const int error = flush_uncached(fd); error != 0) {
     return write_failed(path, error);
   }
   return {};

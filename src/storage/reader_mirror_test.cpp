@@ -25,7 +25,7 @@ constexpr uint64_t kFileBytes = 6 * kMiB + 777;
 class ReaderMirrorTest : public testing::TestWithParam<ReaderKind> {
  protected:
   ReaderMirrorTest() {
-    spdlog::set_level(spdlog::level::off);  // of mirrors given up
+    spdlog::set_level(spdlog::level::off);  // of mirrors dropped
     for (uint32_t i = 0; i < 2; ++i) {
       files_.push_back(write_pattern(dir_, i, kFileBytes));
     }

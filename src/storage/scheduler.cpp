@@ -155,12 +155,12 @@ bool Scheduler::complete(Chunk* chunk, int64_t result, Noticed noticed) {
     chunk->attempts_ = 0;
     (group.submitted == Priority::kDemand ? stats_.demand_bytes : stats_.prefetch_bytes) += bytes;
   }
-  settle(*chunk, result);
+  conclude(*chunk, result);
   return group.ended();
 }
 
 // Decides between done, once more and failed.
-void Scheduler::settle(Chunk& chunk, int64_t result) {
+void Scheduler::conclude(Chunk& chunk, int64_t result) {
   Group& group = *chunk.group_;
   if (group.error || chunk.done_ >= chunk.needed_) {
     release(&chunk);
@@ -175,7 +175,7 @@ void Scheduler::settle(Chunk& chunk, int64_t result) {
     return;
   }
   Error error = read_error(chunk, result);
-  if (const auto file_itself = copies_.give_up(chunk.source_, error)) {
+  if (const auto file_itself = copies_.drop(chunk.source_, error)) {
     chunk.source_ = *file_itself;
     chunk.attempts_ = 0;
     chunk.done_ = 0;  // nothing of the mirror's is kept

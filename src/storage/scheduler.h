@@ -100,7 +100,7 @@ class Scheduler {
   Queue& queue(Priority priority) { return queues_[static_cast<size_t>(priority)]; }
   const Queue& queue(Priority priority) const { return queues_[static_cast<size_t>(priority)]; }
   void cut(Group& group, Chunk& chunk);
-  void settle(Chunk& chunk, int64_t result);
+  void conclude(Chunk& chunk, int64_t result);
   void release(Chunk* chunk);
   void fail_group(Group& group, Error error);
   Error read_error(const Chunk& chunk, int64_t result) const;

@@ -279,7 +279,7 @@ TEST_F(MirroredSchedulerTest, WhatFailsOnAMirrorIsReadFromTheFileItself) {
   EXPECT_TRUE(mirrored_.take(group));
 
   add_from(1, 4);
-  EXPECT_EQ(issue_all(), std::vector<uint32_t>({1, 1, 1, 1})) << "the mirror is given up";
+  EXPECT_EQ(issue_all(), std::vector<uint32_t>({1, 1, 1, 1})) << "the mirror is dropped";
   EXPECT_EQ(mirrored_.stats().copy_bytes, std::vector<uint64_t>({2 * kBlock, kBlock}));
 }
 

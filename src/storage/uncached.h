@@ -17,6 +17,6 @@ int open_nameless(const std::filesystem::path& folder);
 int name_file(int fd, const std::filesystem::path& path);
 
 // Forces what was written to disk and lets the page cache forget it. Returns 0 or an errno value.
-int settle_uncached(int fd);
+int flush_uncached(int fd);
 
 }  // namespace hypura

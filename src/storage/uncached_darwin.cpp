@@ -23,7 +23,7 @@ int name_file(int /*fd*/, const std::filesystem::path& /*path*/) {
   return ENOTSUP;
 }
 
-int settle_uncached(int fd) {
+int flush_uncached(int fd) {
   return ::fsync(fd) != 0 ? errno : 0;
 }
 

@@ -12,7 +12,7 @@ namespace hypura {
 int open_uncached(const std::filesystem::path& path) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
   const int fd = ::open(path.c_str(), kFlags | O_DIRECT, 0644);
-  // Some file systems have no direct writes; settle_uncached drops their pages instead.
+  // Some file systems have no direct writes; flush_uncached drops their pages instead.
   return fd < 0 && errno == EINVAL ? ::open(path.c_str(), kFlags, 0644) : fd;
 }
 
@@ -40,7 +40,7 @@ int name_file(int fd, const std::filesystem::path& path) {
   return ::linkat(AT_FDCWD, shown_at(fd).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
-int settle_uncached(int fd) {
+int flush_uncached(int fd) {
   if (::fdatasync(fd) != 0) {
     return errno;
   }

@@ -2,7 +2,7 @@
 #include <system_error>
 #include <thread>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 #include "backend/stream_layout.h"
 #include "ggml.h"
 #include "hypura/pack.h"
@@ -188,7 +188,7 @@ void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_byte
       const int64_t first = groups * thread / threads * kRowGroup;
       const int64_t end = std::min(rows, groups * (thread + 1) / threads * kRowGroup);
       const uint64_t at = static_cast<uint64_t>(first) * row_bytes;
-      make_fast_layout(tensor.type, tensor.shape[0], end - first, piece_ + at, packed_.data() + at);
+      repack_rows(tensor.type, tensor.shape[0], end - first, piece_ + at, packed_.data() + at);
     });
   }
   for (std::thread& worker : workers) {

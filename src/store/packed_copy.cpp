@@ -4,7 +4,7 @@
 #include <fstream>
 #include <set>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 #include "backend/stream_layout.h"
 #include "ggml.h"
 #include "storage/reader.h"
@@ -83,7 +83,7 @@ Result<std::string> packed_label(const Model& model, size_t file) {
   std::string label = fmt::format("Hypura repacked copy 1\nof {} bytes with the header {:016x}\n",
                                   model.files[file].size, fnv1a(*header));
   for (int type : types) {
-    if (const std::string name = fast_layout_name(type); !name.empty()) {
+    if (const std::string name = repacked_layout_name(type); !name.empty()) {
       label += fmt::format("{} {}\n", ggml_type_name(static_cast<ggml_type>(type)), name);
     }
   }

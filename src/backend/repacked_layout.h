@@ -1,5 +1,5 @@
-// The layouts of matrices that ggml's CPU kernels are fastest with: the blocks of several rows interleaved. llama.cpp
-// makes them of resident weights when it loads them, and calls that repacking. They take as many bytes as before.
+// Repacked layouts of matrices, which ggml's CPU kernels are fastest with: the blocks of several rows interleaved.
+// llama.cpp makes them of resident weights when it loads them. They take as many bytes as before.
 // Throughout: the CPU backend must be loaded; any thread.
 #pragma once
 
@@ -16,24 +16,23 @@ namespace hypura {
 inline constexpr int64_t kRowGroup = 16;
 
 // Whether ggml has one for such a matrix on this processor.
-bool has_fast_layout(int type, int64_t ne0, int64_t ne1);
+bool has_repacked_layout(int type, int64_t ne0, int64_t ne1);
 
 // A matrix without data.
 ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1);
 
 // A buffer that ggml takes for one of such matrices; nullptr when it cannot be had.
-ggml_backend_buffer_t make_fast_buffer(uint64_t bytes);
+ggml_backend_buffer_t make_repacked_buffer(uint64_t bytes);
 
-// Has ggml multiply by `weight`, whose data is in the fast layout, with the kernels for it. The type and shape must
+// Has ggml multiply by `weight`, whose data is in the repacked layout, with the kernels for it. The type and shape must
 // have one; `weight` may be several matrices at any distance from each other.
-void use_fast_kernels(ggml_tensor& weight);
+void use_repacked_kernels(ggml_tensor& weight);
 
-// Makes the fast layout of a matrix of a type and shape that have one, or of some of its rows in multiples of
-// kRowGroup.
-void make_fast_layout(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to);
+// Repacks a matrix of a type and shape that have such a layout, or some of its rows in multiples of kRowGroup.
+void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to);
 
 // Names the layout that matrices of `type` get here: other processors and versions of ggml may have another. Empty when
 // they get none.
-std::string fast_layout_name(int type);
+std::string repacked_layout_name(int type);
 
 }  // namespace hypura

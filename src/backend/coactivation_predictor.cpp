@@ -1,4 +1,4 @@
-#include "backend/foresight.h"
+#include "backend/block_predictor.h"
 #include "residency/coactivation.h"
 #include "residency/routing_steps.h"
 
@@ -6,13 +6,13 @@ namespace hypura {
 
 namespace {
 
-class CoactivationForesight final : public Foresight {
+class CoactivationPredictor final : public BlockPredictor {
  public:
-  explicit CoactivationForesight(const StreamLayout& layout)
+  explicit CoactivationPredictor(const StreamLayout& layout)
       : last_(static_cast<uint32_t>(layout.expert_layers.size()) - 1),
         counts_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts) {}
 
-  size_t guess(const ExpertBlock& block, std::span<const uint16_t> routed, std::span<ExpertGuess> out) override {
+  size_t predict(const ExpertBlock& block, std::span<const uint16_t> routed, std::span<ExpertPrediction> out) override {
     const auto used = static_cast<size_t>(block.used());
     if (block.layer > 0 && block.layer == layer_ + 1 && routed.size() == before_.size()) {
       for (size_t at = 0; at < routed.size(); at += used) {
@@ -38,8 +38,8 @@ class CoactivationForesight final : public Foresight {
 
 }  // namespace
 
-std::unique_ptr<Foresight> make_coactivation_foresight(const StreamLayout& layout) {
-  return std::make_unique<CoactivationForesight>(layout);
+std::unique_ptr<BlockPredictor> make_coactivation_predictor(const StreamLayout& layout) {
+  return std::make_unique<CoactivationPredictor>(layout);
 }
 
 }  // namespace hypura

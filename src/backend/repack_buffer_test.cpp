@@ -1,4 +1,4 @@
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@ namespace hypura {
 namespace {
 
 // Q4_0 matrices of random numbers, and random rows to multiply by.
-class RepackRoomTest : public testing::Test {
+class RepackBufferTest : public testing::Test {
  protected:
   static constexpr int64_t kWidth = 256;
 
@@ -24,7 +24,7 @@ class RepackRoomTest : public testing::Test {
   }
 
   void SetUp() override {
-    if (RepackRoom::least_rows(GGML_TYPE_Q4_0, kWidth, 64) == std::numeric_limits<int64_t>::max()) {
+    if (RepackBuffer::least_rows(GGML_TYPE_Q4_0, kWidth, 64) == std::numeric_limits<int64_t>::max()) {
       GTEST_SKIP() << "ggml has no faster layout of Q4_0 for this processor";
     }
     auto inner = InnerGraph::create();
@@ -56,12 +56,12 @@ class RepackRoomTest : public testing::Test {
     weight_.data = data_.data();
   }
 
-  std::vector<float> in_room(RepackRoom& room, std::vector<float>& rows, int threads) {
+  std::vector<float> in_buffer(RepackBuffer& repack, std::vector<float>& rows, int threads) {
     const auto count = static_cast<int64_t>(rows.size()) / kWidth;
     std::vector<float> out(static_cast<size_t>(count * weight_.ne[1]));
     inner_->set_threads(threads);
-    room.multiply(*inner_, weight_, inner_->matrix(kWidth, count, rows.data()),
-                  inner_->matrix(weight_.ne[1], count, out.data()));
+    repack.multiply(*inner_, weight_, inner_->matrix(kWidth, count, rows.data()),
+                    inner_->matrix(weight_.ne[1], count, out.data()));
     EXPECT_EQ(inner_->run(), GGML_STATUS_SUCCESS);
     return out;
   }
@@ -107,27 +107,27 @@ class RepackRoomTest : public testing::Test {
   ggml_tensor weight_{};
 };
 
-TEST_F(RepackRoomTest, MultipliesAsLlamaDoesWithWeightsItRepacked) {
+TEST_F(RepackBufferTest, MultipliesAsLlamaDoesWithWeightsItRepacked) {
   for (int64_t height : {8, 64, 72, 200}) {
     make_matrix(height);
-    const auto room = RepackRoom::create(data_.size());
-    ASSERT_NE(room, nullptr);
+    const auto repack = RepackBuffer::create(data_.size());
+    ASSERT_NE(repack, nullptr);
     for (int64_t count : {16, 17, 64}) {
       std::vector<float> rows = random(kWidth * count);
       const std::vector<float> expected = resident(rows, true);
       for (int threads : {1, 2, 3}) {
-        EXPECT_EQ(in_room(*room, rows, threads), expected) << height << " high, " << count << " rows, " << threads;
+        EXPECT_EQ(in_buffer(*repack, rows, threads), expected) << height << " high, " << count << " rows, " << threads;
       }
     }
   }
 }
 
 // The sums are the same numbers added in another order: were they equal to the bit, nothing would have been repacked.
-TEST_F(RepackRoomTest, DiffersFromTheLayoutOnDiskInTheLastBitsOnly) {
+TEST_F(RepackBufferTest, DiffersFromTheLayoutOnDiskInTheLastBitsOnly) {
   make_matrix(64);
-  const auto room = RepackRoom::create(data_.size());
+  const auto repack = RepackBuffer::create(data_.size());
   std::vector<float> rows = random(kWidth * 64);
-  const std::vector<float> repacked = in_room(*room, rows, 2);
+  const std::vector<float> repacked = in_buffer(*repack, rows, 2);
   const std::vector<float> plain = resident(rows, false);
   EXPECT_NE(repacked, plain);
   for (size_t i = 0; i < plain.size(); ++i) {
@@ -135,9 +135,9 @@ TEST_F(RepackRoomTest, DiffersFromTheLayoutOnDiskInTheLastBitsOnly) {
   }
 }
 
-TEST_F(RepackRoomTest, OneRoomServesMatricesOneAfterTheOther) {
+TEST_F(RepackBufferTest, OneBufferServesMatricesOneAfterTheOther) {
   make_matrix(64);
-  const auto room = RepackRoom::create(data_.size());
+  const auto repack = RepackBuffer::create(data_.size());
   std::vector<float> rows = random(kWidth * 16);
   const std::vector<std::byte> first = data_;
   const std::vector<float> of_first = resident(rows, true);
@@ -148,22 +148,23 @@ TEST_F(RepackRoomTest, OneRoomServesMatricesOneAfterTheOther) {
   ggml_tensor other = weight_;
   std::vector<std::byte> kept = first;
   other.data = kept.data();
-  room->multiply(*inner_, other, inner_->matrix(kWidth, 16, rows.data()), inner_->matrix(64, 16, out_first.data()));
-  room->multiply(*inner_, weight_, inner_->matrix(kWidth, 16, rows.data()), inner_->matrix(64, 16, out_second.data()));
+  repack->multiply(*inner_, other, inner_->matrix(kWidth, 16, rows.data()), inner_->matrix(64, 16, out_first.data()));
+  repack->multiply(*inner_, weight_, inner_->matrix(kWidth, 16, rows.data()),
+                   inner_->matrix(64, 16, out_second.data()));
   EXPECT_EQ(inner_->run(), GGML_STATUS_SUCCESS);
   EXPECT_EQ(out_first, of_first);
   EXPECT_EQ(out_second, of_second);
 }
 
-TEST_F(RepackRoomTest, PaysForManyRowsThatFit) {
+TEST_F(RepackBufferTest, PaysForManyRowsThatFit) {
   make_matrix(64);
-  const auto room = RepackRoom::create(data_.size());
-  EXPECT_FALSE(room->pays(weight_, 1));
-  EXPECT_FALSE(room->pays(weight_, 15));
-  EXPECT_TRUE(room->pays(weight_, 16));
-  EXPECT_FALSE(RepackRoom::create(data_.size() / 2)->pays(weight_, 16)) << "the room is too small for it";
-  EXPECT_EQ(RepackRoom::least_rows(GGML_TYPE_F16, kWidth, 64), std::numeric_limits<int64_t>::max());
-  EXPECT_EQ(RepackRoom::least_rows(GGML_TYPE_Q4_0, kWidth, 7), std::numeric_limits<int64_t>::max());
+  const auto repack = RepackBuffer::create(data_.size());
+  EXPECT_FALSE(repack->pays(weight_, 1));
+  EXPECT_FALSE(repack->pays(weight_, 15));
+  EXPECT_TRUE(repack->pays(weight_, 16));
+  EXPECT_FALSE(RepackBuffer::create(data_.size() / 2)->pays(weight_, 16)) << "the buffer is too small for it";
+  EXPECT_EQ(RepackBuffer::least_rows(GGML_TYPE_F16, kWidth, 64), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(RepackBuffer::least_rows(GGML_TYPE_Q4_0, kWidth, 7), std::numeric_limits<int64_t>::max());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "residency/ahead_switch.h"
+#include "residency/prefetch_switch.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +16,7 @@ constexpr uint32_t kFirstWithout = 2;
 
 }  // namespace
 
-void AheadSwitch::note(double seconds) {
+void PrefetchSwitch::note(double seconds) {
   // The first pass of a stretch still has what the one before it read, or did not.
   seconds_ += pass_ > 0 ? seconds : 0;
   if (++pass_ == kStretch) {
@@ -24,7 +24,7 @@ void AheadSwitch::note(double seconds) {
   }
 }
 
-void AheadSwitch::end_stretch() {
+void PrefetchSwitch::end_stretch() {
   const bool first = stretch_ == 0;  // with an empty cache: nothing like those that follow
   if (last_seconds_ > 0 && last_on_ != on_) {
     ++compared_;
@@ -44,7 +44,7 @@ void AheadSwitch::end_stretch() {
   on_ = stretch_ % kTryEvery == kTryEvery - 1 ? !better : better;
 }
 
-double AheadSwitch::ratio() const {
+double PrefetchSwitch::ratio() const {
   return std::exp(log_ratio_);
 }
 

@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/foresight.h"
+#include "backend/block_predictor.h"
 
 namespace hypura {
 
 namespace {
 
-// What is needed to guess the choice of one layer from the input of the one before; null where it cannot be had.
+// What is needed to predict the choice of one layer from the input of the one before; null where it cannot be had.
 struct Step {
   const ggml_tensor* router = nullptr;
   const ggml_tensor* router_bias = nullptr;  // added to the scores
@@ -23,9 +23,9 @@ bool is_vector(const ggml_tensor* tensor, int64_t length) {
   return tensor != nullptr && tensor->type == GGML_TYPE_F32 && ggml_nelements(tensor) == length;
 }
 
-class RouterForesight final : public Foresight {
+class RouterPredictor final : public BlockPredictor {
  public:
-  RouterForesight(const StreamLayout& layout, InnerGraph& inner,
+  RouterPredictor(const StreamLayout& layout, InnerGraph& inner,
                   const std::function<const ggml_tensor*(const std::string&)>& resident)
       : inner_(inner), steps_(layout.expert_layers.size()) {
     const auto find = [&](int layer, const char* name) { return resident(fmt::format("blk.{}.{}", layer, name)); };
@@ -51,7 +51,8 @@ class RouterForesight final : public Foresight {
     }
   }
 
-  size_t guess(const ExpertBlock& block, std::span<const uint16_t> /*routed*/, std::span<ExpertGuess> out) override {
+  size_t predict(const ExpertBlock& block, std::span<const uint16_t> /*routed*/,
+                 std::span<ExpertPrediction> out) override {
     const Step& step = steps_[block.layer];
     const ggml_tensor* input = block.nodes.front().node->src[1];
     if (step.router == nullptr || input->type != GGML_TYPE_F32 || input->ne[0] != step.router->ne[0]) {
@@ -89,7 +90,7 @@ class RouterForesight final : public Foresight {
     ggml_tensor* product = inner_.matrix(static_cast<int64_t>(experts), static_cast<int64_t>(rows), scores_.data());
     product->op = GGML_OP_MUL_MAT;
     product->flags = GGML_TENSOR_FLAG_COMPUTE;
-    product->src[0] = inner_.twin(*step.router);
+    product->src[0] = inner_.view(*step.router);
     product->src[1] = inner_.matrix(static_cast<int64_t>(width), static_cast<int64_t>(rows), inputs_.data());
     inner_.add(product);
     if (inner_.run() != GGML_STATUS_SUCCESS) {
@@ -98,7 +99,7 @@ class RouterForesight final : public Foresight {
   }
 
   // Of each row the `used` likeliest: what a row wants first counts 1, its second 1/2, and so on, summed over the rows.
-  size_t rank(const Step& step, size_t rows, size_t used, std::span<ExpertGuess> out) {
+  size_t rank(const Step& step, size_t rows, size_t used, std::span<ExpertPrediction> out) {
     const auto experts = static_cast<size_t>(step.router->ne[1]);
     wanted_.assign(experts, 0);
     for (size_t row = 0; row < rows; ++row) {
@@ -109,7 +110,7 @@ class RouterForesight final : public Foresight {
         order_[i] = {static_cast<uint32_t>(i), scores[i]};
       }
       const size_t taken =
-          copy_surest(std::span<const ExpertGuess>(order_), std::span(best_).first(std::min(used, best_.size())));
+          copy_surest(std::span<const ExpertPrediction>(order_), std::span(best_).first(std::min(used, best_.size())));
       for (size_t i = 0; i < taken; ++i) {
         wanted_[best_[i].expert] += 1.0F / (1.0F + static_cast<float>(i));
       }
@@ -120,7 +121,7 @@ class RouterForesight final : public Foresight {
         order_.push_back({static_cast<uint32_t>(i), wanted_[i]});
       }
     }
-    return copy_surest(std::span<const ExpertGuess>(order_), out);
+    return copy_surest(std::span<const ExpertPrediction>(order_), out);
   }
 
   static void add_biases(const Step& step, std::span<float> scores) {
@@ -139,16 +140,16 @@ class RouterForesight final : public Foresight {
   std::vector<float> inputs_;
   std::vector<float> scores_;
   std::vector<float> wanted_;
-  std::vector<ExpertGuess> order_;
-  std::vector<ExpertGuess> best_ = std::vector<ExpertGuess>(kMostUsed);
+  std::vector<ExpertPrediction> order_;
+  std::vector<ExpertPrediction> best_ = std::vector<ExpertPrediction>(kMostUsed);
 };
 
 }  // namespace
 
-std::unique_ptr<Foresight> make_router_foresight(
+std::unique_ptr<BlockPredictor> make_router_predictor(
     const StreamLayout& layout, InnerGraph& inner,
     const std::function<const ggml_tensor*(const std::string&)>& resident) {
-  return std::make_unique<RouterForesight>(layout, inner, resident);
+  return std::make_unique<RouterPredictor>(layout, inner, resident);
 }
 
 }  // namespace hypura

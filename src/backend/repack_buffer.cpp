@@ -1,9 +1,9 @@
-#include "backend/repack_room.h"
+#include "backend/repack_buffer.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 
 namespace hypura {
 
@@ -20,8 +20,8 @@ void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
     return;
   }
   const auto offset = static_cast<size_t>(first) * share.nb[1];
-  make_fast_layout(from.type, from.ne[0], end - first, static_cast<const std::byte*>(from.data) + offset,
-                   static_cast<std::byte*>(share.data) + offset);
+  repack_rows(from.type, from.ne[0], end - first, static_cast<const std::byte*>(from.data) + offset,
+              static_cast<std::byte*>(share.data) + offset);
 }
 
 // The only way to such a node is through a context of ggml's.
@@ -34,71 +34,71 @@ ggml_tensor repack_node() {
   return node;
 }
 
-uint64_t room_for(const TensorInfo& tensor, uint64_t bytes, uint32_t rows) {
-  return rows >= RepackRoom::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) ? bytes : 0;
+uint64_t capacity_for(const TensorInfo& tensor, uint64_t bytes, uint32_t rows) {
+  return rows >= RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) ? bytes : 0;
 }
 
 }  // namespace
 
-int64_t RepackRoom::least_rows(int type, int64_t ne0, int64_t ne1) {
+int64_t RepackBuffer::least_rows(int type, int64_t ne0, int64_t ne1) {
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   // Measured with AVX-512 (docs/experiments.md, "Repacking for prompts").
   switch (type) {
     case GGML_TYPE_Q4_0:
     case GGML_TYPE_IQ4_NL:
     case GGML_TYPE_MXFP4:
-      return has_fast_layout(type, ne0, ne1) ? 16 : kNever;
+      return has_repacked_layout(type, ne0, ne1) ? 16 : kNever;
     case GGML_TYPE_Q4_K:
-      return has_fast_layout(type, ne0, ne1) ? 64 : kNever;
+      return has_repacked_layout(type, ne0, ne1) ? 64 : kNever;
     default:
       return kNever;
   }
 }
 
-uint64_t RepackRoom::bytes(const StreamLayout& layout, uint32_t max_rows) {
+uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
   uint64_t most = 0;
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
-      most = std::max(most, part.packed ? 0 : room_for(*part.tensor, part.slice_bytes, max_rows));
+      most = std::max(most, part.packed ? 0 : capacity_for(*part.tensor, part.slice_bytes, max_rows));
     }
   }
   for (const DenseItem& item : layout.dense) {
     if (repacks(item)) {
-      most = std::max(most, room_for(*item.tensor, item.tensor->extent.length, max_rows));
+      most = std::max(most, capacity_for(*item.tensor, item.tensor->extent.length, max_rows));
     }
   }
   return most;
 }
 
-bool RepackRoom::repacks(const DenseItem& item) {
+bool RepackBuffer::repacks(const DenseItem& item) {
   return !item.packed && item.tensor->role != TensorRole::kOutput;
 }
 
-std::unique_ptr<RepackRoom> RepackRoom::create(uint64_t bytes) {
-  ggml_backend_buffer_t buffer = make_fast_buffer(bytes);
-  return buffer == nullptr ? nullptr : std::unique_ptr<RepackRoom>(new RepackRoom(buffer));
+std::unique_ptr<RepackBuffer> RepackBuffer::create(uint64_t bytes) {
+  ggml_backend_buffer_t buffer = make_repacked_buffer(bytes);
+  return buffer == nullptr ? nullptr : std::unique_ptr<RepackBuffer>(new RepackBuffer(buffer));
 }
 
-RepackRoom::RepackRoom(ggml_backend_buffer_t buffer) : buffer_(buffer), repack_(repack_node()) {}
+RepackBuffer::RepackBuffer(ggml_backend_buffer_t buffer) : buffer_(buffer), repack_(repack_node()) {}
 
-RepackRoom::~RepackRoom() {
+RepackBuffer::~RepackBuffer() {
   ggml_backend_buffer_free(buffer_);
 }
 
-bool RepackRoom::pays(const ggml_tensor& weight, int64_t rows) const {
+bool RepackBuffer::pays(const ggml_tensor& weight, int64_t rows) const {
   return rows >= least_rows(weight.type, weight.ne[0], weight.ne[1]) &&
          ggml_row_size(weight.type, weight.ne[0]) * static_cast<size_t>(weight.ne[1]) <=
              ggml_backend_buffer_get_size(buffer_);
 }
 
-void RepackRoom::multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product) {
-  ggml_tensor* room = inner.twin(matrix_of(weight.type, weight.ne[0], weight.ne[1]));
-  ggml_backend_tensor_alloc(buffer_, room, ggml_backend_buffer_get_base(buffer_));
-  ggml_tensor* repack = inner.twin(repack_);
-  repack->src[0] = inner.twin(weight);
-  repack->src[1] = room;
+void RepackBuffer::multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product) {
+  ggml_tensor* repacked = inner.view(matrix_of(weight.type, weight.ne[0], weight.ne[1]));
+  ggml_backend_tensor_alloc(buffer_, repacked, ggml_backend_buffer_get_base(buffer_));
+  ggml_tensor* repack = inner.view(repack_);
+  repack->src[0] = inner.view(weight);
+  repack->src[1] = repacked;
   inner.add(repack);
-  inner.multiply(room, input, product);
+  inner.multiply(repacked, input, product);
 }
 
 }  // namespace hypura

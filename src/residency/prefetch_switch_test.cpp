@@ -1,4 +1,4 @@
-#include "residency/ahead_switch.h"
+#include "residency/prefetch_switch.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@ namespace hypura {
 namespace {
 
 // Of so many passes, the share that read ahead.
-double share_on(AheadSwitch& it, uint32_t passes, double without, double with) {
+double share_on(PrefetchSwitch& it, uint32_t passes, double without, double with) {
   uint32_t on = 0;
   for (uint32_t i = 0; i < passes; ++i) {
     on += it.on() ? 1 : 0;
@@ -17,17 +17,17 @@ double share_on(AheadSwitch& it, uint32_t passes, double without, double with) {
   return static_cast<double>(on) / passes;
 }
 
-TEST(AheadSwitch, KeepsToWhatIsFaster) {
-  AheadSwitch pays;
+TEST(PrefetchSwitch, KeepsToWhatIsFaster) {
+  PrefetchSwitch pays;
   share_on(pays, 64, 1.0, 0.9);
   EXPECT_NEAR(share_on(pays, 1280, 1.0, 0.9), 7.0 / 8, 0.02);
-  AheadSwitch does_not;
+  PrefetchSwitch does_not;
   share_on(does_not, 64, 0.9, 1.0);
   EXPECT_NEAR(share_on(does_not, 1280, 0.9, 1.0), 1.0 / 8, 0.02);
 }
 
-TEST(AheadSwitch, ChangesItsMind) {
-  AheadSwitch it;
+TEST(PrefetchSwitch, ChangesItsMind) {
+  PrefetchSwitch it;
   share_on(it, 640, 1.0, 0.8);
   share_on(it, 640, 1.0, 1.3);
   EXPECT_LT(share_on(it, 640, 1.0, 1.3), 0.2);
@@ -35,9 +35,9 @@ TEST(AheadSwitch, ChangesItsMind) {
 }
 
 // Passes become faster as the cache fills, whatever is read ahead.
-TEST(AheadSwitch, IsNotMisledByACacheThatFills) {
+TEST(PrefetchSwitch, IsNotMisledByACacheThatFills) {
   for (const double with : {0.9, 1.1}) {
-    AheadSwitch it;
+    PrefetchSwitch it;
     uint32_t on = 0;
     for (uint32_t i = 0; i < 640; ++i) {
       const double filling = 1 + 4 * std::exp(i / -100.0);

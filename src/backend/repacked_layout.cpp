@@ -1,4 +1,4 @@
-#include "backend/fast_layout.h"
+#include "backend/repacked_layout.h"
 
 #include <algorithm>
 #include <cstring>
@@ -11,7 +11,7 @@ namespace hypura {
 
 namespace {
 
-// nullptr when the CPU backend has no fast layouts.
+// nullptr when the CPU backend has no repacked layouts.
 ggml_backend_buffer_type_t buffer_type() {
   ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
   ggml_backend_reg_t registry = cpu == nullptr ? nullptr : ggml_backend_dev_backend_reg(cpu);
@@ -28,9 +28,9 @@ ggml_backend_buffer_type_t buffer_type() {
   return nullptr;
 }
 
-// Not for data: it makes a tensor one of that buffer type. nullptr without fast layouts.
+// Not for data: it makes a tensor one of that buffer type. nullptr without repacked layouts.
 ggml_backend_buffer_t any_buffer() {
-  static ggml_backend_buffer_t buffer = make_fast_buffer(1);
+  static ggml_backend_buffer_t buffer = make_repacked_buffer(1);
   return buffer;
 }
 
@@ -48,34 +48,34 @@ ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1) {
   return matrix;
 }
 
-ggml_backend_buffer_t make_fast_buffer(uint64_t bytes) {
+ggml_backend_buffer_t make_repacked_buffer(uint64_t bytes) {
   ggml_backend_buffer_type_t type = buffer_type();
   return type == nullptr ? nullptr : ggml_backend_buft_alloc_buffer(type, bytes);
 }
 
 // ggml notes its kernels in a tensor of that buffer type.
-bool has_fast_layout(int type, int64_t ne0, int64_t ne1) {
+bool has_repacked_layout(int type, int64_t ne0, int64_t ne1) {
   ggml_tensor matrix = matrix_of(type, ne0, ne1);
   return any_buffer() != nullptr && ggml_backend_buffer_init_tensor(any_buffer(), &matrix) == GGML_STATUS_SUCCESS &&
          matrix.extra != nullptr;
 }
 
-void use_fast_kernels(ggml_tensor& weight) {
+void use_repacked_kernels(ggml_tensor& weight) {
   weight.view_src = nullptr;
   weight.buffer = any_buffer();
   ggml_backend_buffer_init_tensor(weight.buffer, &weight);
 }
 
-void make_fast_layout(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to) {
+void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to) {
   ggml_tensor matrix = matrix_of(type, ne0, rows);
-  use_fast_kernels(matrix);
+  use_repacked_kernels(matrix);
   matrix.data = to;
   ggml_backend_tensor_set(&matrix, from, 0, matrix.nb[2]);
 }
 
-std::string fast_layout_name(int type) {
+std::string repacked_layout_name(int type) {
   constexpr int64_t kWidth = 512;  // a multiple of every block
-  if (!has_fast_layout(type, kWidth, kRowGroup)) {
+  if (!has_repacked_layout(type, kWidth, kRowGroup)) {
     return {};
   }
   const size_t bytes = ggml_row_size(static_cast<ggml_type>(type), kWidth) * kRowGroup;
@@ -84,7 +84,7 @@ std::string fast_layout_name(int type) {
     plain[i] = static_cast<std::byte>(i * 167 + i / 251);
   }
   std::vector<std::byte> packed(bytes);
-  make_fast_layout(type, kWidth, kRowGroup, plain.data(), packed.data());
+  repack_rows(type, kWidth, kRowGroup, plain.data(), packed.data());
   return fmt::format("{:016x}", fnv1a({reinterpret_cast<const char*>(packed.data()), packed.size()}));
 }
 

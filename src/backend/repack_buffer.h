@@ -18,9 +18,9 @@
 namespace hypura {
 
 // Not thread-safe: the owner serialises.
-class RepackRoom {
+class RepackBuffer {
  public:
-  // Bytes that a room for the largest matrix of `layout` takes; 0 when ggml has a faster layout for none of them, or
+  // Bytes that a buffer for the largest matrix of `layout` takes; 0 when ggml has a faster layout for none of them, or
   // only for some that no pass of `max_rows` tokens has rows enough for.
   static uint64_t bytes(const StreamLayout& layout, uint32_t max_rows);
 
@@ -31,23 +31,23 @@ class RepackRoom {
   // one that is read packed.
   static bool repacks(const DenseItem& item);
 
-  // Allocates a room of `bytes`; nullptr when ggml cannot.
-  static std::unique_ptr<RepackRoom> create(uint64_t bytes);
+  // Allocates a buffer of `bytes`; nullptr when ggml cannot.
+  static std::unique_ptr<RepackBuffer> create(uint64_t bytes);
 
-  ~RepackRoom();
-  RepackRoom(const RepackRoom&) = delete;
-  RepackRoom& operator=(const RepackRoom&) = delete;
+  ~RepackBuffer();
+  RepackBuffer(const RepackBuffer&) = delete;
+  RepackBuffer& operator=(const RepackBuffer&) = delete;
 
   // Whether `weight`, one matrix, is faster repacked for products with `rows` rows. It depends on these and on what
   // kernels ggml has for this machine, and on nothing else, so that every run computes the same.
   bool pays(const ggml_tensor& weight, int64_t rows) const;
 
-  // Adds to `inner` the repacking of `weight` into the room, and its product with `input`, contiguous f32 rows, into
-  // `product`. pays() must have said so. The room holds one matrix: what is added later is computed later, too.
+  // Adds to `inner` the repacking of `weight` into the buffer, and its product with `input`, contiguous f32 rows, into
+  // `product`. pays() must have said so. It holds one matrix: what is added later is computed later, too.
   void multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product);
 
  private:
-  explicit RepackRoom(ggml_backend_buffer_t buffer);
+  explicit RepackBuffer(ggml_backend_buffer_t buffer);
 
   ggml_backend_buffer_t buffer_;
   ggml_tensor repack_;  // the node that repacks, without its sources

@@ -1,4 +1,4 @@
-// Whether reading ahead on a guess pays: decided by what passes take with it and without.
+// Whether prefetching on a prediction pays: decided by what passes take with it and without.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace hypura {
 // often as the other, so that this cancels.
 //
 // Not thread-safe: the owner serialises.
-class AheadSwitch {
+class PrefetchSwitch {
  public:
   static constexpr uint32_t kStretch = 16;  // passes
   static constexpr uint32_t kTryEvery = 8;  // stretches

@@ -1,0 +1,45 @@
+// Predicts which experts the next layer with experts will choose, while this one's are read and computed. A prediction
+// decides what is prefetched, never what is computed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/expert_block.h"
+#include "backend/inner_graph.h"
+#include "backend/stream_layout.h"
+#include "hypura/routing.h"
+#include "residency/expert_predictor.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class BlockPredictor {
+ public:
+  // More rows than that are not predicted for one by one.
+  static constexpr int64_t kMostRows = 8;
+
+  virtual ~BlockPredictor() = default;
+
+  // The block's tokens, at most kMostRows, chose `routed`, [token][used]; its inputs still hold. Fills `out` from its
+  // beginning with predictions for the layer after it, surest first, no expert twice; gives how many. 0 after the last.
+  virtual size_t predict(const ExpertBlock& block, std::span<const uint16_t> routed,
+                         std::span<ExpertPrediction> out) = 0;
+
+  // Learns from what earlier runs of this model chose, where it learns at all. Call before the first predict().
+  virtual void recall(const RoutingTrace& /*trace*/) {}
+};
+
+// By the next layer's own router, on what this layer's router saw: the hidden state changes little from layer to layer.
+// Only between layers whose routers, and norms before them, `resident` finds by name (nullptr: not in memory).
+std::unique_ptr<BlockPredictor> make_router_predictor(
+    const StreamLayout& layout, InnerGraph& inner,
+    const std::function<const ggml_tensor*(const std::string&)>& resident);
+
+// By what tokens that chose the same experts chose next, learned from earlier runs and as it goes.
+std::unique_ptr<BlockPredictor> make_coactivation_predictor(const StreamLayout& layout);
+
+}  // namespace hypura

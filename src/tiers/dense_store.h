@@ -1,0 +1,80 @@
+// The dense weights of a model in RAM: those that are pinned, and those that pass through the ring.
+//
+// The ring is filled ahead of use, in an order that it learns (residency/weight_ring.h), as far as it has capacity.
+// What was acquired stays where it is until release(); then the reads go on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "residency/weight_ring.h"
+#include "storage/reader.h"
+#include "support/memory_region.h"
+#include "tiers/slices.h"
+#include "tiers/store_stats.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class DenseStore {
+ public:
+  // Allocates and fills the memory of the weights that stay, by item those that are true in `pinned`, and allocates the
+  // ring (`ring_bytes`, unused and not allocated when everything stays) and begins to fill it. `items`, `reader` and
+  // `stats` must outlive the object. `before_blocking` is called before the calling thread is put to sleep until a read
+  // has ended. Fails with kBudget, and with kIo when a weight cannot be read.
+  static Result<std::unique_ptr<DenseStore>> create(std::span<const DenseItem> items, Reader& reader, StoreStats& stats,
+                                                    const std::vector<bool>& pinned, uint64_t ring_bytes,
+                                                    std::function<void()> before_blocking);
+
+  ~DenseStore();  // ends what is under way
+  DenseStore(const DenseStore&) = delete;
+  DenseStore& operator=(const DenseStore&) = delete;
+
+  // Whether the item is pinned, or in the ring and has arrived, well or badly. Lets reads go on; never blocks.
+  bool ready(uint32_t item);
+
+  // The item's data, which may be used until release(). Blocks until it has arrived; one that the ring does not hold
+  // makes it begin anew there, so that what is not ready may be acquired only when nothing is in use. Fails with kIo
+  // when it could not be read; then nothing is in use any more, and it may be acquired again.
+  Result<std::byte*> acquire(uint32_t item);
+
+  // What was acquired is not used any more: its places are free, and the ring is filled on.
+  void release();
+
+ private:
+  // A place of the ring, from the beginning of its read to its release.
+  struct Place {
+    uint32_t item = 0;
+    uint64_t offset = 0;
+    ReadGroup read = 0;  // 0 once waited for
+  };
+
+  DenseStore(std::span<const DenseItem> items, Reader& reader, StoreStats& stats,
+             std::function<void()> before_blocking);
+
+  Status read_pinned(const std::vector<bool>& pinned);
+  Status make_ring(uint64_t bytes);
+  void fill_ring();
+  void restart_ring_at(uint32_t item);
+  void end_reads();
+  Place* place_of(uint32_t item);
+  const Extent& extent(uint32_t item) const { return items_[item].tensor->extent; }
+
+  std::span<const DenseItem> items_;
+  Reader& reader_;
+  StoreStats& stats_;
+  std::function<void()> before_blocking_;
+  MemoryRegion pinned_;
+  std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it passes through the ring
+  MemoryRegion memory_;                  // the ring's
+  std::unique_ptr<WeightRing> ring_;     // nullptr when there is none
+  std::vector<uint32_t> ring_item_;      // by item: its number in the ring
+  std::vector<uint32_t> item_of_;        // by number in the ring: the item
+  std::vector<Place> places_;            // oldest first
+  std::vector<uint32_t> in_use_;         // items of the ring
+};
+
+}  // namespace hypura

@@ -1,0 +1,180 @@
+#include "tiers/dense_store.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <string>
+
+#include "tiers/direct_place.h"
+#include "tiers/fake_reader_for_test.h"
+
+namespace hypura {
+namespace {
+
+class DenseStoreTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kBytes = 6000;
+
+  void SetUp() override {
+    uint64_t offset = 300;
+    for (uint32_t i = 0; i < 6; ++i) {
+      TensorInfo& tensor = tensors_.emplace_back();
+      tensor.name = "blk." + std::to_string(i) + ".matrix";
+      tensor.extent = {0, offset, kBytes + i};
+      offset += tensor.extent.length + 50;
+      items_.push_back({&tensor});
+    }
+  }
+
+  Result<std::unique_ptr<DenseStore>> create(const std::vector<bool>& pinned, uint64_t places) {
+    return DenseStore::create(items_, reader_, stats_, pinned, places * place_capacity(kBytes), [this] { ++rests_; });
+  }
+
+  void make(const std::vector<bool>& pinned, uint64_t places) {
+    auto store = create(pinned, places);
+    ASSERT_TRUE(store) << store.error().message;
+    store_ = std::move(*store);
+  }
+
+  void acquire(uint32_t item) {
+    const auto data = store_->acquire(item);
+    ASSERT_TRUE(data) << data.error().message;
+    const Extent& extent = tensors_[item].extent;
+    for (uint64_t i = 0; i < extent.length; ++i) {
+      ASSERT_EQ((*data)[i], disk_byte(extent.file, extent.offset + i)) << "item " << item << ", byte " << i;
+    }
+  }
+
+  void use(uint32_t item) {
+    acquire(item);
+    store_->release();
+  }
+
+  // The item that the group with this number reads.
+  uint32_t item_read_by(ReadGroup group) const {
+    const uint64_t offset = reader_.groups()[group - 1].requests.at(0).offset;
+    uint32_t item = 0;
+    while (tensors_[item].extent.offset != offset) {
+      ++item;
+    }
+    return item;
+  }
+
+  std::deque<TensorInfo> tensors_;
+  std::vector<DenseItem> items_;
+  FakeReader reader_;
+  StoreStats stats_;
+  int rests_ = 0;
+  std::unique_ptr<DenseStore> store_;
+};
+
+const std::vector<bool> kNonePinned(6, false);
+
+TEST_F(DenseStoreTest, PinnedWeightsAreThereFromTheBeginning) {
+  make(std::vector<bool>(6, true), 0);
+  ASSERT_EQ(reader_.groups().size(), 1U);
+  EXPECT_EQ(reader_.groups()[0].priority, Priority::kDemand);
+  for (uint32_t item = 0; item < 6; ++item) {
+    EXPECT_TRUE(store_->ready(item));
+    acquire(item);
+  }
+  store_->release();
+  EXPECT_EQ(reader_.groups().size(), 1U);
+  EXPECT_FALSE(reader_.misplaced);
+}
+
+TEST_F(DenseStoreTest, TheRingIsFilledAheadOfUseAndReadOnAfterIt) {
+  make(kNonePinned, 3);
+  ASSERT_EQ(reader_.groups().size(), 3U) << "as much as there are places";
+  EXPECT_EQ(reader_.groups()[0].priority, Priority::kPrefetch);
+  EXPECT_FALSE(store_->ready(0));
+  reader_.end_all();
+  EXPECT_TRUE(store_->ready(0) && store_->ready(1) && store_->ready(2));
+  EXPECT_FALSE(store_->ready(3));
+  acquire(0);
+  acquire(1);
+  EXPECT_EQ(reader_.groups().size(), 3U) << "what is in use stays";
+  store_->release();
+  EXPECT_EQ(reader_.groups().size(), 5U);
+  EXPECT_EQ(rests_, 0);
+  for (int pass = 0; pass < 3; ++pass) {
+    for (uint32_t item = pass == 0 ? 2 : 0; item < 6; ++item) {
+      use(item);
+    }
+  }
+  EXPECT_GT(rests_, 0) << "told before it blocks";
+  for (ReadGroup group = 1; group <= reader_.groups().size(); ++group) {
+    EXPECT_EQ(item_read_by(group), (group - 1) % 6);
+  }
+  EXPECT_FALSE(reader_.misplaced);
+}
+
+TEST_F(DenseStoreTest, WhatIsPinnedTakesNoPlaceInTheRing) {
+  make({true, false, true, false, false, true}, 2);
+  for (int pass = 0; pass < 3; ++pass) {
+    for (uint32_t item = 0; item < 6; ++item) {
+      use(item);
+    }
+  }
+  for (ReadGroup group = 2; group <= reader_.groups().size(); ++group) {
+    const uint32_t item = item_read_by(group);
+    EXPECT_TRUE(item == 1 || item == 3 || item == 4) << item;
+  }
+}
+
+TEST_F(DenseStoreTest, AnotherOrderIsReadAnewAndThenLearned) {
+  make(kNonePinned, 3);
+  const std::vector<uint32_t> order = {5, 3, 1, 0, 2, 4};
+  for (int pass = 0; pass < 3; ++pass) {
+    for (const uint32_t item : order) {
+      use(item);
+    }
+  }
+  const size_t before = reader_.groups().size();
+  for (const uint32_t item : order) {
+    use(item);
+  }
+  EXPECT_EQ(reader_.groups().size(), before + 6) << "each is read once";
+  EXPECT_FALSE(reader_.groups().back().cancelled);
+}
+
+TEST_F(DenseStoreTest, ReadsThatNobodyWantsAreCancelled) {
+  reader_.issue_at_once = false;
+  make(kNonePinned, 3);
+  use(4);
+  EXPECT_TRUE(reader_.groups()[0].cancelled && reader_.groups()[1].cancelled && reader_.groups()[2].cancelled);
+  EXPECT_EQ(reader_.blocked, 1) << "for the one that is used";
+}
+
+TEST_F(DenseStoreTest, AFailedReadIsAnErrorAndMayBeTriedAgain) {
+  make(kNonePinned, 3);
+  acquire(0);
+  reader_.fail_group(2, {ErrorCode::kIo, "cannot read"});
+  EXPECT_TRUE(store_->ready(1));
+  const auto failed = store_->acquire(1);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+  EXPECT_EQ(failed.error().message, "blk.1.matrix: cannot read");
+  EXPECT_TRUE(reader_.under_way().empty());
+  store_->release();
+  for (uint32_t item = 1; item < 6; ++item) {
+    use(item);
+  }
+}
+
+TEST_F(DenseStoreTest, PinnedWeightsThatCannotBeReadAreAnError) {
+  reader_.fail_next = Error{ErrorCode::kIo, "cannot read"};
+  const auto store = create(std::vector<bool>(6, true), 0);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().code, ErrorCode::kIo);
+}
+
+TEST_F(DenseStoreTest, NoReadOutlivesIt) {
+  make(kNonePinned, 3);
+  acquire(0);
+  store_.reset();
+  EXPECT_TRUE(reader_.under_way().empty());
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,348 @@
+#include "tiers/expert_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "residency/hot_set.h"
+#include "residency/visits.h"
+
+namespace hypura {
+
+namespace {
+
+uint32_t most_experts(std::span<const ExpertLayer> layers) {
+  uint32_t most = 0;
+  for (const ExpertLayer& layer : layers) {
+    most = std::max(most, layer.experts);
+  }
+  return most;
+}
+
+// Takes the fill of an expert out of `fills`.
+std::optional<SlotTier::Fill> take(std::vector<SlotTier::Fill>& fills, LayerExpert wanted) {
+  const auto it = std::ranges::find(fills, wanted, &SlotTier::Fill::source);
+  if (it == fills.end()) {
+    return std::nullopt;
+  }
+  const SlotTier::Fill fill = *it;
+  fills.erase(it);
+  return fill;
+}
+
+}  // namespace
+
+ExpertStore::ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
+                         std::function<void()> before_blocking)
+    : layers_(layers),
+      stats_(stats),
+      cache_({static_cast<uint32_t>(layers.size()), most_experts(layers), sizes.slots, sizes.spare, sizes.quotas}),
+      before_blocking_(std::move(before_blocking)) {}
+
+Result<std::unique_ptr<ExpertStore>> ExpertStore::create(std::span<const ExpertLayer> layers, Reader& reader,
+                                                         StoreStats& stats, const Sizes& sizes,
+                                                         std::function<void()> before_blocking) {
+  std::unique_ptr<ExpertStore> store(new ExpertStore(layers, stats, sizes, std::move(before_blocking)));
+  auto tier = SlotTier::create(layers, reader, sizes.slots);
+  if (!tier) {
+    return propagate(tier.error());
+  }
+  store->tier_ = std::move(*tier);
+  return store;
+}
+
+uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {
+  return ExpertCache::bytes_for(static_cast<uint32_t>(layers.size()), most_experts(layers));
+}
+
+ExpertStore::~ExpertStore() {
+  if (tier_ == nullptr) {
+    return;  // it was not to be had
+  }
+  stop_warming();
+  finish();
+  cancel_prefetches();
+  for (const SlotTier::Fill& fill : unwanted_) {
+    tier_->cancel(fill);
+  }
+  while (reclaim(true)) {
+  }
+}
+
+void ExpertStore::acquire(uint32_t layer, const PassChoice& choice, std::span<const uint32_t> experts) {
+  stop_warming();
+  layer_ = layer;
+  decode_ = choice.decode;
+  cache_.begin(layer, choice);
+  missing_.clear();
+  for (const uint32_t expert : experts) {
+    if (const auto slot = cache_.lookup(layer, expert)) {
+      Lease& lease = leases_.emplace_back();
+      lease.expert_ = expert;
+      lease.state_ = Lease::State::kPinned;
+      lease.fill_.slot = *slot;
+    } else {
+      missing_.push_back(expert);
+    }
+  }
+  hits_ = requested_ = arrived_ = released_ = leases_.size();
+  for (const uint32_t expert : missing_) {
+    leases_.emplace_back().expert_ = expert;
+  }
+  (decode_ ? stats_.decode_lookups : stats_.prefill_lookups) += leases_.size();
+  (decode_ ? stats_.decode_hits : stats_.prefill_hits) += hits_;
+  claim_prefetches();
+  request_misses();
+  score_predictions(experts);
+}
+
+// Misses that are on their way come first. What else is on its way is not wanted.
+void ExpertStore::claim_prefetches() {
+  for (size_t i = hits_; i < leases_.size(); ++i) {
+    if (const auto fill = claim({layer_, leases_[i].expert_})) {
+      leases_[i].state_ = Lease::State::kPending;
+      leases_[i].fill_ = *fill;
+      std::swap(leases_[i], leases_[requested_++]);
+    }
+  }
+  stats_.prefetches_used += decode_ ? requested_ - hits_ : 0;
+  cancel_prefetches();
+}
+
+// The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
+// expert is absent, and can be requested anew.
+std::optional<SlotTier::Fill> ExpertStore::claim(LayerExpert wanted) {
+  if (const auto fill = take(prefetching_, wanted)) {
+    return fill;
+  }
+  const auto fill = take(unwanted_, wanted);
+  if (fill && !cache_.holds_all()) {
+    end_unwanted(*fill);
+    return std::nullopt;
+  }
+  return fill;
+}
+
+// Requests all matrices of each missing expert together, as long as slots are free.
+void ExpertStore::request_misses() {
+  for (; requested_ < leases_.size(); ++requested_) {
+    Lease& lease = leases_[requested_];
+    const auto slot = slot_for(lease.expert_);
+    if (!slot) {
+      return;
+    }
+    lease.state_ = Lease::State::kPending;
+    lease.fill_ = tier_->fill(*slot, {layer_, lease.expert_}, Priority::kDemand);
+  }
+}
+
+// What is not wanted any more holds slots until it has ended; it is waited for only where nothing of the layer is under
+// way that would free one.
+std::optional<uint32_t> ExpertStore::slot_for(uint32_t expert) {
+  auto slot = cache_.take(layer_, expert);
+  while (!slot && reclaim(requested_ == released_)) {
+    slot = cache_.take(layer_, expert);
+  }
+  return slot;
+}
+
+// The layer that was predicted for has chosen.
+void ExpertStore::score_predictions(std::span<const uint32_t> experts) {
+  if (decode_ && predicted_layer_ == layer_ && !predictions_.empty()) {
+    const auto right = std::ranges::count_if(predictions_, [&](const ExpertPrediction& prediction) {
+      return std::ranges::binary_search(experts, prediction.expert);
+    });
+    stats_.predictions += predictions_.size();
+    stats_.predictions_right += static_cast<uint64_t>(right);
+    stats_.predictions_among += experts.size();
+  }
+  predictions_.clear();
+}
+
+bool ExpertStore::ready(size_t lease) {
+  const Lease& it = leases_[lease];
+  return it.state_ == Lease::State::kPinned || (it.state_ == Lease::State::kPending && tier_->ended(it.fill_));
+}
+
+Status ExpertStore::wait(size_t lease) {
+  Lease& it = leases_[lease];
+  if (it.state_ == Lease::State::kPinned) {
+    return {};
+  }
+  const auto start = std::chrono::steady_clock::now();
+  if (!tier_->ended(it.fill_)) {
+    before_blocking_();
+  }
+  const Status read = tier_->wait(it.fill_);
+  add_seconds(stats_.io_wait_seconds, start);
+  if (!admit(read, it.fill_)) {
+    it.state_ = Lease::State::kEnded;
+    return propagate(read.error(), fmt::format("expert {} of layer {}", it.expert_, layers_[layer_].layer));
+  }
+  it.state_ = Lease::State::kPinned;
+  if (++arrived_ == leases_.size()) {
+    start_prefetch();
+  }
+  return {};
+}
+
+void ExpertStore::release_misses(size_t end) {
+  for (; released_ < end; ++released_) {
+    cache_.release(layer_, leases_[released_].expert_);
+    leases_[released_].state_ = Lease::State::kEnded;
+  }
+  request_misses();
+}
+
+void ExpertStore::finish() {
+  for (const Lease& lease : leases_) {
+    if (lease.state_ == Lease::State::kPending) {
+      tier_->cancel(lease.fill_);
+    }
+  }
+  for (const Lease& lease : leases_) {
+    if (lease.state_ == Lease::State::kPending) {
+      static_cast<void>(tier_->wait(lease.fill_));  // another failure is the one that is reported
+      cache_.abandon(layer_, lease.expert_);
+    } else if (lease.state_ == Lease::State::kPinned) {
+      cache_.release(layer_, lease.expert_);
+    }
+  }
+  leases_.clear();
+  hits_ = requested_ = arrived_ = released_ = 0;
+}
+
+void ExpertStore::prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+  predicted_layer_ = layer;
+  predictions_.assign(predictions.begin(), predictions.end());
+  if (arrived_ == leases_.size()) {
+    start_prefetch();
+  }
+}
+
+// All that was asked for is there, so that nothing that is wanted waits for what may be.
+void ExpertStore::start_prefetch() {
+  for (const ExpertPrediction& prediction : predictions_) {
+    if (cache_.free_slots() <= kReserve) {
+      return;
+    }
+    if (cache_.absent(predicted_layer_, prediction.expert)) {
+      const uint32_t slot = *cache_.take(predicted_layer_, prediction.expert);
+      prefetching_.push_back(tier_->fill(slot, {predicted_layer_, prediction.expert}, Priority::kPrefetch));
+      stats_.prefetches += decode_ ? 1 : 0;
+    }
+  }
+}
+
+void ExpertStore::recall(const RoutingTrace& trace) {
+  const Visits visits(trace);
+  for (const Visit& visit : visits.all()) {
+    cache_.begin(visit.layer, visit.choice);
+  }
+  std::vector<uint32_t> quotas;
+  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
+    quotas.push_back(cache_.quota(layer));
+  }
+  const std::vector<LayerExpert> hot = hot_set(trace, quotas);
+  hot_.assign(hot.begin(), hot.end());
+  warming_ = true;
+}
+
+bool ExpertStore::warm() {
+  if (!warming_ || !admit_warmed()) {
+    hot_.clear();
+  }
+  while (!hot_.empty() && (prefetching_.empty() || warming_bytes_ < kMostWarmBytes)) {
+    const LayerExpert next = hot_.front();
+    const auto slot = cache_.take(next.layer, next.expert);
+    if (!slot) {
+      hot_.clear();
+      break;
+    }
+    prefetching_.push_back(tier_->fill(*slot, next, Priority::kPrefetch));
+    warming_bytes_ += layers_[next.layer].expert_bytes();
+    hot_.pop_front();
+  }
+  return warming_ && !prefetching_.empty();
+}
+
+// No read is made twice, and none is waited for: what is under way is from now on as if it had been predicted.
+void ExpertStore::stop_warming() {
+  if (warming_) {
+    admit_warmed();
+    hot_.clear();
+    warming_ = false;
+  }
+}
+
+// Admits what has arrived. False when something could not be read.
+bool ExpertStore::admit_warmed() {
+  bool good = true;
+  std::erase_if(prefetching_, [&](const SlotTier::Fill& fill) {
+    if (!tier_->ended(fill)) {
+      return false;
+    }
+    const uint64_t bytes = layers_[fill.source.layer].expert_bytes();
+    warming_bytes_ -= bytes;
+    if (admit(tier_->wait(fill), fill)) {
+      cache_.release(fill.source.layer, fill.source.expert);
+      ++stats_.warmed;
+      stats_.warm_bytes += bytes;
+    } else {
+      good = false;
+    }
+    return true;
+  });
+  return good;
+}
+
+// Ends a fill that was waited for and has ended as `read` says: its expert is resident and pinned, or absent when it
+// could not be read. Gives whether it is resident.
+bool ExpertStore::admit(const Status& read, const SlotTier::Fill& fill) {
+  if (!read) {
+    cache_.abandon(fill.source.layer, fill.source.expert);
+    return false;
+  }
+  tier_->realign(fill);
+  cache_.commit(fill.source.layer, fill.source.expert);
+  return true;
+}
+
+void ExpertStore::cancel_prefetches() {
+  for (const SlotTier::Fill& fill : prefetching_) {
+    if (!cache_.holds_all()) {
+      tier_->cancel(fill);
+    }
+    unwanted_.push_back(fill);
+  }
+  prefetching_.clear();
+  reclaim(false);
+}
+
+// Ends what is not wanted any more: its slot is free then, or holds it where all is kept. That it could not be read
+// harms nobody.
+void ExpertStore::end_unwanted(const SlotTier::Fill& fill) {
+  const Status read = tier_->wait(fill);
+  if (!cache_.holds_all()) {
+    cache_.abandon(fill.source.layer, fill.source.expert);
+  } else if (admit(read, fill)) {
+    cache_.release(fill.source.layer, fill.source.expert);
+  }
+}
+
+// Ends what is not wanted and has ended; `wait`: the first of them, which is waited for. False when there is none.
+bool ExpertStore::reclaim(bool wait) {
+  if (wait && !unwanted_.empty()) {
+    end_unwanted(unwanted_.front());
+    unwanted_.erase(unwanted_.begin());
+    return true;
+  }
+  return std::erase_if(unwanted_, [this](const SlotTier::Fill& fill) {
+           const bool ended = tier_->ended(fill);
+           if (ended) {
+             end_unwanted(fill);
+           }
+           return ended;
+         }) > 0;
+}
+
+}  // namespace hypura

@@ -1,0 +1,168 @@
+// The experts of a model in a tier: which are there, which are on their way, and which go.
+//
+// A layer acquires the experts that it uses. Each acquisition is a lease: one whose expert is there is pinned at once;
+// one whose expert is not is pending, until it was waited for. Both are computed alike.
+//
+// The slots are a cache above the disk, and what is read is not yet admitted: ExpertCache decides what stays. What was
+// prefetched on a prediction takes a slot as any expert that loads, and becomes the pending lease of the layer that
+// asks for it. What was not asked for is cancelled when that layer comes, so that predictions never move the cache.
+// Where every expert has a slot nothing can be moved, and what was predicted wrongly is kept for later.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "hypura/routing.h"
+#include "residency/expert_cache.h"
+#include "residency/expert_predictor.h"
+#include "residency/layer_expert.h"
+#include "tiers/store_stats.h"
+#include "tiers/tier.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class ExpertStore {
+ public:
+  // Slots that prefetching leaves free.
+  static constexpr uint32_t kReserve = 1;
+
+  // Most bytes under way while warming, but for one expert: what a fast disk reads in two milliseconds, and at most
+  // what the first pass finds in its way.
+  static constexpr uint64_t kMostWarmBytes = 16 << 20;
+
+  struct Sizes {
+    uint32_t slots = 0;
+    uint32_t spare = 0;            // of them, see ExpertCache
+    std::vector<uint32_t> quotas;  // experts that each layer keeps, see ExpertCache
+  };
+
+  // An expert that the layer in work uses.
+  class Lease {
+   public:
+    uint32_t expert() const { return expert_; }
+    // Which slot holds it. Once it is pinned.
+    uint32_t slot() const { return fill_.slot; }
+
+   private:
+    friend class ExpertStore;
+    enum class State : uint8_t { kQueued, kPending, kPinned, kEnded };
+
+    uint32_t expert_ = 0;
+    State state_ = State::kQueued;  // queued: it has no slot yet
+    SlotTier::Fill fill_;
+  };
+
+  // Allocates the slots. `layers`, `reader` and `stats` must outlive the object. `before_blocking` is called before the
+  // calling thread is put to sleep until a read has ended. Fails with kBudget.
+  static Result<std::unique_ptr<ExpertStore>> create(std::span<const ExpertLayer> layers, Reader& reader,
+                                                     StoreStats& stats, const Sizes& sizes,
+                                                     std::function<void()> before_blocking);
+
+  // Bytes that the store takes besides its slots, nearly all of them the cache's books.
+  static uint64_t bytes_for(std::span<const ExpertLayer> layers);
+
+  ~ExpertStore();  // ends what is under way
+  ExpertStore(const ExpertStore&) = delete;
+  ExpertStore& operator=(const ExpertStore&) = delete;
+
+  // A pass comes to `layer`, whose tokens chose `choice`: `experts`, ascending, each once. Pins what is there, and
+  // requests what is not, as far as there are slots. What was prefetched for the layer, and is not among them, is
+  // cancelled. finish() must have ended the layer before.
+  void acquire(uint32_t layer, const PassChoice& choice, std::span<const uint32_t> experts);
+
+  // One for each expert: first those that were there, which are pinned; then the others, in the order of the requests.
+  // Valid until finish().
+  std::span<const Lease> leases() const { return leases_; }
+  size_t hits() const { return hits_; }
+
+  // Whether the lease is pinned, or its expert has arrived, well or badly. Lets reads go on; never blocks.
+  bool ready(size_t lease);
+
+  // Pins a lease; blocks until its expert has arrived. Misses are waited for in their order, one after the other; the
+  // first that is not released has always been requested. Fails with kIo when it could not be read; then finish() has
+  // to follow.
+  Status wait(size_t lease);
+
+  // The misses before number `end` of the leases, all waited for, have been computed: they are unpinned, and what had
+  // no slot is requested.
+  void release_misses(size_t end);
+
+  // The layer is done, or given up after a failure: nothing of it is pinned or under way any more.
+  void finish();
+
+  // `predictions` of what `layer`, the next, will choose, surest first. Those that are neither there nor on their way
+  // are read as soon as all that the layer in work asked for has arrived, as long as more than kReserve slots are free.
+  // At most once between acquire() and finish().
+  void prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions);
+
+  // Lets reads go on, without blocking.
+  void poll() { tier_->poll(); }
+
+  // What earlier runs chose, of layers as here: the cache learns from it, and what they used most is to be read by
+  // warm(). Call at most once, before the first acquire().
+  void recall(const RoutingTrace& trace);
+
+  // Until the first acquire(): admits what has arrived of what is to be warmed, unpinned, and requests more. Nothing is
+  // evicted for it, since no layer gets more than its quota. With io_uring reading goes on only as the reader is
+  // entered: call it every millisecond. False when nothing is left to do: all is there, a read failed (who asks for
+  // such an expert will be told), or acquire() was called, to which what is under way is then prefetched.
+  bool warm();
+
+  bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
+
+  // Where kernels find a matrix of a layer's experts: of the expert of a pinned lease, at the lease's slot.
+  MatrixView view(uint32_t layer, uint32_t part) const { return tier_->view(layer, part); }
+
+ private:
+  ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
+              std::function<void()> before_blocking);
+
+  void claim_prefetches();
+  std::optional<SlotTier::Fill> claim(LayerExpert wanted);
+  void request_misses();
+  std::optional<uint32_t> slot_for(uint32_t expert);
+  void score_predictions(std::span<const uint32_t> experts);
+  void start_prefetch();
+  void stop_warming();
+  bool admit_warmed();
+  bool admit(const Status& read, const SlotTier::Fill& fill);
+  void cancel_prefetches();
+  void end_unwanted(const SlotTier::Fill& fill);
+  bool reclaim(bool wait);
+
+  std::span<const ExpertLayer> layers_;
+  StoreStats& stats_;
+  ExpertCache cache_;
+  std::unique_ptr<SlotTier> tier_;
+  std::function<void()> before_blocking_;
+
+  // Of the layer in work. Leases before requested_ have a slot, before arrived_ were waited for, before released_ are
+  // unpinned or hits.
+  uint32_t layer_ = 0;
+  bool decode_ = false;
+  std::vector<Lease> leases_;
+  std::vector<uint32_t> missing_;
+  size_t hits_ = 0;
+  size_t requested_ = 0;
+  size_t arrived_ = 0;
+  size_t released_ = 0;
+
+  // For the next layer.
+  uint32_t predicted_layer_ = 0;
+  std::vector<ExpertPrediction> predictions_;
+
+  std::vector<SlotTier::Fill> prefetching_;
+  std::vector<SlotTier::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet
+
+  std::deque<LayerExpert> hot_;  // to be warmed
+  bool warming_ = false;         // what is prefetching_ is being warmed
+  uint64_t warming_bytes_ = 0;   // of that
+};
+
+}  // namespace hypura

@@ -1,0 +1,430 @@
+#include "tiers/expert_store.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "tiers/expert_store_for_test.h"
+
+namespace hypura {
+namespace {
+
+class ExpertStoreTest : public StoreFixture {};
+
+TEST_F(ExpertStoreTest, AMissIsPendingUntilItHasArrived) {
+  make(8, 2);
+  acquire(0, {1, 4});
+  EXPECT_EQ(store->hits(), 0U);
+  EXPECT_EQ(leased(), Experts({1, 4}));
+  ASSERT_EQ(reader.groups().size(), 2U) << "one read for all matrices of an expert";
+  EXPECT_EQ(reader.groups()[0].priority, Priority::kDemand);
+  EXPECT_FALSE(store->ready(0));
+  reader.end(1);
+  EXPECT_TRUE(store->ready(0));
+  EXPECT_FALSE(store->ready(1));
+  EXPECT_FALSE(store->resident(0, 1)) << "what is not admitted is not there";
+  use_all(0);
+  EXPECT_TRUE(store->resident(0, 1));
+  EXPECT_TRUE(store->resident(0, 4));
+  EXPECT_EQ(reader.blocked, 1);
+  EXPECT_EQ(rests, 1) << "told only before it blocks";
+  EXPECT_FALSE(reader.misplaced);
+}
+
+TEST_F(ExpertStoreTest, HitsComeFirstAndReadNothing) {
+  make(16, 2);
+  use(0, {2, 5});
+  const size_t reads = reader.groups().size();
+  acquire(0, {1, 2, 3, 5});
+  EXPECT_EQ(store->hits(), 2U);
+  EXPECT_EQ(leased(), Experts({2, 5, 1, 3}));
+  EXPECT_TRUE(store->ready(0));
+  EXPECT_TRUE(store->ready(1));
+  EXPECT_EQ(reader.groups().size(), reads + 2);
+  use_all(0);
+  use(0, {2, 5});
+  EXPECT_EQ(reader.groups().size(), reads + 2);
+}
+
+TEST_F(ExpertStoreTest, ReadsMayEndInAnyOrder) {
+  make(8, 4);
+  acquire(1, {0, 2, 3, 5});
+  for (const ReadGroup group : {4, 2, 3}) {
+    reader.end(group);
+  }
+  EXPECT_FALSE(store->ready(0));
+  EXPECT_TRUE(store->ready(1) && store->ready(2) && store->ready(3));
+  use_all(1);
+  EXPECT_EQ(reader.blocked, 1);
+}
+
+TEST_F(ExpertStoreTest, AnExpertThatManyTokensChoseIsReadAndCountedOnce) {
+  make(8, 4);
+  const std::vector<uint16_t> chosen = {3, 1, 3, 2, 3, 1};  // three tokens
+  const Experts experts = {1, 2, 3};
+  store->acquire(0, {chosen, 2, false}, experts);
+  EXPECT_EQ(reader.groups().size(), 3U);
+  use_all(0);
+  EXPECT_EQ(stats.prefill_lookups, 3U);
+  EXPECT_EQ(stats.decode_lookups, 0U);
+}
+
+TEST_F(ExpertStoreTest, MoreExpertsThanSlotsPassThroughThem) {
+  make(3, 2, {1, 0, 0});
+  use(0, {0});
+  acquire(0, {0, 1, 2, 3, 4, 5}, false);
+  EXPECT_EQ(store->hits(), 1U);
+  EXPECT_EQ(reader.under_way().size(), 2U);
+  EXPECT_FALSE(store->ready(3)) << "it has no slot yet";
+  use_all(0);
+  EXPECT_EQ(reader.groups().size(), 6U);
+  EXPECT_TRUE(reader.under_way().empty());
+  uint32_t kept = 0;
+  for (uint32_t expert = 0; expert < kExperts; ++expert) {
+    kept += store->resident(0, expert) ? 1 : 0;
+  }
+  EXPECT_EQ(kept, 1U);
+}
+
+TEST_F(ExpertStoreTest, LookupsAndHitsAreCountedByPhase) {
+  make(16, 4);
+  use(0, {0, 1}, false);
+  use(0, {0, 1, 2}, false);
+  use(0, {1, 2, 3}, true);
+  EXPECT_EQ(stats.prefill_lookups, 5U);
+  EXPECT_EQ(stats.prefill_hits, 2U);
+  EXPECT_EQ(stats.decode_lookups, 3U);
+  EXPECT_EQ(stats.decode_hits, 2U);
+}
+
+// --- failures
+
+TEST_F(ExpertStoreTest, AFailedReadIsAnErrorAndTheExpertStaysAbsent) {
+  make(8, 4, {0, 3, 1});
+  for (const char* message : {"cannot read", "'model.gguf' ends too early"}) {
+    acquire(1, {0, 2, 4});
+    reader.fail_group(reader.groups().size() - 1, {ErrorCode::kIo, message});
+    ASSERT_TRUE(store->wait(0));
+    const Status failed = store->wait(1);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+    EXPECT_EQ(failed.error().message, std::string("expert 2 of layer 11: ") + message);
+    store->finish();
+    EXPECT_FALSE(store->resident(1, 2));
+    EXPECT_TRUE(reader.under_way().empty()) << "what was asked for besides has ended";
+  }
+  use(1, {0, 2, 4});
+  EXPECT_TRUE(store->resident(1, 2));
+}
+
+TEST_F(ExpertStoreTest, ALayerThatIsGivenUpCancelsItsReads) {
+  make(8, 4);
+  reader.issue_at_once = false;
+  acquire(0, {0, 1, 2, 3});
+  ASSERT_TRUE(store->wait(0));
+  store->finish();
+  EXPECT_TRUE(reader.under_way().empty());
+  EXPECT_EQ(reader.blocked, 1) << "nothing that was not issued is waited for";
+  EXPECT_TRUE(store->resident(0, 0));
+  EXPECT_FALSE(store->resident(0, 1));
+  use(0, {0, 1, 2, 3});
+}
+
+TEST_F(ExpertStoreTest, NoReadOutlivesIt) {
+  for (const bool issued : {true, false}) {
+    make(16, 4);
+    reader.issue_at_once = issued;
+    acquire(0, {0, 1});
+    ASSERT_TRUE(store->wait(0));
+    ASSERT_TRUE(store->wait(1));
+    predict(1, {2, 3});
+    store->finish();
+    acquire(1, {4});
+    store.reset();
+    EXPECT_TRUE(reader.under_way().empty());
+  }
+}
+
+// --- prefetching
+
+TEST_F(ExpertStoreTest, WhatIsOnItsWayBecomesTheLease) {
+  make(16, 8);
+  use(0, {0, 1});
+  acquire(0, {0, 1});
+  predict(1, {5, 2});
+  use_all(0);
+  ASSERT_EQ(reader.groups().size(), 4U);
+  EXPECT_EQ(reader.groups()[2].priority, Priority::kPrefetch);
+  EXPECT_EQ(stats.prefetches, 2U);
+  const uint64_t hits = stats.decode_hits;
+  reader.end(4);
+  EXPECT_FALSE(store->resident(1, 2)) << "nobody has asked for it";
+
+  acquire(1, {0, 2, 5});
+  EXPECT_EQ(store->hits(), 0U) << "it arrived in time, but it is a lookup and no hit";
+  EXPECT_EQ(leased(), Experts({2, 5, 0})) << "what is on its way comes first";
+  EXPECT_TRUE(store->ready(0));
+  EXPECT_EQ(reader.groups().size(), 5U) << "nothing is read twice";
+  use_all(1);
+  EXPECT_EQ(stats.prefetches_used, 2U);
+  EXPECT_EQ(stats.decode_hits, hits);
+}
+
+TEST_F(ExpertStoreTest, PrefetchingWaitsForWhatWasAskedFor) {
+  make(16, 8);
+  acquire(0, {0, 1});
+  predict(1, {3});
+  EXPECT_EQ(reader.groups().size(), 2U);
+  ASSERT_TRUE(store->wait(0));
+  EXPECT_EQ(reader.groups().size(), 2U);
+  ASSERT_TRUE(store->wait(1));
+  EXPECT_EQ(reader.groups().size(), 3U);
+  store->release_misses(2);
+  store->finish();
+}
+
+TEST_F(ExpertStoreTest, PrefetchingLeavesASlotFree) {
+  make(4, 4, {0, 0, 0});
+  use(0, {0});
+  acquire(0, {0});
+  predict(1, {0, 1, 2, 3, 4});
+  ASSERT_TRUE(store->wait(0));
+  EXPECT_EQ(stats.prefetches, 4 - 1 - ExpertStore::kReserve) << "but for the lease's and the reserve";
+  store->release_misses(1);
+  store->finish();
+}
+
+TEST_F(ExpertStoreTest, WhatIsThereOrOnItsWayIsNotPrefetched) {
+  make(16, 8);
+  use(1, {2, 3});
+  const size_t reads = reader.groups().size();
+  use(0, {0});
+  acquire(0, {0});
+  predict(1, {2, 4, 3});
+  use_all(0);
+  EXPECT_EQ(reader.groups().size(), reads + 2);
+  use(1, {2, 3, 4});
+}
+
+TEST_F(ExpertStoreTest, WhatWasNotChosenIsCancelledAndMovesNothing) {
+  make(7, 4, {1, 1, 1});
+  use(1, {0});
+  use(0, {0});
+  reader.issue_at_once = false;
+  acquire(0, {0});
+  predict(1, {3, 4, 5});
+  use_all(0);
+  ASSERT_EQ(stats.prefetches, 3U);
+  acquire(1, {0});
+  EXPECT_EQ(store->hits(), 1U);
+  EXPECT_TRUE(reader.groups().back().cancelled);
+  use_all(1);
+  EXPECT_TRUE(reader.under_way().empty()) << "their slots are free again";
+  EXPECT_EQ(stats.prefetches_used, 0U);
+  EXPECT_FALSE(store->resident(1, 3));
+}
+
+TEST_F(ExpertStoreTest, ACancelledReadThatGoesOnHoldsItsSlotUntilItEnds) {
+  make(4, 4, {0, 0, 0});
+  use(0, {0});
+  acquire(0, {0});
+  predict(1, {0, 1});
+  use_all(0);
+  ASSERT_EQ(stats.prefetches, 2U);
+  acquire(1, {3, 4, 5}, false);  // two slots are free
+  EXPECT_FALSE(store->ready(2));
+  EXPECT_EQ(reader.under_way().size(), 4U);
+  use_all(1);
+}
+
+TEST_F(ExpertStoreTest, WhereNothingElseFreesASlotCancelledReadsAreWaitedFor) {
+  make(3, 2, {1, 0, 0});
+  acquire(2, {});
+  predict(0, {1, 2, 3});
+  store->finish();
+  ASSERT_EQ(stats.prefetches, 2U);
+  acquire(0, {4, 5}, false);
+  ASSERT_TRUE(store->wait(0));
+  EXPECT_EQ(reader.under_way().size(), 2U) << "the cancelled ones";
+  store->release_misses(1);  // 4 stays, so that there is no slot for 5
+  EXPECT_EQ(reader.under_way().size(), 2U) << "one of the cancelled, and 5";
+  ASSERT_TRUE(store->wait(1));
+  expect_data(0, store->leases()[1]);
+  store->release_misses(2);
+  store->finish();
+}
+
+TEST_F(ExpertStoreTest, ACancelledPrefetchThatIsAskedForAtOnceIsReadAnew) {
+  for (const bool issued : {true, false}) {
+    make(16, 8);
+    use(0, {0});
+    reader.issue_at_once = issued;
+    acquire(0, {0});
+    predict(1, {3});
+    use_all(0);
+    use(1, {2});  // 3 is not among them
+    const size_t reads = reader.groups().size();
+    acquire(1, {3});
+    EXPECT_EQ(store->hits(), 0U);
+    EXPECT_EQ(reader.groups().size(), reads + 1);
+    use_all(1);
+    EXPECT_EQ(stats.prefetches_used, 0U);
+    store.reset();
+  }
+}
+
+TEST_F(ExpertStoreTest, WhereAllHaveASlotWrongPredictionsAreKept) {
+  make(kLayers * kExperts, 0);
+  use(0, {0});
+  acquire(0, {0});
+  predict(1, {3, 4, 5});
+  use_all(0);
+  reader.end(2);
+  use(1, {2});
+  EXPECT_TRUE(store->resident(1, 3)) << "it had arrived";
+  EXPECT_FALSE(reader.groups()[2].cancelled);
+  acquire(1, {3, 4});
+  EXPECT_EQ(store->hits(), 1U);
+  EXPECT_EQ(leased(), Experts({3, 4}));
+  EXPECT_EQ(reader.groups().size(), 5U) << "the read that was left to end is the lease's";
+  use_all(1);
+  EXPECT_EQ(stats.prefetches_used, 1U);
+}
+
+TEST_F(ExpertStoreTest, APrefetchThatFailsFailsOnlyWhoAsksForIt) {
+  make(16, 8);
+  use(0, {0});
+  acquire(0, {0});
+  predict(1, {3, 4});
+  use_all(0);
+  reader.fail_group(2, {ErrorCode::kIo, "cannot read"});
+  reader.fail_group(3, {ErrorCode::kIo, "cannot read"});
+  acquire(1, {3});
+  EXPECT_EQ(store->wait(0).error().code, ErrorCode::kIo);
+  store->finish();
+  use(1, {3, 4});
+}
+
+TEST_F(ExpertStoreTest, PredictionsAreScoredAgainstWhatTheLayerChose) {
+  make(16, 8);
+  use(1, {0});
+  acquire(0, {0, 1});
+  predict(1, {5, 0, 3});
+  use_all(0);
+  EXPECT_EQ(stats.predictions, 0U);
+  use(1, {0, 2, 3, 4});
+  EXPECT_EQ(stats.predictions, 3U);
+  EXPECT_EQ(stats.predictions_right, 2U) << "resident or not";
+  EXPECT_EQ(stats.predictions_among, 4U);
+  use(1, {0, 3});
+  EXPECT_EQ(stats.predictions, 3U) << "only once";
+  acquire(0, {0, 1});
+  predict(1, {0});
+  use_all(0);
+  use(2, {0});
+  use(1, {0});
+  EXPECT_EQ(stats.predictions, 3U) << "another layer came";
+}
+
+TEST_F(ExpertStoreTest, InPromptsPrefetchesAreNotCounted) {
+  make(16, 8);
+  acquire(0, {0, 1}, false);
+  predict(1, {0, 1, 2, 3, 4, 5});
+  use_all(0);
+  EXPECT_GT(reader.groups().size(), 2U);
+  use(1, {0, 1, 2}, false);
+  EXPECT_EQ(stats.prefetches, 0U);
+  EXPECT_EQ(stats.prefetches_used, 0U);
+  EXPECT_EQ(stats.predictions, 0U);
+}
+
+// --- all of it together
+
+// Passes as they come, reads that end as they like: a slot never has two owners, and what is pinned has its data until
+// the end of the layer, whatever is read and evicted meanwhile.
+class ExpertStoreStress : public StoreFixture, public testing::WithParamInterface<std::pair<uint32_t, uint32_t>> {
+ protected:
+  void end_some() {
+    const std::set<ReadGroup> groups = reader.under_way();
+    for (const ReadGroup group : groups) {
+      if (!reader.groups()[group - 1].ended && random() % 3 == 0) {
+        if (random() % 40 == 0) {
+          reader.fail_group(group, {ErrorCode::kIo, "cannot read"});
+        } else {
+          reader.end(group);
+        }
+      }
+    }
+  }
+
+  Experts some(uint32_t most) {
+    std::set<uint32_t> experts;
+    for (uint32_t i = 0; i < 1 + random() % most; ++i) {
+      experts.insert(static_cast<uint32_t>(std::min(random() % kExperts, random() % kExperts)));
+    }
+    return {experts.begin(), experts.end()};
+  }
+
+  void expect_pinned_intact(uint32_t layer, size_t waited) {
+    std::set<uint32_t> slots;
+    for (size_t i = 0; i < store->leases().size(); ++i) {
+      if (i < store->hits() || (i >= released && i < waited)) {
+        EXPECT_TRUE(slots.insert(store->leases()[i].slot()).second);
+        expect_data(layer, store->leases()[i]);
+      }
+    }
+  }
+
+  void run_layer(uint32_t layer, bool decode) {
+    acquire(layer, some(decode ? 2 : 8), decode);
+    if (layer + 1 < kLayers && random() % 2 == 0) {
+      predict(layer + 1, some(4));
+    }
+    released = store->hits();
+    for (size_t done = store->hits(); done < store->leases().size();) {
+      end_some();
+      size_t end = done + 1;
+      while (end < store->leases().size() && store->ready(end)) {
+        ++end;
+      }
+      for (size_t i = done; i < end; ++i) {
+        if (!store->wait(i)) {
+          store->finish();
+          return;
+        }
+        ++waits;
+        expect_pinned_intact(layer, i + 1);
+      }
+      store->release_misses(end);
+      released = done = end;
+    }
+    end_some();
+    expect_pinned_intact(layer, store->leases().size());
+    store->finish();
+  }
+
+  size_t released = 0;
+  uint64_t waits = 0;
+  std::mt19937 random{11};
+};
+
+TEST_P(ExpertStoreStress, SlotsHaveOneOwnerAndPinnedOnesKeepTheirData) {
+  make(GetParam().first, GetParam().second);
+  for (int pass = 0; pass < 400; ++pass) {
+    reader.issue_at_once = random() % 2 == 0;
+    for (uint32_t layer = 0; layer < kLayers && !HasFatalFailure(); ++layer) {
+      run_layer(layer, pass % 4 != 0);
+    }
+  }
+  EXPECT_GT(waits, GetParam().second == 0 ? 10U : 400U);
+  store.reset();
+  EXPECT_TRUE(reader.under_way().empty());
+  EXPECT_FALSE(reader.misplaced);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, ExpertStoreStress,
+                         testing::Values(std::pair(1U, 1U), std::pair(4U, 2U), std::pair(9U, 3U), std::pair(12U, 6U),
+                                         std::pair(18U, 0U)));
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,43 @@
+#include "tiers/tier.h"
+
+#include <cstring>
+
+#include "tiers/direct_place.h"
+
+namespace hypura {
+
+Result<std::unique_ptr<SlotTier>> SlotTier::create(std::span<const ExpertLayer> layers, Reader& reader,
+                                                   uint32_t slots) {
+  std::unique_ptr<SlotTier> tier(new SlotTier(layers, reader));
+  auto memory = MemoryRegion::allocate(slots * tier->layout_.stride());
+  if (!memory) {
+    return propagate(memory.error(), "the expert slots");
+  }
+  tier->memory_ = std::move(*memory);
+  reader.register_memory(tier->memory_.span());
+  return tier;
+}
+
+SlotTier::Fill SlotTier::fill(uint32_t slot, LayerExpert source, Priority priority) {
+  const std::vector<ExpertPart>& parts = layers_[source.layer].parts;
+  const std::span<const SlotPlace> places = layout_.places(source.layer);
+  requests_.clear();
+  for (size_t part = 0; part < parts.size(); ++part) {
+    requests_.push_back(read_into(data(slot) + places[part].begin, parts[part].tensor->expert_extent(source.expert)));
+  }
+  return {source, slot, reader_.submit(requests_, priority)};
+}
+
+void SlotTier::realign(const Fill& fill) {
+  const std::vector<ExpertPart>& parts = layers_[fill.source.layer].parts;
+  const std::span<const SlotPlace> places = layout_.places(fill.source.layer);
+  for (size_t part = 0; part < parts.size(); ++part) {
+    if (places[part].needs_realign) {
+      std::byte* place = data(fill.slot) + places[part].begin;
+      const uint64_t arrived = data_offset(parts[part].tensor->expert_extent(fill.source.expert));
+      std::memmove(place + places[part].data_offset, place + arrived, parts[part].slice_bytes);
+    }
+  }
+}
+
+}  // namespace hypura
