@@ -25,7 +25,7 @@ TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
                     HasSubstr("q4_0 9"), HasSubstr("in 1 file"), HasSubstr("not measured")));
   EXPECT_THAT(text, AllOf(HasSubstr("Plan: expert-streaming"), HasSubstr("The experts do not fit."),
                           HasSubstr("3 of 8 experts a layer"), HasSubstr("save more than 0.3 % of the time")));
-  EXPECT_THAT(text, AllOf(HasSubstr("  resident weights             2.0 MiB\n"), HasSubstr("experts 37%   .  3")));
+  EXPECT_THAT(text, AllOf(HasSubstr("  resident weights      2.0 MiB\n"), HasSubstr("experts 37%   .  3")));
   EXPECT_THAT(text, HasSubstr("  decode             7.50 tok/s  133 ms and 233.0 MiB from disk a token\n"
                               "  at the end         5.00 tok/s  with 4096 tokens in the context\n"
                               "  physical bound     10.0 tok/s  set by the disk; 75 % of it predicted\n"
