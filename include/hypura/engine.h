@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "hypura/placement.h"
+#include "hypura/plan.h"
 #include "hypura/result.h"
 #include "hypura/routing.h"
 
@@ -18,9 +20,9 @@ namespace hypura {
 
 // Choices set by hand that are otherwise the plan's, to measure the plan against others.
 struct HandSetPlan {
-  std::string mode;                        // as in PlanSummary; empty: any
-  std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
-  std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
+  std::optional<Mode> mode;            // none: any
+  std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
+  ReadAhead read_ahead = ReadAhead::kAuto;
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
   bool warm_start = true;                  // false: earlier routing goes into the plan alone, not into the cache
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
@@ -49,7 +51,7 @@ struct EngineOptions {
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
-  // slower (plan/context_choice.h); PlanSummary::context says what was chosen.
+  // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
   double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
   bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
@@ -57,9 +59,9 @@ struct EngineOptions {
   uint32_t sequences = 1;        // contexts of that size, for Serving; a Session uses the first
   uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
-  // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
-  // memory gained makes the model faster.
-  std::string kv_type = "f16";
+  // Of the KV cache. kQ8_0 takes half of it, with other last bits in the logits; kAuto is that where the memory gained
+  // makes the model faster.
+  KvType kv_type = KvType::kF16;
   uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
   bool resident = true;   // false: stream even when the model would fit (tests and measurements)
   bool direct_io = true;  // false: read through the page cache
@@ -95,41 +97,6 @@ struct SamplingOptions {
   std::optional<uint32_t> seed;  // none: random
   // Added to the logits of these tokens, before all else.
   std::vector<std::pair<int32_t, float>> logit_bias = {};
-};
-
-// One line of the memory ledger: what the bytes are for.
-struct LedgerLine {
-  std::string purpose;
-  uint64_t bytes = 0;
-};
-
-// How much of a layer's weights stays in memory. A layer's experts are its routed ones; all else of it is dense.
-struct LayerShare {
-  int32_t layer = 0;
-  uint64_t dense_bytes = 0;
-  uint64_t dense_kept = 0;
-  uint64_t expert_bytes = 0;
-  uint64_t expert_kept = 0;  // as many as its quota, whichever they are
-};
-
-// What was decided at load and why.
-struct PlanSummary {
-  std::string mode;      // "resident", "expert-streaming", "dense-streaming" or "mixed-streaming"
-  std::string sentence;  // one line for people: what was decided
-  std::string why;       // and another: what to expect of it, what limits it
-  std::string context;   // what context was chosen and why; empty where it was asked for
-  uint64_t budget = 0;   // bytes for all that the ledger lists
-  uint64_t process = 0;  // bytes the process may take besides: code, stacks, allocator
-  std::vector<LedgerLine> ledger;
-  std::vector<LayerShare> layers;     // ascending
-  std::vector<std::string> warnings;  // sentences
-  // Predicted for decoding, by the model of docs/placement.md; and the physical bound on it.
-  double tokens_per_second = 0;
-  double bound_tokens_per_second = 0;
-  uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
-  std::string kv_type;  // "f16" or "q8_0"
-  // With mirrors: what EngineStats::copy_bytes is of, as paths: the model, then each mirror as it was given.
-  std::vector<std::string> copies;
 };
 
 // Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
@@ -231,7 +198,7 @@ class Engine {
   virtual ~Engine() = default;
   virtual Result<std::unique_ptr<Session>> new_session() = 0;
   virtual bool has_chat_template() const = 0;
-  virtual const PlanSummary& plan() const = 0;
+  virtual const Plan& plan() const = 0;
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
 

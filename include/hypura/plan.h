@@ -1,5 +1,5 @@
-// What would be done with a model, and how fast it would be, told from its headers alone. docs/placement.md has the
-// model behind the figures.
+// What is done with a model, and how fast it should be: made from its headers alone, or of one that is open. The model
+// behind the figures is docs/placement.md.
 #pragma once
 
 #include <cstdint>
@@ -7,17 +7,21 @@
 #include <string>
 #include <vector>
 
-#include "hypura/engine.h"
-#include "hypura/profile.h"
+#include "hypura/memory.h"
+#include "hypura/placement.h"
 #include "hypura/result.h"
 
 namespace hypura {
 
 enum class TensorRole;  // model/model.h
+struct EngineOptions;
+struct MachineProfile;
 struct Model;
 
-// Where a tensor's bytes are at home.
-enum class Tier { kDevice, kRam, kDisk };
+// How a tensor is held.
+enum class Way : uint8_t { kPinned, kSlots, kRing, kUnused };
+
+const char* to_string(Way way);  // "pinned", "slots", "ring", "unused"
 
 struct PlacedTensor {
   std::string name;
@@ -26,11 +30,20 @@ struct PlacedTensor {
   int layer = -1;  // -1: outside the layers
   uint64_t bytes = 0;
   Tier tier = Tier::kRam;  // kDisk: streamed, wholly or in part
-  std::string way;         // "pinned", "slots", "ring" or "unused"
-  double ram_share = 1;    // of its bytes, kept in memory between tokens
+  Way way = Way::kPinned;
+  double ram_share = 1;  // of its bytes, kept in memory between tokens
 };
 
-enum class Limit { kDisk, kCompute };
+// How much of a layer's weights stays in memory. A layer's experts are its routed ones; all else of it is dense.
+struct LayerShare {
+  int32_t layer = 0;
+  uint64_t dense_bytes = 0;
+  uint64_t dense_kept = 0;
+  uint64_t expert_bytes = 0;
+  uint64_t expert_kept = 0;  // as many as its quota, whichever they are
+};
+
+enum class Limit : uint8_t { kDisk, kCompute };
 
 // Expected with warm caches, a short conversation and nothing else running. Times in seconds.
 struct Prediction {
@@ -54,41 +67,44 @@ struct Prediction {
   uint64_t memory_peak = 0;  // of the process: what the ledger lists, and what the process took before
 };
 
-struct ModelPlan {
-  std::string mode;      // as PlanSummary
-  std::string sentence;  // one line: what is done
-  std::string why;       // one line: what to expect of it, and what limits it
-  uint64_t budget = 0;   // bytes, for what the ledger lists
-  uint64_t process = 0;  // bytes besides
-  uint32_t context = 0;  // tokens
-  uint32_t ubatch = 0;   // tokens in the largest pass of a prompt
-  std::string kv_type;   // "f16" or "q8_0"
+// What was decided and why.
+struct Plan {
+  Placement placement;
+  Mode mode() const { return placement.mode(); }
 
-  uint32_t expert_slots = 0;          // of expert_total
-  uint32_t expert_total = 0;          // experts in all layers; 0: no MoE
-  std::vector<uint32_t> layer_slots;  // experts kept, for each MoE layer that is streamed
-  uint64_t pinned_bytes = 0;          // of the dense weights that could be streamed
-  uint64_t ring_bytes = 0;
-  std::vector<LedgerLine> ledger;     // estimated
+  uint64_t budget = 0;            // bytes for all that the ledger lists
+  uint64_t process_overhead = 0;  // bytes the process may take besides: code, stacks, allocator
+  uint32_t context = 0;           // tokens of one sequence
+  uint64_t pinned_bytes = 0;      // of the dense weights that could be streamed
+  // As planned; of an open model with the sizes that llama.cpp really took.
+  std::vector<LedgerLine> ledger;
   std::vector<PlacedTensor> tensors;  // in file order
+  std::vector<LayerShare> layers;     // ascending
 
   Prediction prediction;
-  bool lp = false;    // found by linear program: false where this build has no solver
-  double lp_gap = 0;  // at most this share of the time could be saved by another plan; 0 without a solver
-  double more_memory_tokens_per_second = 0;  // predicted with 1 GiB more
-  double more_disk_tokens_per_second = 0;    // predicted with a disk faster by 1 GB/s
-  // Predicted with a repacked copy (hypura/pack.h). 0 where that is none of the choices: the plan reads one, or streams
+  // Told by plan_model alone: predicted with 1 GiB more memory, and with a disk faster by 1 GB/s.
+  double more_memory_tokens_per_second = 0;
+  double more_disk_tokens_per_second = 0;
+  // And with a repacked copy (hypura/pack.h). 0 where that is none of the choices: the plan reads one, or streams
   // nothing, or no matrix that it may stream has a faster layout here, or the options rule it out.
   double packed_tokens_per_second = 0;
-  std::vector<std::string> warnings;  // sentences
+
+  // For people.
+  std::string sentence;          // one line: what is done
+  std::string why;               // and another: what to expect of it, what limits it
+  std::string context_sentence;  // what context was chosen and why; empty where it was asked for
+  std::vector<std::string> warnings;
+  // With mirrors, of an open model: what EngineStats::copy_bytes is of, as paths: the model, then each mirror as it was
+  // given.
+  std::vector<std::string> copies;
 };
 
 // Plans without loading weights: reads the headers only. Without `profile` the speeds are assumed, and a warning says
 // so. A budget in `options` is taken as it stands, with a warning where this machine allows less. Any thread. Fails as
 // Engine::open does: kBadModel, kIo, kUsage, kBudget.
-Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile* profile);
+Result<Plan> plan_model(const EngineOptions& options, const MachineProfile* profile);
 
 // The same for a model whose headers have been read: options.model is not looked at.
-Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile);
+Result<Plan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile);
 
 }  // namespace hypura

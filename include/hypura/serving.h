@@ -227,7 +227,7 @@ class Serving {
   virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
 
   virtual const ModelCard& card() const = 0;
-  virtual const PlanSummary& plan() const = 0;
+  virtual const Plan& plan() const = 0;
   virtual ServingStats stats() const = 0;           // any thread
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer

@@ -128,15 +128,16 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   return max_rows * ExpertBatch::row_bytes(layout) + ExpertCache::bytes_for(layers, layout.experts);
 }
 
-Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
-  sizes_ = sizes;
-  const uint64_t room = sizes.repack ? RepackRoom::bytes(layout_, sizes.max_rows) : 0;
+Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack) {
+  placed_ = placement.experts;
+  read_ahead_ = read_ahead;
+  const uint64_t room = repack ? RepackRoom::bytes(layout_, placement.ubatch) : 0;
   if (room > 0 && (room_ = RepackRoom::create(room)) == nullptr) {
     return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(room));
   }
   if (!layout_.expert_layers.empty()) {
-    auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, sizes.expert_slots, sizes.spare_slots,
-                                          sizes.layer_slots, sizes.max_rows, room_.get());
+    auto experts = ExpertExecutor::create(layout_, reader_, *inner_, stats_, placed_.slots, placed_.spare_slots,
+                                          placed_.layer_slots, placement.ubatch, room_.get());
     if (!experts) {
       return propagate(experts.error());
     }
@@ -144,7 +145,8 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
     start_foresight();
   }
   if (!layout_.dense.empty()) {
-    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, sizes.pinned, sizes.ring_bytes, room_.get());
+    auto dense = DenseExecutor::create(layout_, reader_, *inner_, stats_, placement.dense.pinned,
+                                       placement.dense.ring_bytes, room_.get());
     if (!dense) {
       return propagate(dense.error());
     }
@@ -154,22 +156,22 @@ Status StreamedWeights::allocate_caches(const CacheSizes& sizes) {
 }
 
 void StreamedWeights::start_foresight() {
-  if (sizes_.read_ahead == ReadAhead::kCoactivation) {
+  if (read_ahead_ == ReadAhead::kCoactivation) {
     foresight_ = make_coactivation_foresight(layout_);
-  } else if (sizes_.read_ahead != ReadAhead::kNone && sizes_.spare_slots > 0) {
+  } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
     foresight_ = make_router_foresight(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
     });
   }
   experts_->foresee(foresight_.get());
-  experts_->read_prompts_ahead(sizes_.read_ahead != ReadAhead::kNone);
+  experts_->read_prompts_ahead(read_ahead_ != ReadAhead::kNone);
 }
 
 void StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  if (foresight_ != nullptr && sizes_.read_ahead == ReadAhead::kAuto && decode && tokens == 1) {
+  if (foresight_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
     ahead_switch_.note(seconds);
     experts_->foresee(ahead_switch_.on() ? foresight_.get() : nullptr);
   }
@@ -192,8 +194,8 @@ void StreamedWeights::record_routing(uint64_t tokens) {
   shape.layers = static_cast<uint32_t>(layout_.expert_layers.size());
   shape.experts = layout_.experts;
   shape.used = static_cast<uint32_t>(model_.experts_used);
-  shape.slots = sizes_.expert_slots;
-  shape.spare = sizes_.spare_slots;
+  shape.slots = placed_.slots;
+  shape.spare = placed_.spare_slots;
   shape.earlier = recalled_tokens_;
   const std::lock_guard lock(mutex_);
   recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);

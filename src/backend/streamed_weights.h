@@ -21,6 +21,7 @@
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
+#include "hypura/placement.h"
 #include "hypura/routing.h"
 #include "residency/ahead_switch.h"
 #include "storage/reader.h"
@@ -33,22 +34,6 @@ class DenseExecutor;
 class Foresight;
 class RepackRoom;
 class RoutingRecorder;
-
-// Whose guesses are read ahead: none's, the next layer's router's, co-activation's; or the router's for as long as
-// decoding is faster with them.
-enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
-
-// Sizes of the caches, from the plan.
-struct CacheSizes {
-  uint32_t expert_slots = 0;
-  uint32_t spare_slots = 0;           // of expert_slots, see ExpertCache
-  std::vector<uint32_t> layer_slots;  // experts that each layer keeps, see ExpertCache; empty: the same for all
-  std::vector<bool> pinned;           // by item of StreamLayout::dense: whether it stays
-  uint64_t ring_bytes = 0;            // for the others; at least two of the largest
-  uint32_t max_rows = 0;              // tokens in the largest ubatch: sizes the buffers rows are gathered in
-  bool repack = true;                 // for products with many rows, see RepackRoom
-  ReadAhead read_ahead = ReadAhead::kAuto;
-};
 
 // What a streamed tensor is, looked up when the graph uses it.
 struct StreamedTensor {
@@ -87,9 +72,10 @@ class StreamedWeights {
   // made a tensor the file does not hold.
   Status finish_loading(const std::function<void(double)>& progress);
 
-  // Allocates slots, ring and pinned memory and reads the pinned weights. Call once, after llama.cpp has made its
-  // context, so that the sizes can be what its buffers left of the budget.
-  Status allocate_caches(const CacheSizes& sizes);
+  // Allocates slots, ring and pinned memory and reads the pinned weights. `repack`: for products with many rows, see
+  // RepackRoom. Call once, after llama.cpp has made its context, so that the sizes can be what its buffers left of the
+  // budget.
+  Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack);
 
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, and the cache's books.
@@ -175,7 +161,8 @@ class StreamedWeights {
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;
-  CacheSizes sizes_;
+  ExpertPlacement placed_;
+  ReadAhead read_ahead_ = ReadAhead::kAuto;
   StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};

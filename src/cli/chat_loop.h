@@ -18,7 +18,7 @@ struct ChatSetup {
   std::optional<std::string> system;
   std::optional<std::string> first_message;
   bool interactive = false;  // someone is there to read a message and try again: an answer's failure ends nothing
-  PlanSummary plan;
+  Plan plan;
   std::function<EngineStats()> stats;
 };
 

@@ -135,7 +135,7 @@ Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) 
   return propagate(*failed);
 }
 
-std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const PlanSummary& plan) {
+std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const Plan& plan) {
   std::string text = fmt::format("\n{} is served at {}\n", loaded.name, server.url());
   const char* introduction = "loaded in its place when asked for: ";
   for (const ServedModel& model : host.models()) {
@@ -145,8 +145,8 @@ std::string banner(const Server& server, const ModelHost& host, const ServedMode
   }
   text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
   text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
-  if (!plan.context.empty()) {
-    text += fmt::format("  {}\n", plan.context);
+  if (!plan.context_sentence.empty()) {
+    text += fmt::format("  {}\n", plan.context_sentence);
   }
   for (const std::string& warning : plan.warnings) {
     text += fmt::format("  warning: {}\n", warning);
@@ -188,7 +188,7 @@ Result<int> serve_command(const ServeOptions& options) {
     if (!first) {
       return propagate(first.error());
     }
-    const PlanSummary& plan = first->lease.serving->plan();
+    const Plan& plan = first->lease.serving->plan();
     notes.write(banner(*running.server, *running.host, *first->model, plan));
     if (filled.verbose) {
       notes.write(ledger_table(plan));

@@ -64,10 +64,12 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   add_context_option(command, std::move(set_context));
   add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
              [&options](double value) { options.threads = static_cast<uint32_t>(value); });
-  command.add_option("--kv-type", options.kv_type, "KV cache type: f16, q8_0 or auto (default f16)")
+  const auto set_kv_type = [&options](const std::string& text) {
+    options.kv_type = parse_kv_type(text).value_or(options.kv_type);
+  };
+  command.add_option_function<std::string>("--kv-type", set_kv_type, "KV cache type: f16, q8_0 or auto (default f16)")
       ->check([](const std::string& text) {
-        return text == "f16" || text == "q8_0" || text == "auto" ? std::string()
-                                                                 : "'" + text + "' is not f16, q8_0 or auto";
+        return parse_kv_type(text) ? std::string() : "'" + text + "' is not f16, q8_0 or auto";
       })
       ->option_text("TYPE");
   command.add_flag_callback(

@@ -33,7 +33,7 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
     return engine;
   }
   if (!quiet) {
-    const PlanSummary& plan = (*engine)->plan();
+    const Plan& plan = (*engine)->plan();
     notes.write(fmt::format("{}; {}\n", plan.sentence, plan.why));
     for (const std::string& warning : plan.warnings) {
       notes.write(fmt::format("warning: {}\n", warning));

@@ -62,7 +62,7 @@ TEST(ServeOptionsTest, TakeEveryFlag) {
   EXPECT_THAT(options.origins.value(), ElementsAre("https://a.example", "app://*"));
   EXPECT_EQ(options.keep_alive.value().time, std::chrono::minutes(10));
   EXPECT_EQ(options.engine.threads, 3U);
-  EXPECT_EQ(options.engine.kv_type, "q8_0");
+  EXPECT_EQ(options.engine.kv_type, KvType::kQ8_0);
   EXPECT_FALSE(options.engine.direct_io);
   EXPECT_FALSE(options.engine.repack);
   EXPECT_EQ(options.grace, 0.5);

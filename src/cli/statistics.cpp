@@ -36,12 +36,13 @@ std::string bytes_of(uint64_t part, uint64_t whole) {
 }
 
 // The peak is the whole process's, so it is held against the sum of what it may take.
-std::string memory_of(uint64_t peak, const PlanSummary& plan) {
+std::string memory_of(uint64_t peak, const Plan& plan) {
   if (plan.budget == 0) {
     return format_bytes(peak);
   }
-  return bytes_of(peak, plan.budget + plan.process) +
-         fmt::format(" ({} for the model, {} for the program)", format_bytes(plan.budget), format_bytes(plan.process));
+  return bytes_of(peak, plan.budget + plan.process_overhead) + fmt::format(" ({} for the model, {} for the program)",
+                                                                           format_bytes(plan.budget),
+                                                                           format_bytes(plan.process_overhead));
 }
 
 nlohmann::ordered_json number_or_null(std::optional<double> number) {
@@ -54,7 +55,7 @@ double as_double(uint64_t count) {
 
 }  // namespace
 
-std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
+std::string statistics_line(const EngineStats& stats, const Plan& plan) {
   const auto hits = ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups));
   const auto read = ratio(as_double(stats.decode_bytes), as_double(stats.decoded_tokens));
   const std::string drafts = stats.drafted_tokens == 0 ? ""
@@ -68,7 +69,7 @@ std::string statistics_line(const EngineStats& stats, const PlanSummary& plan) {
                      memory_of(stats.memory_peak, plan));
 }
 
-std::string copies_line(const EngineStats& stats, const PlanSummary& plan) {
+std::string copies_line(const EngineStats& stats, const Plan& plan) {
   const uint64_t sum = std::accumulate(stats.copy_bytes.begin(), stats.copy_bytes.end(), uint64_t{0});
   if (sum == 0) {
     return {};
@@ -81,7 +82,7 @@ std::string copies_line(const EngineStats& stats, const PlanSummary& plan) {
   return line;
 }
 
-std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, std::string_view model,
+std::string statistics_json(const EngineStats& stats, const Plan& plan, std::string_view model,
                             std::optional<StopReason> stop) {
   const auto prompt_tokens = as_double(stats.prompt_tokens);
   const auto decoded_tokens = as_double(stats.decoded_tokens);
@@ -118,15 +119,15 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"decode_tokens_per_second", number_or_null(ratio(decoded_tokens, stats.decode_seconds))},
       {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
       {"decode_bytes_per_token", number_or_null(ratio(as_double(stats.decode_bytes), decoded_tokens))},
-      {"mode", plan.mode},
+      {"mode", to_string(plan.mode())},
       {"plan", plan.sentence},
       {"why", plan.why},
-      {"predicted_tokens_per_second", plan.tokens_per_second},
-      {"bound_tokens_per_second", plan.bound_tokens_per_second},
-      {"ubatch", plan.ubatch},
-      {"kv_type", plan.kv_type},
+      {"predicted_tokens_per_second", plan.prediction.tokens_per_second},
+      {"bound_tokens_per_second", plan.prediction.bound_tokens_per_second},
+      {"ubatch", plan.placement.ubatch},
+      {"kv_type", to_string(plan.placement.kv_type)},
       {"budget", plan.budget},
-      {"process_margin", plan.process},
+      {"process_margin", plan.process_overhead},
   };
   json["copies"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
@@ -134,27 +135,28 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
   }
   json["ledger"] = nlohmann::ordered_json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
   }
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-std::string ledger_table(const PlanSummary& plan) {
-  std::vector<LedgerLine> lines = plan.ledger;
-  LedgerLine sum{"sum", 0};
-  for (const LedgerLine& line : lines) {
-    sum.bytes += line.bytes;
+std::string ledger_table(const Plan& plan) {
+  std::vector<std::pair<std::string, uint64_t>> lines;
+  uint64_t sum = 0;
+  for (const LedgerLine& line : plan.ledger) {
+    lines.emplace_back(to_string(line), line.bytes);
+    sum += line.bytes;
   }
-  lines.push_back(sum);
-  lines.push_back({"budget", plan.budget});
-  lines.push_back({"for the process besides", plan.process});
+  lines.emplace_back("sum", sum);
+  lines.emplace_back("budget", plan.budget);
+  lines.emplace_back(to_string(Purpose::kProcessOverhead), plan.process_overhead);
   size_t width = 0;
-  for (const LedgerLine& line : lines) {
-    width = std::max(width, line.purpose.size());
+  for (const auto& [name, bytes] : lines) {
+    width = std::max(width, name.size());
   }
   std::string table;
-  for (const LedgerLine& line : lines) {
-    table += fmt::format("  {:<{}}  {:>11}\n", line.purpose, width, format_bytes(line.bytes));
+  for (const auto& [name, bytes] : lines) {
+    table += fmt::format("  {:<{}}  {:>11}\n", name, width, format_bytes(bytes));
   }
   return table;
 }

@@ -24,18 +24,17 @@ EngineStats some_stats() {
   return stats;
 }
 
-PlanSummary some_plan() {
-  PlanSummary plan;
-  plan.mode = "expert-streaming";
+Plan some_plan() {
+  Plan plan;
+  plan.placement.experts.streamed = true;
   plan.sentence = "a plan";
   plan.why = "a reason";
   plan.budget = 40 * kMiB;
-  plan.process = 64 * kMiB;
-  plan.ledger = {{"resident weights", 30 * kMiB}, {"KV cache", 512 * kKiB}};
-  plan.tokens_per_second = 12.5;
-  plan.bound_tokens_per_second = 20;
-  plan.ubatch = 128;
-  plan.kv_type = "f16";
+  plan.process_overhead = 64 * kMiB;
+  plan.ledger = {{Purpose::kResidentWeights, 30 * kMiB}, {Purpose::kKvCache, 512 * kKiB}};
+  plan.prediction.tokens_per_second = 12.5;
+  plan.prediction.bound_tokens_per_second = 20;
+  plan.placement.ubatch = 128;
   return plan;
 }
 
@@ -55,7 +54,7 @@ TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
 
 TEST(CopiesLine, SaysHowMuchCameFromEach) {
   EngineStats stats = some_stats();
-  PlanSummary plan = some_plan();
+  Plan plan = some_plan();
   EXPECT_EQ(copies_line(stats, plan), "");
   plan.copies = {"a.gguf", "/disk2/a.gguf"};
   stats.copy_bytes = {0, 0};
@@ -66,7 +65,7 @@ TEST(CopiesLine, SaysHowMuchCameFromEach) {
 
 TEST(StatisticsJson, HoldsCopies) {
   EngineStats stats = some_stats();
-  PlanSummary plan = some_plan();
+  Plan plan = some_plan();
   EXPECT_TRUE(nlohmann::json::parse(statistics_json(stats, plan, "m", {}))["copies"].empty());
   plan.copies = {"a.gguf", "b"};
   stats.copy_bytes = {7, 8};
@@ -120,11 +119,11 @@ TEST(StatisticsJson, MissingRatesAreNullAndBadTextIsReplaced) {
 
 TEST(LedgerTable, SumsUp) {
   EXPECT_EQ(ledger_table(some_plan()),
-            "  resident weights            30.0 MiB\n"
-            "  KV cache                   512.0 KiB\n"
-            "  sum                         30.5 MiB\n"
-            "  budget                      40.0 MiB\n"
-            "  for the process besides     64.0 MiB\n");
+            "  resident weights     30.0 MiB\n"
+            "  KV cache            512.0 KiB\n"
+            "  sum                  30.5 MiB\n"
+            "  budget               40.0 MiB\n"
+            "  process overhead     64.0 MiB\n");
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   if (!engine) {
     return {};
   }
-  mode = (*engine)->plan().mode;
+  mode = to_string((*engine)->plan().mode());
   const auto vocabulary = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab((*engine)->llama())));
   LlamaBatchModel llama(**engine, kSequences);
   NotingModel model_of_batcher(llama, vocabulary);

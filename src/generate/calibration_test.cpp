@@ -35,14 +35,13 @@ class DecodeCalibrationTest : public testing::Test {
     const RunHistory nothing;
     auto problem = placement_problem({options_, *model, 40 * kMiB, 2, 256, nothing});
     ASSERT_TRUE(problem);
-    auto solution = place(*problem);
-    ASSERT_TRUE(solution);
-    chosen_ = {std::move(*problem), std::move(*solution)};
+    auto placement = place(*problem);
+    ASSERT_TRUE(placement);
+    problem_ = std::move(*problem);
+    placement_ = std::move(*placement);
   }
 
-  PassCost predicted(double position = 0) const {
-    return pass_cost(problem_after(chosen_.problem, position), chosen_.placement(), 1);
-  }
+  PassCost predicted(double position = 0) const { return pass_cost(problem_after(problem_, position), placement_, 1); }
 
   void note(size_t passes, double factor, uint32_t position = 0, double more_bytes = 0) {
     const PassCost cost = predicted(position);
@@ -52,11 +51,12 @@ class DecodeCalibrationTest : public testing::Test {
   }
 
   std::optional<double> factor(uint32_t predicted_at = 0) const {
-    return calibration_.factor(chosen_.problem, chosen_.placement(), predicted_at);
+    return calibration_.factor(problem_, placement_, predicted_at);
   }
 
   EngineOptions options_;
-  Chosen chosen_;
+  PlacementProblem problem_;
+  Placement placement_;
   DecodeCalibration calibration_;
 };
 
@@ -79,15 +79,15 @@ TEST_F(DecodeCalibrationTest, TheLatestPassesCount) {
 }
 
 TEST_F(DecodeCalibrationTest, WhatIsInTheContextIsReckonedWith) {
-  ASSERT_GT(chosen_.problem.attention, 0);
+  ASSERT_GT(problem_.attention, 0);
   note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1.25, 200);
   EXPECT_NEAR(*factor(), 1.25, 1e-6);
-  chosen_.problem = problem_after(chosen_.problem, 100);  // as with EngineOptions::predicted_at
+  problem_ = problem_after(problem_, 100);  // as with EngineOptions::predicted_at
   EXPECT_NEAR(*factor(100), 1.25, 1e-6);
 }
 
 TEST_F(DecodeCalibrationTest, OtherReadingTellsNothing) {
-  const double tenth = 0.1 * predicted().seconds * chosen_.problem.expert_disk.bytes_per_second;
+  const double tenth = 0.1 * predicted().seconds * problem_.expert_disk.bytes_per_second;
   note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1, 0, 0.9 * tenth);
   EXPECT_TRUE(factor());
   note(DecodeCalibration::kMost, 1, 0, 1.1 * tenth);

@@ -57,7 +57,7 @@ class ContextChoiceTest : public testing::Test {
     const OpenRequest request = make_request(options, model_, {budget, ""}, history);
     const auto problem = placement_problem(request);
     const auto solution = problem ? place(*problem) : propagate(problem.error());
-    return solution ? pass_cost(*problem, solution->placement, 1).seconds : 1e9;
+    return solution ? pass_cost(*problem, *solution, 1).seconds : 1e9;
   }
 
   TempDir folder_;
@@ -142,7 +142,7 @@ TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
   const auto serving = Serving::open(options);
   ASSERT_TRUE(serving) << serving.error().message;
   EXPECT_EQ((*serving)->context_size(), 1024U);
-  EXPECT_EQ((*serving)->plan().context,
+  EXPECT_EQ((*serving)->plan().context_sentence,
             "1024 tokens of context for each of 4 answers, all that the model was trained for");
   EXPECT_TRUE((*serving)->plan().warnings.empty() ||
               (*serving)->plan().warnings[0].find("lowered") == std::string::npos);

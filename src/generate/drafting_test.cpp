@@ -168,7 +168,7 @@ TEST(Drafting, TheDraftModelComesOutOfTheBudget) {
   uint64_t draft = 0;
   for (const LedgerLine& line : (*engine)->plan().ledger) {
     sum += line.bytes;
-    draft += line.purpose == "draft model" ? line.bytes : 0;
+    draft += line.purpose == Purpose::kDraftModel ? line.bytes : 0;
   }
   EXPECT_GT(draft, 5 * kMiB);
   EXPECT_LE(sum, 24 * kMiB);
@@ -186,12 +186,12 @@ TEST(Drafting, ADraftModelThatCostsMoreThanItGivesIsLeftOut) {
   options.model = kModels / "hypura-stories-moe.gguf";
   const auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
-  const PlanSummary& plan = (*engine)->plan();
+  const Plan& plan = (*engine)->plan();
   EXPECT_THAT(plan.warnings, testing::Contains(testing::AllOf(HasSubstr("hypura-stories-draft.gguf is left out"),
                                                               HasSubstr("fewer tokens/s"))));
   EXPECT_THAT(plan.sentence, testing::Not(HasSubstr("draft model")));
   for (const LedgerLine& line : plan.ledger) {
-    EXPECT_NE(line.purpose, "draft model");
+    EXPECT_NE(line.purpose, Purpose::kDraftModel);
   }
   const auto session = (*engine)->new_session();
   ASSERT_TRUE((*session)->complete("Once upon a time", greedy(20)));

@@ -102,17 +102,17 @@ RoutingTrace EngineImpl::routing() const {
 RunLessons EngineImpl::lessons() const {
   RunLessons lessons;
   lessons.routing = routing();
-  const Placement& placement = model_.chosen->placement();
+  const Placement& placement = model_.plan.placement;
   if (!options_.mirrors.empty()) {
     return lessons;
   }
-  if (placement.mode == Mode::kDenseStreaming) {
+  if (placement.mode() == Mode::kDenseStreaming) {
     lessons.disk_bytes_per_second = sustained_rate(stats());
     return lessons;
   }
   const std::lock_guard lock(mutex_);
   lessons.calibration =
-      calibration_.factor(model_.chosen->problem, placement, std::min(options_.predicted_at, model_.context_size));
+      calibration_.factor(model_.problem, placement, std::min(options_.predicted_at, model_.context_size));
   return lessons;
 }
 

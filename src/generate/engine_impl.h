@@ -28,7 +28,7 @@ class EngineImpl final : public Engine {
 
   Result<std::unique_ptr<Session>> new_session() override;
   bool has_chat_template() const override { return chat_.explicit_template(); }
-  const PlanSummary& plan() const override { return model_.plan; }
+  const Plan& plan() const override { return model_.plan; }
   EngineStats stats() const override;
   std::string model_name() const override { return model_.file->name; }
   RoutingTrace routing() const override;

@@ -115,8 +115,9 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
     const uint64_t enough = model->bytes * 2 + 512 * kMiB;
     const uint64_t least = smallest_budget(options(threads), enough);
     // From the smallest budget to one that caches everything, whoever's guesses are read ahead.
-    const std::pair<double, const char*> cases[] = {{0.0, ""},       {0.15, "router"}, {0.3, "coactivation"},
-                                                    {0.5, "router"}, {0.8, "none"},    {1.2, ""}};
+    const std::pair<double, ReadAhead> cases[] = {{0.0, ReadAhead::kAuto},         {0.15, ReadAhead::kRouter},
+                                                  {0.3, ReadAhead::kCoactivation}, {0.5, ReadAhead::kRouter},
+                                                  {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
     for (const auto& [share, read_ahead] : cases) {
       EngineOptions opened = options(threads);
       opened.by_hand.read_ahead = read_ahead;

@@ -73,7 +73,7 @@ class HostileFile : public testing::Test {
 
   // The same refusal from all that look into a model, with `words` in it.
   static void expect_refused(const std::filesystem::path& path, const std::string& words) {
-    const Status outcomes[] = {run(path), plan_model(options(path), nullptr).map([](const ModelPlan&) {}),
+    const Status outcomes[] = {run(path), plan_model(options(path), nullptr).map([](const Plan&) {}),
                                pack_model(path).map([](const PackSummary&) {})};
     for (const Status& outcome : outcomes) {
       ASSERT_FALSE(outcome) << words;

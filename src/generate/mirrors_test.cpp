@@ -181,7 +181,7 @@ TEST_F(Mirrors, AModelInMemorySaysThatTheyAreNotRead) {
   options.memory = kGiB;
   const auto engine = open(options);
   ASSERT_NE(engine, nullptr);
-  ASSERT_EQ(engine->plan().mode, "resident");
+  ASSERT_EQ(engine->plan().mode(), Mode::kResident);
   EXPECT_THAT(engine->plan().warnings, testing::Contains(HasSubstr("the mirrors are not read")));
   EXPECT_TRUE(engine->plan().copies.empty());
 }

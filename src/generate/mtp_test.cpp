@@ -62,7 +62,7 @@ const std::string kPrompt = "Tom has a red ball. The old king had three sons, an
 struct Said {
   std::vector<int32_t> tokens;
   EngineStats stats;
-  PlanSummary plan;
+  Plan plan;
 };
 
 // Two answers of one session, the second to a prompt that begins like the first.
@@ -85,7 +85,7 @@ Said say(const EngineOptions& options) {
   return said;
 }
 
-uint64_t ledger_sum(const PlanSummary& plan) {
+uint64_t ledger_sum(const Plan& plan) {
   uint64_t sum = 0;
   for (const LedgerLine& line : plan.ledger) {
     sum += line.bytes;
@@ -99,17 +99,17 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
   ASSERT_EQ(plain.tokens.size(), 100U);
   std::vector<std::string> modes;
   for (const auto& [memory, mode] :
-       {std::pair(64 * kMiB, "resident"), std::pair(64 * kMiB, "expert-streaming"),
-        std::pair(24 * kMiB, "expert-streaming"), std::pair(20 * kMiB, "mixed-streaming")}) {
+       {std::pair(64 * kMiB, Mode::kResident), std::pair(64 * kMiB, Mode::kExpertStreaming),
+        std::pair(24 * kMiB, Mode::kExpertStreaming), std::pair(20 * kMiB, Mode::kMixedStreaming)}) {
     EngineOptions options = options_for(1, memory, true);
     options.by_hand.mode = mode;
     const Said drafting = say(options);
-    EXPECT_EQ(drafting.tokens, plain.tokens) << mode;
-    EXPECT_EQ(drafting.stats.decoded_tokens, plain.stats.decoded_tokens) << mode;
-    EXPECT_GT(drafting.stats.right_drafted_tokens, 40U) << mode;
-    EXPECT_GT(drafting.stats.drafted_tokens, drafting.stats.right_drafted_tokens) << mode;
-    EXPECT_LE(ledger_sum(drafting.plan), memory) << mode;
-    EXPECT_THAT(drafting.plan.sentence, HasSubstr("drafts by its MTP layers")) << mode;
+    EXPECT_EQ(drafting.tokens, plain.tokens) << to_string(mode);
+    EXPECT_EQ(drafting.stats.decoded_tokens, plain.stats.decoded_tokens) << to_string(mode);
+    EXPECT_GT(drafting.stats.right_drafted_tokens, 40U) << to_string(mode);
+    EXPECT_GT(drafting.stats.drafted_tokens, drafting.stats.right_drafted_tokens) << to_string(mode);
+    EXPECT_LE(ledger_sum(drafting.plan), memory) << to_string(mode);
+    EXPECT_THAT(drafting.plan.sentence, HasSubstr("drafts by its MTP layers")) << to_string(mode);
   }
 }
 
@@ -198,16 +198,16 @@ TEST(Mtp, DraftsGoWithACopiedBeginning) {
 // What is not used is neither planned for nor loaded, and the model is the same one without it.
 TEST(Mtp, WhenOffTheLayersTakeNoMemory) {
   EngineOptions options = options_for(1, 24 * kMiB, false);
-  options.by_hand.mode = "expert-streaming";
+  options.by_hand.mode = Mode::kExpertStreaming;
   const Said without = say(options);
   options.draft.mtp = true;
   const Said with = say(options);
   const auto weights = [](const Said& said) { return said.plan.ledger.front(); };
-  EXPECT_EQ(weights(without).purpose, "resident weights");
+  EXPECT_EQ(weights(without).purpose, Purpose::kResidentWeights);
   // The second holds the attention, the shared expert and the projection of one layer more.
   EXPECT_GT(weights(with).bytes, weights(without).bytes + 500 * kKiB);
-  EXPECT_THAT(without.plan.ledger[1].purpose, HasSubstr(fmt::format("of {})", kLayers * 32)));
-  EXPECT_THAT(with.plan.ledger[1].purpose, HasSubstr(fmt::format("of {})", (kLayers + 1) * 32)));
+  EXPECT_THAT(without.plan.ledger[1].note, HasSubstr(fmt::format("of {})", kLayers * 32)));
+  EXPECT_THAT(with.plan.ledger[1].note, HasSubstr(fmt::format("of {})", (kLayers + 1) * 32)));
   EXPECT_THAT(without.plan.sentence, Not(HasSubstr("MTP")));
   EXPECT_LT(without.stats.load_bytes, with.stats.load_bytes);
 
@@ -225,14 +225,14 @@ TEST(Mtp, WhenOffTheLayersTakeNoMemory) {
 // llama.cpp's own loader reads most of this architecture's MTP layers whether they are wanted or not.
 TEST(Mtp, WhatIsLoadedAllTheSameIsInThePlan) {
   const Said resident = say(options_for(1, 64 * kMiB, false));
-  EXPECT_EQ(resident.plan.mode, "resident");
-  EXPECT_THAT(resident.plan.ledger[1].purpose, HasSubstr("nothing uses"));
+  EXPECT_EQ(resident.plan.mode(), Mode::kResident);
+  EXPECT_EQ(resident.plan.ledger[1].purpose, Purpose::kUnusedWeights);
   EXPECT_GT(resident.plan.ledger[1].bytes, kMiB);
   EXPECT_LE(ledger_sum(resident.plan), 64 * kMiB);
   const auto plan = plan_model(options_for(1, 64 * kMiB, false), nullptr);
   ASSERT_TRUE(plan);
   const bool listed = std::any_of(plan->tensors.begin(), plan->tensors.end(), [](const PlacedTensor& tensor) {
-    return tensor.layer == kLayers && tensor.way == "unused";
+    return tensor.layer == kLayers && tensor.way == Way::kUnused;
   });
   EXPECT_TRUE(listed);
 }
@@ -283,7 +283,7 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
     EngineOptions options = options_for(1, 64 * kMiB, drafts);
     options.context = 512;
     options.ubatch = 128;
-    options.by_hand.mode = "expert-streaming";
+    options.by_hand.mode = Mode::kExpertStreaming;
     const auto engine = open_eager(options);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();

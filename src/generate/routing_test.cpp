@@ -92,7 +92,7 @@ TEST(Routing, IsRecordedEvenWhenAllWouldFit) {
   options.memory = kGiB;
   const auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
-  EXPECT_EQ((*engine)->plan().mode, "expert-streaming");
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kExpertStreaming);
   const auto session = (*engine)->new_session();
   ASSERT_TRUE((*session)->complete("Once upon a time", greedy(5)));
   const RoutingTrace trace = (*engine)->routing();

@@ -28,7 +28,7 @@ class ServingImpl final : public Serving {
         bound_(llama_model_get_vocab(engine_->llama())),
         model_(*engine_, parallel),
         batcher_(model_, options.queue, engine_->drafting()) {
-    if (parallel < options.parallel && plan_.context.empty()) {
+    if (parallel < options.parallel && plan_.context_sentence.empty()) {
       plan_.warnings.push_back(
           fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "
                       "context",
@@ -82,7 +82,7 @@ class ServingImpl final : public Serving {
   }
 
   const ModelCard& card() const override { return card_; }
-  const PlanSummary& plan() const override { return plan_; }
+  const Plan& plan() const override { return plan_; }
 
   ServingStats stats() const override {
     ServingStats stats = batcher_.stats();
@@ -104,7 +104,7 @@ class ServingImpl final : public Serving {
 
   std::unique_ptr<EngineImpl> engine_;
   ModelCard card_;
-  PlanSummary plan_;
+  Plan plan_;
   ChatFormat format_;
   TextBound bound_;
   LlamaBatchModel model_;

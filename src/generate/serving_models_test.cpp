@@ -43,9 +43,9 @@ TEST(Serving, LongPromptsTakeSeveralPasses) {
     const auto serving = open(options);
     ASSERT_NE(serving, nullptr);
     const Heard heard = ask(*serving, continuing(prompt, 16));
-    EXPECT_EQ(heard.content, told->text) << serving->plan().mode;
+    EXPECT_EQ(heard.content, told->text) << to_string(serving->plan().mode());
     EXPECT_GE(serving->stats().passes, 15U + heard.end.prompt_tokens / 16);
-    modes.push_back(serving->plan().mode);
+    modes.push_back(to_string(serving->plan().mode()));
   }
   EXPECT_THAT(modes, testing::ElementsAre("expert-streaming", "mixed-streaming", "resident", "dense-streaming"));
 }
@@ -89,7 +89,7 @@ TEST(Serving, FourAtOnceSayWhatEachSaysAlone) {
     requests.back().top_logprobs = 2;
     const auto serving = open(options);
     ASSERT_NE(serving, nullptr);
-    EXPECT_EQ(serving->plan().mode, "dense-streaming");
+    EXPECT_EQ(serving->plan().mode(), Mode::kDenseStreaming);
     alone.push_back(ask(*serving, requests.back()));
   }
   const auto serving = open(options);
@@ -178,9 +178,9 @@ TEST(Serving, ManyAnswersStayWithinThePlan) {
   EngineOptions one = stories(1).engine;
   const auto engine = Engine::open(one);
   ASSERT_TRUE(engine);
-  const auto kv = [](const PlanSummary& plan) {
+  const auto kv = [](const Plan& plan) {
     const auto it = std::find_if(plan.ledger.begin(), plan.ledger.end(),
-                                 [](const LedgerLine& line) { return line.purpose.find("KV") != std::string::npos; });
+                                 [](const LedgerLine& line) { return line.purpose == Purpose::kKvCache; });
     return it == plan.ledger.end() ? 0 : it->bytes;
   };
   EXPECT_EQ(kv(serving->plan()), 4 * kv((*engine)->plan()));

@@ -54,10 +54,10 @@ TEST(Streaming, TellsTheSameStoryAtEveryBudget) {
 TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   std::string text;
   EngineStats without;
-  for (const char* read_ahead : {"none", "router", "coactivation"}) {
+  for (const ReadAhead read_ahead : {ReadAhead::kNone, ReadAhead::kRouter, ReadAhead::kCoactivation}) {
     EngineOptions options = streamed_demo(24 * kMiB);
     options.by_hand.read_ahead = read_ahead;
-    options.by_hand.mode = "expert-streaming";
+    options.by_hand.mode = Mode::kExpertStreaming;
     const auto engine = open(options);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();
@@ -71,16 +71,16 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
       EXPECT_EQ(stats.experts_guessed, 0U);
       continue;
     }
-    EXPECT_EQ(told->text, text) << read_ahead;
-    EXPECT_EQ(stats.expert_lookups, without.expert_lookups) << read_ahead;
-    EXPECT_GT(stats.experts_read_ahead, 20U) << read_ahead;
-    EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << read_ahead;
+    EXPECT_EQ(told->text, text) << to_string(read_ahead);
+    EXPECT_EQ(stats.expert_lookups, without.expert_lookups) << to_string(read_ahead);
+    EXPECT_GT(stats.experts_read_ahead, 20U) << to_string(read_ahead);
+    EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << to_string(read_ahead);
     EXPECT_LE(stats.experts_used_ahead, std::min(stats.experts_read_ahead, stats.expert_lookups - stats.expert_hits));
     // Of the model's 32 experts a token uses 4: by chance one guess of eight is right.
-    EXPECT_GT(stats.experts_guessed_right, stats.experts_guessed / 5) << read_ahead;
-    EXPECT_GE(stats.experts_guessed, stats.experts_read_ahead) << read_ahead;
-    EXPECT_GE(stats.experts_guessed_right, stats.experts_used_ahead) << read_ahead;
-    EXPECT_LT(stats.experts_guessed_right, stats.experts_guessed_among) << read_ahead;
+    EXPECT_GT(stats.experts_guessed_right, stats.experts_guessed / 5) << to_string(read_ahead);
+    EXPECT_GE(stats.experts_guessed, stats.experts_read_ahead) << to_string(read_ahead);
+    EXPECT_GE(stats.experts_guessed_right, stats.experts_used_ahead) << to_string(read_ahead);
+    EXPECT_LT(stats.experts_guessed_right, stats.experts_guessed_among) << to_string(read_ahead);
     EXPECT_LT(stats.experts_guessed_among, stats.expert_lookups) << "nothing is guessed for the first layer";
   }
 }
@@ -89,7 +89,7 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
 // the first layer there are only those that it chose.
 TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
   EngineOptions options = streamed_demo(80 * kMiB);
-  options.by_hand.mode = "expert-streaming";
+  options.by_hand.mode = Mode::kExpertStreaming;
   const auto engine = open(options);
   ASSERT_NE(engine, nullptr);
   const auto session = engine->new_session();
@@ -121,14 +121,14 @@ TEST(Streaming, LogitsEqualThoseOfPlainLlama) {
 TEST(Streaming, ChoosesTheModeFromTheBudget) {
   EngineOptions dense = streamed_demo(8 * kMiB);
   dense.model = kModels / "hypura-stories-draft.gguf";
-  const std::pair<EngineOptions, std::string> cases[] = {{streamed_demo(kGiB), "resident"},
-                                                         {streamed_demo(24 * kMiB), "expert-streaming"},
-                                                         {streamed_demo(14 * kMiB), "mixed-streaming"},
-                                                         {dense, "dense-streaming"}};
+  const std::pair<EngineOptions, Mode> cases[] = {{streamed_demo(kGiB), Mode::kResident},
+                                                  {streamed_demo(24 * kMiB), Mode::kExpertStreaming},
+                                                  {streamed_demo(14 * kMiB), Mode::kMixedStreaming},
+                                                  {dense, Mode::kDenseStreaming}};
   for (const auto& [options, mode] : cases) {
     const auto engine = open(options);
     ASSERT_NE(engine, nullptr);
-    EXPECT_EQ(engine->plan().mode, mode);
+    EXPECT_EQ(engine->plan().mode(), mode);
   }
 }
 
@@ -208,7 +208,7 @@ TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
   options.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-draft.gguf", options.model);
   const auto engine = open(options);
-  ASSERT_EQ(engine->plan().mode, "dense-streaming");
+  ASSERT_EQ(engine->plan().mode(), Mode::kDenseStreaming);
   const auto session = engine->new_session();
   std::filesystem::resize_file(options.model, 3 * kMiB);
   const auto told = (*session)->complete("The old clock was broken into many pieces", greedy(30));

@@ -127,7 +127,7 @@ TEST_F(WarmStart, IsForThoseWhoRemember) {
     const auto engine = Engine::open(each);
     ASSERT_TRUE(engine) << engine.error().message;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    EXPECT_EQ((*engine)->stats().experts_warmed, 0U) << (*engine)->plan().mode;
+    EXPECT_EQ((*engine)->stats().experts_warmed, 0U) << to_string((*engine)->plan().mode());
   }
 }
 

@@ -72,7 +72,7 @@ std::optional<double> DecodeCalibration::factor(const PlacementProblem& problem,
   }
   const auto passes = static_cast<double>(latest_.size());
   const PassCost predicted = pass_cost(problem_after(problem, position / passes - predicted_at), placement, 1);
-  const DiskSpeed& disk = streams_experts(placement.mode) ? problem.expert_disk : problem.dense_disk;
+  const DiskSpeed& disk = placement.experts.streamed ? problem.expert_disk : problem.dense_disk;
   const double other_reading = std::abs(bytes / passes - predicted.bytes) / disk.bytes_per_second;
   if (other_reading > kOtherReading * predicted.seconds) {
     return std::nullopt;

@@ -61,19 +61,19 @@ bool keeps_no_values(const Model& model) {
   return number(model, "attention.key_length_mla", 0) > 0;
 }
 
-ggml_type kv_type_of(std::string_view name) {
-  return name == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+ggml_type ggml_type_of(KvType type) {
+  return type == KvType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
 }
 
 }  // namespace
 
-bool kv_type_fits(const Model& model, std::string_view type) {
+bool kv_type_fits(const Model& model, KvType type) {
   const HeadSizes heads = head_sizes(model);
-  const int64_t block = ggml_blck_size(kv_type_of(type));
+  const int64_t block = ggml_blck_size(ggml_type_of(type));
   return heads.key % block == 0 && heads.value % block == 0;
 }
 
-uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type) {
+uint64_t estimate_kv_bytes(const Model& model, uint32_t context, KvType type) {
   const HeadSizes heads = head_sizes(model);
   const std::vector<int64_t> by_layer = numbers(model, "attention.head_count_kv");
   int64_t kv_heads = model.layers * number(model, "attention.head_count_kv", number(model, "attention.head_count", 1));
@@ -81,7 +81,7 @@ uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_vie
     kv_heads = std::accumulate(by_layer.begin(), by_layer.end(), int64_t{0});
   }
   const int64_t width = heads.key + (keeps_no_values(model) ? 0 : heads.value);
-  const uint64_t row = ggml_row_size(kv_type_of(type), std::max<int64_t>(kv_heads, 0) * width);
+  const uint64_t row = ggml_row_size(ggml_type_of(type), std::max<int64_t>(kv_heads, 0) * width);
   return row * round_up(context, kContextStep);
 }
 

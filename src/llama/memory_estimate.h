@@ -3,18 +3,18 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
+#include "hypura/placement.h"
 #include "model/model.h"
 
 namespace hypura {
 
-// Whether a KV cache of `type` ("f16", "q8_0") can hold the model's heads.
-bool kv_type_fits(const Model& model, std::string_view type);
+// Whether a KV cache of `type`, which is not kAuto, can hold the model's heads.
+bool kv_type_fits(const Model& model, KvType type);
 
 // Bytes of a KV cache of `context` tokens: keys and values of every layer's KV heads. An upper bound for models whose
 // layers attend to a window.
-uint64_t estimate_kv_bytes(const Model& model, uint32_t context, std::string_view type);
+uint64_t estimate_kv_bytes(const Model& model, uint32_t context, KvType type);
 
 // Bytes of the state that layers without attention keep of a sequence, in all layers: an upper bound, of models that
 // have such layers and of others. 0 for those that state no sizes of one.

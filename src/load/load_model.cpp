@@ -23,15 +23,15 @@ constexpr uint64_t kRecordedTokens = 4096;
 Result<OpenModel> open_best_of(const OpenRequest& request, PlacementProblem problem) {
   const PlacementProblem all = problem;
   while (!problem.modes.empty()) {
-    auto solution = place(problem);
-    if (!solution) {
+    auto placement = place(problem);
+    if (!placement) {
       break;
     }
-    const Mode mode = solution->placement.mode;
-    Chosen chosen{problem, std::move(*solution)};
-    chosen.problem.modes = {mode};
-    auto model = mode == Mode::kResident ? open_resident(request, std::move(chosen))
-                                         : open_streaming(request, std::move(chosen));
+    const Mode mode = placement->mode();
+    PlacementProblem its = problem;
+    its.modes = {mode};
+    auto model = mode == Mode::kResident ? open_resident(request, std::move(its), std::move(*placement))
+                                         : open_streaming(request, std::move(its), std::move(*placement));
     if (model || model.error().code != ErrorCode::kBudget) {
       return model;
     }
@@ -102,15 +102,15 @@ Result<OpenModel> open_requested(OpenRequest request) {
   model->outputs = request.most_outputs;
   OpenFacts facts;
   facts.reader = model->reader != nullptr ? model->reader->description() : "";
-  facts.ubatch = model->ubatch;
   facts.draft_bytes = draft->bytes;
   facts.draft_left_out = draft->left_out;
   facts.mtp_bytes = model->mtp_bytes;
-  model->plan = summarise(request, *model->chosen, facts);
+  model->plan = make_plan(request, model->problem, std::move(model->plan.placement));
+  add_opened(request, facts, model->plan);
   model->draft = std::move(*draft);
   const MachineProfile* profile = request.history.profile;
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
-                       calibration_key(request, model->chosen->problem, model->chosen->placement())};
+                       calibration_key(request, model->plan.placement)};
   if (model->weights != nullptr) {
     follow_routing(request.options, request.history, *model->weights);
   }

@@ -55,7 +55,8 @@ Status make_mtp_context(const OpenRequest& request, llama_context_params params,
 
 }  // namespace
 
-Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatch, const std::string& kv_type) {
+Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement) {
+  const uint32_t ubatch = placement.ubatch;
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.cells();
   params.n_seq_max = request.sequences;
@@ -69,7 +70,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatc
   params.n_threads = static_cast<int32_t>(request.threads);
   params.n_threads_batch = static_cast<int32_t>(request.threads);
   // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
-  params.type_k = params.type_v = kv_type == "q8_0" ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+  params.type_k = params.type_v = placement.kv_type == KvType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
   params.no_perf = true;
   take_llama_error();
   parts.mtp.reset();
@@ -77,7 +78,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatc
   parts.context.reset(llama_init_from_model(parts.llama.get(), params));
   if (parts.context == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
-                request.cells(), kv_type, take_llama_error());
+                request.cells(), to_string(placement.kv_type), take_llama_error());
   }
   parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
@@ -121,30 +122,29 @@ ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) 
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
 }
 
-Status settle(const OpenRequest& request, OpenModel& parts, Chosen& chosen) {
+Status settle(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
+  Placement& placement = parts.plan.placement;
   for (int made = 1;; ++made) {
-    const UbatchChoice wanted = chosen.ubatch();
-    const std::string kv = chosen.kv().name;
-    if (Status status = make_context(request, parts, wanted.tokens, kv); !status) {
+    const uint32_t ubatch = placement.ubatch;
+    const KvType kv = placement.kv_type;
+    if (Status status = make_context(request, parts, placement); !status) {
       return status;
     }
     const ContextMemory mtp = mtp_memory(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
-    const ContextMemory needs = context_needs(request, parts);
-    correct_estimates(chosen.problem, chosen.placement(), needs.kv, needs.compute);
+    correct_estimates(parts.problem, placement, context_needs(request, parts));
     if (made == kMostContexts) {  // no more changes of what is made
-      chosen.problem.ubatch = {chosen.ubatch()};
-      chosen.problem.kv = {chosen.kv()};
-      chosen.solution.placement.ubatch = chosen.solution.placement.kv = 0;
+      parts.problem.ubatch = {parts.problem.ubatch_choice(placement)};
+      parts.problem.kv = {parts.problem.kv_choice(placement)};
     }
-    auto solution = place(chosen.problem);
-    if (!solution) {
-      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", solution.error().message,
-                  ledger_text(make_ledger(chosen)));
+    auto again = place(parts.problem);
+    if (!again) {
+      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", again.error().message,
+                  ledger_text(make_ledger(parts.problem, placement)));
     }
-    chosen.solution = std::move(*solution);
-    if (chosen.ubatch().tokens == wanted.tokens && chosen.kv().name == kv) {
+    placement = std::move(*again);
+    if (placement.ubatch == ubatch && placement.kv_type == kv) {
       return {};
     }
   }

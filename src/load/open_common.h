@@ -10,14 +10,14 @@ namespace hypura {
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool packed);
 
-// Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, at most `ubatch` tokens a
-// pass (parts.ubatch tells) and a KV cache of type `kv_type`, and its thread pool, for parts.llama.
-Status make_context(const OpenRequest& request, OpenModel& parts, uint32_t ubatch, const std::string& kv_type);
+// Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, with the passes
+// (parts.ubatch tells) and the KV cache of `placement`, and its thread pool, for parts.llama.
+Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement);
 
-// Makes the context that `chosen` wants, puts the sizes it really has into chosen.problem, and chooses again, as often
-// as the choice of pass or KV cache changes by that (a few times at most). chosen.problem.modes must hold the one mode
-// that the model is open in. Fails with kBudget when it does not fit after all.
-Status settle(const OpenRequest& request, OpenModel& parts, Chosen& chosen);
+// Makes the context that parts.plan.placement wants, puts the sizes it really has into parts.problem, and places again,
+// as often as the choice of pass or KV cache changes by that (a few times at most). parts.problem.modes must hold the
+// one mode that the model is open in. Fails with kBudget when it does not fit after all.
+Status settle(const OpenRequest& request, OpenModel& parts);
 
 // What the context that was made takes, and that of the MTP layers, what grows later included.
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts);

@@ -25,11 +25,11 @@ struct OpenModel {
   std::unique_ptr<StreamedWeights> weights;
   LlamaModelPtr llama;
   LlamaContextPtr context;
-  LlamaContextPtr mtp;           // of its MTP layers; null unless they draft
-  ThreadpoolPtr threadpool;      // outlives neither context nor weights: both are stopped before it goes
-  DraftModel draft;              // what is not taken from here is destroyed first
-  std::optional<Chosen> chosen;  // as it was at last, with real sizes
-  PlanSummary plan;
+  LlamaContextPtr mtp;       // of its MTP layers; null unless they draft
+  ThreadpoolPtr threadpool;  // outlives neither context nor weights: both are stopped before it goes
+  DraftModel draft;          // what is not taken from here is destroyed first
+  PlacementProblem problem;  // that the plan is the solution of, with real sizes
+  Plan plan;
   RunConditions conditions;   // of what a run with it teaches
   uint32_t context_size = 0;  // tokens of one sequence: as asked for or chosen, where llama.cpp rounds its own up
   uint32_t sequences = 1;
@@ -48,11 +48,11 @@ struct OpenModel {
 // model. What earlier runs taught is known to it. Fails as Engine::open.
 Result<OpenModel> load_model(const EngineOptions& options);
 
-// Opens the weights and the context as `chosen` says, from estimates: with everything resident, by llama.cpp's own
-// loader, or streamed. What llama.cpp really allocates is put in, and the division made anew. Fails with kBudget when
-// it leaves too little.
-Result<OpenModel> open_resident(const OpenRequest& request, Chosen chosen);
-Result<OpenModel> open_streaming(const OpenRequest& request, Chosen chosen);
+// Opens weights and context by `problem`, which has one mode and is made of estimates: with everything resident, by
+// llama.cpp's own loader, or streamed. What llama.cpp really allocates is put in and the division made anew, beginning
+// with `placement`: the result's `problem` and `plan.placement`. Fails with kBudget when too little is left.
+Result<OpenModel> open_resident(const OpenRequest& request, PlacementProblem problem, Placement placement);
+Result<OpenModel> open_streaming(const OpenRequest& request, PlacementProblem problem, Placement placement);
 
 // `problem` with the sizes that the smallest passes really take, with each KV cache, in the last of its modes: found by
 // making such contexts without memory behind them. The estimate where llama.cpp makes none. It takes some tens of

@@ -54,15 +54,16 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
 
 }  // namespace
 
-Result<OpenModel> open_resident(const OpenRequest& request, Chosen chosen) {
+Result<OpenModel> open_resident(const OpenRequest& request, PlacementProblem problem, Placement placement) {
   OpenModel parts;
   if (Status status = load_whole(request, parts); !status) {
     return propagate(status.error());
   }
-  if (Status status = settle(request, parts, chosen); !status) {
+  parts.problem = std::move(problem);
+  parts.plan.placement = std::move(placement);
+  if (Status status = settle(request, parts); !status) {
     return propagate(status.error());
   }
-  parts.chosen = std::move(chosen);
   return parts;
 }
 

@@ -41,29 +41,6 @@ Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
   return parts.weights->finish_loading(request.options.progress);
 }
 
-ReadAhead read_ahead_of(const std::string& name) {
-  return name == "none"           ? ReadAhead::kNone
-         : name == "router"       ? ReadAhead::kRouter
-         : name == "coactivation" ? ReadAhead::kCoactivation
-                                  : ReadAhead::kAuto;
-}
-
-CacheSizes cache_sizes(const OpenModel& parts, const Chosen& chosen, const EngineOptions& options) {
-  const Placement& placement = chosen.placement();
-  CacheSizes sizes;
-  sizes.expert_slots = placement.slots;
-  sizes.spare_slots = placement.spare_slots;
-  if (streams_experts(placement.mode)) {
-    sizes.layer_slots = layer_slots(parts.weights->layout(), chosen.problem, placement);
-  }
-  sizes.pinned = placement.pinned;
-  sizes.ring_bytes = placement.ring_bytes;
-  sizes.max_rows = parts.ubatch;
-  sizes.read_ahead = read_ahead_of(options.by_hand.read_ahead);
-  sizes.repack = options.repack;
-  return sizes;
-}
-
 // Up to where a context can be made.
 Result<OpenModel> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
   OpenModel parts;
@@ -97,34 +74,37 @@ PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem pr
       std::min_element(problem.ubatch.begin(), problem.ubatch.end(),
                        [](const UbatchChoice& a, const UbatchChoice& b) { return a.tokens < b.tokens; });
   Placement placement;
-  placement.ubatch = static_cast<uint32_t>(smallest - problem.ubatch.begin());
-  for (placement.kv = 0; parts && placement.kv < problem.kv.size(); ++placement.kv) {
-    if (!make_context(request, *parts, smallest->tokens, problem.kv[placement.kv].name)) {
+  placement.ubatch = smallest->tokens;
+  for (size_t i = 0; parts && i < problem.kv.size(); ++i) {
+    placement.kv_type = problem.kv[i].type;
+    if (!make_context(request, *parts, placement)) {
       break;
     }
-    const ContextMemory needs = context_needs(request, *parts);
-    correct_estimates(problem, placement, needs.kv, needs.compute);
+    correct_estimates(problem, placement, context_needs(request, *parts));
   }
   return problem;
 }
 
-Result<OpenModel> open_streaming(const OpenRequest& request, Chosen chosen) {
-  auto opened = open_weights(request, chosen.placement().mode, Backing::kMemory);
+Result<OpenModel> open_streaming(const OpenRequest& request, PlacementProblem problem, Placement placement) {
+  auto opened = open_weights(request, placement.mode(), Backing::kMemory);
   if (!opened) {
     return propagate(opened.error());
   }
   OpenModel parts = std::move(*opened);
-  if (Status status = settle(request, parts, chosen); !status) {
+  parts.problem = std::move(problem);
+  parts.plan.placement = std::move(placement);
+  if (Status status = settle(request, parts); !status) {
     return propagate(status.error());
   }
   parts.weights->set_threads(static_cast<int>(request.threads));
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options)); !status) {
+  const EngineOptions& options = request.options;
+  if (Status status = parts.weights->allocate_caches(parts.plan.placement, options.by_hand.read_ahead, options.repack);
+      !status) {
     return propagate(status.error());
   }
-  parts.chosen = std::move(chosen);
   return parts;
 }
 

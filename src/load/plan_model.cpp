@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "backend/stream_layout.h"
+#include "hypura/engine.h"
 #include "hypura/pack.h"
 #include "hypura/plan.h"
 #include "llama/llama_runtime.h"
@@ -10,7 +11,6 @@
 #include "machine/memory.h"
 #include "plan/budget_choice.h"
 #include "plan/explain.h"
-#include "plan/placed_tensors.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -21,8 +21,8 @@ constexpr uint64_t kMoreMemory = 1ULL << 30;
 constexpr double kMoreDisk = 1e9;
 
 double tokens_per_second(const PlacementProblem& problem) {
-  const auto solution = place(problem);
-  return solution ? 1 / pass_cost(problem, solution->placement, 1).seconds : 0;
+  const auto placement = place(problem);
+  return placement ? 1 / pass_cost(problem, *placement, 1).seconds : 0;
 }
 
 double with_more_memory(PlacementProblem problem) {
@@ -46,45 +46,21 @@ double with_packed_copy(OpenRequest request) {
   return problem ? tokens_per_second(*problem) : 0;
 }
 
-ModelPlan describe(const OpenRequest& request, const Chosen& chosen) {
-  const Placement& placement = chosen.placement();
-  const StreamLayout layout = lay_out(request.model, true, true);
-  ModelPlan plan;
-  plan.mode = mode_name(placement.mode);
-  plan.budget = request.budget;
-  plan.process = kProcessMargin;
-  plan.context = request.context;
-  plan.ubatch = chosen.ubatch().tokens;
-  plan.kv_type = chosen.kv().name;
-  plan.expert_slots = placement.slots;
-  plan.expert_total = chosen.problem.expert_slots();
-  if (streams_experts(placement.mode)) {
-    plan.layer_slots = layer_slots(layout, chosen.problem, placement);
-  }
-  plan.pinned_bytes = streams_dense(placement.mode) ? placement.pinned_bytes : chosen.problem.dense_bytes();
-  plan.ring_bytes = placement.ring_bytes;
-  plan.ledger = make_ledger(chosen);
-  plan.tensors = placed_tensors(request.model, chosen);
-  plan.prediction = predict(request, chosen);
-  plan.sentence = plan_sentence(request, chosen);
-  plan.why = why_sentence(request, chosen, plan.prediction);
-  plan.lp = chosen.solution.bound.has_value();
-  plan.lp_gap = chosen.solution.gap();
+// What the plan would be worth with more of something.
+void add_improvements(const OpenRequest& request, const PlacementProblem& problem, Plan& plan) {
   const double factor = plan.prediction.calibration.value_or(1);
-  plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / factor;
-  plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / factor;
-  plan.packed_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / factor;
-  plan.warnings = plan_warnings(request, chosen);
-  return plan;
+  plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
+  plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
+  plan.packed_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_packed_copy(request) / factor;
 }
 
 }  // namespace
 
-Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile* profile) {
+Result<Plan> plan_model(const EngineOptions& options, const MachineProfile* profile) {
   return open_model(options.model).and_then([&](const Model& model) { return plan_model(model, options, profile); });
 }
 
-Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
+Result<Plan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
   if (Status status = init_llama(); !status) {  // what its kernels want of memory is part of the plan
     return propagate(status.error());
   }
@@ -109,15 +85,16 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
   if (!problem) {
     return propagate(problem.error());
   }
-  auto solution = place(*problem);
-  if (!solution) {  // by estimates
+  auto placement = place(*problem);
+  if (!placement) {  // by estimates
     *problem = with_real_sizes(request, std::move(*problem));
-    solution = place(*problem);
+    placement = place(*problem);
   }
-  if (!solution) {
+  if (!placement) {
     return too_small(request, *problem);
   }
-  ModelPlan plan = describe(request, Chosen{std::move(*problem), std::move(*solution)});
+  Plan plan = make_plan(request, *problem, std::move(*placement));
+  add_improvements(request, *problem, plan);
   if (beyond) {
     plan.warnings.push_back(std::move(*beyond));
   }

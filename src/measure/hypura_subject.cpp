@@ -10,20 +10,21 @@ namespace hypura {
 namespace {
 
 // Weights that stay in memory, by the ledger of a streaming plan.
-uint64_t weights_that_stay(const PlanSummary& plan) {
+uint64_t weights_that_stay(const Plan& plan) {
   uint64_t bytes = 0;
   for (const LedgerLine& line : plan.ledger) {
-    if (line.purpose == "resident weights" || line.purpose == "pinned dense weights") {
+    if (line.purpose == Purpose::kResidentWeights || line.purpose == Purpose::kPinnedWeights) {
       bytes += line.bytes;
     }
   }
   return bytes;
 }
 
-std::string key_of(const PlanSummary& plan) {
-  std::string key = fmt::format("{} {} {}", plan.mode, plan.kv_type, plan.ubatch);
+std::string key_of(const Plan& plan) {
+  std::string key =
+      fmt::format("{} {} {}", to_string(plan.mode()), to_string(plan.placement.kv_type), plan.placement.ubatch);
   for (const LedgerLine& line : plan.ledger) {
-    key += fmt::format(" {}: {}", line.purpose, line.bytes);
+    key += fmt::format(" {}: {}", to_string(line), line.bytes);
   }
   return key;
 }
@@ -84,7 +85,7 @@ class HypuraSubject final : public Subject {
 
   void describe(RunResult& result) const override {
     result.resident_bytes = weights_that_stay(engine_->plan());
-    result.mode = engine_->plan().mode;
+    result.mode = to_string(engine_->plan().mode());
     result.plan = engine_->plan().sentence;
     result.plan_key = key_of(engine_->plan());
   }
@@ -114,8 +115,12 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
   options.packed = spec.packed;
-  options.by_hand.mode = spec.mode;
-  options.by_hand.read_ahead = spec.read_ahead;
+  if (!spec.mode.empty()) {
+    options.by_hand.mode = parse_mode(spec.mode).value();
+  }
+  if (!spec.read_ahead.empty()) {
+    options.by_hand.read_ahead = parse_read_ahead(spec.read_ahead).value();
+  }
   options.by_hand.keep_draft_model = spec.keep_draft_model;
   if (spec.ring_ahead >= 0) {
     options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);

@@ -58,7 +58,15 @@ std::string to_json_line(const RunResult& result) {
 }
 
 Result<RunSpec> spec_from_json(const std::string& text) {
-  return parse<RunSpec>(text, "run's description");
+  return parse<RunSpec>(text, "run's description").and_then([](RunSpec spec) -> Result<RunSpec> {
+    if (const auto mode = parse_mode(spec.mode); !mode && !spec.mode.empty()) {
+      return propagate(mode.error());
+    }
+    if (const auto way = parse_read_ahead(spec.read_ahead); !way && !spec.read_ahead.empty()) {
+      return propagate(way.error());
+    }
+    return spec;
+  });
 }
 Result<RunResult> result_from_json(const std::string& text) {
   return parse<RunResult>(text, "run's result");

@@ -22,10 +22,10 @@ struct RunSpec {
   bool repack_streamed = true;  // hypura: EngineOptions::repack
   bool packed = true;           // hypura: EngineOptions::packed
   // hypura: see HandSetPlan
-  std::string mode;
+  std::string mode;             // as parse_mode takes it; empty: any
   int64_t ring_ahead = -1;      // -1: as planned
   int64_t cached_experts = -1;  // -1: as planned
-  std::string read_ahead;       // as HandSetPlan
+  std::string read_ahead;       // as parse_read_ahead takes it; empty: as it pays
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
@@ -105,7 +105,7 @@ struct RunResult {
   uint64_t drafted_tokens = 0;  // verified, right or wrong
   uint64_t right_drafted_tokens = 0;
   uint64_t resident_bytes = 0;  // weights that stay in memory while streaming
-  std::string mode;
+  std::string mode;             // as parse_mode takes it; empty: any
   std::string plan;
   std::string plan_key;  // equal for equal plans: mode, size of passes, every line of the ledger
   PredictedRun predicted;

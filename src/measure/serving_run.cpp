@@ -192,7 +192,7 @@ Result<RunResult> measure_serving(const RunSpec& spec) {
   if (!status) {
     return propagate(status.error());
   }
-  result.mode = (*serving)->plan().mode;
+  result.mode = to_string((*serving)->plan().mode());
   result.plan = (*serving)->plan().sentence;
   result.process_peak = read_process_memory().peak;
   if (Status saved = (*serving)->close(); !saved) {

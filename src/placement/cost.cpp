@@ -21,7 +21,7 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
   if (cost.misses > 0) {
     // Reads are started together, of as many experts at a time as there are spare slots.
     const double any = std::min(1.0, cost.misses);
-    const uint32_t spare = placement.spare_slots;
+    const uint32_t spare = placement.experts.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
     const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
     cost.seconds = overlapped(cost.compute, reading, overlap_costs(problem, group, spare, tokens));
@@ -63,17 +63,15 @@ double overlapped(double computing, double reading, const Contention& costs) {
   return std::max(computing + costs.computing * reading, reading + costs.reading * computing);
 }
 
-uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch) {
-  const UbatchChoice& pass = problem.ubatch[ubatch];
-  return problem.fixed + problem.other + problem.kv[kv].bytes + pass.bytes +
-         (mode == Mode::kResident ? problem.unused : 0) +
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass) {
+  return problem.fixed + problem.other + kv.bytes + pass.bytes + (mode == Mode::kResident ? problem.unused : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
          (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }
 
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement) {
-  return base_bytes(problem, placement.mode, placement.kv, placement.ubatch) + placement.pinned_bytes +
-         placement.ring_bytes + placement.slots * problem.slot_stride;
+  return base_bytes(problem, placement.mode(), problem.kv_choice(placement), problem.ubatch_choice(placement)) +
+         placement.dense.pinned_bytes + placement.dense.ring_bytes + placement.experts.slots * problem.slot_stride;
 }
 
 uint64_t ring_under_way(const PlacementProblem& problem, uint64_t ring_bytes) {
@@ -98,18 +96,18 @@ PlacementProblem problem_after(PlacementProblem problem, double more) {
 
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
   PassCost cost;
-  const double slower = 1 + problem.kv[placement.kv].slower;
-  if (placement.mode == Mode::kResident) {
+  const double slower = 1 + problem.kv_choice(placement).slower;
+  if (placement.mode() == Mode::kResident) {
     cost.seconds = cost.compute = problem.resident.of(tokens) * slower;
     return cost;
   }
-  const auto dense_bytes = static_cast<double>(placement.streamed_bytes);
+  const auto dense_bytes = static_cast<double>(placement.dense.streamed_bytes);
   cost.seconds = cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
-  const bool streamed = streams_experts(placement.mode);
+  const bool streamed = placement.experts.streamed;
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
     const ExpertGroup& group = problem.experts[i];
-    const uint32_t slots = streamed ? placement.group_slots[i] : group.layers * group.experts;
+    const uint32_t slots = streamed ? placement.experts.group_slots[i] : group.layers * group.experts;
     for (const QuotaShare& share : quota_shares(group, slots)) {
       PassCost layer = layer_cost(problem, placement, group, share.cached, tokens);
       layer.seconds += streamed ? problem.block_seconds : 0;
@@ -118,9 +116,9 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
       asking += share.layers * std::min(1.0, layer.misses);
     }
   }
-  const double dense_reading = dense_bytes * dense_byte_seconds(problem, placement.ring_bytes);
+  const double dense_reading = dense_bytes * dense_byte_seconds(problem, placement.dense.ring_bytes);
   // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
-  const auto under_way = static_cast<double>(ring_under_way(problem, placement.ring_bytes));
+  const auto under_way = static_cast<double>(ring_under_way(problem, placement.dense.ring_bytes));
   cost.seconds += std::min(asking * under_way / problem.dense_disk.bytes_per_second, dense_reading);
   cost.seconds += problem.contention.computing * dense_reading;
   const double reading = dense_reading + cost.bytes / problem.expert_disk.bytes_per_second;
@@ -130,15 +128,15 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
 }
 
 double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
-  const uint32_t each = std::min(problem.ubatch[placement.ubatch].tokens, tokens);
+  const uint32_t each = std::min(placement.ubatch, tokens);
   const uint32_t whole_passes = tokens / each;
   double seconds = whole_passes * pass_cost(problem, placement, each).seconds;
   if (tokens % each > 0) {
     seconds += pass_cost(problem, placement, tokens % each).seconds;
   }
-  if (cold && streams_experts(placement.mode)) {
+  if (cold && placement.experts.streamed) {
     Placement empty = placement;
-    std::fill(empty.group_slots.begin(), empty.group_slots.end(), 0);
+    std::fill(empty.experts.group_slots.begin(), empty.experts.group_slots.end(), 0);
     seconds += pass_cost(problem, empty, each).seconds - pass_cost(problem, placement, each).seconds;
   }
   return seconds;

@@ -1,4 +1,4 @@
-// A division of the memory, and what it costs in time: the model of docs/placement.md.
+// What a division of the memory costs in time: the model of docs/placement.md.
 //
 // A pass over the weights computes and reads at the same time. Its time is the larger of two sums: the computing, in
 // which an expert layer waits for its own reads, because only then its router tells what to read; and all bytes that
@@ -38,23 +38,8 @@ Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& gro
 // A layer that computes and reads at once; `computing` and `reading` are the times of each alone.
 double overlapped(double computing, double reading, const Contention& costs);
 
-// How a budget is divided.
-struct Placement {
-  Mode mode = Mode::kResident;
-  uint32_t kv = 0;      // index into PlacementProblem::kv
-  uint32_t ubatch = 0;  // index into PlacementProblem::ubatch
-
-  uint32_t slots = 0;                 // for experts
-  uint32_t spare_slots = 0;           // of these, kept free between passes; 0 when all experts have a slot
-  std::vector<uint32_t> group_slots;  // by group: experts kept, over all its layers; the sum is slots - spare_slots
-  std::vector<bool> pinned;           // by dense weight: whether it stays; empty when none is streamed
-  uint64_t pinned_bytes = 0;          // rooms of those that stay
-  uint64_t ring_bytes = 0;            // for the others
-  uint64_t streamed_bytes = 0;        // of the others, on disk: read in every pass
-};
-
 // Bytes of everything but slots, pinned weights and ring.
-uint64_t base_bytes(const PlacementProblem& problem, Mode mode, uint32_t kv, uint32_t ubatch);
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass);
 
 // Bytes of everything.
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement);

@@ -11,11 +11,11 @@ namespace {
 
 Placement cached(const PlacementProblem& problem, uint32_t slots) {
   Placement placement;
-  placement.mode = Mode::kExpertStreaming;
-  placement.slots = slots;
-  placement.spare_slots = 8;
-  placement.group_slots = {slots - 8};
-  placement.ubatch = 0;
+  placement.experts.streamed = true;
+  placement.experts.slots = slots;
+  placement.experts.spare_slots = 8;
+  placement.experts.group_slots = {slots - 8};
+  placement.ubatch = problem.ubatch[0].tokens;
   EXPECT_LE(slots, problem.expert_slots());
   return placement;
 }
@@ -70,7 +70,7 @@ TEST(Cost, ReadingAheadHidesTheShorter) {
               1e-9);
   EXPECT_EQ(pass_cost(problem, placement, 64).seconds, of_prompt);
   Placement few = placement;
-  few.spare_slots = 4;
+  few.experts.spare_slots = 4;
   const double ahead = pass_cost(problem, few, 1).seconds;
   problem.reads_ahead = false;
   EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot to guess for";
@@ -86,13 +86,13 @@ TEST(Cost, ReadingAndComputingTakeFromEachOther) {
   EXPECT_DOUBLE_EQ(overlapped(1, 0.5, covered), 1 + 0.4 * 0.5) << "the loss covers it";
   PlacementProblem problem = dense_problem(0);
   Placement placement;
-  placement.mode = Mode::kDenseStreaming;
-  placement.streamed_bytes = 100 * kMiB;
+  placement.dense.streamed = true;
+  placement.dense.streamed_bytes = 100 * kMiB;
   const PassCost free = pass_cost(problem, placement, 1);
   const double reading = 100.0 * kMiB / 2.5e9;
   problem.contention = contention;
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, free.compute + 0.3 * reading, 1e-9);
-  placement.streamed_bytes = 5000 * kMiB;
+  placement.dense.streamed_bytes = 5000 * kMiB;
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, 50 * reading + 0.2 * free.compute, 1e-9);
 }
 
@@ -109,10 +109,10 @@ TEST(Cost, IssuingReadsIsComputing) {
 TEST(Cost, EveryTurnOfTheRingWaitsForAFirstRead) {
   PlacementProblem problem = dense_problem(0);
   Placement placement;
-  placement.mode = Mode::kDenseStreaming;
-  placement.streamed_bytes = 5000 * kMiB;
+  placement.dense.streamed = true;
+  placement.dense.streamed_bytes = 5000 * kMiB;
   const double before = pass_cost(problem, placement, 1).seconds;
-  placement.ring_bytes = 100 * kMiB;
+  placement.dense.ring_bytes = 100 * kMiB;
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - before, 50 * problem.dense_disk.latency, 1e-9);
 }
 
@@ -122,20 +122,20 @@ TEST(Cost, FewSpareSlotsMeanMoreRounds) {
   problem.experts.front().seconds = {1e-6, 1e-6};  // reading takes longer
   Placement placement = cached(problem, 8);
   const double together = pass_cost(problem, placement, 1).seconds;
-  placement.slots = placement.spare_slots = 2;
-  placement.group_slots = {0};
+  placement.experts.slots = placement.experts.spare_slots = 2;
+  placement.experts.group_slots = {0};
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - together, 24 * 3 * 0.001, 1e-9);
 }
 
 TEST(Cost, StreamedDenseWeightsHideComputing) {
   const PlacementProblem problem = dense_problem(0);
   Placement placement;
-  placement.mode = Mode::kDenseStreaming;
-  placement.streamed_bytes = 5000 * kMiB;
+  placement.dense.streamed = true;
+  placement.dense.streamed_bytes = 5000 * kMiB;
   const PassCost cost = pass_cost(problem, placement, 1);
   EXPECT_NEAR(cost.seconds, 5000.0 * kMiB / 2.5e9, 1e-9);
   EXPECT_LT(cost.compute, cost.seconds);
-  placement.streamed_bytes = 10 * kMiB;
+  placement.dense.streamed_bytes = 10 * kMiB;
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, cost.compute, 1e-9);
 }
 
@@ -150,7 +150,7 @@ TEST(Cost, DenseWeightsAreRepackedForPassesOfEnoughTokens) {
   never.dense[3].repacked_from = 17;
   EXPECT_NEAR(dense_computing(never, 16), before, 1e-12);
   Placement placement;
-  placement.mode = Mode::kDenseStreaming;
+  placement.dense.streamed = true;
   EXPECT_NEAR(pass_cost(problem, placement, 16).compute - pass_cost(never, placement, 16).compute,
               dense_computing(problem, 16) - before, 1e-9);
 }
@@ -170,7 +170,7 @@ TEST(Cost, MoreCachedIsNeverSlower) {
 TEST(Cost, APromptIsReadInPasses) {
   const PlacementProblem problem = moe_problem(0);
   Placement placement = cached(problem, 400);
-  placement.ubatch = 2;  // of 128 tokens
+  placement.ubatch = 128;
   const double whole = pass_cost(problem, placement, 128).seconds;
   EXPECT_NEAR(prompt_seconds(problem, placement, 256, false), 2 * whole, 1e-9);
   EXPECT_NEAR(prompt_seconds(problem, placement, 300, false), 2 * whole + pass_cost(problem, placement, 44).seconds,
@@ -182,10 +182,10 @@ TEST(Cost, AColdPromptReadsAllExpertsItUsesOnce) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e8, 0};  // reading decides
   Placement placement = cached(problem, 800);
-  placement.ubatch = 2;
+  placement.ubatch = 128;
   const double warm = prompt_seconds(problem, placement, 256, false);
   const double cold = prompt_seconds(problem, placement, 256, true);
-  placement.group_slots = {0};
+  placement.experts.group_slots = {0};
   EXPECT_NEAR(cold, warm / 2 + pass_cost(problem, placement, 128).seconds, 1e-6);
   EXPECT_GT(cold, warm);
 }
@@ -194,13 +194,13 @@ TEST(Cost, ExpertReadsWaitForWhatTheRingHasUnderWay) {
   PlacementProblem problem = moe_problem(0);
   problem.expert_disk = {1e13, 0};
   Placement placement = cached(problem, 8);
-  placement.mode = Mode::kMixedStreaming;
+  placement.dense.streamed = true;
   const double alone = pass_cost(problem, placement, 1).seconds;
-  placement.ring_bytes = 40 * kMiB;
-  placement.streamed_bytes = 10 * kMiB;                // less than 24 layers would wait for
+  placement.dense.ring_bytes = 40 * kMiB;
+  placement.dense.streamed_bytes = 10 * kMiB;          // less than 24 layers would wait for
   const double turn = problem.dense_disk.latency / 4;  // a quarter of one
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - alone, 10.0 * kMiB / 2.5e9 + turn, 1e-9);
-  placement.streamed_bytes = 500 * kMiB;
+  placement.dense.streamed_bytes = 500 * kMiB;
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds - alone, 24 * 16.0 * kMiB / 2.5e9, 1e-9);
 }
 

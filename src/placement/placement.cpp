@@ -37,7 +37,7 @@ uint64_t ring_ahead(const PlacementProblem& problem, const Frame& frame) {
 
 // Bytes of a frame without room.
 uint64_t frame_bytes(const PlacementProblem& problem, const Frame& frame) {
-  uint64_t bytes = base_bytes(problem, frame.mode, frame.kv, frame.ubatch);
+  uint64_t bytes = base_bytes(problem, frame.mode, problem.kv[frame.kv], problem.ubatch[frame.ubatch]);
   if (streams_experts(frame.mode)) {
     bytes += (frame.all_cached ? problem.expert_slots() : frame.spare) * problem.slot_stride;
   }
@@ -118,7 +118,19 @@ std::vector<uint32_t> share_out(const PlacementProblem& problem, uint32_t cached
   return slots;
 }
 
-void pin(const PlacementProblem& problem, uint64_t bytes, Placement& placement) {
+// How the experts that the groups keep lie on their layers: evenly, the first layers taking one more.
+std::vector<uint32_t> spread(const PlacementProblem& problem, const std::vector<uint32_t>& group_slots) {
+  std::vector<uint32_t> slots;
+  std::vector<uint32_t> seen(problem.experts.size());
+  for (const size_t group : problem.layer_groups) {
+    const uint32_t layers = problem.experts[group].layers;
+    const uint32_t all = group_slots[group];
+    slots.push_back(all / layers + (seen[group]++ < all % layers ? 1 : 0));
+  }
+  return slots;
+}
+
+void pin(const PlacementProblem& problem, uint64_t bytes, DensePlacement& placement) {
   std::vector<uint64_t> rooms;
   for (const DenseWeight& it : problem.dense) {
     rooms.push_back(it.room);
@@ -139,25 +151,28 @@ void pin(const PlacementProblem& problem, uint64_t bytes, Placement& placement) 
 // Whole weights and slots: about `cached` experts, dense weights with what they leave, experts with what those leave.
 Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cached) {
   Placement placement;
-  placement.mode = frame.mode;
-  placement.kv = frame.kv;
-  placement.ubatch = frame.ubatch;
+  placement.dense.streamed = streams_dense(frame.mode);
+  placement.experts.streamed = streams_experts(frame.mode);
+  placement.experts.all = problem.expert_slots();
+  placement.kv_type = problem.kv[frame.kv].type;
+  placement.ubatch = problem.ubatch[frame.ubatch].tokens;
   uint64_t left = frame.room - ring_ahead(problem, frame);
   if (frame.ring) {
-    placement.ring_bytes = min_ring(problem) + ring_ahead(problem, frame);
+    placement.dense.ring_bytes = min_ring(problem) + ring_ahead(problem, frame);
     const uint64_t wanted = cached * problem.slot_stride;
-    pin(problem, left - std::min(left, wanted), placement);
-    left -= placement.pinned_bytes;
-  } else if (streams_dense(frame.mode)) {
-    pin(problem, problem.dense_rooms(), placement);
+    pin(problem, left - std::min(left, wanted), placement.dense);
+    left -= placement.dense.pinned_bytes;
+  } else if (placement.dense.streamed) {
+    pin(problem, problem.dense_rooms(), placement.dense);
   }
-  if (streams_experts(frame.mode)) {
-    const uint32_t all = problem.expert_slots();
+  if (placement.experts.streamed) {
+    const uint32_t all = placement.experts.all;
     const uint64_t more = frame.all_cached ? all : left / problem.slot_stride;
     const auto kept = static_cast<uint32_t>(std::min<uint64_t>(more, all - frame.spare));
-    placement.slots = frame.spare + kept;
-    placement.spare_slots = frame.spare;
-    placement.group_slots = share_out(problem, kept);
+    placement.experts.slots = frame.spare + kept;
+    placement.experts.spare_slots = frame.spare;
+    placement.experts.group_slots = share_out(problem, kept);
+    placement.experts.layer_slots = spread(problem, placement.experts.group_slots);
   }
   return placement;
 }
@@ -168,29 +183,25 @@ tl::unexpected<Error> too_small(const PlacementProblem& problem) {
 }
 
 // Keeps the better of `best` and `placement`.
-void offer(const PlacementProblem& problem, const Placement& placement, std::optional<Solution>& best) {
-  const double value = objective(problem, placement);
-  if (!best || value < best->objective * (1 - kBetter)) {
-    best = Solution{placement, value, std::nullopt};
+void offer(const PlacementProblem& problem, Placement placement, std::optional<Placement>& best) {
+  placement.objective = objective(problem, placement);
+  if (!best || placement.objective < best->objective * (1 - kBetter)) {
+    best = std::move(placement);
   }
 }
 
 }  // namespace
 
-double Solution::gap() const {
-  return bound && objective > 0 ? std::max(0.0, 1 - *bound / objective) : 0;
-}
-
-Result<Solution> place_greedily(const PlacementProblem& problem) {
-  std::optional<Solution> best;
+Result<Placement> place_greedily(const PlacementProblem& problem) {
+  std::optional<Placement> best;
   for (const Frame& frame : frames(problem)) {
     offer(problem, fill(problem, frame, 0), best);
   }
-  return best ? Result<Solution>(*best) : too_small(problem);
+  return best ? Result<Placement>(*best) : too_small(problem);
 }
 
-Result<Solution> place(const PlacementProblem& problem) {
-  std::optional<Solution> best;
+Result<Placement> place(const PlacementProblem& problem) {
+  std::optional<Placement> best;
   std::optional<double> bound;
   bool bounded = true;
   for (const Frame& frame : frames(problem)) {

@@ -8,29 +8,20 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
+#include "hypura/placement.h"
 #include "hypura/result.h"
 #include "placement/cost.h"
 #include "placement/problem.h"
 
 namespace hypura {
 
-struct Solution {
-  Placement placement;
-  double objective = 0;         // of the placement, see cost.h
-  std::optional<double> bound;  // none has less: the least optimum of all linear programs; none without a solver
-
-  // How far the placement may be from the best, as a share of its objective; 0 without a bound.
-  double gap() const;
-};
-
 // The best placement found: never one worse than place_greedily() finds, never over the budget. Fails with kBudget,
 // naming the smallest budget, when none of problem.modes can work.
-Result<Solution> place(const PlacementProblem& problem);
+Result<Placement> place(const PlacementProblem& problem);
 
 // The best placement by rule instead of by the linear program: all dense weights before any expert.
-Result<Solution> place_greedily(const PlacementProblem& problem);
+Result<Placement> place_greedily(const PlacementProblem& problem);
 
 // The smallest budget under which `mode` works, or any of problem.modes.
 uint64_t minimum_budget(const PlacementProblem& problem, Mode mode);

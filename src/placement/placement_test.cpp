@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
 #include <random>
 
 #include "placement/lp.h"
@@ -14,7 +16,7 @@ namespace {
 Mode mode_at(const PlacementProblem& problem) {
   const auto solution = place(problem);
   EXPECT_TRUE(solution) << solution.error().message;
-  return solution ? solution->placement.mode : Mode::kResident;
+  return solution ? solution->mode() : Mode::kResident;
 }
 
 TEST(Placement, TheModeComesFromTheBudget) {
@@ -53,15 +55,15 @@ TEST(Placement, EverythingIsCachedWhenItFits) {
   moe.modes = {Mode::kExpertStreaming};
   const auto cached = place(moe);
   ASSERT_TRUE(cached);
-  EXPECT_EQ(cached->placement.slots, 24U * 64U);
-  EXPECT_EQ(cached->placement.spare_slots, 0U);
-  EXPECT_EQ(pass_cost(moe, cached->placement, 1).bytes, 0);
+  EXPECT_EQ(cached->experts.slots, 24U * 64U);
+  EXPECT_EQ(cached->experts.spare_slots, 0U);
+  EXPECT_EQ(pass_cost(moe, *cached, 1).bytes, 0);
   PlacementProblem dense = dense_problem(9 * kGiB);
   dense.modes = {Mode::kDenseStreaming};
   const auto pinned = place(dense);
   ASSERT_TRUE(pinned);
-  EXPECT_EQ(pinned->placement.ring_bytes, 0U);
-  EXPECT_EQ(pinned->placement.pinned_bytes, dense.dense_rooms());
+  EXPECT_EQ(pinned->dense.ring_bytes, 0U);
+  EXPECT_EQ(pinned->dense.pinned_bytes, dense.dense_rooms());
 }
 
 TEST(Placement, DenseWeightsComeBeforeExpertsThatFewTokensUse) {
@@ -69,9 +71,9 @@ TEST(Placement, DenseWeightsComeBeforeExpertsThatFewTokensUse) {
   const PlacementProblem problem = moe_problem(450 * kMiB);
   const auto solution = place(problem);
   ASSERT_TRUE(solution);
-  ASSERT_EQ(solution->placement.mode, Mode::kMixedStreaming);
-  EXPECT_GT(solution->placement.pinned_bytes, 100 * kMiB);
-  EXPECT_LE(solution->placement.slots, 8U);
+  ASSERT_EQ(solution->mode(), Mode::kMixedStreaming);
+  EXPECT_GT(solution->dense.pinned_bytes, 100 * kMiB);
+  EXPECT_LE(solution->experts.slots, 8U);
 }
 
 TEST(Placement, ACacheThatIsNeverHitGetsNoMemory) {
@@ -86,23 +88,23 @@ TEST(Placement, ACacheThatIsNeverHitGetsNoMemory) {
   problem.experts.front().popularity = popularity_from_hits(hits, 8);
   const auto solution = place(problem);
   ASSERT_TRUE(solution);
-  EXPECT_EQ(problem.ubatch[solution->placement.ubatch].tokens, 512U);
-  EXPECT_GE(solution->placement.group_slots.front(), 24U * 8U);
+  EXPECT_EQ(solution->ubatch, 512U);
+  EXPECT_GE(solution->experts.group_slots.front(), 24U * 8U);
 }
 
 TEST(Placement, ASmallerKvCacheIsTakenOnlyWhereItPays) {
-  const KvChoice half{"q8_0", 53 * kMiB, 0.02};
+  const KvChoice half{KvType::kQ8_0, 53 * kMiB, 0.02};
   PlacementProblem fits = moe_problem(8 * kGiB);
   fits.kv.push_back(half);
-  EXPECT_EQ(place(fits)->placement.kv, 0U);
+  EXPECT_EQ(place(fits)->kv_type, KvType::kF16);
 
   PlacementProblem tight = moe_problem(2 * kGiB);
-  tight.kv = {{"f16", 1200 * kMiB, 0}, {"q8_0", 640 * kMiB, 0.02}};
-  EXPECT_EQ(place(tight)->placement.kv, 1U);
+  tight.kv = {{KvType::kF16, 1200 * kMiB, 0}, {KvType::kQ8_0, 640 * kMiB, 0.02}};
+  EXPECT_EQ(place(tight)->kv_type, KvType::kQ8_0);
 
   PlacementProblem hardly = moe_problem(3 * kGiB);
-  hardly.kv = {{"f16", 4 * kMiB, 0}, {"q8_0", 2 * kMiB, 0.02}};
-  EXPECT_EQ(place(hardly)->placement.kv, 0U);
+  hardly.kv = {{KvType::kF16, 4 * kMiB, 0}, {KvType::kQ8_0, 2 * kMiB, 0.02}};
+  EXPECT_EQ(place(hardly)->kv_type, KvType::kF16);
 }
 
 TEST(Placement, ASlowDiskGetsLargerPassesThanAFastOne) {
@@ -110,27 +112,37 @@ TEST(Placement, ASlowDiskGetsLargerPassesThanAFastOne) {
   slow.expert_disk = slow.dense_disk = {2e8, 0.0001};
   PlacementProblem fast = slow;
   fast.expert_disk = fast.dense_disk = {2e10, 0.00001};
-  const auto tokens = [](const PlacementProblem& problem) {
-    return problem.ubatch[place(problem)->placement.ubatch].tokens;
-  };
+  const auto tokens = [](const PlacementProblem& problem) { return place(problem)->ubatch; };
   EXPECT_EQ(tokens(slow), 512U);
   EXPECT_LE(tokens(fast), tokens(slow));
+}
+
+TEST(Placement, WhatAGroupKeepsLiesEvenlyOnItsLayers) {
+  PlacementProblem problem = moe_problem(2 * kGiB);
+  problem.layer_groups.assign(24, 0);
+  const auto placement = place(problem);
+  ASSERT_TRUE(placement);
+  const std::vector<uint32_t>& slots = placement->experts.layer_slots;
+  ASSERT_EQ(slots.size(), 24U);
+  EXPECT_LE(slots.front() - slots.back(), 1U);
+  EXPECT_TRUE(std::is_sorted(slots.rbegin(), slots.rend()));
+  EXPECT_EQ(std::accumulate(slots.begin(), slots.end(), 0U), placement->experts.group_slots.front());
 }
 
 void check_one(PlacementProblem problem, uint64_t budget, double& bound_before, double& objective_before) {
   problem.budget = budget;
   const auto solution = place(problem);
   ASSERT_TRUE(solution) << solution.error().message;
-  const Placement& placement = solution->placement;
+  const Placement& placement = *solution;
   ASSERT_LE(total_bytes(problem, placement), budget);
-  ASSERT_LE(placement.spare_slots, placement.slots);
-  ASSERT_LE(placement.slots, problem.expert_slots());
+  ASSERT_LE(placement.experts.spare_slots, placement.experts.slots);
+  ASSERT_LE(placement.experts.slots, problem.expert_slots());
   uint32_t kept = 0;
-  for (size_t i = 0; i < placement.group_slots.size(); ++i) {
-    ASSERT_LE(placement.group_slots[i], problem.experts[i].layers * problem.experts[i].experts);
-    kept += placement.group_slots[i];
+  for (size_t i = 0; i < placement.experts.group_slots.size(); ++i) {
+    ASSERT_LE(placement.experts.group_slots[i], problem.experts[i].layers * problem.experts[i].experts);
+    kept += placement.experts.group_slots[i];
   }
-  ASSERT_EQ(kept + placement.spare_slots, placement.slots);
+  ASSERT_EQ(kept + placement.experts.spare_slots, placement.experts.slots);
   ASSERT_NEAR(solution->objective, objective(problem, placement), 1e-12);
   ASSERT_LE(solution->objective, place_greedily(problem)->objective * (1 + 1e-9));
   if (!solution->bound) {
@@ -150,7 +162,7 @@ TEST(Placement, HoldsItsPromisesOnRandomProblems) {
   for (int round = 0; round < 60; ++round) {
     const PlacementProblem problem = random_problem(random);
     const uint64_t least = minimum_budget(problem);
-    const uint64_t all = base_bytes(problem, Mode::kResident, 0, 0);
+    const uint64_t all = base_bytes(problem, Mode::kResident, problem.kv[0], problem.ubatch[0]);
     double bound = 1e300;
     double value = 1e300;
     for (double share : {0.0, 0.02, 0.1, 0.3, 0.5, 0.8, 1.0, 1.3}) {
@@ -168,16 +180,16 @@ TEST(Placement, ChoicesByHandAreKept) {
   problem.ring_ahead = 48 * kMiB;
   const auto more = place(problem);
   ASSERT_TRUE(little && more);
-  EXPECT_EQ(more->placement.ring_bytes - little->placement.ring_bytes, 32 * kMiB);
-  EXPECT_LE(total_bytes(problem, more->placement), problem.budget);
+  EXPECT_EQ(more->dense.ring_bytes - little->dense.ring_bytes, 32 * kMiB);
+  EXPECT_LE(total_bytes(problem, *more), problem.budget);
 
   PlacementProblem experts = moe_problem(2 * kGiB);
   experts.modes = {Mode::kMixedStreaming};
   experts.cached = 100;
   const auto mixed = place(experts);
   ASSERT_TRUE(mixed);
-  EXPECT_GE(mixed->placement.slots, 100);
-  EXPECT_LE(total_bytes(experts, mixed->placement), experts.budget);
+  EXPECT_GE(mixed->experts.slots, 100);
+  EXPECT_LE(total_bytes(experts, *mixed), experts.budget);
 }
 
 TEST(Placement, TheGapToTheBoundIsSmall) {

@@ -4,26 +4,16 @@
 
 namespace hypura {
 
-const char* mode_name(Mode mode) {
-  switch (mode) {
-    case Mode::kResident:
-      return "resident";
-    case Mode::kExpertStreaming:
-      return "expert-streaming";
-    case Mode::kDenseStreaming:
-      return "dense-streaming";
-    case Mode::kMixedStreaming:
-      return "mixed-streaming";
-  }
-  return "unknown";
+const KvChoice& PlacementProblem::kv_choice(const Placement& placement) const {
+  const auto it =
+      std::find_if(kv.begin(), kv.end(), [&](const KvChoice& choice) { return choice.type == placement.kv_type; });
+  return it == kv.end() ? kv.front() : *it;
 }
 
-bool streams_experts(Mode mode) {
-  return mode == Mode::kExpertStreaming || mode == Mode::kMixedStreaming;
-}
-
-bool streams_dense(Mode mode) {
-  return mode == Mode::kDenseStreaming || mode == Mode::kMixedStreaming;
+const UbatchChoice& PlacementProblem::ubatch_choice(const Placement& placement) const {
+  const auto it = std::find_if(ubatch.begin(), ubatch.end(),
+                               [&](const UbatchChoice& choice) { return choice.tokens == placement.ubatch; });
+  return it == ubatch.end() ? ubatch.front() : *it;
 }
 
 uint64_t PlacementProblem::dense_bytes() const {

@@ -7,17 +7,11 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <string>
 #include <vector>
 
+#include "hypura/placement.h"
+
 namespace hypura {
-
-// How the weights are held: which of the two groups, experts and dense matrices, are streamed.
-enum class Mode { kResident, kExpertStreaming, kDenseStreaming, kMixedStreaming };
-
-const char* mode_name(Mode mode);
-bool streams_experts(Mode mode);
-bool streams_dense(Mode mode);
 
 // What computing costs for a pass of n tokens: `first` for one, `more` for each further.
 struct PassSeconds {
@@ -68,7 +62,7 @@ struct ExpertGroup {
 };
 
 struct KvChoice {
-  std::string name;  // "f16", "q8_0"
+  KvType type = KvType::kF16;
   uint64_t bytes = 0;
   double slower = 0;      // computing takes this share longer with it
   bool measured = false;  // the bytes are no estimate
@@ -92,6 +86,7 @@ struct PlacementProblem {
 
   std::vector<DenseWeight> dense;    // in the order of use
   std::vector<ExpertGroup> experts;  // empty: no MoE
+  std::vector<size_t> layer_groups;  // by MoE layer, ascending: its group in `experts`
   uint64_t expert_bytes = 0;         // of all experts on disk
   uint64_t slot_stride = 0;          // one expert's slot
 
@@ -115,6 +110,10 @@ struct PlacementProblem {
   // Set by hand, for measurements: else the search finds them.
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
   std::optional<uint32_t> cached;      // experts, as many as fit up to this
+
+  // The choices that a placement made.
+  const KvChoice& kv_choice(const Placement& placement) const;
+  const UbatchChoice& ubatch_choice(const Placement& placement) const;
 
   uint64_t dense_bytes() const;  // of `dense`, on disk
   uint64_t dense_rooms() const;

@@ -16,7 +16,7 @@ inline PlacementProblem moe_problem(uint64_t budget) {
   problem.budget = budget;
   problem.fixed = 60 * kMiB;
   problem.other = 30 * kMiB;
-  problem.kv = {{"f16", 100 * kMiB, 0}};
+  problem.kv = {{KvType::kF16, 100 * kMiB, 0}};
   for (uint32_t tokens : {512U, 256U, 128U, 64U, 32U}) {
     problem.ubatch.push_back({tokens, 20 * kMiB + tokens * 100 * kKiB, tokens * 50 * kKiB});
   }
@@ -61,9 +61,9 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
   PlacementProblem problem = moe_problem(0);
   problem.fixed = bytes(1e6, 1e9);
   problem.other = bytes(1e5, 1e8);
-  problem.kv = {{"f16", bytes(1e6, 1e9), 0}};
+  problem.kv = {{KvType::kF16, bytes(1e6, 1e9), 0}};
   if (random() % 2 == 0) {
-    problem.kv.push_back({"q8_0", problem.kv.front().bytes / 2, 0.02});
+    problem.kv.push_back({KvType::kQ8_0, problem.kv.front().bytes / 2, 0.02});
   }
   const uint64_t row = bytes(1e4, 1e6);
   for (UbatchChoice& choice : problem.ubatch) {

@@ -16,7 +16,7 @@ Result<BudgetChoice> choose_budget(const EngineOptions& options) {
   const uint64_t resident = read_process_memory().resident;
   const uint64_t own = limits->cgroup_limit ? std::min(resident, limits->cgroup_used) : resident;
   const uint64_t allowed = limits->allowed() + own;
-  const uint64_t margin = std::max(kProcessMargin, allowed / 20);
+  const uint64_t margin = std::max(kProcessOverhead, allowed / 20);
   const uint64_t most = allowed > margin ? allowed - margin : 0;
   if (!options.memory || *options.memory <= most) {
     return BudgetChoice{options.memory.value_or(most), {}};

@@ -9,15 +9,15 @@
 namespace hypura {
 
 // What the process takes beside the budget: code, stacks, allocator. Stated in docs/memory.md, held by the memory test.
-inline constexpr uint64_t kProcessMargin = 64ULL << 20;
+inline constexpr uint64_t kProcessOverhead = 64ULL << 20;
 
 struct BudgetChoice {
   uint64_t bytes = 0;
   std::string remark;  // " (lowered from ...)" when it is less than was asked for by as much as can be seen, else empty
 };
 
-// What was asked for, or what the machine and its cgroups leave less a margin (5 %, at least kProcessMargin), when that
-// is less or nothing was asked for. Fails as read_memory_limits.
+// What was asked for, or what the machine and its cgroups leave less a margin (5 %, at least kProcessOverhead), when
+// that is less or nothing was asked for. Fails as read_memory_limits.
 Result<BudgetChoice> choose_budget(const EngineOptions& options);
 
 }  // namespace hypura

@@ -66,7 +66,8 @@ Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin)
   request.context = context;
   request.sequences = sequences;
   if (draft_) {
-    request.budget -= std::min(request.budget, draft_->bytes + estimate_kv_bytes(*draft_, request.cells(), "f16"));
+    request.budget -=
+        std::min(request.budget, draft_->bytes + estimate_kv_bytes(*draft_, request.cells(), KvType::kF16));
   }
   auto problem = placement_problem(request);
   if (!problem) {
@@ -78,13 +79,12 @@ Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin)
   for (UbatchChoice& it : problem->ubatch) {
     it.bytes += it.bytes / 100 * margin;
   }
-  const auto solution = place(*problem);
-  if (!solution) {
+  const auto placement = place(*problem);
+  if (!placement) {
     return {};
   }
-  const Placement& placement = solution->placement;
-  return {pass_cost(*problem, placement, 1).seconds, prompt_seconds(*problem, placement, kPromptLength, false),
-          problem->kv[placement.kv].bytes};
+  return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kPromptLength, false),
+          problem->kv_choice(*placement).bytes};
 }
 
 // What speaks against a context; empty: nothing.

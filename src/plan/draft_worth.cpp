@@ -16,7 +16,7 @@ constexpr double kGoodAcceptance = 0.9;
 
 // With the length of drafts that gives the most; none is one of the choices.
 double drafted_rate(const PlacementProblem& problem, const Placement& placement, double draft_seconds) {
-  const uint32_t most = std::min(kMostDrafted, problem.ubatch[placement.ubatch].tokens - 1);
+  const uint32_t most = std::min(kMostDrafted, placement.ubatch - 1);
   double best = 0;
   for (uint32_t drafted = 0; drafted <= most; ++drafted) {
     const double seconds = pass_cost(problem, placement, 1 + drafted).seconds + drafted * draft_seconds;
@@ -33,13 +33,13 @@ std::optional<DraftWorth> draft_worth(PlacementProblem problem, const DraftCost&
     return std::nullopt;
   }
   DraftWorth worth;
-  worth.without = 1 / pass_cost(problem, whole->placement, 1).seconds;
+  worth.without = 1 / pass_cost(problem, *whole, 1).seconds;
   problem.budget -= cost.bytes;
   const auto rest = place(problem);
   if (!rest) {
     return std::nullopt;
   }
-  worth.with = drafted_rate(problem, rest->placement, cost.seconds);
+  worth.with = drafted_rate(problem, *rest, cost.seconds);
   return worth;
 }
 

@@ -5,7 +5,6 @@
 #include "machine/memory.h"
 #include "plan/machine_speeds.h"
 #include "plan/placed_tensors.h"
-#include "store/mirrors.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -36,18 +35,20 @@ std::string what_is_read(const Prediction& prediction) {
 }
 
 // "KV cache as q8_0, which saves 300.0 MiB": said when it was the planner's doing.
-std::string kv_remark(const OpenRequest& request, const Chosen& chosen) {
-  const std::vector<KvChoice>& kv = chosen.problem.kv;
-  if (request.options.kv_type != "auto" || chosen.kv().name == "f16" || kv.front().name != "f16") {
+std::string kv_remark(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const std::vector<KvChoice>& kv = problem.kv;
+  if (request.options.kv_type != KvType::kAuto || placement.kv_type == KvType::kF16 ||
+      kv.front().type != KvType::kF16) {
     return {};
   }
-  PlacementProblem full = chosen.problem;
+  PlacementProblem full = problem;
   full.kv.resize(1);
-  const uint64_t saved = kv.front().bytes - chosen.kv().bytes;
-  std::string text = fmt::format("; the KV cache is {}, which frees {}", chosen.kv().name, format_bytes(saved));
+  const uint64_t saved = kv.front().bytes - problem.kv_choice(placement).bytes;
+  std::string text =
+      fmt::format("; the KV cache is {}, which frees {}", to_string(placement.kv_type), format_bytes(saved));
   if (const auto without = place(full)) {
-    const double before = pass_cost(full, without->placement, 1).seconds;
-    const double now = pass_cost(chosen.problem, chosen.placement(), 1).seconds;
+    const double before = pass_cost(full, *without, 1).seconds;
+    const double now = pass_cost(problem, placement, 1).seconds;
     text += fmt::format(" and makes tokens {} faster", percent(before / now - 1));
   }
   return text;
@@ -75,130 +76,49 @@ uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout&
   return bytes;
 }
 
-}  // namespace
-
-std::vector<LedgerLine> make_ledger(const Chosen& chosen) {
-  const PlacementProblem& problem = chosen.problem;
-  const Placement& placement = chosen.placement();
-  std::vector<LedgerLine> ledger;
-  if (placement.mode == Mode::kResident) {
-    ledger.push_back({"weights", problem.fixed + problem.dense_bytes() + problem.expert_bytes});
-    if (problem.unused > 0) {
-      ledger.push_back({"weights that nothing uses", problem.unused});
-    }
-  } else {
-    const bool dense = streams_dense(placement.mode);
-    ledger.push_back({"resident weights", problem.fixed + (dense ? 0 : problem.dense_bytes())});
-    if (dense) {
-      ledger.push_back({"pinned dense weights", placement.pinned_bytes});
-      ledger.push_back({"ring for dense weights", placement.ring_bytes});
-    }
-    if (streams_experts(placement.mode)) {
-      ledger.push_back({fmt::format("expert slots ({} of {})", placement.slots, problem.expert_slots()),
-                        placement.slots * problem.slot_stride});
-      ledger.push_back({"expert buffers", chosen.ubatch().expert_bytes});
-    }
-    if (dense && chosen.ubatch().dense_bytes > 0) {
-      ledger.push_back({"room to repack in", chosen.ubatch().dense_bytes});
-    }
-  }
-  ledger.push_back({chosen.kv().name == "f16" ? "KV cache" : "KV cache, " + chosen.kv().name, chosen.kv().bytes});
-  ledger.push_back({"compute buffers", chosen.ubatch().bytes});
-  ledger.push_back({"vocabulary", problem.other});
-  return ledger;
-}
-
-std::string ledger_text(const std::vector<LedgerLine>& ledger) {
-  std::string text;
-  for (const LedgerLine& line : ledger) {
-    text += fmt::format("\n  {:>10}  {}", format_bytes(line.bytes), line.purpose);
-  }
-  return text;
-}
-
-Prediction predict(const OpenRequest& request, const Chosen& chosen) {
-  const PlacementProblem& problem = chosen.problem;
-  const Placement& placement = chosen.placement();
-  const PassCost token = pass_cost(problem, placement, 1);
-  Prediction prediction;
-  const CalibrationFactors& factors = request.history.calibration;
-  if (const auto known = factors.find(calibration_key(request, problem, placement)); known != factors.end()) {
-    prediction.calibration = known->second;
-  }
-  prediction.decode_seconds = token.seconds * prediction.calibration.value_or(1);
-  prediction.tokens_per_second = 1 / prediction.decode_seconds;
-  const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
-  const double at_the_end = pass_cost(problem_after(problem, more), placement, 1).seconds;
-  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.calibration.value_or(1));
-  prediction.bytes_per_token = token.bytes;
-  if (streams_experts(placement.mode)) {
-    prediction.hit_rate = 1 - token.misses / token.uses;
-    prediction.hit_rate_source = request.history.hit_curve.empty() ? "the prior" : request.history.hit_source;
-  }
-  prediction.prefill512_seconds = prompt_seconds(problem, placement, 512, true);
-  prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
-
-  const auto dense_read = static_cast<double>(placement.streamed_bytes);
-  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
-  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
-  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
-  const double compute = problem.resident.first;
-  prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
-  const double least = std::max(disk, compute);
-  // Earlier runs that were faster than that show that it was reckoned too high.
-  prediction.bound_tokens_per_second =
-      1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
-
-  const MachineSpeeds speeds(request.history.profile, request.threads);
-  uint64_t loaded = problem.fixed + placement.pinned_bytes;
-  loaded += streams_dense(placement.mode) ? 0 : problem.dense_bytes();
-  loaded += streams_experts(placement.mode) ? 0 : problem.expert_bytes;
-  prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
-  prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
-  prediction.memory_peak = request.process_memory + kProcessGrowth + total_bytes(problem, placement);
-  return prediction;
-}
-
-std::string plan_sentence(const OpenRequest& request, const Chosen& chosen) {
-  const PlacementProblem& problem = chosen.problem;
-  const Placement& placement = chosen.placement();
+// "Name (5.3 GiB) in 1.9 GiB: ...": what is done.
+std::string plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
                                  format_bytes(request.budget), request.budget_remark);
-  if (placement.mode == Mode::kResident) {
+  if (placement.mode() == Mode::kResident) {
     return text + "fits, all weights resident";
   }
   text += request.reads_packed() ? "from its repacked copy, " : "";
   const uint64_t stays =
-      problem.fixed + (streams_dense(placement.mode) ? placement.pinned_bytes : problem.dense_bytes());
+      problem.fixed + (placement.dense.streamed ? placement.dense.pinned_bytes : problem.dense_bytes());
   text += fmt::format("{} resident", format_bytes(stays));
-  if (streams_experts(placement.mode)) {
+  if (placement.experts.streamed) {
     const uint32_t all = problem.expert_slots();
-    text += fmt::format(", {} of {} experts cached ({} %)", placement.slots, all, placement.slots * 100 / all);
+    text += fmt::format(", {} of {} experts cached ({} %)", placement.experts.slots, all,
+                        placement.experts.slots * 100 / all);
   }
-  if (placement.ring_bytes > 0) {
-    text += fmt::format(", {} streamed for every token through a ring of {}", format_bytes(placement.streamed_bytes),
-                        format_bytes(placement.ring_bytes));
+  if (placement.dense.ring_bytes > 0) {
+    text += fmt::format(", {} streamed for every token through a ring of {}",
+                        format_bytes(placement.dense.streamed_bytes), format_bytes(placement.dense.ring_bytes));
   }
   return text;
 }
 
-std::string why_sentence(const OpenRequest& request, const Chosen& chosen, const Prediction& prediction) {
+// What to expect of it, and what limits it.
+std::string why_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
+  const Prediction& prediction = plan.prediction;
   const bool disk = prediction.bound_by == Limit::kDisk;
   const MachineSpeeds speeds(request.history.profile, request.threads);
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
                                  prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
-  if (chosen.placement().mode == Mode::kResident) {
+  if (plan.mode() == Mode::kResident) {
     text += ", limited by computing";
   } else {
     text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
                         rate(prediction.bound_tokens_per_second));
   }
-  return text + kv_remark(request, chosen);
+  return text + kv_remark(request, problem, plan.placement);
 }
 
-std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen& chosen) {
-  const PlacementProblem& problem = chosen.problem;
-  const Placement& placement = chosen.placement();
+// What the user should know: a context that was asked for and lowered, more threads than processors, parts that are
+// left out, a repacked copy that is not used, a cache that is too small, weights that cannot be streamed.
+std::vector<std::string> plan_warnings(const OpenRequest& request, const PlacementProblem& problem,
+                                       const Placement& placement) {
   std::vector<std::string> warnings;
   const bool asked = request.options.context != EngineOptions().context;
   if (asked && request.options.context > request.model.context_length) {
@@ -221,8 +141,8 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
     warnings.push_back(
         fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.packed.problem));
   }
-  const uint32_t kept = placement.slots - placement.spare_slots;
-  if (streams_experts(placement.mode) && kept < problem.slots_per_token()) {
+  const uint32_t kept = placement.experts.slots - placement.experts.spare_slots;
+  if (placement.experts.streamed && kept < problem.slots_per_token()) {
     const uint64_t missing = (problem.slots_per_token() - kept) * problem.slot_stride;
     warnings.push_back(
         fmt::format("the expert cache keeps {} experts, fewer than the {} that one token uses: most are read again for "
@@ -236,43 +156,134 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Chosen&
   return warnings;
 }
 
-PlanSummary summarise(const OpenRequest& request, const Chosen& chosen, const OpenFacts& facts) {
-  const Prediction prediction = predict(request, chosen);
-  PlanSummary plan;
-  plan.mode = mode_name(chosen.placement().mode);
-  plan.sentence = plan_sentence(request, chosen);
+}  // namespace
+
+std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Placement& placement) {
+  const UbatchChoice& pass = problem.ubatch_choice(placement);
+  const DensePlacement& dense = placement.dense;
+  const ExpertPlacement& experts = placement.experts;
+  std::vector<LedgerLine> ledger;
+  if (placement.mode() == Mode::kResident) {
+    ledger.push_back({Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes});
+    if (problem.unused > 0) {
+      ledger.push_back({Purpose::kUnusedWeights, problem.unused});
+    }
+  } else {
+    ledger.push_back({Purpose::kResidentWeights, problem.fixed + (dense.streamed ? 0 : problem.dense_bytes())});
+    if (dense.streamed) {
+      ledger.push_back({Purpose::kPinnedWeights, dense.pinned_bytes, "", dense.pinned_on});
+      ledger.push_back({Purpose::kRing, dense.ring_bytes, "", dense.slots_on});
+    }
+    if (experts.streamed) {
+      ledger.push_back({Purpose::kExpertSlots, experts.slots * problem.slot_stride,
+                        fmt::format(" ({} of {})", experts.slots, experts.all), experts.slots_on});
+      ledger.push_back({Purpose::kExpertBuffers, pass.expert_bytes});
+    }
+    if (dense.streamed && pass.dense_bytes > 0) {
+      ledger.push_back({Purpose::kRepackBuffer, pass.dense_bytes});
+    }
+  }
+  const std::string type = placement.kv_type == KvType::kF16 ? "" : fmt::format(", {}", to_string(placement.kv_type));
+  ledger.push_back({Purpose::kKvCache, problem.kv_choice(placement).bytes, type});
+  ledger.push_back({Purpose::kComputeBuffers, pass.bytes});
+  ledger.push_back({Purpose::kVocabulary, problem.other});
+  return ledger;
+}
+
+std::string ledger_text(const std::vector<LedgerLine>& ledger) {
+  std::string text;
+  for (const LedgerLine& line : ledger) {
+    text += fmt::format("\n  {:>10}  {}", format_bytes(line.bytes), to_string(line));
+  }
+  return text;
+}
+
+Prediction predict(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const PassCost token = pass_cost(problem, placement, 1);
+  Prediction prediction;
+  const CalibrationFactors& factors = request.history.calibration;
+  if (const auto known = factors.find(calibration_key(request, placement)); known != factors.end()) {
+    prediction.calibration = known->second;
+  }
+  prediction.decode_seconds = token.seconds * prediction.calibration.value_or(1);
+  prediction.tokens_per_second = 1 / prediction.decode_seconds;
+  const uint32_t more = request.context - std::min(request.options.predicted_at, request.context);
+  const double at_the_end = pass_cost(problem_after(problem, more), placement, 1).seconds;
+  prediction.full_context_tokens_per_second = 1 / (at_the_end * prediction.calibration.value_or(1));
+  prediction.bytes_per_token = token.bytes;
+  if (placement.experts.streamed) {
+    prediction.hit_rate = 1 - token.misses / token.uses;
+    prediction.hit_rate_source = request.history.hit_curve.empty() ? "the prior" : request.history.hit_source;
+  }
+  prediction.prefill512_seconds = prompt_seconds(problem, placement, 512, true);
+  prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
+
+  const auto dense_read = static_cast<double>(placement.dense.streamed_bytes);
+  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
+  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
+  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
+  const double compute = problem.resident.first;
+  prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
+  const double least = std::max(disk, compute);
+  // Earlier runs that were faster than that show that it was reckoned too high.
+  prediction.bound_tokens_per_second =
+      1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
+
+  const MachineSpeeds speeds(request.history.profile, request.threads);
+  uint64_t loaded = problem.fixed + placement.dense.pinned_bytes;
+  loaded += placement.dense.streamed ? 0 : problem.dense_bytes();
+  loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
+  prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
+  prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
+  prediction.memory_peak = request.process_memory + kProcessGrowth + total_bytes(problem, placement);
+  return prediction;
+}
+
+Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Placement placement) {
+  Plan plan;
+  plan.placement = std::move(placement);
+  plan.budget = request.budget;
+  plan.process_overhead = kProcessOverhead;
+  plan.context = request.context;
+  plan.pinned_bytes = plan.placement.dense.streamed ? plan.placement.dense.pinned_bytes : problem.dense_bytes();
+  plan.ledger = make_ledger(problem, plan.placement);
+  plan.tensors = placed_tensors(request.model, plan.placement);
+  plan.layers = layer_shares(plan.tensors);
+  plan.prediction = predict(request, problem, plan.placement);
+  plan.sentence = plan_sentence(request, problem, plan.placement);
+  plan.why = why_sentence(request, problem, plan);
+  plan.context_sentence = request.context_remark;
+  plan.warnings = plan_warnings(request, problem, plan.placement);
+  return plan;
+}
+
+void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) {
+  const EngineOptions& options = request.options;
   if (!facts.reader.empty()) {
     plan.sentence += fmt::format("; reads by {}", facts.reader);
-    add_mirrors(request.options, plan);
+  }
+  if (!facts.reader.empty() && !options.mirrors.empty()) {
+    plan.copies.push_back(options.model.string());
+    for (const std::filesystem::path& mirror : options.mirrors) {
+      plan.copies.push_back(mirror.string());
+    }
+    plan.sentence += fmt::format(", from {} copies", plan.copies.size());
   }
   if (facts.draft_bytes > 0) {
+    plan.budget += facts.draft_bytes;
+    plan.ledger.push_back({Purpose::kDraftModel, facts.draft_bytes});
     plan.sentence += fmt::format("; {} more for the draft model", format_bytes(facts.draft_bytes));
   }
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));
   }
-  plan.why = why_sentence(request, chosen, prediction);
-  plan.context = request.context_remark;
-  plan.budget = request.budget + facts.draft_bytes;
-  plan.process = kProcessMargin;
-  plan.ledger = make_ledger(chosen);
-  if (facts.draft_bytes > 0) {
-    plan.ledger.push_back({"draft model", facts.draft_bytes});
-  }
-  plan.layers = layer_shares(placed_tensors(request.model, chosen));
-  plan.warnings = plan_warnings(request, chosen);
   if (!facts.draft_left_out.empty()) {
     plan.warnings.push_back(facts.draft_left_out);
   }
-  if (facts.reader.empty() && !request.options.mirrors.empty()) {
+  if (facts.reader.empty() && !options.mirrors.empty()) {
     plan.warnings.emplace_back(
         "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
   }
-  plan.tokens_per_second = prediction.tokens_per_second;
-  plan.bound_tokens_per_second = prediction.bound_tokens_per_second;
-  plan.ubatch = facts.ubatch;
-  plan.kv_type = chosen.kv().name;
-  return plan;
 }
 
 tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {

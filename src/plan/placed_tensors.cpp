@@ -9,14 +9,14 @@ namespace hypura {
 
 namespace {
 
-PlacedTensor placed(const TensorInfo& tensor, const char* way, double share) {
+PlacedTensor placed(const TensorInfo& tensor, Way way, Tier tier, double share) {
   PlacedTensor it;
   it.name = tensor.name;
   it.type = ggml_type_name(static_cast<ggml_type>(tensor.type));
   it.role = tensor.role;
   it.layer = tensor.layer;
   it.bytes = tensor.extent.length;
-  it.tier = share < 1 ? Tier::kDisk : Tier::kRam;
+  it.tier = tier;
   it.way = way;
   it.ram_share = share;
   return it;
@@ -24,41 +24,53 @@ PlacedTensor placed(const TensorInfo& tensor, const char* way, double share) {
 
 }  // namespace
 
-std::vector<PlacedTensor> placed_tensors(const Model& model, const Chosen& chosen) {
+std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement) {
+  const DensePlacement& dense = placement.dense;
+  const ExpertPlacement& experts = placement.experts;
   std::vector<PlacedTensor> tensors;
   for (const TensorInfo& tensor : model.tensors) {
-    tensors.push_back(placed(tensor, "pinned", 1));
+    tensors.push_back(placed(tensor, Way::kPinned, dense.pinned_on, 1));
   }
   for (const TensorInfo& tensor : model.unused) {
-    tensors.push_back(placed(tensor, "unused", 0));
+    tensors.push_back(placed(tensor, Way::kUnused, Tier::kDisk, 0));
   }
   const StreamLayout layout = lay_out(model, true, true);
   const TensorInfo* first = model.tensors.data();
-  const Placement& placement = chosen.placement();
-  for (size_t i = 0; i < placement.pinned.size(); ++i) {
-    if (!placement.pinned[i]) {
+  for (size_t i = 0; i < dense.pinned.size(); ++i) {
+    if (!dense.pinned[i]) {
       const TensorInfo& tensor = *layout.dense[i].tensor;
-      tensors[static_cast<size_t>(&tensor - first)] = placed(tensor, "ring", 0);
+      tensors[static_cast<size_t>(&tensor - first)] = placed(tensor, Way::kRing, dense.streamed_from, 0);
     }
   }
-  if (!streams_experts(placement.mode)) {
-    return tensors;
-  }
-  const std::vector<uint32_t> slots = layer_slots(layout, chosen.problem, placement);
-  for (size_t i = 0; i < slots.size(); ++i) {
+  for (size_t i = 0; i < experts.layer_slots.size(); ++i) {
     const ExpertLayer& layer = layout.expert_layers[i];
     for (const ExpertPart& part : layer.parts) {
-      tensors[static_cast<size_t>(part.tensor - first)] =
-          placed(*part.tensor, "slots", static_cast<double>(slots[i]) / layer.experts);
+      const double share = static_cast<double>(experts.layer_slots[i]) / layer.experts;
+      const Tier tier = share < 1 ? experts.streamed_from : experts.slots_on;
+      tensors[static_cast<size_t>(part.tensor - first)] = placed(*part.tensor, Way::kSlots, tier, share);
     }
   }
   return tensors;
 }
 
+const char* to_string(Way way) {
+  switch (way) {
+    case Way::kPinned:
+      return "pinned";
+    case Way::kSlots:
+      return "slots";
+    case Way::kRing:
+      return "ring";
+    case Way::kUnused:
+      return "unused";
+  }
+  return "unknown";
+}
+
 std::vector<LayerShare> layer_shares(const std::vector<PlacedTensor>& tensors) {
   std::map<int, LayerShare> by_layer;
   for (const PlacedTensor& tensor : tensors) {
-    if (tensor.layer < 0 || tensor.way == "unused") {
+    if (tensor.layer < 0 || tensor.way == Way::kUnused) {
       continue;
     }
     LayerShare& share = by_layer[tensor.layer];

@@ -5,12 +5,11 @@
 
 #include "hypura/plan.h"
 #include "model/model.h"
-#include "plan/explain.h"
 
 namespace hypura {
 
 // In file order, as the model has them, those unused last.
-std::vector<PlacedTensor> placed_tensors(const Model& model, const Chosen& chosen);
+std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement);
 
 // What of each layer stays in memory, by ascending layer; tensors outside the layers, and unused
 // ones, are left out.

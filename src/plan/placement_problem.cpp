@@ -147,10 +147,11 @@ void ProblemBuilder::add_sizes() {
 
 void ProblemBuilder::add_choices() {
   const EngineOptions& options = request_.options;
-  for (const char* type : {"f16", "q8_0"}) {
-    const bool usable = options.kv_type == type || (options.kv_type == "auto" && kv_type_fits(request_.model, type));
+  for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
+    const bool usable =
+        options.kv_type == type || (options.kv_type == KvType::kAuto && kv_type_fits(request_.model, type));
     if (usable) {
-      const double slower = std::string_view(type) == "f16" ? 0 : kQuantisedKvCost;
+      const double slower = type == KvType::kF16 ? 0 : kQuantisedKvCost;
       problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.cells(), type), slower});
     }
   }
@@ -206,6 +207,7 @@ DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
 
 void ProblemBuilder::add_experts() {
   const std::vector<size_t> groups = groups_of_layers(layout_);
+  problem_.layer_groups = groups;
   uint64_t slice = UINT64_MAX;
   for (size_t i = 0; i < groups.size(); ++i) {
     const ExpertLayer& layer = layout_.expert_layers[i];
@@ -228,7 +230,7 @@ void ProblemBuilder::add_experts() {
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
   problem_.best_expert_bytes_per_second = speeds_.disk_at_best(slice, ReaderOptions{}.depth).bytes_per_second;
   problem_.expert_disk.latency += kWakeSeconds;
-  problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
+  problem_.reads_ahead = request_.options.by_hand.read_ahead != ReadAhead::kNone;
 }
 
 void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const {
@@ -331,8 +333,8 @@ void ProblemBuilder::add_choices_by_hand() {
   const HandSetPlan& hand = request_.options.by_hand;
   problem_.ring_ahead = hand.ring_ahead;
   problem_.cached = hand.cached_experts;
-  if (!hand.mode.empty()) {
-    std::erase_if(problem_.modes, [&](Mode mode) { return mode_name(mode) != hand.mode; });
+  if (hand.mode) {
+    std::erase_if(problem_.modes, [&](Mode mode) { return mode != *hand.mode; });
   }
 }
 
@@ -366,23 +368,16 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
 }
 
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {
-  const std::string& type = request.options.kv_type;
-  if (type != "auto" && type != "f16" && type != "q8_0") {
-    return fail(ErrorCode::kUsage, "a KV cache of type '{}' is not known; it can be f16, q8_0 or auto", type);
-  }
-  if (type != "auto" && !kv_type_fits(request.model, type)) {
+  const KvType type = request.options.kv_type;
+  if (type != KvType::kAuto && !kv_type_fits(request.model, type)) {
     return fail(ErrorCode::kUsage,
                 "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
-                request.model.name, type);
-  }
-  const std::string& ahead = request.options.by_hand.read_ahead;
-  if (!ahead.empty() && ahead != "none" && ahead != "router" && ahead != "coactivation") {
-    return fail(ErrorCode::kUsage, "experts cannot be read ahead by '{}'; it can be none, router or coactivation",
-                ahead);
+                request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();
   if (problem.modes.empty()) {
-    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name, request.options.by_hand.mode);
+    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
+                request.options.by_hand.mode ? to_string(*request.options.by_hand.mode) : "");
   }
   return problem;
 }
@@ -401,39 +396,32 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
-std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
-                                  const Placement& placement) {
-  const std::vector<size_t> groups = groups_of_layers(layout);
-  std::vector<uint32_t> slots;
-  std::vector<uint32_t> seen(problem.experts.size());
-  for (size_t group : groups) {
-    const uint32_t layers = problem.experts[group].layers;
-    const uint32_t all = placement.group_slots[group];
-    slots.push_back(all / layers + (seen[group]++ < all % layers ? 1 : 0));
-  }
-  return slots;
-}
-
-void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute) {
-  const uint64_t kv_estimate = problem.kv[placement.kv].bytes;
-  const uint64_t estimate = problem.ubatch[placement.ubatch].bytes;
+void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real) {
+  const KvChoice cache = problem.kv_choice(placement);
+  const UbatchChoice pass = problem.ubatch_choice(placement);
   for (KvChoice& it : problem.kv) {
-    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, kv, kv_estimate);
+    if (it.type == cache.type) {
+      it.bytes = real.kv;
+      it.measured = true;
+    } else if (!it.measured) {
+      it.bytes = in_proportion(it.bytes, real.kv, cache.bytes);
+    }
   }
   for (UbatchChoice& it : problem.ubatch) {
-    it.bytes = it.measured ? it.bytes : in_proportion(it.bytes, compute, estimate);
+    if (it.tokens == pass.tokens) {  // with another KV cache it may take less
+      it.bytes = it.measured ? std::max(it.bytes, real.compute) : real.compute;
+      it.measured = true;
+    } else if (!it.measured) {
+      it.bytes = in_proportion(it.bytes, real.compute, pass.bytes);
+    }
   }
-  KvChoice& cache = problem.kv[placement.kv];
-  UbatchChoice& pass = problem.ubatch[placement.ubatch];
-  cache.bytes = kv;
-  pass.bytes = pass.measured ? std::max(pass.bytes, compute) : compute;  // with another KV cache it may take less
-  cache.measured = pass.measured = true;
 }
 
-std::string calibration_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
-  return fmt::format("{}, {} threads, {}{}", mode_name(placement.mode), request.threads,
+std::string calibration_key(const OpenRequest& request, const Placement& placement) {
+  return fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                      request.reads_packed() ? "packed" : (request.options.repack ? "repacked" : "plain"),
-                     problem.kv[placement.kv].name == "f16" ? "" : ", " + problem.kv[placement.kv].name);
+                     placement.kv_type == KvType::kF16 ? "" : ", ",
+                     placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
 }
 
 }  // namespace hypura

@@ -9,6 +9,7 @@
 #include "backend/stream_layout.h"
 #include "history/run_history.h"
 #include "hypura/engine.h"
+#include "llama/llama_context.h"
 #include "model/model.h"
 #include "placement/placement.h"
 #include "plan/budget_choice.h"
@@ -28,7 +29,7 @@ struct OpenRequest {
   uint32_t sequences = 1;                   // at once
   std::vector<Mirror> mirrors = {};         // found and compared
   PackedCopy packed = {};                   // that is read instead of the model's files, when it has any
-  std::string context_remark = {};          // as PlanSummary::context
+  std::string context_remark = {};          // as Plan::context_sentence
   std::string budget_remark = {};           // as BudgetChoice::remark
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
@@ -53,21 +54,18 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;
 
-// Fails with kUsage when options.kv_type is none that there is, or one that the model's heads do not divide into.
+// Fails with kUsage when options.kv_type is one that the model's heads do not divide into, or the mode that is set by
+// hand none of the model's.
 Result<PlacementProblem> placement_problem(const OpenRequest& request);
 
-// MoE layers of the model that can be streamed, ascending, and the group of the problem that each belongs to.
+// By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);
-
-// By MoE layer: how many of its experts `placement` keeps.
-std::vector<uint32_t> layer_slots(const StreamLayout& layout, const PlacementProblem& problem,
-                                  const Placement& placement);
 
 // Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the other choices' sizes
 // that are estimates in the same proportion.
-void correct_estimates(PlacementProblem& problem, const Placement& placement, uint64_t kv, uint64_t compute);
+void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real);
 
 // A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, packed".
-std::string calibration_key(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+std::string calibration_key(const OpenRequest& request, const Placement& placement);
 
 }  // namespace hypura

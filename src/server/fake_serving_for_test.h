@@ -22,7 +22,7 @@ class FakeServing : public Serving {
   std::optional<Error> embed_refusal;  // embed() gives this
   bool hold = false;                   // answers wait for play() or cancel()
   ModelCard model_card;
-  PlanSummary plan_summary;
+  Plan plan_summary;
   std::vector<float> embedding{3, 4};
   uint32_t context = 4096;
 
@@ -85,7 +85,7 @@ class FakeServing : public Serving {
   std::string detokenize(const std::vector<int32_t>& tokens) const override { return {tokens.begin(), tokens.end()}; }
 
   const ModelCard& card() const override { return model_card; }
-  const PlanSummary& plan() const override { return plan_summary; }
+  const Plan& plan() const override { return plan_summary; }
   ServingStats stats() const override { return {}; }
   std::vector<LiveLayer> live() const override { return {}; }
   uint32_t context_size() const override { return context; }

@@ -128,7 +128,7 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   const Metrics metrics;
   FakeHost host;
   const auto serving = std::make_shared<BusyServing>();
-  serving->plan_summary.ledger = {{"expert slots", 4096}, {"KV", 512}};
+  serving->plan_summary.ledger = {{Purpose::kExpertSlots, 4096}, {Purpose::kKvCache, 512}};
   serving->plan_summary.budget = 8192;
   host.serving = serving;
   host.lease(host.models()[0], {}, [](const Result<ModelLease>&) {});

@@ -178,10 +178,10 @@ void add_streaming(MetricsText& text, std::string_view model, const EngineStats&
   text.single("hypura_load_seconds", kGauge, "How long loading took.", {{"model", model}}, stats.load_seconds);
 }
 
-void add_memory(MetricsText& text, std::string_view model, const PlanSummary& plan, uint64_t peak) {
+void add_memory(MetricsText& text, std::string_view model, const Plan& plan, uint64_t peak) {
   text.begin("hypura_memory_bytes", kGauge, "The memory ledger, by purpose.");
   for (const LedgerLine& line : plan.ledger) {
-    text.value({{"model", model}, {"purpose", line.purpose}}, line.bytes);
+    text.value({{"model", model}, {"purpose", to_string(line)}}, line.bytes);
   }
   text.single("hypura_memory_budget_bytes", kGauge, "What the ledger may hold.", {{"model", model}}, plan.budget);
   text.single("hypura_memory_peak_bytes", kGauge, "The process at its highest.", {{"model", model}}, peak);

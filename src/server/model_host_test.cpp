@@ -26,7 +26,7 @@ class NotedServing : public FakeServing {
   NotedServing(std::string name, std::vector<std::string>& log, std::mutex& mutex)
       : name_(std::move(name)), log_(log), mutex_(mutex) {
     note("open ");
-    plan_summary.ledger = {{"weights", 1000}, {"KV", 24}};
+    plan_summary.ledger = {{Purpose::kWeights, 1000}, {Purpose::kKvCache, 24}};
   }
   ~NotedServing() override { note("close "); }
 

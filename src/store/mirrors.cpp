@@ -88,15 +88,4 @@ std::optional<MachineProfile> with_mirrors(std::optional<MachineProfile> profile
   return profile;
 }
 
-void add_mirrors(const EngineOptions& options, PlanSummary& plan) {
-  if (options.mirrors.empty()) {
-    return;
-  }
-  plan.copies.push_back(options.model.string());
-  for (const std::filesystem::path& mirror : options.mirrors) {
-    plan.copies.push_back(mirror.string());
-  }
-  plan.sentence += fmt::format(", from {} copies", plan.copies.size());
-}
-
 }  // namespace hypura

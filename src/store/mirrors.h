@@ -23,7 +23,4 @@ std::optional<MachineProfile> with_mirrors(std::optional<MachineProfile> profile
 // Two disks that share the reads. A single read is as fast as on the faster one; of several each disk has half.
 StorageProfile together(const StorageProfile& one, const StorageProfile& other);
 
-// Says in the plan what is read from.
-void add_mirrors(const EngineOptions& options, PlanSummary& plan);
-
 }  // namespace hypura

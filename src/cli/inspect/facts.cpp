@@ -86,18 +86,19 @@ TierBytes tier_bytes(const PlacedTensor& tensor) {
 
 std::string where_words(const PlacedTensor& tensor) {
   const TierBytes bytes = tier_bytes(tensor);
-  const char* kept_on = tensor.tier == Tier::kDevice ? "device" : "RAM";
-  std::string place = "disk";
+  const char* kept_on = to_string(tensor.tier == Tier::kDevice ? Tier::kDevice : Tier::kRam);
+  std::string place = to_string(Tier::kDisk);
   if (bytes.disk == 0) {
     place = kept_on;
   } else if (bytes.disk < bytes.total()) {
     place = fmt::format("{} {}", percent_words(bytes.kept()), kept_on);
   }
-  return tensor.way.empty() ? place : place + ", " + tensor.way;
+  return fmt::format("{}, {}", place, to_string(tensor.way));
 }
 
-std::vector<RoleLine> role_lines(const ModelPlan& plan) {
-  return sum_roles(plan.tensors, tier_bytes, [](const PlacedTensor& tensor) { return tensor.way; });
+std::vector<RoleLine> role_lines(const Plan& plan) {
+  return sum_roles(plan.tensors, tier_bytes,
+                   [](const PlacedTensor& tensor) { return std::string(to_string(tensor.way)); });
 }
 
 std::vector<RoleLine> role_lines(const Model& model) {
@@ -109,9 +110,10 @@ std::vector<RoleLine> role_lines(const Model& model) {
       [](const TensorInfo&) { return std::string(); });
 }
 
-std::string slot_words(const ModelPlan& plan, const Model& model) {
-  const auto [least, most] = std::minmax_element(plan.layer_slots.begin(), plan.layer_slots.end());
-  if (least == plan.layer_slots.end() || *most == 0) {
+std::string slot_words(const Plan& plan, const Model& model) {
+  const std::vector<uint32_t>& slots = plan.placement.experts.layer_slots;
+  const auto [least, most] = std::minmax_element(slots.begin(), slots.end());
+  if (least == slots.end() || *most == 0) {
     return {};
   }
   const std::string range = *least == *most ? fmt::format("{}", *most) : fmt::format("{} to {}", *least, *most);

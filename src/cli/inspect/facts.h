@@ -16,7 +16,7 @@ namespace hypura {
 // All that is shown. Borrows what it points to.
 struct InspectView {
   const Model& model;
-  const ModelPlan* plan = nullptr;          // none: it could not be made, see `error`
+  const Plan* plan = nullptr;               // none: it could not be made, see `error`
   const MachineProfile* machine = nullptr;  // none: this machine was not measured
   const Error* error = nullptr;             // why there is no plan
 };
@@ -62,12 +62,12 @@ struct RoleLine {
 };
 
 // The roles that have tensors, in the order of their numbers.
-std::vector<RoleLine> role_lines(const ModelPlan& plan);
+std::vector<RoleLine> role_lines(const Plan& plan);
 
 // The same, of a model that has no plan: all bytes on disk, no ways.
 std::vector<RoleLine> role_lines(const Model& model);
 
 // "12 of 128 experts a layer", or "8 to 14 of 128 experts a layer"; empty when no expert has a slot.
-std::string slot_words(const ModelPlan& plan, const Model& model);
+std::string slot_words(const Plan& plan, const Model& model);
 
 }  // namespace hypura

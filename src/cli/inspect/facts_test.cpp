@@ -50,23 +50,22 @@ TEST(Facts, TiersAddUpToTheTensor) {
 TEST(Facts, PlacesAreWords) {
   PlacedTensor tensor;
   tensor.bytes = 1000;
-  tensor.way = "slots";
+  tensor.way = Way::kSlots;
   tensor.ram_share = 0.12;
   EXPECT_EQ(where_words(tensor), "12 % RAM, slots");
   tensor.ram_share = 0;
   EXPECT_EQ(where_words(tensor), "disk, slots");
   tensor.ram_share = 1;
-  tensor.way = "pinned";
+  tensor.way = Way::kPinned;
   EXPECT_EQ(where_words(tensor), "RAM, pinned");
   tensor.tier = Tier::kDevice;
-  tensor.way = "";
-  EXPECT_EQ(where_words(tensor), "device");
+  EXPECT_EQ(where_words(tensor), "device, pinned");
 }
 
 TEST(Facts, RolesSumTensorsAndWays) {
   const Model model = small_moe(3);
-  ModelPlan plan = small_plan(model, 0.25);
-  plan.tensors[2].way = "ring";  // one of three attention matrices
+  Plan plan = small_plan(model, 0.25);
+  plan.tensors[2].way = Way::kRing;  // one of three attention matrices
   plan.tensors[2].ram_share = 0;
   uint64_t bytes = 0;
   for (const RoleLine& line : role_lines(plan)) {
@@ -86,17 +85,17 @@ TEST(Facts, RolesSumTensorsAndWays) {
 
 TEST(Facts, SlotsAreARange) {
   const Model model = small_moe(3);
-  ModelPlan plan = small_plan(model, 0.25);
+  Plan plan = small_plan(model, 0.25);
   EXPECT_EQ(slot_words(plan, model), "3 of 8 experts a layer");
-  plan.layer_slots[1] = 5;
+  plan.placement.experts.layer_slots[1] = 5;
   EXPECT_EQ(slot_words(plan, model), "3 to 5 of 8 experts a layer");
-  plan.layer_slots.clear();
+  plan.placement.experts.layer_slots.clear();
   EXPECT_EQ(slot_words(plan, model), "");
 }
 
 TEST(Figures, PromptsThatDoNotFitAreLeftOut) {
   const Model model = small_moe(2);
-  ModelPlan plan = small_plan(model, 0.25);
+  Plan plan = small_plan(model, 0.25);
   const auto labels = [&plan] {
     std::vector<std::string> all;
     for (const Figure& figure : predictions(plan)) {
@@ -112,7 +111,7 @@ TEST(Figures, PromptsThatDoNotFitAreLeftOut) {
 
 TEST(Figures, GainsAreRelativeToThePlan) {
   const Model model = small_moe(2);
-  ModelPlan plan = small_plan(model, 0.25);
+  Plan plan = small_plan(model, 0.25);
   plan.more_memory_tokens_per_second = 7.5;
   const auto figures = improvements(plan);
   ASSERT_EQ(figures.size(), 2);
@@ -133,11 +132,11 @@ TEST(Sentences, ABudgetErrorLosesItsTable) {
 
 TEST(Sentences, TheGapIsToldWhereThereIsOne) {
   const Model model = small_moe(2);
-  ModelPlan plan = small_plan(model, 0.25);
+  Plan plan = small_plan(model, 0.25);
   EXPECT_THAT(plan_sentences(plan, model), testing::Contains(HasSubstr("save more than 0.3 % of the time")));
-  plan.lp_gap = 0;
+  plan.placement.bound = 1;
   EXPECT_THAT(plan_sentences(plan, model), testing::Contains(HasSubstr("could be faster")));
-  plan.lp = false;
+  plan.placement.bound.reset();
   EXPECT_THAT(plan_sentences(plan, model), testing::Not(testing::Contains(HasSubstr("linear programme"))));
 }
 

@@ -59,19 +59,18 @@ inline Model small_moe(int64_t layers) {
 }
 
 // Pins everything but the experts, of which `share` are kept.
-inline ModelPlan small_plan(const Model& model, double share) {
-  ModelPlan plan;
-  plan.mode = "expert-streaming";
+inline Plan small_plan(const Model& model, double share) {
+  Plan plan;
+  plan.placement.experts.streamed = true;
   plan.sentence = "small in 8 MiB: 3 of 8 experts a layer in memory.";
   plan.why = "The experts do not fit.";
   plan.budget = 8 * kMiB;
-  plan.process = 64 * kMiB;
+  plan.process_overhead = 64 * kMiB;
   plan.context = 4096;
-  plan.ubatch = 512;
-  plan.kv_type = "f16";
-  plan.expert_slots = 3 * static_cast<uint32_t>(model.layers - 1);
-  plan.expert_total = 8 * static_cast<uint32_t>(model.layers - 1);
-  plan.layer_slots.assign(static_cast<size_t>(model.layers - 1), 3);
+  plan.placement.ubatch = 512;
+  plan.placement.experts.slots = 3 * static_cast<uint32_t>(model.layers - 1);
+  plan.placement.experts.all = 8 * static_cast<uint32_t>(model.layers - 1);
+  plan.placement.experts.layer_slots.assign(static_cast<size_t>(model.layers - 1), 3);
   for (const TensorInfo& tensor : model.tensors) {
     PlacedTensor placed;
     placed.name = tensor.name;
@@ -81,11 +80,11 @@ inline ModelPlan small_plan(const Model& model, double share) {
     placed.bytes = tensor.extent.length;
     const bool expert = tensor.role == TensorRole::kRoutedExpert;
     placed.tier = expert ? Tier::kDisk : Tier::kRam;
-    placed.way = expert ? "slots" : "pinned";
+    placed.way = expert ? Way::kSlots : Way::kPinned;
     placed.ram_share = expert ? share : 1.0;
     plan.tensors.push_back(placed);
   }
-  plan.ledger = {{"resident weights", 2 * kMiB}, {"expert slots", 4 * kMiB}, {"KV cache", kMiB}};
+  plan.ledger = {{Purpose::kResidentWeights, 2 * kMiB}, {Purpose::kExpertSlots, 4 * kMiB}, {Purpose::kKvCache, kMiB}};
   plan.prediction.tokens_per_second = 7.5;
   plan.prediction.full_context_tokens_per_second = 5;
   plan.prediction.decode_seconds = 1 / 7.5;
@@ -99,8 +98,8 @@ inline ModelPlan small_plan(const Model& model, double share) {
   plan.prediction.bound_tokens_per_second = 10;
   plan.prediction.bound_by = Limit::kDisk;
   plan.prediction.memory_peak = 60 * kMiB;
-  plan.lp = true;
-  plan.lp_gap = 0.003;
+  plan.placement.objective = 1;
+  plan.placement.bound = 0.997;
   plan.more_memory_tokens_per_second = 8.25;
   plan.more_disk_tokens_per_second = 9;
   plan.warnings = {"the cache is below one token's cycle"};

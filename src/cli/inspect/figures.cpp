@@ -20,13 +20,13 @@ std::string read_note(const Prediction& prediction) {
 }
 
 // The plan tells it whatever the context; a prompt that does not fit is left out.
-void add_prompt(std::vector<Figure>& figures, const ModelPlan& plan, uint32_t tokens, double seconds) {
+void add_prompt(std::vector<Figure>& figures, const Plan& plan, uint32_t tokens, double seconds) {
   if (seconds > 0 && tokens <= plan.context) {
     figures.push_back({fmt::format("prompt of {}", tokens), seconds_words(seconds), rate_words(tokens / seconds)});
   }
 }
 
-void add_improvement(std::vector<Figure>& figures, const ModelPlan& plan, const char* label, double then) {
+void add_improvement(std::vector<Figure>& figures, const Plan& plan, const char* label, double then) {
   const double now = plan.prediction.tokens_per_second;
   if (then <= 0 || now <= 0) {
     return;
@@ -42,7 +42,7 @@ double share_of_bound(const Prediction& prediction) {
   return bound > 0 ? std::clamp(prediction.tokens_per_second / bound, 0.0, 1.0) : 0.0;
 }
 
-std::vector<Figure> predictions(const ModelPlan& plan) {
+std::vector<Figure> predictions(const Plan& plan) {
   const Prediction& prediction = plan.prediction;
   std::vector<Figure> figures;
   figures.push_back({"decode", rate_words(prediction.tokens_per_second), read_note(prediction)});
@@ -78,13 +78,13 @@ std::vector<Figure> predictions(const ModelPlan& plan) {
   return figures;
 }
 
-std::vector<std::pair<const char*, double>> improved_speeds(const ModelPlan& plan) {
+std::vector<std::pair<const char*, double>> improved_speeds(const Plan& plan) {
   return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
           {"a repacked copy", plan.packed_tokens_per_second}};
 }
 
-std::vector<Figure> improvements(const ModelPlan& plan) {
+std::vector<Figure> improvements(const Plan& plan) {
   std::vector<Figure> figures;
   for (const auto& [label, then] : improved_speeds(plan)) {
     add_improvement(figures, plan, label, then);

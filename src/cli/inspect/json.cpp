@@ -60,7 +60,7 @@ Json prediction_json(const Prediction& prediction) {
           {"memory_peak", prediction.memory_peak}};
 }
 
-Json roles_json(const ModelPlan& plan) {
+Json roles_json(const Plan& plan) {
   Json roles = Json::array();
   for (const RoleLine& line : role_lines(plan)) {
     roles.push_back({{"role", role_name(line.role)},
@@ -74,25 +74,26 @@ Json roles_json(const ModelPlan& plan) {
   return roles;
 }
 
-Json plan_json(const ModelPlan& plan) {
-  Json json = {{"mode", plan.mode},
+Json plan_json(const Plan& plan) {
+  const Placement& placement = plan.placement;
+  Json json = {{"mode", to_string(plan.mode())},
                {"sentence", plan.sentence},
                {"why", plan.why},
                {"budget", plan.budget},
-               {"process_margin", plan.process},
+               {"process_margin", plan.process_overhead},
                {"context", plan.context},
-               {"ubatch", plan.ubatch},
-               {"kv_type", plan.kv_type},
-               {"expert_slots", plan.expert_slots},
-               {"experts_in_all_layers", plan.expert_total},
-               {"layer_slots", plan.layer_slots},
+               {"ubatch", placement.ubatch},
+               {"kv_type", to_string(placement.kv_type)},
+               {"expert_slots", placement.experts.slots},
+               {"experts_in_all_layers", placement.experts.all},
+               {"layer_slots", placement.experts.layer_slots},
                {"pinned_bytes", plan.pinned_bytes},
-               {"ring_bytes", plan.ring_bytes},
-               {"lp_gap", plan.lp ? Json(plan.lp_gap) : Json(nullptr)}};
+               {"ring_bytes", placement.dense.ring_bytes},
+               {"lp_gap", placement.bound ? Json(placement.gap()) : Json(nullptr)}};
   json["roles"] = roles_json(plan);
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
   }
   json["predicted"] = prediction_json(plan.prediction);
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
@@ -126,7 +127,7 @@ Json tensor_json(const TensorLine& line) {
                {"offset", tensor.extent.offset}};
   if (line.placed != nullptr) {
     const TierBytes bytes = tier_bytes(*line.placed);
-    json["way"] = line.placed->way;
+    json["way"] = to_string(line.placed->way);
     json["device_bytes"] = bytes.device;
     json["ram_bytes"] = bytes.ram;
     json["disk_bytes"] = bytes.disk;

@@ -11,7 +11,7 @@ namespace {
 
 TEST(InspectJson, HoldsModelPlanAndTensors) {
   const Model model = small_moe(3);
-  const ModelPlan plan = small_plan(model, 0.25);
+  const Plan plan = small_plan(model, 0.25);
   const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
   EXPECT_EQ(json["model"]["parameters"], model.parameters);
   EXPECT_LT(json["model"]["active_parameters"], model.parameters);
@@ -42,11 +42,11 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
 
 TEST(InspectJson, WhatIsNotKnownIsNull) {
   const Model model = small_moe(2);
-  ModelPlan plan = small_plan(model, 1);
+  Plan plan = small_plan(model, 1);
   plan.prediction.hit_rate.reset();
   plan.prediction.bound_tokens_per_second = 0;
   plan.more_disk_tokens_per_second = 0;
-  plan.lp = false;
+  plan.placement.bound.reset();
   const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
   EXPECT_TRUE(json["plan"]["predicted"]["expert_hit_rate"].is_null());
   EXPECT_TRUE(json["plan"]["predicted"]["bound_tokens_per_second"].is_null());

@@ -47,7 +47,7 @@ std::string callouts(const InspectView& view) {
   return html;
 }
 
-std::string cards(const ModelPlan& plan) {
+std::string cards(const Plan& plan) {
   std::string html = "<div class=\"cards\">\n";
   const char* look = " main";
   for (const Figure& figure : predictions(plan)) {
@@ -71,7 +71,7 @@ std::string role_row(const char* look, const char* name, uint64_t tensors, const
                      bytes_cell(bytes.disk), escape_html(ways));
 }
 
-std::string role_table(const ModelPlan& plan) {
+std::string role_table(const Plan& plan) {
   const std::vector<RoleLine> lines = role_lines(plan);
   const bool device = std::any_of(lines.begin(), lines.end(), [](const RoleLine& l) { return l.bytes.device > 0; });
   std::string html = fmt::format(
@@ -90,16 +90,16 @@ std::string role_table(const ModelPlan& plan) {
 }
 
 std::string plan_sections(const InspectView& view) {
-  const ModelPlan& plan = *view.plan;
+  const Plan& plan = *view.plan;
   std::string sentences;
   for (const std::string& sentence : plan_sentences(plan, view.model)) {
     sentences += fmt::format("<p>{}</p>\n", escape_html(sentence));
   }
-  const std::string budget = fmt::format("Memory: a budget of {}, and {} for the process besides",
-                                         format_bytes(plan.budget), format_bytes(plan.process));
+  const std::string budget = fmt::format("Memory: a budget of {}, and {} of process overhead",
+                                         format_bytes(plan.budget), format_bytes(plan.process_overhead));
   return section("What would make it faster", page_speed_bars(plan)) +
          section("Where the weights lie", page_map(plan, view.model.layers)) + section(budget, page_ledger(plan)) +
-         section("Plan: " + escape_html(plan.mode), sentences + role_table(plan));
+         section(fmt::format("Plan: {}", to_string(plan.mode())), sentences + role_table(plan));
 }
 
 std::string model_section(const InspectView& view) {

@@ -30,7 +30,7 @@ std::string bar_row(const Bar& bar, double most) {
 
 }  // namespace
 
-std::string page_ledger(const ModelPlan& plan) {
+std::string page_ledger(const Plan& plan) {
   uint64_t sum = 0;
   for (const LedgerLine& line : plan.ledger) {
     sum += line.bytes;
@@ -47,7 +47,7 @@ std::string page_ledger(const ModelPlan& plan) {
       continue;
     }
     const std::string colour = fmt::format("p{}", i % kColours);
-    const std::string name = escape_html(line.purpose);
+    const std::string name = escape_html(to_string(line));
     bar += fmt::format(R"html(<span title="{}: {}" style="width:{:.3f}%;background:var(--{})"></span>)html", name,
                        format_bytes(line.bytes), 100 * static_cast<double>(line.bytes) / static_cast<double>(whole),
                        colour);
@@ -59,7 +59,7 @@ std::string page_ledger(const ModelPlan& plan) {
   return fmt::format(R"(<div class="stack">{}</div><div class="legend">{}</div>)", bar, legend);
 }
 
-std::string page_speed_bars(const ModelPlan& plan) {
+std::string page_speed_bars(const Plan& plan) {
   const Prediction& prediction = plan.prediction;
   std::vector<Bar> bars = {{"this plan", prediction.tokens_per_second, "", ""}};
   const double now = prediction.tokens_per_second;

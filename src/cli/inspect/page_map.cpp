@@ -115,7 +115,7 @@ std::string legend(const PlacementMap& map) {
 
 }  // namespace
 
-std::string page_map(const ModelPlan& plan, int64_t layers) {
+std::string page_map(const Plan& plan, int64_t layers) {
   const PlacementMap map = folded(placement_map(plan, layers), kMostColumns);
   if (map.columns() == 0) {
     return {};

@@ -27,7 +27,7 @@ size_t count(const std::string& text, const std::string& part) {
 
 TEST(InspectPage, IsOneWholeDocument) {
   const Model model = small_moe(6);
-  const ModelPlan plan = small_plan(model, 0.37);
+  const Plan plan = small_plan(model, 0.37);
   const std::string page = inspect_page({.model = model, .plan = &plan}, false);
   EXPECT_THAT(page, AllOf(testing::StartsWith("<!doctype html>"), testing::EndsWith("</html>\n"),
                           HasSubstr("<title>small · Hypura</title>"), HasSubstr("prefers-color-scheme: dark")));
@@ -40,7 +40,7 @@ TEST(InspectPage, IsOneWholeDocument) {
 
 TEST(InspectPage, NeedsNoNetworkAndNoScript) {
   const Model model = small_moe(6);
-  const ModelPlan plan = small_plan(model, 0.37);
+  const Plan plan = small_plan(model, 0.37);
   const std::string page = inspect_page({.model = model, .plan = &plan}, true);
   EXPECT_THAT(page, HasSubstr("default-src 'none'"));
   for (const char* part : {"http:", "https:", "src=", "href=", "<script", "url(", "@import"}) {
@@ -50,7 +50,7 @@ TEST(InspectPage, NeedsNoNetworkAndNoScript) {
 
 TEST(InspectPage, DrawsEveryCellOfTheMap) {
   const Model model = small_moe(6);
-  const ModelPlan plan = small_plan(model, 0.25);
+  const Plan plan = small_plan(model, 0.25);
   const std::string page = inspect_page({.model = model, .plan = &plan}, false);
   // Norms and attention in 6 layers, router and experts in 5, one dense layer, the embedding and the output.
   EXPECT_EQ(count(page, "<g><title>"), 6 + 6 + 5 + 5 + 1 + 2);
@@ -61,14 +61,14 @@ TEST(InspectPage, DrawsEveryCellOfTheMap) {
 
 TEST(InspectPage, FoldsHundredsOfLayers) {
   const Model model = small_moe(400);
-  const ModelPlan plan = small_plan(model, 0.25);
+  const Plan plan = small_plan(model, 0.25);
   EXPECT_THAT(inspect_page({.model = model, .plan = &plan}, false),
               HasSubstr("<title>layers 398 to 399: routed expert"));
 }
 
 TEST(InspectPage, ShowsFiguresLedgerAndWarnings) {
   const Model model = small_moe(6);
-  const ModelPlan plan = small_plan(model, 0.37);
+  const Plan plan = small_plan(model, 0.37);
   const std::string page = inspect_page({.model = model, .plan = &plan}, false);
   EXPECT_THAT(page, HasSubstr(R"(<div class="value">7.50 tok/s</div>)"));
   EXPECT_THAT(page, HasSubstr(R"(title="expert slots: 4.0 MiB" style="width:50.000%)"));
@@ -85,11 +85,10 @@ TEST(InspectPage, EscapesWhatTheFileSays) {
   model.architecture = evil;
   model.files.front().path = evil;
   model.tensors.front().name = evil;
-  ModelPlan plan = small_plan(model, 0.5);
-  plan.sentence = plan.why = plan.mode = plan.kv_type = evil;
+  Plan plan = small_plan(model, 0.5);
+  plan.sentence = plan.why = evil;
   plan.prediction.hit_rate_source = evil;
-  plan.ledger.front().purpose = evil;
-  plan.tensors.front().way = evil;
+  plan.ledger.front().note = evil;
   plan.warnings = {evil};
   const Error error{ErrorCode::kBudget, evil};
   for (const std::string& page :

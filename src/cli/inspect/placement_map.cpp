@@ -18,7 +18,7 @@ bool is_empty(const MapRow& row) {
 
 }  // namespace
 
-PlacementMap placement_map(const ModelPlan& plan, int64_t layers) {
+PlacementMap placement_map(const Plan& plan, int64_t layers) {
   PlacementMap map;
   map.layers = layers;
   for (const TensorRole role : kOrder) {

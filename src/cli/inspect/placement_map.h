@@ -27,7 +27,7 @@ struct PlacementMap {
 };
 
 // One column a layer. Tensors of a layer beyond `layers` count as outside.
-PlacementMap placement_map(const ModelPlan& plan, int64_t layers);
+PlacementMap placement_map(const Plan& plan, int64_t layers);
 
 // The same with as many neighbouring layers put into one column as it takes to have at most `columns` of them.
 PlacementMap folded(const PlacementMap& map, size_t columns);

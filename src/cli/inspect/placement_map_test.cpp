@@ -56,7 +56,7 @@ TEST(PlacementMap, FoldingLosesNothing) {
 
 TEST(TerminalMap, HasALetterForEveryCell) {
   const Model model = small_moe(6);
-  ModelPlan plan = small_plan(model, 0.37);
+  Plan plan = small_plan(model, 0.37);
   plan.tensors.back().ram_share = 0;  // the output
   EXPECT_EQ(terminal_map(placement_map(plan, 6), false),
             "  layer         0              5\n"
@@ -98,7 +98,7 @@ TEST(TerminalMap, ColoursAddNothingButColours) {
 
 TEST(TerminalMap, ADeviceHasItsOwnLetter) {
   const Model model = small_moe(3);
-  ModelPlan plan = small_plan(model, 0.3);
+  Plan plan = small_plan(model, 0.3);
   for (PlacedTensor& tensor : plan.tensors) {
     tensor.tier = tensor.role == TensorRole::kAttention ? Tier::kDevice : tensor.tier;
   }
@@ -115,8 +115,8 @@ TEST(TerminalMap, SmallSharesAreStillTold) {
 }
 
 TEST(TerminalMap, NothingToShowIsNoMap) {
-  EXPECT_EQ(terminal_map(placement_map(ModelPlan(), 0), true), "");
-  EXPECT_EQ(terminal_map(placement_map(ModelPlan(), 4), true), "");
+  EXPECT_EQ(terminal_map(placement_map(Plan(), 0), true), "");
+  EXPECT_EQ(terminal_map(placement_map(Plan(), 4), true), "");
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ std::string machine_sentence(const MachineProfile* machine) {
                      disk_words(machine->storage), printable(machine->measured_at));
 }
 
-std::vector<std::string> plan_sentences(const ModelPlan& plan, const Model& model) {
+std::vector<std::string> plan_sentences(const Plan& plan, const Model& model) {
   std::vector<std::string> sentences;
   for (const std::string& sentence : {plan.sentence, plan.why}) {
     if (!sentence.empty()) {
@@ -82,13 +82,14 @@ std::vector<std::string> plan_sentences(const ModelPlan& plan, const Model& mode
     }
   }
   sentences.push_back(fmt::format("Context of {} tokens, KV cache {}, prompts {} tokens at once.", plan.context,
-                                  plan.kv_type, plan.ubatch));
+                                  to_string(plan.placement.kv_type), plan.placement.ubatch));
   if (const std::string slots = slot_words(plan, model); !slots.empty()) {
     sentences.push_back(fmt::format("Between tokens {} stay in memory.", slots));
   }
-  if (plan.lp) {
+  if (plan.placement.bound) {
+    const double gap = plan.placement.gap();
     const std::string gain =
-        plan.lp_gap < 0.0005 ? "be faster" : fmt::format("save more than {} of the time", percent_words(plan.lp_gap));
+        gap < 0.0005 ? "be faster" : fmt::format("save more than {} of the time", percent_words(gap));
     sentences.push_back(fmt::format("No other division of the memory could {} (linear programme).", gain));
   }
   return sentences;

@@ -18,7 +18,7 @@ std::vector<std::pair<std::string, std::string>> model_sentences(const Model& mo
 std::string machine_sentence(const MachineProfile* machine);
 
 // What was decided and why, one thought each.
-std::vector<std::string> plan_sentences(const ModelPlan& plan, const Model& model);
+std::vector<std::string> plan_sentences(const Plan& plan, const Model& model);
 
 // The plan's warnings, control characters replaced.
 std::vector<std::string> all_warnings(const InspectView& view);

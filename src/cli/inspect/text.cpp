@@ -82,23 +82,15 @@ std::string size_table(const Model& model) {
   return text;
 }
 
-std::string ledger_of(const ModelPlan& plan) {
-  PlanSummary summary;
-  summary.budget = plan.budget;
-  summary.process = plan.process;
-  summary.ledger = plan.ledger;
-  return ledger_table(summary);
-}
-
 std::string plan_part(const InspectView& view, bool colour) {
-  const ModelPlan& plan = *view.plan;
-  std::string text = heading("Plan: " + printable(plan.mode), colour);
+  const Plan& plan = *view.plan;
+  std::string text = heading(fmt::format("Plan: {}", to_string(plan.mode())), colour);
   for (const std::string& sentence : plan_sentences(plan, view.model)) {
     text += paragraph(sentence);
   }
   text += "\n" + role_table(view);
   text += heading("Map", colour) + terminal_map(placement_map(plan, view.model.layers), colour);
-  text += heading("Memory", colour) + ledger_of(plan);
+  text += heading("Memory", colour) + ledger_table(plan);
   text += heading("Predicted", colour);
   for (const auto& figures : {predictions(plan), improvements(plan)}) {
     for (const Figure& figure : figures) {

@@ -18,14 +18,14 @@ using testing::Not;
 
 TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
   const Model model = small_moe(6);
-  const ModelPlan plan = small_plan(model, 0.37);
+  const Plan plan = small_plan(model, 0.37);
   const std::string text = inspect_text({.model = model, .plan = &plan}, {});
   EXPECT_THAT(text,
               AllOf(HasSubstr("qwen3moe, 6 layers of 8 experts, 2 used by a token"), HasSubstr("of which a token uses"),
                     HasSubstr("q4_0 9"), HasSubstr("in 1 file"), HasSubstr("not measured")));
   EXPECT_THAT(text, AllOf(HasSubstr("Plan: expert-streaming"), HasSubstr("The experts do not fit."),
                           HasSubstr("3 of 8 experts a layer"), HasSubstr("save more than 0.3 % of the time")));
-  EXPECT_THAT(text, AllOf(HasSubstr("  resident weights             2.0 MiB\n"), HasSubstr("experts 37%   .  3")));
+  EXPECT_THAT(text, AllOf(HasSubstr("  resident weights      2.0 MiB\n"), HasSubstr("experts 37%   .  3")));
   EXPECT_THAT(text, HasSubstr("  decode             7.50 tok/s  133 ms and 233.0 MiB from disk a token\n"
                               "  at the end         5.00 tok/s  with 4096 tokens in the context\n"
                               "  physical bound     10.0 tok/s  set by the disk; 75 % of it predicted\n"
@@ -39,7 +39,7 @@ TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
 
 TEST(InspectText, SaysWhatEarlierRunsTaught) {
   const Model model = small_moe(6);
-  ModelPlan plan = small_plan(model, 0.37);
+  Plan plan = small_plan(model, 0.37);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("earlier runs")));
   plan.prediction.calibration = 1.234;
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}),
@@ -48,7 +48,7 @@ TEST(InspectText, SaysWhatEarlierRunsTaught) {
 
 TEST(InspectText, TheTableSumsUp) {
   const Model model = small_moe(6);
-  ModelPlan plan = small_plan(model, 0);
+  Plan plan = small_plan(model, 0);
   const std::string text = inspect_text({.model = model, .plan = &plan}, {});
   EXPECT_THAT(text, HasSubstr("  role           tensors        size         RAM        disk  how\n"));
   EXPECT_THAT(text, HasSubstr("  routed expert        5   720.0 KiB           -   720.0 KiB  slots\n"));
@@ -61,7 +61,7 @@ TEST(InspectText, TheTableSumsUp) {
 
 TEST(InspectText, FitsEightyColumns) {
   const Model model = small_moe(130);
-  ModelPlan plan = small_plan(model, 0.37);
+  Plan plan = small_plan(model, 0.37);
   plan.why = std::string(40, 'x') + " " + std::string(60, 'y') + " and a good many more words until the line is full";
   std::istringstream lines(inspect_text({.model = model, .plan = &plan}, {}));
   for (std::string line; std::getline(lines, line);) {
@@ -72,7 +72,7 @@ TEST(InspectText, FitsEightyColumns) {
 
 TEST(InspectText, ListsTensorsWhenAsked) {
   const Model model = small_moe(2);
-  const ModelPlan plan = small_plan(model, 0.375);
+  const Plan plan = small_plan(model, 0.375);
   const std::string text = inspect_text({.model = model, .plan = &plan}, {.tensors = true});
   EXPECT_THAT(text,
               HasSubstr("  blk.1.ffn_up_exps.weight   routed expert  q4_0     256 x 128 x 8   144.0 KiB  38 % RAM, "
@@ -94,7 +94,7 @@ TEST(InspectText, ANameCannotMoveTheCursor) {
   Model model = small_moe(2);
   model.name = "evil\x1b[2J\nname";
   model.architecture = "a\x1b]0;t\x07";
-  ModelPlan plan = small_plan(model, 1);
+  Plan plan = small_plan(model, 1);
   plan.sentence = model.name + " in 8 MiB";
   plan.warnings = {model.name};
   const std::string text = inspect_text({.model = model, .plan = &plan}, {});
@@ -108,7 +108,7 @@ TEST(InspectText, ColoursAreForTerminalsThatWantThem) {
   EXPECT_FALSE(wants_colour(true, nullptr, "dumb"));
   EXPECT_FALSE(wants_colour(false, nullptr, "xterm"));
   const Model model = small_moe(2);
-  const ModelPlan plan = small_plan(model, 1);
+  const Plan plan = small_plan(model, 1);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {.colour = true}), HasSubstr("\x1b[1mMap\x1b[0m"));
 }
 
@@ -127,7 +127,7 @@ TEST(InspectText, ASparseSplitModelIsReadByItsHeaders) {
   ASSERT_TRUE(path) << path.error().message;
   const auto model = open_model(*path);
   ASSERT_TRUE(model) << model.error().message;
-  const ModelPlan plan = small_plan(*model, 0.05);
+  const Plan plan = small_plan(*model, 0.05);
   const std::string text = inspect_text({.model = *model, .plan = &plan}, {.tensors = true});
   EXPECT_THAT(text, AllOf(HasSubstr("qwen3moe, 70 layers of 128 experts"), HasSubstr("in 7 files"),
                           HasSubstr("a column is 2 layers"), HasSubstr("blk.69.ffn_down_exps.weight")));

@@ -36,20 +36,20 @@ Json loaded_json(const LoadedModel& loaded) {
   return json;
 }
 
-Json plan_json(const PlanSummary& plan) {
-  Json json = {{"mode", plan.mode},
+Json plan_json(const Plan& plan) {
+  Json json = {{"mode", to_string(plan.mode())},
                {"sentence", plan.sentence},
                {"why", plan.why},
                {"budget", plan.budget},
-               {"process_margin", plan.process},
-               {"tokens_per_second", plan.tokens_per_second},
-               {"bound_tokens_per_second", plan.bound_tokens_per_second},
-               {"ubatch", plan.ubatch},
-               {"kv_type", plan.kv_type},
+               {"process_margin", plan.process_overhead},
+               {"tokens_per_second", plan.prediction.tokens_per_second},
+               {"bound_tokens_per_second", plan.prediction.bound_tokens_per_second},
+               {"ubatch", plan.placement.ubatch},
+               {"kv_type", to_string(plan.placement.kv_type)},
                {"warnings", plan.warnings}};
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", line.purpose}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
   }
   json["layers"] = Json::array();
   for (const LayerShare& share : plan.layers) {

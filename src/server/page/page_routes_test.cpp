@@ -147,10 +147,10 @@ TEST_F(Page, LiveWithoutAModelSaysWhatThereIs) {
 
 TEST_F(Page, LiveTellsPlanAndCounters) {
   auto serving = std::make_shared<BusyServing>();
-  serving->plan_summary.mode = "mixed-streaming";
+  serving->plan_summary.placement.dense.streamed = serving->plan_summary.placement.experts.streamed = true;
   serving->plan_summary.sentence = "stories: experts streamed";
   serving->plan_summary.budget = 40;
-  serving->plan_summary.ledger = {{"KV cache", 12}};
+  serving->plan_summary.ledger = {{Purpose::kKvCache, 12}};
   serving->plan_summary.layers = {{1, 100, 50, 1000, 250}};
   serving->plan_summary.warnings = {"a \"warning\""};
   api_.host.serving = serving;

@@ -1,0 +1,76 @@
+// How the weights of a model are divided among the tiers of memory.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "hypura/memory.h"
+#include "hypura/result.h"
+
+namespace hypura {
+
+// A placement in a word: which of the two groups of weights that can be, experts and dense matrices, are streamed.
+enum class Mode : uint8_t { kResident, kExpertStreaming, kDenseStreaming, kMixedStreaming };
+
+const char* to_string(Mode mode);                // "resident", "expert-streaming", "dense-streaming", "mixed-streaming"
+Result<Mode> parse_mode(std::string_view text);  // fails with kUsage
+bool streams_experts(Mode mode);
+bool streams_dense(Mode mode);
+
+// Of the KV cache. kAuto, which a plan never has: what makes the model faster.
+enum class KvType : uint8_t { kF16, kQ8_0, kAuto };
+
+const char* to_string(KvType type);                   // "f16", "q8_0", "auto"
+Result<KvType> parse_kv_type(std::string_view text);  // fails with kUsage
+
+// Whose guesses of the next layer's experts are read ahead: none's, the next layer's router's, co-activation's; or the
+// router's for as long as decoding is faster with them.
+enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
+
+const char* to_string(ReadAhead way);                       // "none", "router", "coactivation", "auto"
+Result<ReadAhead> parse_read_ahead(std::string_view text);  // fails with kUsage
+
+// Where a group of weights is. Those that are not streamed all stay, in llama.cpp's own buffers. Of those that are,
+// some are pinned and some lie in slots (of experts) or in the ring; what is needed and lies in neither is read.
+struct GroupPlacement {
+  bool streamed = false;
+  Tier pinned_on = Tier::kRam;
+  Tier slots_on = Tier::kRam;
+  Tier streamed_from = Tier::kDisk;
+};
+
+// The dense matrices that can be streamed, in the order of use.
+struct DensePlacement : GroupPlacement {
+  std::vector<bool> pinned = {};  // by matrix: whether it stays; empty when none is streamed
+  uint64_t pinned_bytes = 0;      // rooms of those that stay
+  uint64_t ring_bytes = 0;        // for the others
+  uint64_t streamed_bytes = 0;    // of the others, on disk: read in every pass
+};
+
+// The routed experts.
+struct ExpertPlacement : GroupPlacement {
+  uint32_t all = 0;          // experts of all layers
+  uint32_t slots = 0;        // for experts
+  uint32_t spare_slots = 0;  // of these, kept free between passes; 0 when all experts have a slot
+  std::vector<uint32_t> group_slots =
+      {};  // by group of layers that are alike: experts kept; the sum is slots - spare_slots
+  std::vector<uint32_t> layer_slots = {};  // the same by MoE layer
+};
+
+struct Placement {
+  DensePlacement dense;
+  ExpertPlacement experts;
+  KvType kv_type = KvType::kF16;
+  uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
+
+  double objective = 0;         // what it was chosen by, seconds (placement/cost.h)
+  std::optional<double> bound;  // none has less: the least optimum of all linear programs; none without a solver
+
+  Mode mode() const;
+  // How far the placement may be from the best, as a share of its objective; 0 without a bound.
+  double gap() const;
+};
+
+}  // namespace hypura
