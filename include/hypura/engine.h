@@ -199,6 +199,8 @@ class Engine {
   virtual Result<std::unique_ptr<Session>> new_session() = 0;
   virtual bool has_chat_template() const = 0;
   virtual const Plan& plan() const = 0;
+  // What is reserved of the budget and the process overhead now, by purpose; the plan has what was meant. Any thread.
+  virtual std::vector<LedgerLine> ledger() const = 0;
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
 

@@ -76,7 +76,7 @@ struct Plan {
   uint64_t process_overhead = 0;  // bytes the process may take besides: code, stacks, allocator
   uint32_t context = 0;           // tokens of one sequence
   uint64_t pinned_bytes = 0;      // of the dense weights that could be streamed
-  // As planned; of an open model with the sizes that llama.cpp really took.
+  // As planned; of an open model with the sizes that llama.cpp really took. Engine::ledger() has what is reserved.
   std::vector<LedgerLine> ledger;
   std::vector<PlacedTensor> tensors;  // in file order
   std::vector<LayerShare> layers;     // ascending

@@ -128,10 +128,35 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   return max_rows * ExpertBatch::row_bytes(layout) + ExpertCache::bytes_for(layers, layout.experts);
 }
 
-Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack) {
+Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
+  const DensePlacement& dense = placement.dense;
+  const LedgerLine wanted[] = {
+      {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
+      {Purpose::kExpertSlots, placed_.slots * layout_.slot_stride, {}, placed_.slots_on},
+      {Purpose::kExpertBuffers, expert_buffer_bytes(layout_, placement.ubatch), {}, Tier::kRam},
+      {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
+      {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
+  };
+  for (const LedgerLine& line : wanted) {
+    if (line.bytes == 0) {
+      continue;
+    }
+    auto reservation = budget.reserve(line.purpose, line.tier, line.bytes);
+    if (!reservation) {
+      return propagate(reservation.error());
+    }
+    reserved_.push_back(std::move(*reservation));
+  }
+  return {};
+}
+
+Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
   read_ahead_ = read_ahead;
   const uint64_t room = repack ? RepackRoom::bytes(layout_, placement.ubatch) : 0;
+  if (Status status = reserve(placement, room, budget); !status) {
+    return status;
+  }
   if (room > 0 && (room_ = RepackRoom::create(room)) == nullptr) {
     return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(room));
   }

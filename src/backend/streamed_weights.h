@@ -25,6 +25,7 @@
 #include "hypura/routing.h"
 #include "residency/ahead_switch.h"
 #include "storage/reader.h"
+#include "support/budget.h"
 #include "support/memory_region.h"
 
 namespace hypura {
@@ -72,10 +73,10 @@ class StreamedWeights {
   // made a tensor the file does not hold.
   Status finish_loading(const std::function<void(double)>& progress);
 
-  // Allocates slots, ring and pinned memory and reads the pinned weights. `repack`: for products with many rows, see
-  // RepackRoom. Call once, after llama.cpp has made its context, so that the sizes can be what its buffers left of the
-  // budget.
-  Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack);
+  // Allocates slots, ring and pinned memory, out of `budget`, which must outlive the object, and reads the pinned
+  // weights. `repack`: for products with many rows, see RepackRoom. Call once, after llama.cpp has made its context, so
+  // that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
+  Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget);
 
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, and the cache's books.
@@ -134,6 +135,7 @@ class StreamedWeights {
   void note_placement_error(Error error);
   void start_foresight();
   void keep_warming();
+  Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
   uint32_t file_as_is(const TensorInfo& tensor) const;
 
@@ -154,6 +156,7 @@ class StreamedWeights {
 
   mutable std::mutex mutex_;  // held by compute()
   std::unique_ptr<InnerGraph> inner_;
+  std::vector<Reservation> reserved_;  // for what follows
   std::unique_ptr<RepackRoom> room_;
   std::unique_ptr<Foresight> foresight_;
   AheadSwitch ahead_switch_;

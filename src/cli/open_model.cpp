@@ -40,7 +40,7 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
     }
   }
   if (options.verbose) {
-    notes.write(ledger_table((*engine)->plan()));
+    notes.write(ledger_comparison((*engine)->plan(), (*engine)->ledger()));
   }
   return engine;
 }

@@ -161,6 +161,43 @@ std::string ledger_table(const Plan& plan) {
   return table;
 }
 
+std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& reserved) {
+  struct Row {
+    std::string name;
+    uint64_t planned = 0;
+    uint64_t reserved = 0;
+  };
+  std::vector<std::pair<Purpose, Row>> rows;
+  std::vector<LedgerLine> planned = plan.ledger;
+  planned.push_back({Purpose::kProcessOverhead, plan.process_overhead});
+  for (const LedgerLine& line : planned) {
+    rows.push_back({line.purpose, {to_string(line), line.bytes, 0}});
+  }
+  for (const LedgerLine& line : reserved) {
+    const auto has_purpose = [&](const auto& row) { return row.first == line.purpose; };
+    auto row = std::find_if(rows.begin(), rows.end(), has_purpose);
+    if (row == rows.end()) {
+      row = rows.insert(rows.end() - 1, {line.purpose, {to_string(line), 0, 0}});
+    }
+    row->second.reserved += line.bytes;
+  }
+  Row sum{"sum", 0, 0};
+  size_t width = 0;
+  for (const auto& [purpose, row] : rows) {
+    sum.planned += row.planned;
+    sum.reserved += row.reserved;
+    width = std::max(width, row.name.size());
+  }
+  rows.push_back({Purpose::kProcessOverhead, sum});
+  std::string table = fmt::format("  {:<{}}  {:>11}  {:>11}\n", "", width, "planned", "reserved");
+  for (const auto& [purpose, row] : rows) {
+    table += fmt::format("  {:<{}}  {:>11}  {:>11}\n", row.name, width, format_bytes(row.planned),
+                         format_bytes(row.reserved));
+  }
+  return table + fmt::format("  budget {}, and {} of process overhead\n", format_bytes(plan.budget),
+                             format_bytes(plan.process_overhead));
+}
+
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
     case StopReason::kEndOfText:

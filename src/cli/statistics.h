@@ -26,6 +26,9 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
 // The memory ledger as a table, one purpose a line, with the sum and the budget below.
 std::string ledger_table(const Plan& plan);
 
+// The same beside what is really reserved.
+std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& reserved);
+
 // "end_of_text", "length", "context_full" or "cancelled".
 std::string_view stop_name(StopReason stop);
 

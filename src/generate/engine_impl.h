@@ -29,6 +29,7 @@ class EngineImpl final : public Engine {
   Result<std::unique_ptr<Session>> new_session() override;
   bool has_chat_template() const override { return chat_.explicit_template(); }
   const Plan& plan() const override { return model_.plan; }
+  std::vector<LedgerLine> ledger() const override { return model_.budget->ledger(); }
   EngineStats stats() const override;
   std::string model_name() const override { return model_.file->name; }
   RoutingTrace routing() const override;

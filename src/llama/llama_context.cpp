@@ -24,4 +24,12 @@ ContextMemory context_memory(const llama_context& context) {
   return memory;
 }
 
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type_t type) {
+  uint64_t bytes = 0;
+  for (const auto& [its_type, sizes] : llama_get_memory_breakdown(&context)) {
+    bytes += type == nullptr || its_type == type ? sizes.model : 0;
+  }
+  return bytes;
+}
+
 }  // namespace hypura

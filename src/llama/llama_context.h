@@ -36,4 +36,7 @@ struct ContextMemory {
 };
 ContextMemory context_memory(const llama_context& context);
 
+// Bytes of the buffers of `type` that hold the weights of its model; of all buffers when that is nullptr.
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type_t type);
+
 }  // namespace hypura

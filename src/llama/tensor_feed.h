@@ -32,6 +32,7 @@ class TensorFeed final : public VirtualData {
   const std::optional<Error>& error() const { return error_; }
 
   static constexpr uint64_t kBlockBytes = 16ULL << 20;
+  static constexpr uint64_t kBytes = 2 * kBlockBytes;  // of an object, but for some pages
 
  private:
   // Consecutive bytes of one tensor, read or being read.

@@ -8,7 +8,7 @@
 
 namespace hypura {
 
-Result<DraftModel> open_draft_model(OpenRequest& request) {
+Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget) {
   const std::filesystem::path& file = request.options.draft.model;
   DraftModel draft;
   if (file.empty()) {
@@ -22,15 +22,21 @@ Result<DraftModel> open_draft_model(OpenRequest& request) {
     return {};
   };
   std::error_code missing;
-  const uint64_t least = std::filesystem::file_size(file, missing);
-  if (Status status = fits(missing ? 0 : least); !status) {
+  const uint64_t size = std::filesystem::file_size(file, missing);
+  const uint64_t least = missing ? 0 : size;
+  if (Status status = fits(least); !status) {
     return propagate(status.error());
+  }
+  auto reserved = budget.reserve(Purpose::kDraftModel, Tier::kRam, least);
+  if (!reserved) {
+    return propagate(reserved.error());
   }
   auto drafter = open_model_drafter(file, request.context, request.sequences, request.threads);
   if (!drafter) {
     return propagate(drafter.error());
   }
   const uint64_t bytes = (*drafter)->bytes();
+  reserved->correct(bytes);
   if (Status status = fits(bytes); !status) {
     return propagate(status.error());
   }
@@ -40,7 +46,7 @@ Result<DraftModel> open_draft_model(OpenRequest& request) {
     return draft;
   }
   request.budget -= bytes;
-  draft.bytes = bytes;
+  draft.reserved = std::move(*reserved);
   draft.drafter = std::move(*drafter);
   return draft;
 }

@@ -20,7 +20,8 @@ constexpr uint64_t kRecordedTokens = 4096;
 
 // The best mode that works by `problem`: what it says is best is tried, and the next best when llama.cpp takes more
 // than it says. Fails with kBudget when none does.
-Result<OpenModel> open_best_of(const OpenRequest& request, PlacementProblem problem) {
+Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr<Budget>& budget,
+                               PlacementProblem problem) {
   const PlacementProblem all = problem;
   while (!problem.modes.empty()) {
     auto placement = place(problem);
@@ -30,8 +31,8 @@ Result<OpenModel> open_best_of(const OpenRequest& request, PlacementProblem prob
     const Mode mode = placement->mode();
     PlacementProblem its = problem;
     its.modes = {mode};
-    auto model = mode == Mode::kResident ? open_resident(request, std::move(its), std::move(*placement))
-                                         : open_streaming(request, std::move(its), std::move(*placement));
+    auto model = mode == Mode::kResident ? open_resident(request, budget, std::move(its), std::move(*placement))
+                                         : open_streaming(request, budget, std::move(its), std::move(*placement));
     if (model || model.error().code != ErrorCode::kBudget) {
       return model;
     }
@@ -42,7 +43,7 @@ Result<OpenModel> open_best_of(const OpenRequest& request, PlacementProblem prob
 
 // By estimates; and where nothing fits by those, by what the smallest contexts really take: less now and then, and else
 // what the advice is made of.
-Result<OpenModel> open_best(const OpenRequest& request) {
+Result<OpenModel> open_best(const OpenRequest& request, const std::shared_ptr<Budget>& budget) {
   auto problem = placement_problem(request);
   if (!problem) {
     return propagate(problem.error());
@@ -54,15 +55,15 @@ Result<OpenModel> open_best(const OpenRequest& request) {
     }
     std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed
   }
-  auto model = open_best_of(request, *problem);
+  auto model = open_best_of(request, budget, *problem);
   const bool too_little = !model && model.error().code == ErrorCode::kBudget;
-  return too_little ? open_best_of(request, with_real_sizes(request, *problem)) : std::move(model);
+  return too_little ? open_best_of(request, budget, with_real_sizes(request, *problem)) : std::move(model);
 }
 
 // With less context than was chosen by estimates, where llama.cpp takes more than those.
-Result<OpenModel> open_in_budget(OpenRequest& request) {
+Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
   while (true) {
-    auto model = open_best(request);
+    auto model = open_best(request, budget);
     const bool less = !model && model.error().code == ErrorCode::kBudget && request.options.context == 0 &&
                       request.context > kLeastContext;
     if (!less) {
@@ -85,7 +86,8 @@ void follow_routing(const EngineOptions& options, const RunHistory& history, Str
 }
 
 Result<OpenModel> open_requested(OpenRequest request) {
-  auto draft = open_draft_model(request);
+  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead);
+  auto draft = open_draft_model(request, *budget);
   if (!draft) {
     return propagate(draft.error());
   }
@@ -93,7 +95,7 @@ Result<OpenModel> open_requested(OpenRequest request) {
   if (drafts.ngrams || drafts.mtp || draft->drafter != nullptr) {
     request.most_outputs = std::max(request.most_outputs, request.sequences + kMostDrafted);
   }
-  auto model = open_in_budget(request);
+  auto model = open_in_budget(request, budget);
   if (!model) {
     return model;
   }
@@ -102,7 +104,7 @@ Result<OpenModel> open_requested(OpenRequest request) {
   model->outputs = request.most_outputs;
   OpenFacts facts;
   facts.reader = model->reader != nullptr ? model->reader->description() : "";
-  facts.draft_bytes = draft->bytes;
+  facts.draft_bytes = draft->reserved.bytes();
   facts.draft_left_out = draft->left_out;
   facts.mtp_bytes = model->mtp_bytes;
   model->plan = make_plan(request, model->problem, std::move(model->plan.placement));

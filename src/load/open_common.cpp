@@ -122,18 +122,73 @@ ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) 
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
 }
 
+namespace {
+
+// In the place of what was reserved before.
+Status reserve_bytes(OpenModel& parts, Purpose purpose, uint64_t bytes, Reservation& reservation) {
+  reservation.release();
+  auto reserved = parts.budget->reserve(purpose, Tier::kRam, bytes);
+  if (!reserved) {
+    return propagate(reserved.error());
+  }
+  reservation = std::move(*reserved);
+  return {};
+}
+
+// By the estimates of the placement; the context that was made before is still there, and goes before the next is made.
+Status reserve_context(OpenModel& parts) {
+  const Placement& placement = parts.plan.placement;
+  const uint64_t kv = parts.problem.kv_choice(placement).bytes;
+  const uint64_t compute = parts.problem.ubatch_choice(placement).bytes;
+  Status status = reserve_bytes(parts, Purpose::kKvCache, kv, parts.memory.kv);
+  return status ? reserve_bytes(parts, Purpose::kComputeBuffers, compute, parts.memory.compute) : status;
+}
+
+}  // namespace
+
+Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts) {
+  parts.budget = std::move(budget);
+  uint64_t weights = 0;
+  for (const LedgerLine& line : make_ledger(parts.problem, parts.plan.placement)) {
+    const bool stays = line.purpose == Purpose::kWeights || line.purpose == Purpose::kUnusedWeights ||
+                       line.purpose == Purpose::kResidentWeights;
+    weights += stays ? line.bytes : 0;
+  }
+  const Purpose purpose = parts.plan.mode() == Mode::kResident ? Purpose::kWeights : Purpose::kResidentWeights;
+  ModelMemory& memory = parts.memory;
+  Status status = reserve_bytes(parts, Purpose::kProcessOverhead, kProcessOverhead, memory.overhead);
+  if (status) {
+    status = reserve_bytes(parts, purpose, weights, memory.weights);
+  }
+  return status ? reserve_bytes(parts, Purpose::kVocabulary, parts.problem.other, memory.vocabulary) : status;
+}
+
+void correct_weights(OpenModel& parts) {
+  const auto type = parts.weights != nullptr ? parts.weights->resident_buffer_type() : nullptr;
+  const uint64_t planned = parts.memory.weights.bytes();
+  const uint64_t real = weight_memory(*parts.context, type);
+  parts.memory.weights.correct(real);
+  parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
+}
+
 Status settle(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
   Placement& placement = parts.plan.placement;
   for (int made = 1;; ++made) {
     const uint32_t ubatch = placement.ubatch;
     const KvType kv = placement.kv_type;
+    if (Status status = reserve_context(parts); !status) {
+      return status;
+    }
     if (Status status = make_context(request, parts, placement); !status) {
       return status;
     }
     const ContextMemory mtp = mtp_memory(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
-    correct_estimates(parts.problem, placement, context_needs(request, parts));
+    const ContextMemory real = context_needs(request, parts);
+    parts.memory.kv.correct(real.kv);
+    parts.memory.compute.correct(real.compute);
+    correct_estimates(parts.problem, placement, real);
     if (made == kMostContexts) {  // no more changes of what is made
       parts.problem.ubatch = {parts.problem.ubatch_choice(placement)};
       parts.problem.kv = {parts.problem.kv_choice(placement)};

@@ -10,13 +10,21 @@ namespace hypura {
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool packed);
 
+// Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
+Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);
+
+// Corrects that to what llama.cpp's buffers really take: it aligns tensors, and direct reads want room around them.
+// What that is more comes out of the process overhead. Call with a context.
+void correct_weights(OpenModel& parts);
+
 // Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, with the passes
 // (parts.ubatch tells) and the KV cache of `placement`, and its thread pool, for parts.llama.
 Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement);
 
-// Makes the context that parts.plan.placement wants, puts the sizes it really has into parts.problem, and places again,
-// as often as the choice of pass or KV cache changes by that (a few times at most). parts.problem.modes must hold the
-// one mode that the model is open in. Fails with kBudget when it does not fit after all.
+// Makes the context that parts.plan.placement wants, out of the budget, puts the sizes it really has into
+// parts.problem, and places again, as often as the choice of pass or KV cache changes by that (a few times at most).
+// parts.problem.modes must hold the one mode that the model is open in. Fails with kBudget when it does not fit after
+// all.
 Status settle(const OpenRequest& request, OpenModel& parts);
 
 // What the context that was made takes, and that of the MTP layers, what grows later included.

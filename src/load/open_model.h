@@ -14,13 +14,25 @@
 #include "model/model.h"
 #include "plan/explain.h"
 #include "storage/reader.h"
+#include "support/budget.h"
 
 namespace hypura {
+
+// What the parts of a model take of its budget that do not reserve it themselves.
+struct ModelMemory {
+  Reservation overhead;  // of the process: kProcessOverhead, less what the weights take beyond their own bytes
+  Reservation weights;   // that stay, in llama.cpp's buffers
+  Reservation vocabulary;
+  Reservation kv;
+  Reservation compute;
+};
 
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`
 // were then read for that.
 struct OpenModel {
   std::unique_ptr<const Model> file;  // what it was opened from
+  std::shared_ptr<Budget> budget;     // all that is below is out of it
+  ModelMemory memory;
   std::unique_ptr<Reader> reader;
   std::unique_ptr<StreamedWeights> weights;
   LlamaModelPtr llama;
@@ -51,8 +63,11 @@ Result<OpenModel> load_model(const EngineOptions& options);
 // Opens weights and context by `problem`, which has one mode and is made of estimates: with everything resident, by
 // llama.cpp's own loader, or streamed. What llama.cpp really allocates is put in and the division made anew, beginning
 // with `placement`: the result's `problem` and `plan.placement`. Fails with kBudget when too little is left.
-Result<OpenModel> open_resident(const OpenRequest& request, PlacementProblem problem, Placement placement);
-Result<OpenModel> open_streaming(const OpenRequest& request, PlacementProblem problem, Placement placement);
+// All is out of `budget`, which is the request's and kProcessOverhead.
+Result<OpenModel> open_resident(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                Placement placement);
+Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                 Placement placement);
 
 // `problem` with the sizes that the smallest passes really take, with each KV cache, in the last of its modes: found by
 // making such contexts without memory behind them. The estimate where llama.cpp makes none. It takes some tens of

@@ -22,6 +22,12 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   if (!reader) {
     return propagate(reader.error());
   }
+  // Out of what the process may take besides, little of which is in use yet.
+  parts.memory.overhead.correct(kProcessOverhead - TensorFeed::kBytes);
+  const auto staging = parts.budget->reserve(Purpose::kStaging, Tier::kRam, TensorFeed::kBytes);
+  if (!staging) {
+    return propagate(staging.error());
+  }
   auto feed = TensorFeed::create(*header, **reader);
   if (!feed) {
     return propagate(feed.error());
@@ -54,16 +60,21 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
 
 }  // namespace
 
-Result<OpenModel> open_resident(const OpenRequest& request, PlacementProblem problem, Placement placement) {
+Result<OpenModel> open_resident(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                Placement placement) {
   OpenModel parts;
+  parts.problem = std::move(problem);
+  parts.plan.placement = std::move(placement);
+  if (Status status = reserve_weights(std::move(budget), parts); !status) {
+    return propagate(status.error());
+  }
   if (Status status = load_whole(request, parts); !status) {
     return propagate(status.error());
   }
-  parts.problem = std::move(problem);
-  parts.plan.placement = std::move(placement);
   if (Status status = settle(request, parts); !status) {
     return propagate(status.error());
   }
+  correct_weights(parts);
   return parts;
 }
 

@@ -42,8 +42,7 @@ Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
 }
 
 // Up to where a context can be made.
-Result<OpenModel> open_weights(const OpenRequest& request, Mode mode, Backing backing) {
-  OpenModel parts;
+Status open_weights(const OpenRequest& request, Mode mode, Backing backing, OpenModel& parts) {
   auto reader = open_reader(request, request.mirrors, true);
   if (!reader) {
     return propagate(reader.error());
@@ -55,10 +54,7 @@ Result<OpenModel> open_weights(const OpenRequest& request, Mode mode, Backing ba
     return propagate(weights.error());
   }
   parts.weights = std::move(*weights);
-  if (Status status = load(request, parts, backing); !status) {
-    return propagate(status.error());
-  }
-  return parts;
+  return load(request, parts, backing);
 }
 
 // A resident model's passes take as much as one's whose dense weights are llama.cpp's own.
@@ -69,39 +65,45 @@ Mode smallest_mode(const PlacementProblem& problem) {
 }  // namespace
 
 PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem problem) {
-  auto parts = open_weights(request, smallest_mode(problem), Backing::kNothing);
+  OpenModel parts;
+  const Status opened = open_weights(request, smallest_mode(problem), Backing::kNothing, parts);
   const auto smallest =
       std::min_element(problem.ubatch.begin(), problem.ubatch.end(),
                        [](const UbatchChoice& a, const UbatchChoice& b) { return a.tokens < b.tokens; });
   Placement placement;
   placement.ubatch = smallest->tokens;
-  for (size_t i = 0; parts && i < problem.kv.size(); ++i) {
+  for (size_t i = 0; opened && i < problem.kv.size(); ++i) {
     placement.kv_type = problem.kv[i].type;
-    if (!make_context(request, *parts, placement)) {
+    if (!make_context(request, parts, placement)) {
       break;
     }
-    correct_estimates(problem, placement, context_needs(request, *parts));
+    correct_estimates(problem, placement, context_needs(request, parts));
   }
   return problem;
 }
 
-Result<OpenModel> open_streaming(const OpenRequest& request, PlacementProblem problem, Placement placement) {
-  auto opened = open_weights(request, placement.mode(), Backing::kMemory);
-  if (!opened) {
-    return propagate(opened.error());
-  }
-  OpenModel parts = std::move(*opened);
+Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Budget> budget, PlacementProblem problem,
+                                 Placement placement) {
+  OpenModel parts;
   parts.problem = std::move(problem);
   parts.plan.placement = std::move(placement);
+  if (Status status = reserve_weights(std::move(budget), parts); !status) {
+    return propagate(status.error());
+  }
+  if (Status status = open_weights(request, parts.plan.mode(), Backing::kMemory, parts); !status) {
+    return propagate(status.error());
+  }
   if (Status status = settle(request, parts); !status) {
     return propagate(status.error());
   }
+  correct_weights(parts);
   parts.weights->set_threads(static_cast<int>(request.threads));
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
   const EngineOptions& options = request.options;
-  if (Status status = parts.weights->allocate_caches(parts.plan.placement, options.by_hand.read_ahead, options.repack);
+  if (Status status = parts.weights->allocate_caches(parts.plan.placement, options.by_hand.read_ahead, options.repack,
+                                                     *parts.budget);
       !status) {
     return propagate(status.error());
   }
