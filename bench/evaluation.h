@@ -35,7 +35,7 @@ struct LoadTime {
 // What the plan said beforehand, and what came of it. Errors are shares of the measurement.
 struct Foretold {
   double first_speed = 0;      // tokens/s: predicted in the first round
-  double predicted_speed = 0;  // in the last: by then the plan knows the pace of the rounds before
+  double predicted_speed = 0;  // in the last: by then the plan is calibrated by the rounds before
   Spread measured_speed;
   double speed_error = 0;
   double predicted_peak = 0;  // bytes of the process

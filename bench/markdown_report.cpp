@@ -126,7 +126,7 @@ void add_predictions(const Report& report, std::string& text) {
   if (!rows.empty()) {
     text +=
         "\n## Prediction against measurement\n\nDecode in tokens/s, peak of the process in MB; the error is a share of "
-        "what was measured. The error is that of the last round's prediction, which knows the pace of those before.\n\n"
+        "what was measured. The error is that of the last round's prediction, which is calibrated by those before.\n\n"
         "| scenario | budget | predicted at first | and at last | measured | error | target | predicted peak | "
         "measured peak | error | target |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|\n" +
