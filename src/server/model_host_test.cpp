@@ -28,7 +28,10 @@ class NotedServing : public FakeServing {
     note("open ");
     plan_summary.ledger = {{Purpose::kWeights, 1000}, {Purpose::kKvCache, 24}};
   }
-  ~NotedServing() override { note("close "); }
+  ~NotedServing() override {
+    EXPECT_EQ(closed, 1) << name_ << ": what it learned is to be saved before it goes";
+    note("close ");
+  }
 
  private:
   void note(const std::string& what) {
