@@ -171,6 +171,7 @@ class StreamedWeights {
   bool is_loading_ = true;
 
   mutable std::mutex mutex_;  // held by compute()
+  StreamStats stats_;         // outlives the stores, which count until they are gone
   std::unique_ptr<InnerGraph> inner_;
   std::unique_ptr<RepackBuffer> repack_buffer_;
   std::unique_ptr<BlockPredictor> predictor_;
@@ -182,7 +183,6 @@ class StreamedWeights {
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;
   CacheSizes sizes_;
-  StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};
 
