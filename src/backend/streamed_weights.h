@@ -159,6 +159,7 @@ class StreamedWeights {
   bool is_loading_ = true;
 
   mutable std::mutex mutex_;  // held by compute()
+  StreamStats stats_;         // outlives the stores, which count until they are gone
   std::unique_ptr<InnerGraph> inner_;
   std::vector<Reservation> reserved_;  // for what follows
   std::unique_ptr<RepackBuffer> repack_buffer_;
@@ -172,7 +173,6 @@ class StreamedWeights {
   uint64_t recalled_tokens_ = 0;
   ExpertPlacement placed_;
   ReadAhead read_ahead_ = ReadAhead::kAuto;
-  StreamStats stats_;
   Error error_;
   std::atomic<bool> read_back_failed_{false};
 

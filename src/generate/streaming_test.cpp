@@ -218,6 +218,31 @@ TEST(Streaming, ADenseModelWhoseFileIsCutEndsWithAnErrorToo) {
   EXPECT_NE(told.error().message.find("blk."), std::string::npos) << told.error().message;
 }
 
+// Nothing of the failed pass is left: neither in the ring nor in what was gathered to be computed.
+TEST(Streaming, ADenseModelGoesOnWhenItsFileIsWholeAgain) {
+  const TempDir folder;
+  EngineOptions options = streamed_demo(8 * kMiB);
+  options.model = folder.path() / "cut.gguf";
+  const auto whole = kModels / "hypura-stories-draft.gguf";
+  std::filesystem::copy_file(whole, options.model);
+  const auto engine = open(options);
+  const auto session = engine->new_session();
+  const auto expected = (*session)->evaluate(test_tokens(40));
+  ASSERT_TRUE(expected) << expected.error().message;
+  for (const uint64_t cut : {2 * kMiB, 3 * kMiB, 4 * kMiB}) {
+    std::filesystem::resize_file(options.model, cut);
+    (*session)->clear();
+    const auto failed = (*session)->evaluate(test_tokens(40));
+    ASSERT_FALSE(failed) << "cut at " << cut;
+    EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+    std::filesystem::copy_file(whole, options.model, std::filesystem::copy_options::overwrite_existing);
+    (*session)->clear();
+    const auto again = (*session)->evaluate(test_tokens(40));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(*again, *expected);
+  }
+}
+
 TEST(Streaming, AFileCutBeforeLoadingIsABadModel) {
   const TempDir folder;
   EngineOptions options = streamed_demo(20 * kMiB);

@@ -19,12 +19,12 @@ uint32_t most_experts(std::span<const ExpertLayer> layers) {
 }
 
 // Takes the fill of an expert out of `fills`.
-std::optional<SlotTier::Fill> take(std::vector<SlotTier::Fill>& fills, LayerExpert wanted) {
-  const auto it = std::ranges::find(fills, wanted, &SlotTier::Fill::source);
+std::optional<TierSlots::Fill> take(std::vector<TierSlots::Fill>& fills, LayerExpert wanted) {
+  const auto it = std::ranges::find(fills, wanted, &TierSlots::Fill::source);
   if (it == fills.end()) {
     return std::nullopt;
   }
-  const SlotTier::Fill fill = *it;
+  const TierSlots::Fill fill = *it;
   fills.erase(it);
   return fill;
 }
@@ -32,22 +32,22 @@ std::optional<SlotTier::Fill> take(std::vector<SlotTier::Fill>& fills, LayerExpe
 }  // namespace
 
 ExpertStore::ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
-                         std::function<void()> before_blocking)
+                         std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking)
     : layers_(layers),
       stats_(stats),
       cache_({static_cast<uint32_t>(layers.size()), most_experts(layers), sizes.slots, sizes.spare, sizes.quotas}),
+      slots_(std::move(slots)),
       before_blocking_(std::move(before_blocking)) {}
 
 Result<std::unique_ptr<ExpertStore>> ExpertStore::create(std::span<const ExpertLayer> layers, Reader& reader,
                                                          StoreStats& stats, const Sizes& sizes,
                                                          std::function<void()> before_blocking) {
-  std::unique_ptr<ExpertStore> store(new ExpertStore(layers, stats, sizes, std::move(before_blocking)));
-  auto tier = SlotTier::create(layers, reader, sizes.slots);
-  if (!tier) {
-    return propagate(tier.error());
+  auto slots = TierSlots::create(layers, reader, sizes.slots);
+  if (!slots) {
+    return propagate(slots.error());
   }
-  store->tier_ = std::move(*tier);
-  return store;
+  return std::unique_ptr<ExpertStore>(
+      new ExpertStore(layers, stats, sizes, std::move(*slots), std::move(before_blocking)));
 }
 
 uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {
@@ -55,14 +55,11 @@ uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {
 }
 
 ExpertStore::~ExpertStore() {
-  if (tier_ == nullptr) {
-    return;  // it was not to be had
-  }
   stop_warming();
   finish();
   cancel_prefetches();
-  for (const SlotTier::Fill& fill : unwanted_) {
-    tier_->cancel(fill);
+  for (const TierSlots::Fill& fill : unwanted_) {
+    slots_->cancel(fill);
   }
   while (reclaim(true)) {
   }
@@ -110,7 +107,7 @@ void ExpertStore::claim_prefetches() {
 
 // The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
 // expert is absent, and can be requested anew.
-std::optional<SlotTier::Fill> ExpertStore::claim(LayerExpert wanted) {
+std::optional<TierSlots::Fill> ExpertStore::claim(LayerExpert wanted) {
   if (const auto fill = take(prefetching_, wanted)) {
     return fill;
   }
@@ -131,7 +128,7 @@ void ExpertStore::request_misses() {
       return;
     }
     lease.state_ = Lease::State::kPending;
-    lease.fill_ = tier_->fill(*slot, {layer_, lease.expert_}, Priority::kDemand);
+    lease.fill_ = slots_->fill(*slot, {layer_, lease.expert_}, Priority::kDemand);
   }
 }
 
@@ -160,7 +157,7 @@ void ExpertStore::score_predictions(std::span<const uint32_t> experts) {
 
 bool ExpertStore::ready(size_t lease) {
   const Lease& it = leases_[lease];
-  return it.state_ == Lease::State::kPinned || (it.state_ == Lease::State::kPending && tier_->ended(it.fill_));
+  return it.state_ == Lease::State::kPinned || (it.state_ == Lease::State::kPending && slots_->ended(it.fill_));
 }
 
 Status ExpertStore::wait(size_t lease) {
@@ -169,10 +166,10 @@ Status ExpertStore::wait(size_t lease) {
     return {};
   }
   const auto start = std::chrono::steady_clock::now();
-  if (!tier_->ended(it.fill_)) {
+  if (!slots_->ended(it.fill_)) {
     before_blocking_();
   }
-  const Status read = tier_->wait(it.fill_);
+  const Status read = slots_->wait(it.fill_);
   add_seconds(stats_.io_wait_seconds, start);
   if (!admit(read, it.fill_)) {
     it.state_ = Lease::State::kEnded;
@@ -196,12 +193,12 @@ void ExpertStore::release_misses(size_t end) {
 void ExpertStore::finish() {
   for (const Lease& lease : leases_) {
     if (lease.state_ == Lease::State::kPending) {
-      tier_->cancel(lease.fill_);
+      slots_->cancel(lease.fill_);
     }
   }
   for (const Lease& lease : leases_) {
     if (lease.state_ == Lease::State::kPending) {
-      static_cast<void>(tier_->wait(lease.fill_));  // another failure is the one that is reported
+      static_cast<void>(slots_->wait(lease.fill_));  // another failure is the one that is reported
       cache_.abandon(layer_, lease.expert_);
     } else if (lease.state_ == Lease::State::kPinned) {
       cache_.release(layer_, lease.expert_);
@@ -227,7 +224,7 @@ void ExpertStore::start_prefetch() {
     }
     if (cache_.absent(predicted_layer_, prediction.expert)) {
       const uint32_t slot = *cache_.take(predicted_layer_, prediction.expert);
-      prefetching_.push_back(tier_->fill(slot, {predicted_layer_, prediction.expert}, Priority::kPrefetch));
+      prefetching_.push_back(slots_->fill(slot, {predicted_layer_, prediction.expert}, Priority::kPrefetch));
       stats_.prefetches += decode_ ? 1 : 0;
     }
   }
@@ -258,7 +255,7 @@ bool ExpertStore::warm() {
       hot_.clear();
       break;
     }
-    prefetching_.push_back(tier_->fill(*slot, next, Priority::kPrefetch));
+    prefetching_.push_back(slots_->fill(*slot, next, Priority::kPrefetch));
     warming_bytes_ += layers_[next.layer].expert_bytes();
     hot_.pop_front();
   }
@@ -277,13 +274,13 @@ void ExpertStore::stop_warming() {
 // Admits what has arrived. False when something could not be read.
 bool ExpertStore::admit_warmed() {
   bool good = true;
-  std::erase_if(prefetching_, [&](const SlotTier::Fill& fill) {
-    if (!tier_->ended(fill)) {
+  std::erase_if(prefetching_, [&](const TierSlots::Fill& fill) {
+    if (!slots_->ended(fill)) {
       return false;
     }
     const uint64_t bytes = layers_[fill.source.layer].expert_bytes();
     warming_bytes_ -= bytes;
-    if (admit(tier_->wait(fill), fill)) {
+    if (admit(slots_->wait(fill), fill)) {
       cache_.release(fill.source.layer, fill.source.expert);
       ++stats_.warmed;
       stats_.warm_bytes += bytes;
@@ -297,20 +294,20 @@ bool ExpertStore::admit_warmed() {
 
 // Ends a fill that was waited for and has ended as `read` says: its expert is resident and pinned, or absent when it
 // could not be read. Gives whether it is resident.
-bool ExpertStore::admit(const Status& read, const SlotTier::Fill& fill) {
+bool ExpertStore::admit(const Status& read, const TierSlots::Fill& fill) {
   if (!read) {
     cache_.abandon(fill.source.layer, fill.source.expert);
     return false;
   }
-  tier_->realign(fill);
+  slots_->realign(fill);
   cache_.commit(fill.source.layer, fill.source.expert);
   return true;
 }
 
 void ExpertStore::cancel_prefetches() {
-  for (const SlotTier::Fill& fill : prefetching_) {
+  for (const TierSlots::Fill& fill : prefetching_) {
     if (!cache_.holds_all()) {
-      tier_->cancel(fill);
+      slots_->cancel(fill);
     }
     unwanted_.push_back(fill);
   }
@@ -320,8 +317,8 @@ void ExpertStore::cancel_prefetches() {
 
 // Ends what is not wanted any more: its slot is free then, or holds it where all is kept. That it could not be read
 // harms nobody.
-void ExpertStore::end_unwanted(const SlotTier::Fill& fill) {
-  const Status read = tier_->wait(fill);
+void ExpertStore::end_unwanted(const TierSlots::Fill& fill) {
+  const Status read = slots_->wait(fill);
   if (!cache_.holds_all()) {
     cache_.abandon(fill.source.layer, fill.source.expert);
   } else if (admit(read, fill)) {
@@ -336,8 +333,8 @@ bool ExpertStore::reclaim(bool wait) {
     unwanted_.erase(unwanted_.begin());
     return true;
   }
-  return std::erase_if(unwanted_, [this](const SlotTier::Fill& fill) {
-           const bool ended = tier_->ended(fill);
+  return std::erase_if(unwanted_, [this](const TierSlots::Fill& fill) {
+           const bool ended = slots_->ended(fill);
            if (ended) {
              end_unwanted(fill);
            }

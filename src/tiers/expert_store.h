@@ -1,4 +1,4 @@
-// The experts of a model in a tier: which are there, which are on their way, and which go.
+// The experts of a model in the slots of a tier: which are there, which are on their way, and which go.
 //
 // A layer acquires the experts that it uses. Each acquisition is a lease: one whose expert is there is pinned at once;
 // one whose expert is not is pending, until it was waited for. Both are computed alike.
@@ -22,7 +22,7 @@
 #include "residency/expert_predictor.h"
 #include "residency/layer_expert.h"
 #include "tiers/store_stats.h"
-#include "tiers/tier.h"
+#include "tiers/tier_slots.h"
 
 namespace hypura {
 
@@ -55,7 +55,7 @@ class ExpertStore {
 
     uint32_t expert_ = 0;
     State state_ = State::kQueued;  // queued: it has no slot yet
-    SlotTier::Fill fill_;
+    TierSlots::Fill fill_;
   };
 
   // Allocates the slots. `layers`, `reader` and `stats` must outlive the object. `before_blocking` is called before the
@@ -102,7 +102,7 @@ class ExpertStore {
   void prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions);
 
   // Lets reads go on, without blocking.
-  void poll() { tier_->poll(); }
+  void poll() { slots_->poll(); }
 
   // What earlier runs chose, of layers as here: the cache learns from it, and what they used most is to be read by
   // warm(). Call at most once, before the first acquire().
@@ -117,29 +117,29 @@ class ExpertStore {
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
 
   // Where kernels find a matrix of a layer's experts: of the expert of a pinned lease, at the lease's slot.
-  MatrixView view(uint32_t layer, uint32_t part) const { return tier_->view(layer, part); }
+  MatrixView view(uint32_t layer, uint32_t part) const { return slots_->view(layer, part); }
 
  private:
   ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
-              std::function<void()> before_blocking);
+              std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking);
 
   void claim_prefetches();
-  std::optional<SlotTier::Fill> claim(LayerExpert wanted);
+  std::optional<TierSlots::Fill> claim(LayerExpert wanted);
   void request_misses();
   std::optional<uint32_t> slot_for(uint32_t expert);
   void score_predictions(std::span<const uint32_t> experts);
   void start_prefetch();
   void stop_warming();
   bool admit_warmed();
-  bool admit(const Status& read, const SlotTier::Fill& fill);
+  bool admit(const Status& read, const TierSlots::Fill& fill);
   void cancel_prefetches();
-  void end_unwanted(const SlotTier::Fill& fill);
+  void end_unwanted(const TierSlots::Fill& fill);
   bool reclaim(bool wait);
 
   std::span<const ExpertLayer> layers_;
   StoreStats& stats_;
   ExpertCache cache_;
-  std::unique_ptr<SlotTier> tier_;
+  std::unique_ptr<TierSlots> slots_;
   std::function<void()> before_blocking_;
 
   // Of the layer in work. Leases before requested_ have a slot, before arrived_ were waited for, before released_ are
@@ -157,8 +157,8 @@ class ExpertStore {
   uint32_t predicted_layer_ = 0;
   std::vector<ExpertPrediction> predictions_;
 
-  std::vector<SlotTier::Fill> prefetching_;
-  std::vector<SlotTier::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet
+  std::vector<TierSlots::Fill> prefetching_;
+  std::vector<TierSlots::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet
 
   std::deque<LayerExpert> hot_;  // to be warmed
   bool warming_ = false;         // what is prefetching_ is being warmed

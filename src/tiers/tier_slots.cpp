@@ -1,4 +1,4 @@
-#include "tiers/tier.h"
+#include "tiers/tier_slots.h"
 
 #include <cstring>
 
@@ -6,19 +6,19 @@
 
 namespace hypura {
 
-Result<std::unique_ptr<SlotTier>> SlotTier::create(std::span<const ExpertLayer> layers, Reader& reader,
-                                                   uint32_t slots) {
-  std::unique_ptr<SlotTier> tier(new SlotTier(layers, reader));
-  auto memory = MemoryRegion::allocate(slots * tier->layout_.stride());
+Result<std::unique_ptr<TierSlots>> TierSlots::create(std::span<const ExpertLayer> layers, Reader& reader,
+                                                     uint32_t slots) {
+  std::unique_ptr<TierSlots> made(new TierSlots(layers, reader));
+  auto memory = MemoryRegion::allocate(slots * made->layout_.stride());
   if (!memory) {
     return propagate(memory.error(), "the expert slots");
   }
-  tier->memory_ = std::move(*memory);
-  reader.register_memory(tier->memory_.span());
-  return tier;
+  made->memory_ = std::move(*memory);
+  reader.register_memory(made->memory_.span());
+  return made;
 }
 
-SlotTier::Fill SlotTier::fill(uint32_t slot, LayerExpert source, Priority priority) {
+TierSlots::Fill TierSlots::fill(uint32_t slot, LayerExpert source, Priority priority) {
   const std::vector<ExpertPart>& parts = layers_[source.layer].parts;
   const std::span<const SlotPlace> places = layout_.places(source.layer);
   requests_.clear();
@@ -28,7 +28,7 @@ SlotTier::Fill SlotTier::fill(uint32_t slot, LayerExpert source, Priority priori
   return {source, slot, reader_.submit(requests_, priority)};
 }
 
-void SlotTier::realign(const Fill& fill) {
+void TierSlots::realign(const Fill& fill) {
   const std::vector<ExpertPart>& parts = layers_[fill.source.layer].parts;
   const std::span<const SlotPlace> places = layout_.places(fill.source.layer);
   for (size_t part = 0; part < parts.size(); ++part) {

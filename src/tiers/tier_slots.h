@@ -28,7 +28,7 @@ struct MatrixView {
 };
 
 // Not thread-safe: the owner serialises. What was filled must have been waited for before the object goes.
-class SlotTier {
+class TierSlots {
  public:
   // An expert on its way into a slot.
   struct Fill {
@@ -39,7 +39,7 @@ class SlotTier {
 
   // Allocates `slots` slots for experts of `layers`, which `reader` reads. Both must outlive the object. Fails with
   // kBudget.
-  static Result<std::unique_ptr<SlotTier>> create(std::span<const ExpertLayer> layers, Reader& reader, uint32_t slots);
+  static Result<std::unique_ptr<TierSlots>> create(std::span<const ExpertLayer> layers, Reader& reader, uint32_t slots);
 
   // Begins to fill `slot`, which nothing uses, with the expert. The fill must be waited for.
   Fill fill(uint32_t slot, LayerExpert source, Priority priority);
@@ -65,7 +65,7 @@ class SlotTier {
   }
 
  private:
-  SlotTier(std::span<const ExpertLayer> layers, Reader& reader) : layers_(layers), reader_(reader), layout_(layers) {}
+  TierSlots(std::span<const ExpertLayer> layers, Reader& reader) : layers_(layers), reader_(reader), layout_(layers) {}
   std::byte* data(uint32_t slot) const { return memory_.data() + slot * layout_.stride(); }
 
   std::span<const ExpertLayer> layers_;
