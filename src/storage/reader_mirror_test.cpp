@@ -1,6 +1,7 @@
 // The reader with copies of its files. Two copies on one disk will do: which is read is decided by what is measured.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <numeric>
@@ -136,12 +137,16 @@ TEST_P(ReaderMirrorTest, AFileThatIsCutShortIsAnErrorAlthoughAMirrorHasIt) {
 
 TEST_P(ReaderMirrorTest, BadMemoryIsAnErrorOfTheFileItself) {
   const auto reader = open();
+  void* const no_access = mmap(nullptr, 2 * kMiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(no_access, MAP_FAILED);
   for (int i = 0; i < 4; ++i) {
-    const ReadRequest request = {.file = 1, .offset = 0, .length = 2 * kMiB, .destination = nullptr};
+    const ReadRequest request = {
+        .file = 1, .offset = 0, .length = 2 * kMiB, .destination = static_cast<std::byte*>(no_access)};
     const Status status = reader->wait(reader->submit({&request, 1}, Priority::kDemand));
     ASSERT_FALSE(status);
     EXPECT_THAT(status.error().message, HasSubstr("'" + files_[1].string() + "'"));
   }
+  munmap(no_access, 2 * kMiB);
   const Read good(1, 0, kFileBytes);
   ASSERT_TRUE(read(*reader, good));
   good.expect_pattern();
