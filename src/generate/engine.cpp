@@ -88,7 +88,7 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.decoded_tokens -= earlier.decoded_tokens;
   d.answer_tokens -= earlier.answer_tokens;
   d.drafted_tokens -= earlier.drafted_tokens;
-  d.right_drafted_tokens -= earlier.right_drafted_tokens;
+  d.accepted_draft_tokens -= earlier.accepted_draft_tokens;
   d.prompt_seconds -= earlier.prompt_seconds;
   d.decode_seconds -= earlier.decode_seconds;
   d.load_seconds -= earlier.load_seconds;
@@ -295,11 +295,11 @@ Status EngineImpl::start_drafting() {
   return {};
 }
 
-void EngineImpl::note_drafted(uint32_t drafted, uint32_t right) {
+void EngineImpl::note_drafted(uint32_t drafted, uint32_t accepted) {
   const std::lock_guard lock(mutex_);
   stats_.drafted_tokens += drafted;
-  stats_.right_drafted_tokens += right;
-  stats_.decoded_tokens -= drafted - right;
+  stats_.accepted_draft_tokens += accepted;
+  stats_.decoded_tokens -= drafted - accepted;
 }
 
 void EngineImpl::note_answered(size_t tokens) {
@@ -416,7 +416,7 @@ Result<int> EngineImpl::decode(const llama_batch& batch) {
   return result;
 }
 
-// One llama_decode: one walk over the weights.
+// One llama_decode.
 Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
   const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;

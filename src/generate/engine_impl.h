@@ -34,7 +34,7 @@ class EngineImpl final : public Engine {
   std::string model_name() const override { return model_.name; }
   RoutingTrace routing() const override;
 
-  // One walk over the weights for `batch`, of which `prompt_tokens` evaluate a prompt.
+  // Computes `batch`, of which `prompt_tokens` evaluate a prompt.
   Status pass(const llama_batch& batch, uint32_t prompt_tokens);
   llama_context* context() { return parts_->context.get(); }
   const llama_model* llama() const { return parts_->llama.get(); }
@@ -50,8 +50,8 @@ class EngineImpl final : public Engine {
   StreamedWeights* weights() { return parts_->weights.get(); }
   // Null when nothing is drafted.
   Drafting* drafting() { return drafting_.get(); }
-  // Of the last passes' tokens `drafted` were drafts, the first `right` of which were right.
-  void note_drafted(uint32_t drafted, uint32_t right);
+  // Of the last pass's tokens `drafted` were drafts, the first `accepted` of which were what the model says.
+  void note_drafted(uint32_t drafted, uint32_t accepted);
   // A session gave so many tokens.
   void note_answered(size_t tokens);
   // Null unless the model's MTP layers draft.
