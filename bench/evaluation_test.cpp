@@ -191,7 +191,7 @@ TEST(Evaluate, HoldsASecondTurnAgainstTheFirst) {
   EXPECT_TRUE(evaluation.verdicts[0].passed());
 }
 
-// 16 tokens at 0.5 tok/s, and 64 at `speed` with 50 of 88 drafted tokens right.
+// 16 tokens at 0.5 tok/s, and 64 at `speed` with 50 of 88 drafted tokens accepted.
 ScenarioRuns two_draft_arms(const std::string& name, double speed) {
   RunResult without = decoded(0.5, 100);
   without.decode.tokens = 16;
@@ -200,7 +200,7 @@ ScenarioRuns two_draft_arms(const std::string& name, double speed) {
   with.decode.tokens = 64;
   with.decode.seconds = 64 / speed;
   with.drafted_tokens = 88;
-  with.right_drafted_tokens = 50;
+  with.accepted_draft_tokens = 50;
   ScenarioRuns runs = scenario_of(name);
   runs.arms = {{arm("hypura", "without drafts"), {without}}, {arm("hypura", "with drafts"), {with}}};
   return runs;

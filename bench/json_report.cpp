@@ -101,7 +101,8 @@ Json scenario_json(const Evaluation& evaluation) {
         {"what", gain->what}, {"first", gain->first.median}, {"last", gain->last.median}, {"ratio", gain->ratio}};
   }
   if (const DraftCount drafts = drafts_of(hypura_arm(runs)); drafts.drafted > 0) {
-    json["drafts"] = {{"drafted", drafts.drafted}, {"right", drafts.right}};
+    json["drafts"] = {
+        {"drafted", drafts.drafted}, {"accepted", drafts.accepted}, {"right", drafts.accepted}};  // the older name
   }
   if (const auto& sweep = evaluation.sweep; sweep) {
     json["sweep"] = {{"automatic_tokens_per_second", sweep->automatic_speed},

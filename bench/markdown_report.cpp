@@ -172,7 +172,7 @@ void add_drafts(const Report& report, std::string& text) {
     text +=
         "\n## Drafts\n\nThe arms may count different numbers of tokens: rates are compared. Drafts are those of all "
         "rounds.\n\n"
-        "| scenario | budget | what | first | second | second by first | target | drafts right |\n"
+        "| scenario | budget | what | first | second | second by first | target | drafts accepted |\n"
         "|---|---|---|---|---|---|---|---|\n" +
         rows;
   }

@@ -103,10 +103,10 @@ struct SamplingOptions {
 // and delivered, times are seconds waited or computed on the calling thread.
 struct EngineStats {
   uint64_t prompt_tokens = 0;
-  uint64_t decoded_tokens = 0;  // made by decode passes: drafted ones only where they were right
-  uint64_t answer_tokens = 0;   // given by sessions; each answer's first is of a pass over its prompt
-  uint64_t drafted_tokens = 0;  // verified, right or wrong
-  uint64_t right_drafted_tokens = 0;
+  uint64_t decoded_tokens = 0;         // made by decode passes: drafted ones only where they were accepted
+  uint64_t answer_tokens = 0;          // given by sessions; each answer's first is of a pass over its prompt
+  uint64_t drafted_tokens = 0;         // verified, accepted or not
+  uint64_t accepted_draft_tokens = 0;  // of those, the ones that the model says
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;

@@ -114,13 +114,13 @@ TEST(BenchFigures, DraftsAreThoseOfAllRounds) {
   RunResult run = run_at(5, 100);
   EXPECT_FALSE(bench_figures({{arm("hypura", "hypura", {run})}, {}}).drafts);
   run.drafted_tokens = 44;
-  run.right_drafted_tokens = 25;
+  run.accepted_draft_tokens = 25;
   RunResult other = run_at(4, 100);
   other.drafted_tokens = 6;
   const BenchFigures figures = bench_figures({{arm("hypura", "hypura", {run, failed("killed"), other})}, {}});
   ASSERT_TRUE(figures.drafts);
   EXPECT_EQ(figures.drafts->drafted, 50);
-  EXPECT_EQ(figures.drafts->right, 25);
+  EXPECT_EQ(figures.drafts->accepted, 25);
 }
 
 TEST(BenchFigures, ThePredictionIsHeldAgainstTheMeasurement) {

@@ -28,7 +28,7 @@ Json json_of(const Against& figure) {
 }
 
 Json json_of(const DraftCount& drafts) {
-  return {{"drafted", drafts.drafted}, {"right", drafts.right}};
+  return {{"drafted", drafts.drafted}, {"accepted", drafts.accepted}, {"right", drafts.accepted}};  // the older name
 }
 
 Json json_of(const BoundFigures& bound) {
@@ -61,7 +61,8 @@ Json arms_json(const BenchReport& report) {
     const ArmRuns& arm = report.rounds.arms[i];
     Json runs = Json::array();
     for (const RunResult& run : arm.runs) {
-      runs.push_back(Json::parse(to_json_line(run)));
+      Json& made = runs.emplace_back(Json::parse(to_json_line(run)));
+      made["right_drafted_tokens"] = run.accepted_draft_tokens;  // the older name
     }
     const auto& readahead = arm.arm.readahead_kib;
     arms.push_back({{"engine", arm.arm.spec.engine},

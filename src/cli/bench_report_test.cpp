@@ -96,15 +96,15 @@ TEST(BenchTable, TellsHowManyDraftsWereRight) {
   EXPECT_THAT(bench_table(report), Not(HasSubstr("draft")));
   report.options.draft = {"/models/small.gguf", true};
   EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by n-grams and small.gguf\n"),
-                                         HasSubstr("drafts right              none were made\n")));
+                                         HasSubstr("drafts accepted           none were made\n")));
   report.rounds.arms[0].runs[0].drafted_tokens = 88;
-  report.rounds.arms[0].runs[0].right_drafted_tokens = 50;
+  report.rounds.arms[0].runs[0].accepted_draft_tokens = 50;
   report.figures = bench_figures(report.rounds);
   report.options.draft.mtp = true;
   EXPECT_THAT(bench_table(report), HasSubstr("; drafts by n-grams, MTP and small.gguf\n"));
   report.options.draft.ngrams = report.options.draft.mtp = false;
   EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by small.gguf\n"),
-                                         HasSubstr("drafts right              50 of 88\n")));
+                                         HasSubstr("drafts accepted           50 of 88\n")));
 }
 
 TEST(BenchJson, HoldsDrafts) {
@@ -116,13 +116,15 @@ TEST(BenchJson, HoldsDrafts) {
   EXPECT_TRUE(without["drafts"].is_null());
   report.options.draft.model = "small.gguf";
   report.rounds.arms[0].runs[0].drafted_tokens = 88;
-  report.rounds.arms[0].runs[0].right_drafted_tokens = 50;
+  report.rounds.arms[0].runs[0].accepted_draft_tokens = 50;
   report.figures = bench_figures(report.rounds);
   const auto json = nlohmann::json::parse(bench_json(report));
   EXPECT_EQ(json["settings"]["draft"], "small.gguf");
   EXPECT_EQ(json["drafts"]["drafted"], 88);
-  EXPECT_EQ(json["drafts"]["right"], 50);
-  EXPECT_EQ(json["arms"][0]["runs"][0]["right_drafted_tokens"], 50);
+  EXPECT_EQ(json["drafts"]["accepted"], 50);
+  EXPECT_EQ(json["drafts"]["right"], 50) << "the older name";
+  EXPECT_EQ(json["arms"][0]["runs"][0]["accepted_draft_tokens"], 50);
+  EXPECT_EQ(json["arms"][0]["runs"][0]["right_drafted_tokens"], 50) << "the older name";
 }
 
 TEST(BenchJson, HoldsFiguresAndEveryRun) {

@@ -117,9 +117,9 @@ std::string details_of(const BenchReport& report) {
   const BenchFigures& figures = report.figures;
   std::string text;
   if (figures.drafts) {
-    text += line_of("drafts right", to_text(*figures.drafts));
+    text += line_of("drafts accepted", to_text(*figures.drafts));
   } else if (report.options.draft.any()) {
-    text += line_of("drafts right", "none were made");
+    text += line_of("drafts accepted", "none were made");
   }
   if (figures.hit_rate) {
     text += line_of("experts in memory", scaled(figures.hit_rate, 0.01) + " %");

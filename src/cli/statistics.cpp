@@ -59,8 +59,8 @@ std::string statistics_line(const EngineStats& stats, const Plan& plan) {
   const auto hits = ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups));
   const auto read = ratio(as_double(stats.decode_bytes), as_double(stats.decoded_tokens));
   const std::string drafts = stats.drafted_tokens == 0 ? ""
-                                                       : fmt::format("; drafts {} of {} right",
-                                                                     stats.right_drafted_tokens, stats.drafted_tokens);
+                                                       : fmt::format("; drafts {} of {} accepted",
+                                                                     stats.accepted_draft_tokens, stats.drafted_tokens);
   return fmt::format("{}{}; prompt {}; experts {}; {}/token read; memory {}",
                      tokens_and_rate(stats.answer_tokens, stats.decoded_tokens, stats.decode_seconds), drafts,
                      tokens_and_rate(stats.prompt_tokens, stats.prompt_tokens, stats.prompt_seconds),
@@ -93,7 +93,8 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"decoded_tokens", stats.decoded_tokens},
       {"answer_tokens", stats.answer_tokens},
       {"drafted_tokens", stats.drafted_tokens},
-      {"right_drafted_tokens", stats.right_drafted_tokens},
+      {"accepted_draft_tokens", stats.accepted_draft_tokens},
+      {"right_drafted_tokens", stats.accepted_draft_tokens},  // the older name
       {"prompt_seconds", stats.prompt_seconds},
       {"decode_seconds", stats.decode_seconds},
       {"load_seconds", stats.load_seconds},

@@ -47,9 +47,9 @@ TEST(StatisticsLine, SaysWhatWasDone) {
 TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
   EngineStats stats = some_stats();
   stats.drafted_tokens = 40;
-  stats.right_drafted_tokens = 31;
+  stats.accepted_draft_tokens = 31;
   EXPECT_THAT(statistics_line(stats, some_plan()),
-              testing::StartsWith("179 tokens, 35.2 tok/s; drafts 31 of 40 right; "));
+              testing::StartsWith("179 tokens, 35.2 tok/s; drafts 31 of 40 accepted; "));
 }
 
 TEST(CopiesLine, SaysHowMuchCameFromEach) {

@@ -181,15 +181,15 @@ TEST(Drafting, ASessionSaysTheSameWithDrafts) {
   const Told ngrams = tell(options, prompt, 60);
   EXPECT_EQ(ngrams.tokens, plain.tokens);
   EXPECT_EQ(ngrams.stats.decoded_tokens, plain.stats.decoded_tokens);
-  EXPECT_GT(ngrams.stats.right_drafted_tokens, 0U);
-  EXPECT_GE(ngrams.stats.drafted_tokens, ngrams.stats.right_drafted_tokens);
+  EXPECT_GT(ngrams.stats.accepted_draft_tokens, 0U);
+  EXPECT_GE(ngrams.stats.drafted_tokens, ngrams.stats.accepted_draft_tokens);
   options = dense(18 * kMiB);
   options.draft.model = options.model;  // itself: nearly always right
   options.by_hand.keep_draft_model = true;
   const Told by_model = tell(options, prompt, 60);
   EXPECT_EQ(by_model.tokens, plain.tokens);
   EXPECT_EQ(by_model.stats.decoded_tokens, plain.stats.decoded_tokens);
-  EXPECT_GT(by_model.stats.right_drafted_tokens, 0U);
+  EXPECT_GT(by_model.stats.accepted_draft_tokens, 0U);
 }
 
 TEST(Drafting, TheDraftModelComesOutOfTheBudget) {
@@ -262,7 +262,7 @@ TEST(Drafting, AServerSaysTheSameWithDrafts) {
   const Heard heard = ask(*drafting, request);
   EXPECT_EQ(heard.content, told.content);
   EXPECT_EQ(heard.end.tokens, told.end.tokens);
-  EXPECT_GT(drafting->stats().engine.right_drafted_tokens, 0U);
+  EXPECT_GT(drafting->stats().engine.accepted_draft_tokens, 0U);
   EXPECT_LT(drafting->stats().passes, plain->stats().passes);
 }
 

@@ -150,7 +150,7 @@ Status EngineImpl::result_of(int code) {
   return fail(ErrorCode::kInternal, "llama.cpp could not compute: {}", take_llama_error());
 }
 
-// One llama_decode: one walk over the weights.
+// One llama_decode: all layers.
 Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
   const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;

@@ -35,7 +35,7 @@ class EngineImpl final : public Engine {
   RoutingTrace routing() const override;
   Status close() override;
 
-  // One walk over the weights for `batch`, of which `prompt_tokens` evaluate a prompt.
+  // Computes `batch`, of which `prompt_tokens` evaluate a prompt.
   Status pass(const llama_batch& batch, uint32_t prompt_tokens);
   llama_context* context() { return model_.context.get(); }
   const llama_model* llama() const { return model_.llama.get(); }
@@ -51,7 +51,7 @@ class EngineImpl final : public Engine {
   // Null when nothing is drafted.
   Drafting* drafting() { return drafting_.get(); }
   // As PassCounters.
-  void note_drafted(uint32_t drafted, uint32_t right) { counters_.note_drafted(drafted, right); }
+  void note_drafted(uint32_t drafted, uint32_t accepted) { counters_.note_drafted(drafted, accepted); }
   void note_answered(size_t tokens) { counters_.note_answered(tokens); }
   // Null unless the model's MTP layers draft.
   MtpHead* mtp() { return mtp_.get(); }

@@ -42,7 +42,9 @@ struct JobEnd {
   std::variant<AnswerEnd, Result<Embedding>> outcome;
 };
 
-// The end of a job that never began, since the model is being closed or nobody wants it any more.
-JobEnd unstarted(Job job);
+// Why a job does not begin, or an embedding is not finished.
+inline Error closing_error() {
+  return {ErrorCode::kCancelled, "the model is being closed"};
+}
 
 }  // namespace hypura

@@ -107,8 +107,8 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
     const Said drafting = say(options);
     EXPECT_EQ(drafting.tokens, plain.tokens) << to_string(mode);
     EXPECT_EQ(drafting.stats.decoded_tokens, plain.stats.decoded_tokens) << to_string(mode);
-    EXPECT_GT(drafting.stats.right_drafted_tokens, 40U) << to_string(mode);
-    EXPECT_GT(drafting.stats.drafted_tokens, drafting.stats.right_drafted_tokens) << to_string(mode);
+    EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U) << to_string(mode);
+    EXPECT_GT(drafting.stats.drafted_tokens, drafting.stats.accepted_draft_tokens) << to_string(mode);
     EXPECT_LE(ledger_sum(drafting.plan), memory) << to_string(mode);
     EXPECT_THAT(drafting.plan.sentence, HasSubstr("drafts by its MTP layers")) << to_string(mode);
   }
@@ -118,7 +118,7 @@ TEST(Mtp, EachOfSeveralLayersDraftsOneTokenFurther) {
   const Said plain = say(options_for(3, 64 * kMiB, false));
   const Said drafting = say(options_for(3, 64 * kMiB, true));
   EXPECT_EQ(drafting.tokens, plain.tokens);
-  EXPECT_GT(drafting.stats.right_drafted_tokens, 40U);
+  EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U);
 }
 
 // Drafts that are nearly always wrong cost time and nothing else.
@@ -137,7 +137,7 @@ TEST(Mtp, WrongDraftsChangeNothing) {
   options.draft.mtp = true;
   const Said drafting = say(options);
   EXPECT_EQ(drafting.tokens, plain.tokens);
-  EXPECT_GT(drafting.stats.drafted_tokens, 2 * drafting.stats.right_drafted_tokens);
+  EXPECT_GT(drafting.stats.drafted_tokens, 2 * drafting.stats.accepted_draft_tokens);
 }
 
 // After right drafts, wrong ones, and an answer whose beginning was kept, the layers have seen what they would have
@@ -153,7 +153,7 @@ TEST(Mtp, DraftsAreThoseOfTheTextAsItStands) {
     const auto answer = (*session)->complete(kPrompt, greedy(60));
     ASSERT_TRUE(answer);
     text.insert(text.end(), answer->tokens.begin(), answer->tokens.end());
-    EXPECT_GT(engine->stats().right_drafted_tokens, 20U);
+    EXPECT_GT(engine->stats().accepted_draft_tokens, 20U);
     const auto fresh = open_eager(options);
     ASSERT_NE(fresh, nullptr);
     const auto reader = fresh->new_session();
@@ -298,7 +298,7 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
     const auto answer = (*session)->complete(prompt, greedy(40));
     ASSERT_TRUE(answer) << answer.error().message;
     said.push_back(answer->tokens);
-    EXPECT_EQ(engine->stats().right_drafted_tokens > 10, drafts);
+    EXPECT_EQ(engine->stats().accepted_draft_tokens > 10, drafts);
   }
   EXPECT_EQ(said[0], said[1]);
 }

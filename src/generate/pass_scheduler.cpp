@@ -48,10 +48,6 @@ bool are_numbers(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
 
-Error closed() {
-  return {ErrorCode::kCancelled, "the model is being closed"};
-}
-
 Result<Embedding> mean(std::vector<float> sum, const Job& job) {
   Embedding embedding{std::move(sum), static_cast<uint32_t>(job.prompt.size()), job.cut_from};
   for (float& value : embedding.values) {
@@ -66,16 +62,6 @@ Result<Embedding> mean(std::vector<float> sum, const Job& job) {
 }
 
 }  // namespace
-
-JobEnd unstarted(Job job) {
-  if (job.embed) {
-    return {job.id, nullptr, Result<Embedding>(propagate(closed()))};
-  }
-  AnswerEnd end;
-  end.stop = AnswerStop::kCancelled;
-  end.queued_seconds = seconds(job.submitted, Clock::now());
-  return {job.id, std::move(job.sink), std::move(end)};
-}
 
 PassScheduler::PassScheduler(PassModel& model, KvCache& cache, Drafting* drafting)
     : runs_(cache.sequences()), model_(model), cache_(cache), drafting_(drafting) {}
@@ -324,7 +310,7 @@ void PassScheduler::end(uint32_t id, AnswerStop stop, std::optional<Error> error
   if (job.embed) {
     ended_.push_back({job.id, nullptr,
                       stop == AnswerStop::kEndOfText ? mean(std::move(run->embedding), job)
-                                                     : Result<Embedding>(propagate(error.value_or(closed())))});
+                                                     : Result<Embedding>(propagate(error.value_or(closing_error())))});
     return;
   }
   const Clock::time_point now = Clock::now();

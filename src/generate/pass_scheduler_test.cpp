@@ -180,12 +180,5 @@ TEST(PassScheduler, EmbedsBesideAnswers) {
   EXPECT_TRUE(model.in_order());
 }
 
-TEST(PassScheduler, AJobThatNeverBeganHasAnEnd) {
-  const JobEnd answer = unstarted(fake_job({1, 2}, 3, nullptr));
-  EXPECT_EQ(std::get<AnswerEnd>(answer.outcome).stop, AnswerStop::kCancelled);
-  const JobEnd embedding = unstarted(fake_embedding({1, 2}, 0, 2));
-  EXPECT_EQ(std::get<Result<Embedding>>(embedding.outcome).error().code, ErrorCode::kCancelled);
-}
-
 }  // namespace
 }  // namespace hypura

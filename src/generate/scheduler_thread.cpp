@@ -4,7 +4,24 @@
 #include <iterator>
 #include <utility>
 
+#include "support/elapsed.h"
+
 namespace hypura {
+
+namespace {
+
+// The end of a job that never began, since the model is being closed or nobody wants it any more.
+JobEnd unstarted(Job job) {
+  if (job.embed) {
+    return {job.id, nullptr, Result<Embedding>(propagate(closing_error()))};
+  }
+  AnswerEnd end;
+  end.stop = AnswerStop::kCancelled;
+  end.queued_seconds = seconds_since(job.submitted);
+  return {job.id, std::move(job.sink), std::move(end)};
+}
+
+}  // namespace
 
 SchedulerThread::SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t queue,
                                  std::function<void(bool)> after_pass)
@@ -24,7 +41,7 @@ SchedulerThread::~SchedulerThread() {
 
 Status SchedulerThread::room_locked() const {
   if (closing_) {
-    return fail(ErrorCode::kCancelled, "the model is being closed");
+    return propagate(closing_error());
   }
   if (uint64_t{queue_.size()} + stats_.running >= uint64_t{queue_limit_} + stats_.parallel) {
     return fail(ErrorCode::kBusy, "server busy, please try again.  maximum pending requests exceeded");

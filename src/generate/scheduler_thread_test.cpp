@@ -222,6 +222,33 @@ TEST(SchedulerThread, ClosingEndsEverything) {
   }
 }
 
+TEST(SchedulerThread, ClosingEndsEmbeddingsThatWait) {
+  GatedModel model(1);
+  model.close();
+  Result<Embedding> embedding;
+  std::thread asks;
+  std::thread opener;
+  {
+    Running running(model, 1);
+    const auto runs = running.submit(count_from(0, 4), 1000000);
+    model.wait_for_pass();
+    asks = std::thread([&] { embedding = running.thread.embed(fake_embedding(count_from(0, 5), 0, 5)); });
+    while (running.thread.stats().queued == 0) {
+      std::this_thread::yield();
+    }
+    opener = std::thread([&] {
+      while (running.thread.room().error().code != ErrorCode::kCancelled) {  // busy until the destructor has begun
+        std::this_thread::yield();
+      }
+      model.open();
+    });
+  }
+  asks.join();
+  opener.join();
+  ASSERT_FALSE(embedding);
+  EXPECT_EQ(embedding.error().code, ErrorCode::kCancelled);
+}
+
 TEST(SchedulerThread, WaitsForEmbeddings) {
   GatedModel model(2);
   Running running(model, 10);

@@ -80,8 +80,8 @@ TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
   EXPECT_EQ(drafted->chosen, plain->chosen);
   EXPECT_EQ(drafted->decode.tokens, 12U);  // no warm-up, in which a pass may end late
   EXPECT_GT(drafted->drafted_tokens, 0U);
-  EXPECT_LE(drafted->right_drafted_tokens, drafted->drafted_tokens);
-  EXPECT_LT(drafted->right_drafted_tokens, drafted->decode.tokens);
+  EXPECT_LE(drafted->accepted_draft_tokens, drafted->drafted_tokens);
+  EXPECT_LT(drafted->accepted_draft_tokens, drafted->decode.tokens);
 }
 
 TEST(MeasureRun, DraftsByNgramsOfASentenceThatIsRepeated) {
@@ -96,7 +96,7 @@ TEST(MeasureRun, DraftsByNgramsOfASentenceThatIsRepeated) {
   EXPECT_GT(run->prefill.tokens, 40U);
   EXPECT_LE(run->prefill.tokens, 60U);
   EXPECT_GT(run->drafted_tokens, 0U);
-  EXPECT_LE(run->right_drafted_tokens, run->drafted_tokens);
+  EXPECT_LE(run->accepted_draft_tokens, run->drafted_tokens);
 }
 
 TEST(MeasureServing, CountsAllAnswers) {

@@ -28,7 +28,7 @@ void note_decode(const Phase& phase, RunResult& result) {
   result.io_wait_seconds = phase.counted.io_wait_seconds;
   result.streamed_bytes = phase.counted.streamed_bytes;
   result.drafted_tokens = phase.counted.drafted_tokens;
-  result.right_drafted_tokens = phase.counted.right_drafted_tokens;
+  result.accepted_draft_tokens = phase.counted.accepted_draft_tokens;
 }
 
 AnswerMeter::AnswerMeter(const Subject& subject, uint32_t warmup_tokens)
@@ -45,7 +45,7 @@ void AnswerMeter::look() {
     start_ = std::move(last_);
     // Drafts are counted when the pass after theirs begins: until now, those of the passes before the start.
     start_->counted.drafted_tokens = now.counted.drafted_tokens;
-    start_->counted.right_drafted_tokens = now.counted.right_drafted_tokens;
+    start_->counted.accepted_draft_tokens = now.counted.accepted_draft_tokens;
     return;
   }
   tokens_ = more_of_prompt ? 1 : tokens_ + 1;  // the prompt's last pass gives the first token

@@ -31,7 +31,7 @@ class AnswerMeterTest : public testing::Test {
   }
   void pass(AnswerMeter& meter, uint32_t right) {
     subject_.stats.drafted_tokens += drafted_;  // those of the pass before
-    subject_.stats.right_drafted_tokens += right_;
+    subject_.stats.accepted_draft_tokens += right_;
     subject_.stats.decode_seconds += 1;
     subject_.stats.expert_lookups += 100;
     drafted_ = 4;
@@ -42,7 +42,7 @@ class AnswerMeterTest : public testing::Test {
   }
   Result<Phase> stop(const AnswerMeter& meter) {
     subject_.stats.drafted_tokens += drafted_;
-    subject_.stats.right_drafted_tokens += right_;
+    subject_.stats.accepted_draft_tokens += right_;
     return meter.stop(tokens_);
   }
 
@@ -69,7 +69,7 @@ TEST_F(AnswerMeterTest, CountsFromTheFirstPassWithoutWarmUp) {
   EXPECT_EQ(phase->cost.tokens, 4);
   EXPECT_EQ(phase->counted.expert_lookups, 200);
   EXPECT_EQ(phase->counted.drafted_tokens, 8);
-  EXPECT_EQ(phase->counted.right_drafted_tokens, 2);
+  EXPECT_EQ(phase->counted.accepted_draft_tokens, 2);
 }
 
 TEST_F(AnswerMeterTest, CountsWholePassesAfterTheWarmUp) {
@@ -84,7 +84,7 @@ TEST_F(AnswerMeterTest, CountsWholePassesAfterTheWarmUp) {
   EXPECT_EQ(phase->cost.tokens, 7);
   EXPECT_EQ(phase->counted.expert_lookups, 200);
   EXPECT_EQ(phase->counted.drafted_tokens, 8);
-  EXPECT_EQ(phase->counted.right_drafted_tokens, 5);
+  EXPECT_EQ(phase->counted.accepted_draft_tokens, 5);
 }
 
 TEST_F(AnswerMeterTest, SaysWhenNothingIsLeftToCount) {

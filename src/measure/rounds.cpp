@@ -113,13 +113,13 @@ DraftCount drafts_of(const ArmRuns& arm) {
   DraftCount count;
   for (const RunResult* run : good_runs(arm)) {
     count.drafted += run->drafted_tokens;
-    count.right += run->right_drafted_tokens;
+    count.accepted += run->accepted_draft_tokens;
   }
   return count;
 }
 
 std::string to_text(const DraftCount& count) {
-  return fmt::format("{} of {}", count.right, count.drafted);
+  return fmt::format("{} of {}", count.accepted, count.drafted);
 }
 
 std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead) {
@@ -163,7 +163,7 @@ std::string summary_of(const RunResult& run) {
                         run.decode.bytes_per_token() / 1e6);
   }
   if (run.drafted_tokens > 0) {
-    text += ", drafts right: " + to_text(DraftCount{run.drafted_tokens, run.right_drafted_tokens});
+    text += ", drafts accepted: " + to_text(DraftCount{run.drafted_tokens, run.accepted_draft_tokens});
   }
   return text;
 }

@@ -36,10 +36,10 @@ struct ArmRuns {
 // The results of the runs that did not fail.
 std::vector<const RunResult*> good_runs(const ArmRuns& arm);
 
-// Tokens that were drafted while decoding, and how many of them were right.
+// Tokens that were drafted while decoding, and how many of them were accepted.
 struct DraftCount {
   uint64_t drafted = 0;
-  uint64_t right = 0;
+  uint64_t accepted = 0;
 };
 
 // By all of those runs together.
@@ -109,8 +109,8 @@ struct Rounds {
 // a disk that cannot be probed, a setting that cannot be restored (kIo), and what `check` says.
 Result<Rounds> run_rounds(const RoundsOptions& options, std::vector<Arm> arms);
 
-// "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", with ", drafts right: 50 of 88" where some
-// were made; or "failed: " and why.
+// "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", with ", drafts accepted: 50 of 88" where
+// some were made; or "failed: " and why.
 std::string summary_of(const RunResult& run);
 
 }  // namespace hypura

@@ -102,7 +102,7 @@ TEST(PlainArms, MakeNoDrafts) {
 TEST(Drafts, AreThoseOfTheGoodRuns) {
   RunResult run;
   run.drafted_tokens = 44;
-  run.right_drafted_tokens = 25;
+  run.accepted_draft_tokens = 25;
   RunResult failed = run;
   failed.error = "killed";
   const DraftCount count = drafts_of({{}, {run, failed, run}});
@@ -115,8 +115,8 @@ TEST(Summary, SaysWhatARunDidOrWhyItFailed) {
   run.decode = {4, 1.0, 4'000'000};
   EXPECT_THAT(summary_of(run), EndsWith("decode 4 tok/s, 1.0 MB/token"));
   run.drafted_tokens = 88;
-  run.right_drafted_tokens = 50;
-  EXPECT_THAT(summary_of(run), EndsWith("1.0 MB/token, drafts right: 50 of 88"));
+  run.accepted_draft_tokens = 50;
+  EXPECT_THAT(summary_of(run), EndsWith("1.0 MB/token, drafts accepted: 50 of 88"));
   run.error = "killed";
   EXPECT_EQ(summary_of(run), "failed: killed");
 }

@@ -16,7 +16,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PredictedRun, known, decode_tokens_per_second
                                    memory_peak, remark)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, error, error_code, load, prefill, decode, first_token_seconds,
                                    second_turn_seconds, chosen, expert_lookups, expert_hits, io_wait_seconds,
-                                   streamed_bytes, drafted_tokens, right_drafted_tokens, resident_bytes, mode, plan,
+                                   streamed_bytes, drafted_tokens, accepted_draft_tokens, resident_bytes, mode, plan,
                                    plan_key, predicted, process_peak, group_peak, out_of_memory)
 
 namespace {

@@ -102,8 +102,8 @@ struct RunResult {
   uint64_t expert_hits = 0;
   double io_wait_seconds = 0;
   uint64_t streamed_bytes = 0;  // by the engine's own count, to hold against decode.bytes
-  uint64_t drafted_tokens = 0;  // verified, right or wrong
-  uint64_t right_drafted_tokens = 0;
+  uint64_t drafted_tokens = 0;  // verified, accepted or not
+  uint64_t accepted_draft_tokens = 0;
   uint64_t resident_bytes = 0;  // weights that stay in memory while streaming
   std::string mode;             // as parse_mode takes it; empty: any
   std::string plan;

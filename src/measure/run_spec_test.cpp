@@ -76,7 +76,7 @@ TEST(RunResult, SurvivesTheWayBack) {
   result.chosen = {5, -1, 7};
   result.plan = "a plan";
   result.drafted_tokens = 88;
-  result.right_drafted_tokens = 50;
+  result.accepted_draft_tokens = 50;
   const auto back = result_from_json(to_json_line(result) + "\n");
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->decode.bytes, result.decode.bytes);
@@ -84,7 +84,7 @@ TEST(RunResult, SurvivesTheWayBack) {
   EXPECT_EQ(back->predicted.hit_rate_source, "a trace");
   EXPECT_EQ(back->chosen, result.chosen);
   EXPECT_EQ(back->drafted_tokens, 88);
-  EXPECT_EQ(back->right_drafted_tokens, 50);
+  EXPECT_EQ(back->accepted_draft_tokens, 50);
   EXPECT_EQ(to_json_line(*back), to_json_line(result));
 }
 

@@ -118,7 +118,7 @@ class BusyServing : public FakeServing {
     stats.engine.experts_guessed_among = 41;
     stats.engine.warm_bytes = 4000;
     stats.engine.drafted_tokens = 6;
-    stats.engine.right_drafted_tokens = 5;
+    stats.engine.accepted_draft_tokens = 5;
     stats.engine.copy_bytes = {700, 300};
     return stats;
   }
@@ -146,6 +146,7 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_experts_guessed_among_total{model=\"stories:latest\"} 41\n"));
   EXPECT_THAT(text, HasSubstr("phase=\"warm_start\"} 4000\n"));
   EXPECT_THAT(text, HasSubstr("hypura_drafted_tokens_total{model=\"stories:latest\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_accepted_draft_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_right_drafted_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_bytes{model=\"stories:latest\",purpose=\"expert slots\"} 4096\n"));
   EXPECT_THAT(text, HasSubstr("hypura_copy_read_bytes_total{model=\"stories:latest\",copy=\"1\"} 300\n"));

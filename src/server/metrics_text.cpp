@@ -126,12 +126,14 @@ void add_work(MetricsText& text, const Labels& model, const ServingStats& stats)
   text.single("hypura_answers_parallel", kGauge, "Answers that can be made at once.", model, stats.parallel);
   text.single("hypura_context_used_tokens", kGauge, "Cells of the KV cache in use.", model, stats.context_used);
   text.single("hypura_context_size_tokens", kGauge, "Cells of the KV cache.", model, stats.context_size);
-  text.single("hypura_passes_total", kCounter, "Walks over the model's weights.", model, stats.passes);
+  text.single("hypura_passes_total", kCounter, "Passes over the model's weights.", model, stats.passes);
   text.single("hypura_pass_tokens_total", kCounter, "Tokens of all passes.", model, stats.batched_tokens);
   text.single("hypura_drafted_tokens_total", kCounter, "Tokens drafted and verified.", model,
               stats.engine.drafted_tokens);
-  text.single("hypura_right_drafted_tokens_total", kCounter, "Of those, what the model says.", model,
-              stats.engine.right_drafted_tokens);
+  text.single("hypura_accepted_draft_tokens_total", kCounter, "Of those, what the model says.", model,
+              stats.engine.accepted_draft_tokens);
+  text.single("hypura_right_drafted_tokens_total", kCounter, "The older name of hypura_accepted_draft_tokens_total.",
+              model, stats.engine.accepted_draft_tokens);
   text.single("hypura_decode_tokens_per_second", kGauge,
               "Tokens of answers for each second of decoding, since loading.", model,
               rate(stats.engine.decoded_tokens, stats.engine.decode_seconds));
