@@ -10,7 +10,7 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   d.decoded_tokens -= earlier.decoded_tokens;
   d.answer_tokens -= earlier.answer_tokens;
   d.drafted_tokens -= earlier.drafted_tokens;
-  d.right_drafted_tokens -= earlier.right_drafted_tokens;
+  d.accepted_draft_tokens -= earlier.accepted_draft_tokens;
   d.prompt_seconds -= earlier.prompt_seconds;
   d.decode_seconds -= earlier.decode_seconds;
   d.load_seconds -= earlier.load_seconds;
@@ -52,11 +52,11 @@ void PassCounters::note_pass(const PassWork& pass) {
   (prompt ? stats_.prefill_bytes : stats_.decode_bytes) += pass.bytes;
 }
 
-void PassCounters::note_drafted(uint32_t drafted, uint32_t right) {
+void PassCounters::note_drafted(uint32_t drafted, uint32_t accepted) {
   const std::lock_guard lock(mutex_);
   stats_.drafted_tokens += drafted;
-  stats_.right_drafted_tokens += right;
-  stats_.decoded_tokens -= drafted - right;
+  stats_.accepted_draft_tokens += accepted;
+  stats_.decoded_tokens -= drafted - accepted;
 }
 
 void PassCounters::note_answered(size_t tokens) {

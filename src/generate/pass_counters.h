@@ -21,8 +21,8 @@ class PassCounters {
  public:
   void note_loaded(double seconds);
   void note_pass(const PassWork& pass);
-  // Of the last passes' tokens `drafted` were drafts, the first `right` of which were right.
-  void note_drafted(uint32_t drafted, uint32_t right);
+  // Of the last passes' tokens `drafted` were drafts, the first `accepted` of which were what the model says.
+  void note_drafted(uint32_t drafted, uint32_t accepted);
   // So many tokens were given to a caller.
   void note_answered(size_t tokens);
 
