@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura::bench {

@@ -4,6 +4,7 @@
 
 #include "hypura/pack.h"
 #include "measure/readahead.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura::bench {

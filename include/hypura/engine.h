@@ -16,16 +16,6 @@
 
 namespace hypura {
 
-// Choices set by hand that are otherwise the plan's, to measure the plan against others.
-struct HandSetPlan {
-  std::string mode;                        // as in PlanSummary; empty: any
-  std::optional<uint64_t> ring_ahead;      // bytes of the ring beyond those that it cannot do without
-  std::string read_ahead;                  // of experts: "none", "router", "coactivation"; empty: as it pays
-  std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
-  bool warm_start = true;                  // false: what is remembered goes into the plan alone, not into the cache
-  bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
-};
-
 // Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
 // small model last.
 struct DraftOptions {
@@ -61,7 +51,7 @@ struct EngineOptions {
   // memory gained makes the model faster.
   std::string kv_type = "f16";
   uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;   // false: stream even when the model would fit (tests and measurements)
+  bool resident = true;   // false: stream even when the model would fit
   bool direct_io = true;  // false: read through the page cache
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
@@ -74,8 +64,7 @@ struct EngineOptions {
   // plan said, and what the disk gave when a dense model was read from it for long; and begin with what was saved:
   // before the first pass the experts that were used most are read.
   bool remember = true;
-  DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
-  HandSetPlan by_hand;  // for measurements
+  DraftOptions draft;  // without effect on models whose state cannot be taken back (recurrent ones)
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
   std::function<void(double)> progress;
@@ -208,7 +197,7 @@ class Session {
   virtual std::vector<int32_t> tokenize(std::string_view text, bool add_bos, bool parse_special) const = 0;
 
   // Evaluates tokens after what the context holds; returns the logits after each of them, n_tokens rows of
-  // vocabulary() floats. For tests and benchmarks.
+  // vocabulary() floats.
   virtual Result<std::vector<float>> evaluate(const std::vector<int32_t>& tokens) = 0;
 
   virtual int32_t vocabulary() const = 0;

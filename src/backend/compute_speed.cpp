@@ -8,6 +8,7 @@
 #include "backend/fast_layout.h"
 #include "backend/inner_graph.h"
 #include "ggml.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/fast_layout.h"
+#include "support/fail.h"
 
 namespace hypura {
 

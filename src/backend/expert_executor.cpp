@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "residency/visits.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,5 +1,7 @@
 #include "backend/fast_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <vector>

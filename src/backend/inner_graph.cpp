@@ -2,6 +2,7 @@
 
 #include "backend/stream_stats.h"
 #include "ggml-cpu.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -7,6 +7,7 @@
 #include "llama.h"
 #include "output/tool_call_ids.h"
 #include "schema/tool_schemas.h"
+#include "support/fail.h"
 #include "templates/template_values.h"
 
 namespace hypura {

@@ -1,4 +1,5 @@
 // Every order of messages with every chat template of the bundle.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "cli/progress_bar.h"
 #include "hypura/pack.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/model_host_local.h"
 #include "server/server.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -67,9 +68,9 @@ struct Running {
 
 // One line a request, for people and for programs.
 void log_for_serving(bool verbose) {
-  spdlog::set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  logger().set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
   if (!verbose) {
-    spdlog::set_level(spdlog::level::info);
+    logger().set_level(spdlog::level::info);
   }
 }
 

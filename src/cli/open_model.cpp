@@ -4,6 +4,7 @@
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
 #include "cli/trace_file.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -7,6 +7,7 @@
 
 #include "cli/model_options.h"
 #include "cli/number_option.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "measure/child.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 

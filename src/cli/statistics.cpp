@@ -1,5 +1,7 @@
 #include "cli/statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>

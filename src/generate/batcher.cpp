@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "llama/llama_guard.h"
+#include "support/fail.h"
 #include "tokenizer/common_beginning.h"
 
 namespace hypura {

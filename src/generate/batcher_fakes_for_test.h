@@ -16,6 +16,7 @@
 
 #include "generate/batcher_model.h"
 #include "generate/sequence.h"
+#include "support/fail.h"
 
 namespace hypura {
 

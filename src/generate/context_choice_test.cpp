@@ -10,6 +10,7 @@
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 

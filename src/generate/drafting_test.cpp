@@ -11,6 +11,7 @@
 #include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
@@ -123,8 +124,9 @@ struct Told {
   EngineStats stats;
 };
 
-Told tell(const EngineOptions& options, const std::string& prompt, int32_t tokens) {
-  const auto engine = open_eager(options);
+Told tell(const EngineOptions& options, const std::string& prompt, int32_t tokens,
+          const PlanOverrides& overrides = {}) {
+  const auto engine = open_eager(options, overrides);
   if (engine == nullptr) {
     return {};
   }
@@ -152,8 +154,9 @@ TEST(Drafting, ASessionSaysTheSameWithDrafts) {
   EXPECT_GE(ngrams.stats.drafted_tokens, ngrams.stats.right_drafted_tokens);
   options = dense(18 * kMiB);
   options.draft.model = options.model;  // itself: nearly always right
-  options.by_hand.keep_draft_model = true;
-  const Told by_model = tell(options, prompt, 60);
+  PlanOverrides keeping;
+  keeping.keep_draft_model = true;
+  const Told by_model = tell(options, prompt, 60, keeping);
   EXPECT_EQ(by_model.tokens, plain.tokens);
   EXPECT_EQ(by_model.stats.decoded_tokens, plain.stats.decoded_tokens);
   EXPECT_GT(by_model.stats.right_drafted_tokens, 0U);
@@ -223,8 +226,9 @@ TEST(Drafting, AServerSaysTheSameWithDrafts) {
   ASSERT_NE(plain, nullptr);
   const Heard told = ask(*plain, request);
   options.engine.draft = {options.engine.model, true};
-  options.engine.by_hand.keep_draft_model = true;
-  const auto drafting = open(options);
+  PlanOverrides keeping;
+  keeping.keep_draft_model = true;
+  const auto drafting = open(options, keeping);
   ASSERT_NE(drafting, nullptr);
   const Heard heard = ask(*drafting, request);
   EXPECT_EQ(heard.content, told.content);

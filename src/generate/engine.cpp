@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "generate/engine_impl.h"
+#include "generate/open_overridden.h"
 #include "history/saved_routing.h"
 #include "history/sustained_rate.h"
 #include "llama/llama_guard.h"
@@ -14,6 +15,7 @@
 #include "plan/placed_tensors.h"
 #include "store/mirrors.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"
 
@@ -115,7 +117,8 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   return d;
 }
 
-EngineImpl::EngineImpl(Model model, EngineOptions options) : model_(std::move(model)), options_(std::move(options)) {}
+EngineImpl::EngineImpl(Model model, EngineOptions options, PlanOverrides overrides)
+    : model_(std::move(model)), options_(std::move(options)), overrides_(std::move(overrides)) {}
 
 EngineImpl::~EngineImpl() {
   if (options_.remember && parts_) {
@@ -131,7 +134,7 @@ void EngineImpl::remember_disk() const {
   }
   const auto rate = sustained_rate(stats());
   if (Status status = rate ? keep_sustained_rate(options_.model, *rate) : Status(); !status) {
-    spdlog::debug("the disk's speed is not remembered: {}", status.error().message);
+    logger().debug("the disk's speed is not remembered: {}", status.error().message);
   }
 }
 
@@ -144,7 +147,7 @@ void EngineImpl::remember_pace() const {
   const auto pace = pace_.against(parts_->chosen->problem, parts_->chosen->placement(),
                                   std::min(options_.predicted_at, context_size_));
   if (Status status = pace ? save_pace(model_, profiled_at_, pace_key_, *pace) : Status(); !status) {
-    spdlog::debug("the pace of tokens is not remembered: {}", status.error().message);
+    logger().debug("the pace of tokens is not remembered: {}", status.error().message);
   }
 }
 
@@ -154,11 +157,11 @@ void EngineImpl::remember_routing() const {
     return;
   }
   if (Status status = save_routing(model_, std::move(trace)); !status) {
-    spdlog::debug("the routing is not remembered: {}", status.error().message);
+    logger().debug("the routing is not remembered: {}", status.error().message);
   }
 }
 
-Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides) {
   const auto start = std::chrono::steady_clock::now();
   if (Status status = init_llama(); !status) {
     return propagate(status.error());
@@ -188,7 +191,7 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
     return propagate(status.error());
   }
   const Knowledge knowledge = recall(*model, profile ? &*profile : nullptr);
-  auto engine = std::make_unique<EngineImpl>(std::move(*model), options);
+  auto engine = std::make_unique<EngineImpl>(std::move(*model), options, overrides);
   const Status opened = guarded(ErrorCode::kBadModel, options.model.string(),
                                 [&] { return engine->open(*budget, knowledge, std::move(*mirrors)); });
   if (!opened) {
@@ -200,11 +203,17 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
-  return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
+  return open_overridden(options, {});
+}
+
+Result<std::unique_ptr<Engine>> open_overridden(const EngineOptions& options, const PlanOverrides& overrides) {
+  return open_engine(options, overrides).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> {
+    return engine;
+  });
 }
 
 Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::vector<Mirror> mirrors) {
-  OpenRequest request = make_request(options_, model_, budget.bytes, knowledge);
+  OpenRequest request = make_request(options_, model_, budget.bytes, knowledge, overrides_);
   const uint64_t process = read_process_memory().resident;
   options_.sequences = request.sequences;
   request.mirrors = std::move(mirrors);
@@ -227,7 +236,7 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
     return status;
   }
   summarise(request, budget, process);
-  if (parts_->weights != nullptr && options_.remember && options_.by_hand.warm_start && knowledge.routing) {
+  if (parts_->weights != nullptr && options_.remember && overrides_.warm_start && knowledge.routing) {
     parts_->weights->recall(*knowledge.routing);
   }
   if (parts_->weights != nullptr && (options_.record_routing || options_.remember)) {
@@ -262,7 +271,7 @@ Status EngineImpl::open_draft_model(OpenRequest& request) {
   if (Status status = fits(draft_bytes_); !status) {
     return status;
   }
-  const auto worth = options_.by_hand.keep_draft_model ? std::nullopt : draft_worth(request, file, draft_bytes_);
+  const auto worth = overrides_.keep_draft_model ? std::nullopt : draft_worth(request, file, draft_bytes_);
   if (worth && !worth->pays()) {
     draft_remark_ = left_out_sentence(file, draft_bytes_, *worth);
     draft_bytes_ = 0;

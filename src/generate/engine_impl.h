@@ -13,12 +13,13 @@
 #include "hypura/engine.h"
 #include "load/open_engine.h"
 #include "plan/budget.h"
+#include "plan/plan_overrides.h"
 
 namespace hypura {
 
 class EngineImpl final : public Engine {
  public:
-  EngineImpl(Model model, EngineOptions options);
+  EngineImpl(Model model, EngineOptions options, PlanOverrides overrides);
   ~EngineImpl() override;
 
   // Opens the model within `budget`, by a plan made from `knowledge`. What is streamed is read from `mirrors` too.
@@ -72,6 +73,7 @@ class EngineImpl final : public Engine {
 
   Model model_;
   EngineOptions options_;
+  const PlanOverrides overrides_;
   std::optional<OpenParts> parts_;
   std::optional<ChatPrompt> chat_;
   std::unique_ptr<ModelDrafter> draft_model_;  // until drafting_ has it
@@ -93,6 +95,6 @@ class EngineImpl final : public Engine {
 };
 
 // Engine::open, for what needs more than the public interface.
-Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options);
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides = {});
 
 }  // namespace hypura

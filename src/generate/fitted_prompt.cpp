@@ -4,6 +4,7 @@
 
 #include "generate/batcher_plan.h"
 #include "llama.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

@@ -14,6 +14,7 @@
 #include "hypura/serving.h"
 #include "llama/changed_model_for_test.h"
 #include "make_model/zero_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 

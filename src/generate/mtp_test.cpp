@@ -1,5 +1,6 @@
 // A model that drafts by its own MTP layers says what it says without.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -66,9 +67,9 @@ struct Said {
 };
 
 // Two answers of one session, the second to a prompt that begins like the first.
-Said say(const EngineOptions& options) {
+Said say(const EngineOptions& options, const PlanOverrides& overrides = {}) {
   Said said;
-  const auto engine = open_eager(options);
+  const auto engine = open_eager(options, overrides);
   if (engine == nullptr) {
     return said;
   }
@@ -101,9 +102,9 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
   for (const auto& [memory, mode] :
        {std::pair(64 * kMiB, "resident"), std::pair(64 * kMiB, "expert-streaming"),
         std::pair(24 * kMiB, "expert-streaming"), std::pair(20 * kMiB, "mixed-streaming")}) {
-    EngineOptions options = options_for(1, memory, true);
-    options.by_hand.mode = mode;
-    const Said drafting = say(options);
+    PlanOverrides overrides;
+    overrides.mode = mode;
+    const Said drafting = say(options_for(1, memory, true), overrides);
     EXPECT_EQ(drafting.tokens, plain.tokens) << mode;
     EXPECT_EQ(drafting.stats.decoded_tokens, plain.stats.decoded_tokens) << mode;
     EXPECT_GT(drafting.stats.right_drafted_tokens, 40U) << mode;
@@ -198,10 +199,11 @@ TEST(Mtp, DraftsGoWithACopiedBeginning) {
 // What is not used is neither planned for nor loaded, and the model is the same one without it.
 TEST(Mtp, WhenOffTheLayersTakeNoMemory) {
   EngineOptions options = options_for(1, 24 * kMiB, false);
-  options.by_hand.mode = "expert-streaming";
-  const Said without = say(options);
+  PlanOverrides overrides;
+  overrides.mode = "expert-streaming";
+  const Said without = say(options, overrides);
   options.draft.mtp = true;
-  const Said with = say(options);
+  const Said with = say(options, overrides);
   const auto weights = [](const Said& said) { return said.plan.ledger.front(); };
   EXPECT_EQ(weights(without).purpose, "resident weights");
   // The second holds the attention, the shared expert and the projection of one layer more.
@@ -283,8 +285,9 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
     EngineOptions options = options_for(1, 64 * kMiB, drafts);
     options.context = 512;
     options.ubatch = 128;
-    options.by_hand.mode = "expert-streaming";
-    const auto engine = open_eager(options);
+    PlanOverrides overrides;
+    overrides.mode = "expert-streaming";
+    const auto engine = open_eager(options, overrides);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();
     ASSERT_GT((*session)->tokenize(prompt, true, false).size(), 200U);

@@ -1,5 +1,6 @@
 // What is read from a repacked copy gives the logits of plain llama.cpp with everything resident and repacked, bit for
 // bit, at every budget.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>

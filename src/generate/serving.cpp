@@ -4,8 +4,10 @@
 
 #include "generate/batcher.h"
 #include "generate/batcher_llama.h"
+#include "generate/open_overridden.h"
 #include "generate/serving_request.h"
 #include "llama/llama_guard.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -113,13 +115,17 @@ class ServingImpl final : public Serving {
 }  // namespace
 
 Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
+  return open_overridden(options, {});
+}
+
+Result<std::unique_ptr<Serving>> open_overridden(const Serving::Options& options, const PlanOverrides& overrides) {
   const auto most = static_cast<uint32_t>(llama_max_parallel_sequences());
   uint32_t parallel = std::clamp(options.parallel, 1U, most);
   for (;; parallel /= 2) {
     EngineOptions wanted = options.engine;
     wanted.sequences = parallel;
     wanted.outputs = std::max({wanted.outputs, parallel, kEmbeddingRows});
-    auto engine = open_engine(wanted);
+    auto engine = open_engine(wanted, overrides);
     if (!engine && (engine.error().code != ErrorCode::kBudget || parallel == 1)) {
       return propagate(engine.error());
     }

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "generate/open_overridden.h"
 #include "llama/models_for_test.h"
 #include "output/requests_for_test.h"
 #include "support/units.h"
@@ -89,8 +89,8 @@ inline Serving::Options stories(uint32_t parallel) {
   return options;
 }
 
-inline std::unique_ptr<Serving> open(const Serving::Options& options) {
-  auto serving = Serving::open(options);
+inline std::unique_ptr<Serving> open(const Serving::Options& options, const PlanOverrides& overrides = {}) {
+  auto serving = open_overridden(options, overrides);
   EXPECT_TRUE(serving) << serving.error().message;
   return serving ? std::move(*serving) : nullptr;
 }

@@ -9,6 +9,7 @@
 #include "llama.h"
 #include "output/answer_writer.h"
 #include "schema/answer_schema.h"
+#include "support/fail.h"
 
 namespace hypura {
 

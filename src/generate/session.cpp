@@ -8,6 +8,7 @@
 #include "llama/sampler.h"
 #include "output/text_stream.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "tokenizer/common_beginning.h"
 
 namespace hypura {

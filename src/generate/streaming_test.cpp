@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "generate/open_overridden.h"
 #include "generate/test_reference.h"
 #include "llama/models_for_test.h"
 #include "support/temp_dir_for_test.h"
@@ -26,8 +27,8 @@ EngineOptions streamed_demo(uint64_t memory) {
   return options;
 }
 
-std::unique_ptr<Engine> open(const EngineOptions& options) {
-  auto engine = Engine::open(options);
+std::unique_ptr<Engine> open(const EngineOptions& options, const PlanOverrides& overrides = {}) {
+  auto engine = open_overridden(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
   return engine ? std::move(*engine) : nullptr;
 }
@@ -55,10 +56,10 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   std::string text;
   EngineStats without;
   for (const char* read_ahead : {"none", "router", "coactivation"}) {
-    EngineOptions options = streamed_demo(24 * kMiB);
-    options.by_hand.read_ahead = read_ahead;
-    options.by_hand.mode = "expert-streaming";
-    const auto engine = open(options);
+    PlanOverrides overrides;
+    overrides.read_ahead = read_ahead;
+    overrides.mode = "expert-streaming";
+    const auto engine = open(streamed_demo(24 * kMiB), overrides);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();
     const auto told = (*session)->complete("Once upon a time, there was a little rabbit", greedy(60));
@@ -88,9 +89,9 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
 // A prompt's passes read all experts of the next layer ahead, and what the prompt does not choose is kept for later; of
 // the first layer there are only those that it chose.
 TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
-  EngineOptions options = streamed_demo(80 * kMiB);
-  options.by_hand.mode = "expert-streaming";
-  const auto engine = open(options);
+  PlanOverrides overrides;
+  overrides.mode = "expert-streaming";
+  const auto engine = open(streamed_demo(80 * kMiB), overrides);
   ASSERT_NE(engine, nullptr);
   const auto session = engine->new_session();
   ASSERT_TRUE((*session)->complete(

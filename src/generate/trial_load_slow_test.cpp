@@ -9,6 +9,7 @@
 #include "llama/trial_load.h"
 #include "make_model/make_model.h"
 #include "make_model/zero_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 

@@ -1,5 +1,7 @@
 #include "history/knowledge.h"
 
+#include <fmt/format.h>
+
 #include "history/decode_pace.h"
 #include "history/saved_routing.h"
 #include "residency/replay.h"

@@ -17,6 +17,7 @@
 #include "llama.h"
 #include "llama/llama_guard.h"
 #include "log.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -70,7 +71,7 @@ void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   if (level == GGML_LOG_LEVEL_ERROR && errors.size() < kMostErrors) {
     errors.emplace_back(line);
   }
-  spdlog::debug("llama.cpp: {}", printable(line));
+  logger().debug("llama.cpp: {}", printable(line));
 }
 
 template <class Function>

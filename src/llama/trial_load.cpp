@@ -14,6 +14,7 @@
 #include "llama/mtp_layers.h"
 #include "llama/trial_graph.h"
 #include "llama/virtual_file.h"
+#include "support/fail.h"
 #include "support/printable.h"
 #include "support/units.h"
 

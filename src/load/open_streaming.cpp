@@ -4,6 +4,7 @@
 #include "llama/virtual_file.h"
 #include "load/open_common.h"
 #include "load/open_engine.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -48,7 +49,7 @@ ReadAhead read_ahead_of(const std::string& name) {
                                   : ReadAhead::kAuto;
 }
 
-CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const EngineOptions& options) {
+CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const OpenRequest& request) {
   const Placement& placement = chosen.placement();
   CacheSizes sizes;
   sizes.expert_slots = placement.slots;
@@ -59,8 +60,8 @@ CacheSizes cache_sizes(const OpenParts& parts, const Chosen& chosen, const Engin
   sizes.pinned = placement.pinned;
   sizes.ring_bytes = placement.ring_bytes;
   sizes.max_rows = parts.ubatch;
-  sizes.read_ahead = read_ahead_of(options.by_hand.read_ahead);
-  sizes.repack = options.repack;
+  sizes.read_ahead = read_ahead_of(request.overrides.read_ahead);
+  sizes.repack = request.options.repack;
   return sizes;
 }
 
@@ -121,7 +122,7 @@ Result<OpenParts> open_streaming(const OpenRequest& request, Chosen chosen) {
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request.options)); !status) {
+  if (Status status = parts.weights->allocate_caches(cache_sizes(parts, chosen, request)); !status) {
     return propagate(status.error());
   }
   parts.ledger = make_ledger(chosen);

@@ -1,8 +1,9 @@
+#include "load/plan_model.h"
+
 #include <algorithm>
 
 #include "backend/stream_layout.h"
 #include "hypura/pack.h"
-#include "hypura/plan.h"
 #include "llama/llama_runtime.h"
 #include "llama/mtp_layers.h"
 #include "llama/trial_load.h"
@@ -11,6 +12,7 @@
 #include "plan/budget.h"
 #include "plan/explain.h"
 #include "plan/placed_tensors.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -85,6 +87,11 @@ Result<ModelPlan> plan_model(const EngineOptions& options, const MachineProfile*
 }
 
 Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
+  return plan_model(model, options, profile, {});
+}
+
+Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile,
+                             const PlanOverrides& overrides) {
   if (Status status = init_llama(); !status) {  // what its kernels want of memory is part of the plan
     return propagate(status.error());
   }
@@ -103,7 +110,7 @@ Result<ModelPlan> plan_model(const Model& model, const EngineOptions& options, c
     return propagate(status.error());
   }
   const Knowledge knowledge = recall(used, profile);
-  const OpenRequest request = make_request(options, used, budget->bytes, knowledge);
+  const OpenRequest request = make_request(options, used, budget->bytes, knowledge, overrides);
   auto problem = placement_problem(request);
   if (!problem) {
     return propagate(problem.error());

@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "hypura/engine.h"
+#include "generate/open_overridden.h"
 #include "measure/subject.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -30,7 +31,7 @@ std::string key_of(const PlanSummary& plan) {
 class HypuraSubject final : public Subject {
  public:
   Status open(const RunSpec& spec) override {
-    auto engine = Engine::open(engine_options(spec));
+    auto engine = open_overridden(engine_options(spec), plan_overrides(spec));
     if (!engine) {
       return propagate(engine.error());
     }
@@ -107,20 +108,25 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
   options.packed = spec.packed;
-  options.by_hand.mode = spec.mode;
-  options.by_hand.read_ahead = spec.read_ahead;
-  options.by_hand.keep_draft_model = spec.keep_draft_model;
-  if (spec.ring_ahead >= 0) {
-    options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
-  }
-  if (spec.cached_experts >= 0) {
-    options.by_hand.cached_experts = static_cast<uint32_t>(spec.cached_experts);
-  }
   options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
   options.remember = spec.remember;
-  options.by_hand.warm_start = false;
   return options;
+}
+
+PlanOverrides plan_overrides(const RunSpec& spec) {
+  PlanOverrides overrides;
+  overrides.mode = spec.mode;
+  overrides.read_ahead = spec.read_ahead;
+  overrides.keep_draft_model = spec.keep_draft_model;
+  if (spec.ring_ahead >= 0) {
+    overrides.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
+  }
+  if (spec.cached_experts >= 0) {
+    overrides.cached_experts = static_cast<uint32_t>(spec.cached_experts);
+  }
+  overrides.warm_start = false;
+  return overrides;
 }
 
 std::unique_ptr<Subject> make_hypura_subject() {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, repack, repack_streamed, threads, context, ubatch,

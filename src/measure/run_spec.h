@@ -21,11 +21,11 @@ struct RunSpec {
   uint32_t ubatch = 0;          // hypura: see EngineOptions
   bool repack_streamed = true;  // hypura: EngineOptions::repack
   bool packed = true;           // hypura: EngineOptions::packed
-  // hypura: see HandSetPlan
+  // hypura: see PlanOverrides
   std::string mode;
   int64_t ring_ahead = -1;      // -1: as planned
   int64_t cached_experts = -1;  // -1: as planned
-  std::string read_ahead;       // as HandSetPlan
+  std::string read_ahead;       // as PlanOverrides
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
@@ -37,7 +37,7 @@ struct RunSpec {
   std::string sentence;    // not served: the prompt is this, again and again; empty: words by chance
   // hypura: see DraftOptions
   std::string draft;
-  bool keep_draft_model = false;  // as HandSetPlan
+  bool keep_draft_model = false;  // as PlanOverrides
   bool draft_ngrams = false;
   bool draft_mtp = false;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions

@@ -37,7 +37,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_FALSE(back->repack);
   EXPECT_FALSE(back->repack_streamed);
   EXPECT_TRUE(engine_options(*back).remember);
-  EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
+  EXPECT_FALSE(plan_overrides(*back).warm_start);
   EXPECT_FALSE(engine_options({}).remember);
   EXPECT_TRUE(back->as_answer);
   EXPECT_TRUE(back->keep_draft_model);

@@ -8,12 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "generate/open_overridden.h"
 #include "machine/memory.h"
 #include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
 #include "measure/subject.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -177,7 +178,7 @@ Result<RunResult> measure_serving(const RunSpec& spec) {
   options.parallel = spec.answers;
   RunResult result;
   const auto start = Clock::now();
-  const auto serving = Serving::open(options);
+  const auto serving = open_overridden(options, plan_overrides(spec));
   if (!serving) {
     return propagate(serving.error());
   }

@@ -5,6 +5,7 @@
 #include "history/decode_pace.h"
 #include "machine/memory.h"
 #include "plan/machine_speeds.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

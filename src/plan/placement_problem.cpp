@@ -13,6 +13,7 @@
 #include "plan/context_choice.h"
 #include "plan/machine_speeds.h"
 #include "storage/reader.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -116,7 +117,7 @@ class ProblemBuilder {
   void add_resident();
   bool keeps_dense() const;
   void add_modes();
-  void add_choices_by_hand();
+  void add_overrides();
 
   const OpenRequest& request_;
   MachineSpeeds speeds_;
@@ -132,7 +133,7 @@ PlacementProblem ProblemBuilder::build() {
   add_rest();
   add_resident();
   add_modes();
-  add_choices_by_hand();
+  add_overrides();
   return std::move(problem_);
 }
 
@@ -228,7 +229,7 @@ void ProblemBuilder::add_experts() {
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
   problem_.best_expert_bytes_per_second = speeds_.disk_at_best(slice, ReaderOptions{}.depth).bytes_per_second;
   problem_.expert_disk.latency += kWakeSeconds;
-  problem_.reads_ahead = request_.options.by_hand.read_ahead != "none";
+  problem_.reads_ahead = request_.overrides.read_ahead != "none";
 }
 
 void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const {
@@ -327,12 +328,12 @@ void ProblemBuilder::add_modes() {
   }
 }
 
-void ProblemBuilder::add_choices_by_hand() {
-  const HandSetPlan& hand = request_.options.by_hand;
-  problem_.ring_ahead = hand.ring_ahead;
-  problem_.cached = hand.cached_experts;
-  if (!hand.mode.empty()) {
-    std::erase_if(problem_.modes, [&](Mode mode) { return mode_name(mode) != hand.mode; });
+void ProblemBuilder::add_overrides() {
+  const PlanOverrides& overrides = request_.overrides;
+  problem_.ring_ahead = overrides.ring_ahead;
+  problem_.cached = overrides.cached_experts;
+  if (!overrides.mode.empty()) {
+    std::erase_if(problem_.modes, [&](Mode mode) { return mode_name(mode) != overrides.mode; });
   }
 }
 
@@ -344,8 +345,8 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 
 }  // namespace
 
-OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget,
-                         const Knowledge& knowledge) {
+OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge,
+                         const PlanOverrides& overrides) {
   OpenRequest request = {options,
                          model,
                          budget,
@@ -355,6 +356,7 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, uint6
                          std::max(options.sequences, 1U),
                          {},
                          may_read_packed(options) ? find_packed(model) : PackedCopy()};
+  request.overrides = overrides;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context_remark = context_sentence(choice, request.sequences);
@@ -374,14 +376,14 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
                 request.model.name, type);
   }
-  const std::string& ahead = request.options.by_hand.read_ahead;
+  const std::string& ahead = request.overrides.read_ahead;
   if (!ahead.empty() && ahead != "none" && ahead != "router" && ahead != "coactivation") {
     return fail(ErrorCode::kUsage, "experts cannot be read ahead by '{}'; it can be none, router or coactivation",
                 ahead);
   }
   PlacementProblem problem = ProblemBuilder(request).build();
   if (problem.modes.empty()) {
-    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name, request.options.by_hand.mode);
+    return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name, request.overrides.mode);
   }
   return problem;
 }

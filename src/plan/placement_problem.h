@@ -11,6 +11,7 @@
 #include "hypura/engine.h"
 #include "model/model.h"
 #include "placement/placement.h"
+#include "plan/plan_overrides.h"
 #include "storage/reader.h"
 #include "store/packed_copy.h"
 
@@ -28,6 +29,7 @@ struct OpenRequest {
   std::vector<Mirror> mirrors = {};  // found and compared
   PackedCopy packed = {};            // that is read instead of the model's files, when it has any
   std::string context_remark = {};   // as PlanSummary::context
+  PlanOverrides overrides = {};
 
   bool reads_packed() const { return !packed.files.empty(); }
   // Tokens that the KV cache holds.
@@ -43,7 +45,8 @@ inline bool may_read_packed(const EngineOptions& options) {
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
 // repacked copy where the options allow it. The references must outlive the result.
-OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge);
+OpenRequest make_request(const EngineOptions& options, const Model& model, uint64_t budget, const Knowledge& knowledge,
+                         const PlanOverrides& overrides = {});
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;

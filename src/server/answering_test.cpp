@@ -1,5 +1,6 @@
 #include "server/answering.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <atomic>

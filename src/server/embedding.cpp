@@ -10,6 +10,7 @@
 
 #include "server/answering.h"
 #include "server/metrics.h"
+#include "support/fail.h"
 
 namespace hypura {
 

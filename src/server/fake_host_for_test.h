@@ -18,6 +18,7 @@
 #include "server/fake_serving_for_test.h"
 #include "server/metrics.h"
 #include "server/model_host.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hypura/serving.h"
+#include "support/fail.h"
 
 namespace hypura {
 

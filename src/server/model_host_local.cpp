@@ -13,6 +13,7 @@
 
 #include "server/model_host_names.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -31,7 +32,7 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   try {
     ready(std::move(lease));
   } catch (const std::exception& error) {
-    spdlog::error("what was to be done with a loaded model failed: {}", error.what());
+    logger().error("what was to be done with a loaded model failed: {}", error.what());
   }
 }
 
@@ -287,7 +288,7 @@ void LocalModelHost::check(Lock& lock) {
     verdict.error = before->error;
   } else if (const Status status = options_.check(file); !status) {
     verdict.error = status.error();
-    spdlog::info("msg=not-loaded model={}{}", model.name, logged_reason(status.error()));
+    logger().info("msg=not-loaded model={}{}", model.name, logged_reason(status.error()));
   }
   lock.lock();
   const bool kept = !verdict.error || is_of_the_file(*verdict.error);
@@ -316,8 +317,8 @@ void LocalModelHost::load(Lock& lock) {
   const auto began = Steady::now();
   Result<std::unique_ptr<Serving>> opened = options_.open(options);
   const auto ended = Steady::now();
-  spdlog::info("msg={} model={} seconds={:.2f}{}", opened ? "loaded" : "not-loaded", model.name,
-               std::chrono::duration<double>(ended - began).count(), opened ? "" : logged_reason(opened.error()));
+  logger().info("msg={} model={} seconds={:.2f}{}", opened ? "loaded" : "not-loaded", model.name,
+                std::chrono::duration<double>(ended - began).count(), opened ? "" : logged_reason(opened.error()));
   lock.lock();
 
   loading_ = nullptr;
@@ -377,7 +378,7 @@ void LocalModelHost::close(Lock& lock) {
   std::unique_ptr<Serving> closing = std::move(owned_);
   lock.unlock();
   closing.reset();
-  spdlog::info("msg=unloaded model={}", name);
+  logger().info("msg=unloaded model={}", name);
   for (const auto& done : unloaded) {
     done();
   }
@@ -393,7 +394,7 @@ Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
   for (const std::filesystem::path& path : options.models) {
     auto card = options.read_card(path);
     if (!card) {
-      spdlog::warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
+      logger().warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
       unreadable = unreadable.value_or(card.error());
       continue;
     }

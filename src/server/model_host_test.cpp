@@ -11,6 +11,7 @@
 #include "server/fake_serving_for_test.h"
 #include "server/model_host_local.h"
 #include "server/model_host_names.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {

@@ -11,6 +11,7 @@
 #include "storage/output_file.h"
 #include "storage/reader.h"
 #include "store/packed_copy.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

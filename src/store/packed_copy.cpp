@@ -8,6 +8,7 @@
 #include "backend/stream_layout.h"
 #include "ggml.h"
 #include "storage/reader.h"
+#include "support/fail.h"
 #include "support/fnv.h"
 #include "support/units.h"
 

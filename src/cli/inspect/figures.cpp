@@ -1,5 +1,7 @@
 #include "cli/inspect/figures.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "cli/inspect/words.h"

@@ -1,5 +1,7 @@
 #include "server/anthropic/content.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string_view>
 #include <utility>

@@ -1,5 +1,7 @@
 #include "server/anthropic/replies.h"
 
+#include <fmt/format.h>
+
 #include "server/answering.h"
 #include "server/router.h"
 #include "support/random_id.h"

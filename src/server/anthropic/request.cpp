@@ -15,6 +15,7 @@
 #include "server/v1/answer_rules.h"
 #include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
+#include "support/fail.h"
 
 namespace hypura::anthropic {
 

@@ -7,6 +7,7 @@
 #include "server/json/format_field.h"
 #include "server/json/time.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura::ollama {

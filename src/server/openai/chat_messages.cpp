@@ -1,5 +1,7 @@
 #include "server/openai/chat_messages.h"
 
+#include <fmt/format.h>
+
 #include <string>
 #include <utility>
 

@@ -1,5 +1,7 @@
 #include "server/openai/replies.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <utility>
 

@@ -1,5 +1,7 @@
 #include "server/openai/responses_input.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <string>
