@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "generate/counters.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -90,32 +91,11 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
   nlohmann::ordered_json json = {
       {"model", model},
       {"stop", stop ? nlohmann::ordered_json(stop_name(*stop)) : nlohmann::ordered_json(nullptr)},
-      {"prompt_tokens", stats.prompt_tokens},
-      {"decoded_tokens", stats.decoded_tokens},
-      {"answer_tokens", stats.answer_tokens},
-      {"drafted_tokens", stats.drafted_tokens},
-      {"right_drafted_tokens", stats.right_drafted_tokens},
-      {"prompt_seconds", stats.prompt_seconds},
-      {"decode_seconds", stats.decode_seconds},
-      {"load_seconds", stats.load_seconds},
-      {"load_bytes", stats.load_bytes},
-      {"streamed_bytes", stats.streamed_bytes},
-      {"prefill_bytes", stats.prefill_bytes},
-      {"decode_bytes", stats.decode_bytes},
-      {"expert_lookups", stats.expert_lookups},
-      {"expert_hits", stats.expert_hits},
-      {"experts_read_ahead", stats.experts_read_ahead},
-      {"experts_used_ahead", stats.experts_used_ahead},
-      {"experts_guessed", stats.experts_guessed},
-      {"experts_guessed_right", stats.experts_guessed_right},
-      {"experts_guessed_among", stats.experts_guessed_among},
-      {"experts_warmed", stats.experts_warmed},
-      {"warm_bytes", stats.warm_bytes},
-      {"io_wait_seconds", stats.io_wait_seconds},
-      {"stream_compute_seconds", stats.stream_compute_seconds},
-      {"stream_kernel_seconds", stats.stream_kernel_seconds},
-      {"disk_busy_seconds", stats.disk_busy_seconds},
-      {"memory_peak", stats.memory_peak},
+  };
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    with_number(counter, stats, [&](auto number) { json[std::string(counter.name)] = number; });
+  }
+  json.update({
       {"prompt_tokens_per_second", number_or_null(ratio(prompt_tokens, stats.prompt_seconds))},
       {"decode_tokens_per_second", number_or_null(ratio(decoded_tokens, stats.decode_seconds))},
       {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
@@ -129,7 +109,7 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
       {"kv_type", plan.kv_type},
       {"budget", plan.budget},
       {"process_margin", plan.process},
-  };
+  });
   json["copies"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
     json["copies"].push_back({{"path", plan.copies[i]}, {"bytes", stats.copy_bytes[i]}});

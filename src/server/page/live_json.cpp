@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "generate/counters.h"
 #include "server/json/json.h"
 
 namespace hypura {
@@ -63,32 +64,16 @@ Json plan_json(const PlanSummary& plan) {
 }
 
 Json stats_json(const ServingStats& stats) {
-  const EngineStats& engine = stats.engine;
-  return {{"running", stats.running},
-          {"queued", stats.queued},
-          {"parallel", stats.parallel},
-          {"context_used", stats.context_used},
-          {"context_size", stats.context_size},
-          {"passes", stats.passes},
-          {"batched_tokens", stats.batched_tokens},
-          {"answers", stats.answers},
-          {"cancelled", stats.cancelled},
-          {"prompt_tokens", stats.prompt_tokens},
-          {"cached_tokens", stats.cached_tokens},
-          {"evaluated_tokens", engine.prompt_tokens},
-          {"decoded_tokens", engine.decoded_tokens},
-          {"prompt_seconds", engine.prompt_seconds},
-          {"decode_seconds", engine.decode_seconds},
-          {"load_seconds", engine.load_seconds},
-          {"load_bytes", engine.load_bytes},
-          {"streamed_bytes", engine.streamed_bytes},
-          {"decode_bytes", engine.decode_bytes},
-          {"prefill_bytes", engine.prefill_bytes},
-          {"expert_lookups", engine.expert_lookups},
-          {"expert_hits", engine.expert_hits},
-          {"io_wait_seconds", engine.io_wait_seconds},
-          {"disk_busy_seconds", engine.disk_busy_seconds},
-          {"memory_peak", engine.memory_peak}};
+  Json json;
+  for (const Counter<ServingStats>& counter : serving_counters()) {
+    with_number(counter, stats, [&](auto number) { json[std::string(counter.name)] = number; });
+  }
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    // The prompts of answers have that name here.
+    const std::string name(counter.name == "prompt_tokens" ? "evaluated_tokens" : counter.name);
+    with_number(counter, stats.engine, [&](auto number) { json[name] = number; });
+  }
+  return json;
 }
 
 Json layers_json(const std::vector<LiveLayer>& layers) {
