@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "hypura/chat.h"
 #include "hypura/result.h"
 #include "hypura/routing.h"
 
@@ -44,7 +45,7 @@ struct EngineOptions {
   double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
   bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
   uint32_t predicted_at = 0;     // tokens in the context when a token is predicted to take so long
-  uint32_t sequences = 1;        // contexts of that size, for Serving; a Session uses the first
+  uint32_t sequences = 1;        // contexts of that size, for Generator; a Session uses the first
   uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
   // Type of the KV cache: "f16"; "q8_0", half of it, with other last bits in the logits; or "auto": q8_0 where the
@@ -156,8 +157,11 @@ struct EngineStats {
   EngineStats since(const EngineStats& earlier) const;
 };
 
-// Why generation ended.
-enum class StopReason { kEndOfText, kLength, kContextFull, kCancelled };
+// Why an answer ended. A session's has no stop strings, and an error is its result.
+enum class StopReason { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };
+
+// "end_of_text", "stop_string", "length", "context_full", "cancelled" or "error".
+std::string_view stop_name(StopReason stop);
 
 struct GenerateOptions {
   int32_t max_tokens = -1;  // -1: until the model ends or the context is full
@@ -172,11 +176,6 @@ struct Generated {
   std::string text;
   std::vector<int32_t> tokens;
   StopReason stop = StopReason::kEndOfText;
-};
-
-struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
-  std::string content;
 };
 
 // One conversation: a sequence in the KV cache. Not thread-safe; belongs to one thread at a time and must not outlive

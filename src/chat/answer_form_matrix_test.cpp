@@ -227,7 +227,7 @@ TEST_P(AnswerFormMatrix, AnswersAreWhatWasAskedFor) {
 
 // What the template makes of a call of the assistant's; empty where it shows none after such a prompt.
 std::string call_of(const ModelOfTemplate& model, const AnswerRequest& request) {
-  std::vector<ConversationMessage> messages = request.messages;
+  std::vector<ChatMessage> messages = request.messages;
   const auto before = model.format().render(request, messages);
   messages.push_back(says("assistant", ""));
   messages.back().tool_calls = {{"abcdefgh2", "get_weather", R"({"days":3})"}};

@@ -141,18 +141,4 @@ std::string ledger_table(const PlanSummary& plan) {
   return table;
 }
 
-std::string_view stop_name(StopReason stop) {
-  switch (stop) {
-    case StopReason::kEndOfText:
-      return "end_of_text";
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kContextFull:
-      return "context_full";
-    case StopReason::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
-}
-
 }  // namespace hypura

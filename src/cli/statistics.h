@@ -26,7 +26,4 @@ std::string statistics_json(const EngineStats& stats, const PlanSummary& plan, s
 // The memory ledger as a table, one purpose a line, with the sum and the budget below.
 std::string ledger_table(const PlanSummary& plan);
 
-// "end_of_text", "length", "context_full" or "cancelled".
-std::string_view stop_name(StopReason stop);
-
 }  // namespace hypura

@@ -17,7 +17,7 @@ double seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-AnswerEnd summary(const Run& run, AnswerStop stop, std::optional<Error> error) {
+AnswerEnd summary(const Run& run, StopReason stop, std::optional<Error> error) {
   const Clock::time_point now = Clock::now();
   AnswerEnd end;
   end.stop = stop;
@@ -43,7 +43,7 @@ AnswerStep next_step(AnswerSource& source, BatchModel& model, size_t row) {
     return std::move(*step);
   }
   AnswerStep failed;
-  failed.stop = AnswerStop::kError;
+  failed.stop = StopReason::kError;
   failed.error = std::move(step.error());
   return failed;
 }
@@ -119,7 +119,7 @@ Result<Embedding> Batcher::embed(Job job) {
   return done.get();
 }
 
-ServingStats Batcher::stats() const {
+GeneratorStats Batcher::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
 }
@@ -149,7 +149,7 @@ void Batcher::work() {
   }
   for (Sequence& sequence : sequences_) {
     if (sequence.run != nullptr) {
-      end(sequence, AnswerStop::kCancelled, std::nullopt);
+      end(sequence, StopReason::kCancelled, std::nullopt);
     }
   }
   std::deque<Job> rest;
@@ -193,7 +193,7 @@ bool Batcher::next_jobs(std::vector<Job>& cancelled, std::vector<Job>& admitted)
 void Batcher::end_cancelled(const std::vector<uint64_t>& ids) {
   for (Sequence& sequence : sequences_) {
     if (sequence.run != nullptr && std::find(ids.begin(), ids.end(), sequence.run->job.id) != ids.end()) {
-      end(sequence, AnswerStop::kCancelled, std::nullopt);
+      end(sequence, StopReason::kCancelled, std::nullopt);
     }
   }
 }
@@ -342,7 +342,7 @@ std::vector<PassToken> Batcher::pass_tokens(const std::vector<uint32_t>& shares)
 void Batcher::give_up(uint32_t id, const Error& error) {
   model_.cut(id, 0);
   sequences_[id].held.clear();
-  end(sequences_[id], AnswerStop::kError, error);
+  end(sequences_[id], StopReason::kError, error);
 }
 
 // The answer's next token, after all its tokens so far, by the logits at `row`.
@@ -357,9 +357,9 @@ void Batcher::take(Sequence& sequence, size_t row) {
     run.all.push_back(*step.token);
   }
   if (!step.stop && !add_token(sequence, *step.token)) {
-    step.stop = AnswerStop::kContextFull;
+    step.stop = StopReason::kContextFull;
   }
-  if (step.stop && *step.stop != AnswerStop::kError) {
+  if (step.stop && *step.stop != StopReason::kError) {
     step.piece.append(run.job.source->finish());
   }
   if (!step.piece.empty()) {
@@ -397,7 +397,7 @@ void Batcher::embed_pass() {
     if (const Status status = embed_part(it, id); !status) {
       give_up(id, status.error());
     } else if (it.held.size() == it.run->job.embed->end) {
-      end(it, AnswerStop::kEndOfText, std::nullopt);
+      end(it, StopReason::kEndOfText, std::nullopt);
     }
   }
 }
@@ -421,7 +421,7 @@ Status Batcher::embed_part(Sequence& sequence, uint32_t id) {
 }
 
 // The sequence is idle from then on, and keeps what it holds.
-void Batcher::end(Sequence& sequence, AnswerStop stop, std::optional<Error> error) {
+void Batcher::end(Sequence& sequence, StopReason stop, std::optional<Error> error) {
   const std::unique_ptr<Run> run = std::move(sequence.run);
   Job& job = run->job;
   if (job.embed == nullptr) {
@@ -434,7 +434,7 @@ void Batcher::end(Sequence& sequence, AnswerStop stop, std::optional<Error> erro
     const std::lock_guard lock(mutex_);
     --stats_.running;
   }
-  if (stop != AnswerStop::kEndOfText) {
+  if (stop != StopReason::kEndOfText) {
     job.embed->done.set_value(propagate(error.value_or(closed())));
     return;
   }
@@ -458,7 +458,7 @@ void Batcher::end_unstarted(Job job) {
     return;
   }
   AnswerEnd end;
-  end.stop = AnswerStop::kCancelled;
+  end.stop = StopReason::kCancelled;
   end.queued_seconds = seconds(job.submitted, Clock::now());
   {
     const std::lock_guard lock(mutex_);
@@ -472,7 +472,7 @@ void Batcher::count(const AnswerEnd& end) {
   const std::lock_guard lock(mutex_);
   --stats_.running;
   ++stats_.answers;
-  stats_.cancelled += end.stop == AnswerStop::kCancelled ? 1 : 0;
+  stats_.cancelled += end.stop == StopReason::kCancelled ? 1 : 0;
   stats_.prompt_tokens += end.prompt_tokens;
   stats_.cached_tokens += end.cached_prompt_tokens;
 }

@@ -20,7 +20,7 @@
 #include "draft/drafting.h"
 #include "generate/batcher_model.h"
 #include "generate/sequence.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -48,7 +48,7 @@ class Batcher {
   Result<Embedding> embed(Job job);
 
   // All but what the engine counts.
-  ServingStats stats() const;
+  GeneratorStats stats() const;
 
  private:
   Status room_locked() const;  // the mutex is held
@@ -69,7 +69,7 @@ class Batcher {
   void embed_pass();
   Status embed_part(Sequence& sequence, uint32_t id);
   void give_up(uint32_t id, const Error& error);
-  void end(Sequence& sequence, AnswerStop stop, std::optional<Error> error);
+  void end(Sequence& sequence, StopReason stop, std::optional<Error> error);
   void end_unstarted(Job job);
   void count(const AnswerEnd& end);
   void count_pass(size_t tokens);
@@ -88,7 +88,7 @@ class Batcher {
   std::vector<uint64_t> cancelled_;
   bool closing_ = false;
   uint64_t last_id_ = 0;
-  ServingStats stats_;
+  GeneratorStats stats_;
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -12,7 +12,7 @@
 
 #include "generate/batcher.h"
 #include "generate/batcher_llama.h"
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
 #include "support/units.h"
 
@@ -91,7 +91,7 @@ class GreedySource final : public AnswerSource {
     step.token = static_cast<int32_t>(std::max_element(logits, logits + vocabulary_) - logits);
     step.piece.content = "x";
     if (--left_ == 0) {
-      step.stop = AnswerStop::kLength;
+      step.stop = StopReason::kLength;
     }
     return step;
   }

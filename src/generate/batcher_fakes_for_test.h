@@ -153,7 +153,7 @@ class FakeSource : public AnswerSource {
     step.token = static_cast<int32_t>(logits[0]);
     step.piece.content = std::to_string(*step.token) + " ";
     if (--left_ == 0) {
-      step.stop = AnswerStop::kLength;
+      step.stop = StopReason::kLength;
     }
     return step;
   }

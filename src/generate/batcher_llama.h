@@ -8,7 +8,7 @@
 
 #include "generate/batcher_model.h"
 #include "generate/engine_impl.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 

@@ -52,13 +52,13 @@ TEST(Batcher, AnswersTogetherAreWhatTheyAreAlone) {
     for (size_t i = 0; i < 8; ++i) {
       const AnswerEnd end = sinks[i]->wait();
       const std::vector<int32_t> asked = prompt(100 * static_cast<int32_t>(i), 5 + 9 * i);
-      EXPECT_EQ(end.stop, AnswerStop::kLength);
+      EXPECT_EQ(end.stop, StopReason::kLength);
       EXPECT_EQ(end.answer_tokens, 12U);
       EXPECT_EQ(end.prompt_tokens, asked.size());
       EXPECT_EQ(end.tokens.size(), asked.size() + 12);
       EXPECT_EQ(sinks[i]->text(), alone(asked, 12));
     }
-    const ServingStats stats = batcher.stats();
+    const GeneratorStats stats = batcher.stats();
     EXPECT_EQ(stats.answers, 8U);
     EXPECT_EQ(stats.running, 0U);
     EXPECT_EQ(stats.queued, 0U);
@@ -105,7 +105,7 @@ TEST(Batcher, TheQueueIsBounded) {
   EXPECT_EQ(batcher.stats().queued, 2U);
   EXPECT_EQ(batcher.stats().running, 1U);
   model.open();
-  EXPECT_EQ(waits_too->wait().stop, AnswerStop::kLength);
+  EXPECT_EQ(waits_too->wait().stop, StopReason::kLength);
   EXPECT_TRUE(batcher.room());
 }
 
@@ -129,13 +129,13 @@ TEST(Batcher, AnswersAreCancelledWhereverTheyAre) {
   batcher.cancel(999);
   model.open();
   for (const auto& sink : {running, reading, queued}) {
-    EXPECT_EQ(sink->wait().stop, AnswerStop::kCancelled);
+    EXPECT_EQ(sink->wait().stop, StopReason::kCancelled);
   }
   EXPECT_EQ(reading->text(), "");
   EXPECT_EQ(queued->wait().answer_tokens, 0U);
   EXPECT_EQ(batcher.stats().cancelled, 3U);
   const auto next = submit(batcher, prompt(300, 4), 2);
-  EXPECT_EQ(next->wait().stop, AnswerStop::kLength) << "the sequences are free again";
+  EXPECT_EQ(next->wait().stop, StopReason::kLength) << "the sequences are free again";
 }
 
 TEST(Batcher, WhatASequenceHoldsIsNotEvaluatedAgain) {
@@ -169,10 +169,10 @@ TEST(Batcher, AFailedPassEndsItsAnswersOnly) {
   model.fail_next();
   model.open();
   const AnswerEnd end = fails->wait();
-  EXPECT_EQ(end.stop, AnswerStop::kError);
+  EXPECT_EQ(end.stop, StopReason::kError);
   ASSERT_TRUE(end.error);
   EXPECT_EQ(end.error->code, ErrorCode::kIo);
-  EXPECT_EQ(works->wait().stop, AnswerStop::kLength);
+  EXPECT_EQ(works->wait().stop, StopReason::kLength);
   EXPECT_EQ(works->text(), alone(prompt(50, 4), 4));
 }
 
@@ -187,7 +187,7 @@ TEST(Batcher, AFullContextIsShiftedOrEndsTheAnswer) {
     job.shift = shift;
     ASSERT_TRUE(batcher.submit(std::move(job)));
     const AnswerEnd end = sink->wait();
-    EXPECT_EQ(end.stop, shift ? AnswerStop::kLength : AnswerStop::kContextFull);
+    EXPECT_EQ(end.stop, shift ? StopReason::kLength : StopReason::kContextFull);
     EXPECT_EQ(end.answer_tokens, shift ? 30U : 5U) << "the last one needs no place in the context";
     EXPECT_EQ(end.tokens.size(), 6 + end.answer_tokens);
     std::vector<int32_t> tokens = prompt(0, 6);
@@ -222,7 +222,7 @@ TEST(Batcher, ClosingEndsEverything) {
   }
   opener.join();
   for (const auto& sink : sinks) {
-    EXPECT_EQ(sink->wait().stop, AnswerStop::kCancelled);
+    EXPECT_EQ(sink->wait().stop, StopReason::kCancelled);
     EXPECT_TRUE(sink->ended_once());
   }
 }

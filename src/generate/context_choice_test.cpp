@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "history/knowledge.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
@@ -132,7 +132,7 @@ TEST_F(ContextChoiceTest, ASmallShareIsNotExceeded) {
 }
 
 TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine.model = kModels / "hypura-stories-moe.gguf";
   options.engine.memory = 48 * kMiB;
   options.engine.context = 0;
@@ -140,14 +140,14 @@ TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
   options.engine.remember = false;
   options.engine.fewer_sequences = true;
   options.engine.context_share = 1;
-  const auto serving = Serving::open(options);
-  ASSERT_TRUE(serving) << serving.error().message;
-  EXPECT_EQ((*serving)->context_size(), 1024U);
-  EXPECT_EQ((*serving)->plan().context,
+  const auto generator = Generator::open(options);
+  ASSERT_TRUE(generator) << generator.error().message;
+  EXPECT_EQ((*generator)->context_size(), 1024U);
+  EXPECT_EQ((*generator)->plan().context,
             "1024 tokens of context for each of 4 answers, all that the model was trained for");
-  EXPECT_TRUE((*serving)->plan().warnings.empty() ||
-              (*serving)->plan().warnings[0].find("lowered") == std::string::npos);
-  EXPECT_EQ((*serving)->stats().parallel, 4U);
+  EXPECT_TRUE((*generator)->plan().warnings.empty() ||
+              (*generator)->plan().warnings[0].find("lowered") == std::string::npos);
+  EXPECT_EQ((*generator)->stats().parallel, 4U);
 }
 
 }  // namespace

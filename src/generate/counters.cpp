@@ -7,7 +7,7 @@ namespace hypura {
 namespace {
 
 using E = EngineStats;
-using S = ServingStats;
+using S = GeneratorStats;
 
 constexpr std::string_view kReadBytes = "hypura_read_bytes_total";
 
@@ -52,7 +52,7 @@ constexpr Counter<E> kEngineCounters[] = {
     {"memory_peak", &E::memory_peak, "bytes", "The process at its highest.", "hypura_memory_peak_bytes", {}, false},
 };
 
-constexpr Counter<S> kServingCounters[] = {
+constexpr Counter<S> kGeneratorCounters[] = {
     {"running", &S::running, "answers", "Answers being made.", "hypura_answers_running", {}, false},
     {"queued", &S::queued, "answers", "Answers waiting for their turn.", "hypura_answers_queued", {}, false},
     {"parallel", &S::parallel, "answers", "Answers that can be made at once.", "hypura_answers_parallel", {}, false},
@@ -78,8 +78,8 @@ std::span<const Counter<EngineStats>> engine_counters() {
   return kEngineCounters;
 }
 
-std::span<const Counter<ServingStats>> serving_counters() {
-  return kServingCounters;
+std::span<const Counter<GeneratorStats>> generator_counters() {
+  return kGeneratorCounters;
 }
 
 EngineStats EngineStats::since(const EngineStats& earlier) const {

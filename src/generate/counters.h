@@ -6,11 +6,11 @@
 #include <string_view>
 #include <variant>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
-// One field of EngineStats or ServingStats.
+// One field of EngineStats or GeneratorStats.
 template <class Stats>
 struct Counter {
   std::string_view name;  // as the field, and in JSON
@@ -26,7 +26,7 @@ struct Counter {
 std::span<const Counter<EngineStats>> engine_counters();
 
 // All fields but `engine`.
-std::span<const Counter<ServingStats>> serving_counters();
+std::span<const Counter<GeneratorStats>> generator_counters();
 
 // Calls `use` with the number that `counter` has in `stats`.
 template <class Stats, class Use>

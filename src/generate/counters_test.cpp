@@ -26,13 +26,13 @@ TEST(Counters, HaveEveryFieldOfTheEngines) {
   EXPECT_EQ(bytes_of_fields(engine_counters()) + sizeof(EngineStats::copy_bytes), sizeof(EngineStats));
 }
 
-TEST(Counters, HaveEveryFieldOfTheServing) {
+TEST(Counters, HaveEveryFieldOfTheGenerator) {
   // It does not compile when the number of fields is another. They may leave room behind them, which sizes would not
   // tell.
-  const auto& [engine, a, b, c, d, e, f, g, h, i, j, k] = ServingStats();
-  EXPECT_EQ(serving_counters().size(), 11U);
-  EXPECT_EQ(bytes_of_fields(serving_counters()), sizeof a + sizeof b + sizeof c + sizeof d + sizeof e + sizeof f +
-                                                     sizeof g + sizeof h + sizeof i + sizeof j + sizeof k);
+  const auto& [engine, a, b, c, d, e, f, g, h, i, j, k] = GeneratorStats();
+  EXPECT_EQ(generator_counters().size(), 11U);
+  EXPECT_EQ(bytes_of_fields(generator_counters()), sizeof a + sizeof b + sizeof c + sizeof d + sizeof e + sizeof f +
+                                                       sizeof g + sizeof h + sizeof i + sizeof j + sizeof k);
   EXPECT_EQ(sizeof engine, sizeof(EngineStats));
 }
 
@@ -57,7 +57,7 @@ void expect_well_described(std::span<const Counter<Stats>> counters) {
 
 TEST(Counters, AreEachDescribed) {
   expect_well_described(engine_counters());
-  expect_well_described(serving_counters());
+  expect_well_described(generator_counters());
 }
 
 TEST(Counters, ADifferenceHasWhatWasAddedAndTheLatestPeak) {

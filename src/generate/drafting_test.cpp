@@ -8,7 +8,7 @@
 #include "generate/batcher.h"
 #include "generate/batcher_fakes_for_test.h"
 #include "generate/eager_drafts_for_test.h"
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
 #include "support/fail.h"
@@ -218,7 +218,7 @@ TEST(Drafting, AnotherFamilysModelIsRefused) {
 }
 
 TEST(Drafting, AServerSaysTheSameWithDrafts) {
-  Serving::Options options = stories(2);
+  Generator::Options options = stories(2);
   options.engine = dense(18 * kMiB);
   options.engine.context = 128;
   const AnswerRequest request = continuing(kBeginnings[0], 60);

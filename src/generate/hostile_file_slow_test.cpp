@@ -7,11 +7,11 @@
 #include <cmath>
 #include <limits>
 
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
+#include "hypura/generator.h"
 #include "hypura/pack.h"
 #include "hypura/plan.h"
-#include "hypura/serving.h"
 #include "llama/changed_model_for_test.h"
 #include "make_model/zero_model.h"
 #include "support/fail.h"
@@ -246,21 +246,21 @@ TEST_F(HostileFile, OutputThatIsNoNumberIsAnError) {
 }
 
 TEST_F(HostileFile, AServedAnswerEndsWithTheErrorAndTheServerGoesOn) {
-  Serving::Options served;
+  Generator::Options served;
   served.engine = options(with_weights_of(tiny(), folder_->path() / "nan.gguf", std::nanf("")));
   served.parallel = 2;
-  const auto serving = Serving::open(served);
-  ASSERT_TRUE(serving) << serving.error().message;
+  const auto generator = Generator::open(served);
+  ASSERT_TRUE(generator) << generator.error().message;
   for (int i = 0; i < 3; ++i) {
-    const Heard heard = ask(**serving, continuing("Hello", 4));
-    EXPECT_EQ(heard.end.stop, AnswerStop::kError);
+    const Heard heard = ask(**generator, continuing("Hello", 4));
+    EXPECT_EQ(heard.end.stop, StopReason::kError);
     ASSERT_TRUE(heard.end.error);
     EXPECT_THAT(heard.end.error->message, HasSubstr("not a number"));
     EXPECT_EQ(heard.content, "");
   }
   EmbedRequest embed;
   embed.text = "Hello";
-  const auto embedding = (*serving)->embed(embed);
+  const auto embedding = (*generator)->embed(embed);
   ASSERT_FALSE(embedding);
   EXPECT_THAT(embedding.error().message, HasSubstr("not a number"));
 }
@@ -277,12 +277,12 @@ TEST_F(HostileFile, AVocabularyThatCannotTakeATextApartIsAnErrorOfTheRequest) {
   const Status outcome = run(path);
   ASSERT_FALSE(outcome);
   EXPECT_THAT(outcome.error().message, HasSubstr("vocabulary"));
-  Serving::Options served;
+  Generator::Options served;
   served.engine = options(path);
-  const auto serving = Serving::open(served);
-  ASSERT_TRUE(serving) << serving.error().message;
+  const auto generator = Generator::open(served);
+  ASSERT_TRUE(generator) << generator.error().message;
   for (int i = 0; i < 2; ++i) {
-    const auto refused = (*serving)->submit(continuing("\x01\x02", 4), std::make_shared<HearingSink>());
+    const auto refused = (*generator)->submit(continuing("\x01\x02", 4), std::make_shared<HearingSink>());
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("vocabulary"));
   }

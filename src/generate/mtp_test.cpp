@@ -11,7 +11,7 @@
 #include "generate/batcher_llama.h"
 #include "generate/eager_drafts_for_test.h"
 #include "generate/engine_impl.h"
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
 #include "hypura/plan.h"
 #include "llama/mtp_layers.h"
@@ -300,7 +300,7 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
 }
 
 TEST(Mtp, AServerSaysTheSameWithDrafts) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine = options_for(1, 64 * kMiB, false);
   options.parallel = 2;
   // The second begins as the first, whose beginning it takes over.
@@ -309,14 +309,14 @@ TEST(Mtp, AServerSaysTheSameWithDrafts) {
   std::vector<std::vector<int32_t>> said;
   for (const bool drafts : {false, true}) {
     options.engine.draft.mtp = drafts;
-    const auto serving = open(options);
-    ASSERT_NE(serving, nullptr);
+    const auto generator = open(options);
+    ASSERT_NE(generator, nullptr);
     for (const AnswerRequest& request : requests) {
-      const Heard heard = ask(*serving, request);
+      const Heard heard = ask(*generator, request);
       EXPECT_EQ(heard.end.error, std::nullopt);
       said.push_back(heard.end.tokens);
     }
-    EXPECT_EQ(serving->stats().engine.drafted_tokens > 0, drafts);
+    EXPECT_EQ(generator->stats().engine.drafted_tokens > 0, drafts);
   }
   for (size_t i = 0; i < requests.size(); ++i) {
     EXPECT_EQ(said[i], said[i + requests.size()]) << i;
@@ -324,22 +324,22 @@ TEST(Mtp, AServerSaysTheSameWithDrafts) {
 }
 
 TEST(Mtp, AnswersTogetherAreEachAsLongAsWanted) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine = options_for(1, 24 * kMiB, true);
   options.engine.context = 128;
   options.parallel = 3;
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
   std::vector<std::shared_ptr<HearingSink>> sinks;
   for (size_t i = 0; i < 6; ++i) {
-    sinks.push_back(submit(*serving, continuing(kBeginnings[i % kBeginnings.size()], 40)));
+    sinks.push_back(submit(*generator, continuing(kBeginnings[i % kBeginnings.size()], 40)));
   }
   for (const auto& sink : sinks) {
     const Heard heard = sink->wait();
     EXPECT_EQ(heard.end.error, std::nullopt);
     EXPECT_EQ(heard.end.answer_tokens, 40U);
   }
-  EXPECT_GT(serving->stats().engine.drafted_tokens, 0U);
+  EXPECT_GT(generator->stats().engine.drafted_tokens, 0U);
 }
 
 TEST(Mtp, ModelsThatCannotDraftAreRefused) {

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 
 #include "generate/test_reference.h"
+#include "hypura/generator.h"
 #include "hypura/plan.h"
-#include "hypura/serving.h"
 #include "llama/llama_runtime.h"
 #include "llama/trial_load.h"
 #include "make_model/make_model.h"
@@ -39,10 +39,10 @@ TEST(TrialLoad, ModelsThatWriteNoTextAreRefusedByAllWithOneSentence) {
                                                      {llama_like("llada"), "is a diffusion model"}};
   for (const auto& [model, sentence] : cases) {
     const auto path = write(folder, model);
-    Serving::Options served;
+    Generator::Options served;
     served.engine = options_for(path);
     const Error errors[] = {Engine::open(options_for(path)).error(), plan_model(options_for(path), nullptr).error(),
-                            Serving::open(served).error()};
+                            Generator::open(served).error()};
     for (const Error& error : errors) {
       EXPECT_EQ(error.code, ErrorCode::kUsage) << error.message;
       EXPECT_THAT(error.message, HasSubstr(sentence));

@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "gguf.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "llama-ext.h"
 #include "llama/llama_context.h"
 #include "llama/llama_guard.h"

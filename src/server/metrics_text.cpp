@@ -77,24 +77,6 @@ class MetricsText {
 constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGauge = "gauge";
 
-std::string_view stop_name(AnswerStop stop) {
-  switch (stop) {
-    case AnswerStop::kEndOfText:
-      return "end_of_text";
-    case AnswerStop::kStopString:
-      return "stop_string";
-    case AnswerStop::kLength:
-      return "length";
-    case AnswerStop::kContextFull:
-      return "context_full";
-    case AnswerStop::kCancelled:
-      return "cancelled";
-    case AnswerStop::kError:
-      return "error";
-  }
-  return "error";
-}
-
 void add_numbers(MetricsText& text, const Metrics::Numbers& numbers) {
   text.begin("hypura_requests_total", kCounter, "HTTP requests, by route and status; 499: the client went away.");
   for (const auto& [key, count] : numbers.requests) {
@@ -181,14 +163,14 @@ std::string prometheus(const Metrics& metrics, const ModelHost& host) {
   for (const ServedModel& model : host.models()) {
     text.value({{"model", model.name}}, model.name == name ? 1 : 0);
   }
-  const std::shared_ptr<Serving> serving = host.current();
-  if (serving != nullptr && !name.empty()) {
-    const ServingStats stats = serving->stats();
-    add_counters(text, name, serving_counters(), stats);
+  const std::shared_ptr<Generator> generator = host.current();
+  if (generator != nullptr && !name.empty()) {
+    const GeneratorStats stats = generator->stats();
+    add_counters(text, name, generator_counters(), stats);
     add_counters(text, name, engine_counters(), stats.engine);
     add_rates(text, name, stats.engine);
     add_reads(text, name, stats.engine);
-    add_memory(text, name, serving->plan());
+    add_memory(text, name, generator->plan());
   }
   return text.take();
 }

@@ -61,7 +61,7 @@ std::string MessageWriter::piece(AnswerPiece piece) {
 std::string MessageWriter::end(const AnswerEnd& end) {
   close();
   message_["stop_reason"] = stop_reason(end.stop, called_);
-  if (end.stop == AnswerStop::kStopString && !called_) {
+  if (end.stop == StopReason::kStopString && !called_) {
     message_["stop_sequence"] = end.stop_string;
   }
   message_["usage"] = usage_json(end.prompt_tokens, end.cached_prompt_tokens, end.answer_tokens);

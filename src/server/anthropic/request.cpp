@@ -28,7 +28,7 @@ void read_system(Fields& in, Conversation& conversation) {
   }
   std::string text = without_billing_header(read_text(in, *system));
   if (!text.empty()) {
-    ConversationMessage& message = conversation.messages.emplace_back();
+    ChatMessage& message = conversation.messages.emplace_back();
     message.role = "system";
     message.content = std::move(text);
   }

@@ -20,8 +20,8 @@ Json logprob_json(const std::string& text, float logprob) {
   return json;
 }
 
-std::string_view done_reason(AnswerStop stop) {
-  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
+std::string_view done_reason(StopReason stop) {
+  return stop == StopReason::kLength || stop == StopReason::kContextFull ? "length" : "stop";
 }
 
 // Zeros are written: clients with types want all of them.

@@ -107,7 +107,7 @@ std::string read_role(Fields& in) {
 
 void read_message(Fields& request, const Json& json, ChatRequest& chat) {
   Fields in(json, "ChatRequest.messages");
-  ConversationMessage message;
+  ChatMessage message;
   message.role = read_role(in);
   message.content = in.text("content").value_or("");
   message.thinking = in.text("thinking").value_or("");

@@ -131,7 +131,7 @@ void refuse_other_output(Fields& in) {
 AnswerRequest with_prompt(const AnswerRequest& request, const Json& prompt, Echo& echo) {
   AnswerRequest one = request;
   if (prompt.is_string()) {
-    ConversationMessage& message = one.messages.emplace_back();
+    ChatMessage& message = one.messages.emplace_back();
     message.role = "user";
     message.content = echo.text = prompt.get<std::string>();
   } else {

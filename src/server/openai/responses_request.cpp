@@ -43,7 +43,7 @@ void refuse_state(Fields& in) {
 
 void read_messages(Fields& in, AnswerRequest& answer) {
   if (std::string instructions = in.text("instructions").value_or(""); !instructions.empty()) {
-    ConversationMessage& message = answer.messages.emplace_back();
+    ChatMessage& message = answer.messages.emplace_back();
     message.role = "system";
     message.content = std::move(instructions);
   }

@@ -63,9 +63,9 @@ Json plan_json(const PlanSummary& plan) {
   return json;
 }
 
-Json stats_json(const ServingStats& stats) {
+Json stats_json(const GeneratorStats& stats) {
   Json json;
-  for (const Counter<ServingStats>& counter : serving_counters()) {
+  for (const Counter<GeneratorStats>& counter : generator_counters()) {
     with_number(counter, stats, [&](auto number) { json[std::string(counter.name)] = number; });
   }
   for (const Counter<EngineStats>& counter : engine_counters()) {
@@ -95,13 +95,13 @@ std::string live_json(const ModelHost& host) {
                {"stats", nullptr},
                {"layers", Json::array()}};
   // Two questions to the host, between which the model may go: either answer alone means that none is loaded.
-  const std::shared_ptr<Serving> serving = host.current();
+  const std::shared_ptr<Generator> generator = host.current();
   const std::vector<LoadedModel> loaded = host.loaded();
-  if (serving != nullptr && !loaded.empty()) {
+  if (generator != nullptr && !loaded.empty()) {
     json["loaded"] = loaded_json(loaded.front());
-    json["plan"] = plan_json(serving->plan());
-    json["stats"] = stats_json(serving->stats());
-    json["layers"] = layers_json(serving->live());
+    json["plan"] = plan_json(generator->plan());
+    json["stats"] = stats_json(generator->stats());
+    json["layers"] = layers_json(generator->live());
   }
   return dump_json(json);
 }

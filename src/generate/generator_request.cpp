@@ -1,4 +1,4 @@
-#include "generate/serving_request.h"
+#include "generate/generator_request.h"
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,11 @@
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 #include <algorithm>
 
 #include "generate/batcher.h"
 #include "generate/batcher_llama.h"
+#include "generate/generator_request.h"
 #include "generate/open_overridden.h"
-#include "generate/serving_request.h"
 #include "llama/llama_guard.h"
 #include "support/fail.h"
 
@@ -20,9 +20,9 @@ constexpr uint64_t kRoutingTokens = 64;
 
 constexpr std::string_view kNoTokens = "the model's vocabulary cannot take the request apart";
 
-class ServingImpl final : public Serving {
+class GeneratorImpl final : public Generator {
  public:
-  ServingImpl(std::unique_ptr<EngineImpl> engine, const Options& options, uint32_t parallel)
+  GeneratorImpl(std::unique_ptr<EngineImpl> engine, const Options& options, uint32_t parallel)
       : engine_(std::move(engine)),
         card_(make_model_card(engine_->model())),
         plan_(engine_->plan()),
@@ -86,8 +86,8 @@ class ServingImpl final : public Serving {
   const ModelCard& card() const override { return card_; }
   const PlanSummary& plan() const override { return plan_; }
 
-  ServingStats stats() const override {
-    ServingStats stats = batcher_.stats();
+  GeneratorStats stats() const override {
+    GeneratorStats stats = batcher_.stats();
     stats.engine = engine_->stats();
     stats.context_size = stats.parallel * context_size();
     return stats;
@@ -114,11 +114,11 @@ class ServingImpl final : public Serving {
 
 }  // namespace
 
-Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
+Result<std::unique_ptr<Generator>> Generator::open(const Options& options) {
   return open_overridden(options, {});
 }
 
-Result<std::unique_ptr<Serving>> open_overridden(const Serving::Options& options, const PlanOverrides& overrides) {
+Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& options, const PlanOverrides& overrides) {
   const auto most = static_cast<uint32_t>(llama_max_parallel_sequences());
   uint32_t parallel = std::clamp(options.parallel, 1U, most);
   for (;; parallel /= 2) {
@@ -136,7 +136,7 @@ Result<std::unique_ptr<Serving>> open_overridden(const Serving::Options& options
       (*engine)->weights()->record_routing(kRoutingTokens);
     }
     const uint32_t sequences = (*engine)->sequences();
-    return std::make_unique<ServingImpl>(std::move(*engine), options, sequences);
+    return std::make_unique<GeneratorImpl>(std::move(*engine), options, sequences);
   }
 }
 
