@@ -57,14 +57,14 @@ struct EngineOptions {
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
-  // Read the repacked copy where a valid one lies beside the model (hypura/pack.h), and `repack` is on and no mirrors
+  // Read the repacked copy where a valid one lies beside the model (hypura/repack.h), and `repack` is on and no mirrors
   // are given. Results are then those of a resident model that is repacked, at every budget.
-  bool packed = true;
+  bool repacked = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  // When closed, save some of the routing in the user's cache folder, for later plans, how long tokens took by what the
-  // plan said, and what the disk gave when a dense model was read from it for long; and begin with what was saved:
-  // before the first pass the experts that were used most are read.
-  bool remember = true;
+  // Keep a run history in the user's cache folder: when closed, save some of the routing for later plans, how long
+  // tokens took by what the plan said, and what the disk gave when a dense model was read from it for long; and begin
+  // with what was saved: before the first pass the experts that were used most are read.
+  bool run_history = true;
   DraftOptions draft;  // without effect on models whose state cannot be taken back (recurrent ones)
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
@@ -224,7 +224,7 @@ class Engine {
   virtual std::string model_name() const = 0;
 
   // The experts that the latest tokens chose: 4096 with EngineOptions::record_routing, which fails to open (kUsage) a
-  // model without experts; fewer with `remember` alone. Without layers when nothing was recorded. Any thread.
+  // model without experts; fewer with `run_history` alone. Without layers when nothing was recorded. Any thread.
   virtual RoutingTrace routing() const = 0;
 };
 

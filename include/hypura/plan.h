@@ -77,9 +77,9 @@ struct ModelPlan {
   double lp_gap = 0;  // at most this share of the time could be saved by another plan; 0 without a solver
   double more_memory_tokens_per_second = 0;  // predicted with 1 GiB more
   double more_disk_tokens_per_second = 0;    // predicted with a disk faster by 1 GB/s
-  // Predicted with a repacked copy (hypura/pack.h). 0 where that is none of the choices: the plan reads one, or streams
-  // nothing, or no matrix that it may stream has a faster layout here, or the options rule it out.
-  double packed_tokens_per_second = 0;
+  // Predicted with a repacked copy (hypura/repack.h). 0 where that is none of the choices: the plan reads one, or
+  // streams nothing, or no matrix that it may stream has a faster layout here, or the options rule it out.
+  double repacked_tokens_per_second = 0;
   std::vector<std::string> warnings;  // sentences
 };
 

@@ -144,7 +144,7 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   options.threads = kThreads;
   options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
-  options.remember = false;
+  options.run_history = false;
   options.repack = false;  // as the reference
   auto engine = open_engine(options);
   EXPECT_TRUE(engine) << engine.error().message;

@@ -137,7 +137,7 @@ TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
   options.engine.memory = 48 * kMiB;
   options.engine.context = 0;
   options.engine.threads = 1;
-  options.engine.remember = false;
+  options.engine.run_history = false;
   options.engine.fewer_sequences = true;
   options.engine.context_share = 1;
   const auto generator = Generator::open(options);

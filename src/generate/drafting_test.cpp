@@ -115,7 +115,7 @@ EngineOptions dense(uint64_t memory) {
   options.context = 256;
   options.threads = 1;
   options.resident = false;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 

@@ -88,7 +88,7 @@ EngineImpl::EngineImpl(Model model, EngineOptions options, PlanOverrides overrid
     : model_(std::move(model)), options_(std::move(options)), overrides_(std::move(overrides)) {}
 
 EngineImpl::~EngineImpl() {
-  if (options_.remember && parts_) {
+  if (options_.run_history && parts_) {
     remember_routing();
     remember_disk();
     remember_pace();
@@ -203,10 +203,10 @@ Status EngineImpl::open(const Budget& budget, const Knowledge& knowledge, std::v
     return status;
   }
   summarise(request, budget, process);
-  if (parts_->weights != nullptr && options_.remember && overrides_.warm_start && knowledge.routing) {
+  if (parts_->weights != nullptr && options_.run_history && overrides_.warm_start && knowledge.routing) {
     parts_->weights->recall(*knowledge.routing);
   }
-  if (parts_->weights != nullptr && (options_.record_routing || options_.remember)) {
+  if (parts_->weights != nullptr && (options_.record_routing || options_.run_history)) {
     parts_->weights->record_routing(options_.record_routing ? kRecordedTokens : kMostSavedTokens);
   }
   return {};

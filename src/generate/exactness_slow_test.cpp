@@ -76,7 +76,7 @@ class Exactness : public testing::TestWithParam<Case> {
     options.outputs = kUbatch;
     options.threads = threads;
     options.resident = false;
-    options.remember = false;
+    options.run_history = false;
     options.repack = false;  // as the reference
     return options;
   }

@@ -132,7 +132,7 @@ Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& opt
     if (!engine) {
       continue;
     }
-    if ((*engine)->weights() != nullptr && !wanted.remember && !wanted.record_routing) {
+    if ((*engine)->weights() != nullptr && !wanted.run_history && !wanted.record_routing) {
       (*engine)->weights()->record_routing(kRoutingTokens);
     }
     const uint32_t sequences = (*engine)->sequences();

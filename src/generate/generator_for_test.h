@@ -84,7 +84,7 @@ inline Generator::Options stories(uint32_t parallel) {
   options.engine.memory = 32 * kMiB;
   options.engine.context = 256;
   options.engine.threads = 1;
-  options.engine.remember = false;
+  options.engine.run_history = false;
   options.parallel = parallel;
   return options;
 }

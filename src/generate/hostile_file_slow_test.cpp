@@ -10,8 +10,8 @@
 #include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
 #include "hypura/generator.h"
-#include "hypura/pack.h"
 #include "hypura/plan.h"
+#include "hypura/repack.h"
 #include "llama/changed_model_for_test.h"
 #include "make_model/zero_model.h"
 #include "support/fail.h"
@@ -59,7 +59,7 @@ class HostileFile : public testing::Test {
     options.memory = kGiB;
     options.context = 64;
     options.threads = 1;
-    options.remember = false;
+    options.run_history = false;
     return options;
   }
 
@@ -75,7 +75,7 @@ class HostileFile : public testing::Test {
   // The same refusal from all that look into a model, with `words` in it.
   static void expect_refused(const std::filesystem::path& path, const std::string& words) {
     const Status outcomes[] = {run(path), plan_model(options(path), nullptr).map([](const ModelPlan&) {}),
-                               pack_model(path).map([](const PackSummary&) {})};
+                               repack_model(path).map([](const RepackSummary&) {})};
     for (const Status& outcome : outcomes) {
       ASSERT_FALSE(outcome) << words;
       EXPECT_EQ(outcome.error().code, ErrorCode::kBadModel) << outcome.error().message;

@@ -37,7 +37,7 @@ class Mirrors : public testing::Test {
     options.threads = 1;
     options.ubatch = 32;
     options.outputs = 32;
-    options.remember = false;
+    options.run_history = false;
     options.mirrors = {copy_};
     if (!fs::exists(copy_)) {
       fs::copy_file(options.model, copy_);

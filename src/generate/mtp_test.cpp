@@ -52,7 +52,7 @@ EngineOptions options_for(int mtp, uint64_t memory, bool drafts) {
   options.memory = memory;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   options.repack = false;  // repacked weights round otherwise for several rows than for one
   options.draft.mtp = drafts;
   return options;

@@ -23,7 +23,7 @@ EngineOptions streamed_demo(uint64_t memory) {
   options.threads = 1;
   options.ubatch = 32;
   options.outputs = 32;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 

@@ -27,7 +27,7 @@ EngineOptions options_for(const std::filesystem::path& path) {
   options.model = path;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 

@@ -120,7 +120,7 @@ TEST_F(WarmStart, AModelMayBeClosedWhileItIsRead) {
 TEST_F(WarmStart, IsForThoseWhoRemember) {
   run_once();
   EngineOptions forgetful = options(24 * kMiB);
-  forgetful.remember = false;
+  forgetful.run_history = false;
   EngineOptions resident = options(kGiB);
   resident.resident = true;
   for (const EngineOptions& each : {forgetful, resident}) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backend/stream_layout.h"
-#include "hypura/pack.h"
+#include "hypura/repack.h"
 #include "llama/llama_runtime.h"
 #include "llama/mtp_layers.h"
 #include "llama/trial_load.h"
@@ -43,7 +43,7 @@ double with_packed_copy(OpenRequest request) {
   if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_packed)) {
     return 0;
   }
-  request.packed.files = {packed_name(request.model.files.front().path)};
+  request.packed.files = {repacked_name(request.model.files.front().path)};
   const auto problem = placement_problem(request);
   return problem ? tokens_per_second(*problem) : 0;
 }
@@ -75,7 +75,7 @@ ModelPlan describe(const OpenRequest& request, const Budget& budget, const Chose
   const double pace = plan.prediction.pace.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(chosen.problem) / pace;
   plan.more_disk_tokens_per_second = with_more_disk(chosen.problem) / pace;
-  plan.packed_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / pace;
+  plan.repacked_tokens_per_second = placement.mode == Mode::kResident ? 0 : with_packed_copy(request) / pace;
   plan.warnings = plan_warnings(request, chosen);
   return plan;
 }

@@ -107,10 +107,10 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
-  options.packed = spec.packed;
+  options.repacked = spec.repacked;
   options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
-  options.remember = spec.remember;
+  options.run_history = spec.run_history;
   return options;
 }
 

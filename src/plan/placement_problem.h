@@ -40,7 +40,7 @@ struct OpenRequest {
 
 // Whether a repacked copy is read where there is one.
 inline bool may_read_packed(const EngineOptions& options) {
-  return options.packed && options.repack && options.mirrors.empty();
+  return options.repacked && options.repack && options.mirrors.empty();
 }
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's

@@ -83,7 +83,7 @@ std::vector<Figure> predictions(const ModelPlan& plan) {
 std::vector<std::pair<const char*, double>> improved_speeds(const ModelPlan& plan) {
   return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
-          {"a repacked copy", plan.packed_tokens_per_second}};
+          {"a repacked copy", plan.repacked_tokens_per_second}};
 }
 
 std::vector<Figure> improvements(const ModelPlan& plan) {
