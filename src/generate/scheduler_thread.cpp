@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 SchedulerThread::SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t queue,
@@ -73,7 +75,7 @@ Result<Embedding> SchedulerThread::embed(Job job) {
   return done.get();
 }
 
-ServingStats SchedulerThread::stats() const {
+GeneratorStats SchedulerThread::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
 }
@@ -167,7 +169,7 @@ void SchedulerThread::tell(JobEnd ended) {
   {
     const std::lock_guard lock(mutex_);
     ++stats_.answers;
-    stats_.cancelled += end.stop == AnswerStop::kCancelled ? 1 : 0;
+    stats_.cancelled += end.stop == StopReason::kCancelled ? 1 : 0;
     stats_.prompt_tokens += end.prompt_tokens;
     stats_.cached_tokens += end.cached_prompt_tokens;
   }
