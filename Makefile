@@ -60,8 +60,10 @@ macos: packages-run ## cross-compile the program for Apple Silicon, into build/m
 fresh: ## try the README's commands on a bare Debian 12, in a chroot; as root (FRESH="run" for the first alone)
 	@scripts/fresh.sh $(FRESH)
 
-install: program ## install into PREFIX (/usr/local)
+install: packages-run llama ## install the program, and libhypura to embed, into PREFIX (/usr/local)
+	$(call build,release,,hypura libhypura)
 	cmake --install build/release --prefix $(PREFIX)
+	cmake --install build/release --prefix $(PREFIX) --component library
 
 clean: ## remove everything that was built
 	rm -rf build

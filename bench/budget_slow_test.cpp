@@ -1,6 +1,7 @@
 // The budget holds: in a cgroup that allows the budget and the stated margin, a run finishes, is not killed, and its
 // peak, page cache included, stays under; loading too.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 

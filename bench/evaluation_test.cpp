@@ -267,7 +267,7 @@ TEST(Report, TellsHowManyDraftsWereRight) {
                 "100 of 176 |"),
       std::string::npos)
       << text;
-  EXPECT_EQ(text.find("## Serving"), std::string::npos);
+  EXPECT_EQ(text.find("## Generator"), std::string::npos);
   EXPECT_NE(json_report(report).find("\"right\": 100"), std::string::npos);
 }
 

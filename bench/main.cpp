@@ -8,6 +8,7 @@
 #include "machine/memory.h"
 #include "measure/child.h"
 #include "measure/prediction.h"
+#include "support/fail.h"
 #include "support/write_file.h"
 
 namespace hypura::bench {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "bench/report.h"
@@ -152,7 +154,7 @@ void add_servings(const Report& report, std::string& text) {
   }
   if (!rows.empty()) {
     text +=
-        "\n## Serving\n\n"
+        "\n## Generator\n\n"
         "| scenario | budget | what | first | second | second by first | target |\n"
         "|---|---|---|---|---|---|---|\n" +
         rows;

@@ -2,6 +2,7 @@
 // HYPURA_BENCH_FILE names a large file for the reader; without it the reader is left out. HYPURA_BENCH_MIRROR names a
 // copy of it, read as well.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>

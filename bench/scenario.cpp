@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura::bench {
@@ -214,7 +215,7 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       break;
     case Kind::kPredict:
       spec.predict = true;
-      spec.remember = true;  // so that later rounds predict as a second run of the same model does
+      spec.run_history = true;  // so that later rounds predict as a second run of the same model does
       warm_up(scenario, spec);
       // Not less than a pass has in the plans: its buffers are part of the peak that they say.
       spec.prompt_tokens = scenario.model == ModelKind::kStories ? 96 : 512;

@@ -2,8 +2,9 @@
 
 #include <optional>
 
-#include "hypura/pack.h"
+#include "hypura/repack.h"
 #include "measure/readahead.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura::bench {
@@ -62,7 +63,7 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
   }
   if (scenario.is_packed()) {
     std::vector<Arm> arms = {{"the model itself", spec}, {"its repacked copy", spec}};
-    arms.front().spec.packed = false;
+    arms.front().spec.repacked = false;
     return arms;
   }
   if (scenario.kind == Kind::kDraft) {
@@ -131,9 +132,9 @@ Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Abilities& 
   if (error) {
     return fail(ErrorCode::kIo, "{}: {}", model.string(), error.message());
   }
-  if (scenario.is_packed() && !std::filesystem::exists(packed_name(model))) {
-    return fail(ErrorCode::kUsage, "--scenario {} needs {}; `hypura pack {}` writes it", scenario.name,
-                packed_name(model).string(), model.string());
+  if (scenario.is_packed() && !std::filesystem::exists(repacked_name(model))) {
+    return fail(ErrorCode::kUsage, "--scenario {} needs {}; `hypura repack {}` writes it", scenario.name,
+                repacked_name(model).string(), model.string());
   }
   runs.budget = budget_of(scenario, runs.file_bytes);
   runs.limit = abilities.cgroups ? limit_of(runs.budget) : 0;

@@ -1,13 +1,10 @@
 # llama.cpp, stock and pinned. Gives llama::ggml (tensors, backends, GGUF) and llama::llama (models, contexts,
-# sampling, chat templates). Code that links llama::ggml sees where the compute backends (CPU variants, Metal, CUDA)
-# are loaded from at run time:
-#   HYPURA_INSTALLED_LIB_DIR  relative to the program's own folder, as `cmake --install` lays it out; looked up first
-#   HYPURA_LLAMA_LIB_DIR      absolute, as in this build tree; when the first does not exist
+# sampling, chat templates). The compute backends (CPU variants, Metal, CUDA) are loaded at run time from the folder that
+# ggml itself was loaded from: HYPURA_LLAMA_LIB_DIR in this build tree, lib/hypura where it is installed.
 set(HYPURA_LLAMA prebuilt CACHE STRING "Where llama.cpp comes from: prebuilt, or source (built from the pinned bundle)")
 set_property(CACHE HYPURA_LLAMA PROPERTY STRINGS prebuilt source)
 set(HYPURA_LLAMA_DIR "" CACHE PATH "A folder with llama.cpp's own shared libraries, used instead of both")
 set(HYPURA_LLAMA_SOURCE ${PROJECT_SOURCE_DIR}/deps/llama.cpp)
-set(HYPURA_INSTALLED_LIB_DIR ../lib/hypura)
 
 if(NOT HYPURA_LLAMA MATCHES "^(prebuilt|source)$")
   message(FATAL_ERROR "HYPURA_LLAMA is \"${HYPURA_LLAMA}\"; it must be prebuilt or source.")
@@ -84,6 +81,11 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   target_link_libraries(llama_ggml INTERFACE $<LINK_ONLY:ggml> $<LINK_ONLY:ggml-base>)
   target_link_libraries(llama_llama INTERFACE $<LINK_ONLY:llama-common> $<LINK_ONLY:llama>)
   set(llama_targets llama-common llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS})
+  # As they are called where they are installed, in the order in which they are linked.
+  set(HYPURA_LLAMA_LINKED "")
+  foreach(target llama-common llama ggml ggml-base)
+    list(APPEND HYPURA_LLAMA_LINKED $<TARGET_SONAME_FILE_NAME:${target}>)
+  endforeach()
   set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER ""
     INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
   install(TARGETS ${llama_targets} LIBRARY DESTINATION lib/hypura NAMELINK_SKIP)
@@ -98,12 +100,13 @@ else()
   llama_library(llama_common libllama-common)
   target_link_libraries(llama_ggml INTERFACE ${ggml_main} ${ggml_base})
   target_link_libraries(llama_llama INTERFACE ${llama_common} ${llama_main})
+  set(HYPURA_LLAMA_LINKED ${llama_common} ${llama_main} ${ggml_main} ${ggml_base})
+  list(TRANSFORM HYPURA_LLAMA_LINKED REPLACE ".*/" "")
   # With the loadable backends, and with links and versioned names (libggml.so.0) where there are some.
   file(GLOB llama_files ${HYPURA_LLAMA_LIB_DIR}/libggml* ${HYPURA_LLAMA_LIB_DIR}/libllama*)
   install(FILES ${llama_files} DESTINATION lib/hypura)
 endif()
 
-target_compile_definitions(llama_ggml INTERFACE HYPURA_LLAMA_LIB_DIR="${HYPURA_LLAMA_LIB_DIR}"
-  HYPURA_INSTALLED_LIB_DIR="${HYPURA_INSTALLED_LIB_DIR}")
+target_link_libraries(llama_llama INTERFACE ${CMAKE_DL_LIBS})
 set(CMAKE_BUILD_RPATH ${HYPURA_LLAMA_LIB_DIR})
 install(FILES ${HYPURA_LLAMA_SOURCE}/LICENSE DESTINATION share/doc/hypura RENAME LICENSE.llama.cpp)

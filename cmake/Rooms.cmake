@@ -40,6 +40,7 @@ function(hypura_test name label sources)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    HYPURA_LLAMA_LIB_DIR="${HYPURA_LLAMA_LIB_DIR}"
     HYPURA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   # Not -O2: the frameworks' macros are slow to optimise. Not -O0: of the templates of the rooms (JSON, regular
   # expressions) that are compiled here too, the linker takes these. Sanitized tests are as the rest of their build.
@@ -82,6 +83,7 @@ function(hypura_room name)
     list(FILTER tests EXCLUDE REGEX "_matrix_test\\.cpp$")
   endif()
 
+  set_property(GLOBAL APPEND PROPERTY HYPURA_ROOMS ${name})
   add_library(hypura_${name} STATIC ${sources})
   add_library(hypura::${name} ALIAS hypura_${name})
   set_target_properties(hypura_${name} PROPERTIES LINKER_LANGUAGE CXX)
@@ -91,7 +93,7 @@ function(hypura_room name)
     add_executable(${ROOM_EXECUTABLE} src/${name}/main.cpp)
     target_link_libraries(${ROOM_EXECUTABLE} PRIVATE hypura::${name})
     set_target_properties(${ROOM_EXECUTABLE} PROPERTIES
-      INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@executable_path,$ORIGIN>/${HYPURA_INSTALLED_LIB_DIR}")
+      INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@executable_path,$ORIGIN>/../lib/hypura")
     install(TARGETS ${ROOM_EXECUTABLE} RUNTIME DESTINATION bin)
   endif()
   if(HYPURA_TESTS AND tests)

@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 
 mode=(--dry-run -Werror)
 [ "${1:-}" != --fix ] || mode=(-i)
-find src include tools bench tests/fuzz -name '*.cpp' -print0 -o -name '*.h' -print0 | xargs -0 -n 16 clang-format "${mode[@]}"
+find src include tools bench examples tests/fuzz -name '*.cpp' -print0 -o -name '*.h' -print0 | xargs -0 -n 16 clang-format "${mode[@]}"

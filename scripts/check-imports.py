@@ -76,6 +76,14 @@ def violations(path, room, rooms):
             yield number, f"{room} is pure policy and may not include the system header {header}"
 
 
+def public_violations(path):
+    """Public headers: what an outside program includes, which has only the standard library and tl::expected."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+        if match and not re.fullmatch(r"hypura/\w+\.h|tl/expected\.hpp|[a-z_]+", match.group(1)):
+            yield number, f"public headers may not include {match.group(1)}"
+
+
 def types_in(text):
     """Full names of the types defined at the outermost level of their namespace; unnamed namespaces are private."""
     namespaces = []
@@ -113,6 +121,8 @@ def main():
         lines = path.read_text().count("\n")
         if lines > MAX_LINES:
             found.append(f"{name}: {lines} lines; {MAX_LINES} is the most")
+        if name.parts[0] == "include":
+            found += [f"{name}:{number}: {what}" for number, what in public_violations(path)]
         if name.parts[0] != "src":
             continue
         room = name.parts[1]

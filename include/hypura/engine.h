@@ -11,22 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "hypura/chat.h"
 #include "hypura/placement.h"
 #include "hypura/plan.h"
 #include "hypura/result.h"
 #include "hypura/routing.h"
 
 namespace hypura {
-
-// Choices set by hand that are otherwise the plan's, to measure the plan against others.
-struct HandSetPlan {
-  std::optional<Mode> mode;            // none: any
-  std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
-  ReadAhead read_ahead = ReadAhead::kAuto;
-  std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
-  bool warm_start = true;                  // false: earlier routing goes into the plan alone, not into the cache
-  bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
-};
 
 // Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
 // small model last.
@@ -56,28 +47,27 @@ struct EngineOptions {
   double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
   bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
   uint32_t predicted_at = 0;     // tokens in the context when a token is predicted to take so long
-  uint32_t sequences = 1;        // contexts of that size, for Serving; a Session uses the first
+  uint32_t sequences = 1;        // contexts of that size, for Generator; a Session uses the first
   uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
   // Of the KV cache. kQ8_0 takes half of it, with other last bits in the logits; kAuto is that where the memory gained
   // makes the model faster.
   KvType kv_type = KvType::kF16;
   uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;   // false: stream even when the model would fit (tests and measurements)
+  bool resident = true;   // false: stream even when the model would fit
   bool direct_io = true;  // false: read through the page cache
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
-  // Read the repacked copy where a valid one lies beside the model (hypura/pack.h), and `repack` is on and no mirrors
+  // Read the repacked copy where a valid one lies beside the model (hypura/repack.h), and `repack` is on and no mirrors
   // are given. Results are then those of a resident model that is repacked, at every budget.
-  bool packed = true;
+  bool repacked = true;
   bool record_routing = false;  // keep which experts are chosen; they are then streamed even when all would fit
-  // Engine::close saves some of the routing in the user's cache folder, for later plans, how long tokens took by what
-  // the plan said, and what the disk gave when a dense model was read from it for long; and opening begins with what
-  // was saved: before the first pass the experts that were used most are read.
-  bool remember = true;
-  DraftOptions draft;   // without effect on models whose state cannot be taken back (recurrent ones)
-  HandSetPlan by_hand;  // for measurements
+  // Keep a run history in the user's cache folder: Engine::close saves some of the routing for later plans, how long
+  // tokens took by what the plan said, and what the disk gave when a dense model was read from it for long; and opening
+  // begins with what was saved: before the first pass the experts that were used most are read.
+  bool run_history = true;
+  DraftOptions draft;  // without effect on models whose state cannot be taken back (recurrent ones)
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.
   std::function<void(double)> progress;
@@ -134,8 +124,11 @@ struct EngineStats {
   EngineStats since(const EngineStats& earlier) const;
 };
 
-// Why generation ended.
-enum class StopReason { kEndOfText, kLength, kContextFull, kCancelled };
+// Why an answer ended. A session's has no stop strings, and an error is its result.
+enum class StopReason { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };
+
+// "end_of_text", "stop_string", "length", "context_full", "cancelled" or "error".
+std::string_view stop_name(StopReason stop);
 
 struct GenerateOptions {
   int32_t max_tokens = -1;  // -1: until the model ends or the context is full
@@ -150,11 +143,6 @@ struct Generated {
   std::string text;
   std::vector<int32_t> tokens;
   StopReason stop = StopReason::kEndOfText;
-};
-
-struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
-  std::string content;
 };
 
 // One conversation: a sequence in the KV cache. Not thread-safe; belongs to one thread at a time and must not outlive
@@ -175,7 +163,7 @@ class Session {
   virtual std::vector<int32_t> tokenize(std::string_view text, bool add_bos, bool parse_special) const = 0;
 
   // Evaluates tokens after what the context holds; returns the logits after each of them, n_tokens rows of
-  // vocabulary() floats. For tests and benchmarks.
+  // vocabulary() floats.
   virtual Result<std::vector<float>> evaluate(const std::vector<int32_t>& tokens) = 0;
 
   virtual int32_t vocabulary() const = 0;
@@ -205,12 +193,12 @@ class Engine {
   virtual std::string model_name() const = 0;
 
   // The experts that the latest tokens chose: 4096 with EngineOptions::record_routing, which fails to open (kUsage) a
-  // model without experts; fewer with `remember` alone. Without layers when nothing was recorded. Any thread.
+  // model without experts; fewer with `run_history` alone. Without layers when nothing was recorded. Any thread.
   virtual RoutingTrace routing() const = 0;
 
-  // Saves what this run taught for later ones (EngineOptions::remember). Call it when nothing more is computed, before
-  // the engine is destroyed: without it nothing is saved. Only the first call does anything. Fails with kIo when the
-  // cache folder cannot be written, which harms nothing but later predictions.
+  // Saves what this run taught for later ones (EngineOptions::run_history). Call it when nothing more is computed,
+  // before the engine is destroyed: without it nothing is saved. Only the first call does anything. Fails with kIo when
+  // the cache folder cannot be written, which harms nothing but later predictions.
   virtual Status close() = 0;
 };
 

@@ -85,9 +85,9 @@ struct Plan {
   // Told by plan_model alone: predicted with 1 GiB more memory, and with a disk faster by 1 GB/s.
   double more_memory_tokens_per_second = 0;
   double more_disk_tokens_per_second = 0;
-  // And with a repacked copy (hypura/pack.h). 0 where that is none of the choices: the plan reads one, or streams
+  // And with a repacked copy (hypura/repack.h). 0 where that is none of the choices: the plan reads one, or streams
   // nothing, or no matrix that it may stream has a faster layout here, or the options rule it out.
-  double packed_tokens_per_second = 0;
+  double repacked_tokens_per_second = 0;
 
   // For people.
   std::string sentence;          // one line: what is done

@@ -2,13 +2,10 @@
 // is one sentence a user can act on, and a code that decides the exit status or the HTTP status.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
-#include <utility>
 
 namespace hypura {
 
@@ -41,21 +38,5 @@ struct Error {
 template <class T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
-
-// An error with a formatted message, ready to be returned from a function that gives Result<T>.
-template <class... Args>
-tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-  return tl::make_unexpected(Error{code, fmt::format(format, std::forward<Args>(args)...)});
-}
-
-// Passes an error on unchanged.
-inline tl::unexpected<Error> propagate(Error error) {
-  return tl::make_unexpected(std::move(error));
-}
-
-// Passes an error on with the caller's context in front: "context: message".
-inline tl::unexpected<Error> propagate(const Error& error, std::string_view context) {
-  return tl::make_unexpected(Error{error.code, fmt::format("{}: {}", context, error.message)});
-}
 
 }  // namespace hypura

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "backend/repacked_layout.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -8,6 +8,7 @@
 #include "backend/inner_graph.h"
 #include "backend/repacked_layout.h"
 #include "ggml.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

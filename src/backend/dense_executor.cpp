@@ -1,6 +1,7 @@
 #include "backend/dense_executor.h"
 
 #include "backend/repacked_layout.h"
+#include "support/fail.h"
 
 namespace hypura {
 

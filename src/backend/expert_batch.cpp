@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/repacked_layout.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "support/fail.h"
 namespace hypura {
 
 ExpertExecutor::ExpertExecutor(const StreamLayout& layout, ExpertStore& store, const StreamStats& stats)

@@ -1,6 +1,7 @@
 #include "backend/inner_graph.h"
 
 #include "ggml-cpu.h"
+#include "support/fail.h"
 #include "tiers/store_stats.h"
 
 namespace hypura {

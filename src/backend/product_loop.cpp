@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,5 +1,7 @@
 #include "backend/repacked_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <vector>

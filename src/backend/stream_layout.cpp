@@ -1,5 +1,7 @@
 #include "backend/stream_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <map>

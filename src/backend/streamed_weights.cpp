@@ -12,6 +12,7 @@
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"
 #include "tiers/dense_store.h"
@@ -265,7 +266,7 @@ void StreamedWeights::warm_up() {
   try {
     warm_thread_ = std::thread([this] { keep_warming(); });
   } catch (const std::system_error& error) {
-    spdlog::debug("nothing is read before the first pass: no thread can be had: {}", error.what());
+    logger().debug("nothing is read before the first pass: no thread can be had: {}", error.what());
   }
 }
 
@@ -395,7 +396,7 @@ void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_
   }
   if (!status) {
     read_back_failed_ = true;
-    spdlog::error("{}", status.error().message);
+    logger().error("{}", status.error().message);
     std::memset(data, 0, size);
   }
 }

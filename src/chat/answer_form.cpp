@@ -6,6 +6,7 @@
 #include "chat.h"
 #include "llama.h"
 #include "schema/answer_schema.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

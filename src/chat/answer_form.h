@@ -8,7 +8,7 @@
 
 #include "chat/answer_shape.h"
 #include "chat/chat_prompt.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "output/answer_parser.h"
 #include "output/answer_rules.h"
 #include "schema/tool_schemas.h"

@@ -234,7 +234,7 @@ TEST_P(AnswerFormMatrix, AnswersAreWhatWasAskedFor) {
 
 // What the template makes of so many calls of the assistant's; empty where it shows none after such a prompt.
 std::string calls_of(const ModelOfTemplate& model, const AnswerRequest& request, size_t count) {
-  std::vector<ConversationMessage> messages = request.messages;
+  std::vector<ChatMessage> messages = request.messages;
   const auto before = model.format().render(request, messages);
   messages.push_back(says("assistant", ""));
   messages.back().tool_calls.resize(count, {"abcdefgh2", "get_weather", R"({"days":3})"});

@@ -8,6 +8,7 @@
 
 #include "chat.h"
 #include "llama/llama_runtime.h"
+#include "support/fail.h"
 #include "templates/chat_templates.h"
 
 namespace hypura {

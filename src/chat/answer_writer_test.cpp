@@ -104,7 +104,7 @@ TEST_F(AnswerWriterTest, TellsWhichStopStringItWas) {
   form.form_stops = {"never said either"};
   const Heard heard = answer(std::move(form), tokens("The end of it"));
   EXPECT_EQ(heard.content, "The e");
-  EXPECT_EQ(heard.end.stop, AnswerStop::kStopString);
+  EXPECT_EQ(heard.end.stop, StopReason::kStopString);
   EXPECT_EQ(heard.end.stop_string, "nd of");
 }
 
@@ -114,7 +114,7 @@ TEST_F(AnswerWriterTest, AStopStringOfTheTemplateIsTheModelsOwnEnd) {
   form.form_stops = {"</assistant>"};
   const Heard heard = answer(std::move(form), tokens("Bye.</assistant> more"));
   EXPECT_EQ(heard.content, "Bye.");
-  EXPECT_EQ(heard.end.stop, AnswerStop::kEndOfText);
+  EXPECT_EQ(heard.end.stop, StopReason::kEndOfText);
   EXPECT_EQ(heard.end.stop_string, "");
 }
 

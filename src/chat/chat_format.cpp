@@ -7,6 +7,7 @@
 #include "llama.h"
 #include "output/tool_call_ids.h"
 #include "schema/tool_schemas.h"
+#include "support/fail.h"
 #include "templates/template_values.h"
 
 namespace hypura {
@@ -31,7 +32,7 @@ Result<std::string> json(const std::string& text, MaskedText* masked, const std:
   return value;
 }
 
-Result<common_chat_msg> converted(const ConversationMessage& message, MaskedText* masked) {
+Result<common_chat_msg> converted(const ChatMessage& message, MaskedText* masked) {
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
     return fail(ErrorCode::kUsage, "messages: the role '{}' is not known; it can be system, user, assistant or tool",
                 message.role);
@@ -55,12 +56,12 @@ Result<common_chat_msg> converted(const ConversationMessage& message, MaskedText
 }  // namespace
 
 Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& request,
-                                                        const std::vector<ConversationMessage>& messages,
+                                                        const std::vector<ChatMessage>& messages,
                                                         MaskedText* masked) const {
   common_chat_templates_inputs inputs;
-  std::vector<ConversationMessage> settled = messages;
+  std::vector<ChatMessage> settled = messages;
   settle_call_ids(settled, prompt_.wants_nine_ids(!request.tools.empty()));
-  for (const ConversationMessage& message : settled) {
+  for (const ChatMessage& message : settled) {
     auto result = converted(message, masked);
     if (!result) {
       return propagate(result.error());
@@ -89,8 +90,7 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
 }
 
 // The prompt with stand-ins, which `masked` knows.
-Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
-                                            const std::vector<ConversationMessage>& messages,
+Result<std::string> ChatFormat::masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                             MaskedText& masked) const {
   auto safe = inputs(request, messages, &masked);
   if (!safe) {
@@ -110,7 +110,7 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request,
   return prompt.map_error([&](const Error& it) { return Error{it.code, masked.text(it.message)}; });
 }
 
-Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                         const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
   const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
@@ -126,8 +126,7 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std:
   });
 }
 
-Result<std::string> ChatFormat::text(const AnswerRequest& request,
-                                     const std::vector<ConversationMessage>& messages) const {
+Result<std::string> ChatFormat::text(const AnswerRequest& request, const std::vector<ChatMessage>& messages) const {
   MaskedText masked(prompt_.control());
   return masked_text(request, messages, masked).map([&](const std::string& prompt) { return masked.text(prompt); });
 }

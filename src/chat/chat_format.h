@@ -9,7 +9,7 @@
 #include "chat/answer_form.h"
 #include "chat/answer_shape.h"
 #include "chat/chat_prompt.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "tokenizer/text_bound.h"
 
 struct common_chat_templates_inputs;
@@ -38,20 +38,19 @@ class ChatFormat {
   // The prompt for `messages`, with the rest of `request`. A last message of the assistant's is to be continued. Text
   // of messages and tools is never read as control tokens. Fails with kUsage when the template refuses them, a role is
   // not known, or JSON is none. `limit` may be null.
-  Result<RenderedChat> render(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+  Result<RenderedChat> render(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                               const TextLimit* limit = nullptr) const;
 
   // Its text alone. Fails as render.
-  Result<std::string> text(const AnswerRequest& request, const std::vector<ConversationMessage>& messages) const;
+  Result<std::string> text(const AnswerRequest& request, const std::vector<ChatMessage>& messages) const;
 
   // The form of the answer to `request`. Fails as render, and when its schema cannot be followed.
   Result<ChatForm> form(const AnswerRequest& request) const;
 
  private:
-  Result<std::string> masked_text(const AnswerRequest& request, const std::vector<ConversationMessage>& messages,
+  Result<std::string> masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                   MaskedText& masked) const;
-  Result<common_chat_templates_inputs> inputs(const AnswerRequest& request,
-                                              const std::vector<ConversationMessage>& messages,
+  Result<common_chat_templates_inputs> inputs(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                               MaskedText* masked) const;
   Result<ChatForm> form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs, bool flat) const;
   // Found when it is first asked for.

@@ -70,7 +70,7 @@ class ChatFormatTest : public testing::Test {
     return all;
   }
 
-  static AnswerRequest conversation(std::vector<ConversationMessage> messages) {
+  static AnswerRequest conversation(std::vector<ChatMessage> messages) {
     AnswerRequest request;
     request.messages = std::move(messages);
     return request;

@@ -5,6 +5,7 @@
 #include "chat.h"
 #include "chat/message_form.h"
 #include "llama.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "templates/template_refusal.h"
 
@@ -16,7 +17,7 @@ namespace {
 common_chat_templates* own_templates(const llama_model* model) {
   auto templates = model_templates(model);
   if (!templates) {
-    spdlog::warn("the model's chat template cannot be used: {}; ChatML is used instead", templates.error().message);
+    logger().warn("the model's chat template cannot be used: {}; ChatML is used instead", templates.error().message);
     return nullptr;
   }
   return templates->release();

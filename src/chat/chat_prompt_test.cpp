@@ -1,5 +1,6 @@
 #include "chat/chat_prompt.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

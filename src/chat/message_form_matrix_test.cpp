@@ -1,4 +1,5 @@
 // Every order of messages with every chat template of the bundle.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -15,7 +16,7 @@ constexpr std::array<const char*, 4> kIds = {"call_1x2mJ9QeTn0aVbRkWc5Yd8Lz", "t
                                              "3f2504e0-4f89-41d3-9a0c-0305e82c3301", "7"};
 
 struct Conversation {
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   std::vector<std::string> marks;  // what must be in the prompt
   bool in_order = true;            // but for results that go to their calls where the template wants it
 };
@@ -28,7 +29,7 @@ Conversation conversation(std::string_view shape) {
   const auto mark = [&] { return made.marks.emplace_back(fmt::format("mk{}km", 100 + made.marks.size())); };
   for (const char letter : shape) {
     const auto is = [&](std::string_view letters) { return letters.find(letter) != std::string_view::npos; };
-    ConversationMessage& message = made.messages.emplace_back();
+    ChatMessage& message = made.messages.emplace_back();
     message.role = is("Ss") ? "system" : is("Uu") ? "user" : is("Ttn") ? "tool" : "assistant";
     message.content = is("SUATcerqn") ? mark() : "";
     message.thinking = is("rpq") ? "A thought." : "";
@@ -39,7 +40,7 @@ Conversation conversation(std::string_view shape) {
     }
     made.in_order = made.in_order && !is("de");
     if (message.role == "tool") {
-      const ConversationMessage* before = made.messages.size() > 1 ? &message - 1 : nullptr;
+      const ChatMessage* before = made.messages.size() > 1 ? &message - 1 : nullptr;
       const bool together =
           open.empty() || (before != nullptr && (before->role == "tool" || !before->tool_calls.empty()));
       made.in_order = made.in_order && together;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cli/interrupt.h"
+#include "support/fail.h"
 
 namespace hypura {
 

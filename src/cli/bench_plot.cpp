@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "measure/process.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,5 +1,6 @@
 #include "cli/bench_report.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

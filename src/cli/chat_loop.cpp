@@ -4,6 +4,7 @@
 
 #include "cli/answer.h"
 #include "cli/statistics.h"
+#include "support/fail.h"
 
 namespace hypura {
 

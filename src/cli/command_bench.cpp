@@ -17,6 +17,7 @@
 #include "model/model.h"
 #include "store/mirrors.h"
 #include "support/executable_path.h"
+#include "support/fail.h"
 #include "support/write_file.h"
 
 namespace hypura {

@@ -10,6 +10,7 @@
 #include "cli/statistics.h"
 #include "cli/terminal_line_source.h"
 #include "cli/trace_file.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -12,6 +12,7 @@
 #include "cli/page_file.h"
 #include "hypura/plan.h"
 #include "hypura/profile.h"
+#include "support/fail.h"
 
 namespace hypura {
 

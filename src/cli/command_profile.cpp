@@ -8,6 +8,7 @@
 #include "cli/progress_bar.h"
 #include "hypura/profile.h"
 #include "machine/profile_json.h"
+#include "support/fail.h"
 
 namespace hypura {
 

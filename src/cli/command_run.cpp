@@ -9,6 +9,7 @@
 #include "cli/prompt.h"
 #include "cli/statistics.h"
 #include "cli/trace_file.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/model_host_local.h"
 #include "server/server.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -67,9 +68,9 @@ struct Running {
 
 // One line a request, for people and for programs.
 void log_for_serving(bool verbose) {
-  spdlog::set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  logger().set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
   if (!verbose) {
-    spdlog::set_level(spdlog::level::info);
+    logger().set_level(spdlog::level::info);
   }
 }
 
@@ -83,13 +84,13 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& b
     }
     host.models.push_back(std::move(*demo));
   }
-  host.serving.engine = options.engine;
-  host.serving.engine.context = options.context.value_or(0);
-  host.serving.engine.context_share = 1;
-  host.serving.engine.fewer_sequences = !options.parallel;
-  host.serving.engine.progress = [&bar](double share) { bar.show(share); };
-  host.serving.parallel = options.parallel.value_or(Serving::Options().parallel);
-  host.serving.queue = options.queue.value_or(Serving::Options().queue);
+  host.generator.engine = options.engine;
+  host.generator.engine.context = options.context.value_or(0);
+  host.generator.engine.context_share = 1;
+  host.generator.engine.fewer_sequences = !options.parallel;
+  host.generator.engine.progress = [&bar](double share) { bar.show(share); };
+  host.generator.parallel = options.parallel.value_or(Generator::Options().parallel);
+  host.generator.queue = options.queue.value_or(Generator::Options().queue);
   host.keep_alive = options.keep_alive.value_or(KeepAlive());
   return host;
 }
@@ -188,7 +189,7 @@ Result<int> serve_command(const ServeOptions& options) {
     if (!first) {
       return propagate(first.error());
     }
-    const Plan& plan = first->lease.serving->plan();
+    const Plan& plan = first->lease.generator->plan();
     notes.write(banner(*running.server, *running.host, *first->model, plan));
     if (filled.verbose) {
       notes.write(ledger_table(plan));

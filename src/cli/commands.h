@@ -23,7 +23,7 @@ Result<int> inspect_command(const InspectOptions& options);
 Result<int> profile_command(const ProfileCommandOptions& options);
 
 // A repacked copy of a model, written beside it.
-Result<int> pack_command(const PackCommandOptions& options);
+Result<int> repack_command(const RepackCommandOptions& options);
 
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
 Result<int> serve_command(const ServeOptions& options);

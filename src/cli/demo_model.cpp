@@ -1,6 +1,7 @@
 #include "cli/demo_model.h"
 
 #include "support/executable_path.h"
+#include "support/fail.h"
 
 namespace hypura {
 

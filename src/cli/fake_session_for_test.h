@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hypura/engine.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,5 +1,7 @@
 #include "cli/line_source.h"
 
+#include "support/fail.h"
+
 namespace hypura {
 
 Result<std::optional<std::string>> StreamLineSource::next() {

@@ -76,7 +76,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read weights through the page cache");
   command.add_flag_callback(
       "--no-repack", [&options] { options.repack = false; }, "Compute with the file's own weight layout");
-  const auto ignore_copy = [&options] { options.packed = false; };
+  const auto ignore_copy = [&options] { options.repacked = false; };
   command.add_flag_callback("--no-repacked", ignore_copy, "Ignore a repacked copy of the model");
   command.add_flag_callback("--no-packed", ignore_copy)->group("");  // its name until 0.1
   add_mirror_option(command, options.mirrors, group);

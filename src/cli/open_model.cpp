@@ -4,6 +4,7 @@
 #include "cli/progress_bar.h"
 #include "cli/statistics.h"
 #include "cli/trace_file.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -47,7 +48,7 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
 
 void close_model(Engine& engine) {
   if (Status saved = engine.close(); !saved) {
-    spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+    logger().debug("what this run taught is not saved: {}", saved.error().message);
   }
 }
 

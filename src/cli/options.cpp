@@ -7,6 +7,7 @@
 
 #include "cli/model_options.h"
 #include "cli/number_option.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -209,7 +210,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   const CLI::App* bench = add_bench_command(program, command_line.bench);
   const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
-  const CLI::App* pack = add_pack_command(program, command_line.pack);
+  const CLI::App* repack = add_repack_command(program, command_line.repack);
   const CLI::App* serve = add_serve_command(program, command_line.serve);
 
   std::reverse(words.begin(), words.end());
@@ -227,8 +228,8 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     command_line.action = CommandLine::Action::kServe;
     return check_serve_options(command_line.serve).map([&] { return command_line; });
   }
-  if (program.got_subcommand(pack)) {
-    command_line.action = CommandLine::Action::kPack;
+  if (program.got_subcommand(repack)) {
+    command_line.action = CommandLine::Action::kRepack;
     return command_line;
   }
   if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {

@@ -9,8 +9,8 @@
 
 #include "cli/options_bench.h"
 #include "cli/options_inspect.h"
-#include "cli/options_pack.h"
 #include "cli/options_profile.h"
+#include "cli/options_repack.h"
 #include "cli/options_serve.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
@@ -35,14 +35,14 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile, kPack, kServe };
+  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile, kRepack, kServe };
   Action action = Action::kPrint;
   std::string text;               // kPrint: help or version, for standard output
   RunOptions options;             // kRun, kChat
   BenchOptions bench;             // kBench
   InspectOptions inspect;         // kInspect
   ProfileCommandOptions profile;  // kProfile
-  PackCommandOptions pack;        // kPack
+  RepackCommandOptions repack;    // kRepack
   ServeOptions serve;             // kServe
 };
 

@@ -6,6 +6,7 @@
 
 #include "cli/model_options.h"
 #include "cli/number_option.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -12,6 +12,7 @@
 #include "server/access.h"
 #include "server/json/time.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 
 namespace hypura {
 

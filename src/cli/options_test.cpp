@@ -144,14 +144,14 @@ TEST(Options, ProfileTakesItsFlags) {
   EXPECT_EQ(plain->action, CommandLine::Action::kProfile);
   EXPECT_TRUE(plain->profile.path.empty());
   EXPECT_FALSE(plain->profile.force || plain->profile.json);
-  const auto pack = parse_command_line({"pack", "model.gguf"});
-  ASSERT_TRUE(pack) << pack.error().message;
-  EXPECT_EQ(pack->action, CommandLine::Action::kPack);
-  EXPECT_EQ(pack->pack.model, "model.gguf");
+  const auto repack = parse_command_line({"pack", "model.gguf"});
+  ASSERT_TRUE(repack) << repack.error().message;
+  EXPECT_EQ(repack->action, CommandLine::Action::kRepack);
+  EXPECT_EQ(repack->repack.model, "model.gguf");
   for (const char* flag : {"--no-repacked", "--no-packed"}) {
-    EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.packed) << flag;
+    EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.repacked) << flag;
   }
-  EXPECT_TRUE(parse_command_line({"run"})->options.engine.packed);
+  EXPECT_TRUE(parse_command_line({"run"})->options.engine.repacked);
   const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
   ASSERT_TRUE(all) << all.error().message;
   EXPECT_EQ(all->profile.path, "/models");

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 bool Output::write(std::string_view text) {

@@ -1,6 +1,7 @@
 #include "cli/page_file.h"
 
 #include "support/atomic_file.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,5 +1,7 @@
 #include "cli/profile_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 

@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "measure/child.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -34,8 +35,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return inspect_command(command_line.inspect);
     case CommandLine::Action::kProfile:
       return profile_command(command_line.profile);
-    case CommandLine::Action::kPack:
-      return pack_command(command_line.pack);
+    case CommandLine::Action::kRepack:
+      return repack_command(command_line.repack);
     case CommandLine::Action::kBench:
       return bench_command(command_line.bench);
     case CommandLine::Action::kServe:

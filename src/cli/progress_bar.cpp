@@ -1,5 +1,7 @@
 #include "cli/progress_bar.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string_view>
 
+#include "support/fail.h"
 #include "support/units.h"
 #include "support/utf8.h"
 

@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "residency/coactivation.h"
+#include "support/fail.h"
 #include "support/write_file.h"
 
 namespace hypura {

@@ -1,9 +1,12 @@
 #include "cli/statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "generate/counters.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -89,33 +92,11 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
   nlohmann::ordered_json json = {
       {"model", model},
       {"stop", stop ? nlohmann::ordered_json(stop_name(*stop)) : nlohmann::ordered_json(nullptr)},
-      {"prompt_tokens", stats.prompt_tokens},
-      {"decoded_tokens", stats.decoded_tokens},
-      {"answer_tokens", stats.answer_tokens},
-      {"drafted_tokens", stats.drafted_tokens},
-      {"accepted_draft_tokens", stats.accepted_draft_tokens},
-      {"right_drafted_tokens", stats.accepted_draft_tokens},  // the older name
-      {"prompt_seconds", stats.prompt_seconds},
-      {"decode_seconds", stats.decode_seconds},
-      {"load_seconds", stats.load_seconds},
-      {"load_bytes", stats.load_bytes},
-      {"streamed_bytes", stats.streamed_bytes},
-      {"prefill_bytes", stats.prefill_bytes},
-      {"decode_bytes", stats.decode_bytes},
-      {"expert_lookups", stats.expert_lookups},
-      {"expert_hits", stats.expert_hits},
-      {"experts_read_ahead", stats.experts_read_ahead},
-      {"experts_used_ahead", stats.experts_used_ahead},
-      {"experts_guessed", stats.experts_guessed},
-      {"experts_guessed_right", stats.experts_guessed_right},
-      {"experts_guessed_among", stats.experts_guessed_among},
-      {"experts_warmed", stats.experts_warmed},
-      {"warm_bytes", stats.warm_bytes},
-      {"io_wait_seconds", stats.io_wait_seconds},
-      {"stream_compute_seconds", stats.stream_compute_seconds},
-      {"stream_kernel_seconds", stats.stream_kernel_seconds},
-      {"disk_busy_seconds", stats.disk_busy_seconds},
-      {"memory_peak", stats.memory_peak},
+  };
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    with_number(counter, stats, [&](auto number) { json[std::string(counter.name)] = number; });
+  }
+  json.update({
       {"prompt_tokens_per_second", number_or_null(ratio(prompt_tokens, stats.prompt_seconds))},
       {"decode_tokens_per_second", number_or_null(ratio(decoded_tokens, stats.decode_seconds))},
       {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
@@ -129,7 +110,7 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"kv_type", to_string(plan.placement.kv_type)},
       {"budget", plan.budget},
       {"process_margin", plan.process_overhead},
-  };
+  });
   json["copies"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
     json["copies"].push_back({{"path", plan.copies[i]}, {"bytes", stats.copy_bytes[i]}});
@@ -197,20 +178,6 @@ std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& r
   }
   return table + fmt::format("  budget {}, and {} of process overhead\n", format_bytes(plan.budget),
                              format_bytes(plan.process_overhead));
-}
-
-std::string_view stop_name(StopReason stop) {
-  switch (stop) {
-    case StopReason::kEndOfText:
-      return "end_of_text";
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kContextFull:
-      return "context_full";
-    case StopReason::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
 }
 
 }  // namespace hypura

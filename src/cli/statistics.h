@@ -29,7 +29,4 @@ std::string ledger_table(const Plan& plan);
 // The same beside what is really reserved.
 std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& reserved);
 
-// "end_of_text", "length", "context_full" or "cancelled".
-std::string_view stop_name(StopReason stop);
-
 }  // namespace hypura

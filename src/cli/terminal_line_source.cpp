@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "cli/history_file.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -147,7 +148,7 @@ TerminalLineSource::~TerminalLineSource() {
 
 void TerminalLineSource::load_history(std::optional<std::filesystem::path> history) {
   if (!history || !prepare_history_file(*history)) {
-    spdlog::debug("the history is not kept: {} cannot be written", history ? history->string() : "its folder");
+    logger().debug("the history is not kept: {} cannot be written", history ? history->string() : "its folder");
     return;
   }
   history_path_ = std::move(*history);
@@ -155,7 +156,7 @@ void TerminalLineSource::load_history(std::optional<std::filesystem::path> histo
   HistEvent event;
   if (std::filesystem::file_size(history_path_, ignored) > 0 &&
       ::history(history_, &event, H_LOAD, history_path_.c_str()) < 0) {
-    spdlog::debug("the history {} could not be read", history_path_.string());
+    logger().debug("the history {} could not be read", history_path_.string());
   }
 }
 
@@ -166,7 +167,7 @@ void TerminalLineSource::remember(const std::string& line) {
   HistEvent event;
   ::history(history_, &event, H_ENTER, line.c_str());
   if (!history_path_.empty() && ::history(history_, &event, H_SAVE, history_path_.c_str()) < 0) {
-    spdlog::debug("the history {} could not be written", history_path_.string());
+    logger().debug("the history {} could not be written", history_path_.string());
   }
 }
 

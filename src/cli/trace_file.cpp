@@ -1,5 +1,7 @@
 #include "cli/trace_file.h"
 
+#include "support/fail.h"
+
 namespace hypura {
 
 Status check_trace_path(const RunOptions& options) {

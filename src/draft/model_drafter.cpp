@@ -8,6 +8,7 @@
 #include "llama/llama_runtime.h"
 #include "llama/mtp_layers.h"
 #include "llama/trial_load.h"
+#include "support/fail.h"
 #include "tokenizer/common_beginning.h"
 
 namespace hypura {

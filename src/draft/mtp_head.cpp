@@ -7,6 +7,7 @@
 #include "backend/streamed_weights.h"
 #include "llama-ext.h"
 #include "llama/llama_runtime.h"
+#include "support/fail.h"
 
 namespace hypura {
 

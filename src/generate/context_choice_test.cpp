@@ -6,10 +6,11 @@
 #include <filesystem>
 
 #include "history/run_history.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -130,23 +131,23 @@ TEST_F(ContextChoiceTest, ASmallShareIsNotExceeded) {
   EXPECT_GE(choose(16 * kGiB, 1).context, choice.context);
 }
 
-TEST(ContextOfServing, IsChosenAndToldWhereNobodySaysHowMuch) {
-  Serving::Options options;
+TEST(ContextOfGenerator, IsChosenAndToldWhereNobodySaysHowMuch) {
+  Generator::Options options;
   options.engine.model = kModels / "hypura-stories-moe.gguf";
   options.engine.memory = 48 * kMiB;
   options.engine.context = 0;
   options.engine.threads = 1;
-  options.engine.remember = false;
+  options.engine.run_history = false;
   options.engine.fewer_sequences = true;
   options.engine.context_share = 1;
-  const auto serving = Serving::open(options);
-  ASSERT_TRUE(serving) << serving.error().message;
-  EXPECT_EQ((*serving)->context_size(), 1024U);
-  EXPECT_EQ((*serving)->plan().context_sentence,
+  const auto generator = Generator::open(options);
+  ASSERT_TRUE(generator) << generator.error().message;
+  EXPECT_EQ((*generator)->context_size(), 1024U);
+  EXPECT_EQ((*generator)->plan().context_sentence,
             "1024 tokens of context for each of 4 answers, all that the model was trained for");
-  EXPECT_TRUE((*serving)->plan().warnings.empty() ||
-              (*serving)->plan().warnings[0].find("lowered") == std::string::npos);
-  EXPECT_EQ((*serving)->stats().parallel, 4U);
+  EXPECT_TRUE((*generator)->plan().warnings.empty() ||
+              (*generator)->plan().warnings[0].find("lowered") == std::string::npos);
+  EXPECT_EQ((*generator)->stats().parallel, 4U);
 }
 
 }  // namespace

@@ -6,10 +6,11 @@
 #include <gtest/gtest.h>
 
 #include "generate/eager_drafts_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/scheduler_fakes_for_test.h"
-#include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
@@ -147,7 +148,7 @@ EngineOptions dense(uint64_t memory) {
   options.context = 256;
   options.threads = 1;
   options.resident = false;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 
@@ -156,8 +157,9 @@ struct Told {
   EngineStats stats;
 };
 
-Told tell(const EngineOptions& options, const std::string& prompt, int32_t tokens) {
-  const auto engine = open_eager(options);
+Told tell(const EngineOptions& options, const std::string& prompt, int32_t tokens,
+          const PlanOverrides& overrides = {}) {
+  const auto engine = open_eager(options, overrides);
   if (engine == nullptr) {
     return {};
   }
@@ -185,8 +187,9 @@ TEST(Drafting, ASessionSaysTheSameWithDrafts) {
   EXPECT_GE(ngrams.stats.drafted_tokens, ngrams.stats.accepted_draft_tokens);
   options = dense(18 * kMiB);
   options.draft.model = options.model;  // itself: nearly always right
-  options.by_hand.keep_draft_model = true;
-  const Told by_model = tell(options, prompt, 60);
+  PlanOverrides keeping;
+  keeping.keep_draft_model = true;
+  const Told by_model = tell(options, prompt, 60, keeping);
   EXPECT_EQ(by_model.tokens, plain.tokens);
   EXPECT_EQ(by_model.stats.decoded_tokens, plain.stats.decoded_tokens);
   EXPECT_GT(by_model.stats.accepted_draft_tokens, 0U);
@@ -248,7 +251,7 @@ TEST(Drafting, AnotherFamilysModelIsRefused) {
 }
 
 TEST(Drafting, AServerSaysTheSameWithDrafts) {
-  Serving::Options options = stories(2);
+  Generator::Options options = stories(2);
   options.engine = dense(18 * kMiB);
   options.engine.context = 128;
   const AnswerRequest request = continuing(kBeginnings[0], 60);
@@ -256,8 +259,9 @@ TEST(Drafting, AServerSaysTheSameWithDrafts) {
   ASSERT_NE(plain, nullptr);
   const Heard told = ask(*plain, request);
   options.engine.draft = {options.engine.model, true};
-  options.engine.by_hand.keep_draft_model = true;
-  const auto drafting = open(options);
+  PlanOverrides keeping;
+  keeping.keep_draft_model = true;
+  const auto drafting = open(options, keeping);
   ASSERT_NE(drafting, nullptr);
   const Heard heard = ask(*drafting, request);
   EXPECT_EQ(heard.content, told.content);
@@ -298,12 +302,12 @@ TEST(Drafting, AModelWithWindowsSaysTheSameWithDrafts) {
   const auto plain = tell_all();
   options.draft.ngrams = true;
   EXPECT_EQ(tell_all(), plain);
-  Serving::Options served = stories(1);
+  Generator::Options served = stories(1);
   served.engine = options;
-  const auto serving = open(served);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(served);
+  ASSERT_NE(generator, nullptr);
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const AnswerEnd end = ask(*serving, continuing(prompts[i], 60)).end;
+    const AnswerEnd end = ask(*generator, continuing(prompts[i], 60)).end;
     ASSERT_FALSE(end.error) << end.error->message;
     EXPECT_EQ(std::vector<int32_t>(end.tokens.begin() + end.prompt_tokens, end.tokens.end()), plain[i]) << i;
   }

@@ -13,8 +13,8 @@ namespace hypura {
 // It takes passes of every size for equally long, and has seen so many that those of the test change little of that:
 // how long drafts are would otherwise depend on how fast these small models are just now. Null, and the test fails,
 // when the model does not open.
-inline std::unique_ptr<EngineImpl> open_eager(const EngineOptions& options) {
-  auto engine = open_engine(options);
+inline std::unique_ptr<EngineImpl> open_eager(const EngineOptions& options, const PlanOverrides& overrides = {}) {
+  auto engine = open_engine(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
   if (!engine) {
     return nullptr;

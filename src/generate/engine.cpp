@@ -3,19 +3,21 @@
 #include <algorithm>
 
 #include "generate/engine_impl.h"
+#include "generate/open_overridden.h"
 #include "history/sustained_rate.h"
 #include "llama/llama_guard.h"
 #include "machine/memory.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 
 namespace hypura {
 
 EngineImpl::EngineImpl(OpenModel model, EngineOptions options)
     : options_(std::move(options)), model_(std::move(model)), chat_(model_.llama.get()) {}
 
-Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides) {
   const auto start = std::chrono::steady_clock::now();
-  auto model = load_model(options);
+  auto model = load_model(options, overrides);
   if (!model) {
     return propagate(model.error());
   }
@@ -32,7 +34,13 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options) {
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
-  return open_engine(options).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> { return engine; });
+  return open_overridden(options, {});
+}
+
+Result<std::unique_ptr<Engine>> open_overridden(const EngineOptions& options, const PlanOverrides& overrides) {
+  return open_engine(options, overrides).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> {
+    return engine;
+  });
 }
 
 Status EngineImpl::start_drafting() {
@@ -117,7 +125,7 @@ RunLessons EngineImpl::lessons() const {
 }
 
 Status EngineImpl::close() {
-  if (std::exchange(closed_, true) || !options_.remember) {
+  if (std::exchange(closed_, true) || !options_.run_history) {
     return {};
   }
   return save_history(*model_.file, model_.conditions, lessons());

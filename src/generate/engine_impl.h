@@ -13,6 +13,7 @@
 #include "history/calibration.h"
 #include "hypura/engine.h"
 #include "load/open_model.h"
+#include "plan/plan_overrides.h"
 
 namespace hypura {
 
@@ -80,6 +81,6 @@ class EngineImpl final : public Engine {
 };
 
 // Engine::open, for what needs more than the public interface.
-Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options);
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides = {});
 
 }  // namespace hypura

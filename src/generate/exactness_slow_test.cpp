@@ -1,11 +1,13 @@
 // Streaming changes when bytes arrive, never the result: logits equal those of plain llama.cpp, bit for bit, for every
 // kind of model, at budgets from the smallest to everything, for single tokens and prompts, on 1 and 2 threads.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
 
 #include "backend/repack_buffer.h"
+#include "generate/open_overridden.h"
 #include "generate/test_reference.h"
 #include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
@@ -74,7 +76,7 @@ class Exactness : public testing::TestWithParam<Case> {
     options.outputs = kUbatch;
     options.threads = threads;
     options.resident = false;
-    options.remember = false;
+    options.run_history = false;
     options.repack = false;  // as the reference
     return options;
   }
@@ -120,9 +122,10 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
                                                   {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
     for (const auto& [share, read_ahead] : cases) {
       EngineOptions opened = options(threads);
-      opened.by_hand.read_ahead = read_ahead;
+      PlanOverrides overrides;
+      overrides.read_ahead = read_ahead;
       opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
-      auto engine = Engine::open(opened);
+      auto engine = open_overridden(opened, overrides);
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);

@@ -4,6 +4,7 @@
 
 #include "generate/pass_policy.h"
 #include "llama.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {
@@ -25,7 +26,7 @@ tl::unexpected<Error> too_long(uint64_t tokens, bool estimated, uint32_t limit) 
   return propagate(std::move(error));
 }
 
-size_t text_size(const ConversationMessage& message) {
+size_t text_size(const ChatMessage& message) {
   size_t size = message.content.size() + message.thinking.size();
   for (const ToolCall& call : message.tool_calls) {
     size += call.name.size() + call.arguments.size();
@@ -34,10 +35,10 @@ size_t text_size(const ConversationMessage& message) {
 }
 
 // What each message takes of a prompt of so many tokens, by its share of the text and an even part of the rest.
-std::vector<size_t> message_sizes(const std::vector<ConversationMessage>& messages, size_t tokens, size_t prompt_size) {
+std::vector<size_t> message_sizes(const std::vector<ChatMessage>& messages, size_t tokens, size_t prompt_size) {
   std::vector<size_t> sizes;
   size_t text = 0;
-  for (const ConversationMessage& message : messages) {
+  for (const ChatMessage& message : messages) {
     sizes.push_back(text_size(message));
     text += sizes.back();
   }
@@ -56,7 +57,7 @@ uint64_t size_of(const RenderedChat& chat) {
 }
 
 // Leaves the end of the longest message's text, of `bytes` at most. False when none is longer.
-bool shorten_longest(std::vector<ConversationMessage>& messages, size_t bytes) {
+bool shorten_longest(std::vector<ChatMessage>& messages, size_t bytes) {
   const auto longest = std::max_element(messages.begin(), messages.end(), [](const auto& a, const auto& b) {
     return a.content.size() < b.content.size();
   });
@@ -87,7 +88,7 @@ Result<Conversation> shortened(const ChatFormat& format, const Fitting& fit, con
     return result;
   }
   result.at_first = size_of(result.chat);
-  std::vector<ConversationMessage> messages = request.messages;
+  std::vector<ChatMessage> messages = request.messages;
   std::vector<size_t> sizes = message_sizes(messages, result.at_first, result.chat.text.size());
   const auto render = [&] {
     if (auto shorter = format.render(request, messages, &limit)) {
@@ -206,7 +207,7 @@ Result<FittedPrompt> fit_tokens(const std::vector<int32_t>& tokens, bool truncat
   return fitted;
 }
 
-bool drop_oldest(std::vector<ConversationMessage>& messages, std::vector<size_t>& sizes, size_t excess) {
+bool drop_oldest(std::vector<ChatMessage>& messages, std::vector<size_t>& sizes, size_t excess) {
   size_t gone = 0;
   bool any = false;
   for (size_t i = 0; i + 1 < messages.size();) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "chat/chat_format.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "tokenizer/text_bound.h"
 
 namespace hypura {
@@ -32,6 +32,6 @@ Result<FittedPrompt> fit_tokens(const std::vector<int32_t>& tokens, bool truncat
 
 // Leaves out the oldest of `messages`, never the system's nor the last, until `excess` tokens are gone by what `sizes`
 // says of each; the answers of tools go with the message that called them. False when there was nothing to leave out.
-bool drop_oldest(std::vector<ConversationMessage>& messages, std::vector<size_t>& sizes, size_t excess);
+bool drop_oldest(std::vector<ChatMessage>& messages, std::vector<size_t>& sizes, size_t excess);
 
 }  // namespace hypura

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 
 namespace hypura {
 namespace {
@@ -19,14 +19,14 @@ class DropOldest : public testing::Test {
 
   std::vector<std::string> left() const {
     std::vector<std::string> names;
-    for (const ConversationMessage& message : messages_) {
+    for (const ChatMessage& message : messages_) {
       names.push_back(message.content);
     }
     EXPECT_EQ(names.size(), sizes_.size());
     return names;
   }
 
-  std::vector<ConversationMessage> messages_;
+  std::vector<ChatMessage> messages_;
   std::vector<size_t> sizes_;
 };
 

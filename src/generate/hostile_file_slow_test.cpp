@@ -7,13 +7,14 @@
 #include <cmath>
 #include <limits>
 
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
-#include "hypura/pack.h"
+#include "hypura/generator.h"
 #include "hypura/plan.h"
-#include "hypura/serving.h"
+#include "hypura/repack.h"
 #include "llama/changed_model_for_test.h"
 #include "make_model/zero_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -58,7 +59,7 @@ class HostileFile : public testing::Test {
     options.memory = kGiB;
     options.context = 64;
     options.threads = 1;
-    options.remember = false;
+    options.run_history = false;
     return options;
   }
 
@@ -74,7 +75,7 @@ class HostileFile : public testing::Test {
   // The same refusal from all that look into a model, with `words` in it.
   static void expect_refused(const std::filesystem::path& path, const std::string& words) {
     const Status outcomes[] = {run(path), plan_model(options(path), nullptr).map([](const Plan&) {}),
-                               pack_model(path).map([](const PackSummary&) {})};
+                               repack_model(path).map([](const RepackSummary&) {})};
     for (const Status& outcome : outcomes) {
       ASSERT_FALSE(outcome) << words;
       EXPECT_EQ(outcome.error().code, ErrorCode::kBadModel) << outcome.error().message;
@@ -245,21 +246,21 @@ TEST_F(HostileFile, OutputThatIsNoNumberIsAnError) {
 }
 
 TEST_F(HostileFile, AServedAnswerEndsWithTheErrorAndTheServerGoesOn) {
-  Serving::Options served;
+  Generator::Options served;
   served.engine = options(with_weights_of(tiny(), folder_->path() / "nan.gguf", std::nanf("")));
   served.parallel = 2;
-  const auto serving = Serving::open(served);
-  ASSERT_TRUE(serving) << serving.error().message;
+  const auto generator = Generator::open(served);
+  ASSERT_TRUE(generator) << generator.error().message;
   for (int i = 0; i < 3; ++i) {
-    const Heard heard = ask(**serving, continuing("Hello", 4));
-    EXPECT_EQ(heard.end.stop, AnswerStop::kError);
+    const Heard heard = ask(**generator, continuing("Hello", 4));
+    EXPECT_EQ(heard.end.stop, StopReason::kError);
     ASSERT_TRUE(heard.end.error);
     EXPECT_THAT(heard.end.error->message, HasSubstr("not a number"));
     EXPECT_EQ(heard.content, "");
   }
   EmbedRequest embed;
   embed.text = "Hello";
-  const auto embedding = (*serving)->embed(embed);
+  const auto embedding = (*generator)->embed(embed);
   ASSERT_FALSE(embedding);
   EXPECT_THAT(embedding.error().message, HasSubstr("not a number"));
 }
@@ -276,12 +277,12 @@ TEST_F(HostileFile, AVocabularyThatCannotTakeATextApartIsAnErrorOfTheRequest) {
   const Status outcome = run(path);
   ASSERT_FALSE(outcome);
   EXPECT_THAT(outcome.error().message, HasSubstr("vocabulary"));
-  Serving::Options served;
+  Generator::Options served;
   served.engine = options(path);
-  const auto serving = Serving::open(served);
-  ASSERT_TRUE(serving) << serving.error().message;
+  const auto generator = Generator::open(served);
+  ASSERT_TRUE(generator) << generator.error().message;
   for (int i = 0; i < 2; ++i) {
-    const auto refused = (*serving)->submit(continuing("\x01\x02", 4), std::make_shared<HearingSink>());
+    const auto refused = (*generator)->submit(continuing("\x01\x02", 4), std::make_shared<HearingSink>());
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("vocabulary"));
   }

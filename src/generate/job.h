@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "output/answer_source.h"
 
 namespace hypura {

@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 
+#include "generate/open_overridden.h"
 #include "hypura/engine.h"
 #include "llama/models_for_test.h"
 #include "support/units.h"
@@ -62,7 +63,7 @@ EngineOptions options_of(const char* model, uint64_t memory) {
   options.memory = memory;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 
@@ -76,8 +77,9 @@ TEST(Ledger, WhatIsReservedIsWhatWasPlanned) {
 TEST(Ledger, ADraftModelIsInIt) {
   EngineOptions options = options_of("hypura-stories-moe.gguf", 128 * kMiB);
   options.draft.model = kModels / "hypura-stories-draft.gguf";
-  options.by_hand.keep_draft_model = true;
-  const auto engine = Engine::open(options);
+  PlanOverrides overrides;
+  overrides.keep_draft_model = true;
+  const auto engine = open_overridden(options, overrides);
   ASSERT_TRUE(engine) << engine.error().message;
   EXPECT_GT(bytes_for((*engine)->ledger(), {Purpose::kDraftModel}), 4 * kMiB);
   EXPECT_EQ(bytes_for((*engine)->ledger(), {Purpose::kDraftModel}),

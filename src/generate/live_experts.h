@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "generate/engine_impl.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "llama/logits.h"
+#include "support/fail.h"
 
 namespace hypura {
 

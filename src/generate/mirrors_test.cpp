@@ -25,8 +25,8 @@ using testing::HasSubstr;
 
 class Mirrors : public testing::Test {
  protected:
-  Mirrors() { spdlog::set_level(spdlog::level::off); }  // of mirrors given up
-  ~Mirrors() override { spdlog::set_level(spdlog::level::warn); }
+  Mirrors() { logger().set_level(spdlog::level::off); }  // of mirrors given up
+  ~Mirrors() override { logger().set_level(spdlog::level::warn); }
 
   // The demo model in 20 MiB, with a copy of it at the path `copy_`.
   EngineOptions mirrored() const {
@@ -37,7 +37,7 @@ class Mirrors : public testing::Test {
     options.threads = 1;
     options.ubatch = 32;
     options.outputs = 32;
-    options.remember = false;
+    options.run_history = false;
     options.mirrors = {copy_};
     if (!fs::exists(copy_)) {
       fs::copy_file(options.model, copy_);

@@ -1,5 +1,6 @@
 #include "generate/model_card.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "model/model.h"
 
 struct gguf_context;

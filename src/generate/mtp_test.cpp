@@ -1,5 +1,6 @@
 // A model that drafts by its own MTP layers says what it says without.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,8 +10,8 @@
 #include "backend/stream_layout.h"
 #include "generate/eager_drafts_for_test.h"
 #include "generate/engine_impl.h"
+#include "generate/generator_for_test.h"
 #include "generate/llama_pass_model.h"
-#include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
 #include "hypura/plan.h"
 #include "llama/llama_kv_memory.h"
@@ -52,7 +53,7 @@ EngineOptions options_for(int mtp, uint64_t memory, bool drafts) {
   options.memory = memory;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   options.repack = false;  // repacked weights round otherwise for several rows than for one
   options.draft.mtp = drafts;
   return options;
@@ -67,9 +68,9 @@ struct Said {
 };
 
 // Two answers of one session, the second to a prompt that begins like the first.
-Said say(const EngineOptions& options) {
+Said say(const EngineOptions& options, const PlanOverrides& overrides = {}) {
   Said said;
-  const auto engine = open_eager(options);
+  const auto engine = open_eager(options, overrides);
   if (engine == nullptr) {
     return said;
   }
@@ -102,9 +103,9 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
   for (const auto& [memory, mode] :
        {std::pair(64 * kMiB, Mode::kResident), std::pair(64 * kMiB, Mode::kExpertStreaming),
         std::pair(24 * kMiB, Mode::kExpertStreaming), std::pair(20 * kMiB, Mode::kMixedStreaming)}) {
-    EngineOptions options = options_for(1, memory, true);
-    options.by_hand.mode = mode;
-    const Said drafting = say(options);
+    PlanOverrides overrides;
+    overrides.mode = mode;
+    const Said drafting = say(options_for(1, memory, true), overrides);
     EXPECT_EQ(drafting.tokens, plain.tokens) << to_string(mode);
     EXPECT_EQ(drafting.stats.decoded_tokens, plain.stats.decoded_tokens) << to_string(mode);
     EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U) << to_string(mode);
@@ -205,10 +206,11 @@ TEST(Mtp, DraftsGoWithACopiedBeginning) {
 // What is not used is neither planned for nor loaded, and the model is the same one without it.
 TEST(Mtp, WhenOffTheLayersTakeNoMemory) {
   EngineOptions options = options_for(1, 24 * kMiB, false);
-  options.by_hand.mode = Mode::kExpertStreaming;
-  const Said without = say(options);
+  PlanOverrides overrides;
+  overrides.mode = Mode::kExpertStreaming;
+  const Said without = say(options, overrides);
   options.draft.mtp = true;
-  const Said with = say(options);
+  const Said with = say(options, overrides);
   const auto weights = [](const Said& said) { return said.plan.ledger.front(); };
   EXPECT_EQ(weights(without).purpose, Purpose::kResidentWeights);
   // The second holds the attention, the shared expert and the projection of one layer more.
@@ -290,8 +292,9 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
     EngineOptions options = options_for(1, 64 * kMiB, drafts);
     options.context = 512;
     options.ubatch = 128;
-    options.by_hand.mode = Mode::kExpertStreaming;
-    const auto engine = open_eager(options);
+    PlanOverrides overrides;
+    overrides.mode = Mode::kExpertStreaming;
+    const auto engine = open_eager(options, overrides);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();
     ASSERT_GT((*session)->tokenize(prompt, true, false).size(), 200U);
@@ -304,7 +307,7 @@ TEST(Mtp, ALongPromptIsFollowedPassByPass) {
 }
 
 TEST(Mtp, AServerSaysTheSameWithDrafts) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine = options_for(1, 64 * kMiB, false);
   options.parallel = 2;
   // The second begins as the first, whose beginning it takes over.
@@ -313,14 +316,14 @@ TEST(Mtp, AServerSaysTheSameWithDrafts) {
   std::vector<std::vector<int32_t>> said;
   for (const bool drafts : {false, true}) {
     options.engine.draft.mtp = drafts;
-    const auto serving = open(options);
-    ASSERT_NE(serving, nullptr);
+    const auto generator = open(options);
+    ASSERT_NE(generator, nullptr);
     for (const AnswerRequest& request : requests) {
-      const Heard heard = ask(*serving, request);
+      const Heard heard = ask(*generator, request);
       EXPECT_EQ(heard.end.error, std::nullopt);
       said.push_back(heard.end.tokens);
     }
-    EXPECT_EQ(serving->stats().engine.drafted_tokens > 0, drafts);
+    EXPECT_EQ(generator->stats().engine.drafted_tokens > 0, drafts);
   }
   for (size_t i = 0; i < requests.size(); ++i) {
     EXPECT_EQ(said[i], said[i + requests.size()]) << i;
@@ -328,22 +331,22 @@ TEST(Mtp, AServerSaysTheSameWithDrafts) {
 }
 
 TEST(Mtp, AnswersTogetherAreEachAsLongAsWanted) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine = options_for(1, 24 * kMiB, true);
   options.engine.context = 128;
   options.parallel = 3;
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
   std::vector<std::shared_ptr<HearingSink>> sinks;
   for (size_t i = 0; i < 6; ++i) {
-    sinks.push_back(submit(*serving, continuing(kBeginnings[i % kBeginnings.size()], 40)));
+    sinks.push_back(submit(*generator, continuing(kBeginnings[i % kBeginnings.size()], 40)));
   }
   for (const auto& sink : sinks) {
     const Heard heard = sink->wait();
     EXPECT_EQ(heard.end.error, std::nullopt);
     EXPECT_EQ(heard.end.answer_tokens, 40U);
   }
-  EXPECT_GT(serving->stats().engine.drafted_tokens, 0U);
+  EXPECT_GT(generator->stats().engine.drafted_tokens, 0U);
 }
 
 TEST(Mtp, ModelsThatCannotDraftAreRefused) {

@@ -1,5 +1,6 @@
 // What is read from a repacked copy gives the logits of plain llama.cpp with everything resident and repacked, bit for
 // bit, at every budget.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -7,7 +8,7 @@
 
 #include "backend/stream_layout.h"
 #include "generate/test_reference.h"
-#include "hypura/pack.h"
+#include "hypura/repack.h"
 #include "make_model/make_model.h"
 #include "store/packed_copy.h"
 #include "support/temp_dir_for_test.h"
@@ -48,7 +49,7 @@ class Packed : public testing::TestWithParam<PackedCase> {
     const auto made = make_model(spec);
     ASSERT_TRUE(made) << made.error().message;
     path_ = *made;
-    const auto packed = pack_model(path_);
+    const auto packed = repack_model(path_);
     if (!packed && packed.error().code == ErrorCode::kUsage) {
       GTEST_SKIP() << packed.error().message;
     }
@@ -62,7 +63,7 @@ class Packed : public testing::TestWithParam<PackedCase> {
     options.ubatch = options.outputs = 64;
     options.threads = threads;
     options.resident = false;
-    options.remember = false;
+    options.run_history = false;
     return options;
   }
 

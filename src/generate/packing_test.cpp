@@ -9,8 +9,8 @@
 #include "generate/test_reference.h"
 #include "ggml.h"
 #include "hypura/engine.h"
-#include "hypura/pack.h"
 #include "hypura/plan.h"
+#include "hypura/repack.h"
 #include "llama/llama_runtime.h"
 #include "make_model/make_model.h"
 #include "store/packed_copy.h"
@@ -55,7 +55,7 @@ class Packing : public testing::Test {
     options.model = path_;
     options.context = 256;
     options.resident = false;
-    options.remember = false;
+    options.run_history = false;
     return options;
   }
 
@@ -67,7 +67,7 @@ TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
   EXPECT_TRUE(found().files.empty());
   EXPECT_EQ(found().problem, "") << "there is no copy to complain of";
   double last = 0;
-  const auto packed = pack_model(path_, [&](double share) {
+  const auto packed = repack_model(path_, [&](double share) {
     EXPECT_GE(share, last);
     last = share;
     return true;
@@ -77,9 +77,9 @@ TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
   const auto model = open_model(path_);
   ASSERT_TRUE(model);
   EXPECT_EQ(packed->bytes, model->bytes);
-  EXPECT_EQ(packed->files, std::vector<fs::path>{packed_name(path_)});
+  EXPECT_EQ(packed->files, std::vector<fs::path>{repacked_name(path_)});
   const std::string plain = bytes_of(path_);
-  const std::string copy = bytes_of(packed_name(path_));
+  const std::string copy = bytes_of(repacked_name(path_));
   EXPECT_EQ(copy.size(), packed_label_offset(plain.size()) + kPackedLabelBytes);
   EXPECT_EQ(copy.substr(0, 4), std::string(4, '\0')) << "no program takes it for a model";
   uint64_t other = 0;
@@ -91,7 +91,7 @@ TEST_F(Packing, WritesACopyWithEveryTensorInItsPlace) {
       EXPECT_EQ(before, after) << tensor.name;
     }
   }
-  EXPECT_EQ(other, packed->packed_bytes);
+  EXPECT_EQ(other, packed->repacked_bytes);
   EXPECT_EQ(found().files, packed->files);
 }
 
@@ -99,13 +99,13 @@ TEST_F(Packing, StoppingLeavesTheFolderAsItWas) {
   const auto files = [&] { return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()); };
   const auto before = files();
   double last = 0;
-  const auto packed = pack_model(path_, [&](double share) {
+  const auto packed = repack_model(path_, [&](double share) {
     last = share;
     return share < 0.5;
   });
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().code, ErrorCode::kCancelled);
-  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
+  EXPECT_THAT(packed.error().message, HasSubstr(repacked_name(path_).string()));
   EXPECT_GE(last, 0.5);
   EXPECT_LT(last, 1);
   EXPECT_EQ(files(), before);
@@ -122,26 +122,26 @@ TEST_F(Packing, StoppingInTheSecondPartRemovesTheFirstsCopy) {
     return std::count_if(fs::directory_iterator(folder_.path()), fs::directory_iterator(),
                          [](const auto& entry) { return entry.path().string().find(".packed") != std::string::npos; });
   };
-  const auto packed = pack_model(*first, [&](double share) { return share < 0.5; });
+  const auto packed = repack_model(*first, [&](double share) { return share < 0.5; });
   ASSERT_FALSE(packed);
   EXPECT_EQ(copies(), 0);
 }
 
 TEST_F(Packing, WhatAKilledProgramLeftIsRemoved) {
-  fs::path leftover = packed_name(path_);
+  fs::path leftover = repacked_name(path_);
   leftover += ".partial";
   std::ofstream(leftover) << "half of a copy";
-  ASSERT_TRUE(pack_model(path_));
+  ASSERT_TRUE(repack_model(path_));
   EXPECT_FALSE(fs::exists(leftover));
   EXPECT_EQ(found().problem, "");
 }
 
 TEST_F(Packing, WhatIsNoFileIsNotWaitedFor) {
-  ASSERT_EQ(::mkfifo(packed_name(path_).c_str(), 0600), 0);
+  ASSERT_EQ(::mkfifo(repacked_name(path_).c_str(), 0600), 0);
   EXPECT_THAT(found().problem, HasSubstr("is no file"));
   EXPECT_TRUE(Engine::open(options()));
-  fs::remove(packed_name(path_));
-  fs::create_directory(packed_name(path_));
+  fs::remove(repacked_name(path_));
+  fs::create_directory(repacked_name(path_));
   EXPECT_THAT(found().problem, HasSubstr("is no file"));
 }
 
@@ -163,8 +163,8 @@ TEST_F(Packing, ARowGroupIsMadeAsTheWholeMatrixIs) {
 }
 
 TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
-  ASSERT_TRUE(pack_model(path_));
-  const fs::path copy = packed_name(path_);
+  ASSERT_TRUE(repack_model(path_));
+  const fs::path copy = repacked_name(path_);
   const auto time = fs::last_write_time(copy);
 
   fs::last_write_time(path_, time + std::chrono::hours(1));
@@ -187,30 +187,30 @@ TEST_F(Packing, ACopyThatDoesNotBelongToTheModelIsNotRead) {
 }
 
 TEST_F(Packing, IsLeftAloneWhenSoToldAndWhereKernelsAreToBePlain) {
-  ASSERT_TRUE(pack_model(path_));
+  ASSERT_TRUE(repack_model(path_));
   EngineOptions plain = options();
   EXPECT_THAT(plan_model(plain, nullptr)->sentence, HasSubstr("repacked copy"));
-  plain.packed = false;
+  plain.repacked = false;
   EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("repacked copy")));
-  plain.packed = true;
+  plain.repacked = true;
   plain.repack = false;
   EXPECT_THAT(plan_model(plain, nullptr)->sentence, testing::Not(HasSubstr("repacked copy")));
 }
 
 TEST_F(Packing, PlansSayWhatACopyWouldGive) {
   EngineOptions plain = options();
-  plain.packed = true;
+  plain.repacked = true;
   const auto without = plan_model(plain, nullptr);
   ASSERT_TRUE(without) << without.error().message;
-  EXPECT_GT(without->packed_tokens_per_second, without->prediction.tokens_per_second);
+  EXPECT_GT(without->repacked_tokens_per_second, without->prediction.tokens_per_second);
   plain.repack = false;
-  EXPECT_EQ(plan_model(plain, nullptr)->packed_tokens_per_second, 0) << "other kernels are wanted";
+  EXPECT_EQ(plan_model(plain, nullptr)->repacked_tokens_per_second, 0) << "other kernels are wanted";
   plain.repack = true;
-  ASSERT_TRUE(pack_model(path_));
+  ASSERT_TRUE(repack_model(path_));
   const auto with = plan_model(plain, nullptr);
   ASSERT_TRUE(with);
-  EXPECT_EQ(with->packed_tokens_per_second, 0) << "it is read";
-  EXPECT_NEAR(with->prediction.tokens_per_second, without->packed_tokens_per_second, 1e-9);
+  EXPECT_EQ(with->repacked_tokens_per_second, 0) << "it is read";
+  EXPECT_NEAR(with->prediction.tokens_per_second, without->repacked_tokens_per_second, 1e-9);
 }
 
 // Which matrices are streamed depends on whether the MTP layers draft; what is packed does not.
@@ -221,13 +221,13 @@ TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
   spec.mtp = 2;
   spec.output = folder_.path() / "mtp.gguf";
   path_ = make_model(spec).value();
-  ASSERT_TRUE(pack_model(path_));
+  ASSERT_TRUE(repack_model(path_));
   const std::vector<int32_t> prompt = {300, 411, 522, 633, 744};
   for (const bool drafts : {false, true}) {
     std::vector<float> plain;
     for (const bool packed : {false, true}) {
       EngineOptions opened = options();
-      opened.packed = packed;
+      opened.repacked = packed;
       opened.draft.mtp = drafts;
       const auto engine = Engine::open(opened);
       ASSERT_TRUE(engine) << engine.error().message;
@@ -245,21 +245,21 @@ TEST_F(Packing, ServesAModelWithMtpLayersWhetherTheyDraftOrNot) {
 
 TEST_F(Packing, RefusesWhatWouldGainNothing) {
   const fs::path path = make("F16");
-  const auto packed = pack_model(path);
+  const auto packed = repack_model(path);
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().code, ErrorCode::kUsage);
   EXPECT_THAT(packed.error().message, testing::AllOf(HasSubstr(path.string()), HasSubstr("gain nothing")));
-  EXPECT_FALSE(fs::exists(packed_name(path)));
+  EXPECT_FALSE(fs::exists(repacked_name(path)));
 }
 
 TEST_F(Packing, AFailureLeavesNothingBehind) {
-  fs::create_directory(fs::path(packed_name(path_)) += ".partial");  // where the new file is to be
-  const auto packed = pack_model(path_);
+  fs::create_directory(fs::path(repacked_name(path_)) += ".partial");  // where the new file is to be
+  const auto packed = repack_model(path_);
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().code, ErrorCode::kIo);
-  EXPECT_THAT(packed.error().message, HasSubstr(packed_name(path_).string()));
-  EXPECT_FALSE(fs::exists(packed_name(path_)));
-  EXPECT_EQ(pack_model(folder_.path() / "missing.gguf").error().code, ErrorCode::kIo);
+  EXPECT_THAT(packed.error().message, HasSubstr(repacked_name(path_).string()));
+  EXPECT_FALSE(fs::exists(repacked_name(path_)));
+  EXPECT_EQ(repack_model(folder_.path() / "missing.gguf").error().code, ErrorCode::kIo);
 }
 
 }  // namespace

@@ -1,41 +1,6 @@
 #include "generate/pass_counters.h"
 
-#include <algorithm>
-
 namespace hypura {
-
-EngineStats EngineStats::since(const EngineStats& earlier) const {
-  EngineStats d = *this;
-  d.prompt_tokens -= earlier.prompt_tokens;
-  d.decoded_tokens -= earlier.decoded_tokens;
-  d.answer_tokens -= earlier.answer_tokens;
-  d.drafted_tokens -= earlier.drafted_tokens;
-  d.accepted_draft_tokens -= earlier.accepted_draft_tokens;
-  d.prompt_seconds -= earlier.prompt_seconds;
-  d.decode_seconds -= earlier.decode_seconds;
-  d.load_seconds -= earlier.load_seconds;
-  d.load_bytes -= earlier.load_bytes;
-  d.streamed_bytes -= earlier.streamed_bytes;
-  d.prefill_bytes -= earlier.prefill_bytes;
-  d.decode_bytes -= earlier.decode_bytes;
-  d.expert_lookups -= earlier.expert_lookups;
-  d.expert_hits -= earlier.expert_hits;
-  d.experts_read_ahead -= earlier.experts_read_ahead;
-  d.experts_used_ahead -= earlier.experts_used_ahead;
-  d.experts_guessed -= earlier.experts_guessed;
-  d.experts_guessed_right -= earlier.experts_guessed_right;
-  d.experts_guessed_among -= earlier.experts_guessed_among;
-  d.experts_warmed -= earlier.experts_warmed;
-  d.warm_bytes -= earlier.warm_bytes;
-  d.io_wait_seconds -= earlier.io_wait_seconds;
-  d.stream_compute_seconds -= earlier.stream_compute_seconds;
-  d.stream_kernel_seconds -= earlier.stream_kernel_seconds;
-  d.disk_busy_seconds -= earlier.disk_busy_seconds;
-  for (size_t i = 0; i < std::min(copy_bytes.size(), earlier.copy_bytes.size()); ++i) {
-    d.copy_bytes[i] -= earlier.copy_bytes[i];
-  }
-  return d;
-}
 
 void PassCounters::note_loaded(double seconds) {
   const std::lock_guard lock(mutex_);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "llama/llama_guard.h"
+#include "support/fail.h"
 #include "tokenizer/common_beginning.h"
 
 namespace hypura {
@@ -39,7 +40,7 @@ AnswerStep next_step(AnswerSource& source, PassModel& model, size_t row) {
     return std::move(*step);
   }
   AnswerStep failed;
-  failed.stop = AnswerStop::kError;
+  failed.stop = StopReason::kError;
   failed.error = std::move(step.error());
   return failed;
 }
@@ -85,7 +86,7 @@ void PassScheduler::admit(Job job) {
 void PassScheduler::cancel(uint64_t id) {
   for (uint32_t i = 0; i < runs_.size(); ++i) {
     if (runs_[i] != nullptr && runs_[i]->job.id == id) {
-      end(i, AnswerStop::kCancelled, std::nullopt);
+      end(i, StopReason::kCancelled, std::nullopt);
     }
   }
 }
@@ -93,7 +94,7 @@ void PassScheduler::cancel(uint64_t id) {
 void PassScheduler::cancel_all() {
   for (uint32_t i = 0; i < runs_.size(); ++i) {
     if (runs_[i] != nullptr) {
-      end(i, AnswerStop::kCancelled, std::nullopt);
+      end(i, StopReason::kCancelled, std::nullopt);
     }
   }
 }
@@ -203,7 +204,7 @@ void PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& stat
 // A pass failed: what it left of its tokens is not known, and what was there before is kept where it can be.
 void PassScheduler::give_up(uint32_t id, const Error& error) {
   cache_.cut(id, held(id));
-  end(id, AnswerStop::kError, error);
+  end(id, StopReason::kError, error);
 }
 
 // Takes the token that follows the sequence's own, whose logits are at `row`, and those after it for as long as the
@@ -240,9 +241,9 @@ void PassScheduler::take(uint32_t id, size_t row) {
     run.all.push_back(*step.token);
   }
   if (!step.stop && !add_token(id, *step.token)) {
-    step.stop = AnswerStop::kContextFull;
+    step.stop = StopReason::kContextFull;
   }
-  if (step.stop && *step.stop != AnswerStop::kError) {
+  if (step.stop && *step.stop != StopReason::kError) {
     step.piece.append(run.job.source->finish());
   }
   if (!step.piece.empty()) {
@@ -278,7 +279,7 @@ void PassScheduler::embed_pass() {
     if (const Status status = embed_part(id); !status) {
       give_up(id, status.error());
     } else if (held(id) == runs_[id]->job.embed->end) {
-      end(id, AnswerStop::kEndOfText, std::nullopt);
+      end(id, StopReason::kEndOfText, std::nullopt);
     }
   }
 }
@@ -303,13 +304,13 @@ Status PassScheduler::embed_part(uint32_t id) {
 }
 
 // The sequence is idle from then on, and keeps what it holds.
-void PassScheduler::end(uint32_t id, AnswerStop stop, std::optional<Error> error) {
+void PassScheduler::end(uint32_t id, StopReason stop, std::optional<Error> error) {
   const std::unique_ptr<Run> run = std::move(runs_[id]);
   cache_.release(id);
   Job& job = run->job;
   if (job.embed) {
     ended_.push_back({job.id, nullptr,
-                      stop == AnswerStop::kEndOfText ? mean(std::move(run->embedding), job)
+                      stop == StopReason::kEndOfText ? mean(std::move(run->embedding), job)
                                                      : Result<Embedding>(propagate(error.value_or(closing_error())))});
     return;
   }

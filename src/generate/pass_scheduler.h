@@ -73,7 +73,7 @@ class PassScheduler {
   void embed_pass();
   Status embed_part(uint32_t id);
   void give_up(uint32_t id, const Error& error);
-  void end(uint32_t id, AnswerStop stop, std::optional<Error> error);
+  void end(uint32_t id, StopReason stop, std::optional<Error> error);
   void count_pass(size_t tokens);
 
   // By sequence:

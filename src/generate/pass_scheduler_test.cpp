@@ -27,7 +27,7 @@ TEST(PassScheduler, AnswersTogetherAreWhatTheyAreAlone) {
   for (size_t i = 0; i < 8; ++i) {
     const AnswerEnd& end = driven.end(ids[i]);
     const std::vector<int32_t> asked = prompt(100 * static_cast<int32_t>(i), 5 + 9 * i);
-    EXPECT_EQ(end.stop, AnswerStop::kLength);
+    EXPECT_EQ(end.stop, StopReason::kLength);
     EXPECT_EQ(end.answer_tokens, 12U);
     EXPECT_EQ(end.prompt_tokens, asked.size());
     EXPECT_EQ(end.tokens.size(), asked.size() + 12);
@@ -75,9 +75,9 @@ TEST(PassScheduler, AnswersAreCancelledInTheirPromptAndAfterIt) {
   EXPECT_FALSE(driven.ended(talks) || driven.ended(reads));
   driven.cancel(talks);
   driven.cancel(reads);
-  EXPECT_EQ(driven.end(talks).stop, AnswerStop::kCancelled);
+  EXPECT_EQ(driven.end(talks).stop, StopReason::kCancelled);
   EXPECT_EQ(driven.end(talks).answer_tokens, 2U);
-  EXPECT_EQ(driven.end(reads).stop, AnswerStop::kCancelled);
+  EXPECT_EQ(driven.end(reads).stop, StopReason::kCancelled);
   EXPECT_EQ(driven.text(reads), "");
   EXPECT_TRUE(driven.scheduler().idle());
   const uint64_t again = driven.start(prompt(100, 400), 2);
@@ -127,12 +127,12 @@ TEST(PassScheduler, AFailedPassEndsItsAnswersOnly) {
   driven.pass();
   model.fail_next();
   const AnswerEnd end = driven.run(fails);
-  EXPECT_EQ(end.stop, AnswerStop::kError);
+  EXPECT_EQ(end.stop, StopReason::kError);
   ASSERT_TRUE(end.error);
   EXPECT_EQ(end.error->code, ErrorCode::kIo);
   EXPECT_EQ(driven.cache().tokens(0).size(), 5U) << "what was there before the pass";
   const uint64_t works = driven.start(prompt(0, 5), 4);
-  EXPECT_EQ(driven.run(works).stop, AnswerStop::kLength);
+  EXPECT_EQ(driven.run(works).stop, StopReason::kLength);
   EXPECT_EQ(driven.text(works), said_alone(prompt(0, 5), 4));
   EXPECT_TRUE(model.in_order());
 }
@@ -147,7 +147,7 @@ TEST(PassScheduler, AFullContextIsShiftedOrEndsTheAnswer) {
     job.shift = shift;
     const uint64_t id = driven.start(std::move(job));
     const AnswerEnd& end = driven.run(id);
-    EXPECT_EQ(end.stop, shift ? AnswerStop::kLength : AnswerStop::kContextFull);
+    EXPECT_EQ(end.stop, shift ? StopReason::kLength : StopReason::kContextFull);
     EXPECT_EQ(end.answer_tokens, shift ? 30U : 5U) << "the last one needs no place in the context";
     EXPECT_EQ(end.tokens.size(), 6 + end.answer_tokens);
     std::vector<int32_t> tokens = prompt(0, 6);

@@ -1,3 +1,5 @@
+#include "load/plan_model.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -5,7 +7,6 @@
 
 #include "backend/repack_buffer.h"
 #include "generate/test_reference.h"
-#include "hypura/plan.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
 #include "plan/explain.h"
@@ -253,9 +254,11 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
 }
 
 TEST(PlanModel, RefusesAModeThatTheModelDoesNotHave) {
-  EngineOptions options = demo(40 * kMiB);
-  options.by_hand.mode = Mode::kDenseStreaming;
-  const auto plan = plan_model(options, nullptr);
+  const auto model = open_model(demo(40 * kMiB).model);
+  ASSERT_TRUE(model) << model.error().message;
+  PlanOverrides overrides;
+  overrides.mode = Mode::kDenseStreaming;
+  const auto plan = plan_model(*model, demo(40 * kMiB), nullptr, overrides);
   ASSERT_FALSE(plan);
   EXPECT_EQ(plan.error().code, ErrorCode::kUsage);
   EXPECT_NE(plan.error().message.find("dense-streaming"), std::string::npos) << plan.error().message;

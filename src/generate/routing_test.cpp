@@ -30,7 +30,7 @@ EngineOptions recording(const std::filesystem::path& model) {
   options.threads = 1;
   options.ubatch = 32;
   options.record_routing = true;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 
@@ -120,7 +120,7 @@ class SavedRouting : public testing::Test {
   static void run(int32_t tokens) {
     EngineOptions options = recording(kStories);
     options.record_routing = false;
-    options.remember = true;
+    options.run_history = true;
     options.memory = 22 * kMiB;
     const auto engine = Engine::open(options);
     ASSERT_TRUE(engine) << engine.error().message;

@@ -15,6 +15,7 @@
 #include "generate/pass_model.h"
 #include "generate/pass_scheduler.h"
 #include "llama/kv_cache.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -121,7 +122,7 @@ class FakeSource : public AnswerSource {
     step.token = static_cast<int32_t>(logits[0]);
     step.piece.content = std::to_string(*step.token) + " ";
     if (--left_ == 0) {
-      step.stop = AnswerStop::kLength;
+      step.stop = StopReason::kLength;
     }
     return step;
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "support/elapsed.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -16,7 +17,7 @@ JobEnd unstarted(Job job) {
     return {job.id, nullptr, Result<Embedding>(propagate(closing_error()))};
   }
   AnswerEnd end;
-  end.stop = AnswerStop::kCancelled;
+  end.stop = StopReason::kCancelled;
   end.queued_seconds = seconds_since(job.submitted);
   return {job.id, std::move(job.sink), std::move(end)};
 }
@@ -90,7 +91,7 @@ Result<Embedding> SchedulerThread::embed(Job job) {
   return done.get();
 }
 
-ServingStats SchedulerThread::stats() const {
+GeneratorStats SchedulerThread::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
 }
@@ -184,7 +185,7 @@ void SchedulerThread::tell(JobEnd ended) {
   {
     const std::lock_guard lock(mutex_);
     ++stats_.answers;
-    stats_.cancelled += end.stop == AnswerStop::kCancelled ? 1 : 0;
+    stats_.cancelled += end.stop == StopReason::kCancelled ? 1 : 0;
     stats_.prompt_tokens += end.prompt_tokens;
     stats_.cached_tokens += end.cached_prompt_tokens;
   }

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "generate/pass_scheduler.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -45,7 +45,7 @@ class SchedulerThread {
   Result<Embedding> embed(Job job);
 
   // All but what the engine counts.
-  ServingStats stats() const;
+  GeneratorStats stats() const;
 
  private:
   Status room_locked() const;              // the mutex is held
@@ -69,7 +69,7 @@ class SchedulerThread {
   std::vector<uint64_t> cancelled_;
   bool closing_ = false;
   uint64_t last_id_ = 0;
-  ServingStats stats_;
+  GeneratorStats stats_;
 
   std::thread thread_;  // last: it uses all of the above
 };

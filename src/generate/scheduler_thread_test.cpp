@@ -130,11 +130,11 @@ TEST(SchedulerThread, CountsWhatItDid) {
       sinks.push_back(running.submit(count_from(100 * i, 20), 12));
     }
     for (int32_t i = 0; i < 8; ++i) {
-      EXPECT_EQ(sinks[static_cast<size_t>(i)]->wait().stop, AnswerStop::kLength);
+      EXPECT_EQ(sinks[static_cast<size_t>(i)]->wait().stop, StopReason::kLength);
       EXPECT_EQ(sinks[static_cast<size_t>(i)]->text(), said_alone(count_from(100 * i, 20), 12));
     }
     EXPECT_EQ(running.submit(count_from(0, 20), 1)->wait().answer_tokens, 1U);
-    const ServingStats stats = running.thread.stats();
+    const GeneratorStats stats = running.thread.stats();
     EXPECT_EQ(stats.answers, 9U);
     EXPECT_EQ(stats.cancelled, 0U);
     EXPECT_EQ(stats.running, 0U);
@@ -164,7 +164,7 @@ TEST(SchedulerThread, TheQueueIsBounded) {
   EXPECT_EQ(running.thread.stats().queued, 2U);
   EXPECT_EQ(running.thread.stats().running, 1U);
   model.open();
-  EXPECT_EQ(waits_too->wait().stop, AnswerStop::kLength);
+  EXPECT_EQ(waits_too->wait().stop, StopReason::kLength);
   EXPECT_TRUE(running.thread.room());
 }
 
@@ -188,13 +188,13 @@ TEST(SchedulerThread, AnswersAreCancelledWhereverTheyAre) {
   running.thread.cancel(999);
   model.open();
   for (const auto& sink : {talking, reading, queued}) {
-    EXPECT_EQ(sink->wait().stop, AnswerStop::kCancelled);
+    EXPECT_EQ(sink->wait().stop, StopReason::kCancelled);
   }
   EXPECT_EQ(reading->text(), "");
   EXPECT_EQ(queued->wait().answer_tokens, 0U);
   EXPECT_EQ(running.thread.stats().cancelled, 3U);
   const auto next = running.submit(count_from(300, 4), 2);
-  EXPECT_EQ(next->wait().stop, AnswerStop::kLength) << "the sequences are free again";
+  EXPECT_EQ(next->wait().stop, StopReason::kLength) << "the sequences are free again";
 }
 
 TEST(SchedulerThread, ClosingEndsEverything) {
@@ -217,7 +217,7 @@ TEST(SchedulerThread, ClosingEndsEverything) {
   }
   opener.join();
   for (const auto& sink : sinks) {
-    EXPECT_EQ(sink->wait().stop, AnswerStop::kCancelled);
+    EXPECT_EQ(sink->wait().stop, StopReason::kCancelled);
     EXPECT_TRUE(sink->ended_once());
   }
 }

@@ -6,6 +6,7 @@
 
 #include "generate/session_answer.h"
 #include "llama/llama_guard.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -98,16 +99,18 @@ Result<Generated> SessionImpl::generate(std::vector<int32_t> prompt, const Gener
 
 Result<StopReason> SessionImpl::stop_reason(const AnswerEnd& end) const {
   switch (end.stop) {
-    case AnswerStop::kError:
+    case StopReason::kError:
       return propagate(*end.error);
-    case AnswerStop::kCancelled:
+    case StopReason::kCancelled:
       return StopReason::kCancelled;
-    case AnswerStop::kLength:
-    case AnswerStop::kContextFull:
+    case StopReason::kLength:
+    case StopReason::kContextFull:
       return end.tokens.size() > context_size() ? StopReason::kContextFull : StopReason::kLength;
-    default:
+    case StopReason::kStopString:
+    case StopReason::kEndOfText:
       return StopReason::kEndOfText;
   }
+  return StopReason::kEndOfText;
 }
 
 Result<Generated> SessionImpl::complete(std::string_view prompt, const GenerateOptions& options) {

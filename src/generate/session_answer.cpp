@@ -13,27 +13,27 @@ SessionAnswer::SessionAnswer(const llama_vocab* vocab, std::unique_ptr<AnswerSam
 AnswerStep SessionAnswer::step(const float* logits) {
   AnswerStep step;
   if (left() == 0) {
-    step.stop = AnswerStop::kLength;
+    step.stop = StopReason::kLength;
     return step;
   }
   const auto sampled = sampler_->sample(logits);
   if (!sampled) {
-    step.stop = AnswerStop::kError;
+    step.stop = StopReason::kError;
     step.error = sampled.error();
     return step;
   }
   step.token = *sampled;
   if (llama_vocab_is_eog(vocab_, *sampled)) {
     step.ends_text = true;
-    step.stop = AnswerStop::kEndOfText;
+    step.stop = StopReason::kEndOfText;
     return step;
   }
   generated_.tokens.push_back(*sampled);
   stopped_ = !emit(stream_.add(token_text(vocab_, *sampled, false))) || (options_.keep_going && !options_.keep_going());
   if (stopped_) {
-    step.stop = AnswerStop::kCancelled;
+    step.stop = StopReason::kCancelled;
   } else if (left() == 0) {
-    step.stop = AnswerStop::kLength;
+    step.stop = StopReason::kLength;
   }
   return step;
 }

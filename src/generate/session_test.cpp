@@ -17,7 +17,7 @@ class SessionTest : public testing::Test {
     options.memory = 30 * kMiB;
     options.context = 128;
     options.threads = 1;
-    options.remember = false;
+    options.run_history = false;
     auto engine = Engine::open(options);
     ASSERT_TRUE(engine) << engine.error().message;
     engine_ = std::move(*engine);

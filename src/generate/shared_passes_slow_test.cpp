@@ -10,9 +10,9 @@
 #include <thread>
 #include <variant>
 
+#include "generate/generator_for_test.h"
 #include "generate/llama_pass_model.h"
 #include "generate/scheduler_thread.h"
-#include "generate/serving_for_test.h"
 #include "generate/test_reference.h"
 #include "llama/llama_kv_memory.h"
 #include "support/units.h"
@@ -100,7 +100,7 @@ class GreedySource final : public AnswerSource {
     step.token = static_cast<int32_t>(std::max_element(logits, logits + vocabulary_) - logits);
     step.piece.content = "x";
     if (--left_ == 0) {
-      step.stop = AnswerStop::kLength;
+      step.stop = StopReason::kLength;
     }
     return step;
   }
@@ -153,7 +153,7 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   options.threads = kThreads;
   options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
-  options.remember = false;
+  options.run_history = false;
   options.repack = false;  // as the reference
   auto engine = open_engine(options);
   EXPECT_TRUE(engine) << engine.error().message;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "generate/open_overridden.h"
 #include "generate/test_reference.h"
 #include "llama/models_for_test.h"
 #include "support/temp_dir_for_test.h"
@@ -22,12 +23,12 @@ EngineOptions streamed_demo(uint64_t memory) {
   options.threads = 1;
   options.ubatch = 32;
   options.outputs = 32;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 
-std::unique_ptr<Engine> open(const EngineOptions& options) {
-  auto engine = Engine::open(options);
+std::unique_ptr<Engine> open(const EngineOptions& options, const PlanOverrides& overrides = {}) {
+  auto engine = open_overridden(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
   return engine ? std::move(*engine) : nullptr;
 }
@@ -56,10 +57,10 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   std::string text;
   EngineStats without;
   for (const ReadAhead read_ahead : {ReadAhead::kNone, ReadAhead::kRouter, ReadAhead::kCoactivation}) {
-    EngineOptions options = streamed_demo(24 * kMiB);
-    options.by_hand.read_ahead = read_ahead;
-    options.by_hand.mode = Mode::kExpertStreaming;
-    const auto engine = open(options);
+    PlanOverrides overrides;
+    overrides.read_ahead = read_ahead;
+    overrides.mode = Mode::kExpertStreaming;
+    const auto engine = open(streamed_demo(24 * kMiB), overrides);
     ASSERT_NE(engine, nullptr);
     const auto session = engine->new_session();
     const auto told = (*session)->complete("Once upon a time, there was a little rabbit", greedy(60));
@@ -89,9 +90,9 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
 // A prompt's passes read all experts of the next layer ahead, and what the prompt does not choose is kept for later; of
 // the first layer there are only those that it chose.
 TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
-  EngineOptions options = streamed_demo(80 * kMiB);
-  options.by_hand.mode = Mode::kExpertStreaming;
-  const auto engine = open(options);
+  PlanOverrides overrides;
+  overrides.mode = Mode::kExpertStreaming;
+  const auto engine = open(streamed_demo(80 * kMiB), overrides);
   ASSERT_NE(engine, nullptr);
   const auto session = engine->new_session();
   ASSERT_TRUE((*session)->complete(

@@ -3,12 +3,13 @@
 #include <gmock/gmock.h>
 
 #include "generate/test_reference.h"
+#include "hypura/generator.h"
 #include "hypura/plan.h"
-#include "hypura/serving.h"
 #include "llama/llama_runtime.h"
 #include "llama/trial_load.h"
 #include "make_model/make_model.h"
 #include "make_model/zero_model.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -26,7 +27,7 @@ EngineOptions options_for(const std::filesystem::path& path) {
   options.model = path;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   return options;
 }
 
@@ -38,10 +39,10 @@ TEST(TrialLoad, ModelsThatWriteNoTextAreRefusedByAllWithOneSentence) {
                                                      {llama_like("llada"), "is a diffusion model"}};
   for (const auto& [model, sentence] : cases) {
     const auto path = write(folder, model);
-    Serving::Options served;
+    Generator::Options served;
     served.engine = options_for(path);
     const Error errors[] = {Engine::open(options_for(path)).error(), plan_model(options_for(path), nullptr).error(),
-                            Serving::open(served).error()};
+                            Generator::open(served).error()};
     for (const Error& error : errors) {
       EXPECT_EQ(error.code, ErrorCode::kUsage) << error.message;
       EXPECT_THAT(error.message, HasSubstr(sentence));

@@ -26,7 +26,7 @@ void compare(const std::string& arch, uint64_t memory) {
   options.memory = memory;
   options.context = 256;
   options.threads = 1;
-  options.remember = false;
+  options.run_history = false;
   auto engine = Engine::open(options);
   ASSERT_TRUE(engine) << engine.error().message;
   auto session = (*engine)->new_session();

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "generate/open_overridden.h"
 #include "generate/test_reference.h"
 #include "history/saved_routing.h"
 #include "llama/models_for_test.h"
@@ -75,9 +76,9 @@ TEST_F(WarmStart, ReadsWhatWasUsedBeforeAnythingIsAsked) {
   const EngineStats after = (*engine)->stats();
   EXPECT_EQ(after.experts_warmed, warm.experts_warmed) << "nothing is warmed once something is asked";
 
-  EngineOptions cold = options(24 * kMiB);
-  cold.by_hand.warm_start = false;
-  const auto other = Engine::open(cold);
+  PlanOverrides cold;
+  cold.warm_start = false;
+  const auto other = open_overridden(options(24 * kMiB), cold);
   ASSERT_TRUE(other);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_EQ((*other)->stats().streamed_bytes, 0U);
@@ -120,7 +121,7 @@ TEST_F(WarmStart, AModelMayBeClosedWhileItIsRead) {
 TEST_F(WarmStart, IsForThoseWhoRemember) {
   run_once();
   EngineOptions forgetful = options(24 * kMiB);
-  forgetful.remember = false;
+  forgetful.run_history = false;
   EngineOptions resident = options(kGiB);
   resident.resident = true;
   for (const EngineOptions& each : {forgetful, resident}) {

@@ -8,6 +8,7 @@
 
 #include "history/model_fingerprint.h"
 #include "support/atomic_file.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "support/cache_folder.h"
+#include "support/fail.h"
 #include "support/fnv.h"
 #include "support/units.h"
 

@@ -1,5 +1,7 @@
 #include "history/run_history.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "history/saved_routing.h"

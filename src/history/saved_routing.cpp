@@ -2,6 +2,7 @@
 
 #include "backend/stream_layout.h"
 #include "history/model_fingerprint.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

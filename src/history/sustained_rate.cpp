@@ -1,6 +1,7 @@
 #include "history/sustained_rate.h"
 
 #include "profiling/profile_subject.h"
+#include "support/fail.h"
 
 namespace hypura {
 

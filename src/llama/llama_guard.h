@@ -21,6 +21,7 @@
 #include <type_traits>
 
 #include "hypura/result.h"
+#include "support/fail.h"
 
 namespace hypura {
 

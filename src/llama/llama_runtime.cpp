@@ -1,5 +1,7 @@
 #include "llama/llama_runtime.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
@@ -11,10 +13,11 @@
 
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
+#include "ggml.h"
 #include "llama.h"
 #include "llama/llama_guard.h"
 #include "log.h"
-#include "support/executable_path.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -68,7 +71,7 @@ void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   if (level == GGML_LOG_LEVEL_ERROR && errors.size() < kMostErrors) {
     errors.emplace_back(line);
   }
-  spdlog::debug("llama.cpp: {}", printable(line));
+  logger().debug("llama.cpp: {}", printable(line));
 }
 
 template <class Function>
@@ -78,16 +81,14 @@ Function cpu_function(const char* name) {
   return reg == nullptr ? nullptr : reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(reg, name));
 }
 
-// Where this program is installed, or the build tree that it was built in.
+// Where ggml was loaded from: its backends lie beside it, whatever program that is and wherever it was installed.
 std::filesystem::path library_folder() {
-  if (const auto program = executable_path()) {
-    std::error_code error;
-    std::filesystem::path installed = program->parent_path() / HYPURA_INSTALLED_LIB_DIR;
-    if (std::filesystem::is_directory(installed, error)) {
-      return installed;
-    }
+  Dl_info info;
+  // The address of text in the library: that of a function may be a stub of the program's.
+  if (dladdr(ggml_version(), &info) == 0 || info.dli_fname == nullptr) {
+    return {};
   }
-  return HYPURA_LLAMA_LIB_DIR;
+  return std::filesystem::path(info.dli_fname).parent_path();
 }
 
 Status load_backends() {

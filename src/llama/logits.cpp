@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 Status check_logits(std::span<const float> logits) {

@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

@@ -6,6 +6,7 @@
 #include "llama/llama_guard.h"
 #include "llama/llama_runtime.h"
 #include "llama/logits.h"
+#include "support/fail.h"
 
 namespace hypura {
 

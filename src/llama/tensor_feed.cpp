@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "support/fail.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "llama-grammar.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

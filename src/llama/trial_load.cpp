@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "gguf.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "llama-ext.h"
 #include "llama/llama_context.h"
 #include "llama/llama_guard.h"
@@ -14,6 +14,7 @@
 #include "llama/mtp_layers.h"
 #include "llama/trial_graph.h"
 #include "llama/virtual_file.h"
+#include "support/fail.h"
 #include "support/printable.h"
 #include "support/units.h"
 

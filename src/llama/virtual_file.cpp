@@ -6,6 +6,7 @@
 #include "ggml.h"
 #include "gguf.h"
 #include "llama/mtp_layers.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,6 +1,8 @@
 // For tests: small vocabularies of llama.cpp's kinds.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <string>
 #include <vector>

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "plan/draft_worth.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -40,7 +41,7 @@ Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget) {
   if (Status status = fits(bytes); !status) {
     return propagate(status.error());
   }
-  const auto worth = request.options.by_hand.keep_draft_model ? std::nullopt : draft_worth(request, file, bytes);
+  const auto worth = request.overrides.keep_draft_model ? std::nullopt : draft_worth(request, file, bytes);
   if (worth && !worth->pays()) {
     draft.left_out = left_out_sentence(file, bytes, *worth);
     return draft;

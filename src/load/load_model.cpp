@@ -10,6 +10,7 @@
 #include "machine/memory.h"
 #include "plan/context_choice.h"
 #include "store/mirrors.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -76,11 +77,12 @@ Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Bud
 }
 
 // The cache of experts learns what earlier runs chose; what this one chooses is recorded.
-void follow_routing(const EngineOptions& options, const RunHistory& history, StreamedWeights& weights) {
-  if (options.remember && options.by_hand.warm_start && history.routing) {
-    weights.recall(*history.routing);
+void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
+  const EngineOptions& options = request.options;
+  if (options.run_history && request.overrides.warm_start && request.history.routing) {
+    weights.recall(*request.history.routing);
   }
-  if (options.record_routing || options.remember) {
+  if (options.record_routing || options.run_history) {
     weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens);
   }
 }
@@ -114,14 +116,14 @@ Result<OpenModel> open_requested(OpenRequest request) {
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
                        calibration_key(request, model->plan.placement)};
   if (model->weights != nullptr) {
-    follow_routing(request.options, request.history, *model->weights);
+    follow_routing(request, *model->weights);
   }
   return model;
 }
 
 }  // namespace
 
-Result<OpenModel> load_model(const EngineOptions& options) {
+Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& overrides) {
   if (Status status = init_llama(); !status) {
     return propagate(status.error());
   }
@@ -151,7 +153,7 @@ Result<OpenModel> load_model(const EngineOptions& options) {
   }
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
-    OpenRequest request = make_request(options, *used, *budget, history);
+    OpenRequest request = make_request(options, *used, *budget, history, overrides);
     request.process_memory = read_process_memory().resident;
     request.mirrors = std::move(*mirrors);
     return open_requested(std::move(request));

@@ -4,6 +4,7 @@
 
 #include "draft/mtp_head.h"
 #include "llama-ext.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -28,7 +29,7 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
   options.direct = request.options.direct_io;
   auto reader = Reader::open(paths, options, mirrors);
   if (reader && !(*reader)->notice().empty()) {
-    spdlog::warn("{}", (*reader)->notice());
+    logger().warn("{}", (*reader)->notice());
   }
   return reader;
 }

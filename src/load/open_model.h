@@ -13,6 +13,7 @@
 #include "load/draft_model.h"
 #include "model/model.h"
 #include "plan/explain.h"
+#include "plan/plan_overrides.h"
 #include "storage/reader.h"
 #include "support/budget.h"
 
@@ -56,9 +57,9 @@ struct OpenModel {
   OpenModel& operator=(OpenModel&&) = delete;
 };
 
-// Opens the model that `options` name, as the plan for them says: headers, a trial, the plan, weights, context, draft
-// model. What earlier runs taught is known to it. Fails as Engine::open.
-Result<OpenModel> load_model(const EngineOptions& options);
+// Opens the model that `options` name, as the plan for them and `overrides` says: headers, a trial, the plan, weights,
+// context, draft model. What earlier runs taught is known to it. Fails as Engine::open.
+Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& overrides);
 
 // Opens weights and context by `problem`, which has one mode and is made of estimates: with everything resident, by
 // llama.cpp's own loader, or streamed. What llama.cpp really allocates is put in and the division made anew, beginning

@@ -2,6 +2,7 @@
 #include "llama/trial_load.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
+#include "support/fail.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 

@@ -4,6 +4,7 @@
 #include "llama/virtual_file.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -101,9 +102,8 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  const EngineOptions& options = request.options;
-  if (Status status = parts.weights->allocate_caches(parts.plan.placement, options.by_hand.read_ahead, options.repack,
-                                                     *parts.budget);
+  if (Status status = parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
+                                                     request.options.repack, *parts.budget);
       !status) {
     return propagate(status.error());
   }

@@ -1,9 +1,10 @@
+#include "load/plan_model.h"
+
 #include <algorithm>
 
 #include "backend/stream_layout.h"
 #include "hypura/engine.h"
-#include "hypura/pack.h"
-#include "hypura/plan.h"
+#include "hypura/repack.h"
 #include "llama/llama_runtime.h"
 #include "llama/mtp_layers.h"
 #include "llama/trial_load.h"
@@ -11,6 +12,7 @@
 #include "machine/memory.h"
 #include "plan/budget_choice.h"
 #include "plan/explain.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -41,7 +43,7 @@ double with_packed_copy(OpenRequest request) {
   if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_packed)) {
     return 0;
   }
-  request.packed.files = {packed_name(request.model.files.front().path)};
+  request.packed.files = {repacked_name(request.model.files.front().path)};
   const auto problem = placement_problem(request);
   return problem ? tokens_per_second(*problem) : 0;
 }
@@ -51,7 +53,7 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   const double factor = plan.prediction.calibration.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
-  plan.packed_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_packed_copy(request) / factor;
+  plan.repacked_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_packed_copy(request) / factor;
 }
 
 }  // namespace
@@ -61,6 +63,11 @@ Result<Plan> plan_model(const EngineOptions& options, const MachineProfile* prof
 }
 
 Result<Plan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile) {
+  return plan_model(model, options, profile, {});
+}
+
+Result<Plan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile,
+                        const PlanOverrides& overrides) {
   if (Status status = init_llama(); !status) {  // what its kernels want of memory is part of the plan
     return propagate(status.error());
   }
@@ -79,7 +86,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
     return propagate(status.error());
   }
   const RunHistory history = load_history(used, profile);
-  OpenRequest request = make_request(options, used, *budget, history);
+  OpenRequest request = make_request(options, used, *budget, history, overrides);
   request.process_memory = read_process_memory().resident;
   auto problem = placement_problem(request);
   if (!problem) {

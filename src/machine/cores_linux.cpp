@@ -1,5 +1,6 @@
 #include "machine/cores_linux.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 
 #include "machine/file_system.h"
 #include "storage/open.h"
+#include "support/fail.h"
 
 namespace hypura {
 

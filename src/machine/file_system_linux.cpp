@@ -11,6 +11,7 @@
 #include "machine/file_system.h"
 #include "machine/mounts_linux.h"
 #include "storage/open.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -7,6 +7,7 @@
 
 #include "machine/memory.h"
 #include "machine/sysctl_darwin.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -2,6 +2,7 @@
 
 #include "machine/cgroup_linux.h"
 #include "machine/memory.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,5 +1,7 @@
 #include "machine/profile_cache.h"
 
+#include <fmt/format.h>
+
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

@@ -15,6 +15,7 @@
 
 #include "storage/open.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

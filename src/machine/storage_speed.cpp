@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 

@@ -5,6 +5,7 @@
 #include "measure/memory_box.h"
 #include "measure/page_cache.h"
 #include "measure/readahead.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

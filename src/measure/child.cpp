@@ -3,6 +3,7 @@
 #include "measure/measure_run.h"
 #include "measure/prediction.h"
 #include "measure/serving_run.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {

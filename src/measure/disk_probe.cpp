@@ -13,6 +13,7 @@
 
 #include "storage/open.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 

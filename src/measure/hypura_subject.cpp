@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "hypura/engine.h"
+#include "generate/open_overridden.h"
 #include "measure/subject.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -32,7 +33,7 @@ std::string key_of(const Plan& plan) {
 class HypuraSubject final : public Subject {
  public:
   Status open(const RunSpec& spec) override {
-    auto engine = Engine::open(engine_options(spec));
+    auto engine = open_overridden(engine_options(spec), plan_overrides(spec));
     if (!engine) {
       return propagate(engine.error());
     }
@@ -92,7 +93,7 @@ class HypuraSubject final : public Subject {
 
   void close() override {
     if (Status saved = engine_->close(); !saved) {
-      spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+      logger().debug("what this run taught is not saved: {}", saved.error().message);
     }
   }
 
@@ -114,25 +115,30 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.threads = spec.threads;
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
-  options.packed = spec.packed;
-  if (!spec.mode.empty()) {
-    options.by_hand.mode = parse_mode(spec.mode).value();
-  }
-  if (!spec.read_ahead.empty()) {
-    options.by_hand.read_ahead = parse_read_ahead(spec.read_ahead).value();
-  }
-  options.by_hand.keep_draft_model = spec.keep_draft_model;
-  if (spec.ring_ahead >= 0) {
-    options.by_hand.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
-  }
-  if (spec.cached_experts >= 0) {
-    options.by_hand.cached_experts = static_cast<uint32_t>(spec.cached_experts);
-  }
+  options.repacked = spec.repacked;
   options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
-  options.remember = spec.remember;
-  options.by_hand.warm_start = false;
+  options.run_history = spec.run_history;
   return options;
+}
+
+PlanOverrides plan_overrides(const RunSpec& spec) {
+  PlanOverrides overrides;
+  if (!spec.mode.empty()) {
+    overrides.mode = parse_mode(spec.mode).value();
+  }
+  if (!spec.read_ahead.empty()) {
+    overrides.read_ahead = parse_read_ahead(spec.read_ahead).value();
+  }
+  overrides.keep_draft_model = spec.keep_draft_model;
+  if (spec.ring_ahead >= 0) {
+    overrides.ring_ahead = static_cast<uint64_t>(spec.ring_ahead);
+  }
+  if (spec.cached_experts >= 0) {
+    overrides.cached_experts = static_cast<uint32_t>(spec.cached_experts);
+  }
+  overrides.warm_start = false;
+  return overrides;
 }
 
 std::unique_ptr<Subject> make_hypura_subject() {

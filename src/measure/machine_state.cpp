@@ -16,6 +16,7 @@
 #include "machine/cpu.h"
 #include "machine/memory.h"
 #include "machine/system.h"
+#include "support/fail.h"
 #include "support/huge_pages.h"
 
 namespace hypura {

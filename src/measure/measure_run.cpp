@@ -6,6 +6,7 @@
 #include "machine/memory.h"
 #include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,4 +1,5 @@
 #include "measure/memory_box.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -7,6 +7,7 @@
 
 #include "measure/machine_state.h"
 #include "measure/memory_box.h"
+#include "support/fail.h"
 
 namespace hypura {
 

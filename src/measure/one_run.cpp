@@ -8,6 +8,7 @@
 #include "measure/memory_box.h"
 #include "measure/page_cache.h"
 #include "measure/process.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

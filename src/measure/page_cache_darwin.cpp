@@ -1,4 +1,5 @@
 #include "measure/page_cache.h"
+#include "support/fail.h"
 
 namespace hypura {
 

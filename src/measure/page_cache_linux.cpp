@@ -10,6 +10,7 @@
 #include "measure/machine_state.h"
 #include "measure/page_cache.h"
 #include "storage/open.h"
+#include "support/fail.h"
 
 namespace hypura {
 

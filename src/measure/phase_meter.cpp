@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "storage/process_reads.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,5 +1,6 @@
 #include "llama/plain_llama.h"
 #include "measure/subject.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,7 +1,7 @@
 #include "measure/prediction.h"
 
-#include "hypura/plan.h"
 #include "hypura/profile.h"
+#include "load/plan_model.h"
 #include "measure/subject.h"
 #include "store/mirrors.h"
 
@@ -31,7 +31,7 @@ PredictedRun predict(const RunSpec& spec) {
   const auto plan = open_model(options.model).and_then([&](const Model& model) {
     return mirrors_of(model, options).and_then([&](const std::vector<Mirror>& mirrors) {
       const auto profile = with_mirrors(cached_profile(of_disk(options.model)), model, mirrors);
-      return plan_model(model, options, profile ? &*profile : nullptr);
+      return plan_model(model, options, profile ? &*profile : nullptr, plan_overrides(spec));
     });
   });
   if (!plan) {

@@ -13,6 +13,7 @@
 
 #include "measure/machine_state.h"
 #include "storage/open.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

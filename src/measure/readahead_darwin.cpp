@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "measure/readahead.h"
+#include "support/fail.h"
 
 namespace hypura {
 

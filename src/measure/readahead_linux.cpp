@@ -8,6 +8,7 @@
 
 #include "measure/machine_state.h"
 #include "measure/readahead.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -51,7 +52,7 @@ Readahead::Readahead(Readahead&& other) noexcept
 
 Readahead::~Readahead() {
   if (Status status = restore(); !status) {
-    spdlog::error("{}; it was {}", status.error().message, own_kib_);
+    logger().error("{}; it was {}", status.error().message, own_kib_);
   }
 }
 

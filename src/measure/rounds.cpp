@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "measure/one_run.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

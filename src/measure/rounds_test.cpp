@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 

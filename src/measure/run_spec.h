@@ -20,8 +20,8 @@ struct RunSpec {
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // hypura: see EngineOptions
   bool repack_streamed = true;  // hypura: EngineOptions::repack
-  bool packed = true;           // hypura: EngineOptions::packed
-  // hypura: see HandSetPlan
+  bool repacked = true;         // hypura: EngineOptions::repacked
+  // hypura: see PlanOverrides
   std::string mode;             // as parse_mode takes it; empty: any
   int64_t ring_ahead = -1;      // -1: as planned
   int64_t cached_experts = -1;  // -1: as planned
@@ -29,15 +29,15 @@ struct RunSpec {
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
-  bool as_answer = false;  // not served: the tokens come as an answer's do, sampled; so they do where drafts are made
-  bool predict = false;    // hypura: also say, before the model is opened, what the plan expects
-  bool remember = false;   // hypura: leave behind what later predictions learn from (EngineOptions::remember)
-  uint32_t answers = 0;    // hypura: answers served at once, see measure_serving(); 0: one session, not served
-  uint32_t turns = 1;      // of a served conversation
-  std::string sentence;    // not served: the prompt is this, again and again; empty: words by chance
+  bool as_answer = false;    // not served: the tokens come as an answer's do, sampled; so they do where drafts are made
+  bool predict = false;      // hypura: also say, before the model is opened, what the plan expects
+  bool run_history = false;  // hypura: leave behind what later predictions learn from (EngineOptions::run_history)
+  uint32_t answers = 0;      // hypura: answers served at once, see measure_serving(); 0: one session, not served
+  uint32_t turns = 1;        // of a served conversation
+  std::string sentence;      // not served: the prompt is this, again and again; empty: words by chance
   // hypura: see DraftOptions
   std::string draft;
-  bool keep_draft_model = false;  // as HandSetPlan
+  bool keep_draft_model = false;  // as PlanOverrides
   bool draft_ngrams = false;
   bool draft_mtp = false;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions

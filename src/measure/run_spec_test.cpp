@@ -15,7 +15,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.repack = false;
   spec.repack_streamed = false;
   spec.predict = true;
-  spec.remember = true;
+  spec.run_history = true;
   spec.ubatch = 64;
   spec.threads = 3;
   spec.context = 2048;
@@ -36,9 +36,9 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(back->memory, spec.memory);
   EXPECT_FALSE(back->repack);
   EXPECT_FALSE(back->repack_streamed);
-  EXPECT_TRUE(engine_options(*back).remember);
-  EXPECT_FALSE(engine_options(*back).by_hand.warm_start);
-  EXPECT_FALSE(engine_options({}).remember);
+  EXPECT_TRUE(engine_options(*back).run_history);
+  EXPECT_FALSE(plan_overrides(*back).warm_start);
+  EXPECT_FALSE(engine_options({}).run_history);
   EXPECT_TRUE(back->as_answer);
   EXPECT_TRUE(back->keep_draft_model);
   EXPECT_EQ(back->sentence, spec.sentence);

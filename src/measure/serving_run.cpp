@@ -8,12 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "generate/open_overridden.h"
 #include "machine/memory.h"
 #include "measure/phase_meter.h"
 #include "measure/prompt_text.h"
 #include "measure/subject.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -57,8 +58,8 @@ class Keeper final : public AnswerSink {
   std::optional<AnswerEnd> end_;
 };
 
-Result<std::string> some_text(const Serving& serving, uint32_t tokens, uint32_t number) {
-  return prompt_text([&](const std::string& text) { return serving.tokenize(text).size(); }, tokens, number);
+Result<std::string> some_text(const Generator& generator, uint32_t tokens, uint32_t number) {
+  return prompt_text([&](const std::string& text) { return generator.tokenize(text).size(); }, tokens, number);
 }
 
 AnswerRequest greedy(uint32_t tokens) {
@@ -68,9 +69,9 @@ AnswerRequest greedy(uint32_t tokens) {
   return request;
 }
 
-Result<std::shared_ptr<Keeper>> ask(Serving& serving, AnswerRequest request) {
+Result<std::shared_ptr<Keeper>> ask(Generator& generator, AnswerRequest request) {
   auto keeper = std::make_shared<Keeper>();
-  return serving.submit(std::move(request), keeper).map([&](Serving::AnswerId) { return keeper; });
+  return generator.submit(std::move(request), keeper).map([&](Generator::AnswerId) { return keeper; });
 }
 
 Result<AnswerEnd> wait_for(Keeper& keeper) {
@@ -82,40 +83,41 @@ Result<AnswerEnd> wait_for(Keeper& keeper) {
 }
 
 // Asks and waits.
-Result<std::shared_ptr<Keeper>> hear(Serving& serving, AnswerRequest request) {
-  return ask(serving, std::move(request)).and_then([](std::shared_ptr<Keeper> keeper) {
+Result<std::shared_ptr<Keeper>> hear(Generator& generator, AnswerRequest request) {
+  return ask(generator, std::move(request)).and_then([](std::shared_ptr<Keeper> keeper) {
     return wait_for(*keeper).map([&](const AnswerEnd&) { return keeper; });
   });
 }
 
-Result<AnswerRequest> prompt_request(const Serving& serving, uint32_t prompt_tokens, uint32_t tokens, uint32_t number) {
-  return some_text(serving, prompt_tokens, number).map([&](std::string text) {
+Result<AnswerRequest> prompt_request(const Generator& generator, uint32_t prompt_tokens, uint32_t tokens,
+                                     uint32_t number) {
+  return some_text(generator, prompt_tokens, number).map([&](std::string text) {
     AnswerRequest request = greedy(tokens);
     request.prompt = std::move(text);
     return request;
   });
 }
 
-Status warm_up(Serving& serving, const RunSpec& spec) {
-  return prompt_request(serving, spec.prompt_tokens, spec.warmup_tokens, kWarmUpText)
-      .and_then([&](AnswerRequest request) { return hear(serving, std::move(request)); })
+Status warm_up(Generator& generator, const RunSpec& spec) {
+  return prompt_request(generator, spec.prompt_tokens, spec.warmup_tokens, kWarmUpText)
+      .and_then([&](AnswerRequest request) { return hear(generator, std::move(request)); })
       .map([](const std::shared_ptr<Keeper>&) {});
 }
 
 // All at once.
-Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result) {
+Status measure_together(Generator& generator, const RunSpec& spec, RunResult& result) {
   std::vector<AnswerRequest> requests;
   for (uint32_t i = 0; i < spec.answers; ++i) {
-    auto request = prompt_request(serving, spec.prompt_tokens, spec.tokens, i + 1);
+    auto request = prompt_request(generator, spec.prompt_tokens, spec.tokens, i + 1);
     if (!request) {
       return propagate(request.error());
     }
     requests.push_back(std::move(*request));
   }
-  const Moment start = moment_of(serving.stats().engine);
+  const Moment start = moment_of(generator.stats().engine);
   std::vector<std::shared_ptr<Keeper>> keepers;
   for (AnswerRequest& request : requests) {
-    auto keeper = ask(serving, std::move(request));
+    auto keeper = ask(generator, std::move(request));
     if (!keeper) {
       return propagate(keeper.error());
     }
@@ -132,7 +134,7 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
     last = std::move(*end);
   }
   // The drafts of the last pass may be missing: an answer ends before they are counted.
-  const auto phase = phase_between(start, moment_of(serving.stats().engine), tokens);
+  const auto phase = phase_between(start, moment_of(generator.stats().engine), tokens);
   if (!phase) {
     return propagate(phase.error());
   }
@@ -145,8 +147,8 @@ Status measure_together(Serving& serving, const RunSpec& spec, RunResult& result
   return {};
 }
 
-Status measure_turns(Serving& serving, const RunSpec& spec, RunResult& result) {
-  auto text = some_text(serving, spec.prompt_tokens, 1);
+Status measure_turns(Generator& generator, const RunSpec& spec, RunResult& result) {
+  auto text = some_text(generator, spec.prompt_tokens, 1);
   if (!text) {
     return propagate(text.error());
   }
@@ -155,13 +157,13 @@ Status measure_turns(Serving& serving, const RunSpec& spec, RunResult& result) {
     request.messages.push_back({role, std::move(content), {}, {}, {}, {}});
   };
   say("user", std::move(*text));
-  const auto first = hear(serving, request);
+  const auto first = hear(generator, request);
   if (!first) {
     return propagate(first.error());
   }
   say("assistant", (*first)->text());
   say("user", "And what did the fox say then?");
-  const auto second = hear(serving, request);
+  const auto second = hear(generator, request);
   if (!second) {
     return propagate(second.error());
   }
@@ -173,30 +175,30 @@ Status measure_turns(Serving& serving, const RunSpec& spec, RunResult& result) {
 }  // namespace
 
 Result<RunResult> measure_serving(const RunSpec& spec) {
-  Serving::Options options;
+  Generator::Options options;
   options.engine = engine_options(spec);
   options.parallel = spec.answers;
   RunResult result;
   const auto start = Clock::now();
-  const auto serving = Serving::open(options);
-  if (!serving) {
-    return propagate(serving.error());
+  const auto generator = open_overridden(options, plan_overrides(spec));
+  if (!generator) {
+    return propagate(generator.error());
   }
   result.load.seconds = seconds_since(start);
-  if ((*serving)->stats().parallel < spec.answers) {
-    return fail(ErrorCode::kBudget, "the budget holds the context of {} answers only", (*serving)->stats().parallel);
+  if ((*generator)->stats().parallel < spec.answers) {
+    return fail(ErrorCode::kBudget, "the budget holds the context of {} answers only", (*generator)->stats().parallel);
   }
-  const Status status = warm_up(**serving, spec).and_then([&] {
-    return spec.turns > 1 ? measure_turns(**serving, spec, result) : measure_together(**serving, spec, result);
+  const Status status = warm_up(**generator, spec).and_then([&] {
+    return spec.turns > 1 ? measure_turns(**generator, spec, result) : measure_together(**generator, spec, result);
   });
   if (!status) {
     return propagate(status.error());
   }
-  result.mode = to_string((*serving)->plan().mode());
-  result.plan = (*serving)->plan().sentence;
+  result.mode = to_string((*generator)->plan().mode());
+  result.plan = (*generator)->plan().sentence;
   result.process_peak = read_process_memory().peak;
-  if (Status saved = (*serving)->close(); !saved) {
-    spdlog::debug("what this run taught is not saved: {}", saved.error().message);
+  if (Status saved = (*generator)->close(); !saved) {
+    logger().debug("what this run taught is not saved: {}", saved.error().message);
   }
   return result;
 }

@@ -10,6 +10,8 @@
 #include "hypura/engine.h"
 #include "hypura/result.h"
 #include "measure/run_spec.h"
+#include "plan/plan_overrides.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -57,6 +59,7 @@ std::unique_ptr<Subject> make_plain_subject();
 // How this project's engine is opened for a run. Caches begin empty, and nothing is remembered unless the spec says so:
 // runs do not learn from each other, but predictions may.
 EngineOptions engine_options(const RunSpec& spec);
+PlanOverrides plan_overrides(const RunSpec& spec);
 
 // This project's engine with its defaults, within the budget.
 std::unique_ptr<Subject> make_hypura_subject();

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "model/header_scan.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hypura/result.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -9,6 +9,7 @@
 
 #include "model/header_reader.h"
 #include "model/kinds.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

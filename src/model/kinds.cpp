@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "support/fail.h"
+
 namespace hypura {
 namespace {
 

@@ -1,5 +1,6 @@
 // Headers that claim much in files that are truly large (but sparse): the claims pass the check against the file's
 // size, so the bounds in header_scan.h alone keep memory and time small.
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <chrono>

@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "support/fail.h"
+
 namespace hypura {
 namespace {
 

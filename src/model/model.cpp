@@ -14,6 +14,7 @@
 #include "model/metadata.h"
 #include "model/roles.h"
 #include "model/splits.h"
+#include "support/fail.h"
 #include "support/printable.h"
 
 namespace hypura {

@@ -6,6 +6,8 @@
 #include <limits>
 #include <string_view>
 
+#include "support/fail.h"
+
 namespace hypura {
 namespace {
 

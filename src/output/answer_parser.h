@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 struct common_chat_msg;
 struct common_chat_parser_params;

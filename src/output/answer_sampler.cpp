@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

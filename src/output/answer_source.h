@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -13,8 +13,8 @@ struct AnswerStep {
   std::optional<int32_t> token;  // was sampled; to be evaluated unless the answer stops
   bool ends_text = false;        // and is no part of the text
   AnswerPiece piece;             // may be empty
-  std::optional<AnswerStop> stop;
-  std::optional<Error> error;  // with AnswerStop::kError
+  std::optional<StopReason> stop;
+  std::optional<Error> error;  // with StopReason::kError
 };
 
 // Makes one answer of logits. Used by one thread at a time.

@@ -25,12 +25,12 @@ AnswerWriter::AnswerWriter(const llama_vocab* vocab, AnswerForm form)
 AnswerStep AnswerWriter::step(const float* logits) {
   AnswerStep step;
   if (form_.max_tokens == 0) {
-    step.stop = AnswerStop::kLength;
+    step.stop = StopReason::kLength;
     return step;
   }
   const auto sampled = form_.sampler->sample(logits);
   if (!sampled) {
-    step.stop = AnswerStop::kError;
+    step.stop = StopReason::kError;
     step.error = sampled.error();
     return step;
   }
@@ -38,7 +38,7 @@ AnswerStep AnswerWriter::step(const float* logits) {
   step.token = *sampled;
   if (llama_vocab_is_eog(vocab_, *sampled)) {
     step.ends_text = true;
-    step.stop = AnswerStop::kEndOfText;
+    step.stop = StopReason::kEndOfText;
     return step;
   }
   if (form_.logprobs) {
@@ -50,11 +50,11 @@ AnswerStep AnswerWriter::step(const float* logits) {
   count(step.piece);
   if (stops_.hit()) {
     const bool asked = std::find(form_.stops.begin(), form_.stops.end(), stops_.matched()) != form_.stops.end();
-    step.stop = asked ? AnswerStop::kStopString : AnswerStop::kEndOfText;
+    step.stop = asked ? StopReason::kStopString : StopReason::kEndOfText;
   } else if (form_.parser != nullptr && form_.parser->over()) {
-    step.stop = AnswerStop::kEndOfText;
+    step.stop = StopReason::kEndOfText;
   } else if (tokens_ == form_.max_tokens) {
-    step.stop = AnswerStop::kLength;
+    step.stop = StopReason::kLength;
   }
   return step;
 }
@@ -79,7 +79,7 @@ AnswerPiece AnswerWriter::finish() {
 }
 
 void AnswerWriter::tell(AnswerEnd& end) const {
-  if (end.stop == AnswerStop::kStopString) {
+  if (end.stop == StopReason::kStopString) {
     end.stop_string = stops_.matched();
   }
   end.thinking_tokens = thinking_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hypura/result.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -22,8 +22,8 @@ inline AnswerRequest continuing(const std::string& text, int32_t tokens) {
   return request;
 }
 
-inline ConversationMessage says(const std::string& role, const std::string& content) {
-  ConversationMessage message;
+inline ChatMessage says(const std::string& role, const std::string& content) {
+  ChatMessage message;
   message.role = role;
   message.content = content;
   return message;

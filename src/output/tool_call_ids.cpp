@@ -76,7 +76,7 @@ class Calls {
     names_.emplace_back(call.id, call.name);
   }
 
-  void answer(ConversationMessage& result) {
+  void answer(ChatMessage& result) {
     const auto call = call_of(result);
     if (!call) {
       return;
@@ -90,7 +90,7 @@ class Calls {
   }
 
  private:
-  std::optional<size_t> call_of(const ConversationMessage& result) const {
+  std::optional<size_t> call_of(const ChatMessage& result) const {
     if (!result.tool_call_id.empty()) {
       const auto found = latest_.find(result.tool_call_id);
       return found == latest_.end() ? std::nullopt : std::optional(found->second);
@@ -119,10 +119,10 @@ std::string id_for_client(std::string_view id) {
   return is_nine(id) ? fmt::format("{}{}", kPrefix, id) : std::string(id);
 }
 
-void settle_call_ids(std::vector<ConversationMessage>& messages, bool nine) {
+void settle_call_ids(std::vector<ChatMessage>& messages, bool nine) {
   Calls calls;
   NineIds nines;
-  for (ConversationMessage& message : messages) {
+  for (ChatMessage& message : messages) {
     if (message.role == "tool") {
       calls.answer(message);
       message.tool_call_id = nine ? nines.of(message.tool_call_id) : message.tool_call_id;

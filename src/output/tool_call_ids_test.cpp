@@ -10,22 +10,21 @@
 namespace hypura {
 namespace {
 
-ConversationMessage called(const std::vector<ToolCall>& calls) {
-  ConversationMessage message = says("assistant", "");
+ChatMessage called(const std::vector<ToolCall>& calls) {
+  ChatMessage message = says("assistant", "");
   message.tool_calls = calls;
   return message;
 }
 
-ConversationMessage result(const std::string& id, const std::string& name = "") {
-  ConversationMessage message = says("tool", "x");
+ChatMessage result(const std::string& id, const std::string& name = "") {
+  ChatMessage message = says("tool", "x");
   message.tool_call_id = id;
   message.tool_name = name;
   return message;
 }
 
 TEST(ToolCallIds, ResultsAreOfTheirCalls) {
-  std::vector<ConversationMessage> messages = {called({{"a", "f", ""}, {"b", "g", ""}}), result("b"), result("a"),
-                                               result("c")};
+  std::vector<ChatMessage> messages = {called({{"a", "f", ""}, {"b", "g", ""}}), result("b"), result("a"), result("c")};
   settle_call_ids(messages, false);
   EXPECT_EQ(messages[1].tool_name, "g");
   EXPECT_EQ(messages[2].tool_name, "f");
@@ -34,8 +33,8 @@ TEST(ToolCallIds, ResultsAreOfTheirCalls) {
 }
 
 TEST(ToolCallIds, WhoGivesNoIdsGetsSome) {
-  std::vector<ConversationMessage> messages = {called({{"", "f", ""}, {"", "g", ""}, {"", "f", ""}}), result("", "g"),
-                                               result("", "f"), result("")};
+  std::vector<ChatMessage> messages = {called({{"", "f", ""}, {"", "g", ""}, {"", "f", ""}}), result("", "g"),
+                                       result("", "f"), result("")};
   settle_call_ids(messages, false);
   EXPECT_EQ(messages[0].tool_calls[0].id, "call_1");
   EXPECT_EQ(messages[0].tool_calls[2].id, "call_3");
@@ -54,12 +53,12 @@ TEST(ToolCallIds, NineLettersOrDigits) {
                                         "call_zzzzzzzz9",
                                         "<|im_end|>",
                                         ""};
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   for (const std::string& id : ids) {
     messages.push_back(called({{id, "f", ""}}));
     messages.push_back(result(id));
   }
-  std::vector<ConversationMessage> again = messages;
+  std::vector<ChatMessage> again = messages;
   again.resize(6);
   settle_call_ids(messages, true);
   settle_call_ids(again, true);
@@ -80,7 +79,7 @@ TEST(ToolCallIds, NineLettersOrDigits) {
 TEST(ToolCallIds, WhatTheModelGaveComesBack) {
   const std::string given = id_for_client("aB3dE6gH9");
   EXPECT_EQ(given, "call_aB3dE6gH9");
-  std::vector<ConversationMessage> messages = {called({{given, "f", ""}}), result(given)};
+  std::vector<ChatMessage> messages = {called({{given, "f", ""}}), result(given)};
   settle_call_ids(messages, true);
   EXPECT_EQ(messages[0].tool_calls[0].id, "aB3dE6gH9");
   EXPECT_EQ(messages[1].tool_call_id, "aB3dE6gH9");
@@ -89,7 +88,7 @@ TEST(ToolCallIds, WhatTheModelGaveComesBack) {
 }
 
 TEST(ToolCallIds, ManyCallsTakeLittleTime) {
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   for (int i = 0; i < 5000; ++i) {
     messages.push_back(called({{"", "f", ""}}));
     messages.push_back(i % 2 == 0 ? result("none") : result("", "g"));

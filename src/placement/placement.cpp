@@ -5,6 +5,7 @@
 
 #include "placement/pinning.h"
 #include "placement/relaxation.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "hypura/placement.h"
+#include "support/fail.h"
 
 namespace hypura {
 

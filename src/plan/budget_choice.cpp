@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "machine/memory.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

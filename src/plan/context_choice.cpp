@@ -1,5 +1,7 @@
 #include "plan/context_choice.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <limits>

@@ -1,5 +1,7 @@
 #include "plan/draft_worth.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "draft/draft_length.h"

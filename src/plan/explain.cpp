@@ -5,6 +5,7 @@
 #include "machine/memory.h"
 #include "plan/machine_speeds.h"
 #include "plan/placed_tensors.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -13,6 +13,7 @@
 #include "plan/context_choice.h"
 #include "plan/machine_speeds.h"
 #include "storage/reader.h"
+#include "support/fail.h"
 #include "tiers/direct_place.h"
 #include "tiers/slot_layout.h"
 
@@ -118,7 +119,7 @@ class ProblemBuilder {
   void add_resident();
   bool keeps_dense() const;
   void add_modes();
-  void add_choices_by_hand();
+  void add_overrides();
 
   const OpenRequest& request_;
   MachineSpeeds speeds_;
@@ -134,7 +135,7 @@ PlacementProblem ProblemBuilder::build() {
   add_rest();
   add_resident();
   add_modes();
-  add_choices_by_hand();
+  add_overrides();
   return std::move(problem_);
 }
 
@@ -232,7 +233,7 @@ void ProblemBuilder::add_experts() {
   problem_.expert_disk = speeds_.disk(slice, ReaderOptions{}.depth);
   problem_.best_expert_bytes_per_second = speeds_.disk_at_best(slice, ReaderOptions{}.depth).bytes_per_second;
   problem_.expert_disk.latency += kWakeSeconds;
-  problem_.reads_ahead = request_.options.by_hand.read_ahead != ReadAhead::kNone;
+  problem_.reads_ahead = request_.overrides.read_ahead != ReadAhead::kNone;
 }
 
 void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const {
@@ -331,12 +332,12 @@ void ProblemBuilder::add_modes() {
   }
 }
 
-void ProblemBuilder::add_choices_by_hand() {
-  const HandSetPlan& hand = request_.options.by_hand;
-  problem_.ring_ahead = hand.ring_ahead;
-  problem_.cached = hand.cached_experts;
-  if (hand.mode) {
-    std::erase_if(problem_.modes, [&](Mode mode) { return mode != *hand.mode; });
+void ProblemBuilder::add_overrides() {
+  const PlanOverrides& overrides = request_.overrides;
+  problem_.ring_ahead = overrides.ring_ahead;
+  problem_.cached = overrides.cached_experts;
+  if (overrides.mode) {
+    std::erase_if(problem_.modes, [&](Mode mode) { return mode != *overrides.mode; });
   }
 }
 
@@ -349,7 +350,7 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 }  // namespace
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history) {
+                         const RunHistory& history, const PlanOverrides& overrides) {
   OpenRequest request = {options,
                          model,
                          budget.bytes,
@@ -360,6 +361,7 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
                          {},
                          may_read_packed(options) ? find_packed(model) : PackedCopy()};
   request.budget_remark = budget.remark;
+  request.overrides = overrides;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context_remark = context_sentence(choice, request.sequences);
@@ -379,7 +381,7 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
   PlacementProblem problem = ProblemBuilder(request).build();
   if (problem.modes.empty()) {
     return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
-                request.options.by_hand.mode ? to_string(*request.options.by_hand.mode) : "");
+                request.overrides.mode ? to_string(*request.overrides.mode) : "");
   }
   return problem;
 }

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "placement/placement.h"
 #include "plan/budget_choice.h"
+#include "plan/plan_overrides.h"
 #include "storage/reader.h"
 #include "store/packed_copy.h"
 
@@ -33,6 +34,7 @@ struct OpenRequest {
   std::string budget_remark = {};           // as BudgetChoice::remark
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
+  PlanOverrides overrides = {};
 
   bool reads_packed() const { return !packed.files.empty(); }
   // Tokens that the KV cache holds.
@@ -43,13 +45,13 @@ struct OpenRequest {
 
 // Whether a repacked copy is read where there is one.
 inline bool may_read_packed(const EngineOptions& options) {
-  return options.packed && options.repack && options.mirrors.empty();
+  return options.repacked && options.repack && options.mirrors.empty();
 }
 
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
 // repacked copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history);
+                         const RunHistory& history, const PlanOverrides& overrides = {});
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;

@@ -17,6 +17,7 @@
 #include "machine/ram_bandwidth.h"
 #include "machine/scratch_file.h"
 #include "machine/storage_speed.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"
 
@@ -88,7 +89,7 @@ Result<Disk> measure_disk(const ProfileSubject& subject, const ProfileProgress& 
     }
   }
   if (const std::string notice = file->reader->notice(); !notice.empty()) {
-    spdlog::warn("{}; the speeds measured are partly the page cache's", notice);
+    logger().warn("{}; the speeds measured are partly the page cache's", notice);
   }
   StorageTest test;
   test.progress = part(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
@@ -217,7 +218,7 @@ Result<MachineProfile> measure_machine(const ProfileSubject& subject, const Prof
   if (disk) {
     profile.storage = std::move(disk->profile);
   } else {
-    spdlog::warn("the disk was not measured: {}", disk.error().message);
+    logger().warn("the disk was not measured: {}", disk.error().message);
     profile.storage.path = subject.path.string();
   }
   profile.storage.file_system = subject.file_system;

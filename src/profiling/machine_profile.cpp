@@ -3,6 +3,7 @@
 #include "hypura/profile.h"
 #include "profiling/machine_measuring.h"
 #include "profiling/profile_subject.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -15,9 +16,9 @@ void keep(const ProfileSubject& subject, const MachineProfile& profile) {
     return;  // next time there may be room to measure the disk
   }
   if (!subject.cache) {
-    spdlog::warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not kept");
+    logger().warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not kept");
   } else if (Status status = store_profile(*subject.cache, profile, subject.fingerprint); !status) {
-    spdlog::warn("the profile is not kept, and will be measured again: {}", status.error().message);
+    logger().warn("the profile is not kept, and will be measured again: {}", status.error().message);
   }
 }
 
@@ -65,7 +66,7 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options) {
       return std::move(*profile);
     }
     if (!problem.empty()) {
-      spdlog::warn("{}; the machine is measured anew", problem);
+      logger().warn("{}; the machine is measured anew", problem);
     }
   }
   auto profile = measure_machine(*subject, options.progress);

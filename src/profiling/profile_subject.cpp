@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "storage/open.h"
 #include "support/cache_folder.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -7,6 +7,7 @@
 #include "hypura/routing.h"
 #include "residency/little_endian.h"
 #include "support/atomic_file.h"
+#include "support/fail.h"
 #include "support/fnv.h"
 #include "support/units.h"
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "schema/compiler.h"
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "schema/pattern_syntax.h"
+#include "support/fail.h"
 
 namespace hypura::schema {
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "support/fail.h"
+
 namespace hypura::schema {
 
 namespace {

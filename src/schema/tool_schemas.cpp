@@ -49,7 +49,7 @@ void warn_once(const std::string& tool, const std::set<std::string>& dropped) {
                                  schema::in_short(fmt::format("{}", fmt::join(dropped, ", "))));
   const std::scoped_lock lock(mutex);
   if (warned.size() < kMostWarnings && warned.insert(text).second) {
-    spdlog::warn("{}", text);
+    logger().warn("{}", text);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "server/access_host.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -18,10 +18,10 @@ constexpr const char* kBusyText = "server busy, please try again.  maximum pendi
 
 // Why an answer that has ended is none.
 std::optional<Error> error_of(const AnswerEnd& end) {
-  if (end.stop == AnswerStop::kCancelled) {
+  if (end.stop == StopReason::kCancelled) {
     return Error{ErrorCode::kCancelled, "the answer was cancelled, because the server is closing its model"};
   }
-  if (end.stop == AnswerStop::kError) {
+  if (end.stop == StopReason::kError) {
     return end.error.value_or(Error{ErrorCode::kInternal, "the answer failed"});
   }
   return std::nullopt;
@@ -59,7 +59,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
  private:
   // What has been asked of the model for a choice.
   struct Asked {
-    std::optional<Serving::AnswerId> id;  // while it runs and the id is known
+    std::optional<Generator::AnswerId> id;  // while it runs and the id is known
     bool ended = false;
   };
 
@@ -87,16 +87,16 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
     }
     if (!gone) {
       job_.format->on_lease(lease);
-      submit_some(*lease.serving);
+      submit_some(*lease.generator);
       let_go_when_abandoned();
       watch_quiet();
     }
     release(std::move(lease));
   }
 
-  void submit_some(Serving& serving) {
+  void submit_some(Generator& generator) {
     while (const std::optional<size_t> choice = next_choice()) {
-      submit_one(serving, *choice);
+      submit_one(generator, *choice);
     }
   }
 
@@ -123,15 +123,15 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
     return next_++;
   }
 
-  void submit_one(Serving& serving, size_t choice) {
+  void submit_one(Generator& generator, size_t choice) {
     AnswerRequest request = std::move(requests_[choice]);
-    request.context_tokens = std::min(request.context_tokens, serving.context_size());
-    const Result<Serving::AnswerId> id =
-        serving.submit(std::move(request),
-                       context_.metrics.watch(exchange_, std::make_shared<ChoiceSink>(shared_from_this(), choice)));
+    request.context_tokens = std::min(request.context_tokens, generator.context_size());
+    const Result<Generator::AnswerId> id =
+        generator.submit(std::move(request),
+                         context_.metrics.watch(exchange_, std::make_shared<ChoiceSink>(shared_from_this(), choice)));
     if (!id) {
       AnswerEnd end;
-      end.stop = AnswerStop::kError;
+      end.stop = StopReason::kError;
       end.error = id.error();
       on_end(choice, std::move(end));
       return;
@@ -145,7 +145,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
       }
     }
     if (unwanted) {
-      serving.cancel(*id);
+      generator.cancel(*id);
     }
   }
 
@@ -209,7 +209,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
     if (fails) {
       cancel_all(lease);
     } else if (!ended) {
-      submit_some(*lease.serving);
+      submit_some(*lease.generator);
       let_go_when_abandoned();
     }
     release(std::move(lease));
@@ -262,8 +262,8 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
       asked = asked_;
     }
     for (const Asked& it : asked) {
-      if (it.id && lease.serving) {
-        lease.serving->cancel(*it.id);
+      if (it.id && lease.generator) {
+        lease.generator->cancel(*it.id);
       }
     }
   }
@@ -337,7 +337,7 @@ int http_status(ErrorCode code) {
 }
 
 void release(ModelLease lease) {
-  lease.serving.reset();
+  lease.generator.reset();
   lease.kept.reset();
 }
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/api.h"
 #include "server/exchange.h"
 #include "server/model_host.h"

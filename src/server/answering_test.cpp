@@ -1,5 +1,6 @@
 #include "server/answering.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -49,8 +50,8 @@ class AnsweringTest : public testing::Test {
     a.content = "a";
     AnswerPiece b;
     b.content = "b";
-    api.serving().pieces = {a, b};
-    api.serving().end.answer_tokens = 2;
+    api.generator().pieces = {a, b};
+    api.generator().end.answer_tokens = 2;
   }
 
   void run(bool stream, AnswerRequest request = {}) {
@@ -73,7 +74,7 @@ TEST_F(AnsweringTest, StreamsPieces) {
 }
 
 TEST_F(AnsweringTest, AnAnswerWithoutPiecesStillBegins) {
-  api.serving().pieces = {};
+  api.generator().pieces = {};
   run(true);
   EXPECT_EQ(exchange->body(), "<0>[2]");
   EXPECT_TRUE(exchange->done());
@@ -87,23 +88,23 @@ TEST_F(AnsweringTest, CollectsPieces) {
 }
 
 TEST_F(AnsweringTest, HoldsTheLeaseWhileTheAnswerRuns) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run(true);
   EXPECT_EQ(api.host.leases, 1);
   EXPECT_FALSE(exchange->streamed());
-  api.serving().give(1, {});
+  api.generator().give(1, {});
   EXPECT_TRUE(exchange->streamed());
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_TRUE(exchange->done());
   EXPECT_EQ(api.host.leases, 0);
 }
 
 TEST_F(AnsweringTest, AsksForNoMoreContextThanThereIs) {
-  api.serving().context = 100;
+  api.generator().context = 100;
   AnswerRequest request;
   request.context_tokens = 4000;
   run(false, request);
-  EXPECT_EQ(api.serving().requests.at(0).context_tokens, 100U);
+  EXPECT_EQ(api.generator().requests.at(0).context_tokens, 100U);
 }
 
 TEST_F(AnsweringTest, ErrorsBeforeTheFirstByteHaveTheirStatus) {
@@ -114,7 +115,7 @@ TEST_F(AnsweringTest, ErrorsBeforeTheFirstByteHaveTheirStatus) {
   for (const auto& [code, status] : table) {
     for (const bool stream : {false, true}) {
       exchange = std::make_shared<FakeExchange>("POST", "/");
-      api.serving().refusal = Error{code, "no"};
+      api.generator().refusal = Error{code, "no"};
       run(stream);
       EXPECT_FALSE(exchange->streamed());
       EXPECT_EQ(exchange->status(), status);
@@ -131,9 +132,9 @@ TEST_F(AnsweringTest, AModelThatDoesNotLoadIsAnError) {
 }
 
 TEST_F(AnsweringTest, AnAnswerThatFailsBeforeItsFirstPieceIsAnError) {
-  api.serving().pieces = {};
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  api.generator().pieces = {};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "disk"};
   run(true);
   EXPECT_FALSE(exchange->streamed());
   EXPECT_EQ(exchange->status(), 500);
@@ -141,8 +142,8 @@ TEST_F(AnsweringTest, AnAnswerThatFailsBeforeItsFirstPieceIsAnError) {
 }
 
 TEST_F(AnsweringTest, AnAnswerThatFailsLaterEndsWithTheError) {
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "disk"};
   run(true);
   EXPECT_EQ(exchange->status(), 200);
   EXPECT_EQ(exchange->body(), "<0>ab!disk");
@@ -150,24 +151,24 @@ TEST_F(AnsweringTest, AnAnswerThatFailsLaterEndsWithTheError) {
 }
 
 TEST_F(AnsweringTest, AnAnswerThatFailsIsNoWholeAnswer) {
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "disk"};
   run(false);
   EXPECT_EQ(exchange->status(), 500);
   EXPECT_EQ(exchange->body(), "disk");
 }
 
 TEST_F(AnsweringTest, AClosingServerEndsAnAnswerWithAnError) {
-  api.serving().end.stop = AnswerStop::kCancelled;
+  api.generator().end.stop = StopReason::kCancelled;
   run(true);
   EXPECT_EQ(exchange->body(), "<0>ab!the answer was cancelled, because the server is closing its model");
 }
 
 TEST_F(AnsweringTest, AClientThatGoesCancelsItsAnswer) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run(true);
   exchange->go();
-  EXPECT_EQ(api.serving().cancelled, (std::vector<Serving::AnswerId>{1}));
+  EXPECT_EQ(api.generator().cancelled, (std::vector<Generator::AnswerId>{1}));
   EXPECT_EQ(api.host.leases, 0);
 }
 
@@ -176,17 +177,17 @@ TEST_F(AnsweringTest, AClientThatGoesWhileTheModelLoadsAsksForNothing) {
   run(true);
   exchange->go();
   api.host.load();
-  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_TRUE(api.generator().requests.empty());
   EXPECT_EQ(api.host.leases, 0);
 }
 
 TEST_F(AnsweringTest, AClientThatGoesWhileItsAnswerIsQueuedCancelsIt) {
   // The client goes after the queue took the answer and before its number is known.
-  class GoingServing : public FakeServing {
+  class GoingGenerator : public FakeGenerator {
    public:
-    explicit GoingServing(std::shared_ptr<FakeExchange> exchange) : exchange_(std::move(exchange)) { hold = true; }
+    explicit GoingGenerator(std::shared_ptr<FakeExchange> exchange) : exchange_(std::move(exchange)) { hold = true; }
     Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
-      auto id = FakeServing::submit(std::move(request), std::move(sink));
+      auto id = FakeGenerator::submit(std::move(request), std::move(sink));
       exchange_->go();
       return id;
     }
@@ -194,22 +195,22 @@ TEST_F(AnsweringTest, AClientThatGoesWhileItsAnswerIsQueuedCancelsIt) {
    private:
     std::shared_ptr<FakeExchange> exchange_;
   };
-  api.host.serving = std::make_shared<GoingServing>(exchange);
+  api.host.generator = std::make_shared<GoingGenerator>(exchange);
   run(true);
-  EXPECT_EQ(api.serving().cancelled, (std::vector<Serving::AnswerId>{1}));
-  EXPECT_EQ(api.serving().held(), 0U);
+  EXPECT_EQ(api.generator().cancelled, (std::vector<Generator::AnswerId>{1}));
+  EXPECT_EQ(api.generator().held(), 0U);
   EXPECT_EQ(api.host.leases, 0);
 }
 
 TEST_F(AnsweringTest, AHeadDoesNotWaitForeverForTheFirstPiece) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run(true);
   EXPECT_FALSE(exchange->streamed());
   EXPECT_TRUE(exchange->quiet());
   EXPECT_EQ(exchange->body(), "<0>");
   EXPECT_TRUE(exchange->quiet());
   EXPECT_EQ(exchange->body(), "<0>~");
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_EQ(exchange->pieces(), (std::vector<std::string>{"<0>", "~", "a", "b", "[2]"}));
   EXPECT_TRUE(exchange->done());
   exchange->quiet();
@@ -219,13 +220,13 @@ TEST_F(AnsweringTest, AHeadDoesNotWaitForeverForTheFirstPiece) {
 }
 
 TEST_F(AnsweringTest, WhatFailsAfterTheHeadEndsTheStream) {
-  api.serving().hold = true;
-  api.serving().pieces = {};
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "disk"};
+  api.generator().hold = true;
+  api.generator().pieces = {};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "disk"};
   run(true);
   exchange->quiet();
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_EQ(exchange->status(), 200);
   EXPECT_EQ(exchange->body(), "<0>!disk");
   EXPECT_EQ(exchange->answers(), 1);
@@ -234,7 +235,7 @@ TEST_F(AnsweringTest, WhatFailsAfterTheHeadEndsTheStream) {
 
 TEST_F(AnsweringTest, NoHeadGoesOutBeforeTheAnswerIsTaken) {
   api.host.hold = true;
-  api.serving().refusal = Error{ErrorCode::kContextFull, "too long"};
+  api.generator().refusal = Error{ErrorCode::kContextFull, "too long"};
   run(true);
   EXPECT_FALSE(exchange->quiet());
   api.host.load();
@@ -244,18 +245,18 @@ TEST_F(AnsweringTest, NoHeadGoesOutBeforeTheAnswerIsTaken) {
 }
 
 TEST_F(AnsweringTest, AWholeAnswerHasNoHeadOfItsOwn) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run(false);
   exchange->quiet();
   EXPECT_EQ(exchange->answers(), 0);
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_EQ(exchange->body(), "ab");
 }
 
 // Answers on a thread of its own, without end until it is cancelled.
-class EndlessServing : public FakeServing {
+class EndlessGenerator : public FakeGenerator {
  public:
-  ~EndlessServing() override { join(); }
+  ~EndlessGenerator() override { join(); }
 
   Result<AnswerId> submit(AnswerRequest /*request*/, std::shared_ptr<AnswerSink> sink) override {
     thread_ = std::thread([this, to = std::move(sink)] {
@@ -263,7 +264,7 @@ class EndlessServing : public FakeServing {
         to->on_piece({"x", "", {}, {}});
       }
       AnswerEnd cut;
-      cut.stop = AnswerStop::kCancelled;
+      cut.stop = StopReason::kCancelled;
       to->on_end(cut);
     });
     return 1;
@@ -284,13 +285,13 @@ class EndlessServing : public FakeServing {
 TEST_F(AnsweringTest, AClientMayGoAtAnyMoment) {
   for (int i = 0; i < 50; ++i) {
     exchange = std::make_shared<FakeExchange>("POST", "/");
-    const auto serving = std::make_shared<EndlessServing>();
-    api.host.serving = serving;
+    const auto generator = std::make_shared<EndlessGenerator>();
+    api.host.generator = generator;
     std::thread client([to = exchange] { to->go(); });
     run(i % 2 == 0);
     client.join();
     exchange->go();  // when it went before there was anybody to tell
-    serving->join();
+    generator->join();
     EXPECT_EQ(api.host.leases, 0);
   }
 }
@@ -298,8 +299,8 @@ TEST_F(AnsweringTest, AClientMayGoAtAnyMoment) {
 TEST_F(AnsweringTest, ItMayBeQuietAtAnyMoment) {
   for (int i = 0; i < 50; ++i) {
     exchange = std::make_shared<FakeExchange>("POST", "/");
-    const auto serving = std::make_shared<EndlessServing>();
-    api.host.serving = serving;
+    const auto generator = std::make_shared<EndlessGenerator>();
+    api.host.generator = generator;
     std::atomic<bool> ended{false};
     std::thread server([&ended, to = exchange] {
       while (!ended) {
@@ -308,7 +309,7 @@ TEST_F(AnsweringTest, ItMayBeQuietAtAnyMoment) {
     });
     run(true);
     exchange->go();
-    serving->join();
+    generator->join();
     ended = true;
     server.join();
     EXPECT_EQ(exchange->answers(), 1);
@@ -321,7 +322,7 @@ TEST_F(AnsweringTest, ItMayBeQuietAtAnyMoment) {
 TEST_F(AnsweringTest, AClientThatGoesAfterwardsCancelsNothing) {
   run(true);
   exchange->go();
-  EXPECT_TRUE(api.serving().cancelled.empty());
+  EXPECT_TRUE(api.generator().cancelled.empty());
 }
 
 // Several choices, each piece with its number.
@@ -366,67 +367,67 @@ TEST_F(ChoicesTest, AllAreGivenInOneAnswer) {
   run_choices(3, false);
   EXPECT_EQ(exchange->body(), "ab,ab,ab,");
   EXPECT_EQ(exchange->answers(), 1);
-  EXPECT_EQ(api.serving().requests.size(), 3U);
+  EXPECT_EQ(api.generator().requests.size(), 3U);
   EXPECT_EQ(api.host.leases, 0);
 }
 
 TEST_F(ChoicesTest, PiecesComeAsTheyAreMade) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run_choices(2, true);
   AnswerPiece x;
   x.content = "x";
-  api.serving().give(2, x);
-  api.serving().give(1, x);
-  api.serving().play(2);
+  api.generator().give(2, x);
+  api.generator().give(1, x);
+  api.generator().play(2);
   EXPECT_FALSE(exchange->done());
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_EQ(exchange->body(), "1x0x1a1b[1]0a0b[0]<2>");
   EXPECT_TRUE(exchange->done());
   EXPECT_EQ(api.host.leases, 0);
 }
 
 TEST_F(ChoicesTest, AFewAreAskedForAtATime) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run_choices(20, false);
-  EXPECT_EQ(api.serving().held(), 8U);
-  for (Serving::AnswerId id = 1; id <= 20; ++id) {
+  EXPECT_EQ(api.generator().held(), 8U);
+  for (Generator::AnswerId id = 1; id <= 20; ++id) {
     EXPECT_EQ(exchange->done(), false);
-    api.serving().play(id);
+    api.generator().play(id);
   }
-  EXPECT_EQ(api.serving().requests.size(), 20U);
+  EXPECT_EQ(api.generator().requests.size(), 20U);
   EXPECT_TRUE(exchange->done());
 }
 
 TEST_F(ChoicesTest, WhenOneFailsAllDo) {
   for (const bool stream : {false, true}) {
     exchange = std::make_shared<FakeExchange>("POST", "/");
-    api.host.serving = std::make_shared<FakeServing>();
-    api.serving().hold = true;
+    api.host.generator = std::make_shared<FakeGenerator>();
+    api.generator().hold = true;
     run_choices(20, stream);
     if (stream) {
       AnswerPiece x;
       x.content = "x";
-      api.serving().give(3, x);
+      api.generator().give(3, x);
     }
-    api.serving().end.stop = AnswerStop::kError;
-    api.serving().end.error = Error{ErrorCode::kIo, "broken"};
-    api.serving().play(2);
+    api.generator().end.stop = StopReason::kError;
+    api.generator().end.error = Error{ErrorCode::kIo, "broken"};
+    api.generator().play(2);
     EXPECT_EQ(exchange->body(), stream ? "2x!broken" : "");
     EXPECT_EQ(exchange->answers(), 1);
     EXPECT_TRUE(exchange->done());
-    EXPECT_EQ(api.serving().requests.size(), 8U) << "no more are asked for";
-    EXPECT_EQ(api.serving().cancelled.size(), 7U);
+    EXPECT_EQ(api.generator().requests.size(), 8U) << "no more are asked for";
+    EXPECT_EQ(api.generator().cancelled.size(), 7U);
     EXPECT_EQ(api.host.leases, 0);
   }
 }
 
 TEST_F(ChoicesTest, AreCancelledWhenTheClientGoes) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   run_choices(12, true);
-  api.serving().play(1);
+  api.generator().play(1);
   exchange->go();
-  EXPECT_EQ(api.serving().held(), 0U);
-  EXPECT_EQ(api.serving().requests.size(), 9U);
+  EXPECT_EQ(api.generator().held(), 0U);
+  EXPECT_EQ(api.generator().requests.size(), 9U);
   EXPECT_EQ(api.host.leases, 0);
 }
 
@@ -445,7 +446,7 @@ TEST_F(ChoicesTest, WhoGoesWhileAskingLeavesNothingBehind) {
   job.more.resize(3);
   job.format = std::make_unique<GoingFormat>(go);
   run_answer(api.context, exchange, std::move(job));
-  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_TRUE(api.generator().requests.empty());
   EXPECT_EQ(api.host.leases, 0);
 }
 

@@ -10,12 +10,13 @@
 
 #include "server/answering.h"
 #include "server/metrics.h"
+#include "support/fail.h"
 
 namespace hypura {
 
 namespace {
 
-// Serving::embed waits, so each request has a thread; this many at once, as each of them waits for the one model.
+// Generator::embed waits, so each request has a thread; this many at once, as each of them waits for the one model.
 constexpr int kMaxThreads = 32;
 std::atomic<int> threads_at_work{0};
 
@@ -31,14 +32,14 @@ struct Work {
       : context(api), exchange(std::move(to)), job(std::move(what)), answer(std::move(writes)) {}
 };
 
-Result<Embeddings> embed_all(Work& work, Serving& serving) {
+Result<Embeddings> embed_all(Work& work, Generator& generator) {
   Embeddings embeddings;
   for (EmbedRequest& text : work.job.texts) {
     if (work.gone) {
       return fail(ErrorCode::kCancelled, "the client has gone");
     }
     text.truncate = work.job.truncate;
-    Result<Embedding> one = serving.embed(text);
+    Result<Embedding> one = generator.embed(text);
     if (!one) {
       return propagate(one.error());
     }
@@ -56,7 +57,7 @@ Result<Embeddings> embed_all(Work& work, Serving& serving) {
 }
 
 void embed_and_respond(Work& work, ModelLease lease) {
-  Result<Embeddings> embeddings = embed_all(work, *lease.serving);
+  Result<Embeddings> embeddings = embed_all(work, *lease.generator);
   if (embeddings) {
     embeddings->load_seconds = lease.load_seconds;
   }

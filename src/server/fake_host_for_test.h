@@ -15,15 +15,16 @@
 
 #include "server/api.h"
 #include "server/fake_exchange_for_test.h"
-#include "server/fake_serving_for_test.h"
+#include "server/fake_generator_for_test.h"
 #include "server/metrics.h"
 #include "server/model_host.h"
+#include "support/fail.h"
 
 namespace hypura {
 
 class FakeHost : public ModelHost {
  public:
-  std::shared_ptr<FakeServing> serving = std::make_shared<FakeServing>();
+  std::shared_ptr<FakeGenerator> generator = std::make_shared<FakeGenerator>();
   std::optional<Error> load_error;
   double load_seconds = 0;
   bool hold = false;  // loading waits for load()
@@ -82,7 +83,7 @@ class FakeHost : public ModelHost {
       }
       is_loaded_ = true;
       ++leases;
-      ready(ModelLease{serving, load_seconds, std::shared_ptr<void>(nullptr, [this](void*) { --leases; })});
+      ready(ModelLease{generator, load_seconds, std::shared_ptr<void>(nullptr, [this](void*) { --leases; })});
     }
   }
 
@@ -96,10 +97,10 @@ class FakeHost : public ModelHost {
     if (!is_loaded_) {
       return {};
     }
-    return {{&models_[0], expires, 50'000'000, serving->context}};
+    return {{&models_[0], expires, 50'000'000, generator->context}};
   }
 
-  std::shared_ptr<Serving> current() const override { return is_loaded_ ? serving : nullptr; }
+  std::shared_ptr<Generator> current() const override { return is_loaded_ ? generator : nullptr; }
 
  private:
   std::vector<ServedModel> models_;
@@ -116,7 +117,7 @@ class FakeApi {
   Metrics metrics;
   ApiContext context{host, metrics, 4096};
 
-  FakeServing& serving() { return *host.serving; }
+  FakeGenerator& generator() { return *host.generator; }
 
   // The exchange is null when no route takes the request.
   std::shared_ptr<FakeExchange> call(const std::string& method, const std::string& path, std::string body = {}) {

@@ -71,7 +71,7 @@ class Metrics::Watch : public AnswerSink {
   const std::shared_ptr<Exchange> exchange_;
   const std::shared_ptr<AnswerSink> sink_;
   const Clock::time_point submitted_ = Clock::now();
-  std::optional<Clock::time_point> last_;  // of the serving thread
+  std::optional<Clock::time_point> last_;  // of the generator's thread
 };
 
 std::shared_ptr<AnswerSink> Metrics::watch(std::shared_ptr<Exchange> exchange, std::shared_ptr<AnswerSink> sink) {

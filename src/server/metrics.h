@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/exchange.h"
 #include "server/model_host.h"
 
@@ -30,7 +30,7 @@ class Metrics {
  public:
   struct Numbers {
     std::map<std::pair<std::string, int>, uint64_t> requests;  // by route ("POST /api/chat") and status
-    std::map<AnswerStop, uint64_t> answers;                    // by how they ended
+    std::map<StopReason, uint64_t> answers;                    // by how they ended
     uint64_t prompt_tokens = 0;                                // of ended answers and embeddings
     uint64_t cached_tokens = 0;                                // of those, found in the KV cache
     uint64_t answer_tokens = 0;
@@ -43,8 +43,8 @@ class Metrics {
   };
 
   // A sink that counts and times an answer, notes its tokens on `exchange` and hands everything on to `sink`. Every
-  // answer goes through one: `serving.submit(request, context.metrics.watch(exchange, sink))`. The metrics must outlive
-  // it.
+  // answer goes through one: `generator.submit(request, context.metrics.watch(exchange, sink))`. The metrics must
+  // outlive it.
   std::shared_ptr<AnswerSink> watch(std::shared_ptr<Exchange> exchange, std::shared_ptr<AnswerSink> sink);
 
   // An embedding was made of so many tokens.

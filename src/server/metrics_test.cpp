@@ -51,7 +51,7 @@ TEST(Metrics, WatchAnswersOnTheirWay) {
     watch->on_piece({});
   }
   AnswerEnd end;
-  end.stop = AnswerStop::kLength;
+  end.stop = StopReason::kLength;
   end.prompt_tokens = 20;
   end.cached_prompt_tokens = 15;
   end.answer_tokens = 3;
@@ -65,7 +65,7 @@ TEST(Metrics, WatchAnswersOnTheirWay) {
   EXPECT_EQ(numbers.first_token_seconds.count, 1U);
   EXPECT_EQ(numbers.between_token_seconds.count, 2U);
   EXPECT_EQ(numbers.queue_seconds.sum, 2);
-  EXPECT_EQ(numbers.answers.at(AnswerStop::kLength), 1U);
+  EXPECT_EQ(numbers.answers.at(StopReason::kLength), 1U);
   EXPECT_EQ(numbers.prompt_tokens, 20U);
   EXPECT_EQ(numbers.cached_tokens, 15U);
   EXPECT_EQ(numbers.answer_tokens, 3U);
@@ -100,10 +100,10 @@ TEST(MetricsText, HasRequestsAndHistograms) {
   EXPECT_THAT(text, Not(HasSubstr("hypura_memory_bytes")));
 }
 
-class BusyServing : public FakeServing {
+class BusyGenerator : public FakeGenerator {
  public:
-  ServingStats stats() const override {
-    ServingStats stats;
+  GeneratorStats stats() const override {
+    GeneratorStats stats;
     stats.running = 2;
     stats.queued = 3;
     stats.engine.decoded_tokens = 100;
@@ -127,10 +127,10 @@ class BusyServing : public FakeServing {
 TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   const Metrics metrics;
   FakeHost host;
-  const auto serving = std::make_shared<BusyServing>();
-  serving->plan_summary.ledger = {{Purpose::kExpertSlots, 4096}, {Purpose::kKvCache, 512}};
-  serving->plan_summary.budget = 8192;
-  host.serving = serving;
+  const auto generator = std::make_shared<BusyGenerator>();
+  generator->plan_summary.ledger = {{Purpose::kExpertSlots, 4096}, {Purpose::kKvCache, 512}};
+  generator->plan_summary.budget = 8192;
+  host.generator = generator;
   host.lease(host.models()[0], {}, [](const Result<ModelLease>&) {});
   const std::string text = prometheus(metrics, host);
   EXPECT_THAT(text, HasSubstr("hypura_model_loaded{model=\"stories:latest\"} 1\n"));

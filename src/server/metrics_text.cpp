@@ -3,8 +3,10 @@
 
 #include <initializer_list>
 #include <iterator>
+#include <span>
 #include <string_view>
 
+#include "generate/counters.h"
 #include "server/metrics.h"
 
 namespace hypura {
@@ -75,24 +77,6 @@ class MetricsText {
 constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGauge = "gauge";
 
-std::string_view stop_name(AnswerStop stop) {
-  switch (stop) {
-    case AnswerStop::kEndOfText:
-      return "end_of_text";
-    case AnswerStop::kStopString:
-      return "stop_string";
-    case AnswerStop::kLength:
-      return "length";
-    case AnswerStop::kContextFull:
-      return "context_full";
-    case AnswerStop::kCancelled:
-      return "cancelled";
-    case AnswerStop::kError:
-      return "error";
-  }
-  return "error";
-}
-
 void add_numbers(MetricsText& text, const Metrics::Numbers& numbers) {
   text.begin("hypura_requests_total", kCounter, "HTTP requests, by route and status; 499: the client went away.");
   for (const auto& [key, count] : numbers.requests) {
@@ -120,56 +104,37 @@ double rate(uint64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0;
 }
 
-void add_work(MetricsText& text, const Labels& model, const ServingStats& stats) {
-  text.single("hypura_answers_running", kGauge, "Answers being made.", model, stats.running);
-  text.single("hypura_answers_queued", kGauge, "Answers waiting for their turn.", model, stats.queued);
-  text.single("hypura_answers_parallel", kGauge, "Answers that can be made at once.", model, stats.parallel);
-  text.single("hypura_context_used_tokens", kGauge, "Cells of the KV cache in use.", model, stats.context_used);
-  text.single("hypura_context_size_tokens", kGauge, "Cells of the KV cache.", model, stats.context_size);
-  text.single("hypura_passes_total", kCounter, "Passes over the model's weights.", model, stats.passes);
-  text.single("hypura_pass_tokens_total", kCounter, "Tokens of all passes.", model, stats.batched_tokens);
-  text.single("hypura_drafted_tokens_total", kCounter, "Tokens drafted and verified.", model,
-              stats.engine.drafted_tokens);
-  text.single("hypura_accepted_draft_tokens_total", kCounter, "Of those, what the model says.", model,
-              stats.engine.accepted_draft_tokens);
-  text.single("hypura_right_drafted_tokens_total", kCounter, "The older name of hypura_accepted_draft_tokens_total.",
-              model, stats.engine.accepted_draft_tokens);
-  text.single("hypura_decode_tokens_per_second", kGauge,
-              "Tokens of answers for each second of decoding, since loading.", model,
-              rate(stats.engine.decoded_tokens, stats.engine.decode_seconds));
-  text.single("hypura_prompt_tokens_per_second", kGauge, "Tokens evaluated for each second of that, since loading.",
-              model, rate(stats.engine.prompt_tokens, stats.engine.prompt_seconds));
+// The counters that have a metric, each under its name. Those that share one are a value of it each, by phase.
+template <class Stats>
+void add_counters(MetricsText& text, std::string_view model, std::span<const Counter<Stats>> counters,
+                  const Stats& stats) {
+  for (const Counter<Stats>& counter : counters) {
+    if (!counter.metric.empty() && counter.phase.empty()) {
+      const std::string_view type = counter.metric.ends_with("_total") ? kCounter : kGauge;
+      with_number(counter, stats, [&](auto number) {
+        text.single(counter.metric, type, counter.help, {{"model", model}}, number);
+      });
+    }
+  }
 }
 
-void add_streaming(MetricsText& text, std::string_view model, const EngineStats& stats) {
-  text.single("hypura_expert_lookups_total", kCounter, "Experts asked for while decoding.", {{"model", model}},
-              stats.expert_lookups);
-  text.single("hypura_expert_hits_total", kCounter, "Of those, in memory when asked for.", {{"model", model}},
-              stats.expert_hits);
-  text.single("hypura_experts_read_ahead_total", kCounter, "Experts read because the layer before let guess them.",
-              {{"model", model}}, stats.experts_read_ahead);
-  text.single("hypura_experts_used_ahead_total", kCounter, "Of those, asked for when the layer came.",
-              {{"model", model}}, stats.experts_used_ahead);
-  text.single("hypura_experts_guessed_total", kCounter, "Experts named as what the next layer will choose.",
-              {{"model", model}}, stats.experts_guessed);
-  text.single("hypura_experts_guessed_right_total", kCounter, "Of those, chosen.", {{"model", model}},
-              stats.experts_guessed_right);
-  text.single("hypura_experts_guessed_among_total", kCounter, "Experts chosen by the layers that were guessed for.",
-              {{"model", model}}, stats.experts_guessed_among);
-  text.single("hypura_experts_warmed_total", kCounter, "Experts read after loading because earlier runs used them.",
-              {{"model", model}}, stats.experts_warmed);
+void add_rates(MetricsText& text, std::string_view model, const EngineStats& stats) {
+  text.single("hypura_decode_tokens_per_second", kGauge,
+              "Tokens of answers for each second of decoding, since loading.", {{"model", model}},
+              rate(stats.decoded_tokens, stats.decode_seconds));
+  text.single("hypura_prompt_tokens_per_second", kGauge, "Tokens evaluated for each second of that, since loading.",
+              {{"model", model}}, rate(stats.prompt_tokens, stats.prompt_seconds));
+}
+
+void add_reads(MetricsText& text, std::string_view model, const EngineStats& stats) {
   text.begin("hypura_read_bytes_total", kCounter, "Bytes of weights read from a tier, by what for.");
-  text.value({{"model", model}, {"tier", "disk"}, {"phase", "load"}}, stats.load_bytes);
-  text.value({{"model", model}, {"tier", "disk"}, {"phase", "warm_start"}}, stats.warm_bytes);
-  text.value({{"model", model}, {"tier", "disk"}, {"phase", "prompt"}}, stats.prefill_bytes);
-  text.value({{"model", model}, {"tier", "disk"}, {"phase", "decode"}}, stats.decode_bytes);
-  text.single("hypura_io_wait_seconds_total", kCounter, "Time that computing stood still for a read.",
-              {{"model", model}}, stats.io_wait_seconds);
-  text.single("hypura_stream_compute_seconds_total", kCounter, "Time in matrices whose weights are streamed or cached.",
-              {{"model", model}}, stats.stream_compute_seconds);
-  text.single("hypura_disk_busy_seconds_total", kCounter,
-              "The most that the disk was busy: time that at least one read was not known to have ended.",
-              {{"model", model}}, stats.disk_busy_seconds);
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    if (!counter.phase.empty()) {
+      with_number(counter, stats, [&](auto number) {
+        text.value({{"model", model}, {"tier", "disk"}, {"phase", counter.phase}}, number);
+      });
+    }
+  }
   if (!stats.copy_bytes.empty()) {
     text.begin("hypura_copy_read_bytes_total", kCounter,
                "The same bytes by copy of the model; 0: its own files, then its mirrors.");
@@ -177,16 +142,14 @@ void add_streaming(MetricsText& text, std::string_view model, const EngineStats&
       text.value({{"model", model}, {"copy", std::to_string(i)}}, stats.copy_bytes[i]);
     }
   }
-  text.single("hypura_load_seconds", kGauge, "How long loading took.", {{"model", model}}, stats.load_seconds);
 }
 
-void add_memory(MetricsText& text, std::string_view model, const Plan& plan, uint64_t peak) {
+void add_memory(MetricsText& text, std::string_view model, const Plan& plan) {
   text.begin("hypura_memory_bytes", kGauge, "The memory ledger, by purpose.");
   for (const LedgerLine& line : plan.ledger) {
     text.value({{"model", model}, {"purpose", to_string(line)}}, line.bytes);
   }
   text.single("hypura_memory_budget_bytes", kGauge, "What the ledger may hold.", {{"model", model}}, plan.budget);
-  text.single("hypura_memory_peak_bytes", kGauge, "The process at its highest.", {{"model", model}}, peak);
 }
 
 }  // namespace
@@ -200,12 +163,14 @@ std::string prometheus(const Metrics& metrics, const ModelHost& host) {
   for (const ServedModel& model : host.models()) {
     text.value({{"model", model.name}}, model.name == name ? 1 : 0);
   }
-  const std::shared_ptr<Serving> serving = host.current();
-  if (serving != nullptr && !name.empty()) {
-    const ServingStats stats = serving->stats();
-    add_work(text, {{"model", name}}, stats);
-    add_streaming(text, name, stats.engine);
-    add_memory(text, name, serving->plan(), stats.engine.memory_peak);
+  const std::shared_ptr<Generator> generator = host.current();
+  if (generator != nullptr && !name.empty()) {
+    const GeneratorStats stats = generator->stats();
+    add_counters(text, name, generator_counters(), stats);
+    add_counters(text, name, engine_counters(), stats.engine);
+    add_rates(text, name, stats.engine);
+    add_reads(text, name, stats.engine);
+    add_memory(text, name, generator->plan());
   }
   return text.take();
 }

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -30,7 +30,7 @@ struct ServedModel {
 
 // A loaded model, kept loaded while the lease lives.
 struct ModelLease {
-  std::shared_ptr<Serving> serving;
+  std::shared_ptr<Generator> generator;
   double load_seconds = 0;  // what this request waited for loading; 0 when it was loaded
   std::shared_ptr<void> kept;
 };
@@ -66,7 +66,7 @@ class ModelHost {
   virtual std::vector<LoadedModel> loaded() const = 0;
 
   // The loaded model, without keeping it alive; null when none is.
-  virtual std::shared_ptr<Serving> current() const = 0;
+  virtual std::shared_ptr<Generator> current() const = 0;
 };
 
 }  // namespace hypura

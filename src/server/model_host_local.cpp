@@ -13,6 +13,7 @@
 
 #include "server/model_host_names.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
 
@@ -31,7 +32,7 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   try {
     ready(std::move(lease));
   } catch (const std::exception& error) {
-    spdlog::error("what was to be done with a loaded model failed: {}", error.what());
+    logger().error("what was to be done with a loaded model failed: {}", error.what());
   }
 }
 
@@ -63,7 +64,7 @@ bool is_of_the_file(const Error& error) {
 }
 
 // Loading and unloading happen on one thread of the host's own. All state below `mutex_` is guarded by it; no function
-// of others is called while it is held. The Serving belongs to the host; what it gives away is a shared pointer whose
+// of others is called while it is held. The Generator belongs to the host; what it gives away is a shared pointer whose
 // deleter only says that the last copy has gone, so that a model is never closed on one of its own threads.
 class LocalModelHost : public ModelHost {
  public:
@@ -78,7 +79,7 @@ class LocalModelHost : public ModelHost {
   void lease(const ServedModel& model, std::optional<KeepAlive> keep, Ready ready) override;
   void unload(const ServedModel& model, std::function<void()> done) override;
   std::vector<LoadedModel> loaded() const override;
-  std::shared_ptr<Serving> current() const override;
+  std::shared_ptr<Generator> current() const override;
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -102,7 +103,7 @@ class LocalModelHost : public ModelHost {
   const std::filesystem::path& file_of(const ServedModel& model) const;
   bool must_check(const ServedModel& model) const;
   std::vector<Waiting> take_waiting_for(const ServedModel& model);
-  void adopt(const ServedModel& model, std::unique_ptr<Serving> serving);
+  void adopt(const ServedModel& model, std::unique_ptr<Generator> generator);
   void close(Lock& lock);
   bool must_close() const;
   ModelLease make_lease(KeepAlive keep, double load_seconds);
@@ -119,9 +120,9 @@ class LocalModelHost : public ModelHost {
   std::map<const ServedModel*, Verdict> verdicts_;
 
   const ServedModel* loaded_ = nullptr;
-  std::unique_ptr<Serving> owned_;
-  std::shared_ptr<Serving> serving_;  // `owned_`, as it is given away
-  bool given_back_ = true;            // no copy of `serving_` is left
+  std::unique_ptr<Generator> owned_;
+  std::shared_ptr<Generator> generator_;  // `owned_`, as it is given away
+  bool given_back_ = true;                // no copy of `generator_` is left
   uint64_t memory_ = 0;
   uint32_t context_ = 0;
   uint32_t leases_ = 0;
@@ -198,9 +199,9 @@ std::vector<LoadedModel> LocalModelHost::loaded() const {
   return {model};
 }
 
-std::shared_ptr<Serving> LocalModelHost::current() const {
+std::shared_ptr<Generator> LocalModelHost::current() const {
   const std::lock_guard lock(mutex_);
-  return serving_;
+  return generator_;
 }
 
 // With the lock held.
@@ -208,7 +209,7 @@ ModelLease LocalModelHost::make_lease(KeepAlive keep, double load_seconds) {
   ++leases_;
   keep_ = std::min(keep.time, kLongestKept);
   ModelLease lease;
-  lease.serving = serving_;
+  lease.generator = generator_;
   lease.load_seconds = load_seconds;
   lease.kept = std::shared_ptr<void>(this, [](void* host) { static_cast<LocalModelHost*>(host)->end_lease(); });
   return lease;
@@ -287,7 +288,7 @@ void LocalModelHost::check(Lock& lock) {
     verdict.error = before->error;
   } else if (const Status status = options_.check(file); !status) {
     verdict.error = status.error();
-    spdlog::info("msg=not-loaded model={}{}", model.name, logged_reason(status.error()));
+    logger().info("msg=not-loaded model={}{}", model.name, logged_reason(status.error()));
   }
   lock.lock();
   const bool kept = !verdict.error || is_of_the_file(*verdict.error);
@@ -310,14 +311,14 @@ void LocalModelHost::load(Lock& lock) {
   const ServedModel& model = *waiting_.front().model;
   loading_ = &model;
   lock.unlock();
-  Serving::Options options = options_.serving;
+  Generator::Options options = options_.generator;
   options.engine.model = file_of(model);
   const FileStamp stamp = stamp_of(options.engine.model);
   const auto began = Steady::now();
-  Result<std::unique_ptr<Serving>> opened = options_.open(options);
+  Result<std::unique_ptr<Generator>> opened = options_.open(options);
   const auto ended = Steady::now();
-  spdlog::info("msg={} model={} seconds={:.2f}{}", opened ? "loaded" : "not-loaded", model.name,
-               std::chrono::duration<double>(ended - began).count(), opened ? "" : logged_reason(opened.error()));
+  logger().info("msg={} model={} seconds={:.2f}{}", opened ? "loaded" : "not-loaded", model.name,
+                std::chrono::duration<double>(ended - began).count(), opened ? "" : logged_reason(opened.error()));
   lock.lock();
 
   loading_ = nullptr;
@@ -349,15 +350,15 @@ void LocalModelHost::load(Lock& lock) {
 }
 
 // With the lock held.
-void LocalModelHost::adopt(const ServedModel& model, std::unique_ptr<Serving> serving) {
+void LocalModelHost::adopt(const ServedModel& model, std::unique_ptr<Generator> generator) {
   loaded_ = &model;
-  const auto& ledger = serving->plan().ledger;
+  const auto& ledger = generator->plan().ledger;
   memory_ = std::accumulate(ledger.begin(), ledger.end(), uint64_t{0},
                             [](uint64_t sum, const LedgerLine& line) { return sum + line.bytes; });
-  context_ = serving->context_size();
-  owned_ = std::move(serving);
+  context_ = generator->context_size();
+  owned_ = std::move(generator);
   given_back_ = false;
-  serving_ = std::shared_ptr<Serving>(owned_.get(), [this](Serving*) {
+  generator_ = std::shared_ptr<Generator>(owned_.get(), [this](Generator*) {
     const std::lock_guard guard(mutex_);
     given_back_ = true;
     changed_.notify_all();
@@ -366,7 +367,7 @@ void LocalModelHost::adopt(const ServedModel& model, std::unique_ptr<Serving> se
 
 // Closes the model once nobody looks at it any more.
 void LocalModelHost::close(Lock& lock) {
-  std::shared_ptr<Serving> given = std::exchange(serving_, nullptr);
+  std::shared_ptr<Generator> given = std::exchange(generator_, nullptr);
   const std::vector<std::function<void()>> unloaded = std::exchange(when_unloaded_, {});
   const std::string& name = std::exchange(loaded_, nullptr)->name;
   unload_asked_ = false;
@@ -374,13 +375,13 @@ void LocalModelHost::close(Lock& lock) {
   given.reset();
   lock.lock();
   changed_.wait(lock, [this] { return given_back_; });
-  std::unique_ptr<Serving> closing = std::move(owned_);
+  std::unique_ptr<Generator> closing = std::move(owned_);
   lock.unlock();
   if (Status saved = closing->close(); !saved) {
-    spdlog::debug("msg=history-not-saved model={}{}", name, logged_reason(saved.error()));
+    logger().debug("msg=history-not-saved model={}{}", name, logged_reason(saved.error()));
   }
   closing.reset();
-  spdlog::info("msg=unloaded model={}", name);
+  logger().info("msg=unloaded model={}", name);
   for (const auto& done : unloaded) {
     done();
   }
@@ -396,7 +397,7 @@ Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
   for (const std::filesystem::path& path : options.models) {
     auto card = options.read_card(path);
     if (!card) {
-      spdlog::warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
+      logger().warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
       unreadable = unreadable.value_or(card.error());
       continue;
     }

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 

@@ -8,9 +8,10 @@
 #include <iterator>
 #include <thread>
 
-#include "server/fake_serving_for_test.h"
+#include "server/fake_generator_for_test.h"
 #include "server/model_host_local.h"
 #include "server/model_host_names.h"
+#include "support/fail.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
@@ -21,14 +22,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // Notes when it goes, and on which thread.
-class NotedServing : public FakeServing {
+class NotedGenerator : public FakeGenerator {
  public:
-  NotedServing(std::string name, std::vector<std::string>& log, std::mutex& mutex)
+  NotedGenerator(std::string name, std::vector<std::string>& log, std::mutex& mutex)
       : name_(std::move(name)), log_(log), mutex_(mutex) {
     note("open ");
     plan_summary.ledger = {{Purpose::kWeights, 1000}, {Purpose::kKvCache, 24}};
   }
-  ~NotedServing() override {
+  ~NotedGenerator() override {
     EXPECT_EQ(closed, 1) << name_ << ": what it learned is to be saved before it goes";
     note("close ");
   }
@@ -56,7 +57,7 @@ class ModelHostTest : public testing::Test {
       card.name.resize(std::min(card.name.find("-0000"), card.name.size()));
       return card;
     };
-    options.open = [this](const Serving::Options& what) -> Result<std::unique_ptr<Serving>> {
+    options.open = [this](const Generator::Options& what) -> Result<std::unique_ptr<Generator>> {
       const std::string file = what.engine.model.stem().string();
       while (!may_open) {
         std::this_thread::sleep_for(milliseconds(1));
@@ -64,7 +65,7 @@ class ModelHostTest : public testing::Test {
       if (broken) {
         return fail(ErrorCode::kBadModel, "{} is damaged", file);
       }
-      return std::make_unique<NotedServing>(file, log_, log_mutex_);
+      return std::make_unique<NotedGenerator>(file, log_, log_mutex_);
     };
     options.check = [this](const std::filesystem::path& file) -> Status {
       ++checks;
@@ -85,7 +86,7 @@ class ModelHostTest : public testing::Test {
       return card.name.starts_with("bad") ? Result<ModelCard>(fail(ErrorCode::kBadModel, "{} is damaged", card.name))
                                           : card;
     };
-    options.open = [](const Serving::Options& what) -> Result<std::unique_ptr<Serving>> {
+    options.open = [](const Generator::Options& what) -> Result<std::unique_ptr<Generator>> {
       return fail(ErrorCode::kBadModel, "asked for {}", what.engine.model.string());
     };
     return make_model_host(std::move(options));
@@ -183,8 +184,8 @@ TEST_F(ModelHostTest, LoadsOnceAndTellsHowLongThatTook) {
   auto second = ask(0).get();
   ASSERT_TRUE(second);
   EXPECT_EQ(second->load_seconds, 0);
-  EXPECT_EQ(first->serving, second->serving);
-  EXPECT_EQ(host->current(), first->serving);
+  EXPECT_EQ(first->generator, second->generator);
+  EXPECT_EQ(host->current(), first->generator);
   const auto loaded = host->loaded();
   ASSERT_EQ(loaded.size(), 1U);
   EXPECT_EQ(loaded[0].model, &model(0));
@@ -220,7 +221,7 @@ TEST_F(ModelHostTest, IsNeverClosedWhileSomebodyLooksAtIt) {
   make();
   auto lease = ask(0).get();
   ASSERT_TRUE(lease);
-  std::shared_ptr<Serving> looking = host->current();
+  std::shared_ptr<Generator> looking = host->current();
   *lease = ModelLease();
   auto beta = ask(1);
   EXPECT_EQ(beta.wait_for(milliseconds(20)), std::future_status::timeout);
@@ -369,7 +370,7 @@ TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
            {"large.gguf", "{{ 'x' * 1000000000000 }}"}}) {
     options.models.push_back(dir.write(name, with_template(model, text)));
   }
-  options.serving.engine.context = 256;
+  options.generator.engine.context = 256;
   const auto host = make_model_host(options);
   ASSERT_TRUE(host) << host.error().message;
   ASSERT_EQ((*host)->models().size(), 4U);
@@ -379,10 +380,10 @@ TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
     const Result<ModelLease> lease = promise.get_future().get();
     ASSERT_TRUE(lease) << served.name << ": " << lease.error().message;
     AnswerRequest request;
-    ConversationMessage& message = request.messages.emplace_back();
+    ChatMessage& message = request.messages.emplace_back();
     message.role = "user";
     message.content = "Hello.";
-    EXPECT_TRUE(lease->serving->render(request)) << served.name;
+    EXPECT_TRUE(lease->generator->render(request)) << served.name;
   }
 }
 

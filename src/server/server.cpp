@@ -5,6 +5,7 @@
 #include "server/metrics.h"
 #include "server/router.h"
 #include "server/server_log.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -98,7 +99,7 @@ class WholeServer : public Server, private HttpService {
     const std::string route = router_.label(request);
     context_.metrics.answered(route, outcome.status, outcome.seconds);
     const auto level = is_routine(route, outcome) ? spdlog::level::debug : spdlog::level::info;
-    spdlog::log(level, request_log_line(request, outcome));
+    logger().log(level, request_log_line(request, outcome));
   }
 
   AccessRules rules_;  // unchanged once it serves

@@ -7,6 +7,7 @@
 
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "server/fake_host_for_test.h"
 #include "server/http/raw_client_for_test.h"
@@ -129,14 +130,14 @@ TEST_F(ServerTest, CountsRequestsByRoute) {
 
 TEST_F(ServerTest, LogsWhatIsAskedForAgainAndAgainForDebuggingOnly) {
   std::ostringstream text;
-  const auto logger = spdlog::default_logger();
-  spdlog::set_default_logger(
-      std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_mt>(text)));
+  const auto sinks = std::exchange(logger().sinks(), {std::make_shared<spdlog::sinks::ostream_sink_mt>(text)});
+  logger().set_level(spdlog::level::info);
   serve();
   ask("GET /metrics");
   ask("GET /api/tags");
   server->stop(std::chrono::milliseconds(0));
-  spdlog::set_default_logger(logger);
+  logger().sinks() = sinks;
+  logger().set_level(spdlog::level::warn);
   EXPECT_THAT(text.str(), HasSubstr("path=/api/tags"));
   EXPECT_THAT(text.str(), testing::Not(HasSubstr("path=/metrics")));
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "storage/open.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

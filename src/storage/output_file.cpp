@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "storage/uncached.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

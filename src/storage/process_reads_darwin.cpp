@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "storage/process_reads.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "storage/process_reads.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -2,6 +2,7 @@
 
 #include "storage/open.h"
 #include "storage/reader_core.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -26,14 +26,14 @@ constexpr uint64_t kFileBytes = 6 * kMiB + 777;
 class ReaderMirrorTest : public testing::TestWithParam<ReaderKind> {
  protected:
   ReaderMirrorTest() {
-    spdlog::set_level(spdlog::level::off);  // of mirrors dropped
+    logger().set_level(spdlog::level::off);  // of mirrors dropped
     for (uint32_t i = 0; i < 2; ++i) {
       files_.push_back(write_pattern(dir_, i, kFileBytes));
     }
     mirrors_.push_back({copy(0, "a"), copy(1, "a")});
     mirrors_.push_back({fs::path(), copy(1, "b")});
   }
-  ~ReaderMirrorTest() override { spdlog::set_level(spdlog::level::warn); }
+  ~ReaderMirrorTest() override { logger().set_level(spdlog::level::warn); }
 
   fs::path copy(size_t file, const std::string& name) const {
     const fs::path path = dir_.path() / (name + "-" + std::to_string(file) + ".gguf");

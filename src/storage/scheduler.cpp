@@ -7,6 +7,7 @@
 
 #include "storage/open.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

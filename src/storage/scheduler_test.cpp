@@ -224,8 +224,8 @@ double standing_clock() {
 // Two files, the second of which has a copy; that is three times as fast.
 class MirroredSchedulerTest : public SchedulerTest {
  protected:
-  void SetUp() override { spdlog::set_level(spdlog::level::off); }
-  void TearDown() override { spdlog::set_level(spdlog::level::warn); }
+  void SetUp() override { logger().set_level(spdlog::level::off); }
+  void TearDown() override { logger().set_level(spdlog::level::warn); }
 
   ReadGroup add_from(uint32_t file, uint64_t count, Priority priority = Priority::kDemand) {
     const ReadRequest request = {.file = file, .offset = 0, .length = count * kBlock, .destination = memory_.data()};

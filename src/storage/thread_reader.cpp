@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "storage/reader_core.h"
+#include "support/fail.h"
 
 namespace hypura {
 

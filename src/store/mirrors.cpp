@@ -7,6 +7,7 @@
 
 #include "machine/file_system.h"
 #include "storage/mirror_files.h"
+#include "support/fail.h"
 
 namespace hypura {
 

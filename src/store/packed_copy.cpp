@@ -8,6 +8,7 @@
 #include "backend/stream_layout.h"
 #include "ggml.h"
 #include "storage/reader.h"
+#include "support/fail.h"
 #include "support/fnv.h"
 #include "support/units.h"
 
@@ -43,7 +44,7 @@ Result<std::string> bytes_at(const fs::path& path, uint64_t offset, uint64_t len
 // What keeps the copy of a file from being used; empty: nothing.
 std::string problem_of(const Model& model, size_t file) {
   const fs::path& source = model.files[file].path;
-  const fs::path copy = packed_name(source);
+  const fs::path copy = repacked_name(source);
   std::error_code error;
   if (!fs::is_regular_file(copy, error)) {  // opening a pipe would wait for its writer
     return fmt::format("{} {}", copy.string(), fs::exists(copy, error) ? "is no file" : "is missing");
@@ -61,7 +62,7 @@ std::string problem_of(const Model& model, size_t file) {
 
 }  // namespace
 
-fs::path packed_name(const fs::path& file) {
+fs::path repacked_name(const fs::path& file) {
   return fs::path(file) += ".packed";
 }
 
@@ -94,14 +95,14 @@ PackedCopy find_packed(const Model& model) {
   PackedCopy copy;
   std::error_code error;
   const bool any = std::any_of(model.files.begin(), model.files.end(),
-                               [&](const ModelFile& file) { return fs::exists(packed_name(file.path), error); });
+                               [&](const ModelFile& file) { return fs::exists(repacked_name(file.path), error); });
   for (size_t file = 0; any && file < model.files.size(); ++file) {
     copy.problem = problem_of(model, file);
     if (!copy.problem.empty()) {
       copy.files.clear();
       return copy;
     }
-    copy.files.push_back(packed_name(model.files[file].path));
+    copy.files.push_back(repacked_name(model.files[file].path));
   }
   return copy;
 }

@@ -1,4 +1,4 @@
-// A model's repacked copy (hypura/pack.h): whether there is one that can be used here.
+// A model's repacked copy (hypura/repack.h): whether there is one that can be used here.
 //
 // FILE.packed has every tensor where FILE has it, so that what is known of one holds for the other. In the header's
 // place are zeros, which no program takes for a model, and behind the last block a label tells what it was made of and
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "hypura/pack.h"
+#include "hypura/repack.h"
 #include "hypura/result.h"
 #include "model/model.h"
 

@@ -10,6 +10,8 @@
 #include <string>
 #include <system_error>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

@@ -1,5 +1,6 @@
 #include "support/budget.h"
 
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

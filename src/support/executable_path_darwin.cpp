@@ -3,6 +3,7 @@
 #include <string>
 
 #include "support/executable_path.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,4 +1,5 @@
 #include "support/executable_path.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "support/fail.h"
 #include "support/huge_pages.h"
 #include "support/units.h"
 

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

@@ -2,6 +2,8 @@
 
 #include <fstream>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 Status write_file(const std::filesystem::path& path, std::string_view text) {

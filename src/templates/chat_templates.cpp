@@ -11,6 +11,7 @@
 #include "jinja/caps.h"
 #include "jinja/parser.h"
 #include "llama.h"
+#include "support/fail.h"
 #include "support/log.h"
 #include "templates/template_nodes.h"
 #include "templates/template_source.h"
@@ -187,7 +188,7 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
     return error ? propagate(*error) : Result<ChatTemplatesPtr>(nullptr);
   }
   if (error) {
-    spdlog::warn("a chat template of the model cannot be used: {}; its other one is", error->message);
+    logger().warn("a chat template of the model cannot be used: {}; its other one is", error->message);
     wanted.text = usual_fits ? usual : with_tools;
   }
   return counted_templates(wanted);

@@ -1,5 +1,7 @@
 #include "templates/jinja_values.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

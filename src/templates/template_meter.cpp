@@ -6,6 +6,7 @@
 #include <atomic>
 #include <utility>
 
+#include "support/fail.h"
 #include "tokenizer/deep_stack.h"
 
 namespace hypura {

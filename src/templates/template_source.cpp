@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "jinja/lexer.h"
+#include "support/fail.h"
 
 namespace hypura {
 

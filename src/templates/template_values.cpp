@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "support/fail.h"
 #include "tokenizer/control_text.h"
 
 namespace hypura {

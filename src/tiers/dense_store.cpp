@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "support/fail.h"
 #include "tiers/direct_place.h"
 
 namespace hypura {

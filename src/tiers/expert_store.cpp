@@ -5,6 +5,7 @@
 
 #include "residency/hot_set.h"
 #include "residency/visits.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "storage/reader.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

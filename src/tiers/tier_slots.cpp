@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "support/fail.h"
 #include "tiers/direct_place.h"
 
 namespace hypura {

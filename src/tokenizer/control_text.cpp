@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "llama.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -378,7 +378,7 @@ class Pieces {
       lost += append(vocab_, piece.substr(at, bytes), false, parse_special_, tokens) ? 0 : 1;
       at += bytes;
     }
-    spdlog::warn("{} characters of a text were left out: the model's vocabulary has no tokens for them", lost);
+    logger().warn("{} characters of a text were left out: the model's vocabulary has no tokens for them", lost);
   }
 
   const llama_vocab* vocab_;

@@ -41,16 +41,16 @@ std::string path_of(std::string_view line) {
 }
 
 // A thought, text and a call, so that all writers of answers have work.
-void give_answer(FakeServing& serving) {
+void give_answer(FakeGenerator& generator) {
   AnswerPiece thought;
   thought.thinking = "Hm\xF0\x9F\x99\x82";
   AnswerPiece text;
   text.content = "Once \"upon\"\n";
   AnswerPiece call;
   call.tool_calls.push_back({"call_1", "look", R"({"at":"it"})"});
-  serving.pieces = {thought, text, call};
-  serving.end.prompt_tokens = 7;
-  serving.end.answer_tokens = 5;
+  generator.pieces = {thought, text, call};
+  generator.end.prompt_tokens = 7;
+  generator.end.answer_tokens = 5;
 }
 
 void try_one(std::string_view input) {
@@ -59,7 +59,7 @@ void try_one(std::string_view input) {
   const std::string_view body = end == std::string_view::npos ? std::string_view() : input.substr(end + 1);
 
   FakeApi api(posts());
-  give_answer(api.serving());
+  give_answer(api.generator());
   const auto exchange = api.post(path, std::string(body));
   if (!exchange->wait() || exchange->answers() != 1) {
     fail_with("not answered once", path, *exchange);

@@ -65,7 +65,7 @@ void as_parameters(const std::string& text, bool flat) {
 
 extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-  spdlog::set_level(spdlog::level::off);
+  hypura::logger().set_level(spdlog::level::off);
   return 0;
 }
 

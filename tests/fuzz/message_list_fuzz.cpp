@@ -91,16 +91,16 @@ std::vector<Templated> make_models() {
 }
 
 // Messages from bytes: a line for each; its first byte says what it is, the rest is what it says.
-std::vector<ConversationMessage> read_messages(std::string_view input) {
+std::vector<ChatMessage> read_messages(std::string_view input) {
   constexpr size_t kMost = 40;
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   while (!input.empty() && messages.size() < kMost) {
     const size_t end = std::min(input.find('\n'), input.size());
     const auto kind = static_cast<uint8_t>(input[0]);
     const std::string text(input.substr(std::min<size_t>(1, end), end == 0 ? 0 : end - 1));
     input.remove_prefix(std::min(end + 1, input.size()));
     static constexpr std::array<const char*, 4> kRoles = {"user", "assistant", "tool", "system"};
-    ConversationMessage& message = messages.emplace_back();
+    ChatMessage& message = messages.emplace_back();
     message.role = kRoles[kind % kRoles.size()];
     message.content = text;
     if (message.role == "assistant") {

@@ -220,7 +220,7 @@ void run(const std::string& path) {
   options.context = 64;
   options.threads = 1;
   options.memory = 64 * kMiB;
-  options.remember = false;
+  options.run_history = false;
   options.direct_io = false;
   static_cast<void>(plan_model(options, nullptr));
   const auto engine = Engine::open(options);
@@ -239,7 +239,7 @@ void run(const std::string& path) {
 }  // namespace hypura
 
 extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
-  spdlog::set_level(spdlog::level::off);
+  hypura::logger().set_level(spdlog::level::off);
   return hypura::init_llama() ? 0 : 1;
 }
 

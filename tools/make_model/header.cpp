@@ -1,5 +1,6 @@
 #include "make_model/header.h"
 
+#include <fmt/format.h>
 #include <gguf.h>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // hypura-make-model OUT.gguf --arch ... : the command line over make_model.
+#include <fmt/format.h>
 #include <ggml.h>
 
 #include <CLI/CLI.hpp>

@@ -1,6 +1,7 @@
 #include "make_model/make_model.h"
 
 #include "make_model/writer.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -1,6 +1,7 @@
 // Generated models in plain llama.cpp: they load, decode to finite logits, and route as asked.
 #include "make_model/make_model.h"
 
+#include <fmt/format.h>
 #include <ggml-backend.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

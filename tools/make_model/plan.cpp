@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/fail.h"
+
 namespace hypura {
 namespace {
 

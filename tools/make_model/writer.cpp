@@ -7,6 +7,7 @@
 #include "make_model/vocab.h"
 #include "make_model/weights.h"
 #include "storage/output_file.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,5 +1,7 @@
 #include "cli/inspect/facts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>

@@ -118,7 +118,7 @@ TEST(Figures, GainsAreRelativeToThePlan) {
   EXPECT_EQ(figures[0].note, "no gain");
   EXPECT_EQ(figures[1].value, "9.00 tok/s");
   EXPECT_EQ(figures[1].note, "+20 %");
-  plan.packed_tokens_per_second = 15;
+  plan.repacked_tokens_per_second = 15;
   ASSERT_EQ(improvements(plan).size(), 3);
   EXPECT_EQ(improvements(plan)[2].label, "a repacked copy");
   EXPECT_EQ(improvements(plan)[2].note, "+100 %");

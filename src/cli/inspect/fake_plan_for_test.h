@@ -1,6 +1,8 @@
 // A small mixture of experts and a plan for it, as the engine would make it, for this folder's tests.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 #include <string>

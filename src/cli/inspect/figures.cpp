@@ -1,5 +1,7 @@
 #include "cli/inspect/figures.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "cli/inspect/words.h"
@@ -81,7 +83,7 @@ std::vector<Figure> predictions(const Plan& plan) {
 std::vector<std::pair<const char*, double>> improved_speeds(const Plan& plan) {
   return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
-          {"a repacked copy", plan.packed_tokens_per_second}};
+          {"a repacked copy", plan.repacked_tokens_per_second}};
 }
 
 std::vector<Figure> improvements(const Plan& plan) {

@@ -99,7 +99,9 @@ Json plan_json(const Plan& plan) {
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"] =
       number_or_null(plan.more_disk_tokens_per_second);
-  json["predicted"]["tokens_per_second_with_a_packed_copy"] = number_or_null(plan.packed_tokens_per_second);
+  json["predicted"]["tokens_per_second_with_a_repacked_copy"] = number_or_null(plan.repacked_tokens_per_second);
+  // Its name until 0.1.
+  json["predicted"]["tokens_per_second_with_a_packed_copy"] = number_or_null(plan.repacked_tokens_per_second);
   return json;
 }
 

@@ -1,5 +1,7 @@
 #include "cli/inspect/page.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "cli/inspect/figures.h"

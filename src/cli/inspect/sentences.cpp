@@ -1,5 +1,7 @@
 #include "cli/inspect/sentences.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "cli/inspect/words.h"

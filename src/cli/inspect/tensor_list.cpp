@@ -1,5 +1,7 @@
 #include "cli/inspect/tensor_list.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>

@@ -1,5 +1,6 @@
 #include "cli/inspect/text.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

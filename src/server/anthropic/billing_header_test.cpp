@@ -40,7 +40,7 @@ TEST(BillingHeader, IsLeftOutWhereverItStands) {
         parse_json(R"({"model":"m","max_tokens":9,)" + fields + "}").value_or(Json()), RequestUse::kAnswer, 0);
     EXPECT_TRUE(request) << fields;
     std::string told;
-    for (const ConversationMessage& message : request->answer.messages) {
+    for (const ChatMessage& message : request->answer.messages) {
       told += message.role + ": " + message.content + "\n";
     }
     return told;

@@ -1,5 +1,7 @@
 #include "server/anthropic/content.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -155,7 +157,7 @@ class BlockReader {
  private:
   void read_result(Fields& block) {
     flush();
-    ConversationMessage result;
+    ChatMessage result;
     result.role = "tool";
     result.tool_call_id = block.text("tool_use_id").value_or("");
     result.tool_name = conversation_.called.name(result.tool_call_id);
@@ -191,7 +193,7 @@ class BlockReader {
 
   const std::string& role_;
   Conversation& conversation_;
-  ConversationMessage message_;
+  ChatMessage message_;
   bool used_ = false;
 };
 
@@ -221,7 +223,7 @@ std::string read_text(Fields& fields, const Json& content) {
 
 void read_blocks(Fields& fields, const std::string& role, const Json& content, Conversation& conversation) {
   if (content.is_string()) {
-    ConversationMessage& message = conversation.messages.emplace_back();
+    ChatMessage& message = conversation.messages.emplace_back();
     message.role = role;
     message.content = content.get<std::string>();
     return;

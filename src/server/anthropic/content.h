@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 #include "server/v1/answer_rules.h"
@@ -13,7 +13,7 @@
 namespace hypura::anthropic {
 
 struct Conversation {
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   v1::CalledTools called;
   std::set<std::string> referred;  // tools that results of a search for tools name
 };

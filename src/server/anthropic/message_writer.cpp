@@ -23,7 +23,7 @@ Json usage_json(uint64_t prompt_tokens, uint64_t cached_tokens, uint64_t answer_
 Json arguments_of(const ToolCall& call) {
   Result<Json> arguments = parse_json(call.arguments);
   if (!arguments || !arguments->is_object()) {
-    spdlog::warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
+    logger().warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
     return Json::object();
   }
   return std::move(*arguments);
@@ -61,7 +61,7 @@ std::string MessageWriter::piece(AnswerPiece piece) {
 std::string MessageWriter::end(const AnswerEnd& end) {
   close();
   message_["stop_reason"] = stop_reason(end.stop, called_);
-  if (end.stop == AnswerStop::kStopString && !called_) {
+  if (end.stop == StopReason::kStopString && !called_) {
     message_["stop_sequence"] = end.stop_string;
   }
   message_["usage"] = usage_json(end.prompt_tokens, end.cached_prompt_tokens, end.answer_tokens);

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/json.h"
 
 namespace hypura::anthropic {

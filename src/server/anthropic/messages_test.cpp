@@ -46,16 +46,17 @@ class MessagesTest : public V1Test {
     EXPECT_EQ(json["request_id"].get<std::string>().substr(0, 4), "req_");
     json.erase("request_id");
     EXPECT_EQ(json, Json({{"type", "error"}, {"error", {{"type", type}, {"message", message}}}})) << body;
-    EXPECT_TRUE(api.serving().requests.empty()) << body;
+    EXPECT_TRUE(api.generator().requests.empty()) << body;
     EXPECT_EQ(api.host.leases, 0);
   }
 };
 
 TEST_F(MessagesTest, AnswersWithOneObject) {
-  api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
-  api.serving().end.prompt_tokens = 11;
-  api.serving().end.cached_prompt_tokens = 4;
-  api.serving().end.answer_tokens = 7;
+  api.generator().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"),
+                            call_piece("call_1", "f", R"({"a":1})")};
+  api.generator().end.prompt_tokens = 11;
+  api.generator().end.cached_prompt_tokens = 4;
+  api.generator().end.answer_tokens = 7;
   const auto exchange = api.post(kMessagesPath, kMessagesHello);
   Json json = json_of(exchange);
   EXPECT_EQ(exchange->head().headers.at(0).first, "request-id");
@@ -71,10 +72,11 @@ TEST_F(MessagesTest, AnswersWithOneObject) {
 }
 
 TEST_F(MessagesTest, StreamsInOrder) {
-  api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"), call_piece("call_1", "f", R"({"a":1})")};
-  api.serving().end.prompt_tokens = 11;
-  api.serving().end.cached_prompt_tokens = 4;
-  api.serving().end.answer_tokens = 7;
+  api.generator().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo"),
+                            call_piece("call_1", "f", R"({"a":1})")};
+  api.generator().end.prompt_tokens = 11;
+  api.generator().end.cached_prompt_tokens = 4;
+  api.generator().end.answer_tokens = 7;
   std::vector<SseEvent> events = stream();
   EXPECT_EQ(events[0].data["message"]["id"].get<std::string>().substr(0, 4), "msg_");
   events[0].data["message"].erase("id");
@@ -110,19 +112,19 @@ TEST_F(MessagesTest, StreamsInOrder) {
 }
 
 TEST_F(MessagesTest, StopReasons) {
-  const auto reason = [this](AnswerStop stop) {
-    api.serving().end.stop = stop;
+  const auto reason = [this](StopReason stop) {
+    api.generator().end.stop = stop;
     return json_of(api.post(kMessagesPath, kMessagesHello))["stop_reason"].get<std::string>();
   };
-  EXPECT_EQ(reason(AnswerStop::kEndOfText), "end_turn");
-  EXPECT_EQ(reason(AnswerStop::kLength), "max_tokens");
-  EXPECT_EQ(reason(AnswerStop::kContextFull), "model_context_window_exceeded");
+  EXPECT_EQ(reason(StopReason::kEndOfText), "end_turn");
+  EXPECT_EQ(reason(StopReason::kLength), "max_tokens");
+  EXPECT_EQ(reason(StopReason::kContextFull), "model_context_window_exceeded");
 }
 
 TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
   const std::string rest = R"("stop_sequences":["STOP","END"],"messages":[{"role":"user","content":"Hi"}]})";
-  api.serving().end.stop = AnswerStop::kStopString;
-  api.serving().end.stop_string = "END";
+  api.generator().end.stop = StopReason::kStopString;
+  api.generator().end.stop_string = "END";
   const Json json = json_of(api.post(kMessagesPath, R"({"model":"stories","max_tokens":9,)" + rest));
   EXPECT_EQ(json["stop_reason"], "stop_sequence");
   EXPECT_EQ(json["stop_sequence"], "END");
@@ -131,13 +133,13 @@ TEST_F(MessagesTest, TellsWhichStopSequenceItWas) {
 }
 
 TEST_F(MessagesTest, PingsWhileNothingIsSaid) {
-  api.serving().hold = true;
-  api.serving().pieces = {text_piece("Hello")};
+  api.generator().hold = true;
+  api.generator().pieces = {text_piece("Hello")};
   const auto exchange = api.post(kMessagesPath, kMessagesStream);
   exchange->quiet();
   exchange->quiet();
   EXPECT_EQ(exchange->pieces().at(1), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
-  api.serving().play(1);
+  api.generator().play(1);
   const std::vector<SseEvent> events = events_of(exchange);
   EXPECT_EQ(events[0].name, "message_start");
   EXPECT_EQ(events[1].name, "ping");
@@ -155,16 +157,16 @@ TEST_F(MessagesTest, AnEmptyAnswerIsAWholeStream) {
 }
 
 TEST_F(MessagesTest, AStreamThatFailsEndsWithAnError) {
-  api.serving().pieces = {text_piece("Hel")};
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "the disk has gone"};
+  api.generator().pieces = {text_piece("Hel")};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "the disk has gone"};
   const std::vector<SseEvent> events = stream();
   EXPECT_EQ(events.back().name, "error");
   EXPECT_EQ(events.back().data["error"], Json({{"type", "api_error"}, {"message", "the disk has gone"}}));
 }
 
 TEST_F(MessagesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
-  api.serving().refusal = Error{ErrorCode::kBusy, "full"};
+  api.generator().refusal = Error{ErrorCode::kBusy, "full"};
   const auto exchange = api.post(kMessagesPath, kMessagesStream);
   EXPECT_EQ(exchange->status(), 503);
   EXPECT_EQ(json_of(exchange)["error"]["type"], "overloaded_error");
@@ -187,19 +189,19 @@ TEST_F(MessagesTest, AModelThatDoesNotThinkAnswersAtOnce) {
                            R"("output_config":{"effort":"high"})"}) {
     EXPECT_EQ(api.post(kMessagesPath, R"({"model":"stories",)" + std::string(wish) + "," + rest)->status(), 200);
   }
-  for (const AnswerRequest& request : api.serving().requests) {
+  for (const AnswerRequest& request : api.generator().requests) {
     EXPECT_EQ(request.think, false);
     EXPECT_EQ(request.effort, "");
     EXPECT_EQ(request.thinking_budget, std::nullopt);
   }
-  EXPECT_EQ(api.serving().requests.size(), 3U);
+  EXPECT_EQ(api.generator().requests.size(), 3U);
 }
 
 TEST_F(MessagesTest, CountsTokensWithoutAnswering) {
   const auto exchange = api.post("/v1/messages/count_tokens",
                                  R"({"model":"stories","system":"S","messages":[{"role":"user","content":"Hi"}]})");
   EXPECT_EQ(json_of(exchange), Json({{"input_tokens", 19}}));  // "system: S\nuser: Hi\n"
-  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_TRUE(api.generator().requests.empty());
   EXPECT_EQ(api.host.leases, 0);
   expect_error("/v1/messages/count_tokens", R"({"model":"stories"})", 400, "invalid_request_error",
                "messages is required");
@@ -208,7 +210,7 @@ TEST_F(MessagesTest, CountsTokensWithoutAnswering) {
 }
 
 TEST_F(MessagesTest, APromptThatIsTooLongIsToldAsAnthropicDoes) {
-  api.serving().refusal = Error{ErrorCode::kContextFull, "too long", Overflow{250000, true, 32768}};
+  api.generator().refusal = Error{ErrorCode::kContextFull, "too long", Overflow{250000, true, 32768}};
   for (const char* body : {kMessagesHello, kMessagesStream}) {
     const auto exchange = api.post(kMessagesPath, body);
     EXPECT_EQ(exchange->status(), 400);

@@ -1,5 +1,7 @@
 #include "server/anthropic/replies.h"
 
+#include <fmt/format.h>
+
 #include "server/answering.h"
 #include "server/router.h"
 #include "support/random_id.h"
@@ -36,17 +38,17 @@ HttpResponse json_reply(const Json& json) {
   return response;
 }
 
-std::string_view stop_reason(AnswerStop stop, bool called) {
+std::string_view stop_reason(StopReason stop, bool called) {
   if (called) {
     return "tool_use";
   }
-  if (stop == AnswerStop::kStopString) {
+  if (stop == StopReason::kStopString) {
     return "stop_sequence";
   }
-  if (stop == AnswerStop::kContextFull) {
+  if (stop == StopReason::kContextFull) {
     return "model_context_window_exceeded";
   }
-  return stop == AnswerStop::kLength ? "max_tokens" : "end_turn";
+  return stop == StopReason::kLength ? "max_tokens" : "end_turn";
 }
 
 }  // namespace hypura::anthropic

@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/exchange.h"
 #include "server/json/json.h"
 
@@ -23,6 +23,6 @@ std::string error_event(const Error& error);
 HttpResponse json_reply(const Json& json);
 
 // "end_turn", "max_tokens", "model_context_window_exceeded", "stop_sequence", or "tool_use" when there was a call.
-std::string_view stop_reason(AnswerStop stop, bool called);
+std::string_view stop_reason(StopReason stop, bool called);
 
 }  // namespace hypura::anthropic

@@ -15,6 +15,7 @@
 #include "server/v1/answer_rules.h"
 #include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
+#include "support/fail.h"
 
 namespace hypura::anthropic {
 
@@ -27,7 +28,7 @@ void read_system(Fields& in, Conversation& conversation) {
   }
   std::string text = without_billing_header(read_text(in, *system));
   if (!text.empty()) {
-    ConversationMessage& message = conversation.messages.emplace_back();
+    ChatMessage& message = conversation.messages.emplace_back();
     message.role = "system";
     message.content = std::move(text);
   }

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/json.h"
 
 namespace hypura::anthropic {

@@ -230,7 +230,7 @@ TEST(MessagesRequest, HistoriesOfAllKindsAreRead) {
       {"role":"assistant","content":[{"type":"fallback","from":{},"to":{}}]},
       {"role":"user","content":"go on"}])");
   std::string told;
-  for (const ConversationMessage& message : request.messages) {
+  for (const ChatMessage& message : request.messages) {
     told += message.role + "(" + message.thinking + "): " + message.content + "\n";
   }
   EXPECT_EQ(told, R"(user(): T

@@ -12,6 +12,7 @@
 #include "server/v1/body.h"
 #include "server/v1/served_model.h"
 #include "server/v1/sse.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -22,12 +23,12 @@ namespace {
 using ExchangePtr = std::shared_ptr<Exchange>;
 
 // Tokens of the prompt that the request makes.
-Result<uint64_t> count_tokens(const Serving& serving, const AnswerRequest& request) {
-  const Result<std::string> prompt = serving.render(request);
+Result<uint64_t> count_tokens(const Generator& generator, const AnswerRequest& request) {
+  const Result<std::string> prompt = generator.render(request);
   if (!prompt) {
     return propagate(prompt.error());
   }
-  return serving.tokenize(*prompt).size();
+  return generator.tokenize(*prompt).size();
 }
 
 class MessageFormat : public AnswerFormat {
@@ -99,7 +100,7 @@ void count(const ApiContext& context, const ExchangePtr& exchange) {
   }
   auto& [request, model] = *read;
   context.host.lease(*model, std::nullopt, [exchange, answer = std::move(request.answer)](Result<ModelLease> lease) {
-    Result<uint64_t> tokens = lease ? count_tokens(*lease->serving, answer) : propagate(lease.error());
+    Result<uint64_t> tokens = lease ? count_tokens(*lease->generator, answer) : propagate(lease.error());
     if (lease) {
       release(std::move(*lease));
     }

@@ -1,5 +1,7 @@
 #include "server/http/connection.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <exception>
@@ -25,7 +27,7 @@ void run_handler(HttpService& service, bool stopping, const std::shared_ptr<Http
   try {
     service.handle(exchange);
   } catch (const std::exception& error) {
-    spdlog::error("{} {} failed: {}", exchange->request().method, exchange->request().path, error.what());
+    logger().error("{} {} failed: {}", exchange->request().method, exchange->request().path, error.what());
     exchange->respond(service.error(exchange->request(), 500, fmt::format("internal error: {}", error.what())));
   }
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "server/http/connection.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura {
@@ -147,7 +148,7 @@ class AsioServer : public HttpServer {
         core_->io.run();
         return;
       } catch (const std::exception& error) {
-        spdlog::error("a connection failed: {}", error.what());
+        logger().error("a connection failed: {}", error.what());
       }
     }
   }
@@ -167,7 +168,7 @@ class AsioServer : public HttpServer {
         return;
       }
       if (error) {
-        spdlog::warn("a connection could not be accepted: {}", error.message());
+        logger().warn("a connection could not be accepted: {}", error.message());
         accept_again_.expires_after(kAcceptAgain);
         accept_again_.async_wait([this](const error_code& stopped) {
           if (!stopped) {

@@ -3,6 +3,8 @@
 #include <limits>
 #include <utility>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

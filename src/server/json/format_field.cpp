@@ -1,6 +1,7 @@
 #include "server/json/format_field.h"
 
 #include "server/json/fields.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -4,6 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

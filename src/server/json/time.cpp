@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

@@ -1,4 +1,6 @@
 // What Ollama does with ollama.com: this server talks to no other.
+#include <fmt/format.h>
+
 #include "server/ollama/replies.h"
 #include "server/ollama/routes.h"
 

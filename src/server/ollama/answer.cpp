@@ -19,7 +19,7 @@ void render(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
       exchange->respond(error_reply(lease.error()));
       return;
     }
-    const Result<std::string> prompt = lease->serving->render(asked);
+    const Result<std::string> prompt = lease->generator->render(asked);
     release(std::move(*lease));
     exchange->respond(prompt ? json_reply({{"model", name},
                                            {"created_at", rfc3339(std::chrono::system_clock::now())},

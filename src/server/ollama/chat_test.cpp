@@ -15,8 +15,8 @@ constexpr const char* kChatHello = R"({"model":"stories","messages":[{"role":"us
 TEST_F(OllamaChat, StreamsMessages) {
   AnswerPiece thought;
   thought.thinking = "hm";
-  api.serving().pieces = {thought, text_piece("Hello")};
-  api.serving().end.answer_tokens = 2;
+  api.generator().pieces = {thought, text_piece("Hello")};
+  api.generator().end.answer_tokens = 2;
   const std::vector<Json> records = records_of(api.post("/api/chat", kChatHello));
   ASSERT_EQ(records.size(), 3U);
   EXPECT_EQ(records[0]["message"], Json({{"role", "assistant"}, {"content", ""}, {"thinking", "hm"}}));
@@ -31,19 +31,19 @@ TEST_F(OllamaChat, StreamsMessages) {
 }
 
 TEST_F(OllamaChat, SendsAHeadAndNothingElseWhileNothingIsSaid) {
-  api.serving().hold = true;
-  api.serving().pieces = {text_piece("Hello")};
+  api.generator().hold = true;
+  api.generator().pieces = {text_piece("Hello")};
   const auto exchange = api.post("/api/chat", kChatHello);
   exchange->quiet();
   EXPECT_TRUE(exchange->streamed());
   exchange->quiet();
   EXPECT_EQ(exchange->body(), "") << "each line is a record";
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_EQ(records_of(exchange).size(), 2U);
 }
 
 TEST_F(OllamaChat, AnswersWithOneObjectWithoutStream) {
-  api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
+  api.generator().pieces = {text_piece("Hel"), text_piece("lo")};
   const Json json = json_of(
       api.post("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"Hi"}],"stream":false})"));
   EXPECT_EQ(json["message"], Json({{"role", "assistant"}, {"content", "Hello"}}));
@@ -56,7 +56,7 @@ TEST_F(OllamaChat, ToolCallsComeWholeAndCounted) {
   first.tool_calls = {{"", "weather", R"({"city":"Bern","days":[1,2]})"}};
   AnswerPiece second;
   second.tool_calls = {{"call_mine0000", "time", "{}"}};
-  api.serving().pieces = {first, second};
+  api.generator().pieces = {first, second};
   const std::vector<Json> records = records_of(api.post("/api/chat", kChatHello));
   ASSERT_EQ(records.size(), 3U);
   const Json& call = records[0]["message"]["tool_calls"][0];
@@ -83,8 +83,8 @@ TEST_F(OllamaChat, PassesMessagesAndToolsOn) {
       "tools":[{"type":"function","function":{"name":"f","description":"d","parameters":
           {"type":"object","required":["b"],"properties":{"b":{"type":["string","null"]},"a":{"type":"integer"}}}}},
           {"function":{"name":"g"}}]})");
-  ASSERT_EQ(api.serving().requests.size(), 1U);
-  const AnswerRequest& request = api.serving().requests[0];
+  ASSERT_EQ(api.generator().requests.size(), 1U);
+  const AnswerRequest& request = api.generator().requests[0];
   EXPECT_FALSE(request.truncate);
   EXPECT_FALSE(request.shift);
   ASSERT_EQ(request.messages.size(), 4U);
@@ -110,7 +110,7 @@ TEST_F(OllamaChat, PassesMessagesAndToolsOn) {
 TEST_F(OllamaChat, TwoUsersInARowAndALateSystemMessageAreLegal) {
   api.post("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},
       {"role":"system","content":"c"}]})");
-  EXPECT_EQ(api.serving().requests.at(0).messages.size(), 3U);
+  EXPECT_EQ(api.generator().requests.at(0).messages.size(), 3U);
 }
 
 TEST_F(OllamaChat, LoadsAndUnloadsWithoutMessages) {
@@ -158,18 +158,18 @@ TEST_F(OllamaChat, RefusesWhatIsWrong) {
 
 TEST_F(OllamaChat, AnEmptyListOfToolsOrImagesIsNone) {
   api.post("/api/chat", R"({"model":"stories","tools":[],"messages":[{"role":"user","content":"x","images":[]}]})");
-  EXPECT_EQ(api.serving().requests.size(), 1U);
+  EXPECT_EQ(api.generator().requests.size(), 1U);
 }
 
 TEST_F(OllamaChat, APromptTooLongIsRefusedWithoutAStream) {
   const std::string text =
       "prompt is too long: the prompt (9123 tokens) exceeds the available context size (8192 tokens)";
-  api.serving().refusal = Error{ErrorCode::kContextFull, text};
+  api.generator().refusal = Error{ErrorCode::kContextFull, text};
   expect_error("/api/chat", kChatHello, 400, text);
 }
 
 TEST_F(OllamaChat, AFullQueueIsToldInOllamasWords) {
-  api.serving().refusal = Error{ErrorCode::kBusy, "512 answers are waiting"};
+  api.generator().refusal = Error{ErrorCode::kBusy, "512 answers are waiting"};
   expect_error("/api/chat", kChatHello, 503, "server busy, please try again.  maximum pending requests exceeded");
 }
 
@@ -178,9 +178,9 @@ TEST_F(OllamaChat, AnImageInAToolsResultIsLeftOutWithANote) {
                "\"stories\" does not support vision");
   api.post("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"x"},
       {"role":"tool","content":"see","images":["AAAA"]},{"role":"tool","content":"","images":["AAAA"]}]})");
-  ASSERT_EQ(api.serving().requests.size(), 1U);
-  EXPECT_EQ(api.serving().requests[0].messages[1].content, "see\n[image left out: the model reads text only]");
-  EXPECT_EQ(api.serving().requests[0].messages[2].content, "[image left out: the model reads text only]");
+  ASSERT_EQ(api.generator().requests.size(), 1U);
+  EXPECT_EQ(api.generator().requests[0].messages[1].content, "see\n[image left out: the model reads text only]");
+  EXPECT_EQ(api.generator().requests[0].messages[2].content, "[image left out: the model reads text only]");
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // POST /api/embed and its forerunner, POST /api/embeddings
+#include <fmt/format.h>
+
 #include <chrono>
 #include <optional>
 #include <utility>

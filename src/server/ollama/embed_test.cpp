@@ -26,11 +26,11 @@ TEST_F(OllamaEmbed, EmbedsOneTextOrSeveral) {
   EXPECT_EQ(two["embeddings"].size(), 2U);
   EXPECT_EQ(two["prompt_eval_count"], 4);
   EXPECT_EQ(api.metrics.numbers().prompt_tokens, 7U);
-  EXPECT_TRUE(api.serving().embed_requests.at(0).truncate);
+  EXPECT_TRUE(api.generator().embed_requests.at(0).truncate);
 }
 
 TEST_F(OllamaEmbed, CutsAndScalesToDimensions) {
-  api.serving().embedding = {2, 0, 5};
+  api.generator().embedding = {2, 0, 5};
   const Json json = json_of(api.post("/api/embed", R"({"model":"stories","input":"a","dimensions":2})"));
   EXPECT_EQ(json["embeddings"], parse_json("[[1,0]]").value());
 }
@@ -41,7 +41,7 @@ TEST_F(OllamaEmbed, LoadsWithoutInput) {
     EXPECT_EQ(json_of(api.post("/api/embed", body))["embeddings"], Json::array());
   }
   EXPECT_EQ(api.host.keeps.size(), 3U);
-  EXPECT_TRUE(api.serving().embed_requests.empty());
+  EXPECT_TRUE(api.generator().embed_requests.empty());
 }
 
 TEST_F(OllamaEmbed, RefusesWhatIsWrong) {
@@ -58,15 +58,15 @@ TEST_F(OllamaEmbed, RefusesWhatIsWrong) {
 }
 
 TEST_F(OllamaEmbed, TellsThatATextIsTooLong) {
-  api.serving().embed_refusal = Error{ErrorCode::kContextFull, "too long"};
+  api.generator().embed_refusal = Error{ErrorCode::kContextFull, "too long"};
   const auto exchange = api.post("/api/embed", R"({"model":"stories","input":"a","truncate":false})");
   EXPECT_EQ(json_of(exchange), Json({{"error", "the input length exceeds the context length"}}));
   EXPECT_EQ(exchange->status(), 400);
-  EXPECT_FALSE(api.serving().embed_requests.at(0).truncate);
+  EXPECT_FALSE(api.generator().embed_requests.at(0).truncate);
 }
 
 TEST_F(OllamaEmbed, NumbersThatAreNotFiniteAreAFault) {
-  api.serving().embedding = {1, std::numeric_limits<float>::quiet_NaN()};
+  api.generator().embedding = {1, std::numeric_limits<float>::quiet_NaN()};
   const auto exchange = api.post("/api/embed", R"({"model":"stories","input":"a"})");
   EXPECT_TRUE(json_of(exchange).contains("error"));
   EXPECT_EQ(exchange->status(), 500);

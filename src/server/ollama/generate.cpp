@@ -41,11 +41,11 @@ AnswerRequest answer_request(GenerateRequest& request, const ModelCard& card) {
     return answer;
   }
   if (!request.system.empty()) {
-    ConversationMessage& system = answer.messages.emplace_back();
+    ChatMessage& system = answer.messages.emplace_back();
     system.role = "system";
     system.content = std::move(request.system);
   }
-  ConversationMessage& user = answer.messages.emplace_back();
+  ChatMessage& user = answer.messages.emplace_back();
   user.role = "user";
   user.content = std::move(request.prompt);
   return answer;

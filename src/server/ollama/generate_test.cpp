@@ -24,8 +24,8 @@ AnswerEnd usual_end() {
 }
 
 TEST_F(OllamaGenerate, StreamsRecordsAndADoneRecord) {
-  api.serving().pieces = {text_piece("Once"), text_piece(" upon")};
-  api.serving().end = usual_end();
+  api.generator().pieces = {text_piece("Once"), text_piece(" upon")};
+  api.generator().end = usual_end();
   api.host.load_seconds = 2;
   const auto exchange = api.post("/api/generate", R"({"model":"Stories","prompt":"Tell"})");
   EXPECT_EQ(exchange->status(), 200);
@@ -56,12 +56,12 @@ TEST_F(OllamaGenerate, StreamsRecordsAndADoneRecord) {
   EXPECT_EQ(last["eval_count"], 3);
   EXPECT_EQ(last["eval_duration"], 250'000'000);
   EXPECT_EQ(api.host.leases, 0);
-  EXPECT_EQ(api.metrics.numbers().answers.at(AnswerStop::kEndOfText), 1U);
+  EXPECT_EQ(api.metrics.numbers().answers.at(StopReason::kEndOfText), 1U);
 }
 
 TEST_F(OllamaGenerate, AnswersWithOneObjectWithoutStream) {
-  api.serving().pieces = {text_piece("Once"), text_piece(" upon")};
-  api.serving().end = usual_end();
+  api.generator().pieces = {text_piece("Once"), text_piece(" upon")};
+  api.generator().end = usual_end();
   const auto exchange = api.post("/api/generate", R"({"model":"stories","prompt":"Tell","stream":false})");
   EXPECT_FALSE(exchange->streamed());
   EXPECT_EQ(exchange->head().content_type, "application/json; charset=utf-8");
@@ -91,12 +91,12 @@ TEST_F(OllamaGenerate, EveryLastRecordHasAllFigures) {
 }
 
 TEST_F(OllamaGenerate, TellsWhyItEnded) {
-  const std::vector<std::pair<AnswerStop, std::string>> table = {{AnswerStop::kEndOfText, "stop"},
-                                                                 {AnswerStop::kStopString, "stop"},
-                                                                 {AnswerStop::kLength, "length"},
-                                                                 {AnswerStop::kContextFull, "length"}};
+  const std::vector<std::pair<StopReason, std::string>> table = {{StopReason::kEndOfText, "stop"},
+                                                                 {StopReason::kStopString, "stop"},
+                                                                 {StopReason::kLength, "length"},
+                                                                 {StopReason::kContextFull, "length"}};
   for (const auto& [stop, reason] : table) {
-    api.serving().end.stop = stop;
+    api.generator().end.stop = stop;
     const Json json = json_of(api.post("/api/generate", R"({"model":"stories","prompt":"Tell","stream":false})"));
     EXPECT_EQ(json["done_reason"], reason);
   }
@@ -106,8 +106,8 @@ TEST_F(OllamaGenerate, PassesTheRequestOn) {
   api.post("/api/generate", R"({"model":"stories","prompt":"Tell","system":"Be short","context":[7,8],
       "options":{"temperature":0,"num_predict":9,"num_ctx":100000},"format":"json","keep_alive":"10m",
       "logprobs":true,"top_logprobs":3})");
-  ASSERT_EQ(api.serving().requests.size(), 1U);
-  const AnswerRequest& request = api.serving().requests[0];
+  ASSERT_EQ(api.generator().requests.size(), 1U);
+  const AnswerRequest& request = api.generator().requests[0];
   ASSERT_EQ(request.messages.size(), 2U);
   EXPECT_EQ(request.messages[0].role, "system");
   EXPECT_EQ(request.messages[0].content, "Be short");
@@ -129,11 +129,11 @@ TEST_F(OllamaGenerate, PassesTheRequestOn) {
 
 TEST_F(OllamaGenerate, ARawPromptStandsAsItIs) {
   api.host.card().thinking = true;
-  api.serving().end = usual_end();
+  api.generator().end = usual_end();
   const Json json = json_of(api.post("/api/generate", R"({"model":"stories","prompt":"[INST]","raw":true,
       "stream":false})"));
   EXPECT_FALSE(json.contains("context"));
-  const AnswerRequest& request = api.serving().requests.at(0);
+  const AnswerRequest& request = api.generator().requests.at(0);
   EXPECT_EQ(request.prompt, "[INST]");
   EXPECT_TRUE(request.messages.empty());
   EXPECT_EQ(request.think, std::nullopt);
@@ -143,17 +143,17 @@ TEST_F(OllamaGenerate, AModelWithoutATemplateCompletes) {
   api.host.card().chat_template = "";
   api.post("/api/generate", R"({"model":"stories","prompt":"Once"})");
   api.post("/api/generate", R"({"model":"stories","prompt":"Once","system":"A tale."})");
-  EXPECT_EQ(api.serving().requests.at(0).prompt, "Once");
-  EXPECT_EQ(api.serving().requests.at(1).prompt, "A tale.\n\nOnce");
+  EXPECT_EQ(api.generator().requests.at(0).prompt, "Once");
+  EXPECT_EQ(api.generator().requests.at(1).prompt, "A tale.\n\nOnce");
 }
 
 TEST_F(OllamaGenerate, DoesNotCutAPromptWhoseContextMayNotShift) {
   api.post("/api/generate", R"({"model":"stories","prompt":"x","shift":false})");
   api.post("/api/generate", R"({"model":"stories","prompt":"x","truncate":false})");
-  EXPECT_FALSE(api.serving().requests.at(0).truncate);
-  EXPECT_FALSE(api.serving().requests.at(0).shift);
-  EXPECT_FALSE(api.serving().requests.at(1).truncate);
-  EXPECT_TRUE(api.serving().requests.at(1).shift);
+  EXPECT_FALSE(api.generator().requests.at(0).truncate);
+  EXPECT_FALSE(api.generator().requests.at(0).shift);
+  EXPECT_FALSE(api.generator().requests.at(1).truncate);
+  EXPECT_TRUE(api.generator().requests.at(1).shift);
 }
 
 TEST_F(OllamaGenerate, LoadsWithoutAPrompt) {
@@ -169,7 +169,7 @@ TEST_F(OllamaGenerate, LoadsWithoutAPrompt) {
   EXPECT_EQ(api.host.keeps.size(), 3U);
   EXPECT_LT(api.host.keeps[1]->time, Nanoseconds(0));
   EXPECT_EQ(api.host.leases, 0);
-  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_TRUE(api.generator().requests.empty());
 }
 
 TEST_F(OllamaGenerate, UnloadsWithoutAPromptAndTime) {
@@ -228,9 +228,9 @@ TEST_F(OllamaGenerate, NullAndUnknownFieldsAreAsIfAbsent) {
   api.post("/api/generate", R"({"model":"stories","prompt":"x","system":null,"template":null,"suffix":null,
       "context":null,"raw":null,"images":null,"options":null,"keep_alive":null,"format":null,"think":null,
       "stream":null,"truncate":null,"shift":null,"logprobs":null,"top_logprobs":null,"whatever":1})");
-  ASSERT_EQ(api.serving().requests.size(), 1U);
-  EXPECT_EQ(api.serving().requests[0].messages.size(), 1U);
-  EXPECT_EQ(api.serving().requests[0].json_schema, std::nullopt);
+  ASSERT_EQ(api.generator().requests.size(), 1U);
+  EXPECT_EQ(api.generator().requests[0].messages.size(), 1U);
+  EXPECT_EQ(api.generator().requests[0].json_schema, std::nullopt);
 }
 
 TEST_F(OllamaGenerate, ThinkingModelsThinkUnlessToldNotTo) {
@@ -238,24 +238,24 @@ TEST_F(OllamaGenerate, ThinkingModelsThinkUnlessToldNotTo) {
   for (const char* think : {"null", "true", "\"low\"", "false"}) {
     api.post("/api/generate", std::string(R"({"model":"stories","prompt":"x","think":)") + think + "}");
   }
-  EXPECT_EQ(api.serving().requests.at(0).think, true);
-  EXPECT_EQ(api.serving().requests.at(1).think, true);
-  EXPECT_EQ(api.serving().requests.at(2).think, true);
-  EXPECT_EQ(api.serving().requests.at(3).think, false);
-  EXPECT_EQ(api.serving().requests.at(1).effort, "");
-  EXPECT_EQ(api.serving().requests.at(2).effort, "low");
+  EXPECT_EQ(api.generator().requests.at(0).think, true);
+  EXPECT_EQ(api.generator().requests.at(1).think, true);
+  EXPECT_EQ(api.generator().requests.at(2).think, true);
+  EXPECT_EQ(api.generator().requests.at(3).think, false);
+  EXPECT_EQ(api.generator().requests.at(1).effort, "");
+  EXPECT_EQ(api.generator().requests.at(2).effort, "low");
 }
 
 TEST_F(OllamaGenerate, OtherModelsMayBeToldNotToThink) {
   api.post("/api/generate", R"({"model":"stories","prompt":"x","think":false})");
-  EXPECT_EQ(api.serving().requests.at(0).think, std::nullopt);
+  EXPECT_EQ(api.generator().requests.at(0).think, std::nullopt);
 }
 
 TEST_F(OllamaGenerate, WritesThinkingAndLogprobs) {
   AnswerPiece piece = text_piece("yes");
   piece.thinking = "hm";
   piece.logprobs = {{"yes", -0.5F, {{"yes", -0.5F}, {"no", -std::numeric_limits<float>::infinity()}}}};
-  api.serving().pieces = {piece};
+  api.generator().pieces = {piece};
   const Json json =
       json_of(api.post("/api/generate", R"({"model":"stories","prompt":"x","logprobs":true,"stream":false})"));
   EXPECT_EQ(json["thinking"], "hm");
@@ -271,7 +271,7 @@ TEST_F(OllamaGenerate, ShowsThePromptInsteadOfRunningIt) {
       json_of(api.post("/api/generate", R"({"model":"stories","prompt":"x","system":"s","_debug_render_only":true})"));
   EXPECT_EQ(json["_debug_info"]["rendered_template"], "system: s\nuser: x\n");
   EXPECT_EQ(json["_debug_info"]["image_count"], 0);
-  EXPECT_TRUE(api.serving().requests.empty());
+  EXPECT_TRUE(api.generator().requests.empty());
   EXPECT_EQ(api.host.leases, 0);
 }
 

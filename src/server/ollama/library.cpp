@@ -1,4 +1,6 @@
 // What changes the set of models: this server has those that it was started with, and says so.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <optional>

@@ -45,7 +45,7 @@ class OllamaTest : public testing::Test {
     EXPECT_EQ(exchange->status(), status) << body;
     EXPECT_EQ(exchange->head().content_type, "application/json; charset=utf-8");
     EXPECT_EQ(json_of(exchange), Json({{"error", text}})) << body;
-    EXPECT_TRUE(api.serving().requests.empty()) << body;
+    EXPECT_TRUE(api.generator().requests.empty()) << body;
     EXPECT_EQ(api.host.leases, 0);
   }
 

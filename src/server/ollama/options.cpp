@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/json/fields.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura::ollama {
@@ -130,14 +131,14 @@ Result<Options> read_options(const Json* json) {
     const auto option =
         std::find_if(kOptions.begin(), kOptions.end(), [&key = name](const Option& one) { return one.name == key; });
     if (option == kOptions.end()) {
-      spdlog::debug("option \"{}\" is unknown and ignored", name);
+      logger().debug("option \"{}\" is unknown and ignored", name);
       continue;
     }
     if (const auto type = wanted(option->type, value)) {
       return fail(ErrorCode::kUsage, "option \"{}\" must be of {}", name, *type);
     }
     if (option->set == nullptr) {
-      spdlog::debug("option \"{}\" has no effect on this server and is ignored", name);
+      logger().debug("option \"{}\" has no effect on this server and is ignored", name);
       continue;
     }
     option->set(options, value);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "hypura/engine.h"
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/json.h"
 
 namespace hypura::ollama {

@@ -20,8 +20,8 @@ Json logprob_json(const std::string& text, float logprob) {
   return json;
 }
 
-std::string_view done_reason(AnswerStop stop) {
-  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
+std::string_view done_reason(StopReason stop) {
+  return stop == StopReason::kLength || stop == StopReason::kContextFull ? "length" : "stop";
 }
 
 // Zeros are written: clients with types want all of them.
@@ -103,7 +103,7 @@ Json RecordFormat::tool_calls(std::vector<ToolCall> calls) {
   for (ToolCall& call : calls) {
     Result<Json> arguments = parse_json(call.arguments);
     if (!arguments || !arguments->is_object()) {
-      spdlog::warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
+      logger().warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
       arguments = Json::object();
     }
     json.push_back({{"id", call.id.empty() ? random_id("call_", 8) : call.id},

@@ -1,5 +1,7 @@
 #include "server/ollama/replies.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "server/answering.h"

@@ -7,6 +7,7 @@
 #include "server/json/format_field.h"
 #include "server/json/time.h"
 #include "server/server_text.h"
+#include "support/fail.h"
 #include "support/log.h"
 
 namespace hypura::ollama {
@@ -106,7 +107,7 @@ std::string read_role(Fields& in) {
 
 void read_message(Fields& request, const Json& json, ChatRequest& chat) {
   Fields in(json, "ChatRequest.messages");
-  ConversationMessage message;
+  ChatMessage message;
   message.role = read_role(in);
   message.content = in.text("content").value_or("");
   message.thinking = in.text("thinking").value_or("");

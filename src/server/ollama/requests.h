@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 #include "server/model_host.h"
@@ -44,7 +44,7 @@ struct GenerateRequest {
 
 struct ChatRequest {
   AnswerFields fields;
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   std::vector<ToolDefinition> tools;
 };
 

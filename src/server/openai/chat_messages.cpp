@@ -1,5 +1,7 @@
 #include "server/openai/chat_messages.h"
 
+#include <fmt/format.h>
+
 #include <string>
 #include <utility>
 
@@ -49,9 +51,9 @@ ToolCall read_old_call(Fields& message, const Json& json) {
   return call;
 }
 
-ConversationMessage read_message(Fields& request, const Json& json, v1::CalledTools& called) {
+ChatMessage read_message(Fields& request, const Json& json, v1::CalledTools& called) {
   Fields in(json, "ChatCompletionRequest.messages");
-  ConversationMessage message;
+  ChatMessage message;
   message.role = read_role(in);
   message.thinking = in.text("reasoning").value_or("");
   if (message.thinking.empty()) {
@@ -104,8 +106,8 @@ std::string read_role(Fields& message) {
   return role;
 }
 
-std::vector<ConversationMessage> read_chat_messages(Fields& request, const Json& messages) {
-  std::vector<ConversationMessage> read;
+std::vector<ChatMessage> read_chat_messages(Fields& request, const Json& messages) {
+  std::vector<ChatMessage> read;
   v1::CalledTools called;
   for (const Json& message : messages) {
     read.push_back(read_message(request, message, called));

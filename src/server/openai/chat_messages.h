@@ -3,14 +3,14 @@
 
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 
 namespace hypura::openai {
 
 // Reads the messages; wrong ones are refused.
-std::vector<ConversationMessage> read_chat_messages(Fields& request, const Json& messages);
+std::vector<ChatMessage> read_chat_messages(Fields& request, const Json& messages);
 
 // Reads the tools that are functions; others are left out.
 std::vector<ToolDefinition> read_chat_tools(Fields& request, const Json& tools);

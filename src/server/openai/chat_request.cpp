@@ -13,6 +13,7 @@
 #include "server/v1/answer_rules.h"
 #include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
+#include "support/fail.h"
 
 namespace hypura::openai {
 
@@ -130,7 +131,7 @@ void refuse_other_output(Fields& in) {
 AnswerRequest with_prompt(const AnswerRequest& request, const Json& prompt, Echo& echo) {
   AnswerRequest one = request;
   if (prompt.is_string()) {
-    ConversationMessage& message = one.messages.emplace_back();
+    ChatMessage& message = one.messages.emplace_back();
     message.role = "user";
     message.content = echo.text = prompt.get<std::string>();
   } else {

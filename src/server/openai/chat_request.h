@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/json.h"
 #include "server/openai/completion_records.h"
 

@@ -26,11 +26,11 @@ std::string error_of(const Json& json) {
   return request ? "" : request.error().message;
 }
 
-std::vector<ConversationMessage> messages_of(const std::string& messages) {
+std::vector<ChatMessage> messages_of(const std::string& messages) {
   const Json json = parse_json(R"({"model":"m","messages":)" + messages + "}").value_or(Json());
   const Result<CompletionRequest> request = read_chat_completion(json, kContext);
   EXPECT_TRUE(request) << messages << ": " << (request ? "" : request.error().message);
-  return request ? request->answer.messages : std::vector<ConversationMessage>();
+  return request ? request->answer.messages : std::vector<ChatMessage>();
 }
 
 TEST(ChatRequest, DefaultsAreOpenaisWhereOllamaHasOthers) {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -20,10 +21,10 @@ constexpr const char* kCompletionsStreamUsage =
 class ChatCompletionsTest : public OpenaiTest {
  protected:
   void set_usage() {
-    api.serving().end.prompt_tokens = 11;
-    api.serving().end.cached_prompt_tokens = 4;
-    api.serving().end.answer_tokens = 7;
-    api.serving().end.thinking_tokens = 3;
+    api.generator().end.prompt_tokens = 11;
+    api.generator().end.cached_prompt_tokens = 4;
+    api.generator().end.answer_tokens = 7;
+    api.generator().end.thinking_tokens = 3;
   }
 
   // The deltas of a stream whose chunks all have the same first fields, up to the one with the reason.
@@ -45,7 +46,7 @@ class ChatCompletionsTest : public OpenaiTest {
 };
 
 TEST_F(ChatCompletionsTest, AnswersWithOneObject) {
-  api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
+  api.generator().pieces = {text_piece("Hel"), text_piece("lo")};
   set_usage();
   Json json = json_of(api.post(kCompletionsPath, kCompletionsHello));
   const std::string id = json["id"];
@@ -61,8 +62,8 @@ TEST_F(ChatCompletionsTest, AnswersWithOneObject) {
 }
 
 TEST_F(ChatCompletionsTest, StreamsInOrder) {
-  api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
-  api.serving().end.stop = AnswerStop::kLength;
+  api.generator().pieces = {text_piece("Hel"), text_piece("lo")};
+  api.generator().end.stop = StopReason::kLength;
   const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   ASSERT_EQ(events.size(), 5U);
   const std::vector<Json> deltas = deltas_of(events);
@@ -80,7 +81,7 @@ TEST_F(ChatCompletionsTest, StreamsInOrder) {
 }
 
 TEST_F(ChatCompletionsTest, UsageComesInAChunkOfItsOwn) {
-  api.serving().pieces = {text_piece("Hello")};
+  api.generator().pieces = {text_piece("Hello")};
   set_usage();
   const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStreamUsage));
   ASSERT_EQ(events.size(), 5U);
@@ -94,12 +95,12 @@ TEST_F(ChatCompletionsTest, UsageComesInAChunkOfItsOwn) {
 }
 
 TEST_F(ChatCompletionsTest, CommentsWhileNothingIsSaid) {
-  api.serving().hold = true;
-  api.serving().pieces = {text_piece("Hello")};
+  api.generator().hold = true;
+  api.generator().pieces = {text_piece("Hello")};
   const auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   exchange->quiet();
   exchange->quiet();
-  api.serving().play(1);
+  api.generator().play(1);
   ASSERT_GE(exchange->pieces().size(), 3U);
   EXPECT_NE(exchange->pieces()[0].find(R"("role":"assistant")"), std::string::npos);
   EXPECT_EQ(exchange->pieces()[1], ":\n\n");
@@ -114,7 +115,7 @@ TEST_F(ChatCompletionsTest, AnEmptyAnswerIsAWholeStream) {
 }
 
 TEST_F(ChatCompletionsTest, ReasoningIsApart) {
-  api.serving().pieces = {thought("hm"), text_piece("Hello")};
+  api.generator().pieces = {thought("hm"), text_piece("Hello")};
   EXPECT_EQ(json_of(api.post(kCompletionsPath, kCompletionsHello))["choices"][0]["message"],
             Json({{"role", "assistant"}, {"content", "Hello"}, {"reasoning", "hm"}}));
   const std::vector<Json> deltas = deltas_of(events_of(api.post(kCompletionsPath, kCompletionsStream)));
@@ -124,7 +125,7 @@ TEST_F(ChatCompletionsTest, ReasoningIsApart) {
 }
 
 TEST_F(ChatCompletionsTest, ToolCallsComeWholeAndCounted) {
-  api.serving().pieces = {call_piece("call_1", "weather", R"({"city":"Bern"})"), call_piece("", "time", "{}")};
+  api.generator().pieces = {call_piece("call_1", "weather", R"({"city":"Bern"})"), call_piece("", "time", "{}")};
   const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   const std::vector<Json> deltas = deltas_of(events);
   ASSERT_EQ(deltas.size(), 4U);
@@ -147,7 +148,7 @@ TEST_F(ChatCompletionsTest, ToolCallsComeWholeAndCounted) {
 TEST_F(ChatCompletionsTest, LogprobsHaveBytesAndAlternatives) {
   AnswerPiece piece = text_piece("é");
   piece.logprobs = {{"é", -0.5F, {{"é", -0.5F}, {"\xC3", -INFINITY}}}};
-  api.serving().pieces = {piece};
+  api.generator().pieces = {piece};
   const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   const Json& first = events[1].data["choices"][0]["logprobs"]["content"][0];
   EXPECT_EQ(first["token"], "é");
@@ -160,9 +161,9 @@ TEST_F(ChatCompletionsTest, LogprobsHaveBytesAndAlternatives) {
 }
 
 TEST_F(ChatCompletionsTest, AStreamThatFailsEndsWithAnError) {
-  api.serving().pieces = {text_piece("Hel")};
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "the disk has gone"};
+  api.generator().pieces = {text_piece("Hel")};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "the disk has gone"};
   const std::vector<SseEvent> events = events_of(api.post(kCompletionsPath, kCompletionsStream));
   ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(events[2].data["error"]["message"], "the disk has gone");
@@ -170,25 +171,25 @@ TEST_F(ChatCompletionsTest, AStreamThatFailsEndsWithAnError) {
 }
 
 TEST_F(ChatCompletionsTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
-  api.serving().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
+  api.generator().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
   auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   EXPECT_EQ(exchange->status(), 400);
   EXPECT_EQ(json_of(exchange)["error"]["message"], "prompt is too long");
-  api.serving().refusal = Error{ErrorCode::kBusy, "full"};
+  api.generator().refusal = Error{ErrorCode::kBusy, "full"};
   exchange = api.post(kCompletionsPath, kCompletionsStream);
   EXPECT_EQ(exchange->status(), 503);
   EXPECT_EQ(json_of(exchange)["error"]["type"], "api_error");
 }
 
 TEST_F(ChatCompletionsTest, AClientThatGoesEndsItsAnswer) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   const auto exchange = api.post(kCompletionsPath, kCompletionsStream);
   exchange->go();
-  EXPECT_EQ(api.serving().cancelled.size(), 1U);
+  EXPECT_EQ(api.generator().cancelled.size(), 1U);
 }
 
 TEST_F(ChatCompletionsTest, SeveralChoicesAreNumbered) {
-  api.serving().pieces = {text_piece("a"), call_piece("call_1", "f", "{}")};
+  api.generator().pieces = {text_piece("a"), call_piece("call_1", "f", "{}")};
   set_usage();
   const std::string hello = R"({"model":"stories","n":2,"messages":[{"role":"user","content":"Hi"}])";
   const Json json = json_of(api.post(kCompletionsPath, hello + "}"));

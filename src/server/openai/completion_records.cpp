@@ -33,7 +33,7 @@ CompletionFormat::CompletionFormat(std::string model, bool include_usage, size_t
 void CompletionFormat::on_lease(const ModelLease& lease) {
   for (Echo& echo : echoes_) {
     if (!echo.tokens.empty()) {
-      echo.text = lease.serving->detokenize(echo.tokens);
+      echo.text = lease.generator->detokenize(echo.tokens);
     }
   }
 }

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -11,9 +12,9 @@ namespace {
 class ManyCompletionsTest : public OpenaiTest {
  protected:
   ManyCompletionsTest() {
-    api.serving().pieces = {text_piece("a"), text_piece("b")};
-    api.serving().end.prompt_tokens = 10;
-    api.serving().end.answer_tokens = 2;
+    api.generator().pieces = {text_piece("a"), text_piece("b")};
+    api.generator().end.prompt_tokens = 10;
+    api.generator().end.answer_tokens = 2;
   }
 
   std::shared_ptr<FakeExchange> complete(const std::string& fields) {
@@ -48,27 +49,27 @@ TEST_F(ManyCompletionsTest, EachPromptHasItsChoices) {
   EXPECT_EQ(texts_of(json), "0:ab 1:ab 2:ab 3:ab ");
   EXPECT_EQ(json["usage"]["prompt_tokens"], 20);
   EXPECT_EQ(json["usage"]["completion_tokens"], 8);
-  EXPECT_EQ(api.serving().requests.at(2).messages.at(0).content, "y");
+  EXPECT_EQ(api.generator().requests.at(2).messages.at(0).content, "y");
 }
 
 TEST_F(ManyCompletionsTest, APromptMayBeWantedBack) {
   EXPECT_EQ(texts_of(json_of(complete(R"("prompt":"x ","echo":true)"))), "0:x ab ");
   EXPECT_EQ(texts_of(json_of(complete(R"("prompt":[[72,105],[79]],"echo":true)"))), "0:Hiab 1:Oab ");
-  EXPECT_EQ(api.serving().requests.at(1).context, (std::vector<int32_t>{72, 105}));
+  EXPECT_EQ(api.generator().requests.at(1).context, (std::vector<int32_t>{72, 105}));
   EXPECT_EQ(streamed(events_of(complete(R"("prompt":["x","y"],"echo":true,"stream":true)")), 2),
             (std::vector<std::string>{"xab!", "yab!"}));
-  api.serving().pieces = {};
+  api.generator().pieces = {};
   EXPECT_EQ(texts_of(json_of(complete(R"("prompt":"x","echo":true,"max_tokens":0)"))), "0:x ");
   EXPECT_EQ(streamed(events_of(complete(R"("prompt":"x","echo":true,"stream":true)")), 1),
             std::vector<std::string>{"x!"});
 }
 
 TEST_F(ManyCompletionsTest, StreamsSeveralAtOnce) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   const auto exchange = complete(R"("prompt":["x","y"],"stream":true,"stream_options":{"include_usage":true})");
-  api.serving().give(2, text_piece("first "));
-  api.serving().play(1);
-  api.serving().play(2);
+  api.generator().give(2, text_piece("first "));
+  api.generator().play(1);
+  api.generator().play(2);
   const std::vector<SseEvent> events = events_of(exchange);
   EXPECT_EQ(events.front().data["choices"][0]["index"], 1);
   EXPECT_EQ(streamed(events, 2), (std::vector<std::string>{"ab!", "first ab!"}));

@@ -13,6 +13,7 @@
 #include "server/v1/body.h"
 #include "server/v1/refusing.h"
 #include "server/v1/served_model.h"
+#include "support/fail.h"
 
 namespace hypura::openai {
 

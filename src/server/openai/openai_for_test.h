@@ -20,7 +20,7 @@ class OpenaiTest : public V1Test {
     EXPECT_EQ(json_of(exchange),
               Json({{"error", {{"message", message}, {"type", type}, {"param", nullptr}, {"code", nullptr}}}}))
         << body;
-    EXPECT_TRUE(api.serving().requests.empty()) << body;
+    EXPECT_TRUE(api.generator().requests.empty()) << body;
     EXPECT_EQ(api.host.leases, 0);
   }
 };

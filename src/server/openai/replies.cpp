@@ -1,5 +1,7 @@
 #include "server/openai/replies.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <utility>
 
@@ -83,11 +85,11 @@ Json usage_json(const std::vector<AnswerChoice>& choices, size_t per_prompt) {
   return usage_json(sum);
 }
 
-std::string_view finish_reason(AnswerStop stop, bool called) {
+std::string_view finish_reason(StopReason stop, bool called) {
   if (called) {
     return "tool_calls";
   }
-  return stop == AnswerStop::kLength || stop == AnswerStop::kContextFull ? "length" : "stop";
+  return stop == StopReason::kLength || stop == StopReason::kContextFull ? "length" : "stop";
 }
 
 Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first) {

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/answering.h"
 #include "server/exchange.h"
 #include "server/json/json.h"
@@ -37,7 +37,7 @@ Json usage_json(const AnswerEnd& end);
 Json usage_json(const std::vector<AnswerChoice>& choices, size_t per_prompt);
 
 // "stop", "length", or "tool_calls" when there were some.
-std::string_view finish_reason(AnswerStop stop, bool called);
+std::string_view finish_reason(StopReason stop, bool called);
 
 // [{"id","index","type":"function","function":{"name","arguments"}}]; the first has index `first`.
 Json tool_calls_json(const std::vector<ToolCall>& calls, size_t first);

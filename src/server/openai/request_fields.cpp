@@ -1,5 +1,7 @@
 #include "server/openai/request_fields.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>

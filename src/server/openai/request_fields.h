@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 #include "server/ollama/options.h"

@@ -10,6 +10,7 @@
 #include "server/v1/body.h"
 #include "server/v1/served_model.h"
 #include "server/v1/sse.h"
+#include "support/fail.h"
 
 namespace hypura::openai {
 

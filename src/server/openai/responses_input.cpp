@@ -1,5 +1,7 @@
 #include "server/openai/responses_input.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <string>
@@ -19,7 +21,7 @@ namespace {
 
 class InputReader {
  public:
-  InputReader(Fields& request, std::vector<ConversationMessage>& messages) : request_(request), messages_(messages) {}
+  InputReader(Fields& request, std::vector<ChatMessage>& messages) : request_(request), messages_(messages) {}
 
   void read(const Json& item) {
     Fields in(item, "ResponsesRequest.input");
@@ -55,7 +57,7 @@ class InputReader {
 
  private:
   void read_message(Fields& in) {
-    ConversationMessage message;
+    ChatMessage message;
     message.role = read_role(in);
     if (const Json* content = in.find("content")) {
       message.content = read_content(in, *content);
@@ -125,7 +127,7 @@ class InputReader {
   }
 
   void read_output(Fields& in) {
-    ConversationMessage message;
+    ChatMessage message;
     message.role = "tool";
     message.tool_call_id = in.text("call_id").value_or(in.text("id").value_or(""));
     message.tool_name = called_.name(message.tool_call_id);
@@ -148,7 +150,7 @@ class InputReader {
     call.id = in.text("id").value_or("");
     call.name = in.text("name").value_or("mcp");
     call.arguments = read_arguments(in, "arguments");
-    ConversationMessage result;
+    ChatMessage result;
     result.role = "tool";
     result.tool_call_id = call.id;
     result.tool_name = call.name;
@@ -162,11 +164,11 @@ class InputReader {
   }
 
   // The assistant's message that the last items belong to.
-  ConversationMessage& assistant() {
+  ChatMessage& assistant() {
     if (messages_.empty() || messages_.back().role != "assistant") {
       messages_.emplace_back().role = "assistant";
     }
-    ConversationMessage& message = messages_.back();
+    ChatMessage& message = messages_.back();
     if (!thinking_.empty()) {
       message.thinking += (message.thinking.empty() ? "" : "\n") + std::exchange(thinking_, {});
     }
@@ -174,16 +176,16 @@ class InputReader {
   }
 
   Fields& request_;
-  std::vector<ConversationMessage>& messages_;
+  std::vector<ChatMessage>& messages_;
   v1::CalledTools called_;
   std::string thinking_;  // of the assistant's message to come
 };
 
 }  // namespace
 
-void read_responses_input(Fields& request, const Json& input, std::vector<ConversationMessage>& messages) {
+void read_responses_input(Fields& request, const Json& input, std::vector<ChatMessage>& messages) {
   if (input.is_string()) {
-    ConversationMessage& message = messages.emplace_back();
+    ChatMessage& message = messages.emplace_back();
     message.role = "user";
     message.content = input.get<std::string>();
     return;

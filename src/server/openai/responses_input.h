@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 
@@ -11,6 +11,6 @@ namespace hypura::openai {
 
 // Appends what the input holds, a string or items, to `messages`. A call, and the reasoning before it, become part of
 // the assistant's message that they belong to. Wrong items are refused.
-void read_responses_input(Fields& request, const Json& input, std::vector<ConversationMessage>& messages);
+void read_responses_input(Fields& request, const Json& input, std::vector<ChatMessage>& messages);
 
 }  // namespace hypura::openai

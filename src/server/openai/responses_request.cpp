@@ -13,6 +13,7 @@
 #include "server/v1/answer_rules.h"
 #include "server/v1/other_fields.h"
 #include "server/v1/refusing.h"
+#include "support/fail.h"
 
 namespace hypura::openai {
 
@@ -42,7 +43,7 @@ void refuse_state(Fields& in) {
 
 void read_messages(Fields& in, AnswerRequest& answer) {
   if (std::string instructions = in.text("instructions").value_or(""); !instructions.empty()) {
-    ConversationMessage& message = answer.messages.emplace_back();
+    ChatMessage& message = answer.messages.emplace_back();
     message.role = "system";
     message.content = std::move(instructions);
   }

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/json.h"
 
 namespace hypura::openai {

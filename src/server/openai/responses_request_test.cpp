@@ -21,7 +21,7 @@ ResponsesRequest asking(const std::string& fields) {
   return request ? std::move(*request) : ResponsesRequest();
 }
 
-std::vector<ConversationMessage> messages_from(const std::string& items) {
+std::vector<ChatMessage> messages_from(const std::string& items) {
   return asking(R"("input":)" + items).answer.messages;
 }
 
@@ -185,7 +185,7 @@ TEST(ResponsesRequest, HistoriesOfAllKindsAreRead) {
   EXPECT_FALSE(request.answer.parallel_tool_calls);
   EXPECT_EQ(request.echo["parallel_tool_calls"], false);
   std::string told;
-  for (const ConversationMessage& message : request.answer.messages) {
+  for (const ChatMessage& message : request.answer.messages) {
     told += message.role + ":" + message.tool_name + ":" + message.content;
     for (const ToolCall& call : message.tool_calls) {
       told += call.name + call.arguments;

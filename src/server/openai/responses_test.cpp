@@ -34,11 +34,11 @@ class ResponsesTest : public OpenaiTest {
 };
 
 TEST_F(ResponsesTest, AnswersWithOneObject) {
-  api.serving().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo")};
-  api.serving().end.prompt_tokens = 5;
-  api.serving().end.cached_prompt_tokens = 2;
-  api.serving().end.answer_tokens = 3;
-  api.serving().end.thinking_tokens = 2;
+  api.generator().pieces = {thought("hm"), text_piece("Hel"), text_piece("lo")};
+  api.generator().end.prompt_tokens = 5;
+  api.generator().end.cached_prompt_tokens = 2;
+  api.generator().end.answer_tokens = 3;
+  api.generator().end.thinking_tokens = 2;
   const Json json = json_of(api.post(kResponsesPath, kResponsesHello));
   EXPECT_EQ(json["id"].get<std::string>().substr(0, 5), "resp_");
   EXPECT_EQ(json["object"], "response");
@@ -68,7 +68,7 @@ TEST_F(ResponsesTest, AnswersWithOneObject) {
 }
 
 TEST_F(ResponsesTest, StreamsTextInOrder) {
-  api.serving().pieces = {text_piece("Hel"), text_piece("lo")};
+  api.generator().pieces = {text_piece("Hel"), text_piece("lo")};
   const std::vector<SseEvent> events = stream();
   EXPECT_EQ(names_of(events),
             (std::vector<std::string>{
@@ -98,7 +98,7 @@ TEST_F(ResponsesTest, StreamsTextInOrder) {
 }
 
 TEST_F(ResponsesTest, StreamsReasoningBeforeText) {
-  api.serving().pieces = {thought("h"), thought("m"), text_piece("Hello")};
+  api.generator().pieces = {thought("h"), thought("m"), text_piece("Hello")};
   const std::vector<SseEvent> events =
       stream(R"({"model":"stories","input":"Hi","stream":true,"include":["reasoning.encrypted_content"]})");
   EXPECT_EQ(names_of(events),
@@ -120,7 +120,7 @@ TEST_F(ResponsesTest, StreamsReasoningBeforeText) {
 }
 
 TEST_F(ResponsesTest, StreamsCallsWhole) {
-  api.serving().pieces = {text_piece("So:"), call_piece("call_1", "f", R"({"a":1})"), call_piece("", "g", "{}")};
+  api.generator().pieces = {text_piece("So:"), call_piece("call_1", "f", R"({"a":1})"), call_piece("", "g", "{}")};
   const std::vector<SseEvent> events = stream();
   ASSERT_EQ(events.size(), 17U);
   EXPECT_EQ(events[8].name, "response.output_item.added");
@@ -140,7 +140,7 @@ TEST_F(ResponsesTest, StreamsCallsWhole) {
 }
 
 TEST_F(ResponsesTest, OnlyCallsMakeNoMessage) {
-  api.serving().pieces = {call_piece("call_1", "f", "{}")};
+  api.generator().pieces = {call_piece("call_1", "f", "{}")};
   const Json output = json_of(api.post(kResponsesPath, kResponsesHello))["output"];
   ASSERT_EQ(output.size(), 1U);
   EXPECT_EQ(output[0]["type"], "function_call");
@@ -154,8 +154,8 @@ TEST_F(ResponsesTest, AnEmptyAnswerIsAnEmptyMessage) {
 }
 
 TEST_F(ResponsesTest, ACutAnswerIsIncomplete) {
-  api.serving().pieces = {text_piece("Hel")};
-  api.serving().end.stop = AnswerStop::kLength;
+  api.generator().pieces = {text_piece("Hel")};
+  api.generator().end.stop = StopReason::kLength;
   const std::vector<SseEvent> events = stream();
   EXPECT_EQ(events.back().name, "response.incomplete");
   const Json& response = events.back().data["response"];
@@ -166,9 +166,9 @@ TEST_F(ResponsesTest, ACutAnswerIsIncomplete) {
 }
 
 TEST_F(ResponsesTest, AStreamThatFailsSaysSo) {
-  api.serving().pieces = {text_piece("Hel")};
-  api.serving().end.stop = AnswerStop::kError;
-  api.serving().end.error = Error{ErrorCode::kIo, "the disk has gone"};
+  api.generator().pieces = {text_piece("Hel")};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "the disk has gone"};
   const std::vector<SseEvent> events = stream();
   EXPECT_EQ(events.back().name, "response.failed");
   EXPECT_EQ(events.back().data["response"]["status"], "failed");
@@ -177,19 +177,19 @@ TEST_F(ResponsesTest, AStreamThatFailsSaysSo) {
 }
 
 TEST_F(ResponsesTest, CommentsWhileNothingIsSaid) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   const auto exchange = api.post(kResponsesPath, kResponsesStream);
   exchange->quiet();
   exchange->quiet();
   ASSERT_EQ(exchange->pieces().size(), 2U);
   EXPECT_EQ(exchange->pieces()[0].substr(0, 24), "event: response.created\n");
   EXPECT_EQ(exchange->pieces()[1], ":\n\n");
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_NE(exchange->body().find("event: response.completed\n"), std::string::npos);
 }
 
 TEST_F(ResponsesTest, WhatFailsBeforeTheFirstPieceHasAStatus) {
-  api.serving().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
+  api.generator().refusal = Error{ErrorCode::kContextFull, "prompt is too long"};
   const auto exchange = api.post(kResponsesPath, kResponsesStream);
   EXPECT_EQ(exchange->status(), 400);
   EXPECT_EQ(json_of(exchange)["error"]["message"], "prompt is too long");
@@ -202,7 +202,7 @@ TEST_F(ResponsesTest, LogprobsBelongToTheText) {
   text.logprobs = {{"a", -0.5F, {{"a", -0.5F}}}};
   AnswerPiece rest;
   rest.logprobs = {{"", -1.0F, {}}};
-  api.serving().pieces = {thinking, text, rest};
+  api.generator().pieces = {thinking, text, rest};
   const std::vector<SseEvent> events = stream(R"({"model":"stories","input":"Hi","top_logprobs":1,"stream":true})");
   const Json& output = events.back().data["response"]["output"];
   const Json& logprobs = output[1]["content"][0]["logprobs"];

@@ -53,7 +53,7 @@ std::string ResponsesWriter::piece(AnswerPiece piece) {
 }
 
 std::string ResponsesWriter::end(const AnswerEnd& end) {
-  const bool cut = end.stop == AnswerStop::kLength || end.stop == AnswerStop::kContextFull;
+  const bool cut = end.stop == StopReason::kLength || end.stop == StopReason::kContextFull;
   const std::string_view status = cut ? "incomplete" : "completed";
   if (item_ == Item::kNone && response_["output"].empty()) {
     open(Item::kMessage);

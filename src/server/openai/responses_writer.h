@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 #include "server/json/json.h"
 
 namespace hypura::openai {

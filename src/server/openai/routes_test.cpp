@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -81,10 +82,10 @@ TEST_F(OpenaiRoutesTest, RefusesWhatTheModelCannotDo) {
   expect_error("/v1/embeddings", R"({"model":"stories","input":"x"})", 400, "\"stories\" does not support embeddings");
   EXPECT_EQ(api.post(path, begin + R"("reasoning_effort":"none"})")->status(), 200);
   EXPECT_EQ(api.post(path, begin + kTools + R"(,"tool_choice":"none"})")->status(), 200);
-  EXPECT_TRUE(api.serving().requests.back().tools.empty());
+  EXPECT_TRUE(api.generator().requests.back().tools.empty());
   api.host.card().tools = true;
   EXPECT_EQ(api.post(path, begin + kTools + "}")->status(), 200);
-  EXPECT_EQ(api.serving().requests.back().tools.size(), 1U);
+  EXPECT_EQ(api.generator().requests.back().tools.size(), 1U);
 }
 
 class CompletionsTest : public OpenaiTest {};
@@ -94,9 +95,9 @@ TEST_F(CompletionsTest, AnswersWithOneObject) {
   first.logprobs = {{"é", -1.0F, {{"é", -1.0F}, {"e", -2.0F}}}};
   AnswerPiece second = text_piece("t");
   second.logprobs = {{"t", -0.25F, {}}};
-  api.serving().pieces = {first, second};
-  api.serving().end.stop = AnswerStop::kContextFull;
-  api.serving().end.prompt_tokens = 3;
+  api.generator().pieces = {first, second};
+  api.generator().end.stop = StopReason::kContextFull;
+  api.generator().end.prompt_tokens = 3;
   Json json = json_of(api.post("/v1/completions", R"({"model":"stories","prompt":"Once","logprobs":2})"));
   EXPECT_EQ(json["id"].get<std::string>().substr(0, 5), "cmpl-");
   EXPECT_EQ(json["object"], "text_completion");
@@ -107,8 +108,8 @@ TEST_F(CompletionsTest, AnswersWithOneObject) {
 }
 
 TEST_F(CompletionsTest, StreamsInOrder) {
-  api.serving().pieces = {thought("hm"), text_piece("a"), text_piece("b")};
-  api.serving().end.answer_tokens = 2;
+  api.generator().pieces = {thought("hm"), text_piece("a"), text_piece("b")};
+  api.generator().end.answer_tokens = 2;
   const std::vector<SseEvent> events = events_of(
       api.post("/v1/completions",
                R"({"model":"stories","prompt":"Once","stream":true,"stream_options":{"include_usage":true}})"));
@@ -124,14 +125,14 @@ TEST_F(CompletionsTest, StreamsInOrder) {
 }
 
 TEST_F(CompletionsTest, CommentsWhileNothingIsSaid) {
-  api.serving().hold = true;
+  api.generator().hold = true;
   const auto exchange = api.post("/v1/completions", R"({"model":"stories","prompt":"Once","stream":true})");
   exchange->quiet();
   EXPECT_TRUE(exchange->streamed());
   EXPECT_EQ(exchange->body(), "") << "a head alone";
   exchange->quiet();
   EXPECT_EQ(exchange->body(), ":\n\n");
-  api.serving().play(1);
+  api.generator().play(1);
   EXPECT_TRUE(exchange->done());
 }
 
@@ -149,16 +150,16 @@ TEST_F(EmbeddingsTest, VectorsHaveLengthOne) {
             R"({"object":"list","data":[{"object":"embedding","embedding":[0.6,0.8],"index":0},)"
             R"({"object":"embedding","embedding":[0.6,0.8],"index":1}],"model":"stories",)"
             R"("usage":{"prompt_tokens":5,"total_tokens":5}})");
-  ASSERT_EQ(api.serving().embed_requests.size(), 2U);
-  EXPECT_EQ(api.serving().embed_requests[1].text, "de");
+  ASSERT_EQ(api.generator().embed_requests.size(), 2U);
+  EXPECT_EQ(api.generator().embed_requests[1].text, "de");
 }
 
 TEST_F(EmbeddingsTest, TokensAreTakenAsTheyAre) {
   embed(R"("input":[5,6])");
   embed(R"("input":[[7],[8,9]])");
-  ASSERT_EQ(api.serving().embed_requests.size(), 3U);
-  EXPECT_EQ(api.serving().embed_requests[0].tokens, (std::vector<int32_t>{5, 6}));
-  EXPECT_EQ(api.serving().embed_requests[2].tokens, (std::vector<int32_t>{8, 9}));
+  ASSERT_EQ(api.generator().embed_requests.size(), 3U);
+  EXPECT_EQ(api.generator().embed_requests[0].tokens, (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(api.generator().embed_requests[2].tokens, (std::vector<int32_t>{8, 9}));
 }
 
 TEST_F(EmbeddingsTest, Base64IsLittleEndian) {
@@ -187,7 +188,7 @@ TEST_F(EmbeddingsTest, RefusesWrongFields) {
 }
 
 TEST_F(EmbeddingsTest, AFailureIsAnError) {
-  api.serving().embed_refusal = Error{ErrorCode::kIo, "the disk has gone"};
+  api.generator().embed_refusal = Error{ErrorCode::kIo, "the disk has gone"};
   const auto exchange = api.post("/v1/embeddings", R"({"model":"stories","input":"x"})");
   ASSERT_TRUE(exchange->wait());
   EXPECT_EQ(exchange->status(), 500);
@@ -203,9 +204,9 @@ TEST(Base64, PadsWhatIsNoMultipleOfThree) {
 
 TEST_F(OpenaiRoutesTest, APromptThatIsTooLongIsToldAsOpenaiDoes) {
   Error too_long{ErrorCode::kContextFull, "prompt is too long", Overflow{9123, false, 4096}};
-  api.serving().refusal = too_long;
+  api.generator().refusal = too_long;
   api.host.card().embeddings = true;
-  api.serving().embed_refusal = too_long;
+  api.generator().embed_refusal = too_long;
   const std::array<std::array<const char*, 3>, 5> routes{{
       {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}])", "messages"},
       {"/v1/chat/completions", R"("messages":[{"role":"user","content":"x"}],"stream":true)", "messages"},
@@ -226,8 +227,8 @@ TEST_F(OpenaiRoutesTest, APromptThatIsTooLongIsToldAsOpenaiDoes) {
         << rest;
     EXPECT_EQ(exchange->status(), 400);
   }
-  ASSERT_EQ(api.serving().embed_requests.size(), 1U);
-  EXPECT_FALSE(api.serving().embed_requests[0].truncate);
+  ASSERT_EQ(api.generator().embed_requests.size(), 1U);
+  EXPECT_FALSE(api.generator().embed_requests[0].truncate);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "generate/counters.h"
 #include "server/json/json.h"
 
 namespace hypura {
@@ -62,33 +63,17 @@ Json plan_json(const Plan& plan) {
   return json;
 }
 
-Json stats_json(const ServingStats& stats) {
-  const EngineStats& engine = stats.engine;
-  return {{"running", stats.running},
-          {"queued", stats.queued},
-          {"parallel", stats.parallel},
-          {"context_used", stats.context_used},
-          {"context_size", stats.context_size},
-          {"passes", stats.passes},
-          {"batched_tokens", stats.batched_tokens},
-          {"answers", stats.answers},
-          {"cancelled", stats.cancelled},
-          {"prompt_tokens", stats.prompt_tokens},
-          {"cached_tokens", stats.cached_tokens},
-          {"evaluated_tokens", engine.prompt_tokens},
-          {"decoded_tokens", engine.decoded_tokens},
-          {"prompt_seconds", engine.prompt_seconds},
-          {"decode_seconds", engine.decode_seconds},
-          {"load_seconds", engine.load_seconds},
-          {"load_bytes", engine.load_bytes},
-          {"streamed_bytes", engine.streamed_bytes},
-          {"decode_bytes", engine.decode_bytes},
-          {"prefill_bytes", engine.prefill_bytes},
-          {"expert_lookups", engine.expert_lookups},
-          {"expert_hits", engine.expert_hits},
-          {"io_wait_seconds", engine.io_wait_seconds},
-          {"disk_busy_seconds", engine.disk_busy_seconds},
-          {"memory_peak", engine.memory_peak}};
+Json stats_json(const GeneratorStats& stats) {
+  Json json;
+  for (const Counter<GeneratorStats>& counter : generator_counters()) {
+    with_number(counter, stats, [&](auto number) { json[std::string(counter.name)] = number; });
+  }
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    // The prompts of answers have that name here.
+    const std::string name(counter.name == "prompt_tokens" ? "evaluated_tokens" : counter.name);
+    with_number(counter, stats.engine, [&](auto number) { json[name] = number; });
+  }
+  return json;
 }
 
 Json layers_json(const std::vector<LiveLayer>& layers) {
@@ -110,13 +95,13 @@ std::string live_json(const ModelHost& host) {
                {"stats", nullptr},
                {"layers", Json::array()}};
   // Two questions to the host, between which the model may go: either answer alone means that none is loaded.
-  const std::shared_ptr<Serving> serving = host.current();
+  const std::shared_ptr<Generator> generator = host.current();
   const std::vector<LoadedModel> loaded = host.loaded();
-  if (serving != nullptr && !loaded.empty()) {
+  if (generator != nullptr && !loaded.empty()) {
     json["loaded"] = loaded_json(loaded.front());
-    json["plan"] = plan_json(serving->plan());
-    json["stats"] = stats_json(serving->stats());
-    json["layers"] = layers_json(serving->live());
+    json["plan"] = plan_json(generator->plan());
+    json["stats"] = stats_json(generator->stats());
+    json["layers"] = layers_json(generator->live());
   }
   return dump_json(json);
 }

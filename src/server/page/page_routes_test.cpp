@@ -16,10 +16,10 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-class BusyServing : public FakeServing {
+class BusyGenerator : public FakeGenerator {
  public:
-  ServingStats stats() const override {
-    ServingStats stats;
+  GeneratorStats stats() const override {
+    GeneratorStats stats;
     stats.running = 2;
     stats.queued = 1;
     stats.parallel = 4;
@@ -146,14 +146,14 @@ TEST_F(Page, LiveWithoutAModelSaysWhatThereIs) {
 }
 
 TEST_F(Page, LiveTellsPlanAndCounters) {
-  auto serving = std::make_shared<BusyServing>();
-  serving->plan_summary.placement.dense.streamed = serving->plan_summary.placement.experts.streamed = true;
-  serving->plan_summary.sentence = "stories: experts streamed";
-  serving->plan_summary.budget = 40;
-  serving->plan_summary.ledger = {{Purpose::kKvCache, 12}};
-  serving->plan_summary.layers = {{1, 100, 50, 1000, 250}};
-  serving->plan_summary.warnings = {"a \"warning\""};
-  api_.host.serving = serving;
+  auto generator = std::make_shared<BusyGenerator>();
+  generator->plan_summary.placement.dense.streamed = generator->plan_summary.placement.experts.streamed = true;
+  generator->plan_summary.sentence = "stories: experts streamed";
+  generator->plan_summary.budget = 40;
+  generator->plan_summary.ledger = {{Purpose::kKvCache, 12}};
+  generator->plan_summary.layers = {{1, 100, 50, 1000, 250}};
+  generator->plan_summary.warnings = {"a \"warning\""};
+  api_.host.generator = generator;
   load();
   const Json json = live();
   EXPECT_EQ(json["loaded"]["model"], "stories:latest");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/v1/refusing.h"
+#include "support/fail.h"
 
 namespace hypura::v1 {
 

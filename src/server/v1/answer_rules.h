@@ -8,8 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "hypura/generator.h"
 #include "hypura/result.h"
-#include "hypura/serving.h"
 #include "server/json/fields.h"
 #include "server/json/json.h"
 #include "server/ollama/options.h"

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "support/fail.h"
+
 namespace hypura::v1 {
 
 Result<Json> read_body(const HttpRequest& request) {

@@ -1,5 +1,7 @@
 #include "server/v1/other_fields.h"
 
+#include <fmt/format.h>
+
 #include <mutex>
 #include <set>
 #include <string>
@@ -35,20 +37,20 @@ void refuse_fields(Fields& fields, std::initializer_list<RefusedField> refused) 
 
 void note_tool_left_out(const std::string& type) {
   if (first_time("tool " + type)) {
-    spdlog::info("msg=ignored tool={:?} why=\"this server runs no tools itself\"", type);
+    logger().info("msg=ignored tool={:?} why=\"this server runs no tools itself\"", type);
   }
 }
 
 void note_item_left_out(const std::string& type) {
   if (first_time("item " + type)) {
-    spdlog::info("msg=ignored item={:?} why=\"only the server that made it can read it\"", type);
+    logger().info("msg=ignored item={:?} why=\"only the server that made it can read it\"", type);
   }
 }
 
 void note_without_effect(const Fields& fields, std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
     if (asks_for_something(fields.find(name)) && first_time(name)) {
-      spdlog::info("msg=ignored field={} why=\"it has no effect on this server\"", name);
+      logger().info("msg=ignored field={} why=\"it has no effect on this server\"", name);
     }
   }
 }

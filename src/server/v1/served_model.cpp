@@ -1,5 +1,7 @@
 #include "server/v1/served_model.h"
 
+#include <fmt/format.h>
+
 #include "server/answering.h"
 #include "server/router.h"
 

@@ -54,9 +54,9 @@ class V1Test : public testing::Test {
 
   // What was asked of the model; one request.
   const AnswerRequest& asked() {
-    EXPECT_EQ(api.serving().requests.size(), 1U);
+    EXPECT_EQ(api.generator().requests.size(), 1U);
     static const AnswerRequest kNone;
-    return api.serving().requests.empty() ? kNone : api.serving().requests.back();
+    return api.generator().requests.empty() ? kNone : api.generator().requests.back();
   }
 
   static AnswerPiece text_piece(std::string content) {

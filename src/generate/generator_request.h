@@ -7,7 +7,7 @@
 #include "chat/chat_format.h"
 #include "generate/job.h"
 #include "generate/model_card.h"
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 namespace hypura {
 
@@ -21,10 +21,10 @@ struct ServedContext {
   uint32_t context = 0;  // tokens of one answer
 };
 
-// Without id and sink. Fails with kUsage and kContextFull as Serving::submit does. Any thread.
+// Without id and sink. Fails with kUsage and kContextFull as Generator::submit does. Any thread.
 Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& request);
 
-// Fails as Serving::embed does. Any thread.
+// Fails as Generator::embed does. Any thread.
 Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& request);
 
 }  // namespace hypura

@@ -5,12 +5,13 @@
 #include "backend/repacked_layout.h"
 #include "backend/stream_layout.h"
 #include "ggml.h"
-#include "hypura/pack.h"
+#include "hypura/repack.h"
 #include "llama/trial_load.h"
 #include "machine/memory.h"
 #include "storage/output_file.h"
 #include "storage/reader.h"
 #include "store/packed_copy.h"
+#include "support/fail.h"
 #include "support/memory_region.h"
 #include "support/units.h"
 
@@ -20,40 +21,40 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kPieceBytes = 32 * kMiB;  // read and packed at a time
+constexpr uint64_t kPieceBytes = 32 * kMiB;  // read and repacked at a time
 
 Status append(OutputFile& file, const std::byte* data, uint64_t length) {
   return file.append({reinterpret_cast<const uint8_t*>(data), length});
 }
 
-class Packer {
+class Repacker {
  public:
-  Packer(const Model& model, const std::function<bool(double)>& progress) : model_(model), progress_(progress) {}
+  Repacker(const Model& model, const std::function<bool(double)>& progress) : model_(model), progress_(progress) {}
 
-  Result<PackSummary> pack();
+  Result<RepackSummary> repack();
 
  private:
   Status check_room() const;
   void remove_finished() const;
-  Status pack_file(uint32_t file);
-  Status pack_tensor(const TensorInfo& tensor, OutputFile& copy);
+  Status repack_file(uint32_t file);
+  Status repack_tensor(const TensorInfo& tensor, OutputFile& copy);
   Status read(const Extent& extent);
-  void pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes);
+  void repack_piece(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes);
 
   const Model& model_;
   const std::function<bool(double)>& progress_;
   std::unique_ptr<Reader> reader_;
   MemoryRegion plain_;
-  MemoryRegion packed_;
+  MemoryRegion repacked_;
   std::byte* piece_ = nullptr;  // what was read last, in plain_
-  PackSummary summary_;
+  RepackSummary summary_;
 };
 
-Status Packer::check_room() const {
+Status Repacker::check_room() const {
   uint64_t needed = 0;
   for (const ModelFile& file : model_.files) {
     needed += file.size;
-    OutputFile::remove_leftover(packed_name(file.path));
+    OutputFile::remove_leftover(repacked_name(file.path));
   }
   std::error_code error;
   const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
@@ -65,14 +66,15 @@ Status Packer::check_room() const {
   return {};
 }
 
-Result<PackSummary> Packer::pack() {
+Result<RepackSummary> Repacker::repack() {
   for (const TensorInfo& tensor : model_.tensors) {
-    summary_.packed_bytes += is_packed(tensor) ? tensor.extent.length : 0;
+    summary_.repacked_bytes += is_packed(tensor) ? tensor.extent.length : 0;
   }
-  if (summary_.packed_bytes == 0) {
-    return fail(ErrorCode::kUsage,
-                "{}: ggml has no faster layout for this model's types on this processor, so packing would gain nothing",
-                model_.files.front().path.string());
+  if (summary_.repacked_bytes == 0) {
+    return fail(
+        ErrorCode::kUsage,
+        "{}: ggml has no faster layout for this model's types on this processor, so repacking would gain nothing",
+        model_.files.front().path.string());
   }
   if (Status status = check_room(); !status) {
     return propagate(status.error());
@@ -83,15 +85,15 @@ Result<PackSummary> Packer::pack() {
   }
   auto reader = Reader::open(paths, {});
   auto plain = MemoryRegion::allocate(kPieceBytes + 2 * kDirectAlignment);
-  auto packed = MemoryRegion::allocate(kPieceBytes);
-  if (!reader || !plain || !packed) {
-    return propagate(!reader ? reader.error() : !plain ? plain.error() : packed.error());
+  auto repacked = MemoryRegion::allocate(kPieceBytes);
+  if (!reader || !plain || !repacked) {
+    return propagate(!reader ? reader.error() : !plain ? plain.error() : repacked.error());
   }
   reader_ = std::move(*reader);
   plain_ = std::move(*plain);
-  packed_ = std::move(*packed);
+  repacked_ = std::move(*repacked);
   for (uint32_t file = 0; file < model_.files.size(); ++file) {
-    if (Status status = pack_file(file); !status) {
+    if (Status status = repack_file(file); !status) {
       remove_finished();
       return propagate(status.error());
     }
@@ -100,16 +102,16 @@ Result<PackSummary> Packer::pack() {
 }
 
 // The copies of a set's first files are of no use without those of the others.
-void Packer::remove_finished() const {
+void Repacker::remove_finished() const {
   std::error_code ignored;
   for (const fs::path& file : summary_.files) {
     fs::remove(file, ignored);
   }
 }
 
-Status Packer::pack_file(uint32_t file) {
+Status Repacker::repack_file(uint32_t file) {
   const uint64_t label_offset = packed_label_offset(model_.files[file].size);
-  const fs::path name = packed_name(model_.files[file].path);
+  const fs::path name = repacked_name(model_.files[file].path);
   auto label = packed_label(model_, file);
   if (!label) {
     return propagate(label.error());
@@ -128,7 +130,7 @@ Status Packer::pack_file(uint32_t file) {
     return a->extent.offset < b->extent.offset;  // a copy is written from front to back
   });
   for (const TensorInfo* tensor : tensors) {
-    if (Status status = pack_tensor(*tensor, *copy); !status) {
+    if (Status status = repack_tensor(*tensor, *copy); !status) {
       return status;
     }
   }
@@ -142,44 +144,44 @@ Status Packer::pack_file(uint32_t file) {
   return status;
 }
 
-Status Packer::pack_tensor(const TensorInfo& tensor, OutputFile& copy) {
-  const bool packed = is_packed(tensor);
+Status Repacker::repack_tensor(const TensorInfo& tensor, OutputFile& copy) {
+  const bool repacked = is_packed(tensor);
   const uint64_t row = ggml_row_size(static_cast<ggml_type>(tensor.type), tensor.shape[0]);
-  const uint64_t group = packed ? row * kRowGroup : 1;
+  const uint64_t group = repacked ? row * kRowGroup : 1;
   const uint64_t most = std::max<uint64_t>(kPieceBytes / group, 1) * group;
   Status status = copy.pad_to(tensor.extent.offset);
   for (uint64_t done = 0; status && done < tensor.extent.length;) {
     const uint64_t length = std::min(most, tensor.extent.length - done);
     if (length > kPieceBytes) {
-      return fail(ErrorCode::kBadModel, "tensor '{}' has rows of {}, too long to be packed", tensor.name,
+      return fail(ErrorCode::kBadModel, "tensor '{}' has rows of {}, too long to be repacked", tensor.name,
                   format_bytes(row));
     }
     status = read({tensor.extent.file, tensor.extent.offset + done, length});
     if (!status) {
       return propagate(status.error(), tensor.name);
     }
-    if (packed) {
-      pack_rows(tensor, static_cast<int64_t>(length / row), row);
+    if (repacked) {
+      repack_piece(tensor, static_cast<int64_t>(length / row), row);
     }
-    status = append(copy, packed ? packed_.data() : piece_, length);
+    status = append(copy, repacked ? repacked_.data() : piece_, length);
     done += length;
     summary_.bytes += length;
     if (progress_ && !progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes))) {
-      return fail(ErrorCode::kCancelled, "packing was stopped; {} is not there",
-                  packed_name(model_.files[tensor.extent.file].path).string());
+      return fail(ErrorCode::kCancelled, "repacking was stopped; {} is not there",
+                  repacked_name(model_.files[tensor.extent.file].path).string());
     }
   }
   return status;
 }
 
-Status Packer::read(const Extent& extent) {
+Status Repacker::read(const Extent& extent) {
   piece_ = plain_.data() + extent.offset % kDirectAlignment;
   const ReadRequest request = {extent.file, extent.offset, extent.length, piece_};
   return reader_->wait(reader_->submit({&request, 1}, Priority::kDemand));
 }
 
 // Groups of rows, shared by the cores.
-void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes) {
+void Repacker::repack_piece(const TensorInfo& tensor, int64_t rows, uint64_t row_bytes) {
   const int64_t groups = (rows + kRowGroup - 1) / kRowGroup;
   const int64_t threads = std::min<int64_t>(usable_cores(), groups);
   std::vector<std::thread> workers;
@@ -188,7 +190,7 @@ void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_byte
       const int64_t first = groups * thread / threads * kRowGroup;
       const int64_t end = std::min(rows, groups * (thread + 1) / threads * kRowGroup);
       const uint64_t at = static_cast<uint64_t>(first) * row_bytes;
-      repack_rows(tensor.type, tensor.shape[0], end - first, piece_ + at, packed_.data() + at);
+      repack_rows(tensor.type, tensor.shape[0], end - first, piece_ + at, repacked_.data() + at);
     });
   }
   for (std::thread& worker : workers) {
@@ -198,8 +200,8 @@ void Packer::pack_rows(const TensorInfo& tensor, int64_t rows, uint64_t row_byte
 
 }  // namespace
 
-Result<PackSummary> pack_model(const fs::path& path, const std::function<bool(double)>& progress) {
-  return open_and_try(path).and_then([&](const Model& model) { return Packer(model, progress).pack(); });
+Result<RepackSummary> repack_model(const fs::path& path, const std::function<bool(double)>& progress) {
+  return open_and_try(path).and_then([&](const Model& model) { return Repacker(model, progress).repack(); });
 }
 
 }  // namespace hypura

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "generate/open_overridden.h"
 #include "llama/models_for_test.h"
 #include "output/requests_for_test.h"
 #include "support/units.h"
@@ -54,19 +54,19 @@ class HearingSink : public AnswerSink {
   bool ended_ = false;
 };
 
-inline std::shared_ptr<HearingSink> submit(Serving& serving, const AnswerRequest& request) {
+inline std::shared_ptr<HearingSink> submit(Generator& generator, const AnswerRequest& request) {
   auto sink = std::make_shared<HearingSink>();
-  if (const auto id = serving.submit(request, sink); !id) {
+  if (const auto id = generator.submit(request, sink); !id) {
     AnswerEnd end;
-    end.stop = AnswerStop::kError;
+    end.stop = StopReason::kError;
     end.error = id.error();
     sink->on_end(std::move(end));
   }
   return sink;
 }
 
-inline Heard ask(Serving& serving, const AnswerRequest& request) {
-  return submit(serving, request)->wait();
+inline Heard ask(Generator& generator, const AnswerRequest& request) {
+  return submit(generator, request)->wait();
 }
 
 // The cosine of the angle between two vectors.
@@ -78,21 +78,21 @@ inline double likeness(const std::vector<float>& a, const std::vector<float>& b)
 }
 
 // The demo model of experts, streamed.
-inline Serving::Options stories(uint32_t parallel) {
-  Serving::Options options;
+inline Generator::Options stories(uint32_t parallel) {
+  Generator::Options options;
   options.engine.model = kModels / "hypura-stories-moe.gguf";
   options.engine.memory = 32 * kMiB;
   options.engine.context = 256;
   options.engine.threads = 1;
-  options.engine.remember = false;
+  options.engine.run_history = false;
   options.parallel = parallel;
   return options;
 }
 
-inline std::unique_ptr<Serving> open(const Serving::Options& options) {
-  auto serving = Serving::open(options);
-  EXPECT_TRUE(serving) << serving.error().message;
-  return serving ? std::move(*serving) : nullptr;
+inline std::unique_ptr<Generator> open(const Generator::Options& options, const PlanOverrides& overrides = {}) {
+  auto generator = open_overridden(options, overrides);
+  EXPECT_TRUE(generator) << generator.error().message;
+  return generator ? std::move(*generator) : nullptr;
 }
 
 inline const std::vector<std::string> kBeginnings = {

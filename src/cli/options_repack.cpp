@@ -1,4 +1,4 @@
-#include "cli/options_pack.h"
+#include "cli/options_repack.h"
 
 #include "cli/model_options.h"
 
@@ -6,7 +6,7 @@ namespace hypura {
 
 namespace {
 
-constexpr const char* kPackFooter =
+constexpr const char* kRepackFooter =
     R"(Writes MODEL.packed beside the model, as large as the model is: its matrices in the layout that this processor
 computes fastest with. Every command then reads the copy instead, as long as it belongs to the model and to this
 processor; --no-repacked ignores it, and it may be deleted at any time. The model itself is still needed.
@@ -19,11 +19,11 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 
 }  // namespace
 
-CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options) {
+CLI::App* add_repack_command(CLI::App& program, RepackCommandOptions& options) {
   CLI::App* command = program.add_subcommand("repack", "Write a repacked copy of a model, which computes faster")
                           ->group("Commands")
                           ->alias("pack")
-                          ->footer(kPackFooter);
+                          ->footer(kRepackFooter);
   command->add_option("MODEL", options.model, "A GGUF file")->required()->check(named)->option_text(" ");
   return command;
 }

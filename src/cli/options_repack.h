@@ -6,11 +6,11 @@
 
 namespace hypura {
 
-struct PackCommandOptions {
+struct RepackCommandOptions {
   std::filesystem::path model;
 };
 
 // Adds the command to `program`; parsing fills in `options`, which must outlive it.
-CLI::App* add_pack_command(CLI::App& program, PackCommandOptions& options);
+CLI::App* add_repack_command(CLI::App& program, RepackCommandOptions& options);
 
 }  // namespace hypura

@@ -4,7 +4,8 @@
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/progress_bar.h"
-#include "hypura/pack.h"
+#include "hypura/repack.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -15,29 +16,29 @@ constexpr int kFatalPress = 3;  // the first Ctrl-C removes what was written
 
 }  // namespace
 
-Result<int> pack_command(const PackCommandOptions& options) {
+Result<int> repack_command(const RepackCommandOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
-  const auto packed = [&] {
+  const auto repacked = [&] {
     const InterruptGuard interrupt(kFatalPress, AlsoOn::kTermination);
     ProgressBar bar(notes);
-    return pack_model(options.model, [&](double share) {
-      bar.show(share, "packing");
+    return repack_model(options.model, [&](double share) {
+      bar.show(share, "repacking");
       return !interrupt.pressed();
     });
   }();
-  if (!packed && packed.error().code == ErrorCode::kCancelled) {
-    notes.write(fmt::format("hypura: {}\n", packed.error().message));
+  if (!repacked && repacked.error().code == ErrorCode::kCancelled) {
+    notes.write(fmt::format("hypura: {}\n", repacked.error().message));
     return InterruptGuard::exit_code();
   }
-  if (!packed) {
-    return propagate(packed.error());
+  if (!repacked) {
+    return propagate(repacked.error());
   }
-  for (const std::filesystem::path& file : packed->files) {
+  for (const std::filesystem::path& file : repacked->files) {
     out.write(file.string() + "\n");
   }
   out.write(fmt::format("{} of {} are in this processor's fastest layout; it is read from now on\n",
-                        format_bytes(packed->packed_bytes), format_bytes(packed->bytes)));
+                        format_bytes(repacked->repacked_bytes), format_bytes(repacked->bytes)));
   return out.status().map([] { return 0; });
 }
 

@@ -1,4 +1,4 @@
-#include "generate/serving_request.h"
+#include "generate/generator_request.h"
 
 #include <algorithm>
 #include <array>
@@ -9,6 +9,7 @@
 #include "llama.h"
 #include "output/answer_writer.h"
 #include "schema/answer_schema.h"
+#include "support/fail.h"
 
 namespace hypura {
 

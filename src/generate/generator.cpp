@@ -1,13 +1,15 @@
-#include "hypura/serving.h"
+#include "hypura/generator.h"
 
 #include <algorithm>
 
+#include "generate/generator_request.h"
 #include "generate/live_experts.h"
 #include "generate/llama_pass_model.h"
+#include "generate/open_overridden.h"
 #include "generate/scheduler_thread.h"
-#include "generate/serving_request.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_kv_memory.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -20,9 +22,9 @@ constexpr uint64_t kRoutingTokens = 64;
 
 constexpr std::string_view kNoTokens = "the model's vocabulary cannot take the request apart";
 
-class ServingImpl final : public Serving {
+class GeneratorImpl final : public Generator {
  public:
-  ServingImpl(std::unique_ptr<EngineImpl> engine, const Options& options, uint32_t parallel)
+  GeneratorImpl(std::unique_ptr<EngineImpl> engine, const Options& options, uint32_t parallel)
       : engine_(std::move(engine)),
         card_(make_model_card(engine_->model())),
         plan_(engine_->plan()),
@@ -89,8 +91,8 @@ class ServingImpl final : public Serving {
   const ModelCard& card() const override { return card_; }
   const Plan& plan() const override { return plan_; }
 
-  ServingStats stats() const override {
-    ServingStats stats = scheduler_.stats();
+  GeneratorStats stats() const override {
+    GeneratorStats stats = scheduler_.stats();
     stats.engine = engine_->stats();
     stats.context_size = stats.parallel * context_size();
     return stats;
@@ -121,25 +123,29 @@ class ServingImpl final : public Serving {
 
 }  // namespace
 
-Result<std::unique_ptr<Serving>> Serving::open(const Options& options) {
+Result<std::unique_ptr<Generator>> Generator::open(const Options& options) {
+  return open_overridden(options, {});
+}
+
+Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& options, const PlanOverrides& overrides) {
   const auto most = static_cast<uint32_t>(llama_max_parallel_sequences());
   uint32_t parallel = std::clamp(options.parallel, 1U, most);
   for (;; parallel /= 2) {
     EngineOptions wanted = options.engine;
     wanted.sequences = parallel;
     wanted.outputs = std::max({wanted.outputs, parallel, kEmbeddingRows});
-    auto engine = open_engine(wanted);
+    auto engine = open_engine(wanted, overrides);
     if (!engine && (engine.error().code != ErrorCode::kBudget || parallel == 1)) {
       return propagate(engine.error());
     }
     if (!engine) {
       continue;
     }
-    if ((*engine)->weights() != nullptr && !wanted.remember && !wanted.record_routing) {
+    if ((*engine)->weights() != nullptr && !wanted.run_history && !wanted.record_routing) {
       (*engine)->weights()->record_routing(kRoutingTokens);
     }
     const uint32_t sequences = (*engine)->sequences();
-    return std::make_unique<ServingImpl>(std::move(*engine), options, sequences);
+    return std::make_unique<GeneratorImpl>(std::move(*engine), options, sequences);
   }
 }
 

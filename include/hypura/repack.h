@@ -13,12 +13,12 @@
 namespace hypura {
 
 // The name of the copy of one file.
-std::filesystem::path packed_name(const std::filesystem::path& file);
+std::filesystem::path repacked_name(const std::filesystem::path& file);
 
-struct PackSummary {
+struct RepackSummary {
   std::vector<std::filesystem::path> files;  // as written, beside the model's
   uint64_t bytes = 0;                        // of all of them
-  uint64_t packed_bytes = 0;                 // of these, in another layout than before
+  uint64_t repacked_bytes = 0;               // of these, in another layout than before
 };
 
 // Writes the repacked copy of each file of the model that `path` belongs to: FILE.packed, as large as FILE and 4 to 8
@@ -26,9 +26,9 @@ struct PackSummary {
 // share of 0..1, on the calling thread, and ends it by returning false: what was written of the file is then removed.
 // Takes about 130 MiB and all cores.
 //
-// Fails as open_model(); with kUsage when nothing would be packed, because ggml has no faster layout for the model's
+// Fails as open_model(); with kUsage when nothing would be repacked, because ggml has no faster layout for the model's
 // types on this processor; with kIo, naming the file, when the disk is too full or reading or writing fails; with
 // kCancelled.
-Result<PackSummary> pack_model(const std::filesystem::path& path, const std::function<bool(double)>& progress = {});
+Result<RepackSummary> repack_model(const std::filesystem::path& path, const std::function<bool(double)>& progress = {});
 
 }  // namespace hypura

@@ -1,4 +1,4 @@
-// Serving of several models, in all modes, and when things go wrong.
+// Generator of several models, in all modes, and when things go wrong.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "generate/serving_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/test_reference.h"
 #include "llama/model_with_template_for_test.h"
 #include "make_model/make_model.h"
@@ -20,7 +20,7 @@ namespace {
 using testing::HasSubstr;
 
 // Prompts of several passes, most of which give no logits: in all modes as a session evaluates them.
-TEST(Serving, LongPromptsTakeSeveralPasses) {
+TEST(Generator, LongPromptsTakeSeveralPasses) {
   const std::string prompt =
       "Once upon a time, there was a little rabbit who lived in a hole under a big tree. Every day she went out to "
       "look "
@@ -31,7 +31,7 @@ TEST(Serving, LongPromptsTakeSeveralPasses) {
                                                     {"hypura-stories-draft.gguf", 8 * kMiB}};
   std::vector<std::string> modes;
   for (const auto& [model, memory] : cases) {
-    Serving::Options options = stories(1);
+    Generator::Options options = stories(1);
     options.engine.model = kModels / model;
     options.engine.memory = memory;
     options.engine.ubatch = 16;
@@ -40,12 +40,12 @@ TEST(Serving, LongPromptsTakeSeveralPasses) {
     const auto told = (*(*engine)->new_session())->complete(prompt, greedy(16));
     ASSERT_TRUE(told);
     options.parallel = 2;
-    const auto serving = open(options);
-    ASSERT_NE(serving, nullptr);
-    const Heard heard = ask(*serving, continuing(prompt, 16));
-    EXPECT_EQ(heard.content, told->text) << to_string(serving->plan().mode());
-    EXPECT_GE(serving->stats().passes, 15U + heard.end.prompt_tokens / 16);
-    modes.push_back(to_string(serving->plan().mode()));
+    const auto generator = open(options);
+    ASSERT_NE(generator, nullptr);
+    const Heard heard = ask(*generator, continuing(prompt, 16));
+    EXPECT_EQ(heard.content, told->text) << to_string(generator->plan().mode());
+    EXPECT_GE(generator->stats().passes, 15U + heard.end.prompt_tokens / 16);
+    modes.push_back(to_string(generator->plan().mode()));
   }
   EXPECT_THAT(modes, testing::ElementsAre("expert-streaming", "mixed-streaming", "resident", "dense-streaming"));
 }
@@ -72,8 +72,8 @@ bool rows_are_independent(const std::filesystem::path& model) {
 
 // A dense model's products and attention round the same for one row as for several on most processors, as long as a
 // sequence's cells lie in order: in a context that is not used again they do.
-TEST(Serving, FourAtOnceSayWhatEachSaysAlone) {
-  Serving::Options options = stories(4);
+TEST(Generator, FourAtOnceSayWhatEachSaysAlone) {
+  Generator::Options options = stories(4);
   options.engine.model = kModels / "hypura-stories-draft.gguf";
   options.engine.memory = 9 * kMiB;
   options.engine.context = 64;
@@ -87,16 +87,16 @@ TEST(Serving, FourAtOnceSayWhatEachSaysAlone) {
     requests.push_back(continuing(beginning, 30));
     requests.back().logprobs = true;
     requests.back().top_logprobs = 2;
-    const auto serving = open(options);
-    ASSERT_NE(serving, nullptr);
-    EXPECT_EQ(serving->plan().mode(), Mode::kDenseStreaming);
-    alone.push_back(ask(*serving, requests.back()));
+    const auto generator = open(options);
+    ASSERT_NE(generator, nullptr);
+    EXPECT_EQ(generator->plan().mode(), Mode::kDenseStreaming);
+    alone.push_back(ask(*generator, requests.back()));
   }
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
   std::vector<std::shared_ptr<HearingSink>> sinks;
   for (const AnswerRequest& request : requests) {
-    sinks.push_back(submit(*serving, request));
+    sinks.push_back(submit(*generator, request));
   }
   for (size_t i = 0; i < sinks.size(); ++i) {
     const Heard together = sinks[i]->wait();
@@ -106,11 +106,11 @@ TEST(Serving, FourAtOnceSayWhatEachSaysAlone) {
       EXPECT_EQ(together.logprobs[token].top, alone[i].logprobs[token].top) << "answer " << i << ", token " << token;
     }
   }
-  EXPECT_LE(serving->stats().passes, 60U) << "they share passes";
+  EXPECT_LE(generator->stats().passes, 60U) << "they share passes";
 }
 
 // Layers that attend to a window of the text only.
-TEST(Serving, WindowedAttentionReusesWhatIsLeft) {
+TEST(Generator, WindowedAttentionReusesWhatIsLeft) {
   const TempDir folder;
   ModelSpec spec;
   spec.arch = "gpt-oss";
@@ -118,63 +118,64 @@ TEST(Serving, WindowedAttentionReusesWhatIsLeft) {
   spec.output = folder.path() / "model.gguf";
   const auto path = make_model(spec);
   ASSERT_TRUE(path) << path.error().message;
-  Serving::Options options = stories(2);
+  Generator::Options options = stories(2);
   options.engine.model = *path;
   options.engine.memory = kGiB;
   options.engine.context = 512;
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
   AnswerRequest request = continuing("", 20);
   request.context = test_tokens(400);
   request.logprobs = true;
   request.top_logprobs = 2;
-  const Heard first = ask(*serving, request);
-  EXPECT_EQ(first.end.stop, AnswerStop::kLength);
-  const Heard again = ask(*serving, request);
-  EXPECT_EQ(again.end.stop, AnswerStop::kLength);
+  const Heard first = ask(*generator, request);
+  EXPECT_EQ(first.end.stop, StopReason::kLength);
+  const Heard again = ask(*generator, request);
+  EXPECT_EQ(again.end.stop, StopReason::kLength);
   EXPECT_EQ(again.end.cached_prompt_tokens, 399U);
   expect_same_but_for_rounding(first, again);
 }
 
-TEST(Serving, TheModelThinksFirstThenKeepsToTheSchema) {
+TEST(Generator, TheModelThinksFirstThenKeepsToTheSchema) {
   const TempDir folder;
-  Serving::Options options = stories(2);
+  Generator::Options options = stories(2);
   options.engine.model = folder.path() / "thinking.gguf";
   options.engine.memory = 16 * kMiB;
   ASSERT_TRUE(
       write_with_template(kModels / "hypura-stories-draft.gguf", options.engine.model, kThinkingTemplate, true));
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
-  EXPECT_TRUE(serving->card().thinking);
-  EXPECT_FALSE(serving->card().tools);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
+  EXPECT_TRUE(generator->card().thinking);
+  EXPECT_FALSE(generator->card().tools);
   AnswerRequest request = asking("Tell me about a fox.", 100);
   request.think = false;
   request.json_schema = R"({"type":"object","properties":{"age":{"type":"integer","minimum":1,"maximum":9}},
                             "required":["age"],"additionalProperties":false})";
-  const Heard heard = ask(*serving, request);
+  const Heard heard = ask(*generator, request);
   EXPECT_EQ(heard.thinking, "");
   EXPECT_EQ(heard.end.thinking_tokens, 0U);
   EXPECT_TRUE(nlohmann::json::parse(heard.content, nullptr, false).is_object()) << heard.content;
   request.think.reset();  // the schema holds for what comes after thinking, if it thinks
   // The schema holds for what comes after thinking, if it thinks.
-  const Heard thought = ask(*serving, request);
+  const Heard thought = ask(*generator, request);
   const bool answered = nlohmann::json::parse(thought.content, nullptr, false).is_object();
   EXPECT_TRUE(answered || (thought.content.empty() && !thought.thinking.empty())) << thought.content;
   EXPECT_EQ(thought.end.thinking_tokens > 0, !thought.thinking.empty());
   EXPECT_LE(thought.end.thinking_tokens, thought.end.answer_tokens);
   request.tools = {{"f", "", ""}};
-  EXPECT_EQ(serving->submit(request, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(generator->submit(request, std::make_shared<HearingSink>()).error().code, ErrorCode::kUsage);
 }
 
-TEST(Serving, ManyAnswersStayWithinThePlan) {
-  const auto serving = open(stories(4));
-  ASSERT_NE(serving, nullptr);
+TEST(Generator, ManyAnswersStayWithinThePlan) {
+  const auto generator = open(stories(4));
+  ASSERT_NE(generator, nullptr);
   uint64_t ledger = 0;
-  for (const LedgerLine& line : serving->plan().ledger) {
+  for (const LedgerLine& line : generator->plan().ledger) {
     ledger += line.bytes;
   }
-  EXPECT_LE(ledger, serving->plan().budget);
-  EXPECT_TRUE(serving->plan().warnings.empty() || serving->plan().warnings.back().find("at once") == std::string::npos);
+  EXPECT_LE(ledger, generator->plan().budget);
+  EXPECT_TRUE(generator->plan().warnings.empty() ||
+              generator->plan().warnings.back().find("at once") == std::string::npos);
   EngineOptions one = stories(1).engine;
   const auto engine = Engine::open(one);
   ASSERT_TRUE(engine);
@@ -183,37 +184,37 @@ TEST(Serving, ManyAnswersStayWithinThePlan) {
                                  [](const LedgerLine& line) { return line.purpose == Purpose::kKvCache; });
     return it == plan.ledger.end() ? 0 : it->bytes;
   };
-  EXPECT_EQ(kv(serving->plan()), 4 * kv((*engine)->plan()));
+  EXPECT_EQ(kv(generator->plan()), 4 * kv((*engine)->plan()));
 }
 
-TEST(Serving, FewerAnswersAtOnceWhereTheBudgetHoldsNoMore) {
-  Serving::Options options = stories(64);
+TEST(Generator, FewerAnswersAtOnceWhereTheBudgetHoldsNoMore) {
+  Generator::Options options = stories(64);
   options.engine.memory = 20 * kMiB;
   options.engine.context = 1024;
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
-  const uint32_t parallel = serving->stats().parallel;
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
+  const uint32_t parallel = generator->stats().parallel;
   EXPECT_LT(parallel, 64U);
   EXPECT_GE(parallel, 1U);
-  ASSERT_FALSE(serving->plan().warnings.empty());
-  EXPECT_THAT(serving->plan().warnings.back(), HasSubstr("not of 64"));
+  ASSERT_FALSE(generator->plan().warnings.empty());
+  EXPECT_THAT(generator->plan().warnings.back(), HasSubstr("not of 64"));
 }
 
-TEST(Serving, AReadErrorEndsTheAnswersAndNothingElse) {
+TEST(Generator, AReadErrorEndsTheAnswersAndNothingElse) {
   const TempDir folder;
-  Serving::Options options = stories(2);
+  Generator::Options options = stories(2);
   options.engine.memory = 20 * kMiB;
   options.engine.model = folder.path() / "cut.gguf";
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", options.engine.model);
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
-  const std::string told = ask(*serving, continuing(kBeginnings[0], 8)).content;
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
+  const std::string told = ask(*generator, continuing(kBeginnings[0], 8)).content;
   std::filesystem::resize_file(options.engine.model, 20 * kMiB);
-  const auto first = submit(*serving, continuing("The old clock was broken into many pieces", 30));
-  const auto second = submit(*serving, continuing("Seven ships sailed over the wide green sea", 30));
+  const auto first = submit(*generator, continuing("The old clock was broken into many pieces", 30));
+  const auto second = submit(*generator, continuing("Seven ships sailed over the wide green sea", 30));
   for (const auto& sink : {first, second}) {
     const Heard heard = sink->wait();
-    EXPECT_EQ(heard.end.stop, AnswerStop::kError);
+    EXPECT_EQ(heard.end.stop, StopReason::kError);
     ASSERT_TRUE(heard.end.error);
     EXPECT_EQ(heard.end.error->code, ErrorCode::kIo);
     EXPECT_THAT(heard.end.error->message, HasSubstr("cut.gguf"));
@@ -221,35 +222,35 @@ TEST(Serving, AReadErrorEndsTheAnswersAndNothingElse) {
   std::filesystem::copy_file(kModels / "hypura-stories-moe.gguf", folder.path() / "whole.gguf");
   std::filesystem::resize_file(options.engine.model, std::filesystem::file_size(folder.path() / "whole.gguf"));
   // The file's end is zeros now, but reads work again: so does the engine.
-  const Heard after = ask(*serving, continuing(kBeginnings[0], 8));
-  EXPECT_NE(after.end.stop, AnswerStop::kError);
+  const Heard after = ask(*generator, continuing(kBeginnings[0], 8));
+  EXPECT_NE(after.end.stop, StopReason::kError);
 }
 
-TEST(Serving, ATemplateThatDoesNotEndEndsItsRequest) {
+TEST(Generator, ATemplateThatDoesNotEndEndsItsRequest) {
   const TempDir folder;
-  Serving::Options options = stories(1);
+  Generator::Options options = stories(1);
   options.engine.model = folder.path() / "sometimes.gguf";
   ASSERT_TRUE(write_with_template(kModels / "hypura-stories-draft.gguf", options.engine.model,
                                   "{% macro m() %}{{ m() }}{% endmacro %}{% if messages[0].content == 'now' %}{{ m() }}"
                                   "{% endif %}{{ messages[0].content }}",
                                   true));
-  const auto serving = open(options);
-  ASSERT_NE(serving, nullptr);
+  const auto generator = open(options);
+  ASSERT_NE(generator, nullptr);
   AnswerRequest request;
   request.max_tokens = 2;
   request.messages.emplace_back().role = "user";
   request.messages.back().content = "now";
-  const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+  const auto refused = generator->submit(request, std::make_shared<HearingSink>());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
   EXPECT_THAT(refused.error().message, HasSubstr("levels deep"));
   request.messages.back().content = "Once upon a time";
-  EXPECT_NE(ask(*serving, request).end.stop, AnswerStop::kError);
+  EXPECT_NE(ask(*generator, request).end.stop, StopReason::kError);
 }
 
-TEST(Serving, LongRunsAreRefusedOrCut) {
-  const auto serving = open(stories(1));
-  ASSERT_NE(serving, nullptr);
+TEST(Generator, LongRunsAreRefusedOrCut) {
+  const auto generator = open(stories(1));
+  ASSERT_NE(generator, nullptr);
   for (const char* unit : {"A", "!", " ", "\n", "1", "\u4e2d", "\U0001f600", "<|im_end|>"}) {
     std::string text;
     for (int i = 0; i < 60000; ++i) {
@@ -260,19 +261,19 @@ TEST(Serving, LongRunsAreRefusedOrCut) {
     request.truncate = false;
     request.messages.emplace_back().role = "user";
     request.messages.back().content = text;
-    const auto refused = serving->submit(request, std::make_shared<HearingSink>());
+    const auto refused = generator->submit(request, std::make_shared<HearingSink>());
     ASSERT_FALSE(refused) << unit;
     EXPECT_EQ(refused.error().code, ErrorCode::kContextFull) << unit;
-    EXPECT_GT(serving->tokenize(text).size(), 100U) << unit;
+    EXPECT_GT(generator->tokenize(text).size(), 100U) << unit;
   }
 }
 
-TEST(Serving, WaitsForNobodyWhenClosed) {
+TEST(Generator, WaitsForNobodyWhenClosed) {
   const auto sink = [] {
-    const auto serving = open(stories(1));
-    return submit(*serving, continuing(kBeginnings[0], 100000));
+    const auto generator = open(stories(1));
+    return submit(*generator, continuing(kBeginnings[0], 100000));
   }();
-  EXPECT_EQ(sink->wait().end.stop, AnswerStop::kCancelled);
+  EXPECT_EQ(sink->wait().end.stop, StopReason::kCancelled);
 }
 
 }  // namespace

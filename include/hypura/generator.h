@@ -1,9 +1,11 @@
-// Many answers at once over one open model: every pass over the weights carries the tokens of all that are running.
+// The engine's door: an open model that answers, one request or many at once. Every pass over the weights carries the
+// tokens of all answers that are running.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -11,40 +13,16 @@
 #include <utility>
 #include <vector>
 
+#include "hypura/chat.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
 namespace hypura {
 
-// What a model called for: `arguments` is the text of a JSON object.
-struct ToolCall {
-  std::string id;
-  std::string name;
-  std::string arguments;
-};
-
-// What a model may call: `parameters` is the text of a JSON schema.
-struct ToolDefinition {
-  std::string name;
-  std::string description;
-  std::string parameters;
-};
-
-struct ConversationMessage {
-  std::string role;  // "system", "user", "assistant" or "tool"
-  std::string content;
-  std::string thinking;              // of an assistant's message
-  std::vector<ToolCall> tool_calls;  // of an assistant's message
-  std::string tool_name;             // of a tool's message
-  std::string tool_call_id;          // of a tool's message
-};
-
-enum class ToolChoice { kAuto, kNone, kRequired };
-
 // What to answer, and how. Text is never read as control tokens, but for a `raw` prompt's own.
 struct AnswerRequest {
   // Either messages, which the model's chat template turns into a prompt, or a prompt as it stands.
-  std::vector<ConversationMessage> messages;
+  std::vector<ChatMessage> messages;
   std::optional<std::string> prompt;
   std::vector<int32_t> context;  // token ids that go before the prompt
 
@@ -97,11 +75,9 @@ struct AnswerPiece {
   }
 };
 
-enum class AnswerStop { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };
-
 // How an answer ended. Times in seconds.
 struct AnswerEnd {
-  AnswerStop stop = AnswerStop::kEndOfText;
+  StopReason stop = StopReason::kEndOfText;
   std::string stop_string;            // with kStopString: which of the request's; else empty
   std::optional<Error> error;         // with kError
   uint32_t prompt_tokens = 0;         // cached and evaluated
@@ -119,7 +95,7 @@ struct AnswerEnd {
   std::vector<int32_t> tokens;  // prompt and answer
 };
 
-// Receives one answer, on the serving thread: it must not block. on_end comes exactly once and last.
+// Receives one answer, on the generator's thread: it must not block. on_end comes exactly once and last.
 class AnswerSink {
  public:
   virtual ~AnswerSink() = default;
@@ -128,6 +104,12 @@ class AnswerSink {
   virtual void on_prompt(uint32_t /*tokens*/) {}
   virtual void on_piece(AnswerPiece piece) = 0;
   virtual void on_end(AnswerEnd end) = 0;
+};
+
+// An answer and how it ended.
+struct WholeAnswer {
+  AnswerPiece said;  // all pieces together
+  AnswerEnd end;
 };
 
 struct EmbedRequest {
@@ -161,15 +143,15 @@ struct ModelCard {
 };
 
 // The card of a model that is not open, from its headers alone: no weights are read. `path` may be any part of a split
-// model. Any thread. Fails with kIo or kBadModel as Serving::open does.
+// model. Any thread. Fails with kIo or kBadModel as Generator::open does.
 Result<ModelCard> read_model_card(const std::filesystem::path& path);
 
 // Whether a model can be loaded and run, found without reading or keeping its weights; it takes as long as its
-// vocabulary takes to read. Any thread. Fails with kIo, kBadModel or kUsage as Serving::open does.
+// vocabulary takes to read. Any thread. Fails with kIo, kBadModel or kUsage as Generator::open does.
 Status check_model(const std::filesystem::path& path);
 
 // Sums since the model was opened, and what is under way now.
-struct ServingStats {
+struct GeneratorStats {
   EngineStats engine;
   uint64_t passes = 0;
   uint64_t batched_tokens = 0;  // tokens of all passes
@@ -191,7 +173,7 @@ struct LiveLayer {
   std::vector<uint16_t> used;  // how often each was chosen by the latest 64 tokens; empty where none are streamed
 };
 
-class Serving {
+class Generator {
  public:
   using AnswerId = uint64_t;
 
@@ -202,10 +184,10 @@ class Serving {
   };
 
   // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
-  static Result<std::unique_ptr<Serving>> open(const Options& options);
+  static Result<std::unique_ptr<Generator>> open(const Options& options);
 
   // Ends all answers (kCancelled).
-  virtual ~Serving() = default;
+  virtual ~Generator() = default;
 
   // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
   // too long and must not be cut, with "prompt is too long: the prompt (9123 tokens) exceeds the available context
@@ -215,6 +197,11 @@ class Serving {
 
   // Ends an answer between two passes; on_end tells kCancelled. Nothing happens when it has ended. Any thread.
   virtual void cancel(AnswerId id) = 0;
+
+  // Asks for one answer and waits for its end. `on_piece` gets each piece when it is there, on the generator's thread,
+  // and ends the answer (kCancelled) by returning false. Fails as submit() does, and with what ended the answer
+  // (kError). Any thread but a sink's.
+  Result<WholeAnswer> generate(AnswerRequest request, std::function<bool(const AnswerPiece&)> on_piece = {});
 
   // Waits until it is done. Fails with kContextFull when the text is too long and must not be cut, with kUsage when the
   // model has no embeddings. Any thread.
@@ -228,7 +215,7 @@ class Serving {
 
   virtual const ModelCard& card() const = 0;
   virtual const Plan& plan() const = 0;
-  virtual ServingStats stats() const = 0;           // any thread
+  virtual GeneratorStats stats() const = 0;         // any thread
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer
 

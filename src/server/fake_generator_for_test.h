@@ -9,11 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "hypura/serving.h"
+#include "hypura/generator.h"
+#include "support/fail.h"
 
 namespace hypura {
 
-class FakeServing : public Serving {
+class FakeGenerator : public Generator {
  public:
   // What every answer gets, on the thread that submits it.
   std::vector<AnswerPiece> pieces;
@@ -51,7 +52,7 @@ class FakeServing : public Serving {
     cancelled.push_back(id);
     if (const auto sink = take(id)) {
       AnswerEnd cut = end;
-      cut.stop = AnswerStop::kCancelled;
+      cut.stop = StopReason::kCancelled;
       sink->on_end(cut);
     }
   }
@@ -76,7 +77,7 @@ class FakeServing : public Serving {
 
   Result<std::string> render(const AnswerRequest& request) const override {
     std::string text;
-    for (const ConversationMessage& message : request.messages) {
+    for (const ChatMessage& message : request.messages) {
       text += message.role + ": " + message.content + "\n";
     }
     return text + request.prompt.value_or("");
@@ -86,7 +87,7 @@ class FakeServing : public Serving {
 
   const ModelCard& card() const override { return model_card; }
   const Plan& plan() const override { return plan_summary; }
-  ServingStats stats() const override { return {}; }
+  GeneratorStats stats() const override { return {}; }
   std::vector<LiveLayer> live() const override { return {}; }
   uint32_t context_size() const override { return context; }
   Status close() override {

@@ -1,0 +1,23 @@
+# What an outside program sees. Each public header is compiled alone, with nothing of ours but include/ on the path.
+if(HYPURA_TESTS)
+  file(GLOB public_headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/include/hypura/*.h)
+  set(public_sources "")
+  foreach(header ${public_headers})
+    get_filename_component(name ${header} NAME_WE)
+    set(source ${PROJECT_BINARY_DIR}/public_headers/${name}.cpp)
+    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\" // again\n")
+    list(APPEND public_sources ${source})
+  endforeach()
+  add_library(hypura_public_headers OBJECT ${public_sources})
+  target_include_directories(hypura_public_headers PRIVATE ${PROJECT_SOURCE_DIR}/include)
+  target_compile_options(hypura_public_headers PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  target_link_libraries(hypura_public_headers PRIVATE tl::expected)
+  set_target_properties(hypura_public_headers PROPERTIES UNITY_BUILD OFF)
+endif()
+
+# An outside project embeds the installed library: examples/embed, by the CMake package and by pkg-config.
+if(NOT HYPURA_TESTS OR HYPURA_SANITIZE OR CMAKE_CROSSCOMPILING OR NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  return()
+endif()
+add_test(NAME install COMMAND ${PROJECT_SOURCE_DIR}/scripts/test-install.sh ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
+set_tests_properties(install PROPERTIES LABELS install TIMEOUT 300)
