@@ -26,8 +26,8 @@ struct HandSetPlan {
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
 };
 
-// Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
-// small model last.
+// Where drafts come from, by which one pass can make several tokens (docs/design/drafting.md). Of several: n-grams
+// first, the small model last.
 struct DraftOptions {
   // A small one of the same family, held in memory; empty: none. Left out, with a warning, where the model itself makes
   // more of that memory.
@@ -45,11 +45,12 @@ inline constexpr size_t kMostMirrors = 7;
 struct EngineOptions {
   std::filesystem::path model;
   // Copies of the model on other disks: files, or folders with files of the same names. Streamed weights are read from
-  // all of them, as fast as each is (docs/architecture.md). At most kMostMirrors; one of a split set may lack parts.
+  // all of them, as fast as each is (docs/design/architecture.md). At most kMostMirrors; one of a split set may lack
+  // parts.
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
-  // slower (engine/context_choice.h); PlanSummary::context says what was chosen.
+  // slower (plan/context_choice.h); PlanSummary::context says what was chosen.
   uint32_t context = 4096;
   double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
   bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
@@ -123,7 +124,7 @@ struct PlanSummary {
   std::vector<LedgerLine> ledger;
   std::vector<LayerShare> layers;     // ascending
   std::vector<std::string> warnings;  // sentences
-  // Predicted for decoding, by the model of docs/placement.md; and the physical bound on it.
+  // Predicted for decoding, by the model of docs/design/placement.md; and the physical bound on it.
   double tokens_per_second = 0;
   double bound_tokens_per_second = 0;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt

@@ -1,5 +1,5 @@
-// What would be done with a model, and how fast it would be, told from its headers alone. docs/placement.md has the
-// model behind the figures.
+// What would be done with a model, and how fast it would be, told from its headers alone. docs/design/placement.md has
+// the model behind the figures.
 #pragma once
 
 #include <cstdint>

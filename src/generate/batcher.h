@@ -1,4 +1,5 @@
-// Many answers over one context: every walk over the weights carries the tokens of all that run. docs/batching.md.
+// Many answers over one context: every walk over the weights carries the tokens of all that run
+// (docs/design/batching.md).
 //
 // One thread owns the model and all that happens in a pass; the other threads leave what they want under a mutex.
 //

@@ -1,5 +1,5 @@
 // The decisions of batching, as pure functions: who rides on a pass, which sequence an answer takes, what goes when a
-// context is full. docs/batching.md says why.
+// context is full. docs/design/batching.md says why.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@
 
 namespace hypura {
 
-// How much longer tokens took than plans say, by the way of running (engine/decode_pace.h).
+// How much longer tokens took than plans say, by the way of running (history/decode_pace.h).
 using Paces = std::map<std::string, double>;
 
 // Any of it may be missing.

@@ -1,5 +1,5 @@
 // What a placement is chosen for: the sizes of one model under one set of options, and how fast this machine reads and
-// computes. Plain numbers; engine/placement_problem.h fills them in.
+// computes. Plain numbers; plan/placement_problem.h fills them in.
 //
 // All sizes are bytes, all times seconds.
 #pragma once
