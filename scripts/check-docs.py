@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Files that name paths from below src/ ("backend/stream_device.h"), as includes do.
 ROOMS = ROOT / "src"
-# What a path in backticks may begin with that is made by builds or by users, and not in the tree.
-MADE = ("build/", "deps/", "bin/", "lib/", "share/", "results/")
+# What a path in backticks may begin with that is not in the tree: made by builds or installing, or llama.cpp's own.
+ELSEWHERE = ("build/", "deps/", "bin/", "lib/", "share/", "common/")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FENCE = re.compile(r"^\s*```.*?^\s*```", re.M | re.S)
@@ -60,13 +60,14 @@ def tracked():
 
 
 def is_there(path, files, tops):
-    """Whether a path is in the tree; one whose first folder is none of the tree's is not about the tree."""
-    if path.startswith(MADE):
+    """Whether a path is in the tree. One whose first folder is none of the tree's is taken to be of something else,
+    unless it names a source."""
+    if path.startswith(ELSEWHERE):
         return True
     bare = path.rstrip("/")
     if "/" not in bare:
         return any(name.rsplit("/", 1)[-1] == bare for name in files)
-    if bare.split("/")[0] not in tops:
+    if bare.split("/")[0] not in tops and not bare.endswith((".h", ".cpp")):
         return True
     for start in ("", "src/", "include/"):
         if "*" in bare or any(part.isupper() for part in re.split(r"[/_.]", bare)):
