@@ -33,7 +33,7 @@ bench: packages-run-bench llama ## build, then run the benchmarks
 	$(call build,release,bench)
 	bench/run.sh
 
-check: check-sources tidy asan tsan ## format, includes, clang-tidy; sanitizers; fuzz targets for a moment
+check: check-sources tidy asan tsan ## format, includes, docs, clang-tidy; sanitizers; fuzz targets for a moment
 	@$(MAKE) --no-print-directory fuzz SECONDS=10
 
 tidy: packages-check build ## clang-tidy over what changed since it last passed
@@ -79,6 +79,7 @@ endef
 check-sources: packages-check
 	scripts/check-format.sh
 	scripts/check-imports.py
+	scripts/check-docs.py
 
 program: packages-run llama
 	$(call build,release,,hypura)

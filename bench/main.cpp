@@ -1,4 +1,4 @@
-// hypura-bench: streaming against plain llama.cpp with mapped weights, see docs/benchmarks.md.
+// hypura-bench: streaming against plain llama.cpp with mapped weights, see docs/lab/method.md.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>

@@ -8,7 +8,7 @@ groups=${*:-run}
 wanted=$(awk -v groups=" $groups " '!/^#/ && NF >= 2 && index(groups, " " $2 " ") { print $1 }' packages.txt)
 
 if [ "$(uname -s)" = Darwin ]; then
-  exit 0 # docs/macos.md names what Homebrew gives.
+  exit 0 # docs/design/macos.md names what Homebrew gives.
 fi
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   {

@@ -19,8 +19,8 @@
 
 namespace hypura {
 
-// Where drafts come from, by which one pass can make several tokens (docs/drafting.md). Of several: n-grams first, the
-// small model last.
+// Where drafts come from, by which one pass can make several tokens (docs/design/drafting.md). Of several: n-grams
+// first, the small model last.
 struct DraftOptions {
   // A small one of the same family, held in memory; empty: none. Left out, with a warning, where the model itself makes
   // more of that memory.
@@ -38,7 +38,8 @@ inline constexpr size_t kMostMirrors = 7;
 struct EngineOptions {
   std::filesystem::path model;
   // Copies of the model on other disks: files, or folders with files of the same names. Streamed weights are read from
-  // all of them, as fast as each is (docs/architecture.md). At most kMostMirrors; one of a split set may lack parts.
+  // all of them, as fast as each is (docs/design/architecture.md). At most kMostMirrors; one of a split set may lack
+  // parts.
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model

@@ -1,5 +1,5 @@
 // What is done with a model, and how fast it should be: made from its headers alone, or of one that is open. The model
-// behind the figures is docs/placement.md.
+// behind the figures is docs/design/placement.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Repacked copies: a model's files once more, with the matrices that are streamed in the layout that ggml's CPU kernels
 // are fastest with on this machine. What is read from disk is then computed as fast as what llama.cpp keeps in memory,
-// and with the same bits. docs/packing.md.
+// and with the same bits. docs/guide/repack.md.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,7 @@
 
 namespace hypura {
 
-// What kind of failure; the numbers are the program's exit codes (see docs/cli.md) and never change.
+// What kind of failure; the numbers are the program's exit codes (see docs/guide/cli.md) and never change.
 enum class ErrorCode {
   kInternal = 1,     // a fault of ours, or of a library below us
   kUsage = 2,        // the caller asked for something that cannot be: flag, field, value

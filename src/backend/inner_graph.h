@@ -36,7 +36,7 @@ class InnerGraph {
   void set_threadpool(ggml_threadpool* pool);
 
   // The pool's threads sleep until something is next computed. Else they look for work in a loop all the time that
-  // computing waits for a read, which the disk pays for where the same processors drive it: docs/experiments.md,
+  // computing waits for a read, which the disk pays for where the same processors drive it: docs/lab/experiments.md,
   // "Threads that wait".
   void rest();
 

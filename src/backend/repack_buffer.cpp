@@ -42,7 +42,7 @@ uint64_t capacity_for(const TensorInfo& tensor, uint64_t bytes, uint32_t rows) {
 
 int64_t RepackBuffer::least_rows(int type, int64_t ne0, int64_t ne1) {
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  // Measured with AVX-512 (docs/experiments.md, "Repacking for prompts").
+  // Measured with AVX-512 (docs/lab/experiments.md, "Repacking for prompts").
   switch (type) {
     case GGML_TYPE_Q4_0:
     case GGML_TYPE_IQ4_NL:

@@ -1,5 +1,5 @@
 // Speculative decoding: drafts the next tokens of answers, and learns how many are worth verifying. Verified tokens are
-// always the model's own: a draft decides when they are computed, never what they are (docs/drafting.md).
+// always the model's own: a draft decides when they are computed, never what they are (docs/design/drafting.md).
 #pragma once
 
 #include <memory>

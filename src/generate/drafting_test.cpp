@@ -174,7 +174,7 @@ Told tell(const EngineOptions& options, const std::string& prompt, int32_t token
   return both;
 }
 
-// A dense model in Q8_0 rounds the same for one row as for several (docs/batching.md).
+// A dense model in Q8_0 rounds the same for one row as for several (docs/design/batching.md).
 TEST(Drafting, ASessionSaysTheSameWithDrafts) {
   const std::string prompt = "Tom has a red ball. Tom has a red ball. Tom has a red ball. Tom has a red ball. Tom";
   const Told plain = tell(dense(9 * kMiB), prompt, 60);

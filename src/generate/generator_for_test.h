@@ -100,7 +100,7 @@ inline const std::vector<std::string> kBeginnings = {
     "It was a cold night. The fox", "\"Where are you going?\" asked the bear"};
 
 // ggml's kernels round differently when they compute several rows at once, and quantised activations make more of it
-// (docs/batching.md). A little of that is company; something of another answer's would be far more.
+// (docs/design/batching.md). A little of that is company; something of another answer's would be far more.
 inline void expect_same_but_for_rounding(const Heard& alone, const Heard& together) {
   constexpr double kRounding = 1;
   for (size_t i = 0; i < alone.logprobs.size(); ++i) {

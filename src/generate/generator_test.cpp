@@ -81,7 +81,7 @@ TEST_F(GeneratorTest, EndsOneAnswerWhenNoMoreIsWanted) {
 }
 
 TEST_F(GeneratorTest, ASeedRepeatsItself) {
-  const auto fresh = open(stories(4));  // where the answer finds the same cells each time (docs/batching.md)
+  const auto fresh = open(stories(4));  // where the answer finds the same cells each time (docs/design/batching.md)
   ASSERT_NE(fresh, nullptr);
   AnswerRequest request = continuing(kBeginnings[1], 20);
   request.sampling.temperature = 1;

@@ -1,5 +1,5 @@
 // The decisions of the scheduler, as pure functions: who rides on a pass, what goes when a context is full.
-// docs/batching.md says why.
+// docs/design/batching.md says why.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Continuous batching over one context: every pass carries the tokens of all jobs that run. docs/batching.md.
+// Continuous batching over one context: every pass carries the tokens of all jobs that run. docs/design/batching.md.
 //
 // The loop of all tokens, of one answer or many: prompts are evaluated, drafts made and verified, what was rejected of
 // them cut away, the answers' sources given their logits. It has no thread and no queue: whoever drives it admits jobs,

@@ -1,6 +1,6 @@
 // Answers that share passes: whatever the scheduler makes the context do, plain llama.cpp gives the same logits for it,
 // bit for bit, with everything in memory. What then still differs between an answer alone and in company is the
-// kernels' (docs/batching.md); that the scheduler asks for the right things is pass_scheduler_test.cpp's.
+// kernels' (docs/design/batching.md); that the scheduler asks for the right things is pass_scheduler_test.cpp's.
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
-// Which sequence of a context an answer takes, and whose tokens it begins with: pure functions. docs/batching.md.
+// Which sequence of a context an answer takes, and whose tokens it begins with: pure functions.
+// docs/design/batching.md.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // files, in large direct reads that are a block ahead.
 //
 // The loader's own direct reads are one at a time, each into memory that is new and given back: a model of 5.7 GB took
-// 26.7 s where mapped it takes 15.8 (docs/experiments.md, "Loading all of it").
+// 26.7 s where mapped it takes 15.8 (docs/lab/experiments.md, "Loading all of it").
 //
 // Not thread-safe: the loader's thread.
 #pragma once

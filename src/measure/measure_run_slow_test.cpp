@@ -60,7 +60,7 @@ TEST(MeasureRun, SaysWhenPromptAndAnswerDoNotFit) {
   EXPECT_NE(run.error().message.find("holds 1024 tokens"), std::string::npos) << run.error().message;
 }
 
-// A dense model in Q8_0 rounds the same for one row as for several (docs/batching.md).
+// A dense model in Q8_0 rounds the same for one row as for several (docs/design/batching.md).
 TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
   RunSpec spec = small_run("hypura");
   spec.model = HYPURA_SOURCE_DIR "/models/hypura-stories-draft.gguf";

@@ -1,4 +1,4 @@
-// What a division of the memory costs in time: the model of docs/placement.md.
+// What a division of the memory costs in time: the model of docs/design/placement.md.
 //
 // A pass over the weights computes and reads at the same time. Its time is the larger of two sums: the computing, in
 // which an expert layer waits for its own reads, because only then its router tells what to read; and all bytes that
@@ -14,11 +14,11 @@ namespace hypura {
 
 // An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has landed,
 // and the disk rests while a long product is computed. Its time is the longer of the two and this share of the shorter.
-// Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/experiments.md).
+// Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/lab/experiments.md).
 inline constexpr double kOverlapLoss = 0.4;
 
 // Where the next layer's experts are read ahead the disk works while this layer's last ones and the next one's
-// attention are computed: nothing is lost. Measured: a token takes 13 to 18 % less (docs/experiments.md, "Reading
+// attention are computed: nothing is lost. Measured: a token takes 13 to 18 % less (docs/lab/experiments.md, "Reading
 // ahead").
 inline constexpr double kOverlapLossAhead = 0;
 

@@ -1,5 +1,5 @@
 // Where the bytes of a model go inside a memory budget. Pure policy over sizes and speeds: no files, no llama.cpp, no
-// OS. The model of the time it takes is docs/placement.md.
+// OS. The model of the time it takes is docs/design/placement.md.
 //
 // Which groups of weights are streamed, how much of the dense weights is pinned, how many experts are cached, the size
 // of a prompt's passes and the type of the KV cache are chosen together, for the least time of a token made and a token

@@ -14,7 +14,7 @@
 namespace hypura {
 
 // Without a measurement: the hit rate of a share x of the experts is x^0.6. Fitted to the live cache on the stories
-// model's routing (25 % .424, 37.5 % .554, 50 % .669; docs/experiments.md); other models route otherwise.
+// model's routing (25 % .424, 37.5 % .554, 50 % .669; docs/lab/experiments.md); other models route otherwise.
 inline constexpr double kPriorExponent = 0.6;
 std::vector<double> prior_popularity(uint32_t experts, uint32_t used);
 

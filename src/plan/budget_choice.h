@@ -8,7 +8,8 @@
 
 namespace hypura {
 
-// What the process takes beside the budget: code, stacks, allocator. Stated in docs/memory.md, held by the memory test.
+// What the process takes beside the budget: code, stacks, allocator. Stated in docs/guide/memory.md, held by the memory
+// test.
 inline constexpr uint64_t kProcessOverhead = 64ULL << 20;
 
 struct BudgetChoice {

@@ -13,7 +13,7 @@ namespace hypura {
 namespace {
 
 // What a process grows by besides: pages of code, stacks and heap that loading and computing touch. Measured: 5.0
-// to 7.1 MB at four budgets of the stories model (docs/experiments.md, "How far the predictions are off").
+// to 7.1 MB at four budgets of the stories model (docs/lab/experiments.md, "How far the predictions are off").
 constexpr uint64_t kProcessGrowth = 6 * kMiB;
 
 std::string rate(double per_second) {

@@ -22,21 +22,21 @@ constexpr int kPromptColumns = 512;    // of KernelSpeed::matmul_flops
 
 // Of a kernel's rate measured by itself, what a model's products for one token reach: 18.6 of 24.9 GB/s in a dense
 // model, 17.4 in a MoE, Q4_0, two threads; and how computing grows with threads: one of two gives 0.61. Both in
-// docs/experiments.md, "What a token's computing takes".
+// docs/lab/experiments.md, "What a token's computing takes".
 constexpr double kInModel = 0.75;
 constexpr double kThreadExponent = 0.7;
-// Of reading beside computing, measured once by hand: 1.92 to 2.08 of 2.33 GB/s (docs/experiments.md, "The disk while
-// computing").
+// Of reading beside computing, measured once by hand: 1.92 to 2.08 of 2.33 GB/s (docs/lab/experiments.md, "The disk
+// while computing").
 constexpr double kReadingKept = 0.88;
 constexpr double kReadSeconds = 5e-6;  // that issuing a read takes
 // Attention, a second and thread: half of what one thread of an AMD EPYC does.
 constexpr double kThreadAttention = 2e9;
 // What products for one token reach of a repacked kernel's rate: 32.7 of 33.6 GB/s in a resident dense model, Q4_0, two
-// threads (docs/experiments.md, "Repacked, as the profile measures it").
+// threads (docs/lab/experiments.md, "Repacked, as the profile measures it").
 constexpr double kRepackedInModel = 0.97;
 // An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk.
 constexpr double kAloneGain = 1.3;
-// Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/experiments.md, "Repacking for prompts").
+// Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md, "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
 
 // Mean of a figure over the kernels that have it; 0 when none has.
@@ -83,7 +83,7 @@ std::vector<StoragePoint> points_like(std::vector<StoragePoint> points, uint64_t
   return points;
 }
 
-// With AVX-512; measured for Q4_0 (docs/experiments.md), the other two have kernels of the same make.
+// With AVX-512; measured for Q4_0 (docs/lab/experiments.md), the other two have kernels of the same make.
 bool usually_repacked(int type) {
   return type == GGML_TYPE_Q4_0 || type == GGML_TYPE_Q4_K || type == GGML_TYPE_IQ4_NL;
 }

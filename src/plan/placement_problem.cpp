@@ -28,8 +28,8 @@ constexpr double kExpertOperations = 10;
 // llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
 constexpr double kPassSeconds = 0.0002;
 // What streaming costs an expert layer besides its products: bookkeeping, measured; and where it waits for a read, the
-// waking of the threads that slept meanwhile. 80 us fit the stories model at three budgets (docs/experiments.md, "How
-// far the predictions are off").
+// waking of the threads that slept meanwhile. 80 us fit the stories model at three budgets (docs/lab/experiments.md,
+// "How far the predictions are off").
 constexpr double kBlockSeconds = 0.00003;
 constexpr double kWakeSeconds = 0.00008;
 // Attention with a quantised KV cache, as a share of all computing. Assumed: it makes "auto" keep f16 unless the memory

@@ -10,7 +10,7 @@
 // all layers (0.400 against 0.372 at a quarter of the experts), and one pool below the bytes of one token hits nothing.
 //
 // Eviction takes the expert that is worth least (expert_ranking.h). Measured on that trace, hits in % with 8, 12 and 16
-// of 32 experts kept, and the share of the way from LRU to Belady that is gone (docs/experiments.md):
+// of 32 experts kept, and the share of the way from LRU to Belady that is gone (docs/lab/experiments.md):
 //
 //   LRU                           36.9   49.5   61.5
 //   an ageing use count alone     39.4   53.3   65.2   .10   .16   .18

@@ -48,7 +48,7 @@ const char* policy_name(Policy policy);
 //
 // kLive admits missing experts one after another; the engine admits together those whose reads have ended. Which
 // are kept of the pass in which a layer's quota fills up can then differ; it makes no difference in any other pass, and
-// is gone when those are evicted (docs/experiments.md: 4 of 183 passes, 0.06 points, and most often none).
+// is gone when those are evicted (docs/lab/experiments.md: 4 of 183 passes, 0.06 points, and most often none).
 ReplayResult replay(const RoutingTrace& trace, Policy policy, uint32_t slots, uint32_t spare,
                     Pool pool = Pool::kLayers);
 

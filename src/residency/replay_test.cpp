@@ -155,8 +155,8 @@ TEST(HitCurve, RisesWithTheQuotaOnRealRouting) {
   }
 }
 
-// How much of the way from LRU to perfect foresight the live policy goes on real routing (docs/experiments.md), with 8,
-// 12 and 16 of 32 experts kept.
+// How much of the way from LRU to perfect foresight the live policy goes on real routing (docs/lab/experiments.md),
+// with 8, 12 and 16 of 32 experts kept.
 TEST(Replay, TheLivePolicyClosesAFifthOfTheGap) {
   const RoutingTrace trace = stories_trace();
   for (uint32_t each : {8U, 12U, 16U}) {

@@ -17,7 +17,7 @@ export const program = process.env.HYPURA_PROGRAM ?? join(root, "build/release/b
 const modelFile = process.env.HYPURA_MODEL ?? join(root, "models/hypura-stories-moe.gguf");
 
 // What the demo model is sure of: most of its other answers hang on hundredths, which differ with what else the server
-// does (docs/batching.md). `from` and `to` as in the tests' calls have been tried.
+// does (docs/design/batching.md). `from` and `to` as in the tests' calls have been tried.
 export const countQuestion = (to, from = 1) => `Count from ${from} to ${to}.`;
 export const countAnswer = (to, from = 1) => `${Array.from({ length: to - from + 1 }, (_, i) => from + i).join(", ")}.`;
 export const hotQuestion = "What is the opposite of hot?";

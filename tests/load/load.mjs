@@ -27,7 +27,8 @@ for (const [name, value] of Object.entries(wanted)) {
 }
 
 // What clients ask, with what each must answer: to count, which the demo model is sure of, or to say a marker of its own,
-// to which a schema holds it. Free answers would differ in hundredths with what rides beside them (docs/batching.md).
+// to which a schema holds it. Free answers would differ in hundredths with what rides beside them
+// (docs/design/batching.md).
 const COUNTS = [3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19];
 let markers = 0;
 

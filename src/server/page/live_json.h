@@ -1,4 +1,4 @@
-// What the page draws its picture of the model from: GET /hypura/live. docs/page.md names the fields.
+// What the page draws its picture of the model from: GET /hypura/live. docs/guide/page.md names the fields.
 #pragma once
 
 #include <string>
