@@ -35,4 +35,7 @@ int main(int argc, char** argv) {
   }
   std::cerr << story->end.answer_tokens << " tokens, " << story->end.answer_tokens / story->end.answer_seconds
             << " tokens/s\n";
+  if (const auto saved = (*generator)->close(); !saved) {  // what this run taught, for the next one's plan
+    std::cerr << saved.error().message << '\n';
+  }
 }
