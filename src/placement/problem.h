@@ -71,8 +71,8 @@ struct KvChoice {
 struct UbatchChoice {
   uint32_t tokens = 0;        // of the largest pass
   uint64_t bytes = 0;         // compute buffers
-  uint64_t expert_bytes = 0;  // row buffers, the cache's books and room to repack in besides, when experts are streamed
-  uint64_t dense_bytes = 0;   // more room to repack in besides, when dense weights are streamed
+  uint64_t expert_bytes = 0;  // row buffers, the cache's books and repack buffer besides, when experts are streamed
+  uint64_t dense_bytes = 0;   // more repack buffer besides, when dense weights are streamed
   bool measured = false;      // `bytes` is no estimate
 };
 

@@ -31,7 +31,7 @@ const char* to_string(Purpose purpose) {
     case Purpose::kExpertBuffers:
       return "expert buffers";
     case Purpose::kRepackBuffer:
-      return "room to repack in";
+      return "repack buffer";
     case Purpose::kKvCache:
       return "KV cache";
     case Purpose::kComputeBuffers:
