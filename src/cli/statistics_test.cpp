@@ -132,12 +132,12 @@ TEST(LedgerComparison, HasThePlanBesideWhatIsReserved) {
                                             {Purpose::kKvCache, 512 * kKiB},
                                             {Purpose::kProcessOverhead, 63 * kMiB}};
   EXPECT_EQ(ledger_comparison(some_plan(), reserved),
-            "                         planned     reserved\n"
-            "  resident weights      30.0 MiB     31.0 MiB\n"
-            "  KV cache             512.0 KiB    512.0 KiB\n"
-            "  repack buffer          0 B      1.0 MiB\n"
-            "  process overhead      64.0 MiB     63.0 MiB\n"
-            "  sum                   94.5 MiB     95.5 MiB\n"
+            "                        planned     reserved\n"
+            "  resident weights     30.0 MiB     31.0 MiB\n"
+            "  KV cache            512.0 KiB    512.0 KiB\n"
+            "  repack buffer             0 B      1.0 MiB\n"
+            "  process overhead     64.0 MiB     63.0 MiB\n"
+            "  sum                  94.5 MiB     95.5 MiB\n"
             "  budget 40.0 MiB, and 64.0 MiB of process overhead\n");
 }
 

@@ -65,6 +65,9 @@ TEST(Counters, ADifferenceHasWhatWasAddedAndTheLatestPeak) {
   EngineStats later;
   uint64_t n = 1;
   for (const Counter<EngineStats>& counter : engine_counters()) {
+    if (counter.older_name) {
+      continue;
+    }
     std::visit(
         [&](auto field) {
           using Number = std::remove_cvref_t<decltype(later.*field)>;
@@ -77,6 +80,9 @@ TEST(Counters, ADifferenceHasWhatWasAddedAndTheLatestPeak) {
   const EngineStats difference = later.since(earlier);
   n = 1;
   for (const Counter<EngineStats>& counter : engine_counters()) {
+    if (counter.older_name) {
+      continue;
+    }
     with_number(counter, difference, [&](auto number) {
       EXPECT_EQ(static_cast<uint64_t>(number), counter.sum ? 2 * n : 3 * n) << counter.name;
     });
