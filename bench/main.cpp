@@ -4,10 +4,10 @@
 #include <map>
 #include <string_view>
 
-#include "bench/report.h"
+#include "bench/run/child.h"
+#include "bench/run/prediction.h"
+#include "bench/scenarios/report.h"
 #include "machine/memory.h"
-#include "measure/child.h"
-#include "measure/prediction.h"
 #include "support/fail.h"
 #include "support/write_file.h"
 
@@ -32,9 +32,9 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--draft", models.draft, "Model that drafts for the target")->check(CLI::ExistingFile);
   app.add_option("--stories-draft", models.stories_draft, "Model that drafts for the stories model")
       ->check(CLI::ExistingFile);
-  app.add_option(
-      "--scenario", line.scenarios,
-      "What to measure, may be repeated [all that the models allow, but ahead, packed, predict, sweep and draft-moe]");
+  app.add_option("--scenario", line.scenarios,
+                 "What to measure, may be repeated [all that the models allow, but ahead, repacked, predict, sweep and "
+                 "draft-moe]");
   app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))
@@ -55,13 +55,13 @@ void prepare(CommandLine& line) {
   }
 }
 
-Status check_abilities(const BenchOptions& options, const Abilities& abilities) {
-  for (const std::string& remark : remarks_on(abilities)) {
+Status check_abilities(const BenchOptions& options, const Capabilities& capabilities) {
+  for (const std::string& remark : remarks_on(capabilities)) {
     fmt::print(stderr, "hypura-bench: {}\n", remark);
   }
   const bool needs_cap = std::any_of(options.scenarios.begin(), options.scenarios.end(),
                                      [](const Scenario& scenario) { return scenario.share > 0; });
-  if (needs_cap && !abilities.cgroups && !options.uncapped) {
+  if (needs_cap && !capabilities.cgroups && !options.uncapped) {
     return fail(ErrorCode::kUsage,
                 "no memory cgroup can be made; run as root, or with --uncapped to measure without limits");
   }
@@ -94,8 +94,8 @@ Result<bool> run_all(CommandLine& line) {
     fmt::print(stderr, "hypura-bench: the machine is busy (load average {:.2f}): trust the ratios at most\n",
                report.machine.load_average);
   }
-  report.abilities = find_abilities(line.options.models.of(line.options.scenarios.front().model));
-  if (Status status = check_abilities(line.options, report.abilities); !status) {
+  report.capabilities = find_capabilities(line.options.models.of(line.options.scenarios.front().model));
+  if (Status status = check_abilities(line.options, report.capabilities); !status) {
     return propagate(status.error());
   }
   std::map<ModelKind, ResidentSpeed> resident;
@@ -106,7 +106,7 @@ Result<bool> run_all(CommandLine& line) {
         return propagate(status.error());
       }
     }
-    auto runs = run_scenario(line.options, report.abilities, scenario);
+    auto runs = run_scenario(line.options, report.capabilities, scenario);
     if (!runs) {
       return propagate(runs.error());
     }
@@ -117,7 +117,7 @@ Result<bool> run_all(CommandLine& line) {
       const bool may_fail = scenario.kind == Kind::kSweep && &arm != &hypura_arm(*runs);  // set by hand: may not fit
       all_good = all_good && (may_fail || good_runs(arm).size() == arm.runs.size());
     }
-    report.evaluations.push_back(evaluate(std::move(*runs), resident[scenario.model], report.abilities));
+    report.evaluations.push_back(evaluate(std::move(*runs), resident[scenario.model], report.capabilities));
   }
   report.options = line.options;
   if (Status status = write_report(report, line); !status) {

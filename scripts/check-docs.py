@@ -94,7 +94,7 @@ def make_targets():
 
 def flags():
     """All flags that the command line's sources add."""
-    text = "".join(path.read_text() for path in (ROOT / "src/cli").glob("*options*.cpp") if "_test" not in path.name)
+    text = "".join(path.read_text() for path in (ROOT / "src/cli").rglob("*options*.cpp") if "_test" not in path.name)
     return COMMON | set(FLAG.findall(" ".join(re.findall(r'"([^"\n]*)"', text))))
 
 

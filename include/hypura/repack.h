@@ -21,7 +21,7 @@ struct RepackSummary {
   uint64_t repacked_bytes = 0;               // of these, in another layout than before
 };
 
-// Writes the repacked copy of each file of the model that `path` belongs to: FILE.packed, as large as FILE and 4 to 8
+// Writes the repacked copy of each file of the model that `path` belongs to: FILE.repacked, as large as FILE and 4 to 8
 // KiB more. It appears under its name when it is complete; one that is there is replaced. `progress` is called with a
 // share of 0..1, on the calling thread, and ends it by returning false: what was written of the file is then removed.
 // Takes about 130 MiB and all cores.

@@ -9,7 +9,7 @@
 #include "backend/repacked_layout.h"
 #include "ggml.h"
 #include "support/fail.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -19,7 +19,7 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
   ggml_tensor* weight = inner_.view(*node->src[0]);
   weight->buffer = nullptr;
   weight->data = *data;
-  if (layout_.dense[item].packed) {
+  if (layout_.dense[item].repacked) {
     use_repacked_kernels(*weight);
   }
   ggml_tensor* view = inner_.view(*node);

@@ -162,8 +162,8 @@ ggml_tensor* ExpertBatch::row_view(const ExpertBlock& block, const BlockNode& it
 }
 
 // Adds a view to what is computed. The product with an expert that is `alone` in the batch is one with a single matrix,
-// for which ggml has faster kernels: where it was read packed, or is repacked because that pays. Only with so many rows
-// that the expert is always alone, whatever is cached: the last bits may be others.
+// for which ggml has faster kernels: where it was read repacked, or is repacked because that pays. Only with so many
+// rows that the expert is always alone, whatever is cached: the last bits may be others.
 void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* view, bool alone) {
   const int64_t rows = view->ne[2];
   if (it.weight == nullptr || !alone || rows < kOwnCallRows || view->src[1]->type != GGML_TYPE_F32 ||
@@ -171,14 +171,14 @@ void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor
     inner_.add(view);
     return;
   }
-  const bool packed = layout_.expert_layers[block.layer].parts[it.weight->part].packed;
-  if (!packed && (repack_ == nullptr || !repack_->pays(*view->src[0], rows))) {
+  const bool repacked = layout_.expert_layers[block.layer].parts[it.weight->part].repacked;
+  if (!repacked && (repack_ == nullptr || !repack_->pays(*view->src[0], rows))) {
     inner_.add(view);
     return;
   }
   ggml_tensor* input = inner_.matrix(view->src[1]->ne[0], rows, view->src[1]->data);
   ggml_tensor* product = inner_.matrix(view->ne[0], rows, view->data);
-  if (packed) {
+  if (repacked) {
     inner_.multiply(view->src[0], input, product);
   } else {
     repack_->multiply(inner_, *view->src[0], input, product);
@@ -194,7 +194,7 @@ ggml_tensor* ExpertBatch::weight_view(const ExpertBlock& block, const BlockNode&
   view->ne[2] = last_slot_ - first_slot_ + 1;
   view->nb[2] = slots.stride;
   view->nb[3] = view->nb[2] * static_cast<size_t>(view->ne[2]);
-  if (layout_.expert_layers[block.layer].parts[it.weight->part].packed) {
+  if (layout_.expert_layers[block.layer].parts[it.weight->part].repacked) {
     use_repacked_kernels(*view);
   }
   return view;

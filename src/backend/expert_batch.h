@@ -11,7 +11,7 @@
 #include "backend/inner_graph.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_layout.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {

@@ -10,7 +10,7 @@
 #include "backend/compute_speed.h"
 #include "backend/inner_graph.h"
 #include "hypura/result.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 
 namespace hypura {
 

@@ -59,7 +59,7 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
   uint64_t most = 0;
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
-      most = std::max(most, part.packed ? 0 : capacity_for(*part.tensor, part.slice_bytes, max_rows));
+      most = std::max(most, part.repacked ? 0 : capacity_for(*part.tensor, part.slice_bytes, max_rows));
     }
   }
   for (const DenseItem& item : layout.dense) {
@@ -71,7 +71,7 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
 }
 
 bool RepackBuffer::repacks(const DenseItem& item) {
-  return !item.packed && item.tensor->role != TensorRole::kOutput;
+  return !item.repacked && item.tensor->role != TensorRole::kOutput;
 }
 
 std::unique_ptr<RepackBuffer> RepackBuffer::create(uint64_t bytes) {

@@ -28,7 +28,7 @@ class RepackBuffer {
   static int64_t least_rows(int type, int64_t ne0, int64_t ne1);
 
   // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want, nor with
-  // one that is read packed.
+  // one that is read repacked.
   static bool repacks(const DenseItem& item);
 
   // Allocates a buffer of `bytes`; nullptr when ggml cannot.

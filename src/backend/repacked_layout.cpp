@@ -85,9 +85,9 @@ std::string repacked_layout_name(int type) {
   for (size_t i = 0; i < bytes; ++i) {
     plain[i] = static_cast<std::byte>(i * 167 + i / 251);
   }
-  std::vector<std::byte> packed(bytes);
-  repack_rows(type, kWidth, kRowGroup, plain.data(), packed.data());
-  return fmt::format("{:016x}", fnv1a({reinterpret_cast<const char*>(packed.data()), packed.size()}));
+  std::vector<std::byte> repacked(bytes);
+  repack_rows(type, kWidth, kRowGroup, plain.data(), repacked.data());
+  return fmt::format("{:016x}", fnv1a({reinterpret_cast<const char*>(repacked.data()), repacked.size()}));
 }
 
 }  // namespace hypura

@@ -5,7 +5,7 @@
 
 #include "backend/streamed_weights.h"
 #include "storage/reader.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 
 namespace hypura {
 

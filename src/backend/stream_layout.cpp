@@ -135,7 +135,7 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
 
 }  // namespace
 
-bool is_packed(const TensorInfo& tensor) {
+bool is_repacked(const TensorInfo& tensor) {
   const bool is_streamed = streamable_expert(tensor) || is_dense_matrix(tensor);
   return is_streamed && has_repacked_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
 }
@@ -148,7 +148,7 @@ bool StreamLayout::streams(const TensorInfo& tensor) const {
          });
 }
 
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed) {
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked) {
   StreamLayout layout;
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
@@ -163,14 +163,14 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed) 
   }
   lay_out_experts(model, suffixes, layout);
   lay_out_dense(model, suffixes, layout);
-  layout.packed = packed;
+  layout.repacked = repacked;
   for (ExpertLayer& layer : layout.expert_layers) {
     for (ExpertPart& part : layer.parts) {
-      part.packed = packed && is_packed(*part.tensor);
+      part.repacked = repacked && is_repacked(*part.tensor);
     }
   }
   for (DenseItem& item : layout.dense) {
-    item.packed = packed && is_packed(*item.tensor);
+    item.repacked = repacked && is_repacked(*item.tensor);
   }
   layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
   layout.pattern = pattern_of(model, suffixes);

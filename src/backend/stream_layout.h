@@ -17,7 +17,7 @@ struct StreamLayout {
   std::vector<DenseItem> dense;            // in the order a forward pass is expected to use them
   uint64_t dense_bytes = 0;                // of all dense items, on disk
   uint64_t resident_bytes = 0;             // what is not streamed
-  bool packed = false;                     // a repacked copy is read
+  bool repacked = false;                   // a repacked copy is read
   std::string pattern;                     // regular expression matching the names of all streamed tensors, no others
 
   bool streams(const TensorInfo& tensor) const;
@@ -26,12 +26,12 @@ struct StreamLayout {
 // Whether a tensor is repacked (repacked_layout.h) in a repacked copy of its model: where there is such a layout and
 // the tensor is one that models stream. It depends on nothing but the tensor; what a certain model keeps resident all
 // the same is read from the model itself.
-bool is_packed(const TensorInfo& tensor);
+bool is_repacked(const TensorInfo& tensor);
 
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output
 // matrix if `dense`. The model must outlive the layout. A matrix whose name stands for a streamed role in one layer and
 // for another in a second stays resident, so that the pattern is exact. Of MTP layers only experts are streamed.
-// `packed`: a repacked copy is read.
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool packed = false);
+// `repacked`: a repacked copy is read.
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked = false);
 
 }  // namespace hypura

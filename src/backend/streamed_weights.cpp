@@ -376,8 +376,8 @@ Error StreamedWeights::take_error() {
 
 // Behind the files of a repacked copy the reader has the model's own.
 uint32_t StreamedWeights::file_as_is(const TensorInfo& tensor) const {
-  const bool packed = layout_.packed && is_packed(tensor);
-  return tensor.extent.file + (packed ? static_cast<uint32_t>(model_.files.size()) : 0);
+  const bool repacked = layout_.repacked && is_repacked(tensor);
+  return tensor.extent.file + (repacked ? static_cast<uint32_t>(model_.files.size()) : 0);
 }
 
 void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {

@@ -25,8 +25,8 @@
 #include "hypura/routing.h"
 #include "residency/prefetch_switch.h"
 #include "storage/reader.h"
-#include "support/budget.h"
-#include "support/memory_region.h"
+#include "support/memory/budget.h"
+#include "support/memory/memory_region.h"
 
 namespace hypura {
 

@@ -5,9 +5,9 @@
 
 #include "chat.h"
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

@@ -9,10 +9,10 @@
 #include "chat.h"
 #include "chat/templates_for_test.h"
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "output/answer_sampler.h"
 #include "output/answer_writer.h"
 #include "output/requests_for_test.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 namespace {

@@ -9,9 +9,9 @@
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
 #include "llama/models_for_test.h"
+#include "llama/tokenizer/control_text.h"
 #include "output/requests_for_test.h"
 #include "support/temp_dir_for_test.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 namespace {

@@ -10,7 +10,7 @@
 #include "chat/answer_shape.h"
 #include "chat/chat_prompt.h"
 #include "hypura/generator.h"
-#include "tokenizer/text_bound.h"
+#include "llama/tokenizer/text_bound.h"
 
 struct common_chat_templates_inputs;
 

@@ -14,8 +14,8 @@
 #include "chat/thinking_form.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
+#include "llama/tokenizer/control_text.h"
 #include "templates/chat_templates.h"
-#include "tokenizer/control_text.h"
 
 struct llama_model;
 struct common_chat_params;

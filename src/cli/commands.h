@@ -1,7 +1,7 @@
 // The commands. Each returns the program's exit code, or the error that ends it.
 #pragma once
 
-#include "cli/options.h"
+#include "cli/options/options.h"
 #include "hypura/result.h"
 
 namespace hypura {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "cli/options.h"
+#include "cli/options/options.h"
 #include "cli/output.h"
 #include "hypura/engine.h"
 

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "cli/chat/history_file.h"
 #include "cli/demo_model.h"
-#include "cli/history_file.h"
 #include "cli/program.h"
 #include "cli/progress_bar.h"
 #include "support/environment_for_test.h"

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/run/child.h"
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/options/options.h"
 #include "cli/output.h"
-#include "measure/child.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "generate/counters.h"
+#include "generate/engine/counters.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -1,7 +1,7 @@
 // --trace FILE: the routing of a run, written at its end.
 #pragma once
 
-#include "cli/options.h"
+#include "cli/options/options.h"
 #include "cli/output.h"
 #include "hypura/engine.h"
 

@@ -6,10 +6,10 @@
 
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
-#include "llama/mtp_layers.h"
-#include "llama/trial_load.h"
+#include "llama/open/mtp_layers.h"
+#include "llama/open/trial_load.h"
+#include "llama/tokenizer/common_beginning.h"
 #include "support/fail.h"
-#include "tokenizer/common_beginning.h"
 
 namespace hypura {
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "generate/pass_policy.h"
+#include "generate/scheduler/pass_policy.h"
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

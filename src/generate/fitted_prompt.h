@@ -10,7 +10,7 @@
 
 #include "chat/chat_format.h"
 #include "hypura/generator.h"
-#include "tokenizer/text_bound.h"
+#include "llama/tokenizer/text_bound.h"
 
 namespace hypura {
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "generate/engine/live_experts.h"
+#include "generate/engine/open_overridden.h"
 #include "generate/generator_request.h"
-#include "generate/live_experts.h"
-#include "generate/llama_pass_model.h"
-#include "generate/open_overridden.h"
-#include "generate/scheduler_thread.h"
+#include "generate/scheduler/llama_pass_model.h"
+#include "generate/scheduler/scheduler_thread.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_kv_memory.h"
 #include "support/fail.h"

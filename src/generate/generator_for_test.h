@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "generate/open_overridden.h"
+#include "generate/engine/open_overridden.h"
 #include "llama/models_for_test.h"
 #include "output/requests_for_test.h"
 #include "support/units.h"

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "generate/engine/reference_for_test.h"
 #include "generate/generator_for_test.h"
-#include "generate/test_reference.h"
 #include "llama/model_with_template_for_test.h"
 #include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"

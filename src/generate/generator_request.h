@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "chat/chat_format.h"
-#include "generate/job.h"
 #include "generate/model_card.h"
+#include "generate/scheduler/job.h"
 #include "hypura/generator.h"
 
 namespace hypura {

@@ -12,8 +12,8 @@
 #include <numeric>
 #include <thread>
 
+#include "generate/engine/reference_for_test.h"
 #include "generate/generator_for_test.h"
-#include "generate/test_reference.h"
 
 namespace hypura {
 namespace {

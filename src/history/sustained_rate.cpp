@@ -1,6 +1,6 @@
 #include "history/sustained_rate.h"
 
-#include "profiling/profile_subject.h"
+#include "profiling/profile_target.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -24,19 +24,19 @@ std::optional<double> sustained_rate(const EngineStats& stats) {
 Status save_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {
   ProfileOptions options;
   options.path = path;
-  const auto subject = find_subject(options);
-  if (!subject) {
-    return propagate(subject.error());
+  const auto target = find_profile_target(options);
+  if (!target) {
+    return propagate(target.error());
   }
-  if (!subject->cache) {
+  if (!target->cache) {
     return {};
   }
-  CachedProfile cached = load_profile(*subject->cache, subject->fingerprint);
+  CachedProfile cached = load_profile(*target->cache, target->fingerprint);
   if (!cached.profile) {
     return {};
   }
   cached.profile->storage.sustained_bytes_per_second = bytes_per_second;
-  return store_profile(*subject->cache, *cached.profile, subject->fingerprint);
+  return store_profile(*target->cache, *cached.profile, target->fingerprint);
 }
 
 }  // namespace hypura

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "llama.h"
-#include "tokenizer/tokenizer.h"
+#include "llama/tokenizer/tokenizer.h"
 
 namespace hypura {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "tokenizer/common_beginning.h"
+#include "llama/tokenizer/common_beginning.h"
 
 namespace hypura {
 

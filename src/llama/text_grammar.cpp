@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "llama-grammar.h"
+#include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

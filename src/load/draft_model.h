@@ -6,7 +6,7 @@
 
 #include "draft/model_drafter.h"
 #include "plan/placement_problem.h"
-#include "support/budget.h"
+#include "support/memory/budget.h"
 
 namespace hypura {
 

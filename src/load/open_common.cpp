@@ -17,10 +17,10 @@ OpenModel::~OpenModel() {
 }
 
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
-                                            bool packed) {
+                                            bool repacked) {
   std::vector<std::filesystem::path> paths;
-  if (packed) {
-    paths = request.packed.files;
+  if (repacked) {
+    paths = request.repacked.files;
   }
   for (const ModelFile& file : request.model.files) {
     paths.push_back(file.path);

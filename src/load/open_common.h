@@ -5,10 +5,10 @@
 
 namespace hypura {
 
-// Opens the model's files, and these mirrors of them, for reading. `packed`: the files of its repacked copy, if it has
-// one, and behind them its own. Fails as Reader::open.
+// Opens the model's files, and these mirrors of them, for reading. `repacked`: the files of its repacked copy, if it
+// has one, and behind them its own. Fails as Reader::open.
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
-                                            bool packed);
+                                            bool repacked);
 
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);

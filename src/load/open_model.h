@@ -15,7 +15,7 @@
 #include "plan/explain.h"
 #include "plan/plan_overrides.h"
 #include "storage/reader.h"
-#include "support/budget.h"
+#include "support/memory/budget.h"
 
 namespace hypura {
 

@@ -1,9 +1,9 @@
-#include "llama/tensor_feed.h"
-#include "llama/trial_load.h"
+#include "llama/open/tensor_feed.h"
+#include "llama/open/trial_load.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
 #include "support/fail.h"
-#include "support/huge_pages.h"
+#include "support/memory/huge_pages.h"
 #include "support/units.h"
 
 namespace hypura {

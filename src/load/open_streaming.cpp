@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "llama/trial_load.h"
-#include "llama/virtual_file.h"
+#include "llama/open/trial_load.h"
+#include "llama/open/virtual_file.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
 #include "support/fail.h"
@@ -49,7 +49,7 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
     return propagate(reader.error());
   }
   parts.reader = std::move(*reader);
-  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_packed());
+  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_repacked());
   auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout));
   if (!weights) {
     return propagate(weights.error());

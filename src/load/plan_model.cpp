@@ -6,8 +6,8 @@
 #include "hypura/engine.h"
 #include "hypura/repack.h"
 #include "llama/llama_runtime.h"
-#include "llama/mtp_layers.h"
-#include "llama/trial_load.h"
+#include "llama/open/mtp_layers.h"
+#include "llama/open/trial_load.h"
 #include "load/open_model.h"
 #include "machine/memory.h"
 #include "plan/budget_choice.h"
@@ -38,12 +38,12 @@ double with_more_disk(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
-double with_packed_copy(OpenRequest request) {
-  const bool may = may_read_packed(request.options) && !request.reads_packed();
-  if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_packed)) {
+double with_repacked_copy(OpenRequest request) {
+  const bool may = may_read_repacked(request.options) && !request.reads_repacked();
+  if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_repacked)) {
     return 0;
   }
-  request.packed.files = {repacked_name(request.model.files.front().path)};
+  request.repacked.files = {repacked_name(request.model.files.front().path)};
   const auto problem = placement_problem(request);
   return problem ? tokens_per_second(*problem) : 0;
 }
@@ -53,7 +53,7 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   const double factor = plan.prediction.calibration.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
-  plan.repacked_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_packed_copy(request) / factor;
+  plan.repacked_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_repacked_copy(request) / factor;
 }
 
 }  // namespace

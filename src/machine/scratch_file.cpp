@@ -16,7 +16,7 @@
 #include "storage/open.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "chat.h"
+#include "llama/tokenizer/deep_stack.h"
 #include "output/tool_call_ids.h"
-#include "tokenizer/deep_stack.h"
 
 namespace hypura {
 

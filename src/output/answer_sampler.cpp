@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

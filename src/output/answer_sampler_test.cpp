@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "llama/tokenizer/control_text.h"
+#include "llama/tokenizer/deep_stack.h"
 #include "llama/vocabulary_for_test.h"
 #include "support/sanitized_for_test.h"
-#include "tokenizer/control_text.h"
-#include "tokenizer/deep_stack.h"
 
 namespace hypura {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdint>
 
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "output/answer_logprobs.h"
 #include "output/answer_utf8.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "llama/tokenizer/control_text.h"
 #include "llama/vocabulary_for_test.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 namespace {

@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "llama/memory_estimate.h"
+#include "llama/open/memory_estimate.h"
 #include "placement/cost.h"
 #include "placement/placement.h"
 

@@ -84,7 +84,7 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
   if (placement.mode() == Mode::kResident) {
     return text + "fits, all weights resident";
   }
-  text += request.reads_packed() ? "from its repacked copy, " : "";
+  text += request.reads_repacked() ? "from its repacked copy, " : "";
   const uint64_t stays =
       problem.fixed + (placement.dense.streamed ? placement.dense.pinned_bytes : problem.dense_bytes());
   text += fmt::format("{} resident", format_bytes(stays));
@@ -138,9 +138,9 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
     warnings.push_back(fmt::format("the model's parts for images or sound ({}) are left out: it reads text only",
                                    format_bytes(bytes)));
   }
-  if (!request.packed.problem.empty()) {
+  if (!request.repacked.problem.empty()) {
     warnings.push_back(
-        fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.packed.problem));
+        fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.repacked.problem));
   }
   const uint32_t kept = placement.experts.slots - placement.experts.spare_slots;
   if (placement.experts.streamed && kept < problem.slots_per_token()) {

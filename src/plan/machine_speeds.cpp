@@ -131,7 +131,7 @@ PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
   return {bytes / (kInModel * rate), bytes / rate};
 }
 
-PassSeconds MachineSpeeds::packed_expert(int type, double bytes, double elements) const {
+PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elements) const {
   const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * kAloneGain;
   return {expert_matrix(type, bytes).first / repacked_expert(type).token, 2 * elements / rate};
 }

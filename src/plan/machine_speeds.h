@@ -25,8 +25,8 @@ class MachineSpeeds {
   // for MUL_MAT only), from the cache after the first.
   PassSeconds expert_matrix(int type, double bytes) const;
 
-  // The same read packed: rows beyond the first by the kernels for a single matrix.
-  PassSeconds packed_expert(int type, double bytes, double elements) const;
+  // The same read repacked: rows beyond the first by the kernels for a single matrix.
+  PassSeconds repacked_expert(int type, double bytes, double elements) const;
 
   // As on disk, repacked for each pass (backend/repack_buffer.h): a dense matrix, and an expert's as one matrix.
   PassSeconds repacked_matrix(int type, double bytes, double elements) const;

@@ -6,8 +6,8 @@
 
 #include "backend/repack_buffer.h"
 #include "backend/streamed_weights.h"
-#include "llama/memory_estimate.h"
-#include "llama/mtp_layers.h"
+#include "llama/open/memory_estimate.h"
+#include "llama/open/mtp_layers.h"
 #include "machine/memory.h"
 #include "placement/popularity.h"
 #include "plan/context_choice.h"
@@ -104,7 +104,7 @@ class ProblemBuilder {
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
         speeds_(request.history.profile, request.threads),
-        layout_(lay_out(request.model, true, true, request.reads_packed())) {}
+        layout_(lay_out(request.model, true, true, request.reads_repacked())) {}
 
   PlacementProblem build();
 
@@ -162,7 +162,7 @@ void ProblemBuilder::add_choices() {
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
   ubatch = std::max(ubatch, request_.sequences);
-  const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_packed());
+  const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_repacked());
   do {
     const uint64_t room = options.repack ? RepackBuffer::bytes(experts, ubatch) : 0;
     const uint64_t both = options.repack ? RepackBuffer::bytes(layout_, ubatch) : 0;
@@ -194,7 +194,7 @@ DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
   DenseWeight weight = {tensor.extent.length, place_capacity(tensor.extent.length), matrix_seconds(speeds_, tensor)};
   PassSeconds& seconds = weight.seconds;
-  if (item.packed) {
+  if (item.repacked) {
     const auto faster = speeds_.repacked_dense(tensor.type);
     const double prompt = seconds.of(kPromptTokens) / faster.prompt;
     seconds.first /= faster.token;
@@ -240,11 +240,11 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
   for (const ExpertPart& part : layer.parts) {
     const TensorInfo& tensor = *part.tensor;
     const auto bytes = static_cast<double>(part.slice_bytes);
-    if (part.packed) {
+    if (part.repacked) {
       const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
-      const PassSeconds packed = speeds_.packed_expert(tensor.type, bytes, elements);
-      group.seconds += packed;
-      group.repacked += packed;
+      const PassSeconds repacked = speeds_.repacked_expert(tensor.type, bytes, elements);
+      group.seconds += repacked;
+      group.repacked += repacked;
       continue;
     }
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
@@ -314,7 +314,7 @@ bool ProblemBuilder::keeps_dense() const {
     const TensorInfo& tensor = *item.tensor;
     const bool repacked = request_.options.repack && RepackBuffer::repacks(item) &&
                           RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
-    return item.packed || repacked;
+    return item.repacked || repacked;
   });
 }
 
@@ -359,7 +359,7 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
                          history,
                          std::max(options.sequences, 1U),
                          {},
-                         may_read_packed(options) ? find_packed(model) : PackedCopy()};
+                         may_read_repacked(options) ? find_repacked(model) : RepackedCopy()};
   request.budget_remark = budget.remark;
   request.overrides = overrides;
   if (options.context == 0) {
@@ -423,7 +423,7 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   return fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
-                     request.reads_packed() ? "packed" : (request.options.repack ? "repacked" : "plain"),
+                     request.reads_repacked() ? "repacked copy" : (request.options.repack ? "repacked" : "plain"),
                      placement.kv_type == KvType::kF16 ? "" : ", ",
                      placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
 }

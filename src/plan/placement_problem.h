@@ -15,7 +15,7 @@
 #include "plan/budget_choice.h"
 #include "plan/plan_overrides.h"
 #include "storage/reader.h"
-#include "store/packed_copy.h"
+#include "store/repacked_copy.h"
 
 namespace hypura {
 
@@ -29,14 +29,14 @@ struct OpenRequest {
   const RunHistory& history;
   uint32_t sequences = 1;                   // at once
   std::vector<Mirror> mirrors = {};         // found and compared
-  PackedCopy packed = {};                   // that is read instead of the model's files, when it has any
+  RepackedCopy repacked = {};               // that is read instead of the model's files, when it has any
   std::string context_remark = {};          // as Plan::context_sentence
   std::string budget_remark = {};           // as BudgetChoice::remark
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
 
-  bool reads_packed() const { return !packed.files.empty(); }
+  bool reads_repacked() const { return !repacked.files.empty(); }
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
@@ -44,7 +44,7 @@ struct OpenRequest {
 };
 
 // Whether a repacked copy is read where there is one.
-inline bool may_read_packed(const EngineOptions& options) {
+inline bool may_read_repacked(const EngineOptions& options) {
   return options.repacked && options.repack && options.mirrors.empty();
 }
 
@@ -67,7 +67,8 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout);
 // that are estimates in the same proportion.
 void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real);
 
-// A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, packed".
+// A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, repacked
+// copy".
 std::string calibration_key(const OpenRequest& request, const Placement& placement);
 
 }  // namespace hypura

@@ -58,13 +58,13 @@ uint64_t measuring_bytes(uint64_t allowed) {
 }
 
 // The file itself when it is one that can be measured, else none.
-Result<ReadableFile> open_itself(const ProfileSubject& subject) {
+Result<ReadableFile> open_itself(const ProfileTarget& target) {
   std::error_code error;
-  const uint64_t bytes = subject.is_file() ? fs::file_size(subject.path, error) : 0;
-  if (error || bytes < kLeastFile || has_holes(subject.path)) {
+  const uint64_t bytes = target.is_file() ? fs::file_size(target.path, error) : 0;
+  if (error || bytes < kLeastFile || has_holes(target.path)) {
     return ReadableFile{};
   }
-  auto reader = Reader::open({subject.path}, {});
+  auto reader = Reader::open({target.path}, {});
   if (!reader) {
     return propagate(reader.error());
   }
@@ -76,14 +76,14 @@ struct Disk {
   std::unique_ptr<StorageSpeed> speed;  // null: it was not measured
 };
 
-Result<Disk> measure_disk(const ProfileSubject& subject, const ProfileProgress& progress) {
-  auto file = open_itself(subject);
+Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& progress) {
+  auto file = open_itself(target);
   if (!file) {
     return propagate(file.error());
   }
   const bool itself = file->reader != nullptr;
   if (!itself) {
-    file = make_scratch_file(subject.folder, {}, part(progress, 0, 0.2, "writing to the disk"));
+    file = make_scratch_file(target.folder, {}, part(progress, 0, 0.2, "writing to the disk"));
     if (!file) {
       return propagate(file.error());
     }
@@ -101,7 +101,7 @@ Result<Disk> measure_disk(const ProfileSubject& subject, const ProfileProgress& 
   if (!storage) {
     return propagate(storage.error());
   }
-  storage->path = (itself ? subject.path : subject.folder).string();
+  storage->path = (itself ? target.path : target.folder).string();
   return Disk{std::move(*storage), std::move(*speed)};
 }
 
@@ -201,32 +201,32 @@ Status add_compute_speed(MachineProfile& profile, std::span<const std::string> t
 
 }  // namespace
 
-Result<MachineProfile> measure_machine(const ProfileSubject& subject, const ProfileProgress& progress) {
+Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress) {
   CpuInfo cpu = read_cpu();
   MachineProfile profile;
   profile.cpu_model = std::move(cpu.model);
   profile.simd = std::move(cpu.simd);
   profile.caches = std::move(cpu.caches);
   profile.cores = usable_cores();
-  profile.threads = subject.threads;
+  profile.threads = target.threads;
   profile.huge_pages = read_huge_pages();
   if (Status status = refresh_memory(profile); !status) {
     return propagate(status.error());
   }
   // The disk first: threads of ggml's that still spin would disturb it.
-  auto disk = measure_disk(subject, progress);
+  auto disk = measure_disk(target, progress);
   if (disk) {
     profile.storage = std::move(disk->profile);
   } else {
     logger().warn("the disk was not measured: {}", disk.error().message);
-    profile.storage.path = subject.path.string();
+    profile.storage.path = target.path.string();
   }
-  profile.storage.file_system = subject.file_system;
+  profile.storage.file_system = target.file_system;
   if (Status status = measure_memory(profile, progress); !status) {
     return propagate(status.error());
   }
   std::vector<std::string> types = usual_types();
-  for (std::string& type : weight_types(subject.path)) {
+  for (std::string& type : weight_types(target.path)) {
     if (std::find(types.begin(), types.end(), type) == types.end()) {
       types.push_back(std::move(type));
     }

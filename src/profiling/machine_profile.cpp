@@ -2,7 +2,7 @@
 
 #include "hypura/profile.h"
 #include "profiling/machine_measuring.h"
-#include "profiling/profile_subject.h"
+#include "profiling/profile_target.h"
 #include "support/fail.h"
 #include "support/log.h"
 
@@ -11,22 +11,22 @@ namespace hypura {
 namespace {
 
 // A profile is of use without its cache, so not being able to keep it is no error.
-void keep(const ProfileSubject& subject, const MachineProfile& profile) {
+void keep(const ProfileTarget& target, const MachineProfile& profile) {
   if (profile.storage.points.empty()) {
     return;  // next time there may be room to measure the disk
   }
-  if (!subject.cache) {
+  if (!target.cache) {
     logger().warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not kept");
-  } else if (Status status = store_profile(*subject.cache, profile, subject.fingerprint); !status) {
+  } else if (Status status = store_profile(*target.cache, profile, target.fingerprint); !status) {
     logger().warn("the profile is not kept, and will be measured again: {}", status.error().message);
   }
 }
 
-std::optional<MachineProfile> load(const ProfileSubject& subject, std::string& problem) {
-  if (!subject.cache) {
+std::optional<MachineProfile> load(const ProfileTarget& target, std::string& problem) {
+  if (!target.cache) {
     return std::nullopt;
   }
-  CachedProfile cached = load_profile(*subject.cache, subject.fingerprint);
+  CachedProfile cached = load_profile(*target.cache, target.fingerprint);
   problem = std::move(cached.problem);
   if (!cached.profile || !refresh_memory(*cached.profile)) {
     return std::nullopt;
@@ -35,8 +35,8 @@ std::optional<MachineProfile> load(const ProfileSubject& subject, std::string& p
 }
 
 // Types of the model that were not measured when some other one was profiled.
-Status add_missing_types(const ProfileSubject& subject, MachineProfile& profile, const ProfileProgress& progress) {
-  std::vector<std::string> missing = subject.is_file() ? weight_types(subject.path) : std::vector<std::string>();
+Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, const ProfileProgress& progress) {
+  std::vector<std::string> missing = target.is_file() ? weight_types(target.path) : std::vector<std::string>();
   missing.erase(std::remove_if(missing.begin(), missing.end(),
                                [&](const std::string& type) { return profile.kernel(type) != nullptr; }),
                 missing.end());
@@ -46,21 +46,21 @@ Status add_missing_types(const ProfileSubject& subject, MachineProfile& profile,
   if (Status status = measure_types(profile, missing, progress); !status) {
     return status;
   }
-  keep(subject, profile);
+  keep(target, profile);
   return {};
 }
 
 }  // namespace
 
 Result<MachineProfile> machine_profile(const ProfileOptions& options) {
-  const auto subject = find_subject(options);
-  if (!subject) {
-    return propagate(subject.error());
+  const auto target = find_profile_target(options);
+  if (!target) {
+    return propagate(target.error());
   }
   if (!options.force) {
     std::string problem;
-    if (auto profile = load(*subject, problem)) {
-      if (Status status = add_missing_types(*subject, *profile, options.progress); !status) {
+    if (auto profile = load(*target, problem)) {
+      if (Status status = add_missing_types(*target, *profile, options.progress); !status) {
         return propagate(status.error());
       }
       return std::move(*profile);
@@ -69,17 +69,17 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options) {
       logger().warn("{}; the machine is measured anew", problem);
     }
   }
-  auto profile = measure_machine(*subject, options.progress);
+  auto profile = measure_machine(*target, options.progress);
   if (profile) {
-    keep(*subject, *profile);
+    keep(*target, *profile);
   }
   return profile;
 }
 
 std::optional<MachineProfile> cached_profile(const ProfileOptions& options) {
-  const auto subject = find_subject(options);
+  const auto target = find_profile_target(options);
   std::string problem;
-  return subject ? load(*subject, problem) : std::nullopt;
+  return target ? load(*target, problem) : std::nullopt;
 }
 
 }  // namespace hypura

@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "llama/models_for_test.h"
-#include "profiling/profile_subject.h"
+#include "profiling/profile_target.h"
 #include "support/environment_for_test.h"
 
 namespace hypura {
@@ -18,7 +18,7 @@ ProfileOptions at(const std::filesystem::path& path) {
   return options;
 }
 
-TEST(ProfileSubject, AnUnreadablePathIsAnError) {
+TEST(ProfileTarget, AnUnreadablePathIsAnError) {
   const auto missing = machine_profile(at("/no/such/folder"));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kIo);
@@ -31,10 +31,10 @@ TEST(ProfileSubject, AnUnreadablePathIsAnError) {
   EXPECT_THAT(device.error().message, HasSubstr("'/dev/null'"));
 }
 
-TEST(ProfileSubject, AFileAndItsFolderShareAProfile) {
+TEST(ProfileTarget, AFileAndItsFolderShareAProfile) {
   EnvironmentVariable caches("XDG_CACHE_HOME", "/cache");
-  const auto folder = find_subject(at(kModels));
-  const auto file = find_subject(at(kModels / "hypura-stories-moe.gguf"));
+  const auto folder = find_profile_target(at(kModels));
+  const auto file = find_profile_target(at(kModels / "hypura-stories-moe.gguf"));
   ASSERT_TRUE(folder && file);
   EXPECT_FALSE(folder->is_file());
   EXPECT_TRUE(file->is_file());
@@ -45,23 +45,23 @@ TEST(ProfileSubject, AFileAndItsFolderShareAProfile) {
 
   ProfileOptions threads = at(kModels);
   threads.threads = folder->threads + 1;
-  EXPECT_NE(find_subject(threads).value().cache, folder->cache);
+  EXPECT_NE(find_profile_target(threads).value().cache, folder->cache);
   caches.set(nullptr);
   const EnvironmentVariable home("HOME", nullptr);
-  EXPECT_EQ(find_subject(at(kModels)).value().cache, std::nullopt);
+  EXPECT_EQ(find_profile_target(at(kModels)).value().cache, std::nullopt);
 }
 
-TEST(ProfileSubject, TheCurrentFolderStandsForNone) {
-  EXPECT_EQ(find_subject({}).value().path, std::filesystem::current_path());
+TEST(ProfileTarget, TheCurrentFolderStandsForNone) {
+  EXPECT_EQ(find_profile_target({}).value().path, std::filesystem::current_path());
 }
 
-TEST(ProfileSubject, TypesOfAModel) {
+TEST(ProfileTarget, TypesOfAModel) {
   EXPECT_THAT(weight_types(kModels / "hypura-stories-moe.gguf"), testing::IsSupersetOf({"q4_0", "f32"}));
   EXPECT_TRUE(weight_types(kModels / "README.md").empty());
   EXPECT_TRUE(weight_types(kModels).empty());
 }
 
-TEST(ProfileSubject, MemoryIsReadAnew) {
+TEST(ProfileTarget, MemoryIsReadAnew) {
   MachineProfile profile;
   profile.cgroup_limit = 1;
   ASSERT_TRUE(refresh_memory(profile));

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "llama/tokenizer/control_text.h"
 #include "schema/compiler.h"
 #include "support/fail.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "schema/pattern.h"
+#include "schema/pattern/pattern.h"
 
 namespace hypura::schema {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "schema/automaton.h"
 #include "schema/document.h"
+#include "schema/pattern/automaton.h"
 #include "schema/shape.h"
 #include "schema/work.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "llama-grammar.h"
-#include "schema/char_set.h"
+#include "schema/pattern/char_set.h"
 
 namespace hypura::schema {
 

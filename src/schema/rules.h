@@ -8,8 +8,8 @@
 #include <tuple>
 #include <vector>
 
-#include "schema/automaton.h"
-#include "schema/char_set.h"
+#include "schema/pattern/automaton.h"
+#include "schema/pattern/char_set.h"
 
 namespace hypura::schema {
 

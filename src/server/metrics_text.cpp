@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "generate/counters.h"
+#include "generate/engine/counters.h"
 #include "server/metrics.h"
 
 namespace hypura {

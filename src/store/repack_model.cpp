@@ -6,13 +6,13 @@
 #include "backend/stream_layout.h"
 #include "ggml.h"
 #include "hypura/repack.h"
-#include "llama/trial_load.h"
+#include "llama/open/trial_load.h"
 #include "machine/memory.h"
 #include "storage/output_file.h"
 #include "storage/reader.h"
-#include "store/packed_copy.h"
+#include "store/repacked_copy.h"
 #include "support/fail.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -68,7 +68,7 @@ Status Repacker::check_room() const {
 
 Result<RepackSummary> Repacker::repack() {
   for (const TensorInfo& tensor : model_.tensors) {
-    summary_.repacked_bytes += is_packed(tensor) ? tensor.extent.length : 0;
+    summary_.repacked_bytes += is_repacked(tensor) ? tensor.extent.length : 0;
   }
   if (summary_.repacked_bytes == 0) {
     return fail(
@@ -110,13 +110,13 @@ void Repacker::remove_finished() const {
 }
 
 Status Repacker::repack_file(uint32_t file) {
-  const uint64_t label_offset = packed_label_offset(model_.files[file].size);
+  const uint64_t label_offset = repacked_label_offset(model_.files[file].size);
   const fs::path name = repacked_name(model_.files[file].path);
-  auto label = packed_label(model_, file);
+  auto label = repacked_label(model_, file);
   if (!label) {
     return propagate(label.error());
   }
-  auto copy = OutputFile::create(name, label_offset + kPackedLabelBytes, false);
+  auto copy = OutputFile::create(name, label_offset + kRepackedLabelBytes, false);
   if (!copy) {
     return propagate(copy.error());
   }
@@ -135,7 +135,7 @@ Status Repacker::repack_file(uint32_t file) {
     }
   }
   Status status = copy->pad_to(label_offset);
-  label->resize(kPackedLabelBytes);
+  label->resize(kRepackedLabelBytes);
   status = status ? append(*copy, reinterpret_cast<const std::byte*>(label->data()), label->size()) : status;
   status = status ? copy->finish() : status;
   if (status) {
@@ -145,7 +145,7 @@ Status Repacker::repack_file(uint32_t file) {
 }
 
 Status Repacker::repack_tensor(const TensorInfo& tensor, OutputFile& copy) {
-  const bool repacked = is_packed(tensor);
+  const bool repacked = is_repacked(tensor);
   const uint64_t row = ggml_row_size(static_cast<ggml_type>(tensor.type), tensor.shape[0]);
   const uint64_t group = repacked ? row * kRowGroup : 1;
   const uint64_t most = std::max<uint64_t>(kPieceBytes / group, 1) * group;

@@ -11,11 +11,11 @@
 #include "jinja/caps.h"
 #include "jinja/parser.h"
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "templates/template_nodes.h"
 #include "templates/template_source.h"
-#include "tokenizer/control_text.h"
 
 namespace hypura {
 

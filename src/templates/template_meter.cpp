@@ -6,8 +6,8 @@
 #include <atomic>
 #include <utility>
 
+#include "llama/tokenizer/deep_stack.h"
 #include "support/fail.h"
-#include "tokenizer/deep_stack.h"
 
 namespace hypura {
 

@@ -12,7 +12,7 @@ namespace hypura {
 struct ExpertPart {
   const TensorInfo* tensor = nullptr;
   uint64_t slice_bytes = 0;  // of one expert
-  bool packed = false;       // on disk it is repacked already, see backend/repacked_layout.h
+  bool repacked = false;     // on disk it is repacked already, see backend/repacked_layout.h
 };
 
 // The experts of one layer, on disk.
@@ -34,7 +34,7 @@ struct ExpertLayer {
 // A dense matrix that is pinned or passes through the ring.
 struct DenseItem {
   const TensorInfo* tensor = nullptr;
-  bool packed = false;  // as ExpertPart
+  bool repacked = false;  // as ExpertPart
 };
 
 }  // namespace hypura

@@ -12,7 +12,7 @@
 
 #include "residency/layer_expert.h"
 #include "storage/reader.h"
-#include "support/memory_region.h"
+#include "support/memory/memory_region.h"
 #include "tiers/slices.h"
 #include "tiers/slot_layout.h"
 

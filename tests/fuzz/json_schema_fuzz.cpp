@@ -6,12 +6,12 @@
 
 #include "json-schema-to-grammar.h"
 #include "llama.h"
+#include "llama/tokenizer/control_text.h"
 #include "schema/answer_schema.h"
 #include "schema/grammar_for_test.h"
 #include "schema/tool_schemas.h"
 #include "schema/validator.h"
 #include "support/log.h"
-#include "tokenizer/control_text.h"
 
 namespace {
 

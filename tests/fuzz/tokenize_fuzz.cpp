@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "llama/tokenizer/control_text.h"
+#include "llama/tokenizer/text_runs.h"
 #include "llama/vocabularies_for_test.h"
-#include "tokenizer/control_text.h"
-#include "tokenizer/text_runs.h"
 
 namespace hypura {
 namespace {

@@ -7,7 +7,7 @@
 #include <regex>
 
 #include "cli/inspect/fake_plan_for_test.h"
-#include "cli/page_file.h"
+#include "cli/inspect/page_file.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "generate/counters.h"
+#include "generate/engine/counters.h"
 #include "server/json/json.h"
 
 namespace hypura {

@@ -1,0 +1,7 @@
+#include "bench/isolation/process.h"
+
+namespace hypura {
+
+void end_with_parent() {}
+
+}  // namespace hypura

@@ -1,0 +1,131 @@
+#include "bench/run/measure_run.h"
+
+#include <string>
+#include <utility>
+
+#include "bench/run/phase_meter.h"
+#include "bench/run/prompt_text.h"
+#include "machine/memory.h"
+#include "support/fail.h"
+
+namespace hypura {
+
+namespace {
+
+Status decode(BenchEngine& engine, uint32_t count, std::vector<int32_t>& chosen) {
+  for (uint32_t i = 0; i < count; ++i) {
+    auto token = engine.next(chosen.back());
+    if (!token) {
+      return propagate(token.error());
+    }
+    chosen.push_back(*token);
+  }
+  return {};
+}
+
+// Opening has no engine yet whose counters could be read: only time and bytes.
+Status open_engine(BenchEngine& engine, const RunSpec& spec, PhaseCost& load) {
+  const Moment start = moment_of({});
+  if (Status status = engine.open(spec); !status) {
+    return status;
+  }
+  const auto phase = phase_between(start, moment_of({}), 0);
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  load = phase->cost;
+  const uint64_t needed = uint64_t{spec.prompt_tokens} + spec.warmup_tokens + spec.tokens;
+  if (needed > engine.context_size()) {
+    return fail(ErrorCode::kUsage,
+                "{} prompt tokens, {} to warm up and {} to count need a context of {}, and this one holds {} tokens: "
+                "measure fewer, or give a larger context if the model was trained for it",
+                spec.prompt_tokens, spec.warmup_tokens, spec.tokens, needed, engine.context_size());
+  }
+  return {};
+}
+
+Status measure_prompt(BenchEngine& engine, const std::string& text, RunResult& result) {
+  const size_t tokens = engine.tokenize(text).size();
+  const Moment start = moment_of(engine.counters());
+  const auto first = engine.prompt(text);
+  if (!first) {
+    return propagate(first.error());
+  }
+  const auto phase = phase_between(start, moment_of(engine.counters()), tokens);
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  result.prefill = phase->cost;
+  result.first_token_seconds = result.load.seconds + result.prefill.seconds;
+  result.chosen.push_back(*first);
+  return {};
+}
+
+Status measure_decode(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
+  if (Status status = decode(engine, spec.warmup_tokens, result.chosen); !status) {
+    return status;
+  }
+  const Moment start = moment_of(engine.counters());
+  if (Status status = decode(engine, spec.tokens, result.chosen); !status) {
+    return status;
+  }
+  const auto phase = phase_between(start, moment_of(engine.counters()), spec.tokens);
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  note_decode(*phase, result);
+  return {};
+}
+
+// The tokens come as the passes give them, so that the answer is asked for as a whole.
+Status measure_as_answer(BenchEngine& engine, const RunSpec& spec, const std::string& text, RunResult& result) {
+  AnswerMeter meter(engine, spec.warmup_tokens);
+  auto tokens = engine.answer(text, 1 + spec.warmup_tokens + spec.tokens, [&meter] { meter.look(); });
+  if (!tokens) {
+    return propagate(tokens.error());
+  }
+  const auto phase = meter.stop(tokens->size());
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  note_decode(*phase, result);
+  result.chosen = std::move(*tokens);
+  return {};
+}
+
+Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec) {
+  const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
+  if (!spec.sentence.empty()) {
+    return repeated_text(tokens_of, spec.prompt_tokens, spec.sentence);
+  }
+  return prompt_text(tokens_of, spec.prompt_tokens, 1);
+}
+
+Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
+  const auto text = text_for(engine, spec);
+  if (!text) {
+    return propagate(text.error());
+  }
+  if (Status status = measure_prompt(engine, *text, result); !status) {
+    return status;
+  }
+  const bool answer = (spec.as_answer || spec.drafts()) && spec.tokens > 0;
+  return answer ? measure_as_answer(engine, spec, *text, result) : measure_decode(engine, spec, result);
+}
+
+}  // namespace
+
+Result<RunResult> measure_run(BenchEngine& engine, const RunSpec& spec) {
+  RunResult result;
+  const Status status =
+      open_engine(engine, spec, result.load).and_then([&] { return measure_answer(engine, spec, result); });
+  if (!status) {
+    return propagate(status.error());
+  }
+  engine.describe(result);
+  result.process_peak = read_process_memory().peak;
+  engine.close();
+  return result;
+}
+
+}  // namespace hypura

@@ -1,0 +1,90 @@
+#include "cli/options/model_options.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "cli/options/number_option.h"
+#include "support/units.h"
+
+namespace hypura {
+
+std::string named(const std::string& text) {
+  return text.empty() ? "the name is empty" : "";
+}
+
+CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
+  return command.add_option("MODEL", model, "A GGUF file (default: bundled demo model)")
+      ->check(named)
+      ->option_text(" ");
+}
+
+CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
+  const auto store = [&bytes](const std::string& text) {
+    const auto size = parse_bytes(text);
+    bytes = size ? std::optional(*size) : std::nullopt;
+  };
+  const auto complaint = [](const std::string& text) {
+    return text == "auto" || parse_bytes(text) ? std::string()
+                                               : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
+  };
+  return command.add_option_function<std::string>("--memory", store, "Memory budget: 24M, 6G or auto (default auto)")
+      ->check(complaint)
+      ->option_text("SIZE");
+}
+
+void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
+  static const NumberRange kTokens{1, std::numeric_limits<int32_t>::max(), true, "a whole number of 1 or more"};
+  add_number(command, "--context", "Context length in tokens (default: what the budget affords)", kTokens,
+             [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
+}
+
+void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group) {
+  command.add_option("--mirror", mirrors, "A copy of the model on another disk, to read from both; repeatable")
+      ->check(named)
+      ->allow_extra_args(false)  // the next word is none of its own
+      ->option_text("PATH")
+      ->group(group);
+}
+
+void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
+  command.add_option("--draft", options.model, "Draft model: a small GGUF of the same family")
+      ->check(named)
+      ->option_text("FILE")
+      ->group(group);
+  command.add_flag("--draft-ngrams", options.ngrams, "Draft by n-gram lookup")->group(group);
+  command.add_flag("--draft-mtp", options.mtp, "Draft with the model's own MTP layers")->group(group);
+}
+
+void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
+                        const char* group) {
+  static const NumberRange kThreads{1, 1024, true,
+                                    "a whole number from 1 to 1024; leave the flag out for the best known"};
+  add_memory_option(command, options.memory);
+  add_context_option(command, std::move(set_context));
+  add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
+             [&options](double value) { options.threads = static_cast<uint32_t>(value); });
+  const auto set_kv_type = [&options](const std::string& text) {
+    options.kv_type = parse_kv_type(text).value_or(options.kv_type);
+  };
+  command.add_option_function<std::string>("--kv-type", set_kv_type, "KV cache type: f16, q8_0 or auto (default f16)")
+      ->check([](const std::string& text) {
+        return parse_kv_type(text) ? std::string() : "'" + text + "' is not f16, q8_0 or auto";
+      })
+      ->option_text("TYPE");
+  command.add_flag_callback(
+      "--no-direct-io", [&options] { options.direct_io = false; }, "Read weights through the page cache");
+  command.add_flag_callback(
+      "--no-repack", [&options] { options.repack = false; }, "Compute with the file's own weight layout");
+  const auto ignore_copy = [&options] { options.repacked = false; };
+  command.add_flag_callback("--no-repacked", ignore_copy, "Ignore a repacked copy of the model");
+  command.add_flag_callback("--no-packed", ignore_copy)->group("");  // its name until 0.1
+  add_mirror_option(command, options.mirrors, group);
+  add_draft_options(command, options.draft, group);
+  for (const char* flag :
+       {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack", "--no-repacked"}) {
+    command.get_option(flag)->group(group);
+  }
+}
+
+}  // namespace hypura

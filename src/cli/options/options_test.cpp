@@ -1,0 +1,212 @@
+#include "cli/options/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "cli/options/refused_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(Options, RunTakesEveryFlag) {
+  const auto parsed = parse_command_line({"run",         "m.gguf",     "-p",
+                                          "hi",          "--memory",   "24M",
+                                          "--context",   "512",        "-n",
+                                          "7",           "--temp",     "0",
+                                          "--top-k",     "3",          "--top-p",
+                                          "0.5",         "--min-p",    "0.1",
+                                          "--seed",      "4294967295", "--stats",
+                                          "json",        "--threads",  "2",
+                                          "--system",    "be kind",    "--no-direct-io",
+                                          "--no-repack", "--verbose",  "--repeat-penalty",
+                                          "1.1",         "--trace",    "a.trace"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->action, CommandLine::Action::kRun);
+  const RunOptions& options = parsed->options;
+  EXPECT_EQ(options.engine.model, "m.gguf");
+  EXPECT_EQ(options.engine.memory, 24 * kMiB);
+  EXPECT_EQ(options.engine.context, 512U);
+  EXPECT_EQ(options.engine.threads, 2U);
+  EXPECT_FALSE(options.engine.direct_io);
+  EXPECT_FALSE(options.engine.repack);
+  EXPECT_EQ(options.prompt, "hi");
+  EXPECT_EQ(options.system, "be kind");
+  EXPECT_EQ(options.max_tokens, 7);
+  EXPECT_EQ(options.sampling.temperature, 0.0F);
+  EXPECT_EQ(options.sampling.top_k, 3);
+  EXPECT_EQ(options.sampling.top_p, 0.5F);
+  EXPECT_EQ(options.sampling.min_p, 0.1F);
+  EXPECT_EQ(options.sampling.repeat_penalty, 1.1F);
+  EXPECT_EQ(options.sampling.seed, 4294967295U);
+  EXPECT_EQ(options.stats, StatsFormat::kJson);
+  EXPECT_TRUE(options.verbose);
+  EXPECT_EQ(options.trace, "a.trace");
+  EXPECT_TRUE(options.engine.record_routing);
+}
+
+TEST(Options, DefaultsAreTheEngines) {
+  const auto parsed = parse_command_line({"run"});
+  ASSERT_TRUE(parsed);
+  EXPECT_TRUE(parsed->options.engine.model.empty());
+  EXPECT_EQ(parsed->options.engine.context, 0) << "what the budget affords";
+  EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
+  EXPECT_TRUE(parsed->options.engine.direct_io);
+  EXPECT_TRUE(parsed->options.engine.repack);
+  EXPECT_EQ(parsed->options.sampling.temperature, SamplingOptions().temperature);
+  EXPECT_EQ(parsed->options.sampling.seed, std::nullopt);
+  EXPECT_EQ(parsed->options.max_tokens, -1);
+  EXPECT_EQ(parsed->options.stats, StatsFormat::kText);
+  EXPECT_FALSE(parsed->options.engine.record_routing);
+}
+
+TEST(Options, MemoryAutoIsNoLimitOfOurs) {
+  const auto parsed = parse_command_line({"chat", "--memory", "auto"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->options.engine.memory, std::nullopt);
+}
+
+TEST(Options, MirrorsMayBeRepeated) {
+  const std::vector<std::filesystem::path> given = {"/disk2/m.gguf", "/disk3"};
+  const auto mirrors = [](const char* command) {
+    return parse_command_line({command, "--mirror", "/disk2/m.gguf", "m.gguf", "--mirror", "/disk3"});
+  };
+  for (const char* command : {"run", "chat"}) {
+    const auto parsed = mirrors(command);
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    EXPECT_EQ(parsed->options.engine.mirrors, given);
+    EXPECT_EQ(parsed->options.engine.model, "m.gguf");
+  }
+  EXPECT_EQ(mirrors("serve").value().serve.engine.mirrors, given);
+  EXPECT_EQ(mirrors("bench").value().bench.mirrors, given);
+  EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.mirrors.empty());
+}
+
+TEST(Options, InteractiveRunIsChat) {
+  for (const auto& words : {std::vector<std::string>{"run", "-i"}, {"run", "--interactive", "-p", "x"}, {"chat"}}) {
+    const auto parsed = parse_command_line(words);
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->action, CommandLine::Action::kChat);
+  }
+}
+
+TEST(Options, InspectTakesEveryFlag) {
+  const auto parsed = parse_command_line(
+      {"inspect", "m.gguf", "--memory", "32G", "--context", "16384", "--tensors", "--json", "--html", "plan.html"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->action, CommandLine::Action::kInspect);
+  const InspectOptions& options = parsed->inspect;
+  EXPECT_EQ(options.model, "m.gguf");
+  EXPECT_EQ(options.memory, 32 * kGiB);
+  EXPECT_EQ(options.context, 16384U);
+  EXPECT_TRUE(options.tensors);
+  EXPECT_TRUE(options.json);
+  EXPECT_EQ(options.html, "plan.html");
+}
+
+TEST(Options, InspectNeedsNothing) {
+  const auto parsed = parse_command_line({"inspect", "--memory", "auto"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_TRUE(parsed->inspect.model.empty());
+  EXPECT_EQ(parsed->inspect.memory, std::nullopt);
+  EXPECT_EQ(parsed->inspect.context, std::nullopt);
+  EXPECT_FALSE(parsed->inspect.json);
+}
+
+TEST(Options, PromptMayLookLikeAFlag) {
+  EXPECT_EQ(parse_command_line({"run", "-p", "-n"}).value().options.prompt, "-n");
+}
+
+TEST(Options, HelpAndVersionArePrinted) {
+  const auto help = parse_command_line({"run", "--help"});
+  ASSERT_TRUE(help);
+  EXPECT_EQ(help->action, CommandLine::Action::kPrint);
+  EXPECT_THAT(help->text, AllOf(HasSubstr("--memory"), HasSubstr("Examples:"), HasSubstr("default 0.8")));
+  EXPECT_THAT(parse_command_line({"--help"}).value().text, AllOf(HasSubstr("run"), HasSubstr("chat")));
+  EXPECT_EQ(parse_command_line({"--version"}).value().text, "hypura " HYPURA_VERSION "\n");
+}
+
+TEST(Options, NothingShowsTheHelp) {
+  const auto help = parse_command_line({});
+  ASSERT_TRUE(help);
+  EXPECT_EQ(help->action, CommandLine::Action::kPrint);
+  EXPECT_EQ(help->text, parse_command_line({"--help"}).value().text);
+}
+
+TEST(Options, ProfileTakesItsFlags) {
+  const auto plain = parse_command_line({"profile"});
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->action, CommandLine::Action::kProfile);
+  EXPECT_TRUE(plain->profile.path.empty());
+  EXPECT_FALSE(plain->profile.force || plain->profile.json);
+  const auto repack = parse_command_line({"pack", "model.gguf"});
+  ASSERT_TRUE(repack) << repack.error().message;
+  EXPECT_EQ(repack->action, CommandLine::Action::kRepack);
+  EXPECT_EQ(repack->repack.model, "model.gguf");
+  for (const char* flag : {"--no-repacked", "--no-packed"}) {
+    EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.repacked) << flag;
+  }
+  EXPECT_TRUE(parse_command_line({"run"})->options.engine.repacked);
+  const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
+  ASSERT_TRUE(all) << all.error().message;
+  EXPECT_EQ(all->profile.path, "/models");
+  EXPECT_TRUE(all->profile.force && all->profile.json);
+  EXPECT_THAT(parse_command_line({"profile", "--help"}).value().text,
+              AllOf(HasSubstr("--path"), HasSubstr("Examples")));
+}
+
+class OptionsRefuse : public testing::TestWithParam<Refused> {};
+
+TEST_P(OptionsRefuse, ByName) {
+  expect_refused(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
+                         testing::Values(Refused{{"run", "--threads", "0"}, {"--threads", "1 to 1024"}},
+                                         Refused{{"run", "--threads", "-2"}, {"--threads", "1 to 1024"}},
+                                         Refused{{"run", "--temp", "-0.5"}, {"--temp", "0 or more"}},
+                                         Refused{{"run", "--temp", "nan"}, {"--temp", "'nan'"}},
+                                         Refused{{"run", "--temp", "inf"}, {"--temp", "'inf'"}},
+                                         Refused{{"run", "--temp", "1x"}, {"--temp", "'1x'"}},
+                                         Refused{{"run", "--top-p", "1.5"}, {"--top-p", "0 to 1"}},
+                                         Refused{{"run", "--min-p", "-1"}, {"--min-p", "0 to 1"}},
+                                         Refused{{"run", "--top-k", "-1"}, {"--top-k", "0 or more"}},
+                                         Refused{{"run", "--top-k", "1.5"}, {"--top-k", "whole"}},
+                                         Refused{{"run", "--repeat-penalty", "0"}, {"--repeat-penalty", "0.01"}},
+                                         Refused{{"run", "--context", "0"}, {"--context", "1 or more"}},
+                                         Refused{{"run", "--context", "99999999999"}, {"--context"}},
+                                         Refused{{"run", "-n", "0"}, {"--max-tokens", "1 or more"}},
+                                         Refused{{"run", "--seed", "4294967296"}, {"--seed", "4294967295"}},
+                                         Refused{{"run", "--seed", ""}, {"--seed"}},
+                                         Refused{{"run", "--mirror", ""}, {"--mirror", "empty"}},
+                                         Refused{{"run", "--mirror"}, {"--mirror"}},
+                                         Refused{{"inspect", "--mirror", "m"}, {"--mirror"}},
+                                         Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
+                                         Refused{{"run", "--memory", "-1G"}, {"--memory"}},
+                                         Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},
+                                         Refused{{"inspect", "--context", "0"}, {"--context", "1 or more"}},
+                                         Refused{{"inspect", "--html", ""}, {"--html", "empty"}},
+                                         Refused{{"inspect", "--temp", "1"}, {"'--temp'", "hypura inspect --help"}},
+                                         Refused{{"chat", "--stats", "xml"}, {"--stats", "json"}}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Words, OptionsRefuse,
+    testing::Values(Refused{{"walk"}, {"'walk'", "hypura --help"}},
+                    Refused{{"run", "--bogus"}, {"'--bogus'", "hypura run --help"}},
+                    Refused{{"run", "a.gguf", "b.gguf"}, {"'b.gguf'"}}, Refused{{"run", ""}, {"MODEL"}},
+                    Refused{{"run", "--temp"}, {"--temp"}}, Refused{{"run", "--temp", "1", "--temp", "1"}, {"once"}},
+                    Refused{{"chat", "--raw"}, {"'--raw'"}},
+                    Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
+                    Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
+                    Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
+                    Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}, Refused{{"pack"}, {"MODEL"}},
+                    Refused{{"pack", ""}, {"MODEL", "empty"}}, Refused{{"profile", "--path", ""}, {"--path", "empty"}},
+                    Refused{{"profile", "model.gguf"}, {"'model.gguf'", "hypura profile --help"}}));
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,33 @@
+#include "cli/profile/options_profile.h"
+
+#include <string>
+
+namespace hypura {
+
+namespace {
+
+constexpr const char* kProfileFooter =
+    R"(Takes about eight seconds and should have the machine for itself. The result is kept in ~/.cache/hypura for each
+machine and file system, and measured again when hardware, system or version change.
+
+Examples:
+  hypura profile
+  hypura profile --path /mnt/models
+  hypura profile --path model.gguf --force --json
+
+Exit codes: 0 done, 1 internal, 2 usage, 4 budget, 5 input/output)";
+
+}  // namespace
+
+CLI::App* add_profile_command(CLI::App& program, ProfileCommandOptions& options) {
+  CLI::App* command =
+      program.add_subcommand("profile", "Measure this machine and a disk")->group("Commands")->footer(kProfileFooter);
+  command->add_option("--path", options.path, "A folder on the disk to measure, or a model file (default: here)")
+      ->check([](const std::string& text) { return text.empty() ? std::string("the path is empty") : std::string(); })
+      ->option_text("PATH");
+  command->add_flag("--force", options.force, "Measure again even if a result is cached");
+  command->add_flag("--json", options.json, "Print JSON instead of a table");
+  return command;
+}
+
+}  // namespace hypura

@@ -1,0 +1,209 @@
+#include "cli/profile/profile_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr int kLabel = 12;
+
+std::string line(std::string_view label, std::string_view text) {
+  return text.empty() ? "" : fmt::format("{:<{}}{}\n", label, kLabel, text);
+}
+
+template <class Items, class Format>
+std::string join(const Items& items, std::string_view separator, Format format) {
+  std::string text;
+  for (const auto& item : items) {
+    text += (text.empty() ? "" : std::string(separator)) + format(item);
+  }
+  return text;
+}
+
+std::string plural(uint64_t count, std::string_view word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
+// "64 KiB": sizes of blocks are whole.
+std::string block_size(uint64_t bytes) {
+  return bytes >= kMiB ? fmt::format("{} MiB", bytes / kMiB) : fmt::format("{} KiB", bytes / kKiB);
+}
+
+std::string memory_text(const MachineProfile& profile) {
+  std::string text =
+      fmt::format("{}, {} available", format_bytes(profile.memory_total), format_bytes(profile.memory_available));
+  if (profile.cgroup_limit) {
+    text += fmt::format("; a cgroup limits this process to {}, of which {} are left",
+                        format_bytes(*profile.cgroup_limit), format_bytes(profile.memory_allowed));
+  }
+  return text;
+}
+
+std::string machine_section(const MachineProfile& profile) {
+  std::string text = line("Processor", fmt::format("{}, {}", profile.cpu_model, plural(profile.cores, "usable core")));
+  text += line("SIMD", join(profile.simd, " ", [](const std::string& name) { return name; }));
+  text += line("Caches", join(profile.caches, ", ", [](const auto& cache) {
+                 return fmt::format("{} {}", cache.first, format_bytes(cache.second));
+               }));
+  text += line("Memory", memory_text(profile));
+  text += line("Huge pages", profile.huge_pages);
+  for (const DeviceInfo& device : profile.devices) {
+    std::string about = fmt::format("{}: {} ({})", device.name, device.description, device.kind);
+    if (device.kind != "cpu" && device.memory_total > 0) {
+      about += fmt::format(", {} of {} free", format_bytes(device.memory_free), format_bytes(device.memory_total));
+    }
+    about += device.unified ? ", shares the machine's memory" : "";
+    if (device.upload_bytes_per_second > 0) {
+      about += fmt::format(", upload {}", format_rate(device.upload_bytes_per_second));
+    }
+    text += line(&device == &profile.devices.front() ? "Devices" : "", about);
+  }
+  return text;
+}
+
+std::string ram_section(const MachineProfile& profile) {
+  std::string text = "\nReading RAM\n";
+  for (size_t i = 0; i < profile.ram_bytes_per_second.size(); ++i) {
+    text += fmt::format("  {:<12}{:>12}\n", plural(i + 1, "thread"), format_rate(profile.ram_bytes_per_second[i]));
+  }
+  return text;
+}
+
+std::string kernel_section(const MachineProfile& profile) {
+  const auto line = [](const std::string& name, double bytes, double flops) {
+    return fmt::format("  {:<16}{:>14}{:>18}\n", name, format_rate(bytes), fmt::format("{:.0f} GFLOP/s", flops / 1e9));
+  };
+  std::string text = fmt::format("\nComputing with {}\n  {:<16}{:>14}{:>18}\n", plural(profile.threads, "thread"),
+                                 "weights", "1 token", "512 tokens");
+  for (const KernelSpeed& kernel : profile.kernels) {
+    text += line(kernel.type, kernel.matvec_bytes_per_second, kernel.matmul_flops);
+    if (kernel.repacked_matmul_flops > 0) {
+      text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops);
+    }
+  }
+  if (profile.attention_per_second > 0) {
+    text += fmt::format("  Attention takes {:.1f} ms for each thousand tokens of context in a layer 4096 wide.\n",
+                        4096 * 1000 / profile.attention_per_second * 1e3);
+  }
+  return text + fmt::format("  A small operation costs {:.1f} us.\n", profile.operation_seconds * 1e6);
+}
+
+// Rows are blocks, columns are how many are under way.
+std::string read_table(const StorageProfile& storage, bool scattered) {
+  std::set<uint64_t> blocks;
+  std::set<uint32_t> depths;
+  for (const StoragePoint& point : storage.points) {
+    depths.insert(point.depth);  // the same columns for both tables
+    if (point.scattered == scattered) {
+      blocks.insert(point.block_bytes);
+    }
+  }
+  if (blocks.empty()) {
+    return "";
+  }
+  std::string text = fmt::format("  {:<12}", scattered ? "scattered" : "in sequence");
+  for (const uint32_t depth : depths) {
+    text += fmt::format("{:>7}", depth);
+  }
+  text += scattered ? "  under way\n" : "\n";
+  for (const uint64_t block : blocks) {
+    text += fmt::format("  {:>10}  ", block_size(block));
+    for (const uint32_t depth : depths) {
+      const auto point = std::find_if(storage.points.begin(), storage.points.end(), [&](const StoragePoint& p) {
+        return p.block_bytes == block && p.depth == depth && p.scattered == scattered;
+      });
+      text += point == storage.points.end() ? fmt::format("{:>7}", "")
+                                            : fmt::format("{:>7.2f}", point->bytes_per_second / 1e9);
+    }
+    text.resize(text.find_last_not_of(' ') + 1);
+    text += "\n";
+  }
+  return text;
+}
+
+std::string knee_sentence(const StorageProfile& storage) {
+  const StoragePoint& knee = storage.knee;
+  return fmt::format(
+      "  The knee: {} of {} under way read {} of at most {};\n  larger or deeper reads gain less than 5 %.\n",
+      plural(knee.depth, "block"), block_size(knee.block_bytes), format_rate(knee.bytes_per_second),
+      format_rate(storage.scattered_bytes_per_second));
+}
+
+std::string sustained_sentence(const StorageProfile& storage) {
+  return storage.sustained_bytes_per_second > 0
+             ? fmt::format("  A model that read for long got {}, which plans count on.\n",
+                           format_rate(storage.sustained_bytes_per_second))
+             : "";
+}
+
+std::string contention_sentence(const StorageProfile& storage) {
+  return storage.computing_kept > 0
+             ? fmt::format(
+                   "  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
+                   storage.computing_kept * 100, storage.reading_kept * 100)
+             : "";
+}
+
+// What the disk means for a model, from the figures above alone.
+std::string meaning(const MachineProfile& profile) {
+  const StorageProfile& storage = profile.storage;
+  const double disk = storage.sustained_bytes_per_second > 0
+                          ? std::min(storage.scattered_bytes_per_second, storage.sustained_bytes_per_second)
+                          : storage.scattered_bytes_per_second;
+  std::string text = fmt::format("  What it means: a token that needs 1 GiB from this disk waits {:.2f} s for it",
+                                 static_cast<double>(kGiB) / disk);
+  const KernelSpeed* kernel = profile.kernel("q4_0");
+  if (kernel == nullptr || kernel->matvec_bytes_per_second <= 0) {
+    return text + ".\n";
+  }
+  text += fmt::format(";\n  computing with 1 GiB of q4_0 weights takes {:.2f} s. ",
+                      static_cast<double>(kGiB) / kernel->matvec_bytes_per_second);
+  const double share = disk / kernel->matvec_bytes_per_second;
+  if (share >= 1) {
+    return text + "The disk keeps up: streaming costs next to nothing.\n";
+  }
+  return text +
+         fmt::format("Where more than {:.0f} % of what a token\n  needs comes from disk, the disk sets the pace.\n",
+                     share * 100);
+}
+
+std::string storage_section(const MachineProfile& profile) {
+  const StorageProfile& storage = profile.storage;
+  std::string text = fmt::format("\nDisk under {}\n  {}\n", storage.path, storage.file_system);
+  if (storage.points.empty()) {
+    return text + "  not measured\n";
+  }
+  text += fmt::format("  GB/s, read by {}\n\n", storage.method);
+  text += read_table(storage, true) + read_table(storage, false) + "\n";
+  return text + knee_sentence(storage) + contention_sentence(storage) + sustained_sentence(storage) + meaning(profile);
+}
+
+}  // namespace
+
+std::string format_rate(double bytes_per_second) {
+  if (bytes_per_second >= 0.9995e9) {
+    const double value = bytes_per_second / 1e9;
+    return fmt::format("{:.{}f} GB/s", value, value < 9.995 ? 2 : 1);
+  }
+  return fmt::format("{:.{}f} MB/s", bytes_per_second / 1e6, bytes_per_second < 9.95e6 ? 1 : 0);
+}
+
+std::string profile_text(const MachineProfile& profile) {
+  std::string text = machine_section(profile);
+  if (!profile.ram_bytes_per_second.empty()) {
+    text += ram_section(profile);
+  }
+  if (!profile.kernels.empty()) {
+    text += kernel_section(profile);
+  }
+  text += storage_section(profile);
+  return text + fmt::format("\nMeasured {}. `hypura profile --force` measures anew.\n", profile.measured_at);
+}
+
+}  // namespace hypura

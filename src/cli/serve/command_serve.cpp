@@ -1,0 +1,210 @@
+#include <unistd.h>
+
+#include <future>
+#include <mutex>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/demo_model.h"
+#include "cli/output.h"
+#include "cli/progress_bar.h"
+#include "cli/serve/stop_signals.h"
+#include "cli/statistics.h"
+#include "server/metrics.h"
+#include "server/model_host_local.h"
+#include "server/server.h"
+#include "support/fail.h"
+#include "support/log.h"
+#include "support/printable.h"
+
+namespace hypura {
+
+namespace {
+
+// The bar of the first load; what is loaded later, on the host's thread, shows in the log only.
+class LoadingBar {
+ public:
+  explicit LoadingBar(Output& notes) : notes_(notes) {}
+
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    bar_.emplace(notes_);
+  }
+
+  void show(double share) {
+    const std::lock_guard lock(mutex_);
+    if (bar_) {
+      bar_->show(share);
+    }
+  }
+
+  void end() {
+    const std::lock_guard lock(mutex_);
+    bar_.reset();
+  }
+
+ private:
+  Output& notes_;
+  std::mutex mutex_;
+  std::optional<ProgressBar> bar_;
+};
+
+// What must end in this order: requests, then models, then what requests refer to.
+struct Running {
+  Metrics metrics;
+  std::unique_ptr<ModelHost> host;
+  std::unique_ptr<Server> server;
+
+  Running() = default;
+  ~Running() {
+    if (server) {
+      server->stop(std::chrono::milliseconds(0));
+    }
+    host.reset();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
+// One line a request, for people and for programs.
+void log_for_serving(bool verbose) {
+  logger().set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  if (!verbose) {
+    logger().set_level(spdlog::level::info);
+  }
+}
+
+Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& bar) {
+  ModelHostOptions host;
+  host.models = options.models;
+  if (host.models.empty()) {
+    auto demo = model_or_demo({});
+    if (!demo) {
+      return propagate(demo.error());
+    }
+    host.models.push_back(std::move(*demo));
+  }
+  host.generator.engine = options.engine;
+  host.generator.engine.context = options.context.value_or(0);
+  host.generator.engine.context_share = 1;
+  host.generator.engine.fewer_sequences = !options.parallel;
+  host.generator.engine.progress = [&bar](double share) { bar.show(share); };
+  host.generator.parallel = options.parallel.value_or(Generator::Options().parallel);
+  host.generator.queue = options.queue.value_or(Generator::Options().queue);
+  host.keep_alive = options.keep_alive.value_or(KeepAlive());
+  return host;
+}
+
+ServerOptions server_options(const ServeOptions& options) {
+  ServerOptions server;
+  server.address = {options.host.value_or(kServeHost), options.port.value_or(kServePort)};
+  server.access = local_access_rules();
+  server.access.origins = options.origins.value_or(std::vector<std::string>());
+  server.access.api_key = options.api_key.value_or(std::string());
+  server.context = options.context.value_or(0);
+  return server;
+}
+
+Result<ModelLease> load(ModelHost& host, const ServedModel& model, LoadingBar& bar) {
+  std::promise<Result<ModelLease>> loaded;
+  bar.begin();
+  host.lease(model, std::nullopt, [&loaded](Result<ModelLease> lease) { loaded.set_value(std::move(lease)); });
+  Result<ModelLease> lease = loaded.get_future().get();
+  bar.end();
+  return lease;
+}
+
+struct FirstLoaded {
+  const ServedModel* model = nullptr;
+  ModelLease lease;
+};
+
+// The first of the models that can be loaded. Fails with the error of the first when none can.
+Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) {
+  std::optional<Error> failed;
+  for (const ServedModel& model : host.models()) {
+    auto lease = load(host, model, bar);
+    if (lease) {
+      return FirstLoaded{&model, std::move(*lease)};
+    }
+    if (host.models().size() > 1) {
+      notes.write(
+          fmt::format("warning: {} cannot be loaded: {}\n", model.name, printable_lines(lease.error().message)));
+    }
+    failed = failed.value_or(lease.error());
+  }
+  return propagate(*failed);
+}
+
+std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const Plan& plan) {
+  std::string text = fmt::format("\n{} is served at {}\n", loaded.name, server.url());
+  const char* introduction = "loaded in its place when asked for: ";
+  for (const ServedModel& model : host.models()) {
+    if (&model != &loaded) {
+      text += fmt::format("  {}{}\n", std::exchange(introduction, "  and "), model.name);
+    }
+  }
+  text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
+  text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
+  if (!plan.context_sentence.empty()) {
+    text += fmt::format("  {}\n", plan.context_sentence);
+  }
+  for (const std::string& warning : plan.warnings) {
+    text += fmt::format("  warning: {}\n", warning);
+  }
+  if (server.port() != 11434) {
+    text += "  Programs that expect Ollama find it with --port 11434, where nothing else listens there.\n";
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+Result<int> serve_command(const ServeOptions& options) {
+  Output notes(STDERR_FILENO, "standard error");
+  ServeOptions filled = options;
+  if (Status status = add_serve_environment(filled, process_environment); !status) {
+    return propagate(status.error());
+  }
+  log_for_serving(filled.verbose);
+  LoadingBar bar(notes);
+  auto models = host_options(filled, bar);
+  if (!models) {
+    return propagate(models.error());
+  }
+  Running running;
+  auto host = make_model_host(std::move(*models));
+  if (!host) {
+    return propagate(host.error());
+  }
+  running.host = std::move(*host);
+  // Before the model, which may take a minute: a port that is taken shows at once.
+  auto server = Server::start(server_options(filled), all_routes(), *running.host, running.metrics);
+  if (!server) {
+    return propagate(server.error());
+  }
+  running.server = std::move(*server);
+  {
+    const auto first = load_first(*running.host, bar, notes);
+    if (!first) {
+      return propagate(first.error());
+    }
+    const Plan& plan = first->lease.generator->plan();
+    notes.write(banner(*running.server, *running.host, *first->model, plan));
+    if (filled.verbose) {
+      notes.write(ledger_table(plan));
+    }
+  }
+  if (!running.server->is_loopback() && !filled.api_key) {
+    notes.write(
+        "warning: whoever reaches this machine over the network may use the model; set HYPURA_API_KEY to a key "
+        "of your choice, or leave --host out\n");
+  }
+  StopSignals signals;
+  signals.wait();
+  notes.write("stopping: answers under way may end; another Ctrl-C stops at once\n");
+  running.server->stop(std::chrono::milliseconds(static_cast<int64_t>(filled.grace * 1000)));
+  return 0;
+}
+
+}  // namespace hypura

@@ -1,0 +1,198 @@
+#include "history/calibration.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "hypura/plan.h"
+#include "llama/models_for_test.h"
+#include "plan/explain.h"
+#include "profiling/profile_target.h"
+#include "support/environment_for_test.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+namespace fs = std::filesystem;
+
+constexpr const char* kMeasuredAt = "2026-01-02T03:04:05Z";
+
+// The stories model in 40 MiB, on paper, and passes that go as the plan says but for a factor.
+class DecodeCalibrationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    options_.model = kStories;
+    options_.context = 256;
+    const auto model = open_model(kStories);
+    ASSERT_TRUE(model);
+    const RunHistory nothing;
+    auto problem = placement_problem({options_, *model, 40 * kMiB, 2, 256, nothing});
+    ASSERT_TRUE(problem);
+    auto placement = place(*problem);
+    ASSERT_TRUE(placement);
+    problem_ = std::move(*problem);
+    placement_ = std::move(*placement);
+  }
+
+  PassCost predicted(double position = 0) const { return pass_cost(problem_after(problem_, position), placement_, 1); }
+
+  void note(size_t passes, double factor, uint32_t position = 0, double more_bytes = 0) {
+    const PassCost cost = predicted(position);
+    for (size_t i = 0; i < passes; ++i) {
+      calibration_.note({cost.seconds * factor, static_cast<uint64_t>(cost.bytes + more_bytes), position});
+    }
+  }
+
+  std::optional<double> factor(uint32_t predicted_at = 0) const {
+    return calibration_.factor(problem_, placement_, predicted_at);
+  }
+
+  EngineOptions options_;
+  PlacementProblem problem_;
+  Placement placement_;
+  DecodeCalibration calibration_;
+};
+
+TEST_F(DecodeCalibrationTest, IsMeasuredByPredicted) {
+  note(DecodeCalibration::kSkipped, 50);  // caches that fill
+  EXPECT_EQ(factor(), std::nullopt);
+  note(DecodeCalibration::kFewest - 1, 1.5);
+  EXPECT_EQ(factor(), std::nullopt);
+  note(1, 1.5);
+  ASSERT_TRUE(factor());
+  EXPECT_NEAR(*factor(), 1.5, 1e-6);
+}
+
+TEST_F(DecodeCalibrationTest, TheLatestPassesCount) {
+  note(DecodeCalibration::kSkipped + 2 * DecodeCalibration::kMost, 3);
+  note(DecodeCalibration::kMost / 2, 1);
+  EXPECT_NEAR(*factor(), 2, 1e-6);
+  note(DecodeCalibration::kMost / 2, 1);
+  EXPECT_NEAR(*factor(), 1, 1e-6);
+}
+
+TEST_F(DecodeCalibrationTest, WhatIsInTheContextIsReckonedWith) {
+  ASSERT_GT(problem_.attention, 0);
+  note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1.25, 200);
+  EXPECT_NEAR(*factor(), 1.25, 1e-6);
+  problem_ = problem_after(problem_, 100);  // as with EngineOptions::predicted_at
+  EXPECT_NEAR(*factor(100), 1.25, 1e-6);
+}
+
+TEST_F(DecodeCalibrationTest, OtherReadingTellsNothing) {
+  const double tenth = 0.1 * predicted().seconds * problem_.expert_disk.bytes_per_second;
+  note(DecodeCalibration::kSkipped + DecodeCalibration::kFewest, 1, 0, 0.9 * tenth);
+  EXPECT_TRUE(factor());
+  note(DecodeCalibration::kMost, 1, 0, 1.1 * tenth);
+  EXPECT_EQ(factor(), std::nullopt);
+}
+
+class SavedCalibrationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto model = open_model(kStories);
+    ASSERT_TRUE(model);
+    model_ = std::move(*model);
+  }
+
+  CalibrationFactors saved(const std::string& measured_at = kMeasuredAt) const {
+    return load_calibration(model_, measured_at);
+  }
+
+  fs::path file() const {
+    const fs::path folder = cache_.path() / "hypura" / "pace";
+    return fs::exists(folder) ? fs::directory_iterator(folder)->path() : fs::path();
+  }
+
+  TempDir cache_;
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", cache_.path().c_str()};
+  Model model_;
+};
+
+TEST_F(SavedCalibrationTest, IsKeptForItsProfileAndWay) {
+  EXPECT_TRUE(saved().empty());
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "b", 0.75));
+  EXPECT_EQ(saved(), (CalibrationFactors{{"a", 1.5}, {"b", 0.75}}));
+  EXPECT_TRUE(saved("2026-01-02T03:04:06Z").empty()) << "of another profile";
+  ASSERT_TRUE(save_calibration(model_, "2026-01-02T03:04:06Z", "a", 2));
+  EXPECT_EQ(saved("2026-01-02T03:04:06Z"), (CalibrationFactors{{"a", 2}}));
+}
+
+TEST_F(SavedCalibrationTest, LaterRunsCountForHalf) {
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1));
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.44));
+  EXPECT_NEAR(saved()["a"], 1.2, 1e-9);
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "b", 1000));
+  EXPECT_EQ(saved()["b"], kLargestFactor);
+}
+
+TEST_F(SavedCalibrationTest, WhatCannotBeReadIsNothing) {
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
+  for (const char* text : {"", "{", "[]", "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":[1,\"x\"]}",
+                           "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":{\"a\":\"fast\"}}"}) {
+    std::ofstream(file()) << text;
+    EXPECT_EQ(saved().count("a"), 0U) << text;
+  }
+  ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
+  EXPECT_EQ(saved()["a"], 1.5);
+}
+
+// A profile without figures will do: speeds are then assumed.
+TEST_F(SavedCalibrationTest, ARunLeavesItsFactorAndTheNextPlanReckonsWithIt) {
+  ProfileOptions of_disk;
+  of_disk.path = kStories;
+  MachineProfile profile;
+  profile.measured_at = kMeasuredAt;
+  const auto target = find_profile_target(of_disk);
+  ASSERT_TRUE(target && target->cache);
+  ASSERT_TRUE(store_profile(*target->cache, profile, target->fingerprint));
+  EngineOptions options;
+  options.model = kStories;
+  options.memory = 70 * kMiB;
+  options.resident = false;  // all experts have a slot, so that nothing is read
+  options.context = 256;
+  options.threads = 1;
+  {
+    auto engine = Engine::open(options);
+    ASSERT_TRUE(engine) << engine.error().message;
+    EXPECT_THAT((*engine)->plan().why, Not(HasSubstr("earlier runs")));
+    auto session = (*engine)->new_session();
+    ASSERT_TRUE(session);
+    GenerateOptions generate;
+    generate.sampling.temperature = 0;
+    generate.max_tokens = 120;
+    ASSERT_TRUE((*session)->complete("Once upon a time", generate));
+    EXPECT_TRUE(saved().empty()) << "nothing is saved before it is closed";
+    ASSERT_TRUE((*engine)->close());
+  }
+  const CalibrationFactors kept = saved();
+  ASSERT_EQ(kept.size(), 1U);
+  const auto& [key, factor] = *kept.begin();
+  EXPECT_THAT(key, HasSubstr("1 threads"));
+
+  const auto plan = plan_model(options, &profile);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->prediction.calibration, factor);
+  EXPECT_THAT(plan->why, HasSubstr("earlier runs"));
+  MachineProfile later = profile;
+  later.measured_at = "2026-02-02T03:04:05Z";
+  const auto before = plan_model(options, &later);
+  ASSERT_TRUE(before);
+  EXPECT_EQ(before->prediction.calibration, std::nullopt);
+  EXPECT_NEAR(plan->prediction.decode_seconds, before->prediction.decode_seconds * factor, 1e-9);
+  EXPECT_NEAR(plan->more_memory_tokens_per_second, before->more_memory_tokens_per_second / factor, 1e-6);
+  EXPECT_NEAR(plan->prediction.bound_tokens_per_second,
+              std::max(before->prediction.bound_tokens_per_second, plan->prediction.tokens_per_second), 1e-6);
+  EXPECT_EQ(plan->prediction.prefill512_seconds, before->prediction.prefill512_seconds);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,106 @@
+#include "generate/engine/counters.h"
+
+#include <algorithm>
+
+namespace hypura {
+
+namespace {
+
+using E = EngineStats;
+using S = GeneratorStats;
+
+constexpr std::string_view kReadBytes = "hypura_read_bytes_total";
+
+constexpr Counter<E> kEngineCounters[] = {
+    {"prompt_tokens", &E::prompt_tokens, "tokens", "Tokens of prompts that were evaluated."},
+    {"decoded_tokens", &E::decoded_tokens, "tokens", "Tokens made by decode passes."},
+    {"answer_tokens", &E::answer_tokens, "tokens", "Tokens given by sessions."},
+    {"drafted_tokens", &E::drafted_tokens, "tokens", "Tokens drafted and verified.", "hypura_drafted_tokens_total"},
+    {"accepted_draft_tokens", &E::accepted_draft_tokens, "tokens", "Of those, what the model says.",
+     "hypura_accepted_draft_tokens_total"},
+    {"right_drafted_tokens",
+     &E::accepted_draft_tokens,
+     "tokens",
+     "The older name of accepted_draft_tokens.",
+     "hypura_right_drafted_tokens_total",
+     {},
+     true,
+     true},
+    {"prompt_seconds", &E::prompt_seconds, "seconds", "Time in passes that evaluated a prompt."},
+    {"decode_seconds", &E::decode_seconds, "seconds", "Time in decode passes."},
+    {"load_seconds", &E::load_seconds, "seconds", "How long loading took.", "hypura_load_seconds"},
+    {"load_bytes", &E::load_bytes, "bytes", "Bytes read while loading.", kReadBytes, "load"},
+    {"streamed_bytes", &E::streamed_bytes, "bytes", "Bytes read since loading."},
+    {"prefill_bytes", &E::prefill_bytes, "bytes", "Of those, in passes that evaluated a prompt.", kReadBytes, "prompt"},
+    {"decode_bytes", &E::decode_bytes, "bytes", "Of those, in decode passes.", kReadBytes, "decode"},
+    {"expert_lookups", &E::expert_lookups, "experts", "Experts asked for while decoding.",
+     "hypura_expert_lookups_total"},
+    {"expert_hits", &E::expert_hits, "experts", "Of those, in memory when asked for.", "hypura_expert_hits_total"},
+    {"experts_read_ahead", &E::experts_read_ahead, "experts", "Experts read because the layer before let guess them.",
+     "hypura_experts_read_ahead_total"},
+    {"experts_used_ahead", &E::experts_used_ahead, "experts", "Of those, asked for when the layer came.",
+     "hypura_experts_used_ahead_total"},
+    {"experts_guessed", &E::experts_guessed, "experts", "Experts named as what the next layer will choose.",
+     "hypura_experts_guessed_total"},
+    {"experts_guessed_right", &E::experts_guessed_right, "experts", "Of those, chosen.",
+     "hypura_experts_guessed_right_total"},
+    {"experts_guessed_among", &E::experts_guessed_among, "experts",
+     "Experts chosen by the layers that were guessed for.", "hypura_experts_guessed_among_total"},
+    {"experts_warmed", &E::experts_warmed, "experts", "Experts read after loading because earlier runs used them.",
+     "hypura_experts_warmed_total"},
+    {"warm_bytes", &E::warm_bytes, "bytes", "Bytes of those experts.", kReadBytes, "warm_start"},
+    {"io_wait_seconds", &E::io_wait_seconds, "seconds", "Time that computing stood still for a read.",
+     "hypura_io_wait_seconds_total"},
+    {"stream_compute_seconds", &E::stream_compute_seconds, "seconds",
+     "Time in matrices whose weights are streamed or cached.", "hypura_stream_compute_seconds_total"},
+    {"stream_kernel_seconds", &E::stream_kernel_seconds, "seconds", "Of that, inside ggml's kernels."},
+    {"disk_busy_seconds", &E::disk_busy_seconds, "seconds",
+     "The most that the disk was busy: time that at least one read was not known to have ended.",
+     "hypura_disk_busy_seconds_total"},
+    {"memory_peak", &E::memory_peak, "bytes", "The process at its highest.", "hypura_memory_peak_bytes", {}, false},
+};
+
+constexpr Counter<S> kGeneratorCounters[] = {
+    {"running", &S::running, "answers", "Answers being made.", "hypura_answers_running", {}, false},
+    {"queued", &S::queued, "answers", "Answers waiting for their turn.", "hypura_answers_queued", {}, false},
+    {"parallel", &S::parallel, "answers", "Answers that can be made at once.", "hypura_answers_parallel", {}, false},
+    {"context_used",
+     &S::context_used,
+     "tokens",
+     "Cells of the KV cache in use.",
+     "hypura_context_used_tokens",
+     {},
+     false},
+    {"context_size", &S::context_size, "tokens", "Cells of the KV cache.", "hypura_context_size_tokens", {}, false},
+    {"passes", &S::passes, "passes", "Walks over the model's weights.", "hypura_passes_total"},
+    {"batched_tokens", &S::batched_tokens, "tokens", "Tokens of all passes.", "hypura_pass_tokens_total"},
+    {"answers", &S::answers, "answers", "Answers that ended."},
+    {"cancelled", &S::cancelled, "answers", "Of those, cancelled."},
+    {"prompt_tokens", &S::prompt_tokens, "tokens", "Tokens of all answers' prompts."},
+    {"cached_tokens", &S::cached_tokens, "tokens", "Of those, what the KV cache had already."},
+};
+
+}  // namespace
+
+std::span<const Counter<EngineStats>> engine_counters() {
+  return kEngineCounters;
+}
+
+std::span<const Counter<GeneratorStats>> generator_counters() {
+  return kGeneratorCounters;
+}
+
+EngineStats EngineStats::since(const EngineStats& earlier) const {
+  EngineStats difference = *this;
+  for (const Counter<EngineStats>& counter : engine_counters()) {
+    if (counter.sum && !counter.older_name) {
+      std::visit([&](auto field) { difference.*field -= earlier.*field; }, counter.field);
+    }
+  }
+  for (size_t i = 0; i < std::min(copy_bytes.size(), earlier.copy_bytes.size()); ++i) {
+    difference.copy_bytes[i] -= earlier.copy_bytes[i];
+  }
+  return difference;
+}
+
+}  // namespace hypura

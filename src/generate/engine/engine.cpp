@@ -1,0 +1,190 @@
+#include "hypura/engine.h"
+
+#include <algorithm>
+
+#include "generate/engine/engine_impl.h"
+#include "generate/engine/open_overridden.h"
+#include "history/sustained_rate.h"
+#include "llama/llama_guard.h"
+#include "machine/memory.h"
+#include "support/elapsed.h"
+#include "support/fail.h"
+
+namespace hypura {
+
+EngineImpl::EngineImpl(OpenModel model, EngineOptions options)
+    : options_(std::move(options)), model_(std::move(model)), chat_(model_.llama.get()) {}
+
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides) {
+  const auto start = std::chrono::steady_clock::now();
+  auto model = load_model(options, overrides);
+  if (!model) {
+    return propagate(model.error());
+  }
+  std::unique_ptr<EngineImpl> engine;
+  const Status started = guarded(ErrorCode::kBadModel, options.model.string(), [&] {
+    engine = std::make_unique<EngineImpl>(std::move(*model), options);
+    return engine->start_drafting();
+  });
+  if (!started) {
+    return propagate(started.error());
+  }
+  engine->begin(seconds_since(start));
+  return engine;
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
+  return open_overridden(options, {});
+}
+
+Result<std::unique_ptr<Engine>> open_overridden(const EngineOptions& options, const PlanOverrides& overrides) {
+  return open_engine(options, overrides).map([](std::unique_ptr<EngineImpl> engine) -> std::unique_ptr<Engine> {
+    return engine;
+  });
+}
+
+Status EngineImpl::start_drafting() {
+  std::vector<std::unique_ptr<Drafter>> drafters;
+  if (options_.draft.ngrams) {
+    drafters.push_back(make_ngram_drafter());
+  }
+  if (model_.mtp != nullptr) {
+    mtp_ = std::make_unique<MtpHead>(*model_.context, *model_.mtp, model_.sequences, weights());
+    drafters.push_back(make_mtp_drafter(*mtp_));
+  }
+  if (model_.draft.drafter != nullptr) {
+    if (Status status = check_vocabularies(*model_.llama, *model_.draft.drafter->model()); !status) {
+      return status;
+    }
+    model_.draft.drafter->set_threadpool(model_.threadpool.get());
+    drafters.push_back(std::move(model_.draft.drafter));
+  }
+  if (!drafters.empty() && can_cut(*llama())) {
+    drafting_ = std::make_unique<Drafting>(std::move(drafters));
+  }
+  return {};
+}
+
+void EngineImpl::begin(double load_seconds) {
+  counters_.note_loaded(load_seconds);
+  load_bytes_ = bytes_read();
+  load_busy_seconds_ = busy_seconds();
+  if (model_.weights != nullptr) {
+    model_.weights->warm_up();
+  }
+}
+
+double EngineImpl::busy_seconds() const {
+  return model_.reader == nullptr ? 0 : model_.reader->stats().busy_seconds;
+}
+
+uint64_t EngineImpl::bytes_read() const {
+  if (model_.reader == nullptr) {
+    return model_.load_bytes;
+  }
+  const ReaderStats stats = model_.reader->stats();
+  return stats.demand_bytes + stats.prefetch_bytes;
+}
+
+EngineStats EngineImpl::stats() const {
+  EngineStats stats = counters_.read();
+  stats.load_bytes = load_bytes_;
+  stats.streamed_bytes = bytes_read() - load_bytes_;
+  stats.disk_busy_seconds = busy_seconds() - load_busy_seconds_;
+  if (model_.reader != nullptr) {
+    stats.copy_bytes = model_.reader->stats().copy_bytes;
+  }
+  if (model_.weights != nullptr) {
+    add_streaming(*model_.weights, stats);
+  }
+  stats.memory_peak = read_process_memory().peak;
+  return stats;
+}
+
+RoutingTrace EngineImpl::routing() const {
+  return model_.weights != nullptr ? model_.weights->routing() : RoutingTrace();
+}
+
+// A model that only dense weights are streamed of teaches what the disk sustains, any other its calibration: both would
+// correct plans twice. With mirrors neither is the model's disk's alone.
+RunLessons EngineImpl::lessons() const {
+  RunLessons lessons;
+  lessons.routing = routing();
+  const Placement& placement = model_.plan.placement;
+  if (!options_.mirrors.empty()) {
+    return lessons;
+  }
+  if (placement.mode() == Mode::kDenseStreaming) {
+    lessons.disk_bytes_per_second = sustained_rate(stats());
+    return lessons;
+  }
+  const std::lock_guard lock(mutex_);
+  lessons.calibration =
+      calibration_.factor(model_.problem, placement, std::min(options_.predicted_at, model_.context_size));
+  return lessons;
+}
+
+Status EngineImpl::close() {
+  if (std::exchange(closed_, true) || !options_.run_history) {
+    return {};
+  }
+  return save_history(*model_.file, model_.conditions, lessons());
+}
+
+// llama_decode's code. What an assertion left of the context is not used again.
+Result<int> EngineImpl::decode(const llama_batch& batch) {
+  if (broken_) {
+    return propagate(*broken_);
+  }
+  auto result = guarded(
+      ErrorCode::kBadModel, model_.file->files.front().path.string() + ": llama.cpp cannot compute this model",
+      [&]() -> Result<int> { return llama_decode(model_.context.get(), batch); }, Guarding::kPass);
+  if (!result) {
+    broken_ = result.error();
+  }
+  return result;
+}
+
+Status EngineImpl::result_of(int code) {
+  if (code == 0) {
+    return {};
+  }
+  if (code == 1) {
+    return fail(ErrorCode::kContextFull, "the context of {} tokens is full", llama_n_ctx(model_.context.get()));
+  }
+  if (model_.weights != nullptr) {
+    return propagate(model_.weights->take_error());
+  }
+  return fail(ErrorCode::kInternal, "llama.cpp could not compute: {}", take_llama_error());
+}
+
+// One llama_decode: all layers.
+Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
+  // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
+  const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;
+  if (model_.weights != nullptr) {
+    model_.weights->begin_pass(phase);
+  }
+  const uint64_t bytes_before = bytes_read();
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = decode(batch);
+  if (model_.weights != nullptr) {
+    model_.weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds_since(start));
+  }
+  if (!result) {
+    return propagate(result.error());
+  }
+  if (*result == 0 && mtp_ != nullptr) {
+    mtp_->note_pass(batch);
+  }
+  const double seconds = seconds_since(start);
+  const uint64_t bytes = bytes_read() - bytes_before;
+  counters_.note_pass({static_cast<uint32_t>(batch.n_tokens), prompt_tokens, seconds, bytes});
+  if (*result == 0 && phase == Phase::kDecode && batch.n_tokens == 1) {
+    const std::lock_guard lock(mutex_);
+    calibration_.note({seconds, bytes, static_cast<uint32_t>(batch.pos[0])});
+  }
+  return result_of(*result);
+}
+
+}  // namespace hypura

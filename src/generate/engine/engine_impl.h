@@ -1,0 +1,86 @@
+// The engine behind the public interface: passes over an open model, and what they teach.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "chat/chat_prompt.h"
+#include "draft/drafting.h"
+#include "draft/mtp_head.h"
+#include "generate/scheduler/pass_counters.h"
+#include "history/calibration.h"
+#include "hypura/engine.h"
+#include "load/open_model.h"
+#include "plan/plan_overrides.h"
+
+namespace hypura {
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(OpenModel model, EngineOptions options);
+
+  // Makes the drafters. Fails with kUsage when the draft model has another vocabulary.
+  Status start_drafting();
+  // The model is open and that took so long. Begins to read the experts that earlier runs used most; whatever is
+  // computed ends it.
+  void begin(double load_seconds);
+
+  Result<std::unique_ptr<Session>> new_session() override;
+  bool has_chat_template() const override { return chat_.explicit_template(); }
+  const Plan& plan() const override { return model_.plan; }
+  std::vector<LedgerLine> ledger() const override { return model_.budget->ledger(); }
+  EngineStats stats() const override;
+  std::string model_name() const override { return model_.file->name; }
+  RoutingTrace routing() const override;
+  Status close() override;
+
+  // Computes `batch`, of which `prompt_tokens` evaluate a prompt.
+  Status pass(const llama_batch& batch, uint32_t prompt_tokens);
+  llama_context* context() { return model_.context.get(); }
+  const llama_model* llama() const { return model_.llama.get(); }
+  const ChatPrompt& chat() const { return chat_; }
+  // Tokens of context that were asked for; llama.cpp rounds its own number up.
+  uint32_t context_size() const { return model_.context_size; }
+  uint32_t sequences() const { return model_.sequences; }
+  uint32_t ubatch() const { return model_.ubatch; }
+  uint32_t outputs() const { return model_.outputs; }
+  const Model& model() const { return *model_.file; }
+  // Null when everything is resident.
+  StreamedWeights* weights() { return model_.weights.get(); }
+  // Null when nothing is drafted.
+  Drafting* drafting() { return drafting_.get(); }
+  // As PassCounters.
+  void note_drafted(uint32_t drafted, uint32_t accepted) { counters_.note_drafted(drafted, accepted); }
+  void note_answered(size_t tokens) { counters_.note_answered(tokens); }
+  // Null unless the model's MTP layers draft.
+  MtpHead* mtp() { return mtp_.get(); }
+  void end_session() { in_session_ = false; }
+
+ private:
+  Result<int> decode(const llama_batch& batch);
+  Status result_of(int code);
+  uint64_t bytes_read() const;
+  double busy_seconds() const;
+  RunLessons lessons() const;
+
+  const EngineOptions options_;
+  OpenModel model_;
+  ChatPrompt chat_;
+  std::unique_ptr<MtpHead> mtp_;
+  std::unique_ptr<Drafting> drafting_;  // before model_ is gone: it computes with its threads
+  PassCounters counters_;
+  uint64_t load_bytes_ = 0;
+  double load_busy_seconds_ = 0;
+  mutable std::mutex mutex_;  // guards calibration_
+  DecodeCalibration calibration_;
+  bool in_session_ = false;
+  bool closed_ = false;
+  std::optional<Error> broken_;  // what stopped llama.cpp in a pass; none is made afterwards
+};
+
+// Engine::open, for what needs more than the public interface.
+Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides = {});
+
+}  // namespace hypura

@@ -1,0 +1,183 @@
+// Streaming changes when bytes arrive, never the result: logits equal those of plain llama.cpp, bit for bit, for every
+// kind of model, at budgets from the smallest to everything, for single tokens and prompts, on 1 and 2 threads.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "backend/repack_buffer.h"
+#include "generate/engine/open_overridden.h"
+#include "generate/engine/reference_for_test.h"
+#include "make_model/make_model.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+constexpr uint32_t kContext = 512;
+constexpr uint32_t kUbatch = 64;
+
+struct Case {
+  std::string name;
+  std::string real;  // a file under models/, or empty:
+  ModelSpec spec;    // what to generate
+};
+
+void PrintTo(const Case& it, std::ostream* out) {
+  *out << it.name;
+}
+
+ModelSpec spec(const std::string& arch, const std::string& type, const std::string& down_type = {}, int64_t split = 1) {
+  ModelSpec spec;
+  spec.arch = arch;
+  spec.type = type;
+  spec.down_type = down_type;
+  spec.split = split;
+  spec.skew = arch == "dense" ? 0 : 0.7;
+  spec.experts = down_type.empty() ? 0 : 16;  // K-quants need rows of 256: fewer experts keep the file small
+  return spec;
+}
+
+std::vector<Case> cases() {
+  return {{"stories_moe", "hypura-stories-moe.gguf", {}},
+          {"stories_draft", "hypura-stories-draft.gguf", {}},
+          {"dense", "", spec("dense", "Q4_0")},
+          {"dense_f16", "", spec("dense", "F16")},
+          {"dense_split", "", spec("dense", "Q8_0", "", 3)},
+          {"mixtral", "", spec("mixtral", "Q8_0")},
+          {"qwen3moe", "", spec("qwen3moe", "Q4_0")},
+          {"qwen3moe_mixed", "", spec("qwen3moe", "Q4_K", "Q6_K")},
+          {"qwen3moe_split", "", spec("qwen3moe", "Q4_0", "", 4)},
+          {"qwen2moe", "", spec("qwen2moe", "Q8_0")},
+          {"gpt_oss", "", spec("gpt-oss", "Q8_0")},
+          {"fused", "", spec("fused", "Q4_0")}};
+}
+
+class Exactness : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / GetParam().real;
+    if (GetParam().real.empty()) {
+      ModelSpec spec = GetParam().spec;
+      spec.output = folder_.path() / "model.gguf";
+      const auto made = make_model(spec);
+      ASSERT_TRUE(made) << made.error().message;
+      path_ = *made;
+    }
+  }
+
+  EngineOptions options(uint32_t threads) const {
+    EngineOptions options;
+    options.model = path_;
+    options.context = kContext;
+    options.ubatch = kUbatch;
+    options.outputs = kUbatch;
+    options.threads = threads;
+    options.resident = false;
+    options.run_history = false;
+    options.repack = false;  // as the reference
+    return options;
+  }
+
+  // Prompts of several lengths, each followed by single tokens.
+  void compare(Session& session, Reference& reference, const std::string& where) {
+    const auto vocabulary = static_cast<size_t>(session.vocabulary());
+    for (size_t length : {size_t{1}, size_t{7}, size_t{64}, size_t{300}}) {
+      session.clear();
+      const std::vector<int32_t> prompt = test_tokens(length);
+      compare_pass(session, reference, prompt, true, where);
+      for (int32_t token : test_tokens(4)) {
+        compare_pass(session, reference, {token}, false, where);
+      }
+    }
+    ASSERT_GT(vocabulary, 0U);
+  }
+
+  void compare_pass(Session& session, Reference& reference, const std::vector<int32_t>& tokens, bool fresh,
+                    const std::string& where) {
+    const std::vector<float> expected = reference.evaluate(tokens, fresh);
+    const auto actual = session.evaluate(tokens);
+    ASSERT_TRUE(actual) << where << ": " << actual.error().message;
+    ASSERT_EQ(actual->size(), expected.size());
+    ASSERT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
+        << where << ": logits differ after " << tokens.size() << " tokens";
+  }
+
+  TempDir folder_;
+  std::filesystem::path path_;
+};
+
+TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
+  for (uint32_t threads : {1U, 2U}) {
+    Reference reference(path_, kContext, kUbatch, threads);
+    const auto model = open_model(path_);
+    ASSERT_TRUE(model);
+    const uint64_t enough = model->bytes * 2 + 512 * kMiB;
+    const uint64_t least = smallest_budget(options(threads), enough);
+    // From the smallest budget to one that caches everything, whoever's predictions are read ahead.
+    const std::pair<double, ReadAhead> cases[] = {{0.0, ReadAhead::kAuto},         {0.15, ReadAhead::kRouter},
+                                                  {0.3, ReadAhead::kCoactivation}, {0.5, ReadAhead::kRouter},
+                                                  {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
+    for (const auto& [share, read_ahead] : cases) {
+      EngineOptions opened = options(threads);
+      PlanOverrides overrides;
+      overrides.read_ahead = read_ahead;
+      opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
+      auto engine = open_overridden(opened, overrides);
+      ASSERT_TRUE(engine) << engine.error().message;
+      auto session = (*engine)->new_session();
+      ASSERT_TRUE(session);
+      ASSERT_NO_FATAL_FAILURE(
+          compare(**session, reference, fmt::format("{} threads, {}", threads, (*engine)->plan().sentence)));
+    }
+  }
+}
+
+// Weights that are repacked for a prompt give the same logits at every budget and on every run; nearly those of plain
+// llama.cpp, which are summed in another order. (That products in the buffer are those of weights that llama.cpp
+// repacked itself: backend/repack_buffer_test.cpp.)
+TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
+  const auto model = open_model(path_);
+  ASSERT_TRUE(model);
+  static_cast<void>(init_llama());
+  if (RepackBuffer::bytes(lay_out(*model, true, true), 256) == 0) {
+    GTEST_SKIP() << "ggml has no faster layout for this model's types on this processor";
+  }
+  EngineOptions opened = options(2);
+  opened.repack = true;
+  opened.ubatch = opened.outputs = 256;
+  const uint64_t least = smallest_budget(opened, model->bytes * 2 + 512 * kMiB);
+  const std::vector<int32_t> prompt = test_tokens(300);
+  const std::vector<float> plain = Reference(path_, kContext, 256, 2).evaluate(prompt, true);
+  std::vector<float> first;
+  for (const auto& [share, threads] : {std::pair{0.0, 2U}, {0.3, 1U}, {0.3, 2U}, {1.2, 2U}}) {
+    opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
+    opened.threads = threads;
+    const auto engine = Engine::open(opened);
+    ASSERT_TRUE(engine) << engine.error().message;
+    const auto session = (*engine)->new_session();
+    ASSERT_TRUE(session);
+    for (int again = 0; again < 2; ++again) {
+      (*session)->clear();
+      const auto logits = (*session)->evaluate(prompt);
+      ASSERT_TRUE(logits) << logits.error().message;
+      first = first.empty() ? *logits : first;
+      ASSERT_EQ(std::memcmp(logits->data(), first.data(), first.size() * sizeof(float)), 0)
+          << (*engine)->plan().sentence << ", run " << again;
+    }
+  }
+  // Rounding makes a router choose another expert now and then: no more than where llama.cpp repacks.
+  const std::vector<float> repacked = Reference(path_, kContext, 256, 2, 1, true).evaluate(prompt, true);
+  EXPECT_LT(distance(first, plain), 1.1 * distance(repacked, plain) + 1e-6);
+  const std::string& type = GetParam().spec.type;
+  if (GetParam().real.empty() && type == "Q4_0" && RepackBuffer::least_rows(GGML_TYPE_Q4_0, 64, 64) <= 256) {
+    EXPECT_NE(first, plain) << "nothing was repacked";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(cases()), [](const auto& it) { return it.param.name; });
+
+}  // namespace
+}  // namespace hypura

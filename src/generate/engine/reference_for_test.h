@@ -1,0 +1,132 @@
+// For tests: the same tokens through plain llama.cpp, with the same kernels, as the truth to compare with.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "generate/scheduler/pass_model.h"
+#include "hypura/engine.h"
+#include "llama.h"
+#include "llama/llama_context.h"
+#include "llama/llama_runtime.h"
+
+namespace hypura {
+
+// A plain llama.cpp context over the whole model: resident, repacked only if so asked, passes of `ubatch` tokens.
+class Reference {
+ public:
+  Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads,
+            uint32_t sequences = 1, bool repacked = false)
+      : ubatch_(ubatch) {
+    static_cast<void>(init_llama());
+    llama_model_params model = llama_model_default_params();
+    model.use_extra_bufts = repacked;
+    model_.reset(llama_model_load_from_file(path.c_str(), model));
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = context;
+    params.n_batch = params.n_ubatch = params.n_outputs_max = ubatch;
+    params.n_seq_max = sequences;
+    params.kv_unified = sequences > 1;
+    params.n_threads = params.n_threads_batch = static_cast<int32_t>(threads);
+    context_.reset(llama_init_from_model(model_.get(), params));
+  }
+
+  llama_context* context() { return context_.get(); }
+
+  // One pass, of at most `ubatch` tokens.
+  bool decode(const std::vector<PassToken>& tokens) {
+    llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
+    batch.n_tokens = static_cast<int32_t>(tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      batch.token[i] = tokens[i].token;
+      batch.pos[i] = static_cast<llama_pos>(tokens[i].position);
+      batch.n_seq_id[i] = 1;
+      batch.seq_id[i][0] = static_cast<llama_seq_id>(tokens[i].sequence);
+      batch.logits[i] = static_cast<int8_t>(tokens[i].output);
+    }
+    const bool done = llama_decode(context_.get(), batch) == 0;
+    llama_batch_free(batch);
+    return done;
+  }
+
+  // Logits after each of `tokens`, in passes of at most `ubatch` tokens, from an empty context on if `fresh`.
+  std::vector<float> evaluate(const std::vector<int32_t>& tokens, bool fresh) {
+    const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
+    if (fresh) {
+      llama_memory_clear(llama_get_memory(context_.get()), true);
+      position_ = 0;
+    }
+    std::vector<float> logits;
+    for (size_t done = 0; done < tokens.size();) {
+      const size_t count = std::min<size_t>(ubatch_, tokens.size() - done);
+      std::vector<PassToken> pass;
+      for (size_t i = 0; i < count; ++i) {
+        pass.push_back({tokens[done + i], position_++, 0, true});
+      }
+      if (!decode(pass)) {
+        logits.clear();
+        return logits;
+      }
+      for (size_t i = 0; i < count; ++i) {
+        const float* row = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
+        logits.insert(logits.end(), row, row + width);
+      }
+      done += count;
+    }
+    return logits;
+  }
+
+ private:
+  uint32_t ubatch_;
+  uint32_t position_ = 0;
+  LlamaModelPtr model_;
+  LlamaContextPtr context_;
+};
+
+// How far apart logits are, as a share of what they spread over.
+inline double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
+  EXPECT_EQ(actual.size(), expected.size());
+  double squares = 0;
+  double differences = 0;
+  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+    squares += double{expected[i]} * expected[i];
+    differences += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
+  }
+  return std::sqrt(differences / squares);
+}
+
+// `count` tokens that are the same on every run and none of them a control token of the test vocabularies.
+inline std::vector<int32_t> test_tokens(size_t count) {
+  std::vector<int32_t> tokens(count);
+  for (size_t i = 0; i < count; ++i) {
+    tokens[i] = static_cast<int32_t>(300 + (i * 7919 + i * i * 31) % 4000);
+  }
+  return tokens;
+}
+
+// The smallest budget with which `options` can be opened, found by halving to 1 %; `high` must be enough.
+inline uint64_t smallest_budget(EngineOptions options, uint64_t high) {
+  uint64_t low = 0;
+  while (high - low > high / 100) {
+    options.memory = low + (high - low) / 2;
+    (Engine::open(options) ? high : low) = *options.memory;
+  }
+  return high;
+}
+
+inline GenerateOptions greedy(int32_t tokens) {
+  GenerateOptions options;
+  options.max_tokens = tokens;
+  options.sampling.temperature = 0;
+  return options;
+}
+
+}  // namespace hypura

@@ -1,7 +1,0 @@
-#include "measure/process.h"
-
-namespace hypura {
-
-void end_with_parent() {}
-
-}  // namespace hypura
