@@ -6,13 +6,25 @@
 namespace hypura {
 
 ExpertCache::ExpertCache(const Config& config) : config_(config), layers_(config.layers, Layer(config.experts)) {
-  assert(config.layers > 0 && config.experts > 0 && config.spare <= config.slots);
+  assert(config.layers > 0 && config.experts > 0);
+  // Lowest slots are handed out first, so that the memory of slots never used is never touched.
+  const auto fill = [](std::vector<Slot>& free, uint32_t slots) {
+    for (Slot slot = slots; slot-- > 0;) {
+      free.push_back(slot);
+    }
+  };
+  if (!config.own_slots.empty()) {
+    assert(config.own_slots.size() == config.layers);
+    for (uint32_t i = 0; i < config.layers; ++i) {
+      fill(layers_[i].free, config.own_slots[i]);
+      layers_[i].quota = std::min(config.experts, config.own_slots[i]);
+    }
+    return;
+  }
+  assert(config.spare <= config.slots);
   assert(config.spare > 0 || config.slots >= config.layers * config.experts);
   assert(config.quotas.empty() || config.quotas.size() == config.layers);
-  // Lowest slots are handed out first, so that the memory of slots never used is never touched.
-  for (Slot slot = config.slots; slot-- > 0;) {
-    free_.push_back(slot);
-  }
+  fill(free_, config.slots);
   const uint32_t shared = config.slots - config.spare;
   for (uint32_t i = 0; i < config.layers; ++i) {
     const uint32_t even = shared / config.layers + (i < shared % config.layers ? 1 : 0);
@@ -32,12 +44,16 @@ std::optional<ExpertCache::Slot> ExpertCache::lookup(uint32_t layer, uint32_t ex
 std::optional<ExpertCache::Slot> ExpertCache::take(uint32_t layer, uint32_t expert) {
   Entry& it = entry(layer, expert);
   assert(it.state == State::kAbsent);
-  if (free_.empty()) {
+  std::vector<Slot>& free = free_of(layers_[layer]);
+  if (free.empty() && !config_.own_slots.empty()) {
+    evict_one(layers_[layer]);
+  }
+  if (free.empty()) {
     return std::nullopt;
   }
-  it.slot = free_.back();
+  it.slot = free.back();
   it.state = State::kLoading;
-  free_.pop_back();
+  free.pop_back();
   return it.slot;
 }
 
@@ -53,7 +69,7 @@ void ExpertCache::abandon(uint32_t layer, uint32_t expert) {
   Entry& it = entry(layer, expert);
   assert(it.state == State::kLoading);
   it.state = State::kAbsent;
-  free_.push_back(it.slot);
+  free_of(layers_[layer]).push_back(it.slot);
 }
 
 void ExpertCache::release(uint32_t layer, uint32_t expert) {
@@ -67,6 +83,10 @@ void ExpertCache::release(uint32_t layer, uint32_t expert) {
 
 bool ExpertCache::resident(uint32_t layer, uint32_t expert) const {
   return layers_[layer].entries[expert].state == State::kResident;
+}
+
+std::optional<ExpertCache::Slot> ExpertCache::slot_of(uint32_t layer, uint32_t expert) const {
+  return resident(layer, expert) ? std::optional(layers_[layer].entries[expert].slot) : std::nullopt;
 }
 
 bool ExpertCache::absent(uint32_t layer, uint32_t expert) const {
@@ -89,7 +109,7 @@ void ExpertCache::evict_one(Layer& layer) {
   if (victim != nullptr) {
     victim->state = State::kAbsent;
     --layer.held;
-    free_.push_back(victim->slot);
+    free_of(layer).push_back(victim->slot);
   }
 }
 

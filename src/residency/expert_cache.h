@@ -5,6 +5,7 @@
 // - A resident expert that is pinned is never evicted; a loading slot is never handed out.
 // - Between passes a layer holds at most its quota of experts; `spare` slots are then free, so that a pass can always
 //   read that many missing experts before it has to evict one.
+// - Where each layer has slots of its own, it may fill them all, and what is taken evicts.
 //
 // Each layer has its own quota. On the routing trace of the stories model per-layer quotas hit more than one pool for
 // all layers (0.400 against 0.372 at a quarter of the experts), and one pool below the bytes of one token hits nothing.
@@ -39,6 +40,9 @@ class ExpertCache {
     uint32_t spare = 1;    // kept free between passes, 1..slots; may be 0 when every expert has a slot
     // Experts that each layer keeps; they add up to at most slots - spare. Empty: as many for one layer as for another.
     std::vector<uint32_t> quotas = {};
+    // By layer: slots of its own, numbered from 0, for memory that is divided among the layers once and for all. Then
+    // `slots`, `spare` and `quotas` are not looked at.
+    std::vector<uint32_t> own_slots = {};
   };
 
   explicit ExpertCache(const Config& config);
@@ -52,7 +56,8 @@ class ExpertCache {
   // Gives the slot of an expert that the pass uses, pinned until release(), when it is resident.
   std::optional<Slot> lookup(uint32_t layer, uint32_t expert);
 
-  // Takes a free slot for reading `expert` into; none when all are in use. The expert must be absent.
+  // Takes a free slot for reading `expert` into; none when all are in use. The expert must be absent. Of a layer with
+  // slots of its own the unpinned expert that is worth least is evicted where no slot is free.
   std::optional<Slot> take(uint32_t layer, uint32_t expert);
 
   // The bytes of a slot taken for this expert have arrived: it is resident and pinned.
@@ -66,10 +71,13 @@ class ExpertCache {
   void release(uint32_t layer, uint32_t expert);
 
   bool resident(uint32_t layer, uint32_t expert) const;
+  // Where a resident expert is.
+  std::optional<Slot> slot_of(uint32_t layer, uint32_t expert) const;
   // Neither resident nor loading.
   bool absent(uint32_t layer, uint32_t expert) const;
   // Every expert has a slot: none is ever evicted.
-  bool holds_all() const { return config_.spare == 0; }
+  bool holds_all() const { return config_.own_slots.empty() && config_.spare == 0; }
+  // Of those that all layers share.
   uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t slots() const { return config_.slots; }
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }
@@ -87,12 +95,14 @@ class ExpertCache {
     explicit Layer(uint32_t experts) : entries(experts), ranking(experts) {}
 
     uint32_t quota = 0;
-    uint32_t held = 0;  // resident experts
+    uint32_t held = 0;       // resident experts
+    std::vector<Slot> free;  // of its own slots
     std::vector<Entry> entries;
     ExpertRanking ranking;
   };
 
   Entry& entry(uint32_t layer, uint32_t expert) { return layers_[layer].entries[expert]; }
+  std::vector<Slot>& free_of(Layer& layer) { return config_.own_slots.empty() ? free_ : layer.free; }
   void evict_one(Layer& layer);
 
   Config config_;

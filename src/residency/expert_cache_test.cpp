@@ -49,6 +49,33 @@ TEST(ExpertCache, KeepsWhatItHasRoomFor) {
   EXPECT_EQ(cache.free_slots(), 2U);
 }
 
+TEST(ExpertCache, LayersWithSlotsOfTheirOwnFillThem) {
+  ExpertCache::Config own;
+  own.layers = 2;
+  own.experts = 8;
+  own.own_slots = {3, 2};
+  ExpertCache cache(own);
+  EXPECT_FALSE(cache.holds_all());
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1, 2}), 0U);
+  EXPECT_EQ(run_pass(cache, 1, 1, {6, 7}), 0U);
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1, 2}), 3U);  // nothing is kept free
+  EXPECT_EQ(run_pass(cache, 1, 1, {6, 7}), 2U);
+
+  // What is pinned, or on its way, is not evicted for what is taken.
+  EXPECT_EQ(*cache.lookup(0, 1), 1U);
+  EXPECT_EQ(*cache.lookup(0, 2), 2U);
+  EXPECT_EQ(*cache.take(0, 5), 0U);
+  EXPECT_FALSE(cache.take(0, 6));
+  cache.abandon(0, 5);  // its slot is free again
+  EXPECT_EQ(*cache.take(0, 6), 0U);
+  cache.commit(0, 6);
+  cache.release(0, 6);
+  cache.release(0, 1);
+  EXPECT_TRUE(cache.resident(0, 1));
+  EXPECT_TRUE(cache.resident(0, 6));
+  EXPECT_TRUE(cache.resident(1, 7));
+}
+
 TEST(ExpertCache, EvictsWhatIsWorthLeastNotTheOldest) {
   ExpertCache cache(config(1, 8, 6, 2));
   for (int i = 0; i < 3; ++i) {

@@ -6,6 +6,7 @@
 #include "residency/hot_set.h"
 #include "residency/visits.h"
 #include "support/fail.h"
+#include "tiers/ram_slots.h"
 
 namespace hypura {
 
@@ -36,19 +37,26 @@ ExpertStore::ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats,
                          std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking)
     : layers_(layers),
       stats_(stats),
-      cache_({static_cast<uint32_t>(layers.size()), most_experts(layers), sizes.slots, sizes.spare, sizes.quotas}),
+      cache_({static_cast<uint32_t>(layers.size()), most_experts(layers), sizes.slots, sizes.spare, sizes.quotas,
+              sizes.own_slots}),
       slots_(std::move(slots)),
       before_blocking_(std::move(before_blocking)) {}
 
 Result<std::unique_ptr<ExpertStore>> ExpertStore::create(std::span<const ExpertLayer> layers, Reader& reader,
                                                          StoreStats& stats, const Sizes& sizes,
                                                          std::function<void()> before_blocking) {
-  auto slots = TierSlots::create(layers, reader, sizes.slots);
+  auto slots = RamSlots::create(layers, reader, sizes.slots);
   if (!slots) {
     return propagate(slots.error());
   }
+  return over(layers, stats, sizes, std::move(*slots), std::move(before_blocking));
+}
+
+std::unique_ptr<ExpertStore> ExpertStore::over(std::span<const ExpertLayer> layers, StoreStats& stats,
+                                               const Sizes& sizes, std::unique_ptr<TierSlots> slots,
+                                               std::function<void()> before_blocking) {
   return std::unique_ptr<ExpertStore>(
-      new ExpertStore(layers, stats, sizes, std::move(*slots), std::move(before_blocking)));
+      new ExpertStore(layers, stats, sizes, std::move(slots), std::move(before_blocking)));
 }
 
 uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {

@@ -38,8 +38,9 @@ class ExpertStore {
 
   struct Sizes {
     uint32_t slots = 0;
-    uint32_t spare = 0;            // of them, see ExpertCache
-    std::vector<uint32_t> quotas;  // experts that each layer keeps, see ExpertCache
+    uint32_t spare = 0;                    // of them, see ExpertCache
+    std::vector<uint32_t> quotas;          // experts that each layer keeps, see ExpertCache
+    std::vector<uint32_t> own_slots = {};  // in place of all these: each layer's own slots, see ExpertCache
   };
 
   // An expert that the layer in work uses.
@@ -58,11 +59,15 @@ class ExpertStore {
     TierSlots::Fill fill_;
   };
 
-  // Allocates the slots. `layers`, `reader` and `stats` must outlive the object. `before_blocking` is called before the
-  // calling thread is put to sleep until a read has ended. Fails with kBudget.
+  // Allocates slots in RAM. `layers`, `reader` and `stats` must outlive the object. `before_blocking` is called before
+  // the calling thread is put to sleep until a read has ended. Fails with kBudget.
   static Result<std::unique_ptr<ExpertStore>> create(std::span<const ExpertLayer> layers, Reader& reader,
                                                      StoreStats& stats, const Sizes& sizes,
                                                      std::function<void()> before_blocking);
+
+  // The same over the slots of any tier.
+  static std::unique_ptr<ExpertStore> over(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
+                                           std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking);
 
   // Bytes that the store takes besides its slots, nearly all of them the cache's books.
   static uint64_t bytes_for(std::span<const ExpertLayer> layers);
@@ -80,6 +85,9 @@ class ExpertStore {
   // Valid until finish().
   std::span<const Lease> leases() const { return leases_; }
   size_t hits() const { return hits_; }
+
+  // Whether the lease has a slot: else release_misses() has to free one before it is waited for.
+  bool requested(size_t lease) const { return leases_[lease].state_ != Lease::State::kQueued; }
 
   // Whether the lease is pinned, or its expert has arrived, well or badly. Lets reads go on; never blocks.
   bool ready(size_t lease);
@@ -115,6 +123,9 @@ class ExpertStore {
   bool warm();
 
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
+
+  // In which slot a resident expert is.
+  std::optional<uint32_t> slot_of(uint32_t layer, uint32_t expert) const { return cache_.slot_of(layer, expert); }
 
   // Where kernels find a matrix of a layer's experts: of the expert of a pinned lease, at the lease's slot.
   MatrixView view(uint32_t layer, uint32_t part) const { return slots_->view(layer, part); }

@@ -1,20 +1,16 @@
-// Memory in slots of one size, each filled with an expert from where it lies below: here RAM, filled from the model's
-// files by direct reads.
+// Memory in slots of one size, each filled with an expert from where it lies below: RAM from the model's files
+// (ram_slots.h), the memory of a device from RAM (backend/gpu/device_slots.h).
 //
 // Who uses it knows slot numbers, fills under way and views. How an expert lies in a slot, and how its bytes get there,
-// is the tier's own: the memory of a device, whose slots hold nothing but data, is filled otherwise.
+// is the tier's own.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
-#include <vector>
 
+#include "hypura/result.h"
 #include "residency/layer_expert.h"
 #include "storage/reader.h"
-#include "support/memory/memory_region.h"
-#include "tiers/slices.h"
-#include "tiers/slot_layout.h"
 
 namespace hypura {
 
@@ -34,45 +30,32 @@ class TierSlots {
   struct Fill {
     LayerExpert source;
     uint32_t slot = 0;
-    ReadGroup reads = 0;
+    ReadGroup reads = 0;  // of slots that are filled by reads
   };
 
-  // Allocates `slots` slots for experts of `layers`, which `reader` reads. Both must outlive the object. Fails with
-  // kBudget.
-  static Result<std::unique_ptr<TierSlots>> create(std::span<const ExpertLayer> layers, Reader& reader, uint32_t slots);
+  virtual ~TierSlots() = default;
 
   // Begins to fill `slot`, which nothing uses, with the expert. The fill must be waited for.
-  Fill fill(uint32_t slot, LayerExpert source, Priority priority);
+  virtual Fill fill(uint32_t slot, LayerExpert source, Priority priority) = 0;
 
   // Whether a fill has ended, well or badly; never blocks.
-  bool ended(const Fill& fill) { return reader_.finished(fill.reads); }
+  virtual bool ended(const Fill& fill) = 0;
 
   // Blocks until a fill has ended; it is forgotten then. Fails as Reader::wait().
-  Status wait(const Fill& fill) { return reader_.wait(fill.reads); }
+  virtual Status wait(const Fill& fill) = 0;
 
   // Puts the data of a fill that was waited for, and has not failed, where the views say that they are.
-  void realign(const Fill& fill);
+  virtual void realign(const Fill& fill) = 0;
 
   // Does not begin what has not begun. The fill has still to be waited for.
-  void cancel(const Fill& fill) { reader_.cancel(fill.reads); }
+  virtual void cancel(const Fill& fill) = 0;
 
   // Lets fills go on, without blocking.
-  void poll() { reader_.poll(); }
+  virtual void poll() = 0;
 
-  MatrixView view(uint32_t layer, uint32_t part) const {
-    const SlotPlace& place = layout_.places(layer)[part];
-    return {memory_.data(), place.begin + place.data_offset, layout_.stride()};
-  }
-
- private:
-  TierSlots(std::span<const ExpertLayer> layers, Reader& reader) : layers_(layers), reader_(reader), layout_(layers) {}
-  std::byte* data(uint32_t slot) const { return memory_.data() + slot * layout_.stride(); }
-
-  std::span<const ExpertLayer> layers_;
-  Reader& reader_;
-  SlotLayout layout_;
-  MemoryRegion memory_;
-  std::vector<ReadRequest> requests_;  // of the fill that begins
+  // Where the tier's kernels find a matrix of the layer's experts: addresses of its own memory, which only those of RAM
+  // may be read at.
+  virtual MatrixView view(uint32_t layer, uint32_t part) const = 0;
 };
 
 }  // namespace hypura

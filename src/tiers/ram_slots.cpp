@@ -1,4 +1,4 @@
-#include "tiers/tier_slots.h"
+#include "tiers/ram_slots.h"
 
 #include <cstring>
 
@@ -7,9 +7,9 @@
 
 namespace hypura {
 
-Result<std::unique_ptr<TierSlots>> TierSlots::create(std::span<const ExpertLayer> layers, Reader& reader,
-                                                     uint32_t slots) {
-  std::unique_ptr<TierSlots> made(new TierSlots(layers, reader));
+Result<std::unique_ptr<RamSlots>> RamSlots::create(std::span<const ExpertLayer> layers, Reader& reader,
+                                                   uint32_t slots) {
+  std::unique_ptr<RamSlots> made(new RamSlots(layers, reader));
   auto memory = MemoryRegion::allocate(slots * made->layout_.stride());
   if (!memory) {
     return propagate(memory.error(), "the expert slots");
@@ -19,7 +19,7 @@ Result<std::unique_ptr<TierSlots>> TierSlots::create(std::span<const ExpertLayer
   return made;
 }
 
-TierSlots::Fill TierSlots::fill(uint32_t slot, LayerExpert source, Priority priority) {
+TierSlots::Fill RamSlots::fill(uint32_t slot, LayerExpert source, Priority priority) {
   const std::vector<ExpertPart>& parts = layers_[source.layer].parts;
   const std::span<const SlotPlace> places = layout_.places(source.layer);
   requests_.clear();
@@ -29,7 +29,7 @@ TierSlots::Fill TierSlots::fill(uint32_t slot, LayerExpert source, Priority prio
   return {source, slot, reader_.submit(requests_, priority)};
 }
 
-void TierSlots::realign(const Fill& fill) {
+void RamSlots::realign(const Fill& fill) {
   const std::vector<ExpertPart>& parts = layers_[fill.source.layer].parts;
   const std::span<const SlotPlace> places = layout_.places(fill.source.layer);
   for (size_t part = 0; part < parts.size(); ++part) {

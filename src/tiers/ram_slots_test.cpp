@@ -1,4 +1,4 @@
-#include "tiers/tier_slots.h"
+#include "tiers/ram_slots.h"
 
 #include <gtest/gtest.h>
 
@@ -8,10 +8,10 @@
 namespace hypura {
 namespace {
 
-class TierSlotsTest : public testing::Test {
+class RamSlotsTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto slots = TierSlots::create(disk_.layers(), reader_, 3);
+    auto slots = RamSlots::create(disk_.layers(), reader_, 3);
     ASSERT_TRUE(slots) << slots.error().message;
     slots_ = std::move(*slots);
   }
@@ -29,10 +29,10 @@ class TierSlotsTest : public testing::Test {
 
   ExpertsOnDisk disk_{2, 4};
   FakeReader reader_;
-  std::unique_ptr<TierSlots> slots_;
+  std::unique_ptr<RamSlots> slots_;
 };
 
-TEST_F(TierSlotsTest, FillsASlotWithAllMatricesOfAnExpert) {
+TEST_F(RamSlotsTest, FillsASlotWithAllMatricesOfAnExpert) {
   const TierSlots::Fill fill = slots_->fill(1, {1, 3}, Priority::kPrefetch);
   ASSERT_EQ(reader_.groups().size(), 1U);
   EXPECT_EQ(reader_.groups()[0].requests.size(), 2U);
@@ -46,7 +46,7 @@ TEST_F(TierSlotsTest, FillsASlotWithAllMatricesOfAnExpert) {
   expect_data(fill);
 }
 
-TEST_F(TierSlotsTest, SlotsDoNotDisturbEachOther) {
+TEST_F(RamSlotsTest, SlotsDoNotDisturbEachOther) {
   std::vector<TierSlots::Fill> fills;
   for (uint32_t slot = 0; slot < 3; ++slot) {
     fills.push_back(slots_->fill(slot, {slot % 2, slot}, Priority::kDemand));
@@ -61,7 +61,7 @@ TEST_F(TierSlotsTest, SlotsDoNotDisturbEachOther) {
   EXPECT_FALSE(reader_.misplaced);
 }
 
-TEST_F(TierSlotsTest, ReadsGoToMemoryThatTheReaderKnows) {
+TEST_F(RamSlotsTest, ReadsGoToMemoryThatTheReaderKnows) {
   static_cast<void>(slots_->fill(2, {0, 0}, Priority::kDemand));
   for (const ReadRequest& request : reader_.groups()[0].requests) {
     EXPECT_GE(request.destination, reader_.registered.data());
@@ -69,7 +69,7 @@ TEST_F(TierSlotsTest, ReadsGoToMemoryThatTheReaderKnows) {
   }
 }
 
-TEST_F(TierSlotsTest, AFailureIsTheReaders) {
+TEST_F(RamSlotsTest, AFailureIsTheReaders) {
   const TierSlots::Fill failed = slots_->fill(0, {0, 0}, Priority::kDemand);
   reader_.fail_group(failed.reads, {ErrorCode::kIo, "the disk is gone"});
   EXPECT_TRUE(slots_->ended(failed));

@@ -1,0 +1,47 @@
+// Slots in RAM, filled from the model's files by direct reads. Any slot can hold an expert of any layer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "storage/reader.h"
+#include "support/memory/memory_region.h"
+#include "tiers/slices.h"
+#include "tiers/slot_layout.h"
+#include "tiers/tier_slots.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class RamSlots final : public TierSlots {
+ public:
+  // Allocates `slots` slots for experts of `layers`, which `reader` reads. Both must outlive the object. Fails with
+  // kBudget.
+  static Result<std::unique_ptr<RamSlots>> create(std::span<const ExpertLayer> layers, Reader& reader, uint32_t slots);
+
+  Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
+  bool ended(const Fill& fill) override { return reader_.finished(fill.reads); }
+  Status wait(const Fill& fill) override { return reader_.wait(fill.reads); }
+  void realign(const Fill& fill) override;
+  void cancel(const Fill& fill) override { reader_.cancel(fill.reads); }
+  void poll() override { reader_.poll(); }
+
+  MatrixView view(uint32_t layer, uint32_t part) const override {
+    const SlotPlace& place = layout_.places(layer)[part];
+    return {memory_.data(), place.begin + place.data_offset, layout_.stride()};
+  }
+
+ private:
+  RamSlots(std::span<const ExpertLayer> layers, Reader& reader) : layers_(layers), reader_(reader), layout_(layers) {}
+  std::byte* data(uint32_t slot) const { return memory_.data() + slot * layout_.stride(); }
+
+  std::span<const ExpertLayer> layers_;
+  Reader& reader_;
+  SlotLayout layout_;
+  MemoryRegion memory_;
+  std::vector<ReadRequest> requests_;  // of the fill that begins
+};
+
+}  // namespace hypura
