@@ -10,4 +10,9 @@ int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor) {
   return known ? graph->use_counts[slot] : 0;
 }
 
+ggml_status compute_part(ggml_backend_t backend, ggml_cgraph* graph, int begin, int end) {
+  ggml_cgraph part = ggml_graph_view(graph, begin, end);
+  return ggml_backend_graph_compute_async(backend, &part);
+}
+
 }  // namespace hypura

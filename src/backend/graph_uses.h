@@ -1,6 +1,7 @@
-// How often a graph uses a tensor: the one place that reads ggml_cgraph's insides.
+// Parts of graphs, and how often they use a tensor: the one place that knows ggml_cgraph's insides.
 #pragma once
 
+#include "ggml-backend.h"
 #include "ggml.h"
 
 namespace hypura {
@@ -8,5 +9,10 @@ namespace hypura {
 // Number of nodes of the whole graph (not only of this part of it) that have `tensor` as a source. 0 when the graph
 // does not know it.
 int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor);
+
+// Begins to compute the nodes from `begin` to before `end` on `backend`. As a view of the graph: one made anew does not
+// know how often its nodes are used elsewhere, and backends would not fuse them as they do in the whole graph, which
+// gives other bits.
+ggml_status compute_part(ggml_backend_t backend, ggml_cgraph* graph, int begin, int end);
 
 }  // namespace hypura

@@ -134,11 +134,12 @@ bool supports_op(ggml_backend_dev_t /*dev*/, const ggml_tensor* op) {
   if (op->op == GGML_OP_NONE) {
     return stream_owner(op) != nullptr;
   }
-  return op->op != GGML_OP_VIEW && streamed_origin(op, kOriginDepth) != nullptr;
+  const ggml_tensor* origin = op->op == GGML_OP_VIEW ? nullptr : streamed_origin(op, kOriginDepth);
+  return origin != nullptr && origin->src[0]->buffer->buft->device == &device;  // and not a GPU's
 }
 
 bool supports_buffer_type(ggml_backend_dev_t /*dev*/, ggml_backend_buffer_type_t type) {
-  return is_stream_type(type) || ggml_backend_buft_is_host(type);
+  return is_stream_type(type) ? type->device == &device : ggml_backend_buft_is_host(type);
 }
 
 // --- backend
@@ -246,13 +247,13 @@ bool is_stream_device(ggml_backend_dev_t dev) {
   return dev == &device;
 }
 
-ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights) {
+ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights, ggml_backend_dev_t dev) {
   ggml_backend_buffer_type type{};
   type.iface.get_name = stream_type_name;
   type.iface.alloc_buffer = alloc_stream_buffer;
   type.iface.get_alignment = buffer_alignment;
   type.iface.is_host = stream_is_host;
-  type.device = &device;
+  type.device = dev == nullptr ? &device : dev;
   type.context = weights;
   return type;
 }

@@ -24,7 +24,8 @@ void register_stream_device();
 bool is_stream_device(ggml_backend_dev_t dev);
 
 // Fills in our buffer types for `weights`, which must outlive every buffer made from them.
-ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights);
+// `device` computes what is in the first; nullptr: the device here.
+ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights, ggml_backend_dev_t device = nullptr);
 ggml_backend_buffer_type make_resident_buffer_type(StreamedWeights* weights);
 
 // The weights that `tensor` belongs to when it lies in a stream buffer, else nullptr.

@@ -8,6 +8,8 @@
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
+#include "backend/gpu/gpu_device.h"
+#include "backend/gpu/gpu_executor.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
@@ -23,7 +25,11 @@
 namespace hypura {
 
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
-                                                                 StreamLayout layout) {
+                                                                 StreamLayout layout, GpuUse gpu) {
+  if (gpu.device != nullptr && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked ||
+                                gpu.layer_slots.size() != layout.expert_layers.size())) {
+    return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
+  }
   register_stream_device();
   auto inner = InnerGraph::create();
   if (!inner) {
@@ -31,6 +37,15 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   }
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
+  if (gpu.device != nullptr) {
+    auto device = GpuDevice::create(gpu.device, *weights);
+    if (!device) {
+      return propagate(device.error());
+    }
+    weights->gpu_ = std::move(*device);
+    weights->gpu_use_ = std::move(gpu);
+    weights->stream_type_ = make_stream_buffer_type(weights.get(), weights->gpu_->device());
+  }
   return weights;
 }
 
@@ -60,6 +75,17 @@ StreamedWeights::~StreamedWeights() {
   }
   for (ReadGroup group : loading_) {
     static_cast<void>(reader_.wait(group));  // the model is being given up
+  }
+}
+
+ggml_backend_dev_t StreamedWeights::gpu_device() {
+  return gpu_ == nullptr ? nullptr : gpu_->device();
+}
+
+void StreamedWeights::set_threadpool(ggml_threadpool* pool) {
+  inner_->set_threadpool(pool);
+  if (gpu_ != nullptr) {
+    gpu_->set_threadpool(pool);
   }
 }
 
@@ -168,6 +194,9 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
     if (Status status = allocate_experts(placement.ubatch); !status) {
       return status;
     }
+    if (gpu_ != nullptr) {
+      return allocate_gpu();
+    }
     start_predicting();
   }
   return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
@@ -181,11 +210,24 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
     return propagate(store.error());
   }
   expert_store_ = std::move(*store);
+  if (gpu_ != nullptr) {
+    return {};
+  }
   auto experts = ExpertExecutor::create(layout_, *expert_store_, *inner_, stats_, max_rows, repack_buffer_.get());
   if (!experts) {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
+  return {};
+}
+
+Status StreamedWeights::allocate_gpu() {
+  auto experts = GpuExecutor::create(*this, *gpu_, *expert_store_, gpu_use_.layer_slots,
+                                     static_cast<uint32_t>(model_.experts_used));
+  if (!experts) {
+    return propagate(experts.error());
+  }
+  gpu_experts_ = std::move(*experts);
   return {};
 }
 
@@ -317,7 +359,8 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph) {
   const std::lock_guard lock(mutex_);
   const auto start = std::chrono::steady_clock::now();
   const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
-  Status status = run_nodes(graph);
+  const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
+  Status status = gpu_experts_ != nullptr ? gpu_experts_->run(graph, decode) : run_nodes(graph);
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
   stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
                                std::memory_order_relaxed);

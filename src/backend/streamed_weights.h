@@ -35,6 +35,8 @@ class DenseExecutor;
 class DenseStore;
 class ExpertExecutor;
 class ExpertStore;
+class GpuDevice;
+class GpuExecutor;
 class RepackBuffer;
 class RoutingRecorder;
 
@@ -53,10 +55,18 @@ struct ExpertsOfLayer {
   std::vector<uint16_t> used;  // empty when the routing is not recorded
 };
 
+// The GPU that computes a model, and how many experts of each streamed layer have slots in its memory.
+struct GpuUse {
+  ggml_backend_dev_t device = nullptr;  // ggml's; nullptr: none
+  std::vector<uint32_t> layer_slots;
+};
+
 class StreamedWeights {
  public:
-  // `model` and `reader` must outlive the object. Registers our ggml device on first use.
-  static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout);
+  // `model` and `reader` must outlive the object. Registers our ggml device on first use. With a GPU experts alone may
+  // be streamed, and not from a repacked copy: else it fails with kInternal, as when ggml has no such backend.
+  static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
+                                                         GpuUse gpu = {});
 
   ~StreamedWeights();
   StreamedWeights(const StreamedWeights&) = delete;
@@ -65,6 +75,10 @@ class StreamedWeights {
   // For llama_model_params.tensor_buft_overrides: layout().pattern to the first, everything else to the second.
   ggml_backend_buffer_type_t stream_buffer_type() { return &stream_type_; }
   ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
+
+  // With a GPU: the device for llama_model_params.devices, which computes everything. What is not streamed lies in its
+  // own buffers, not in the resident ones. nullptr without.
+  ggml_backend_dev_t gpu_device();
 
   // Until finish_loading() the stream buffers say that they are host memory: llama.cpp's loader then reads into them,
   // of a file that gives it nothing, where otherwise it would fill a staging buffer as large as each tensor. Afterwards
@@ -85,7 +99,7 @@ class StreamedWeights {
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
   void set_threads(int threads) { inner_->set_threads(threads); }
-  void set_threadpool(ggml_threadpool* pool) { inner_->set_threadpool(pool); }
+  void set_threadpool(ggml_threadpool* pool);
 
   // What is computed from now on, until the next call, is one pass of that kind.
   void begin_pass(Phase phase);
@@ -119,6 +133,8 @@ class StreamedWeights {
 
   const StreamLayout& layout() const { return layout_; }
   const StreamStats& stats() const { return stats_; }
+  // What computes on the GPU, once the caches are allocated; nullptr without one.
+  const GpuExecutor* gpu() const { return gpu_experts_.get(); }
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 
@@ -136,6 +152,7 @@ class StreamedWeights {
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
   Status allocate_experts(uint32_t max_rows);
+  Status allocate_gpu();
   Status allocate_dense(const DensePlacement& placement);
   void start_predicting();
   void keep_warming();
@@ -167,6 +184,9 @@ class StreamedWeights {
   PrefetchSwitch prefetch_switch_;
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
+  GpuUse gpu_use_;
+  std::unique_ptr<GpuDevice> gpu_;
+  std::unique_ptr<GpuExecutor> gpu_experts_;  // in the place of experts_
   std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;

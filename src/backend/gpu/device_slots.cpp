@@ -1,0 +1,68 @@
+#include "backend/gpu/device_slots.h"
+
+#include <algorithm>
+
+#include "support/fail.h"
+
+namespace hypura {
+
+Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertLayer> layers,
+                                                         std::span<const uint32_t> slots, ggml_backend_t stream,
+                                                         ExpertUpload& upload) {
+  std::unique_ptr<DeviceSlots> made(new DeviceSlots(stream, upload));
+  size_t tensors = 0;
+  for (const ExpertLayer& layer : layers) {
+    tensors += layer.parts.size();
+  }
+  made->context_ = describe_tensors(tensors);
+  ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(stream);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    std::vector<ggml_tensor*>& matrices = made->matrices_.emplace_back();
+    if (slots[i] == 0) {
+      continue;
+    }
+    matrices = describe_matrices(made->context_.get(), layers[i], slots[i], "slots of");
+    auto buffer = allocate_on(type, bytes_in(type, matrices), fmt::format("the slots of layer {}", layers[i].layer));
+    if (!buffer) {
+      return propagate(buffer.error());
+    }
+    made->buffers_.push_back(std::move(*buffer));
+    if (Status status = place_in(made->buffers_.back().get(), matrices); !status) {
+      return propagate(status.error());
+    }
+  }
+  return made;
+}
+
+TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*priority*/) {
+  layer_ = source.layer;
+  items_.push_back({source.expert, slot});
+  return {source, slot};
+}
+
+Status DeviceSlots::wait(const Fill& fill) {
+  if (!begun_ && !cancelled_) {
+    begun_ = true;
+    std::ranges::sort(items_, {}, &UploadItem::expert);
+    outcome_ = upload_.run(stream_, layer_, items_, matrices_[layer_], decode_);
+  }
+  const auto item = std::ranges::find(items_, fill.source.expert, &UploadItem::expert);
+  Status status;
+  if (!item->done) {
+    status = begun_ ? outcome_ : fail(ErrorCode::kCancelled, "the expert was not brought to the device");
+  }
+  if (++waited_ == items_.size()) {
+    items_.clear();
+    waited_ = 0;
+    begun_ = cancelled_ = false;
+    outcome_ = {};
+  }
+  return status;
+}
+
+MatrixView DeviceSlots::view(uint32_t layer, uint32_t part) const {
+  const ggml_tensor* matrix = matrices_[layer][part];
+  return {static_cast<std::byte*>(matrix->data), 0, matrix->nb[2]};
+}
+
+}  // namespace hypura

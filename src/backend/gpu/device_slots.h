@@ -1,0 +1,61 @@
+// Slots in the memory of a device: of each matrix of each layer one tensor [ne0, ne1, slots], as MUL_MAT_ID takes it.
+// Filled from the tier below, in the order of the device's stream, so that no kernel meets a slot half filled.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/gpu/device_memory.h"
+#include "backend/gpu/expert_upload.h"
+#include "tiers/tier_slots.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class DeviceSlots final : public TierSlots {
+ public:
+  // Allocates slots[i] slots for layers[i]; a layer may have none. The references and `stream`, by which they are
+  // filled, must outlive the object. Fails with kBudget.
+  static Result<std::unique_ptr<DeviceSlots>> create(std::span<const ExpertLayer> layers,
+                                                     std::span<const uint32_t> slots, ggml_backend_t stream,
+                                                     ExpertUpload& upload);
+
+  // Fills that begin together go to the tier below together, when the first of them is waited for: what is missing
+  // there is read at once.
+  Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
+  bool ended(const Fill& /*fill*/) override { return false; }
+  // Fails as ExpertUpload::run(). All fills of a layer must be waited for before the next layer's begin.
+  Status wait(const Fill& fill) override;
+  void realign(const Fill& /*fill*/) override {}  // slots hold nothing but data
+  void cancel(const Fill& /*fill*/) override { cancelled_ = true; }
+  void poll() override {}
+  MatrixView view(uint32_t layer, uint32_t part) const override;
+
+  // By part: the layer's matrices over its slots.
+  std::span<ggml_tensor* const> matrices(uint32_t layer) const { return matrices_[layer]; }
+
+  // What the fills to come are for.
+  void set_decode(bool decode) { decode_ = decode; }
+
+ private:
+  DeviceSlots(ggml_backend_t stream, ExpertUpload& upload) : stream_(stream), upload_(upload) {}
+
+  ggml_backend_t stream_;
+  ExpertUpload& upload_;
+  ggml_context_ptr context_;
+  std::vector<ggml_backend_buffer_ptr> buffers_;  // by layer
+  std::vector<std::vector<ggml_tensor*>> matrices_;
+
+  // Of the fills that began and were not all waited for.
+  bool decode_ = false;
+  bool cancelled_ = false;
+  bool begun_ = false;
+  size_t waited_ = 0;
+  uint32_t layer_ = 0;
+  std::vector<UploadItem> items_;
+  Status outcome_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,283 @@
+#include "backend/gpu/gpu_executor.h"
+
+#include <algorithm>
+
+#include "backend/graph_uses.h"
+#include "backend/stream_device.h"
+#include "support/fail.h"
+
+namespace hypura {
+
+GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below)
+    : weights_(weights),
+      layers_(weights.layout().expert_layers),
+      device_(device),
+      upload_(weights.layout().expert_layers, below) {}
+
+GpuExecutor::~GpuExecutor() {
+  upload_.settle();
+  ggml_backend_synchronize(device_.stream());
+}
+
+Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
+                                                         ExpertStore& below, std::span<const uint32_t> layer_slots,
+                                                         uint32_t used) {
+  std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below));
+  if (Status status = executor->allocate(layer_slots, used); !status) {
+    return propagate(status.error());
+  }
+  return executor;
+}
+
+Status GpuExecutor::allocate(std::span<const uint32_t> layer_slots, uint32_t used) {
+  ExpertStore::Sizes sizes;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    sizes.own_slots.push_back(std::min(layer_slots[i], layers_[i].experts));
+    device_layers_.push_back({sizes.own_slots.back()});
+  }
+  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_.stream(), upload_);
+  if (!slots) {
+    return propagate(slots.error());
+  }
+  slots_ = slots->get();
+  store_ = ExpertStore::over(layers_, stats_, sizes, std::move(*slots), [] {});
+  auto staging = LayerStaging::create(layers_, *slots_, *store_, device_, upload_);
+  if (!staging) {
+    return propagate(staging.error());
+  }
+  staging_ = std::move(*staging);
+  return allocate_ids(used);
+}
+
+// For as many tokens as choose by slots: one that chooses more brings the whole layer.
+Status GpuExecutor::allocate_ids(uint32_t used) {
+  const int64_t experts = weights_.layout().experts;
+  most_ids_ = kChoicesForAll * experts;
+  const int64_t tokens = most_ids_ / std::max(1U, used) + 1;
+  fetched_bytes_ = static_cast<uint64_t>(tokens * experts) * sizeof(int32_t);  // the choice is a view of a whole sort
+  context_ = describe_tensors(layers_.size());
+  std::vector<ggml_tensor*> tensors;
+  for (DeviceLayer& layer : device_layers_) {
+    layer.slot_ids = ggml_new_tensor_2d(context_.get(), GGML_TYPE_I32, most_ids_, 1);
+    ggml_format_name(layer.slot_ids, "slots of the chosen %zu", tensors.size());
+    tensors.push_back(layer.slot_ids);
+  }
+  ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(device_.stream());
+  auto buffer = allocate_on(type, bytes_in(type, tensors), "the numbers of slots");
+  if (!buffer) {
+    return propagate(buffer.error());
+  }
+  ids_buffer_ = std::move(*buffer);
+  const uint64_t own = static_cast<uint64_t>(most_ids_) * sizeof(int32_t);
+  auto host = allocate_pinned(device_.inner(), fetched_bytes_ + own * layers_.size());
+  if (!host) {
+    return propagate(host.error());
+  }
+  host_buffer_ = std::move(*host);
+  fetched_ = static_cast<int32_t*>(ggml_backend_buffer_get_base(host_buffer_.get()));
+  int32_t* next = fetched_ + fetched_bytes_ / sizeof(int32_t);
+  for (DeviceLayer& layer : device_layers_) {
+    layer.host_ids = next;
+    next += most_ids_;
+  }
+  return place_in(ids_buffer_.get(), tensors);
+}
+
+Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
+  decode_ = decode;
+  computed_ = 0;
+  Status status = find_blocks(graph);
+  for (size_t i = 0; status && i < blocks_.size(); ++i) {
+    status = run_block(graph, blocks_[i]);
+  }
+  if (status) {
+    status = compute(graph, ggml_graph_n_nodes(graph));
+  }
+  restore();
+  return status;
+}
+
+Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
+  products_.clear();
+  blocks_.clear();
+  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+    ggml_tensor* node = ggml_graph_node(graph, i);
+    if (node->src[0] == nullptr || stream_owner(node->src[0]) != &weights_ || node->op == GGML_OP_NONE) {
+      continue;
+    }
+    const StreamedTensor* weight = weights_.find(node->src[0]);
+    if (node->op != GGML_OP_MUL_MAT_ID || weight == nullptr) {
+      return fail(ErrorCode::kInternal, "tensor '{}' is streamed but used by operation {}", node->src[0]->name,
+                  ggml_op_name(node->op));
+    }
+    if (blocks_.empty() || blocks_.back().layer != weight->layer || blocks_.back().ids != node->src[2]) {
+      blocks_.push_back({weight->layer, node->src[2], i, i, products_.size(), products_.size()});
+    }
+    products_.push_back({node, weight->part});
+    blocks_.back().last = i;
+    ++blocks_.back().end;
+  }
+  return {};
+}
+
+Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
+  if (holds_all(block)) {
+    return use_whole(block);
+  }
+  if (stages(block)) {
+    return use_staged(graph, block);
+  }
+  bool too_many = false;
+  const Status status = use_slots(graph, block, too_many);
+  return too_many ? use_staged(graph, block) : status;
+}
+
+bool GpuExecutor::holds_all(const Block& block) const {
+  return device_layers_[block.layer].slots == layers_[block.layer].experts;
+}
+
+// Whether the choice need not be looked at, or there is no place to look at it.
+bool GpuExecutor::stages(const Block& block) const {
+  const int64_t choices = block.ids->ne[0] * block.ids->ne[1];
+  return choices >= kChoicesForAll * layers_[block.layer].experts || choices > most_ids_ ||
+         ggml_nbytes(block.ids) > fetched_bytes_ || device_layers_[block.layer].slots < block.ids->ne[0];
+}
+
+// Every expert is in the slot of its own number, from the layer's first use on.
+Status GpuExecutor::use_whole(const Block& block) {
+  DeviceLayer& layer = device_layers_[block.layer];
+  if (!layer.filled) {
+    std::vector<UploadItem> all(layer.slots);
+    for (uint32_t expert = 0; expert < layer.slots; ++expert) {
+      all[expert] = {expert, expert};
+    }
+    if (Status status = upload_.run(device_.stream(), block.layer, all, slots_->matrices(block.layer), decode_);
+        !status) {
+      return status;
+    }
+    layer.filled = true;
+  }
+  patch(block, slots_->matrices(block.layer), nullptr);
+  return {};
+}
+
+Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
+  if (Status status = compute(graph, block.first); !status) {
+    return status;
+  }
+  auto matrices = staging_->bring(block.layer, decode_);
+  if (!matrices) {
+    return propagate(matrices.error());
+  }
+  ++staged_layers_;
+  patch(block, *matrices, nullptr);
+  const Status status = compute(graph, block.last + 1);
+  staging_->used(block.layer);
+  return status;
+}
+
+Status GpuExecutor::use_slots(ggml_cgraph* graph, const Block& block, bool& too_many) {
+  Status status = compute(graph, block.first);
+  if (status) {
+    status = fetch_ids(block);
+  }
+  if (!status) {
+    return status;
+  }
+  if (wanted_.size() > device_layers_[block.layer].slots) {
+    too_many = true;
+    return {};
+  }
+  status = bring_chosen(block);
+  if (status) {
+    patch(block, slots_->matrices(block.layer), remapped(block));
+  }
+  store_->finish();  // what comes into these slots later comes behind this block in the stream
+  return status;
+}
+
+Status GpuExecutor::fetch_ids(const Block& block) {
+  ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  ggml_backend_synchronize(device_.stream());
+  upload_.synchronized(device_.stream());
+  const uint32_t experts = layers_[block.layer].experts;
+  routed_.clear();
+  wanted_.clear();
+  for (int64_t token = 0; token < block.ids->ne[1]; ++token) {
+    for (int64_t k = 0; k < block.ids->ne[0]; ++k) {
+      const size_t at = static_cast<size_t>(token) * block.ids->nb[1] + static_cast<size_t>(k) * block.ids->nb[0];
+      const int32_t id = fetched_[at / sizeof(int32_t)];
+      if (id < 0 || static_cast<uint32_t>(id) >= experts) {
+        return fail(ErrorCode::kInternal, "layer {}: the router chose expert {} of {}", layers_[block.layer].layer, id,
+                    experts);
+      }
+      routed_.push_back(static_cast<uint16_t>(id));
+      wanted_.push_back(static_cast<uint32_t>(id));
+    }
+  }
+  std::ranges::sort(wanted_);
+  const auto repeated = std::ranges::unique(wanted_);
+  wanted_.erase(repeated.begin(), repeated.end());
+  return {};
+}
+
+Status GpuExecutor::bring_chosen(const Block& block) {
+  slots_->set_decode(decode_);
+  store_->acquire(block.layer, {routed_, static_cast<uint32_t>(block.ids->ne[0]), decode_}, wanted_);
+  const size_t all = store_->leases().size();
+  for (size_t lease = store_->hits(); lease < all; ++lease) {
+    staging_->slots_changed();
+    if (Status status = store_->wait(lease); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+// The choice in slot numbers, on its way to the device.
+ggml_tensor* GpuExecutor::remapped(const Block& block) {
+  DeviceLayer& layer = device_layers_[block.layer];
+  for (size_t i = 0; i < routed_.size(); ++i) {
+    layer.host_ids[i] = static_cast<int32_t>(*store_->slot_of(block.layer, routed_[i]));
+  }
+  ggml_tensor* ids = layer.slot_ids;
+  ids->ne[0] = block.ids->ne[0];
+  ids->ne[1] = block.ids->ne[1];
+  ids->nb[1] = static_cast<size_t>(ids->ne[0]) * sizeof(int32_t);
+  ids->nb[2] = ids->nb[3] = ids->nb[1] * static_cast<size_t>(ids->ne[1]);
+  ggml_backend_tensor_set_async(device_.stream(), ids, layer.host_ids, 0, ggml_nbytes(ids));
+  return ids;
+}
+
+// `ids`: nullptr where the experts' own numbers are right.
+void GpuExecutor::patch(const Block& block, std::span<ggml_tensor* const> matrices, ggml_tensor* ids) {
+  for (size_t i = block.begin; i < block.end; ++i) {
+    ggml_tensor* node = products_[i].node;
+    patches_.push_back({node, node->src[0], node->src[2]});
+    node->src[0] = matrices[products_[i].part];
+    node->src[2] = ids != nullptr ? ids : node->src[2];
+  }
+}
+
+// llama.cpp uses its graphs again.
+void GpuExecutor::restore() {
+  for (const Patch& patch : patches_) {
+    patch.node->src[0] = patch.weight;
+    patch.node->src[2] = patch.ids;
+  }
+  patches_.clear();
+}
+
+// Hands the nodes before `end` to the device that it has not got yet.
+Status GpuExecutor::compute(ggml_cgraph* graph, int end) {
+  if (end > computed_) {
+    if (compute_part(device_.stream(), graph, computed_, end) != GGML_STATUS_SUCCESS) {
+      return fail(ErrorCode::kInternal, "ggml could not compute with streamed weights on {}",
+                  ggml_backend_dev_name(device_.inner()));
+    }
+    computed_ = end;
+  }
+  return {};
+}
+
+}  // namespace hypura

@@ -1,0 +1,127 @@
+// Computes graphs whose products with experts lie on a device that has room for some of them: nodes as they stand, with
+// their weights pointed to the slots for as long as that takes.
+//
+// A graph is handed to the device in segments. Three ways for the experts of a layer:
+// - all of them have slots: nothing is cut and nothing is fetched, the slots are the matrix;
+// - as a rule in decoding: the segment ends at the router, whose choice is fetched; what is missing comes into the
+//   slots, and slot numbers take the place of the expert numbers;
+// - where the tokens choose nearly all, or more than there are slots: the whole layer passes through (layer_staging.h),
+//   and nothing is fetched.
+//
+// Each product has the operands that it would have with everything resident, and the kernels are the device's own:
+// hence the same bits.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/gpu/device_slots.h"
+#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/gpu_device.h"
+#include "backend/gpu/layer_staging.h"
+#include "backend/stream_stats.h"
+#include "backend/streamed_weights.h"
+#include "tiers/expert_store.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises. The references must outlive the object.
+class GpuExecutor {
+ public:
+  // Choices for each expert of a layer from which on the whole layer is brought, unseen.
+  static constexpr int64_t kChoicesForAll = 2;
+
+  // Gives layout.expert_layers[i] layer_slots[i] slots on the device; 0: it is always staged. `below` holds what the
+  // device does not. `used`: most experts that a token takes in a layer. Fails with kBudget.
+  static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
+                                                     ExpertStore& below, std::span<const uint32_t> layer_slots,
+                                                     uint32_t used);
+  ~GpuExecutor();
+  GpuExecutor(const GpuExecutor&) = delete;
+  GpuExecutor& operator=(const GpuExecutor&) = delete;
+
+  // Begins to compute the graph, as graph_compute of a ggml backend: nodes and sources are as before when it returns,
+  // well or badly. Fails with kIo, with kInternal when the router chose an expert that is not there or ggml refused.
+  Status run(ggml_cgraph* graph, bool decode);
+
+  // Of the slots on the device. Any thread.
+  const StoreStats& stats() const { return stats_; }
+  uint64_t uploaded_bytes() const { return upload_.bytes(); }
+  // Layers that were brought whole so far.
+  uint64_t staged_layers() const { return staged_layers_; }
+
+ private:
+  // A product with streamed experts.
+  struct Product {
+    ggml_tensor* node = nullptr;
+    uint32_t part = 0;
+  };
+  // The products of a layer on one choice of experts.
+  struct Block {
+    uint32_t layer = 0;
+    const ggml_tensor* ids = nullptr;  // i32 [experts used, tokens]
+    int first = 0;                     // graph nodes of its first and last product
+    int last = 0;
+    size_t begin = 0;  // of products_
+    size_t end = 0;
+  };
+  struct Patch {
+    ggml_tensor* node = nullptr;
+    ggml_tensor* weight = nullptr;
+    ggml_tensor* ids = nullptr;
+  };
+  struct DeviceLayer {
+    uint32_t slots = 0;
+    bool filled = false;              // one with a slot for every expert has been
+    ggml_tensor* slot_ids = nullptr;  // i32, shaped anew for each pass
+    int32_t* host_ids = nullptr;      // what is copied there
+  };
+
+  GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below);
+  Status allocate(std::span<const uint32_t> layer_slots, uint32_t used);
+  Status allocate_ids(uint32_t used);
+  Status find_blocks(ggml_cgraph* graph);
+  Status run_block(ggml_cgraph* graph, const Block& block);
+  Status use_whole(const Block& block);
+  Status use_staged(ggml_cgraph* graph, const Block& block);
+  Status use_slots(ggml_cgraph* graph, const Block& block, bool& too_many);
+  Status fetch_ids(const Block& block);
+  Status bring_chosen(const Block& block);
+  ggml_tensor* remapped(const Block& block);
+  bool holds_all(const Block& block) const;
+  bool stages(const Block& block) const;
+  void patch(const Block& block, std::span<ggml_tensor* const> matrices, ggml_tensor* ids);
+  void restore();
+  Status compute(ggml_cgraph* graph, int end);
+
+  const StreamedWeights& weights_;
+  const std::vector<ExpertLayer>& layers_;
+  GpuDevice& device_;
+  StoreStats stats_;
+  ExpertUpload upload_;
+  DeviceSlots* slots_ = nullptr;        // the store's
+  std::unique_ptr<ExpertStore> store_;  // of the experts in slots
+  std::unique_ptr<LayerStaging> staging_;
+  std::vector<DeviceLayer> device_layers_;
+  uint64_t staged_layers_ = 0;
+
+  ggml_context_ptr context_;
+  ggml_backend_buffer_ptr ids_buffer_;
+  ggml_backend_buffer_ptr host_buffer_;  // of all that is copied from and to the host
+  int32_t* fetched_ = nullptr;           // the router's choice as it lies on the device
+  uint64_t fetched_bytes_ = 0;           // room for it
+  int64_t most_ids_ = 0;                 // in slot_ids
+
+  // Of the graph in work; members so that their memory is reused.
+  bool decode_ = false;
+  int computed_ = 0;  // nodes that were handed to the device
+  std::vector<Product> products_;
+  std::vector<Block> blocks_;
+  std::vector<Patch> patches_;
+  std::vector<uint16_t> routed_;  // [token][used]
+  std::vector<uint32_t> wanted_;  // distinct ones, ascending
+};
+
+}  // namespace hypura

@@ -1,0 +1,68 @@
+// Whole layers on their way through a device, for passes that need nearly all of their experts: two stretches of its
+// memory, each as large as the largest layer. While one is computed with, the next layer comes into the other.
+//
+// All experts are there under their own numbers, so that nothing of the graph changes but where the matrices lie.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/gpu/device_memory.h"
+#include "backend/gpu/device_slots.h"
+#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/gpu_device.h"
+
+namespace hypura {
+
+// Not thread-safe: the owner serialises.
+class LayerStaging {
+ public:
+  // For those of `layers` that have slots for fewer experts than they have. `slots` and `store`, of the experts in
+  // them, and the other references must outlive the object. Fails with kBudget.
+  static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const DeviceSlots& slots,
+                                                      const ExpertStore& store, GpuDevice& device,
+                                                      ExpertUpload& upload);
+
+  // All experts of `layer`, by part, for what is computed from now on: from the slots, copied on the device, or from
+  // the tier below. used() must follow when it has been. Fails with kIo.
+  Result<std::span<ggml_tensor* const>> bring(uint32_t layer, bool decode);
+  void used(uint32_t layer);
+
+  // Something was brought into the slots by the computing stream.
+  void slots_changed() { slots_changed_ = true; }
+
+ private:
+  // A stretch, and when what was brought has landed and has been used.
+  struct Half {
+    ggml_backend_buffer_ptr buffer;
+    ggml_backend_event_ptr landed;
+    ggml_backend_event_ptr used;
+    bool in_use = false;
+  };
+
+  LayerStaging(std::span<const ExpertLayer> layers, const DeviceSlots& slots, const ExpertStore& store,
+               GpuDevice& device, ExpertUpload& upload)
+      : layers_(layers), slots_(slots), store_(store), device_(device), upload_(upload) {}
+  Status place();
+  bool overlaps() const { return device_.copy_stream() != device_.stream(); }
+  void begin(Half& half);
+  void copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot);
+
+  std::span<const ExpertLayer> layers_;
+  const DeviceSlots& slots_;
+  const ExpertStore& store_;
+  GpuDevice& device_;
+  ExpertUpload& upload_;
+  ggml_context_ptr context_;
+  std::array<Half, 2> halves_;
+  ggml_backend_event_ptr slots_landed_;
+  bool slots_changed_ = false;
+  std::vector<std::vector<ggml_tensor*>> matrices_;  // by layer and part; none of those that are never staged
+  std::vector<size_t> half_of_;                      // by layer
+  std::vector<UploadItem> items_;
+};
+
+}  // namespace hypura
