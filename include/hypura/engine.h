@@ -90,36 +90,37 @@ struct SamplingOptions {
   std::vector<std::pair<int32_t, float>> logit_bias = {};
 };
 
-// Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
-// and delivered, times are seconds waited or computed on the calling thread.
+// Counters since the engine was opened, or the difference of two readings. Bytes are those that the kernel delivered.
+// Times are in seconds, waited or computed on the calling thread.
 struct EngineStats {
   uint64_t prompt_tokens = 0;
-  uint64_t decoded_tokens = 0;         // made by decode passes: drafted ones only where they were accepted
-  uint64_t answer_tokens = 0;          // given by sessions; each answer's first is of a pass over its prompt
+  uint64_t decoded_tokens = 0;         // from decode passes: drafted tokens only where they were accepted
+  uint64_t answer_tokens = 0;          // returned by sessions; the first of each comes from prefill
   uint64_t drafted_tokens = 0;         // verified, accepted or not
-  uint64_t accepted_draft_tokens = 0;  // of those, the ones that the model says
+  uint64_t accepted_draft_tokens = 0;  // of those, accepted
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;
-  uint64_t load_bytes = 0;             // read from disk while loading
-  uint64_t streamed_bytes = 0;         // read from disk since, by demand and by prefetch
-  uint64_t prefill_bytes = 0;          // the share of streamed_bytes read in passes that evaluated a prompt
-  uint64_t decode_bytes = 0;           // the share read in decode passes
-  uint64_t expert_lookups = 0;         // in decode passes: experts asked for
-  uint64_t expert_hits = 0;            // of those, resident when asked for, not on their way
-  uint64_t experts_read_ahead = 0;     // in decode passes: read on a guess before they were asked for
-  uint64_t experts_used_ahead = 0;     // of those, then asked for
-  uint64_t experts_guessed = 0;        // in decode passes: named as what the next layer will choose, in memory or not
-  uint64_t experts_guessed_right = 0;  // of those, then asked for
-  uint64_t experts_guessed_among = 0;  // experts asked for by the layers that were guessed for
-  uint64_t experts_warmed = 0;         // read before the first pass, because earlier runs used them
-  uint64_t warm_bytes = 0;             // of those; a share of streamed_bytes
-  double io_wait_seconds = 0;          // computing stood still for a read
-  double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
-  double stream_kernel_seconds = 0;    // the share of that inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;            // bytes of this process at its highest
-  // Read from disk, loading included, of each copy of the model: its own files, each mirror. Empty without mirrors.
+  uint64_t load_bytes = 0;                 // read from disk while loading
+  uint64_t streamed_bytes = 0;             // read from disk since, on demand and by prefetch
+  uint64_t prefill_bytes = 0;              // of those, in prefill passes
+  uint64_t decode_bytes = 0;               // of those, in decode passes
+  uint64_t expert_lookups = 0;             // experts requested, in decode passes
+  uint64_t expert_hits = 0;                // of those, resident when requested; a pending read is a miss
+  uint64_t experts_read_ahead = 0;         // prefetched on a prediction, in decode passes
+  uint64_t experts_used_ahead = 0;         // of those, then requested
+  uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
+  uint64_t experts_predicted_correct = 0;  // of those, then requested
+  uint64_t experts_predictable = 0;        // requested by the layers that had predictions
+  uint64_t experts_warmed = 0;             // read before the first pass, because earlier runs used them
+  uint64_t warm_bytes = 0;                 // of those; a part of streamed_bytes
+  double io_wait_seconds = 0;              // computation waited for a read
+  double stream_compute_seconds = 0;       // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;        // of that, inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;            // since loading, at most: a read was under way (ReaderStats::busy_seconds)
+  uint64_t memory_peak = 0;                // of the process, bytes
+  // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
+  // mirrors.
   std::vector<uint64_t> copy_bytes;
 
   EngineStats since(const EngineStats& earlier) const;

@@ -25,8 +25,8 @@ enum class KvType : uint8_t { kF16, kQ8_0, kAuto };
 const char* to_string(KvType type);                   // "f16", "q8_0", "auto"
 Result<KvType> parse_kv_type(std::string_view text);  // fails with kUsage
 
-// Whose guesses of the next layer's experts are read ahead: none's, the next layer's router's, co-activation's; or the
-// router's for as long as decoding is faster with them.
+// Which predictor's experts are prefetched: none's, the next layer's router's, co-activation's; or the router's for as
+// long as decoding is faster with them.
 enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 
 const char* to_string(ReadAhead way);                       // "none", "router", "coactivation", "auto"

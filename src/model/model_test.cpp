@@ -98,7 +98,7 @@ TEST(Model, TakesTheLargestOfExpertsUsedPerLayer) {
   EXPECT_EQ(model->experts_used, 3);
 }
 
-// Of layers that guess at further tokens; a model of nothing else drafts for another one, whatever they are called.
+// Of layers that predict further tokens; a model of nothing else drafts for another one, whatever they are called.
 TEST(Model, KnowsItsLastLayersForMtp) {
   const TempDir dir;
   for (const auto& [stated, expected] : {std::pair(0, 0), std::pair(1, 1), std::pair(2, 0)}) {

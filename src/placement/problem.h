@@ -103,7 +103,7 @@ struct PlacementProblem {
   double attention = 0;      // what a token's pass takes besides for each token that is in the context already
   double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
 
-  bool reads_ahead = false;  // a token's experts of the next layer are guessed, and read while one layer is computed
+  bool reads_ahead = false;  // a token's experts of the next layer are predicted, and read while one layer is computed
 
   std::vector<Mode> modes;  // that may be chosen
 

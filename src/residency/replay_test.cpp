@@ -155,7 +155,7 @@ TEST(HitCurve, RisesWithTheQuotaOnRealRouting) {
   }
 }
 
-// How much of the way from LRU to perfect foresight the live policy goes on real routing (docs/lab/experiments.md),
+// How much of the way from LRU to the optimum (Belady) the live policy goes on real routing (docs/lab/experiments.md),
 // with 8, 12 and 16 of 32 experts kept.
 TEST(Replay, TheLivePolicyClosesAFifthOfTheGap) {
   const RoutingTrace trace = stories_trace();

@@ -34,7 +34,7 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
   app.add_option("--quiet-after", spec.quiet_after, "Layers after the first so many add little to the hidden state");
-  app.add_option("--mtp", spec.mtp, "fused: layers that guess at further tokens; best with --quiet-after 1 (0)");
+  app.add_option("--mtp", spec.mtp, "fused: layers that predict further tokens; best with --quiet-after 1 (0)");
   app.add_option("--keep-layers", spec.keep_layers, "Writes only the first so many layers of the model described");
   app.add_option("--seed", spec.seed, "Same seed, same file")->capture_default_str();
   app.add_flag("--sparse", spec.sparse, "Headers only; the data is a hole that reads as zeros");

@@ -345,7 +345,7 @@ TEST(MakeModel, ADraftHoldsTheFirstLayersOfTheWholeModel) {
   }
 }
 
-TEST(MakeModel, QuietLayersLetTheDraftForetellTheWholeModel) {
+TEST(MakeModel, QuietLayersLetTheDraftPredictTheWholeModel) {
   constexpr int kTokens = 96;
   std::map<int64_t, int> count;
   for (const int64_t quiet_after : {0, 2}) {

@@ -34,7 +34,7 @@ TEST(NgramDrafter, SaysWhatFollowedBefore) {
   EXPECT_EQ(drafted(*drafter, {}, 4), (std::vector<int32_t>{}));
 }
 
-// Guesses what the fake model will say, and every third time something else.
+// Drafts what the fake model will say, and every third time something else.
 class FakeDrafter final : public Drafter {
  public:
   Result<std::vector<int32_t>> draft(uint32_t /*sequence*/, std::span<const int32_t> tokens, uint32_t most) override {

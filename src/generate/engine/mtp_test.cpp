@@ -30,7 +30,7 @@ using testing::Not;
 constexpr int kLayers = 5;
 
 // One for all tests: a model with `mtp` layers for MTP, which do what its first layer does; the others add little, so
-// that they often foretell what it says.
+// that they often predict what it says.
 std::filesystem::path model_with(int mtp) {
   static const TempDir folder;
   const std::filesystem::path path = folder.path() / fmt::format("mtp{}.gguf", mtp);

@@ -143,7 +143,7 @@ void PassScheduler::answer_pass() {
   }
 }
 
-// Guesses at what follows each answer's token, as many as there is room for in the pass. Gives the pass as it is then.
+// Drafts what follows each answer's token, as far as the pass has capacity. Gives the pass as it is then.
 DraftedPass PassScheduler::draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares) {
   drafts_.assign(runs_.size(), {});
   DraftedPass pass;
