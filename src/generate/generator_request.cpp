@@ -7,7 +7,7 @@
 #include "chat/thinking_form.h"
 #include "generate/fitted_prompt.h"
 #include "llama.h"
-#include "output/answer_writer.h"
+#include "output/output_pipeline.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
 
@@ -148,7 +148,7 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
   const size_t remembered = std::min(job.prompt.size(), static_cast<size_t>(sampling.repeat_last_n));
   (*sampler)->accept_prompt(std::span(job.prompt).last(remembered));
   held->form.sampler = std::move(*sampler);
-  job.source = std::make_unique<AnswerWriter>(vocab, std::move(held->form));
+  job.source = std::make_unique<OutputPipeline>(vocab, std::move(held->form));
   return job;
 }
 

@@ -215,8 +215,10 @@ std::vector<Verdict> verdicts_of(const Evaluation& evaluation, const Capabilitie
     const auto percent = [&](double PredictionCheck::*error) {
       return prediction && complete ? std::optional(100 * std::abs((*prediction).*error)) : std::nullopt;
     };
-    verdicts.push_back({"speed predicted, % off", percent(&PredictionCheck::speed_error), kSpeedErrorPercent, false, true});
-    verdicts.push_back({"peak predicted, % off", percent(&PredictionCheck::peak_error), kMemoryErrorPercent, false, true});
+    verdicts.push_back(
+        {"speed predicted, % off", percent(&PredictionCheck::speed_error), kSpeedErrorPercent, false, true});
+    verdicts.push_back(
+        {"peak predicted, % off", percent(&PredictionCheck::peak_error), kMemoryErrorPercent, false, true});
   }
   if (const auto& gain = evaluation.gain; gain && gain->target > 0) {
     verdicts.push_back(

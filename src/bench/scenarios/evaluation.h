@@ -67,8 +67,8 @@ struct Verdict {
   std::string what;
   std::optional<double> measured;  // none when it could not be measured
   double target = 0;
-  bool at_least = true;  // else at most
-  bool evaluated = true;    // false where what is missing (see Capabilities) makes the figure worthless
+  bool at_least = true;   // else at most
+  bool evaluated = true;  // false where what is missing (see Capabilities) makes the figure worthless
 
   bool passed() const { return measured && (at_least ? *measured >= target : *measured <= target); }
 };
