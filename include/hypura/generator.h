@@ -183,7 +183,7 @@ class Generator {
     uint32_t queue = 512;   // answers waiting besides
   };
 
-  // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
+  // Opens the model and starts the thread that runs its passes. Fails as Engine::open does.
   static Result<std::unique_ptr<Generator>> open(const Options& options);
 
   // Ends all answers (kCancelled).

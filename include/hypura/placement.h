@@ -44,7 +44,7 @@ struct GroupPlacement {
 // The dense matrices that can be streamed, in the order of use.
 struct DensePlacement : GroupPlacement {
   std::vector<bool> pinned = {};  // by matrix: whether it stays; empty when none is streamed
-  uint64_t pinned_bytes = 0;      // rooms of those that stay
+  uint64_t pinned_bytes = 0;      // slot bytes of those that stay
   uint64_t ring_bytes = 0;        // for the others
   uint64_t streamed_bytes = 0;    // of the others, on disk: read in every pass
 };

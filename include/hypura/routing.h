@@ -21,7 +21,7 @@
 
 namespace hypura {
 
-// One walk over all layers.
+// One pass over all layers.
 struct RoutingPass {
   uint32_t tokens = 0;
   bool decode = false;  // it made a token; else it evaluated a prompt

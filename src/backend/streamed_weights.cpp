@@ -59,7 +59,7 @@ StreamedWeights::~StreamedWeights() {
     reader_.cancel(group);
   }
   for (ReadGroup group : loading_) {
-    static_cast<void>(reader_.wait(group));  // the model is being given up
+    static_cast<void>(reader_.wait(group));  // the model is being closed
   }
 }
 

@@ -23,7 +23,7 @@ RunResult failed_run(std::string message) {
 
 RunResult result_of(const ProcessOutcome& outcome, bool out_of_memory, double run_seconds) {
   if (outcome.timed_out) {
-    return failed_run(fmt::format("given up after {:.0f} s", run_seconds));
+    return failed_run(fmt::format("stopped after {:.0f} s", run_seconds));
   }
   if (outcome.signal == SIGKILL && out_of_memory) {
     return failed_run("killed by the kernel: it needed more memory than the limit");

@@ -59,9 +59,9 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
                                                         const std::vector<ChatMessage>& messages,
                                                         MaskedText* masked) const {
   common_chat_templates_inputs inputs;
-  std::vector<ChatMessage> settled = messages;
-  settle_call_ids(settled, prompt_.wants_nine_ids(!request.tools.empty()));
-  for (const ChatMessage& message : settled) {
+  std::vector<ChatMessage> resolved = messages;
+  resolve_call_ids(resolved, prompt_.wants_nine_ids(!request.tools.empty()));
+  for (const ChatMessage& message : resolved) {
     auto result = converted(message, masked);
     if (!result) {
       return propagate(result.error());

@@ -42,7 +42,7 @@ class LlamaDrafter final : public ModelDrafter {
 
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) override {
     std::vector<int32_t> drafted;
-    most = std::min<uint32_t>(most, room(tokens.size()));
+    most = std::min<uint32_t>(most, capacity(tokens.size()));
     if (most == 0 || tokens.empty()) {
       return drafted;
     }
@@ -63,7 +63,7 @@ class LlamaDrafter final : public ModelDrafter {
   }
 
  private:
-  uint32_t room(size_t tokens) const {
+  uint32_t capacity(size_t tokens) const {
     const size_t context = llama_n_ctx(context_.get()) / held_.size();
     return tokens < context ? static_cast<uint32_t>(context - tokens) : 0;
   }

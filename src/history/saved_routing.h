@@ -22,7 +22,7 @@ inline constexpr uint64_t kMostSavedTokens = 1024;
 // model's first file to know it by.
 std::optional<RoutingTrace> saved_routing(const Model& model);
 
-// Saves the latest passes of `trace`, after what was saved before when both are few: as far as there is room, the
+// Saves the latest passes of `trace`, after what was saved before when both are few: as far as they fit, the
 // earlier run's are kept. Fails with kIo when the cache folder is not known or cannot be written.
 Status save_routing(const Model& model, RoutingTrace trace);
 

@@ -64,7 +64,7 @@ TEST(Model, ExpertExtentsTileTheTensor) {
   }
 }
 
-// Our walk and ggml's parser must agree; this fails when ggml's reading of the format changes.
+// Our scan and ggml's parser must agree; this fails when ggml's reading of the format changes.
 TEST(Model, AgreesWithGgml) {
   const Model model = open_model(kStories).value();
   const GgufPtr file(gguf_init_from_file(kStories.c_str(), {true, nullptr}));

@@ -12,7 +12,7 @@
 
 namespace hypura {
 
-// An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has landed,
+// An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has arrived,
 // and the disk rests while a long product is computed. Its time is the longer of the two and this share of the shorter.
 // Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/lab/experiments.md).
 inline constexpr double kOverlapLoss = 0.4;

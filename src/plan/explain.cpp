@@ -300,7 +300,7 @@ tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProbl
       problem.other + std::min_element(problem.kv.begin(), problem.kv.end(), by_kv)->bytes + besides(pass);
   return fail(ErrorCode::kBudget,
               "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
-              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",
+              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  slots and ring for the rest",
               request.model.name, format_bytes(request.budget), request.context, format_bytes(least),
               format_bytes(problem.fixed), format_bytes(runtime),
               format_bytes(least - std::min(least, problem.fixed + runtime)));

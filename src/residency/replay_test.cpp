@@ -119,7 +119,7 @@ TEST(Replay, BeladyIsTheOptimum) {
   }
 }
 
-// The curve comes from one walk over a stack; the replay from the live cache itself.
+// The curve comes from one pass over a stack; the replay from the live cache itself.
 TEST(HitCurve, IsTheLivePolicyAtEveryQuota) {
   std::mt19937 engine(5);
   for (int round = 0; round < 30; ++round) {

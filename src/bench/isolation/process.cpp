@@ -70,7 +70,7 @@ void write_some(FileDescriptor& to, std::string_view& text) {
   }
 }
 
-// Feeds and reads until the other end of `from` is closed; false when it must be given up before.
+// Feeds and reads until the other end of `from` is closed; false when it is cancelled before.
 bool exchange(FileDescriptor& to, std::string_view input, int from, Clock::time_point deadline, std::string& text) {
   std::array<char, 4096> buffer{};
   while (!stop_requested() && Clock::now() < deadline) {

@@ -213,7 +213,7 @@ TerminalLineSource::Wake TerminalLineSource::wait_for_key() {
   }
 }
 
-// libedit's question for the next character: 1 when there is one, 0 at the end of input, -1 to give up the line.
+// libedit's question for the next character: 1 when there is one, 0 at the end of input, -1 to drop the line.
 int TerminalLineSource::read_character(EditLine* edit, wchar_t* character) {
   void* data = nullptr;
   el_get(edit, EL_CLIENTDATA, &data);

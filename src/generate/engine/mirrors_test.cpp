@@ -25,7 +25,7 @@ using testing::HasSubstr;
 
 class Mirrors : public testing::Test {
  protected:
-  Mirrors() { logger().set_level(spdlog::level::off); }  // of mirrors given up
+  Mirrors() { logger().set_level(spdlog::level::off); }  // of mirrors no longer read
   ~Mirrors() override { logger().set_level(spdlog::level::warn); }
 
   // The demo model in 20 MiB, with a copy of it at the path `copy_`.

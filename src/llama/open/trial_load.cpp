@@ -30,7 +30,7 @@ std::string file_of(const Model& model) {
 }
 
 // "tokens 5 and 9 are both 'x'": the commonest fault of a vocabulary, which llama.cpp's assertion does not name.
-std::string twins_in(const Model& model) {
+std::string duplicate_tokens(const Model& model) {
   const gguf_context* metadata = model.metadata.get();
   const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");
   if (key < 0 || gguf_get_kv_type(metadata, key) != GGUF_TYPE_ARRAY ||
@@ -155,8 +155,8 @@ tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what) {
 tl::unexpected<Error> load_failure(const Model& model) {
   std::string reason = take_llama_error();
   if (reason.find("token_to_id") != std::string::npos) {
-    const std::string twins = twins_in(model);
-    reason = twins.empty() ? reason : twins;
+    const std::string duplicates = duplicate_tokens(model);
+    reason = duplicates.empty() ? reason : duplicates;
   }
   return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", file_of(model), reason);
 }
