@@ -49,7 +49,7 @@ Status check_page_cache(const std::vector<std::filesystem::path>& files, uint64_
   if (cached > charged + kCacheTolerance) {
     return fail(ErrorCode::kIo,
                 "not valid: {} the run {} of {} lay in the page cache outside of its limit, so another process uses "
-                "the file, or its file system is memory; end that process, or measure another file",
+                "the file, or its file system is in memory; end that process, or measure another file",
                 when, format_bytes(cached - charged), files.front().string());
   }
   return {};

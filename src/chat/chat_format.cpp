@@ -34,8 +34,7 @@ Result<std::string> json(const std::string& text, MaskedText* masked, const std:
 
 Result<common_chat_msg> converted(const ChatMessage& message, MaskedText* masked) {
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
-    return fail(ErrorCode::kUsage, "messages: the role '{}' is not known; it can be system, user, assistant or tool",
-                message.role);
+    return fail(ErrorCode::kUsage, "messages: unknown role '{}'; use system, user, assistant or tool", message.role);
   }
   common_chat_msg result;
   result.role = message.role;

@@ -26,7 +26,7 @@ Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32
     }
     auto drafted = source.drafter->draft(sequence, tokens, most);
     if (!drafted) {
-      logger().warn("no more drafts: {}", drafted.error().message);
+      logger().warn("drafting stopped: {}", drafted.error().message);
       source.drafter.reset();
     } else if (!drafted->empty()) {
       return {std::move(*drafted), i, seconds_since(start)};

@@ -123,8 +123,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
     return propagate(load_failure(*read).value(), "the draft model");
   }
   if (llama_model_has_encoder(model.get()) || !can_cut(*model)) {
-    return fail(ErrorCode::kUsage, "{}: a draft is taken from a model that only decodes and has no recurrent state",
-                file.string());
+    return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
   llama_context_params params = llama_context_default_params();
   params.n_ctx = context * sequences;
@@ -149,7 +148,7 @@ Status check_vocabularies(const llama_model& target, const llama_model& draft) {
   const int its_count = llama_vocab_n_tokens(its);
   if (llama_vocab_type(ours) != llama_vocab_type(its) || std::abs(count - its_count) > kMostPadding) {
     return fail(ErrorCode::kUsage,
-                "the draft model has another vocabulary ({} tokens, the model has {}): take one of the same family",
+                "the draft model has a different vocabulary ({} tokens, the model has {}): use one of the same family",
                 its_count, count);
   }
   for (int token = 0; token < std::min(count, its_count); ++token) {

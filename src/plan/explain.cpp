@@ -108,7 +108,7 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
                                  prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
   if (plan.mode() == Mode::kResident) {
-    text += ", limited by computing";
+    text += ", limited by compute";
   } else {
     text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
                         rate(prediction.bound_tokens_per_second));
@@ -127,7 +127,7 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
                                    request.options.context, request.model.context_length));
   }
   if (request.threads > usable_cores()) {
-    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, and make it slower",
+    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, which is slower",
                                    request.threads, usable_cores()));
   }
   if (!request.model.other_parts.empty()) {
@@ -135,12 +135,12 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
     for (const TensorInfo& tensor : request.model.other_parts) {
       bytes += tensor.extent.length;
     }
-    warnings.push_back(fmt::format("the model's parts for images or sound ({}) are left out: it reads text only",
-                                   format_bytes(bytes)));
+    warnings.push_back(
+        fmt::format("the model's image and audio parts ({}) are not loaded: it reads text only", format_bytes(bytes)));
   }
   if (!request.repacked.problem.empty()) {
     warnings.push_back(
-        fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.repacked.problem));
+        fmt::format("the repacked copy is not used: {}; run `hypura repack` again", request.repacked.problem));
   }
   const uint32_t kept = placement.experts.slots - placement.experts.spare_slots;
   if (placement.experts.streamed && kept < problem.slots_per_token()) {
@@ -282,8 +282,7 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
     plan.warnings.push_back(facts.draft_left_out);
   }
   if (facts.reader.empty() && !options.mirrors.empty()) {
-    plan.warnings.emplace_back(
-        "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
+    plan.warnings.emplace_back("the whole model is in memory, loaded from its own files: the mirrors are not read");
   }
 }
 

@@ -375,7 +375,7 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
   const KvType type = request.options.kv_type;
   if (type != KvType::kAuto && !kv_type_fits(request.model, type)) {
     return fail(ErrorCode::kUsage,
-                "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
+                "{}: the KV cache cannot be of type {}: the width of the model's heads is not a multiple of 32",
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();

@@ -32,7 +32,7 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   try {
     ready(std::move(lease));
   } catch (const std::exception& error) {
-    logger().error("what was to be done with a loaded model failed: {}", error.what());
+    logger().error("a callback for a loaded model failed: {}", error.what());
   }
 }
 

@@ -60,7 +60,7 @@ Status Repacker::check_room() const {
   const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
   const uint64_t free = fs::space(folder, error).available;
   if (!error && free < needed) {
-    return fail(ErrorCode::kIo, "{} has {} free, and a repacked copy needs {}", folder.string(), format_bytes(free),
+    return fail(ErrorCode::kIo, "{} has {} free, but a repacked copy needs {}", folder.string(), format_bytes(free),
                 format_bytes(needed));
   }
   return {};
@@ -167,7 +167,7 @@ Status Repacker::repack_tensor(const TensorInfo& tensor, OutputFile& copy) {
     done += length;
     summary_.bytes += length;
     if (progress_ && !progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes))) {
-      return fail(ErrorCode::kCancelled, "repacking was stopped; {} is not there",
+      return fail(ErrorCode::kCancelled, "repacking was cancelled; {} was not written",
                   repacked_name(model_.files[tensor.extent.file].path).string());
     }
   }

@@ -226,7 +226,7 @@ void check_order(TemplateMeter& meter, const std::vector<jinja::value>& items) {
     numbers = numbers || number;
     others = others || (!number && !jinja::is_val<jinja::value_string>(item));
     if (number && std::isnan(item->val_flt)) {
-      meter.refuse("it sorts what is no number");
+      meter.refuse("it sorts values that are not numbers");
     }
   }
   if ((texts ? 1 : 0) + (numbers ? 1 : 0) + (others ? 1 : 0) > 1) {

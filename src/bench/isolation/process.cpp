@@ -32,7 +32,7 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) {
-    return fail(ErrorCode::kIo, "no pipe can be made ({})", errno_text(errno));
+    return fail(ErrorCode::kIo, "cannot create a pipe ({})", errno_text(errno));
   }
   Pipe made{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
   for (const int end : ends) {

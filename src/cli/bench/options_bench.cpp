@@ -44,7 +44,7 @@ void add_files(CLI::App& command, BenchOptions& options) {
     const std::string extension = std::filesystem::path(text).extension().string();
     return extension == ".svg" || extension == ".png"
                ? std::string()
-               : "'" + text + "' is no picture that can be drawn; end it in .svg or .png";
+               : "'" + text + "' is not an image file; use a name that ends in .svg or .png";
   };
   command.add_option("--json", options.json, "Write every run and figure to this file")
       ->option_text("FILE")
@@ -107,20 +107,20 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
 Status check_bench_options(const BenchOptions& options) {
   if (options.replay && says_how_to_measure(options)) {
     return fail(ErrorCode::kUsage,
-                "--replay measures nothing, so that only --slots and --json go with it; leave the other flags and "
-                "the model out");
+                "--replay measures nothing and takes only --slots and --json; leave out the other flags and "
+                "the model");
   }
   if (!options.replay && !options.slots.empty()) {
-    return fail(ErrorCode::kUsage, "--slots is about --replay, which is not asked for; leave it out");
+    return fail(ErrorCode::kUsage, "--slots needs --replay; add it, or leave out --slots");
   }
   if (options.context > 0 && options.context < needed_context(options)) {
     return fail(ErrorCode::kUsage,
-                "--context {} is too small: {} prompt tokens, {} to warm up and {} to count need {}; leave it out or "
+                "--context {} is too small: {} prompt, {} warm-up and {} measured tokens need {}; leave it out or "
                 "measure fewer tokens",
                 options.context, options.prompt_tokens, kBenchWarmupTokens, options.tokens, needed_context(options));
   }
   if (options.force && !options.baseline) {
-    return fail(ErrorCode::kUsage, "--force is about --baseline, which is not asked for; leave it out");
+    return fail(ErrorCode::kUsage, "--force needs --baseline; add it, or leave out --force");
   }
   return {};
 }

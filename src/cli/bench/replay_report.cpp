@@ -176,8 +176,7 @@ Result<int> replay_command(const ReplayOptions& options) {
     return propagate(trace.error());
   }
   if (trace->decode_tokens() == 0) {
-    return fail(ErrorCode::kUsage, "{} has no decoded token, so there is nothing to count; record a longer run",
-                options.trace.string());
+    return fail(ErrorCode::kUsage, "{} has no decoded tokens; record a longer run", options.trace.string());
   }
   const ReplayReport report = replay_report(*trace, options.slots);
   if (options.json) {

@@ -128,17 +128,16 @@ void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactiv
 // Flags that cannot mean anything together.
 Status check_contradictions(const RunOptions& options, bool interactive) {
   if (options.prompt && options.file) {
-    return fail(ErrorCode::kUsage, "--prompt and --file both give the prompt; leave one out");
+    return fail(ErrorCode::kUsage, "--prompt and --file cannot be combined; leave one out");
   }
   if (options.raw && options.system) {
-    return fail(ErrorCode::kUsage, "--system needs the chat template that --raw leaves out; drop one of them");
+    return fail(ErrorCode::kUsage, "--system needs the chat template, which --raw disables; drop one of them");
   }
   if (options.raw && interactive) {
-    return fail(ErrorCode::kUsage, "--interactive needs the chat template that --raw leaves out; drop one of them");
+    return fail(ErrorCode::kUsage, "--interactive needs the chat template, which --raw disables; drop one of them");
   }
   if (interactive && options.file && *options.file == "-") {
-    return fail(ErrorCode::kUsage,
-                "--file - would use up the standard input that --interactive reads messages from; name a file");
+    return fail(ErrorCode::kUsage, "--file - and --interactive would both read standard input; name a file");
   }
   return {};
 }
@@ -173,8 +172,8 @@ Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::str
     return std::string(version.what()) + "\n";
   } catch (const CLI::ExtrasError&) {
     const auto extra = program.remaining(true);
-    const std::string word = extra.empty() ? "a word" : fmt::format("'{}'", extra.front());
-    return fail(ErrorCode::kUsage, "{} is not expected here; `{}` lists what is", word, help_command(program));
+    const std::string word = extra.empty() ? "" : fmt::format(" '{}'", extra.front());
+    return fail(ErrorCode::kUsage, "unexpected argument{}; see `{}`", word, help_command(program));
   } catch (const CLI::ArgumentMismatch& error) {
     return fail(ErrorCode::kUsage, "{}; give the flag once, with its value", error.what());
   } catch (const CLI::Error& error) {

@@ -169,7 +169,7 @@ std::string meaning(const MachineProfile& profile) {
     return text + "The disk keeps up: streaming costs next to nothing.\n";
   }
   return text +
-         fmt::format("Where more than {:.0f} % of what a token\n  needs comes from disk, the disk sets the pace.\n",
+         fmt::format("Where more than {:.0f} % of what a token\n  needs comes from disk, the disk is the bottleneck.\n",
                      share * 100);
 }
 

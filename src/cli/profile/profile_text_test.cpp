@@ -78,7 +78,7 @@ TEST(ProfileText, NamesTheKneeAndWhatItMeans) {
   EXPECT_THAT(text, HasSubstr("more than 20 %"));
   MachineProfile fast = sample();
   fast.storage.scattered_bytes_per_second = 2e10;
-  EXPECT_THAT(profile_text(fast), AllOf(HasSubstr("The disk keeps up"), Not(HasSubstr("sets the pace"))));
+  EXPECT_THAT(profile_text(fast), AllOf(HasSubstr("The disk keeps up"), Not(HasSubstr("is the bottleneck"))));
 }
 
 TEST(ProfileText, WhatTheDiskSustainsIsWhatCounts) {

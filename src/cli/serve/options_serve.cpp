@@ -45,7 +45,8 @@ std::string host_complaint(const std::string& text) {
   if (text.empty() || text.find_first_of(" /@") != std::string::npos) {
     return "'" + text + "' is not a host; write it like 127.0.0.1";
   }
-  return text.find(':') == std::string::npos || v6 ? std::string() : "'" + text + "' has a port; give that with --port";
+  return text.find(':') == std::string::npos || v6 ? std::string()
+                                                   : "'" + text + "' contains a port; use --port for it";
 }
 
 std::vector<std::string> split_list(const std::string& text) {
@@ -75,9 +76,10 @@ Result<KeepAlive> read_keep_alive_text(const std::string& text) {
   const bool seconds = text.find_first_not_of("+-0123456789") == std::string::npos;
   auto duration = parse_duration(seconds ? text + "s" : text);
   if (!duration) {
-    return fail(ErrorCode::kUsage,
-                "'{}' is not a time; write it like 5m, 24h, 30 (seconds), 0 (unload after each answer) or -1 (never)",
-                text);
+    return fail(
+        ErrorCode::kUsage,
+        "'{}' is not a duration; write it like 5m, 24h, 30 (seconds), 0 (unload after each answer) or -1 (never)",
+        text);
   }
   return KeepAlive{*duration};
 }
@@ -188,7 +190,7 @@ Result<HostAndPort> read_ollama_host(const std::string& text) {
   if (const size_t scheme = rest.find("://"); scheme != std::string::npos) {
     if (rest.substr(0, scheme) != "http") {
       return fail(ErrorCode::kUsage,
-                  "'{}' asks for {}, which this server does not speak; leave it out, or put a proxy "
+                  "'{}' needs {}, which this server does not support; leave it out, or put a proxy "
                   "that does in front",
                   text, rest.substr(0, scheme));
     }
@@ -234,7 +236,7 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
 Status check_serve_options(const ServeOptions& options) {
   if (options.models.size() > 1 && !options.engine.mirrors.empty()) {
     return fail(ErrorCode::kUsage,
-                "--mirror '{}' is a copy of one model, and {} are to be served; serve one, or leave the mirrors out",
+                "--mirror '{}' is a copy of one model, but {} models are given; serve one, or leave out the mirrors",
                 options.engine.mirrors.front().string(), options.models.size());
   }
   return {};

@@ -173,7 +173,7 @@ TEST_F(Mirrors, MoreThanSevenAreTooMany) {
   const auto engine = Engine::open(options);
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(engine.error().message, HasSubstr("8 mirrors are more than the 7"));
+  EXPECT_THAT(engine.error().message, HasSubstr("8 mirrors are given, but at most 7"));
 }
 
 TEST_F(Mirrors, AModelInMemorySaysThatTheyAreNotRead) {

@@ -362,8 +362,8 @@ TEST(Mtp, ModelsThatCannotDraftAreRefused) {
   EXPECT_TRUE(check_mtp(model));
   EXPECT_FALSE(check_mtp(used_part(model, false)));
   for (const auto& [architecture, reason] :
-       {std::pair("exaone-moe", "does not compute"), std::pair("qwen35moe", "taken back"),
-        std::pair("glm4moe", "no more than 1")}) {
+       {std::pair("exaone-moe", "does not support"), std::pair("qwen35moe", "rolled back"),
+        std::pair("glm4moe", "at most 1")}) {
     model.architecture = architecture;
     EXPECT_THAT(check_mtp(model).error().message, HasSubstr(reason));
   }

@@ -180,7 +180,7 @@ TEST_F(Repacking, ACopyThatDoesNotBelongToTheModelIsNotRead) {
   EXPECT_TRUE(found().files.empty());
   const auto plan = plan_model(options(), nullptr);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura repack` makes it anew")));
+  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("run `hypura repack` again")));
 
   fs::resize_file(copy, 1000);
   EXPECT_NE(found().problem, "");

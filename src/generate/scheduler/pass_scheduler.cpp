@@ -56,8 +56,8 @@ Result<Embedding> mean(std::vector<float> sum, const Job& job) {
   }
   if (!are_numbers(embedding.values)) {
     return fail(ErrorCode::kBadModel,
-                "the model's output is not a number, so that there is no embedding: its weights are damaged, or its "
-                "numbers grow too large");
+                "the model's output is not finite, so there is no embedding: its weights are damaged, or its "
+                "values overflow");
   }
   return embedding;
 }
