@@ -34,7 +34,7 @@ class Repacker {
   Result<RepackSummary> repack();
 
  private:
-  Status check_room() const;
+  Status check_free_space() const;
   void remove_finished() const;
   Status repack_file(uint32_t file);
   Status repack_tensor(const TensorInfo& tensor, OutputFile& copy);
@@ -50,7 +50,7 @@ class Repacker {
   RepackSummary summary_;
 };
 
-Status Repacker::check_room() const {
+Status Repacker::check_free_space() const {
   uint64_t needed = 0;
   for (const ModelFile& file : model_.files) {
     needed += file.size;
@@ -76,7 +76,7 @@ Result<RepackSummary> Repacker::repack() {
         "{}: ggml has no faster layout for this model's types on this processor, so repacking would gain nothing",
         model_.files.front().path.string());
   }
-  if (Status status = check_room(); !status) {
+  if (Status status = check_free_space(); !status) {
     return propagate(status.error());
   }
   std::vector<fs::path> paths;

@@ -14,11 +14,11 @@ namespace {
 constexpr int kFatalPressInChat = 3;
 
 constexpr const char* kHelp =
-    "  /help   this list\n"
+    "  /help   show this list\n"
     "  /clear  start a new conversation\n"
-    "  /stats  what the last answer and the whole conversation took\n"
-    "  /exit   leave, as Ctrl-D does\n"
-    "Ctrl-C stops an answer. A message that begins with / is sent with a space in front.\n";
+    "  /stats  statistics of the last answer and of the conversation\n"
+    "  /exit   leave (or press Ctrl-D)\n"
+    "Ctrl-C stops an answer. To send a message that begins with /, put a space before it.\n";
 
 }  // namespace
 

@@ -38,7 +38,7 @@ constexpr const char* kMainFooter = R"(Examples:
 `hypura COMMAND --help` shows a command's flags.)";
 
 constexpr const char* kRunFooter =
-    R"(Without --prompt and --file the prompt is read from standard input, unless that is a terminal.
+    R"(Without --prompt and --file, the prompt is read from standard input unless that is a terminal.
 The answer goes to standard output, everything else to standard error.
 
 Examples:
@@ -50,8 +50,8 @@ Examples:
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
 
 constexpr const char* kChatFooter =
-    R"(/help in the conversation lists its commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
-When standard input is not a terminal every line of it is one message.
+    R"(/help lists the commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
+When standard input is not a terminal, each line is one message.
 
 Examples:
   hypura chat
@@ -185,7 +185,7 @@ Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::str
 }  // namespace
 
 Result<CommandLine> parse_command_line(std::vector<std::string> words) {
-  CLI::App program{"Runs language models (GGUF files) larger than memory, streaming them from disk.", "hypura"};
+  CLI::App program{"Run language models (GGUF files) larger than memory by streaming them from disk.", "hypura"};
   program.get_formatter()->column_width(28);
   program.get_formatter()->label("SUBCOMMAND", "COMMAND");
   program.get_formatter()->label("Subcommand", "COMMAND");

@@ -136,17 +136,15 @@ std::string knee_sentence(const StorageProfile& storage) {
 }
 
 std::string sustained_sentence(const StorageProfile& storage) {
-  return storage.sustained_bytes_per_second > 0
-             ? fmt::format("  A model that read for long got {}, which plans count on.\n",
-                           format_rate(storage.sustained_bytes_per_second))
-             : "";
+  return storage.sustained_bytes_per_second > 0 ? fmt::format("  A long run sustained {}; plans count on that.\n",
+                                                              format_rate(storage.sustained_bytes_per_second))
+                                                : "";
 }
 
 std::string contention_sentence(const StorageProfile& storage) {
   return storage.computing_kept > 0
-             ? fmt::format(
-                   "  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
-                   storage.computing_kept * 100, storage.reading_kept * 100)
+             ? fmt::format("  At once: computing keeps {:.0f} % of its speed, the disk {:.0f} %.\n",
+                           storage.computing_kept * 100, storage.reading_kept * 100)
              : "";
 }
 

@@ -18,7 +18,7 @@ namespace hypura {
 
 namespace {
 
-const NumberRange kPort{0, 65535, true, "a whole number from 0 to 65535; 0 takes one that is free"};
+const NumberRange kPort{0, 65535, true, "a whole number from 0 to 65535; 0 picks a free port"};
 const NumberRange kParallel{1, 256, true, "a whole number from 1 to 256"};
 const NumberRange kQueue{0, 1e6, true, "a whole number from 0 to 1000000"};
 const NumberRange kGrace{0, 3600, false, "a number of seconds from 0 to 3600"};
@@ -27,10 +27,10 @@ constexpr const char* kServed = "Server";
 constexpr const char* kAnswers = "Answers";
 
 constexpr const char* kServeFooter =
-    R"(Speaks the APIs of Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages), and shows a page at /.
-The first model is loaded at once, others when they are first asked for. Ctrl-C stops after the answers under way.
-Also read, where the flag is left out: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE, OLLAMA_CONTEXT_LENGTH,
-OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
+    R"(Serves the Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages) APIs, and a chat page at /.
+The first model loads at once, the others on first use. Ctrl-C stops after the running answers.
+Environment variables, used where the flag is not given: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE,
+OLLAMA_CONTEXT_LENGTH, OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
 
 Examples:
   hypura serve
@@ -103,7 +103,7 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
   })->group(kServed);
   add(
       "--api-key", [&options](const std::string& key) { options.api_key = key; },
-      "API key that clients must send; HYPURA_API_KEY keeps it out of ps")
+      "API key that clients must send; use HYPURA_API_KEY to keep it out of ps")
       ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; })
       ->option_text("KEY");
   add(
@@ -132,7 +132,7 @@ void add_answer_options(CLI::App& command, ServeOptions& options) {
               options.keep_alive = *time;
             }
           },
-          "How long an idle model stays loaded: 5m, 30, 0, -1 for ever (default 5m)")
+          "Time an idle model stays loaded: 5m, 30, 0, or -1 forever (default 5m)")
       ->check(keep_alive_complaint)
       ->option_text("TIME")
       ->group(kAnswers);
