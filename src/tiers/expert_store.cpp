@@ -107,7 +107,7 @@ void ExpertStore::claim_prefetches() {
 }
 
 // The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
-// expert is absent, and can be requested anew.
+// expert is absent, and can be requested again.
 std::optional<TierSlots::Fill> ExpertStore::claim(LayerExpert wanted) {
   if (const auto fill = take(prefetching_, wanted)) {
     return fill;

@@ -24,7 +24,7 @@ struct StoreStats {
   std::atomic<uint64_t> predictable{0};
   std::atomic<uint64_t> warmed{0};         // experts read before the first pass, because earlier runs used them
   std::atomic<uint64_t> warm_bytes{0};     // of them
-  std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
+  std::atomic<double> io_wait_seconds{0};  // computation waited for a read
 };
 
 // Adds to a counter that only one thread writes.

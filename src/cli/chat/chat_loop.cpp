@@ -25,10 +25,10 @@ constexpr const char* kHelp =
 ChatLoop::ChatLoop(Session& session, LineSource& lines, Output& answers, Output& notes, ChatSetup setup)
     : session_(session), lines_(lines), answers_(answers), notes_(notes), setup_(std::move(setup)) {
   before_answer_ = setup_.stats();
-  start_anew();
+  start_over();
 }
 
-void ChatLoop::start_anew() {
+void ChatLoop::start_over() {
   messages_.clear();
   if (setup_.system) {
     messages_.push_back({"system", *setup_.system});
@@ -77,7 +77,7 @@ ChatLoop::Next ChatLoop::command(const std::string& line) {
     notes_.write(kHelp);
   } else if (name == "/clear") {
     session_.clear();
-    start_anew();
+    start_over();
     notes_.write("A new conversation.\n");
   } else if (name == "/stats") {
     const EngineStats now = setup_.stats();

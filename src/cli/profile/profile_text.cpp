@@ -201,7 +201,7 @@ std::string profile_text(const MachineProfile& profile) {
     text += kernel_section(profile);
   }
   text += storage_section(profile);
-  return text + fmt::format("\nMeasured {}. `hypura profile --force` measures anew.\n", profile.measured_at);
+  return text + fmt::format("\nMeasured {}. `hypura profile --force` measures again.\n", profile.measured_at);
 }
 
 }  // namespace hypura
