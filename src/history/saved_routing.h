@@ -13,8 +13,8 @@ namespace hypura {
 // A trace with fewer decode tokens says too little to be kept. Chosen: three half-lives of the cache's memory.
 inline constexpr uint64_t kFewestSavedTokens = 64;
 
-// Tokens kept, prompts included: room for a prompt's pass of 512 and as many decode tokens. 24 layers of 8 experts used
-// take 384 KiB.
+// Tokens kept, prompts included: capacity for a prompt's pass of 512 and as many decode tokens. 24 layers of 8 experts
+// used take 384 KiB.
 inline constexpr uint64_t kMostSavedTokens = 1024;
 
 // What was saved for this model; nothing when nothing was, or it cannot be read or does not fit the model. The trace's

@@ -13,7 +13,7 @@ namespace {
 // A profile is of use without its cache, so not being able to keep it is no error.
 void keep(const ProfileTarget& target, const MachineProfile& profile) {
   if (profile.storage.points.empty()) {
-    return;  // next time there may be room to measure the disk
+    return;  // next time there may be space to measure the disk
   }
   if (!target.cache) {
     logger().warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not saved");

@@ -11,7 +11,7 @@ namespace hypura::bench {
 
 namespace {
 
-// What a small model that was taught stories goes on with by itself.
+// What a small model that was trained on stories continues by itself.
 constexpr const char* kSentence = "Tom has a red ball.";
 
 bool is_named(const std::string& name, const Scenario& scenario) {

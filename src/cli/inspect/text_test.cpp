@@ -38,7 +38,7 @@ TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
   EXPECT_THAT(text, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("Tensors"))));
 }
 
-TEST(InspectText, SaysWhatEarlierRunsTaught) {
+TEST(InspectText, ShowsTheCalibrationOfEarlierRuns) {
   const Model model = small_moe(6);
   Plan plan = small_plan(model, 0.37);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("earlier runs")));
