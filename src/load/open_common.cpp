@@ -196,7 +196,7 @@ Status replan(const OpenRequest& request, OpenModel& parts) {
     }
     auto again = place(parts.problem);
     if (!again) {
-      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", again.error().message,
+      return fail(ErrorCode::kBudget, "{}; with this context it covers:{}", again.error().message,
                   ledger_text(make_ledger(parts.problem, placement)));
     }
     placement = std::move(*again);

@@ -226,7 +226,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   const double compute = problem.resident.first;
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   const double least = std::max(disk, compute);
-  // Earlier runs that were faster than that show that it was reckoned too high.
+  // Earlier runs that were faster than that show that it was estimated too high.
   prediction.bound_tokens_per_second =
       1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
 

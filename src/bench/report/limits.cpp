@@ -13,7 +13,7 @@ namespace {
 std::string held_to(uint64_t cgroup, uint64_t model_bytes) {
   return fmt::format(
       "each is held to {} by a memory cgroup, page cache included{}", format_bytes(cgroup),
-      model_bytes < cgroup ? "; the whole model fits into that, so plain llama.cpp need read it only once" : "");
+      model_bytes < cgroup ? "; the whole model fits into that, so plain llama.cpp needs to read it only once" : "");
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ TEST(InspectText, ShowsTheCalibrationOfEarlierRuns) {
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("earlier runs")));
   plan.prediction.calibration = 1.234;
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}),
-              HasSubstr("  earlier runs           1.23 x  the time reckoned; in the speeds above\n"));
+              HasSubstr("  earlier runs           1.23 x  the estimated time; included above\n"));
 }
 
 TEST(InspectText, TheTableSumsUp) {
