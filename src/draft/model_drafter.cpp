@@ -156,7 +156,7 @@ Status check_vocabularies(const llama_model& target, const llama_model& draft) {
     if (text != llama_vocab_get_text(its, token)) {
       return fail(
           ErrorCode::kUsage,
-          "the draft model has another vocabulary: its token {} is '{}', the model's '{}'; take one of the same "
+          "the draft model has a different vocabulary: its token {} is '{}', the model's '{}'; use one of the same "
           "family",
           token, llama_vocab_get_text(its, token), text);
     }

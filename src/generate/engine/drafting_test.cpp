@@ -245,7 +245,7 @@ TEST(Drafting, AnotherFamilysModelIsRefused) {
   const auto refused = Engine::open(options);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(refused.error().message, HasSubstr("another vocabulary"));
+  EXPECT_THAT(refused.error().message, HasSubstr("a different vocabulary"));
   options.draft.model = folder.path() / "missing.gguf";
   EXPECT_EQ(Engine::open(options).error().code, ErrorCode::kIo);
 }
