@@ -42,7 +42,7 @@ class LlamaDrafter final : public ModelDrafter {
 
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) override {
     std::vector<int32_t> drafted;
-    most = std::min<uint32_t>(most, room(tokens.size()));
+    most = std::min<uint32_t>(most, capacity(tokens.size()));
     if (most == 0 || tokens.empty()) {
       return drafted;
     }
@@ -63,7 +63,7 @@ class LlamaDrafter final : public ModelDrafter {
   }
 
  private:
-  uint32_t room(size_t tokens) const {
+  uint32_t capacity(size_t tokens) const {
     const size_t context = llama_n_ctx(context_.get()) / held_.size();
     return tokens < context ? static_cast<uint32_t>(context - tokens) : 0;
   }
@@ -123,8 +123,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
     return propagate(load_failure(*read).value(), "the draft model");
   }
   if (llama_model_has_encoder(model.get()) || !can_cut(*model)) {
-    return fail(ErrorCode::kUsage, "{}: a draft is taken from a model that only decodes and has no recurrent state",
-                file.string());
+    return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
   llama_context_params params = llama_context_default_params();
   params.n_ctx = context * sequences;
@@ -149,7 +148,7 @@ Status check_vocabularies(const llama_model& target, const llama_model& draft) {
   const int its_count = llama_vocab_n_tokens(its);
   if (llama_vocab_type(ours) != llama_vocab_type(its) || std::abs(count - its_count) > kMostPadding) {
     return fail(ErrorCode::kUsage,
-                "the draft model has another vocabulary ({} tokens, the model has {}): take one of the same family",
+                "the draft model has a different vocabulary ({} tokens, the model has {}): use one of the same family",
                 its_count, count);
   }
   for (int token = 0; token < std::min(count, its_count); ++token) {
@@ -157,7 +156,7 @@ Status check_vocabularies(const llama_model& target, const llama_model& draft) {
     if (text != llama_vocab_get_text(its, token)) {
       return fail(
           ErrorCode::kUsage,
-          "the draft model has another vocabulary: its token {} is '{}', the model's '{}'; take one of the same "
+          "the draft model has a different vocabulary: its token {} is '{}', the model's '{}'; use one of the same "
           "family",
           token, llama_vocab_get_text(its, token), text);
     }

@@ -61,7 +61,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
   llama_context_params params = llama_context_default_params();
   params.n_ctx = request.cells();
   params.n_seq_max = request.sequences;
-  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and walks over the weights for
+  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and reads the weights for
   // each.
   params.kv_unified = request.sequences > 1;
   params.n_batch = ubatch;  // one pass over the weights for each llama_decode
@@ -172,7 +172,7 @@ void correct_weights(OpenModel& parts) {
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }
 
-Status settle(const OpenRequest& request, OpenModel& parts) {
+Status replan(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
   Placement& placement = parts.plan.placement;
   for (int made = 1;; ++made) {
@@ -196,7 +196,7 @@ Status settle(const OpenRequest& request, OpenModel& parts) {
     }
     auto again = place(parts.problem);
     if (!again) {
-      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", again.error().message,
+      return fail(ErrorCode::kBudget, "{}; with this context it covers:{}", again.error().message,
                   ledger_text(make_ledger(parts.problem, placement)));
     }
     placement = std::move(*again);

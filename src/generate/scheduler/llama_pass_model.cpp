@@ -70,7 +70,7 @@ Status LlamaPassModel::embed(std::span<const PassToken> tokens, std::vector<floa
   for (size_t i = 0; status && i < all.size(); ++i) {
     const float* row = llama_get_embeddings_ith(context_, static_cast<int32_t>(i));
     if (row == nullptr) {
-      status = fail(ErrorCode::kInternal, "llama.cpp gave no embedding");
+      status = fail(ErrorCode::kInternal, "llama.cpp returned no embedding");
       break;
     }
     std::transform(sum.begin(), sum.end(), row, sum.begin(), std::plus<>());

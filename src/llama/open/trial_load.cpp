@@ -30,7 +30,7 @@ std::string file_of(const Model& model) {
 }
 
 // "tokens 5 and 9 are both 'x'": the commonest fault of a vocabulary, which llama.cpp's assertion does not name.
-std::string twins_in(const Model& model) {
+std::string duplicate_tokens(const Model& model) {
   const gguf_context* metadata = model.metadata.get();
   const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");
   if (key < 0 || gguf_get_kv_type(metadata, key) != GGUF_TYPE_ARRAY ||
@@ -57,7 +57,7 @@ Status check_vocabulary(const Model& model) {
                       gguf_get_arr_type(metadata, tokens) == GGUF_TYPE_STRING;
   if (name.empty() || name == "no_vocab" || name == "none" || !listed) {
     return fail(ErrorCode::kBadModel,
-                "{}: has no vocabulary (keys tokenizer.ggml.model and tokens), without which text can be neither read "
+                "{}: has no vocabulary (keys tokenizer.ggml.model and tokens), so text can be neither read "
                 "nor written",
                 file_of(model));
   }
@@ -84,7 +84,7 @@ Status check_writes_text(const Model& model, const llama_model& loaded) {
   if (llama_model_is_diffusion(&loaded)) {
     what = "is a diffusion model, which does not write text token by token";
   } else if (!llama_model_has_decoder(&loaded)) {
-    what = "is an encoder, which writes no text";
+    what = "is an encoder, which generates no text";
   } else if (llama_model_has_encoder(&loaded)) {
     what = model.architecture.starts_with("t5") ? "has an encoder beside its decoder, which Hypura does not run"
                                                 : "only drafts for another model, and writes no text of its own";
@@ -110,7 +110,7 @@ Status make_trial_context(const Model& model, llama_model* loaded, llama_context
                 take_llama_error());
   }
   if (llama_get_memory(context.get()) == nullptr) {
-    return not_a_writer(model, "is an encoder, which writes no text");
+    return not_a_writer(model, "is an encoder, which generates no text");
   }
   const ggml_cgraph* graph = llama_graph_reserve(context.get(), 1, 1, 1);
   if (graph == nullptr) {
@@ -148,15 +148,14 @@ Status load_and_try(const Model& model, std::FILE* file, const TrialOptions& opt
 }  // namespace
 
 tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what) {
-  return fail(ErrorCode::kUsage, "{} {}: only models that write text, one token after the other, can be run",
-              model.name, what);
+  return fail(ErrorCode::kUsage, "{} {}: only models that generate text token by token can run", model.name, what);
 }
 
 tl::unexpected<Error> load_failure(const Model& model) {
   std::string reason = take_llama_error();
   if (reason.find("token_to_id") != std::string::npos) {
-    const std::string twins = twins_in(model);
-    reason = twins.empty() ? reason : twins;
+    const std::string duplicates = duplicate_tokens(model);
+    reason = duplicates.empty() ? reason : duplicates;
   }
   return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", file_of(model), reason);
 }
