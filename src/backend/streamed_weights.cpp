@@ -8,6 +8,7 @@
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
+#include "backend/gpu/device_memory.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/repack_buffer.h"
@@ -20,6 +21,7 @@
 #include "tiers/dense_store.h"
 #include "tiers/direct_place.h"
 #include "tiers/expert_store.h"
+#include "tiers/ram_slots.h"
 #include "tiers/slot_layout.h"
 
 namespace hypura {
@@ -194,31 +196,46 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
     if (Status status = allocate_experts(placement.ubatch); !status) {
       return status;
     }
-    if (gpu_ != nullptr) {
-      return allocate_gpu();
-    }
     start_predicting();
   }
   return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
 }
 
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
-  auto store =
-      ExpertStore::create(layout_.expert_layers, reader_, stats_,
-                          {placed_.slots, placed_.spare_slots, placed_.layer_slots}, [this] { inner_->rest(); });
+  const ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
+  const auto rest = [this] { inner_->rest(); };
+  if (gpu_ != nullptr) {
+    auto slots = pinned_slots();
+    if (!slots) {
+      return propagate(slots.error());
+    }
+    expert_store_ = ExpertStore::over(layout_.expert_layers, stats_, sizes, std::move(*slots), rest);
+    return allocate_gpu();
+  }
+  auto store = ExpertStore::create(layout_.expert_layers, reader_, stats_, sizes, rest);
   if (!store) {
     return propagate(store.error());
   }
   expert_store_ = std::move(*store);
-  if (gpu_ != nullptr) {
-    return {};
-  }
   auto experts = ExpertExecutor::create(layout_, *expert_store_, *inner_, stats_, max_rows, repack_buffer_.get());
   if (!experts) {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
   return {};
+}
+
+// Copies from memory that is not pinned are several times slower.
+Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
+  const uint64_t bytes = RamSlots::bytes_for(layout_.expert_layers, placed_.slots);
+  auto memory = allocate_pinned(gpu_->inner(), bytes + kDirectAlignment);
+  if (!memory) {
+    return propagate(memory.error(), "the expert slots");
+  }
+  slot_memory_ = std::move(*memory);
+  const auto base = reinterpret_cast<uintptr_t>(ggml_backend_buffer_get_base(slot_memory_.get()));
+  auto* aligned = reinterpret_cast<std::byte*>(round_up(base, kDirectAlignment));
+  return RamSlots::over(layout_.expert_layers, reader_, {aligned, bytes});
 }
 
 Status StreamedWeights::allocate_gpu() {
@@ -243,6 +260,9 @@ Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
 }
 
 void StreamedWeights::start_predicting() {
+  if (experts_ == nullptr) {
+    return;  // nobody predicts for a GPU yet
+  }
   if (read_ahead_ == ReadAhead::kCoactivation) {
     predictor_ = make_coactivation_predictor(layout_);
   } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {

@@ -21,6 +21,7 @@
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
 #include "ggml-backend-impl.h"
+#include "ggml-cpp.h"
 #include "hypura/placement.h"
 #include "hypura/routing.h"
 #include "residency/prefetch_switch.h"
@@ -39,6 +40,7 @@ class GpuDevice;
 class GpuExecutor;
 class RepackBuffer;
 class RoutingRecorder;
+class TierSlots;
 
 // What a streamed tensor is, looked up when the graph uses it.
 struct StreamedTensor {
@@ -152,6 +154,7 @@ class StreamedWeights {
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
   Status allocate_experts(uint32_t max_rows);
+  Result<std::unique_ptr<TierSlots>> pinned_slots();
   Status allocate_gpu();
   Status allocate_dense(const DensePlacement& placement);
   void start_predicting();
@@ -182,6 +185,7 @@ class StreamedWeights {
   std::unique_ptr<RepackBuffer> repack_buffer_;
   std::unique_ptr<BlockPredictor> predictor_;
   PrefetchSwitch prefetch_switch_;
+  ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
   GpuUse gpu_use_;

@@ -165,6 +165,10 @@ Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts) {
 }
 
 void correct_weights(OpenModel& parts) {
+  if (parts.weights != nullptr && parts.weights->gpu_device() != nullptr) {
+    parts.memory.overhead.correct(kProcessOverhead);  // the GPU's buffers are not told from RAM yet: as planned
+    return;
+  }
   const auto type = parts.weights != nullptr ? parts.weights->resident_buffer_type() : nullptr;
   const uint64_t planned = parts.memory.weights.bytes();
   const uint64_t real = weight_memory(*parts.context, type);

@@ -1,7 +1,6 @@
 #include <algorithm>
 
-#include "llama/open/trial_load.h"
-#include "llama/open/virtual_file.h"
+#include "load/load_streamed.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
 #include "support/fail.h"
@@ -10,36 +9,17 @@ namespace hypura {
 
 namespace {
 
-// Without memory: llama.cpp makes the tensors and allocates nothing for them.
-enum class Backing { kMemory, kNothing };
-
-Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
-  auto header = make_virtual_header(
-      request.model, backing == Backing::kMemory ? VirtualVocabulary::kWhole : VirtualVocabulary::kCounted);
-  if (!header) {
-    return propagate(header.error());
+// The GPU that the overrides ask for; none without.
+Result<GpuUse> gpu_use(const OpenRequest& request, const StreamLayout& layout) {
+  GpuUse use;
+  if (const auto& gpu = request.overrides.gpu) {
+    use.device = ggml_backend_dev_by_name(gpu->device.c_str());
+    if (use.device == nullptr) {
+      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu->device);
+    }
+    use.layer_slots.assign(layout.expert_layers.size(), gpu->layer_slots);
   }
-  const VirtualFile file(*header);
-  const llama_model_tensor_buft_override overrides[] = {
-      {parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
-      {".*", parts.weights->resident_buffer_type()},
-      {nullptr, nullptr}};
-  ggml_backend_dev_t no_devices[] = {nullptr};
-  llama_model_params params = llama_model_default_params();
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
-  params.load_mode = LLAMA_LOAD_MODE_NONE;
-  params.no_alloc = backing == Backing::kNothing;
-  params.tensor_buft_overrides = overrides;
-  params.load_mtp = request.options.draft.mtp;
-  params.use_extra_bufts = false;  // streamed weights come as they are on disk, and all kernels should be the same
-  params.progress_callback = [](float /*share*/, void* /*data*/) { return true; };
-  take_llama_error();
-  parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
-  if (parts.llama == nullptr) {
-    return load_failure(request.model);
-  }
-  return parts.weights->finish_loading(request.options.progress);
+  return use;
 }
 
 // Up to where a context can be made.
@@ -50,12 +30,16 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
   }
   parts.reader = std::move(*reader);
   StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_repacked());
-  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout));
+  auto gpu = gpu_use(request, layout);
+  if (!gpu) {
+    return propagate(gpu.error());
+  }
+  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout), std::move(*gpu));
   if (!weights) {
     return propagate(weights.error());
   }
   parts.weights = std::move(*weights);
-  return load(request, parts, backing);
+  return load_streamed(request, parts, backing);
 }
 
 // A resident model's passes take as much as one's whose dense weights are llama.cpp's own.
@@ -103,7 +87,7 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
     parts.weights->set_threadpool(parts.threadpool.get());
   }
   if (Status status = parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
-                                                     request.options.repack, *parts.budget);
+                                                     request.options.repack && !request.overrides.gpu, *parts.budget);
       !status) {
     return propagate(status.error());
   }

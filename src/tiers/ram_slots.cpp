@@ -9,13 +9,20 @@ namespace hypura {
 
 Result<std::unique_ptr<RamSlots>> RamSlots::create(std::span<const ExpertLayer> layers, Reader& reader,
                                                    uint32_t slots) {
-  std::unique_ptr<RamSlots> made(new RamSlots(layers, reader));
-  auto memory = MemoryRegion::allocate(slots * made->layout_.stride());
+  auto memory = MemoryRegion::allocate(bytes_for(layers, slots));
   if (!memory) {
     return propagate(memory.error(), "the expert slots");
   }
-  made->memory_ = std::move(*memory);
-  reader.register_memory(made->memory_.span());
+  auto made = over(layers, reader, memory->span());
+  made->own_ = std::move(*memory);
+  return made;
+}
+
+std::unique_ptr<RamSlots> RamSlots::over(std::span<const ExpertLayer> layers, Reader& reader,
+                                         std::span<std::byte> memory) {
+  std::unique_ptr<RamSlots> made(new RamSlots(layers, reader));
+  made->memory_ = memory.data();
+  reader.register_memory(memory);
   return made;
 }
 

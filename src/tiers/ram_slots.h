@@ -21,6 +21,15 @@ class RamSlots final : public TierSlots {
   // kBudget.
   static Result<std::unique_ptr<RamSlots>> create(std::span<const ExpertLayer> layers, Reader& reader, uint32_t slots);
 
+  // The same in memory of the caller's, which must outlive the object: bytes_for() it, from a multiple of
+  // kDirectAlignment on.
+  static std::unique_ptr<RamSlots> over(std::span<const ExpertLayer> layers, Reader& reader,
+                                        std::span<std::byte> memory);
+
+  static uint64_t bytes_for(std::span<const ExpertLayer> layers, uint32_t slots) {
+    return slots * SlotLayout(layers).stride();
+  }
+
   Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
   bool ended(const Fill& fill) override { return reader_.finished(fill.reads); }
   Status wait(const Fill& fill) override { return reader_.wait(fill.reads); }
@@ -30,17 +39,18 @@ class RamSlots final : public TierSlots {
 
   MatrixView view(uint32_t layer, uint32_t part) const override {
     const SlotPlace& place = layout_.places(layer)[part];
-    return {memory_.data(), place.begin + place.data_offset, layout_.stride()};
+    return {memory_, place.begin + place.data_offset, layout_.stride()};
   }
 
  private:
   RamSlots(std::span<const ExpertLayer> layers, Reader& reader) : layers_(layers), reader_(reader), layout_(layers) {}
-  std::byte* data(uint32_t slot) const { return memory_.data() + slot * layout_.stride(); }
+  std::byte* data(uint32_t slot) const { return memory_ + slot * layout_.stride(); }
 
   std::span<const ExpertLayer> layers_;
   Reader& reader_;
   SlotLayout layout_;
-  MemoryRegion memory_;
+  MemoryRegion own_;
+  std::byte* memory_ = nullptr;
   std::vector<ReadRequest> requests_;  // of the fill that begins
 };
 

@@ -142,6 +142,7 @@ struct TalkCase {
   uint64_t memory;
   const char* mode;
   bool drafts = false;
+  bool gpu = false;  // ggml's CPU stands for one, with slots for a quarter of the experts
 };
 
 std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
@@ -155,7 +156,12 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   options.sequences = options.outputs = kSequences;
   options.run_history = false;
   options.repack = false;  // as the reference
-  auto engine = open_engine(options);
+  PlanOverrides overrides;
+  if (how.gpu) {
+    overrides.mode = Mode::kExpertStreaming;
+    overrides.gpu = {"CPU", 8};
+  }
+  auto engine = open_engine(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
   if (!engine) {
     return {};
@@ -242,6 +248,7 @@ TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
 INSTANTIATE_TEST_SUITE_P(Modes, SharedPasses,
                          testing::Values(TalkCase{"hypura-stories-moe.gguf", 16 * kMiB, "mixed-streaming"},
                                          TalkCase{"hypura-stories-moe.gguf", 28 * kMiB, "expert-streaming"},
+                                         TalkCase{"hypura-stories-moe.gguf", 28 * kMiB, "expert-streaming", true, true},
                                          TalkCase{"hypura-stories-draft.gguf", 9 * kMiB, "dense-streaming"},
                                          TalkCase{"hypura-stories-draft.gguf", 9 * kMiB, "dense-streaming", true}));
 

@@ -40,6 +40,11 @@ const VirtualTensor* TensorFeed::tensor_at(uint64_t offset) const {
   return after == header_.tensors.begin() ? nullptr : &*std::prev(after);
 }
 
+bool TensorFeed::gives(uint64_t offset) const {
+  const VirtualTensor* tensor = tensor_at(offset);
+  return tensor == nullptr || tensor->given;
+}
+
 std::byte* TensorFeed::data_of(const Block& block) {
   const uint64_t offset = block.tensor->extent.offset + block.begin;
   return block.memory + kDirectAlignment + offset % kDirectAlignment;

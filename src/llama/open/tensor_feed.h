@@ -28,6 +28,8 @@ class TensorFeed final : public VirtualData {
   // Asks for huge pages behind large destinations, which are written for the first time.
   int64_t read(uint64_t offset, char* to, size_t bytes) override;
 
+  bool gives(uint64_t offset) const override;
+
   // Why the last read that failed did; none when all went well.
   const std::optional<Error>& error() const { return error_; }
 

@@ -117,6 +117,31 @@ TEST(TensorFeed, EndsWithTheFile) {
   EXPECT_EQ(feeding->feed->read(feeding->header.file_size - 10, got.data(), got.size()), 10);
 }
 
+// Reading on behind a tensor that is given never meets one that is not, since their blocks are apart.
+TEST(TensorFeed, TensorsThatAreNotGivenEndTheFile) {
+  const TempDir folder;
+  const auto feeding = start(make_wide_model(folder.path(), 1));
+  for (size_t i = 0; i < feeding->header.tensors.size(); ++i) {
+    feeding->header.tensors[i].given = i % 2 == 0;
+  }
+  const VirtualFile file(feeding->header, feeding->feed.get());
+  for (int again = 0; again < 2; ++again) {
+    for (const VirtualTensor& tensor : feeding->header.tensors) {
+      ASSERT_EQ(std::fseek(file.file(), static_cast<long>(tensor.offset), SEEK_SET), 0);
+      const auto at = static_cast<uint64_t>(std::ftell(file.file()));
+      EXPECT_EQ(at, tensor.given ? tensor.offset : feeding->header.file_size);
+      std::vector<char> got(tensor.given ? tensor.extent.length : 0);
+      ASSERT_EQ(std::fread(got.data(), 1, got.size(), file.file()), got.size());
+      ASSERT_TRUE(got == expected(*feeding, tensor.offset, got.size()));
+    }
+  }
+  uint64_t given = 0;
+  for (const VirtualTensor& tensor : feeding->header.tensors) {
+    given += tensor.given ? tensor.extent.length : 0;
+  }
+  EXPECT_LT(feeding->reader->stats().demand_bytes, 2 * given + (1 << 20)) << "nothing else was read";
+}
+
 TEST(TensorFeed, AFileCutShortMeanwhileIsAnError) {
   const TempDir folder;
   const auto path = make_wide_model(folder.path(), 1);

@@ -117,7 +117,7 @@ int64_t VirtualFile::seek_to(int64_t offset, int whence) {
     return -1;
   }
   position_ = static_cast<uint64_t>(target);
-  if (data_ == nullptr && position_ >= header_.bytes.size()) {
+  if (position_ >= header_.bytes.size() && (data_ == nullptr || !data_->gives(position_))) {
     position_ = header_.file_size;
   }
   return static_cast<int64_t>(position_);

@@ -27,6 +27,7 @@ inline constexpr uint32_t kVirtualAlignment = 64 * 1024;
 struct VirtualTensor {
   uint64_t offset = 0;  // in the virtual file
   Extent extent;        // in the model's files
+  bool given = true;    // false: llama.cpp is to read none of it, though it reads others
 };
 
 struct VirtualHeader {
@@ -50,6 +51,9 @@ class VirtualData {
 
   // Copies `bytes` from `offset` of the virtual file, behind its header; gives how many, fewer only at its end, or -1.
   virtual int64_t read(uint64_t offset, char* to, size_t bytes) = 0;
+
+  // Whether there is anything to read there; else the file ends, for who seeks that.
+  virtual bool gives(uint64_t /*offset*/) const { return true; }
 };
 
 struct FileCloser {
@@ -69,7 +73,8 @@ class VirtualFile {
   // The stream's operations, for the C library. read_at gives the number of bytes copied, 0 past the end, and past the
   // header where there are no data; -1 when they could not be read.
   int64_t read_at(char* to, size_t bytes);
-  // `whence` as in fseek. Gives the new position: without data, the end of the file for any in the data section.
+  // `whence` as in fseek. Gives the new position: where no data are given, the end of the file for any in the data
+  // section.
   int64_t seek_to(int64_t offset, int whence);
 
  private:
