@@ -195,7 +195,8 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
 }
 
 ChatTemplatesPtr chatml_templates(const llama_model* model) {
-  return ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
+  auto templates = counted_templates({.model = model, .text = "chatml", .bos = "", .eos = ""});
+  return templates ? std::move(*templates) : ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {
@@ -217,8 +218,8 @@ TemplateLimits template_limits(const common_chat_templates_inputs& inputs) {
   return limits;
 }
 
-Result<common_chat_params> apply_templates(const common_chat_templates& templates,
-                                           const common_chat_templates_inputs& inputs) {
+Result<common_chat_params> apply_templates(const common_chat_templates& templates, common_chat_templates_inputs inputs,
+                                           ConversationTexts* texts) {
   if (inputs.chat_template_kwargs.size() > kMostVariables) {
     return fail(ErrorCode::kUsage, "more than {} variables are given to it", kMostVariables);
   }
@@ -226,8 +227,13 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
     return propagate(status.error());
   }
   const TemplateAllowance allowance(template_limits(inputs));
+  inputs.chat_template_kwargs[kAskedVariable] = "true";
+  ConversationTexts own;
   common_chat_params params;
-  Status status = run_template([&] { params = common_chat_templates_apply(&templates, inputs); });
+  Status status = run_template([&] {
+    const NotedTexts noted(texts != nullptr ? *texts : own);
+    params = common_chat_templates_apply(&templates, inputs);
+  });
   return status ? Result<common_chat_params>(std::move(params)) : propagate(status.error());
 }
 
