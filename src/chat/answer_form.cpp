@@ -280,6 +280,14 @@ Status FormMaker::set_parser(const common_chat_params& params) {
     }
   }
   form_.parser = std::make_unique<AnswerParser>(*parser);
+  std::vector<std::string> calls;
+  for (const common_grammar_trigger& trigger : params.grammar_triggers) {
+    if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+      calls.push_back(without_space_after(trigger.value));
+    }
+  }
+  form_.parser->know_marks(thinking_marks(params),
+                           without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls));
   if (!inputs_.parallel_tool_calls) {
     form_.parser->limit_calls(1);
   }
