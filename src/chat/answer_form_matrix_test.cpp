@@ -205,7 +205,7 @@ class AnswerFormMatrix : public testing::TestWithParam<std::tuple<VocabularyKind
       if (bias_.empty()) {
         bias_ = haste(model.vocab());
       }
-      tools_ = common_chat_templates_get_caps(&model.prompt().templates())["supports_tools"];
+      tools_ = templates_take_tools(model.prompt().templates());
       calls_ = std::find(kWithoutCalls.begin(), kWithoutCalls.end(), names[i]) == kWithoutCalls.end();
       look(model);
     }

@@ -151,6 +151,20 @@ Status check_names(const common_chat_templates_inputs& inputs) {
   return schema.is_structured() ? check_names(schema, "the JSON schema") : Status();
 }
 
+// The tools as FireFunction's template, which does not know of `tools`, takes them: as text, in a variable's JSON.
+std::string functions_of(const std::vector<common_chat_tool>& tools) {
+  using Json = nlohmann::ordered_json;
+  constexpr auto kReplace = Json::error_handler_t::replace;
+  constexpr int kIndent = 4;
+  Json functions = Json::array();
+  for (const common_chat_tool& tool : tools) {
+    functions.push_back({{"name", tool.name},
+                         {"description", tool.description},
+                         {"parameters", Json::parse(tool.parameters, nullptr, false)}});
+  }
+  return Json(functions.dump(kIndent, ' ', false, kReplace)).dump(-1, ' ', false, kReplace);
+}
+
 std::string template_of(const llama_model* model, const char* name) {
   const char* text = llama_model_chat_template(model, name);
   return text == nullptr ? "" : text;
@@ -227,6 +241,9 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
     return propagate(status.error());
   }
   const TemplateAllowance allowance(template_limits(inputs));
+  if (!inputs.tools.empty() && !common_chat_templates_get_caps(&templates)["supports_tools"]) {
+    inputs.chat_template_kwargs.emplace("functions", functions_of(inputs.tools));
+  }
   inputs.chat_template_kwargs[kAskedVariable] = "true";
   ConversationTexts own;
   common_chat_params params;
@@ -255,6 +272,20 @@ bool has_template_handler(const common_chat_templates& templates, bool tools) {
     handled = common_chat_try_specialized_template(parsed, parsed.source(), params).has_value();
   });
   return !status || handled;
+}
+
+bool templates_take_tools(const common_chat_templates& templates) {
+  constexpr const char* kTool = "zqtoolqz";
+  if (common_chat_templates_get_caps(&templates)["supports_tools"]) {
+    return true;
+  }
+  common_chat_templates_inputs inputs;
+  inputs.messages.emplace_back().role = "user";
+  inputs.messages.back().content = "Hello";
+  inputs.tools = {{kTool, "Probes.", R"({"type":"object","properties":{}})"}};
+  inputs.force_pure_content = true;
+  const auto params = apply_templates(templates, std::move(inputs));
+  return params && params->prompt.find(kTool) != std::string::npos;
 }
 
 bool templates_know_thinking(const common_chat_templates& templates) {

@@ -42,6 +42,10 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
 // other it analyses each time that it is applied. `tools`: of the template that is used where there are tools.
 bool has_template_handler(const common_chat_templates& templates, bool tools);
 
+// Whether the model is told of tools: in `tools`, or in `functions` as text, which the template is given where it does
+// not know `tools`.
+bool templates_take_tools(const common_chat_templates& templates);
+
 // Whether what the template writes depends on whether the model is to think.
 bool templates_know_thinking(const common_chat_templates& templates);
 
