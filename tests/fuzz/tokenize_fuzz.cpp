@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "llama/tokenizer/control_text.h"
-#include "llama/tokenizer/text_runs.h"
 #include "llama/vocabularies_for_test.h"
+#include "output/answer_utf8.h"
 
 namespace hypura {
 namespace {
@@ -58,18 +58,6 @@ std::string text_of(const uint8_t* data, size_t size) {
   return text + rest.substr(unit.size());
 }
 
-// What llama.cpp's splitter reads in its place, once for each byte that begins no character.
-std::string as_read(const std::string& text) {
-  std::string read;
-  for (size_t at = 0; at < text.size();) {
-    const size_t bytes = character_bytes(text, at);
-    const bool none = bytes == 1 && static_cast<unsigned char>(text[at]) >= 0x80;
-    read += none ? "\xef\xbf\xbd" : text.substr(at, bytes);
-    at += bytes;
-  }
-  return read;
-}
-
 void tokenize(const uint8_t* data, size_t size) {
   static const std::vector<Vocabulary> vocabularies = load_all();
   const Vocabulary& vocabulary = vocabularies[data[0] % vocabularies.size()];
@@ -79,13 +67,12 @@ void tokenize(const uint8_t* data, size_t size) {
   for (const int32_t token : tokenize_text(vocab, text, false, true)) {
     spelled += token_text(vocab, token, true);
   }
-  const bool valid = as_read(text) == text;
-  if (vocabulary.spells && valid && spelled != text) {
+  if (vocabulary.spells && valid_utf8(text) == text && spelled != text) {
     std::abort();
   }
   MaskedText masked(*vocabulary.control);
   const std::string safe = masked.mask(text);
-  for (const int32_t token : masked.tokens(safe, true)) {
+  for (const int32_t token : masked.tokens(safe, false)) {
     if (llama_vocab_is_control(vocab, token)) {
       std::abort();
     }
