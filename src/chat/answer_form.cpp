@@ -54,8 +54,8 @@ Result<common_chat_parser_params> parser_of(const common_chat_params& params) {
 }  // namespace
 
 FormMaker::FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs,
-                     const ToolSchemas& tools)
-    : prompt_(prompt), shape_(shape), inputs_(inputs), tools_(tools) {}
+                     const ToolSchemas& tools, const AnswerBeginning* beginning)
+    : prompt_(prompt), shape_(shape), inputs_(inputs), tools_(tools), beginning_(beginning) {}
 
 Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   std::string schema;
@@ -69,7 +69,7 @@ Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   const auto apply = [&](common_chat_tool_choice choice, std::unique_ptr<common_chat_params>& made) -> Status {
     common_chat_templates_inputs inputs = inputs_;
     inputs.tool_choice = choice;
-    auto params = prompt_.apply(inputs);
+    auto params = prompt_.apply(inputs, beginning_);
     if (!params) {
       return propagate(params.error());
     }
@@ -197,7 +197,7 @@ void FormMaker::hold_to_content(const std::string& rules) {
 // By llama.cpp's own grammar and parser for what `inputs` want, which begin with what the prompt holds of the answer: a
 // call, or JSON by the rules `schema`.
 Status FormMaker::hold_as_llama(const common_chat_templates_inputs& inputs, const std::string& schema) {
-  const auto params = prompt_.apply(inputs);
+  const auto params = prompt_.apply(inputs, beginning_);
   if (!params) {
     return propagate(params.error());
   }
@@ -280,6 +280,14 @@ Status FormMaker::set_parser(const common_chat_params& params) {
     }
   }
   form_.parser = std::make_unique<AnswerParser>(*parser);
+  std::vector<std::string> calls;
+  for (const common_grammar_trigger& trigger : params.grammar_triggers) {
+    if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+      calls.push_back(without_space_after(trigger.value));
+    }
+  }
+  form_.parser->know_marks(thinking_marks(params),
+                           without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls));
   if (!inputs_.parallel_tool_calls) {
     form_.parser->limit_calls(1);
   }

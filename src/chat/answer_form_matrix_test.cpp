@@ -205,7 +205,7 @@ class AnswerFormMatrix : public testing::TestWithParam<std::tuple<VocabularyKind
       if (bias_.empty()) {
         bias_ = haste(model.vocab());
       }
-      tools_ = common_chat_templates_get_caps(&model.prompt().templates())["supports_tools"];
+      tools_ = templates_take_tools(model.prompt().templates());
       calls_ = std::find(kWithoutCalls.begin(), kWithoutCalls.end(), names[i]) == kWithoutCalls.end();
       look(model);
     }
@@ -299,6 +299,84 @@ TEST_P(AnswerFormMatrix, OneCallIsOneCall) {
     }
   });
   EXPECT_GT(shown, 10);
+}
+
+struct Malformed {
+  std::string kind;
+  std::string text;
+  std::string name;  // of the tool in it
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+// Answers with a call that is none. `before` and `after` are the marks of thoughts.
+std::vector<Malformed> malformed(const std::string& call, const std::string& before, const std::string& after) {
+  const std::string name = "get_weather";
+  const std::string thought = after.empty() ? "" : before + "Hm, the weather." + after + "\n\n";
+  std::vector<Malformed> all = {
+      {"cut", thought + call.substr(0, call.rfind('3')), name},
+      {"cut behind the name", thought + call.substr(0, call.find(name) + name.size()), name},
+      {"wrong brackets", thought + replaced(replaced(call, "{", "["), "}", "]"), name},
+      {"no tool", thought + replaced(call, name, "no_such_tool"), "no_such_tool"},
+      {"text behind", thought + call + "\n\nAnd so on.", name},
+      {"text before, and cut", thought + "Let me see.\n" + call.substr(0, call.rfind('3')), name},
+  };
+  if (!after.empty()) {
+    all.push_back({"in the thoughts", before + "Hm, " + call + " perhaps." + after, name});
+    all.push_back({"a half mark", before + "Hm." + after.substr(0, after.size() - 1) + "\n" + call, name});
+    all.push_back({"cut in the thoughts", before + "Hm, " + call.substr(0, call.rfind('3')) + after, name});
+  }
+  return all;
+}
+
+// Whatever a model says in no form that its template knows, with thoughts before and without, is given as something.
+TEST_P(AnswerFormMatrix, WhatIsNoCallIsNotLost) {
+  int looked = 0;
+  int thought = 0;
+  each([&](const ModelOfTemplate& model) {
+    if (!tools_ || !calls_) {
+      return;
+    }
+    AnswerRequest request = request_of({"tools", false, true});
+    request.think = false;
+    const std::string call = calls_of(model, request, 1);
+    if (call.empty() || call.rfind('3') == std::string::npos) {
+      return;
+    }
+    for (const bool thinks : {false, true}) {
+      request.think = thinks;
+      const auto rules = model.format().form(request);
+      ASSERT_TRUE(rules) << rules.error().message;
+      const ThinkingMarks& marks = rules->rules.thinking;
+      if (thinks && (marks.ends.empty() || (marks.start.empty() && !rules->rules.thinks))) {
+        continue;
+      }
+      const std::string before = rules->rules.thinks ? "" : marks.start;
+      for (const Malformed& it : malformed(call, thinks ? before : "", thinks ? marks.ends.front() : "")) {
+        for (const size_t step : {3, 1000}) {
+          const auto form = model.format().form(request);
+          AnswerPiece piece;
+          for (size_t i = 0; i < it.text.size(); i += step) {
+            piece.append(form->parser->add(it.text.substr(i, step)));
+          }
+          piece.append(form->parser->finish());
+          const bool given = (piece.content + piece.thinking).find(it.name) != std::string::npos;
+          EXPECT_TRUE(given || !piece.tool_calls.empty())
+              << it.kind << " " << step << "\n"
+              << it.text << "\n[" << piece.thinking << "|" << piece.content << "]";
+          ++looked;
+          thought += thinks ? 1 : 0;
+        }
+      }
+    }
+  });
+  EXPECT_GT(looked, 100);
+  EXPECT_GT(thought, 50);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AnswerFormMatrix,

@@ -46,7 +46,7 @@ struct TemplatedModel {
     if (model != nullptr) {
       prompt = std::make_unique<ChatPrompt>(model.get());
       format = std::make_unique<ChatFormat>(*prompt);
-      tools = common_chat_templates_get_caps(&prompt->templates())["supports_tools"];
+      tools = templates_take_tools(prompt->templates());
     }
     EXPECT_NE(model, nullptr);
   }

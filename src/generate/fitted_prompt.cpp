@@ -174,7 +174,11 @@ Result<FittedPrompt> fit_prompt(const ChatFormat& format, const llama_vocab* voc
   if (fitted->chat.estimate > 0) {
     return too_long(request.context.size() + fitted->chat.estimate, true, limit);
   }
-  return with_context(fit, request, fitted->chat.tokens, fitted->at_first);
+  auto prompt = with_context(fit, request, fitted->chat.tokens, fitted->at_first);
+  if (prompt) {
+    prompt->answer = std::move(fitted->chat.answer);
+  }
+  return prompt;
 }
 
 Result<FittedPrompt> fit_text(const llama_vocab* vocab, const TextBound& bound, std::string_view text, bool truncate,

@@ -16,7 +16,8 @@ namespace hypura {
 
 struct FittedPrompt {
   std::vector<int32_t> tokens;
-  uint32_t cut_from = 0;  // as AnswerEnd
+  uint32_t cut_from = 0;   // as AnswerEnd
+  AnswerBeginning answer;  // of messages
 };
 
 // The tokens of the request's context and prompt or messages, at most `limit`: cut if `request.truncate`, else

@@ -88,10 +88,10 @@ struct Held {
 };
 
 // What the answer is held to, but for its samplers.
-Result<Held> answer_form(const ServedContext& served, const AnswerRequest& request) {
+Result<Held> answer_form(const ServedContext& served, const AnswerRequest& request, const AnswerBeginning& beginning) {
   Held held;
   if (!request.prompt) {
-    auto chat = served.format.form(request);
+    auto chat = served.format.form(request, &beginning);
     if (!chat) {
       return propagate(chat.error());
     }
@@ -130,7 +130,7 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
   }
   job.prompt = std::move(prompt->tokens);
   job.cut_from = prompt->cut_from;
-  auto held = answer_form(served, request);
+  auto held = answer_form(served, request, prompt->answer);
   if (!held) {
     return propagate(held.error());
   }

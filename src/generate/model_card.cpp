@@ -146,7 +146,7 @@ void note_template(const Model& model, ModelCard& card) {
     }
     if (const auto templates = text_templates(text, bos, eos)) {
       const auto abilities = common_chat_templates_get_caps(templates->get());
-      card.tools = card.tools || abilities.at("supports_tools");
+      card.tools = card.tools || templates_take_tools(**templates);
       card.thinking =
           card.thinking || abilities.at("supports_reasoning_effort") || templates_know_thinking(**templates);
     }

@@ -151,6 +151,20 @@ Status check_names(const common_chat_templates_inputs& inputs) {
   return schema.is_structured() ? check_names(schema, "the JSON schema") : Status();
 }
 
+// The tools as FireFunction's template, which does not know of `tools`, takes them: as text, in a variable's JSON.
+std::string functions_of(const std::vector<common_chat_tool>& tools) {
+  using Json = nlohmann::ordered_json;
+  constexpr auto kReplace = Json::error_handler_t::replace;
+  constexpr int kIndent = 4;
+  Json functions = Json::array();
+  for (const common_chat_tool& tool : tools) {
+    functions.push_back({{"name", tool.name},
+                         {"description", tool.description},
+                         {"parameters", Json::parse(tool.parameters, nullptr, false)}});
+  }
+  return Json(functions.dump(kIndent, ' ', false, kReplace)).dump(-1, ' ', false, kReplace);
+}
+
 std::string template_of(const llama_model* model, const char* name) {
   const char* text = llama_model_chat_template(model, name);
   return text == nullptr ? "" : text;
@@ -195,7 +209,8 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
 }
 
 ChatTemplatesPtr chatml_templates(const llama_model* model) {
-  return ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
+  auto templates = counted_templates({.model = model, .text = "chatml", .bos = "", .eos = ""});
+  return templates ? std::move(*templates) : ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {
@@ -217,8 +232,8 @@ TemplateLimits template_limits(const common_chat_templates_inputs& inputs) {
   return limits;
 }
 
-Result<common_chat_params> apply_templates(const common_chat_templates& templates,
-                                           const common_chat_templates_inputs& inputs) {
+Result<common_chat_params> apply_templates(const common_chat_templates& templates, common_chat_templates_inputs inputs,
+                                           ConversationTexts* texts) {
   if (inputs.chat_template_kwargs.size() > kMostVariables) {
     return fail(ErrorCode::kUsage, "more than {} variables are given to it", kMostVariables);
   }
@@ -226,8 +241,16 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
     return propagate(status.error());
   }
   const TemplateAllowance allowance(template_limits(inputs));
+  if (!inputs.tools.empty() && !common_chat_templates_get_caps(&templates)["supports_tools"]) {
+    inputs.chat_template_kwargs.emplace("functions", functions_of(inputs.tools));
+  }
+  inputs.chat_template_kwargs[kAskedVariable] = "true";
+  ConversationTexts own;
   common_chat_params params;
-  Status status = run_template([&] { params = common_chat_templates_apply(&templates, inputs); });
+  Status status = run_template([&] {
+    const NotedTexts noted(texts != nullptr ? *texts : own);
+    params = common_chat_templates_apply(&templates, inputs);
+  });
   return status ? Result<common_chat_params>(std::move(params)) : propagate(status.error());
 }
 
@@ -249,6 +272,20 @@ bool has_template_handler(const common_chat_templates& templates, bool tools) {
     handled = common_chat_try_specialized_template(parsed, parsed.source(), params).has_value();
   });
   return !status || handled;
+}
+
+bool templates_take_tools(const common_chat_templates& templates) {
+  constexpr const char* kTool = "zqtoolqz";
+  if (common_chat_templates_get_caps(&templates)["supports_tools"]) {
+    return true;
+  }
+  common_chat_templates_inputs inputs;
+  inputs.messages.emplace_back().role = "user";
+  inputs.messages.back().content = "Hello";
+  inputs.tools = {{kTool, "Probes.", R"({"type":"object","properties":{}})"}};
+  inputs.force_pure_content = true;
+  const auto params = apply_templates(templates, std::move(inputs));
+  return params && params->prompt.find(kTool) != std::string::npos;
 }
 
 bool templates_know_thinking(const common_chat_templates& templates) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "hypura/result.h"
+#include "templates/conversation_texts.h"
 #include "templates/template_meter.h"
 
 struct llama_model;
@@ -32,13 +33,18 @@ Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::stri
 // What a template may use for `inputs`: more for longer ones.
 TemplateLimits template_limits(const common_chat_templates_inputs& inputs);
 
-// common_chat_templates_apply within these limits. Fails with kUsage, and the reason.
-Result<common_chat_params> apply_templates(const common_chat_templates& templates,
-                                           const common_chat_templates_inputs& inputs);
+// common_chat_templates_apply within these limits. Fails with kUsage, and the reason. The conversation is rendered only
+// for those of `texts` that are missing; then they are there. They may be null.
+Result<common_chat_params> apply_templates(const common_chat_templates& templates, common_chat_templates_inputs inputs,
+                                           ConversationTexts* texts = nullptr);
 
 // Whether llama.cpp has a handler of its own for the template, which may change messages before they are rendered. Any
 // other it analyses each time that it is applied. `tools`: of the template that is used where there are tools.
 bool has_template_handler(const common_chat_templates& templates, bool tools);
+
+// Whether the model is told of tools: in `tools`, or in `functions` as text, which the template is given where it does
+// not know `tools`.
+bool templates_take_tools(const common_chat_templates& templates);
 
 // Whether what the template writes depends on whether the model is to think.
 bool templates_know_thinking(const common_chat_templates& templates);
