@@ -17,9 +17,9 @@ MAX_LINES = 500
 # have only the standard library: they are pure functions over plain structs.
 SEAMS = [
     (r"ggml(-backend)?-impl\.h", {"backend"}),
-    (r"ggml.*\.h|gguf\.h", {"model", "backend", "llama", "profiling", "store", "plan", "generate"}),
+    (r"ggml.*\.h|gguf\.h", {"model", "backend", "llama"}),
     (r"(llama|llama-.*)\.h", {"llama", "draft", "load", "templates", "output", "chat", "generate"}),
-    (r"(common|chat|sampling|speculative|json-schema-to-grammar)\.h", {"templates", "output", "chat", "generate"}),
+    (r"(common|chat|sampling|speculative|json-schema-to-grammar)\.h", {"templates", "output", "chat"}),
     (r"liburing\.h", {"storage"}),
     (r"histedit\.h|editline/.*|CLI/.*", {"cli"}),
     (r"spdlog/.*", {"support"}),

@@ -8,6 +8,7 @@
 #include "generate/model_card.h"
 #include "generate/scheduler/job.h"
 #include "hypura/generator.h"
+#include "llama/header_numbers.h"
 
 namespace hypura {
 

@@ -251,10 +251,15 @@ bool has_template_handler(const common_chat_templates& templates, bool tools) {
   return !status || handled;
 }
 
-bool templates_know_thinking(const common_chat_templates& templates) {
-  bool knows = false;
-  const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
-  return status && knows;
+TemplateAbilities template_abilities(const common_chat_templates& templates) {
+  const auto caps = common_chat_templates_get_caps(&templates);
+  TemplateAbilities abilities{caps.at("supports_tools"), caps.at("supports_reasoning_effort")};
+  if (!abilities.thinking) {
+    bool knows = false;
+    const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
+    abilities.thinking = status && knows;
+  }
+  return abilities;
 }
 
 }  // namespace hypura

@@ -40,7 +40,10 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
 // other it analyses each time that it is applied. `tools`: of the template that is used where there are tools.
 bool has_template_handler(const common_chat_templates& templates, bool tools);
 
-// Whether what the template writes depends on whether the model is to think.
-bool templates_know_thinking(const common_chat_templates& templates);
+struct TemplateAbilities {
+  bool tools = false;     // it writes tools and calls
+  bool thinking = false;  // what it writes depends on whether, or how hard, the model is to think
+};
+TemplateAbilities template_abilities(const common_chat_templates& templates);
 
 }  // namespace hypura
