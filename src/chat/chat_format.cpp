@@ -4,7 +4,6 @@
 #include <array>
 
 #include "chat.h"
-#include "llama.h"
 #include "output/tool_call_ids.h"
 #include "schema/tool_schemas.h"
 #include "support/fail.h"
@@ -113,7 +112,7 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request, const 
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                         const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
-  const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
+  const bool add_bos = prompt_.control().vocab().adds_bos();
   return masked_text(request, messages, masked).map([&](const std::string& prompt) {
     RenderedChat chat{masked.text(prompt), {}, 0};
     if (limit != nullptr) {

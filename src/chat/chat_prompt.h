@@ -27,7 +27,7 @@ namespace hypura {
 // Thread-safe after construction. Must not outlive the model.
 class ChatPrompt {
  public:
-  explicit ChatPrompt(const llama_model* model);
+  explicit ChatPrompt(const llama_model& model);
   ~ChatPrompt();
 
   // Whether the model brings its own template. Without one ChatML is used.

@@ -10,7 +10,7 @@
 #include "chat.h"
 #include "jinja/caps.h"
 #include "jinja/parser.h"
-#include "llama.h"
+#include "llama/llama_context.h"
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -151,23 +151,18 @@ Status check_names(const common_chat_templates_inputs& inputs) {
   return schema.is_structured() ? check_names(schema, "the JSON schema") : Status();
 }
 
-std::string template_of(const llama_model* model, const char* name) {
-  const char* text = llama_model_chat_template(model, name);
-  return text == nullptr ? "" : text;
-}
-
 }  // namespace
 
 void ChatTemplatesDeleter::operator()(common_chat_templates* templates) const {
   common_chat_templates_free(templates);
 }
 
-Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
-  const std::string usual = template_of(model, nullptr);
-  const std::string with_tools = template_of(model, "tool_use");
+Result<ChatTemplatesPtr> model_templates(const llama_model& model) {
+  const std::string usual = chat_template(model, false);
+  const std::string with_tools = chat_template(model, true);
   std::optional<Error> error;  // of the first that does not fit
   WantedTemplates wanted;
-  wanted.model = model;
+  wanted.model = &model;
   bool usual_fits = false;
   bool with_tools_fits = false;
   const auto check = [&](const std::string& text, bool& fits) {
@@ -194,8 +189,8 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
   return counted_templates(wanted);
 }
 
-ChatTemplatesPtr chatml_templates(const llama_model* model) {
-  return ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
+ChatTemplatesPtr chatml_templates(const llama_model& model) {
+  return ChatTemplatesPtr(common_chat_templates_init(&model, "chatml").release());
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {

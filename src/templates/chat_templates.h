@@ -21,10 +21,10 @@ using ChatTemplatesPtr = std::unique_ptr<common_chat_templates, ChatTemplatesDel
 
 // The templates that the model brings; null when it has none. One that fails or that is not within bounds is left out
 // where there is another. Fails with kUsage, and the reason, where none can be used.
-Result<ChatTemplatesPtr> model_templates(const llama_model* model);
+Result<ChatTemplatesPtr> model_templates(const llama_model& model);
 
 // ChatML, for the model.
-ChatTemplatesPtr chatml_templates(const llama_model* model);
+ChatTemplatesPtr chatml_templates(const llama_model& model);
 
 // A template by its text. Fails with kUsage, and the reason, when it cannot be used.
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "llama/tokenizer/text_runs.h"
 #include "llama/vocabularies_for_test.h"
@@ -15,13 +16,13 @@
 namespace hypura {
 namespace {
 
-struct Vocabulary {
+struct Tokenizer {
   LlamaModelPtr model;
   bool spells = false;  // every byte has a token of its own
 };
 
-std::vector<Vocabulary> load_all() {
-  std::vector<Vocabulary> all;
+std::vector<Tokenizer> load_all() {
+  std::vector<Tokenizer> all;
   for (const char* splitter :
        {"default",  "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",     "falcon", "jais-2",
         "bloom",    "viking",       "tekken",         "exaone-moe",  "chameleon", "gpt-4o", "tiny_aya",
@@ -55,23 +56,23 @@ std::string as_read(const std::string& text) {
 }
 
 void tokenize(const uint8_t* data, size_t size) {
-  static const std::vector<Vocabulary> vocabularies = load_all();
-  const Vocabulary& vocabulary = vocabularies[data[0] % vocabularies.size()];
-  const llama_vocab* vocab = llama_model_get_vocab(vocabulary.model.get());
+  static const std::vector<Tokenizer> tokenizers = load_all();
+  const Tokenizer& tokenizer = tokenizers[data[0] % tokenizers.size()];
+  const Vocabulary vocab(*tokenizer.model);
   const std::string text = text_of(data, size);
   std::string spelled;
   for (const int32_t token : tokenize_text(vocab, text, false, true)) {
     spelled += token_text(vocab, token, true);
   }
   const bool valid = as_read(text) == text;
-  if (vocabulary.spells && valid && spelled != text) {
+  if (tokenizer.spells && valid && spelled != text) {
     std::abort();
   }
   const ControlText control(vocab);
   MaskedText masked(control);
   const std::string safe = masked.mask(text);
   for (const int32_t token : masked.tokens(safe, true)) {
-    if (llama_vocab_is_control(vocab, token)) {
+    if (llama_vocab_is_control(vocab.get(), token)) {
       std::abort();
     }
   }
