@@ -9,14 +9,14 @@ namespace hypura {
 
 namespace {
 
-constexpr int kWidth = 30;
+constexpr int kBarWidth = 30;
 
 }  // namespace
 
 std::string progress_line(double share, std::string_view what) {
   const double clamped = std::clamp(share, 0.0, 1.0);
-  const int filled = static_cast<int>(clamped * kWidth);
-  return fmt::format("{} [{:<{}}] {:3.0f} %", what, std::string(static_cast<size_t>(filled), '#'), kWidth,
+  const int filled = static_cast<int>(clamped * kBarWidth);
+  return fmt::format("{} [{:<{}}] {:3.0f} %", what, std::string(static_cast<size_t>(filled), '#'), kBarWidth,
                      clamped * 100);
 }
 

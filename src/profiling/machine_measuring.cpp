@@ -28,11 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kLeastFile = 64 * kMiB;  // a smaller model file says little about its disk
-constexpr double kRamSeconds = 0.2;         // for each number of threads,
-constexpr double kMostRamSeconds = 1.6;     // and for all of them together, but
-constexpr double kLeastRamSeconds = 0.025;  // for each
-
-constexpr double kBothSeconds = 0.2;  // of computing, of reading and of both, each
+constexpr double kMostRamSeconds = 0.2;     // for each number of threads
+constexpr double kLeastRamSeconds = 0.025;
 
 // A part of the whole's progress, under one name.
 std::function<void(double)> part(const ProfileProgress& progress, double begin, double end, std::string_view what) {
@@ -52,9 +49,9 @@ std::string now() {
 }
 
 // Well above the caches, but no more than a quarter of what this process may take.
-uint64_t measuring_bytes(uint64_t allowed) {
-  const uint64_t cache = read_cpu().largest_cache();
-  return std::min(std::clamp(8 * cache, 256 * kMiB, 512 * kMiB), std::max(kMiB, allowed / 4));
+uint64_t measuring_bytes(uint64_t allowed, const MeasuringEffort& effort) {
+  const uint64_t wanted = std::max(8 * read_cpu().largest_cache(), 256 * kMiB);
+  return std::min({wanted, effort.most_bytes, std::max(kMiB, allowed / 4)});
 }
 
 // The file itself when it is one that can be measured, else none.
@@ -76,14 +73,14 @@ struct Disk {
   std::unique_ptr<StorageSpeed> speed;  // null: it was not measured
 };
 
-Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& progress) {
+Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& progress, const MeasuringEffort& effort) {
   auto file = open_itself(target);
   if (!file) {
     return propagate(file.error());
   }
   const bool itself = file->reader != nullptr;
   if (!itself) {
-    file = make_scratch_file(target.folder, {}, part(progress, 0, 0.2, "writing to the disk"));
+    file = make_scratch_file(target.folder, effort.scratch, part(progress, 0, 0.2, "writing to the disk"));
     if (!file) {
       return propagate(file.error());
     }
@@ -91,7 +88,7 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
   if (const std::string notice = file->reader->notice(); !notice.empty()) {
     logger().warn("{}; the speeds measured are partly the page cache's", notice);
   }
-  StorageTest test;
+  StorageTest test = effort.storage;
   test.progress = part(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
   auto speed = StorageSpeed::open(std::move(*file));
   if (!speed) {
@@ -105,11 +102,11 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
   return Disk{std::move(*storage), std::move(*speed)};
 }
 
-Status measure_memory(MachineProfile& profile, const ProfileProgress& progress) {
+Status measure_memory(MachineProfile& profile, const ProfileProgress& progress, const MeasuringEffort& effort) {
   RamTest test;
   test.threads = std::max(profile.cores, profile.threads);
-  test.bytes = measuring_bytes(profile.memory_allowed);
-  test.seconds = std::clamp(kMostRamSeconds / test.threads, kLeastRamSeconds, kRamSeconds);
+  test.bytes = measuring_bytes(profile.memory_allowed, effort);
+  test.seconds = std::clamp(effort.ram_seconds / test.threads, kLeastRamSeconds, kMostRamSeconds);
   test.progress = part(progress, 0.6, 0.68, "memory");
   auto rates = measure_ram(test);
   if (!rates) {
@@ -119,11 +116,13 @@ Status measure_memory(MachineProfile& profile, const ProfileProgress& progress) 
   return {};
 }
 
-ComputeTest compute_test(const MachineProfile& profile, ggml_threadpool* pool) {
+ComputeTest compute_test(const MachineProfile& profile, const MeasuringEffort& effort, ggml_threadpool* pool) {
   ComputeTest test;
   test.threads = profile.threads;
   test.pool = pool;
-  test.weight_bytes = measuring_bytes(profile.memory_allowed);
+  test.matmul_size = effort.matmul_size;
+  test.seconds = effort.kernel_seconds;
+  test.weight_bytes = measuring_bytes(profile.memory_allowed, effort);
   return test;
 }
 
@@ -150,15 +149,15 @@ StoragePoint as_streamed(const StorageProfile& storage) {
 }
 
 // Each alone before and after both together, so that a machine that changes its speed meanwhile does not look like it.
-Status measure_both_at_once(StorageSpeed& disk, MachineProfile& profile) {
+Status measure_both_at_once(StorageSpeed& disk, MachineProfile& profile, const MeasuringEffort& effort) {
   const ThreadpoolPtr pool = make_threadpool(profile.threads);
-  auto product = ProductLoop::create("q4_0", compute_test(profile, pool.get()));
+  auto product = ProductLoop::create("q4_0", compute_test(profile, effort, pool.get()));
   if (!product) {
     return propagate(product.error());
   }
   const StoragePoint point = as_streamed(profile.storage);
-  const auto compute = [&](Result<double>& rate) { rate = (*product)->rate(kBothSeconds); };
-  const auto rest = [] { std::this_thread::sleep_for(std::chrono::duration<double>(kBothSeconds)); };
+  const auto compute = [&](Result<double>& rate) { rate = (*product)->rate(effort.both_seconds); };
+  const auto rest = [&] { std::this_thread::sleep_for(std::chrono::duration<double>(effort.both_seconds)); };
   std::array<Result<double>, 3> computed;
   std::array<Result<double>, 3> read;
   compute(computed[0]);
@@ -182,12 +181,12 @@ Status measure_both_at_once(StorageSpeed& disk, MachineProfile& profile) {
 }
 
 Status add_compute_speed(MachineProfile& profile, std::span<const std::string> types,
-                         std::function<void(double)> progress) {
+                         std::function<void(double)> progress, const MeasuringEffort& effort) {
   if (Status status = init_llama(); !status) {
     return status;
   }
   const ThreadpoolPtr pool = make_threadpool(profile.threads);
-  ComputeTest test = compute_test(profile, pool.get());
+  ComputeTest test = compute_test(profile, effort, pool.get());
   test.progress = std::move(progress);
   const auto speed = measure_compute(types, test);
   if (!speed) {
@@ -201,7 +200,8 @@ Status add_compute_speed(MachineProfile& profile, std::span<const std::string> t
 
 }  // namespace
 
-Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress) {
+Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress,
+                                       const MeasuringEffort& effort) {
   CpuInfo cpu = read_cpu();
   MachineProfile profile;
   profile.cpu_model = std::move(cpu.model);
@@ -214,7 +214,7 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
     return propagate(status.error());
   }
   // The disk first: threads of ggml's that still spin would disturb it.
-  auto disk = measure_disk(target, progress);
+  auto disk = measure_disk(target, progress, effort);
   if (disk) {
     profile.storage = std::move(disk->profile);
   } else {
@@ -222,7 +222,7 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
     profile.storage.path = target.path.string();
   }
   profile.storage.file_system = target.file_system;
-  if (Status status = measure_memory(profile, progress); !status) {
+  if (Status status = measure_memory(profile, progress, effort); !status) {
     return propagate(status.error());
   }
   std::vector<std::string> types = usual_types();
@@ -231,14 +231,14 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
       types.push_back(std::move(type));
     }
   }
-  if (Status status = add_compute_speed(profile, types, part(progress, 0.68, 0.93, "computing")); !status) {
+  if (Status status = add_compute_speed(profile, types, part(progress, 0.68, 0.93, "computing"), effort); !status) {
     return propagate(status.error());
   }
   if (disk && profile.storage.knee.depth > 0) {
     if (progress) {
       progress(0.93, "both at once");
     }
-    if (Status status = measure_both_at_once(*disk->speed, profile); !status) {
+    if (Status status = measure_both_at_once(*disk->speed, profile, effort); !status) {
       return propagate(status.error());
     }
   }
@@ -250,8 +250,9 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
   return profile;
 }
 
-Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress) {
-  return add_compute_speed(profile, types, part(progress, 0, 1, "computing"));
+Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress,
+                     const MeasuringEffort& effort) {
+  return add_compute_speed(profile, types, part(progress, 0, 1, "computing"), effort);
 }
 
 }  // namespace hypura

@@ -1,20 +1,41 @@
 // Measuring the machine, anew.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
+#include "backend/compute_speed.h"
+#include "machine/scratch_file.h"
+#include "machine/storage_speed.h"
 #include "profiling/profile_target.h"
 
 namespace hypura {
 
 using ProfileProgress = std::function<void(double, std::string_view)>;
 
-// Everything, in about eight seconds. Storage that cannot be measured is told in the log and left without points.
-// Fails as machine_profile() does.
-Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress);
+// How long each part is measured, and on how much memory. The defaults give figures that a plan can rely on, in about
+// eight seconds.
+struct MeasuringEffort {
+  ScratchLimits scratch;
+  StorageTest storage;              // its progress is not used
+  double ram_seconds = 1.6;         // for all numbers of threads together
+  uint64_t most_bytes = 512 << 20;  // of memory that is read or multiplied by
+  int64_t matmul_size = ComputeTest{}.matmul_size;
+  double kernel_seconds = ComputeTest{}.seconds;
+  double both_seconds = 0.2;  // of computing, of reading and of both, each
+};
+
+// Everything. Storage that cannot be measured is told in the log and left without points. Fails as machine_profile()
+// does.
+Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress,
+                                       const MeasuringEffort& effort);
 
 // Adds the speeds of `types` to a profile of this machine.
-Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress);
+Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress,
+                     const MeasuringEffort& effort);
+
+// machine_profile() of hypura/profile.h, with this effort where it measures.
+Result<MachineProfile> machine_profile(const ProfileOptions& options, const MeasuringEffort& effort);
 
 }  // namespace hypura

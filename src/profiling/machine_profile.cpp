@@ -35,7 +35,8 @@ std::optional<MachineProfile> load(const ProfileTarget& target, std::string& pro
 }
 
 // Types of the model that were not measured when some other one was profiled.
-Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, const ProfileProgress& progress) {
+Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, const ProfileProgress& progress,
+                         const MeasuringEffort& effort) {
   std::vector<std::string> missing = target.is_file() ? weight_types(target.path) : std::vector<std::string>();
   missing.erase(std::remove_if(missing.begin(), missing.end(),
                                [&](const std::string& type) { return profile.kernel(type) != nullptr; }),
@@ -43,7 +44,7 @@ Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, c
   if (missing.empty()) {
     return {};
   }
-  if (Status status = measure_types(profile, missing, progress); !status) {
+  if (Status status = measure_types(profile, missing, progress, effort); !status) {
     return status;
   }
   keep(target, profile);
@@ -53,6 +54,10 @@ Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, c
 }  // namespace
 
 Result<MachineProfile> machine_profile(const ProfileOptions& options) {
+  return machine_profile(options, {});
+}
+
+Result<MachineProfile> machine_profile(const ProfileOptions& options, const MeasuringEffort& effort) {
   const auto target = find_profile_target(options);
   if (!target) {
     return propagate(target.error());
@@ -60,7 +65,7 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options) {
   if (!options.force) {
     std::string problem;
     if (auto profile = load(*target, problem)) {
-      if (Status status = add_missing_types(*target, *profile, options.progress); !status) {
+      if (Status status = add_missing_types(*target, *profile, options.progress, effort); !status) {
         return propagate(status.error());
       }
       return std::move(*profile);
@@ -69,7 +74,7 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options) {
       logger().warn("{}; the machine is measured anew", problem);
     }
   }
-  auto profile = measure_machine(*target, options.progress);
+  auto profile = measure_machine(*target, options.progress, effort);
   if (profile) {
     keep(*target, *profile);
   }

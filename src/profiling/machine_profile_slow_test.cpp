@@ -1,4 +1,4 @@
-// Profiles of this machine, measured for real and kept in a cache of the test's own.
+// Profiles of this machine, kept in a cache of the test's own. One is measured for as long as a user's is.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "hypura/profile.h"
+#include "profiling/machine_measuring.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -19,6 +20,20 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+
+// Says little, soon.
+MeasuringEffort quick() {
+  MeasuringEffort effort;
+  effort.scratch.bytes = 64 * kMiB;
+  effort.storage.point_seconds = 0;
+  effort.storage.most_seconds = 0;
+  effort.ram_seconds = 0.05;
+  effort.most_bytes = 4 * kMiB;
+  effort.matmul_size = 256;
+  effort.kernel_seconds = 0;
+  effort.both_seconds = 0.02;
+  return effort;
+}
 
 class MachineProfileTest : public testing::Test {
  protected:
@@ -81,7 +96,7 @@ TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
   EXPECT_EQ(fs::directory_iterator(disk()), fs::directory_iterator()) << "the scratch file is gone";
 
   // Had it been measured again, the figures would differ.
-  const auto again = machine_profile(options());
+  const auto again = machine_profile(options(), quick());
   ASSERT_TRUE(again);
   EXPECT_EQ(again->ram_bytes_per_second, measured->ram_bytes_per_second);
   const auto cached = cached_profile(options());
@@ -95,7 +110,7 @@ TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
   ProfileOptions model = options();
   model.path = disk() / "model.gguf";
   fs::copy_file(fs::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf", model.path);
-  const auto with_model = machine_profile(model);
+  const auto with_model = machine_profile(model, quick());
   ASSERT_TRUE(with_model) << with_model.error().message;
   EXPECT_EQ(with_model->ram_bytes_per_second, measured->ram_bytes_per_second);
   EXPECT_GE(with_model->kernels.size(), measured->kernels.size());
@@ -104,7 +119,7 @@ TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
   EXPECT_FALSE(cached_profile(options()));
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
-  const auto anew = machine_profile(options());
+  const auto anew = machine_profile(options(), quick());
   const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
   ASSERT_TRUE(anew) << anew.error().message;
   EXPECT_THAT(log, testing::AllOf(HasSubstr("damaged"), HasSubstr("measured anew")));
@@ -117,7 +132,7 @@ TEST_F(MachineProfileTest, ACacheThatCannotBeWrittenIsToldAndNothingElse) {
   std::ofstream(folder_ / "cache") << "a file where the folder should be";
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
-  const auto profile = machine_profile(options());
+  const auto profile = machine_profile(options(), quick());
   const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
   ASSERT_TRUE(profile) << profile.error().message;
   expect_measured(*profile);
@@ -137,7 +152,7 @@ TEST_F(MachineProfileTest, ALargeFileIsReadAndAFileWithHolesIsNot) {
   const auto before = fs::last_write_time(large);
   ProfileOptions request = options();
   request.path = large;
-  const auto profile = machine_profile(request);
+  const auto profile = machine_profile(request, quick());
   ASSERT_TRUE(profile) << profile.error().message;
   EXPECT_EQ(profile->storage.path, fs::canonical(large));
   EXPECT_EQ(fs::last_write_time(large), before);
@@ -146,7 +161,7 @@ TEST_F(MachineProfileTest, ALargeFileIsReadAndAFileWithHolesIsNot) {
   request.force = true;
   std::ofstream(request.path) << "x";
   fs::resize_file(request.path, 100 * kMiB);
-  const auto beside = machine_profile(request);
+  const auto beside = machine_profile(request, quick());
   ASSERT_TRUE(beside) << beside.error().message;
   EXPECT_EQ(beside->storage.path, fs::canonical(disk()));
 }

@@ -13,7 +13,7 @@ namespace hypura {
 namespace {
 
 // In the drawing's own units; the page scales it.
-constexpr double kWidth = 1040;
+constexpr double kPageWidth = 1040;
 constexpr double kLabels = 110;
 constexpr double kSide = 22;     // the embedding and the output beside the layers
 constexpr double kSideGap = 10;  // between those and the layers
@@ -21,7 +21,7 @@ constexpr double kRowGap = 4;
 constexpr double kRow = 22;
 constexpr double kTallRow = 56;  // of the largest group, and where a share is kept: that needs room to be seen
 constexpr double kAxis = 24;
-constexpr size_t kMostColumns = 256;
+constexpr size_t kPageColumns = 256;
 
 uint64_t row_bytes(const MapRow& row) {
   return std::accumulate(row.cells.begin(), row.cells.end(), uint64_t{0},
@@ -118,12 +118,12 @@ std::string legend(const PlacementMap& map) {
 }  // namespace
 
 std::string page_map(const Plan& plan, int64_t layers) {
-  const PlacementMap map = folded(placement_map(plan, layers), kMostColumns);
+  const PlacementMap map = folded(placement_map(plan, layers), kPageColumns);
   if (map.columns() == 0) {
     return {};
   }
   const double left = kLabels + kSide + kSideGap;
-  const double right = kWidth - kSide - kSideGap;
+  const double right = kPageWidth - kSide - kSideGap;
   const double step = (right - left) / static_cast<double>(map.columns());
   const double width = step > 6 ? step - 2 : step * 0.8;
   std::string cells;
@@ -139,14 +139,14 @@ std::string page_map(const Plan& plan, int64_t layers) {
   }
   const double all_rows = y - kRowGap;
   cells += cell(map.before, {kLabels, 0, kSide, all_rows}, title_words("before the layers", "embedding", map.before));
-  cells += cell(map.after, {kWidth - kSide, 0, kSide, all_rows},
+  cells += cell(map.after, {kPageWidth - kSide, 0, kSide, all_rows},
                 title_words("after the layers", "output and the rest", map.after));
   const double axis_y = all_rows + 18;
   cells += axis(map, left, step, axis_y) + label(kLabels - 14, axis_y, "end", "layer");
-  cells += label(kLabels + kSide / 2, axis_y, "middle", "in") + label(kWidth - kSide / 2, axis_y, "middle", "out");
+  cells += label(kLabels + kSide / 2, axis_y, "middle", "in") + label(kPageWidth - kSide / 2, axis_y, "middle", "out");
   return fmt::format(
              R"(<div class="scroll"><svg class="map" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Where the tensors of each layer lie">{}</svg></div>)",
-             kWidth, all_rows + kAxis, cells) +
+             kPageWidth, all_rows + kAxis, cells) +
          legend(map);
 }
 

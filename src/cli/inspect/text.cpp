@@ -17,7 +17,7 @@ namespace hypura {
 
 namespace {
 
-constexpr size_t kWidth = 80;
+constexpr size_t kTextWidth = 80;
 constexpr size_t kIndent = 16;  // of what stands behind a label
 
 std::string headline(std::string_view text, bool colour) {
@@ -29,11 +29,11 @@ std::string heading(std::string_view text, bool colour) {
 }
 
 std::string field(std::string_view label, std::string_view value) {
-  return fmt::format("  {:<{}}{}\n", label, kIndent - 2, wrap(value, kIndent, kWidth));
+  return fmt::format("  {:<{}}{}\n", label, kIndent - 2, wrap(value, kIndent, kTextWidth));
 }
 
 std::string paragraph(std::string_view text, std::string_view mark = "") {
-  return fmt::format("  {}{}\n", mark, wrap(text, 2 + mark.size(), kWidth));
+  return fmt::format("  {}{}\n", mark, wrap(text, 2 + mark.size(), kTextWidth));
 }
 
 std::string model_part(const InspectView& view) {
@@ -96,7 +96,7 @@ std::string plan_part(const InspectView& view, bool colour) {
   text += heading("Predicted", colour);
   for (const auto& figures : {predictions(plan), improvements(plan)}) {
     for (const Figure& figure : figures) {
-      text += fmt::format("  {:<17}{:>12}  {}", figure.label, figure.value, wrap(figure.note, 33, kWidth));
+      text += fmt::format("  {:<17}{:>12}  {}", figure.label, figure.value, wrap(figure.note, 33, kTextWidth));
       text.erase(text.find_last_not_of(' ') + 1);
       text += "\n";
     }
