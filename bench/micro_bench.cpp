@@ -75,7 +75,7 @@ void BM_ExpertCacheLayer(benchmark::State& state) {
 }
 BENCHMARK(BM_ExpertCacheLayer)->Arg(25)->Arg(50)->Arg(90);
 
-// One dense tensor passing through the ring: fetched when there is room, used, retired.
+// One dense tensor passing through the ring: fetched when the ring has space, used, retired.
 void BM_WeightRingStep(benchmark::State& state) {
   constexpr uint32_t kItems = 300;
   std::vector<uint64_t> sizes(kItems);

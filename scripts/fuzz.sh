@@ -21,7 +21,7 @@ fuzz_one() { # seconds, name
   mkdir -p "build/fuzz/corpus/$name" build/fuzz/findings
   # -rss_limit_mb and -timeout: neither a body nor a file of some KiB may take more.
   if "build/asan-ubsan/bin/${name}_fuzz" -max_total_time="$seconds" -artifact_prefix="build/fuzz/findings/$name-" \
-    -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 -max_len=1048576 $([ ! -f "$words" ] || echo "-dict=$words") \
+    -entropic=0 -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 -max_len=1048576 $([ ! -f "$words" ] || echo "-dict=$words") \
     "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
     echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $seconds s, no finding"
   else

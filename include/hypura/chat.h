@@ -1,4 +1,4 @@
-// What a conversation is made of.
+// Messages, tools and tool calls of a conversation.
 #pragma once
 
 #include <string>
@@ -6,14 +6,14 @@
 
 namespace hypura {
 
-// What a model called for: `arguments` is the text of a JSON object.
+// A call by the model: `arguments` is the text of a JSON object.
 struct ToolCall {
   std::string id;
   std::string name;
   std::string arguments;
 };
 
-// What a model may call: `parameters` is the text of a JSON schema.
+// A tool that the model may call: `parameters` is the text of a JSON schema.
 struct ToolDefinition {
   std::string name;
   std::string description;

@@ -1,4 +1,4 @@
-// The engine: opens a model inside a memory budget, keeps conversations, makes tokens, reports what it did.
+// The engine: opens a model inside a memory budget, keeps conversations, generates tokens, counts what it did.
 #pragma once
 
 #include <cstdint>
@@ -19,40 +19,40 @@
 
 namespace hypura {
 
-// Where drafts come from, by which one pass can make several tokens (docs/design/drafting.md). Of several: n-grams
-// first, the small model last.
+// Sources of drafts, with which one pass can make several tokens (docs/design/drafting.md). They are asked in turn:
+// n-grams first, the draft model last.
 struct DraftOptions {
-  // A small one of the same family, held in memory; empty: none. Left out, with a warning, where the model itself makes
-  // more of that memory.
+  // A small model of the same family, held in memory; empty: none. Left out, with a warning, where the memory is worth
+  // more to the model itself.
   std::filesystem::path model;
   bool ngrams = false;  // what followed the same few tokens before, in the prompt or the answer
-  bool mtp = false;     // the model's own layers for that; without them opening fails (kUsage)
+  bool mtp = false;     // the model's own MTP layers; opening a model without them fails (kUsage)
 
   bool any() const { return ngrams || mtp || !model.empty(); }
 };
 
-// Of EngineOptions::mirrors.
+// The most EngineOptions::mirrors.
 inline constexpr size_t kMostMirrors = 7;
 
 // How to open a model.
 struct EngineOptions {
   std::filesystem::path model;
   // Copies of the model on other disks: files, or folders with files of the same names. Streamed weights are read from
-  // all of them, as fast as each is (docs/design/architecture.md). At most kMostMirrors; one of a split set may lack
-  // parts.
+  // all of them, from each by its speed (docs/design/architecture.md). At most kMostMirrors. A copy of a split model
+  // may lack parts.
   std::vector<std::filesystem::path> mirrors;
-  std::optional<uint64_t> memory;  // bytes for weights, caches, KV, compute and staging; none: what the machine allows
+  std::optional<uint64_t> memory;  // bytes for all of the model; none: what the machine allows
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
-  double context_share = 0.125;  // of the budget, that such a context's cache may take beyond 4096 tokens
-  bool fewer_sequences = false;  // with such a context: fewer sequences than these, where each has more of it then
-  uint32_t predicted_at = 0;     // tokens in the context when a token is predicted to take so long
-  uint32_t sequences = 1;        // contexts of that size, for Generator; a Session uses the first
+  double context_share = 0.125;  // of the budget: the most that such a context's KV cache may take beyond 4096 tokens
+  bool fewer_sequences = false;  // with such a context: allow fewer sequences, with more context each
+  uint32_t predicted_at = 0;     // tokens in the context that decode predictions are for
+  uint32_t sequences = 1;        // sequences of that context, for Generator; a Session uses the first
   uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
-  // Of the KV cache. kQ8_0 takes half of it, with other last bits in the logits; kAuto is that where the memory gained
-  // makes the model faster.
+  // Of the KV cache. kQ8_0 halves it and changes the last bits of logits; kAuto uses it where the memory gained makes
+  // the model faster.
   KvType kv_type = KvType::kF16;
   uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
   bool resident = true;   // false: stream even when the model would fit
@@ -90,42 +90,43 @@ struct SamplingOptions {
   std::vector<std::pair<int32_t, float>> logit_bias = {};
 };
 
-// Counters since the engine was opened, or the difference of two readings. Bytes are what the kernel was asked for
-// and delivered, times are seconds waited or computed on the calling thread.
+// Counters since the engine was opened, or the difference of two readings. Bytes are those that the kernel delivered.
+// Times are in seconds, waited or computed on the calling thread.
 struct EngineStats {
   uint64_t prompt_tokens = 0;
-  uint64_t decoded_tokens = 0;         // made by decode passes: drafted ones only where they were accepted
-  uint64_t answer_tokens = 0;          // given by sessions; each answer's first is of a pass over its prompt
+  uint64_t decoded_tokens = 0;         // from decode passes: drafted tokens only where they were accepted
+  uint64_t answer_tokens = 0;          // returned by sessions; the first of each comes from prefill
   uint64_t drafted_tokens = 0;         // verified, accepted or not
-  uint64_t accepted_draft_tokens = 0;  // of those, the ones that the model says
+  uint64_t accepted_draft_tokens = 0;  // of those, accepted
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;
-  uint64_t load_bytes = 0;             // read from disk while loading
-  uint64_t streamed_bytes = 0;         // read from disk since, by demand and by prefetch
-  uint64_t prefill_bytes = 0;          // the share of streamed_bytes read in passes that evaluated a prompt
-  uint64_t decode_bytes = 0;           // the share read in decode passes
-  uint64_t expert_lookups = 0;         // in decode passes: experts asked for
-  uint64_t expert_hits = 0;            // of those, resident when asked for, not on their way
-  uint64_t experts_read_ahead = 0;     // in decode passes: read on a guess before they were asked for
-  uint64_t experts_used_ahead = 0;     // of those, then asked for
-  uint64_t experts_guessed = 0;        // in decode passes: named as what the next layer will choose, in memory or not
-  uint64_t experts_guessed_right = 0;  // of those, then asked for
-  uint64_t experts_guessed_among = 0;  // experts asked for by the layers that were guessed for
-  uint64_t experts_warmed = 0;         // read before the first pass, because earlier runs used them
-  uint64_t warm_bytes = 0;             // of those; a share of streamed_bytes
-  double io_wait_seconds = 0;          // computing stood still for a read
-  double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
-  double stream_kernel_seconds = 0;    // the share of that inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;            // bytes of this process at its highest
-  // Read from disk, loading included, of each copy of the model: its own files, each mirror. Empty without mirrors.
+  uint64_t load_bytes = 0;                 // read from disk while loading
+  uint64_t streamed_bytes = 0;             // read from disk since, on demand and by prefetch
+  uint64_t prefill_bytes = 0;              // of those, in prefill passes
+  uint64_t decode_bytes = 0;               // of those, in decode passes
+  uint64_t expert_lookups = 0;             // experts requested, in decode passes
+  uint64_t expert_hits = 0;                // of those, resident when requested; a pending read is a miss
+  uint64_t experts_read_ahead = 0;         // prefetched on a prediction, in decode passes
+  uint64_t experts_used_ahead = 0;         // of those, then requested
+  uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
+  uint64_t experts_predicted_correct = 0;  // of those, then requested
+  uint64_t experts_predictable = 0;        // requested by the layers that had predictions
+  uint64_t experts_warmed = 0;             // read before the first pass, because earlier runs used them
+  uint64_t warm_bytes = 0;                 // of those; a part of streamed_bytes
+  double io_wait_seconds = 0;              // computation waited for a read
+  double stream_compute_seconds = 0;       // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;        // of that, inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;            // since loading, at most: a read was under way (ReaderStats::busy_seconds)
+  uint64_t memory_peak = 0;                // of the process, bytes
+  // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
+  // mirrors.
   std::vector<uint64_t> copy_bytes;
 
   EngineStats since(const EngineStats& earlier) const;
 };
 
-// Why an answer ended. A session's has no stop strings, and an error is its result.
+// Why an answer ended. A session has no stop strings, and returns errors as results.
 enum class StopReason { kEndOfText, kStopString, kLength, kContextFull, kCancelled, kError };
 
 // "end_of_text", "stop_string", "length", "context_full", "cancelled" or "error".
@@ -134,9 +135,9 @@ std::string_view stop_name(StopReason stop);
 struct GenerateOptions {
   int32_t max_tokens = -1;  // -1: until the model ends or the context is full
   SamplingOptions sampling;
-  // Called with each piece of text: whole UTF-8 characters only. Return false to stop (kCancelled).
+  // Receives each piece of text, in whole UTF-8 characters. Return false to stop (kCancelled).
   std::function<bool(std::string_view)> on_text;
-  // Asked between passes, while the prompt is evaluated too. Return false to stop (kCancelled).
+  // Called between passes, also during prefill. Return false to stop (kCancelled).
   std::function<bool()> keep_going;
 };
 
@@ -153,7 +154,7 @@ class Session {
   virtual ~Session() = default;
 
   // Evaluates `prompt` as it stands (the tokenizer's own BOS rule applies; no template) from an empty context, then
-  // generates. Fails with kContextFull when the prompt leaves no room, with kIo when a weight could not be read.
+  // generates. Fails with kContextFull when the prompt does not fit, with kIo when a weight could not be read.
   virtual Result<Generated> complete(std::string_view prompt, const GenerateOptions& options) = 0;
 
   // Applies the model's chat template to the whole conversation, evaluates what the context does not hold yet, then
@@ -188,7 +189,7 @@ class Engine {
   virtual Result<std::unique_ptr<Session>> new_session() = 0;
   virtual bool has_chat_template() const = 0;
   virtual const Plan& plan() const = 0;
-  // What is reserved of the budget and the process overhead now, by purpose; the plan has what was meant. Any thread.
+  // What is reserved now of the budget and the process overhead, by purpose; the plan has the estimates. Any thread.
   virtual std::vector<LedgerLine> ledger() const = 0;
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
@@ -197,9 +198,9 @@ class Engine {
   // model without experts; fewer with `run_history` alone. Without layers when nothing was recorded. Any thread.
   virtual RoutingTrace routing() const = 0;
 
-  // Saves what this run taught for later ones (EngineOptions::run_history). Call it when nothing more is computed,
-  // before the engine is destroyed: without it nothing is saved. Only the first call does anything. Fails with kIo when
-  // the cache folder cannot be written, which harms nothing but later predictions.
+  // Saves the run history for later runs (EngineOptions::run_history). Call it after the last computation and before
+  // the engine is destroyed; without it nothing is saved. Only the first call has an effect. Fails with kIo when the
+  // cache folder cannot be written, which affects only later predictions.
   virtual Status close() = 0;
 };
 

@@ -1,5 +1,5 @@
-// The engine's door: an open model that answers, one request or many at once. Every pass over the weights carries the
-// tokens of all answers that are running.
+// The generator: an open model that answers requests, one or many at once. Every pass over the weights carries the
+// tokens of all running answers.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +19,9 @@
 
 namespace hypura {
 
-// What to answer, and how. Text is never read as control tokens, but for a `raw` prompt's own.
+// What to answer, and how. Text is never parsed as control tokens, except in a raw `prompt`.
 struct AnswerRequest {
-  // Either messages, which the model's chat template turns into a prompt, or a prompt as it stands.
+  // Either messages, which the model's chat template turns into a prompt, or a raw prompt.
   std::vector<ChatMessage> messages;
   std::optional<std::string> prompt;
   std::vector<int32_t> context;  // token ids that go before the prompt
@@ -30,13 +30,13 @@ struct AnswerRequest {
   ToolChoice tool_choice = ToolChoice::kAuto;
   bool parallel_tool_calls = true;         // false: one call at most
   std::optional<std::string> json_schema;  // the answer is JSON of this schema; "{}": any object
-  std::optional<bool> think;               // none: as the model does by itself
-  // How much to think, where it thinks: "minimal", "low", "medium", "high", "xhigh" or "max"; empty: as the model does
-  // by itself. A level that the model's chat template does not know becomes the nearest that it knows; where it knows
-  // none, each means to think.
+  std::optional<bool> think;               // none: the model's default
+  // How much to think, where it thinks: "minimal", "low", "medium", "high", "xhigh" or "max"; empty: the model's
+  // default. A level that the model's chat template does not know becomes the nearest one that it knows; where it knows
+  // none, each level means to think.
   std::string effort;
   std::optional<int32_t>
-      thinking_budget;          // tokens to think in, for templates that tell the model; else it is an effort
+      thinking_budget;          // tokens for thinking, for templates that pass it on; else it becomes an effort
   std::string template_values;  // variables for the chat template: the text of a JSON object; empty: none
 
   SamplingOptions sampling;
@@ -46,15 +46,15 @@ struct AnswerRequest {
   int32_t top_logprobs = 0;  // 0 to 20
 
   uint32_t context_tokens = 0;  // of this answer, at most what the engine was opened with; 0: that
-  bool truncate = true;         // a prompt too long is cut: oldest messages first, then its middle; false: refused
-  bool shift = true;            // a full context drops half of what follows the first `keep` tokens and goes on
+  bool truncate = true;  // cut a prompt that is too long: oldest messages first, then its middle; false: refuse it
+  bool shift = true;     // a full context drops half of what follows the first `keep` tokens and goes on
   uint32_t keep = 4;
 };
 
 struct TokenLogprob {
-  std::string text;  // its bytes, perhaps not whole characters
+  std::string text;  // bytes, perhaps not whole characters
   float logprob = 0;
-  std::vector<std::pair<std::string, float>> top;  // likeliest first
+  std::vector<std::pair<std::string, float>> top;  // most likely first
 };
 
 // A piece of an answer: whole UTF-8 characters; tool calls whole.
@@ -66,7 +66,7 @@ struct AnswerPiece {
 
   bool empty() const { return content.empty() && thinking.empty() && tool_calls.empty() && logprobs.empty(); }
 
-  // Goes on with what comes after it.
+  // Appends the piece that follows.
   void append(AnswerPiece next) {
     content += next.content;
     thinking += next.thinking;
@@ -81,13 +81,12 @@ struct AnswerEnd {
   std::string stop_string;            // with kStopString: which of the request's; else empty
   std::optional<Error> error;         // with kError
   uint32_t prompt_tokens = 0;         // cached and evaluated
-  uint32_t cut_from = 0;              // tokens of the prompt before it was cut, perhaps estimated; 0: it was not
-  uint32_t cached_prompt_tokens = 0;  // of those, what an earlier answer had left in the KV cache
+  uint32_t cut_from = 0;              // tokens of the prompt before it was cut, perhaps estimated; 0: not cut
+  uint32_t cached_prompt_tokens = 0;  // of those, already in the KV cache
   uint32_t answer_tokens = 0;         // sampled, an end-of-text token included
-  // Of those, the ones that were thinking. A piece takes all tokens sampled since the piece before it, which may be
-  // several: parts of a character, of what could be a stop string, of a mark like <think>. They count when all that the
-  // piece has of text and calls is thinking. What ends in no piece does not count: an end-of-text token, as a rule the
-  // tokens of a stop string.
+  // Of those, thinking. A piece covers all tokens sampled since the previous piece; there may be several: parts of a
+  // character, of a possible stop string, of a mark like <think>. They count when the piece has thinking only. Tokens
+  // of no piece do not count: an end-of-text token, usually those of a stop string.
   uint32_t thinking_tokens = 0;
   double queued_seconds = 0;
   double prompt_seconds = 0;  // evaluating
@@ -95,12 +94,12 @@ struct AnswerEnd {
   std::vector<int32_t> tokens;  // prompt and answer
 };
 
-// Receives one answer, on the generator's thread: it must not block. on_end comes exactly once and last.
+// Receives one answer on the generator's thread; it must not block. on_end is called exactly once, last.
 class AnswerSink {
  public:
   virtual ~AnswerSink() = default;
-  // The prompt has so many tokens. Called by submit() on its own thread, once and before all else; the answer may still
-  // be refused.
+  // The number of tokens in the prompt. Called once, first, by submit() on its own thread; the answer may still be
+  // refused.
   virtual void on_prompt(uint32_t /*tokens*/) {}
   virtual void on_piece(AnswerPiece piece) = 0;
   virtual void on_end(AnswerEnd end) = 0;
@@ -115,16 +114,16 @@ struct WholeAnswer {
 struct EmbedRequest {
   std::string text;
   bool truncate = true;
-  std::vector<int32_t> tokens = {};  // instead of the text, as they stand
+  std::vector<int32_t> tokens = {};  // used as they are, instead of the text
 };
 
 struct Embedding {
   std::vector<float> values;  // not normalised
   uint32_t tokens = 0;
-  uint32_t cut_from = 0;  // tokens of the text before it was cut; 0: it was not
+  uint32_t cut_from = 0;  // tokens of the text before it was cut; 0: not cut
 };
 
-// What is known of a model without asking it.
+// What a model's file says of it.
 struct ModelCard {
   std::string name;  // the file's, without .gguf and the number of a split
   std::string architecture;
@@ -135,27 +134,27 @@ struct ModelCard {
   int64_t modified = 0;  // seconds since 1970, of the first file
   uint32_t trained_context = 0;
   uint32_t embedding_length = 0;
-  std::string chat_template;  // empty: none of its own
+  std::string chat_template;  // empty: the file has none
   std::string metadata;       // the GGUF's key-value pairs as the text of a JSON object
-  bool tools = false;         // its template has them
+  bool tools = false;         // its template supports them
   bool thinking = false;
   bool embeddings = false;
 };
 
-// The card of a model that is not open, from its headers alone: no weights are read. `path` may be any part of a split
+// The card of a model that is not open, from its headers: no weights are read. `path` may be any part of a split
 // model. Any thread. Fails with kIo or kBadModel as Generator::open does.
 Result<ModelCard> read_model_card(const std::filesystem::path& path);
 
-// Whether a model can be loaded and run, found without reading or keeping its weights; it takes as long as its
-// vocabulary takes to read. Any thread. Fails with kIo, kBadModel or kUsage as Generator::open does.
+// Checks whether a model can be loaded and run, without reading its weights. It takes as long as reading its
+// vocabulary. Any thread. Fails with kIo, kBadModel or kUsage as Generator::open does.
 Status check_model(const std::filesystem::path& path);
 
-// Sums since the model was opened, and what is under way now.
+// Counters since the model was opened, and the current state.
 struct GeneratorStats {
   EngineStats engine;
   uint64_t passes = 0;
   uint64_t batched_tokens = 0;  // tokens of all passes
-  uint64_t answers = 0;         // ended, for whatever reason
+  uint64_t answers = 0;         // ended, for any reason
   uint64_t cancelled = 0;       // of those
   uint64_t prompt_tokens = 0;   // of all answers' prompts
   uint64_t cached_tokens = 0;   // of those, not evaluated again
@@ -166,11 +165,11 @@ struct GeneratorStats {
   uint32_t context_size = 0;
 };
 
-// A layer's experts: which are in memory and which were used lately. Empty strings for a layer without.
+// A layer's experts: which are in memory, and which were used recently. Empty for a layer without experts.
 struct LiveLayer {
   int32_t layer = 0;
   std::string resident;        // one '0' or '1' for each expert
-  std::vector<uint16_t> used;  // how often each was chosen by the latest 64 tokens; empty where none are streamed
+  std::vector<uint16_t> used;  // uses by the latest 64 tokens; empty where no experts are streamed
 };
 
 class Generator {
@@ -180,36 +179,36 @@ class Generator {
   struct Options {
     EngineOptions engine;   // `context` is that of one answer
     uint32_t parallel = 4;  // answers at once; fewer where the budget does not hold their context
-    uint32_t queue = 512;   // answers waiting besides
+    uint32_t queue = 512;   // answers that may wait besides
   };
 
-  // Opens the model and starts the thread that walks over it. Fails as Engine::open does.
+  // Opens the model and starts the thread that runs its passes. Fails as Engine::open does.
   static Result<std::unique_ptr<Generator>> open(const Options& options);
 
   // Ends all answers (kCancelled).
   virtual ~Generator() = default;
 
-  // Queues an answer. Refuses at once, with a sentence: kBusy when the queue is full; kContextFull when the prompt is
-  // too long and must not be cut, with "prompt is too long: the prompt (9123 tokens) exceeds the available context
-  // size (8192 tokens)" and Error::overflow; kUsage for what the model cannot do. `sink` is kept until its on_end has
-  // returned. Any thread, a sink's too.
+  // Queues an answer. Fails at once with kBusy when the queue is full; with kContextFull when the prompt
+  // is too long and must not be cut, with "prompt is too long: the prompt (9123 tokens) exceeds the available context
+  // size (8192 tokens)" and Error::overflow; with kUsage for what the model cannot do. Keeps `sink` until its
+  // on_end has returned. Any thread, also a sink's.
   virtual Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) = 0;
 
-  // Ends an answer between two passes; on_end tells kCancelled. Nothing happens when it has ended. Any thread.
+  // Ends an answer between two passes, with kCancelled. Does nothing when it has ended. Any thread.
   virtual void cancel(AnswerId id) = 0;
 
-  // Asks for one answer and waits for its end. `on_piece` gets each piece when it is there, on the generator's thread,
-  // and ends the answer (kCancelled) by returning false. Fails as submit() does, and with what ended the answer
-  // (kError). Any thread but a sink's.
+  // Submits a request and waits for the end of its answer. `on_piece` receives each piece on the generator's thread; it
+  // returns false to cancel (kCancelled). Fails as submit() does, and with the error that ended the answer (kError).
+  // Any thread but a sink's.
   Result<WholeAnswer> generate(AnswerRequest request, std::function<bool(const AnswerPiece&)> on_piece = {});
 
-  // Waits until it is done. Fails with kContextFull when the text is too long and must not be cut, with kUsage when the
-  // model has no embeddings. Any thread.
+  // Waits for the embedding. Fails with kContextFull when the text is too long and must not be cut, with kUsage when
+  // the model has no embeddings. Any thread.
   virtual Result<Embedding> embed(const EmbedRequest& request) = 0;
 
-  // The prompt that the model would see. Any thread.
+  // The prompt as the model would get it. Any thread.
   virtual Result<std::string> render(const AnswerRequest& request) const = 0;
-  // As a prompt as it stands is read: with BOS where the tokenizer has it so, control tokens recognised. And back.
+  // Tokens of a raw prompt, with BOS as the tokenizer's rule says and control tokens parsed; and the reverse.
   virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
 
@@ -219,7 +218,7 @@ class Generator {
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer
 
-  // As Engine::close: call it when no answer is under way. Any thread, one at a time.
+  // As Engine::close(): call it when no answer is running. Any thread, one at a time.
   virtual Status close() = 0;
 };
 

@@ -1,4 +1,4 @@
-// Where the library's log goes. What fails is told by results, not here: the log has what goes on all the same.
+// Where the library's log goes. Failures are returned as results; the log has warnings and progress.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@ namespace hypura {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-// Until this is called, warnings and errors go to stderr. `sink` gets each line from level `least` on, without a line
-// end, from any thread, but one at a time; none: nothing is logged. Call it before all else of the library.
+// Until this is called, warnings and errors go to stderr. `sink` receives each line of level `least` or higher, without
+// a line end, from any thread, one call at a time; none: nothing is logged. Call it before any other function.
 void set_log(LogLevel least, std::function<void(LogLevel, std::string_view)> sink);
 
 }  // namespace hypura

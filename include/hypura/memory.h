@@ -1,4 +1,4 @@
-// The words of memory: where bytes are, and what they are for.
+// Memory: on which tier bytes are, and what they are for.
 #pragma once
 
 #include <cstdint>
@@ -6,20 +6,20 @@
 
 namespace hypura {
 
-// Where bytes are at home, fastest first.
+// A kind of memory, fastest first.
 enum class Tier : uint8_t { kDevice, kRam, kDisk };
 
 const char* to_string(Tier tier);  // "device", "RAM", "disk"
 
-// What a large stretch of memory is for.
+// What a large allocation is for.
 enum class Purpose : uint8_t {
   kWeights,          // of a resident model
-  kUnusedWeights,    // that llama.cpp loads though nothing uses them
-  kResidentWeights,  // that stay in a model of which others are streamed
+  kUnusedWeights,    // that llama.cpp loads, though nothing uses them
+  kResidentWeights,  // that are never streamed, of a model that streams others
   kPinnedWeights,    // dense ones that could be streamed, and stay
-  kRing,             // that the other dense ones pass through
+  kRing,             // of the dense ones that are streamed
   kExpertSlots,
-  kExpertBuffers,  // rows of experts, the cache's books
+  kExpertBuffers,  // rows of experts, bookkeeping of the cache
   kRepackBuffer,
   kKvCache,
   kComputeBuffers,

@@ -11,7 +11,7 @@
 
 namespace hypura {
 
-// A placement in a word: which of the two groups of weights that can be, experts and dense matrices, are streamed.
+// A placement in one word: which groups of weights are streamed, experts, dense matrices, both or neither.
 enum class Mode : uint8_t { kResident, kExpertStreaming, kDenseStreaming, kMixedStreaming };
 
 const char* to_string(Mode mode);                // "resident", "expert-streaming", "dense-streaming", "mixed-streaming"
@@ -19,21 +19,21 @@ Result<Mode> parse_mode(std::string_view text);  // fails with kUsage
 bool streams_experts(Mode mode);
 bool streams_dense(Mode mode);
 
-// Of the KV cache. kAuto, which a plan never has: what makes the model faster.
+// The type of the KV cache. kAuto, which a plan never has, stands for the faster one.
 enum class KvType : uint8_t { kF16, kQ8_0, kAuto };
 
 const char* to_string(KvType type);                   // "f16", "q8_0", "auto"
 Result<KvType> parse_kv_type(std::string_view text);  // fails with kUsage
 
-// Whose guesses of the next layer's experts are read ahead: none's, the next layer's router's, co-activation's; or the
-// router's for as long as decoding is faster with them.
+// Which predictor's experts are prefetched: none's, the next layer's router's, co-activation's; or the router's for as
+// long as decoding is faster with them.
 enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 
 const char* to_string(ReadAhead way);                       // "none", "router", "coactivation", "auto"
 Result<ReadAhead> parse_read_ahead(std::string_view text);  // fails with kUsage
 
-// Where a group of weights is. Those that are not streamed all stay, in llama.cpp's own buffers. Of those that are,
-// some are pinned and some lie in slots (of experts) or in the ring; what is needed and lies in neither is read.
+// Where a group of weights is. A group that is not streamed stays in llama.cpp's own buffers. Of a streamed group, some
+// weights are pinned, and some lie in slots (experts) or in the ring (dense); the rest is read when needed.
 struct GroupPlacement {
   bool streamed = false;
   Tier pinned_on = Tier::kRam;
@@ -41,10 +41,10 @@ struct GroupPlacement {
   Tier streamed_from = Tier::kDisk;
 };
 
-// The dense matrices that can be streamed, in the order of use.
+// The dense matrices that can be streamed, in order of use.
 struct DensePlacement : GroupPlacement {
   std::vector<bool> pinned = {};  // by matrix: whether it stays; empty when none is streamed
-  uint64_t pinned_bytes = 0;      // rooms of those that stay
+  uint64_t pinned_bytes = 0;      // slot bytes of those that stay
   uint64_t ring_bytes = 0;        // for the others
   uint64_t streamed_bytes = 0;    // of the others, on disk: read in every pass
 };
@@ -65,8 +65,9 @@ struct Placement {
   KvType kv_type = KvType::kF16;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
 
-  double objective = 0;         // what it was chosen by, seconds (placement/cost.h)
-  std::optional<double> bound;  // none has less: the least optimum of all linear programs; none without a solver
+  double objective = 0;  // what the solver minimised, seconds (placement/cost.h)
+  std::optional<double>
+      bound;  // no placement has less: the least optimum of all linear programs; none without a solver
 
   Mode mode() const;
   // How far the placement may be from the best, as a share of its objective; 0 without a bound.

@@ -1,5 +1,5 @@
-// What is done with a model, and how fast it should be: made from its headers alone, or of one that is open. The model
-// behind the figures is docs/design/placement.md.
+// How a model runs, and how fast it should be: planned from its headers, or for an open model. docs/design/placement.md
+// explains the figures.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ const char* to_string(Way way);  // "pinned", "slots", "ring", "unused"
 
 struct PlacedTensor {
   std::string name;
-  std::string type;  // as ggml calls it: "q4_0"
+  std::string type;  // ggml's name: "q4_0"
   TensorRole role{};
   int layer = -1;  // -1: outside the layers
   uint64_t bytes = 0;
@@ -40,34 +40,34 @@ struct LayerShare {
   uint64_t dense_bytes = 0;
   uint64_t dense_kept = 0;
   uint64_t expert_bytes = 0;
-  uint64_t expert_kept = 0;  // as many as its quota, whichever they are
+  uint64_t expert_kept = 0;  // as many as its quota, whichever experts these are
 };
 
 enum class Limit : uint8_t { kDisk, kCompute };
 
-// Expected with warm caches, a short conversation and nothing else running. Times in seconds.
+// Predicted for warm caches, a short conversation and an otherwise idle machine. Times in seconds.
 struct Prediction {
   double tokens_per_second = 0;               // of decoding
   double decode_seconds = 0;                  // for a token
-  double full_context_tokens_per_second = 0;  // of decoding when as many tokens are in the context as it holds
-  // Calibration factor: how much longer than by the plan's sums tokens took in earlier runs of this model in this mode,
-  // since the machine was measured; the three above have it in them. None: nothing is known.
+  double full_context_tokens_per_second = 0;  // of decoding with a full context
+  // Calibration factor: decode time of earlier runs of this model in this mode, divided by the plan's own estimate,
+  // since the machine was profiled. The three figures above include it. None: no such runs.
   std::optional<double> calibration;
   double bytes_per_token = 0;      // read from disk
   std::optional<double> hit_rate;  // of expert uses while decoding; none when no experts are streamed
   std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
   double prefill512_seconds = 0;   // for a prompt of 512 tokens
-  double prefill4096_seconds = 0;  // and of 4096, whatever the context
-  double load_seconds = 0;         // reading what stays, by the disk's best rate
+  double prefill4096_seconds = 0;  // and of 4096 tokens, whatever the context
+  double load_seconds = 0;         // reading resident weights at the disk's best rate
   double first_token_seconds = 0;  // loading and a prompt of 512 tokens
-  // The physical bound: no engine with this division of memory is faster than the disk delivers what is missed, nor
-  // than the processor computes the model when it is resident.
+  // The physical bound: with this division of memory, no engine is faster than the disk delivers the misses, or than
+  // the processor computes the resident model.
   double bound_tokens_per_second = 0;
   Limit bound_by = Limit::kDisk;
-  uint64_t memory_peak = 0;  // of the process: what the ledger lists, and what the process took before
+  uint64_t memory_peak = 0;  // of the process: the ledger, and what the process took before
 };
 
-// What was decided and why.
+// The decisions, and why they were made.
 struct Plan {
   Placement placement;
   Mode mode() const { return placement.mode(); }
@@ -76,35 +76,35 @@ struct Plan {
   uint64_t process_overhead = 0;  // bytes the process may take besides: code, stacks, allocator
   uint32_t context = 0;           // tokens of one sequence
   uint64_t pinned_bytes = 0;      // of the dense weights that could be streamed
-  // As planned; of an open model with the sizes that llama.cpp really took. Engine::ledger() has what is reserved.
+  // As planned; for an open model, with the real sizes of llama.cpp's buffers. Engine::ledger() has what is reserved.
   std::vector<LedgerLine> ledger;
   std::vector<PlacedTensor> tensors;  // in file order
   std::vector<LayerShare> layers;     // ascending
 
   Prediction prediction;
-  // Told by plan_model alone: predicted with 1 GiB more memory, and with a disk faster by 1 GB/s.
+  // From plan_model() only: predictions with 1 GiB more memory, and with a disk faster by 1 GB/s.
   double more_memory_tokens_per_second = 0;
   double more_disk_tokens_per_second = 0;
-  // And with a repacked copy (hypura/repack.h). 0 where that is none of the choices: the plan reads one, or streams
-  // nothing, or no matrix that it may stream has a faster layout here, or the options rule it out.
+  // And with a repacked copy (hypura/repack.h). 0 where that is no choice: the plan reads one already, or streams
+  // nothing, or no matrix that it may stream has a faster layout here, or the options exclude it.
   double repacked_tokens_per_second = 0;
 
   // For people.
-  std::string sentence;          // one line: what is done
-  std::string why;               // and another: what to expect of it, what limits it
-  std::string context_sentence;  // what context was chosen and why; empty where it was asked for
+  std::string sentence;          // one line: what the plan does
+  std::string why;               // one line: the expected speed, and what limits it
+  std::string context_sentence;  // the chosen context and why; empty where it was given
   std::vector<std::string> warnings;
-  // With mirrors, of an open model: what EngineStats::copy_bytes is of, as paths: the model, then each mirror as it was
+  // For an open model with mirrors: the paths that EngineStats::copy_bytes counts for, the model, then each mirror as
   // given.
   std::vector<std::string> copies;
 };
 
-// Plans without loading weights: reads the headers only. Without `profile` the speeds are assumed, and a warning says
-// so. A budget in `options` is taken as it stands, with a warning where this machine allows less. Any thread. Fails as
+// Plans without loading weights: reads the headers only. Without `profile` the speeds are assumed, with a
+// warning. A budget in `options` is used as given, with a warning where this machine allows less. Any thread. Fails as
 // Engine::open does: kBadModel, kIo, kUsage, kBudget.
 Result<Plan> plan_model(const EngineOptions& options, const MachineProfile* profile);
 
-// The same for a model whose headers have been read: options.model is not looked at.
+// The same for a model whose headers have been read; ignores options.model.
 Result<Plan> plan_model(const Model& model, const EngineOptions& options, const MachineProfile* profile);
 
 }  // namespace hypura

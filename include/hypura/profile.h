@@ -1,4 +1,4 @@
-// What this machine can do, measured: memory, storage, processors. The figures that plans are made from.
+// The measured speeds of this machine: memory, storage, processors. Plans are made from them.
 //
 // Rates are in bytes (or operations) per second, sizes in bytes, times in seconds. 0 stands for "not measured".
 #pragma once
@@ -16,9 +16,8 @@
 
 namespace hypura {
 
-// One measurement of the engine's reader: `depth` requests of `block_bytes` kept under way. The reader cuts a request
-// into chunks of 1 MiB and issues at most 64 of them at once (storage/reader.h), so 64 MiB under way is the most there
-// is.
+// One measurement of the engine's reader, with `depth` requests of `block_bytes` in flight. The reader cuts a request
+// into chunks of 1 MiB and issues at most 64 at once (storage/reader.h), so at most 64 MiB are in flight.
 struct StoragePoint {
   uint64_t block_bytes = 0;
   uint32_t depth = 0;
@@ -35,19 +34,19 @@ struct StorageProfile {
   StoragePoint knee;                       // smallest block and depth that reach 95 % of the best scattered rate
   double sequential_bytes_per_second = 0;  // best
   double scattered_bytes_per_second = 0;   // best
-  // What it gave for tens of seconds to a model that waited for nothing else, the last time that happened: disks of
-  // clouds and those with a cache start faster than they go on, and a profile sees their start.
+  // What it sustained for tens of seconds in the latest run of a model that waited for the disk only. Cloud disks and
+  // disks with a cache start faster than they continue, and a profile sees only the start.
   double sustained_bytes_per_second = 0;
-  double read_seconds = 0;  // that issuing one read of at most 1 MiB takes of the thread that issues it
-  // Computing and reading at once take from each other: processors that serve the disk's reads do not compute, and both
-  // move bytes through RAM. The share of its own speed that computing keeps while the disk is read as fast as it can
-  // be, and that reading keeps meanwhile. 0: not measured.
+  double read_seconds = 0;  // CPU time to issue one read of at most 1 MiB
+  // Computing and reading at once slow each other down: processors that serve the disk's reads do not compute, and both
+  // use RAM bandwidth. The share of its own speed that computing keeps while the disk is read at full speed, and the
+  // share that reading keeps. 0: not measured.
   double computing_kept = 0;
   double reading_kept = 0;
 };
 
-// One ggml type, at MachineProfile::threads threads: weights as they are in the file, and repacked, in the layout that
-// ggml's kernels are fastest with; 0 for that where it has none on this processor.
+// One ggml type at MachineProfile::threads threads: weights in the file's layout, and repacked. 0 where ggml has no
+// repacked layout on this processor.
 struct KernelSpeed {
   std::string type;                    // "q4_0", as ggml_type_name()
   double matvec_bytes_per_second = 0;  // weight bytes, one column (decode), weights in RAM and not in a cache
@@ -58,7 +57,7 @@ struct KernelSpeed {
 
 struct DeviceInfo {
   std::string name;         // "CPU", "CUDA0"
-  std::string description;  // as its driver calls it
+  std::string description;  // the driver's name for it
   std::string kind;         // "cpu", "gpu", "igpu", "accel"
   uint64_t memory_total = 0;
   uint64_t memory_free = 0;            // when it was measured
@@ -73,7 +72,7 @@ struct MachineProfile {
   std::vector<std::string> simd;
   std::vector<std::pair<std::string, uint64_t>> caches;  // ("L2", bytes of one of them), smallest level first
 
-  uint64_t memory_total = 0;             // these four are read anew whenever a profile is given out
+  uint64_t memory_total = 0;             // these four are read again for every profile returned
   uint64_t memory_available = 0;         // without swapping
   uint64_t memory_allowed = 0;           // to this process: what is available and its cgroups leave
   std::optional<uint64_t> cgroup_limit;  // none: no cgroup limits memory
@@ -95,26 +94,26 @@ struct ProfileOptions {
   std::filesystem::path path;  // file or folder whose disk counts; empty: the current folder
   bool force = false;          // measure, whatever is cached
   uint32_t threads = 0;        // for kernels; 0: one for each usable core
-  // Called while measuring, with a share of 0..1 and what is measured; on the thread that called.
+  // Called while measuring, on the calling thread, with progress from 0 to 1 and what is being measured.
   std::function<void(double, std::string_view)> progress;
 };
 
-// The cached profile, or a fresh one, which takes about eight seconds and should have the machine for itself. The
-// storage is measured on `path` when that is a file of some size without holes, never written to; else on a scratch
-// file of at most 1 GiB in its folder, which has no name any more while it is measured. Tensor types of a GGUF file
+// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine. Storage is measured
+// on `path` when that is a file of some size without holes (it is only read); else on an unnamed scratch file of at
+// most 1 GiB in its folder. Tensor types of a GGUF file
 // that the profile lacks are measured too.
 //
 // Cached under $XDG_CACHE_HOME/hypura, ~/.cache/hypura or (macOS) ~/Library/Caches/hypura: a file for each machine,
-// file system and number of threads, valid until hardware, kernel or version change. A damaged cache, one that cannot
-// be written and a folder that cannot hold the scratch file are each told in the log; the last leaves `storage` without
-// points, and the profile is then not cached.
+// file system and number of threads, valid until hardware, kernel or version change. The log reports a
+// damaged cache, one that cannot be written, and a folder that cannot hold the scratch file. In the last case `storage`
+// has no points, and the profile is not cached.
 //
 // Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder, kInternal or kBudget when the
 // machine cannot be measured. Any thread, one at a time.
 Result<MachineProfile> machine_profile(const ProfileOptions& options);
 
-// Only what is cached and valid for this machine and disk; measures nothing, logs nothing. `force` and `progress` are
-// not looked at. Any thread.
+// The cached profile, if it is valid for this machine and disk. Measures and logs nothing; ignores `force` and
+// `progress`. Any thread.
 std::optional<MachineProfile> cached_profile(const ProfileOptions& options);
 
 }  // namespace hypura

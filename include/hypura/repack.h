@@ -1,6 +1,6 @@
-// Repacked copies: a model's files once more, with the matrices that are streamed in the layout that ggml's CPU kernels
-// are fastest with on this machine. What is read from disk is then computed as fast as what llama.cpp keeps in memory,
-// and with the same bits. docs/guide/repack.md.
+// Repacked copies of a model's files, with the streamed matrices in the layout that is fastest for ggml's kernels on
+// this processor. Streamed weights are then computed as fast as those that llama.cpp keeps in memory, with the same
+// bits (docs/guide/repack.md).
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,10 @@ struct RepackSummary {
   uint64_t repacked_bytes = 0;               // of these, in another layout than before
 };
 
-// Writes the repacked copy of each file of the model that `path` belongs to: FILE.repacked, as large as FILE and 4 to 8
-// KiB more. It appears under its name when it is complete; one that is there is replaced. `progress` is called with a
-// share of 0..1, on the calling thread, and ends it by returning false: what was written of the file is then removed.
-// Takes about 130 MiB and all cores.
+// Writes the repacked copy of each file of the model that `path` belongs to: FILE.packed, as large as FILE and 4 to 8
+// KiB more. It gets its name when it is complete, and replaces an older one. `progress` is called on
+// the calling thread with progress from 0 to 1; it returns false to cancel, and the unfinished file is removed. Takes
+// about 130 MiB and all cores.
 //
 // Fails as open_model(); with kUsage when nothing would be repacked, because ggml has no faster layout for the model's
 // types on this processor; with kIo, naming the file, when the disk is too full or reading or writing fails; with

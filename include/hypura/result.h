@@ -9,22 +9,22 @@
 
 namespace hypura {
 
-// What kind of failure; the numbers are the program's exit codes (see docs/guide/cli.md) and never change.
+// The kind of failure. The numbers are the program's exit codes (docs/guide/cli.md) and never change.
 enum class ErrorCode {
   kInternal = 1,     // a fault of ours, or of a library below us
-  kUsage = 2,        // the caller asked for something that cannot be: flag, field, value
+  kUsage = 2,        // the caller's flags, fields or values are invalid
   kBadModel = 3,     // the model file is damaged, unsupported or missing a part
   kBudget = 4,       // the memory budget cannot hold what must stay resident
   kIo = 5,           // a file could not be opened, or a read failed or came up short
   kContextFull = 6,  // the prompt does not fit the context
   kCancelled = 7,    // the user stopped it
-  kBusy = 8,         // too much is waiting already; later it may work
+  kBusy = 8,         // the queue is full; try again later
 };
 
 // By how much a prompt does not fit.
 struct Overflow {
   uint64_t tokens = 0;     // of the prompt
-  bool estimated = false;  // about so many: it is so long that they were not counted
+  bool estimated = false;  // `tokens` is an estimate: the text is too long to be counted
   uint64_t limit = 0;      // tokens of the context
 };
 
@@ -32,7 +32,7 @@ struct Overflow {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
-  std::optional<Overflow> overflow = {};  // with kContextFull, where it is known
+  std::optional<Overflow> overflow = {};  // with kContextFull, where known
 };
 
 template <class T>

@@ -1,4 +1,4 @@
-// Routing traces: which experts a model chose, pass by pass. They tell how well a cache of experts would have done.
+// Routing traces: which experts a model chose, pass by pass. A replay shows how well an expert cache would have done.
 //
 // A file holds one trace. All numbers are little-endian and unsigned, and stand without gaps:
 //
@@ -21,17 +21,17 @@
 
 namespace hypura {
 
-// One walk over all layers.
+// One pass over all layers.
 struct RoutingPass {
   uint32_t tokens = 0;
-  bool decode = false;  // it made a token; else it evaluated a prompt
+  bool decode = false;  // generated a token; else it evaluated a prompt
   uint32_t hits = 0;    // experts that the live cache held when asked for, in all layers, each once a layer
 
   bool operator==(const RoutingPass&) const = default;
 };
 
-// The experts of all tokens of some passes. Passes that evaluate prompts are here too: they count in no hit rate, but
-// they move the cache, so that without them a replay would not reproduce what the live cache held.
+// The experts of all tokens of some passes. Prefill passes are included: they do not count in hit rates, but they
+// change the cache, and a replay without them would not reproduce the live cache.
 struct RoutingTrace {
   static constexpr uint16_t kNone = 0xFFFF;
 
@@ -51,19 +51,19 @@ struct RoutingTrace {
   uint64_t tokens() const;         // in all passes
   uint64_t decode_tokens() const;  // in decode passes
 
-  // Keeps the last passes, as many as have together at most `count` tokens, but at least one; the others are counted as
-  // earlier ones.
+  // Keeps the latest passes with together at most `count` tokens, at least one pass; counts the tokens of the others in
+  // `earlier`.
   void keep_latest(uint64_t count);
 
   bool operator==(const RoutingTrace&) const = default;
 };
 
 // Reads a trace. Fails with kIo when the file cannot be read, is cut short or damaged, and with kUsage when it is not a
-// trace or one of a version that is not known. Nothing is allocated from a size that was not checked against the file.
+// trace or has an unknown version. Checks every size against the file before allocating.
 Result<RoutingTrace> read_routing_trace(const std::filesystem::path& path);
 
-// Writes a trace; the file appears under its name only when complete, in place of one that was there. Fails with kIo,
-// with kUsage when `path` is something else than a file, with kInternal when the trace's sizes contradict each other.
+// Writes a trace. The file gets its name when it is complete, and replaces an older one. Fails with kIo, with kUsage
+// when `path` is not a regular file, with kInternal when the trace's sizes contradict each other.
 Status write_routing_trace(const RoutingTrace& trace, const std::filesystem::path& path);
 
 }  // namespace hypura

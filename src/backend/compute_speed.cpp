@@ -94,7 +94,7 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
   for (const std::string& name : types) {
     const auto type = weight_type(name);
     if (!type) {
-      return fail(ErrorCode::kUsage, "'{}' is not a type that weights can have", name);
+      return fail(ErrorCode::kUsage, "'{}' is not a weight type", name);
     }
     const std::vector<std::byte> weights = make_weights(*type);
     trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}});

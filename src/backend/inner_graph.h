@@ -31,7 +31,7 @@ class InnerGraph {
   InnerGraph& operator=(const InnerGraph&) = delete;
 
   void set_threads(int threads);
-  // Shares llama.cpp's thread pool: with one of its own each, every graph would wake a pool anew (5 times slower in
+  // Shares llama.cpp's thread pool: with one of its own each, every graph would wake a pool again (5 times slower in
   // all). The pool must outlive the last run().
   void set_threadpool(ggml_threadpool* pool);
 
@@ -58,10 +58,10 @@ class InnerGraph {
   // Appends `product` = `weight` x `input`: matrices, of which the latter two are contiguous and f32.
   void multiply(ggml_tensor* weight, ggml_tensor* input, ggml_tensor* product);
 
-  // Computes what was added, and starts anew.
+  // Computes what was added, and starts over.
   ggml_status run();
 
-  // Starts anew without computing.
+  // Starts over without computing.
   void discard();
 
   // Spent in run() so far. Any thread.

@@ -11,7 +11,7 @@ namespace hypura {
 Result<std::unique_ptr<ProductLoop>> ProductLoop::create(const std::string& type, const ComputeTest& test) {
   const auto weights_type = weight_type(type);
   if (!weights_type) {
-    return fail(ErrorCode::kUsage, "'{}' is not a type that weights can have", type);
+    return fail(ErrorCode::kUsage, "'{}' is not a weight type", type);
   }
   auto graph = InnerGraph::create();
   if (!graph) {

@@ -1,7 +1,7 @@
 // Products of streamed matrices with many rows, in the layout that ggml's CPU kernels are fastest with.
 //
 // Of a resident weight llama.cpp makes that layout ("repacked": the blocks of several rows of the matrix interleaved)
-// when it loads it; a streamed weight comes as it is on disk. For enough rows, making the layout anew takes less time
+// when it loads it; a streamed weight comes as it is on disk. For enough rows, repacking takes less time
 // than it saves: 64 rows with a Q4_0 matrix of 2048 x 1024 took 2.6 + 0.4 ms on two cores, 5.3 as it is on disk
 // (docs/lab/experiments.md, "Repacking for prompts"). The products are those of a resident model that llama.cpp
 // repacked, not those of one that it did not: sums are made in another order.

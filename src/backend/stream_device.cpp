@@ -200,7 +200,7 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props* props) {
   props->type = device_type(dev);
 }
 
-// The CPU's, so that nothing lands in a stream buffer by default.
+// The CPU's, so that nothing is put into a stream buffer by default.
 ggml_backend_buffer_type_t default_buffer_type(ggml_backend_dev_t /*dev*/) {
   return ggml_backend_cpu_buffer_type();
 }

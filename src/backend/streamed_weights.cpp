@@ -59,7 +59,7 @@ StreamedWeights::~StreamedWeights() {
     reader_.cancel(group);
   }
   for (ReadGroup group : loading_) {
-    static_cast<void>(reader_.wait(group));  // the model is being given up
+    static_cast<void>(reader_.wait(group));  // the model is being closed
   }
 }
 
@@ -162,7 +162,7 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
     return status;
   }
   if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(repacked)) == nullptr) {
-    return fail(ErrorCode::kBudget, "{} could not be allocated to repack weights in", format_bytes(repacked));
+    return fail(ErrorCode::kBudget, "cannot allocate {} for the repack buffer", format_bytes(repacked));
   }
   if (!layout_.expert_layers.empty()) {
     if (Status status = allocate_experts(placement.ubatch); !status) {
@@ -266,7 +266,7 @@ void StreamedWeights::warm_up() {
   try {
     warm_thread_ = std::thread([this] { keep_warming(); });
   } catch (const std::system_error& error) {
-    logger().debug("nothing is read before the first pass: no thread can be had: {}", error.what());
+    logger().debug("no warm start: cannot start a thread: {}", error.what());
   }
 }
 

@@ -23,7 +23,7 @@ RunResult failed_run(std::string message) {
 
 RunResult result_of(const ProcessOutcome& outcome, bool out_of_memory, double run_seconds) {
   if (outcome.timed_out) {
-    return failed_run(fmt::format("given up after {:.0f} s", run_seconds));
+    return failed_run(fmt::format("stopped after {:.0f} s", run_seconds));
   }
   if (outcome.signal == SIGKILL && out_of_memory) {
     return failed_run("killed by the kernel: it needed more memory than the limit");
@@ -49,7 +49,7 @@ Status check_page_cache(const std::vector<std::filesystem::path>& files, uint64_
   if (cached > charged + kCacheTolerance) {
     return fail(ErrorCode::kIo,
                 "not valid: {} the run {} of {} lay in the page cache outside of its limit, so another process uses "
-                "the file, or its file system is memory; end that process, or measure another file",
+                "the file, or its file system is in memory; end that process, or measure another file",
                 when, format_bytes(cached - charged), files.front().string());
   }
   return {};

@@ -90,7 +90,7 @@ struct RoundsOptions {
   CacheEmptying empty = CacheEmptying::kNone;
   Readahead* readahead = nullptr;  // of the disk under the model; nullptr when it cannot be set
   uint32_t repeat = 3;
-  double run_seconds = 1800;     // a run that takes longer is given up
+  double run_seconds = 1800;     // a run that takes longer is stopped
   double probe_seconds = 1;      // for each pattern of the disk probe before and after hypura's runs; 0: no probe
   bool compare_prefill = false;  // the speed by which a plain arm is dropped is the prompt's, not decoding's
 

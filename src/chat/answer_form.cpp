@@ -45,7 +45,7 @@ Result<common_chat_parser_params> parser_of(const common_chat_params& params) {
       parser.parser.load(params.parser);
     }
   } catch (...) {
-    return fail(ErrorCode::kInternal, "llama.cpp cannot read its own parser of the model's answers");
+    return fail(ErrorCode::kInternal, "llama.cpp cannot load its own parser for the model's answers");
   }
   return parser;
 }
@@ -136,8 +136,8 @@ Status FormMaker::hold_to_calls(const std::string& schema) {
   const bool told = shape_.content_is_known && (shape_.calls_begin_there || !shape_.call_opening.empty());
   if (!told) {
     return fail(ErrorCode::kUsage,
-                "the model's chat template does not tell calls of tools from content in a way that an answer could be "
-                "held to: ask for a JSON schema or for tools, not for both");
+                "the model's chat template does not separate tool calls from content, so an answer cannot be "
+                "constrained: request a JSON schema or tools, not both");
   }
   hold_to_content(schema);
   auto plain = parser_of(*plain_);
@@ -204,8 +204,8 @@ Status FormMaker::hold_as_llama(const common_chat_templates_inputs& inputs, cons
   const std::string tools = held ? tools_.complete(params->grammar) : "";
   const auto rules = held && !schema.empty() ? with_schema(tools, schema) : std::optional(tools);
   if (!held || !rules) {
-    return fail(ErrorCode::kUsage, "the model's chat template has no form that an answer could be held to as {}",
-                schema.empty() ? "a call of a tool" : "JSON of a schema");
+    return fail(ErrorCode::kUsage, "the model's chat template cannot constrain an answer to {}",
+                schema.empty() ? "a tool call" : "a JSON schema");
   }
   form_.rules = {};
   form_.rules.forms.push_back({*rules, "", "", {}, params->generation_prompt});

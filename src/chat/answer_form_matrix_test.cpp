@@ -11,7 +11,7 @@
 #include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "output/answer_sampler.h"
-#include "output/answer_writer.h"
+#include "output/output_pipeline.h"
 #include "output/requests_for_test.h"
 
 namespace hypura {
@@ -131,7 +131,7 @@ Said answer(const ModelOfTemplate& model, const AnswerRequest& request, const st
   whole.parser = std::move(form->parser);
   whole.shown = form->shown;
   whole.form_stops = form->stops;
-  AnswerWriter writer(model.vocab(), std::move(whole));
+  OutputPipeline pipeline(model.vocab(), std::move(whole));
   std::minstd_rand random(1);
   std::vector<float> logits;
   for (size_t i = 0; i < kMostTokens && !said.ended; ++i) {
@@ -140,13 +140,13 @@ Said answer(const ModelOfTemplate& model, const AnswerRequest& request, const st
       it += static_cast<float>(random() & 0xffffU) / 16384;
     }
     wish(model.vocab(), script, said.text, logits);
-    AnswerStep step = writer.step(logits.data());
+    AnswerStep step = pipeline.step(logits.data());
     said.text += step.token ? token_text(model.vocab(), *step.token, true) : "";
     said.piece.append(std::move(step.piece));
     said.fault = step.error ? step.error->message : "";
     said.ended = step.stop.has_value();
   }
-  said.piece.append(writer.finish());
+  said.piece.append(pipeline.finish());
   return said;
 }
 

@@ -33,8 +33,7 @@ Result<std::string> json(const std::string& text, MaskedText* masked, const std:
 
 Result<common_chat_msg> converted(const ChatMessage& message, MaskedText* masked) {
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
-    return fail(ErrorCode::kUsage, "messages: the role '{}' is not known; it can be system, user, assistant or tool",
-                message.role);
+    return fail(ErrorCode::kUsage, "messages: unknown role '{}'; use system, user, assistant or tool", message.role);
   }
   common_chat_msg result;
   result.role = message.role;
@@ -58,9 +57,9 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
                                                         const std::vector<ChatMessage>& messages,
                                                         MaskedText* masked) const {
   common_chat_templates_inputs inputs;
-  std::vector<ChatMessage> settled = messages;
-  settle_call_ids(settled, prompt_.wants_nine_ids(!request.tools.empty()));
-  for (const ChatMessage& message : settled) {
+  std::vector<ChatMessage> resolved = messages;
+  resolve_call_ids(resolved, prompt_.wants_nine_ids(!request.tools.empty()));
+  for (const ChatMessage& message : resolved) {
     auto result = converted(message, masked);
     if (!result) {
       return propagate(result.error());

@@ -16,7 +16,7 @@ namespace {
 common_chat_templates* own_templates(const llama_model& model) {
   auto templates = model_templates(model);
   if (!templates) {
-    logger().warn("the model's chat template cannot be used: {}; ChatML is used instead", templates.error().message);
+    logger().warn("the model's chat template cannot be used: {}; using ChatML instead", templates.error().message);
     return nullptr;
   }
   return templates->release();

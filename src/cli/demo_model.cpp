@@ -21,7 +21,7 @@ Result<std::filesystem::path> find_demo_model(const std::filesystem::path& execu
       return path;
     }
   }
-  return fail(ErrorCode::kUsage, "no MODEL given, and the demo model is neither {} nor {}; name a GGUF file",
+  return fail(ErrorCode::kUsage, "no MODEL given, and the demo model is at neither {} nor {}; name a GGUF file",
               in_source.string(), installed.string());
 }
 

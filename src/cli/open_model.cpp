@@ -48,7 +48,7 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
 
 void close_model(Engine& engine) {
   if (Status saved = engine.close(); !saved) {
-    logger().debug("what this run taught is not saved: {}", saved.error().message);
+    logger().debug("the run history was not saved: {}", saved.error().message);
   }
 }
 

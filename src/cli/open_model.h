@@ -14,7 +14,7 @@ namespace hypura {
 // check_trace_path, find_demo_model and Engine::open do.
 Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& notes);
 
-// Saves what the run taught for later ones; that it cannot be saved is told in the log alone.
+// Saves the run history for later runs. A failure is only logged.
 void close_model(Engine& engine);
 
 }  // namespace hypura

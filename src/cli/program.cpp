@@ -42,7 +42,7 @@ Result<int> run_command_line(const CommandLine& command_line) {
     case CommandLine::Action::kServe:
       return serve_command(command_line.serve);
   }
-  return fail(ErrorCode::kInternal, "the command line was read as a command that does not exist");
+  return fail(ErrorCode::kInternal, "the command line names a command that does not exist");
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ uint32_t DraftLength::choose(const DraftQuality& quality, uint32_t tokens, uint3
   if (plain <= 0 || answers == 0) {
     return 0;  // what a pass takes is to be seen first
   }
-  // Sizes not seen yet are approached by doubling: what they take is only a guess.
+  // Sizes not seen yet are approached by doubling: what they take is only an estimate.
   const uint32_t known = std::max(2 * costs_.largest(), tokens) - tokens;
   const uint32_t most = std::min(most_, std::max(1U, known / answers));
   uint32_t best = 0;

@@ -3,7 +3,7 @@
 // A pass of n tokens that also verifies d drafted tokens of each of s answers takes T(n + s d), and c for each drafted
 // token. When each is accepted with probability p, given that those before it were, every answer gets 1 + p + .. + p^d
 // tokens (Y. Leviathan et al., Fast Inference from Transformers via Speculative Decoding, ICML 2023, equation 1). T, p
-// and c are measured while running: where a pass is a walk over weights on disk T hardly grows with its tokens and long
+// and c are measured while running: where a pass reads its weights from disk, T hardly grows with its tokens and long
 // drafts pay; where each token wants experts of its own, or everything is in memory, T grows and they may never pay.
 //
 // Not thread-safe: the owner serialises.

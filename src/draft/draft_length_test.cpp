@@ -67,17 +67,17 @@ double gain(double p, const std::function<double(uint32_t)>& cost, double draft_
 }
 
 TEST(DraftLength, LongDraftsWhereAPassCostsTheSame) {
-  const auto walk = [](uint32_t) { return 1.0; };
-  EXPECT_GT(gain(0.8, walk, 0.01, 400), 3.0);
-  EXPECT_GT(gain(0.5, walk, 0.01, 400), 1.7);
+  const auto pass = [](uint32_t) { return 1.0; };
+  EXPECT_GT(gain(0.8, pass, 0.01, 400), 3.0);
+  EXPECT_GT(gain(0.5, pass, 0.01, 400), 1.7);
 }
 
 TEST(DraftLength, NoDraftsWhereTheyDoNotPay) {
   const auto each = [](uint32_t n) { return 1.0 * n; };
   EXPECT_GT(gain(0.7, each, 0.05, 400), 0.96);
   EXPECT_GT(gain(0.0, each, 0.05, 400), 0.96);
-  const auto walk = [](uint32_t) { return 1.0; };
-  EXPECT_GT(gain(0.0, walk, 0.02, 400), 0.97);
+  const auto pass = [](uint32_t) { return 1.0; };
+  EXPECT_GT(gain(0.0, pass, 0.02, 400), 0.97);
 }
 
 TEST(DraftLength, NoticesWhenTheTextChanges) {

@@ -1,4 +1,4 @@
-// Where drafts come from: guesses at the next tokens of an answer, cheaper than the model and often what it will say.
+// Where drafts come from: likely next tokens of an answer, cheaper than the model and often what it will say.
 #pragma once
 
 #include <cstdint>

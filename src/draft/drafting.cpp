@@ -15,18 +15,18 @@ Drafting::Drafting(std::vector<std::unique_ptr<Drafter>> drafters) {
   }
 }
 
-Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t room, uint32_t pass_tokens,
+Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t capacity, uint32_t pass_tokens,
                       uint32_t answers) {
   const auto start = std::chrono::steady_clock::now();
   for (size_t i = 0; i < sources_.size(); ++i) {
     Source& source = sources_[i];
-    const uint32_t most = std::min(room, length_.choose(source.quality, pass_tokens, answers));
+    const uint32_t most = std::min(capacity, length_.choose(source.quality, pass_tokens, answers));
     if (source.drafter == nullptr || most == 0) {
       continue;
     }
     auto drafted = source.drafter->draft(sequence, tokens, most);
     if (!drafted) {
-      logger().warn("no more drafts: {}", drafted.error().message);
+      logger().warn("drafting stopped: {}", drafted.error().message);
       source.drafter.reset();
     } else if (!drafted->empty()) {
       return {std::move(*drafted), i, seconds_since(start)};

@@ -27,9 +27,9 @@ class Drafting {
   // Earlier drafters are asked first; the next when they know nothing.
   explicit Drafting(std::vector<std::unique_ptr<Drafter>> drafters);
 
-  // At most `room` tokens that may follow `tokens`, for one of the `answers` of a pass that has `pass_tokens` tokens
-  // besides; none when no draft is thought to pay.
-  Draft draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t room, uint32_t pass_tokens,
+  // At most `capacity` tokens that may follow `tokens`, for one of the `answers` of a pass that has `pass_tokens`
+  // tokens besides; none when no draft is thought to pay.
+  Draft draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t capacity, uint32_t pass_tokens,
               uint32_t answers);
 
   // The first `accepted` tokens of a draft were what the model says.

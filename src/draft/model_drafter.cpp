@@ -40,7 +40,7 @@ class LlamaDrafter final : public ModelDrafter {
 
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) override {
     std::vector<int32_t> drafted;
-    most = std::min<uint32_t>(most, room(tokens.size()));
+    most = std::min<uint32_t>(most, capacity(tokens.size()));
     if (most == 0 || tokens.empty()) {
       return drafted;
     }
@@ -60,7 +60,7 @@ class LlamaDrafter final : public ModelDrafter {
   }
 
  private:
-  uint32_t room(size_t tokens) const {
+  uint32_t capacity(size_t tokens) const {
     const size_t context = cells(*context_) / held_.size();
     return tokens < context ? static_cast<uint32_t>(context - tokens) : 0;
   }
@@ -119,8 +119,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
     return propagate(model.error(), "the draft model");
   }
   if (has_encoder(**model) || !can_cut(**model)) {
-    return fail(ErrorCode::kUsage, "{}: a draft is taken from a model that only decodes and has no recurrent state",
-                file.string());
+    return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
   ContextParams params;
   params.cells = context * sequences;
@@ -139,7 +138,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
 Status check_vocabularies(Vocabulary target, Vocabulary draft) {
   if (target.kind() != draft.kind() || std::abs(target.size() - draft.size()) > kMostPadding) {
     return fail(ErrorCode::kUsage,
-                "the draft model has another vocabulary ({} tokens, the model has {}): take one of the same family",
+                "the draft model has a different vocabulary ({} tokens, the model has {}): use one of the same family",
                 draft.size(), target.size());
   }
   for (int32_t token = 0; token < std::min(target.size(), draft.size()); ++token) {
@@ -147,7 +146,7 @@ Status check_vocabularies(Vocabulary target, Vocabulary draft) {
     if (text != draft.spelling(token)) {
       return fail(
           ErrorCode::kUsage,
-          "the draft model has another vocabulary: its token {} is '{}', the model's '{}'; take one of the same "
+          "the draft model has a different vocabulary: its token {} is '{}', the model's '{}'; use one of the same "
           "family",
           token, draft.spelling(token), text);
     }

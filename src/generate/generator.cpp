@@ -44,8 +44,8 @@ class GeneratorImpl final : public Generator {
   }
 
   Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
-    if (Status room = scheduler_.room(); !room) {
-      return propagate(room.error());
+    if (Status queue = scheduler_.check_queue(); !queue) {
+      return propagate(queue.error());
     }
     auto job = guarded(ErrorCode::kBadModel, kNoTokens, [&] { return make_answer_job(served(), request); });
     if (!job) {

@@ -6,7 +6,7 @@
 
 #include "chat/thinking_form.h"
 #include "generate/fitted_prompt.h"
-#include "output/answer_writer.h"
+#include "output/output_pipeline.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
 
@@ -39,18 +39,17 @@ Status check_sampling(const SamplingOptions& sampling) {
 
 Status check_tokens(Vocabulary vocabulary, const std::vector<int32_t>& tokens) {
   if (std::any_of(tokens.begin(), tokens.end(), [&](int32_t token) { return !vocabulary.has(token); })) {
-    return fail(ErrorCode::kUsage, "the tokens given are not all of this model's vocabulary, which has {}",
-                vocabulary.size());
+    return fail(ErrorCode::kUsage, "some tokens are not in this model's vocabulary of {}", vocabulary.size());
   }
   return {};
 }
 
 Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.messages.empty() == !request.prompt) {
-    return fail(ErrorCode::kUsage, "a request has either messages or a prompt");
+    return fail(ErrorCode::kUsage, "a request needs either messages or a prompt");
   }
   if (!request.tools.empty() && request.prompt) {
-    return fail(ErrorCode::kUsage, "tools need messages: a prompt as it stands has no place for them");
+    return fail(ErrorCode::kUsage, "tools need messages: a raw prompt cannot hold them");
   }
   if (!request.tools.empty() && !served.card.tools) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support tools", served.card.name);
@@ -59,7 +58,7 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
     return fail(ErrorCode::kUsage, "\"{}\" does not support thinking", served.card.name);
   }
   if (!request.effort.empty() && std::find(kEfforts.begin(), kEfforts.end(), request.effort) == kEfforts.end()) {
-    return fail(ErrorCode::kUsage, "the effort \"{}\" is unknown: it is minimal, low, medium, high, xhigh or max",
+    return fail(ErrorCode::kUsage, "the effort \"{}\" is unknown; use minimal, low, medium, high, xhigh or max",
                 request.effort);
   }
   if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
@@ -70,8 +69,9 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   }
   for (const auto& [token, bias] : request.sampling.logit_bias) {
     if (!served.vocabulary.has(token) || !std::isfinite(bias)) {
-      return fail(ErrorCode::kUsage, "logit_bias: {} is no token of the model, which has {}, or its bias is no number",
-                  token, served.vocabulary.size());
+      return fail(ErrorCode::kUsage,
+                  "logit_bias: {} is not in the model's vocabulary of {}, or its bias is not a number", token,
+                  served.vocabulary.size());
     }
   }
   return check_sampling(request.sampling);
@@ -144,7 +144,7 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
   const size_t remembered = std::min(job.prompt.size(), static_cast<size_t>(sampling.repeat_last_n));
   (*sampler)->accept_prompt(std::span(job.prompt).last(remembered));
   held->form.sampler = std::move(*sampler);
-  job.source = std::make_unique<AnswerWriter>(vocab, std::move(held->form));
+  job.source = std::make_unique<OutputPipeline>(vocab, std::move(held->form));
   return job;
 }
 

@@ -20,9 +20,8 @@ double believable(double factor) {
   return std::clamp(factor, 1 / kLargestFactor, kLargestFactor);
 }
 
-// Folder and keys have the names that they have in the caches of users.
 Result<std::filesystem::path> calibration_file(const Model& model) {
-  return file_about(model, "pace", "json");
+  return file_about(model, "run-history", "json");
 }
 
 CalibrationFactors read_factors(const std::filesystem::path& path, const std::string& measured_at) {
@@ -36,7 +35,7 @@ CalibrationFactors read_factors(const std::filesystem::path& path, const std::st
     return {};
   }
   CalibrationFactors factors;
-  const nlohmann::json listed = saved.value("paces", nlohmann::json::object());
+  const nlohmann::json listed = saved.value("calibration_factors", nlohmann::json::object());
   for (const auto& [key, value] : listed.items()) {
     if (value.is_number()) {
       factors[key] = believable(value);
@@ -94,7 +93,7 @@ Status save_calibration(const Model& model, const std::string& measured_at, cons
   CalibrationFactors factors = read_factors(*path, measured_at);
   const auto before = factors.find(key);
   factors[key] = before != factors.end() ? std::sqrt(before->second * believable(factor)) : believable(factor);
-  const nlohmann::json saved = {{"profile", measured_at}, {"paces", factors}};
+  const nlohmann::json saved = {{"profile", measured_at}, {"calibration_factors", factors}};
   return write_file_atomically(*path, saved.dump(2) + "\n");
 }
 

@@ -39,7 +39,7 @@ uint64_t model_fingerprint(const Model& model) {
 Result<std::filesystem::path> file_about(const Model& model, std::string_view folder, std::string_view ending) {
   const auto cache = cache_folder();
   if (!cache) {
-    return fail(ErrorCode::kIo, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is an absolute path");
+    return fail(ErrorCode::kIo, "no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path");
   }
   return *cache / folder / fmt::format("{:016x}.{}", model_fingerprint(model), ending);
 }

@@ -25,21 +25,21 @@ RunHistory load_history(const Model& model, const MachineProfile* profile) {
   return history;
 }
 
-Status save_history(const Model& model, const RunConditions& conditions, RunLessons lessons) {
+Status save_history(const Model& model, const RunConditions& conditions, RunRecord record) {
   Status result;
   const auto note = [&result](Status status) {
     if (result && !status) {
       result = std::move(status);
     }
   };
-  if (lessons.routing.decode_tokens() >= kFewestSavedTokens) {
-    note(save_routing(model, std::move(lessons.routing)));
+  if (record.routing.decode_tokens() >= kFewestSavedTokens) {
+    note(save_routing(model, std::move(record.routing)));
   }
-  if (lessons.disk_bytes_per_second) {
-    note(save_sustained_rate(conditions.path, *lessons.disk_bytes_per_second));
+  if (record.disk_bytes_per_second) {
+    note(save_sustained_rate(conditions.path, *record.disk_bytes_per_second));
   }
-  if (lessons.calibration && !conditions.profiled_at.empty()) {
-    note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *lessons.calibration));
+  if (record.calibration && !conditions.profiled_at.empty()) {
+    note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *record.calibration));
   }
   return result;
 }

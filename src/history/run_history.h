@@ -29,14 +29,14 @@ struct RunHistory {
 // `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.
 RunHistory load_history(const Model& model, const MachineProfile* profile);
 
-// What one run taught; what it did not is empty.
-struct RunLessons {
+// The history of one run; what it did not measure is empty.
+struct RunRecord {
   RoutingTrace routing;                         // saved from kFewestSavedTokens decode tokens on
   std::optional<double> disk_bytes_per_second;  // sustained (sustained_rate.h)
   std::optional<double> calibration;            // factor (calibration.h)
 };
 
-// What the lessons are of.
+// What the record is of.
 struct RunConditions {
   std::filesystem::path path;   // of the model: of its disk
   std::string profiled_at;      // when the profile was measured that the plan was made from; empty: there was none
@@ -45,6 +45,6 @@ struct RunConditions {
 
 // Saves all that can be; fails with the first error of those that save (saved_routing.h, sustained_rate.h,
 // calibration.h).
-Status save_history(const Model& model, const RunConditions& conditions, RunLessons lessons);
+Status save_history(const Model& model, const RunConditions& conditions, RunRecord record);
 
 }  // namespace hypura

@@ -51,7 +51,7 @@ Status save_routing(const Model& model, RoutingTrace trace) {
   std::error_code error;
   std::filesystem::create_directories(path->parent_path(), error);
   if (error) {
-    return fail(ErrorCode::kIo, "the folder {} could not be made: {}", path->parent_path().string(), error.message());
+    return fail(ErrorCode::kIo, "cannot create the folder {}: {}", path->parent_path().string(), error.message());
   }
   return write_routing_trace(trace, *path);
 }

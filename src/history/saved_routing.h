@@ -13,8 +13,8 @@ namespace hypura {
 // A trace with fewer decode tokens says too little to be kept. Chosen: three half-lives of the cache's memory.
 inline constexpr uint64_t kFewestSavedTokens = 64;
 
-// Tokens kept, prompts included: room for a prompt's pass of 512 and as many decode tokens. 24 layers of 8 experts used
-// take 384 KiB.
+// Tokens kept, prompts included: capacity for a prompt's pass of 512 and as many decode tokens. 24 layers of 8 experts
+// used take 384 KiB.
 inline constexpr uint64_t kMostSavedTokens = 1024;
 
 // What was saved for this model; nothing when nothing was, or it cannot be read or does not fit the model. The trace's
@@ -22,7 +22,7 @@ inline constexpr uint64_t kMostSavedTokens = 1024;
 // model's first file to know it by.
 std::optional<RoutingTrace> saved_routing(const Model& model);
 
-// Saves the latest passes of `trace`, after what was saved before when both are few: as far as there is room, the
+// Saves the latest passes of `trace`, after what was saved before when both are few: as far as they fit, the
 // earlier run's are kept. Fails with kIo when the cache folder is not known or cannot be written.
 Status save_routing(const Model& model, RoutingTrace trace);
 

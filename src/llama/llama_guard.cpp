@@ -71,13 +71,13 @@ void on_abort(const char* message) {
 constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGFPE};
 constexpr size_t kSignalStack = 64 * kKiB;
 
-thread_local sigjmp_buf* landing = nullptr;  // where this thread goes on after a crash
+thread_local sigjmp_buf* recovery_point = nullptr;  // where this thread goes on after a crash
 std::array<struct sigaction, kCrashes.size()> previous_handlers{};
 
 // Of another thread's crash, or of one outside of survives(): what would have been done without us.
 void on_crash(int signal, siginfo_t* info, void* /*context*/) {
-  if (landing != nullptr) {
-    siglongjmp(*landing, 1);
+  if (recovery_point != nullptr) {
+    siglongjmp(*recovery_point, 1);
   }
   for (size_t i = 0; i < kCrashes.size(); ++i) {
     if (kCrashes[i] == signal) {
@@ -120,11 +120,11 @@ class SignalStack {
   stack_t before_ = {};
 };
 
-void call_with_landing(const std::function<void()>& work, sigjmp_buf& here) {
-  struct Landing {
-    ~Landing() { landing = nullptr; }
+void call_recoverably(const std::function<void()>& work, sigjmp_buf& here) {
+  struct Recovery {
+    ~Recovery() { recovery_point = nullptr; }
   } const reset;
-  landing = &here;
+  recovery_point = &here;
   work();
 }
 
@@ -151,12 +151,12 @@ bool survives(const std::function<void()>& work) {
   const Guarding guarding_before = guarding;
   sigjmp_buf here;
   if (sigsetjmp(here, 1) != 0) {
-    landing = nullptr;
+    recovery_point = nullptr;
     guards = guards_before;  // those of `work` were not left in order
     guarding = guarding_before;
     return false;
   }
-  call_with_landing(work, here);
+  call_recoverably(work, here);
   return true;
 }
 

@@ -15,7 +15,7 @@ struct PlainLlamaOptions {
   std::filesystem::path model;
   uint32_t context = 1024;  // tokens
   uint32_t threads = 1;
-  // Let llama.cpp repack weights for speed. That copies them into memory that cannot be dropped, so it needs room for
+  // Let llama.cpp repack weights for speed. That copies them into memory that cannot be dropped, so it needs memory for
   // the whole model.
   bool repack = true;
 };

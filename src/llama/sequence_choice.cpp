@@ -9,7 +9,7 @@ namespace hypura {
 
 namespace {
 
-// The idle sequence to give up: of those that hold far less than the longest, where there are any, the oldest.
+// The idle sequence to clear: of those that hold far less than the longest, where there are any, the oldest.
 uint32_t least_worth(std::span<const SequenceView> sequences) {
   constexpr size_t kFarLess = 4;  // times
   size_t longest = 0;

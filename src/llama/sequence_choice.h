@@ -21,7 +21,7 @@ struct SequenceChoice {
 };
 
 // The sequence for an answer to `prompt`, of which one at least must be idle. An idle sequence that holds nearly the
-// same is gone on with: its own rest is lost. Otherwise one is given up, and the longest common beginning is copied to
+// same is gone on with: its own rest is lost. Otherwise one is cleared, and the longest common beginning is copied to
 // it from whoever has it: the one that was not used for longest, but one that holds far less than the longest before
 // that, so that small requests besides (titles, summaries) do not push a long conversation out. `can_cut`: a sequence's
 // end can be removed and its beginning copied; else only whole sequences are gone on with.

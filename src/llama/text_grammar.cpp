@@ -20,7 +20,7 @@ Result<TextGrammar> TextGrammar::create(Vocabulary vocab, const std::string& rul
   } catch (...) {  // told below
   }
   return fail(ErrorCode::kUsage,
-              "the answer cannot be held to this schema or to these tools: llama.cpp refuses the grammar made of them");
+              "the answer cannot be constrained to this schema or these tools: llama.cpp rejects their grammar");
 }
 
 TextGrammar::TextGrammar(const TextGrammar& other) : grammar_(llama_grammar_clone_impl(*other.grammar_)) {}

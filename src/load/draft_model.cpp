@@ -17,7 +17,7 @@ Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget) {
   }
   const auto fits = [&](uint64_t bytes) -> Status {
     if (bytes >= request.budget) {
-      return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: take a smaller one",
+      return fail(ErrorCode::kBudget, "the draft model {} takes {}, more than the budget of {}: use a smaller one",
                   file.string(), format_bytes(bytes), format_bytes(request.budget));
     }
     return {};

@@ -51,7 +51,7 @@ Result<OpenModel> open_best(const OpenRequest& request, const std::shared_ptr<Bu
   }
   if (request.options.record_routing) {
     if (problem->expert_slots() == 0) {
-      return fail(ErrorCode::kUsage, "{} has no experts, so that there is no routing to record: leave the trace out",
+      return fail(ErrorCode::kUsage, "{} has no experts, so there is no routing to record: leave out the trace",
                   request.model.name);
     }
     std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed

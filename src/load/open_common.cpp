@@ -159,7 +159,7 @@ void correct_weights(OpenModel& parts) {
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }
 
-Status settle(const OpenRequest& request, OpenModel& parts) {
+Status replan(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
   Placement& placement = parts.plan.placement;
   for (int made = 1;; ++made) {
@@ -183,7 +183,7 @@ Status settle(const OpenRequest& request, OpenModel& parts) {
     }
     auto again = place(parts.problem);
     if (!again) {
-      return fail(ErrorCode::kBudget, "{}; with this context it is for:{}", again.error().message,
+      return fail(ErrorCode::kBudget, "{}; with this context it covers:{}", again.error().message,
                   ledger_text(make_ledger(parts.problem, placement)));
     }
     placement = std::move(*again);

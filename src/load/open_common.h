@@ -13,7 +13,7 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);
 
-// Corrects that to what llama.cpp's buffers really take: it aligns tensors, and direct reads want room around them.
+// Corrects that to what llama.cpp's buffers really take: it aligns tensors, and direct reads want padding around them.
 // What that is more comes out of the process overhead. Call with a context.
 void correct_weights(OpenModel& parts);
 
@@ -25,7 +25,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
 // parts.problem, and places again, as often as the choice of pass or KV cache changes by that (a few times at most).
 // parts.problem.modes must hold the one mode that the model is open in. Fails with kBudget when it does not fit after
 // all.
-Status settle(const OpenRequest& request, OpenModel& parts);
+Status replan(const OpenRequest& request, OpenModel& parts);
 
 // What the context that was made takes, and that of the MTP layers, what grows later included.
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts);

@@ -58,7 +58,7 @@ struct OpenModel {
 };
 
 // Opens the model that `options` name, as the plan for them and `overrides` says: headers, a trial, the plan, weights,
-// context, draft model. What earlier runs taught is known to it. Fails as Engine::open.
+// context, draft model. It knows the run history. Fails as Engine::open.
 Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& overrides);
 
 // Opens weights and context by `problem`, which has one mode and is made of estimates: with everything resident, by

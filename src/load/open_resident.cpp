@@ -68,7 +68,7 @@ Result<OpenModel> open_resident(const OpenRequest& request, std::shared_ptr<Budg
   if (Status status = load_whole(request, parts); !status) {
     return propagate(status.error());
   }
-  if (Status status = settle(request, parts); !status) {
+  if (Status status = replan(request, parts); !status) {
     return propagate(status.error());
   }
   correct_weights(parts);

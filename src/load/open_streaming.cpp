@@ -86,7 +86,7 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
   if (Status status = open_weights(request, parts.plan.mode(), Backing::kMemory, parts); !status) {
     return propagate(status.error());
   }
-  if (Status status = settle(request, parts); !status) {
+  if (Status status = replan(request, parts); !status) {
     return propagate(status.error());
   }
   correct_weights(parts);

@@ -10,7 +10,7 @@
 namespace hypura {
 
 // A file system's type, source and identity: "ext4 on /dev/vda, id 254:0.1f2e3d4c5b6a7988". The identity is the device
-// number and what the file system itself says (f_fsid), because numbers are given anew after a restart. Fails with kIo
+// number and what the file system itself says (f_fsid), because numbers change after a restart. Fails with kIo
 // when the path cannot be looked at.
 Result<std::string> file_system_of(const std::filesystem::path& path);
 

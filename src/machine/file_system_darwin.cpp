@@ -12,7 +12,7 @@ namespace hypura {
 Result<std::string> file_system_of(const std::filesystem::path& path) {
   struct statfs system {};
   if (statfs(path.c_str(), &system) != 0) {
-    return fail(ErrorCode::kIo, "cannot look at '{}': {}; check the path and its permissions", path.string(),
+    return fail(ErrorCode::kIo, "cannot access '{}': {}; check the path and its permissions", path.string(),
                 errno_text(errno));
   }
   return fmt::format("{} on {}, id {:x}.{:x}", system.f_fstypename, system.f_mntfromname,

@@ -43,7 +43,7 @@ Result<std::string> file_system_of(const fs::path& path) {
   struct stat status {};
   struct statfs system {};
   if (error || stat(real.c_str(), &status) != 0 || statfs(real.c_str(), &system) != 0) {
-    return fail(ErrorCode::kIo, "cannot look at '{}': {}; check the path and its permissions", path.string(),
+    return fail(ErrorCode::kIo, "cannot access '{}': {}; check the path and its permissions", path.string(),
                 error ? error.message() : errno_text(errno));
   }
   std::string mount = mount_of({}, real);

@@ -37,7 +37,7 @@ Result<MemoryLimits> read_memory_limits(const std::filesystem::path& /*root*/) {
   const std::optional<uint64_t> total = read_sysctl("hw.memsize");
   const std::optional<uint64_t> available = available_memory();
   if (!total || !available) {
-    return fail(ErrorCode::kIo, "cannot ask the system how much memory there is (hw.memsize, host_statistics64): {}",
+    return fail(ErrorCode::kIo, "cannot query the machine's memory (hw.memsize, host_statistics64): {}",
                 std::error_code(errno, std::generic_category()).message());
   }
   MemoryLimits limits;

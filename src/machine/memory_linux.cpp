@@ -65,7 +65,7 @@ Result<MemoryLimits> read_memory_limits(const fs::path& root) {
   const fs::path file = below(root, "/proc/meminfo");
   const std::optional<std::string> text = read_text(file);
   if (!text) {
-    return fail(ErrorCode::kIo, "cannot read '{}', which says how much memory there is; mount /proc", file.string());
+    return fail(ErrorCode::kIo, "cannot read '{}', which lists the machine's memory; mount /proc", file.string());
   }
   const std::optional<uint64_t> total = find_number(*text, "MemTotal:");
   const std::optional<uint64_t> available = find_number(*text, "MemAvailable:");

@@ -60,7 +60,7 @@ CachedProfile load_profile(const fs::path& file, const Fingerprint& fingerprint)
     return refuse("is damaged");
   }
   if (json["format"] != kFormat) {
-    return refuse("is of another version of Hypura");
+    return refuse("is from another version of Hypura");
   }
   if (const std::string changed = difference(json["fingerprint"], fingerprint); !changed.empty()) {
     return refuse("is out of date: " + changed);

@@ -30,7 +30,7 @@ constexpr uint64_t kPiece = 8 * kMiB;  // of one write
 
 tl::unexpected<Error> cannot_write(const fs::path& folder, int error) {
   return fail(ErrorCode::kIo,
-              "cannot write a file to measure the disk with in '{}': {}; name another folder, or a model "
+              "cannot write a scratch file in '{}' to measure the disk: {}; name another folder, or a model "
               "file, which is only read",
               folder.string(), errno_text(error));
 }
@@ -137,10 +137,11 @@ Result<ReadableFile> make_scratch_file(const fs::path& folder, const ScratchLimi
   }
   const uint64_t size = scratch_size(limits, space.available);
   if (size == 0) {
-    return fail(ErrorCode::kIo,
-                "'{}' has {} free, too little for a file to measure the disk with (a quarter of it, at least {}); make "
-                "room, or name a model file, which is only read",
-                folder.string(), format_bytes(space.available), format_bytes(limits.least_bytes));
+    return fail(
+        ErrorCode::kIo,
+        "'{}' has {} free, too little for a scratch file to measure the disk (a quarter of it, at least {}); free "
+        "some space, or name a model file, which is only read",
+        folder.string(), format_bytes(space.available), format_bytes(limits.least_bytes));
   }
   std::string pattern = (folder / ".hypura-profile-XXXXXX").string();
   const FileDescriptor file(::mkstemp(pattern.data()));

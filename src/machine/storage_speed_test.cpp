@@ -171,8 +171,8 @@ TEST(Scratch, HoldsDifferentBlocksAndHasNoName) {
   constexpr uint64_t kBlock = kDirectAlignment;
   std::vector<std::byte> memory(file->bytes + kBlock);
   void* aligned = memory.data();
-  size_t room = memory.size();
-  auto* begin = static_cast<std::byte*>(std::align(kBlock, file->bytes, aligned, room));
+  size_t capacity = memory.size();
+  auto* begin = static_cast<std::byte*>(std::align(kBlock, file->bytes, aligned, capacity));
   const ReadRequest request = {.file = 0, .offset = 0, .length = file->bytes, .destination = begin};
   ASSERT_TRUE(file->reader->wait(file->reader->submit({&request, 1}, Priority::kDemand)));
   std::set<std::string> blocks;

@@ -240,7 +240,7 @@ TEST_F(Damage, LayerBeyondTheLast) {
 
 TEST_F(Damage, NoTensors) {
   bytes_ = gguf_bytes(set_small_keys, {});
-  expect_bad({"holds no tensors"});
+  expect_bad({"holds keys but no tensors"});
 }
 
 }  // namespace

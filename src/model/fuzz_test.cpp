@@ -87,7 +87,7 @@ TEST(Fuzz, MutatedHeadersGiveAnErrorOrASoundModel) {
       ASSERT_NE(model.error().message.find("fuzz"), std::string::npos) << model.error().message;
     }
   }
-  // Both ways are walked: flips in texts and values are harmless, the rest is not.
+  // Both ways are taken: flips in texts and values are harmless, the rest is not.
   EXPECT_GT(opened, 100);
   EXPECT_GT(refused, 3000);
 }

@@ -95,7 +95,7 @@ Status HeaderReader::ensure(uint64_t count, std::string_view what) {
   bytes_.resize(want);
   if (std::fread(bytes_.data() + have, 1, want - have, file_.get()) != want - have) {
     return fail(ErrorCode::kIo, "{}: reading {} bytes at offset {} failed: {}", path_.string(), want - have, have,
-                std::ferror(file_.get()) ? std::generic_category().message(errno) : "the file became shorter");
+                std::ferror(file_.get()) ? std::generic_category().message(errno) : "the file was truncated");
   }
   return {};
 }

@@ -1,4 +1,4 @@
-// A walk over a GGUF header that trusts nothing in it. It comes before ggml's own parser, which would otherwise take
+// A scan of a GGUF header that trusts nothing in it. It comes before ggml's own parser, which would otherwise take
 // 32 bytes of memory for each 8 that a file claims for an array of strings, compare every name with every other one,
 // and let the product of a tensor's dimensions wrap around to zero.
 #pragma once
@@ -39,7 +39,7 @@ struct Header {
   std::vector<HeaderTensor> tensors;
 };
 
-// Reads and walks the header of the file at `path`. Every length is checked against the file's size before anything
+// Reads and scans the header of the file at `path`. Every length is checked against the file's size before anything
 // is read or allocated for it. Fails with kIo when the file cannot be opened or read, else with kBadModel. Does not
 // look at what keys mean, nor at duplicates (ggml's parser does).
 Result<Header> scan_header(const std::filesystem::path& path);

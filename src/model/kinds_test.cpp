@@ -104,7 +104,7 @@ TEST_F(Kinds, NamesAreMadePrintable) {
           set_small_keys(file);
           gguf_set_val_str(file, "general.architecture", architecture);
         },
-        "is no name of one");
+        "is not a name");
   }
 }
 

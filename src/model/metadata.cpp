@@ -176,7 +176,7 @@ Result<int64_t> Metadata::required(const std::string& key, const Result<std::opt
     return propagate(value.error());
   }
   if (!*value) {
-    return fail(ErrorCode::kBadModel, "{}: key {} is missing; the file is no language model or was made badly",
+    return fail(ErrorCode::kBadModel, "{}: key {} is missing; the file is not a language model, or is malformed",
                 path_.string(), key);
   }
   if (**value < low || **value > high) {

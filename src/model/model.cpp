@@ -90,11 +90,11 @@ Result<std::string> read_architecture(const Metadata& metadata) {
     return propagate(architecture.error());
   }
   if (architecture->value_or("").empty()) {
-    return fail(ErrorCode::kBadModel, "{}: key general.architecture is missing; the file is no language model",
+    return fail(ErrorCode::kBadModel, "{}: key general.architecture is missing; the file is not a language model",
                 metadata.path().string());
   }
   if (!std::all_of((*architecture)->begin(), (*architecture)->end(), is_of_name)) {
-    return fail(ErrorCode::kBadModel, "{}: key general.architecture is no name of one: '{}'", metadata.path().string(),
+    return fail(ErrorCode::kBadModel, "{}: key general.architecture is not a name: '{}'", metadata.path().string(),
                 printable((*architecture)->substr(0, 40)));
   }
   return **architecture;
@@ -183,7 +183,7 @@ Status add_tensors(Model& model, const std::vector<Part>& parts, const SplitPlac
   }
   const std::string first = model.files.front().path.string();
   if (model.tensors.empty()) {
-    return fail(ErrorCode::kBadModel, "{}: holds no tensors, only keys; it is no model that can run", first);
+    return fail(ErrorCode::kBadModel, "{}: holds keys but no tensors; it cannot run", first);
   }
   const size_t found = model.tensors.size() + model.other_parts.size();
   if (place.count > 1 && std::cmp_not_equal(found, place.tensors)) {

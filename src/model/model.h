@@ -81,7 +81,7 @@ struct Model {
   std::string architecture;  // letters, digits, '-', '_' and '.'
   std::string name;          // printable
   int64_t layers = 0;        // block_count
-  int64_t mtp_layers = 0;    // the last of them, which guess at further tokens (multi-token prediction)
+  int64_t mtp_layers = 0;    // the last of them, which predict further tokens (multi-token prediction)
   int64_t embedding_length = 0;
   int64_t context_length = 0;  // what the model was trained for
   int64_t vocabulary = 0;      // number of tokens

@@ -64,7 +64,7 @@ TEST(Model, ExpertExtentsTileTheTensor) {
   }
 }
 
-// Our walk and ggml's parser must agree; this fails when ggml's reading of the format changes.
+// Our scan and ggml's parser must agree; this fails when ggml's reading of the format changes.
 TEST(Model, AgreesWithGgml) {
   const Model model = open_model(kStories).value();
   const GgufPtr file(gguf_init_from_file(kStories.c_str(), {true, nullptr}));
@@ -98,7 +98,7 @@ TEST(Model, TakesTheLargestOfExpertsUsedPerLayer) {
   EXPECT_EQ(model->experts_used, 3);
 }
 
-// Of layers that guess at further tokens; a model of nothing else drafts for another one, whatever they are called.
+// Of layers that predict further tokens; a model of nothing else drafts for another one, whatever they are called.
 TEST(Model, KnowsItsLastLayersForMtp) {
   const TempDir dir;
   for (const auto& [stated, expected] : {std::pair(0, 0), std::pair(1, 1), std::pair(2, 0)}) {

@@ -69,7 +69,7 @@ Result<std::vector<std::filesystem::path>> split_paths(const std::filesystem::pa
   if (extension.empty() || !name.ends_with(ending)) {
     return fail(ErrorCode::kBadModel,
                 "{}: is part {} of {} of a model, but the other parts cannot be found because its name does not end in "
-                "{}; give all parts the names they had",
+                "{}; restore the names of all parts",
                 path.string(), place.index + 1, place.count,
                 part_number(place.index, place.count) + std::string(kExtension));
   }

@@ -61,8 +61,7 @@ Result<int32_t> AnswerSampler::choose(const float* logits) {
     choice = choose_held(logits, choice);
   }
   if (!choice && forced_.empty()) {
-    return fail(ErrorCode::kInternal,
-                "no token can follow: the grammar of the answer, or the model's output, has none");
+    return fail(ErrorCode::kInternal, "no token can follow: the answer's grammar, or the model's output, allows none");
   }
   int32_t token = choice.value_or(0);
   if (!forced_.empty()) {

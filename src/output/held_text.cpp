@@ -122,8 +122,8 @@ Result<HeldForm> HeldText::make_form(const TextForm& form, const std::string& be
   }
   if (!form.begun.empty() && !rules->add(form.begun)) {
     return fail(ErrorCode::kUsage,
-                "the answer cannot be held to this schema or to these tools: what the messages hold of it already is "
-                "not of their form");
+                "the answer cannot be constrained to this schema or these tools: its beginning in the messages does "
+                "not match them");
   }
   std::vector<TextGrammar> grammars;
   grammars.push_back(std::move(*rules));

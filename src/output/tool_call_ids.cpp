@@ -119,7 +119,7 @@ std::string id_for_client(std::string_view id) {
   return is_nine(id) ? fmt::format("{}{}", kPrefix, id) : std::string(id);
 }
 
-void settle_call_ids(std::vector<ChatMessage>& messages, bool nine) {
+void resolve_call_ids(std::vector<ChatMessage>& messages, bool nine) {
   Calls calls;
   NineIds nines;
   for (ChatMessage& message : messages) {

@@ -17,6 +17,6 @@ std::string id_for_client(std::string_view id);
 // call before it which has no result yet, of the same tool if it names one. Results get the names of the tools that
 // they are of. With `nine`, ids become nine letters or digits, which depend on nothing but the id, and are what the
 // model gave if it gave such a one; different ids stay different.
-void settle_call_ids(std::vector<ChatMessage>& messages, bool nine);
+void resolve_call_ids(std::vector<ChatMessage>& messages, bool nine);
 
 }  // namespace hypura

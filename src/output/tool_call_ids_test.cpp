@@ -25,7 +25,7 @@ ChatMessage result(const std::string& id, const std::string& name = "") {
 
 TEST(ToolCallIds, ResultsAreOfTheirCalls) {
   std::vector<ChatMessage> messages = {called({{"a", "f", ""}, {"b", "g", ""}}), result("b"), result("a"), result("c")};
-  settle_call_ids(messages, false);
+  resolve_call_ids(messages, false);
   EXPECT_EQ(messages[1].tool_name, "g");
   EXPECT_EQ(messages[2].tool_name, "f");
   EXPECT_EQ(messages[3].tool_name, "");
@@ -35,7 +35,7 @@ TEST(ToolCallIds, ResultsAreOfTheirCalls) {
 TEST(ToolCallIds, WhoGivesNoIdsGetsSome) {
   std::vector<ChatMessage> messages = {called({{"", "f", ""}, {"", "g", ""}, {"", "f", ""}}), result("", "g"),
                                        result("", "f"), result("")};
-  settle_call_ids(messages, false);
+  resolve_call_ids(messages, false);
   EXPECT_EQ(messages[0].tool_calls[0].id, "call_1");
   EXPECT_EQ(messages[0].tool_calls[2].id, "call_3");
   EXPECT_EQ(messages[1].tool_call_id, "call_2");
@@ -60,8 +60,8 @@ TEST(ToolCallIds, NineLettersOrDigits) {
   }
   std::vector<ChatMessage> again = messages;
   again.resize(6);
-  settle_call_ids(messages, true);
-  settle_call_ids(again, true);
+  resolve_call_ids(messages, true);
+  resolve_call_ids(again, true);
   std::set<std::string> seen;
   for (size_t i = 0; i < messages.size(); i += 2) {
     const std::string& id = messages[i].tool_calls[0].id;
@@ -80,7 +80,7 @@ TEST(ToolCallIds, WhatTheModelGaveComesBack) {
   const std::string given = id_for_client("aB3dE6gH9");
   EXPECT_EQ(given, "call_aB3dE6gH9");
   std::vector<ChatMessage> messages = {called({{given, "f", ""}}), result(given)};
-  settle_call_ids(messages, true);
+  resolve_call_ids(messages, true);
   EXPECT_EQ(messages[0].tool_calls[0].id, "aB3dE6gH9");
   EXPECT_EQ(messages[1].tool_call_id, "aB3dE6gH9");
   EXPECT_EQ(id_for_client("functions.f:0"), "functions.f:0");
@@ -93,7 +93,7 @@ TEST(ToolCallIds, ManyCallsTakeLittleTime) {
     messages.push_back(called({{"", "f", ""}}));
     messages.push_back(i % 2 == 0 ? result("none") : result("", "g"));
   }
-  settle_call_ids(messages, true);
+  resolve_call_ids(messages, true);
   EXPECT_EQ(messages.size(), 10000U);
 }
 

@@ -12,7 +12,7 @@
 
 namespace hypura {
 
-// An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has landed,
+// An expert layer computes and reads at once, but not perfectly so: the last expert is computed after it has arrived,
 // and the disk rests while a long product is computed. Its time is the longer of the two and this share of the shorter.
 // Measured: 0.3 while decoding, 0.4 to 0.6 in prompts (docs/lab/experiments.md).
 inline constexpr double kOverlapLoss = 0.4;
@@ -31,8 +31,8 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
 
 // What a second of reading adds to a layer that computes for longer than it reads, and the other way round. An expert
 // layer loses the share above anyway, and that covers what reading and computing take from each other
-// (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: guesses need
-// one for each expert of a token, and are made for few tokens only.
+// (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: predictions
+// need one for each expert of a token, and are made for few tokens only.
 Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
 
 // A layer that computes and reads at once; `computing` and `reading` are the times of each alone.

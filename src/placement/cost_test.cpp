@@ -73,7 +73,7 @@ TEST(Cost, ReadingAheadHidesTheShorter) {
   few.experts.spare_slots = 4;
   const double ahead = pass_cost(problem, few, 1).seconds;
   problem.reads_ahead = false;
-  EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot to guess for";
+  EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot for a prediction";
 }
 
 TEST(Cost, ReadingAndComputingTakeFromEachOther) {

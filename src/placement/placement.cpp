@@ -21,29 +21,29 @@ constexpr uint64_t kRingAhead = 64 * kMiB;
 constexpr double kBetter = 1e-9;
 
 uint64_t min_ring(const PlacementProblem& problem) {
-  return std::min(2 * problem.largest_room(), problem.dense_rooms());
+  return std::min(2 * problem.largest_slot_bytes(), problem.dense_slot_bytes());
 }
 
 uint32_t min_slots(const PlacementProblem& problem) {
   return std::min(kMinSlots, problem.expert_slots());
 }
 
-// Of a frame's room, what goes to the ring.
+// Of a frame's capacity, what goes to the ring.
 uint64_t ring_ahead(const PlacementProblem& problem, const Frame& frame) {
   if (!frame.ring) {
     return 0;
   }
-  return problem.ring_ahead ? std::min(*problem.ring_ahead, frame.room) : std::min(kRingAhead, frame.room / 4);
+  return problem.ring_ahead ? std::min(*problem.ring_ahead, frame.capacity) : std::min(kRingAhead, frame.capacity / 4);
 }
 
-// Bytes of a frame without room.
+// Bytes of a frame without its capacity.
 uint64_t frame_bytes(const PlacementProblem& problem, const Frame& frame) {
   uint64_t bytes = base_bytes(problem, frame.mode, problem.kv[frame.kv], problem.ubatch[frame.ubatch]);
   if (streams_experts(frame.mode)) {
     bytes += (frame.all_cached ? problem.expert_slots() : frame.spare) * problem.slot_stride;
   }
   if (streams_dense(frame.mode)) {
-    bytes += frame.ring ? min_ring(problem) : problem.dense_rooms();
+    bytes += frame.ring ? min_ring(problem) : problem.dense_slot_bytes();
   }
   return bytes;
 }
@@ -78,7 +78,7 @@ std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
   return shapes;
 }
 
-// All frames that fit the budget, with their room.
+// All frames that fit the budget, with their capacity.
 std::vector<Frame> frames(const PlacementProblem& problem) {
   std::vector<Frame> fitting;
   for (Mode mode : problem.modes) {
@@ -88,7 +88,7 @@ std::vector<Frame> frames(const PlacementProblem& problem) {
           const uint64_t bytes = frame_bytes(problem, frame);
           if (bytes <= problem.budget) {
             fitting.push_back(frame);
-            fitting.back().room = problem.budget - bytes;
+            fitting.back().capacity = problem.budget - bytes;
           }
         }
       }
@@ -132,14 +132,14 @@ std::vector<uint32_t> spread(const PlacementProblem& problem, const std::vector<
 }
 
 void pin(const PlacementProblem& problem, uint64_t bytes, DensePlacement& placement) {
-  std::vector<uint64_t> rooms;
+  std::vector<uint64_t> slot_bytes;
   for (const DenseWeight& it : problem.dense) {
-    rooms.push_back(it.room);
+    slot_bytes.push_back(it.slot_bytes);
   }
-  placement.pinned = choose_pinned(rooms, bytes);
-  for (size_t i = 0; i < rooms.size(); ++i) {
+  placement.pinned = choose_pinned(slot_bytes, bytes);
+  for (size_t i = 0; i < slot_bytes.size(); ++i) {
     if (placement.pinned[i]) {
-      placement.pinned_bytes += rooms[i];
+      placement.pinned_bytes += slot_bytes[i];
     } else {
       placement.streamed_bytes += problem.dense[i].bytes;
     }
@@ -157,14 +157,14 @@ Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cac
   placement.experts.all = problem.expert_slots();
   placement.kv_type = problem.kv[frame.kv].type;
   placement.ubatch = problem.ubatch[frame.ubatch].tokens;
-  uint64_t left = frame.room - ring_ahead(problem, frame);
+  uint64_t left = frame.capacity - ring_ahead(problem, frame);
   if (frame.ring) {
     placement.dense.ring_bytes = min_ring(problem) + ring_ahead(problem, frame);
     const uint64_t wanted = cached * problem.slot_stride;
     pin(problem, left - std::min(left, wanted), placement.dense);
     left -= placement.dense.pinned_bytes;
   } else if (placement.dense.streamed) {
-    pin(problem, problem.dense_rooms(), placement.dense);
+    pin(problem, problem.dense_slot_bytes(), placement.dense);
   }
   if (placement.experts.streamed) {
     const uint32_t all = placement.experts.all;
@@ -214,9 +214,9 @@ Result<Placement> place(const PlacementProblem& problem) {
       continue;
     }
     Frame divided = frame;
-    divided.room -= ring_ahead(problem, frame);
+    divided.capacity -= ring_ahead(problem, frame);
     // Where everything may get pinned after all, there may be no ring in the end.
-    const bool surely = frame.ring && divided.room < problem.dense_rooms();
+    const bool surely = frame.ring && divided.capacity < problem.dense_slot_bytes();
     divided.ring_bytes = surely ? min_ring(problem) + ring_ahead(problem, frame) : 0;
     const auto relaxed = relax(problem, divided);
     bounded = bounded && relaxed;

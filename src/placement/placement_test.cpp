@@ -63,7 +63,7 @@ TEST(Placement, EverythingIsCachedWhenItFits) {
   const auto pinned = place(dense);
   ASSERT_TRUE(pinned);
   EXPECT_EQ(pinned->dense.ring_bytes, 0U);
-  EXPECT_EQ(pinned->dense.pinned_bytes, dense.dense_rooms());
+  EXPECT_EQ(pinned->dense.pinned_bytes, dense.dense_slot_bytes());
 }
 
 TEST(Placement, DenseWeightsComeBeforeExpertsThatFewTokensUse) {

@@ -65,23 +65,21 @@ Result<Mode> parse_mode(std::string_view text) {
     return *mode;
   }
   return fail(ErrorCode::kUsage,
-              "a mode '{}' is not known; it can be resident, expert-streaming, dense-streaming or mixed-streaming",
-              text);
+              "unknown mode '{}'; use resident, expert-streaming, dense-streaming or mixed-streaming", text);
 }
 
 Result<KvType> parse_kv_type(std::string_view text) {
   if (const auto type = find_word(kKvTypes, text)) {
     return *type;
   }
-  return fail(ErrorCode::kUsage, "a KV cache of type '{}' is not known; it can be f16, q8_0 or auto", text);
+  return fail(ErrorCode::kUsage, "unknown KV cache type '{}'; use f16, q8_0 or auto", text);
 }
 
 Result<ReadAhead> parse_read_ahead(std::string_view text) {
   if (const auto way = find_word(kReadAheads, text)) {
     return *way;
   }
-  return fail(ErrorCode::kUsage, "experts cannot be read ahead by '{}'; it can be none, router, coactivation or auto",
-              text);
+  return fail(ErrorCode::kUsage, "unknown predictor '{}'; use none, router, coactivation or auto", text);
 }
 
 bool streams_experts(Mode mode) {

@@ -24,18 +24,18 @@ uint64_t PlacementProblem::dense_bytes() const {
   return sum;
 }
 
-uint64_t PlacementProblem::dense_rooms() const {
+uint64_t PlacementProblem::dense_slot_bytes() const {
   uint64_t sum = 0;
   for (const DenseWeight& it : dense) {
-    sum += it.room;
+    sum += it.slot_bytes;
   }
   return sum;
 }
 
-uint64_t PlacementProblem::largest_room() const {
+uint64_t PlacementProblem::largest_slot_bytes() const {
   uint64_t most = 0;
   for (const DenseWeight& it : dense) {
-    most = std::max(most, it.room);
+    most = std::max(most, it.slot_bytes);
   }
   return most;
 }

@@ -41,8 +41,8 @@ struct Contention {
 
 // A dense matrix that can be streamed: every pass uses it whole.
 struct DenseWeight {
-  uint64_t bytes = 0;  // on disk
-  uint64_t room = 0;   // in the ring or pinned
+  uint64_t bytes = 0;       // on disk
+  uint64_t slot_bytes = 0;  // in the ring or pinned
   PassSeconds seconds;
   PassSeconds repacked = {};  // the same in passes of at least `repacked_from` tokens
   double repacked_from = std::numeric_limits<double>::infinity();
@@ -103,7 +103,7 @@ struct PlacementProblem {
   double attention = 0;      // what a token's pass takes besides for each token that is in the context already
   double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
 
-  bool reads_ahead = false;  // a token's experts of the next layer are guessed, and read while one layer is computed
+  bool reads_ahead = false;  // a token's experts of the next layer are predicted, and read while one layer is computed
 
   std::vector<Mode> modes;  // that may be chosen
 
@@ -116,8 +116,8 @@ struct PlacementProblem {
   const UbatchChoice& ubatch_choice(const Placement& placement) const;
 
   uint64_t dense_bytes() const;  // of `dense`, on disk
-  uint64_t dense_rooms() const;
-  uint64_t largest_room() const;
+  uint64_t dense_slot_bytes() const;
+  uint64_t largest_slot_bytes() const;
   uint32_t expert_slots() const;     // that would hold all experts
   uint32_t most_used() const;        // experts that a token uses in one layer, at most
   uint32_t slots_per_token() const;  // experts that a token uses, over all layers

@@ -69,7 +69,7 @@ PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
   return pass;
 }
 
-// A byte pinned is a byte less to read. A weight's room is larger than its bytes, so this is no more than is gained.
+// A byte pinned is a byte less to read. A weight's slot is larger than its bytes, so this is no more than is gained.
 void Builder::add_pinning(std::vector<PassTerms>& passes) {
   const auto bytes = static_cast<double>(problem_.dense_bytes());
   const double read = dense_byte_seconds(problem_, frame_.ring_bytes);
@@ -108,18 +108,18 @@ std::vector<Piece> Builder::add_pieces(const ExpertGroup& group) {
     piece.variable = program_.add(0, frame_.all_cached ? piece.most : 0, piece.most);
     cached_.push_back(piece.variable);
     if (frame_.all_cached) {
-      continue;  // their slots are no part of the room
+      continue;  // their slots are no part of the capacity
     }
     memory_.terms.push_back({piece.variable, static_cast<double>(problem_.slot_stride) / kMiBytes});
   }
   return pieces;
 }
 
-// A line below min(1, misses): through its values at the fewest misses that the room allows and at the most.
+// A line below min(1, misses): through its values at the fewest misses that the capacity allows and at the most.
 Builder::Line Builder::any_miss(const ExpertGroup& group, double uses, uint32_t tokens) const {
   uint64_t cached = group.experts;
   if (!frame_.all_cached) {
-    const uint64_t for_each_layer = frame_.room / (problem_.slot_stride * group.layers) + 1;
+    const uint64_t for_each_layer = frame_.capacity / (problem_.slot_stride * group.layers) + 1;
     cached = std::min(cached, for_each_layer);
   }
   const double fewest = expected_experts(group.popularity, static_cast<uint32_t>(cached), tokens);
@@ -196,7 +196,7 @@ std::optional<Relaxed> Builder::solve() {
     program_.rows.push_back(std::move(pass.computing));
     program_.rows.push_back(std::move(pass.reading));
   }
-  memory_.most = static_cast<double>(frame_.room) / kMiBytes;
+  memory_.most = static_cast<double>(frame_.capacity) / kMiBytes;
   if (!memory_.terms.empty()) {
     program_.rows.push_back(std::move(memory_));
   }

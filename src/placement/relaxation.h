@@ -8,7 +8,7 @@
 
 namespace hypura {
 
-// What is settled before memory is divided: the choices that are not a matter of more or less.
+// What is chosen before memory is divided: the choices that are not a matter of more or less.
 struct Frame {
   Mode mode = Mode::kResident;
   uint32_t kv = 0;
@@ -17,7 +17,7 @@ struct Frame {
   bool all_cached = false;  // every expert has a slot, and none need be spare
   bool ring = false;        // dense weights are streamed, not only pinned
   uint64_t ring_bytes = 0;  // of the ring
-  uint64_t room = 0;        // bytes for pinned weights (with a ring) and for slots beyond the spare ones
+  uint64_t capacity = 0;    // bytes for pinned weights (with a ring) and for slots beyond the spare ones
 };
 
 struct Relaxed {

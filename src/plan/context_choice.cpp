@@ -98,7 +98,7 @@ std::string ContextChooser::objection(const Cost& cost, double share) const {
     return "more would make it slower by over 3 %";
   }
   if (static_cast<double>(cost.kv) > share * static_cast<double>(request_.budget)) {
-    return "more would take memory that it does not need for speed";
+    return "a longer one would exceed the KV cache's share of the budget";
   }
   return {};
 }

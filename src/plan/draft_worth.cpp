@@ -60,7 +60,7 @@ std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::fil
 std::string left_out_sentence(const std::filesystem::path& file, uint64_t bytes, const DraftWorth& worth) {
   return fmt::format(
       "the draft model {} is left out: its {} of the memory are worth more to the model itself; with drafts {:.2g} % "
-      "fewer tokens/s are expected, even if nine of ten are right",
+      "fewer tokens/s are expected, even if nine of ten are accepted",
       file.string(), format_bytes(bytes), 100 * (1 - worth.with / worth.without));
 }
 

@@ -14,7 +14,7 @@ namespace hypura {
 // Tokens a second, by the plan's sums.
 struct DraftWorth {
   double without = 0;  // with all of the budget for the model
-  double with = 0;     // with drafts of which nine of ten are right, more than most pairs reach over a whole text
+  double with = 0;     // with drafts of which nine of ten are accepted, more than most pairs reach over a whole text
 
   bool pays() const { return with >= without; }
 };

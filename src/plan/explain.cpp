@@ -108,7 +108,7 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
                                  prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
   if (plan.mode() == Mode::kResident) {
-    text += ", limited by computing";
+    text += ", limited by compute";
   } else {
     text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
                         rate(prediction.bound_tokens_per_second));
@@ -127,7 +127,7 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
                                    request.options.context, request.model.context_length));
   }
   if (request.threads > usable_cores()) {
-    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, and make it slower",
+    warnings.push_back(fmt::format("{} threads are more than this machine's {} processors, which is slower",
                                    request.threads, usable_cores()));
   }
   if (!request.model.other_parts.empty()) {
@@ -135,12 +135,12 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
     for (const TensorInfo& tensor : request.model.other_parts) {
       bytes += tensor.extent.length;
     }
-    warnings.push_back(fmt::format("the model's parts for images or sound ({}) are left out: it reads text only",
-                                   format_bytes(bytes)));
+    warnings.push_back(
+        fmt::format("the model's image and audio parts ({}) are not loaded: it reads text only", format_bytes(bytes)));
   }
   if (!request.repacked.problem.empty()) {
     warnings.push_back(
-        fmt::format("the repacked copy is not used: {}; `hypura repack` makes it anew", request.repacked.problem));
+        fmt::format("the repacked copy is not used: {}; run `hypura repack` again", request.repacked.problem));
   }
   const uint32_t kept = placement.experts.slots - placement.experts.spare_slots;
   if (placement.experts.streamed && kept < problem.slots_per_token()) {
@@ -226,7 +226,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   const double compute = problem.resident.first;
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   const double least = std::max(disk, compute);
-  // Earlier runs that were faster than that show that it was reckoned too high.
+  // Earlier runs that were faster than that show that it was estimated too high.
   prediction.bound_tokens_per_second =
       1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
 
@@ -282,8 +282,7 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
     plan.warnings.push_back(facts.draft_left_out);
   }
   if (facts.reader.empty() && !options.mirrors.empty()) {
-    plan.warnings.emplace_back(
-        "all of the model is in memory, and was loaded from its own files: the mirrors are not read");
+    plan.warnings.emplace_back("the whole model is in memory, loaded from its own files: the mirrors are not read");
   }
 }
 
@@ -300,7 +299,7 @@ tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProbl
       problem.other + std::min_element(problem.kv.begin(), problem.kv.end(), by_kv)->bytes + besides(pass);
   return fail(ErrorCode::kBudget,
               "{} cannot run in {}: with {} tokens of context the smallest budget is about {}:\n  {:>10}  weights that "
-              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  room to stream the rest through",
+              "must stay\n  {:>10}  KV cache, compute buffers, vocabulary\n  {:>10}  slots and ring for the rest",
               request.model.name, format_bytes(request.budget), request.context, format_bytes(least),
               format_bytes(problem.fixed), format_bytes(runtime),
               format_bytes(least - std::min(least, problem.fixed + runtime)));

@@ -164,11 +164,11 @@ void ProblemBuilder::add_choices() {
   ubatch = std::max(ubatch, request_.sequences);
   const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_repacked());
   do {
-    const uint64_t room = options.repack ? RepackBuffer::bytes(experts, ubatch) : 0;
+    const uint64_t repacking = options.repack ? RepackBuffer::bytes(experts, ubatch) : 0;
     const uint64_t both = options.repack ? RepackBuffer::bytes(layout_, ubatch) : 0;
     problem_.ubatch.push_back(
         {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
-         StreamedWeights::expert_buffer_bytes(layout_, ubatch) + room, both - room});
+         StreamedWeights::expert_buffer_bytes(layout_, ubatch) + repacking, both - repacking});
     ubatch /= 2;
   } while (options.ubatch == 0 && ubatch >= least);
 }
@@ -375,7 +375,7 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
   const KvType type = request.options.kv_type;
   if (type != KvType::kAuto && !kv_type_fits(request.model, type)) {
     return fail(ErrorCode::kUsage,
-                "{}: the KV cache cannot be of type {}: the model's heads are no multiple of 32 wide",
+                "{}: the KV cache cannot be of type {}: the width of the model's heads is not a multiple of 32",
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();

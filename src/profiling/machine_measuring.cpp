@@ -86,7 +86,7 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
     }
   }
   if (const std::string notice = file->reader->notice(); !notice.empty()) {
-    logger().warn("{}; the speeds measured are partly the page cache's", notice);
+    logger().warn("{}; the measured speeds include the page cache", notice);
   }
   StorageTest test = effort.storage;
   test.progress = part(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");

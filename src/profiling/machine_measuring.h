@@ -1,4 +1,4 @@
-// Measuring the machine, anew.
+// Measures the machine.
 #pragma once
 
 #include <cstdint>

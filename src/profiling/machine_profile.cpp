@@ -13,12 +13,12 @@ namespace {
 // A profile is of use without its cache, so not being able to keep it is no error.
 void keep(const ProfileTarget& target, const MachineProfile& profile) {
   if (profile.storage.points.empty()) {
-    return;  // next time there may be room to measure the disk
+    return;  // next time there may be space to measure the disk
   }
   if (!target.cache) {
-    logger().warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not kept");
+    logger().warn("neither XDG_CACHE_HOME nor HOME is set, so the profile is not saved");
   } else if (Status status = store_profile(*target.cache, profile, target.fingerprint); !status) {
-    logger().warn("the profile is not kept, and will be measured again: {}", status.error().message);
+    logger().warn("the profile was not saved and will be measured again: {}", status.error().message);
   }
 }
 
@@ -71,7 +71,7 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options, const Meas
       return std::move(*profile);
     }
     if (!problem.empty()) {
-      logger().warn("{}; the machine is measured anew", problem);
+      logger().warn("{}; measuring the machine again", problem);
     }
   }
   auto profile = measure_machine(*target, options.progress, effort);

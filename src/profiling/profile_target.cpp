@@ -47,7 +47,7 @@ Result<ProfileTarget> find_profile_target(const ProfileOptions& options) {
   std::error_code error;
   target.path = fs::canonical(given, error);
   if (error) {
-    return fail(ErrorCode::kIo, "cannot look at '{}': {}", given.string(), error.message());
+    return fail(ErrorCode::kIo, "cannot access '{}': {}", given.string(), error.message());
   }
   target.folder = fs::is_directory(target.path, error) ? target.path : target.path.parent_path();
   auto file_system = file_system_of(target.path);

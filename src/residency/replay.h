@@ -56,7 +56,7 @@ ReplayResult replay(const RoutingTrace& trace, Policy policy, uint32_t slots, ui
 ReplayResult recorded_result(const RoutingTrace& trace);
 
 // For each layer the hit rate of the live policy with a quota of 0..experts: [layer * (experts + 1) + quota]. 0 when
-// nothing was asked for. Equal to replay() with that quota. One walk over the trace for all quotas at once: the policy
+// nothing was asked for. Equal to replay() with that quota. One pass over the trace for all quotas at once: the policy
 // has the stack property (R. L. Mattson et al., Evaluation techniques for storage hierarchies, IBM Systems Journal
 // 9(2), 1970), because what an expert is worth does not depend on what is held.
 std::vector<double> hit_curve(const RoutingTrace& trace);

@@ -24,7 +24,7 @@ uint64_t hits(const RoutingTrace& trace, Policy policy, uint32_t kept) {
 }
 
 TEST(Replay, PoliciesDoWhatTheirNamesSay) {
-  // With room for two: LRU loses 0 to 3, LFU keeps it; Belady keeps 1 and 2 for their next use.
+  // With two slots: LRU loses 0 to 3, LFU keeps it; Belady keeps 1 and 2 for their next use.
   const RoutingTrace trace = one_by_one({0, 0, 0, 1, 2, 3, 0, 1, 2});
   EXPECT_EQ(hits(trace, Policy::kLru, 2), 2U);
   EXPECT_EQ(hits(trace, Policy::kLfu, 2), 3U);
@@ -43,7 +43,7 @@ TEST(Replay, PromptsMoveTheCacheAndAreNotCounted) {
     EXPECT_EQ(result.lookups, 1U) << result.policy;
     EXPECT_EQ(result.hits, 1U) << result.policy;
   }
-  // What only a prompt uses again is not worth a place: with room for one, 6 is kept.
+  // What only a prompt uses again is not worth a place: with one slot, 6 is kept.
   trace.passes = {{1, true, 0}, {1, true, 0}, {1, false, 0}, {1, true, 0}};
   trace.chosen = {6, 5, 5, 6};
   EXPECT_EQ(replay(trace, Policy::kBelady, 2, 1).hits, 1U);
@@ -119,7 +119,7 @@ TEST(Replay, BeladyIsTheOptimum) {
   }
 }
 
-// The curve comes from one walk over a stack; the replay from the live cache itself.
+// The curve comes from one pass over a stack; the replay from the live cache itself.
 TEST(HitCurve, IsTheLivePolicyAtEveryQuota) {
   std::mt19937 engine(5);
   for (int round = 0; round < 30; ++round) {
@@ -155,7 +155,7 @@ TEST(HitCurve, RisesWithTheQuotaOnRealRouting) {
   }
 }
 
-// How much of the way from LRU to perfect foresight the live policy goes on real routing (docs/lab/experiments.md),
+// How much of the way from LRU to the optimum (Belady) the live policy goes on real routing (docs/lab/experiments.md),
 // with 8, 12 and 16 of 32 experts kept.
 TEST(Replay, TheLivePolicyClosesAFifthOfTheGap) {
   const RoutingTrace trace = stories_trace();

@@ -1,4 +1,4 @@
-// Records which experts are chosen, for as many of the latest tokens as there is room for.
+// Records which experts are chosen, for as many of the latest tokens as it has capacity for.
 //
 // Tokens of prompts are recorded too: they move the live cache, so a replay needs them to arrive at what it held.
 //

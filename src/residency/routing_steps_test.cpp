@@ -59,12 +59,12 @@ TEST(RoutingSteps, TeachPromptsAndAnswers) {
             (std::vector<Lesson>{{0, {1, 2}, {3, 4}}, {1, {3, 4}, {5}}, {0, {2, 1}, {4, 3}}, {1, {4, 3}, {5, 0}}}));
 }
 
-TEST(RoutingSteps, WhatWasTaughtIsPredicted) {
-  CoActivation taught(3, 8);
+TEST(RoutingSteps, PredictsWhatItLearned) {
+  CoActivation learned(3, 8);
   std::vector<ExpertPrediction> predictions(2);
-  EXPECT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, predictions), 0U);
-  teach(taught, three_tokens());
-  ASSERT_EQ(taught.predict(0, std::vector<uint16_t>{1, 2}, predictions), 2U);
+  EXPECT_EQ(learned.predict(0, std::vector<uint16_t>{1, 2}, predictions), 0U);
+  teach(learned, three_tokens());
+  ASSERT_EQ(learned.predict(0, std::vector<uint16_t>{1, 2}, predictions), 2U);
   EXPECT_EQ(predictions[0].expert, 3U);
   EXPECT_EQ(predictions[1].expert, 4U);
 }

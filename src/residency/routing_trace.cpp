@@ -35,7 +35,7 @@ struct Counts {
 };
 
 tl::unexpected<Error> damaged(const std::filesystem::path& path, std::string_view what) {
-  return fail(ErrorCode::kIo, "{} is damaged: {}; record the trace anew", path.string(), what);
+  return fail(ErrorCode::kIo, "{} is damaged: {}; record the trace again", path.string(), what);
 }
 
 // What is wrong with a trace's sizes, apart from the number of its tokens; empty when nothing.
@@ -62,7 +62,7 @@ Result<Counts> parse_header(std::string_view header, const std::filesystem::path
     return damaged(path, "it ends in its header");
   }
   if (const auto version = take<uint32_t>(header); version != kVersion) {
-    return fail(ErrorCode::kUsage, "{} is a routing trace of version {}, and only version {} is known here",
+    return fail(ErrorCode::kUsage, "{} is a routing trace of version {}, but only version {} is supported",
                 path.string(), version, kVersion);
   }
   for (uint32_t* number : {&trace.layers, &trace.experts, &trace.used, &trace.slots, &trace.spare}) {
@@ -225,7 +225,7 @@ Status write_routing_trace(const RoutingTrace& trace, const std::filesystem::pat
   const std::string bytes = serialise(trace);
   if (Status status = replace_file(path, bytes); !status) {
     return fail(ErrorCode::kIo,
-                "the routing trace ({}): {}; see whether its folder is there, may be written, and has room",
+                "the routing trace ({}): {}; check that its folder exists, is writable and has free space",
                 format_bytes(bytes.size()), status.error().message);
   }
   return {};

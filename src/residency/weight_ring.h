@@ -4,7 +4,7 @@
 //
 // The order is learned: it starts as the order the caller gives (file order), and when a pass used the tensors in
 // another order, or left some out, that is expected from then on. A tensor may be used before its turn as long as the
-// ring holds it; one that it does not hold makes the ring start anew from it.
+// ring holds it; one that it does not hold makes the ring start over from it.
 //
 // Invariants: a tensor is in the ring at most once; places do not overlap; a place is reused only after retire() of the
 // tensor that lay there and of all before it, or after restart_at().

@@ -173,7 +173,7 @@ TEST(AnswerSchemaTest, Objects) {
       {R"({"type":"object","minProperties":3,"maxProperties":2})", "allows no value"},
       {R"({"type":"object","properties":{"a":{}},"additionalProperties":false,"minProperties":2})", "allows no value"},
       {R"({"type":"object","patternProperties":{"(":{}}})",
-       "\"patternProperties\" cannot be enforced: it is no regular expression"},
+       "\"patternProperties\" cannot be enforced: it is not a regular expression"},
       {R"({"type":"object","propertyNames":{"enum":["a"]},"required":["b"]})", "allows no value"},
       {R"({"type":"object","dependentRequired":{"a":"b"}})", "must be a schema"},
   });

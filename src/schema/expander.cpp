@@ -45,7 +45,7 @@ const Shapes& Expander::shapes(const Terms& terms) {
     all = product(all, shapes(term), term.negated);
   }
   if (terms.size() > 1) {
-    settle(all, terms);
+    keep_valid(all, terms);
   }
   if (tainted_) {
     return scratch_.emplace_back(std::move(all));
@@ -74,7 +74,7 @@ const Shapes& Expander::shapes(const Term& term) {
   }
   const bool partly_before = std::exchange(partly_, term.negated);
   Shapes all = term.negated ? expand_negated(*term.schema) : expand(*term.schema);
-  settle(all, {term});
+  keep_valid(all, {term});
   if (partly_) {
     partial_.insert(term);
   }
@@ -128,7 +128,7 @@ Shapes Expander::product(const Shapes& a, const Shapes& b, bool some) {
 }
 
 // Takes out the values that are not of the terms, and keeps one of those that are equal.
-void Expander::settle(Shapes& all, const Terms& terms) {
+void Expander::keep_valid(Shapes& all, const Terms& terms) {
   for (Shape& shape : all) {
     auto* constants = std::get_if<Constants>(&shape);
     if (constants == nullptr) {
@@ -210,7 +210,7 @@ Shapes Expander::own(const Keywords& words) {
       constants.values.push_back(is_const ? value : &(*value)[i]);
     }
     Shapes kept = {std::move(constants)};
-    settle(kept, {{&words.schema(), false}});
+    keep_valid(kept, {{&words.schema(), false}});
     narrow(all, kept, words, keyword);
   }
   return all;

@@ -68,7 +68,7 @@ class Expander {
   // What is of both; only as many as can be dealt with, when `some` will do.
   Shapes product(const Shapes& a, const Shapes& b, bool some = false);
   void narrow(Shapes& all, const Shapes& by, const Keywords& words, const char* keyword);
-  void settle(Shapes& all, const Terms& terms);
+  void keep_valid(Shapes& all, const Terms& terms);
 
   Context& context_;
   Validator validator_;

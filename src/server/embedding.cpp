@@ -36,7 +36,7 @@ Result<Embeddings> embed_all(Work& work, Generator& generator) {
   Embeddings embeddings;
   for (EmbedRequest& text : work.job.texts) {
     if (work.gone) {
-      return fail(ErrorCode::kCancelled, "the client has gone");
+      return fail(ErrorCode::kCancelled, "the client disconnected");
     }
     text.truncate = work.job.truncate;
     Result<Embedding> one = generator.embed(text);
@@ -44,7 +44,7 @@ Result<Embeddings> embed_all(Work& work, Generator& generator) {
       return propagate(one.error());
     }
     if (!std::all_of(one->values.begin(), one->values.end(), [](float value) { return std::isfinite(value); })) {
-      return fail(ErrorCode::kInternal, "the model gave a text an embedding that is not finite");
+      return fail(ErrorCode::kInternal, "the model's embedding of a text is not finite");
     }
     work.context.metrics.embedded(*work.exchange, one->tokens);
     if (one->cut_from > 0) {
@@ -68,7 +68,7 @@ void embed_and_respond(Work& work, ModelLease lease) {
 void start_thread(const std::shared_ptr<Work>& work, const ModelLease& lease) {
   const auto busy = [&work] {
     --threads_at_work;
-    work->exchange->respond(work->answer(fail(ErrorCode::kBusy, "too many requests for embeddings; try again later")));
+    work->exchange->respond(work->answer(fail(ErrorCode::kBusy, "too many embedding requests; try again later")));
   };
   if (++threads_at_work > kMaxThreads) {
     busy();

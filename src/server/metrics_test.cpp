@@ -113,9 +113,9 @@ class BusyGenerator : public FakeGenerator {
     stats.engine.expert_hits = 9;
     stats.engine.experts_read_ahead = 8;
     stats.engine.experts_used_ahead = 7;
-    stats.engine.experts_guessed = 40;
-    stats.engine.experts_guessed_right = 24;
-    stats.engine.experts_guessed_among = 41;
+    stats.engine.experts_predicted = 40;
+    stats.engine.experts_predicted_correct = 24;
+    stats.engine.experts_predictable = 41;
     stats.engine.warm_bytes = 4000;
     stats.engine.drafted_tokens = 6;
     stats.engine.accepted_draft_tokens = 5;
@@ -141,6 +141,9 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("{model=\"stories:latest\",tier=\"disk\",phase=\"decode\"} 1000\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_read_ahead_total{model=\"stories:latest\"} 8\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_used_ahead_total{model=\"stories:latest\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_experts_predicted_total{model=\"stories:latest\"} 40\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_experts_predicted_correct_total{model=\"stories:latest\"} 24\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_experts_predictable_total{model=\"stories:latest\"} 41\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_guessed_total{model=\"stories:latest\"} 40\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_guessed_right_total{model=\"stories:latest\"} 24\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_guessed_among_total{model=\"stories:latest\"} 41\n"));

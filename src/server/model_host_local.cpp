@@ -32,7 +32,7 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   try {
     ready(std::move(lease));
   } catch (const std::exception& error) {
-    logger().error("what was to be done with a loaded model failed: {}", error.what());
+    logger().error("a callback for a loaded model failed: {}", error.what());
   }
 }
 
@@ -103,7 +103,7 @@ class LocalModelHost : public ModelHost {
   const std::filesystem::path& file_of(const ServedModel& model) const;
   bool must_check(const ServedModel& model) const;
   std::vector<Waiting> take_waiting_for(const ServedModel& model);
-  void adopt(const ServedModel& model, std::unique_ptr<Generator> generator);
+  void set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator);
   void close(Lock& lock);
   bool must_close() const;
   ModelLease make_lease(KeepAlive keep, double load_seconds);
@@ -327,7 +327,7 @@ void LocalModelHost::load(Lock& lock) {
   std::vector<Result<ModelLease>> leases;
   if (opened) {
     verdicts_[&model] = {stamp, std::nullopt};
-    adopt(model, std::move(*opened));
+    set_loaded(model, std::move(*opened));
     for (const Waiting& waiting : served) {
       leases.emplace_back(make_lease(waiting.keep, std::chrono::duration<double>(ended - waiting.since).count()));
     }
@@ -350,7 +350,7 @@ void LocalModelHost::load(Lock& lock) {
 }
 
 // With the lock held.
-void LocalModelHost::adopt(const ServedModel& model, std::unique_ptr<Generator> generator) {
+void LocalModelHost::set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator) {
   loaded_ = &model;
   const auto& ledger = generator->plan().ledger;
   memory_ = std::accumulate(ledger.begin(), ledger.end(), uint64_t{0},

@@ -59,7 +59,7 @@ std::optional<uint32_t> Copies::drop(uint32_t source, const Error& error) {
   }
   if (!dropped_[copy]) {
     dropped_[copy] = true;
-    logger().warn("a mirror failed and is not read any more, the model's own files are: {}", error.message);
+    logger().warn("a mirror failed; reading the model's own files instead: {}", error.message);
     for (File& file : files_) {
       for (size_t i = file.sources.size(); i-- > 1;) {
         if (sources_[file.sources[i]].copy == copy) {

@@ -38,7 +38,7 @@ class Copies {
 
   // The number of the source that a chunk of `bytes` of `file` is to be read from; it is then under way.
   uint32_t choose(uint32_t file, uint64_t bytes);
-  // A chunk is under way from a source that was not chosen anew.
+  // A chunk is under way from a source that was not chosen again.
   void issue(uint32_t source, uint64_t bytes);
   // A chunk of `asked` bytes that was under way has ended with `delivered`, or with a failure and 0.
   void end(uint32_t source, uint64_t asked, uint64_t delivered, Noticed noticed);

@@ -36,7 +36,7 @@ Result<Mirror> files_of(const std::vector<MirroredFile>& files, const fs::path& 
     mirror.push_back(fs::exists(copy, error) ? copy : fs::path());
   }
   if (std::all_of(mirror.begin(), mirror.end(), [](const fs::path& path) { return path.empty(); })) {
-    return fail(ErrorCode::kIo, "the mirror '{}' has none of the model's files ('{}'): copies keep their names",
+    return fail(ErrorCode::kIo, "the mirror '{}' has none of the model's files ('{}'): copies must keep their names",
                 place.string(), files.front().path.filename().string());
   }
   return mirror;
@@ -94,7 +94,7 @@ Status Comparison::compare(uint64_t offset) const {
   if (difference.first == blocks[0] + sizes[0] && difference.second == blocks[1] + sizes[1]) {
     return {};
   }
-  return fail(ErrorCode::kBadModel, "'{}' is no copy of '{}': they differ at offset {}; copy it again",
+  return fail(ErrorCode::kBadModel, "'{}' is not a copy of '{}': they differ at offset {}; copy it again",
               files_.files[1].path.string(), files_.files[0].path.string(),
               offset + static_cast<uint64_t>(difference.first - blocks[0]));
 }
@@ -131,7 +131,7 @@ Status check_copy(const MirroredFile& file, const fs::path& copy, bool direct) {
   }
   if (sizes[0] != sizes[1]) {
     return fail(ErrorCode::kBadModel,
-                "'{}' is no copy of '{}': it has {} bytes and not {}, so they differ at offset {} "
+                "'{}' is not a copy of '{}': it has {} bytes instead of {}, so they differ at offset {} "
                 "at the latest; copy it again",
                 copy.string(), file.path.string(), sizes[1], sizes[0], std::min(sizes[0], sizes[1]));
   }

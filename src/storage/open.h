@@ -56,7 +56,7 @@ Result<OpenFiles> open_files(const std::vector<std::filesystem::path>& paths, co
 // open_darwin.cpp).
 int open_direct(const char* path);
 
-// pread, begun anew when a signal interrupts it: bytes read, or a negative errno.
+// pread, repeated when a signal interrupts it: bytes read, or a negative errno.
 int64_t read_at(int fd, std::byte* to, uint64_t length, uint64_t offset);
 
 // Memory that direct reads can go to; `size` is a multiple of kDirectAlignment. Ends the program when there is none.

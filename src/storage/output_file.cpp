@@ -49,7 +49,7 @@ std::filesystem::path partial_path(std::filesystem::path path) {
   return path += ".partial";
 }
 
-Status check_room(const std::filesystem::path& path, uint64_t bytes) {
+Status check_free_space(const std::filesystem::path& path, uint64_t bytes) {
   std::error_code error;
   const auto space = std::filesystem::space(folder_of(path), error);
   if (!error && space.available < bytes) {
@@ -63,8 +63,8 @@ Status check_room(const std::filesystem::path& path, uint64_t bytes) {
 
 Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse) {
   if (!sparse) {
-    if (auto room = check_room(path, bytes); !room) {
-      return propagate(room.error());
+    if (auto enough = check_free_space(path, bytes); !enough) {
+      return propagate(enough.error());
     }
   }
   remove_leftover(path);

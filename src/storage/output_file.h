@@ -18,7 +18,7 @@ namespace hypura {
 class OutputFile {
  public:
   // `bytes` is the length the file will have. Fails with kIo when it cannot be created or the disk has too little
-  // room (unless `sparse`, when only the header will take any).
+  // space (unless `sparse`, when only the header will take any).
   static Result<OutputFile> create(const std::filesystem::path& path, uint64_t bytes, bool sparse);
 
   // Removes what a program that was killed left of the file at `path`.

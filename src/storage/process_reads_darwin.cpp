@@ -10,7 +10,7 @@ namespace hypura {
 Result<uint64_t> process_read_bytes() {
   rusage_info_v2 usage = {};
   if (proc_pid_rusage(getpid(), RUSAGE_INFO_V2, reinterpret_cast<rusage_info_t*>(&usage)) != 0) {
-    return fail(ErrorCode::kIo, "the system does not tell how much this process read from disk");
+    return fail(ErrorCode::kIo, "the system does not report how much this process read from disk");
   }
   return usage.ri_diskio_bytesread;
 }

@@ -11,15 +11,15 @@ namespace {
 
 Status check_options(const ReaderOptions& options) {
   if (options.chunk_bytes == 0 || options.chunk_bytes % kDirectAlignment != 0 || options.chunk_bytes > kGiB) {
-    return fail(ErrorCode::kUsage, "a read chunk of {} bytes is not possible; choose a multiple of {} up to 1 GiB",
+    return fail(ErrorCode::kUsage, "a read chunk of {} bytes is invalid; choose a multiple of {} up to 1 GiB",
                 options.chunk_bytes, kDirectAlignment);
   }
   if (options.depth == 0 || options.depth > 4096 || options.prefetch_depth == 0) {
-    return fail(ErrorCode::kUsage, "a read depth of {} with {} for prefetch is not possible; choose from 1 to 4096",
+    return fail(ErrorCode::kUsage, "a read depth of {} with {} for prefetch is invalid; choose from 1 to 4096",
                 options.depth, options.prefetch_depth);
   }
   if (options.threads == 0 || options.threads > 1024) {
-    return fail(ErrorCode::kUsage, "{} reading threads are not possible; choose from 1 to 1024", options.threads);
+    return fail(ErrorCode::kUsage, "{} reading threads are invalid; choose from 1 to 1024", options.threads);
   }
   return {};
 }

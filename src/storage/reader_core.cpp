@@ -41,7 +41,7 @@ Status ReaderCore::wait(ReadGroup group) {
   std::unique_lock lock(mutex_);
   scheduler_.promote(group);
   advance();
-  // Looked up anew after each block: another thread may have waited for the same group, against the rules.
+  // Looked up again after each block: another thread may have waited for the same group, against the rules.
   while (scheduler_.knows(group) && !scheduler_.ended(group)) {
     block(lock, group);
   }

@@ -46,7 +46,7 @@ double rate_at_half(const StorageProfile& storage, const StoragePoint& like) {
 
 Result<std::vector<Mirror>> mirrors_of(const Model& model, const EngineOptions& options) {
   if (options.mirrors.size() > kMostMirrors) {
-    return fail(ErrorCode::kUsage, "{} mirrors are more than the {} that can be read; leave some out",
+    return fail(ErrorCode::kUsage, "{} mirrors are given, but at most {} can be read; leave some out",
                 options.mirrors.size(), kMostMirrors);
   }
   return find_mirrors(mirrored_files(model), options.mirrors, options.direct_io);

@@ -33,7 +33,7 @@ class Repacker {
   Result<RepackSummary> repack();
 
  private:
-  Status check_room() const;
+  Status check_free_space() const;
   void remove_finished() const;
   Status repack_file(uint32_t file);
   Status repack_tensor(const TensorInfo& tensor, OutputFile& copy);
@@ -49,7 +49,7 @@ class Repacker {
   RepackSummary summary_;
 };
 
-Status Repacker::check_room() const {
+Status Repacker::check_free_space() const {
   uint64_t needed = 0;
   for (const ModelFile& file : model_.files) {
     needed += file.size;
@@ -59,7 +59,7 @@ Status Repacker::check_room() const {
   const fs::path folder = fs::absolute(model_.files.front().path).parent_path();
   const uint64_t free = fs::space(folder, error).available;
   if (!error && free < needed) {
-    return fail(ErrorCode::kIo, "{} has {} free, and a repacked copy needs {}", folder.string(), format_bytes(free),
+    return fail(ErrorCode::kIo, "{} has {} free, but a repacked copy needs {}", folder.string(), format_bytes(free),
                 format_bytes(needed));
   }
   return {};
@@ -75,7 +75,7 @@ Result<RepackSummary> Repacker::repack() {
         "{}: ggml has no faster layout for this model's types on this processor, so repacking would gain nothing",
         model_.files.front().path.string());
   }
-  if (Status status = check_room(); !status) {
+  if (Status status = check_free_space(); !status) {
     return propagate(status.error());
   }
   std::vector<fs::path> paths;
@@ -166,7 +166,7 @@ Status Repacker::repack_tensor(const TensorInfo& tensor, OutputFile& copy) {
     done += length;
     summary_.bytes += length;
     if (progress_ && !progress_(static_cast<double>(summary_.bytes) / static_cast<double>(model_.bytes))) {
-      return fail(ErrorCode::kCancelled, "repacking was stopped; {} is not there",
+      return fail(ErrorCode::kCancelled, "repacking was cancelled; {} was not written",
                   repacked_name(model_.files[tensor.extent.file].path).string());
     }
   }

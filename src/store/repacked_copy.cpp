@@ -46,7 +46,7 @@ std::string problem_of(const Model& model, size_t file) {
   const fs::path copy = repacked_name(source);
   std::error_code error;
   if (!fs::is_regular_file(copy, error)) {  // opening a pipe would wait for its writer
-    return fmt::format("{} {}", copy.string(), fs::exists(copy, error) ? "is no file" : "is missing");
+    return fmt::format("{} {}", copy.string(), fs::exists(copy, error) ? "is not a file" : "is missing");
   }
   if (fs::last_write_time(copy, error) < fs::last_write_time(source, error)) {
     return fmt::format("{} is older than the model", copy.string());
@@ -54,7 +54,7 @@ std::string problem_of(const Model& model, size_t file) {
   const auto expected = repacked_label(model, file);
   const auto label = bytes_at(copy, repacked_label_offset(model.files[file].size), kRepackedLabelBytes);
   if (!expected || !label || label->substr(0, label->find('\0')) != *expected) {
-    return fmt::format("{} was made of another model, or for another processor or version of ggml", copy.string());
+    return fmt::format("{} was made from another model, or for another processor or version of ggml", copy.string());
   }
   return {};
 }

@@ -12,7 +12,7 @@ Result<std::filesystem::path> executable_path() {
   _NSGetExecutablePath(nullptr, &size);
   std::string name(size, '\0');
   if (_NSGetExecutablePath(name.data(), &size) != 0) {
-    return fail(ErrorCode::kInternal, "the system does not tell this program's own path");
+    return fail(ErrorCode::kInternal, "the system does not report this program's path");
   }
   std::error_code error;
   auto path = std::filesystem::canonical(name.c_str(), error);

@@ -11,7 +11,7 @@ Status write_file(const std::filesystem::path& path, std::string_view text) {
   file << text;
   file.close();
   if (!file) {
-    return fail(ErrorCode::kIo, "{} could not be written; see whether its folder is there and has room", path.string());
+    return fail(ErrorCode::kIo, "cannot write {}; check that its folder exists and has free space", path.string());
   }
   return {};
 }

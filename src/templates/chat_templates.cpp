@@ -108,8 +108,8 @@ Status check_name(std::string_view name, std::string_view what) {
   for (const char c : name) {
     row = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ? 0 : row + 1;
     if (row > kLongestRow) {
-      return fail(ErrorCode::kUsage, "{} has more than {} characters in a row that are no letters or digits", what,
-                  kLongestRow);
+      return fail(ErrorCode::kUsage, "{} has more than {} characters in a row that are neither letters nor digits",
+                  what, kLongestRow);
     }
   }
   return {};
@@ -183,7 +183,7 @@ Result<ChatTemplatesPtr> model_templates(const llama_model& model) {
     return error ? propagate(*error) : Result<ChatTemplatesPtr>(nullptr);
   }
   if (error) {
-    logger().warn("a chat template of the model cannot be used: {}; its other one is", error->message);
+    logger().warn("a chat template of the model cannot be used: {}; using its other one", error->message);
     wanted.text = usual_fits ? usual : with_tools;
   }
   return counted_templates(wanted);

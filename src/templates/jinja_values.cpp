@@ -51,9 +51,9 @@ const jinja::value_func_t* as_function(const jinja::value& value) {
 }
 
 // Looks at all that a value holds.
-class Walk {
+class ValueVisitor {
  public:
-  Walk(TemplateMeter& meter, const jinja::value_t* sought) : meter_(meter), sought_(sought) {}
+  ValueVisitor(TemplateMeter& meter, const jinja::value_t* sought) : meter_(meter), sought_(sought) {}
 
   ValueExtent extent() const { return extent_; }
 
@@ -226,7 +226,7 @@ void check_order(TemplateMeter& meter, const std::vector<jinja::value>& items) {
     numbers = numbers || number;
     others = others || (!number && !jinja::is_val<jinja::value_string>(item));
     if (number && std::isnan(item->val_flt)) {
-      meter.refuse("it sorts what is no number");
+      meter.refuse("it sorts values that are not numbers");
     }
   }
   if ((texts ? 1 : 0) + (numbers ? 1 : 0) + (others ? 1 : 0) > 1) {
@@ -362,9 +362,9 @@ const Guard* guard_of(const std::string& function) {
 }  // namespace
 
 ValueExtent measure_value(TemplateMeter& meter, const jinja::value& value) {
-  Walk walk(meter, nullptr);
-  walk.look_at(value, 0);
-  return walk.extent();
+  ValueVisitor visitor(meter, nullptr);
+  visitor.look_at(value, 0);
+  return visitor.extent();
 }
 
 void check_store(TemplateMeter& meter, const jinja::value& holder, const jinja::value& value) {
@@ -377,7 +377,7 @@ void check_store(TemplateMeter& meter, const jinja::value& holder, const jinja::
     meter.refuse("it keeps a caller, which keeps all that there was");
   }
   meter.store();
-  Walk(meter, holder.get()).look_at(value, 0);
+  ValueVisitor(meter, holder.get()).look_at(value, 0);
 }
 
 jinja::value held_value(TemplateMeter& meter, jinja::value value) {

@@ -132,7 +132,7 @@ Result<TemplateSource> read_template_source(const std::string& text) {
   } catch (const std::exception& error) {
     return fail(ErrorCode::kUsage, "{}", error.what());
   } catch (...) {  // another C++ library's exceptions, where llama.cpp was built with one
-    return fail(ErrorCode::kUsage, "it is no template");
+    return fail(ErrorCode::kUsage, "it is not a template");
   }
   TemplateSource source;
   Nesting nesting;

@@ -37,7 +37,7 @@ class DenseStore {
   bool ready(uint32_t item);
 
   // The item's data, which may be used until release(). Blocks until it has arrived; one that the ring does not hold
-  // makes it begin anew there, so that what is not ready may be acquired only when nothing is in use. Fails with kIo
+  // makes it start over there, so that what is not ready may be acquired only when nothing is in use. Fails with kIo
   // when it could not be read; then nothing is in use any more, and it may be acquired again.
   Result<std::byte*> acquire(uint32_t item);
 

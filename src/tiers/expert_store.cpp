@@ -107,7 +107,7 @@ void ExpertStore::claim_prefetches() {
 }
 
 // The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
-// expert is absent, and can be requested anew.
+// expert is absent, and can be requested again.
 std::optional<TierSlots::Fill> ExpertStore::claim(LayerExpert wanted) {
   if (const auto fill = take(prefetching_, wanted)) {
     return fill;
@@ -146,12 +146,12 @@ std::optional<uint32_t> ExpertStore::slot_for(uint32_t expert) {
 // The layer that was predicted for has chosen.
 void ExpertStore::score_predictions(std::span<const uint32_t> experts) {
   if (decode_ && predicted_layer_ == layer_ && !predictions_.empty()) {
-    const auto right = std::ranges::count_if(predictions_, [&](const ExpertPrediction& prediction) {
+    const auto correct = std::ranges::count_if(predictions_, [&](const ExpertPrediction& prediction) {
       return std::ranges::binary_search(experts, prediction.expert);
     });
     stats_.predictions += predictions_.size();
-    stats_.predictions_right += static_cast<uint64_t>(right);
-    stats_.predictions_among += experts.size();
+    stats_.predictions_correct += static_cast<uint64_t>(correct);
+    stats_.predictable += experts.size();
   }
   predictions_.clear();
 }

@@ -93,7 +93,7 @@ class ExpertStore {
   // no slot is requested.
   void release_misses(size_t end);
 
-  // The layer is done, or given up after a failure: nothing of it is pinned or under way any more.
+  // The layer is done, or cancelled after a failure: nothing of it is pinned or under way any more.
   void finish();
 
   // `predictions` of what `layer`, the next, will choose, surest first. Those that are neither there nor on their way

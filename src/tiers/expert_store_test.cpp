@@ -314,8 +314,8 @@ TEST_F(ExpertStoreTest, PredictionsAreScoredAgainstWhatTheLayerChose) {
   EXPECT_EQ(stats.predictions, 0U);
   use(1, {0, 2, 3, 4});
   EXPECT_EQ(stats.predictions, 3U);
-  EXPECT_EQ(stats.predictions_right, 2U) << "resident or not";
-  EXPECT_EQ(stats.predictions_among, 4U);
+  EXPECT_EQ(stats.predictions_correct, 2U) << "resident or not";
+  EXPECT_EQ(stats.predictable, 4U);
   use(1, {0, 3});
   EXPECT_EQ(stats.predictions, 3U) << "only once";
   acquire(0, {0, 1});

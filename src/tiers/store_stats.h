@@ -17,14 +17,14 @@ struct StoreStats {
   std::atomic<uint64_t> prefill_hits{0};
   std::atomic<uint64_t> prefetches{0};       // experts read on a prediction, in decode passes
   std::atomic<uint64_t> prefetches_used{0};  // of these, asked for by the layer they were read for: lookups, never hits
-  // Predictions of what the next layer chooses, in memory or not, in decode passes; those that it chose; and all that
-  // the layers chose that were predicted for: right / predictions is their precision, right / among their recall.
+  // In decode passes: experts predicted for the next layer, in memory or not; those of them that it chose; and all that
+  // such layers chose: correct / predictions is their precision, correct / predictable their recall.
   std::atomic<uint64_t> predictions{0};
-  std::atomic<uint64_t> predictions_right{0};
-  std::atomic<uint64_t> predictions_among{0};
+  std::atomic<uint64_t> predictions_correct{0};
+  std::atomic<uint64_t> predictable{0};
   std::atomic<uint64_t> warmed{0};         // experts read before the first pass, because earlier runs used them
   std::atomic<uint64_t> warm_bytes{0};     // of them
-  std::atomic<double> io_wait_seconds{0};  // computing stood still for a read
+  std::atomic<double> io_wait_seconds{0};  // computation waited for a read
 };
 
 // Adds to a counter that only one thread writes.

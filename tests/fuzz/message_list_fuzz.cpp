@@ -48,7 +48,7 @@ const std::array<std::string, 4>& template_sources() {
   return kSources;
 }
 
-[[noreturn]] void give_up(const char* what, const std::string& detail) {
+[[noreturn]] void stop_with(const char* what, const std::string& detail) {
   std::fprintf(stderr, "%s: %s\n", what, detail.c_str());
   std::abort();
 }
@@ -63,7 +63,7 @@ struct Templated {
 std::vector<Templated> make_models() {
   std::string name = (std::filesystem::temp_directory_path() / "hypura-fuzz-XXXXXX").string();
   if (!init_llama() || mkdtemp(name.data()) == nullptr) {
-    give_up("no temporary folder", name);
+    stop_with("no temporary folder", name);
   }
   const std::filesystem::path folder = name;
   ModelSpec spec;
@@ -71,7 +71,7 @@ std::vector<Templated> make_models() {
   spec.layers = 1;
   const auto model = make_model(spec);
   if (!model) {
-    give_up("no model", model.error().message);
+    stop_with("no model", model.error().message);
   }
   std::vector<Templated> models;
   for (const std::string& source : template_sources()) {
@@ -82,7 +82,7 @@ std::vector<Templated> make_models() {
     Templated& made = models.emplace_back();
     made.model.reset(llama_model_load_from_file(path.c_str(), params));
     if (made.model == nullptr) {
-      give_up("not loaded", source);
+      stop_with("not loaded", source);
     }
     made.prompt = std::make_unique<ChatPrompt>(*made.model);
     made.format = std::make_unique<ChatFormat>(*made.prompt);
@@ -129,7 +129,7 @@ void try_one(std::string_view input) {
   for (const Templated& model : kModels) {
     const auto rendered = model.format->text(request, request.messages);
     if (!rendered) {
-      give_up("refused", rendered.error().message);
+      stop_with("refused", rendered.error().message);
     }
   }
 }

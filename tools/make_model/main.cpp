@@ -19,7 +19,7 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--arch", spec.arch, "dense, mixtral, qwen3moe, qwen2moe, gpt-oss or fused")->required();
   app.add_option("--type", spec.type, "Q4_0, Q8_0, Q4_K, Q6_K or F16")->capture_default_str();
   app.add_option("--down-type", spec.down_type, "Another type for ffn_down and ffn_down_exps");
-  app.add_option("--size", size, "Size to come near, such as 6G; chooses the number of layers");
+  app.add_option("--size", size, "Approximate size, such as 6G; sets the number of layers");
   app.add_option("--layers", spec.layers, "Number of layers (4)");
   app.add_option("--embedding", spec.embedding, "Width of the hidden state");
   app.add_option("--heads", spec.heads, "Attention heads");
@@ -30,12 +30,12 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--expert-ff", spec.expert_ff, "Width of an expert");
   app.add_option("--context", spec.context, "Context length the file states")->capture_default_str();
   app.add_option("--vocab", spec.vocab, "GGUF file whose tokenizer is copied");
-  app.add_option("--vocab-tokens", spec.vocab_tokens, "Pads the vocabulary with unused tokens to so many");
+  app.add_option("--vocab-tokens", spec.vocab_tokens, "Pad the vocabulary with unused tokens to N tokens");
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
-  app.add_option("--quiet-after", spec.quiet_after, "Layers after the first so many add little to the hidden state");
-  app.add_option("--mtp", spec.mtp, "fused: layers that guess at further tokens; best with --quiet-after 1 (0)");
-  app.add_option("--keep-layers", spec.keep_layers, "Writes only the first so many layers of the model described");
+  app.add_option("--quiet-after", spec.quiet_after, "Layers after the first N add little to the hidden state");
+  app.add_option("--mtp", spec.mtp, "fused: layers that predict further tokens; best with --quiet-after 1 (0)");
+  app.add_option("--keep-layers", spec.keep_layers, "Write only the first N layers of the model");
   app.add_option("--seed", spec.seed, "Same seed, same file")->capture_default_str();
   app.add_flag("--sparse", spec.sparse, "Headers only; the data is a hole that reads as zeros");
 }

@@ -32,7 +32,7 @@ struct ModelSpec {
   int64_t split = 1;            // number of files
   double skew = 0.0;            // Zipf-like exponent of expert popularity; 0: no expert is preferred
   int64_t quiet_after = 0;      // layers after the first so many add only a little to the hidden state; 0: off
-  int64_t mtp = 0;              // fused: layers after the others that guess at further tokens; repeat the first one
+  int64_t mtp = 0;              // fused: layers after the others that predict further tokens; repeat the first one
   int64_t keep_layers = 0;      // writes the first so many layers of the model that the rest describes; 0: all
   uint64_t seed = 1;
   bool sparse = false;  // real headers over a hole: the file has its full length but takes no disk space, all zero

@@ -201,7 +201,7 @@ std::map<std::string, std::string> tensors_of(const std::filesystem::path& path)
 }
 
 // How many of `tokens`, which follow the prompt, the model would have said itself.
-int foretold(Llama& llama, const std::vector<llama_token>& prompt, const std::vector<llama_token>& tokens) {
+int predicted_tokens(Llama& llama, const std::vector<llama_token>& prompt, const std::vector<llama_token>& tokens) {
   int count = 0;
   std::vector<llama_token> next = prompt;
   for (const llama_token token : tokens) {
@@ -345,7 +345,7 @@ TEST(MakeModel, ADraftHoldsTheFirstLayersOfTheWholeModel) {
   }
 }
 
-TEST(MakeModel, QuietLayersLetTheDraftForetellTheWholeModel) {
+TEST(MakeModel, QuietLayersLetTheDraftPredictTheWholeModel) {
   constexpr int kTokens = 96;
   std::map<int64_t, int> count;
   for (const int64_t quiet_after : {0, 2}) {
@@ -364,7 +364,7 @@ TEST(MakeModel, QuietLayersLetTheDraftForetellTheWholeModel) {
     const Generated text = target.generate(prompt_of(32), kTokens);
     EXPECT_TRUE(text.finite);
     EXPECT_GT(std::set<llama_token>(text.tokens.begin(), text.tokens.end()).size(), 24) << "text runs in a circle";
-    count[quiet_after] = foretold(small, prompt_of(32), text.tokens);
+    count[quiet_after] = predicted_tokens(small, prompt_of(32), text.tokens);
   }
   EXPECT_GT(count[2], kTokens * 2 / 3);
   EXPECT_LT(count[0], kTokens * 2 / 3);

@@ -27,7 +27,7 @@ Status try_file_cache(const std::filesystem::path& model) {
   }
   if (*left > kCacheTolerance) {
     return fail(ErrorCode::kIo,
-                "{}: {} stay in the page cache, so another process uses the file, or its file system is memory",
+                "{}: {} stay in the page cache, so another process uses the file, or its file system is in memory",
                 model.string(), format_bytes(*left));
   }
   return {};

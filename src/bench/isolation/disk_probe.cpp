@@ -42,9 +42,9 @@ struct Trial {
 };
 
 void read_blocks(Trial& trial) {
-  const uint64_t room = round_up(trial.block, kAlignment);
-  const std::unique_ptr<void, Freed> buffer(std::aligned_alloc(kAlignment, room));
-  advise_huge_pages(static_cast<std::byte*>(buffer.get()), room);
+  const uint64_t bytes = round_up(trial.block, kAlignment);
+  const std::unique_ptr<void, Freed> buffer(std::aligned_alloc(kAlignment, bytes));
+  advise_huge_pages(static_cast<std::byte*>(buffer.get()), bytes);
   while (Clock::now() < trial.end && trial.error == 0) {
     const uint64_t offset = trial.next++ % trial.blocks * trial.block;
     const ssize_t got = pread(trial.file, buffer.get(), trial.block, static_cast<off_t>(offset));

@@ -41,7 +41,7 @@ Status write_setting(const std::filesystem::path& path, const std::string& text)
   const int error = errno;
   close(file);
   if (written != static_cast<ssize_t>(text.size())) {
-    return fail(ErrorCode::kIo, "{} does not take \"{}\" ({})", path.string(), text, std::strerror(error));
+    return fail(ErrorCode::kIo, "{} rejects \"{}\" ({})", path.string(), text, std::strerror(error));
   }
   return {};
 }
@@ -99,7 +99,8 @@ Status lock_machine() {
   }
   if (flock(file, LOCK_EX | LOCK_NB) != 0) {
     close(file);
-    return fail(ErrorCode::kUsage, "another benchmark of hypura runs on this machine ({} is locked): wait for it",
+    return fail(ErrorCode::kUsage,
+                "another hypura benchmark is running on this machine ({} is locked); wait until it ends",
                 path.string());
   }
   return {};

@@ -63,8 +63,8 @@ Result<MemoryCgroup> MemoryCgroup::create(const std::string& name, uint64_t limi
   const fs::path folder = (v1 ? mount / "memory" : mount) / name;
   std::error_code error;
   if (!fs::create_directory(folder, error)) {
-    return fail(ErrorCode::kIo, "{}: the memory cgroup cannot be made ({}); run as root", folder.string(),
-                error ? error.message() : "it is there already");
+    return fail(ErrorCode::kIo, "{}: cannot create the memory cgroup ({}); run as root", folder.string(),
+                error ? error.message() : "it exists already");
   }
   MemoryCgroup cgroup(folder, v1 ? 1 : 2);
   if (Status status = set_limits(folder, cgroup.version_, limit); !status) {

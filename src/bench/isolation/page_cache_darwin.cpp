@@ -4,11 +4,11 @@
 namespace hypura {
 
 Result<uint64_t> cached_bytes(const std::filesystem::path& file) {
-  return fail(ErrorCode::kIo, "{}: on macOS it is not known what lies in the page cache", file.string());
+  return fail(ErrorCode::kIo, "{}: macOS does not report what is in the page cache", file.string());
 }
 
 Status drop_file_cache(const std::filesystem::path& file) {
-  return fail(ErrorCode::kIo, "{}: on macOS no file can be taken out of the page cache", file.string());
+  return fail(ErrorCode::kIo, "{}: macOS cannot drop a file from the page cache", file.string());
 }
 
 Status drop_caches() {
@@ -16,7 +16,7 @@ Status drop_caches() {
 }
 
 Status may_drop_caches() {
-  return fail(ErrorCode::kIo, "macOS lets no program empty its page cache");
+  return fail(ErrorCode::kIo, "macOS does not let a program drop the page cache");
 }
 
 }  // namespace hypura

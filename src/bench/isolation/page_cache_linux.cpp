@@ -22,7 +22,7 @@ constexpr const char* kDropCaches = "/proc/sys/vm/drop_caches";
 
 Result<uint64_t> cached_bytes(const std::filesystem::path& file) {
   const auto cannot = [&file](const std::string& reason) {
-    return fail(ErrorCode::kIo, "{}: what lies in the page cache cannot be told ({})", file.string(), reason);
+    return fail(ErrorCode::kIo, "{}: cannot tell what is in the page cache ({})", file.string(), reason);
   };
   const FileDescriptor opened(open(file.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
@@ -57,7 +57,7 @@ Status drop_file_cache(const std::filesystem::path& file) {
   const int error =
       opened.get() < 0 || fdatasync(opened.get()) != 0 ? errno : posix_fadvise(opened.get(), 0, 0, POSIX_FADV_DONTNEED);
   if (error != 0) {
-    return fail(ErrorCode::kIo, "{} cannot be taken out of the page cache ({})", file.string(), errno_text(error));
+    return fail(ErrorCode::kIo, "cannot drop {} from the page cache ({})", file.string(), errno_text(error));
   }
   return {};
 }

@@ -32,7 +32,7 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) {
-    return fail(ErrorCode::kIo, "no pipe can be made ({})", errno_text(errno));
+    return fail(ErrorCode::kIo, "cannot create a pipe ({})", errno_text(errno));
   }
   Pipe made{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
   for (const int end : ends) {
@@ -70,7 +70,7 @@ void write_some(FileDescriptor& to, std::string_view& text) {
   }
 }
 
-// Feeds and reads until the other end of `from` is closed; false when it must be given up before.
+// Feeds and reads until the other end of `from` is closed; false when it is cancelled before.
 bool exchange(FileDescriptor& to, std::string_view input, int from, Clock::time_point deadline, std::string& text) {
   std::array<char, 4096> buffer{};
   while (!stop_requested() && Clock::now() < deadline) {

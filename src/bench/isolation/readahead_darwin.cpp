@@ -6,7 +6,7 @@
 namespace hypura {
 
 Result<Readahead> Readahead::of(const std::filesystem::path& file) {
-  return fail(ErrorCode::kIo, "{}: macOS has no setting for how far ahead it reads", file.string());
+  return fail(ErrorCode::kIo, "{}: macOS has no readahead setting", file.string());
 }
 
 Result<Readahead> Readahead::of_device(dev_t /*device*/, const std::filesystem::path& root) {
@@ -19,7 +19,7 @@ Readahead::Readahead(Readahead&& other) noexcept
 Readahead::~Readahead() = default;
 
 Status Readahead::set(uint32_t /*kib*/) {
-  return fail(ErrorCode::kIo, "macOS has no setting for how far ahead it reads");
+  return fail(ErrorCode::kIo, "macOS has no readahead setting");
 }
 
 }  // namespace hypura

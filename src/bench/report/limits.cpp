@@ -13,7 +13,7 @@ namespace {
 std::string held_to(uint64_t cgroup, uint64_t model_bytes) {
   return fmt::format(
       "each is held to {} by a memory cgroup, page cache included{}", format_bytes(cgroup),
-      model_bytes < cgroup ? "; the whole model fits into that, so plain llama.cpp need read it only once" : "");
+      model_bytes < cgroup ? "; the whole model fits into that, so plain llama.cpp needs to read it only once" : "");
 }
 
 }  // namespace
@@ -31,9 +31,9 @@ Result<BenchLimits> choose_limits(const BenchOptions& options, const Capabilitie
   }
   if (could_exhaust && !options.force) {
     return fail(ErrorCode::kUsage,
-                "the baseline is refused: plain llama.cpp maps the whole model, {}, of which this machine can hold {}, "
-                "and no memory cgroup can keep it in bounds ({}), so it would push everything else out of memory; run "
-                "as root, leave --baseline out, or insist with --force",
+                "baseline refused: plain llama.cpp maps the whole model ({}), this machine can hold {}, "
+                "and no memory cgroup can limit it ({}), so it would evict everything else from memory; run "
+                "as root, leave out --baseline, or override with --force",
                 format_bytes(model_bytes), format_bytes(allowed), capabilities.no_cgroups);
   }
   limits.repack = limits.repack && !could_exhaust;

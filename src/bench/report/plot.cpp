@@ -217,7 +217,7 @@ Status draw_plot(const std::filesystem::path& gnuplot, const std::string& script
   std::error_code ignored;
   if (outcome->exit_status != 0 || outcome->signal != 0 || outcome->timed_out ||
       std::filesystem::file_size(output, ignored) == 0 || ignored) {
-    return fail(ErrorCode::kIo, "--plot {}: {} made no picture (exit status {})", output.string(), gnuplot.string(),
+    return fail(ErrorCode::kIo, "--plot {}: {} wrote no image (exit status {})", output.string(), gnuplot.string(),
                 outcome->exit_status);
   }
   return {};

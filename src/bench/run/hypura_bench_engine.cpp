@@ -93,7 +93,7 @@ class HypuraBenchEngine final : public BenchEngine {
 
   void close() override {
     if (Status saved = engine_->close(); !saved) {
-      logger().debug("what this run taught is not saved: {}", saved.error().message);
+      logger().debug("the run history was not saved: {}", saved.error().message);
     }
   }
 

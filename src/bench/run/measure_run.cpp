@@ -37,8 +37,8 @@ Status open_engine(BenchEngine& engine, const RunSpec& spec, PhaseCost& load) {
   const uint64_t needed = uint64_t{spec.prompt_tokens} + spec.warmup_tokens + spec.tokens;
   if (needed > engine.context_size()) {
     return fail(ErrorCode::kUsage,
-                "{} prompt tokens, {} to warm up and {} to count need a context of {}, and this one holds {} tokens: "
-                "measure fewer, or give a larger context if the model was trained for it",
+                "{} prompt, {} warm-up and {} measured tokens need a context of {}, but this one holds {}: "
+                "measure fewer, or use a larger context if the model was trained for it",
                 spec.prompt_tokens, spec.warmup_tokens, spec.tokens, needed, engine.context_size());
   }
   return {};

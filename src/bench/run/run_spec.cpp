@@ -33,7 +33,7 @@ Result<T> parse(const std::string& text, const char* what) {
   try {
     return nlohmann::json::parse(text).get<T>();
   } catch (const nlohmann::json::exception& error) {
-    return fail(ErrorCode::kInternal, "the {} is not what a measuring process writes: {}", what, error.what());
+    return fail(ErrorCode::kInternal, "cannot parse the {} of a measuring process: {}", what, error.what());
   }
 }
 

@@ -48,7 +48,7 @@ struct RunSpec {
 // Where the seconds of a phase went, as the engine counted them. The parts add up to the phase's seconds; all are 0 for
 // plain llama.cpp, which does not count.
 struct TimeSplit {
-  double io_wait = 0;   // computing stood still for a read
+  double io_wait = 0;   // computation waited for a read
   double streamed = 0;  // kernels whose weights are streamed or cached: experts, and dense matrices where they are
   double other = 0;     // the rest of the passes: attention, norms, resident weights
   double overhead = 0;  // bookkeeping of the streaming, and what happens between passes

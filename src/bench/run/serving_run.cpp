@@ -186,7 +186,7 @@ Result<RunResult> measure_serving(const RunSpec& spec) {
   }
   result.load.seconds = seconds_since(start);
   if ((*generator)->stats().parallel < spec.answers) {
-    return fail(ErrorCode::kBudget, "the budget holds the context of {} answers only", (*generator)->stats().parallel);
+    return fail(ErrorCode::kBudget, "the budget holds the context of only {} answers", (*generator)->stats().parallel);
   }
   const Status status = warm_up(**generator, spec).and_then([&] {
     return spec.turns > 1 ? measure_turns(**generator, spec, result) : measure_together(**generator, spec, result);
@@ -198,7 +198,7 @@ Result<RunResult> measure_serving(const RunSpec& spec) {
   result.plan = (*generator)->plan().sentence;
   result.process_peak = read_process_memory().peak;
   if (Status saved = (*generator)->close(); !saved) {
-    logger().debug("what this run taught is not saved: {}", saved.error().message);
+    logger().debug("the run history was not saved: {}", saved.error().message);
   }
   return result;
 }

@@ -100,23 +100,23 @@ double error_of(double said, double measured) {
   return measured > 0 ? said / measured - 1 : 0;
 }
 
-std::optional<Foretold> foretold_of(const ScenarioRuns& runs) {
+std::optional<PredictionCheck> check_prediction(const ScenarioRuns& runs) {
   const ArmRuns& arm = hypura_arm(runs);
   const auto good = good_runs(arm);
   if (runs.scenario.kind != Kind::kPredict || good.empty() || !good.front()->predicted.known) {
     return std::nullopt;
   }
   const auto over = [&arm](auto value) { return *spread_over(arm, value); };
-  Foretold foretold;
-  foretold.first_speed = good.front()->predicted.decode_tokens_per_second;
-  foretold.predicted_speed = good.back()->predicted.decode_tokens_per_second;
-  foretold.measured_speed = over(decode_rate);
-  foretold.speed_error = error_of(foretold.predicted_speed, foretold.measured_speed.median);
-  foretold.predicted_peak =
+  PredictionCheck prediction;
+  prediction.first_speed = good.front()->predicted.decode_tokens_per_second;
+  prediction.predicted_speed = good.back()->predicted.decode_tokens_per_second;
+  prediction.measured_speed = over(decode_rate);
+  prediction.speed_error = error_of(prediction.predicted_speed, prediction.measured_speed.median);
+  prediction.predicted_peak =
       over([](const RunResult& run) { return static_cast<double>(run.predicted.memory_peak); }).median;
-  foretold.measured_peak = over([](const RunResult& run) { return static_cast<double>(run.process_peak); });
-  foretold.peak_error = error_of(foretold.predicted_peak, foretold.measured_peak.median);
-  return foretold;
+  prediction.measured_peak = over([](const RunResult& run) { return static_cast<double>(run.process_peak); });
+  prediction.peak_error = error_of(prediction.predicted_peak, prediction.measured_peak.median);
+  return prediction;
 }
 
 std::optional<SweepResult> sweep_of(const ScenarioRuns& runs) {
@@ -189,7 +189,7 @@ bool all_good(const ArmRuns& arm) {
   return good_runs(arm).size() == arm.runs.size();
 }
 
-std::vector<Verdict> judge(const Evaluation& evaluation, const Capabilities& capabilities) {
+std::vector<Verdict> verdicts_of(const Evaluation& evaluation, const Capabilities& capabilities) {
   const Scenario& scenario = evaluation.runs.scenario;
   const bool complete = all_good(hypura_arm(evaluation.runs));
   const bool capped = scenario.share == 0 || capabilities.cgroups;
@@ -211,12 +211,14 @@ std::vector<Verdict> judge(const Evaluation& evaluation, const Capabilities& cap
          kLoadFactor * (load ? load->disk_seconds : 0) + kLoadExtraSeconds, false, capabilities.drop_caches});
   }
   if (scenario.kind == Kind::kPredict) {
-    const auto& foretold = evaluation.foretold;
-    const auto percent = [&](double Foretold::*error) {
-      return foretold && complete ? std::optional(100 * std::abs((*foretold).*error)) : std::nullopt;
+    const auto& prediction = evaluation.prediction;
+    const auto percent = [&](double PredictionCheck::*error) {
+      return prediction && complete ? std::optional(100 * std::abs((*prediction).*error)) : std::nullopt;
     };
-    verdicts.push_back({"speed predicted, % off", percent(&Foretold::speed_error), kSpeedErrorPercent, false, true});
-    verdicts.push_back({"peak predicted, % off", percent(&Foretold::peak_error), kMemoryErrorPercent, false, true});
+    verdicts.push_back(
+        {"speed predicted, % off", percent(&PredictionCheck::speed_error), kSpeedErrorPercent, false, true});
+    verdicts.push_back(
+        {"peak predicted, % off", percent(&PredictionCheck::peak_error), kMemoryErrorPercent, false, true});
   }
   if (const auto& gain = evaluation.gain; gain && gain->target > 0) {
     verdicts.push_back(
@@ -245,11 +247,11 @@ Evaluation evaluate(ScenarioRuns runs, const ResidentSpeed& resident, const Capa
   evaluation.comparisons = compare_all(runs);
   evaluation.bound = bound_of(runs, resident);
   evaluation.load = load_of(runs);
-  evaluation.foretold = foretold_of(runs);
+  evaluation.prediction = check_prediction(runs);
   evaluation.sweep = sweep_of(runs);
   evaluation.gain = gain_of(runs);
   evaluation.runs = std::move(runs);
-  evaluation.verdicts = judge(evaluation, capabilities);
+  evaluation.verdicts = verdicts_of(evaluation, capabilities);
   return evaluation;
 }
 

@@ -33,7 +33,7 @@ struct LoadTime {
 };
 
 // What the plan said beforehand, and what came of it. Errors are shares of the measurement.
-struct Foretold {
+struct PredictionCheck {
   double first_speed = 0;      // tokens/s: predicted in the first round
   double predicted_speed = 0;  // in the last: by then the plan is calibrated by the rounds before
   Spread measured_speed;
@@ -67,8 +67,8 @@ struct Verdict {
   std::string what;
   std::optional<double> measured;  // none when it could not be measured
   double target = 0;
-  bool at_least = true;  // else at most
-  bool judged = true;    // false where what is missing (see Capabilities) makes the figure worthless
+  bool at_least = true;   // else at most
+  bool evaluated = true;  // false where what is missing (see Capabilities) makes the figure worthless
 
   bool passed() const { return measured && (at_least ? *measured >= target : *measured <= target); }
 };
@@ -78,7 +78,7 @@ struct Evaluation {
   std::vector<Comparison> comparisons;
   std::optional<Bound> bound;
   std::optional<LoadTime> load;
-  std::optional<Foretold> foretold;
+  std::optional<PredictionCheck> prediction;
   std::optional<SweepResult> sweep;
   std::optional<Gain> gain;
   std::vector<Verdict> verdicts;

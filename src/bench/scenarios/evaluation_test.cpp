@@ -58,7 +58,7 @@ TEST(Evaluate, ComparesWithTheBestPlainArm) {
   EXPECT_DOUBLE_EQ(*evaluation.comparisons[0].ratio, 2.5);
   ASSERT_EQ(evaluation.verdicts.size(), 1);
   EXPECT_TRUE(evaluation.verdicts[0].passed());
-  EXPECT_TRUE(evaluation.verdicts[0].judged);
+  EXPECT_TRUE(evaluation.verdicts[0].evaluated);
 }
 
 TEST(Evaluate, HoldsEachRoundAgainstItsOwnDiskSpeed) {
@@ -108,11 +108,11 @@ TEST(Evaluate, PassesNoTargetWhenARunOfOursFailed) {
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
 
-TEST(Evaluate, JudgesNoBudgetThatWasNotHeld) {
+TEST(Evaluate, EvaluatesNoBudgetThatWasNotHeld) {
   Capabilities capabilities = everything();
   capabilities.cgroups = false;
-  EXPECT_FALSE(evaluate(three_arms("moe35"), {}, capabilities).verdicts[0].judged);
-  EXPECT_TRUE(evaluate(three_arms("resident-moe"), {}, capabilities).verdicts[0].judged);
+  EXPECT_FALSE(evaluate(three_arms("moe35"), {}, capabilities).verdicts[0].evaluated);
+  EXPECT_TRUE(evaluate(three_arms("resident-moe"), {}, capabilities).verdicts[0].evaluated);
 }
 
 TEST(Evaluate, AllowsLoadingWhatTheDiskNeeds) {
@@ -149,10 +149,10 @@ TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
   first.predicted.decode_tokens_per_second = 20;  // before anything was learned
   runs.arms = {{arm("hypura", "hypura"), {first, run, run}}};
   const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
-  ASSERT_TRUE(evaluation.foretold);
-  EXPECT_EQ(evaluation.foretold->first_speed, 20);
-  EXPECT_NEAR(evaluation.foretold->speed_error, 0.1, 1e-12);
-  EXPECT_NEAR(evaluation.foretold->peak_error, -0.1, 1e-12);
+  ASSERT_TRUE(evaluation.prediction);
+  EXPECT_EQ(evaluation.prediction->first_speed, 20);
+  EXPECT_NEAR(evaluation.prediction->speed_error, 0.1, 1e-12);
+  EXPECT_NEAR(evaluation.prediction->peak_error, -0.1, 1e-12);
   ASSERT_EQ(evaluation.verdicts.size(), 2);
   EXPECT_TRUE(evaluation.verdicts[0].passed());   // 10 % of the speed, 20 allowed
   EXPECT_FALSE(evaluation.verdicts[1].passed());  // 10 % of the peak, 5 allowed
@@ -162,7 +162,7 @@ TEST(Evaluate, APlanThatPredictsNothingFails) {
   ScenarioRuns runs = scenario_of("predict-moe-35");
   runs.arms = {{arm("hypura", "hypura"), {decoded(10, 100)}}};
   const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
-  EXPECT_FALSE(evaluation.foretold);
+  EXPECT_FALSE(evaluation.prediction);
   EXPECT_FALSE(evaluation.verdicts[0].passed());
 }
 
@@ -217,7 +217,7 @@ TEST(Evaluate, HoldsRatesWithDraftsAgainstThoseWithout) {
   EXPECT_TRUE(evaluate(two_draft_arms("draft-useless", 0.49), {}, everything()).verdicts[0].passed());
 }
 
-TEST(Evaluate, JudgesNothingWithoutATarget) {
+TEST(Evaluate, EvaluatesNothingWithoutATarget) {
   const Evaluation evaluation = evaluate(two_draft_arms("draft-moe", 0.4), {}, everything());
   ASSERT_TRUE(evaluation.gain);
   EXPECT_NEAR(evaluation.gain->ratio, 0.8, 1e-9);

@@ -55,8 +55,8 @@ Json verdicts_json(const Evaluation& evaluation) {
     verdicts.push_back({{"what", verdict.what},
                         {"measured", or_null(verdict.measured)},
                         {verdict.at_least ? "at_least" : "at_most", verdict.target},
-                        {"judged", verdict.judged},
-                        {"passed", verdict.judged && verdict.passed()}});
+                        {"evaluated", verdict.evaluated},
+                        {"passed", verdict.evaluated && verdict.passed()}});
   }
   return verdicts;
 }
@@ -87,14 +87,14 @@ Json scenario_json(const Evaluation& evaluation) {
                     {"resident_bytes", load->resident_bytes},
                     {"disk_seconds", load->disk_seconds}};
   }
-  if (const auto& foretold = evaluation.foretold; foretold) {
-    json["prediction"] = {{"first_tokens_per_second", foretold->first_speed},
-                          {"tokens_per_second", foretold->predicted_speed},
-                          {"measured_tokens_per_second", to_json(foretold->measured_speed)},
-                          {"tokens_per_second_error", foretold->speed_error},
-                          {"peak", foretold->predicted_peak},
-                          {"measured_peak", to_json(foretold->measured_peak)},
-                          {"peak_error", foretold->peak_error}};
+  if (const auto& prediction = evaluation.prediction; prediction) {
+    json["prediction"] = {{"first_tokens_per_second", prediction->first_speed},
+                          {"tokens_per_second", prediction->predicted_speed},
+                          {"measured_tokens_per_second", to_json(prediction->measured_speed)},
+                          {"tokens_per_second_error", prediction->speed_error},
+                          {"peak", prediction->predicted_peak},
+                          {"measured_peak", to_json(prediction->measured_peak)},
+                          {"peak_error", prediction->peak_error}};
   }
   if (const auto& gain = evaluation.gain; gain) {
     json["gain"] = {

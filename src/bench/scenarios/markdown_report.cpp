@@ -19,7 +19,7 @@ std::string or_missing(const std::optional<T>& value) {
 }
 
 std::string verdict_text(const Verdict& verdict) {
-  const char* outcome = !verdict.judged ? "not judged" : verdict.passed() ? "**pass**" : "**miss**";
+  const char* outcome = !verdict.evaluated ? "not evaluated" : verdict.passed() ? "**pass**" : "**miss**";
   return fmt::format("{} {}: {}", verdict.at_least ? "≥" : "≤", to_text(verdict.target), outcome);
 }
 
@@ -113,7 +113,7 @@ void add_predictions(const Report& report, std::string& text) {
   std::string rows;
   for (const Evaluation& evaluation : report.evaluations) {
     const ScenarioRuns& runs = evaluation.runs;
-    if (const auto& told = evaluation.foretold; told) {
+    if (const auto& told = evaluation.prediction; told) {
       rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
                           memory_text(runs), to_text(told->first_speed), to_text(told->predicted_speed),
                           to_text(told->measured_speed), signed_percent(told->speed_error),
@@ -302,7 +302,7 @@ std::vector<std::string> remarks_on(const Capabilities& capabilities) {
   note(capabilities.cgroups, capabilities.no_cgroups,
        "no run can be held to its budget, so comparisons within a budget say nothing");
   note(capabilities.drop_caches, capabilities.no_drop_caches,
-       "runs do not start with an empty page cache, so times of loading are not judged");
+       "runs do not start with an empty page cache, so times of loading are not evaluated");
   note(capabilities.readahead, capabilities.no_readahead,
        "plain llama.cpp is measured with the disk's own readahead only");
   return remarks;

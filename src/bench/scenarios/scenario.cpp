@@ -11,7 +11,7 @@ namespace hypura::bench {
 
 namespace {
 
-// What a small model that was taught stories goes on with by itself.
+// What a small model that was trained on stories continues by itself.
 constexpr const char* kSentence = "Tom has a red ball.";
 
 bool is_named(const std::string& name, const Scenario& scenario) {
@@ -176,7 +176,7 @@ Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& n
   const auto& all = all_scenarios();
   for (const std::string& name : names) {
     if (std::none_of(all.begin(), all.end(), [&](const Scenario& scenario) { return is_named(name, scenario); })) {
-      return fail(ErrorCode::kUsage, "--scenario {}: there is no such scenario; there are {}", name, list_of_names());
+      return fail(ErrorCode::kUsage, "--scenario {}: unknown scenario; choose from {}", name, list_of_names());
     }
   }
   std::vector<Scenario> selected;
@@ -192,7 +192,7 @@ Result<std::vector<Scenario>> select_scenarios(const std::vector<std::string>& n
     }
   }
   if (selected.empty()) {
-    return fail(ErrorCode::kUsage, "none of the scenarios asked for can run with the models given; there are {}",
+    return fail(ErrorCode::kUsage, "none of the chosen scenarios can run with the given models; there are {}",
                 list_of_names());
   }
   return selected;

@@ -63,8 +63,8 @@ TEST(SelectScenarios, DraftWithinExpertsOnlyWhenNamed) {
   Models models;
   models.stories = kFile;
   EXPECT_THAT(select_scenarios({"draft-moe"}, models).error().message, HasSubstr("needs --stories-draft FILE"));
-  EXPECT_THAT(select_scenarios({"draft"}, models).error().message, HasSubstr("none of the scenarios"));
-  EXPECT_THAT(select_scenarios({}, models).error().message, HasSubstr("none of the scenarios"));
+  EXPECT_THAT(select_scenarios({"draft"}, models).error().message, HasSubstr("none of the chosen scenarios"));
+  EXPECT_THAT(select_scenarios({}, models).error().message, HasSubstr("none of the chosen scenarios"));
   models.stories_draft = kFile;
   EXPECT_THAT(names_of(select_scenarios({"draft"}, models)), ElementsAre("draft-ngrams", "draft-moe"));
   models.target = kFile;

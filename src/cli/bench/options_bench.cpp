@@ -15,15 +15,15 @@ namespace {
 
 const NumberRange kTokens{1, 1e6, true, "a whole number from 1 to 1000000"};
 const NumberRange kRounds{1, 100, true, "a whole number from 1 to 100"};
-const NumberRange kThreads{1, 1024, true, "a whole number from 1 to 1024; leave the flag out for the best known"};
+const NumberRange kThreads{1, 1024, true, "a whole number from 1 to 1024; leave out the flag for the best known value"};
 
-constexpr const char* kMeasured = "What is measured";
-constexpr const char* kWritten = "Where it goes";
-constexpr const char* kReplayed = "Instead of measuring";
+constexpr const char* kMeasured = "Measurement";
+constexpr const char* kWritten = "Output";
+constexpr const char* kReplayed = "Replay";
 
 constexpr const char* kBenchFooter =
-    R"(The table goes to standard output, what is going on to standard error. Every run is a process of its own. As root,
-runs are held to their budget by a memory cgroup; without, the table says what was not controlled.
+    R"(The table goes to standard output, progress to standard error. Each run is a separate process. As root, a memory
+cgroup enforces the budget; otherwise the table says what was not controlled.
 
 Examples:
   hypura bench
@@ -31,7 +31,7 @@ Examples:
   sudo hypura bench model.gguf --memory 6G --baseline --json figures.json --plot figures.svg
   hypura bench --replay run.trace --slots 400 --slots 600
 
-Exit codes: 0 done, 1 internal, or a run of the baseline failed, 2 usage, 3 model, 4 budget, 5 input/output,
+Exit codes: 0 done, 1 internal, or a failed baseline run, 2 usage, 3 model, 4 budget, 5 input/output,
 130 interrupted)";
 
 CLI::Option* add_count(CLI::App& command, const char* flag, const char* text, const NumberRange& range,
@@ -44,22 +44,22 @@ void add_files(CLI::App& command, BenchOptions& options) {
     const std::string extension = std::filesystem::path(text).extension().string();
     return extension == ".svg" || extension == ".png"
                ? std::string()
-               : "'" + text + "' is no picture that can be drawn; end it in .svg or .png";
+               : "'" + text + "' is not an image file; use a name that ends in .svg or .png";
   };
-  command.add_option("--json", options.json, "Write every run and figure to this file")
+  command.add_option("--json", options.json, "Write all runs and figures as JSON")
       ->option_text("FILE")
       ->group(kWritten);
-  command.add_option("--plot", options.plot, "Draw the figures: .svg or .png; needs gnuplot")
+  command.add_option("--plot", options.plot, "Plot the figures (.svg or .png; needs gnuplot)")
       ->check(picture)
       ->option_text("FILE")
       ->group(kWritten);
 }
 
 void add_replay(CLI::App& command, BenchOptions& options) {
-  command.add_option("--replay", options.replay, "Replay a routing trace: hit rates of other cache sizes and policies")
+  command.add_option("--replay", options.replay, "Replay a routing trace: hit rates by cache size and policy")
       ->option_text("FILE")
       ->group(kReplayed);
-  command.add_option("--slots", options.slots, "Expert slots to replay, over all layers; repeatable")
+  command.add_option("--slots", options.slots, "Expert slots in all layers together; repeatable")
       ->check(CLI::Range(1U, 100000000U))
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->expected(1)
@@ -78,7 +78,7 @@ bool says_how_to_measure(const BenchOptions& options) {
 }  // namespace
 
 CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
-  CLI::App* command = program.add_subcommand("bench", "Measure speed, beside what the disk allows");
+  CLI::App* command = program.add_subcommand("bench", "Measure speed against what the disk allows");
   command->group("Commands")->footer(kBenchFooter);
   add_model_option(*command, options.model)->group(kMeasured);
   add_memory_option(*command, options.memory)->group(kMeasured);
@@ -89,9 +89,9 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
        {add_count(*command, "--prompt-tokens", "Prompt tokens (default 512)", kTokens, options.prompt_tokens),
         add_count(*command, "--tokens", "Decoded tokens to measure (default 64)", kTokens, options.tokens),
         add_count(*command, "--repeat", "Rounds to measure (default 3)", kRounds, options.repeat),
-        add_count(*command, "--context", "Context length in tokens (default: what the runs need, at least 1024)",
-                  kTokens, options.context),
-        add_count(*command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
+        add_count(*command, "--context", "Context length in tokens (default: as the runs need, at least 1024)", kTokens,
+                  options.context),
+        add_count(*command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
                   options.threads)}) {
     option->group(kMeasured);
   }
@@ -107,20 +107,20 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
 Status check_bench_options(const BenchOptions& options) {
   if (options.replay && says_how_to_measure(options)) {
     return fail(ErrorCode::kUsage,
-                "--replay measures nothing, so that only --slots and --json go with it; leave the other flags and "
-                "the model out");
+                "--replay measures nothing and takes only --slots and --json; leave out the other flags and "
+                "the model");
   }
   if (!options.replay && !options.slots.empty()) {
-    return fail(ErrorCode::kUsage, "--slots is about --replay, which is not asked for; leave it out");
+    return fail(ErrorCode::kUsage, "--slots needs --replay; add it, or leave out --slots");
   }
   if (options.context > 0 && options.context < needed_context(options)) {
     return fail(ErrorCode::kUsage,
-                "--context {} is too small: {} prompt tokens, {} to warm up and {} to count need {}; leave it out or "
+                "--context {} is too small: {} prompt, {} warm-up and {} measured tokens need {}; leave it out or "
                 "measure fewer tokens",
                 options.context, options.prompt_tokens, kBenchWarmupTokens, options.tokens, needed_context(options));
   }
   if (options.force && !options.baseline) {
-    return fail(ErrorCode::kUsage, "--force is about --baseline, which is not asked for; leave it out");
+    return fail(ErrorCode::kUsage, "--force needs --baseline; add it, or leave out --force");
   }
   return {};
 }

@@ -31,7 +31,7 @@ std::vector<uint32_t> usual_slots(const RoutingTrace& trace) {
 }
 
 // Each learns from the trace alone, as it goes.
-std::vector<GuessedRow> guessed_rows(const RoutingTrace& trace, uint32_t slots, uint32_t spare) {
+std::vector<PredictorRow> predictor_rows(const RoutingTrace& trace, uint32_t slots, uint32_t spare) {
   if (trace.layers < 2) {
     return {};
   }
@@ -41,14 +41,14 @@ std::vector<GuessedRow> guessed_rows(const RoutingTrace& trace, uint32_t slots, 
           {"coactivation", replay_predictions(trace, coactivation, slots, spare)}};
 }
 
-std::string guesses_text(const ReplayReport& report) {
+std::string predictions_text(const ReplayReport& report) {
   std::string text =
-      "\nGuesses of the next layer's experts, %: how many of those chosen were guessed, when as many are\n"
-      "guessed as are chosen; how many of the surest half were right; how many of the reads ahead, of all\n"
-      "guesses that were not in memory, would have been used; how many misses they would have covered.\n\n"
-      "  slots  guessed by   | guessed   right    used covered\n";
+      "\nPredictions of the next layer's experts, %. Recall: chosen experts that were predicted, with as many\n"
+      "predictions as a token uses experts. Precision: of the surer half. Used: prefetched experts that the\n"
+      "layer would have used. Covered: misses that prefetch would have covered.\n\n"
+      "  slots  predictor    |  recall   prec.    used covered\n";
   for (const ReplayRow& row : report.rows) {
-    for (const GuessedRow& it : row.guesses) {
+    for (const PredictorRow& it : row.predictions) {
       text += fmt::format("{:>7}  {:<12} | {:>7.2f} {:>7.2f} {:>7.2f} {:>7.2f}\n", row.slots, it.predictor,
                           it.result.recall(it.result.full) * 100, it.result.half.precision() * 100,
                           it.result.full.useful_share() * 100, it.result.covered_share(it.result.full) * 100);
@@ -57,14 +57,14 @@ std::string guesses_text(const ReplayReport& report) {
   return text;
 }
 
-nlohmann::ordered_json guesses_json(uint32_t slots, const GuessedRow& row) {
+nlohmann::ordered_json predictions_json(uint32_t slots, const PredictorRow& row) {
   return {{"predictor", row.predictor},
           {"slots", slots},
           {"recall", row.result.recall(row.result.full)},
           {"precision_of_half", row.result.half.precision()},
           {"reads", row.result.full.reads},
           {"useful_reads", row.result.full.useful},
-          {"guessable_misses", row.result.predictable}};
+          {"predictable_misses", row.result.predictable}};
 }
 
 // What the run itself counted, next to the replay of it.
@@ -103,7 +103,7 @@ ReplayReport replay_report(const RoutingTrace& trace, const std::vector<uint32_t
     for (Policy policy : {Policy::kLru, Policy::kLfu, Policy::kBelady}) {
       row.shared.push_back(replay(trace, policy, count, report.spare, Pool::kShared));
     }
-    row.guesses = guessed_rows(trace, count, report.spare);
+    row.predictions = predictor_rows(trace, count, report.spare);
   }
   if (trace.slots > 0) {
     report.recorded = recorded_result(trace);
@@ -132,7 +132,7 @@ std::string replay_text(const RoutingTrace& trace, const ReplayReport& report) {
     }
     text += "\n";
   }
-  return trace.layers < 2 ? text : text + guesses_text(report);
+  return trace.layers < 2 ? text : text + predictions_text(report);
 }
 
 std::string replay_json(const RoutingTrace& trace, const ReplayReport& report) {
@@ -151,7 +151,7 @@ std::string replay_json(const RoutingTrace& trace, const ReplayReport& report) {
     json["replayed"] = result_json(*report.replayed, "layers");
   }
   json["results"] = nlohmann::ordered_json::array();
-  json["guesses"] = nlohmann::ordered_json::array();
+  json["predictions"] = nlohmann::ordered_json::array();
   for (const ReplayRow& row : report.rows) {
     for (const ReplayResult& result : row.quotas) {
       json["results"].push_back(result_json(result, "layers"));
@@ -159,9 +159,13 @@ std::string replay_json(const RoutingTrace& trace, const ReplayReport& report) {
     for (const ReplayResult& result : row.shared) {
       json["results"].push_back(result_json(result, "shared"));
     }
-    for (const GuessedRow& it : row.guesses) {
-      json["guesses"].push_back(guesses_json(row.slots, it));
+    for (const PredictorRow& it : row.predictions) {
+      json["predictions"].push_back(predictions_json(row.slots, it));
     }
+  }
+  json["guesses"] = json["predictions"];  // its name until 0.1
+  for (nlohmann::ordered_json& row : json["guesses"]) {
+    row["guessable_misses"] = row["predictable_misses"];
   }
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -172,8 +176,7 @@ Result<int> replay_command(const ReplayOptions& options) {
     return propagate(trace.error());
   }
   if (trace->decode_tokens() == 0) {
-    return fail(ErrorCode::kUsage, "{} has no decoded token, so there is nothing to count; record a longer run",
-                options.trace.string());
+    return fail(ErrorCode::kUsage, "{} has no decoded tokens; record a longer run", options.trace.string());
   }
   const ReplayReport report = replay_report(*trace, options.slots);
   if (options.json) {

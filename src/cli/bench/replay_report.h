@@ -1,5 +1,5 @@
-// `hypura bench --replay FILE`: what caches of experts of other sizes and policies would have hit, and what guesses of
-// the next layer's experts would have been worth beside them.
+// `hypura bench --replay FILE`: what caches of experts of other sizes and policies would have hit, and what prefetching
+// predicted experts would have been worth beside them.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct ReplayOptions {
   std::optional<std::filesystem::path> json;  // also write the results there
 };
 
-// What one way of guessing the next layer's experts would have been worth.
-struct GuessedRow {
+// What one predictor of the next layer's experts would have been worth.
+struct PredictorRow {
   const char* predictor = "";
   PredictionResult result;
 };
@@ -30,9 +30,9 @@ struct GuessedRow {
 // The policies at one number of slots.
 struct ReplayRow {
   uint32_t slots = 0;
-  std::vector<ReplayResult> quotas;  // LRU, LFU, live, Belady: a quota for each layer
-  std::vector<ReplayResult> shared;  // LRU, LFU, Belady: one pool for all layers
-  std::vector<GuessedRow> guesses;   // beside the live policy; empty for a model of one layer
+  std::vector<ReplayResult> quotas;       // LRU, LFU, live, Belady: a quota for each layer
+  std::vector<ReplayResult> shared;       // LRU, LFU, Belady: one pool for all layers
+  std::vector<PredictorRow> predictions;  // beside the live policy; empty for a model of one layer
 };
 
 struct ReplayReport {

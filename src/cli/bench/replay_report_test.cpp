@@ -58,7 +58,7 @@ TEST(ReplayReport, IsATableForPeople) {
 }
 
 // Two layers of four experts: what the second chooses follows from the first, and each is chosen equally often.
-TEST(ReplayReport, TellsWhatGuessesWouldHaveBeenWorth) {
+TEST(ReplayReport, TellsWhatPredictionsWouldHaveBeenWorth) {
   RoutingTrace trace = small_trace();
   trace.layers = 2;
   trace.passes.assign(40, {1, true, 0});
@@ -68,17 +68,18 @@ TEST(ReplayReport, TellsWhatGuessesWouldHaveBeenWorth) {
     trace.chosen.insert(trace.chosen.end(), {first, static_cast<uint16_t>(3 - first)});
   }
   const ReplayReport report = replay_report(trace, {4});
-  ASSERT_EQ(report.rows[0].guesses.size(), 2U);
-  const PredictionResult& popular = report.rows[0].guesses[0].result;
-  const PredictionResult& coactivation = report.rows[0].guesses[1].result;
+  ASSERT_EQ(report.rows[0].predictions.size(), 2U);
+  const PredictionResult& popular = report.rows[0].predictions[0].result;
+  const PredictionResult& coactivation = report.rows[0].predictions[1].result;
   EXPECT_GT(coactivation.recall(coactivation.full), 0.8);
   EXPECT_LT(popular.recall(popular.full), 0.6);
   EXPECT_GT(coactivation.full.useful, popular.full.useful);
   EXPECT_THAT(replay_text(trace, report), HasSubstr("      4  coactivation | "));
   const auto json = nlohmann::json::parse(replay_json(trace, report));
-  EXPECT_EQ(json["guesses"][1]["predictor"], "coactivation");
-  EXPECT_EQ(json["guesses"][1]["useful_reads"], coactivation.full.useful);
-  EXPECT_EQ(replay_text(small_trace(), replay_report(small_trace(), {2})).find("Guesses"), std::string::npos)
+  EXPECT_EQ(json["predictions"][1]["predictor"], "coactivation");
+  EXPECT_EQ(json["predictions"][1]["useful_reads"], coactivation.full.useful);
+  EXPECT_EQ(json["guesses"][1]["guessable_misses"], coactivation.predictable) << "the older names";
+  EXPECT_EQ(replay_text(small_trace(), replay_report(small_trace(), {2})).find("Predictions"), std::string::npos)
       << "one layer has no next";
 }
 

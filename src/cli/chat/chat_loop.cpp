@@ -14,21 +14,21 @@ namespace {
 constexpr int kFatalPressInChat = 3;
 
 constexpr const char* kHelp =
-    "  /help   this list\n"
+    "  /help   show this list\n"
     "  /clear  start a new conversation\n"
-    "  /stats  what the last answer and the whole conversation took\n"
-    "  /exit   leave, as Ctrl-D does\n"
-    "Ctrl-C stops an answer. A message that begins with / is sent with a space in front.\n";
+    "  /stats  statistics of the last answer and of the conversation\n"
+    "  /exit   leave (or press Ctrl-D)\n"
+    "Ctrl-C stops an answer. To send a message that begins with /, put a space before it.\n";
 
 }  // namespace
 
 ChatLoop::ChatLoop(Session& session, LineSource& lines, Output& answers, Output& notes, ChatSetup setup)
     : session_(session), lines_(lines), answers_(answers), notes_(notes), setup_(std::move(setup)) {
   before_answer_ = setup_.stats();
-  start_anew();
+  start_over();
 }
 
-void ChatLoop::start_anew() {
+void ChatLoop::start_over() {
   messages_.clear();
   if (setup_.system) {
     messages_.push_back({"system", *setup_.system});
@@ -77,7 +77,7 @@ ChatLoop::Next ChatLoop::command(const std::string& line) {
     notes_.write(kHelp);
   } else if (name == "/clear") {
     session_.clear();
-    start_anew();
+    start_over();
     notes_.write("A new conversation.\n");
   } else if (name == "/stats") {
     const EngineStats now = setup_.stats();

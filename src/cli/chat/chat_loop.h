@@ -39,7 +39,7 @@ class ChatLoop {
   Next command(const std::string& line);
   Result<Next> answer(const std::string& message);
   void after_answer(StopReason stop);
-  void start_anew();
+  void start_over();
 
   Session& session_;
   LineSource& lines_;

@@ -93,7 +93,7 @@ char* prompt(EditLine*) {
 Status TerminalLineSource::open(std::optional<std::filesystem::path> history) {
   set_utf8_locale();
   if (::pipe(pipe_.data()) != 0) {
-    return fail(ErrorCode::kInternal, "no pipe for signals could be made");
+    return fail(ErrorCode::kInternal, "cannot create a pipe for signals");
   }
   for (const int fd : pipe_) {
     ::fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -103,7 +103,7 @@ Status TerminalLineSource::open(std::optional<std::filesystem::path> history) {
   edit_ = el_init("hypura", stdin, stderr, stderr);
   history_ = history_init();
   if (edit_ == nullptr || history_ == nullptr) {
-    return fail(ErrorCode::kInternal, "the line editor could not be started on this terminal");
+    return fail(ErrorCode::kInternal, "cannot start the line editor on this terminal");
   }
   el_set(edit_, EL_CLIENTDATA, this);
   el_set(edit_, EL_PROMPT, &prompt);
@@ -213,7 +213,7 @@ TerminalLineSource::Wake TerminalLineSource::wait_for_key() {
   }
 }
 
-// libedit's question for the next character: 1 when there is one, 0 at the end of input, -1 to give up the line.
+// libedit's question for the next character: 1 when there is one, 0 at the end of input, -1 to drop the line.
 int TerminalLineSource::read_character(EditLine* edit, wchar_t* character) {
   void* data = nullptr;
   el_get(edit, EL_CLIENTDATA, &data);

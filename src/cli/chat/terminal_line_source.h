@@ -1,4 +1,4 @@
-// Lines typed at a terminal: editing, history, Ctrl-C to start the line anew, Ctrl-D to end. Uses libedit through its
+// Lines typed at a terminal: editing, history, Ctrl-C to clear the line, Ctrl-D to end. Uses libedit through its
 // own interface (histedit.h): unlike its imitation of readline it lets the program decide what a signal does.
 #pragma once
 

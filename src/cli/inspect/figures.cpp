@@ -15,7 +15,7 @@ namespace {
 std::string read_note(const Prediction& prediction) {
   const std::string time = seconds_words(prediction.decode_seconds);
   if (prediction.bytes_per_token < 1) {
-    return fmt::format("{} a token, nothing of it read from disk", time);
+    return fmt::format("{} a token, nothing read from disk", time);
   }
   return fmt::format("{} and {} from disk a token", time,
                      format_bytes(static_cast<uint64_t>(prediction.bytes_per_token)));
@@ -54,7 +54,7 @@ std::vector<Figure> predictions(const Plan& plan) {
   }
   if (prediction.calibration) {
     figures.push_back(
-        {"earlier runs", fmt::format("{:.2f} x", *prediction.calibration), "the time reckoned; in the speeds above"});
+        {"earlier runs", fmt::format("{:.2f} x", *prediction.calibration), "the estimated time; included above"});
   }
   if (prediction.bound_tokens_per_second > 0) {
     figures.push_back(

@@ -10,7 +10,7 @@ namespace hypura {
 namespace {
 
 constexpr const char* kInspectFooter =
-    R"(Reads the model's header only. Without --memory it plans for what this machine allows. NO_COLOR turns colours off.
+    R"(Reads only the model's header. Without --memory, plans for the memory this machine allows. NO_COLOR disables colours.
 
 Examples:
   hypura inspect model.gguf
@@ -23,15 +23,15 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 }  // namespace
 
 CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
-  CLI::App* command = program.add_subcommand("inspect", "Show what a model is and how it would run here")
+  CLI::App* command = program.add_subcommand("inspect", "Show a model and how it would run on this machine")
                           ->group("Commands")
                           ->footer(kInspectFooter);
   add_model_option(*command, options.model);
   add_memory_option(*command, options.memory);
   add_context_option(*command, [&options](uint32_t tokens) { options.context = tokens; });
   command->add_flag("--tensors", options.tensors, "Also list every tensor, in the text and on the page");
-  command->add_flag("--json", options.json, "JSON instead of text; it always lists every tensor");
-  command->add_option("--html", options.html, "Also write a web page")->check(named)->option_text("FILE");
+  command->add_flag("--json", options.json, "Print JSON instead of text, with every tensor");
+  command->add_option("--html", options.html, "Also write the plan as a web page")->check(named)->option_text("FILE");
   return command;
 }
 

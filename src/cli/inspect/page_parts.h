@@ -12,7 +12,7 @@ namespace hypura {
 std::string_view page_style();
 
 // The map as an SVG drawing with its legend: a column a layer, each cell filled as far as it is kept in memory, what it
-// is in a tooltip. The embedding stands at the left of the layers and the output at the right, as a token walks.
+// is in a tooltip. The embedding stands at the left of the layers and the output at the right, in the order of a pass.
 std::string page_map(const Plan& plan, int64_t layers);
 
 // The budget as a bar, a part for each line of the ledger, with a legend of the amounts.

@@ -47,7 +47,7 @@ std::string disk_words(const StorageProfile& storage) {
   }
   const std::string sustained =
       storage.sustained_bytes_per_second > 0
-          ? fmt::format(", {} GB/s for long", significant(storage.sustained_bytes_per_second / 1e9))
+          ? fmt::format(", {} GB/s sustained", significant(storage.sustained_bytes_per_second / 1e9))
           : "";
   return fmt::format("disk {} GB/s scattered, {} GB/s in sequence{} ({})",
                      significant(storage.scattered_bytes_per_second / 1e9),
@@ -92,7 +92,7 @@ std::vector<std::string> plan_sentences(const Plan& plan, const Model& model) {
     const double gap = plan.placement.gap();
     const std::string gain =
         gap < 0.0005 ? "be faster" : fmt::format("save more than {} of the time", percent_words(gap));
-    sentences.push_back(fmt::format("No other division of the memory could {} (linear programme).", gain));
+    sentences.push_back(fmt::format("No other division of the memory could {} (linear program).", gain));
   }
   return sentences;
 }

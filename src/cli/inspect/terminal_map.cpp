@@ -133,7 +133,7 @@ std::string terminal_map(const PlacementMap& map, bool colour) {
     text += row_line(label_with_share(row), paint_row(row.cells, width, colour));
   }
   if (small.after.total() > 0) {
-    // Where it comes in the walk: behind the last layer.
+    // Where it comes in a pass: behind the last layer.
     const std::string gap((small.columns() - 1) * width, ' ');
     text += row_line("output", gap + paint_row({small.after}, width, colour));
   }

@@ -38,13 +38,13 @@ TEST(InspectText, SaysWhatTheModelIsAndHowItWouldRun) {
   EXPECT_THAT(text, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("Tensors"))));
 }
 
-TEST(InspectText, SaysWhatEarlierRunsTaught) {
+TEST(InspectText, ShowsTheCalibrationOfEarlierRuns) {
   const Model model = small_moe(6);
   Plan plan = small_plan(model, 0.37);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("earlier runs")));
   plan.prediction.calibration = 1.234;
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}),
-              HasSubstr("  earlier runs           1.23 x  the time reckoned; in the speeds above\n"));
+              HasSubstr("  earlier runs           1.23 x  the estimated time; included above\n"));
 }
 
 TEST(InspectText, TheTableSumsUp) {

@@ -14,9 +14,7 @@ std::string named(const std::string& text) {
 }
 
 CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
-  return command.add_option("MODEL", model, "A GGUF file (default: bundled demo model)")
-      ->check(named)
-      ->option_text(" ");
+  return command.add_option("MODEL", model, "GGUF file (default: bundled demo model)")->check(named)->option_text(" ");
 }
 
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
@@ -35,12 +33,12 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
   static const NumberRange kTokens{1, std::numeric_limits<int32_t>::max(), true, "a whole number of 1 or more"};
-  add_number(command, "--context", "Context length in tokens (default: what the budget affords)", kTokens,
+  add_number(command, "--context", "Context length in tokens (default: what the budget allows)", kTokens,
              [set = std::move(set)](double value) { set(static_cast<uint32_t>(value)); });
 }
 
 void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group) {
-  command.add_option("--mirror", mirrors, "A copy of the model on another disk, to read from both; repeatable")
+  command.add_option("--mirror", mirrors, "Copy of the model on another disk, read in parallel; repeatable")
       ->check(named)
       ->allow_extra_args(false)  // the next word is none of its own
       ->option_text("PATH")
@@ -48,7 +46,7 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 }
 
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
-  command.add_option("--draft", options.model, "Draft model: a small GGUF of the same family")
+  command.add_option("--draft", options.model, "Draft model: a small GGUF file of the same family")
       ->check(named)
       ->option_text("FILE")
       ->group(group);
@@ -59,10 +57,10 @@ void add_draft_options(CLI::App& command, DraftOptions& options, const char* gro
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group) {
   static const NumberRange kThreads{1, 1024, true,
-                                    "a whole number from 1 to 1024; leave the flag out for the best known"};
+                                    "a whole number from 1 to 1024; leave out the flag for the best known value"};
   add_memory_option(command, options.memory);
   add_context_option(command, std::move(set_context));
-  add_number(command, "--threads", "Compute threads (default: the best known for this machine)", kThreads,
+  add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
              [&options](double value) { options.threads = static_cast<uint32_t>(value); });
   const auto set_kv_type = [&options](const std::string& text) {
     options.kv_type = parse_kv_type(text).value_or(options.kv_type);
@@ -75,7 +73,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   command.add_flag_callback(
       "--no-direct-io", [&options] { options.direct_io = false; }, "Read weights through the page cache");
   command.add_flag_callback(
-      "--no-repack", [&options] { options.repack = false; }, "Compute with the file's own weight layout");
+      "--no-repack", [&options] { options.repack = false; }, "Do not repack weights for this processor");
   const auto ignore_copy = [&options] { options.repacked = false; };
   command.add_flag_callback("--no-repacked", ignore_copy, "Ignore a repacked copy of the model");
   command.add_flag_callback("--no-packed", ignore_copy)->group("");  // its name until 0.1

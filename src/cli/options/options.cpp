@@ -38,7 +38,7 @@ constexpr const char* kMainFooter = R"(Examples:
 `hypura COMMAND --help` shows a command's flags.)";
 
 constexpr const char* kRunFooter =
-    R"(Without --prompt and --file the prompt is read from standard input, unless that is a terminal.
+    R"(Without --prompt and --file, the prompt is read from standard input unless that is a terminal.
 The answer goes to standard output, everything else to standard error.
 
 Examples:
@@ -50,8 +50,8 @@ Examples:
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 6 context full, 130 interrupted)";
 
 constexpr const char* kChatFooter =
-    R"(/help in the conversation lists its commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
-When standard input is not a terminal every line of it is one message.
+    R"(/help lists the commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
+When standard input is not a terminal, each line is one message.
 
 Examples:
   hypura chat
@@ -128,17 +128,16 @@ void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactiv
 // Flags that cannot mean anything together.
 Status check_contradictions(const RunOptions& options, bool interactive) {
   if (options.prompt && options.file) {
-    return fail(ErrorCode::kUsage, "--prompt and --file both give the prompt; leave one out");
+    return fail(ErrorCode::kUsage, "--prompt and --file cannot be combined; leave one out");
   }
   if (options.raw && options.system) {
-    return fail(ErrorCode::kUsage, "--system needs the chat template that --raw leaves out; drop one of them");
+    return fail(ErrorCode::kUsage, "--system needs the chat template, which --raw disables; drop one of them");
   }
   if (options.raw && interactive) {
-    return fail(ErrorCode::kUsage, "--interactive needs the chat template that --raw leaves out; drop one of them");
+    return fail(ErrorCode::kUsage, "--interactive needs the chat template, which --raw disables; drop one of them");
   }
   if (interactive && options.file && *options.file == "-") {
-    return fail(ErrorCode::kUsage,
-                "--file - would use up the standard input that --interactive reads messages from; name a file");
+    return fail(ErrorCode::kUsage, "--file - and --interactive would both read standard input; name a file");
   }
   return {};
 }
@@ -173,8 +172,8 @@ Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::str
     return std::string(version.what()) + "\n";
   } catch (const CLI::ExtrasError&) {
     const auto extra = program.remaining(true);
-    const std::string word = extra.empty() ? "a word" : fmt::format("'{}'", extra.front());
-    return fail(ErrorCode::kUsage, "{} is not expected here; `{}` lists what is", word, help_command(program));
+    const std::string word = extra.empty() ? "" : fmt::format(" '{}'", extra.front());
+    return fail(ErrorCode::kUsage, "unexpected argument{}; see `{}`", word, help_command(program));
   } catch (const CLI::ArgumentMismatch& error) {
     return fail(ErrorCode::kUsage, "{}; give the flag once, with its value", error.what());
   } catch (const CLI::Error& error) {
@@ -186,7 +185,7 @@ Result<std::optional<std::string>> parse(CLI::App& program, std::vector<std::str
 }  // namespace
 
 Result<CommandLine> parse_command_line(std::vector<std::string> words) {
-  CLI::App program{"Runs language models (GGUF files) larger than memory, streaming them from disk.", "hypura"};
+  CLI::App program{"Run language models (GGUF files) larger than memory by streaming them from disk.", "hypura"};
   program.get_formatter()->column_width(28);
   program.get_formatter()->label("SUBCOMMAND", "COMMAND");
   program.get_formatter()->label("Subcommand", "COMMAND");

@@ -7,8 +7,8 @@ namespace hypura {
 namespace {
 
 constexpr const char* kProfileFooter =
-    R"(Takes about eight seconds and should have the machine for itself. The result is kept in ~/.cache/hypura for each
-machine and file system, and measured again when hardware, system or version change.
+    R"(Takes about eight seconds; run nothing else meanwhile. The result is cached in ~/.cache/hypura for each machine and
+file system. It is measured again when the hardware, system or version changes.
 
 Examples:
   hypura profile
@@ -22,10 +22,11 @@ Exit codes: 0 done, 1 internal, 2 usage, 4 budget, 5 input/output)";
 CLI::App* add_profile_command(CLI::App& program, ProfileCommandOptions& options) {
   CLI::App* command =
       program.add_subcommand("profile", "Measure this machine and a disk")->group("Commands")->footer(kProfileFooter);
-  command->add_option("--path", options.path, "A folder on the disk to measure, or a model file (default: here)")
+  command
+      ->add_option("--path", options.path, "Folder on the disk to measure, or a model file (default: current folder)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the path is empty") : std::string(); })
       ->option_text("PATH");
-  command->add_flag("--force", options.force, "Measure again even if a result is cached");
+  command->add_flag("--force", options.force, "Measure again, even if a result is cached");
   command->add_flag("--json", options.json, "Print JSON instead of a table");
   return command;
 }

@@ -136,17 +136,15 @@ std::string knee_sentence(const StorageProfile& storage) {
 }
 
 std::string sustained_sentence(const StorageProfile& storage) {
-  return storage.sustained_bytes_per_second > 0
-             ? fmt::format("  A model that read for long got {}, which plans count on.\n",
-                           format_rate(storage.sustained_bytes_per_second))
-             : "";
+  return storage.sustained_bytes_per_second > 0 ? fmt::format("  A long run sustained {}; plans count on that.\n",
+                                                              format_rate(storage.sustained_bytes_per_second))
+                                                : "";
 }
 
 std::string contention_sentence(const StorageProfile& storage) {
   return storage.computing_kept > 0
-             ? fmt::format(
-                   "  At once: while the disk is read computing keeps {:.0f} % of its speed, and the disk {:.0f} %.\n",
-                   storage.computing_kept * 100, storage.reading_kept * 100)
+             ? fmt::format("  At once: computing keeps {:.0f} % of its speed, the disk {:.0f} %.\n",
+                           storage.computing_kept * 100, storage.reading_kept * 100)
              : "";
 }
 
@@ -169,7 +167,7 @@ std::string meaning(const MachineProfile& profile) {
     return text + "The disk keeps up: streaming costs next to nothing.\n";
   }
   return text +
-         fmt::format("Where more than {:.0f} % of what a token\n  needs comes from disk, the disk sets the pace.\n",
+         fmt::format("Where more than {:.0f} % of what a token\n  needs comes from disk, the disk is the bottleneck.\n",
                      share * 100);
 }
 
@@ -203,7 +201,7 @@ std::string profile_text(const MachineProfile& profile) {
     text += kernel_section(profile);
   }
   text += storage_section(profile);
-  return text + fmt::format("\nMeasured {}. `hypura profile --force` measures anew.\n", profile.measured_at);
+  return text + fmt::format("\nMeasured {}. `hypura profile --force` measures again.\n", profile.measured_at);
 }
 
 }  // namespace hypura

@@ -37,7 +37,7 @@ Result<int> repack_command(const RepackCommandOptions& options) {
   for (const std::filesystem::path& file : repacked->files) {
     out.write(file.string() + "\n");
   }
-  out.write(fmt::format("{} of {} are in this processor's fastest layout; it is read from now on\n",
+  out.write(fmt::format("{} of {} are in this processor's fastest layout; every command reads the copy now\n",
                         format_bytes(repacked->repacked_bytes), format_bytes(repacked->bytes)));
   return out.status().map([] { return 0; });
 }

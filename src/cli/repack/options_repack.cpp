@@ -7,9 +7,9 @@ namespace hypura {
 namespace {
 
 constexpr const char* kRepackFooter =
-    R"(Writes MODEL.packed beside the model, as large as the model is: its matrices in the layout that this processor
-computes fastest with. Every command then reads the copy instead, as long as it belongs to the model and to this
-processor; --no-repacked ignores it, and it may be deleted at any time. The model itself is still needed.
+    R"(Writes MODEL.packed beside the model: a copy of the same size, with the matrices in the layout that is fastest on this
+processor. Every command then reads the copy, as long as it matches the model and the processor. --no-repacked ignores
+it, and you may delete it at any time. The model itself is still needed.
 
 Examples:
   hypura repack model.gguf
@@ -20,11 +20,11 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 }  // namespace
 
 CLI::App* add_repack_command(CLI::App& program, RepackCommandOptions& options) {
-  CLI::App* command = program.add_subcommand("repack", "Write a repacked copy of a model, which computes faster")
+  CLI::App* command = program.add_subcommand("repack", "Write a repacked copy of a model for faster computation")
                           ->group("Commands")
                           ->alias("pack")
                           ->footer(kRepackFooter);
-  command->add_option("MODEL", options.model, "A GGUF file")->required()->check(named)->option_text(" ");
+  command->add_option("MODEL", options.model, "GGUF file")->required()->check(named)->option_text(" ");
   return command;
 }
 

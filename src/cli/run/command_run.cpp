@@ -46,7 +46,7 @@ Result<int> run_command(const RunOptions& options) {
   }
   if (!*prompt) {
     return fail(ErrorCode::kUsage,
-                "no prompt; give --prompt TEXT, --file FILE or a pipe, or hold a conversation with `hypura chat`");
+                "no prompt; use --prompt TEXT, --file FILE or a pipe, or start a conversation with `hypura chat`");
   }
   const auto engine = open_model(options, notes);
   if (!engine) {

@@ -138,13 +138,13 @@ Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) 
 
 std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const Plan& plan) {
   std::string text = fmt::format("\n{} is served at {}\n", loaded.name, server.url());
-  const char* introduction = "loaded in its place when asked for: ";
+  const char* introduction = "loaded in its place on request: ";
   for (const ServedModel& model : host.models()) {
     if (&model != &loaded) {
       text += fmt::format("  {}{}\n", std::exchange(introduction, "  and "), model.name);
     }
   }
-  text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); besides a page at /, and /metrics\n";
+  text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); chat page at /; metrics at /metrics\n";
   text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
   if (!plan.context_sentence.empty()) {
     text += fmt::format("  {}\n", plan.context_sentence);
@@ -197,12 +197,12 @@ Result<int> serve_command(const ServeOptions& options) {
   }
   if (!running.server->is_loopback() && !filled.api_key) {
     notes.write(
-        "warning: whoever reaches this machine over the network may use the model; set HYPURA_API_KEY to a key "
-        "of your choice, or leave --host out\n");
+        "warning: anyone who reaches this machine over the network can use the model; set HYPURA_API_KEY to a key "
+        "of your choice, or leave out --host\n");
   }
   StopSignals signals;
   signals.wait();
-  notes.write("stopping: answers under way may end; another Ctrl-C stops at once\n");
+  notes.write("stopping after the running answers; press Ctrl-C again to stop at once\n");
   running.server->stop(std::chrono::milliseconds(static_cast<int64_t>(filled.grace * 1000)));
   return 0;
 }

@@ -18,7 +18,7 @@ namespace hypura {
 
 namespace {
 
-const NumberRange kPort{0, 65535, true, "a whole number from 0 to 65535; 0 takes one that is free"};
+const NumberRange kPort{0, 65535, true, "a whole number from 0 to 65535; 0 picks a free port"};
 const NumberRange kParallel{1, 256, true, "a whole number from 1 to 256"};
 const NumberRange kQueue{0, 1e6, true, "a whole number from 0 to 1000000"};
 const NumberRange kGrace{0, 3600, false, "a number of seconds from 0 to 3600"};
@@ -27,10 +27,10 @@ constexpr const char* kServed = "Server";
 constexpr const char* kAnswers = "Answers";
 
 constexpr const char* kServeFooter =
-    R"(Speaks the APIs of Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages), and shows a page at /.
-The first model is loaded at once, others when they are first asked for. Ctrl-C stops after the answers under way.
-Also read, where the flag is left out: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE, OLLAMA_CONTEXT_LENGTH,
-OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
+    R"(Serves the Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages) APIs, and a chat page at /.
+The first model loads at once, the others on first use. Ctrl-C stops after the running answers.
+Environment variables, used where the flag is not given: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE,
+OLLAMA_CONTEXT_LENGTH, OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
 
 Examples:
   hypura serve
@@ -45,7 +45,8 @@ std::string host_complaint(const std::string& text) {
   if (text.empty() || text.find_first_of(" /@") != std::string::npos) {
     return "'" + text + "' is not a host; write it like 127.0.0.1";
   }
-  return text.find(':') == std::string::npos || v6 ? std::string() : "'" + text + "' has a port; give that with --port";
+  return text.find(':') == std::string::npos || v6 ? std::string()
+                                                   : "'" + text + "' contains a port; use --port for it";
 }
 
 std::vector<std::string> split_list(const std::string& text) {
@@ -75,9 +76,10 @@ Result<KeepAlive> read_keep_alive_text(const std::string& text) {
   const bool seconds = text.find_first_not_of("+-0123456789") == std::string::npos;
   auto duration = parse_duration(seconds ? text + "s" : text);
   if (!duration) {
-    return fail(ErrorCode::kUsage,
-                "'{}' is not a time; write it like 5m, 24h, 30 (seconds), 0 (unload after each answer) or -1 (never)",
-                text);
+    return fail(
+        ErrorCode::kUsage,
+        "'{}' is not a duration; write it like 5m, 24h, 30 (seconds), 0 (unload after each answer) or -1 (never)",
+        text);
   }
   return KeepAlive{*duration};
 }
@@ -101,7 +103,7 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
   })->group(kServed);
   add(
       "--api-key", [&options](const std::string& key) { options.api_key = key; },
-      "API key that clients must send; HYPURA_API_KEY keeps it out of ps")
+      "API key that clients must send; use HYPURA_API_KEY to keep it out of ps")
       ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; })
       ->option_text("KEY");
   add(
@@ -130,7 +132,7 @@ void add_answer_options(CLI::App& command, ServeOptions& options) {
               options.keep_alive = *time;
             }
           },
-          "How long an idle model stays loaded: 5m, 30, 0, -1 for ever (default 5m)")
+          "Time an idle model stays loaded: 5m, 30, 0, or -1 forever (default 5m)")
       ->check(keep_alive_complaint)
       ->option_text("TIME")
       ->group(kAnswers);
@@ -188,7 +190,7 @@ Result<HostAndPort> read_ollama_host(const std::string& text) {
   if (const size_t scheme = rest.find("://"); scheme != std::string::npos) {
     if (rest.substr(0, scheme) != "http") {
       return fail(ErrorCode::kUsage,
-                  "'{}' asks for {}, which this server does not speak; leave it out, or put a proxy "
+                  "'{}' needs {}, which this server does not support; leave it out, or put a proxy "
                   "that does in front",
                   text, rest.substr(0, scheme));
     }
@@ -234,7 +236,7 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
 Status check_serve_options(const ServeOptions& options) {
   if (options.models.size() > 1 && !options.engine.mirrors.empty()) {
     return fail(ErrorCode::kUsage,
-                "--mirror '{}' is a copy of one model, and {} are to be served; serve one, or leave the mirrors out",
+                "--mirror '{}' is a copy of one model, but {} models are given; serve one, or leave out the mirrors",
                 options.engine.mirrors.front().string(), options.models.size());
   }
   return {};

@@ -107,7 +107,7 @@ class SavedCalibrationTest : public testing::Test {
   }
 
   fs::path file() const {
-    const fs::path folder = cache_.path() / "hypura" / "pace";
+    const fs::path folder = cache_.path() / "hypura" / "run-history";
     return fs::exists(folder) ? fs::directory_iterator(folder)->path() : fs::path();
   }
 
@@ -136,8 +136,8 @@ TEST_F(SavedCalibrationTest, LaterRunsCountForHalf) {
 
 TEST_F(SavedCalibrationTest, WhatCannotBeReadIsNothing) {
   ASSERT_TRUE(save_calibration(model_, kMeasuredAt, "a", 1.5));
-  for (const char* text : {"", "{", "[]", "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":[1,\"x\"]}",
-                           "{\"profile\":\"2026-01-02T03:04:05Z\",\"paces\":{\"a\":\"fast\"}}"}) {
+  for (const char* text : {"", "{", "[]", "{\"profile\":\"2026-01-02T03:04:05Z\",\"calibration_factors\":[1,\"x\"]}",
+                           "{\"profile\":\"2026-01-02T03:04:05Z\",\"calibration_factors\":{\"a\":\"fast\"}}"}) {
     std::ofstream(file()) << text;
     EXPECT_EQ(saved().count("a"), 0U) << text;
   }

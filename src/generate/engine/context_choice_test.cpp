@@ -78,7 +78,7 @@ TEST_F(ContextChoiceTest, WithMuchMemoryItIsWhatTheModelWasTrainedFor) {
   use_model("dense", 2 * kGiB, 1 << 20);
   const ContextChoice much = choose(200 * kGiB);
   EXPECT_GT(much.context, kGoodContext);
-  EXPECT_THAT(much.why, HasSubstr("memory"));
+  EXPECT_THAT(much.why, HasSubstr("share of the budget"));
 }
 
 TEST_F(ContextChoiceTest, MoreThanThePlainOneCostsNextToNothing) {

@@ -34,7 +34,7 @@ TEST(NgramDrafter, SaysWhatFollowedBefore) {
   EXPECT_EQ(drafted(*drafter, {}, 4), (std::vector<int32_t>{}));
 }
 
-// Guesses what the fake model will say, and every third time something else.
+// Drafts what the fake model will say, and every third time something else.
 class FakeDrafter final : public Drafter {
  public:
   Result<std::vector<int32_t>> draft(uint32_t /*sequence*/, std::span<const int32_t> tokens, uint32_t most) override {
@@ -245,7 +245,7 @@ TEST(Drafting, AnotherFamilysModelIsRefused) {
   const auto refused = Engine::open(options);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(refused.error().message, HasSubstr("another vocabulary"));
+  EXPECT_THAT(refused.error().message, HasSubstr("a different vocabulary"));
   options.draft.model = folder.path() / "missing.gguf";
   EXPECT_EQ(Engine::open(options).error().code, ErrorCode::kIo);
 }

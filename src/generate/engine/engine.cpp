@@ -107,28 +107,28 @@ RoutingTrace EngineImpl::routing() const {
 
 // A model that only dense weights are streamed of teaches what the disk sustains, any other its calibration: both would
 // correct plans twice. With mirrors neither is the model's disk's alone.
-RunLessons EngineImpl::lessons() const {
-  RunLessons lessons;
-  lessons.routing = routing();
+RunRecord EngineImpl::run_record() const {
+  RunRecord record;
+  record.routing = routing();
   const Placement& placement = model_.plan.placement;
   if (!options_.mirrors.empty()) {
-    return lessons;
+    return record;
   }
   if (placement.mode() == Mode::kDenseStreaming) {
-    lessons.disk_bytes_per_second = sustained_rate(stats());
-    return lessons;
+    record.disk_bytes_per_second = sustained_rate(stats());
+    return record;
   }
   const std::lock_guard lock(mutex_);
-  lessons.calibration =
+  record.calibration =
       calibration_.factor(model_.problem, placement, std::min(options_.predicted_at, model_.context_size));
-  return lessons;
+  return record;
 }
 
 Status EngineImpl::close() {
   if (std::exchange(closed_, true) || !options_.run_history) {
     return {};
   }
-  return save_history(*model_.file, model_.conditions, lessons());
+  return save_history(*model_.file, model_.conditions, run_record());
 }
 
 // How the pass ended; an error where an assertion ended it: what that left of the context is not used again.

@@ -66,7 +66,7 @@ class EngineImpl final : public Engine {
   Status result_of(const Status& computed);
   uint64_t bytes_read() const;
   double busy_seconds() const;
-  RunLessons lessons() const;
+  RunRecord run_record() const;
 
   const EngineOptions options_;
   OpenModel model_;

@@ -216,7 +216,7 @@ TEST_F(HostileFile, PartsForImagesAreLeftOut) {
   const auto path = changed(change);
   const auto engine = Engine::open(options(path));
   ASSERT_TRUE(engine) << engine.error().message;
-  EXPECT_THAT((*engine)->plan().warnings, testing::Contains(HasSubstr("images or sound (384 B) are left out")));
+  EXPECT_THAT((*engine)->plan().warnings, testing::Contains(HasSubstr("image and audio parts (384 B) are not loaded")));
   const auto plain = Engine::open(options(tiny()));
   ASSERT_TRUE(plain);
   const auto text = (*(*engine)->new_session())->complete("Hello", greedy(8));

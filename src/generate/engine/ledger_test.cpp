@@ -49,7 +49,7 @@ void expect_as_planned(const EngineOptions& options, Mode mode) {
   same({Purpose::kVocabulary});
   same({Purpose::kDraftModel});
   EXPECT_EQ(bytes_for(reserved, {Purpose::kStaging}), 0U) << "it is gone once the model is loaded";
-  // Tensors are aligned, and direct reads want room around them.
+  // Tensors are aligned, and direct reads want padding around them.
   const auto weights = {Purpose::kWeights, Purpose::kUnusedWeights, Purpose::kResidentWeights};
   EXPECT_GE(bytes_for(reserved, weights) + 64 * kKiB, bytes_for(plan.ledger, weights)) << to_string(mode);
   EXPECT_LE(bytes_for(reserved, weights), bytes_for(plan.ledger, weights) + 2 * kMiB) << to_string(mode);

@@ -25,7 +25,7 @@ using testing::HasSubstr;
 
 class Mirrors : public testing::Test {
  protected:
-  Mirrors() { logger().set_level(spdlog::level::off); }  // of mirrors given up
+  Mirrors() { logger().set_level(spdlog::level::off); }  // of mirrors no longer read
   ~Mirrors() override { logger().set_level(spdlog::level::warn); }
 
   // The demo model in 20 MiB, with a copy of it at the path `copy_`.
@@ -173,7 +173,7 @@ TEST_F(Mirrors, MoreThanSevenAreTooMany) {
   const auto engine = Engine::open(options);
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(engine.error().message, HasSubstr("8 mirrors are more than the 7"));
+  EXPECT_THAT(engine.error().message, HasSubstr("8 mirrors are given, but at most 7"));
 }
 
 TEST_F(Mirrors, AModelInMemorySaysThatTheyAreNotRead) {

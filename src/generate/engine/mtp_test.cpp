@@ -30,7 +30,7 @@ using testing::Not;
 constexpr int kLayers = 5;
 
 // One for all tests: a model with `mtp` layers for MTP, which do what its first layer does; the others add little, so
-// that they often foretell what it says.
+// that they often predict what it says.
 std::filesystem::path model_with(int mtp) {
   static const TempDir folder;
   const std::filesystem::path path = folder.path() / fmt::format("mtp{}.gguf", mtp);
@@ -362,8 +362,8 @@ TEST(Mtp, ModelsThatCannotDraftAreRefused) {
   EXPECT_TRUE(check_mtp(model));
   EXPECT_FALSE(check_mtp(used_part(model, false)));
   for (const auto& [architecture, reason] :
-       {std::pair("exaone-moe", "does not compute"), std::pair("qwen35moe", "taken back"),
-        std::pair("glm4moe", "no more than 1")}) {
+       {std::pair("exaone-moe", "does not support"), std::pair("qwen35moe", "rolled back"),
+        std::pair("glm4moe", "at most 1")}) {
     model.architecture = architecture;
     EXPECT_THAT(check_mtp(model).error().message, HasSubstr(reason));
   }

@@ -138,11 +138,11 @@ TEST_F(Repacking, WhatAKilledProgramLeftIsRemoved) {
 
 TEST_F(Repacking, WhatIsNoFileIsNotWaitedFor) {
   ASSERT_EQ(::mkfifo(repacked_name(path_).c_str(), 0600), 0);
-  EXPECT_THAT(found().problem, HasSubstr("is no file"));
+  EXPECT_THAT(found().problem, HasSubstr("is not a file"));
   EXPECT_TRUE(Engine::open(options()));
   fs::remove(repacked_name(path_));
   fs::create_directory(repacked_name(path_));
-  EXPECT_THAT(found().problem, HasSubstr("is no file"));
+  EXPECT_THAT(found().problem, HasSubstr("is not a file"));
 }
 
 TEST_F(Repacking, ARowGroupIsMadeAsTheWholeMatrixIs) {
@@ -180,7 +180,7 @@ TEST_F(Repacking, ACopyThatDoesNotBelongToTheModelIsNotRead) {
   EXPECT_TRUE(found().files.empty());
   const auto plan = plan_model(options(), nullptr);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("`hypura repack` makes it anew")));
+  EXPECT_THAT(plan->warnings, testing::Contains(HasSubstr("run `hypura repack` again")));
 
   fs::resize_file(copy, 1000);
   EXPECT_NE(found().problem, "");

@@ -12,7 +12,7 @@ namespace hypura {
 
 Result<std::unique_ptr<Session>> EngineImpl::new_session() {
   if (in_session_) {
-    return fail(ErrorCode::kUsage, "the engine has one session at a time and it is in use");
+    return fail(ErrorCode::kUsage, "the engine allows one session at a time, and one is open");
   }
   in_session_ = true;
   return std::make_unique<SessionImpl>(*this);
@@ -59,7 +59,7 @@ Status SessionImpl::check(const std::vector<int32_t>& prompt) const {
   }
   if (prompt.size() >= context_size()) {
     return fail(ErrorCode::kContextFull,
-                "the prompt has {} tokens and the context holds {}: shorten it, or give a larger context",
+                "the prompt has {} tokens, but the context holds {}: shorten it, or use a larger context",
                 prompt.size(), context_size());
   }
   return {};

@@ -70,7 +70,7 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
       text = told->text;
       without = stats;
       EXPECT_EQ(stats.experts_read_ahead, 0U);
-      EXPECT_EQ(stats.experts_guessed, 0U);
+      EXPECT_EQ(stats.experts_predicted, 0U);
       continue;
     }
     EXPECT_EQ(told->text, text) << to_string(read_ahead);
@@ -78,12 +78,12 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
     EXPECT_GT(stats.experts_read_ahead, 20U) << to_string(read_ahead);
     EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << to_string(read_ahead);
     EXPECT_LE(stats.experts_used_ahead, std::min(stats.experts_read_ahead, stats.expert_lookups - stats.expert_hits));
-    // Of the model's 32 experts a token uses 4: by chance one guess of eight is right.
-    EXPECT_GT(stats.experts_guessed_right, stats.experts_guessed / 5) << to_string(read_ahead);
-    EXPECT_GE(stats.experts_guessed, stats.experts_read_ahead) << to_string(read_ahead);
-    EXPECT_GE(stats.experts_guessed_right, stats.experts_used_ahead) << to_string(read_ahead);
-    EXPECT_LT(stats.experts_guessed_right, stats.experts_guessed_among) << to_string(read_ahead);
-    EXPECT_LT(stats.experts_guessed_among, stats.expert_lookups) << "nothing is guessed for the first layer";
+    // Of the model's 32 experts a token uses 4: by chance one prediction of eight is correct.
+    EXPECT_GT(stats.experts_predicted_correct, stats.experts_predicted / 5) << to_string(read_ahead);
+    EXPECT_GE(stats.experts_predicted, stats.experts_read_ahead) << to_string(read_ahead);
+    EXPECT_GE(stats.experts_predicted_correct, stats.experts_used_ahead) << to_string(read_ahead);
+    EXPECT_LT(stats.experts_predicted_correct, stats.experts_predictable) << to_string(read_ahead);
+    EXPECT_LT(stats.experts_predictable, stats.expert_lookups) << "nothing is predicted for the first layer";
   }
 }
 
@@ -100,7 +100,7 @@ TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
       "one day",
       greedy(200)));
   const EngineStats stats = engine->stats();
-  EXPECT_EQ(stats.experts_guessed, 0U);
+  EXPECT_EQ(stats.experts_predicted, 0U);
   EXPECT_LE(stats.expert_lookups - stats.expert_hits, 20U) << "of one layer's 32";
   EXPECT_LE(stats.streamed_bytes, 6U * 32U * 3U * 76U * kKiB) << "none is read twice";
 }
@@ -178,7 +178,7 @@ TEST(Streaming, CountsWhatItDid) {
   EXPECT_GT(stats.decode_bytes, 0U);
   EXPECT_EQ(stats.prefill_bytes + stats.decode_bytes, stats.streamed_bytes);
   // What was read in decode is what was missed, in whole experts of three slices of 72 KiB, plus a block at most each;
-  // and what was guessed wrongly, unless it was given up before it was read.
+  // and what was predicted wrongly, unless it was cancelled before it was read.
   const uint64_t missed = stats.expert_lookups - stats.expert_hits;
   const uint64_t wrong = stats.experts_read_ahead - stats.experts_used_ahead;
   EXPECT_GE(stats.decode_bytes, missed * 3 * 72 * kKiB);

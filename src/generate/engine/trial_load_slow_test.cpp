@@ -33,8 +33,8 @@ EngineOptions options_for(const std::filesystem::path& path) {
 
 TEST(TrialLoad, ModelsThatWriteNoTextAreRefusedByAllWithOneSentence) {
   const TempDir folder;
-  const std::pair<ZeroModel, const char*> cases[] = {{zero_encoder(), "is an encoder, which writes no text"},
-                                                     {zero_t5(false), "is an encoder, which writes no text"},
+  const std::pair<ZeroModel, const char*> cases[] = {{zero_encoder(), "is an encoder, which generates no text"},
+                                                     {zero_t5(false), "is an encoder, which generates no text"},
                                                      {zero_t5(true), "has an encoder beside its decoder"},
                                                      {llama_like("llada"), "is a diffusion model"}};
   for (const auto& [model, sentence] : cases) {

@@ -47,7 +47,7 @@ class WarmStart : public testing::Test {
   }
 
   // Waits until nothing more is read.
-  static EngineStats settled(const Engine& engine) {
+  static EngineStats after_warm_start(const Engine& engine) {
     EngineStats stats = engine.stats();
     for (int quiet = 0, turns = 0; quiet < 20 && turns < 3000; ++turns) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -66,7 +66,7 @@ TEST_F(WarmStart, ReadsWhatWasUsedBeforeAnythingIsAsked) {
   run_once();
   const auto engine = Engine::open(options(24 * kMiB));
   ASSERT_TRUE(engine) << engine.error().message;
-  const EngineStats warm = settled(**engine);
+  const EngineStats warm = after_warm_start(**engine);
   EXPECT_GT(warm.experts_warmed, 10U);
   EXPECT_EQ(warm.warm_bytes, warm.experts_warmed * 3 * 72 * kKiB);
   EXPECT_GE(warm.streamed_bytes, warm.warm_bytes);

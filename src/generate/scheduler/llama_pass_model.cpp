@@ -60,7 +60,7 @@ Status LlamaPassModel::embed(std::span<const PassToken> tokens, std::vector<floa
   for (size_t i = 0; status && i < all.size(); ++i) {
     const float* row = embedding_at(context_, i);
     if (row == nullptr) {
-      status = fail(ErrorCode::kInternal, "llama.cpp gave no embedding");
+      status = fail(ErrorCode::kInternal, "llama.cpp returned no embedding");
       break;
     }
     std::transform(sum.begin(), sum.end(), row, sum.begin(), std::plus<>());

@@ -40,9 +40,9 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.expert_hits = stream.decode_hits;
   stats.experts_read_ahead = stream.prefetches;
   stats.experts_used_ahead = stream.prefetches_used;
-  stats.experts_guessed = stream.predictions;
-  stats.experts_guessed_right = stream.predictions_right;
-  stats.experts_guessed_among = stream.predictions_among;
+  stats.experts_predicted = stream.predictions;
+  stats.experts_predicted_correct = stream.predictions_correct;
+  stats.experts_predictable = stream.predictable;
   stats.experts_warmed = stream.warmed;
   stats.warm_bytes = stream.warm_bytes;
   stats.io_wait_seconds = stream.io_wait_seconds;

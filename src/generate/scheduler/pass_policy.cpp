@@ -6,19 +6,19 @@ namespace hypura {
 
 namespace {
 
-// Gives every index of `takers` an even part of `room`, no more than it needs; the rest one by one from `first` on.
-void share_evenly(std::span<const Rider> riders, std::vector<size_t> takers, uint32_t room, uint64_t first,
+// Gives every index of `takers` an even part of `capacity`, no more than it needs; the rest one by one from `first` on.
+void share_evenly(std::span<const Rider> riders, std::vector<size_t> takers, uint32_t capacity, uint64_t first,
                   std::vector<uint32_t>& shares) {
-  while (!takers.empty() && room >= takers.size()) {
-    const auto even = static_cast<uint32_t>(room / takers.size());
+  while (!takers.empty() && capacity >= takers.size()) {
+    const auto even = static_cast<uint32_t>(capacity / takers.size());
     for (const size_t i : takers) {
       const uint32_t more = std::min(even, riders[i].pending - shares[i]);
       shares[i] += more;
-      room -= more;
+      capacity -= more;
     }
     std::erase_if(takers, [&](size_t i) { return shares[i] == riders[i].pending; });
   }
-  for (size_t n = 0; n < takers.size() && room > 0; ++n, --room) {
+  for (size_t n = 0; n < takers.size() && capacity > 0; ++n, --capacity) {
     ++shares[takers[(n + first) % takers.size()]];
   }
 }
@@ -34,12 +34,12 @@ std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits
       (riders[i].answering ? answers : prompts).push_back(i);
     }
   }
-  uint32_t room = limits.tokens;
-  for (size_t n = 0; n < answers.size() && room > 0; ++n, --room) {
+  uint32_t capacity = limits.tokens;
+  for (size_t n = 0; n < answers.size() && capacity > 0; ++n, --capacity) {
     shares[answers[(n + first) % answers.size()]] = 1;
   }
-  share_evenly(riders, std::move(prompts), answers.empty() ? room : std::min(room, limits.beside_answers), first,
-               shares);
+  share_evenly(riders, std::move(prompts), answers.empty() ? capacity : std::min(capacity, limits.beside_answers),
+               first, shares);
   return shares;
 }
 

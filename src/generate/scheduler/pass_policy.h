@@ -20,7 +20,7 @@ struct PassLimits {
   uint32_t outputs = 0;         // whose logits are kept, in a pass
 };
 
-// Tokens of each rider in the next pass. Every answer has its one; what room is left is shared evenly among the
+// Tokens of each rider in the next pass. Every answer has its one; the capacity that is left is shared evenly among the
 // prompts, and what they cannot have evenly goes in turn, beginning with rider `first` (any number).
 std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits& limits, uint64_t first);
 

@@ -56,8 +56,8 @@ Result<Embedding> mean(std::vector<float> sum, const Job& job) {
   }
   if (!are_numbers(embedding.values)) {
     return fail(ErrorCode::kBadModel,
-                "the model's output is not a number, so that there is no embedding: its weights are damaged, or its "
-                "numbers grow too large");
+                "the model's output is not finite, so there is no embedding: its weights are damaged, or its "
+                "values overflow");
   }
   return embedding;
 }
@@ -143,7 +143,7 @@ void PassScheduler::answer_pass() {
   }
 }
 
-// Guesses at what follows each answer's token, as many as there is room for in the pass. Gives the pass as it is then.
+// Drafts what follows each answer's token, as far as the pass has capacity. Gives the pass as it is then.
 DraftedPass PassScheduler::draft(const std::vector<Rider>& riders, const std::vector<uint32_t>& shares) {
   drafts_.assign(runs_.size(), {});
   DraftedPass pass;
@@ -153,17 +153,17 @@ DraftedPass PassScheduler::draft(const std::vector<Rider>& riders, const std::ve
   }
   const PassLimits limits = model_.limits();
   const auto rows = static_cast<uint32_t>(runs_.size());  // every sequence may want one of its own
-  uint32_t room = std::min(limits.tokens - pass.tokens, std::max(limits.outputs, rows) - rows);
+  uint32_t capacity = std::min(limits.tokens - pass.tokens, std::max(limits.outputs, rows) - rows);
   for (uint32_t id = 0; drafting_ != nullptr && id < runs_.size(); ++id) {
     if (!riders[id].answering || shares[id] == 0) {
       continue;
     }
     const Run& run = *runs_[id];
     const uint32_t wanted = std::max(run.job.source->left(), 1U) - 1;  // the pass gives one without drafts
-    const uint32_t most = std::min({room, run.job.limit - static_cast<uint32_t>(run.tokens.size()), wanted});
+    const uint32_t most = std::min({capacity, run.job.limit - static_cast<uint32_t>(run.tokens.size()), wanted});
     drafts_[id] = drafting_->draft(id, run.tokens, most, pass.tokens, pass.answers);
     const auto count = static_cast<uint32_t>(drafts_[id].tokens.size());
-    room -= count;
+    capacity -= count;
     pass.drafted += count;
     pass.draft_seconds += drafts_[id].seconds;
   }
@@ -194,7 +194,7 @@ std::vector<PassToken> PassScheduler::pass_tokens(const std::vector<uint32_t>& s
 void PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& status) {
   for (uint32_t id = 0; id < runs_.size(); ++id) {
     if (shares[id] > 0 && !status) {
-      give_up(id, status.error());
+      fail_sequence(id, status.error());
     } else if (shares[id] > 0) {
       cache_.append(id, std::span(runs_[id]->tokens).subspan(held(id), shares[id]));
     }
@@ -202,7 +202,7 @@ void PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& stat
 }
 
 // A pass failed: what it left of its tokens is not known, and what was there before is kept where it can be.
-void PassScheduler::give_up(uint32_t id, const Error& error) {
+void PassScheduler::fail_sequence(uint32_t id, const Error& error) {
   cache_.cut(id, held(id));
   end(id, StopReason::kError, error);
 }
@@ -277,7 +277,7 @@ void PassScheduler::embed_pass() {
       continue;
     }
     if (const Status status = embed_part(id); !status) {
-      give_up(id, status.error());
+      fail_sequence(id, status.error());
     } else if (held(id) == runs_[id]->job.embed->end) {
       end(id, StopReason::kEndOfText, std::nullopt);
     }

@@ -6,7 +6,7 @@
 //
 // Invariants:
 // - A sequence of the KvCache is idle, or used by one job. Idle or not, it holds at most a whole context, and the model
-//   has room for that many for each: there is always a free cell.
+//   has cells for that many for each: there is always a free cell.
 // - A job that was admitted comes back from take_ended() exactly once, after all its pieces.
 #pragma once
 
@@ -39,10 +39,10 @@ class PassScheduler {
   PassScheduler& operator=(const PassScheduler&) = delete;
 
   // Jobs that can be admitted now, and whether none runs.
-  uint32_t room() const { return cache_.idle(); }
+  uint32_t idle_sequences() const { return cache_.idle(); }
   bool idle() const { return cache_.idle() == cache_.sequences(); }
 
-  // Gives the job the sequence that has most of its prompt already. There must be room.
+  // Gives the job the sequence that has most of its prompt already. One must be idle.
   void admit(Job job);
 
   // Ends a job, if it runs (kCancelled). Its sequence keeps what it holds, as after every end.
@@ -72,7 +72,7 @@ class PassScheduler {
   bool add_token(uint32_t id, int32_t token);
   void embed_pass();
   Status embed_part(uint32_t id);
-  void give_up(uint32_t id, const Error& error);
+  void fail_sequence(uint32_t id, const Error& error);
   void end(uint32_t id, StopReason stop, std::optional<Error> error);
   void count_pass(size_t tokens);
 

@@ -173,9 +173,9 @@ class DrivenScheduler {
   explicit DrivenScheduler(FakeModel& model, Drafting* drafting = nullptr)
       : cache_(model), scheduler_(model, cache_, drafting) {}
 
-  // Admits the job as soon as there is room. Gives its number.
+  // Admits the job as soon as a sequence is idle. Gives its number.
   uint64_t start(Job job) {
-    while (scheduler_.room() == 0) {
+    while (scheduler_.idle_sequences() == 0) {
       pass();
     }
     job.id = ++last_;

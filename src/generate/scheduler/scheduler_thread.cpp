@@ -50,7 +50,7 @@ Status SchedulerThread::room_locked() const {
   return {};
 }
 
-Status SchedulerThread::room() const {
+Status SchedulerThread::check_queue() const {
   const std::lock_guard lock(mutex_);
   return room_locked();
 }
@@ -118,7 +118,7 @@ void SchedulerThread::work() {
 }
 
 // Sleeps until there is something to do. False when all is to end. Ends what was cancelled, queued or running, and
-// admits as many others as there is room for.
+// admits as many others as there are idle sequences.
 bool SchedulerThread::take_jobs() {
   std::vector<uint64_t> ids;
   std::vector<Job> gone;
@@ -143,7 +143,7 @@ bool SchedulerThread::take_jobs() {
   std::vector<Job> admitted;
   {
     const std::lock_guard lock(mutex_);
-    for (uint32_t room = scheduler_.room(); room > 0 && !queue_.empty(); --room) {
+    for (uint32_t idle = scheduler_.idle_sequences(); idle > 0 && !queue_.empty(); --idle) {
       admitted.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++stats_.running;
@@ -166,7 +166,7 @@ void SchedulerThread::tell_ended() {
     stats_.passes = scheduler_.counts().passes;
     stats_.batched_tokens = scheduler_.counts().tokens;
     stats_.context_used = static_cast<uint32_t>(cache_.held());
-    stats_.running = stats_.parallel - scheduler_.room();
+    stats_.running = stats_.parallel - scheduler_.idle_sequences();
   }
   for (JobEnd& it : ended) {
     tell(std::move(it));

@@ -33,7 +33,7 @@ class SchedulerThread {
   SchedulerThread& operator=(const SchedulerThread&) = delete;
 
   // Fails with kBusy when a job would be refused now. Any thread, as all that follow.
-  Status room() const;
+  Status check_queue() const;
 
   // Queues an answer and gives its id, or fails with kBusy.
   Result<uint64_t> submit(Job job);

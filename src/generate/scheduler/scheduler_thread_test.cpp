@@ -160,12 +160,12 @@ TEST(SchedulerThread, TheQueueIsBounded) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_EQ(refused.error().message, "server busy, please try again.  maximum pending requests exceeded");
-  EXPECT_FALSE(running.thread.room());
+  EXPECT_FALSE(running.thread.check_queue());
   EXPECT_EQ(running.thread.stats().queued, 2U);
   EXPECT_EQ(running.thread.stats().running, 1U);
   model.open();
   EXPECT_EQ(waits_too->wait().stop, StopReason::kLength);
-  EXPECT_TRUE(running.thread.room());
+  EXPECT_TRUE(running.thread.check_queue());
 }
 
 TEST(SchedulerThread, AnswersAreCancelledWhereverTheyAre) {
@@ -209,7 +209,7 @@ TEST(SchedulerThread, ClosingEndsEverything) {
     }
     model.wait_for_pass();
     opener = std::thread([&] {
-      while (running.thread.room()) {  // until the destructor has begun: it waits for the pass
+      while (running.thread.check_queue()) {  // until the destructor has begun: it waits for the pass
         std::this_thread::yield();
       }
       model.open();
@@ -237,7 +237,8 @@ TEST(SchedulerThread, ClosingEndsEmbeddingsThatWait) {
       std::this_thread::yield();
     }
     opener = std::thread([&] {
-      while (running.thread.room().error().code != ErrorCode::kCancelled) {  // busy until the destructor has begun
+      while (running.thread.check_queue().error().code !=
+             ErrorCode::kCancelled) {  // busy until the destructor has begun
         std::this_thread::yield();
       }
       model.open();

@@ -112,7 +112,7 @@ class GreedySource final : public AnswerSource {
 };
 
 // Conversations of several turns, prompts that share a beginning, one that fills its context and goes on, and one that
-// is given up: so that cells are cut, shared, and used again in another order.
+// is cleared: so that cells are cut, shared, and used again in another order.
 void talk(SchedulerThread& scheduler, size_t vocabulary, uint32_t who) {
   std::vector<int32_t> text = test_tokens(20 + 7 * who);
   for (uint32_t turn = 0; turn < 3; ++turn) {

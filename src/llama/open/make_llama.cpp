@@ -15,7 +15,7 @@ namespace hypura {
 namespace {
 
 // "tokens 5 and 9 are both 'x'": the commonest fault of a vocabulary, which llama.cpp's assertion does not name.
-std::string twins_in(const Model& model) {
+std::string duplicate_tokens(const Model& model) {
   const gguf_context* metadata = model.metadata.get();
   const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");
   if (key < 0 || gguf_get_kv_type(metadata, key) != GGUF_TYPE_ARRAY ||
@@ -35,8 +35,8 @@ std::string twins_in(const Model& model) {
 tl::unexpected<Error> load_failure(const Model& model) {
   std::string reason = take_llama_error();
   if (reason.find("token_to_id") != std::string::npos) {
-    const std::string twins = twins_in(model);
-    reason = twins.empty() ? reason : twins;
+    const std::string duplicates = duplicate_tokens(model);
+    reason = duplicates.empty() ? reason : duplicates;
   }
   return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", model.files.front().path.string(),
               reason);
@@ -89,7 +89,7 @@ LlamaContextPtr make_llama_context(llama_model& model, const ContextParams& para
   its.ctx_type = params.mtp ? LLAMA_CONTEXT_TYPE_MTP : LLAMA_CONTEXT_TYPE_DEFAULT;
   its.n_ctx = params.cells;
   its.n_seq_max = params.sequences;
-  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and walks over the weights for
+  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and reads the weights for
   // each.
   its.kv_unified = params.sequences > 1;
   its.n_batch = its.n_ubatch = params.pass;  // one pass over the weights for each llama_decode

@@ -38,33 +38,33 @@ const MtpArchitecture* find(std::string_view name) {
 
 Status check_mtp(const Model& model) {
   if (model.mtp_layers == 0) {
-    return fail(ErrorCode::kUsage,
-                "{} has no layers for multi-token prediction (MTP) to draft with: leave --draft-mtp out", model.name);
+    return fail(ErrorCode::kUsage, "{} has no layers for multi-token prediction (MTP): leave out --draft-mtp",
+                model.name);
   }
   const MtpArchitecture* known = find(model.architecture);
   if (known == nullptr) {
     return fail(ErrorCode::kUsage,
-                "{} has layers for multi-token prediction (MTP), but llama.cpp does not compute those of the "
-                "architecture {}: leave --draft-mtp out",
+                "{} has layers for multi-token prediction (MTP), but llama.cpp does not support them for the "
+                "architecture {}: leave out --draft-mtp",
                 model.name, model.architecture);
   }
   if (known->recurrent) {
     return fail(ErrorCode::kUsage,
-                "{} cannot draft: a draft must be taken back where it is wrong, and the state of a model of the "
-                "architecture {} cannot be; leave --draft-mtp out",
+                "{} cannot draft: rejected drafts must be removed, but the recurrent state of the "
+                "architecture {} cannot be rolled back; leave out --draft-mtp",
                 model.name, model.architecture);
   }
   if (model.mtp_layers > known->most_layers) {
     return fail(ErrorCode::kUsage,
-                "{} has {} layers for multi-token prediction (MTP), and llama.cpp computes no more than {} of the "
-                "architecture {}: leave --draft-mtp out",
+                "{} has {} layers for multi-token prediction (MTP), but llama.cpp supports at most {} for the "
+                "architecture {}: leave out --draft-mtp",
                 model.name, model.mtp_layers, known->most_layers, model.architecture);
   }
   for (int64_t layer = model.layers - model.mtp_layers; layer < model.layers; ++layer) {
     if (model.find(fmt::format("blk.{}.nextn.eh_proj.weight", layer)) == nullptr) {
       return fail(ErrorCode::kUsage,
-                  "{} says that it has {} layers for multi-token prediction (MTP), but layer {} is not in the file: "
-                  "take a file that has them, or leave --draft-mtp out",
+                  "{} declares {} layers for multi-token prediction (MTP), but layer {} is not in the file: "
+                  "use a file that has them, or leave out --draft-mtp",
                   model.name, model.mtp_layers, layer);
     }
   }

@@ -1,4 +1,4 @@
-// Layers that guess at further tokens (multi-token prediction, MTP; "nextn" in GGUF): which models can draft by them,
+// Layers that predict further tokens (multi-token prediction, MTP; "nextn" in GGUF): which models can draft by them,
 // and what is left of a model when they are not used. What llama.cpp does with them is told here from its source.
 #pragma once
 

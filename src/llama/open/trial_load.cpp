@@ -36,7 +36,7 @@ Status check_vocabulary(const Model& model) {
                       gguf_get_arr_type(metadata, tokens) == GGUF_TYPE_STRING;
   if (name.empty() || name == "no_vocab" || name == "none" || !listed) {
     return fail(ErrorCode::kBadModel,
-                "{}: has no vocabulary (keys tokenizer.ggml.model and tokens), without which text can be neither read "
+                "{}: has no vocabulary (keys tokenizer.ggml.model and tokens), so text can be neither read "
                 "nor written",
                 file_of(model));
   }
@@ -63,7 +63,7 @@ Status check_writes_text(const Model& model, const llama_model& loaded) {
   if (llama_model_is_diffusion(&loaded)) {
     what = "is a diffusion model, which does not write text token by token";
   } else if (!llama_model_has_decoder(&loaded)) {
-    what = "is an encoder, which writes no text";
+    what = "is an encoder, which generates no text";
   } else if (llama_model_has_encoder(&loaded)) {
     what = model.architecture.starts_with("t5") ? "has an encoder beside its decoder, which Hypura does not run"
                                                 : "only drafts for another model, and writes no text of its own";
@@ -85,7 +85,7 @@ Status make_trial_context(const Model& model, llama_model& loaded, bool mtp) {
                 take_llama_error());
   }
   if (llama_get_memory(context.get()) == nullptr) {
-    return not_a_writer(model, "is an encoder, which writes no text");
+    return not_a_writer(model, "is an encoder, which generates no text");
   }
   const ggml_cgraph* graph = llama_graph_reserve(context.get(), 1, 1, 1);
   if (graph == nullptr) {
@@ -117,8 +117,7 @@ Status load_and_try(const Model& model, const VirtualFile& file, const TrialOpti
 }  // namespace
 
 tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what) {
-  return fail(ErrorCode::kUsage, "{} {}: only models that write text, one token after the other, can be run",
-              model.name, what);
+  return fail(ErrorCode::kUsage, "{} {}: only models that generate text token by token can run", model.name, what);
 }
 
 Status try_model(const Model& model, const TrialOptions& options) {

@@ -27,7 +27,7 @@ Status try_model(const Model& model, const TrialOptions& options = {});
 // is of no use when it cannot be run. Any thread.
 Result<Model> open_and_try(const std::filesystem::path& path);
 
-// The error for a model that `what`, "is an encoder, which writes no text": the same sentence from every command.
+// The error for a model that `what`, "is an encoder, which generates no text": the same sentence from every command.
 tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what);
 
 }  // namespace hypura

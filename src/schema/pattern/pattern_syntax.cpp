@@ -48,7 +48,7 @@ class PatternParser {
   Result<PatternNode> parse() {
     PatternNode node = alternatives(0);
     if (fault_.empty() && at_ < text_.size()) {
-      refuse("it is no regular expression: a group is closed that was not opened");
+      refuse("it is not a regular expression: a group is closed that was not opened");
     }
     if (!fault_.empty()) {
       return fail(ErrorCode::kUsage, "{}", fault_);
@@ -109,13 +109,13 @@ class PatternParser {
       return atom;
     }
     if (atom.kind == Kind::kBegin || atom.kind == Kind::kEnd || atom.kind == Kind::kAhead) {
-      refuse("it repeats what is no text");
+      refuse("it repeats something that is not text");
     }
     take(U"?");  // lazy or not, the texts are the same
     node.parts.push_back(std::move(atom));
     PatternNode again;
     if (more() && quantifier(again)) {
-      refuse("it is no regular expression: there is nothing to repeat");
+      refuse("it is not a regular expression: there is nothing to repeat");
     }
     return node;
   }
@@ -159,7 +159,7 @@ class PatternParser {
     node.min = *min;
     node.max = *max;
     if (node.min > node.max) {
-      refuse("it is no regular expression: a repetition's limits are out of order");
+      refuse("it is not a regular expression: a repetition's limits are out of order");
     }
     return true;
   }
@@ -184,7 +184,7 @@ class PatternParser {
       return chars(complement(kLineEnds));
     }
     if (peek() == '*' || peek() == '+' || peek() == '?') {
-      refuse("it is no regular expression: there is nothing to repeat");
+      refuse("it is not a regular expression: there is nothing to repeat");
       return node;
     }
     if (take(U"\\")) {
@@ -206,14 +206,14 @@ class PatternParser {
         ++at_;
       }
       if (!take(U">")) {
-        refuse("it is no regular expression: a group's name does not end");
+        refuse("it is not a regular expression: a group's name does not end");
       }
     } else if (!looks_ahead && !take(U"?:") && peek() == '?') {
       refuse("it has a kind of group that is not known");
     }
     PatternNode inner = alternatives(depth + 1);
     if (!take(U")")) {
-      refuse("it is no regular expression: a group is not closed");
+      refuse("it is not a regular expression: a group is not closed");
     }
     if (!looks_ahead) {
       return inner;
@@ -242,7 +242,7 @@ class PatternParser {
   // What a backslash and what follows it stand for.
   CharSet escaped_chars() {
     if (at_ >= text_.size()) {
-      refuse("it is no regular expression: it ends in a backslash");
+      refuse("it is not a regular expression: it ends in a backslash");
       return {};
     }
     const char32_t c = text_[at_++];
@@ -342,7 +342,7 @@ class PatternParser {
           ranges.push_back({'-', '-'});
           ranges.insert(ranges.end(), last.begin(), last.end());
         } else if (last[0].first < first[0].first) {
-          refuse("it is no regular expression: a range of characters is out of order");
+          refuse("it is not a regular expression: a range of characters is out of order");
         } else {
           first[0].last = last[0].last;
         }
@@ -350,7 +350,7 @@ class PatternParser {
       ranges.insert(ranges.end(), first.begin(), first.end());
     }
     if (!take(U"]")) {
-      refuse("it is no regular expression: a bracket is not closed");
+      refuse("it is not a regular expression: a bracket is not closed");
     }
     CharSet set = char_set(std::move(ranges));
     return negated ? complement(set) : set;

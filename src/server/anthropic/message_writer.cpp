@@ -23,7 +23,7 @@ Json usage_json(uint64_t prompt_tokens, uint64_t cached_tokens, uint64_t answer_
 Json arguments_of(const ToolCall& call) {
   Result<Json> arguments = parse_json(call.arguments);
   if (!arguments || !arguments->is_object()) {
-    logger().warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
+    logger().warn("the model called {} with arguments that are not a JSON object: {}", call.name, call.arguments);
     return Json::object();
   }
   return std::move(*arguments);

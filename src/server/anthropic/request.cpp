@@ -78,7 +78,7 @@ void read_tool(Fields& in, const Json& json, const Conversation& conversation, A
   tool.description = one.text("description").value_or("");
   tool.parameters = v1::parameters_text(one.object("input_schema"));
   if (one.status() && tool.name.empty()) {
-    v1::refuse(one, "each of the tools needs a name");
+    v1::refuse(one, "each tool needs a name");
   }
   const bool waits = one.boolean("defer_loading").value_or(false) && !conversation.referred.contains(tool.name);
   v1::join_status(in, one);
@@ -103,7 +103,7 @@ v1::ToolRule read_tool_choice(Fields& in, AnswerRequest& answer) {
     rule.choice = ToolChoice::kRequired;
     rule.only = std::vector{inner.text("name").value_or("")};
   } else if (type != "auto") {
-    v1::refuse(inner, fmt::format("tool_choice of the type \"{}\" is unknown: it is auto, any, tool or none", type));
+    v1::refuse(inner, fmt::format("tool_choice of the type \"{}\" is unknown; use auto, any, tool or none", type));
   }
   answer.parallel_tool_calls = !inner.boolean("disable_parallel_tool_use").value_or(false);
   v1::join_status(in, inner);
@@ -134,7 +134,7 @@ void read_thinking(Fields& in, AnswerRequest& answer) {
   Fields inner(*thinking, "MessagesRequest.thinking");
   const std::string type = inner.text("type").value_or("");
   if (inner.status() && type != "enabled" && type != "disabled" && type != "adaptive") {
-    v1::refuse(inner, fmt::format("thinking of the type \"{}\" is unknown: it is enabled, disabled or adaptive", type));
+    v1::refuse(inner, fmt::format("thinking of the type \"{}\" is unknown; use enabled, disabled or adaptive", type));
   }
   answer.think = type == "adaptive" ? std::nullopt : std::optional(type == "enabled");
   if (const std::optional<int64_t> budget = inner.integer("budget_tokens"); budget && type == "enabled") {
@@ -155,7 +155,7 @@ void read_effort(Fields& in, AnswerRequest& answer) {
   Fields inner(*config, "MessagesRequest.output_config");
   answer.effort = inner.text("effort").value_or("");
   if (!answer.effort.empty() && std::find(kLevels.begin(), kLevels.end(), answer.effort) == kLevels.end()) {
-    v1::refuse(inner, fmt::format("output_config.effort \"{}\" is unknown: it is low, medium, high, xhigh or max",
+    v1::refuse(inner, fmt::format("output_config.effort \"{}\" is unknown; use low, medium, high, xhigh or max",
                                   answer.effort));
   }
   v1::join_status(in, inner);
@@ -176,7 +176,7 @@ std::optional<std::string> read_format(Fields& in) {
   Fields inner(*format, "MessagesRequest.output_config.format");
   const std::string type = inner.text("type").value_or("");
   if (inner.status() && type != "json_schema") {
-    v1::refuse(inner, fmt::format("the answer's format has the unknown type \"{}\": it is json_schema", type));
+    v1::refuse(inner, fmt::format("the answer's format has the unknown type \"{}\"; use json_schema", type));
   }
   std::string schema = v1::schema_text(inner.object("schema"));
   v1::join_status(in, inner);
@@ -222,7 +222,7 @@ Result<MessagesRequest> read_messages_request(const Json& json, RequestUse use, 
   read_system(in, conversation);
   read_messages(in, conversation);
   if (in.status() && conversation.messages.empty()) {
-    v1::refuse(in, "messages hold nothing that the model could read");
+    v1::refuse(in, "messages have no content that the model can read");
   }
   request.answer.messages = std::move(conversation.messages);
   // Clients of this API are told what does not fit, and shorten it themselves.

@@ -160,14 +160,12 @@ TEST(MessagesRequest, RefusesWhatIsNotSupported) {
        "mcp_servers is not supported: this server calls none; offer their tools to the model yourself"},
       {R"("compaction":{"type":"summarize"})",
        "compaction is not supported: this server compacts nothing; shorten the conversation yourself"},
-      {R"("tools":[{}])", "each of the tools needs a name"},
-      {R"("tool_choice":{"type":"some"})",
-       "tool_choice of the type \"some\" is unknown: it is auto, any, tool or none"},
+      {R"("tools":[{}])", "each tool needs a name"},
+      {R"("tool_choice":{"type":"some"})", "tool_choice of the type \"some\" is unknown; use auto, any, tool or none"},
       {R"("tool_choice":{"type":"any"})", "tool_choice asks for a call, but there are no tools to call"},
       {R"("tool_choice":{"type":"tool","name":"x"})", "tool_choice names \"x\", which is not among the tools"},
-      {R"("thinking":{"type":"hard"})",
-       "thinking of the type \"hard\" is unknown: it is enabled, disabled or adaptive"},
-      {R"("output_format":{"type":"text"})", "the answer's format has the unknown type \"text\": it is json_schema"},
+      {R"("thinking":{"type":"hard"})", "thinking of the type \"hard\" is unknown; use enabled, disabled or adaptive"},
+      {R"("output_format":{"type":"text"})", "the answer's format has the unknown type \"text\"; use json_schema"},
   };
   for (const auto& [fields, message] : cases) {
     const Result<MessagesRequest> request =

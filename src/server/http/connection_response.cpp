@@ -66,8 +66,8 @@ void Connection::apply_released() {
       return;
     }
     if (!core_->stopping) {
-      logger().error("{} {} was left without {}", record_->request.method, record_->request.path,
-                     status_ == 0 ? "an answer" : "an end of its answer");
+      logger().error("{} {} ended without {}", record_->request.method, record_->request.path,
+                     status_ == 0 ? "a response" : "the end of its response");
     }
     if (status_ == 0) {
       const int status = core_->stopping ? 503 : 500;
@@ -105,7 +105,7 @@ void Connection::add_piece(std::string piece) {
     return;
   }
   if (outbox_bytes_ > core_->limits.outbox_bytes) {
-    logger().warn("{} {}: the client does not read its answer; the connection is closed", record_->request.method,
+    logger().warn("{} {}: the client does not read the response; closing the connection", record_->request.method,
                   record_->request.path);
     close();
     return;

@@ -13,7 +13,7 @@ void call(const std::function<void()>& callback) {
   try {
     callback();
   } catch (const std::exception& error) {
-    logger().error("what was to be done for a client that had gone, or waits for long, failed: {}", error.what());
+    logger().error("a callback for a client that disconnected or waits failed: {}", error.what());
   }
 }
 

@@ -285,7 +285,7 @@ TEST(HttpAddressTest, SaysWhyItCannotListen) {
   const auto again = HttpServer::listen({"127.0.0.1", (*first)->port()}, {}, service);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(again.error().message, HasSubstr("is taken"));
+  EXPECT_THAT(again.error().message, HasSubstr("is in use"));
   EXPECT_THAT(again.error().message, HasSubstr("--port"));
   const auto foreign = HttpServer::listen({"192.0.2.1", 0}, {}, service);
   ASSERT_FALSE(foreign);

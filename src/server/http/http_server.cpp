@@ -41,7 +41,7 @@ Result<tcp::endpoint> resolve(asio::io_context& io, const HttpAddress& address) 
   }
   const auto found = tcp::resolver(io).resolve(host, std::to_string(address.port), error);
   if (error || found.empty()) {
-    return fail(ErrorCode::kUsage, "the host {} has no address: {}; give an address of this machine, like 127.0.0.1",
+    return fail(ErrorCode::kUsage, "the host {} has no address: {}; use an address of this machine, like 127.0.0.1",
                 address.host, error.message());
   }
   // A name like localhost has several; clients that know only one know the older kind.
@@ -53,11 +53,11 @@ Result<tcp::endpoint> resolve(asio::io_context& io, const HttpAddress& address) 
 tl::unexpected<Error> cannot_listen(const HttpAddress& address, const error_code& error) {
   if (error == asio::error::address_in_use) {
     return fail(ErrorCode::kUsage,
-                "port {} of {} is taken: another program listens there; stop it, or choose another with --port",
-                address.port, address.host);
+                "port {} of {} is in use by another program; stop it, or choose another port with --port", address.port,
+                address.host);
   }
   if (error == asio::error::access_denied) {
-    return fail(ErrorCode::kUsage, "port {} of {} is not open to this user; choose one of 1024 or more with --port",
+    return fail(ErrorCode::kUsage, "port {} of {} is not open to this user; choose 1024 or higher with --port",
                 address.port, address.host);
   }
   if (error == boost::system::errc::address_not_available) {

@@ -15,7 +15,7 @@ using Json = nlohmann::ordered_json;
 // What parse_json says of an empty body.
 inline constexpr std::string_view kMissingBody = "missing request body";
 
-// The deepest nesting taken: what walks over a value afterwards does so by recursion, here and in libraries.
+// The deepest nesting taken: what visits a value afterwards does so by recursion, here and in libraries.
 inline constexpr size_t kMaxJsonDepth = 512;
 
 // Parses one value. Fails with kUsage: on nothing but white space (kMissingBody), on what is no JSON or no UTF-8, on

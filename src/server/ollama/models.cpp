@@ -48,7 +48,7 @@ Json model_info(const ModelCard& card, bool verbose) {
   if (Result<Json> metadata = parse_json(card.metadata); metadata && metadata->is_object()) {
     info = std::move(*metadata);
   } else {
-    logger().warn("the metadata of {} is no JSON object", card.name);
+    logger().warn("the metadata of {} is not a JSON object", card.name);
   }
   info.erase("general.name");
   info.erase("tokenizer.chat_template");

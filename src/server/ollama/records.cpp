@@ -103,7 +103,7 @@ Json RecordFormat::tool_calls(std::vector<ToolCall> calls) {
   for (ToolCall& call : calls) {
     Result<Json> arguments = parse_json(call.arguments);
     if (!arguments || !arguments->is_object()) {
-      logger().warn("the model called {} with arguments that are no JSON object: {}", call.name, call.arguments);
+      logger().warn("the model called {} with arguments that are not a JSON object: {}", call.name, call.arguments);
       arguments = Json::object();
     }
     json.push_back({{"id", call.id.empty() ? random_id("call_", 8) : call.id},

@@ -133,7 +133,7 @@ std::vector<ToolDefinition> read_chat_tools(Fields& request, const Json& tools) 
       v1::join_status(in, inner);
     }
     if (in.status() && tool.name.empty()) {
-      v1::refuse(in, "each of the tools needs a function with a name");
+      v1::refuse(in, "each tool needs a function with a name");
     }
     v1::join_status(request, in);
     read.push_back(std::move(tool));

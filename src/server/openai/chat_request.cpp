@@ -157,7 +157,7 @@ std::vector<AnswerRequest> read_prompts(Fields& in, CompletionRequest& request) 
     return {};
   }
   if (prompts.size() * request.per_prompt > kMostChoices) {
-    v1::refuse(in, fmt::format("prompt and n ask for {} completions: {} is the most at once",
+    v1::refuse(in, fmt::format("prompt and n ask for {} completions; the maximum is {}",
                                prompts.size() * request.per_prompt, kMostChoices));
     return {};
   }
@@ -171,15 +171,15 @@ std::vector<AnswerRequest> read_prompts(Fields& in, CompletionRequest& request) 
 void read_echo(Fields& in, CompletionRequest& request) {
   const bool echo = in.boolean("echo").value_or(false);
   if (echo && request.answer.logprobs) {
-    v1::refuse(in, "echo is not supported together with logprobs: this server tells those of new tokens only");
+    v1::refuse(in, "echo is not supported together with logprobs: this server gives those of new tokens only");
   }
   if (!echo) {
     request.echoes.clear();
   }
   const std::optional<int64_t> best_of = in.integer("best_of");
   if (best_of && *best_of != static_cast<int64_t>(request.per_prompt)) {
-    v1::refuse(in, fmt::format("best_of must be the same as n, which is {}: this server gives all that it makes",
-                               request.per_prompt));
+    v1::refuse(
+        in, fmt::format("best_of must equal n, which is {}: this server returns every completion", request.per_prompt));
   }
 }
 

@@ -222,7 +222,7 @@ TEST(ChatRequest, RefusesWrongFields) {
        "invalid reasoning value: \"hard\" (must be \"none\", \"minimal\", \"low\", \"medium\", \"high\", \"max\", "
        "\"xhigh\" or \"ultra\")"},
       {R"("response_format":{"type":"xml"})",
-       "the answer's format has the unknown type \"xml\": it is text, json_object or json_schema"},
+       "the answer's format has the unknown type \"xml\"; use text, json_object or json_schema"},
       {R"("response_format":{"type":"json_schema"})", "a format of the type json_schema needs the field json_schema"},
       {R"("top_logprobs":21)", "top_logprobs must be between 0 and 20"},
       {R"("top_logprobs":2)", "top_logprobs needs logprobs to be true"},
@@ -237,9 +237,9 @@ TEST(ChatRequest, RefusesWrongFields) {
       {R"("functions":[{"name":"f"}])", "functions is not supported: send tools instead"},
       {R"("function_call":"auto")", "function_call is not supported: send tool_choice instead"},
       {R"("web_search_options":{"a":1})", "web_search_options is not supported: this server searches nothing"},
-      {R"("tools":[{"type":"function"}])", "each of the tools needs a function with a name"},
+      {R"("tools":[{"type":"function"}])", "each tool needs a function with a name"},
       {R"("tool_choice":"required")", "tool_choice asks for a call, but there are no tools to call"},
-      {R"("tool_choice":"maybe")", "tool_choice \"maybe\" is unknown: it is auto, none, required or names a function"},
+      {R"("tool_choice":"maybe")", "tool_choice \"maybe\" is unknown; use auto, none, required or a function"},
       {R"("tool_choice":{"type":"custom","custom":{"name":"x"}})",
        "tool_choice of the type \"custom\" is not supported"},
       {R"("tool_choice":{"type":"function","function":{"name":"x"}})",
@@ -310,9 +310,9 @@ TEST(CompletionRequest, RefusesWhatIsNoPrompt) {
     EXPECT_EQ(error((std::string(R"({"model":"m","prompt":)") + prompt + "}").c_str()), no_prompt) << prompt;
   }
   EXPECT_EQ(error(R"({"model":"m","prompt":"x","best_of":3})"),
-            "best_of must be the same as n, which is 1: this server gives all that it makes");
+            "best_of must equal n, which is 1: this server returns every completion");
   EXPECT_EQ(error(R"({"model":"m","prompt":"x","echo":true,"logprobs":1})"),
-            "echo is not supported together with logprobs: this server tells those of new tokens only");
+            "echo is not supported together with logprobs: this server gives those of new tokens only");
   EXPECT_EQ(error(R"({"model":"m","prompt":"x","max_tokens":-2})"), "max_tokens must be at least 0");
 }
 

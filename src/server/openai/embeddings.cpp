@@ -56,7 +56,7 @@ Result<EmbeddingRequest> read_embedding(const Json& json) {
   request.texts = read_input(in);
   const std::string encoding = in.text("encoding_format").value_or("float");
   if (encoding != "float" && encoding != "base64") {
-    v1::refuse(in, fmt::format("encoding_format \"{}\" is unknown: it is float or base64", encoding));
+    v1::refuse(in, fmt::format("encoding_format \"{}\" is unknown; use float or base64", encoding));
   }
   request.base64 = encoding == "base64";
   const std::optional<int64_t> dimensions = in.integer("dimensions");

@@ -45,8 +45,7 @@ v1::ToolRule rule_of_mode(Fields& fields, const std::string& mode) {
   } else if (mode == "required") {
     rule.choice = ToolChoice::kRequired;
   } else if (mode != "auto") {
-    v1::refuse(fields,
-               fmt::format("tool_choice \"{}\" is unknown: it is auto, none, required or names a function", mode));
+    v1::refuse(fields, fmt::format("tool_choice \"{}\" is unknown; use auto, none, required or a function", mode));
   }
   return rule;
 }
@@ -223,7 +222,7 @@ std::optional<std::string> read_format(Fields& format, const Json* schema_of) {
   if (type != "json_schema") {
     v1::refuse(
         format,
-        fmt::format("the answer's format has the unknown type \"{}\": it is text, json_object or json_schema", type));
+        fmt::format("the answer's format has the unknown type \"{}\"; use text, json_object or json_schema", type));
     return std::nullopt;
   }
   if (schema_of == nullptr) {

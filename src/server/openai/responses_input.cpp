@@ -42,7 +42,7 @@ class InputReader {
     } else if (is_passed_over(in, type)) {
       v1::note_item_left_out(type.empty() ? "item_reference" : type);
     } else {
-      v1::refuse(in, type.empty() ? "an item of the input has neither a type nor a role"
+      v1::refuse(in, type.empty() ? "an input item has neither a type nor a role"
                                   : fmt::format("unknown input item type: \"{}\"", type));
     }
     v1::join_status(request_, in);

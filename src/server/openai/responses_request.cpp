@@ -73,7 +73,7 @@ void read_tools(Fields& in, ResponsesRequest& request) {
     tool.description = one.text("description").value_or("");
     tool.parameters = v1::parameters_text(one.object("parameters"));
     if (one.status() && tool.name.empty()) {
-      v1::refuse(one, "each of the tools needs a name");
+      v1::refuse(one, "each tool needs a name");
     }
     v1::join_status(in, one);
     request.answer.tools.push_back(std::move(tool));
@@ -136,7 +136,7 @@ void read_include(Fields& in, ResponsesRequest& request) {
 void read_truncation(Fields& in, ResponsesRequest& request) {
   const std::string truncation = in.text("truncation").value_or("disabled");
   if (truncation != "auto" && truncation != "disabled") {
-    v1::refuse(in, fmt::format("truncation \"{}\" is unknown: it is auto or disabled", truncation));
+    v1::refuse(in, fmt::format("truncation \"{}\" is unknown; use auto or disabled", truncation));
   }
   request.answer.truncate = request.answer.shift = truncation == "auto";
   request.echo["truncation"] = truncation;

@@ -179,7 +179,7 @@ TEST_F(EmbeddingsTest, RefusesWrongFields) {
       {R"("input":[1,"a"])", "invalid input type: the input must be a string, an array of strings, or tokens"},
       {R"("input":[[]])", "invalid input type: the input must be a string, an array of strings, or tokens"},
       {R"("input":5)", "invalid input"},
-      {R"("input":"x","encoding_format":"hex")", "encoding_format \"hex\" is unknown: it is float or base64"},
+      {R"("input":"x","encoding_format":"hex")", "encoding_format \"hex\" is unknown; use float or base64"},
       {R"("input":"x","dimensions":0)", "dimensions must be at least 1"},
   };
   for (const auto& [fields, message] : cases) {

@@ -9,7 +9,7 @@ export class Rates {
   #points = { time: [], tokens: [], bytes: [] };
 
   // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, busy, points}. A rate is
-  // null where nothing can be told; `waiting` is the share of the time in which computing stood still for a read. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
+  // null where nothing can be told; `waiting` is the share of time spent waiting for reads. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
   add(reading) {
     const stats = reading.stats;
     if (!stats) {

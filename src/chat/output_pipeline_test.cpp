@@ -1,4 +1,4 @@
-#include "output/answer_writer.h"
+#include "output/output_pipeline.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 namespace hypura {
 namespace {
 
-class AnswerWriterTest : public testing::Test {
+class OutputPipelineTest : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(init_llama());
@@ -54,12 +54,12 @@ class AnswerWriterTest : public testing::Test {
     EXPECT_TRUE(sampler) << sampler.error().message;
     form.sampler = std::move(*sampler);
     form.max_tokens = static_cast<int32_t>(said.size());
-    AnswerWriter writer(vocab_, std::move(form));
+    OutputPipeline pipeline(vocab_, std::move(form));
     Heard heard;
     for (const int32_t token : said) {
       std::vector<float> logits(static_cast<size_t>(vocab_.size()));
       logits[static_cast<size_t>(token)] = 100;
-      AnswerStep step = writer.step(logits.data());
+      AnswerStep step = pipeline.step(logits.data());
       EXPECT_EQ(step.token, token);
       heard.append(std::move(step.piece));
       if (step.stop) {
@@ -67,8 +67,8 @@ class AnswerWriterTest : public testing::Test {
         break;
       }
     }
-    heard.append(writer.finish());
-    writer.tell(heard.end);
+    heard.append(pipeline.finish());
+    pipeline.tell(heard.end);
     return heard;
   }
 
@@ -77,7 +77,7 @@ class AnswerWriterTest : public testing::Test {
   Vocabulary vocab_{nullptr};
 };
 
-TEST_F(AnswerWriterTest, CountsTheTokensThatWereThinking) {
+TEST_F(OutputPipelineTest, CountsTheTokensThatWereThinking) {
   // Characters of several tokens count with all of them, as do those that make the mark.
   const auto thought = tokens("<think>\nWho is this? \U0001F98A\U0001F98A I know her");
   const auto mark = tokens(".\n</think>\n\n");
@@ -92,14 +92,14 @@ TEST_F(AnswerWriterTest, CountsTheTokensThatWereThinking) {
   EXPECT_LE(heard.end.thinking_tokens, thought.size() + mark.size());
 }
 
-TEST_F(AnswerWriterTest, ContentIsNoThinking) {
+TEST_F(OutputPipelineTest, ContentIsNoThinking) {
   EXPECT_EQ(answer({}, tokens("<think> is only text here")).end.thinking_tokens, 0U) << "without a parser";
   const Heard heard = answer(form(), tokens("Hello, friend!"));
   EXPECT_EQ(heard.content, "Hello, friend!");
   EXPECT_EQ(heard.end.thinking_tokens, 0U);
 }
 
-TEST_F(AnswerWriterTest, TellsWhichStopStringItWas) {
+TEST_F(OutputPipelineTest, TellsWhichStopStringItWas) {
   AnswerForm form;
   form.stops = {"never said", "", "nd of"};
   form.form_stops = {"never said either"};
@@ -109,7 +109,7 @@ TEST_F(AnswerWriterTest, TellsWhichStopStringItWas) {
   EXPECT_EQ(heard.end.stop_string, "nd of");
 }
 
-TEST_F(AnswerWriterTest, AStopStringOfTheTemplateIsTheModelsOwnEnd) {
+TEST_F(OutputPipelineTest, AStopStringOfTheTemplateIsTheModelsOwnEnd) {
   AnswerForm form;
   form.stops = {"never said"};
   form.form_stops = {"</assistant>"};

@@ -1,4 +1,4 @@
-// Makes one answer: from logits to tokens, from tokens to text, from text to thinking, content and calls.
+// The output pipeline of one answer: logits to tokens, tokens to text, text to thinking, content and calls.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +28,10 @@ struct AnswerForm {
   size_t top_logprobs = 0;
 };
 
-class AnswerWriter final : public AnswerSource {
+class OutputPipeline final : public AnswerSource {
  public:
   // The vocabulary must outlive the object.
-  AnswerWriter(Vocabulary vocab, AnswerForm form);
+  OutputPipeline(Vocabulary vocab, AnswerForm form);
 
   AnswerStep step(const float* logits) override;
   uint32_t left() const override;

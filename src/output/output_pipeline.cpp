@@ -1,4 +1,4 @@
-#include "output/answer_writer.h"
+#include "output/output_pipeline.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -18,10 +18,10 @@ std::vector<std::string> joined(std::vector<std::string> first, const std::vecto
 
 }  // namespace
 
-AnswerWriter::AnswerWriter(Vocabulary vocab, AnswerForm form)
+OutputPipeline::OutputPipeline(Vocabulary vocab, AnswerForm form)
     : vocab_(vocab), form_(std::move(form)), stops_(joined(form_.stops, form_.form_stops)) {}
 
-AnswerStep AnswerWriter::step(const float* logits) {
+AnswerStep OutputPipeline::step(const float* logits) {
   AnswerStep step;
   if (form_.max_tokens == 0) {
     step.stop = StopReason::kLength;
@@ -58,11 +58,11 @@ AnswerStep AnswerWriter::step(const float* logits) {
   return step;
 }
 
-uint32_t AnswerWriter::left() const {
+uint32_t OutputPipeline::left() const {
   return form_.max_tokens < 0 ? UINT32_MAX : static_cast<uint32_t>(form_.max_tokens - tokens_);
 }
 
-AnswerPiece AnswerWriter::finish() {
+AnswerPiece OutputPipeline::finish() {
   AnswerPiece piece = say(stream_.finish());
   const std::string rest = stops_.finish();
   if (form_.parser == nullptr) {
@@ -77,14 +77,14 @@ AnswerPiece AnswerWriter::finish() {
   return piece;
 }
 
-void AnswerWriter::tell(AnswerEnd& end) const {
+void OutputPipeline::tell(AnswerEnd& end) const {
   if (end.stop == StopReason::kStopString) {
     end.stop_string = stops_.matched();
   }
   end.thinking_tokens = thinking_;
 }
 
-void AnswerWriter::count(const AnswerPiece& piece) {
+void OutputPipeline::count(const AnswerPiece& piece) {
   const bool other = !piece.content.empty() || !piece.tool_calls.empty();
   if (other || !piece.thinking.empty()) {
     thinking_ += other ? 0 : uncounted_;
@@ -92,7 +92,7 @@ void AnswerWriter::count(const AnswerPiece& piece) {
   }
 }
 
-AnswerPiece AnswerWriter::say(const std::string& text) {
+AnswerPiece OutputPipeline::say(const std::string& text) {
   const std::string valid = valid_utf8(text);
   said_ += valid.size();
   std::string ready = stops_.add(valid);
@@ -108,7 +108,7 @@ AnswerPiece AnswerWriter::say(const std::string& text) {
   return piece;
 }
 
-void AnswerWriter::note(const float* logits, int32_t token) {
+void OutputPipeline::note(const float* logits, int32_t token) {
   const auto count = static_cast<size_t>(vocab_.size());
   const Logprobs logprobs = log_probabilities({logits, count}, token, form_.top_logprobs);
   Noted noted{said_, {token_text(vocab_, token, true), logprobs.chosen, {}}};
@@ -119,7 +119,7 @@ void AnswerWriter::note(const float* logits, int32_t token) {
 }
 
 // Those of tokens whose text began before byte `end`.
-void AnswerWriter::hand_over(AnswerPiece& piece, size_t end) {
+void OutputPipeline::hand_over(AnswerPiece& piece, size_t end) {
   for (; !noted_.empty() && noted_.front().begin < end; noted_.pop_front()) {
     piece.logprobs.push_back(std::move(noted_.front().logprob));
   }
