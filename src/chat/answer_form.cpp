@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "chat.h"
-#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
@@ -296,7 +295,7 @@ Status FormMaker::set_parser(const common_chat_params& params) {
 
 // The control tokens that the parser, or what holds the text, must see.
 void FormMaker::show(const common_chat_params& params) {
-  const llama_vocab* vocab = prompt_.control().vocab();
+  const Vocabulary vocab = prompt_.control().vocab();
   const auto show = [&](const std::string& text) {
     if (const std::vector<int32_t> ids = tokenize_text(vocab, text, false, true); ids.size() == 1) {
       form_.shown.push_back(ids[0]);

@@ -72,11 +72,11 @@ AnswerRequest request_of(const Wanted& wanted) {
 }
 
 // How much a model would like each token that says anything, and would like to come to an end.
-std::vector<float> haste(const llama_vocab* vocab) {
+std::vector<float> haste(Vocabulary vocab) {
   std::vector<float> bias;
-  for (int32_t token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+  for (int32_t token = 0; token < vocab.size(); ++token) {
     const std::string text = token_text(vocab, token, false);
-    float wish = llama_vocab_is_eog(vocab, token) ? 5.0F : text.size() > 4 ? -1.0F : 0.0F;
+    float wish = vocab.ends_text(token) ? 5.0F : text.size() > 4 ? -1.0F : 0.0F;
     for (const char c : text) {
       wish += std::string_view("\"}<>").find(c) != std::string_view::npos ? 2.0F : c == ' ' || c == '\n' ? -1.0F : 0.0F;
     }
@@ -93,15 +93,15 @@ struct Said {
 };
 
 // Tokens that go on with `script` after `said` are liked best, long ones more.
-void wish(const llama_vocab* vocab, const std::string& script, const std::string& said, std::vector<float>& logits) {
+void wish(Vocabulary vocab, const std::string& script, const std::string& said, std::vector<float>& logits) {
   constexpr float kVeryMuch = 1000;
   if (!script.empty() && said == script) {
-    logits[static_cast<size_t>(llama_vocab_eos(vocab))] = kVeryMuch;
+    logits[static_cast<size_t>(llama_vocab_eos(vocab.get()))] = kVeryMuch;
   }
   if (said.size() >= script.size() || script.compare(0, said.size(), said) != 0) {
     return;
   }
-  for (int32_t token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+  for (int32_t token = 0; token < vocab.size(); ++token) {
     const std::string text = token_text(vocab, token, true);
     if (!text.empty() && script.compare(said.size(), text.size(), text) == 0) {
       logits[static_cast<size_t>(token)] = kVeryMuch + static_cast<float>(text.size());
@@ -205,7 +205,7 @@ class AnswerFormMatrix : public testing::TestWithParam<std::tuple<VocabularyKind
       if (bias_.empty()) {
         bias_ = haste(model.vocab());
       }
-      tools_ = templates_take_tools(model.prompt().templates());
+      tools_ = template_abilities(model.prompt().templates()).tools;
       calls_ = std::find(kWithoutCalls.begin(), kWithoutCalls.end(), names[i]) == kWithoutCalls.end();
       look(model);
     }

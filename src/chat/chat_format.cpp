@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "chat.h"
-#include "llama.h"
 #include "output/tool_call_ids.h"
 #include "schema/tool_schemas.h"
 #include "support/fail.h"
@@ -121,7 +120,7 @@ Result<PromptText> ChatFormat::masked_text(const AnswerRequest& request, const s
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                         const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
-  const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
+  const bool add_bos = prompt_.control().vocab().adds_bos();
   return masked_text(request, messages, masked).map([&](const PromptText& prompt) {
     RenderedChat chat{masked.text(prompt.text), {}, 0, unmasked(prompt.answer, masked)};
     if (limit != nullptr) {

@@ -4,7 +4,6 @@
 
 #include "chat.h"
 #include "chat/message_form.h"
-#include "llama.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "templates/template_refusal.h"
@@ -14,7 +13,7 @@ namespace hypura {
 namespace {
 
 // The model's own templates; null when it has none that can be used.
-common_chat_templates* own_templates(const llama_model* model) {
+common_chat_templates* own_templates(const llama_model& model) {
   auto templates = model_templates(model);
   if (!templates) {
     logger().warn("the model's chat template cannot be used: {}; using ChatML instead", templates.error().message);
@@ -29,8 +28,8 @@ bool goes_on(const common_chat_templates_inputs& inputs) {
 
 }  // namespace
 
-ChatPrompt::ChatPrompt(const llama_model* model)
-    : control_(llama_model_get_vocab(model)),
+ChatPrompt::ChatPrompt(const llama_model& model)
+    : control_(Vocabulary(model)),
       templates_(own_templates(model)),
       explicit_(templates_ != nullptr),
       shapes_{MessageShapes([this](const auto& inputs) { return tried(inputs); }, false),
@@ -204,7 +203,7 @@ Result<std::vector<int32_t>> ChatPrompt::tokens(const std::vector<ChatMessage>& 
     safe.role = message.role;
     safe.content = masked.mask(message.content);
   }
-  const bool add_bos = llama_vocab_get_add_bos(control_.vocab());
+  const bool add_bos = control_.vocab().adds_bos();
   return render(inputs)
       .map([&](const PromptText& prompt) { return masked.tokens(prompt.text, add_bos); })
       .map_error([&](const Error& it) {

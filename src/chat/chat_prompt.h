@@ -41,7 +41,7 @@ struct PromptText {
 // Thread-safe after construction. Must not outlive the model.
 class ChatPrompt {
  public:
-  explicit ChatPrompt(const llama_model* model);
+  explicit ChatPrompt(const llama_model& model);
   ~ChatPrompt();
 
   // Whether the model brings its own template. Without one ChatML is used.

@@ -91,7 +91,7 @@ TEST_P(RenderingMatrix, OnceForThePromptAndOnceForHowTheAnswerBegins) {
   const std::vector<std::string> names = template_names();
   for (size_t i = static_cast<size_t>(GetParam()); i < names.size(); i += kParts) {
     const ModelOfTemplate model(template_text(names[i]), VocabularyKind::kBpe);
-    const bool tools = templates_take_tools(model.prompt().templates());
+    const bool tools = template_abilities(model.prompt().templates()).tools;
     for (const auto& [name, request] : all_asked(tools)) {
       SCOPED_TRACE(names[i] + ", " + name);
       auto whole = model.format().form(request);  // by then the template was tried, which is done once

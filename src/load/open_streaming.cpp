@@ -1,7 +1,6 @@
 #include <algorithm>
 
-#include "llama/open/trial_load.h"
-#include "llama/open/virtual_file.h"
+#include "llama/open/make_llama.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
 #include "support/fail.h"
@@ -20,25 +19,18 @@ Status load(const OpenRequest& request, OpenModel& parts, Backing backing) {
     return propagate(header.error());
   }
   const VirtualFile file(*header);
-  const llama_model_tensor_buft_override overrides[] = {
-      {parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
-      {".*", parts.weights->resident_buffer_type()},
-      {nullptr, nullptr}};
-  ggml_backend_dev_t no_devices[] = {nullptr};
-  llama_model_params params = llama_model_default_params();
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
-  params.load_mode = LLAMA_LOAD_MODE_NONE;
-  params.no_alloc = backing == Backing::kNothing;
-  params.tensor_buft_overrides = overrides;
-  params.load_mtp = request.options.draft.mtp;
-  params.use_extra_bufts = false;  // streamed weights come as they are on disk, and all kernels should be the same
-  params.progress_callback = [](float /*share*/, void* /*data*/) { return true; };
-  take_llama_error();
-  parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
-  if (parts.llama == nullptr) {
-    return load_failure(request.model);
+  ModelParams params;
+  params.mtp = request.options.draft.mtp;
+  params.repack = false;  // streamed weights come as they are on disk, and all kernels should be the same
+  params.host_only = true;
+  params.allocate = backing == Backing::kMemory;
+  params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
+                    {".*", parts.weights->resident_buffer_type()}};
+  auto model = make_llama_model(request.model, file, params);
+  if (!model) {
+    return propagate(model.error());
   }
+  parts.llama = std::move(*model);
   return parts.weights->finish_loading(request.options.progress);
 }
 

@@ -10,7 +10,7 @@
 #include "chat.h"
 #include "jinja/caps.h"
 #include "jinja/parser.h"
-#include "llama.h"
+#include "llama/llama_context.h"
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -165,23 +165,18 @@ std::string functions_of(const std::vector<common_chat_tool>& tools) {
   return Json(functions.dump(kIndent, ' ', false, kReplace)).dump(-1, ' ', false, kReplace);
 }
 
-std::string template_of(const llama_model* model, const char* name) {
-  const char* text = llama_model_chat_template(model, name);
-  return text == nullptr ? "" : text;
-}
-
 }  // namespace
 
 void ChatTemplatesDeleter::operator()(common_chat_templates* templates) const {
   common_chat_templates_free(templates);
 }
 
-Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
-  const std::string usual = template_of(model, nullptr);
-  const std::string with_tools = template_of(model, "tool_use");
+Result<ChatTemplatesPtr> model_templates(const llama_model& model) {
+  const std::string usual = chat_template(model, false);
+  const std::string with_tools = chat_template(model, true);
   std::optional<Error> error;  // of the first that does not fit
   WantedTemplates wanted;
-  wanted.model = model;
+  wanted.model = &model;
   bool usual_fits = false;
   bool with_tools_fits = false;
   const auto check = [&](const std::string& text, bool& fits) {
@@ -208,9 +203,9 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
   return counted_templates(wanted);
 }
 
-ChatTemplatesPtr chatml_templates(const llama_model* model) {
-  auto templates = counted_templates({.model = model, .text = "chatml", .bos = "", .eos = ""});
-  return templates ? std::move(*templates) : ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
+ChatTemplatesPtr chatml_templates(const llama_model& model) {
+  auto templates = counted_templates({.model = &model, .text = "chatml", .bos = "", .eos = ""});
+  return templates ? std::move(*templates) : ChatTemplatesPtr(common_chat_templates_init(&model, "chatml").release());
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {
@@ -274,24 +269,25 @@ bool has_template_handler(const common_chat_templates& templates, bool tools) {
   return !status || handled;
 }
 
-bool templates_take_tools(const common_chat_templates& templates) {
-  constexpr const char* kTool = "zqtoolqz";
-  if (common_chat_templates_get_caps(&templates)["supports_tools"]) {
-    return true;
+TemplateAbilities template_abilities(const common_chat_templates& templates) {
+  const auto caps = common_chat_templates_get_caps(&templates);
+  TemplateAbilities abilities{caps.at("supports_tools"), caps.at("supports_reasoning_effort")};
+  if (!abilities.tools) {
+    constexpr const char* kTool = "zqtoolqz";
+    common_chat_templates_inputs inputs;
+    inputs.messages.emplace_back().role = "user";
+    inputs.messages.back().content = "Hello";
+    inputs.tools = {{kTool, "Probes.", R"({"type":"object","properties":{}})"}};
+    inputs.force_pure_content = true;
+    const auto params = apply_templates(templates, std::move(inputs));
+    abilities.tools = params && params->prompt.find(kTool) != std::string::npos;
   }
-  common_chat_templates_inputs inputs;
-  inputs.messages.emplace_back().role = "user";
-  inputs.messages.back().content = "Hello";
-  inputs.tools = {{kTool, "Probes.", R"({"type":"object","properties":{}})"}};
-  inputs.force_pure_content = true;
-  const auto params = apply_templates(templates, std::move(inputs));
-  return params && params->prompt.find(kTool) != std::string::npos;
-}
-
-bool templates_know_thinking(const common_chat_templates& templates) {
-  bool knows = false;
-  const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
-  return status && knows;
+  if (!abilities.thinking) {
+    bool knows = false;
+    const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
+    abilities.thinking = status && knows;
+  }
+  return abilities;
 }
 
 }  // namespace hypura

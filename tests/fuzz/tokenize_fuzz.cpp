@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "llama/vocabularies_for_test.h"
 #include "output/answer_utf8.h"
@@ -19,19 +20,17 @@
 namespace hypura {
 namespace {
 
-struct Vocabulary {
-  Vocabulary(const SmallVocabulary& small, bool every_byte)
-      : model(load_vocabulary(small)),
-        control(std::make_unique<ControlText>(llama_model_get_vocab(model.get()))),
-        spells(every_byte) {}
+struct Tokenizer {
+  Tokenizer(const SmallVocabulary& small, bool every_byte)
+      : model(load_vocabulary(small)), control(std::make_unique<ControlText>(Vocabulary(*model))), spells(every_byte) {}
 
   LlamaModelPtr model;
   std::unique_ptr<ControlText> control;
   bool spells;  // every byte has a token of its own
 };
 
-std::vector<Vocabulary> load_all() {
-  std::vector<Vocabulary> all;
+std::vector<Tokenizer> load_all() {
+  std::vector<Tokenizer> all;
   for (const char* splitter :
        {"default",  "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",     "falcon", "jais-2",
         "bloom",    "viking",       "tekken",         "exaone-moe",  "chameleon", "gpt-4o", "tiny_aya",
@@ -59,21 +58,21 @@ std::string text_of(const uint8_t* data, size_t size) {
 }
 
 void tokenize(const uint8_t* data, size_t size) {
-  static const std::vector<Vocabulary> vocabularies = load_all();
-  const Vocabulary& vocabulary = vocabularies[data[0] % vocabularies.size()];
-  const llama_vocab* vocab = llama_model_get_vocab(vocabulary.model.get());
+  static const std::vector<Tokenizer> tokenizers = load_all();
+  const Tokenizer& tokenizer = tokenizers[data[0] % tokenizers.size()];
+  const Vocabulary vocab(*tokenizer.model);
   const std::string text = text_of(data, size);
   std::string spelled;
   for (const int32_t token : tokenize_text(vocab, text, false, true)) {
     spelled += token_text(vocab, token, true);
   }
-  if (vocabulary.spells && valid_utf8(text) == text && spelled != text) {
+  if (tokenizer.spells && valid_utf8(text) == text && spelled != text) {
     std::abort();
   }
-  MaskedText masked(*vocabulary.control);
+  MaskedText masked(*tokenizer.control);
   const std::string safe = masked.mask(text);
   for (const int32_t token : masked.tokens(safe, false)) {
-    if (llama_vocab_is_control(vocab, token)) {
+    if (llama_vocab_is_control(vocab.get(), token)) {
       std::abort();
     }
   }
