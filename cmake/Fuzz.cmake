@@ -15,6 +15,7 @@ foreach(source ${fuzz_sources})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE hypura::generate hypura::server hypura::make_model)
   target_compile_definitions(${name} PRIVATE HYPURA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer
+                      -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/fuzz_symbols.map)
   add_dependencies(fuzz_targets ${name})
 endforeach()

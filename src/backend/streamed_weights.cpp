@@ -28,8 +28,8 @@ namespace hypura {
 
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
                                                                  StreamLayout layout, GpuUse gpu) {
-  if (gpu.device != nullptr && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked ||
-                                gpu.layer_slots.size() != layout.expert_layers.size())) {
+  if (!gpu.device.empty() && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked ||
+                              gpu.layer_slots.size() != layout.expert_layers.size())) {
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   register_stream_device();
@@ -39,8 +39,12 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   }
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
-  if (gpu.device != nullptr) {
-    auto device = GpuDevice::create(gpu.device, *weights);
+  if (!gpu.device.empty()) {
+    ggml_backend_dev_t inner_device = ggml_backend_dev_by_name(gpu.device.c_str());
+    if (inner_device == nullptr) {
+      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu.device);
+    }
+    auto device = GpuDevice::create(inner_device, *weights);
     if (!device) {
       return propagate(device.error());
     }

@@ -59,14 +59,14 @@ struct ExpertsOfLayer {
 
 // The GPU that computes a model, and how many experts of each streamed layer have slots in its memory.
 struct GpuUse {
-  ggml_backend_dev_t device = nullptr;  // ggml's; nullptr: none
+  std::string device;  // ggml's, by its name; empty: none
   std::vector<uint32_t> layer_slots;
 };
 
 class StreamedWeights {
  public:
   // `model` and `reader` must outlive the object. Registers our ggml device on first use. With a GPU experts alone may
-  // be streamed, and not from a repacked copy: else it fails with kInternal, as when ggml has no such backend.
+  // be streamed, and not from a repacked copy: else it fails with kInternal. With kUsage when ggml has no such device.
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
                                                          GpuUse gpu = {});
 

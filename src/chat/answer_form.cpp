@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "chat.h"
-#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
@@ -54,8 +53,8 @@ Result<common_chat_parser_params> parser_of(const common_chat_params& params) {
 }  // namespace
 
 FormMaker::FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs,
-                     const ToolSchemas& tools)
-    : prompt_(prompt), shape_(shape), inputs_(inputs), tools_(tools) {}
+                     const ToolSchemas& tools, const AnswerBeginning* beginning)
+    : prompt_(prompt), shape_(shape), inputs_(inputs), tools_(tools), beginning_(beginning) {}
 
 Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   std::string schema;
@@ -69,7 +68,7 @@ Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   const auto apply = [&](common_chat_tool_choice choice, std::unique_ptr<common_chat_params>& made) -> Status {
     common_chat_templates_inputs inputs = inputs_;
     inputs.tool_choice = choice;
-    auto params = prompt_.apply(inputs);
+    auto params = prompt_.apply(inputs, beginning_);
     if (!params) {
       return propagate(params.error());
     }
@@ -197,7 +196,7 @@ void FormMaker::hold_to_content(const std::string& rules) {
 // By llama.cpp's own grammar and parser for what `inputs` want, which begin with what the prompt holds of the answer: a
 // call, or JSON by the rules `schema`.
 Status FormMaker::hold_as_llama(const common_chat_templates_inputs& inputs, const std::string& schema) {
-  const auto params = prompt_.apply(inputs);
+  const auto params = prompt_.apply(inputs, beginning_);
   if (!params) {
     return propagate(params.error());
   }
@@ -280,6 +279,14 @@ Status FormMaker::set_parser(const common_chat_params& params) {
     }
   }
   form_.parser = std::make_unique<AnswerParser>(*parser);
+  std::vector<std::string> calls;
+  for (const common_grammar_trigger& trigger : params.grammar_triggers) {
+    if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+      calls.push_back(without_space_after(trigger.value));
+    }
+  }
+  form_.parser->know_marks(thinking_marks(params),
+                           without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls));
   if (!inputs_.parallel_tool_calls) {
     form_.parser->limit_calls(1);
   }
@@ -288,7 +295,7 @@ Status FormMaker::set_parser(const common_chat_params& params) {
 
 // The control tokens that the parser, or what holds the text, must see.
 void FormMaker::show(const common_chat_params& params) {
-  const llama_vocab* vocab = prompt_.control().vocab();
+  const Vocabulary vocab = prompt_.control().vocab();
   const auto show = [&](const std::string& text) {
     if (const std::vector<int32_t> ids = tokenize_text(vocab, text, false, true); ids.size() == 1) {
       form_.shown.push_back(ids[0]);

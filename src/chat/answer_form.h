@@ -31,9 +31,10 @@ struct ChatForm {
 class FormMaker {
  public:
   // The references must outlive the object. `inputs` are the conversation, the tools and how to think, not what the
-  // answer must be; the parameters of their tools are those that `tools` gave.
+  // answer must be; the parameters of their tools are those that `tools` gave. `beginning` is the prompt's, where that
+  // was rendered already, else null.
   FormMaker(const ChatPrompt& prompt, const AnswerShape& shape, const common_chat_templates_inputs& inputs,
-            const ToolSchemas& tools);
+            const ToolSchemas& tools, const AnswerBeginning* beginning);
 
   // Fails with kUsage when the template refuses the conversation, when the schema cannot be followed, and when the
   // template has no form for what `request` wants.
@@ -56,6 +57,7 @@ class FormMaker {
   const AnswerShape& shape_;
   const common_chat_templates_inputs& inputs_;
   const ToolSchemas& tools_;
+  const AnswerBeginning* beginning_;
   std::unique_ptr<common_chat_params> with_calls_;  // what the template makes of tools that may be called; or none
   std::unique_ptr<common_chat_params> plain_;       // of tools that may not
   ChatForm form_;

@@ -72,11 +72,11 @@ AnswerRequest request_of(const Wanted& wanted) {
 }
 
 // How much a model would like each token that says anything, and would like to come to an end.
-std::vector<float> haste(const llama_vocab* vocab) {
+std::vector<float> haste(Vocabulary vocab) {
   std::vector<float> bias;
-  for (int32_t token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+  for (int32_t token = 0; token < vocab.size(); ++token) {
     const std::string text = token_text(vocab, token, false);
-    float wish = llama_vocab_is_eog(vocab, token) ? 5.0F : text.size() > 4 ? -1.0F : 0.0F;
+    float wish = vocab.ends_text(token) ? 5.0F : text.size() > 4 ? -1.0F : 0.0F;
     for (const char c : text) {
       wish += std::string_view("\"}<>").find(c) != std::string_view::npos ? 2.0F : c == ' ' || c == '\n' ? -1.0F : 0.0F;
     }
@@ -93,15 +93,15 @@ struct Said {
 };
 
 // Tokens that go on with `script` after `said` are liked best, long ones more.
-void wish(const llama_vocab* vocab, const std::string& script, const std::string& said, std::vector<float>& logits) {
+void wish(Vocabulary vocab, const std::string& script, const std::string& said, std::vector<float>& logits) {
   constexpr float kVeryMuch = 1000;
   if (!script.empty() && said == script) {
-    logits[static_cast<size_t>(llama_vocab_eos(vocab))] = kVeryMuch;
+    logits[static_cast<size_t>(llama_vocab_eos(vocab.get()))] = kVeryMuch;
   }
   if (said.size() >= script.size() || script.compare(0, said.size(), said) != 0) {
     return;
   }
-  for (int32_t token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+  for (int32_t token = 0; token < vocab.size(); ++token) {
     const std::string text = token_text(vocab, token, true);
     if (!text.empty() && script.compare(said.size(), text.size(), text) == 0) {
       logits[static_cast<size_t>(token)] = kVeryMuch + static_cast<float>(text.size());
@@ -205,7 +205,7 @@ class AnswerFormMatrix : public testing::TestWithParam<std::tuple<VocabularyKind
       if (bias_.empty()) {
         bias_ = haste(model.vocab());
       }
-      tools_ = common_chat_templates_get_caps(&model.prompt().templates())["supports_tools"];
+      tools_ = template_abilities(model.prompt().templates()).tools;
       calls_ = std::find(kWithoutCalls.begin(), kWithoutCalls.end(), names[i]) == kWithoutCalls.end();
       look(model);
     }
@@ -299,6 +299,84 @@ TEST_P(AnswerFormMatrix, OneCallIsOneCall) {
     }
   });
   EXPECT_GT(shown, 10);
+}
+
+struct Malformed {
+  std::string kind;
+  std::string text;
+  std::string name;  // of the tool in it
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+// Answers with a call that is none. `before` and `after` are the marks of thoughts.
+std::vector<Malformed> malformed(const std::string& call, const std::string& before, const std::string& after) {
+  const std::string name = "get_weather";
+  const std::string thought = after.empty() ? "" : before + "Hm, the weather." + after + "\n\n";
+  std::vector<Malformed> all = {
+      {"cut", thought + call.substr(0, call.rfind('3')), name},
+      {"cut behind the name", thought + call.substr(0, call.find(name) + name.size()), name},
+      {"wrong brackets", thought + replaced(replaced(call, "{", "["), "}", "]"), name},
+      {"no tool", thought + replaced(call, name, "no_such_tool"), "no_such_tool"},
+      {"text behind", thought + call + "\n\nAnd so on.", name},
+      {"text before, and cut", thought + "Let me see.\n" + call.substr(0, call.rfind('3')), name},
+  };
+  if (!after.empty()) {
+    all.push_back({"in the thoughts", before + "Hm, " + call + " perhaps." + after, name});
+    all.push_back({"a half mark", before + "Hm." + after.substr(0, after.size() - 1) + "\n" + call, name});
+    all.push_back({"cut in the thoughts", before + "Hm, " + call.substr(0, call.rfind('3')) + after, name});
+  }
+  return all;
+}
+
+// Whatever a model says in no form that its template knows, with thoughts before and without, is given as something.
+TEST_P(AnswerFormMatrix, WhatIsNoCallIsNotLost) {
+  int looked = 0;
+  int thought = 0;
+  each([&](const ModelOfTemplate& model) {
+    if (!tools_ || !calls_) {
+      return;
+    }
+    AnswerRequest request = request_of({"tools", false, true});
+    request.think = false;
+    const std::string call = calls_of(model, request, 1);
+    if (call.empty() || call.rfind('3') == std::string::npos) {
+      return;
+    }
+    for (const bool thinks : {false, true}) {
+      request.think = thinks;
+      const auto rules = model.format().form(request);
+      ASSERT_TRUE(rules) << rules.error().message;
+      const ThinkingMarks& marks = rules->rules.thinking;
+      if (thinks && (marks.ends.empty() || (marks.start.empty() && !rules->rules.thinks))) {
+        continue;
+      }
+      const std::string before = rules->rules.thinks ? "" : marks.start;
+      for (const Malformed& it : malformed(call, thinks ? before : "", thinks ? marks.ends.front() : "")) {
+        for (const size_t step : {3, 1000}) {
+          const auto form = model.format().form(request);
+          AnswerPiece piece;
+          for (size_t i = 0; i < it.text.size(); i += step) {
+            piece.append(form->parser->add(it.text.substr(i, step)));
+          }
+          piece.append(form->parser->finish());
+          const bool given = (piece.content + piece.thinking).find(it.name) != std::string::npos;
+          EXPECT_TRUE(given || !piece.tool_calls.empty())
+              << it.kind << " " << step << "\n"
+              << it.text << "\n[" << piece.thinking << "|" << piece.content << "]";
+          ++looked;
+          thought += thinks ? 1 : 0;
+        }
+      }
+    }
+  });
+  EXPECT_GT(looked, 100);
+  EXPECT_GT(thought, 50);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AnswerFormMatrix,

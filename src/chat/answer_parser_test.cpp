@@ -1,7 +1,9 @@
 #include "output/answer_parser.h"
 
 #include <gtest/gtest.h>
+#include <time.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -22,12 +24,14 @@ std::unique_ptr<AnswerParser> parser_of(const std::string& name) {
   inputs.messages.emplace_back().role = "user";
   inputs.messages.back().content = "Hello.";
   inputs.tools.push_back({"read", "", R"({"type": "object", "properties": {"a": {"type": "array"}}})"});
+  inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
   const auto params = templates ? apply_templates(**templates, inputs) : propagate(templates.error());
   if (!params) {
     ADD_FAILURE() << params.error().message;
     return nullptr;
   }
   common_chat_parser_params parser(*params);
+  parser.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
   parser.parser.load(params->parser);
   return std::make_unique<AnswerParser>(parser);
 }
@@ -97,6 +101,63 @@ TEST(AnswerParser, TextIsNeverLost) {
       }
     }
   }
+}
+
+constexpr size_t kToken = 5;
+
+std::string long_text(size_t bytes) {
+  std::string text;
+  while (text.size() < bytes) {
+    text += "Word " + std::to_string(text.size()) + " of <b>many</b>, {\"or\": [\"so\"]}, \U0001F98A.\n";
+  }
+  return text;
+}
+
+// What is given of a long answer. After each token, so many bytes of thoughts and content are held back at most.
+AnswerPiece streamed(const std::string& thought, const std::string& content, const std::string& call,
+                     size_t most_held) {
+  const auto parser = parser_of("Qwen-Qwen3-0.6B.jinja");
+  const std::string before = "<think>";
+  const std::string between = "</think>\n\n";
+  const std::string text = before + thought + between + content + call;
+  AnswerPiece given;
+  for (size_t i = 0; parser != nullptr && i < text.size(); i += kToken) {
+    given.append(parser->add(text.substr(i, kToken)));
+    const size_t said = std::min(i, text.size() - call.size());
+    const size_t held = said - std::min(said, given.thinking.size() + given.content.size());
+    EXPECT_LE(held, most_held + before.size() + between.size()) << i;
+  }
+  given.append(parser->finish());
+  return given;
+}
+
+const std::string kLongCall = "<tool_call>\n{\"name\": \"read\", \"arguments\": {\"a\": [\"";
+
+TEST(AnswerParser, LongAnswersAreGivenAsTheyCome) {
+  const std::string thought = long_text(20000);
+  const std::string content = long_text(20000);
+  const std::string argument(10000, 'x');
+  const AnswerPiece given = streamed(thought, content, kLongCall + argument + "\"]}}\n</tool_call>", 3 * kToken);
+  EXPECT_EQ(given.thinking.substr(0, thought.size() - 1), thought.substr(0, thought.size() - 1));
+  EXPECT_EQ(given.content.substr(0, content.size() - 1), content.substr(0, content.size() - 1));
+  ASSERT_EQ(given.tool_calls.size(), 1U);
+  EXPECT_EQ(given.tool_calls[0].arguments, "{\"a\": [\"" + argument + "\"]}");
+}
+
+double processor_time(size_t bytes) {
+  const auto now = [] {
+    timespec time = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  };
+  const std::string text = long_text(bytes);
+  const double begin = now();
+  streamed(text, text, kLongCall + std::string(bytes, 'x'), text.size());
+  return now() - begin;
+}
+
+TEST(AnswerParser, ATokenOfALongAnswerTakesNoLongerThanOneOfAShort) {
+  EXPECT_LT(processor_time(48000), 8 * processor_time(12000));
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ class ShapeFinder {
       inputs.messages.push_back(*answer);
       inputs.add_generation_prompt = false;
     }
-    return prompt_.render(inputs).value_or("");
+    return prompt_.render(inputs).value_or(PromptText()).text;
   }
 
   // Notes what an answer follows; false where the template refuses.

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "chat.h"
-#include "llama.h"
 #include "output/tool_call_ids.h"
 #include "schema/tool_schemas.h"
 #include "support/fail.h"
@@ -52,6 +52,14 @@ Result<common_chat_msg> converted(const ChatMessage& message, MaskedText* masked
   return result;
 }
 
+AnswerBeginning unmasked(const AnswerBeginning& answer, const MaskedText& masked) {
+  const auto text = [&](const std::optional<std::string>& it) {
+    return it ? std::optional(masked.text(*it)) : std::nullopt;
+  };
+  return {
+      {text(answer.ends.without), text(answer.ends.begun)}, masked.text(answer.content), masked.text(answer.thinking)};
+}
+
 }  // namespace
 
 Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& request,
@@ -89,8 +97,8 @@ Result<common_chat_templates_inputs> ChatFormat::inputs(const AnswerRequest& req
 }
 
 // The prompt with stand-ins, which `masked` knows.
-Result<std::string> ChatFormat::masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
-                                            MaskedText& masked) const {
+Result<PromptText> ChatFormat::masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
+                                           MaskedText& masked) const {
   auto safe = inputs(request, messages, &masked);
   if (!safe) {
     return propagate(safe.error());
@@ -112,14 +120,14 @@ Result<std::string> ChatFormat::masked_text(const AnswerRequest& request, const 
 Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                         const TextLimit* limit) const {
   MaskedText masked(prompt_.control());
-  const bool add_bos = llama_vocab_get_add_bos(prompt_.control().vocab());
-  return masked_text(request, messages, masked).map([&](const std::string& prompt) {
-    RenderedChat chat{masked.text(prompt), {}, 0};
+  const bool add_bos = prompt_.control().vocab().adds_bos();
+  return masked_text(request, messages, masked).map([&](const PromptText& prompt) {
+    RenderedChat chat{masked.text(prompt.text), {}, 0, unmasked(prompt.answer, masked)};
     if (limit != nullptr) {
       chat.estimate = estimate_if_beyond(limit->bound, prompt_.control().vocab(), chat.text, limit->most);
     }
     if (chat.estimate == 0) {
-      chat.tokens = masked.tokens(prompt, add_bos);
+      chat.tokens = masked.tokens(prompt.text, add_bos);
     }
     return chat;
   });
@@ -127,33 +135,34 @@ Result<RenderedChat> ChatFormat::render(const AnswerRequest& request, const std:
 
 Result<std::string> ChatFormat::text(const AnswerRequest& request, const std::vector<ChatMessage>& messages) const {
   MaskedText masked(prompt_.control());
-  return masked_text(request, messages, masked).map([&](const std::string& prompt) { return masked.text(prompt); });
+  return masked_text(request, messages, masked).map([&](const PromptText& prompt) { return masked.text(prompt.text); });
 }
 
-Result<ChatForm> ChatFormat::form(const AnswerRequest& request) const {
+Result<ChatForm> ChatFormat::form(const AnswerRequest& request, const AnswerBeginning* beginning) const {
+  const bool known = beginning != nullptr && !request.messages.empty();
   // Not masked: the answer is to be what the tools and the schema say.
-  auto wanted = inputs(request, request.messages, nullptr);
+  auto wanted = inputs(request, known ? std::vector<ChatMessage>{request.messages.back()} : request.messages, nullptr);
   if (!wanted) {
     return propagate(wanted.error());
   }
   wanted->parallel_tool_calls = request.parallel_tool_calls &&
                                 common_chat_templates_get_caps(&prompt_.templates())["supports_parallel_tool_calls"];
   // The tools in a form that llama.cpp can make a grammar of; for some templates only a flat one is.
-  auto form = form_with_tools(request, *wanted, false);
+  auto form = form_with_tools(request, *wanted, false, known ? beginning : nullptr);
   if (form || wanted->tools.empty()) {
     return form;
   }
-  auto flat = form_with_tools(request, *wanted, true);
+  auto flat = form_with_tools(request, *wanted, true, known ? beginning : nullptr);
   return flat ? std::move(flat) : std::move(form);
 }
 
 Result<ChatForm> ChatFormat::form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs,
-                                             bool flat) const {
+                                             bool flat, const AnswerBeginning* beginning) const {
   ToolSchemas tools(flat);
   for (common_chat_tool& tool : inputs.tools) {
     tool.parameters = tools.add(tool.name, tool.parameters);
   }
-  return FormMaker(prompt_, shape(), inputs, tools).make(request);
+  return FormMaker(prompt_, shape(), inputs, tools, beginning).make(request);
 }
 
 const AnswerShape& ChatFormat::shape() const {

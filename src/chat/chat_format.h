@@ -22,6 +22,7 @@ struct RenderedChat {
   std::string text;
   std::vector<int32_t> tokens;
   uint64_t estimate = 0;  // not 0: about so many tokens, far more than were wanted; not tokenised
+  AnswerBeginning answer;
 };
 
 // Tokens beyond which a text need not be tokenised.
@@ -44,15 +45,17 @@ class ChatFormat {
   // Its text alone. Fails as render.
   Result<std::string> text(const AnswerRequest& request, const std::vector<ChatMessage>& messages) const;
 
-  // The form of the answer to `request`. Fails as render, and when its schema cannot be followed.
-  Result<ChatForm> form(const AnswerRequest& request) const;
+  // The form of the answer to `request`. Fails as render, and when its schema cannot be followed. Where the prompt was
+  // rendered, `beginning` is what that gave: then nothing is rendered again. It may be null.
+  Result<ChatForm> form(const AnswerRequest& request, const AnswerBeginning* beginning = nullptr) const;
 
  private:
-  Result<std::string> masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
-                                  MaskedText& masked) const;
+  Result<PromptText> masked_text(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
+                                 MaskedText& masked) const;
   Result<common_chat_templates_inputs> inputs(const AnswerRequest& request, const std::vector<ChatMessage>& messages,
                                               MaskedText* masked) const;
-  Result<ChatForm> form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs, bool flat) const;
+  Result<ChatForm> form_with_tools(const AnswerRequest& request, common_chat_templates_inputs inputs, bool flat,
+                                   const AnswerBeginning* beginning) const;
   // Found when it is first asked for.
   const AnswerShape& shape() const;
 

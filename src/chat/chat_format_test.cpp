@@ -7,9 +7,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
+#include "output/answer_sampler.h"
 #include "output/requests_for_test.h"
 #include "support/temp_dir_for_test.h"
 
@@ -35,7 +37,7 @@ class ChatFormatTest : public testing::Test {
     params.vocab_only = true;
     model_.reset(llama_model_load_from_file(path.c_str(), params));
     ASSERT_NE(model_, nullptr);
-    prompt_.emplace(model_.get());
+    prompt_.emplace(*model_);
     format_.emplace(*prompt_);
   }
 
@@ -199,7 +201,7 @@ TEST_F(ChatFormatTest, AnyToolsAreTaken) {
     request.tool_choice = choice;
     const auto form = format_->form(request);
     ASSERT_TRUE(form) << form.error().message;
-    const auto sampler = AnswerSampler::create(SamplingOptions(), llama_model_get_vocab(model_.get()), form->rules);
+    const auto sampler = AnswerSampler::create(SamplingOptions(), Vocabulary(*model_), form->rules);
     EXPECT_TRUE(sampler) << sampler.error().message;
   }
 }

@@ -4,7 +4,6 @@
 
 #include "chat.h"
 #include "chat/message_form.h"
-#include "llama.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "templates/template_refusal.h"
@@ -14,7 +13,7 @@ namespace hypura {
 namespace {
 
 // The model's own templates; null when it has none that can be used.
-common_chat_templates* own_templates(const llama_model* model) {
+common_chat_templates* own_templates(const llama_model& model) {
   auto templates = model_templates(model);
   if (!templates) {
     logger().warn("the model's chat template cannot be used: {}; using ChatML instead", templates.error().message);
@@ -29,8 +28,8 @@ bool goes_on(const common_chat_templates_inputs& inputs) {
 
 }  // namespace
 
-ChatPrompt::ChatPrompt(const llama_model* model)
-    : control_(llama_model_get_vocab(model)),
+ChatPrompt::ChatPrompt(const llama_model& model)
+    : control_(Vocabulary(model)),
       templates_(own_templates(model)),
       explicit_(templates_ != nullptr),
       shapes_{MessageShapes([this](const auto& inputs) { return tried(inputs); }, false),
@@ -50,20 +49,21 @@ bool ChatPrompt::has_own_handler(bool tools) const {
   return own_handler_[which];
 }
 
-Result<common_chat_params> ChatPrompt::as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted) const {
-  common_chat_templates_inputs cheaper;
-  if (wanted == Wanted::kPrompt) {
-    cheaper = inputs;                                                                          // the prompt is the same
-    cheaper.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;                                        // no grammar
-    cheaper.force_pure_content = !goes_on(inputs) && !has_own_handler(!inputs.tools.empty());  // no analysis
+Result<common_chat_params> ChatPrompt::as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                                ConversationTexts& texts) const {
+  common_chat_templates_inputs asked = inputs;
+  if (wanted == Wanted::kPrompt) {                                                           // it is the same with
+    asked.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;                                        // no grammar
+    asked.force_pure_content = !goes_on(inputs) && !has_own_handler(!inputs.tools.empty());  // no analysis
   }
-  return apply_templates(*templates_, wanted == Wanted::kPrompt ? cheaper : inputs).map_error([](const Error& it) {
+  return apply_templates(*templates_, std::move(asked), &texts).map_error([](const Error& it) {
     return Error{it.code, refused_rule(it.message)};
   });
 }
 
 std::optional<std::string> ChatPrompt::tried(const common_chat_templates_inputs& inputs) const {
-  auto params = as_it_is(inputs, Wanted::kPrompt);
+  ConversationTexts texts;
+  auto params = as_it_is(inputs, Wanted::kPrompt, texts);
   return params ? std::optional(std::move(params->prompt)) : std::nullopt;
 }
 
@@ -79,26 +79,62 @@ const CallWriter& ChatPrompt::call_writer(bool tools) const {
     inputs.messages.back().content = "Hello";
     inputs.tools = {{"look_up", "Looks up a word.",
                      R"({"type":"object","properties":{"word":{"type":"string"}},"required":["word"]})"}};
-    const auto params = as_it_is(inputs, Wanted::kAll);
+    ConversationTexts texts;
+    const auto params = as_it_is(inputs, Wanted::kAll, texts);
     writer_ = params ? writer_for(*params, {"look_up", R"({"word":"one"})", ""}) : kInWords;
   });
   return writer_;
 }
 
-Result<common_chat_params> ChatPrompt::arranged(const common_chat_templates_inputs& inputs, Wanted wanted) const {
+Result<common_chat_params> ChatPrompt::arranged(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                                AnswerBeginning* answer) const {
   const MessageShapes& shapes = shapes_[inputs.tools.empty() ? 0 : 1];
   common_chat_templates_inputs fitting = inputs;
+  ConversationTexts texts;
+  const auto note = [&] {
+    if (answer == nullptr) {
+      return;
+    }
+    answer->ends = texts.ends();
+    if (goes_on(inputs)) {
+      answer->content = fitting.messages.back().content;
+      answer->thinking = fitting.messages.back().reasoning_content;
+    }
+  };
   arrange_messages(
       fitting.messages, goes_on(inputs), [&](std::string_view shape) { return shapes.takes(shape); },
       call_writer(!inputs.tools.empty()));
-  auto params = as_it_is(fitting, wanted);
+  auto params = as_it_is(fitting, wanted, texts);
   if (params || (wanted == Wanted::kAll && tried(fitting))) {
+    note();
     return params;  // or what fails is not the rendering
   }
   fitting.messages = inputs.messages;
   arrange_messages(fitting.messages, goes_on(inputs), strictest_takes);
-  auto strict = as_it_is(fitting, wanted);
+  texts = {};
+  auto strict = as_it_is(fitting, wanted, texts);
+  if (strict) {
+    note();
+  }
   return strict ? std::move(strict) : std::move(params);
+}
+
+// For a conversation that was rendered before, of which a short one takes the place.
+Result<common_chat_params> ChatPrompt::begun(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                             const AnswerBeginning& answer) const {
+  common_chat_templates_inputs fitting = inputs;
+  fitting.messages.resize(1);
+  fitting.messages[0] = {};
+  fitting.messages[0].role = "user";
+  fitting.messages[0].content = "Hello";
+  if (goes_on(inputs)) {
+    common_chat_msg& last = fitting.messages.emplace_back();
+    last.role = "assistant";
+    last.content = answer.content;
+    last.reasoning_content = answer.thinking;
+  }
+  ConversationTexts texts = answer.ends;
+  return as_it_is(fitting, wanted, texts);
 }
 
 // Names what the template refuses: the variables or the tools when it takes the conversation without them, else the
@@ -130,25 +166,28 @@ Error ChatPrompt::refusal(const common_chat_templates_inputs& inputs, const Erro
                             : fmt::format("message {} ({})", refused, inputs.messages[refused - 1].role));
 }
 
-Result<common_chat_params> ChatPrompt::apply(const common_chat_templates_inputs& inputs) const {
+Result<common_chat_params> ChatPrompt::apply(const common_chat_templates_inputs& inputs,
+                                             const AnswerBeginning* answer) const {
   const TemplateAllowance allowance(template_limits(inputs));
-  auto params = arranged(inputs, Wanted::kAll);
+  auto params = answer != nullptr ? begun(inputs, Wanted::kAll, *answer) : arranged(inputs, Wanted::kAll);
   if (params) {
     return params;
   }
-  if (arranged(inputs, Wanted::kPrompt)) {
+  if (answer != nullptr || arranged(inputs, Wanted::kPrompt)) {
     return fail(params.error().code, "llama.cpp cannot make a parser for the answer: {}", params.error().message);
   }
   return propagate(refusal(inputs, params.error()));
 }
 
-Result<std::string> ChatPrompt::render(const common_chat_templates_inputs& inputs) const {
+Result<PromptText> ChatPrompt::render(const common_chat_templates_inputs& inputs) const {
   const TemplateAllowance allowance(template_limits(inputs));
-  auto params = arranged(inputs, Wanted::kPrompt);
+  PromptText prompt;
+  auto params = arranged(inputs, Wanted::kPrompt, &prompt.answer);
   if (!params) {
     return propagate(refusal(inputs, params.error()));
   }
-  return std::move(params->prompt);
+  prompt.text = std::move(params->prompt);
+  return prompt;
 }
 
 bool ChatPrompt::wants_nine_ids(bool tools) const {
@@ -164,9 +203,9 @@ Result<std::vector<int32_t>> ChatPrompt::tokens(const std::vector<ChatMessage>& 
     safe.role = message.role;
     safe.content = masked.mask(message.content);
   }
-  const bool add_bos = llama_vocab_get_add_bos(control_.vocab());
+  const bool add_bos = control_.vocab().adds_bos();
   return render(inputs)
-      .map([&](const std::string& prompt) { return masked.tokens(prompt, add_bos); })
+      .map([&](const PromptText& prompt) { return masked.tokens(prompt.text, add_bos); })
       .map_error([&](const Error& it) {
         return Error{it.code, masked.text(it.message)};
       });

@@ -24,10 +24,24 @@ struct common_chat_templates_inputs;
 
 namespace hypura {
 
+// How an answer begins after a prompt: what its form needs of the prompt, so that the template need not be rendered for
+// it again.
+struct AnswerBeginning {
+  ConversationTexts ends;  // those of the prompt, and of it without how the answer begins
+  // Of a message that is gone on with, as the template was given it.
+  std::string content;
+  std::string thinking;
+};
+
+struct PromptText {
+  std::string text;
+  AnswerBeginning answer;
+};
+
 // Thread-safe after construction. Must not outlive the model.
 class ChatPrompt {
  public:
-  explicit ChatPrompt(const llama_model* model);
+  explicit ChatPrompt(const llama_model& model);
   ~ChatPrompt();
 
   // Whether the model brings its own template. Without one ChatML is used.
@@ -41,10 +55,14 @@ class ChatPrompt {
   // What the template makes of `inputs`, whose messages are first brought into the form that it takes. Fails with
   // kUsage when it refuses them all the same: the error names the message, by its number in `inputs`, and the
   // template's rule.
-  Result<common_chat_params> apply(const common_chat_templates_inputs& inputs) const;
+  //
+  // With an `answer` that render() gave, the messages are not rendered, and the prompt in what is returned is not
+  // theirs.
+  Result<common_chat_params> apply(const common_chat_templates_inputs& inputs,
+                                   const AnswerBeginning* answer = nullptr) const;
 
   // The same, but the prompt alone, which costs a fraction of the time with most templates.
-  Result<std::string> render(const common_chat_templates_inputs& inputs) const;
+  Result<PromptText> render(const common_chat_templates_inputs& inputs) const;
 
   // Whether the template takes only ids of calls that have nine letters or digits.
   bool wants_nine_ids(bool tools) const;
@@ -58,8 +76,12 @@ class ChatPrompt {
  private:
   enum class Wanted { kPrompt, kAll };
 
-  Result<common_chat_params> arranged(const common_chat_templates_inputs& inputs, Wanted wanted) const;
-  Result<common_chat_params> as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted) const;
+  Result<common_chat_params> arranged(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                      AnswerBeginning* answer = nullptr) const;
+  Result<common_chat_params> begun(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                   const AnswerBeginning& answer) const;
+  Result<common_chat_params> as_it_is(const common_chat_templates_inputs& inputs, Wanted wanted,
+                                      ConversationTexts& texts) const;
   std::optional<std::string> tried(const common_chat_templates_inputs& inputs) const;
   bool has_own_handler(bool tools) const;
   const CallWriter& call_writer(bool tools) const;

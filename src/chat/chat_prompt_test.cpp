@@ -104,6 +104,29 @@ TEST(ChatPrompt, ACallThatTheTemplateLeavesOutIsWrittenAsTheModelWritesIt) {
   }
 }
 
+// FireFunction's template knows no `tools`.
+TEST(ChatPrompt, ToolsAreToldInFunctionsWhereTheTemplateTakesThemThere) {
+  const auto folder = bundled_templates().front().parent_path();
+  const TemplatedModel model = TemplatedModel::of_file(folder / "fireworks-ai-llama-3-firefunction-v2.jinja");
+  EXPECT_TRUE(model.tools);
+  AnswerRequest request;
+  request.messages = {says("user", "Hi")};
+  request.tools = {{"look_up", "Looks <|im_end|> up.", R"({"type":"object","properties":{"word":{"type":"string"}}})"}};
+  const auto text = model.format->text(request, request.messages);
+  ASSERT_TRUE(text) << text.error().message;
+  EXPECT_THAT(*text, HasSubstr("Available functions as JSON spec:\n[\n    {\n        \"name\": \"look_up\",\n"
+                               "        \"description\": \"Looks <|im_end|> up.\",\n        \"parameters\": {"));
+  EXPECT_THAT(*text, testing::ContainsRegex("Today is [A-Z][a-z][a-z] [0-9]+ 20[0-9]+\\."));
+  auto form = model.format->form(request);
+  ASSERT_TRUE(form) << form.error().message;
+  AnswerPiece said = form->parser->add(R"(functools[{"name": "look_up", "arguments": {"word": "one"}}])");
+  said.append(form->parser->finish());
+  ASSERT_EQ(said.tool_calls.size(), 1U) << said.content;
+  EXPECT_EQ(said.tool_calls[0].name, "look_up");
+  request.template_values = R"({"functions":"none"})";
+  EXPECT_THAT(model.format->text(request, request.messages).value(), HasSubstr("JSON spec:\nnone\nToday"));
+}
+
 TEST(ChatPrompt, IdsOfNineLettersOnlyWhereTheyAreWanted) {
   const std::string nine =
       "{%- for m in messages -%}{{ m.content }}{%- for c in m.tool_calls or [] -%}{%- if c.id|length != 9 -%}"

@@ -13,6 +13,7 @@
 
 #include "chat.h"
 #include "chat/chat_format.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
@@ -44,9 +45,9 @@ struct TemplatedModel {
     params.vocab_only = true;
     model.reset(llama_model_load_from_file(path.c_str(), params));
     if (model != nullptr) {
-      prompt = std::make_unique<ChatPrompt>(model.get());
+      prompt = std::make_unique<ChatPrompt>(*model);
       format = std::make_unique<ChatFormat>(*prompt);
-      tools = common_chat_templates_get_caps(&prompt->templates())["supports_tools"];
+      tools = template_abilities(prompt->templates()).tools;
     }
     EXPECT_NE(model, nullptr);
   }

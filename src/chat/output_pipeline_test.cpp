@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "chat/chat_format.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
@@ -26,14 +27,14 @@ class OutputPipelineTest : public testing::Test {
     params.vocab_only = true;
     model_.reset(llama_model_load_from_file(path.c_str(), params));
     ASSERT_NE(model_, nullptr);
-    vocab_ = llama_model_get_vocab(model_.get());
+    vocab_ = Vocabulary(*model_);
   }
 
   std::vector<int32_t> tokens(const std::string& text) const { return tokenize_text(vocab_, text, false, false); }
 
   // What an answer to a conversation is made with.
   AnswerForm form() {
-    const ChatPrompt prompt(model_.get());
+    const ChatPrompt prompt(*model_);
     AnswerRequest request;
     request.messages = {says("user", "Hi")};
     auto chat = ChatFormat(prompt).form(request);
@@ -56,7 +57,7 @@ class OutputPipelineTest : public testing::Test {
     OutputPipeline pipeline(vocab_, std::move(form));
     Heard heard;
     for (const int32_t token : said) {
-      std::vector<float> logits(static_cast<size_t>(llama_vocab_n_tokens(vocab_)));
+      std::vector<float> logits(static_cast<size_t>(vocab_.size()));
       logits[static_cast<size_t>(token)] = 100;
       AnswerStep step = pipeline.step(logits.data());
       EXPECT_EQ(step.token, token);
@@ -73,7 +74,7 @@ class OutputPipelineTest : public testing::Test {
 
   TempDir folder_;
   LlamaModelPtr model_;
-  const llama_vocab* vocab_ = nullptr;
+  Vocabulary vocab_{nullptr};
 };
 
 TEST_F(OutputPipelineTest, CountsTheTokensThatWereThinking) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "chat/chat_format.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
@@ -84,11 +85,11 @@ class ModelOfTemplate {
     params.vocab_only = true;
     model_.reset(llama_model_load_from_file(file.c_str(), params));
     EXPECT_NE(model_, nullptr);
-    prompt_.emplace(model_.get());
+    prompt_.emplace(*model_);
     format_.emplace(*prompt_);
   }
 
-  const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
+  Vocabulary vocab() const { return Vocabulary(*model_); }
   const ChatPrompt& prompt() const { return *prompt_; }
   const ChatFormat& format() const { return *format_; }
 

@@ -4,8 +4,11 @@
 #include <cmath>
 #include <span>
 
+#include "llama/batch.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
+#include "llama/logits.h"
+#include "llama/open/make_llama.h"
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_load.h"
 #include "llama/tokenizer/common_beginning.h"
@@ -15,7 +18,7 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kUbatch = 256;
+constexpr uint32_t kPassTokens = 256;
 // Vocabularies of one family are padded to different lengths.
 constexpr int kMostPadding = 128;
 
@@ -24,21 +27,16 @@ class LlamaDrafter final : public ModelDrafter {
   LlamaDrafter(LlamaModelPtr model, LlamaContextPtr context, uint32_t sequences)
       : model_(std::move(model)),
         context_(std::move(context)),
-        memory_(llama_get_memory(context_.get())),
-        width_(static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())))),
+        vocabulary_(*model_),
         held_(sequences),
-        batch_(llama_batch_init(static_cast<int32_t>(kUbatch), 0, 1)) {}
-
-  ~LlamaDrafter() override { llama_batch_free(batch_); }
-  LlamaDrafter(const LlamaDrafter&) = delete;
-  LlamaDrafter& operator=(const LlamaDrafter&) = delete;
+        batch_(kPassTokens) {}
 
   uint64_t bytes() const override {
     const ContextMemory memory = context_memory(*context_);
-    return llama_model_size(model_.get()) + memory.kv + memory.compute;
+    return weight_bytes(*model_) + memory.kv + memory.compute;
   }
-  const llama_model* model() const override { return model_.get(); }
-  void set_threadpool(ggml_threadpool* pool) override { llama_attach_threadpool(context_.get(), pool, pool); }
+  Vocabulary vocabulary() const override { return vocabulary_; }
+  void set_threadpool(ggml_threadpool* pool) override { attach_threadpool(*context_, pool); }
 
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) override {
     std::vector<int32_t> drafted;
@@ -50,10 +48,9 @@ class LlamaDrafter final : public ModelDrafter {
       return propagate(status.error());
     }
     for (;;) {
-      const std::span<const float> logits(llama_get_logits_ith(context_.get(), -1), width_);
-      const auto token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+      const int32_t token = likeliest(logits_at(*context_, batch_.size() - 1));
       drafted.push_back(token);
-      if (drafted.size() == most || llama_vocab_is_eog(llama_model_get_vocab(model_.get()), token)) {
+      if (drafted.size() == most || vocabulary_.ends_text(token)) {
         return drafted;
       }
       if (Status status = evaluate(sequence, {&token, 1}); !status) {
@@ -64,7 +61,7 @@ class LlamaDrafter final : public ModelDrafter {
 
  private:
   uint32_t capacity(size_t tokens) const {
-    const size_t context = llama_n_ctx(context_.get()) / held_.size();
+    const size_t context = cells(*context_) / held_.size();
     return tokens < context ? static_cast<uint32_t>(context - tokens) : 0;
   }
 
@@ -73,11 +70,11 @@ class LlamaDrafter final : public ModelDrafter {
     std::vector<int32_t>& held = held_[sequence];
     const size_t common = std::min<size_t>(common_beginning(held, tokens), tokens.size() - 1);
     if (common < held.size()) {
-      llama_memory_seq_rm(memory_, static_cast<llama_seq_id>(sequence), static_cast<llama_pos>(common), -1);
+      forget_tokens(*context_, sequence, static_cast<uint32_t>(common));
       held.resize(common);
     }
     while (held.size() < tokens.size()) {
-      const size_t count = std::min<size_t>(kUbatch, tokens.size() - held.size());
+      const size_t count = std::min<size_t>(kPassTokens, tokens.size() - held.size());
       if (Status status = evaluate(sequence, tokens.subspan(held.size(), count)); !status) {
         return status;
       }
@@ -87,9 +84,12 @@ class LlamaDrafter final : public ModelDrafter {
 
   Status evaluate(uint32_t sequence, std::span<const int32_t> tokens) {
     std::vector<int32_t>& held = held_[sequence];
-    fill_batch(batch_, tokens, held.size(), sequence, false);
-    if (llama_decode(context_.get(), batch_) != 0) {
-      return fail(ErrorCode::kInternal, "the draft model could not compute: {}", take_llama_error());
+    batch_.clear();
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      batch_.add(tokens[i], static_cast<uint32_t>(held.size() + i), sequence, i + 1 == tokens.size());
+    }
+    if (const Status status = decode(*context_, batch_); !status) {
+      return fail(ErrorCode::kInternal, "the draft model could not compute: {}", status.error().message);
     }
     held.insert(held.end(), tokens.begin(), tokens.end());
     return {};
@@ -97,10 +97,9 @@ class LlamaDrafter final : public ModelDrafter {
 
   LlamaModelPtr model_;
   LlamaContextPtr context_;
-  llama_memory_t memory_;
-  size_t width_;
+  Vocabulary vocabulary_;
   std::vector<std::vector<int32_t>> held_;  // by sequence: tokens whose keys and values are in the context
-  llama_batch batch_;
+  Batch batch_;
 };
 
 }  // namespace
@@ -115,50 +114,41 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
   if (Status status = try_model(used_part(*read, false)); !status) {
     return propagate(status.error(), "the draft model");
   }
-  llama_model_params model_params = llama_model_default_params();
-  model_params.load_mode = LLAMA_LOAD_MODE_DIRECT_IO;
-  take_llama_error();
-  LlamaModelPtr model(llama_model_load_from_file(read->files.front().path.c_str(), model_params));
-  if (model == nullptr) {
-    return propagate(load_failure(*read).value(), "the draft model");
+  auto model = make_llama_model(*read);
+  if (!model) {
+    return propagate(model.error(), "the draft model");
   }
-  if (llama_model_has_encoder(model.get()) || !can_cut(*model)) {
+  if (has_encoder(**model) || !can_cut(**model)) {
     return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
-  llama_context_params params = llama_context_default_params();
-  params.n_ctx = context * sequences;
-  params.n_seq_max = sequences;
-  params.kv_unified = sequences > 1;
-  params.n_batch = params.n_ubatch = kUbatch;
-  params.n_outputs_max = sequences;
-  params.n_threads = params.n_threads_batch = static_cast<int32_t>(threads);
-  params.no_perf = true;
-  LlamaContextPtr made(llama_init_from_model(model.get(), params));
+  ContextParams params;
+  params.cells = context * sequences;
+  params.sequences = sequences;
+  params.pass = kPassTokens;
+  params.outputs = sequences;
+  params.threads = threads;
+  LlamaContextPtr made = make_llama_context(**model, params);
   if (made == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the draft model {}: {}",
-                params.n_ctx, file.string(), take_llama_error());
+                params.cells, file.string(), take_llama_error());
   }
-  return std::make_unique<LlamaDrafter>(std::move(model), std::move(made), sequences);
+  return std::make_unique<LlamaDrafter>(std::move(*model), std::move(made), sequences);
 }
 
-Status check_vocabularies(const llama_model& target, const llama_model& draft) {
-  const llama_vocab* ours = llama_model_get_vocab(&target);
-  const llama_vocab* its = llama_model_get_vocab(&draft);
-  const int count = llama_vocab_n_tokens(ours);
-  const int its_count = llama_vocab_n_tokens(its);
-  if (llama_vocab_type(ours) != llama_vocab_type(its) || std::abs(count - its_count) > kMostPadding) {
+Status check_vocabularies(Vocabulary target, Vocabulary draft) {
+  if (target.kind() != draft.kind() || std::abs(target.size() - draft.size()) > kMostPadding) {
     return fail(ErrorCode::kUsage,
                 "the draft model has a different vocabulary ({} tokens, the model has {}): use one of the same family",
-                its_count, count);
+                draft.size(), target.size());
   }
-  for (int token = 0; token < std::min(count, its_count); ++token) {
-    const std::string_view text = llama_vocab_get_text(ours, token);
-    if (text != llama_vocab_get_text(its, token)) {
+  for (int32_t token = 0; token < std::min(target.size(), draft.size()); ++token) {
+    const std::string_view text = target.spelling(token);
+    if (text != draft.spelling(token)) {
       return fail(
           ErrorCode::kUsage,
           "the draft model has a different vocabulary: its token {} is '{}', the model's '{}'; use one of the same "
           "family",
-          token, llama_vocab_get_text(its, token), text);
+          token, draft.spelling(token), text);
     }
   }
   return {};

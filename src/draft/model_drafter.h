@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "draft/drafter.h"
-#include "llama.h"
+#include "llama/vocabulary.h"
 
 struct ggml_threadpool;
 
@@ -15,7 +15,7 @@ class ModelDrafter : public Drafter {
  public:
   // Bytes of its weights, KV cache and compute buffers.
   virtual uint64_t bytes() const = 0;
-  virtual const llama_model* model() const = 0;
+  virtual Vocabulary vocabulary() const = 0;
   // Computes with these threads instead of its own. The pool must outlive the object.
   virtual void set_threadpool(ggml_threadpool* pool) = 0;
 };
@@ -27,6 +27,6 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
 
 // Whether the two number the same texts alike, and begin and end alike; else a sentence that names the first difference
 // (kUsage).
-Status check_vocabularies(const llama_model& target, const llama_model& draft);
+Status check_vocabularies(Vocabulary target, Vocabulary draft);
 
 }  // namespace hypura

@@ -16,7 +16,11 @@
 #include <vector>
 
 #include "draft/drafter.h"
-#include "llama.h"
+#include "llama/batch.h"
+#include "llama/vocabulary.h"
+
+struct llama_context;
+struct llama_model;
 
 namespace hypura {
 
@@ -24,15 +28,13 @@ class StreamedWeights;
 
 class MtpHead {
  public:
-  // `model` is the context of the passes, `head` the one of the MTP layers, for as many sequences. `weights` is asked
-  // why computing failed; nullptr when nothing is streamed. All must outlive the object.
-  MtpHead(llama_context& model, llama_context& head, uint32_t sequences, StreamedWeights* weights);
-  ~MtpHead();
-  MtpHead(const MtpHead&) = delete;
-  MtpHead& operator=(const MtpHead&) = delete;
+  // `passes` is the context of the model's passes, `head` the one of its MTP layers, for as many sequences. `weights`
+  // is asked why computing failed; nullptr when nothing is streamed. All must outlive the object.
+  MtpHead(const llama_model& model, llama_context& passes, llama_context& head, uint32_t sequences,
+          StreamedWeights* weights);
 
   // The model has just computed `batch`. What a sequence was known to hold from the batch's positions on is forgotten.
-  void note_pass(const llama_batch& batch);
+  void note_pass(const Batch& batch);
 
   // An empty sequence holds the first `count` tokens of another now.
   void copy(uint32_t from, uint32_t to, uint32_t count);
@@ -56,24 +58,23 @@ class MtpHead {
     uint32_t known() const { return computed + static_cast<uint32_t>(waiting.size()); }
   };
 
-  void note(uint32_t sequence, const llama_batch& batch, std::span<const int32_t> rows);
+  void note(uint32_t sequence, const Batch& batch, std::span<const size_t> rows);
   void forget_from(uint32_t sequence, uint32_t count);
   Status compute_waiting(uint32_t sequence);
-  Status compute(uint32_t sequence, uint32_t first, size_t tokens);
-  Status run_head(uint32_t sequence, uint32_t first, int32_t layer);
-  void fill(size_t row, int32_t token, uint32_t sequence, uint32_t position, const float* state);
+  void add(uint32_t sequence, int32_t token, const float* state);
+  Status compute(uint32_t sequence);
+  Status run_head(uint32_t sequence, uint32_t first, uint32_t layer);
   Result<std::vector<int32_t>> draft_on(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most);
 
-  llama_context* model_;
-  llama_context* head_;
+  llama_context& passes_;
+  llama_context& head_;
   StreamedWeights* weights_;
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   size_t width_;                    // of a hidden state
-  int32_t layers_;                  // with several each drafts one token further
+  uint32_t layers_;                 // with several each drafts one token further
   size_t room_;                     // tokens of a pass
   std::vector<Followed> followed_;  // by sequence
-  llama_batch batch_;               // its tokens are tokens_
-  std::vector<llama_token> tokens_;
+  Batch batch_;
   Status status_;  // of the first failure
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "generate/scheduler/pass_policy.h"
-#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 
@@ -13,7 +12,7 @@ namespace {
 
 // What is to be made tokens of.
 struct Fitting {
-  const llama_vocab* vocab;
+  Vocabulary vocab;
   const TextBound& bound;
   uint32_t limit;
 };
@@ -132,7 +131,7 @@ FittedPrompt cut_text(const Fitting& fit, const AnswerRequest& request, std::str
 Result<FittedPrompt> with_context(const Fitting& fit, const AnswerRequest& request, const std::vector<int32_t>& rest,
                                   uint64_t at_first) {
   std::vector<int32_t> tokens = request.context;
-  const bool begins_anew = !tokens.empty() && !rest.empty() && rest.front() == llama_vocab_bos(fit.vocab);
+  const bool begins_anew = !tokens.empty() && !rest.empty() && rest.front() == fit.vocab.bos();
   tokens.insert(tokens.end(), rest.begin() + (begins_anew ? 1 : 0), rest.end());
   if (tokens.empty()) {
     return fail(ErrorCode::kUsage, "the prompt is empty, or the vocabulary has no tokens for it");
@@ -154,7 +153,7 @@ Result<FittedPrompt> with_context(const Fitting& fit, const AnswerRequest& reque
 
 }  // namespace
 
-Result<FittedPrompt> fit_prompt(const ChatFormat& format, const llama_vocab* vocab, const TextBound& bound,
+Result<FittedPrompt> fit_prompt(const ChatFormat& format, Vocabulary vocab, const TextBound& bound,
                                 const AnswerRequest& request, uint32_t limit) {
   const Fitting fit{vocab, bound, limit};
   if (request.prompt) {
@@ -174,10 +173,14 @@ Result<FittedPrompt> fit_prompt(const ChatFormat& format, const llama_vocab* voc
   if (fitted->chat.estimate > 0) {
     return too_long(request.context.size() + fitted->chat.estimate, true, limit);
   }
-  return with_context(fit, request, fitted->chat.tokens, fitted->at_first);
+  auto prompt = with_context(fit, request, fitted->chat.tokens, fitted->at_first);
+  if (prompt) {
+    prompt->answer = std::move(fitted->chat.answer);
+  }
+  return prompt;
 }
 
-Result<FittedPrompt> fit_text(const llama_vocab* vocab, const TextBound& bound, std::string_view text, bool truncate,
+Result<FittedPrompt> fit_text(Vocabulary vocab, const TextBound& bound, std::string_view text, bool truncate,
                               uint32_t limit) {
   const uint64_t estimate = estimate_if_beyond(bound, vocab, text, limit);
   if (estimate > 0 && !truncate) {

@@ -29,8 +29,8 @@ class GeneratorImpl final : public Generator {
         card_(make_model_card(engine_->model())),
         plan_(engine_->plan()),
         format_(engine_->chat()),
-        bound_(llama_model_get_vocab(engine_->llama())),
-        memory_(*engine_->context(), parallel),
+        bound_(engine_->vocabulary()),
+        memory_(engine_->context(), parallel),
         cache_(memory_),
         model_(*engine_, parallel),
         live_(*engine_),
@@ -74,16 +74,17 @@ class GeneratorImpl final : public Generator {
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {
-    return guarded(ErrorCode::kBadModel, kNoTokens,
-                   [&]() -> Result<std::vector<int32_t>> { return tokenize_text(vocab(), text, true, true); })
+    return guarded(
+               ErrorCode::kBadModel, kNoTokens,
+               [&]() -> Result<std::vector<int32_t>> { return tokenize_text(engine_->vocabulary(), text, true, true); })
         .value_or(std::vector<int32_t>());
   }
 
   std::string detokenize(const std::vector<int32_t>& tokens) const override {
+    const Vocabulary vocabulary = engine_->vocabulary();
     std::string text;
     for (const int32_t token : tokens) {
-      const bool known = token >= 0 && token < llama_vocab_n_tokens(vocab());
-      text += known ? token_text(vocab(), token, true) : "";
+      text += vocabulary.has(token) ? token_text(vocabulary, token, true) : "";
     }
     return text;
   }
@@ -103,10 +104,8 @@ class GeneratorImpl final : public Generator {
   Status close() override { return engine_->close(); }
 
  private:
-  const llama_vocab* vocab() const { return llama_model_get_vocab(engine_->llama()); }
-
   ServedContext served() const {
-    return {format_, engine_->llama(), card_, bound_, pooling_of(engine_->model()), context_size()};
+    return {format_, engine_->vocabulary(), card_, bound_, pooling_of(engine_->model()), context_size()};
   }
 
   std::unique_ptr<EngineImpl> engine_;
@@ -128,7 +127,7 @@ Result<std::unique_ptr<Generator>> Generator::open(const Options& options) {
 }
 
 Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& options, const PlanOverrides& overrides) {
-  const auto most = static_cast<uint32_t>(llama_max_parallel_sequences());
+  const auto most = most_sequences();
   uint32_t parallel = std::clamp(options.parallel, 1U, most);
   for (;; parallel /= 2) {
     EngineOptions wanted = options.engine;

@@ -6,7 +6,6 @@
 
 #include "chat/thinking_form.h"
 #include "generate/fitted_prompt.h"
-#include "llama.h"
 #include "output/output_pipeline.h"
 #include "schema/answer_schema.h"
 #include "support/fail.h"
@@ -38,11 +37,9 @@ Status check_sampling(const SamplingOptions& sampling) {
   return {};
 }
 
-Status check_tokens(const llama_vocab* vocab, const std::vector<int32_t>& tokens) {
-  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
-  const auto unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
-  if (std::any_of(tokens.begin(), tokens.end(), unknown)) {
-    return fail(ErrorCode::kUsage, "some tokens are not in this model's vocabulary of {}", vocabulary);
+Status check_tokens(Vocabulary vocabulary, const std::vector<int32_t>& tokens) {
+  if (std::any_of(tokens.begin(), tokens.end(), [&](int32_t token) { return !vocabulary.has(token); })) {
+    return fail(ErrorCode::kUsage, "some tokens are not in this model's vocabulary of {}", vocabulary.size());
   }
   return {};
 }
@@ -67,16 +64,14 @@ Status check(const ServedContext& served, const AnswerRequest& request) {
   if (request.top_logprobs < 0 || request.top_logprobs > kMostTopLogprobs) {
     return fail(ErrorCode::kUsage, "top_logprobs must be between 0 and {}", kMostTopLogprobs);
   }
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
-  const int32_t vocabulary = llama_vocab_n_tokens(vocab);
-  if (Status status = check_tokens(vocab, request.context); !status) {
+  if (Status status = check_tokens(served.vocabulary, request.context); !status) {
     return status;
   }
   for (const auto& [token, bias] : request.sampling.logit_bias) {
-    if (token < 0 || token >= vocabulary || !std::isfinite(bias)) {
+    if (!served.vocabulary.has(token) || !std::isfinite(bias)) {
       return fail(ErrorCode::kUsage,
                   "logit_bias: {} is not in the model's vocabulary of {}, or its bias is not a number", token,
-                  vocabulary);
+                  served.vocabulary.size());
     }
   }
   return check_sampling(request.sampling);
@@ -88,10 +83,10 @@ struct Held {
 };
 
 // What the answer is held to, but for its samplers.
-Result<Held> answer_form(const ServedContext& served, const AnswerRequest& request) {
+Result<Held> answer_form(const ServedContext& served, const AnswerRequest& request, const AnswerBeginning& beginning) {
   Held held;
   if (!request.prompt) {
-    auto chat = served.format.form(request);
+    auto chat = served.format.form(request, &beginning);
     if (!chat) {
       return propagate(chat.error());
     }
@@ -123,14 +118,14 @@ Result<Job> make_answer_job(const ServedContext& served, const AnswerRequest& re
   job.limit = request.context_tokens > 0 ? std::min(request.context_tokens, served.context) : served.context;
   job.keep = request.keep;
   job.shift = request.shift;
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  const Vocabulary vocab = served.vocabulary;
   auto prompt = fit_prompt(served.format, vocab, served.bound, request, job.limit);
   if (!prompt) {
     return propagate(prompt.error());
   }
   job.prompt = std::move(prompt->tokens);
   job.cut_from = prompt->cut_from;
-  auto held = answer_form(served, request);
+  auto held = answer_form(served, request, prompt->answer);
   if (!held) {
     return propagate(held.error());
   }
@@ -159,7 +154,7 @@ Result<Job> make_embed_job(const ServedContext& served, const EmbedRequest& requ
   }
   Job job;
   job.limit = served.context;
-  const llama_vocab* vocab = llama_model_get_vocab(served.model);
+  const Vocabulary vocab = served.vocabulary;
   if (Status status = check_tokens(vocab, request.tokens); !status) {
     return propagate(status.error());
   }

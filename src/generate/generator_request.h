@@ -8,13 +8,15 @@
 #include "generate/model_card.h"
 #include "generate/scheduler/job.h"
 #include "hypura/generator.h"
+#include "llama/header_numbers.h"
+#include "llama/vocabulary.h"
 
 namespace hypura {
 
 // What a request is read for. The references must outlive what is made.
 struct ServedContext {
   const ChatFormat& format;
-  const llama_model* model = nullptr;
+  Vocabulary vocabulary;
   const ModelCard& card;
   const TextBound& bound;
   Pooling pooling = Pooling::kMean;

@@ -3,10 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
 
-#include "gguf.h"
 #include "llama/model_with_template_for_test.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
@@ -88,34 +86,6 @@ TEST(ShortCount, IsAsModelsAreNamed) {
   EXPECT_EQ(short_count(999'950'000), "1.0B");
   EXPECT_EQ(short_count(1'500), "1.5K");
   EXPECT_EQ(short_count(7), "7");
-}
-
-TEST(MetadataJson, HoldsEveryKindOfValue) {
-  gguf_context* metadata = gguf_init_empty();
-  gguf_set_val_str(metadata, "text", "a \"quoted\"\n\xFF line");
-  gguf_set_val_bool(metadata, "yes", true);
-  gguf_set_val_i8(metadata, "small", -7);
-  gguf_set_val_u64(metadata, "large", std::numeric_limits<uint64_t>::max());
-  gguf_set_val_f32(metadata, "float", 1e-5F);
-  gguf_set_val_f64(metadata, "none", std::numeric_limits<double>::infinity());
-  const int16_t numbers[] = {-1, 2};
-  gguf_set_arr_data(metadata, "numbers", GGUF_TYPE_INT16, numbers, 2);
-  const bool bits[] = {true, false};
-  gguf_set_arr_data(metadata, "bits", GGUF_TYPE_BOOL, bits, 2);
-  const char* texts[] = {"a", ""};
-  gguf_set_arr_str(metadata, "texts", texts, 2);
-  const auto json = nlohmann::json::parse(metadata_json(*metadata), nullptr, false);
-  gguf_free(metadata);
-  ASSERT_TRUE(json.is_object());
-  EXPECT_EQ(json["text"], "a \"quoted\"\n\uFFFD line");
-  EXPECT_EQ(json["yes"], true);
-  EXPECT_EQ(json["small"], -7);
-  EXPECT_EQ(json["large"], std::numeric_limits<uint64_t>::max());
-  EXPECT_NEAR(json["float"].get<double>(), 1e-5, 1e-9);
-  EXPECT_TRUE(json["none"].is_null());
-  EXPECT_EQ(json["numbers"], nlohmann::json({-1, 2}));
-  EXPECT_EQ(json["bits"], nlohmann::json({true, false}));
-  EXPECT_EQ(json["texts"], nlohmann::json({"a", ""}));
 }
 
 }  // namespace

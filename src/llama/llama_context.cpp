@@ -1,18 +1,64 @@
 #include "llama/llama_context.h"
 
 #include "llama-ext.h"
+#include "llama/tokenizer/tokenizer.h"
 
 namespace hypura {
 
-void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t first, uint32_t sequence, bool all_logits) {
-  batch.n_tokens = static_cast<int32_t>(tokens.size());
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    batch.token[i] = tokens[i];
-    batch.pos[i] = static_cast<llama_pos>(first + i);
-    batch.n_seq_id[i] = 1;
-    batch.seq_id[i][0] = static_cast<llama_seq_id>(sequence);
-    batch.logits[i] = static_cast<int8_t>(all_logits || i + 1 == tokens.size());
-  }
+void LlamaDeleter::operator()(llama_model* model) const {
+  forget_tokenizer(*model);
+  llama_model_free(model);
+}
+
+void LlamaDeleter::operator()(llama_context* context) const {
+  llama_free(context);
+}
+
+bool can_cut(const llama_model& model) {
+  return !llama_model_is_recurrent(&model) && !llama_model_is_hybrid(&model);
+}
+
+bool has_encoder(const llama_model& model) {
+  return llama_model_has_encoder(&model);
+}
+
+size_t embedding_width(const llama_model& model) {
+  return static_cast<size_t>(llama_model_n_embd_out(&model));
+}
+
+uint64_t weight_bytes(const llama_model& model) {
+  return llama_model_size(&model);
+}
+
+const char* chat_template(const llama_model& model, bool tools) {
+  const char* text = llama_model_chat_template(&model, tools ? "tool_use" : nullptr);
+  return text == nullptr ? "" : text;
+}
+
+uint32_t most_sequences() {
+  return static_cast<uint32_t>(llama_max_parallel_sequences());
+}
+
+uint32_t cells(const llama_context& context) {
+  return llama_n_ctx(&context);
+}
+
+uint32_t pass_tokens(const llama_context& context) {
+  return llama_n_batch(&context);
+}
+
+void attach_threadpool(llama_context& context, ggml_threadpool* pool) {
+  llama_attach_threadpool(&context, pool, pool);
+}
+
+void forget_tokens(llama_context& context, uint32_t sequence, uint32_t position) {
+  llama_memory_seq_rm(llama_get_memory(&context), static_cast<llama_seq_id>(sequence), static_cast<llama_pos>(position),
+                      -1);
+}
+
+void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t count) {
+  llama_memory_seq_cp(llama_get_memory(&context), static_cast<llama_seq_id>(from), static_cast<llama_seq_id>(to), 0,
+                      static_cast<llama_pos>(count));
 }
 
 ContextMemory context_memory(const llama_context& context) {
@@ -24,7 +70,7 @@ ContextMemory context_memory(const llama_context& context) {
   return memory;
 }
 
-uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type_t type) {
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type) {
   uint64_t bytes = 0;
   for (const auto& [its_type, sizes] : llama_get_memory_breakdown(&context)) {
     bytes += type == nullptr || its_type == type ? sizes.model : 0;

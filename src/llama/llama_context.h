@@ -1,33 +1,53 @@
-// llama.cpp's models and contexts: who owns them, their batches, the memory that they take.
+// llama.cpp's models and contexts: who owns them, what they are, and what they hold. What is behind the pointers only
+// this room knows; they are made in llama/open/make_llama.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
-#include "llama.h"
-#include "llama/tokenizer/tokenizer.h"
+struct ggml_backend_buffer_type;
+struct ggml_threadpool;
+struct llama_context;
+struct llama_model;
 
 namespace hypura {
 
 struct LlamaDeleter {
-  void operator()(llama_model* model) const {
-    forget_tokenizer(model);
-    llama_model_free(model);
-  }
-  void operator()(llama_context* context) const { llama_free(context); }
+  void operator()(llama_model* model) const;
+  void operator()(llama_context* context) const;
 };
 using LlamaModelPtr = std::unique_ptr<llama_model, LlamaDeleter>;
 using LlamaContextPtr = std::unique_ptr<llama_context, LlamaDeleter>;
 
 // Whether the end of a sequence can be removed, and its beginning copied: not of a recurrent state.
-inline bool can_cut(const llama_model& model) {
-  return !llama_model_is_recurrent(&model) && !llama_model_is_hybrid(&model);
-}
+bool can_cut(const llama_model& model);
+bool has_encoder(const llama_model& model);
 
-// Makes `batch`, which has room for them, the `tokens` of `sequence` from position `first` on; the logits of the last
-// one are wanted, or all.
-void fill_batch(llama_batch& batch, std::span<const int32_t> tokens, size_t first, uint32_t sequence, bool all_logits);
+// Numbers of a token's embedding.
+size_t embedding_width(const llama_model& model);
+
+// Bytes of its weights.
+uint64_t weight_bytes(const llama_model& model);
+
+// The chat template in its file, for tools when `tools`; empty when it has none.
+const char* chat_template(const llama_model& model, bool tools);
+
+// Sequences that a context can hold at most.
+uint32_t most_sequences();
+
+// Tokens that the context holds of all sequences together, and that one pass takes.
+uint32_t cells(const llama_context& context);
+uint32_t pass_tokens(const llama_context& context);
+
+// Computes with these threads, its own again when that is nullptr. The pool must outlive the context.
+void attach_threadpool(llama_context& context, ggml_threadpool* pool);
+
+// Forgets a sequence's tokens from a position on. For a context that can_cut.
+void forget_tokens(llama_context& context, uint32_t sequence, uint32_t position);
+
+// An empty sequence takes over the first `count` tokens of another.
+void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t count);
 
 // Bytes that the context has allocated.
 struct ContextMemory {
@@ -37,6 +57,6 @@ struct ContextMemory {
 ContextMemory context_memory(const llama_context& context);
 
 // Bytes of the buffers of `type` that hold the weights of its model; of all buffers when that is nullptr.
-uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type_t type);
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type);
 
 }  // namespace hypura

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "llama.h"
 #include "llama/llama_context.h"
 
 namespace hypura {

@@ -1,8 +1,10 @@
 // The KvMemory of a llama.cpp context.
 #pragma once
 
-#include "llama.h"
 #include "llama/kv_memory.h"
+
+struct llama_context;
+struct llama_memory_i;
 
 namespace hypura {
 
@@ -19,7 +21,7 @@ class LlamaKvMemory final : public KvMemory {
  private:
   bool holds(uint32_t sequence, uint32_t count) const;
 
-  llama_memory_t memory_;
+  llama_memory_i* memory_;
   uint32_t sequences_;
   uint32_t window_;  // tokens that the layers look back which see least; 0: all layers see all
   bool can_cut_;

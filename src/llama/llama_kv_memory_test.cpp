@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <vector>
 
+#include "llama.h"
+#include "llama/batch.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/models_for_test.h"
@@ -40,14 +41,11 @@ class LlamaKvMemoryTest : public testing::Test {
   void evaluate(uint32_t from, uint32_t end) {
     for (uint32_t first = from; first < end; first += kPass) {
       const uint32_t count = std::min(kPass, end - first);
-      std::vector<int32_t> tokens(count);
-      for (uint32_t i = 0; i < count; ++i) {
-        tokens[i] = static_cast<int32_t>(300 + (first + i) % 1000);
+      Batch batch(count);
+      for (uint32_t position = first; position < first + count; ++position) {
+        batch.add(static_cast<int32_t>(300 + position % 1000), position, 0, position + 1 == first + count);
       }
-      llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
-      fill_batch(batch, tokens, first, 0, false);
-      EXPECT_EQ(llama_decode(context_.get(), batch), 0);
-      llama_batch_free(batch);
+      EXPECT_TRUE(decode(*context_, batch));
     }
   }
 

@@ -118,6 +118,10 @@ Status init_llama() {
   return status;
 }
 
+std::string ggml_build() {
+  return fmt::format("{} {}", ggml_version(), ggml_commit());
+}
+
 std::string take_llama_error() {
   for (const std::string& line : std::exchange(errors, {})) {
     if (std::string reason(reason_of(line)); !reason.empty()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "hypura/result.h"
 
@@ -13,6 +14,9 @@ namespace hypura {
 // what its assertions do (llama_guard.h). Once in a process; later calls give the first result. Thread-safe. Fails with
 // kInternal, naming the folder searched.
 Status init_llama();
+
+// ggml's version and commit.
+std::string ggml_build();
 
 // llama.cpp's own programs log to the terminal from the code that we share with them (chat templates): not here. Once
 // in a process; init_llama does it too. Thread-safe.

@@ -1,5 +1,6 @@
 #include "llama/logits.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "support/fail.h"
@@ -21,6 +22,10 @@ Status check_logits(std::span<const float> logits) {
       ErrorCode::kBadModel,
       "the model's output is not a number, so that no token can follow: its weights are damaged, or its numbers "
       "grow too large; get the file again, or one of another type");
+}
+
+int32_t likeliest(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
 }  // namespace hypura

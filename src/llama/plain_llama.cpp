@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_runtime.h"
 #include "llama/logits.h"
+#include "llama/tokenizer/tokenizer.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -26,7 +28,7 @@ class PlainLlamaImpl final : public PlainLlama {
       return fail(ErrorCode::kBadModel, "{}: plain llama.cpp cannot load this model: {}", options.model.string(),
                   take_llama_error());
     }
-    vocab_ = llama_model_get_vocab(model_.get());
+    vocab_ = Vocabulary(*model_);
     llama_context_params context = llama_context_default_params();
     context.n_ctx = options.context;
     context.n_ubatch = kPassTokens;
@@ -55,15 +57,15 @@ class PlainLlamaImpl final : public PlainLlama {
                     count, code, take_llama_error());
       }
     }
-    const float* logits = llama_get_logits_ith(context_.get(), -1);
-    const auto width = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
-    if (Status status = check_logits({logits, logits == nullptr ? 0 : width}); !status) {
+    const float* row = llama_get_logits_ith(context_.get(), -1);
+    const std::span<const float> logits(row, row == nullptr ? 0 : static_cast<size_t>(vocab_.size()));
+    if (Status status = check_logits(logits); !status) {
       return propagate(status.error());
     }
-    return static_cast<int32_t>(std::max_element(logits, logits + llama_vocab_n_tokens(vocab_)) - logits);
+    return likeliest(logits);
   }
 
-  bool ends_text(int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
+  bool ends_text(int32_t token) const override { return vocab_.ends_text(token); }
 
   uint32_t context_size() const override {
     return std::min(llama_n_ctx(context_.get()), static_cast<uint32_t>(llama_model_n_ctx_train(model_.get())));
@@ -72,7 +74,7 @@ class PlainLlamaImpl final : public PlainLlama {
  private:
   LlamaModelPtr model_;
   LlamaContextPtr context_;
-  const llama_vocab* vocab_ = nullptr;
+  Vocabulary vocab_{nullptr};
 };
 
 }  // namespace

@@ -1,8 +1,7 @@
 #include "llama/text_grammar.h"
 
-#include <cmath>
-
 #include "llama-grammar.h"
+#include "llama/candidate_array.h"
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 
@@ -12,9 +11,9 @@ void TextGrammar::Deleter::operator()(llama_grammar* grammar) const {
   llama_grammar_free_impl(grammar);
 }
 
-Result<TextGrammar> TextGrammar::create(const llama_vocab* vocab, const std::string& rules, const std::string& root) {
+Result<TextGrammar> TextGrammar::create(Vocabulary vocab, const std::string& rules, const std::string& root) {
   try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
-    Pointer grammar(llama_grammar_init_impl(vocab, rules.c_str(), root.c_str(), false, nullptr, 0, nullptr, 0));
+    Pointer grammar(llama_grammar_init_impl(vocab.get(), rules.c_str(), root.c_str(), false, nullptr, 0, nullptr, 0));
     if (grammar != nullptr) {
       return TextGrammar(std::move(grammar));
     }
@@ -35,19 +34,20 @@ bool TextGrammar::add(const std::string& text) {
   }
 }
 
-void TextGrammar::add(llama_token token) {
-  llama_grammar_accept_token(*grammar_, token, token_text(grammar_->vocab, token, true));
+void TextGrammar::add(int32_t token) {
+  llama_grammar_accept_token(*grammar_, token, token_text(Vocabulary(grammar_->vocab), token, true));
 }
 
-bool TextGrammar::allows(llama_token token) const {
+bool TextGrammar::allows(int32_t token) const {
   llama_token_data data = {token, 1, 0};
   llama_token_data_array one = {&data, 1, -1, false};
   llama_grammar_apply_impl(*grammar_, &one);
   return data.logit == 1;
 }
 
-void TextGrammar::mask(llama_token_data_array& candidates) const {
-  llama_grammar_apply_impl(*grammar_, &candidates);
+void TextGrammar::mask(std::span<Candidate> candidates) const {
+  llama_token_data_array array = as_llama(candidates);
+  llama_grammar_apply_impl(*grammar_, &array);
 }
 
 std::string grammar_literal(std::string_view text) {

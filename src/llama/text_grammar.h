@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "hypura/result.h"
-#include "llama.h"
+#include "llama/candidate.h"
+#include "llama/vocabulary.h"
 
 struct llama_grammar;
 
@@ -19,7 +22,7 @@ class TextGrammar {
  public:
   // `rules` in llama.cpp's notation, from the rule called `root`. Fails with kUsage when llama.cpp does not accept
   // them.
-  static Result<TextGrammar> create(const llama_vocab* vocab, const std::string& rules, const std::string& root);
+  static Result<TextGrammar> create(Vocabulary vocab, const std::string& rules, const std::string& root);
 
   TextGrammar(const TextGrammar& other);
   TextGrammar(TextGrammar&&) noexcept = default;
@@ -31,12 +34,12 @@ class TextGrammar {
   bool add(const std::string& text);
 
   // Goes on with `token`, which must be allowed.
-  void add(llama_token token);
+  void add(int32_t token);
 
-  bool allows(llama_token token) const;
+  bool allows(int32_t token) const;
 
   // Sets the logits of tokens that cannot follow to -infinity.
-  void mask(llama_token_data_array& candidates) const;
+  void mask(std::span<Candidate> candidates) const;
 
  private:
   struct Deleter {

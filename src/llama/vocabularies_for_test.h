@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "gguf.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
+#include "llama/tokenizer/tokenizer.h"
 
 namespace hypura {
 
@@ -120,7 +122,7 @@ inline LlamaModelPtr load_vocabulary(const SmallVocabulary& vocabulary) {
     std::fclose(written);
   }
   if (model != nullptr) {
-    know_tokenizer(model.get());
+    know_tokenizer(*model);
   }
   return model;
 }

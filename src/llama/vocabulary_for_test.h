@@ -5,8 +5,10 @@
 
 #include <filesystem>
 
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
+#include "llama/vocabulary.h"
 
 namespace hypura {
 
@@ -19,11 +21,11 @@ class VocabularyTest : public testing::Test {
     const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
     model_.reset(llama_model_load_from_file(path.c_str(), params));
     ASSERT_NE(model_, nullptr);
-    vocab_ = llama_model_get_vocab(model_.get());
+    vocab_ = Vocabulary(*model_);
   }
 
   LlamaModelPtr model_;
-  const llama_vocab* vocab_ = nullptr;
+  Vocabulary vocab_{nullptr};
 };
 
 }  // namespace hypura

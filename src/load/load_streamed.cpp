@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
-#include "llama/open/trial_load.h"
 #include "llama/open/virtual_file.h"
 #include "support/fail.h"
 
@@ -11,36 +11,29 @@ namespace hypura {
 
 namespace {
 
-llama_model_params params_of(const OpenRequest& request, Backing backing) {
-  llama_model_params params = llama_model_default_params();
-  params.load_mode = LLAMA_LOAD_MODE_NONE;
-  params.no_alloc = backing == Backing::kNothing;
-  params.load_mtp = request.options.draft.mtp;
-  params.use_extra_bufts = false;  // streamed weights come as they are on disk, and all kernels should be the same
-  params.progress_callback = [](float /*share*/, void* /*data*/) { return true; };
+ModelParams params_of(const OpenRequest& request, Backing backing) {
+  ModelParams params;
+  params.mtp = request.options.draft.mtp;
+  params.repack = false;  // streamed weights come as they are on disk, and all kernels should be the same
+  params.allocate = backing == Backing::kMemory;
   return params;
 }
 
-Status load(const OpenRequest& request, OpenModel& parts, const VirtualFile& file, const llama_model_params& params) {
-  take_llama_error();
-  parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
-  if (parts.llama == nullptr) {
-    return load_failure(request.model);
+Status load(const OpenRequest& request, OpenModel& parts, const VirtualFile& file, const ModelParams& params) {
+  auto model = make_llama_model(request.model, file, params);
+  if (!model) {
+    return propagate(model.error());
   }
+  parts.llama = std::move(*model);
   return parts.weights->finish_loading(request.options.progress);
 }
 
 Status load_for_cpu(const OpenRequest& request, OpenModel& parts, const VirtualHeader& header, Backing backing) {
   const VirtualFile file(header);
-  const llama_model_tensor_buft_override overrides[] = {
-      {parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
-      {".*", parts.weights->resident_buffer_type()},
-      {nullptr, nullptr}};
-  ggml_backend_dev_t no_devices[] = {nullptr};
-  llama_model_params params = params_of(request, backing);
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
-  params.tensor_buft_overrides = overrides;
+  ModelParams params = params_of(request, backing);
+  params.host_only = true;
+  params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()},
+                    {".*", parts.weights->resident_buffer_type()}};
   return load(request, parts, file, params);
 }
 
@@ -74,13 +67,9 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
     feed = std::move(*made);
   }
   const VirtualFile file(header, feed.get());
-  const llama_model_tensor_buft_override overrides[] = {
-      {parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()}, {nullptr, nullptr}};
-  ggml_backend_dev_t devices[] = {parts.weights->gpu_device(), nullptr};
-  llama_model_params params = params_of(request, backing);
-  params.devices = devices;
-  params.n_gpu_layers = -1;  // all
-  params.tensor_buft_overrides = overrides;
+  ModelParams params = params_of(request, backing);
+  params.device = parts.weights->gpu_device();
+  params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()}};
   Status status = load(request, parts, file, params);
   if (!status && feed != nullptr && feed->error()) {
     return propagate(*feed->error());

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "draft/mtp_head.h"
-#include "llama-ext.h"
+#include "llama/mtp_context.h"
+#include "llama/open/make_llama.h"
+#include "llama/vocabulary.h"
 #include "support/fail.h"
 #include "support/log.h"
 
@@ -38,56 +40,41 @@ namespace {
 
 // The MTP layers' context holds as many tokens as the model's, and computes as many at once: their experts are then
 // read once for each pass of a prompt.
-Status make_mtp_context(const OpenRequest& request, llama_context_params params, OpenModel& parts) {
-  params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
-  params.n_outputs_max = request.sequences;
-  parts.mtp.reset(llama_init_from_model(parts.llama.get(), params));
+Status make_mtp_context(const OpenRequest& request, ContextParams params, OpenModel& parts) {
+  params.mtp = true;
+  params.outputs = request.sequences;
+  parts.mtp = make_llama_context(*parts.llama, params);
   if (parts.mtp == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the model's MTP layers: {}",
                 request.cells(), take_llama_error());
   }
-  if (parts.threadpool != nullptr) {
-    llama_attach_threadpool(parts.mtp.get(), parts.threadpool.get(), parts.threadpool.get());
-  }
-  llama_set_embeddings_nextn(parts.context.get(), true, false);  // of all tokens: the layers follow prompts too
-  llama_set_embeddings_nextn(parts.mtp.get(), true, true);
+  attach_threadpool(*parts.mtp, parts.threadpool.get());
+  give_states(*parts.context, *parts.mtp);
   return {};
 }
 
 }  // namespace
 
 Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement) {
-  const uint32_t ubatch = placement.ubatch;
-  llama_context_params params = llama_context_default_params();
-  params.n_ctx = request.cells();
-  params.n_seq_max = request.sequences;
-  // One stream of cells: with one for each sequence llama.cpp splits a mixed batch, and reads the weights for
-  // each.
-  params.kv_unified = request.sequences > 1;
-  params.n_batch = ubatch;  // one pass over the weights for each llama_decode
-  params.n_ubatch = ubatch;
-  params.n_outputs_max = request.outputs(ubatch);
-  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // embeddings are asked for by token
-  params.n_threads = static_cast<int32_t>(request.threads);
-  params.n_threads_batch = static_cast<int32_t>(request.threads);
-  // A quantised V cache needs flash attention; llama.cpp then takes it, where by default it decides itself.
-  params.type_k = params.type_v = placement.kv_type == KvType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
-  params.no_perf = true;
-  take_llama_error();
+  ContextParams params;
+  params.cells = request.cells();
+  params.sequences = request.sequences;
+  params.pass = placement.ubatch;
+  params.outputs = request.outputs(placement.ubatch);
+  params.threads = request.threads;
+  params.kv_type = placement.kv_type;
   parts.mtp.reset();
   parts.context.reset();  // before the next one: their buffers must not be held at once
-  parts.context.reset(llama_init_from_model(parts.llama.get(), params));
+  parts.context = make_llama_context(*parts.llama, params);
   if (parts.context == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
                 request.cells(), to_string(placement.kv_type), take_llama_error());
   }
-  parts.ubatch = llama_n_batch(parts.context.get());  // lowered when it was more than the context
+  parts.ubatch = pass_tokens(*parts.context);  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
     parts.threadpool = make_threadpool(request.threads);
   }
-  if (parts.threadpool != nullptr) {
-    llama_attach_threadpool(parts.context.get(), parts.threadpool.get(), parts.threadpool.get());
-  }
+  attach_threadpool(*parts.context, parts.threadpool.get());
   return request.options.draft.mtp ? make_mtp_context(request, params, parts) : Status();
 }
 
@@ -95,8 +82,8 @@ namespace {
 
 // The output buffer has a row for each sequence at first, and grows when a pass gives more.
 uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) {
-  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
-  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
+  const uint64_t width = embedding_width(*parts.llama);
   const uint64_t rows = request.outputs(parts.ubatch);
   return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
@@ -108,8 +95,8 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
     return {};
   }
   ContextMemory memory = context_memory(*parts.mtp);
-  const auto vocabulary = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(parts.llama.get())));
-  const auto width = static_cast<uint64_t>(llama_model_n_embd_out(parts.llama.get()));
+  const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
+  const uint64_t width = embedding_width(*parts.llama);
   memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
   memory.compute += MtpHead::bytes(parts.ubatch, request.sequences, width);
   return memory;

@@ -1,5 +1,5 @@
+#include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
-#include "llama/open/trial_load.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
 #include "support/fail.h"
@@ -34,27 +34,23 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
     return propagate(feed.error());
   }
   const VirtualFile file(*header, feed->get());
-  llama_model_params params = llama_model_default_params();
-  params.load_mode = LLAMA_LOAD_MODE_NONE;
-  params.load_mtp = request.options.draft.mtp;
-  params.use_extra_bufts = request.options.repack;
-  params.progress_callback_user_data = const_cast<EngineOptions*>(&request.options);
-  params.progress_callback = [](float share, void* data) {
-    const auto* options = static_cast<const EngineOptions*>(data);
+  ModelParams params;
+  params.mtp = request.options.draft.mtp;
+  params.repack = request.options.repack;
+  params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);
     }
-    if (options->progress) {
-      options->progress(share);
+    if (options.progress) {
+      options.progress(share);
     }
-    return true;
   };
-  take_llama_error();
-  parts.llama.reset(llama_model_load_from_file_ptr(file.file(), params));
-  if (parts.llama == nullptr) {
+  auto model = make_llama_model(request.model, file, params);
+  if (!model) {
     const auto& error = (*feed)->error();
-    return error ? propagate(*error) : load_failure(request.model);
+    return propagate(error ? *error : model.error());
   }
+  parts.llama = std::move(*model);
   parts.load_bytes = (*reader)->stats().demand_bytes;
   return {};
 }

@@ -10,16 +10,9 @@ namespace hypura {
 namespace {
 
 // The GPU that the overrides ask for; none without.
-Result<GpuUse> gpu_use(const OpenRequest& request, const StreamLayout& layout) {
-  GpuUse use;
-  if (const auto& gpu = request.overrides.gpu) {
-    use.device = ggml_backend_dev_by_name(gpu->device.c_str());
-    if (use.device == nullptr) {
-      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu->device);
-    }
-    use.layer_slots.assign(layout.expert_layers.size(), gpu->layer_slots);
-  }
-  return use;
+GpuUse gpu_use(const OpenRequest& request, const StreamLayout& layout) {
+  const auto& gpu = request.overrides.gpu;
+  return gpu ? GpuUse{gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots)} : GpuUse();
 }
 
 // Up to where a context can be made.
@@ -30,11 +23,8 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
   }
   parts.reader = std::move(*reader);
   StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_repacked());
-  auto gpu = gpu_use(request, layout);
-  if (!gpu) {
-    return propagate(gpu.error());
-  }
-  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout), std::move(*gpu));
+  GpuUse gpu = gpu_use(request, layout);
+  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout), std::move(gpu));
   if (!weights) {
     return propagate(weights.error());
   }

@@ -1,4 +1,4 @@
-// The keys of a GGUF header, through ggml's own parser. The one place in this room that holds a gguf_context.
+// The keys of a GGUF header, through ggml's own parser.
 #pragma once
 
 #include <cstdint>

@@ -308,6 +308,10 @@ const char* type_name(int type) {
   return ggml_type_name(static_cast<ggml_type>(type));
 }
 
+uint64_t TensorInfo::row_bytes() const {
+  return ggml_row_size(static_cast<ggml_type>(type), shape[0]);
+}
+
 Extent TensorInfo::expert_extent(int64_t expert) const {
   const uint64_t slice = extent.length / static_cast<uint64_t>(shape[2]);
   return {extent.file, extent.offset + static_cast<uint64_t>(expert) * slice, slice};

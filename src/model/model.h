@@ -49,6 +49,8 @@ struct TensorInfo {
   std::array<int64_t, 4> shape{1, 1, 1, 1};  // ggml order: shape[0] is the row length in elements
   Extent extent;
 
+  // Bytes of shape[0] elements.
+  uint64_t row_bytes() const;
   // Number of expert slices: shape[2] of a routed expert's matrix, else 0.
   int64_t experts() const { return role == TensorRole::kRoutedExpert ? shape[2] : 0; }
   // The extent of expert `expert`, 0 <= expert < experts(): slices lie one after another, equal in size.

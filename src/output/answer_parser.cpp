@@ -16,6 +16,16 @@ namespace {
 constexpr size_t kStackOfBracket = size_t{16} << 10;
 constexpr size_t kEasyNesting = 100;
 
+// The parser reads all it is given each time, some 40 us for a KiB. Up to so many bytes it does so for each token; then
+// for the more bytes at once the more there are, so that a token takes no more of the time.
+constexpr size_t kReadAlways = 4096;
+constexpr size_t kReadShare = 500;
+
+// Of thoughts and content so much stays at both ends.
+constexpr size_t kHead = 128;
+constexpr size_t kTail = 512;
+constexpr size_t kCutFrom = 2048;
+
 // What `whole` has after `given`, which then is the same. While text comes in, a parser may take back the end of what
 // it gave, when that turns out to begin something else: then there is nothing new.
 std::string grown(std::string& given, const std::string& whole) {
@@ -45,6 +55,19 @@ bool is_blank(const std::string& text) {
   return text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
+// The end of the character that `at` is in.
+size_t character_end(const std::string& text, size_t at) {
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) {
+    ++at;
+  }
+  return at;
+}
+
+bool same(const common_chat_msg& one, const common_chat_msg& other) {
+  return one.reasoning_content == other.reasoning_content && one.content == other.content &&
+         one.tool_calls == other.tool_calls;
+}
+
 bool is_json_object(const std::string& text) {
   return nlohmann::json::parse(text, nullptr, false).is_object();
 }
@@ -67,6 +90,12 @@ void AnswerParser::or_content(const common_chat_parser_params& content) {
   content_params_ = std::make_unique<common_chat_parser_params>(content);
 }
 
+void AnswerParser::know_marks(ThinkingMarks thoughts, std::string opening, std::vector<std::string> calls) {
+  marks_ = std::move(thoughts);
+  opening_ = std::move(opening);
+  marks_of_calls_ = std::move(calls);
+}
+
 // False when the text has no form that the parser knows, or not yet. It calls itself for each bracket within another.
 bool AnswerParser::parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const {
   if (deepest_ > kDeepestAnswer) {
@@ -75,7 +104,7 @@ bool AnswerParser::parse(const common_chat_parser_params& params, bool partial, 
   bool parsed = false;
   const auto work = [&] {
     try {  // perhaps by exceptions of another C++ library, where llama.cpp was built with one
-      message = common_chat_parse(text_, partial, params);
+      message = common_chat_parse(read_, partial, params);
       parsed = true;
     } catch (...) {
       parsed = false;
@@ -115,35 +144,109 @@ bool AnswerParser::parse(bool partial, common_chat_msg& message) const {
   return parsed;
 }
 
+// Bytes that must have come before it is worth to parse again.
+size_t AnswerParser::wanted() const {
+  return (read_.size() - std::min(read_.size(), kReadAlways)) / kReadShare;
+}
+
+// What has been cut is put back where the thoughts, the content and the calls change in more than their length.
+bool AnswerParser::parse_so_far(common_chat_msg& message) {
+  const bool parsed = parse(true, message);
+  if (read_.size() == text_.size()) {
+    return parsed;
+  }
+  if (parsed && restore(message, cut_thinking_, cut_content_) &&
+      message.tool_calls.size() == last_->tool_calls.size() && message.content.empty() == last_->content.empty()) {
+    return true;
+  }
+  read_ = text_;
+  cut_thinking_ = {};
+  cut_content_ = {};
+  message = {};
+  return parse(true, message);
+}
+
+bool AnswerParser::restore(common_chat_msg& message, const Cut& thinking, const Cut& content) const {
+  const auto put = [](std::string& text, const Cut& cut) {
+    if (cut.text.empty()) {
+      return true;
+    }
+    if (text.size() < cut.at + kTail / 2) {
+      return false;
+    }
+    text.insert(cut.at, cut.text);
+    return true;
+  };
+  return put(message.reasoning_content, thinking) && put(message.content, content);
+}
+
+// Takes the middle out of long thoughts and content, where the parser then says the same.
+void AnswerParser::shorten() {
+  if (read_.size() < std::max(next_cut_, kCutFrom)) {
+    return;
+  }
+  std::string shorter = text_;
+  const auto cut = [&](const std::string& part, size_t at) {
+    Cut result;
+    if (part.size() < kCutFrom / 2 || at == std::string::npos) {
+      return result;
+    }
+    result.at = character_end(part, kHead);
+    result.text = part.substr(result.at, character_end(part, part.size() - kTail) - result.at);
+    shorter.erase(at + result.at, result.text.size());
+    return result;
+  };
+  const Cut content = cut(last_->content, shorter.rfind(last_->content));
+  const Cut thinking = cut(last_->reasoning_content, shorter.find(last_->reasoning_content));
+  std::swap(read_, shorter);
+  common_chat_msg message;
+  if (parse(true, message) && restore(message, thinking, content) && same(message, *last_)) {
+    cut_thinking_ = thinking;
+    cut_content_ = content;
+  } else {
+    std::swap(read_, shorter);
+  }
+  next_cut_ = 2 * read_.size() + kCutFrom / 2;
+}
+
 AnswerPiece AnswerParser::add(std::string_view text) {
   const bool was_too_deep = deepest_ > kDeepestAnswer;
   text_ += text;
+  read_ += text;
+  waiting_ += text.size();
   count_brackets(text);
   if (deepest_ > kDeepestAnswer) {
     AnswerPiece piece;
-    piece.content = !was_too_deep && !said_ ? text_ : std::string(text);
+    piece.content =
+        !was_too_deep && !said_ ? text_ : text_.substr(text_.size() - (was_too_deep ? text.size() : waiting_));
     content_ += piece.content;
     said_ = said_ || !piece.empty();
     return piece;
   }
+  if (waiting_ == 0 || waiting_ < wanted()) {
+    return {};
+  }
+  waiting_ = 0;
   common_chat_msg message;
-  if (text.empty() || !parse(true, message)) {
+  if (!parse_so_far(message)) {
     return {};
   }
   // What follows a call and has no form takes the call back, in some of llama.cpp's parsers.
   if (message.tool_calls.size() >= last_->tool_calls.size()) {
     *last_ = std::move(message);
+    shorten();
   }
   return news(*last_, false);
 }
 
 AnswerPiece AnswerParser::finish() {
+  read_ = text_;
   common_chat_msg message;
   if (is_blank(content_) && calls_ == 0 && !parse(*params_, false, message)) {
     // llama.cpp's grammar of calls allows space between marks where its parser does not.
-    const std::string text = std::exchange(text_, with_little_space_between(text_));
+    read_ = with_little_space_between(text_);
     if (!parse(*params_, false, message) || message.tool_calls.empty()) {
-      text_ = text;
+      read_ = text_;
     }
   }
   const bool parsed = parse(false, message) || parse(true, message);
@@ -154,8 +257,50 @@ AnswerPiece AnswerParser::finish() {
   AnswerPiece piece = news(message, true);
   if (!said_) {
     piece.content = text_;
+  } else if (!called_) {
+    piece.content += rest(!message.tool_calls.empty());
   }
   return piece;
+}
+
+// Where what follows the thoughts that were given begins.
+size_t AnswerParser::after_thoughts() const {
+  if (is_blank(thinking_)) {
+    return 0;
+  }
+  const size_t thought = text_.find(thinking_);
+  const size_t after = thought == std::string::npos ? 0 : thought + thinking_.size();
+  size_t end = std::string::npos;
+  size_t from = after;
+  for (const std::string& mark : marks_.ends) {
+    if (const size_t at = text_.find(mark, after); at < end) {
+      end = at;
+      from = at + (mark == marks_.ends.front() ? mark.size() : 0);
+    }
+  }
+  const std::string between = text_.substr(after, end == std::string::npos ? end : end - after);
+  const bool cut = end == std::string::npos && !marks_.ends.empty() && marks_.ends.front().starts_with(between);
+  if (cut || thought == std::string::npos) {
+    return cut || end == std::string::npos ? text_.size() : from;
+  }
+  return is_blank(between) ? from : after;
+}
+
+// What was said after the thoughts and the content that were given, but for the marks around content. `call`: there is
+// a call in it.
+std::string AnswerParser::rest(bool call) const {
+  size_t from = after_thoughts();
+  if (!is_blank(content_)) {
+    const size_t at = text_.find(content_, from);
+    const std::string said = at == std::string::npos ? "" : text_.substr(at + content_.size());
+    const auto in_it = [&](const std::string& mark) { return said.find(mark) != std::string::npos; };
+    return call || std::any_of(marks_of_calls_.begin(), marks_of_calls_.end(), in_it) ? said : "";
+  }
+  from = std::min(text_.find_first_not_of(" \t\r\n", from), text_.size());
+  const std::string said = text_.substr(from);
+  const bool opens =
+      opening_.starts_with(said) || (said.starts_with(opening_) && is_blank(said.substr(opening_.size())));
+  return opens ? "" : said;
 }
 
 AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
@@ -168,6 +313,7 @@ AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
     const common_chat_tool_call& call = message.tool_calls[calls_];
     if (!call.name.empty() && is_json_object(call.arguments)) {
       piece.tool_calls.push_back({id_for_client(call.id), call.name, call.arguments});
+      called_ = true;
     }
   }
   said_ = said_ || !piece.empty();

@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "hypura/generator.h"
+#include "output/answer_rules.h"
 
 struct common_chat_msg;
 struct common_chat_parser_params;
 
 namespace hypura {
 
-// Takes the text of one answer in pieces. Thinking and content are given as they grow, a call when it is complete. From
-// where brackets are nested deeper than kDeepestAnswer, all text is content. Not thread-safe.
+// Takes the text of one answer in pieces. Thinking and content are given as they grow, a call when it is complete; in
+// long answers some tokens later, where the parser has much to read for each. From where brackets are nested deeper
+// than kDeepestAnswer, all text is content. Not thread-safe.
 class AnswerParser {
  public:
   explicit AnswerParser(const common_chat_parser_params& params);
@@ -31,6 +33,10 @@ class AnswerParser {
   void limit_calls(size_t most) { most_calls_ = most; }
   bool over() const { return over_; }
 
+  // How thoughts are marked, what comes between them and content, and what is in text that begins a call. Before the
+  // first add().
+  void know_marks(ThinkingMarks thoughts, std::string opening, std::vector<std::string> calls);
+
   AnswerPiece add(std::string_view text);
 
   static constexpr size_t kDeepestAnswer = 4000;
@@ -39,21 +45,42 @@ class AnswerParser {
   AnswerPiece finish();
 
  private:
+  // What was taken out of the middle of thoughts or content.
+  struct Cut {
+    size_t at = 0;  // in what is left of it
+    std::string text;
+  };
+
   // What is new in `message`. The last call may be incomplete unless `whole`.
   AnswerPiece news(const common_chat_msg& message, bool whole);
   bool parse(const common_chat_parser_params& params, bool partial, common_chat_msg& message) const;
   bool parse(bool partial, common_chat_msg& message) const;
+  bool parse_so_far(common_chat_msg& message);
   void count_brackets(std::string_view text);
+  size_t wanted() const;
+  void shorten();
+  bool restore(common_chat_msg& message, const Cut& thinking, const Cut& content) const;
+  size_t after_thoughts() const;
+  std::string rest(bool call) const;
 
   std::unique_ptr<common_chat_parser_params> params_;
   std::unique_ptr<common_chat_parser_params> content_params_;
   std::unique_ptr<common_chat_msg> last_;  // what the text was when it last had a form
   std::string text_;
+  std::string read_;  // what the parser is given of it
+  Cut cut_thinking_;  // what that lacks
+  Cut cut_content_;
+  size_t next_cut_ = 0;  // bytes of read_
+  size_t waiting_ = 0;   // bytes that were not parsed yet
+  ThinkingMarks marks_;
+  std::string opening_;
+  std::vector<std::string> marks_of_calls_;
   std::string content_;   // given so far
   std::string thinking_;  // given so far
   size_t calls_ = 0;      // taken so far; those that are no JSON object were not given
   size_t most_calls_ = SIZE_MAX;
-  bool said_ = false;  // something was given: else all text is content in the end
+  bool called_ = false;  // one was given
+  bool said_ = false;    // something was given: else all text is content in the end
   bool over_ = false;
   size_t nesting_ = 0;  // of brackets, also of those within quotes
   size_t deepest_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "hypura/engine.h"
@@ -18,7 +19,7 @@ namespace hypura {
 class AnswerSampler {
  public:
   // Fails with kUsage when the answer cannot be held to the rules.
-  static Result<std::unique_ptr<AnswerSampler>> create(const SamplingOptions& options, const llama_vocab* vocab,
+  static Result<std::unique_ptr<AnswerSampler>> create(const SamplingOptions& options, Vocabulary vocab,
                                                        const AnswerRules& rules);
 
   // Tells the samplers what came before.
@@ -28,13 +29,13 @@ class AnswerSampler {
   Result<int32_t> sample(const float* logits);
 
  private:
-  AnswerSampler(const SamplingOptions& options, const llama_vocab* vocab);
+  AnswerSampler(const SamplingOptions& options, Vocabulary vocab);
 
   Result<int32_t> choose(const float* logits);
-  const llama_token_data* choose_held(const float* logits, const llama_token_data* unwanted);
+  std::optional<int32_t> choose_held(const float* logits, std::optional<int32_t> unwanted);
 
-  const llama_vocab* vocab_;
-  SamplerPtr chain_;
+  Vocabulary vocab_;
+  Sampler sampler_;
   std::unique_ptr<HeldText> held_;  // null: free text
   std::deque<int32_t> forced_;      // to come next, whatever the model wants
 };

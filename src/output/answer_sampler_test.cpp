@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "llama/tokenizer/control_text.h"
 #include "llama/tokenizer/deep_stack.h"
 #include "llama/vocabulary_for_test.h"
@@ -27,7 +29,7 @@ class AnswerSamplerTest : public VocabularyTest {
 
   // What is chosen by a model that wants `token` most, and then low numbers.
   std::string chosen(AnswerSampler& sampler, int32_t token) {
-    std::vector<float> logits(static_cast<size_t>(llama_vocab_n_tokens(vocab_)));
+    std::vector<float> logits(static_cast<size_t>(vocab_.size()));
     for (size_t i = 0; i < logits.size(); ++i) {
       logits[i] = -static_cast<float>(i) / 1000;
     }
@@ -62,7 +64,7 @@ TEST_F(AnswerSamplerTest, AGrammarHoldsTheText) {
     all += chosen(*it, tokens("7")[0]);
   }
   EXPECT_EQ(all, "a7z");
-  EXPECT_TRUE(llama_vocab_is_eog(vocab_, tokenize_text(vocab_, chosen(*it, tokens("more")[0]), false, true)[0]));
+  EXPECT_TRUE(vocab_.ends_text(tokenize_text(vocab_, chosen(*it, tokens("more")[0]), false, true)[0]));
 }
 
 TEST_F(AnswerSamplerTest, WhatThePromptHoldsOfTheTextCounts) {
@@ -139,7 +141,7 @@ TEST_F(AnswerSamplerTest, GrammarsThatAreNoneAreRefused) {
 
 TEST_F(AnswerSamplerTest, LogitsThatAreNoNumbersAreAnError) {
   const auto it = sampler({});
-  const std::vector<float> logits(static_cast<size_t>(llama_vocab_n_tokens(vocab_)), NAN);
+  const std::vector<float> logits(static_cast<size_t>(vocab_.size()), NAN);
   const auto sampled = it->sample(logits.data());
   ASSERT_FALSE(sampled);
   EXPECT_EQ(sampled.error().code, ErrorCode::kInternal);

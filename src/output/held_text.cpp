@@ -39,23 +39,23 @@ bool HeldForm::add(const std::string& text) {
   return std::all_of(grammars_.begin(), grammars_.end(), [&](TextGrammar& it) { return it.add(text); });
 }
 
-void HeldForm::add(llama_token token) {
+void HeldForm::add(int32_t token) {
   for (TextGrammar& grammar : grammars_) {
     grammar.add(token);
   }
 }
 
-bool HeldForm::allows(llama_token token) const {
+bool HeldForm::allows(int32_t token) const {
   return std::all_of(grammars_.begin(), grammars_.end(), [&](const TextGrammar& it) { return it.allows(token); });
 }
 
-void HeldForm::mask(llama_token_data_array& candidates) const {
+void HeldForm::mask(std::span<Candidate> candidates) const {
   for (const TextGrammar& grammar : grammars_) {
     grammar.mask(candidates);
   }
 }
 
-Result<std::unique_ptr<HeldText>> HeldText::create(const llama_vocab* vocab, AnswerRules rules) {
+Result<std::unique_ptr<HeldText>> HeldText::create(Vocabulary vocab, AnswerRules rules) {
   std::unique_ptr<HeldText> held(new HeldText(vocab, std::move(rules)));
   if (Status status = held->prepare(); !status) {
     return propagate(status.error());
@@ -219,11 +219,11 @@ bool HeldText::fits(State state, const std::string& text) const {
   return std::any_of(forms.begin(), forms.end(), [&](HeldForm form) { return form.add(rest); });
 }
 
-bool HeldText::allows(llama_token token) const {
+bool HeldText::allows(int32_t token) const {
   if (state_ == State::kHeld) {
     return std::any_of(held_.begin(), held_.end(), [&](const HeldForm& form) { return form.allows(token); });
   }
-  if (llama_vocab_is_eog(vocab_, token)) {
+  if (vocab_.ends_text(token)) {
     return before_end().empty();
   }
   return fits(state_, text_ + token_text(vocab_, token, true));
@@ -233,27 +233,26 @@ std::string_view HeldText::before_end() const {
   return state_ == State::kThinking && answers() ? std::string_view(rules_.thinking.ends.front()) : std::string_view();
 }
 
-void HeldText::mask(llama_token_data_array& candidates) const {
+void HeldText::mask(std::span<Candidate> candidates) const {
   if (held_.size() == 1) {
     held_.front().mask(candidates);
     return;
   }
-  std::vector<char> possible(candidates.size);
+  std::vector<char> possible(candidates.size());
   for (const HeldForm& form : held_) {
-    std::vector<llama_token_data> copy(candidates.data, candidates.data + candidates.size);
-    llama_token_data_array array = {copy.data(), copy.size(), -1, false};
-    form.mask(array);
+    std::vector<Candidate> copy(candidates.begin(), candidates.end());
+    form.mask(copy);
     for (size_t i = 0; i < copy.size(); ++i) {
       possible[i] = possible[i] != 0 || copy[i].logit > -INFINITY ? 1 : 0;
     }
   }
-  for (size_t i = 0; i < candidates.size; ++i) {
-    candidates.data[i].logit = possible[i] != 0 ? candidates.data[i].logit : -INFINITY;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    candidates[i].logit = possible[i] != 0 ? candidates[i].logit : -INFINITY;
   }
 }
 
-void HeldText::add(llama_token token) {
-  if (llama_vocab_is_eog(vocab_, token)) {
+void HeldText::add(int32_t token) {
+  if (vocab_.ends_text(token)) {
     return;
   }
   const std::string text = token_text(vocab_, token, true);

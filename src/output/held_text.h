@@ -2,15 +2,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <regex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "hypura/result.h"
-#include "llama.h"
 #include "llama/text_grammar.h"
 #include "output/answer_rules.h"
 
@@ -23,9 +24,9 @@ class HeldForm {
 
   // As TextGrammar has them.
   bool add(const std::string& text);
-  void add(llama_token token);
-  bool allows(llama_token token) const;
-  void mask(llama_token_data_array& candidates) const;
+  void add(int32_t token);
+  bool allows(int32_t token) const;
+  void mask(std::span<Candidate> candidates) const;
 
  private:
   std::vector<TextGrammar> grammars_;
@@ -35,19 +36,19 @@ class HeldForm {
 class HeldText {
  public:
   // Fails with kUsage when llama.cpp does not accept a grammar, or the prompt has left it already.
-  static Result<std::unique_ptr<HeldText>> create(const llama_vocab* vocab, AnswerRules rules);
+  static Result<std::unique_ptr<HeldText>> create(Vocabulary vocab, AnswerRules rules);
 
   // Whether `token` may come next.
-  bool allows(llama_token token) const;
+  bool allows(int32_t token) const;
 
   // Whether nearly every token may come next, so that allows() tells of those that a model wants, one by one.
   bool free() const { return state_ != State::kHeld; }
 
   // Sets the logits of tokens that may not come next to -infinity. Only when not free().
-  void mask(llama_token_data_array& candidates) const;
+  void mask(std::span<Candidate> candidates) const;
 
   // `token`, which must be allowed, came.
-  void add(llama_token token);
+  void add(int32_t token);
 
   // What a model must say before it may end: the end of its thoughts, where an answer must follow them. Empty where it
   // may end.
@@ -64,7 +65,7 @@ class HeldText {
     size_t rest = std::string::npos;  // where the text goes on
   };
 
-  HeldText(const llama_vocab* vocab, AnswerRules rules) : vocab_(vocab), rules_(std::move(rules)) {}
+  HeldText(Vocabulary vocab, AnswerRules rules) : vocab_(vocab), rules_(std::move(rules)) {}
 
   Status prepare();
   Status add_forms(const std::string& before, bool thought, const char* space, std::vector<HeldForm>& forms) const;
@@ -79,7 +80,7 @@ class HeldText {
   void look_for_thought();
   void forget();
 
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   AnswerRules rules_;
   std::vector<std::regex> patterns_;
   // The forms as they begin, at first or from their triggers, and after a thought. Where a thought may come, it is the

@@ -29,7 +29,7 @@ class HeldTextTest : public VocabularyTest {
     return rest;
   }
 
-  bool may_end(const HeldText& held) const { return held.allows(llama_vocab_eot(vocab_)); }
+  bool may_end(const HeldText& held) const { return held.allows(llama_vocab_eot(vocab_.get())); }
 
   static TextForm form(const std::string& rules, const std::string& opening = "") {
     return {rules, opening, "", {}, ""};

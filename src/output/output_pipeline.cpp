@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "llama.h"
 #include "llama/tokenizer/control_text.h"
 #include "output/answer_logprobs.h"
 #include "output/answer_utf8.h"
@@ -19,7 +18,7 @@ std::vector<std::string> joined(std::vector<std::string> first, const std::vecto
 
 }  // namespace
 
-OutputPipeline::OutputPipeline(const llama_vocab* vocab, AnswerForm form)
+OutputPipeline::OutputPipeline(Vocabulary vocab, AnswerForm form)
     : vocab_(vocab), form_(std::move(form)), stops_(joined(form_.stops, form_.form_stops)) {}
 
 AnswerStep OutputPipeline::step(const float* logits) {
@@ -36,7 +35,7 @@ AnswerStep OutputPipeline::step(const float* logits) {
   }
   ++tokens_;
   step.token = *sampled;
-  if (llama_vocab_is_eog(vocab_, *sampled)) {
+  if (vocab_.ends_text(*sampled)) {
     step.ends_text = true;
     step.stop = StopReason::kEndOfText;
     return step;
@@ -110,7 +109,7 @@ AnswerPiece OutputPipeline::say(const std::string& text) {
 }
 
 void OutputPipeline::note(const float* logits, int32_t token) {
-  const auto count = static_cast<size_t>(llama_vocab_n_tokens(vocab_));
+  const auto count = static_cast<size_t>(vocab_.size());
   const Logprobs logprobs = log_probabilities({logits, count}, token, form_.top_logprobs);
   Noted noted{said_, {token_text(vocab_, token, true), logprobs.chosen, {}}};
   for (const auto& [other, logprob] : logprobs.top) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "llama/vocabulary.h"
 #include "output/answer_parser.h"
 #include "output/answer_sampler.h"
 #include "output/answer_source.h"
@@ -30,7 +31,7 @@ struct AnswerForm {
 class OutputPipeline final : public AnswerSource {
  public:
   // The vocabulary must outlive the object.
-  OutputPipeline(const llama_vocab* vocab, AnswerForm form);
+  OutputPipeline(Vocabulary vocab, AnswerForm form);
 
   AnswerStep step(const float* logits) override;
   uint32_t left() const override;
@@ -48,7 +49,7 @@ class OutputPipeline final : public AnswerSource {
   void hand_over(AnswerPiece& piece, size_t end);
   void count(const AnswerPiece& piece);
 
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   AnswerForm form_;
   StopStrings stops_;
   TextStream stream_;

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "ggml.h"
+#include "model/model.h"
 #include "storage/reader.h"
 
 namespace hypura {
@@ -84,8 +85,8 @@ std::vector<StoragePoint> points_like(std::vector<StoragePoint> points, uint64_t
 }
 
 // With AVX-512; measured for Q4_0 (docs/lab/experiments.md), the other two have kernels of the same make.
-bool usually_repacked(int type) {
-  return type == GGML_TYPE_Q4_0 || type == GGML_TYPE_Q4_K || type == GGML_TYPE_IQ4_NL;
+bool usually_repacked(std::string_view type) {
+  return type == "q4_0" || type == "q4_K" || type == "iq4_nl";
 }
 
 }  // namespace
@@ -120,29 +121,29 @@ double MachineSpeeds::kernel_flops(const char* type) const {
 }
 
 PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const {
-  const char* name = ggml_type_name(static_cast<ggml_type>(type));
+  const char* name = type_name(type);
   const double first = bytes / (kInModel * kernel_bytes_per_second(name)) + operation_;
   const double many = kPromptColumns * 2 * elements / kernel_flops(name) + operation_;
   return {first, std::max(0.0, many - first) / (kPromptColumns - 1)};
 }
 
 PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
-  const double rate = kernel_bytes_per_second(ggml_type_name(static_cast<ggml_type>(type)));
+  const double rate = kernel_bytes_per_second(type_name(type));
   return {bytes / (kInModel * rate), bytes / rate};
 }
 
 PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elements) const {
-  const double rate = kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * kAloneGain;
+  const double rate = kernel_flops(type_name(type)) * kAloneGain;
   return {expert_matrix(type, bytes).first / repacked_expert(type).token, 2 * elements / rate};
 }
 
 PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {
-  const double flops = kernel_flops(ggml_type_name(static_cast<ggml_type>(type)));
+  const double flops = kernel_flops(type_name(type));
   return repacked_first(bytes, elements, flops * repacked_dense(type).prompt);
 }
 
 PassSeconds MachineSpeeds::repacked_alone(int type, double bytes, double elements) const {
-  return repacked_first(bytes, elements, kernel_flops(ggml_type_name(static_cast<ggml_type>(type))) * kAloneGain);
+  return repacked_first(bytes, elements, kernel_flops(type_name(type)) * kAloneGain);
 }
 
 PassSeconds MachineSpeeds::repacked_first(double bytes, double elements, double flops) const {
@@ -167,10 +168,9 @@ double MachineSpeeds::attention(double elements) const {
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
-  const KernelSpeed* kernel =
-      profile_ == nullptr ? nullptr : profile_->kernel(ggml_type_name(static_cast<ggml_type>(type)));
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0) {
-    return usually_repacked(type) ? Repacked{1.8, 1.3} : Repacked{};
+    return usually_repacked(type_name(type)) ? Repacked{1.8, 1.3} : Repacked{};
   }
   if (kernel->repacked_matmul_flops <= 0) {
     return {};
@@ -180,7 +180,7 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) {
-  return usually_repacked(type) ? Repacked{1.2, 1.4} : Repacked{};
+  return usually_repacked(type_name(type)) ? Repacked{1.2, 1.4} : Repacked{};
 }
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <map>
 
-#include "ggml.h"
+#include "backend/stream_layout.h"
 
 namespace hypura {
 
@@ -12,7 +12,7 @@ namespace {
 PlacedTensor placed(const TensorInfo& tensor, Way way, Tier tier, double share) {
   PlacedTensor it;
   it.name = tensor.name;
-  it.type = ggml_type_name(static_cast<ggml_type>(tensor.type));
+  it.type = type_name(tensor.type);
   it.role = tensor.role;
   it.layer = tensor.layer;
   it.bytes = tensor.extent.length;

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "backend/compute_speed.h"
-#include "ggml.h"
+#include "llama/llama_runtime.h"
 #include "machine/cpu.h"
 #include "machine/file_system.h"
 #include "machine/memory.h"
@@ -67,7 +67,7 @@ Result<ProfileTarget> find_profile_target(const ProfileOptions& options) {
       {"memory", format_bytes(limits->total)},
       {"the system", system_release()},
       {"the file system", target.file_system},
-      {"ggml", fmt::format("{} {}", ggml_version(), ggml_commit())},
+      {"ggml", ggml_build()},
       {"Hypura", HYPURA_VERSION},
   };
   if (const auto folder = cache_folder()) {
@@ -83,7 +83,7 @@ std::vector<std::string> weight_types(const fs::path& path) {
     return types;
   }
   for (const TensorInfo& tensor : model->tensors) {
-    std::string type = ggml_type_name(static_cast<ggml_type>(tensor.type));
+    std::string type = type_name(tensor.type);
     if (tensor.shape[1] > 1 && is_weight_type(type) && std::find(types.begin(), types.end(), type) == types.end()) {
       types.push_back(std::move(type));
     }

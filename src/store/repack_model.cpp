@@ -4,7 +4,6 @@
 
 #include "backend/repacked_layout.h"
 #include "backend/stream_layout.h"
-#include "ggml.h"
 #include "hypura/repack.h"
 #include "llama/open/trial_load.h"
 #include "machine/memory.h"
@@ -146,7 +145,7 @@ Status Repacker::repack_file(uint32_t file) {
 
 Status Repacker::repack_tensor(const TensorInfo& tensor, OutputFile& copy) {
   const bool repacked = is_repacked(tensor);
-  const uint64_t row = ggml_row_size(static_cast<ggml_type>(tensor.type), tensor.shape[0]);
+  const uint64_t row = tensor.row_bytes();
   const uint64_t group = repacked ? row * kRowGroup : 1;
   const uint64_t most = std::max<uint64_t>(kPieceBytes / group, 1) * group;
   Status status = copy.pad_to(tensor.extent.offset);

@@ -6,7 +6,6 @@
 
 #include "backend/repacked_layout.h"
 #include "backend/stream_layout.h"
-#include "ggml.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "support/fnv.h"
@@ -85,7 +84,7 @@ Result<std::string> repacked_label(const Model& model, size_t file) {
                                   model.files[file].size, fnv1a(*header));
   for (int type : types) {
     if (const std::string name = repacked_layout_name(type); !name.empty()) {
-      label += fmt::format("{} {}\n", ggml_type_name(static_cast<ggml_type>(type)), name);
+      label += fmt::format("{} {}\n", type_name(type), name);
     }
   }
   return label;

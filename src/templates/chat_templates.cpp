@@ -10,7 +10,7 @@
 #include "chat.h"
 #include "jinja/caps.h"
 #include "jinja/parser.h"
-#include "llama.h"
+#include "llama/llama_context.h"
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -151,9 +151,18 @@ Status check_names(const common_chat_templates_inputs& inputs) {
   return schema.is_structured() ? check_names(schema, "the JSON schema") : Status();
 }
 
-std::string template_of(const llama_model* model, const char* name) {
-  const char* text = llama_model_chat_template(model, name);
-  return text == nullptr ? "" : text;
+// The tools as FireFunction's template, which does not know of `tools`, takes them: as text, in a variable's JSON.
+std::string functions_of(const std::vector<common_chat_tool>& tools) {
+  using Json = nlohmann::ordered_json;
+  constexpr auto kReplace = Json::error_handler_t::replace;
+  constexpr int kIndent = 4;
+  Json functions = Json::array();
+  for (const common_chat_tool& tool : tools) {
+    functions.push_back({{"name", tool.name},
+                         {"description", tool.description},
+                         {"parameters", Json::parse(tool.parameters, nullptr, false)}});
+  }
+  return Json(functions.dump(kIndent, ' ', false, kReplace)).dump(-1, ' ', false, kReplace);
 }
 
 }  // namespace
@@ -162,12 +171,12 @@ void ChatTemplatesDeleter::operator()(common_chat_templates* templates) const {
   common_chat_templates_free(templates);
 }
 
-Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
-  const std::string usual = template_of(model, nullptr);
-  const std::string with_tools = template_of(model, "tool_use");
+Result<ChatTemplatesPtr> model_templates(const llama_model& model) {
+  const std::string usual = chat_template(model, false);
+  const std::string with_tools = chat_template(model, true);
   std::optional<Error> error;  // of the first that does not fit
   WantedTemplates wanted;
-  wanted.model = model;
+  wanted.model = &model;
   bool usual_fits = false;
   bool with_tools_fits = false;
   const auto check = [&](const std::string& text, bool& fits) {
@@ -194,8 +203,9 @@ Result<ChatTemplatesPtr> model_templates(const llama_model* model) {
   return counted_templates(wanted);
 }
 
-ChatTemplatesPtr chatml_templates(const llama_model* model) {
-  return ChatTemplatesPtr(common_chat_templates_init(model, "chatml").release());
+ChatTemplatesPtr chatml_templates(const llama_model& model) {
+  auto templates = counted_templates({.model = &model, .text = "chatml", .bos = "", .eos = ""});
+  return templates ? std::move(*templates) : ChatTemplatesPtr(common_chat_templates_init(&model, "chatml").release());
 }
 
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos) {
@@ -217,8 +227,8 @@ TemplateLimits template_limits(const common_chat_templates_inputs& inputs) {
   return limits;
 }
 
-Result<common_chat_params> apply_templates(const common_chat_templates& templates,
-                                           const common_chat_templates_inputs& inputs) {
+Result<common_chat_params> apply_templates(const common_chat_templates& templates, common_chat_templates_inputs inputs,
+                                           ConversationTexts* texts) {
   if (inputs.chat_template_kwargs.size() > kMostVariables) {
     return fail(ErrorCode::kUsage, "more than {} variables are given to it", kMostVariables);
   }
@@ -226,8 +236,16 @@ Result<common_chat_params> apply_templates(const common_chat_templates& template
     return propagate(status.error());
   }
   const TemplateAllowance allowance(template_limits(inputs));
+  if (!inputs.tools.empty() && !common_chat_templates_get_caps(&templates)["supports_tools"]) {
+    inputs.chat_template_kwargs.emplace("functions", functions_of(inputs.tools));
+  }
+  inputs.chat_template_kwargs[kAskedVariable] = "true";
+  ConversationTexts own;
   common_chat_params params;
-  Status status = run_template([&] { params = common_chat_templates_apply(&templates, inputs); });
+  Status status = run_template([&] {
+    const NotedTexts noted(texts != nullptr ? *texts : own);
+    params = common_chat_templates_apply(&templates, inputs);
+  });
   return status ? Result<common_chat_params>(std::move(params)) : propagate(status.error());
 }
 
@@ -251,10 +269,25 @@ bool has_template_handler(const common_chat_templates& templates, bool tools) {
   return !status || handled;
 }
 
-bool templates_know_thinking(const common_chat_templates& templates) {
-  bool knows = false;
-  const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
-  return status && knows;
+TemplateAbilities template_abilities(const common_chat_templates& templates) {
+  const auto caps = common_chat_templates_get_caps(&templates);
+  TemplateAbilities abilities{caps.at("supports_tools"), caps.at("supports_reasoning_effort")};
+  if (!abilities.tools) {
+    constexpr const char* kTool = "zqtoolqz";
+    common_chat_templates_inputs inputs;
+    inputs.messages.emplace_back().role = "user";
+    inputs.messages.back().content = "Hello";
+    inputs.tools = {{kTool, "Probes.", R"({"type":"object","properties":{}})"}};
+    inputs.force_pure_content = true;
+    const auto params = apply_templates(templates, std::move(inputs));
+    abilities.tools = params && params->prompt.find(kTool) != std::string::npos;
+  }
+  if (!abilities.thinking) {
+    bool knows = false;
+    const Status status = run_template([&] { knows = common_chat_templates_support_enable_thinking(&templates); });
+    abilities.thinking = status && knows;
+  }
+  return abilities;
 }
 
 }  // namespace hypura

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "hypura/result.h"
+#include "templates/conversation_texts.h"
 #include "templates/template_meter.h"
 
 struct llama_model;
@@ -21,10 +22,10 @@ using ChatTemplatesPtr = std::unique_ptr<common_chat_templates, ChatTemplatesDel
 
 // The templates that the model brings; null when it has none. One that fails or that is not within bounds is left out
 // where there is another. Fails with kUsage, and the reason, where none can be used.
-Result<ChatTemplatesPtr> model_templates(const llama_model* model);
+Result<ChatTemplatesPtr> model_templates(const llama_model& model);
 
 // ChatML, for the model.
-ChatTemplatesPtr chatml_templates(const llama_model* model);
+ChatTemplatesPtr chatml_templates(const llama_model& model);
 
 // A template by its text. Fails with kUsage, and the reason, when it cannot be used.
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos);
@@ -32,15 +33,19 @@ Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::stri
 // What a template may use for `inputs`: more for longer ones.
 TemplateLimits template_limits(const common_chat_templates_inputs& inputs);
 
-// common_chat_templates_apply within these limits. Fails with kUsage, and the reason.
-Result<common_chat_params> apply_templates(const common_chat_templates& templates,
-                                           const common_chat_templates_inputs& inputs);
+// common_chat_templates_apply within these limits. Fails with kUsage, and the reason. The conversation is rendered only
+// for those of `texts` that are missing; then they are there. They may be null.
+Result<common_chat_params> apply_templates(const common_chat_templates& templates, common_chat_templates_inputs inputs,
+                                           ConversationTexts* texts = nullptr);
 
 // Whether llama.cpp has a handler of its own for the template, which may change messages before they are rendered. Any
 // other it analyses each time that it is applied. `tools`: of the template that is used where there are tools.
 bool has_template_handler(const common_chat_templates& templates, bool tools);
 
-// Whether what the template writes depends on whether the model is to think.
-bool templates_know_thinking(const common_chat_templates& templates);
+struct TemplateAbilities {
+  bool tools = false;     // it tells the model of tools: in `tools`, or in `functions` as text
+  bool thinking = false;  // what it writes depends on whether, or how hard, the model is to think
+};
+TemplateAbilities template_abilities(const common_chat_templates& templates);
 
 }  // namespace hypura

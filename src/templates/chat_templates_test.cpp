@@ -46,6 +46,7 @@ common_chat_templates_inputs agent_inputs() {
     "lines": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {}}]}},
     "kind": {"enum": ["a", "b"], "description": "Which"}}, "required": ["path"]})"});
   inputs.force_pure_content = true;
+  inputs.chat_template_kwargs["functions"] = R"("none")";  // else FireFunction's template is given the tools there
   return inputs;
 }
 

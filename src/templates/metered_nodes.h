@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "jinja/runtime.h"
+#include "templates/conversation_texts.h"
 #include "templates/jinja_values.h"
 #include "templates/template_meter.h"
 
@@ -178,6 +180,40 @@ class CapturedNode : public jinja::expression {
   }
 
  private:
+  statements body_;
+};
+
+// A whole template. What it makes of the conversation that was asked for is noted, and rendered once.
+class WholeNode final : public jinja::statement {
+ public:
+  explicit WholeNode(statements body) : body_(std::move(body)) {}
+  jinja::value execute_impl(jinja::context& context) override {
+    ConversationTexts* texts = NotedTexts::current();
+    if (texts == nullptr || context.get_val(kAskedVariable)->is_undefined()) {
+      return rendered(context);
+    }
+    std::optional<std::string>& text = is_begun(context) ? texts->begun : texts->without;
+    if (!text) {
+      TemplateMeter::current().count_rendering();
+      text = jinja::runtime::gather_string_parts(rendered(context))->as_string().str();
+    }
+    return jinja::mk_val<jinja::value_string>(*text);
+  }
+
+ private:
+  static bool is_begun(jinja::context& context) {
+    const jinja::value value = context.get_val("add_generation_prompt");
+    return jinja::is_val<jinja::value_bool>(value) && value->as_bool();
+  }
+
+  jinja::value rendered(jinja::context& context) const {
+    auto results = jinja::mk_val<jinja::value_array>();
+    for (const statement_ptr& node : body_) {
+      results->push_back(node->execute(context));
+    }
+    return results;
+  }
+
   statements body_;
 };
 

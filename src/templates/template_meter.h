@@ -76,6 +76,10 @@ class TemplateMeter {
   // A value that holds others is put into another one that exists already: what can be reached so has no other bound.
   void store();
 
+  // A conversation that was asked for is rendered.
+  void count_rendering() { ++renderings_; }
+  uint64_t renderings() const { return renderings_; }
+
   const std::string& refusal() const { return refusal_; }
   uint64_t number() const { return number_; }  // of the run
 
@@ -98,6 +102,7 @@ class TemplateMeter {
   TemplateLimits limits_;
   uint64_t number_ = 0;  // values that outlive their run must not be taken off the next one's
   uint64_t steps_ = 0;
+  uint64_t renderings_ = 0;
   uint64_t next_look_ = 0;
   double seconds_ = 0;  // of runs before this one
   double begun_ = 0;

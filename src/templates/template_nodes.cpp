@@ -1,5 +1,6 @@
 #include "templates/template_nodes.h"
 
+#include <memory>
 #include <utility>
 
 #include "templates/metered_nodes.h"
@@ -229,7 +230,9 @@ class Rebuilder {
 
 void meter_program(jinja::program& program, size_t names) {
   constexpr size_t kGivenNames = 40;  // that llama.cpp gives every template
-  program.body = metered::Rebuilder(names + kGivenNames).body(program.body);
+  auto whole = std::make_unique<metered::WholeNode>(metered::Rebuilder(names + kGivenNames).body(program.body));
+  program.body.clear();
+  program.body.push_back(std::move(whole));
 }
 
 }  // namespace hypura

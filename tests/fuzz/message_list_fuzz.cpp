@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chat/chat_format.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "llama/model_with_template_for_test.h"
@@ -83,7 +84,7 @@ std::vector<Templated> make_models() {
     if (made.model == nullptr) {
       stop_with("not loaded", source);
     }
-    made.prompt = std::make_unique<ChatPrompt>(made.model.get());
+    made.prompt = std::make_unique<ChatPrompt>(*made.model);
     made.format = std::make_unique<ChatFormat>(*made.prompt);
   }
   std::filesystem::remove_all(folder);

@@ -242,7 +242,7 @@ class GpuExecutorTest : public testing::TestWithParam<enum ggml_backend_dev_type
     auto reader = Reader::open({model_.files.front().path}, {});
     ASSERT_TRUE(reader);
     reader_ = std::make_unique<FailingReader>(std::move(*reader));
-    auto weights = StreamedWeights::create(model_, *reader_, layout_, {inner(), slots});
+    auto weights = StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), slots});
     ASSERT_TRUE(weights) << weights.error().message;
     weights_ = std::move(*weights);
     streamed_ = std::make_unique<Network>(layout_, buffer_type(), weights_->stream_buffer_type());

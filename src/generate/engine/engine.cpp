@@ -13,7 +13,7 @@
 namespace hypura {
 
 EngineImpl::EngineImpl(OpenModel model, EngineOptions options)
-    : options_(std::move(options)), model_(std::move(model)), chat_(model_.llama.get()) {}
+    : options_(std::move(options)), model_(std::move(model)), chat_(*model_.llama) {}
 
 Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides) {
   const auto start = std::chrono::steady_clock::now();
@@ -49,17 +49,17 @@ Status EngineImpl::start_drafting() {
     drafters.push_back(make_ngram_drafter());
   }
   if (model_.mtp != nullptr) {
-    mtp_ = std::make_unique<MtpHead>(*model_.context, *model_.mtp, model_.sequences, weights());
+    mtp_ = std::make_unique<MtpHead>(llama(), context(), *model_.mtp, model_.sequences, weights());
     drafters.push_back(make_mtp_drafter(*mtp_));
   }
   if (model_.draft.drafter != nullptr) {
-    if (Status status = check_vocabularies(*model_.llama, *model_.draft.drafter->model()); !status) {
+    if (Status status = check_vocabularies(vocabulary(), model_.draft.drafter->vocabulary()); !status) {
       return status;
     }
     model_.draft.drafter->set_threadpool(model_.threadpool.get());
     drafters.push_back(std::move(model_.draft.drafter));
   }
-  if (!drafters.empty() && can_cut(*llama())) {
+  if (!drafters.empty() && can_cut(llama())) {
     drafting_ = std::make_unique<Drafting>(std::move(drafters));
   }
   return {};
@@ -131,35 +131,31 @@ Status EngineImpl::close() {
   return save_history(*model_.file, model_.conditions, run_record());
 }
 
-// llama_decode's code. What an assertion left of the context is not used again.
-Result<int> EngineImpl::decode(const llama_batch& batch) {
+// How the pass ended; an error where an assertion ended it: what that left of the context is not used again.
+Result<Status> EngineImpl::decode(const Batch& batch) {
   if (broken_) {
     return propagate(*broken_);
   }
   auto result = guarded(
       ErrorCode::kBadModel, model_.file->files.front().path.string() + ": llama.cpp cannot compute this model",
-      [&]() -> Result<int> { return llama_decode(model_.context.get(), batch); }, Guarding::kPass);
+      [&]() -> Result<Status> { return hypura::decode(context(), batch); }, Guarding::kPass);
   if (!result) {
     broken_ = result.error();
   }
   return result;
 }
 
-Status EngineImpl::result_of(int code) {
-  if (code == 0) {
-    return {};
-  }
-  if (code == 1) {
-    return fail(ErrorCode::kContextFull, "the context of {} tokens is full", llama_n_ctx(model_.context.get()));
+Status EngineImpl::result_of(const Status& computed) {
+  if (computed || computed.error().code == ErrorCode::kContextFull) {
+    return computed;
   }
   if (model_.weights != nullptr) {
     return propagate(model_.weights->take_error());
   }
-  return fail(ErrorCode::kInternal, "llama.cpp could not compute: {}", take_llama_error());
+  return propagate(computed.error(), "llama.cpp could not compute");
 }
 
-// One llama_decode: all layers.
-Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
+Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
   // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
   const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;
   if (model_.weights != nullptr) {
@@ -169,20 +165,20 @@ Status EngineImpl::pass(const llama_batch& batch, uint32_t prompt_tokens) {
   const auto start = std::chrono::steady_clock::now();
   const auto result = decode(batch);
   if (model_.weights != nullptr) {
-    model_.weights->end_pass(static_cast<size_t>(batch.n_tokens), seconds_since(start));
+    model_.weights->end_pass(batch.size(), seconds_since(start));
   }
   if (!result) {
     return propagate(result.error());
   }
-  if (*result == 0 && mtp_ != nullptr) {
+  if (*result && mtp_ != nullptr) {
     mtp_->note_pass(batch);
   }
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
-  counters_.note_pass({static_cast<uint32_t>(batch.n_tokens), prompt_tokens, seconds, bytes});
-  if (*result == 0 && phase == Phase::kDecode && batch.n_tokens == 1) {
+  counters_.note_pass({static_cast<uint32_t>(batch.size()), prompt_tokens, seconds, bytes});
+  if (*result && phase == Phase::kDecode && batch.size() == 1) {
     const std::lock_guard lock(mutex_);
-    calibration_.note({seconds, bytes, static_cast<uint32_t>(batch.pos[0])});
+    calibration_.note({seconds, bytes, batch.position(0)});
   }
   return result_of(*result);
 }

@@ -12,6 +12,8 @@
 #include "generate/scheduler/pass_counters.h"
 #include "history/calibration.h"
 #include "hypura/engine.h"
+#include "llama/batch.h"
+#include "llama/vocabulary.h"
 #include "load/open_model.h"
 #include "plan/plan_overrides.h"
 
@@ -37,9 +39,10 @@ class EngineImpl final : public Engine {
   Status close() override;
 
   // Computes `batch`, of which `prompt_tokens` evaluate a prompt.
-  Status pass(const llama_batch& batch, uint32_t prompt_tokens);
-  llama_context* context() { return model_.context.get(); }
-  const llama_model* llama() const { return model_.llama.get(); }
+  Status pass(const Batch& batch, uint32_t prompt_tokens);
+  llama_context& context() { return *model_.context; }
+  const llama_model& llama() const { return *model_.llama; }
+  Vocabulary vocabulary() const { return Vocabulary(llama()); }
   const ChatPrompt& chat() const { return chat_; }
   // Tokens of context that were asked for; llama.cpp rounds its own number up.
   uint32_t context_size() const { return model_.context_size; }
@@ -59,8 +62,8 @@ class EngineImpl final : public Engine {
   void end_session() { in_session_ = false; }
 
  private:
-  Result<int> decode(const llama_batch& batch);
-  Status result_of(int code);
+  Result<Status> decode(const Batch& batch);
+  Status result_of(const Status& computed);
   uint64_t bytes_read() const;
   double busy_seconds() const;
   RunRecord run_record() const;

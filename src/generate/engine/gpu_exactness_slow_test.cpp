@@ -174,7 +174,7 @@ TEST_P(GpuExactness, EightSequencesSharePasses) {
     ASSERT_TRUE(engine) << engine.error().message;
     LlamaPassModel model(**engine, kTalkers);
     Reference reference(path_, kTokens * kTalkers, kRows, 1, kTalkers);
-    const auto vocabulary = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab((*engine)->llama())));
+    const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
     std::vector<uint32_t> position(kTalkers, 0);
     const auto pass = [&](const std::vector<std::pair<uint32_t, uint32_t>>& counts, bool prompt) {
       std::vector<PassToken> tokens;

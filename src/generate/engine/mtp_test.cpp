@@ -173,7 +173,7 @@ TEST(Mtp, DraftsGoWithACopiedBeginning) {
   const auto engine = open_eager(options);
   ASSERT_NE(engine, nullptr);
   LlamaPassModel model(*engine, 2);
-  LlamaKvMemory memory(*engine->context(), 2);
+  LlamaKvMemory memory(engine->context(), 2);
   const auto copy = [&](uint32_t count) {
     const uint32_t copied = memory.copy(0, 1, count);
     engine->drafting()->note_copied(0, 1, copied);

@@ -20,8 +20,8 @@ Result<std::unique_ptr<Session>> EngineImpl::new_session() {
 
 SessionImpl::SessionImpl(EngineImpl& engine)
     : engine_(engine),
-      vocab_(llama_model_get_vocab(engine.llama())),
-      memory_(*engine.context(), 1),
+      vocab_(engine.vocabulary()),
+      memory_(engine.context(), 1),
       cache_(memory_),
       model_(engine, 1),
       scheduler_(model_, cache_, engine.drafting()) {}
@@ -35,7 +35,7 @@ std::vector<int32_t> SessionImpl::tokenize(std::string_view text, bool add_bos, 
 }
 
 int32_t SessionImpl::vocabulary() const {
-  return llama_vocab_n_tokens(vocab_);
+  return vocab_.size();
 }
 
 uint32_t SessionImpl::context_size() const {
@@ -50,7 +50,7 @@ Status SessionImpl::check(const std::vector<int32_t>& prompt) const {
   if (prompt.empty()) {
     return fail(ErrorCode::kUsage, "the prompt is empty, or the vocabulary has no tokens for it");
   }
-  if (std::any_of(prompt.begin(), prompt.end(), [this](int32_t it) { return it < 0 || it >= vocabulary(); })) {
+  if (std::any_of(prompt.begin(), prompt.end(), [this](int32_t it) { return !vocab_.has(it); })) {
     return fail(
         ErrorCode::kBadModel,
         "{}: the model's vocabulary cannot take the prompt apart: it has no token for a part of it, nor one for "

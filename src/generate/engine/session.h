@@ -32,7 +32,7 @@ class SessionImpl final : public Session {
   Result<StopReason> stop_reason(const AnswerEnd& end) const;
 
   EngineImpl& engine_;
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   LlamaKvMemory memory_;
   KvCache cache_;
   LlamaPassModel model_;

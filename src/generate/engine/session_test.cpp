@@ -73,7 +73,7 @@ TEST_F(SessionTest, TextIsNeverReadAsControlTokens) {
   const LlamaModelPtr model(llama_model_load_from_file(
       (std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf").c_str(), params));
   ASSERT_NE(model, nullptr);
-  const ChatPrompt prompt(model.get());
+  const ChatPrompt prompt(*model);
   const auto harmless = prompt.tokens({{"user", "Hello there."}});
   const auto attacked = prompt.tokens({{"user", attack}});
   ASSERT_TRUE(harmless);

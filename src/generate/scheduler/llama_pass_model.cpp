@@ -28,54 +28,44 @@ LlamaPassModel::LlamaPassModel(EngineImpl& engine, uint32_t sequences)
       context_(engine.context()),
       limits_(limits_of(engine, engine.weights() != nullptr)),
       embed_limit_(std::min(engine.ubatch(), std::max(engine.outputs(), sequences))),
-      batch_(llama_batch_init(static_cast<int32_t>(engine.ubatch()), 0, 1)) {}
-
-LlamaPassModel::~LlamaPassModel() {
-  llama_batch_free(batch_);
-}
+      batch_(engine.ubatch()) {}
 
 Status LlamaPassModel::pass(std::span<const PassToken> tokens, uint32_t prompt_tokens) {
-  batch_.n_tokens = static_cast<int32_t>(tokens.size());
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    batch_.token[i] = tokens[i].token;
-    batch_.pos[i] = static_cast<llama_pos>(tokens[i].position);
-    batch_.n_seq_id[i] = 1;
-    batch_.seq_id[i][0] = static_cast<llama_seq_id>(tokens[i].sequence);
-    batch_.logits[i] = static_cast<int8_t>(tokens[i].output);
+  batch_.clear();
+  for (const PassToken& it : tokens) {
+    batch_.add(it.token, it.position, it.sequence, it.output);
   }
   return engine_.pass(batch_, prompt_tokens);
 }
 
 const float* LlamaPassModel::logits(size_t index) {
-  return llama_get_logits_ith(context_, static_cast<int32_t>(index));
+  return logits_at(context_, index).data();
 }
 
 Status LlamaPassModel::check(size_t index) {
-  const float* row = logits(index);
-  const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(engine_.llama())));
-  if (Status status = check_logits({row, row == nullptr ? 0 : width}); !status) {
+  if (Status status = check_logits(logits_at(context_, index)); !status) {
     return propagate(status.error(), engine_.model_name());
   }
   return {};
 }
 
 Status LlamaPassModel::embed(std::span<const PassToken> tokens, std::vector<float>& sum) {
-  llama_set_embeddings(context_, true);
+  give_embeddings(context_, true);
   std::vector<PassToken> all(tokens.begin(), tokens.end());
   for (PassToken& token : all) {
     token.output = true;
   }
   Status status = pass(all, static_cast<uint32_t>(all.size()));
-  sum.resize(static_cast<size_t>(llama_model_n_embd_out(engine_.llama())));
+  sum.resize(embedding_width(engine_.llama()));
   for (size_t i = 0; status && i < all.size(); ++i) {
-    const float* row = llama_get_embeddings_ith(context_, static_cast<int32_t>(i));
+    const float* row = embedding_at(context_, i);
     if (row == nullptr) {
       status = fail(ErrorCode::kInternal, "llama.cpp returned no embedding");
       break;
     }
     std::transform(sum.begin(), sum.end(), row, sum.begin(), std::plus<>());
   }
-  llama_set_embeddings(context_, false);
+  give_embeddings(context_, false);
   return status;
 }
 

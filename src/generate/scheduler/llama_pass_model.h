@@ -12,9 +12,6 @@ class LlamaPassModel final : public PassModel {
  public:
   // The engine must have been opened with `sequences` at least, and outlive the object.
   LlamaPassModel(EngineImpl& engine, uint32_t sequences);
-  ~LlamaPassModel() override;
-  LlamaPassModel(const LlamaPassModel&) = delete;
-  LlamaPassModel& operator=(const LlamaPassModel&) = delete;
 
   PassLimits limits() const override { return limits_; }
   Status pass(std::span<const PassToken> tokens, uint32_t prompt_tokens) override;
@@ -26,10 +23,10 @@ class LlamaPassModel final : public PassModel {
 
  private:
   EngineImpl& engine_;
-  llama_context* context_;
+  llama_context& context_;
   PassLimits limits_;
   uint32_t embed_limit_;
-  llama_batch batch_;
+  Batch batch_;
 };
 
 }  // namespace hypura

@@ -6,8 +6,8 @@
 
 namespace hypura {
 
-SessionAnswer::SessionAnswer(const llama_vocab* vocab, std::unique_ptr<AnswerSampler> sampler,
-                             const GenerateOptions& options, Generated& generated)
+SessionAnswer::SessionAnswer(Vocabulary vocab, std::unique_ptr<AnswerSampler> sampler, const GenerateOptions& options,
+                             Generated& generated)
     : vocab_(vocab), sampler_(std::move(sampler)), options_(options), generated_(generated) {}
 
 AnswerStep SessionAnswer::step(const float* logits) {
@@ -23,7 +23,7 @@ AnswerStep SessionAnswer::step(const float* logits) {
     return step;
   }
   step.token = *sampled;
-  if (llama_vocab_is_eog(vocab_, *sampled)) {
+  if (vocab_.ends_text(*sampled)) {
     step.ends_text = true;
     step.stop = StopReason::kEndOfText;
     return step;

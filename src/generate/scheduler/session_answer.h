@@ -5,7 +5,7 @@
 #include <string>
 
 #include "hypura/engine.h"
-#include "llama.h"
+#include "llama/vocabulary.h"
 #include "output/answer_sampler.h"
 #include "output/answer_source.h"
 #include "output/text_stream.h"
@@ -15,7 +15,7 @@ namespace hypura {
 class SessionAnswer final : public AnswerSource {
  public:
   // Writes text and tokens to `generated`. The references must outlive the object.
-  SessionAnswer(const llama_vocab* vocab, std::unique_ptr<AnswerSampler> sampler, const GenerateOptions& options,
+  SessionAnswer(Vocabulary vocab, std::unique_ptr<AnswerSampler> sampler, const GenerateOptions& options,
                 Generated& generated);
 
   AnswerStep step(const float* logits) override;
@@ -25,7 +25,7 @@ class SessionAnswer final : public AnswerSource {
  private:
   bool emit(const std::string& text);
 
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   std::unique_ptr<AnswerSampler> sampler_;
   const GenerateOptions& options_;
   Generated& generated_;

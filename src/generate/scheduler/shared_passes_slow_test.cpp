@@ -167,11 +167,11 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
     return {};
   }
   mode = to_string((*engine)->plan().mode());
-  const auto vocabulary = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab((*engine)->llama())));
+  const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
   std::vector<Done> done;
   LlamaPassModel passes(**engine, kSequences);
   NotingModel model(passes, vocabulary, done);
-  LlamaKvMemory kv(*(*engine)->context(), kSequences);
+  LlamaKvMemory kv((*engine)->context(), kSequences);
   NotingMemory memory(kv, done);
   {
     KvCache cache(memory);

@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <string>
-#include <unordered_map>
 
 #include "gguf.h"
 #include "hypura/generator.h"
 #include "llama-ext.h"
-#include "llama/llama_context.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_runtime.h"
+#include "llama/open/make_llama.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_graph.h"
-#include "llama/open/virtual_file.h"
 #include "support/fail.h"
-#include "support/printable.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -27,24 +24,6 @@ constexpr uint32_t kTrialPass = 32;
 
 std::string file_of(const Model& model) {
   return model.files.front().path.string();
-}
-
-// "tokens 5 and 9 are both 'x'": the commonest fault of a vocabulary, which llama.cpp's assertion does not name.
-std::string duplicate_tokens(const Model& model) {
-  const gguf_context* metadata = model.metadata.get();
-  const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");
-  if (key < 0 || gguf_get_kv_type(metadata, key) != GGUF_TYPE_ARRAY ||
-      gguf_get_arr_type(metadata, key) != GGUF_TYPE_STRING) {
-    return {};
-  }
-  std::unordered_map<std::string_view, size_t> seen;
-  for (size_t i = 0; i < gguf_get_arr_n(metadata, key); ++i) {
-    const std::string_view text = gguf_get_arr_str(metadata, key, i);
-    if (const auto [it, is_new] = seen.emplace(text, i); !is_new && !text.empty()) {
-      return fmt::format("tokens {} and {} of its vocabulary are both '{}'", it->second, i, printable(text));
-    }
-  }
-  return {};
 }
 
 Status check_vocabulary(const Model& model) {
@@ -95,16 +74,12 @@ Status check_writes_text(const Model& model, const llama_model& loaded) {
   return what == nullptr ? Status() : not_a_writer(model, what);
 }
 
-Status make_trial_context(const Model& model, llama_model* loaded, llama_context_type type) {
-  llama_context_params params = llama_context_default_params();
-  params.ctx_type = type;
-  params.n_ctx = std::min(kTrialContext, static_cast<uint32_t>(model.context_length));
-  params.n_batch = params.n_ubatch = kTrialPass;
-  params.n_seq_max = 1;
-  params.pooling_type = LLAMA_POOLING_TYPE_NONE;
-  params.n_threads = params.n_threads_batch = 1;
-  params.no_perf = true;
-  const LlamaContextPtr context(llama_init_from_model(loaded, params));
+Status make_trial_context(const Model& model, llama_model& loaded, bool mtp) {
+  ContextParams params;
+  params.cells = std::min(kTrialContext, static_cast<uint32_t>(model.context_length));
+  params.pass = kTrialPass;
+  params.mtp = mtp;
+  const LlamaContextPtr context = make_llama_context(loaded, params);
   if (context == nullptr) {
     return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot compute this model: {}", file_of(model),
                 take_llama_error());
@@ -123,41 +98,26 @@ Status make_trial_context(const Model& model, llama_model* loaded, llama_context
   return {};
 }
 
-Status load_and_try(const Model& model, std::FILE* file, const TrialOptions& options) {
-  ggml_backend_dev_t no_devices[] = {nullptr};
-  llama_model_params params = llama_model_default_params();
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
-  params.load_mode = LLAMA_LOAD_MODE_NONE;
-  params.no_alloc = true;
-  params.load_mtp = options.mtp;
-  params.use_extra_bufts = false;
-  params.progress_callback = [](float /*share*/, void* /*data*/) { return true; };
-  take_llama_error();
-  const LlamaModelPtr loaded(llama_model_load_from_file_ptr(file, params));
-  if (loaded == nullptr) {
-    return load_failure(model);
+Status load_and_try(const Model& model, const VirtualFile& file, const TrialOptions& options) {
+  ModelParams params;
+  params.mtp = options.mtp;
+  params.host_only = true;
+  params.allocate = false;
+  const auto loaded = make_llama_model(model, file, params);
+  if (!loaded) {
+    return propagate(loaded.error());
   }
-  if (Status status = check_writes_text(model, *loaded); !status) {
+  if (Status status = check_writes_text(model, **loaded); !status) {
     return status;
   }
-  Status status = make_trial_context(model, loaded.get(), LLAMA_CONTEXT_TYPE_DEFAULT);
-  return status && options.mtp ? make_trial_context(model, loaded.get(), LLAMA_CONTEXT_TYPE_MTP) : status;
+  Status status = make_trial_context(model, **loaded, false);
+  return status && options.mtp ? make_trial_context(model, **loaded, true) : status;
 }
 
 }  // namespace
 
 tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what) {
   return fail(ErrorCode::kUsage, "{} {}: only models that generate text token by token can run", model.name, what);
-}
-
-tl::unexpected<Error> load_failure(const Model& model) {
-  std::string reason = take_llama_error();
-  if (reason.find("token_to_id") != std::string::npos) {
-    const std::string duplicates = duplicate_tokens(model);
-    reason = duplicates.empty() ? reason : duplicates;
-  }
-  return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", file_of(model), reason);
 }
 
 Status try_model(const Model& model, const TrialOptions& options) {
@@ -173,7 +133,7 @@ Status try_model(const Model& model, const TrialOptions& options) {
   Status status;
   const bool survived = survives([&] {
     status = guarded(ErrorCode::kBadModel, file_of(model) + ": llama.cpp cannot load this model",
-                     [&] { return load_and_try(model, file.file(), options); });
+                     [&] { return load_and_try(model, file, options); });
   });
   if (!survived) {
     return fail(ErrorCode::kBadModel,

@@ -30,7 +30,4 @@ Result<Model> open_and_try(const std::filesystem::path& path);
 // The error for a model that `what`, "is an encoder, which generates no text": the same sentence from every command.
 tl::unexpected<Error> not_a_writer(const Model& model, std::string_view what);
 
-// The sentence for a failed load: the file and llama.cpp's reason (take_llama_error), with what else is known of it.
-tl::unexpected<Error> load_failure(const Model& model);
-
 }  // namespace hypura

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "gguf.h"
+#include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 

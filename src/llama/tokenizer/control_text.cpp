@@ -41,23 +41,23 @@ Json with_strings(const Json& value, Change change) {
 
 }  // namespace
 
-std::string token_text(const llama_vocab* vocab, int32_t token, bool special) {
+std::string token_text(Vocabulary vocab, int32_t token, bool special) {
   std::string text(32, '\0');
-  int32_t length = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+  int32_t length = llama_token_to_piece(vocab.get(), token, text.data(), static_cast<int32_t>(text.size()), 0, special);
   if (length < 0) {
     text.resize(static_cast<size_t>(-length));
-    length = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+    length = llama_token_to_piece(vocab.get(), token, text.data(), static_cast<int32_t>(text.size()), 0, special);
   }
   text.resize(static_cast<size_t>(std::max(length, 0)));
   return text;
 }
 
-ControlText::ControlText(const llama_vocab* vocab) : vocab_(vocab) {
+ControlText::ControlText(Vocabulary vocab) : vocab_(vocab) {
   std::vector<std::string> texts;
-  for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+  for (llama_token token = 0; token < vocab.size(); ++token) {
     // User-defined tokens are left out: llama.cpp finds them in any text, and they are no more than that.
-    if ((llama_vocab_get_attr(vocab, token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0) {
-      texts.emplace_back(llama_vocab_get_text(vocab, token));
+    if ((llama_vocab_get_attr(vocab.get(), token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0) {
+      texts.emplace_back(vocab.spelling(token));
     }
   }
   spellings_ = Spellings(std::move(texts));

@@ -9,29 +9,28 @@
 #include "hypura/result.h"
 #include "llama/tokenizer/spellings.h"
 #include "llama/tokenizer/tokenizer.h"
-
-struct llama_vocab;
+#include "llama/vocabulary.h"
 
 namespace hypura {
 
 // The text of a token, perhaps not whole characters; of control tokens only when `special`.
-std::string token_text(const llama_vocab* vocab, int32_t token, bool special);
+std::string token_text(Vocabulary vocab, int32_t token, bool special);
 
 // How a vocabulary's control tokens are spelled. Immutable, so that any thread may read it. Must not outlive the
 // vocabulary.
 class ControlText {
  public:
-  explicit ControlText(const llama_vocab* vocab);
+  explicit ControlText(Vocabulary vocab);
 
   // The spelling that `text` begins with, the longest if there are several; empty when it begins with none.
   std::string_view at_beginning(std::string_view text) const;
 
   bool anywhere_in(std::string_view text) const;
 
-  const llama_vocab* vocab() const { return vocab_; }
+  Vocabulary vocab() const { return vocab_; }
 
  private:
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   Spellings spellings_;
 };
 

@@ -10,7 +10,8 @@ namespace {
 class ControlTextTest : public VocabularyTest {
  protected:
   bool any_control(const std::vector<int32_t>& tokens) const {
-    return std::any_of(tokens.begin(), tokens.end(), [&](int32_t it) { return llama_vocab_is_control(vocab_, it); });
+    return std::any_of(tokens.begin(), tokens.end(),
+                       [&](int32_t it) { return llama_vocab_is_control(vocab_.get(), it); });
   }
 };
 

@@ -56,13 +56,13 @@ TextBound::Counts TextBound::count(std::string_view text) {
 }
 
 void TextBound::look_through() const {
-  const auto type = llama_vocab_type(vocab_);
+  const auto type = vocab_.kind();
   if (type != LLAMA_VOCAB_TYPE_BPE && type != LLAMA_VOCAB_TYPE_SPM) {
     return;
   }
   std::array<bool, 256> alone{};
   Counts most{};
-  const int32_t tokens = llama_vocab_n_tokens(vocab_);
+  const int32_t tokens = vocab_.size();
   for (int32_t token = 0; token < tokens; ++token) {
     const std::string text = token_text(vocab_, token, true);
     const Counts counts = count(text);
@@ -92,7 +92,7 @@ uint64_t TextBound::least_tokens(std::string_view text) const {
   return least;
 }
 
-std::vector<int32_t> tokenize_end(const llama_vocab* vocab, std::string_view text, size_t count, bool parse_special,
+std::vector<int32_t> tokenize_end(Vocabulary vocab, std::string_view text, size_t count, bool parse_special,
                                   double& share) {
   constexpr size_t kBytesPerToken = 6;
   // Where the text is cut its tokens may be others than they were: some are left over for that.
@@ -123,7 +123,7 @@ std::string_view end_of(std::string_view text, size_t bytes) {
   return end;
 }
 
-uint64_t estimate_if_beyond(const TextBound& bound, const llama_vocab* vocab, std::string_view text, size_t limit) {
+uint64_t estimate_if_beyond(const TextBound& bound, Vocabulary vocab, std::string_view text, size_t limit) {
   constexpr size_t kBytesPerToken = 16;
   if (text.size() <= std::max(kAlwaysTokenised, limit * (kBytesPerToken / 2))) {
     return 0;

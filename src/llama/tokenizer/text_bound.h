@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-struct llama_vocab;
+#include "llama/vocabulary.h"
 
 namespace hypura {
 
@@ -21,7 +21,7 @@ namespace hypura {
 // an unknown word (WordPiece, Unigram).
 class TextBound {
  public:
-  explicit TextBound(const llama_vocab* vocab) : vocab_(vocab) {}
+  explicit TextBound(Vocabulary vocab) : vocab_(vocab) {}
 
   // Tokens that `text` has at least; 0 when nothing is known. Never more than it has.
   uint64_t least_tokens(std::string_view text) const;
@@ -33,14 +33,14 @@ class TextBound {
   static Counts count(std::string_view text);
   void look_through() const;
 
-  const llama_vocab* vocab_;
+  Vocabulary vocab_;
   mutable std::once_flag known_;
   mutable Counts most_{};  // bytes of each class in one token; 0: the class does not count
 };
 
 // The tokens of the last part of `text`: at least `count` of them, unless all of it has fewer. `share` is set to the
 // share of the text's bytes that was tokenised.
-std::vector<int32_t> tokenize_end(const llama_vocab* vocab, std::string_view text, size_t count, bool parse_special,
+std::vector<int32_t> tokenize_end(Vocabulary vocab, std::string_view text, size_t count, bool parse_special,
                                   double& share);
 
 // The first part of `text`, or the last, of at most `bytes`, without a broken character where it is cut.
@@ -52,6 +52,6 @@ inline constexpr size_t kAlwaysTokenised = 64 << 10;
 
 // When `text` has far more than `limit` tokens: about how many, and more than `limit`. 0 when it has fewer, or when
 // only counting tells. Quick, however long the text is.
-uint64_t estimate_if_beyond(const TextBound& bound, const llama_vocab* vocab, std::string_view text, size_t limit);
+uint64_t estimate_if_beyond(const TextBound& bound, Vocabulary vocab, std::string_view text, size_t limit);
 
 }  // namespace hypura

@@ -58,7 +58,7 @@ TEST_F(TextBoundTest, NeverSaysMoreThanThereIsForAnyVocabulary) {
     params.vocab_only = true;
     const LlamaModelPtr model(llama_model_load_from_file(path.c_str(), params));
     ASSERT_NE(model, nullptr) << name;
-    const llama_vocab* vocab = llama_model_get_vocab(model.get());
+    const Vocabulary vocab(*model);
     const TextBound bound(vocab);
     for (const std::string& text : kTexts) {
       const std::string all = repeated(text, 1500);

@@ -401,7 +401,8 @@ std::vector<Cut> easy_cuts(std::string_view text) {
 
 }  // namespace
 
-std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view text, bool add_bos, bool parse_special) {
+std::vector<int32_t> tokenize_text(Vocabulary vocabulary, std::string_view text, bool add_bos, bool parse_special) {
+  const llama_vocab* vocab = vocabulary.get();
   const Pieces pieces(vocab, text, parse_special);
   std::vector<int32_t> tokens;
   const auto whole = [&] {
@@ -441,15 +442,15 @@ std::vector<int32_t> tokenize_text(const llama_vocab* vocab, std::string_view te
   return tokens;
 }
 
-void know_tokenizer(const llama_model* model) {
-  const llama_vocab* vocab = llama_model_get_vocab(model);
+void know_tokenizer(const llama_model& model) {
+  const llama_vocab* vocab = llama_model_get_vocab(&model);
   const std::lock_guard lock(known().mutex);
-  known().facts[vocab] = std::make_shared<Facts>(vocab, splitter_of(model));
+  known().facts[vocab] = std::make_shared<Facts>(vocab, splitter_of(&model));
 }
 
-void forget_tokenizer(const llama_model* model) {
+void forget_tokenizer(const llama_model& model) {
   const std::lock_guard lock(known().mutex);
-  known().facts.erase(llama_model_get_vocab(model));
+  known().facts.erase(llama_model_get_vocab(&model));
 }
 
 }  // namespace hypura

@@ -99,7 +99,8 @@ std::vector<int32_t> by_llama(const llama_vocab* vocab, const std::string& text,
 // On a stack that is not large enough for llama.cpp's splitter.
 std::vector<int32_t> by_us(const llama_vocab* vocab, const std::string& text, bool add_bos, bool parse_special) {
   std::vector<int32_t> tokens;
-  EXPECT_TRUE(run_on_stack(640 * 1024, [&] { tokens = tokenize_text(vocab, text, add_bos, parse_special); }));
+  EXPECT_TRUE(
+      run_on_stack(640 * 1024, [&] { tokens = tokenize_text(Vocabulary(vocab), text, add_bos, parse_special); }));
   return tokens;
 }
 
@@ -121,7 +122,7 @@ TEST(Tokenizer, UnknownVocabulariesAreTakenToBeTheDeepest) {
        std::vector<std::pair<const char*, const char*>>{{"gpt-4o", "A"}, {"exaone-moe", "hello "}, {"bloom", "a1="}}) {
     const LlamaModelPtr model = load_vocabulary(small_bpe(splitter));
     ASSERT_NE(model, nullptr) << splitter;
-    forget_tokenizer(model.get());
+    forget_tokenizer(*model);
     const llama_vocab* vocab = llama_model_get_vocab(model.get());
     const std::string text = run_of(unit, 3000);
     EXPECT_TRUE(by_us(vocab, text, false, false) == by_llama(vocab, text, false, false)) << splitter;
@@ -193,8 +194,9 @@ TEST(Tokenizer, AByteWithoutATokenIsLeftOut) {
   const LlamaModelPtr model = load_vocabulary(vocabulary);
   ASSERT_NE(model, nullptr);
   const llama_vocab* vocab = llama_model_get_vocab(model.get());
-  EXPECT_EQ(tokenize_text(vocab, "a\nb", false, true).size(), 4U);  // each with the space that this vocabulary puts
-  EXPECT_TRUE(tokenize_text(vocab, "\n", false, true).empty());
+  EXPECT_EQ(tokenize_text(Vocabulary(vocab), "a\nb", false, true).size(),
+            4U);  // each with the space that this vocabulary puts
+  EXPECT_TRUE(tokenize_text(Vocabulary(vocab), "\n", false, true).empty());
 }
 
 }  // namespace

@@ -1,0 +1,54 @@
+// Makes llama.cpp's models and contexts, with nothing left to its defaults that matters here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "hypura/placement.h"
+#include "hypura/result.h"
+#include "llama/llama_context.h"
+#include "llama/open/virtual_file.h"
+#include "model/model.h"
+
+struct ggml_backend_device;
+
+namespace hypura {
+
+// Tensors whose name matches the regular expression are put into a buffer of the type.
+struct BufferOverride {
+  const char* pattern = nullptr;
+  ggml_backend_buffer_type* type = nullptr;
+};
+
+struct ModelParams {
+  bool mtp = false;                           // with its MTP layers
+  bool repack = false;                        // weights are laid out for ggml's fastest kernels
+  bool host_only = false;                     // on no device but the processor
+  ggml_backend_device* device = nullptr;      // on this one, all layers; nullptr: llama.cpp's own choice
+  bool allocate = true;                       // memory for weights
+  std::vector<BufferOverride> buffers;        // the first that matches; llama.cpp's own choice where none does
+  std::function<void(float share)> progress;  // with 0 when all buffers are allocated and none is written; may be none
+};
+
+// The model behind a virtual file. Fails with kBadModel: the file and llama.cpp's reason, with what else is known of
+// it.
+Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params);
+
+// The model as llama.cpp loads it from its own files, by direct reads. Fails likewise.
+Result<LlamaModelPtr> make_llama_model(const Model& model);
+
+struct ContextParams {
+  uint32_t cells = 0;  // tokens of all sequences together
+  uint32_t sequences = 1;
+  uint32_t pass = 0;     // tokens of one, at most; lowered to the cells
+  uint32_t outputs = 0;  // tokens of a pass whose logits are wanted, at most; 0: all
+  uint32_t threads = 1;
+  KvType kv_type = KvType::kF16;
+  bool mtp = false;  // the head of the model's MTP layers (llama/mtp_context.h)
+};
+
+// Null when llama.cpp cannot make it: take_llama_error says why. The model must outlive it.
+LlamaContextPtr make_llama_context(llama_model& model, const ContextParams& params);
+
+}  // namespace hypura
