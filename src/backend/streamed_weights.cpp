@@ -214,7 +214,7 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
       return propagate(slots.error());
     }
     expert_store_ = ExpertStore::over(layout_.expert_layers, stats_, sizes, std::move(*slots), rest);
-    return allocate_gpu();
+    return allocate_gpu(max_rows);
   }
   auto store = ExpertStore::create(layout_.expert_layers, reader_, stats_, sizes, rest);
   if (!store) {
@@ -242,9 +242,9 @@ Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
   return RamSlots::over(layout_.expert_layers, reader_, {aligned, bytes});
 }
 
-Status StreamedWeights::allocate_gpu() {
-  auto experts = GpuExecutor::create(*this, *gpu_, *expert_store_, gpu_use_.layer_slots,
-                                     static_cast<uint32_t>(model_.experts_used));
+Status StreamedWeights::allocate_gpu(uint32_t max_rows) {
+  const GpuExecutor::Most most = {static_cast<uint32_t>(model_.experts_used), max_rows};
+  auto experts = GpuExecutor::create(*this, *gpu_, *expert_store_, gpu_use_, most);
   if (!experts) {
     return propagate(experts.error());
   }

@@ -61,6 +61,9 @@ struct ExpertsOfLayer {
 struct GpuUse {
   std::string device;  // ggml's, by its name; empty: none
   std::vector<uint32_t> layer_slots;
+  // Two whole layers fit beside them, for passes that need more than there are slots. Else such a pass computes some
+  // experts at a time, and each layer must have slots.
+  bool stages = true;
 };
 
 class StreamedWeights {
@@ -155,7 +158,7 @@ class StreamedWeights {
   void note_placement_error(Error error);
   Status allocate_experts(uint32_t max_rows);
   Result<std::unique_ptr<TierSlots>> pinned_slots();
-  Status allocate_gpu();
+  Status allocate_gpu(uint32_t max_rows);
   Status allocate_dense(const DensePlacement& placement);
   void start_predicting();
   void keep_warming();

@@ -12,7 +12,7 @@ namespace {
 // The GPU that the overrides ask for; none without.
 GpuUse gpu_use(const OpenRequest& request, const StreamLayout& layout) {
   const auto& gpu = request.overrides.gpu;
-  return gpu ? GpuUse{gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots)} : GpuUse();
+  return gpu ? GpuUse{gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages} : GpuUse();
 }
 
 // Up to where a context can be made.

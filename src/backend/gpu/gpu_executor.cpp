@@ -20,19 +20,25 @@ GpuExecutor::~GpuExecutor() {
 }
 
 Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
-                                                         ExpertStore& below, std::span<const uint32_t> layer_slots,
-                                                         uint32_t used) {
+                                                         ExpertStore& below, const GpuUse& use, const Most& most) {
   std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below));
-  if (Status status = executor->allocate(layer_slots, used); !status) {
+  Status status = executor->allocate(use);
+  if (status) {
+    status = executor->allocate_ids(most);
+  }
+  if (!status) {
     return propagate(status.error());
   }
   return executor;
 }
 
-Status GpuExecutor::allocate(std::span<const uint32_t> layer_slots, uint32_t used) {
+Status GpuExecutor::allocate(const GpuUse& use) {
   ExpertStore::Sizes sizes;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    sizes.own_slots.push_back(std::min(layer_slots[i], layers_[i].experts));
+    if (use.layer_slots[i] == 0 && !use.stages) {
+      return fail(ErrorCode::kInternal, "layer {} has no slots on the GPU, and is not to be staged", layers_[i].layer);
+    }
+    sizes.own_slots.push_back(std::min(use.layer_slots[i], layers_[i].experts));
     device_layers_.push_back({sizes.own_slots.back()});
   }
   auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_.stream(), upload_);
@@ -41,19 +47,24 @@ Status GpuExecutor::allocate(std::span<const uint32_t> layer_slots, uint32_t use
   }
   slots_ = slots->get();
   store_ = ExpertStore::over(layers_, stats_, sizes, std::move(*slots), [] {});
+  if (!use.stages) {
+    waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
+    return {};
+  }
   auto staging = LayerStaging::create(layers_, *slots_, *store_, device_, upload_);
   if (!staging) {
     return propagate(staging.error());
   }
   staging_ = std::move(*staging);
-  return allocate_ids(used);
+  return {};
 }
 
-// For as many tokens as choose by slots: one that chooses more brings the whole layer.
-Status GpuExecutor::allocate_ids(uint32_t used) {
+// Where layers are staged, for as many tokens as choose by slots.
+Status GpuExecutor::allocate_ids(const Most& most) {
   const int64_t experts = weights_.layout().experts;
-  most_ids_ = kChoicesForAll * experts;
-  const int64_t tokens = most_ids_ / std::max(1U, used) + 1;
+  const int64_t used = std::max(1U, most.used);
+  const int64_t tokens = staging_ != nullptr ? kChoicesForAll * experts / used + 1 : most.tokens;
+  most_ids_ = tokens * used;
   fetched_bytes_ = static_cast<uint64_t>(tokens * experts) * sizeof(int32_t);  // the choice is a view of a whole sort
   context_ = describe_tensors(layers_.size());
   std::vector<ggml_tensor*> tensors;
@@ -113,7 +124,7 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
     if (blocks_.empty() || blocks_.back().layer != weight->layer || blocks_.back().ids != node->src[2]) {
       blocks_.push_back({weight->layer, node->src[2], i, i, products_.size(), products_.size()});
     }
-    products_.push_back({node, weight->part});
+    products_.push_back({node, i, weight->part});
     blocks_.back().last = i;
     ++blocks_.back().end;
   }
@@ -124,12 +135,20 @@ Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
   if (holds_all(block)) {
     return use_whole(block);
   }
-  if (stages(block)) {
+  if (staging_ != nullptr && stages(block)) {
     return use_staged(graph, block);
   }
-  bool too_many = false;
-  const Status status = use_slots(graph, block, too_many);
-  return too_many ? use_staged(graph, block) : status;
+  Status status = compute(graph, block.first);
+  if (status) {
+    status = fetch_ids(block);
+  }
+  if (!status) {
+    return status;
+  }
+  if (wanted_.size() <= device_layers_[block.layer].slots) {
+    return use_slots(block);
+  }
+  return staging_ != nullptr ? use_staged(graph, block) : use_waves(graph, block);
 }
 
 bool GpuExecutor::holds_all(const Block& block) const {
@@ -176,19 +195,8 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   return status;
 }
 
-Status GpuExecutor::use_slots(ggml_cgraph* graph, const Block& block, bool& too_many) {
-  Status status = compute(graph, block.first);
-  if (status) {
-    status = fetch_ids(block);
-  }
-  if (!status) {
-    return status;
-  }
-  if (wanted_.size() > device_layers_[block.layer].slots) {
-    too_many = true;
-    return {};
-  }
-  status = bring_chosen(block);
+Status GpuExecutor::use_slots(const Block& block) {
+  const Status status = bring_chosen(block);
   if (status) {
     patch(block, slots_->matrices(block.layer), remapped(block));
   }
@@ -196,7 +204,30 @@ Status GpuExecutor::use_slots(ggml_cgraph* graph, const Block& block, bool& too_
   return status;
 }
 
+// Other nodes may stand between the products of a layer: then there are several runs of nodes that belong together.
+Status GpuExecutor::use_waves(ggml_cgraph* graph, const Block& block) {
+  for (size_t i = block.begin; i < block.end; ++i) {
+    if (products_[i].index < computed_) {
+      continue;
+    }
+    Status status = compute(graph, products_[i].index);
+    const ExpertBlock rows = parse_expert_block(graph, products_[i].index, weights_);
+    if (status) {
+      status = waves_->run(rows, routed_, decode_);
+    }
+    if (!status) {
+      return status;
+    }
+    computed_ = rows.end;
+  }
+  return {};
+}
+
 Status GpuExecutor::fetch_ids(const Block& block) {
+  if (ggml_nbytes(block.ids) > fetched_bytes_ || block.ids->ne[0] * block.ids->ne[1] > most_ids_) {
+    return fail(ErrorCode::kInternal, "layer {}: {} tokens are more than a pass was to have",
+                layers_[block.layer].layer, block.ids->ne[1]);
+  }
   ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
   ggml_backend_synchronize(device_.stream());
   upload_.synchronized(device_.stream());
@@ -226,7 +257,9 @@ Status GpuExecutor::bring_chosen(const Block& block) {
   store_->acquire(block.layer, {routed_, static_cast<uint32_t>(block.ids->ne[0]), decode_}, wanted_);
   const size_t all = store_->leases().size();
   for (size_t lease = store_->hits(); lease < all; ++lease) {
-    staging_->slots_changed();
+    if (staging_ != nullptr) {
+      staging_->slots_changed();
+    }
     if (Status status = store_->wait(lease); !status) {
       return status;
     }

@@ -6,7 +6,7 @@
 // - as a rule in decoding: the segment ends at the router, whose choice is fetched; what is missing comes into the
 //   slots, and slot numbers take the place of the expert numbers;
 // - where the tokens choose nearly all, or more than there are slots: the whole layer passes through (layer_staging.h),
-//   and nothing is fetched.
+//   and nothing is fetched; without room for that, some experts at a time (expert_waves.h).
 //
 // Each product has the operands that it would have with everything resident, and the kernels are the device's own:
 // hence the same bits.
@@ -19,6 +19,7 @@
 
 #include "backend/gpu/device_slots.h"
 #include "backend/gpu/expert_upload.h"
+#include "backend/gpu/expert_waves.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/layer_staging.h"
 #include "backend/stream_stats.h"
@@ -33,11 +34,15 @@ class GpuExecutor {
   // Choices for each expert of a layer from which on the whole layer is brought, unseen.
   static constexpr int64_t kChoicesForAll = 2;
 
-  // Gives layout.expert_layers[i] layer_slots[i] slots on the device; 0: it is always staged. `below` holds what the
-  // device does not. `used`: most experts that a token takes in a layer. Fails with kBudget.
+  struct Most {
+    uint32_t used = 1;    // experts that a token takes in a layer
+    uint32_t tokens = 1;  // of a pass
+  };
+
+  // A layer without slots is always staged. `below` holds what the device does not. Fails with kBudget, with kInternal
+  // when a layer can neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
-                                                     ExpertStore& below, std::span<const uint32_t> layer_slots,
-                                                     uint32_t used);
+                                                     ExpertStore& below, const GpuUse& use, const Most& most);
   ~GpuExecutor();
   GpuExecutor(const GpuExecutor&) = delete;
   GpuExecutor& operator=(const GpuExecutor&) = delete;
@@ -56,6 +61,7 @@ class GpuExecutor {
   // A product with streamed experts.
   struct Product {
     ggml_tensor* node = nullptr;
+    int index = 0;  // in the graph
     uint32_t part = 0;
   };
   // The products of a layer on one choice of experts.
@@ -80,13 +86,14 @@ class GpuExecutor {
   };
 
   GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below);
-  Status allocate(std::span<const uint32_t> layer_slots, uint32_t used);
-  Status allocate_ids(uint32_t used);
+  Status allocate(const GpuUse& use);
+  Status allocate_ids(const Most& most);
   Status find_blocks(ggml_cgraph* graph);
   Status run_block(ggml_cgraph* graph, const Block& block);
   Status use_whole(const Block& block);
   Status use_staged(ggml_cgraph* graph, const Block& block);
-  Status use_slots(ggml_cgraph* graph, const Block& block, bool& too_many);
+  Status use_slots(const Block& block);
+  Status use_waves(ggml_cgraph* graph, const Block& block);
   Status fetch_ids(const Block& block);
   Status bring_chosen(const Block& block);
   ggml_tensor* remapped(const Block& block);
@@ -101,9 +108,10 @@ class GpuExecutor {
   GpuDevice& device_;
   StoreStats stats_;
   ExpertUpload upload_;
-  DeviceSlots* slots_ = nullptr;        // the store's
-  std::unique_ptr<ExpertStore> store_;  // of the experts in slots
-  std::unique_ptr<LayerStaging> staging_;
+  DeviceSlots* slots_ = nullptr;           // the store's
+  std::unique_ptr<ExpertStore> store_;     // of the experts in slots
+  std::unique_ptr<LayerStaging> staging_;  // or waves_
+  std::unique_ptr<ExpertWaves> waves_;
   std::vector<DeviceLayer> device_layers_;
   uint64_t staged_layers_ = 0;
 

@@ -237,12 +237,12 @@ class GpuExecutorTest : public testing::TestWithParam<enum ggml_backend_dev_type
   static ggml_backend_buffer_type_t buffer_type() { return ggml_backend_dev_buffer_type(inner()); }
 
   // With so many slots for each layer on the device, and `below` in RAM.
-  void open(const std::vector<uint32_t>& slots, uint32_t below = 40) {
+  void open(const std::vector<uint32_t>& slots, uint32_t below = 40, bool stages = true) {
     TearDown();
     auto reader = Reader::open({model_.files.front().path}, {});
     ASSERT_TRUE(reader);
     reader_ = std::make_unique<FailingReader>(std::move(*reader));
-    auto weights = StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), slots});
+    auto weights = StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), slots, stages});
     ASSERT_TRUE(weights) << weights.error().message;
     weights_ = std::move(*weights);
     streamed_ = std::make_unique<Network>(layout_, buffer_type(), weights_->stream_buffer_type());
@@ -255,7 +255,9 @@ class GpuExecutorTest : public testing::TestWithParam<enum ggml_backend_dev_type
     backend_ = start(weights_->gpu_device());
     weights_->begin_pass(Phase::kDecode);
   }
-  void open_even(uint32_t slots, uint32_t below = 40) { open(std::vector<uint32_t>(6, slots), below); }
+  void open_even(uint32_t slots, uint32_t below = 40, bool stages = true) {
+    open(std::vector<uint32_t>(6, slots), below, stages);
+  }
 
   void expect_same(int64_t tokens, uint32_t seed) {
     plain_->make_graph(tokens);
@@ -338,12 +340,54 @@ TEST_P(GpuExecutorTest, TokensThatChooseTooManyBringWholeLayersToo) {
   EXPECT_EQ(weights_->gpu()->staged_layers(), static_cast<uint64_t>(kLayers));
 }
 
+// Without room for whole layers. CUDA rounds the last bits of many rows by how many there are in all.
+TEST_P(GpuExecutorTest, WavesGiveTheSameBits) {
+  for (const uint32_t slots : {1U, 3U, 4U, 9U, 32U}) {
+    SCOPED_TRACE(testing::Message() << slots << " slots");
+    ASSERT_NO_FATAL_FAILURE(open_even(slots, 40, false));
+    uint32_t seed = 0;
+    for (const int64_t tokens : {1, 1, 2, 7, 15, 16, 60, 1, 3, 1}) {
+      if (GetParam() == GGML_BACKEND_DEVICE_TYPE_CPU || tokens <= 8 || slots == 32) {
+        ASSERT_NO_FATAL_FAILURE(expect_same(tokens, ++seed));
+      }
+    }
+    EXPECT_EQ(weights_->gpu()->staged_layers(), 0U);
+  }
+}
+
+// Each expert comes once, however many waves there are.
+TEST_P(GpuExecutorTest, WavesBringNothingTwice) {
+  ASSERT_NO_FATAL_FAILURE(open_even(6, 40, false));
+  streamed_->make_graph(60);
+  ASSERT_FALSE(streamed_->compute(backend_.get(), 4).empty());
+  const uint64_t lookups = weights_->gpu()->stats().decode_lookups;
+  EXPECT_GT(lookups, static_cast<uint64_t>(kLayers) * 24);
+  EXPECT_LE(lookups, static_cast<uint64_t>(kLayers) * 32);
+  EXPECT_EQ(weights_->gpu()->uploaded_bytes(), lookups * layout_.expert_layers[0].expert_bytes());
+  ASSERT_FALSE(streamed_->compute(backend_.get(), 4).empty());
+  EXPECT_EQ(weights_->gpu()->stats().decode_hits, static_cast<uint64_t>(kLayers) * 6) << "what is there comes first";
+}
+
+TEST_P(GpuExecutorTest, ALayerNeedsSlotsOrRoomToPassThrough) {
+  ASSERT_NO_FATAL_FAILURE(open_even(1, 40, false));
+  auto weights =
+      StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), {1, 1, 0, 1, 1, 1}, false});
+  ASSERT_TRUE(weights);
+  Placement placement;
+  placement.ubatch = 1;
+  placement.experts.slots = 4;
+  placement.experts.spare_slots = 2;
+  const Status status = (*weights)->allocate_caches(placement, ReadAhead::kNone, false, budget_);
+  ASSERT_FALSE(status);
+  EXPECT_NE(status.error().message.find("layer 2 has no slots"), std::string::npos) << status.error().message;
+}
+
 TEST_P(GpuExecutorTest, AFailedReadFailsOnePassAndLeavesTheGraphAsItWas) {
-  for (const uint32_t slots : {0U, 6U, 32U}) {
+  for (const uint32_t slots : {0U, 6U, 7U, 32U}) {  // with 7: in waves
     for (const int64_t tokens : {1, 30}) {
       for (const int good : {0, 2, 6}) {
         SCOPED_TRACE(testing::Message() << slots << " slots, " << tokens << " tokens, " << good << " good reads");
-        ASSERT_NO_FATAL_FAILURE(open_even(slots));
+        ASSERT_NO_FATAL_FAILURE(open_even(slots, 40, slots != 7));
         streamed_->make_graph(tokens);
         reader_->good = good;
         ASSERT_TRUE(streamed_->compute(backend_.get(), 8).empty());

@@ -85,10 +85,10 @@ class GpuExactness : public testing::TestWithParam<GpuCase> {
     return options;
   }
 
-  static PlanOverrides with_slots(uint32_t slots) {
+  static PlanOverrides with_slots(uint32_t slots, bool stages = true) {
     PlanOverrides overrides;
     overrides.mode = Mode::kExpertStreaming;
-    overrides.gpu = {"CPU", slots};
+    overrides.gpu = {"CPU", slots, stages};
     return overrides;
   }
 
@@ -148,15 +148,17 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
   struct Slots {
     uint32_t on_device;
     bool few_in_ram;
+    bool stages = true;
   };
-  const std::pair<uint32_t, std::vector<Slots>> cases[] = {{64, {{4, true}, {12, false}, {kMostSlots, true}}},
-                                                           {kPrompt, {{0, true}, {12, true}, {31, false}}}};
+  const std::pair<uint32_t, std::vector<Slots>> cases[] = {
+      {64, {{4, true}, {12, false}, {3, false, false}, {kMostSlots, true}}},
+      {kPrompt, {{0, true}, {12, true}, {31, false}, {7, true, false}}}};
   for (const auto& [ubatch, all] : cases) {
     const uint64_t least = least_memory(ubatch);
     const uint32_t threads = ubatch == kPrompt ? 2 : 1;
     const std::vector<Expected> expected = expect(ubatch, threads);
-    for (const auto& [slots, few_in_ram] : all) {
-      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_), with_slots(slots));
+    for (const auto& [slots, few_in_ram, stages] : all) {
+      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_), with_slots(slots, stages));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
