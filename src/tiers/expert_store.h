@@ -21,6 +21,8 @@
 #include "residency/expert_cache.h"
 #include "residency/expert_predictor.h"
 #include "residency/layer_expert.h"
+#include "storage/reader.h"
+#include "tiers/slices.h"
 #include "tiers/store_stats.h"
 #include "tiers/tier_slots.h"
 
