@@ -11,6 +11,9 @@ int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor) {
 }
 
 ggml_status compute_part(ggml_backend_t backend, ggml_cgraph* graph, int begin, int end) {
+  if (begin == 0 && end == graph->n_nodes) {
+    return ggml_backend_graph_compute_async(backend, graph);  // with what backends know it by
+  }
   ggml_cgraph part = ggml_graph_view(graph, begin, end);
   return ggml_backend_graph_compute_async(backend, &part);
 }

@@ -44,11 +44,11 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
     if (inner_device == nullptr) {
       return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu.device);
     }
-    auto device = GpuDevice::create(inner_device, *weights);
-    if (!device) {
-      return propagate(device.error());
+    auto made = GpuDevice::create(inner_device, *weights);
+    if (!made) {
+      return propagate(made.error());
     }
-    weights->gpu_ = std::move(*device);
+    weights->gpu_ = std::move(*made);
     weights->gpu_use_ = std::move(gpu);
     weights->stream_type_ = make_stream_buffer_type(weights.get(), weights->gpu_->device());
   }

@@ -67,7 +67,8 @@ std::vector<ExpertWaves::Wave> ExpertWaves::divide(const ExpertBlock& block, std
       order.push_back(expert);
     }
   }
-  std::ranges::stable_partition(order, [&](uint32_t expert) { return store_.resident(block.layer, expert); });
+  std::stable_partition(order.begin(), order.end(),
+                        [&](uint32_t expert) { return store_.resident(block.layer, expert); });
   const auto slots = static_cast<size_t>(slots_.matrices(block.layer).front()->ne[2]);
   const bool few = static_cast<size_t>(block.tokens()) <= kFewRows;
   std::vector<Wave> waves;

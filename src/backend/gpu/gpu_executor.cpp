@@ -8,6 +8,15 @@
 
 namespace hypura {
 
+namespace {
+
+// As those of the last layer in a pass that gives no logits.
+bool is_passed_over(const ggml_tensor& node) {
+  return node.op == GGML_OP_NONE || ggml_is_empty(&node) || (node.flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
+}
+
+}  // namespace
+
 GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below)
     : weights_(weights),
       layers_(weights.layout().expert_layers),
@@ -113,7 +122,7 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
   blocks_.clear();
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
     ggml_tensor* node = ggml_graph_node(graph, i);
-    if (node->src[0] == nullptr || stream_owner(node->src[0]) != &weights_ || node->op == GGML_OP_NONE) {
+    if (node->src[0] == nullptr || stream_owner(node->src[0]) != &weights_ || is_passed_over(*node)) {
       continue;
     }
     const StreamedTensor* weight = weights_.find(node->src[0]);
@@ -247,8 +256,7 @@ Status GpuExecutor::fetch_ids(const Block& block) {
     }
   }
   std::ranges::sort(wanted_);
-  const auto repeated = std::ranges::unique(wanted_);
-  wanted_.erase(repeated.begin(), repeated.end());
+  wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
   return {};
 }
 
