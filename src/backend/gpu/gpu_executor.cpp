@@ -199,13 +199,13 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   }
   ++staged_layers_;
   patch(block, *matrices, nullptr);
-  const Status status = compute(graph, block.last + 1);
+  Status status = compute(graph, block.last + 1);
   staging_->used(block.layer);
   return status;
 }
 
 Status GpuExecutor::use_slots(const Block& block) {
-  const Status status = bring_chosen(block);
+  Status status = bring_chosen(block);
   if (status) {
     patch(block, slots_->matrices(block.layer), remapped(block));
   }
