@@ -92,6 +92,7 @@ Result<ChatForm> FormMaker::make(const AnswerRequest& request) {
   form_.stops = params.additional_stops;
   form_.rules.thinking = thinking_marks(params);
   form_.rules.after_thinking = shape_.after_thinking;
+  form_.rules.space_after_thinking = shape_.after_thinking.empty() && !shape_.space_is_content;
   form_.rules.prompt_end = params.generation_prompt;
   look_at_thoughts(params.generation_prompt);
   Status status = set_parser(params);

@@ -46,8 +46,14 @@ class ShapeFinder {
       shape.content_is_known = content_of(shape.content_opening + kJson) == kJson;
     }
     shape.beginning = begun_;
-    shape.thoughts_are_known = !marks_.start.empty() && content_of(marks_.start + kThought + marks_.ends.front() +
-                                                                   shape.content_opening + kJson) == kJson;
+    if (!marks_.start.empty()) {
+      const std::string thought = marks_.start + kThought + marks_.ends.front();
+      shape.thoughts_are_known = content_of(thought + shape.content_opening + kJson) == kJson;
+      const std::string before = thinks() ? "" : thought;
+      const bool known = content_of(before + shape.content_opening + kJson) == kJson;
+      const std::string spaced = without_space_around(content_of(before + " \n" + shape.content_opening + kJson));
+      shape.space_is_content = known && !spaced.empty() && spaced != kJson;
+    }
     content.reasoning_content = kThought;
     shape.after_thinking = between_thought_and(content, shape.content_opening);
     if (look_at_prompt(true)) {
@@ -94,9 +100,10 @@ class ShapeFinder {
     } catch (...) {
       return {};
     }
-    const bool thinks = ends_in_thought(params_.generation_prompt, marks_);
-    return parsed_content(parser, (thinks ? marks_.ends.front() : "") + text);
+    return parsed_content(parser, (thinks() ? marks_.ends.front() : "") + text);
   }
+
+  bool thinks() const { return ends_in_thought(params_.generation_prompt, marks_); }
 
   static common_chat_msg assistant() {
     common_chat_msg message;

@@ -24,6 +24,8 @@ struct AnswerShape {
   bool thoughts_are_known = false;
   // What comes between the end of thoughts and whatever would have come without them.
   std::string after_thinking;
+  // Whether llama.cpp's parser would take space in that place, and the marks behind it, for content.
+  bool space_is_content = false;
 
   // What comes between the prompt and the name of a tool that is called; empty when the template shows no calls.
   std::string call_opening;

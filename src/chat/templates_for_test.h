@@ -44,22 +44,32 @@ inline std::string template_text(const std::string& name) {
   return text.str();
 }
 
-// Writes the tokenizer of `from` with its first `count` tokens only: enough of a SentencePiece vocabulary, whose first
-// tokens are the control tokens and the bytes.
+// Writes the tokenizer of `from` with its first `count` tokens only: control tokens and bytes come first, then pieces
+// in the order of the merges that make them. Grammars try each token, so a small vocabulary is tried soon.
 inline void write_first_tokens(const std::filesystem::path& from, const std::filesystem::path& to, size_t count) {
   gguf_context* whole = gguf_init_from_file(from.c_str(), {true, nullptr});
   ASSERT_NE(whole, nullptr) << from;
   gguf_context* part = gguf_init_empty();
   gguf_set_kv(part, whole);
   const auto find = [&](const char* key) { return gguf_find_key(whole, key); };
-  std::vector<const char*> texts;
-  for (size_t i = 0; i < count; ++i) {
-    texts.push_back(gguf_get_arr_str(whole, find("tokenizer.ggml.tokens"), i));
+  const auto keep_texts = [&](const char* key, size_t kept) {
+    std::vector<const char*> texts;
+    for (size_t i = 0; i < kept; ++i) {
+      texts.push_back(gguf_get_arr_str(whole, find(key), i));
+    }
+    gguf_set_arr_str(part, key, texts.data(), kept);
+  };
+  const size_t all = gguf_get_arr_n(whole, find("tokenizer.ggml.tokens"));
+  ASSERT_LT(count, all);
+  keep_texts("tokenizer.ggml.tokens", count);
+  if (find("tokenizer.ggml.merges") >= 0) {
+    keep_texts("tokenizer.ggml.merges", gguf_get_arr_n(whole, find("tokenizer.ggml.merges")) - (all - count));
   }
-  gguf_set_arr_str(part, "tokenizer.ggml.tokens", texts.data(), count);
   for (const auto& [key, type] : {std::pair("tokenizer.ggml.scores", GGUF_TYPE_FLOAT32),
                                   std::pair("tokenizer.ggml.token_type", GGUF_TYPE_INT32)}) {
-    gguf_set_arr_data(part, key, type, gguf_get_arr_data(whole, find(key)), count);
+    if (find(key) >= 0) {
+      gguf_set_arr_data(part, key, type, gguf_get_arr_data(whole, find(key)), count);
+    }
   }
   EXPECT_TRUE(gguf_write_to_file(part, to.c_str(), true));
   gguf_free(part);
@@ -74,13 +84,12 @@ class ModelOfTemplate {
   ModelOfTemplate(const std::string& chat_template, VocabularyKind kind) {
     EXPECT_TRUE(init_llama());
     const auto file = folder_.path() / "template.gguf";
-    auto from = kModels / "hypura-stories-draft.gguf";
-    if (kind == VocabularyKind::kSentencePiece) {
-      constexpr size_t kTokens = 2000;
-      from = folder_.path() / "vocabulary.gguf";
-      write_first_tokens(kLlamaModels / "ggml-vocab-llama-spm.gguf", from, kTokens);
-    }
-    EXPECT_TRUE(write_with_template(from, file, chat_template, false));
+    constexpr size_t kTokens = 1000;
+    const auto vocabulary = folder_.path() / "vocabulary.gguf";
+    write_first_tokens(kind == VocabularyKind::kSentencePiece ? kLlamaModels / "ggml-vocab-llama-spm.gguf"
+                                                              : kModels / "hypura-stories-draft.gguf",
+                       vocabulary, kTokens);
+    EXPECT_TRUE(write_with_template(vocabulary, file, chat_template, false));
     llama_model_params params = llama_model_default_params();
     params.vocab_only = true;
     model_.reset(llama_model_load_from_file(file.c_str(), params));

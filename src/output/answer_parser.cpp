@@ -243,11 +243,7 @@ AnswerPiece AnswerParser::finish() {
   read_ = text_;
   common_chat_msg message;
   if (is_blank(content_) && calls_ == 0 && !parse(*params_, false, message)) {
-    // llama.cpp's grammar of calls allows space between marks where its parser does not.
-    read_ = with_little_space_between(text_);
-    if (!parse(*params_, false, message) || message.tool_calls.empty()) {
-      read_ = text_;
-    }
+    read_with_less_space();
   }
   const bool parsed = parse(false, message) || parse(true, message);
   if (!parsed || message.tool_calls.size() < last_->tool_calls.size()) {
@@ -261,6 +257,31 @@ AnswerPiece AnswerParser::finish() {
     piece.content += rest(!message.tool_calls.empty());
   }
   return piece;
+}
+
+// Answers may have any space after thoughts and between the marks of calls: llama.cpp's grammars and ours allow it, its
+// parsers know some of it. The text is read without where that makes a call or content of it.
+void AnswerParser::read_with_less_space() {
+  common_chat_msg message;
+  read_ = with_little_space_between(text_);
+  if (parse(*params_, false, message) && !message.tool_calls.empty()) {
+    return;
+  }
+  read_ = without_space_after_thoughts();
+  if (!parse(*params_, false, message) || (message.tool_calls.empty() && is_blank(message.content))) {
+    read_ = text_;
+  }
+}
+
+std::string AnswerParser::without_space_after_thoughts() const {
+  const std::string mark = marks_.ends.empty() ? "" : marks_.ends.front();
+  const size_t thought = is_blank(thinking_) ? 0 : text_.find(thinking_);
+  const size_t at = thought == std::string::npos ? thought : text_.find(mark, thought);
+  if (mark.empty() || at == std::string::npos) {
+    return text_;
+  }
+  const size_t end = at + mark.size();
+  return text_.substr(0, end) + text_.substr(std::min(text_.find_first_not_of(" \t\r\n", end), text_.size()));
 }
 
 // Where what follows the thoughts that were given begins.

@@ -60,6 +60,8 @@ class AnswerParser {
   size_t wanted() const;
   void shorten();
   bool restore(common_chat_msg& message, const Cut& thinking, const Cut& content) const;
+  void read_with_less_space();
+  std::string without_space_after_thoughts() const;
   size_t after_thoughts() const;
   std::string rest(bool call) const;
 

@@ -29,9 +29,9 @@ struct TextForm {
 struct AnswerRules {
   // The text takes one of these, after thoughts or without.
   std::vector<TextForm> forms;
-  // Between the end of thoughts and the opening of what follows. Where there is such a mark, thoughts may come again;
-  // where there is none, there may be space.
+  // Between the end of thoughts and the opening of what follows. Where there is such a mark, thoughts may come again.
   std::string after_thinking;
+  bool space_after_thinking = true;  // there may be space instead
 
   // The text is free until one of the triggers comes in it; a form begins with its trigger.
   bool waits = false;

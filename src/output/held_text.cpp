@@ -75,7 +75,7 @@ Status HeldText::prepare() {
   longest_mark_ = std::max({longest_mark_, rules_.thinking.start.size(), patterns_.empty() ? 0 : kPatternWindow});
   thought_at_first_ = answers() && !rules_.thinking.start.empty();
   thought_later_ = thought_at_first_ && !rules_.after_thinking.empty();
-  const char* space = rules_.after_thinking.empty() ? kSpace : "";
+  const char* space = rules_.space_after_thinking ? kSpace : "";
   if (Status status = add_forms("", thought_at_first_, rules_.thought ? space : "", first_); !status) {
     return status;
   }

@@ -90,6 +90,7 @@ TEST_F(HeldTextTest, WhatComesAfterThoughtsMayHaveAMark) {
   rules.forms = {form(R"(root ::= [0-9])", "final:")};
   rules.thinking = {"analysis:", {"<end>"}};
   rules.after_thinking = "<start>";
+  rules.space_after_thinking = false;
   for (const char* said :
        {"final:7", "analysis:hm<end><start>final:7", "analysis:a<end><start>analysis:b<end><start>final:7"}) {
     EXPECT_EQ(refused(*held(rules), said), "") << said;
