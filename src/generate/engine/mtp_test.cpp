@@ -115,6 +115,19 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
   }
 }
 
+// The contexts of the model and of its MTP layers share the slots on the device. ggml's CPU stands for the GPU.
+TEST(Mtp, DraftsOnAGpuSayTheSame) {
+  const Said plain = say(options_for(1, 64 * kMiB, false));
+  for (const uint32_t slots : {6U, 1000U}) {
+    PlanOverrides overrides;
+    overrides.mode = Mode::kExpertStreaming;
+    overrides.gpu = {"CPU", slots};
+    const Said drafting = say(options_for(1, 64 * kMiB, true), overrides);
+    EXPECT_EQ(drafting.tokens, plain.tokens) << slots;
+    EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U) << slots;
+  }
+}
+
 TEST(Mtp, EachOfSeveralLayersDraftsOneTokenFurther) {
   const Said plain = say(options_for(3, 64 * kMiB, false));
   const Said drafting = say(options_for(3, 64 * kMiB, true));
