@@ -136,7 +136,7 @@ TEST_F(MachineProfileTest, ACacheThatCannotBeWrittenIsToldAndNothingElse) {
   const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
   ASSERT_TRUE(profile) << profile.error().message;
   expect_measured(*profile);
-  EXPECT_THAT(log, testing::AllOf(HasSubstr("not kept"), HasSubstr((folder_ / "cache").string())));
+  EXPECT_THAT(log, testing::AllOf(HasSubstr("not saved"), HasSubstr((folder_ / "cache").string())));
 }
 
 // A model file of some size is measured itself, so its folder need not be writable, and it is left as it was.
