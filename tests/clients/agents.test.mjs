@@ -25,7 +25,7 @@ const TEMPLATES = readdirSync(join(llamaModels, "templates")).filter((it) => it.
 // Those that show the model no tools: agents are told so.
 const WITHOUT_TOOLS = new Set([
   "HuggingFaceTB-SmolLM3-3B", "deepseek-ai-DeepSeek-R1-Distill-Llama-8B", "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
-  "deepseek-ai-DeepSeek-V3.1", "fireworks-ai-llama-3-firefunction-v2", "google-gemma-2-2b-it", "llama-cpp-rwkv-world",
+  "deepseek-ai-DeepSeek-V3.1", "google-gemma-2-2b-it", "llama-cpp-rwkv-world",
   "microsoft-Phi-3.5-mini-instruct",
 ]);
 // The share of the first turn's prompt that the second finds, where the template is made so that it cannot be all.
