@@ -20,7 +20,7 @@ bool streams_experts(Mode mode);
 bool streams_dense(Mode mode);
 
 // The type of the KV cache. kAuto, which a plan never has, stands for the faster one.
-enum class KvType : uint8_t { kF16, kQ8_0, kAuto };
+enum class KvType : uint8_t { kF16, kQ8_0, kAuto };  // NOLINT(readability-identifier-naming): ggml's name
 
 const char* to_string(KvType type);                   // "f16", "q8_0", "auto"
 Result<KvType> parse_kv_type(std::string_view text);  // fails with kUsage
