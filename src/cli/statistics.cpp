@@ -170,7 +170,7 @@ std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& r
     sum.reserved += row.reserved;
     width = std::max(width, row.name.size());
   }
-  rows.push_back({Purpose::kProcessOverhead, sum});
+  rows.emplace_back(Purpose::kProcessOverhead, sum);
   std::string table = fmt::format("  {:<{}}  {:>11}  {:>11}\n", "", width, "planned", "reserved");
   for (const auto& [purpose, row] : rows) {
     table += fmt::format("  {:<{}}  {:>11}  {:>11}\n", row.name, width, format_bytes(row.planned),

@@ -11,10 +11,10 @@ namespace hypura {
 namespace {
 
 // What is to be made tokens of.
-struct Fitting {
+struct Fitting {  // NOLINT(cppcoreguidelines-pro-type-member-init): there is no vocabulary to begin with
   Vocabulary vocab;
   const TextBound& bound;
-  uint32_t limit;
+  uint32_t limit = 0;
 };
 
 tl::unexpected<Error> too_long(uint64_t tokens, bool estimated, uint32_t limit) {

@@ -14,7 +14,7 @@
 namespace hypura {
 
 // What a request is read for. The references must outlive what is made.
-struct ServedContext {
+struct ServedContext {  // NOLINT(cppcoreguidelines-pro-type-member-init): there is no vocabulary to begin with
   const ChatFormat& format;
   Vocabulary vocabulary;
   const ModelCard& card;

@@ -295,7 +295,7 @@ Status PassScheduler::embed_part(uint32_t id) {
   for (uint32_t position = from; position < from + count; ++position) {
     tokens.push_back({run.tokens[position], position, id, false});
   }
-  const Status status = counts ? model_.embed(tokens, run.embedding) : model_.pass(tokens, count);
+  Status status = counts ? model_.embed(tokens, run.embedding) : model_.pass(tokens, count);
   count_pass(tokens.size());
   if (status) {
     cache_.append(id, std::span(run.tokens).subspan(from, count));
