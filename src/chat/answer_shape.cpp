@@ -50,7 +50,7 @@ class ShapeFinder {
       const std::string thought = marks_.start + kThought + marks_.ends.front();
       shape.thoughts_are_known = content_of(thought + shape.content_opening + kJson) == kJson;
       const std::string before = thinks() ? "" : thought;
-      const bool known = content_of(before + shape.content_opening + kJson) == kJson;
+      const bool known = thinks() ? shape.content_is_known : shape.thoughts_are_known;
       const std::string spaced = without_space_around(content_of(before + " \n" + shape.content_opening + kJson));
       shape.space_is_content = known && !spaced.empty() && spaced != kJson;
     }

@@ -7,9 +7,9 @@
 #include <cstring>
 
 #include "backend/repack_buffer.h"
+#include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
-#include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -19,53 +19,20 @@ namespace {
 constexpr uint32_t kContext = 512;
 constexpr uint32_t kUbatch = 64;
 
-struct Case {
-  std::string name;
-  std::string real;  // a file under models/, or empty:
-  ModelSpec spec;    // what to generate
-};
-
-void PrintTo(const Case& it, std::ostream* out) {
-  *out << it.name;
+std::vector<ModelCase> all_models() {
+  std::vector<ModelCase> models = expert_models();
+  models.push_back({"stories_draft", "hypura-stories-draft.gguf", {}});
+  models.push_back({"dense", "", small_spec("dense", "Q4_0")});
+  models.push_back({"dense_f16", "", small_spec("dense", "F16")});
+  models.push_back({"dense_split", "", small_spec("dense", "Q8_0", "", 3)});
+  return models;
 }
 
-ModelSpec spec(const std::string& arch, const std::string& type, const std::string& down_type = {}, int64_t split = 1) {
-  ModelSpec spec;
-  spec.arch = arch;
-  spec.type = type;
-  spec.down_type = down_type;
-  spec.split = split;
-  spec.skew = arch == "dense" ? 0 : 0.7;
-  spec.experts = down_type.empty() ? 0 : 16;  // K-quants need rows of 256: fewer experts keep the file small
-  return spec;
-}
-
-std::vector<Case> cases() {
-  return {{"stories_moe", "hypura-stories-moe.gguf", {}},
-          {"stories_draft", "hypura-stories-draft.gguf", {}},
-          {"dense", "", spec("dense", "Q4_0")},
-          {"dense_f16", "", spec("dense", "F16")},
-          {"dense_split", "", spec("dense", "Q8_0", "", 3)},
-          {"mixtral", "", spec("mixtral", "Q8_0")},
-          {"qwen3moe", "", spec("qwen3moe", "Q4_0")},
-          {"qwen3moe_mixed", "", spec("qwen3moe", "Q4_K", "Q6_K")},
-          {"qwen3moe_split", "", spec("qwen3moe", "Q4_0", "", 4)},
-          {"qwen2moe", "", spec("qwen2moe", "Q8_0")},
-          {"gpt_oss", "", spec("gpt-oss", "Q8_0")},
-          {"fused", "", spec("fused", "Q4_0")}};
-}
-
-class Exactness : public testing::TestWithParam<Case> {
+class Exactness : public testing::TestWithParam<ModelCase> {
  protected:
   void SetUp() override {
-    path_ = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / GetParam().real;
-    if (GetParam().real.empty()) {
-      ModelSpec spec = GetParam().spec;
-      spec.output = folder_.path() / "model.gguf";
-      const auto made = make_model(spec);
-      ASSERT_TRUE(made) << made.error().message;
-      path_ = *made;
-    }
+    path_ = model_file(GetParam(), folder_.path());
+    ASSERT_FALSE(path_.empty());
   }
 
   EngineOptions options(uint32_t threads) const {
@@ -177,7 +144,8 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(cases()), [](const auto& it) { return it.param.name; });
+INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(all_models()),
+                         [](const auto& it) { return it.param.name; });
 
 }  // namespace
 }  // namespace hypura

@@ -9,10 +9,10 @@
 
 #include "backend/gpu/gpu_executor.h"
 #include "generate/engine/engine_impl.h"
+#include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
-#include "make_model/make_model.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -23,49 +23,11 @@ constexpr uint32_t kPrompt = 512;
 constexpr uint32_t kTokens = kPrompt + 64;  // of a context
 constexpr uint32_t kMostSlots = 1000;       // more than there are experts
 
-struct GpuCase {
-  std::string name;
-  std::string real;  // a file under models/, or empty:
-  ModelSpec spec;    // what to generate
-};
-
-void PrintTo(const GpuCase& it, std::ostream* out) {
-  *out << it.name;
-}
-
-ModelSpec moe(const std::string& arch, const std::string& type, const std::string& down_type = {}, int64_t split = 1) {
-  ModelSpec spec;
-  spec.arch = arch;
-  spec.type = type;
-  spec.down_type = down_type;
-  spec.split = split;
-  spec.skew = 0.7;
-  spec.experts = down_type.empty() ? 0 : 16;
-  return spec;
-}
-
-std::vector<GpuCase> gpu_cases() {
-  return {{"stories_moe", "hypura-stories-moe.gguf", {}},
-          {"mixtral", "", moe("mixtral", "Q8_0")},
-          {"qwen3moe", "", moe("qwen3moe", "Q4_0")},
-          {"qwen3moe_mixed", "", moe("qwen3moe", "Q4_K", "Q6_K")},
-          {"qwen3moe_split", "", moe("qwen3moe", "Q4_0", "", 4)},
-          {"qwen2moe", "", moe("qwen2moe", "Q8_0")},
-          {"gpt_oss", "", moe("gpt-oss", "Q8_0")},
-          {"fused", "", moe("fused", "Q4_0")}};
-}
-
-class GpuExactness : public testing::TestWithParam<GpuCase> {
+class GpuExactness : public testing::TestWithParam<ModelCase> {
  protected:
   void SetUp() override {
-    path_ = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / GetParam().real;
-    if (GetParam().real.empty()) {
-      ModelSpec spec = GetParam().spec;
-      spec.output = folder_.path() / "model.gguf";
-      const auto made = make_model(spec);
-      ASSERT_TRUE(made) << made.error().message;
-      path_ = *made;
-    }
+    path_ = model_file(GetParam(), folder_.path());
+    ASSERT_FALSE(path_.empty());
     const auto model = open_model(path_);
     ASSERT_TRUE(model);
     enough_ = model->bytes * 2 + 512 * kMiB;
@@ -212,7 +174,7 @@ TEST_P(GpuExactness, EightSequencesSharePasses) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GpuExactness, testing::ValuesIn(gpu_cases()),
+INSTANTIATE_TEST_SUITE_P(Models, GpuExactness, testing::ValuesIn(expert_models()),
                          [](const auto& it) { return it.param.name; });
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "backend/stream_layout.h"
+#include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/reference_for_test.h"
 #include "hypura/repack.h"
 #include "make_model/make_model.h"
@@ -38,13 +39,7 @@ class Repacked : public testing::TestWithParam<RepackedCase> {
  protected:
   void SetUp() override {
     const RepackedCase& it = GetParam();
-    ModelSpec spec;
-    spec.arch = it.arch;
-    spec.type = it.type;
-    spec.down_type = it.down_type;
-    spec.split = it.split;
-    spec.skew = spec.arch == "dense" ? 0 : 0.7;
-    spec.experts = spec.down_type.empty() ? 0 : 16;
+    ModelSpec spec = small_spec(it.arch, it.type, it.down_type, it.split);
     spec.output = folder_.path() / "model.gguf";
     const auto made = make_model(spec);
     ASSERT_TRUE(made) << made.error().message;
