@@ -7,9 +7,9 @@
 
 namespace hypura {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, repack, repack_streamed, threads, context, ubatch,
-                                   mode, ring_ahead, cached_experts, read_ahead, prompt_tokens, warmup_tokens, tokens,
-                                   as_answer, predict, run_history, repacked, answers, turns, sentence, draft,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, gpu, vram, repack, repack_streamed, threads, context,
+                                   ubatch, mode, ring_ahead, cached_experts, read_ahead, prompt_tokens, warmup_tokens,
+                                   tokens, as_answer, predict, run_history, repacked, answers, turns, sentence, draft,
                                    keep_draft_model, draft_ngrams, draft_mtp, mirrors)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimeSplit, io_wait, streamed, other, overhead)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PhaseCost, tokens, seconds, bytes, split, disk_busy_seconds)

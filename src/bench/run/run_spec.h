@@ -14,8 +14,10 @@ namespace hypura {
 struct RunSpec {
   std::string engine;  // "plain" or "hypura"
   std::string model;
-  uint64_t memory = 0;  // bytes of hypura's budget; 0: what the engine chooses by itself
-  bool repack = true;   // plain: see PlainLlamaOptions
+  uint64_t memory = 0;       // bytes of hypura's budget; 0: what the engine chooses by itself
+  std::string gpu = "auto";  // hypura: see EngineOptions
+  uint64_t vram = 0;         // bytes; 0: what the engine chooses by itself
+  bool repack = true;        // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // hypura: see EngineOptions
