@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "placement/problem.h"
+#include "placement/problem_parts.h"
 
 namespace hypura {
 
