@@ -28,9 +28,8 @@
 namespace hypura {
 
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
-                                                                 StreamLayout layout, GpuUse gpu) {
-  if (!gpu.device.empty() && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked ||
-                              gpu.layer_slots.size() != layout.expert_layers.size())) {
+                                                                 StreamLayout layout, const std::string& gpu) {
+  if (!gpu.empty() && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked)) {
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   register_stream_device();
@@ -40,17 +39,16 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   }
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
-  if (!gpu.device.empty()) {
-    ggml_backend_dev_t inner_device = gpu_by_name(gpu.device);
+  if (!gpu.empty()) {
+    ggml_backend_dev_t inner_device = gpu_by_name(gpu);
     if (inner_device == nullptr) {
-      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu.device);
+      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu);
     }
     auto made = GpuDevice::create(inner_device, *weights);
     if (!made) {
       return propagate(made.error());
     }
     weights->gpu_ = std::move(*made);
-    weights->gpu_use_ = std::move(gpu);
     weights->stream_type_ = make_stream_buffer_type(weights.get(), weights->gpu_->device());
   }
   return weights;
@@ -165,12 +163,32 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
 }
 
+IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows) {
+  if (layout.expert_layers.empty()) {
+    return {};
+  }
+  const auto used = static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
+  IdBytes bytes;
+  for (const bool stages : {true, false}) {
+    const IdBytes its = id_bytes(layout, used, max_rows, stages);
+    bytes = {std::max(bytes.on_device, its.on_device), std::max(bytes.in_ram, its.in_ram)};
+  }
+  bytes.in_ram += 2 * ExpertStore::bytes_for(layout.expert_layers);  // RAM's and the device's
+  return bytes;
+}
+
 Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
   const DensePlacement& dense = placement.dense;
+  const bool on_gpu = placement.gpu.has_value();
+  const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch)
+                                 : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
   const LedgerLine wanted[] = {
+      {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
+      {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
+      {Purpose::kExpertBuffers, buffers.on_device, {}, Tier::kDevice},
       {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
       {Purpose::kExpertSlots, placed_.slots * SlotLayout(layout_.expert_layers).stride(), {}, placed_.slots_on},
-      {Purpose::kExpertBuffers, expert_buffer_bytes(layout_, placement.ubatch), {}, Tier::kRam},
+      {Purpose::kExpertBuffers, buffers.in_ram, {}, Tier::kRam},
       {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
       {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
   };
@@ -189,6 +207,9 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
 
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
+  if (placement.gpu) {
+    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages};
+  }
   read_ahead_ = read_ahead;
   const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;
   if (Status status = reserve(placement, repacked, budget); !status) {

@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/gpu/device_sizes.h"
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
@@ -57,9 +58,8 @@ struct ExpertsOfLayer {
   std::vector<uint16_t> used;  // empty when the routing is not recorded
 };
 
-// The GPU that computes a model, and how many experts of each streamed layer have slots in its memory.
+// How many experts of each streamed layer have slots in the memory of the GPU that computes.
 struct GpuUse {
-  std::string device;  // ggml's, by its name; empty: none
   std::vector<uint32_t> layer_slots;
   // Two whole layers fit beside them, for passes that need more than there are slots. Else such a pass computes some
   // experts at a time, and each layer must have slots.
@@ -70,8 +70,9 @@ class StreamedWeights {
  public:
   // `model` and `reader` must outlive the object. Registers our ggml device on first use. With a GPU experts alone may
   // be streamed, and not from a repacked copy: else it fails with kInternal. With kUsage when ggml has no such device.
+  // `gpu`: ggml's device, by its name; empty: none.
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
-                                                         GpuUse gpu = {});
+                                                         const std::string& gpu = {});
 
   ~StreamedWeights();
   StreamedWeights(const StreamedWeights&) = delete;
@@ -102,6 +103,9 @@ class StreamedWeights {
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, and the cache's books.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
+
+  // The same where a GPU computes, and bytes of its memory besides slots and staging.
+  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows);
 
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);

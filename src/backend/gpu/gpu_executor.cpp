@@ -68,13 +68,18 @@ Status GpuExecutor::allocate(const GpuUse& use) {
   return {};
 }
 
-// Where layers are staged, for as many tokens as choose by slots.
+// The choice is a view of a whole sort.
+GpuExecutor::IdCounts GpuExecutor::id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages) {
+  const uint64_t each = std::max(1U, used);
+  const uint64_t experts = layout.experts;
+  const uint64_t most = stages ? static_cast<uint64_t>(kChoicesForAll) * experts / each + 1 : tokens;
+  return {most * each, most * experts * sizeof(int32_t)};
+}
+
 Status GpuExecutor::allocate_ids(const Most& most) {
-  const int64_t experts = weights_.layout().experts;
-  const int64_t used = std::max(1U, most.used);
-  const int64_t tokens = staging_ != nullptr ? kChoicesForAll * experts / used + 1 : most.tokens;
-  most_ids_ = tokens * used;
-  fetched_bytes_ = static_cast<uint64_t>(tokens * experts) * sizeof(int32_t);  // the choice is a view of a whole sort
+  const IdCounts counts = id_counts(weights_.layout(), most.used, most.tokens, staging_ != nullptr);
+  most_ids_ = static_cast<int64_t>(counts.ids);
+  fetched_bytes_ = counts.fetched_bytes;
   context_ = describe_tensors(layers_.size());
   std::vector<ggml_tensor*> tensors;
   for (DeviceLayer& layer : device_layers_) {

@@ -39,6 +39,14 @@ class GpuExecutor {
     uint32_t tokens = 1;  // of a pass
   };
 
+  // Numbers of slots that have a place, of each layer, and bytes for a router's choice as the device has it. Where
+  // layers are staged, for as many tokens as choose by slots.
+  struct IdCounts {
+    uint64_t ids = 0;
+    uint64_t fetched_bytes = 0;
+  };
+  static IdCounts id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages);
+
   // A layer without slots is always staged. `below` holds what the device does not. Fails with kBudget, with kInternal
   // when a layer can neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,

@@ -83,7 +83,7 @@ struct PredictedRun {
   double hit_rate = -1;  // 0..1; -1 for a model without experts
   std::string hit_rate_source;
   double bound_tokens_per_second = 0;  // by the speeds in the machine's profile
-  std::string bound_by;                // "disk" or "computing"
+  std::string bound_by;                // "disk", "upload" or "computing"
   uint64_t memory_peak = 0;            // bytes of the process
   std::string remark;
 };

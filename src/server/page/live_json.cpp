@@ -50,7 +50,7 @@ Json plan_json(const Plan& plan) {
                {"warnings", plan.warnings}};
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
   }
   json["layers"] = Json::array();
   for (const LayerShare& share : plan.layers) {
