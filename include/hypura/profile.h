@@ -60,9 +60,50 @@ struct DeviceInfo {
   std::string description;  // the driver's name for it
   std::string kind;         // "cpu", "gpu", "igpu", "accel"
   uint64_t memory_total = 0;
-  uint64_t memory_free = 0;            // when it was measured
-  bool unified = false;                // its memory is the machine's
-  double upload_bytes_per_second = 0;  // host to device; 0 where there is no transfer (cpu, accel)
+  uint64_t memory_free = 0;  // when it was measured
+  bool unified = false;      // its memory is the machine's
+};
+
+// Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.
+struct CopyPoint {
+  uint64_t bytes = 0;
+  double upload_bytes_per_second = 0;  // to the GPU
+  double download_bytes_per_second = 0;
+};
+
+// Products of a GPU with weights in its own memory, each with what the last one gave. All 0 where it has no kernel.
+struct GpuProductSpeed {
+  double seconds = 0;                  // of a small matrix and one token: what a product takes whatever its size
+  double matvec_bytes_per_second = 0;  // weight bytes, one token, in the time beyond that
+  double matmul_flops = 0;             // operations (2*m*n*k) a second in the time beyond, 512 tokens
+  double large_matmul_flops = 0;       // 2048 tokens
+};
+
+struct GpuKernelSpeed {
+  std::string type;         // "q4_0", as ggml_type_name()
+  GpuProductSpeed matrix;   // one matrix
+  GpuProductSpeed experts;  // matrices of 64 experts, of which a token uses 8
+};
+
+// What computing on a GPU and bringing weights there costs.
+struct GpuProfile {
+  std::string name;         // as DeviceInfo
+  std::string description;  // as DeviceInfo
+  bool pinned = false;      // copies are from and to pinned memory, which the device has
+  // It copies as fast from memory of ours, once that is registered with it. Some backends do so only where the
+  // environment says so.
+  bool registers_memory = false;
+  std::vector<CopyPoint> copies;  // smallest first
+  double unpinned_upload_bytes_per_second = 0;
+  double cut_seconds = 0;           // what a graph costs besides for a cut: 32 bytes fetched, the device waited for, 32
+                                    // bytes sent, the rest started
+  double operation_seconds = 0;     // one small graph node, in a graph that was computed before
+  double attention_per_second = 0;  // as MachineProfile's, 4096 tokens attended to; 0 where it has no kernel for it
+  std::vector<GpuKernelSpeed> kernels;
+  std::string measured_at;  // ISO 8601, UTC
+
+  // nullptr when the type was not measured.
+  const GpuKernelSpeed* kernel(std::string_view type) const;
 };
 
 struct MachineProfile {
@@ -82,12 +123,16 @@ struct MachineProfile {
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
   std::vector<KernelSpeed> kernels;
-  std::vector<DeviceInfo> devices;
+  std::vector<DeviceInfo> devices;  // those there are; read again when a profile is measured or shown
+  std::vector<GpuProfile> gpus;     // that were measured, also of devices that are not there now
   StorageProfile storage;
   std::string measured_at;  // ISO 8601, UTC
 
   // nullptr when the type was not measured.
   const KernelSpeed* kernel(std::string_view type) const;
+
+  // nullptr when a device of that name and description was not measured: another one may have got the name.
+  const GpuProfile* gpu(std::string_view name, std::string_view description) const;
 };
 
 struct ProfileOptions {
