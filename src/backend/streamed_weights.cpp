@@ -11,6 +11,7 @@
 #include "backend/gpu/device_memory.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/gpu_list.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
@@ -40,7 +41,7 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
   if (!gpu.device.empty()) {
-    ggml_backend_dev_t inner_device = ggml_backend_dev_by_name(gpu.device.c_str());
+    ggml_backend_dev_t inner_device = gpu_by_name(gpu.device);
     if (inner_device == nullptr) {
       return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu.device);
     }

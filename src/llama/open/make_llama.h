@@ -25,7 +25,7 @@ struct ModelParams {
   bool mtp = false;                           // with its MTP layers
   bool repack = false;                        // weights are laid out for ggml's fastest kernels
   bool host_only = false;                     // on no device but the processor
-  ggml_backend_device* device = nullptr;      // on this one, all layers; nullptr: llama.cpp's own choice
+  ggml_backend_device* device = nullptr;      // on this one, all layers; nullptr: a GPU whose memory is the machine's
   bool allocate = true;                       // memory for weights
   std::vector<BufferOverride> buffers;        // the first that matches; llama.cpp's own choice where none does
   std::function<void(float share)> progress;  // with 0 when all buffers are allocated and none is written; may be none
