@@ -55,15 +55,6 @@ struct KernelSpeed {
   double repacked_matmul_flops = 0;
 };
 
-struct DeviceInfo {
-  std::string name;         // "CPU", "CUDA0"
-  std::string description;  // the driver's name for it
-  std::string kind;         // "cpu", "gpu", "igpu", "accel"
-  uint64_t memory_total = 0;
-  uint64_t memory_free = 0;  // when it was measured
-  bool unified = false;      // its memory is the machine's
-};
-
 // Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.
 struct CopyPoint {
   uint64_t bytes = 0;
@@ -87,9 +78,9 @@ struct GpuKernelSpeed {
 
 // What computing on a GPU and bringing weights there costs.
 struct GpuProfile {
-  std::string name;         // as DeviceInfo
-  std::string description;  // as DeviceInfo
-  bool pinned = false;      // copies are from and to pinned memory, which the device has
+  std::string name;  // as GpuDeviceInfo has them (devices.h)
+  std::string description;
+  bool pinned = false;  // copies are from and to pinned memory, which the device has
   // It copies as fast from memory of ours, once that is registered with it. Some backends do so only where the
   // environment says so.
   bool registers_memory = false;
@@ -123,8 +114,7 @@ struct MachineProfile {
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
   std::vector<KernelSpeed> kernels;
-  std::vector<DeviceInfo> devices;  // those there are; read again when a profile is measured or shown
-  std::vector<GpuProfile> gpus;     // that were measured, also of devices that are not there now
+  std::vector<GpuProfile> gpus;  // that were measured
   StorageProfile storage;
   std::string measured_at;  // ISO 8601, UTC
 
@@ -139,26 +129,30 @@ struct ProfileOptions {
   std::filesystem::path path;  // file or folder whose disk counts; empty: the current folder
   bool force = false;          // measure, whatever is cached
   uint32_t threads = 0;        // for kernels; 0: one for each usable core
+  std::string gpu = "auto";    // GPUs to measure: "auto": those that are used where none is named (devices.h); "none";
+                               // names, separated by commas, "CPU" among them
   // Called while measuring, on the calling thread, with progress from 0 to 1 and what is being measured.
   std::function<void(double, std::string_view)> progress;
 };
 
-// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine. Storage is measured
+// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine, and three more for
+// each GPU. Storage is measured
 // on `path` when that is a file of some size without holes (it is only read); else on an unnamed scratch file of at
-// most 1 GiB in its folder. Tensor types of a GGUF file
-// that the profile lacks are measured too.
+// most 1 GiB in its folder. What a cached profile lacks is measured and added: tensor types of a GGUF file, GPUs.
+// `gpus` of the result are those that are there now.
 //
 // Cached under $XDG_CACHE_HOME/hypura, ~/.cache/hypura or (macOS) ~/Library/Caches/hypura: a file for each machine,
 // file system and number of threads, valid until hardware, kernel or version change. The log reports a
 // damaged cache, one that cannot be written, and a folder that cannot hold the scratch file. In the last case `storage`
 // has no points, and the profile is not cached.
 //
-// Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder, kInternal or kBudget when the
-// machine cannot be measured. Any thread, one at a time.
+// Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder or a GPU is named that there is
+// not, kInternal or kBudget when the machine, or a GPU that was named, cannot be measured. One that was not named is
+// then told in the log and left out. Any thread, one at a time.
 Result<MachineProfile> machine_profile(const ProfileOptions& options);
 
-// The cached profile, if it is valid for this machine and disk. Measures and logs nothing; ignores `force` and
-// `progress`. Any thread.
+// The cached profile, if it is valid for this machine and disk. Measures and logs nothing; ignores `force`, `gpu` and
+// `progress`. `gpus` may have some that are not there now. Any thread.
 std::optional<MachineProfile> cached_profile(const ProfileOptions& options);
 
 }  // namespace hypura

@@ -93,24 +93,6 @@ StorageProfile storage_from_json(const Json& json) {
   return storage;
 }
 
-Json devices_to_json(const std::vector<DeviceInfo>& devices) {
-  Json json = Json::array();
-  for (const DeviceInfo& device : devices) {
-    json.push_back({{"name", device.name},
-                    {"description", device.description},
-                    {"kind", device.kind},
-                    {"memory_total", device.memory_total},
-                    {"memory_free", device.memory_free},
-                    {"unified", device.unified}});
-  }
-  return json;
-}
-
-DeviceInfo device_from_json(const Json& json) {
-  return {text(json, "name"),          text(json, "description"), text(json, "kind"), whole(json, "memory_total"),
-          whole(json, "memory_free"), json.at("unified").get<bool>()};
-}
-
 Json product_to_json(const GpuProductSpeed& speed) {
   return {{"seconds", speed.seconds},
           {"matvec_bytes_per_second", speed.matvec_bytes_per_second},
@@ -159,8 +141,8 @@ GpuProfile gpu_from_json(const Json& json) {
   gpu.operation_seconds = rate(json, "operation_seconds");
   gpu.attention_per_second = rate(json, "attention_per_second");
   for (const Json& copy : json.at("copies")) {
-    gpu.copies.push_back({whole(copy, "bytes"), rate(copy, "upload_bytes_per_second"),
-                          rate(copy, "download_bytes_per_second")});
+    gpu.copies.push_back(
+        {whole(copy, "bytes"), rate(copy, "upload_bytes_per_second"), rate(copy, "download_bytes_per_second")});
   }
   for (const Json& kernel : json.at("kernels")) {
     gpu.kernels.push_back(
@@ -196,9 +178,6 @@ MachineProfile read_profile(const Json& json) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
                                rate(kernel, "repacked_matmul_flops")});
-  }
-  for (const Json& device : json.at("devices")) {
-    profile.devices.push_back(device_from_json(device));
   }
   if (json.contains("gpus")) {  // a profile from before there were any stays valid
     for (const Json& gpu : json.at("gpus")) {
@@ -254,7 +233,6 @@ Json profile_to_json(const MachineProfile& profile) {
                {"operation_seconds", profile.operation_seconds},
                {"attention_per_second", profile.attention_per_second},
                {"kernels", Json::array()},
-               {"devices", devices_to_json(profile.devices)},
                {"gpus", Json::array()},
                {"storage", storage_to_json(profile.storage)}};
   for (const GpuProfile& gpu : profile.gpus) {

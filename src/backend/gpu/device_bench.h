@@ -22,9 +22,9 @@ namespace hypura {
 class DeviceBench {
  public:
   struct Sizes {
-    uint64_t weights = 0;          // bytes
-    uint64_t host = 0;             // bytes
-    uint32_t threads = 1;          // these two where the device is the CPU
+    uint64_t weights = 0;             // bytes
+    uint64_t host = 0;                // bytes
+    uint32_t threads = 1;             // these two where the device is the CPU
     ggml_threadpool* pool = nullptr;  // of `threads`; outlives the object
   };
 

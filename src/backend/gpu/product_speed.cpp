@@ -23,8 +23,8 @@ constexpr int64_t kSmall = 256;               // rows and row length of a small 
 constexpr int kSmallProducts = 32;            // one after another
 constexpr int64_t kTokens = 512;
 constexpr int64_t kManyTokens = 2048;
-constexpr double kLongRun = 0.1;                // seconds of 512 tokens, from which on 2048 are not tried
-constexpr double kEnough = 0.002;               // seconds of a run beside which launching it counts for nothing
+constexpr double kLongRun = 0.1;   // seconds of 512 tokens, from which on 2048 are not tried
+constexpr double kEnough = 0.002;  // seconds of a run beside which launching it counts for nothing
 constexpr int kMostProducts = 16;
 
 // Rows, or row length, in whole blocks of any type.
@@ -170,8 +170,7 @@ Chain TypeBench::chosen_experts(int64_t width, int64_t expert_width, int64_t exp
     ggml_tensor* x = graph.constant(GGML_TYPE_F32, 0.5F, width, 1, tokens);
     for (int i = 0; i < count; ++i) {
       const bool up = i % 2 == 0;
-      ggml_tensor* matrices =
-          graph.weights(type_, 0, up ? width : expert_width, up ? expert_width : width, experts);
+      ggml_tensor* matrices = graph.weights(type_, 0, up ? width : expert_width, up ? expert_width : width, experts);
       x = ggml_mul_mat_id(graph.context(), matrices, x, ids);
     }
     return x;
@@ -184,8 +183,7 @@ double beyond(double seconds, double least) {
   return std::max(seconds - least, seconds / 4);
 }
 
-Status TypeBench::add_many(GpuProductSpeed& speed, double operations,
-                           const std::function<Chain(int64_t)>& many) const {
+Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std::function<Chain(int64_t)>& many) const {
   const auto some = seconds_of_long(bench_, many(kTokens), seconds_);
   if (!some) {
     return propagate(some.error());
@@ -242,9 +240,8 @@ Result<GpuProductSpeed> TypeBench::experts() const {
   speed.seconds = *small;
   speed.matvec_bytes_per_second = static_cast<double>(used) / beyond(*one, *small);
   const auto operations = static_cast<double>(2 * kUsed * width() * expert_width());
-  const Status status = add_many(speed, operations, [&](int64_t many) {
-    return chosen_experts(width(), expert_width(), experts, many);
-  });
+  const Status status =
+      add_many(speed, operations, [&](int64_t many) { return chosen_experts(width(), expert_width(), experts, many); });
   return status.map([&] { return speed; });
 }
 

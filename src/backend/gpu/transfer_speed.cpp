@@ -34,7 +34,7 @@ constexpr int64_t kRow = 2048;  // floats: a row of a model of some billion para
 constexpr int64_t kQueryHeads = 32;
 constexpr int64_t kKeyValueHeads = 8;
 constexpr int64_t kWidthOfHead = 128;
-constexpr int64_t kContext = 4096;                                                            // tokens
+constexpr int64_t kContext = 4096;                                                                // tokens
 constexpr uint64_t kKeyCacheBytes = sizeof(uint16_t) * kKeyValueHeads * kWidthOfHead * kContext;  // of one layer
 
 // Copies `size` bytes from a place in the host's memory to one of the device's, or the other way round.
@@ -120,8 +120,8 @@ std::vector<CopyPoint> measure_copies(DeviceBench& bench, double seconds) {
   std::vector<CopyPoint> points;
   for (const uint64_t size : kCopySizes) {
     if (size <= std::min<uint64_t>(bench.host().size(), bench.weight_bytes())) {
-      points.push_back({size, upload_rate(bench, bench.host(), size, seconds),
-                        download_rate(bench, bench.host(), size, seconds)});
+      points.push_back(
+          {size, upload_rate(bench, bench.host(), size, seconds), download_rate(bench, bench.host(), size, seconds)});
     }
   }
   return points;
@@ -161,8 +161,7 @@ Result<double> measure_cut(DeviceBench& bench, double seconds) {
     return propagate(whole.error());
   }
   const std::span<std::byte> choice = bench.host().first(kChoiceBytes);
-  const auto cut =
-      graph.time(seconds, [&] { return compute_cut(bench, graph.graph(), bench.weights(), choice); });
+  const auto cut = graph.time(seconds, [&] { return compute_cut(bench, graph.graph(), bench.weights(), choice); });
   return cut.map([&](double all) { return std::max(0.0, all - *whole) / kCuts; });
 }
 
