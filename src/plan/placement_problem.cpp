@@ -13,6 +13,7 @@
 #include "plan/context_choice.h"
 #include "plan/gpu_problem.h"
 #include "plan/machine_speeds.h"
+#include "plan/multiplied.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "tiers/direct_place.h"
@@ -37,10 +38,6 @@ constexpr double kWakeSeconds = 0.00008;
 // gained brings more.
 constexpr double kQuantisedKvCost = 0.02;
 
-bool is_output(const TensorInfo& tensor) {
-  return tensor.role == TensorRole::kOutput;
-}
-
 PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
   const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
   PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
@@ -48,15 +45,6 @@ PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor
     seconds.more = 0;  // logits are wanted of a prompt's last token only
   }
   return seconds;
-}
-
-// Whether llama.cpp multiplies by it: not by norms, biases and tables. A table is multiplied by where no output matrix
-// stands beside it.
-bool multiplied(const TensorInfo& tensor, bool has_output) {
-  if (tensor.role == TensorRole::kEmbedding) {
-    return tensor.name == "token_embd.weight" && !has_output;
-  }
-  return tensor.shape[0] > 1 && tensor.shape[1] > 1;
 }
 
 uint32_t experts_used(const Model& model) {
@@ -265,7 +253,7 @@ void ProblemBuilder::add_rest() {
   const Model& model = request_.model;
   const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
   for (const TensorInfo& tensor : model.tensors) {
-    if (multiplied(tensor, has_output) && !layout_.streams(tensor)) {
+    if (is_multiplied(tensor, has_output) && !layout_.streams(tensor)) {
       problem_.rest += matrix_seconds(speeds_, tensor);
     }
   }
