@@ -39,6 +39,7 @@ class ExpertExecutor;
 class ExpertStore;
 class GpuDevice;
 class GpuExecutor;
+struct GpuStats;
 class RepackBuffer;
 class RoutingRecorder;
 class TierSlots;
@@ -54,7 +55,8 @@ struct StreamedTensor {
 // The experts of a layer, as they are now.
 struct ExpertsOfLayer {
   int layer = 0;
-  std::vector<bool> resident;
+  std::vector<bool> resident;  // in RAM
+  std::vector<bool> on_gpu;    // in a slot of the GPU; of one that is in both, RAM's goes first
   std::vector<uint16_t> used;  // empty when the routing is not recorded
 };
 
@@ -117,8 +119,9 @@ class StreamedWeights {
   void end_pass(size_t tokens, double seconds);
 
   // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
-  // when no experts are streamed.
-  void record_routing(uint64_t tokens);
+  // when no experts are streamed. A GPU does not tell what is chosen in layers that it has slots for all experts of,
+  // and of prompts that pass through; with `every_layer` it is asked, which costs time.
+  void record_routing(uint64_t tokens, bool every_layer = false);
 
   // What earlier runs chose of the layers that are streamed: the cache of experts learns from it. Call at most once,
   // after allocate_caches and before record_routing; does nothing when no experts are streamed.
@@ -144,6 +147,8 @@ class StreamedWeights {
   const StreamStats& stats() const { return stats_; }
   // What computes on the GPU, once the caches are allocated; nullptr without one.
   const GpuExecutor* gpu() const { return gpu_experts_.get(); }
+  // Its counters. Any thread.
+  const GpuStats* gpu_stats() const;
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 

@@ -102,7 +102,7 @@ void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
     weights.recall(*request.history.routing);
   }
   if (options.record_routing || options.run_history) {
-    weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens);
+    weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens, options.record_routing);
   }
 }
 
