@@ -132,8 +132,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokens", line.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))
       ->capture_default_str();
-  app.add_option("--threads", line.threads, "Compute threads of both engines [one a core]")
-      ->check(CLI::Range(1, 1024));
+  app.add_option("--threads", line.threads, "Compute threads of both engines [one a core]")->check(CLI::Range(1, 1024));
   app.add_option("--json", line.json, "Also write every run and figure to this file");
   CLI11_PARSE(app, argc, argv);
   const hypura::Status status = run_gpu_bench(line);

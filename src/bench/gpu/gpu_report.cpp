@@ -123,9 +123,11 @@ std::vector<GpuVerdict> verdicts_on(const GpuScenarioRuns& runs) {
 }
 
 std::string gpu_markdown(const GpuReport& report) {
-  std::string text = fmt::format("# On {}\n\nMedian (lowest..highest), tokens/s; most bytes of any run.\n\n",
-                                 report.device);
-  text += "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM |\n|---|---|---|---|---|---|---|---|\n";
+  std::string text =
+      fmt::format("# On {}\n\nMedian (lowest..highest), tokens/s; most bytes of any run.\n\n", report.device);
+  text +=
+      "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM "
+      "|\n|---|---|---|---|---|---|---|---|\n";
   for (const GpuScenarioRuns& runs : report.scenarios) {
     add_rows(runs, text);
   }

@@ -18,9 +18,9 @@ namespace hypura::bench {
 struct DividedModel {
   std::filesystem::path path;
   uint32_t layers = 0;
-  bool experts = false;         // whether what is divided are its experts
-  uint64_t divided_bytes = 0;   // its experts on disk, or its layers
-  uint64_t all_in_vram = 0;     // bytes of VRAM that plain llama.cpp takes with all of it there
+  bool experts = false;        // whether what is divided are its experts
+  uint64_t divided_bytes = 0;  // its experts on disk, or its layers
+  uint64_t all_in_vram = 0;    // bytes of VRAM that plain llama.cpp takes with all of it there
 };
 
 // Fails as open_model; all_in_vram is left to be measured.
@@ -28,9 +28,9 @@ Result<DividedModel> divided_model(const std::filesystem::path& path);
 
 struct GpuScenario {
   std::string name;
-  bool experts = true;     // of a MoE; else of a dense model
-  double vram_share = 1;   // of what is divided, that the cap leaves room for
-  double ram_share = 0;    // of it, that the RAM budget leaves room for; 0: no budget
+  bool experts = true;    // of a MoE; else of a dense model
+  double vram_share = 1;  // of what is divided, that the cap leaves room for
+  double ram_share = 0;   // of it, that the RAM budget leaves room for; 0: no budget
   // Least ratios; 0: none. Decoding by the best plain split under the same cap, decoding and the prompt by plain
   // llama.cpp with everything in VRAM.
   double decode_by_split = 0;

@@ -44,8 +44,8 @@ TEST(GpuScenario, PlainSplitsKeepTheCap) {
   EXPECT_EQ(titles(arms_of(scenario("moe-100"), moe(), common)),
             (std::vector<std::string>{"plain, all in VRAM", "hypura"}));
   const auto half = arms_of(scenario("moe-50"), moe(), common);
-  ASSERT_EQ(titles(half), (std::vector<std::string>{"plain, all in VRAM", "plain, --cpu-moe", "plain, --n-cpu-moe 12",
-                                                    "hypura"}));
+  ASSERT_EQ(titles(half),
+            (std::vector<std::string>{"plain, all in VRAM", "plain, --cpu-moe", "plain, --n-cpu-moe 12", "hypura"}));
   EXPECT_EQ(half[1].spec.cpu_expert_layers, 24U);
   EXPECT_EQ(half[2].spec.cpu_expert_layers, 12U);
   EXPECT_EQ(half[2].spec.ubatch, 2048U);

@@ -65,6 +65,23 @@ TEST(Options, DefaultsAreTheEngines) {
   EXPECT_FALSE(parsed->options.engine.record_routing);
 }
 
+TEST(Options, EveryCommandThatOpensAModelTakesAGpu) {
+  for (const char* command : {"run", "chat", "serve", "inspect", "bench"}) {
+    const auto parsed = parse_command_line({command, "m.gguf", "--gpu", "CUDA0", "--vram", "6G"});
+    ASSERT_TRUE(parsed) << command << ": " << parsed.error().message;
+    const EngineOptions& engine =
+        parsed->action == CommandLine::Action::kServe ? parsed->serve.engine : parsed->options.engine;
+    const bool inspects = parsed->action == CommandLine::Action::kInspect;
+    const bool measures = parsed->action == CommandLine::Action::kBench;
+    EXPECT_EQ(inspects ? parsed->inspect.gpu : measures ? parsed->bench.gpu : engine.gpu, "CUDA0") << command;
+    EXPECT_EQ(inspects ? parsed->inspect.vram : measures ? parsed->bench.vram : engine.vram, 6 * kGiB) << command;
+  }
+  const auto by_default = parse_command_line({"run", "--vram", "auto"});
+  ASSERT_TRUE(by_default) << by_default.error().message;
+  EXPECT_EQ(by_default->options.engine.gpu, "auto");
+  EXPECT_EQ(by_default->options.engine.vram, std::nullopt);
+}
+
 TEST(Options, MemoryAutoIsNoLimitOfOurs) {
   const auto parsed = parse_command_line({"chat", "--memory", "auto"});
   ASSERT_TRUE(parsed) << parsed.error().message;
@@ -188,6 +205,9 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"inspect", "--mirror", "m"}, {"--mirror"}},
                                          Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
                                          Refused{{"run", "--memory", "-1G"}, {"--memory"}},
+                                         Refused{{"run", "--gpu", ""}, {"--gpu", "hypura devices"}},
+                                         Refused{{"inspect", "--gpu", "CUDA0,"}, {"--gpu", "'CUDA0,'"}},
+                                         Refused{{"chat", "--vram", "6Q"}, {"--vram", "'6Q'", "auto"}},
                                          Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},
                                          Refused{{"inspect", "--context", "0"}, {"--context", "1 or more"}},
                                          Refused{{"inspect", "--html", ""}, {"--html", "empty"}},
