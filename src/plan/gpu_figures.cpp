@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 
 #include "model/model.h"
@@ -33,11 +35,13 @@ struct AssumedGpu {
   double flops = 0;
   double attention = 0;  // a second
 };
-constexpr AssumedGpu kAssumed[] = {
-    {"CUDA", 12e9, 2e-5, 2e-6, 300e9, 30e12, 200e9}, {"Vulkan", 12e9, 1.2e-4, 4e-6, 250e9, 15e12, 100e9},
-    {"Metal", 50e9, 1e-4, 4e-6, 80e9, 5e12, 50e9},   {"CPU", 5e9, 1e-5, 5e-6, 16e9, 120e9, 4e9},
+constexpr std::array<AssumedGpu, 5> kAssumed = {{
+    {"CUDA", 12e9, 2e-5, 2e-6, 300e9, 30e12, 200e9},
+    {"Vulkan", 12e9, 1.2e-4, 4e-6, 250e9, 15e12, 100e9},
+    {"Metal", 50e9, 1e-4, 4e-6, 80e9, 5e12, 50e9},
+    {"CPU", 5e9, 1e-5, 5e-6, 16e9, 120e9, 4e9},
     {"", 6e9, 1.2e-4, 5e-6, 100e9, 5e12, 50e9},  // any other
-};
+}};
 
 // As many times an operation: a product first turns its columns into blocks, in a kernel of its own.
 constexpr double kProductOperations = 2;
@@ -65,7 +69,9 @@ const GpuProductSpeed& speed_of(const GpuKernelSpeed& kernel, bool experts) {
 }
 
 bool computes(const GpuKernelSpeed& kernel, bool experts) {
-  return speed_of(kernel, experts).seconds > 0;
+  const GpuProductSpeed& speed = speed_of(kernel, experts);
+  return speed.seconds > 0 && speed.matvec_bytes_per_second > 0 && speed.matmul_flops > 0 &&
+         speed.large_matmul_flops > 0;
 }
 
 // The rate at so many rows, between the two that were measured and never outside of them.
@@ -96,7 +102,10 @@ bool is_whole(const GpuProfile& profile) {
   const auto any = [&](bool experts) {
     return std::ranges::any_of(profile.kernels, [&](const GpuKernelSpeed& it) { return computes(it, experts); });
   };
-  return !profile.copies.empty() && profile.operation_seconds > 0 && any(false) && any(true);
+  const bool copies = std::ranges::all_of(profile.copies, [](const CopyPoint& it) {
+    return it.bytes > 0 && it.upload_bytes_per_second > 0 && it.download_bytes_per_second > 0;
+  });
+  return !profile.copies.empty() && copies && profile.operation_seconds > 0 && any(false) && any(true);
 }
 
 }  // namespace
@@ -129,7 +138,7 @@ const GpuProductSpeed& GpuFigures::product(int type, bool experts) const {
   for (const GpuKernelSpeed& it : profile_ == nullptr ? assumed_.kernels : profile_->kernels) {
     const GpuProductSpeed& speed = speed_of(it, experts);
     const bool slower = slowest == nullptr || speed.matvec_bytes_per_second < slowest->matvec_bytes_per_second;
-    slowest = speed.seconds > 0 && slower ? &speed : slowest;
+    slowest = computes(it, experts) && slower ? &speed : slowest;
   }
   return *slowest;
 }

@@ -76,6 +76,9 @@ TEST(GpuFigures, WhatIsNotMeasuredIsAssumedAndSaid) {
   EXPECT_EQ(none.assumption(), " by assumed speeds of CUDA0 (`hypura profile` measures it)");
   GpuProfile empty;
   EXPECT_EQ(GpuFigures(&empty, device()).assumption(), none.assumption());
+  GpuProfile senseless = some_gpu();
+  senseless.copies.front().download_bytes_per_second = 0;
+  EXPECT_EQ(GpuFigures(&senseless, device()).assumption(), none.assumption());
   for (const char* backend : {"CUDA", "Vulkan", "Metal", "CPU", "another"}) {
     GpuDeviceInfo info = device();
     info.backend = backend;

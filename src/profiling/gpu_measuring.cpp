@@ -1,6 +1,7 @@
 #include "profiling/gpu_measuring.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "backend/gpu/device_speed.h"
 #include "llama/llama_runtime.h"

@@ -1,6 +1,7 @@
 // Which GPUs are measured, and their part of a machine's profile.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,9 @@
 
 namespace hypura {
 
-// What ProfileOptions::gpu says of a GPU that cannot be measured.
 struct GpuChoice {
   std::vector<GpuDeviceInfo> devices;
-  bool named = false;  // by the user: then it is an error
+  bool named = false;  // by the user: that one of them cannot be measured is an error then
 };
 
 // `text` as ProfileOptions::gpu. Fails with kUsage when there is no such device.

@@ -93,7 +93,7 @@ void DeviceBench::fill(std::span<const std::byte> pattern) {
 }
 
 BenchGraph::BenchGraph(DeviceBench& bench, int nodes) : bench_(bench) {
-  const auto most = static_cast<size_t>(4 * nodes + 8);  // with their weights, views and inputs
+  const size_t most = 4 * static_cast<size_t>(nodes) + 8;  // with their weights, views and inputs
   context_.reset(ggml_init({most * ggml_tensor_overhead() + ggml_graph_overhead_custom(most, false), nullptr, true}));
   graph_ = ggml_new_graph_custom(context_.get(), most, false);
 }
