@@ -1,5 +1,6 @@
 #include "llama/llama_context.h"
 
+#include "ggml-backend.h"
 #include "llama-ext.h"
 #include "llama/tokenizer/tokenizer.h"
 
@@ -61,11 +62,14 @@ void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t
                       static_cast<llama_pos>(count));
 }
 
-ContextMemory context_memory(const llama_context& context) {
+ContextMemory context_memory(const llama_context& context, ggml_backend_device* device) {
+  ggml_backend_buffer_type_t on_device = device == nullptr ? nullptr : ggml_backend_dev_buffer_type(device);
   ContextMemory memory;
   for (const auto& [type, sizes] : llama_get_memory_breakdown(&context)) {
     memory.kv += sizes.context;
     memory.compute += sizes.compute;
+    memory.device_kv += type == on_device ? sizes.context : 0;
+    memory.device_compute += type == on_device ? sizes.compute : 0;
   }
   return memory;
 }
@@ -76,6 +80,10 @@ uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* t
     bytes += type == nullptr || its_type == type ? sizes.model : 0;
   }
   return bytes;
+}
+
+uint64_t weight_memory_on(const llama_context& context, ggml_backend_device& device) {
+  return weight_memory(context, ggml_backend_dev_buffer_type(&device));
 }
 
 }  // namespace hypura

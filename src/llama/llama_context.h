@@ -7,6 +7,7 @@
 #include <memory>
 
 struct ggml_backend_buffer_type;
+struct ggml_backend_device;
 struct ggml_threadpool;
 struct llama_context;
 struct llama_model;
@@ -52,11 +53,16 @@ void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t
 // Bytes that the context has allocated.
 struct ContextMemory {
   uint64_t kv = 0;
-  uint64_t compute = 0;  // output buffers included
+  uint64_t compute = 0;    // output buffers included
+  uint64_t device_kv = 0;  // of these, in the device's memory
+  uint64_t device_compute = 0;
 };
-ContextMemory context_memory(const llama_context& context);
+// `device`: that its model is computed on; nullptr: none, all is RAM.
+ContextMemory context_memory(const llama_context& context, ggml_backend_device* device = nullptr);
 
 // Bytes of the buffers of `type` that hold the weights of its model; of all buffers when that is nullptr.
 uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type);
+// The same of the buffers in that device's memory.
+uint64_t weight_memory_on(const llama_context& context, ggml_backend_device& device);
 
 }  // namespace hypura

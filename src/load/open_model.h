@@ -26,6 +26,10 @@ struct ModelMemory {
   Reservation vocabulary;
   Reservation kv;
   Reservation compute;
+  // The same in a GPU's memory. Of the KV cache there is then none in RAM.
+  Reservation device_weights;
+  Reservation device_kv;
+  Reservation device_compute;
 };
 
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`

@@ -11,7 +11,9 @@
 #include "machine/memory.h"
 #include "placement/popularity.h"
 #include "plan/context_choice.h"
+#include "plan/gpu_problem.h"
 #include "plan/machine_speeds.h"
+#include "plan/multiplied.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "tiers/direct_place.h"
@@ -36,10 +38,6 @@ constexpr double kWakeSeconds = 0.00008;
 // gained brings more.
 constexpr double kQuantisedKvCost = 0.02;
 
-bool is_output(const TensorInfo& tensor) {
-  return tensor.role == TensorRole::kOutput;
-}
-
 PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
   const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
   PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
@@ -47,15 +45,6 @@ PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor
     seconds.more = 0;  // logits are wanted of a prompt's last token only
   }
   return seconds;
-}
-
-// Whether llama.cpp multiplies by it: not by norms, biases and tables. A table is multiplied by where no output matrix
-// stands beside it.
-bool multiplied(const TensorInfo& tensor, bool has_output) {
-  if (tensor.role == TensorRole::kEmbedding) {
-    return tensor.name == "token_embd.weight" && !has_output;
-  }
-  return tensor.shape[0] > 1 && tensor.shape[1] > 1;
 }
 
 uint32_t experts_used(const Model& model) {
@@ -264,7 +253,7 @@ void ProblemBuilder::add_rest() {
   const Model& model = request_.model;
   const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
   for (const TensorInfo& tensor : model.tensors) {
-    if (multiplied(tensor, has_output) && !layout_.streams(tensor)) {
+    if (is_multiplied(tensor, has_output) && !layout_.streams(tensor)) {
       problem_.rest += matrix_seconds(speeds_, tensor);
     }
   }
@@ -341,16 +330,15 @@ void ProblemBuilder::add_overrides() {
   }
 }
 
-// Scales `estimate`, of another choice than was measured.
+}  // namespace
+
 uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate) {
   const double factor = its_estimate > 0 ? static_cast<double>(measured) / static_cast<double>(its_estimate) : 1;
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
-}  // namespace
-
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides) {
+                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
   OpenRequest request = {options,
                          model,
                          budget.bytes,
@@ -362,6 +350,7 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
                          may_read_repacked(options) ? find_repacked(model) : RepackedCopy()};
   request.budget_remark = budget.remark;
   request.overrides = overrides;
+  request.gpu = gpu;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context_remark = context_sentence(choice, request.sequences);
@@ -379,7 +368,8 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();
-  if (problem.modes.empty()) {
+  problem.gpu = gpu_problem(request, problem);
+  if (problem.modes.empty() && !problem.gpu) {
     return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
                 request.overrides.mode ? to_string(*request.overrides.mode) : "");
   }
@@ -400,7 +390,24 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
+PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
+  if (!placement.gpu) {
+    problem.gpu.reset();
+    problem.modes = {placement.mode()};
+    return problem;
+  }
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  problem.gpu->may_hold_all = !placement.experts.streamed;
+  problem.gpu->may_stream = placement.experts.streamed;
+  return problem;
+}
+
 void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real) {
+  if (placement.gpu) {
+    correct_gpu_estimates(*problem.gpu, placement, real);
+    return;
+  }
   const KvChoice cache = problem.kv_choice(placement);
   const UbatchChoice pass = problem.ubatch_choice(placement);
   for (KvChoice& it : problem.kv) {
@@ -422,6 +429,10 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 }
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
+  if (placement.gpu) {
+    return fmt::format("{} on {}, {}", to_string(placement.mode()), request.gpu.device.name,
+                       to_string(placement.kv_type));
+  }
   return fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                      request.reads_repacked() ? "repacked copy" : (request.options.repack ? "repacked" : "plain"),
                      placement.kv_type == KvType::kF16 ? "" : ", ",

@@ -13,7 +13,7 @@ namespace hypura {
 struct GpuOverride {
   std::string device;
   uint32_t layer_slots = 0;
-  bool stages = true;  // as GpuUse
+  bool stages = true;  // as GpuPlacement
 };
 
 struct PlanOverrides {

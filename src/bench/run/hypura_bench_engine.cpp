@@ -110,6 +110,10 @@ EngineOptions engine_options(const RunSpec& spec) {
   if (spec.memory > 0) {
     options.memory = spec.memory;
   }
+  options.gpu = spec.gpu;
+  if (spec.vram > 0) {
+    options.vram = spec.vram;
+  }
   options.context = spec.context;
   options.predicted_at = spec.prompt_tokens + spec.warmup_tokens + spec.tokens / 2;
   options.threads = spec.threads;

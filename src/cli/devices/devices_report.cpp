@@ -14,9 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// As plan/gpu_choice.h chooses: one GPU computes a model, that with the most free memory.
 bool is_default(const DevicesReport& report, const GpuDeviceInfo& device) {
   const std::vector<GpuDeviceInfo> chosen = gpus_by_default(report.devices);
-  return std::ranges::any_of(chosen, [&](const GpuDeviceInfo& other) { return other.name == device.name; });
+  const auto best = std::ranges::max_element(chosen, {}, &GpuDeviceInfo::memory_free);
+  return best != chosen.end() && best->name == device.name;
 }
 
 std::string use_of(const DevicesReport& report, const GpuDeviceInfo& device) {
