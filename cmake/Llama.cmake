@@ -87,7 +87,8 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   foreach(target llama-common llama ggml ggml-base)
     list(APPEND HYPURA_LLAMA_LINKED $<TARGET_SONAME_FILE_NAME:${target}>)
   endforeach()
-  set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER ""
+  # With the folders of what backends link besides, such as CUDA's.
+  set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER "" INSTALL_RPATH_USE_LINK_PATH TRUE
     INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
   install(TARGETS ${llama_targets} LIBRARY DESTINATION lib/hypura NAMELINK_SKIP)
 else()
