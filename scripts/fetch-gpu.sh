@@ -22,7 +22,7 @@ fail() {
 # (src/backend/gpu/gpu_backends_linux.cpp).
 has_library() {
   local folder
-  ldconfig -p 2>/dev/null | grep -qF "$1 " && return
+  [[ "$(ldconfig -p 2>/dev/null)" != *"$1 "* ]] || return 0
   while read -r folder; do
     [ -z "$folder" ] || [ ! -e "$folder/$1" ] || return 0
   done < <(tr : '\n' <<<"${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64:/usr/local/cuda-$cuda_version/lib64")

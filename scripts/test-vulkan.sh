@@ -7,7 +7,8 @@ build=$(realpath "$1")
 cd "$(dirname "$0")/.."
 library=$PWD/deps/llama-linux-x64-vulkan/node_modules/@node-llama-cpp/linux-x64-vulkan/bins/linux-x64-vulkan/libggml-vulkan.so
 
-if [ ! -e "$library" ] || ! ldconfig -p | grep -q "libvulkan\.so\.1 " || ! compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null; then
+if [ ! -e "$library" ] || [[ "$(ldconfig -p)" != *"libvulkan.so.1 "* ]] ||
+  ! compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null; then
   echo "Skipped: llama.cpp's Vulkan library, the Vulkan loader or a Vulkan driver is missing."
   exit 77
 fi

@@ -36,24 +36,24 @@ std::string about(const GpuDeviceInfo& device) {
 }
 
 // The last column is as wide as it likes.
-using Row = std::array<std::string, 5>;
+using DeviceRow = std::array<std::string, 5>;
 
-std::string aligned(const std::vector<Row>& rows) {
+std::string aligned(const std::vector<DeviceRow>& rows) {
   std::array<size_t, 5> widths = {};
-  for (const Row& row : rows) {
+  for (const DeviceRow& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
       widths[i] = std::max(widths[i], row[i].size());
     }
   }
   std::string text;
-  for (const Row& row : rows) {
+  for (const DeviceRow& row : rows) {
     text += fmt::format("{:<{}}  {:>{}}  {:>{}}  {:<{}}  {}\n", row[0], widths[0], row[1], widths[1], row[2], widths[2],
                         row[3], widths[3], row[4]);
   }
   return text;
 }
 
-std::string paragraph(const GpuBackendInfo& backend) {
+std::string why_unused(const GpuBackendInfo& backend) {
   std::string text = fmt::format("{} is not used: {}.\n", backend.name, printable(backend.problem));
   if (!backend.advice.empty()) {
     text += fmt::format("  To use it: {}.\n", backend.advice);
@@ -79,7 +79,7 @@ Json to_json(const DevicesReport& report, const GpuDeviceInfo& device) {
 }  // namespace
 
 std::string devices_text(const DevicesReport& report) {
-  std::vector<Row> rows = {{"Device", "Memory", "Free", "Used", "What it is"}};
+  std::vector<DeviceRow> rows = {{"Device", "Memory", "Free", "Used", "What it is"}};
   rows.push_back(
       {"CPU", format_bytes(report.memory_total), format_bytes(report.memory_allowed), "always",
        fmt::format("{}, {} core{}", printable(report.processor), report.cores, report.cores == 1 ? "" : "s")});
@@ -91,7 +91,7 @@ std::string devices_text(const DevicesReport& report) {
   text += report.devices.empty() ? "\nNo GPU was found that models can be computed on.\n" : "";
   std::string others;
   for (const GpuBackendInfo& backend : report.backends) {
-    others += backend.problem.empty() ? "" : paragraph(backend);
+    others += backend.problem.empty() ? "" : why_unused(backend);
   }
   return text + (others.empty() ? "" : "\n" + others);
 }
