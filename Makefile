@@ -7,6 +7,8 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # More CMake options, e.g. make build CMAKE_FLAGS=-DHYPURA_LLAMA=source
 CMAKE_FLAGS ?=
+# Which of llama.cpp's libraries for GPUs is fetched: auto, cuda, vulkan or none (scripts/fetch-gpu.sh).
+GPU ?= auto
 # How long each fuzz target runs.
 SECONDS ?= 600
 # What make fresh makes on the bare system.
@@ -19,7 +21,7 @@ FRESH ?= run test
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: program ## run the 52 MB demo model inside 40 MB (MODEL=, PROMPT=, MEMORY= to change)
+run: program ## run the 52 MB demo model inside 40 MB (MODEL=, PROMPT=, MEMORY=, GPU= to change)
 	build/release/bin/hypura run $(MODEL) --prompt "$(PROMPT)" --memory $(MEMORY) --raw --max-tokens 200 --temp 0
 
 build: packages-run-test-bench llama-models ## the program, the tests and the benchmarks, in build/release
@@ -90,6 +92,8 @@ packages-%:
 
 llama: packages-run
 	@scripts/fetch-llama.sh
+	@scripts/fetch-gpu.sh $(GPU)
 
 llama-models: packages-run
 	@scripts/fetch-llama.sh --models
+	@scripts/fetch-gpu.sh $(GPU)

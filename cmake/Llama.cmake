@@ -1,6 +1,7 @@
 # llama.cpp, stock and pinned. Gives llama::ggml (tensors, backends, GGUF) and llama::llama (models, contexts,
-# sampling, chat templates). The compute backends (CPU variants, Metal, CUDA) are loaded at run time from the folder that
-# ggml itself was loaded from: HYPURA_LLAMA_LIB_DIR in this build tree, lib/hypura where it is installed.
+# sampling, chat templates). The compute backends (CPU variants, Metal) are loaded at run time from the folder that ggml
+# itself was loaded from, those for other GPUs from gpu/ below it: HYPURA_LLAMA_LIB_DIR in this build tree, lib/hypura
+# where it is installed.
 set(HYPURA_LLAMA prebuilt CACHE STRING "Where llama.cpp comes from: prebuilt, or source (built from the pinned bundle)")
 set_property(CACHE HYPURA_LLAMA PROPERTY STRINGS prebuilt source)
 set(HYPURA_LLAMA_DIR "" CACHE PATH "A folder with llama.cpp's own shared libraries, used instead of both")
@@ -86,7 +87,8 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   foreach(target llama-common llama ggml ggml-base)
     list(APPEND HYPURA_LLAMA_LINKED $<TARGET_SONAME_FILE_NAME:${target}>)
   endforeach()
-  set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER ""
+  # With the folders of what backends link besides, such as CUDA's.
+  set_target_properties(${llama_targets} PROPERTIES PUBLIC_HEADER "" INSTALL_RPATH_USE_LINK_PATH TRUE
     INSTALL_RPATH "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
   install(TARGETS ${llama_targets} LIBRARY DESTINATION lib/hypura NAMELINK_SKIP)
 else()
@@ -105,6 +107,8 @@ else()
   # With the loadable backends, and with links and versioned names (libggml.so.0) where there are some.
   file(GLOB llama_files ${HYPURA_LLAMA_LIB_DIR}/libggml* ${HYPURA_LLAMA_LIB_DIR}/libllama*)
   install(FILES ${llama_files} DESTINATION lib/hypura)
+  # What scripts/fetch-gpu.sh has put there by then.
+  install(DIRECTORY ${HYPURA_LLAMA_LIB_DIR}/gpu DESTINATION lib/hypura OPTIONAL)
 endif()
 
 target_link_libraries(llama_llama INTERFACE ${CMAKE_DL_LIBS})

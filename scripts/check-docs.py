@@ -19,7 +19,7 @@ CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FENCE = re.compile(r"^\s*```.*?^\s*```", re.M | re.S)
 # With a folder; or a file's name alone, of a kind that other projects' files are not taken for.
 PATH = re.compile(r"[\w.*-]+(?:/[\w.*-]+)+/?|\w+_test\.cpp|[\w-]+\.(?:sh|py|cmake|mjs|supp)")
-COMMAND = re.compile(r"\bhypura (run|chat|serve|inspect|profile|repack|bench)\b([^\n#`|]*)")
+COMMAND = re.compile(r"\bhypura (run|chat|serve|inspect|devices|profile|repack|bench)\b([^\n#`|]*)")
 # Where a command stands: prose and messages say "make" too.
 MAKE = re.compile(r"(?:^|&& |; )\s*make ([a-z][a-z-]*)\b", re.M)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

@@ -42,5 +42,8 @@ $CXX -std=c++20 embed/main.cpp -o by-pkg-config $(pkg-config --cflags --libs hyp
 tell ./by-pkg-config by-pkg-config
 
 cmp by-cmake.txt by-pkg-config.txt
+"$prefix/bin/hypura" devices >devices.txt || fail "hypura devices failed"
+grep -q "^CPU .* always " devices.txt || fail "hypura devices tells nothing of the processor: $(cat devices.txt)"
+"$prefix/bin/hypura" devices --json | grep -q '"backends"' || fail "hypura devices --json tells no backends"
 "$prefix/bin/hypura" --version
 cat by-cmake.log

@@ -19,6 +19,9 @@ Result<int> chat_command(const RunOptions& options);
 // the model is shown all the same, and the reason is the error.
 Result<int> inspect_command(const InspectOptions& options);
 
+// The processor and the GPUs, and why others are not used, as a table or as JSON, on standard output.
+Result<int> devices_command(const DevicesOptions& options);
+
 // What this machine can do, as a table or as JSON, on standard output.
 Result<int> profile_command(const ProfileCommandOptions& options);
 

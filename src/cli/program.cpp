@@ -33,6 +33,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return chat_command(command_line.options);
     case CommandLine::Action::kInspect:
       return inspect_command(command_line.inspect);
+    case CommandLine::Action::kDevices:
+      return devices_command(command_line.devices);
     case CommandLine::Action::kProfile:
       return profile_command(command_line.profile);
     case CommandLine::Action::kRepack:

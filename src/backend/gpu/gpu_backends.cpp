@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "backend/ggml_folder.h"
@@ -24,12 +25,11 @@ class LogListener {
   LogListener(const LogListener&) = delete;
   LogListener& operator=(const LogListener&) = delete;
 
-  // The first error since the last call, without the name of the function that logged it.
-  std::string take_error() {
+  // The first error, without the name of the function that logged it; empty: there was none.
+  std::string error() {
     const std::lock_guard lock(mutex_);
-    std::string line = std::exchange(error_, {});
-    const size_t colon = line.find(": ");
-    line.erase(0, colon == std::string::npos ? 0 : colon + 2);
+    const size_t colon = error_.find(": ");
+    std::string line = colon == std::string::npos ? error_ : error_.substr(colon + 2);
     line.erase(line.find_last_not_of(" \n.") + 1);
     return line;
   }
@@ -72,29 +72,33 @@ std::filesystem::path find_library(std::string_view name) {
   return {};
 }
 
-LoadedGpuBackend load(const GpuBackend& backend, LogListener& log) {
-  LoadedGpuBackend result;
-  result.name = backend.name;
-  ggml_backend_reg_t reg = registered(backend.name);
-  if (reg == nullptr) {
-    result.library = find_library(backend.library);
-    if (result.library.empty()) {
-      return result;
-    }
-    // ggml would tell the linker's reason in its log alone. It opens what is open then; nothing is closed again, since
-    // drivers have threads of their own.
-    if (dlopen(result.library.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
-      const char* error = dlerror();
-      result.error = error == nullptr ? "" : error;
-      result.missing_library = missing_library(result.error);
-      return result;
-    }
-    log.take_error();
-    reg = ggml_backend_load(result.library.c_str());
-    result.error = log.take_error();
+// More than a library of ggml's needs of others, and than these need of each other.
+constexpr int kMostTries = 8;
+
+// Empty when it is open, else the linker's reason. What it needs and the linker does not find is looked for in
+// gpu_library_folders() too, and opened before it: the linker takes that for what it looks for.
+std::string open_library(const std::filesystem::path& library, int tries = kMostTries) {
+  if (dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) {
+    return {};
   }
-  result.loaded = reg != nullptr;
-  result.devices = reg == nullptr ? 0 : ggml_backend_reg_dev_count(reg);
+  const char* reason = dlerror();
+  std::string error = reason == nullptr ? "no reason given" : reason;
+  const std::string missing = missing_library(error);
+  const bool found = !missing.empty() && tries > 0 && std::ranges::any_of(gpu_library_folders(), [&](auto folder) {
+    return open_library(std::filesystem::path(folder) / missing, tries - 1).empty();
+  });
+  return found ? open_library(library, tries - 1) : error;
+}
+
+LoadedGpuBackend load(const GpuBackend& backend) {
+  LoadedGpuBackend result;
+  if (ggml_backend_reg_t reg = registered(backend.name); reg != nullptr) {
+    result.loaded = true;
+    result.devices = ggml_backend_reg_dev_count(reg);
+  } else if (const std::filesystem::path library = find_library(backend.library); !library.empty()) {
+    return load_gpu_library(backend.name, library);
+  }
+  result.name = backend.name;
   return result;
 }
 
@@ -107,12 +111,30 @@ std::string missing_library(std::string_view error) {
                                                                                      : std::string(name);
 }
 
+LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::path& library) {
+  LoadedGpuBackend result;
+  result.name = name;
+  result.library = library;
+  // ggml would tell the linker's reason in its log alone. It opens what is open then; nothing is closed again, since
+  // drivers have threads of their own.
+  result.error = open_library(library);
+  result.missing_library = missing_library(result.error);
+  if (!result.error.empty()) {
+    return result;
+  }
+  LogListener log;
+  ggml_backend_reg_t reg = ggml_backend_load(library.c_str());
+  result.error = log.error();
+  result.loaded = reg != nullptr;
+  result.devices = reg == nullptr ? 0 : ggml_backend_reg_dev_count(reg);
+  return result;
+}
+
 const std::vector<LoadedGpuBackend>& load_gpu_backends() {
   static const std::vector<LoadedGpuBackend> all = [] {
-    LogListener log;
     std::vector<LoadedGpuBackend> backends;
     for (const GpuBackend& backend : gpu_backends_of_system()) {
-      backends.push_back(load(backend, log));
+      backends.push_back(load(backend));
     }
     return backends;
   }();

@@ -21,6 +21,9 @@ struct GpuBackend {
 // Those that ggml's packages for this system have (gpu_backends_linux.cpp, gpu_backends_darwin.cpp).
 std::span<const GpuBackend> gpu_backends_of_system();
 
+// Where the libraries that a backend needs lie besides where the system's linker looks (likewise).
+std::span<const std::string_view> gpu_library_folders();
+
 struct LoadedGpuBackend {
   std::string name;
   std::filesystem::path library;  // that was tried; empty: none was found
@@ -33,6 +36,9 @@ struct LoadedGpuBackend {
 // Loads what is not loaded, once in a process: later calls give the first result. ggml's CPU backend must be there.
 // Any thread, but no other may use ggml's list of devices during the first call.
 const std::vector<LoadedGpuBackend>& load_gpu_backends();
+
+// Loads one library of ggml's, or says why not. Likewise.
+LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::path& library);
 
 // The library that `error`, of dlopen, says is missing: "libcudart.so.13: cannot open shared object file: ...". Empty:
 // it says something else.

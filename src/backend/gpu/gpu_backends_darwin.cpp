@@ -9,4 +9,8 @@ std::span<const GpuBackend> gpu_backends_of_system() {
   return kBackends;
 }
 
+std::span<const std::string_view> gpu_library_folders() {
+  return {};
+}
+
 }  // namespace hypura

@@ -30,6 +30,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura run --prompt "Once upon a time"
   hypura chat model.gguf --memory 6G
   hypura inspect model.gguf --memory 6G
+  hypura devices
   hypura profile --path /models
   hypura repack model.gguf
   hypura bench model.gguf --memory 6G
@@ -207,6 +208,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     add_output_options(*command, options);
   }
   const CLI::App* bench = add_bench_command(program, command_line.bench);
+  const CLI::App* devices = add_devices_command(program, command_line.devices);
   const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
   const CLI::App* repack = add_repack_command(program, command_line.repack);
@@ -229,6 +231,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   }
   if (program.got_subcommand(repack)) {
     command_line.action = CommandLine::Action::kRepack;
+    return command_line;
+  }
+  if (program.got_subcommand(devices)) {
+    command_line.action = CommandLine::Action::kDevices;
     return command_line;
   }
   if (program.got_subcommand(inspect) || program.got_subcommand(profile)) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/bench/options_bench.h"
+#include "cli/devices/options_devices.h"
 #include "cli/inspect/options_inspect.h"
 #include "cli/profile/options_profile.h"
 #include "cli/repack/options_repack.h"
@@ -35,11 +36,12 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kInspect, kProfile, kRepack, kServe };
+  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kProfile, kRepack, kServe };
   Action action = Action::kPrint;
   std::string text;               // kPrint: help or version, for standard output
   RunOptions options;             // kRun, kChat
   BenchOptions bench;             // kBench
+  DevicesOptions devices;         // kDevices
   InspectOptions inspect;         // kInspect
   ProfileCommandOptions profile;  // kProfile
   RepackCommandOptions repack;    // kRepack

@@ -50,6 +50,14 @@ TEST(Options, RunTakesEveryFlag) {
   EXPECT_TRUE(options.engine.record_routing);
 }
 
+TEST(Options, Devices) {
+  const auto parsed = parse_command_line({"devices", "--json"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->action, CommandLine::Action::kDevices);
+  EXPECT_TRUE(parsed->devices.json);
+  EXPECT_FALSE(parse_command_line({"devices"})->devices.json);
+}
+
 TEST(Options, DefaultsAreTheEngines) {
   const auto parsed = parse_command_line({"run"});
   ASSERT_TRUE(parsed);
@@ -228,7 +236,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
                     Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}, Refused{{"pack"}, {"MODEL"}},
                     Refused{{"pack", ""}, {"MODEL", "empty"}}, Refused{{"profile", "--path", ""}, {"--path", "empty"}},
-                    Refused{{"profile", "--gpu", ""}, {"--gpu", "empty"}},
+                    Refused{{"devices", "CUDA0"}, {"'CUDA0'", "hypura devices --help"}},
+                    Refused{{"devices", "--jsn"}, {"'--jsn'"}}, Refused{{"profile", "--gpu", ""}, {"--gpu", "empty"}},
                     Refused{{"profile", "model.gguf"}, {"'model.gguf'", "hypura profile --help"}}));
 
 }  // namespace
