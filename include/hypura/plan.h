@@ -108,6 +108,7 @@ struct Plan {
   // From plan_model() only: predictions with 1 GiB more memory, and with a disk faster by 1 GB/s.
   double more_memory_tokens_per_second = 0;
   double more_disk_tokens_per_second = 0;
+  double more_vram_tokens_per_second = 0;  // with 1 GiB more of a GPU's memory; 0 where there is no GPU
   // And with a repacked copy (hypura/repack.h). 0 where that is no choice: the plan reads one already, or streams
   // nothing, or no matrix that it may stream has a faster layout here, or the options exclude it.
   double repacked_tokens_per_second = 0;

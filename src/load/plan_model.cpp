@@ -32,6 +32,14 @@ double with_more_memory(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
+double with_more_vram(PlacementProblem problem) {
+  if (!problem.gpu) {
+    return 0;
+  }
+  problem.gpu->budget += kMoreMemory;
+  return tokens_per_second(problem);
+}
+
 double with_more_disk(PlacementProblem problem) {
   problem.expert_disk.bytes_per_second += kMoreDisk;
   problem.dense_disk.bytes_per_second += kMoreDisk;
@@ -53,7 +61,9 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   const double factor = plan.prediction.calibration.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
-  plan.repacked_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_repacked_copy(request) / factor;
+  plan.more_vram_tokens_per_second = with_more_vram(problem) / factor;
+  const bool may = plan.mode() != Mode::kResident && !plan.device;
+  plan.repacked_tokens_per_second = may ? with_repacked_copy(request) / factor : 0;
 }
 
 }  // namespace

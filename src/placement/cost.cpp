@@ -96,9 +96,10 @@ PlacementProblem problem_after(PlacementProblem problem, double more) {
   problem.rest.first += problem.attention * more;
   problem.resident.first += problem.attention * more;
   if (problem.gpu) {
-    GpuSpeeds& speeds = problem.gpu->speeds;
-    speeds.rest.first += speeds.attention * more;
-    speeds.resident.first += speeds.attention * more;
+    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      speeds.rest.first += speeds.attention * more;
+      speeds.resident.first += speeds.attention * more;
+    }
   }
   return problem;
 }

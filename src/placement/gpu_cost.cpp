@@ -2,39 +2,43 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace hypura {
 
 namespace {
 
 // What the device computes of a layer's experts, in place of what the processors do.
-double experts_computing(const PlacementProblem& problem, size_t group, double uses, uint32_t tokens) {
+double experts_computing(const PlacementProblem& problem, const GpuSpeeds& speeds, size_t group, double uses,
+                         uint32_t tokens) {
   ExpertGroup its = problem.experts[group];
-  its.seconds = problem.gpu->speeds.experts[group];
+  its.seconds = speeds.experts[group];
   its.repacked_from = std::numeric_limits<double>::infinity();
   return layer_computing(its, uses, tokens);
 }
 
 // All of the layer, from wherever it is.
-void pass_through(const PlacementProblem& problem, const GpuLayer& layer, double beside, PassCost& cost) {
+void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer, double beside,
+                  PassCost& cost) {
   const ExpertGroup& group = problem.experts[layer.group];
   const auto bytes = static_cast<double>(group.bytes);
   const uint32_t missing = group.experts - layer.on_device;
   const uint32_t absent = missing - std::min(layer.in_ram, missing);
   cost.uploaded = missing * bytes;
   cost.bytes = absent * bytes;
-  cost.uploading = cost.uploaded / problem.gpu->speeds.upload_bytes_per_second;
+  cost.uploading = cost.uploaded / speeds.upload_bytes_per_second;
   cost.reading = cost.bytes / problem.expert_disk.bytes_per_second + (absent > 0 ? problem.expert_disk.latency : 0);
   cost.seconds = std::max({beside + cost.compute, cost.uploading, cost.reading}) - beside;
 }
 
 // What is used, one thing after the other; `cuts` of the stream of work.
-void bring_used(const PlacementProblem& problem, const GpuLayer& layer, double cuts, PassCost& cost) {
+void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer, double cuts,
+                PassCost& cost) {
   const auto bytes = static_cast<double>(problem.experts[layer.group].bytes);
   cost.uploaded = cost.device_misses * bytes;
   cost.bytes = cost.misses * bytes;
-  cost.cutting = cuts * problem.gpu->speeds.sync_seconds;
-  cost.uploading = cost.uploaded / problem.gpu->speeds.upload_bytes_per_second;
+  cost.cutting = cuts * speeds.sync_seconds;
+  cost.uploading = cost.uploaded / speeds.upload_bytes_per_second;
   cost.reading =
       cost.bytes / problem.expert_disk.bytes_per_second + std::min(1.0, cost.misses) * problem.expert_disk.latency;
   cost.seconds = cost.compute + cost.cutting + cost.uploading + cost.reading;
@@ -64,44 +68,44 @@ std::vector<double> expected_misses(std::span<const double> popularity, uint32_t
   return misses;
 }
 
-double gpu_dense_computing(const GpuProblem& gpu, uint32_t tokens) {
-  double seconds = gpu.speeds.rest.of(tokens);
-  for (const PassSeconds& it : gpu.speeds.dense) {
+double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens) {
+  double seconds = speeds.rest.of(tokens);
+  for (const PassSeconds& it : speeds.dense) {
     seconds += it.of(tokens);
   }
   return seconds;
 }
 
-PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuLayer& layer, uint32_t tokens,
-                        std::span<const double> misses, double beside) {
+PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
+                        uint32_t tokens, std::span<const double> misses, double beside) {
   const ExpertGroup& group = problem.experts[layer.group];
   PassCost cost;
   cost.uses = misses[0];
   cost.device_misses = misses[layer.on_device];
   cost.misses = misses[std::min(group.experts, layer.on_device + layer.in_ram)];
-  cost.compute = experts_computing(problem, layer.group, cost.uses, tokens);
+  cost.compute = experts_computing(problem, speeds, layer.group, cost.uses, tokens);
   const bool all = static_cast<uint64_t>(tokens) * group.used >= uint64_t{kGpuChoicesForAll} * group.experts;
   const bool too_many = layer.on_device < group.used || (tokens > 1 && cost.uses > layer.on_device);
   if (layer.on_device >= group.experts) {
     cost.seconds = cost.compute;
   } else if (layer.stages && (all || too_many)) {
-    pass_through(problem, layer, beside, cost);
+    pass_through(problem, speeds, layer, beside, cost);
   } else {
     const double waves = std::ceil(cost.uses / std::max(1U, layer.on_device));
-    bring_used(problem, layer, std::max(1.0, waves), cost);
+    bring_used(problem, speeds, layer, std::max(1.0, waves), cost);
   }
   return cost;
 }
 
 PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
-  const GpuProblem& gpu = *problem.gpu;
+  const GpuSpeeds& speeds = problem.gpu->speeds_for(placement.ubatch);
   const double slower = 1 + problem.kv_choice(placement).slower;
   PassCost cost;
   if (!placement.experts.streamed) {
-    cost.seconds = cost.compute = gpu.speeds.resident.of(tokens) * slower;
+    cost.seconds = cost.compute = speeds.resident.of(tokens) * slower;
     return cost;
   }
-  cost.seconds = cost.compute = gpu_dense_computing(gpu, tokens) * slower;
+  cost.seconds = cost.compute = gpu_dense_computing(speeds, tokens) * slower;
   const double beside = cost.seconds / static_cast<double>(problem.layer_groups.size());
   std::vector<std::vector<double>> misses;
   for (const ExpertGroup& group : problem.experts) {
@@ -114,7 +118,7 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
       layer.on_device = layer.stages ? 0 : std::min(layer.on_device, problem.experts[layer.group].used);
       layer.in_ram = 0;
     }
-    add_layer(cost, gpu_layer_cost(problem, layer, tokens, misses[layer.group], beside));
+    add_layer(cost, gpu_layer_cost(problem, speeds, layer, tokens, misses[layer.group], beside));
   }
   return cost;
 }

@@ -32,13 +32,13 @@ struct GpuLayer {
   bool stages = true;      // as GpuPlacement
 };
 
-// `misses`: expected_misses() of the group for that many tokens. `beside`: computing of the layer that is not its
-// experts'; it hides copies, and is not part of the result.
-PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuLayer& layer, uint32_t tokens,
-                        std::span<const double> misses, double beside);
+// By `speeds`, of problem.gpu. `misses`: expected_misses() of the group for that many tokens. `beside`: computing of
+// the layer that is not its experts'; it hides copies, and is not part of the result.
+PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
+                        uint32_t tokens, std::span<const double> misses, double beside);
 
 // Seconds of computing in a pass of everything but experts that are streamed.
-double gpu_dense_computing(const GpuProblem& gpu, uint32_t tokens);
+double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);
 
 // As pass_cost(), of a placement with a GPU; problem.gpu must be there. `cold`: nothing is in slots yet.
 PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);

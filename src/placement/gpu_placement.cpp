@@ -92,14 +92,16 @@ std::vector<double> GpuPlacer::costs(size_t group) const {
   const std::vector<double> of_token = expected_misses(its.popularity, 1);
   const std::vector<double> of_prompt = expected_misses(its.popularity, tokens);
   const auto layers = static_cast<double>(layers_);
-  const double beside_token = gpu_dense_computing(gpu_, 1) / layers;
-  const double beside_prompt = gpu_dense_computing(gpu_, tokens) / layers;
+  const GpuSpeeds& speeds = gpu_.speeds_for(frame_.pass->tokens);
+  const double beside_token = gpu_dense_computing(speeds, 1) / layers;
+  const double beside_prompt = gpu_dense_computing(speeds, tokens) / layers;
   const auto in_ram = static_cast<uint32_t>(ram_slots_ / layers_);
   std::vector<double> all;
   for (uint32_t slots = 0; slots <= its.experts; ++slots) {
     const GpuLayer layer = {group, slots, in_ram, frame_.stages};
-    all.push_back(gpu_layer_cost(problem_, layer, 1, of_token, beside_token).seconds +
-                  kPromptShare / tokens * gpu_layer_cost(problem_, layer, tokens, of_prompt, beside_prompt).seconds);
+    all.push_back(gpu_layer_cost(problem_, speeds, layer, 1, of_token, beside_token).seconds +
+                  kPromptShare / tokens *
+                      gpu_layer_cost(problem_, speeds, layer, tokens, of_prompt, beside_prompt).seconds);
   }
   return all;
 }
@@ -250,7 +252,10 @@ uint64_t least_of_frames(const GpuProblem& gpu, const Measure& measure) {
   return least;
 }
 
-tl::unexpected<Error> gpu_too_small(const PlacementProblem& problem) {
+tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
+  if (!problem.gpu->obstacle.empty()) {
+    return fail(ErrorCode::kUsage, "{}", problem.gpu->obstacle);
+  }
   const uint64_t vram = minimum_vram(problem);
   if (vram > problem.gpu->budget) {
     return fail(ErrorCode::kBudget,
@@ -266,6 +271,9 @@ tl::unexpected<Error> gpu_too_small(const PlacementProblem& problem) {
 Result<Placement> place_on_gpu(const PlacementProblem& problem) {
   std::optional<Placement> best;
   for (const KvChoice& kv : problem.gpu->kv) {
+    if (!problem.gpu->obstacle.empty()) {
+      break;
+    }
     for (const UbatchChoice& pass : problem.gpu->ubatch) {
       const Placement all = all_on_device(problem, {&kv, &pass});
       if (problem.gpu->may_hold_all && fits(problem, all)) {
@@ -282,7 +290,7 @@ Result<Placement> place_on_gpu(const PlacementProblem& problem) {
       }
     }
   }
-  return best ? Result<Placement>(std::move(*best)) : gpu_too_small(problem);
+  return best ? Result<Placement>(std::move(*best)) : gpu_cannot(problem);
 }
 
 uint64_t minimum_vram(const PlacementProblem& problem) {

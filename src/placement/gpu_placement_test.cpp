@@ -28,12 +28,14 @@ PlacementProblem gpu_problem(uint64_t vram, uint64_t ram) {
     gpu.ubatch.push_back({tokens, kMiB + tokens * kKiB, 2 * kMiB, 0, 20 * kMiB + tokens * 30 * kKiB});
   }
   gpu.groups = {{problem.experts[0].bytes, 16 * kKiB}};
-  gpu.speeds.upload_bytes_per_second = 25e9;
-  gpu.speeds.sync_seconds = 30e-6;
-  gpu.speeds.rest = {0.0005, 2e-6};
-  gpu.speeds.dense.assign(problem.dense.size(), {0.00002, 4e-7});
-  gpu.speeds.experts = {{8e-6, 1e-7}};
-  gpu.speeds.resident = {0.0025, 3e-5};
+  GpuSpeeds speeds;
+  speeds.upload_bytes_per_second = 25e9;
+  speeds.sync_seconds = 30e-6;
+  speeds.rest = {0.0005, 2e-6};
+  speeds.dense.assign(problem.dense.size(), {0.00002, 4e-7});
+  speeds.experts = {{8e-6, 1e-7}};
+  speeds.resident = {0.0025, 3e-5};
+  gpu.speeds.assign(gpu.ubatch.size(), speeds);
   problem.gpu = gpu;
   return problem;
 }
@@ -72,7 +74,7 @@ TEST(GpuPlacement, EverythingLiesThereWhereItFits) {
   EXPECT_FALSE(placement->experts.streamed);
   expect_within_budgets(problem, *placement);
   const PassCost token = pass_cost(problem, *placement, 1);
-  EXPECT_EQ(token.seconds, problem.gpu->speeds.resident.of(1));
+  EXPECT_EQ(token.seconds, problem.gpu->speeds.front().resident.of(1));
   EXPECT_EQ(token.uploaded, 0);
   EXPECT_LT(total_bytes(problem, *placement), 100 * kMiB) << "what lies on the device takes no RAM";
 }
@@ -118,7 +120,9 @@ TEST(GpuPlacement, SlotsLieWhereTheySaveMost) {
   for (const uint64_t vram : {2 * kGiB, 3 * kGiB, 5 * kGiB, 6 * kGiB}) {
     for (const double sync : {0.0, 30e-6, 150e-6, 2e-3}) {
       PlacementProblem problem = gpu_problem(vram, 8 * kGiB);
-      problem.gpu->speeds.sync_seconds = sync;
+      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+        speeds.sync_seconds = sync;
+      }
       problem.gpu->may_hold_all = false;
       const auto placement = place_on_gpu(problem);
       ASSERT_TRUE(placement) << placement.error().message;
@@ -190,7 +194,9 @@ TEST(GpuPlacement, SaysWhichMemoryIsTooSmall) {
 
 TEST(GpuPlacement, TheProcessorsComputeWhereTheyAreFasterOrTheDeviceCannot) {
   PlacementProblem slow = gpu_problem(16 * kGiB, 8 * kGiB);
-  slow.gpu->speeds.resident = {1, 1};
+  for (GpuSpeeds& speeds : slow.gpu->speeds) {
+    speeds.resident = {1, 1};
+  }
   slow.gpu->may_stream = false;
   const auto by_speed = place(slow);
   ASSERT_TRUE(by_speed);
@@ -210,6 +216,18 @@ TEST(GpuPlacement, TheProcessorsComputeWhereTheyAreFasterOrTheDeviceCannot) {
   EXPECT_FALSE(split->gpu);
   dense.gpu->or_processors = false;
   EXPECT_FALSE(place(dense));
+}
+
+TEST(GpuPlacement, ADeviceThatCannotComputeTheModelSaysWhy) {
+  PlacementProblem problem = gpu_problem(16 * kGiB, 8 * kGiB);
+  problem.gpu->obstacle = "no kernels";
+  EXPECT_FALSE(place(problem)->gpu);
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  const auto refused = place(problem);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(refused.error().message, "no kernels");
 }
 
 TEST(GpuPlacement, SlotsSetByHandStay) {
@@ -232,11 +250,15 @@ TEST(GpuPlacement, NeverExceedsItsBudgets) {
     problem.gpu = like;
     problem.layer_groups.clear();
     problem.gpu->groups.clear();
-    problem.gpu->speeds.experts.clear();
+    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      speeds.experts.clear();
+    }
     for (size_t group = 0; group < problem.experts.size(); ++group) {
       problem.layer_groups.insert(problem.layer_groups.end(), problem.experts[group].layers, group);
       problem.gpu->groups.push_back({problem.experts[group].bytes + random() % 512, 4096});
-      problem.gpu->speeds.experts.push_back(problem.experts[group].seconds);
+      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+        speeds.experts.push_back(problem.experts[group].seconds);
+      }
     }
     problem.gpu->may_stream = !problem.experts.empty();
     problem.gpu->budget = static_cast<uint64_t>(static_cast<double>(minimum_vram(problem)) *

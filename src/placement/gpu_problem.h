@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "placement/gpu_speeds.h"
@@ -31,11 +32,22 @@ struct GpuProblem {
   std::vector<KvChoice> kv;          // in the device's memory; at least one
   std::vector<UbatchChoice> ubatch;  // at least one
   std::vector<GpuGroup> groups;
-  GpuSpeeds speeds;
+  std::vector<GpuSpeeds> speeds;  // for each of `ubatch`, in passes of up to that size
+  std::string obstacle;           // why it can compute nothing of this model; empty: it can
 
   // Set by hand, for measurements: so many experts of each layer have slots, or all of them; and GpuPlacement::stages.
   std::optional<uint32_t> layer_slots;
   std::optional<bool> stages;
+
+  // For placements with passes of `tokens` tokens.
+  const GpuSpeeds& speeds_for(uint32_t tokens) const {
+    for (size_t i = 0; i < ubatch.size(); ++i) {
+      if (ubatch[i].tokens == tokens) {
+        return speeds[i];
+      }
+    }
+    return speeds.front();
+  }
 };
 
 }  // namespace hypura

@@ -4,6 +4,7 @@
 
 #include "machine/memory.h"
 #include "placement/gpu_cost.h"
+#include "plan/gpu_problem.h"
 #include "plan/gpu_words.h"
 #include "plan/machine_speeds.h"
 #include "plan/placed_tensors.h"
@@ -113,7 +114,8 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
   const Prediction& prediction = plan.prediction;
   const MachineSpeeds speeds(request.history.profile, request.threads);
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
-                                 prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
+                                 prediction.calibration ? ", calibrated by earlier runs" : "",
+                                 plan.device ? gpu_assumption(request) : speeds.assumption());
   if (plan.device) {
     text += ": " + gpu_token_sentence(plan);
   } else if (plan.mode() == Mode::kResident) {
@@ -221,7 +223,8 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
-  const double compute = placement.gpu ? problem.gpu->speeds.resident.first : problem.resident.first;
+  const double compute =
+      placement.gpu ? problem.gpu->speeds_for(placement.ubatch).resident.first : problem.resident.first;
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   if (token.uploading > std::max(disk, compute)) {
     prediction.bound_by = Limit::kUpload;

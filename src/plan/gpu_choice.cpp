@@ -35,7 +35,7 @@ Result<GpuDeviceInfo> find_device(const std::string& name) {
 }
 
 // Half of what the machine allows where that is its memory.
-Result<uint64_t> most_vram(const GpuChoice& gpu) {
+Result<uint64_t> most_vram(const ChosenGpu& gpu) {
   if (gpu.on_ram) {
     return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
   }
@@ -45,12 +45,12 @@ Result<uint64_t> most_vram(const GpuChoice& gpu) {
 
 }  // namespace
 
-Result<GpuChoice> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
+Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
   auto device = find_device(overrides.gpu ? overrides.gpu->device : options.gpu);
   if (!device) {
     return propagate(device.error());
   }
-  GpuChoice gpu;
+  ChosenGpu gpu;
   gpu.device = std::move(*device);
   gpu.named = overrides.gpu || options.gpu != "auto";
   gpu.on_ram = gpu.device.integrated || gpu.device.name == "CPU";
@@ -60,7 +60,7 @@ Result<GpuChoice> choose_gpu(const EngineOptions& options, const PlanOverrides& 
                       "--vram {} is for a GPU, and {}: leave it out, or name one that `hypura devices` lists",
                       format_bytes(*options.vram),
                       options.gpu == "none" ? "none is to be used" : "there is none here that is used by itself")
-               : Result<GpuChoice>(std::move(gpu));
+               : Result<ChosenGpu>(std::move(gpu));
   }
   if (overrides.gpu && !options.vram) {
     gpu.vram = kUnlimited;
@@ -78,7 +78,7 @@ Result<GpuChoice> choose_gpu(const EngineOptions& options, const PlanOverrides& 
   return gpu;
 }
 
-Result<BudgetChoice> beside_gpu(const EngineOptions& options, const GpuChoice& gpu, BudgetChoice budget) {
+Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
   if (!gpu.exists() || !gpu.on_ram || gpu.vram == kUnlimited) {
     return budget;
   }

@@ -11,7 +11,7 @@
 
 namespace hypura {
 
-struct GpuChoice {
+struct ChosenGpu {
   GpuDeviceInfo device = {};  // without a name: there is none
   uint64_t vram = 0;          // bytes for the model
   bool named = false;         // by the user: it is used also where the processors would be faster
@@ -26,10 +26,10 @@ struct GpuChoice {
 // for a desktop and for what kernels take besides; of the machine's memory half of what it allows. Fails with kUsage:
 // there is no such device, several are named, or memory is given for none. The first call may take some tenths of a
 // second (hypura/devices.h).
-Result<GpuChoice> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
+Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
 
 // `budget` less what a GPU takes of the machine's own memory, as far as both are more than the machine allows. Fails as
 // choose_budget.
-Result<BudgetChoice> beside_gpu(const EngineOptions& options, const GpuChoice& gpu, BudgetChoice budget);
+Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget);
 
 }  // namespace hypura

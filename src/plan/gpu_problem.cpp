@@ -7,6 +7,8 @@
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
+#include "plan/gpu_figures.h"
+#include "plan/gpu_speeds.h"
 
 namespace hypura {
 
@@ -31,30 +33,14 @@ GpuSpeeds speeds_of_processors(const PlacementProblem& problem) {
   return speeds;
 }
 
-// Of a device that was not measured: a middling one of these years.
-GpuSpeeds assumed_speeds(const OpenRequest& request, const PlacementProblem& problem) {
-  constexpr double kMemory = 300e9;         // bytes a second
-  constexpr double kSecondsOfByte = 4e-14;  // of a weight, times a further token
-  constexpr double kLaunches = 50e-6;       // of a layer's small operations
-  GpuSpeeds speeds;
-  speeds.upload_bytes_per_second = speeds.download_bytes_per_second = 10e9;
-  speeds.sync_seconds = 40e-6;
-  const auto matrix = [](uint64_t bytes) {
-    return PassSeconds{static_cast<double>(bytes) / kMemory, static_cast<double>(bytes) * kSecondsOfByte};
-  };
-  speeds.rest = {static_cast<double>(request.model.layers) * kLaunches, 0};
-  speeds.rest += matrix(problem.fixed);
-  speeds.resident = speeds.rest;
-  for (const DenseWeight& it : problem.dense) {
-    speeds.dense.push_back(matrix(it.bytes));
-    speeds.resident += speeds.dense.back();
+// What was measured of the request's GPU; nullptr: nothing.
+const GpuProfile* profile_of(const OpenRequest& request) {
+  const MachineProfile* machine = request.history.profile;
+  if (machine == nullptr) {
+    return nullptr;
   }
-  for (const ExpertGroup& it : problem.experts) {
-    const PassSeconds expert = matrix(it.bytes);
-    speeds.experts.push_back(expert);
-    speeds.resident += {it.layers * it.used * expert.first, it.layers * it.used * expert.more};
-  }
-  return speeds;
+  const auto it = std::ranges::find(machine->gpus, request.gpu.device.name, &GpuProfile::name);
+  return it == machine->gpus.end() ? nullptr : &*it;
 }
 
 class GpuProblemBuilder {
@@ -69,6 +55,7 @@ class GpuProblemBuilder {
   void add_weights();
   void add_passes();
   void add_groups();
+  void add_speeds();
 
   // The processors' own device has no other memory than RAM, all of it counted as the device's.
   bool is_host() const { return request_.gpu.device.name == "CPU"; }
@@ -85,7 +72,7 @@ GpuProblem GpuProblemBuilder::build() {
   add_weights();
   add_passes();
   add_groups();
-  gpu_.speeds = is_host() ? speeds_of_processors(problem_) : assumed_speeds(request_, problem_);
+  add_speeds();
   return std::move(gpu_);
 }
 
@@ -155,7 +142,28 @@ void GpuProblemBuilder::add_groups() {
   }
 }
 
+void GpuProblemBuilder::add_speeds() {
+  if (is_host()) {
+    gpu_.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
+    return;
+  }
+  const GpuFigures figures(profile_of(request_), request_.gpu.device);
+  for (const UbatchChoice& pass : gpu_.ubatch) {
+    gpu_.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
+  }
+  if (const std::string type = type_without_kernel(figures, request_.model); !type.empty()) {
+    gpu_.obstacle =
+        fmt::format("{} has no kernels for the model's matrices of type {}", request_.gpu.device.name, type);
+    gpu_.or_processors = false;
+  }
+}
+
 }  // namespace
+
+std::string gpu_assumption(const OpenRequest& request) {
+  const bool computes = request.gpu.exists() && request.gpu.device.name != "CPU";
+  return computes ? GpuFigures(profile_of(request), request.gpu.device).assumption() : std::string();
+}
 
 std::optional<GpuProblem> gpu_problem(const OpenRequest& request, const PlacementProblem& problem) {
   if (!request.gpu.exists()) {

@@ -138,6 +138,9 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
     return text + fmt::format("the processors are faster, with it {} tokens/s are expected",
                               speed_words(1 / pass_cost(problem, *with, 1).seconds));
   }
+  if (!problem.gpu->obstacle.empty()) {
+    return text + problem.gpu->obstacle;
+  }
   const uint64_t least = no_less(minimum_vram(problem));
   if (minimum_vram(problem) <= problem.gpu->budget) {
     return text + "what stays in RAM beside it does not fit";
@@ -151,6 +154,10 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
 }
 
 tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementProblem& problem) {
+  if (!problem.gpu->obstacle.empty()) {
+    return fail(ErrorCode::kUsage, "{} cannot run on this GPU: {}; leave out --gpu", request.model.name,
+                problem.gpu->obstacle);
+  }
   const uint64_t vram = minimum_vram(problem);
   if (vram > problem.gpu->budget) {
     return fail(ErrorCode::kBudget,

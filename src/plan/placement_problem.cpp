@@ -338,7 +338,7 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
 }
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides, const GpuChoice& gpu) {
+                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
   OpenRequest request = {options,
                          model,
                          budget.bytes,

@@ -36,7 +36,7 @@ struct OpenRequest {
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
-  GpuChoice gpu = {};  // that may compute
+  ChosenGpu gpu = {};  // that may compute
 
   bool reads_repacked() const { return !repacked.files.empty(); }
   // Tokens that the KV cache holds.
@@ -53,7 +53,7 @@ inline bool may_read_repacked(const EngineOptions& options) {
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
 // repacked copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides = {}, const GpuChoice& gpu = {});
+                         const RunHistory& history, const PlanOverrides& overrides = {}, const ChosenGpu& gpu = {});
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;

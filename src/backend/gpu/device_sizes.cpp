@@ -5,6 +5,7 @@
 #include "backend/gpu/device_memory.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
+#include "backend/gpu/slot_seeds.h"
 
 namespace hypura {
 
@@ -29,7 +30,9 @@ IdBytes id_bytes(const StreamLayout& layout, uint32_t used, uint32_t max_rows, b
   const GpuExecutor::IdCounts counts = GpuExecutor::id_counts(layout, used, max_rows, stages);
   const uint64_t each = counts.ids * sizeof(int32_t);
   constexpr uint64_t kAlignment = 256;  // of a tensor on a device, at most
-  return {layout.expert_layers.size() * (each + kAlignment), counts.fetched_bytes + layout.expert_layers.size() * each};
+  const uint64_t all = layout.expert_layers.size() * each;
+  const uint64_t seeds = stages ? 2 * SlotSeeds::kTokens * layout.experts * sizeof(int32_t) : 0;
+  return {all + layout.expert_layers.size() * kAlignment, all + counts.fetched_bytes + seeds};
 }
 
 }  // namespace hypura

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "support/fail.h"
+
 namespace hypura {
 
 namespace {

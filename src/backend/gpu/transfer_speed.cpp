@@ -10,6 +10,7 @@
 #include "backend/compute_bench.h"
 #include "backend/graph_uses.h"
 #include "support/elapsed.h"
+#include "support/fail.h"
 #include "support/memory/memory_region.h"
 #include "support/units.h"
 

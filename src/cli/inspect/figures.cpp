@@ -96,7 +96,8 @@ std::vector<Figure> predictions(const Plan& plan) {
 }
 
 std::vector<std::pair<const char*, double>> improved_speeds(const Plan& plan) {
-  return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
+  return {{"1 GiB more VRAM", plan.more_vram_tokens_per_second},
+          {"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
           {"a repacked copy", plan.repacked_tokens_per_second}};
 }

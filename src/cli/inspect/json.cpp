@@ -115,6 +115,7 @@ Json plan_json(const Plan& plan) {
   }
   json["predicted"] = prediction_json(plan.prediction);
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
+  json["predicted"]["tokens_per_second_with_1_gib_more_vram"] = number_or_null(plan.more_vram_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"] =
       number_or_null(plan.more_disk_tokens_per_second);
   json["predicted"]["tokens_per_second_with_a_repacked_copy"] = number_or_null(plan.repacked_tokens_per_second);
