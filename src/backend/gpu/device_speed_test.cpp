@@ -7,7 +7,6 @@
 #include <array>
 
 #include "backend/gpu/device_bench.h"
-#include "ggml-backend-impl.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 #include "support/units.h"
@@ -26,14 +25,18 @@ GpuTest soon() {
   return test;
 }
 
+class DeviceSpeedTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR); }
+};
+
 std::vector<std::string> measurable_devices() {
-  ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
   std::vector<std::string> names;
   for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
     ggml_backend_dev_t device = ggml_backend_dev_get(i);
     const auto type = ggml_backend_dev_type(device);
-    const bool is_gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
-    if (type == GGML_BACKEND_DEVICE_TYPE_CPU || (is_gpu && device->iface.init_backend != nullptr)) {
+    if (type == GGML_BACKEND_DEVICE_TYPE_CPU || type == GGML_BACKEND_DEVICE_TYPE_GPU ||
+        type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
       names.emplace_back(ggml_backend_dev_name(device));
     }
   }
@@ -47,7 +50,7 @@ void expect_measured(const GpuProductSpeed& speed) {
   EXPECT_GT(speed.large_matmul_flops, 0);
 }
 
-TEST(DeviceSpeed, MeasuresAllThatThereIs) {
+TEST_F(DeviceSpeedTest, MeasuresAllThatThereIs) {
   const std::vector<std::string> types = {"f16", "q4_0", "q6_K"};
   for (const std::string& name : measurable_devices()) {
     SCOPED_TRACE(name);
@@ -82,8 +85,7 @@ TEST(DeviceSpeed, MeasuresAllThatThereIs) {
   }
 }
 
-TEST(DeviceSpeed, MeasuresAttentionWhereTheMemoryHoldsALayer) {
-  ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
+TEST_F(DeviceSpeedTest, MeasuresAttentionWhereTheMemoryHoldsALayer) {
   GpuTest test = soon();
   const auto none = measure_gpu("CPU", {}, test);
   ASSERT_TRUE(none) << none.error().message;
@@ -96,8 +98,7 @@ TEST(DeviceSpeed, MeasuresAttentionWhereTheMemoryHoldsALayer) {
   EXPECT_GT(two->attention_per_second, 0);
 }
 
-TEST(DeviceSpeed, RefusesWhatThereIsNot) {
-  ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
+TEST_F(DeviceSpeedTest, RefusesWhatThereIsNot) {
   const auto device = measure_gpu("GPU17", {}, soon());
   ASSERT_FALSE(device);
   EXPECT_EQ(device.error().code, ErrorCode::kUsage);
@@ -109,8 +110,7 @@ TEST(DeviceSpeed, RefusesWhatThereIsNot) {
   EXPECT_THAT(kernels.error().message, HasSubstr("'q8_1'"));
 }
 
-TEST(DeviceSpeed, MeasuresTypesAlone) {
-  ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
+TEST_F(DeviceSpeedTest, MeasuresTypesAlone) {
   const std::vector<std::string> types = {"q8_0"};
   const auto kernels = measure_gpu_kernels("CPU", types, soon());
   ASSERT_TRUE(kernels) << kernels.error().message;
@@ -121,8 +121,8 @@ TEST(DeviceSpeed, MeasuresTypesAlone) {
 
 class BenchGraphTest : public testing::Test {
  protected:
+  static void SetUpTestSuite() { ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR); }
   BenchGraphTest() {
-    ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
     bench_ = std::move(*DeviceBench::create(ggml_backend_dev_by_name("CPU"), {kMiB, kMiB, 1, nullptr}));
   }
 

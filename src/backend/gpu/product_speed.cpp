@@ -1,6 +1,8 @@
 #include "backend/gpu/product_speed.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -13,8 +15,11 @@ namespace hypura {
 
 namespace {
 
-// Weights that keep numbers about as large as they are through a chain of products.
+// Weights that keep numbers about as large as they are through some products of a chain; after so many each row is
+// brought back to the length that it had at first.
 constexpr float kDeviation = 1.0F / 64;
+constexpr int kBetweenNorms = 8;
+constexpr float kEpsilon = 1e-5F;
 
 constexpr uint64_t kMatrixBytes = 64 * kMiB;  // of a matrix that one token is multiplied by, at most
 constexpr int64_t kExperts = 64;              // of a layer, where there is room
@@ -24,8 +29,8 @@ constexpr int kSmallProducts = 32;            // one after another
 constexpr int64_t kTokens = 512;
 constexpr int64_t kManyTokens = 2048;
 constexpr double kLongRun = 0.1;   // seconds of 512 tokens, from which on 2048 are not tried
-constexpr double kEnough = 0.002;  // seconds of a run beside which launching it counts for nothing
-constexpr int kMostProducts = 16;
+constexpr double kEnough = 0.002;  // seconds of a run beside which starting it counts for nothing
+constexpr double kMostTimes = 64;
 
 // Rows, or row length, in whole blocks of any type.
 int64_t whole_blocks(int64_t count) {
@@ -47,13 +52,20 @@ Result<double> seconds_of_one(DeviceBench& bench, const Chain& chain, int count,
   return graph.time(seconds).map([&](double all) { return all / count; });
 }
 
-// The same where one may take long: as many as make a run that is long enough.
-Result<double> seconds_of_long(DeviceBench& bench, const Chain& chain, double seconds) {
-  auto one = seconds_of_one(bench, chain, 1, 0);
-  if (!one || *one == 0 || *one > kEnough) {
+// The same of `count` products that may take long, or nothing against what starting a run and waiting for it takes:
+// then over and over again.
+Result<double> seconds_of_long(DeviceBench& bench, const Chain& chain, int count, double seconds) {
+  auto one = seconds_of_one(bench, chain, count, 0);
+  if (!one || *one == 0 || *one * count > std::max(seconds, kEnough)) {
     return one;
   }
-  return seconds_of_one(bench, chain, std::min(kMostProducts, 1 + static_cast<int>(kEnough / *one)), seconds);
+  const double times = std::ceil(kEnough / (*one * count));
+  return seconds_of_one(bench, chain, count * static_cast<int>(std::clamp(times, 1.0, kMostTimes)), seconds);
+}
+
+// What product `i` of a chain gave, for the next.
+ggml_tensor* handed_on(BenchGraph& graph, ggml_tensor* x, int i) {
+  return i % kBetweenNorms == kBetweenNorms - 1 ? ggml_rms_norm(graph.context(), x, kEpsilon) : x;
 }
 
 // `used` of `experts` for each token, none twice.
@@ -98,6 +110,10 @@ class TypeBench {
   int64_t expert_width() const { return expert_width_of(size_); }
   int64_t wide_rows() const;
   int64_t expert_count() const;
+  // Layers of so many experts, a matrix of each, that fit.
+  uint64_t layers() const {
+    return std::max<uint64_t>(1, bench_.weight_bytes() / bytes(width(), expert_width(), expert_count()));
+  }
   Chain one_token() const;
   Chain tokens(int64_t size, int64_t count) const;
   Chain disjoint_experts() const;
@@ -120,15 +136,17 @@ int64_t TypeBench::expert_count() const {
   return std::clamp(static_cast<int64_t>(room), kUsed, kExperts);
 }
 
-// From size_ to as many and back, each by another matrix, until all of the memory was read.
+// From size_ to as many and back, each by another matrix, over all of the memory.
 Chain TypeBench::one_token() const {
   return [this](BenchGraph& graph, int count) {
     const int64_t rows = wide_rows();
+    const uint64_t matrices = bench_.weight_bytes() / bytes(size_, rows);
     ggml_tensor* x = graph.constant(GGML_TYPE_F32, 0.5F, size_);
     for (int i = 0; i < count; ++i) {
       const bool up = i % 2 == 0;
-      const uint64_t at = static_cast<uint64_t>(i) * bytes(size_, rows);
-      x = ggml_mul_mat(graph.context(), graph.weights(type_, at, up ? size_ : rows, up ? rows : size_), x);
+      const uint64_t at = static_cast<uint64_t>(i) % matrices * bytes(size_, rows);
+      x = handed_on(
+          graph, ggml_mul_mat(graph.context(), graph.weights(type_, at, up ? size_ : rows, up ? rows : size_), x), i);
     }
     return x;
   };
@@ -138,7 +156,7 @@ Chain TypeBench::tokens(int64_t size, int64_t count) const {
   return [this, size, count](BenchGraph& graph, int products) {
     ggml_tensor* x = graph.constant(GGML_TYPE_F32, 0.5F, size, count);
     for (int i = 0; i < products; ++i) {
-      x = ggml_mul_mat(graph.context(), graph.weights(type_, 0, size, size), x);
+      x = handed_on(graph, ggml_mul_mat(graph.context(), graph.weights(type_, 0, size, size), x), i);
     }
     return x;
   };
@@ -155,10 +173,11 @@ Chain TypeBench::disjoint_experts() const {
       std::vector<int32_t> chosen(kUsed);
       std::iota(chosen.begin(), chosen.end(), static_cast<int32_t>(i % groups * kUsed));
       const bool up = i % 2 == 0;
-      const uint64_t at = static_cast<uint64_t>(i / groups) * bytes(width(), expert_width(), experts);
+      const uint64_t at = static_cast<uint64_t>(i / groups) % layers() * bytes(width(), expert_width(), experts);
       ggml_tensor* matrices =
           graph.weights(type_, at, up ? width() : expert_width(), up ? expert_width() : width(), experts);
-      x = ggml_mul_mat_id(graph.context(), matrices, x, graph.numbers(std::move(chosen), kUsed, 1));
+      x = handed_on(graph, ggml_mul_mat_id(graph.context(), matrices, x, graph.numbers(std::move(chosen), kUsed, 1)),
+                    i);
     }
     return x;
   };
@@ -171,7 +190,7 @@ Chain TypeBench::chosen_experts(int64_t width, int64_t expert_width, int64_t exp
     for (int i = 0; i < count; ++i) {
       const bool up = i % 2 == 0;
       ggml_tensor* matrices = graph.weights(type_, 0, up ? width : expert_width, up ? expert_width : width, experts);
-      x = ggml_mul_mat_id(graph.context(), matrices, x, ids);
+      x = handed_on(graph, ggml_mul_mat_id(graph.context(), matrices, x, ids), i);
     }
     return x;
   };
@@ -184,7 +203,7 @@ double beyond(double seconds, double least) {
 }
 
 Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std::function<Chain(int64_t)>& many) const {
-  const auto some = seconds_of_long(bench_, many(kTokens), seconds_);
+  const auto some = seconds_of_long(bench_, many(kTokens), 1, seconds_);
   if (!some) {
     return propagate(some.error());
   }
@@ -196,7 +215,7 @@ Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std:
   if (*some > kLongRun) {
     return {};
   }
-  const auto more = seconds_of_long(bench_, many(kManyTokens), seconds_);
+  const auto more = seconds_of_long(bench_, many(kManyTokens), 1, seconds_);
   if (!more) {
     return propagate(more.error());
   }
@@ -212,7 +231,7 @@ Result<GpuProductSpeed> TypeBench::matrix() const {
   }
   const uint64_t wide = bytes(size_, wide_rows());
   const auto count = static_cast<int>(bench_.weight_bytes() / wide);
-  const auto one = seconds_of_one(bench_, one_token(), count, seconds_);
+  const auto one = seconds_of_long(bench_, one_token(), count, seconds_);
   if (!one) {
     return propagate(one.error());
   }
@@ -231,9 +250,8 @@ Result<GpuProductSpeed> TypeBench::experts() const {
   }
   const int64_t experts = expert_count();
   const uint64_t used = bytes(width(), expert_width(), kUsed);
-  const auto layers = static_cast<int64_t>(bench_.weight_bytes() / bytes(width(), expert_width(), experts));
-  const auto count = static_cast<int>(std::max<int64_t>(layers, 1) * (experts / kUsed));
-  const auto one = seconds_of_one(bench_, disjoint_experts(), count, seconds_);
+  const auto count = static_cast<int>(static_cast<int64_t>(layers()) * (experts / kUsed));
+  const auto one = seconds_of_long(bench_, disjoint_experts(), count, seconds_);
   if (!one) {
     return propagate(one.error());
   }

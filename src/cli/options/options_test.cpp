@@ -161,6 +161,7 @@ TEST(Options, ProfileTakesItsFlags) {
   EXPECT_EQ(plain->action, CommandLine::Action::kProfile);
   EXPECT_TRUE(plain->profile.path.empty());
   EXPECT_FALSE(plain->profile.force || plain->profile.json);
+  EXPECT_EQ(plain->profile.gpu, "auto");
   const auto repack = parse_command_line({"pack", "model.gguf"});
   ASSERT_TRUE(repack) << repack.error().message;
   EXPECT_EQ(repack->action, CommandLine::Action::kRepack);
@@ -169,10 +170,11 @@ TEST(Options, ProfileTakesItsFlags) {
     EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.repacked) << flag;
   }
   EXPECT_TRUE(parse_command_line({"run"})->options.engine.repacked);
-  const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models"});
+  const auto all = parse_command_line({"profile", "--force", "--json", "--path", "/models", "--gpu", "CUDA0,CPU"});
   ASSERT_TRUE(all) << all.error().message;
   EXPECT_EQ(all->profile.path, "/models");
   EXPECT_TRUE(all->profile.force && all->profile.json);
+  EXPECT_EQ(all->profile.gpu, "CUDA0,CPU");
   EXPECT_THAT(parse_command_line({"profile", "--help"}).value().text,
               AllOf(HasSubstr("--path"), HasSubstr("Examples")));
 }
@@ -226,6 +228,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
                     Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}, Refused{{"pack"}, {"MODEL"}},
                     Refused{{"pack", ""}, {"MODEL", "empty"}}, Refused{{"profile", "--path", ""}, {"--path", "empty"}},
+                    Refused{{"profile", "--gpu", ""}, {"--gpu", "empty"}},
                     Refused{{"profile", "model.gguf"}, {"'model.gguf'", "hypura profile --help"}}));
 
 }  // namespace
