@@ -43,7 +43,7 @@ void take_out(const Placement& placement, int tries, PlacementProblem& problem) 
 // says. Fails with kBudget when nothing does.
 Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr<Budget>& budget,
                                PlacementProblem problem) {
-  const PlacementProblem all = problem;
+  PlacementProblem all = problem;
   for (int tries_of_gpu = 1; !problem.modes.empty() || problem.gpu;) {
     const auto placement = place(problem);
     if (!placement) {
@@ -51,12 +51,18 @@ Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr
     }
     const auto open = placement->mode() == Mode::kResident ? open_resident : open_streaming;
     auto model = open(request, budget, only_as(*placement, problem), *placement);
+    if (model && !placement->gpu) {
+      model->problem.gpu = std::move(all.gpu);  // for the plan, which says why it computes nothing
+    }
     if (model || model.error().code != ErrorCode::kBudget) {
       return model;
     }
     logger().debug("{}", model.error().message);
     take_out(*placement, tries_of_gpu, problem);
     tries_of_gpu += placement->gpu ? 1 : 0;
+    if (all.gpu && !problem.gpu && !problem.modes.empty()) {
+      all.gpu->obstacle = "its memory did not hold what llama.cpp wanted to put there";
+    }
   }
   return too_small(request, all);
 }

@@ -121,11 +121,12 @@ struct Wanted {
   Reservation& reservation;
 };
 
-// A line of no bytes makes none.
+// A line of no bytes makes none, but for buffers in RAM: what those take may show only later.
 Status reserve_lines(OpenModel& parts, std::initializer_list<Wanted> all) {
   for (const Wanted& it : all) {
     it.reservation.release();
-    if (it.line.bytes == 0) {
+    const bool may_grow = it.line.purpose == Purpose::kComputeBuffers && it.line.tier == Tier::kRam;
+    if (it.line.bytes == 0 && !may_grow) {
       continue;
     }
     auto reserved = parts.budget->reserve(it.line.purpose, it.line.tier, it.line.bytes);
@@ -211,6 +212,15 @@ void correct_context(OpenModel& parts, const ContextMemory& real) {
   memory.device_compute.correct(real.device_compute);
 }
 
+// On a device, of what its slots are to leave room for.
+void put_in_weights(const OpenRequest& request, OpenModel& parts) {
+  if (ggml_backend_device* device = device_of(request, parts)) {
+    const uint64_t experts = parts.plan.placement.experts.streamed ? 0 : parts.problem.expert_bytes;
+    const uint64_t real = weight_memory_on(*parts.context, *device);
+    parts.problem.gpu->weights = real - std::min(real, experts);
+  }
+}
+
 void keep_choices(PlacementProblem& problem, const Placement& placement) {
   const UbatchChoice pass = problem.ubatch_choice(placement);
   const KvChoice kv = problem.kv_choice(placement);
@@ -236,6 +246,7 @@ Status replan(const OpenRequest& request, OpenModel& parts) {
     parts.mtp_bytes = mtp.kv + mtp.compute;
     const ContextMemory real = context_needs(request, parts);
     correct_context(parts, real);
+    put_in_weights(request, parts);
     correct_estimates(parts.problem, placement, real);
     if (made == kMostContexts) {  // no more changes of what is made
       keep_choices(parts.problem, placement);

@@ -166,10 +166,18 @@ tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementP
                 request.model.name, request.gpu.device.name, format_bytes(request.gpu.vram), request.context,
                 format_bytes(no_less(vram)), format_bytes(problem.gpu->weights));
   }
+  const uint64_t ram = minimum_gpu_ram(problem);
+  if (ram <= problem.budget) {
+    return fail(
+        ErrorCode::kBudget,
+        "{} cannot run on {} in {} of its memory and {} of RAM: llama.cpp takes more than the {} and {} that were "
+        "estimated",
+        request.model.name, request.gpu.device.name, format_bytes(request.gpu.vram), format_bytes(request.budget),
+        format_bytes(vram), format_bytes(ram));
+  }
   return fail(ErrorCode::kBudget,
               "{} cannot run on {} in {} of RAM: what stays there beside the GPU takes about {} at least",
-              request.model.name, request.gpu.device.name, format_bytes(request.budget),
-              format_bytes(no_less(minimum_gpu_ram(problem))));
+              request.model.name, request.gpu.device.name, format_bytes(request.budget), format_bytes(no_less(ram)));
 }
 
 }  // namespace hypura

@@ -28,6 +28,8 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
   spec.draft_mtp = true;
+  spec.gpu = "CUDA0";
+  spec.vram = 4096;
   spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
@@ -43,6 +45,9 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_TRUE(back->keep_draft_model);
   EXPECT_EQ(back->sentence, spec.sentence);
   EXPECT_EQ(back->draft, "a draft.gguf");
+  EXPECT_EQ(engine_options(*back).gpu, "CUDA0");
+  EXPECT_EQ(engine_options(*back).vram, 4096U);
+  EXPECT_EQ(engine_options(RunSpec()).vram, std::nullopt);
   EXPECT_EQ(back->mirrors, spec.mirrors);
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));
   EXPECT_TRUE(back->draft_ngrams);
