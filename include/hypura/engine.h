@@ -110,7 +110,7 @@ struct EngineStats {
   uint64_t prefill_bytes = 0;              // of those, in prefill passes
   uint64_t decode_bytes = 0;               // of those, in decode passes
   uint64_t expert_lookups = 0;             // experts requested, in decode passes
-  uint64_t expert_hits = 0;                // of those, resident when requested; a pending read is a miss
+  uint64_t expert_hits = 0;                // of those, in RAM or VRAM when requested; a pending read is a miss
   uint64_t experts_read_ahead = 0;         // prefetched on a prediction, in decode passes
   uint64_t experts_used_ahead = 0;         // of those, then requested
   uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
@@ -118,11 +118,23 @@ struct EngineStats {
   uint64_t experts_predictable = 0;        // requested by the layers that had predictions
   uint64_t experts_warmed = 0;             // read before the first pass, because earlier runs used them
   uint64_t warm_bytes = 0;                 // of those; a part of streamed_bytes
-  double io_wait_seconds = 0;              // computation waited for a read
-  double stream_compute_seconds = 0;       // in matrices whose weights are streamed or cached
-  double stream_kernel_seconds = 0;        // of that, inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;            // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;                // of the process, bytes
+  // With a GPU that has slots for some experts, in decode passes: what of expert_lookups was looked up in VRAM, and of
+  // that found there. What is missed there is looked up in RAM, and what is missed in RAM is read from disk. Layers
+  // with slots for all of their experts look up nothing; those brought whole, all of their experts.
+  uint64_t gpu_expert_lookups = 0;
+  uint64_t gpu_expert_hits = 0;
+  uint64_t gpu_upload_bytes = 0;       // of experts, from RAM to VRAM, in all passes
+  uint64_t gpu_download_bytes = 0;     // of experts that were evicted there, to RAM
+  uint64_t gpu_demoted_experts = 0;    // these experts
+  uint64_t gpu_staged_layers = 0;      // layers that were brought whole, for each pass that did so
+  uint64_t gpu_seeded_experts = 0;     // put into slots from such layers
+  double gpu_choice_wait_seconds = 0;  // waited for the GPU to have computed a router's choice, and what came before it
+  double gpu_copy_wait_seconds = 0;    // waited for copies to and from VRAM to end, so that RAM was free again
+  double io_wait_seconds = 0;          // computation waited for a read
+  double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;    // of that, inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
+  uint64_t memory_peak = 0;            // of the process, bytes
   // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
   // mirrors.
   std::vector<uint64_t> copy_bytes;

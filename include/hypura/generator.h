@@ -168,7 +168,7 @@ struct GeneratorStats {
 // A layer's experts: which are in memory, and which were used recently. Empty for a layer without experts.
 struct LiveLayer {
   int32_t layer = 0;
-  std::string resident;        // one '0' or '1' for each expert
+  std::string resident;        // for each expert '0': on disk, '1': in RAM, '2': in VRAM
   std::vector<uint16_t> used;  // uses by the latest 64 tokens; empty where no experts are streamed
 };
 

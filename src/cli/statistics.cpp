@@ -13,6 +13,10 @@ namespace hypura {
 
 namespace {
 
+double as_double(uint64_t count) {
+  return static_cast<double>(count);
+}
+
 std::optional<double> ratio(double numerator, double denominator) {
   return denominator > 0 ? std::optional(numerator / denominator) : std::nullopt;
 }
@@ -48,26 +52,30 @@ std::string memory_of(uint64_t peak, const Plan& plan) {
                                                                            format_bytes(plan.process_overhead));
 }
 
-nlohmann::ordered_json number_or_null(std::optional<double> number) {
-  return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
+std::string experts_of(const EngineStats& stats) {
+  const auto share = [&](uint64_t hits) { return 100 * as_double(hits) / as_double(stats.expert_lookups); };
+  if (stats.expert_lookups == 0) {
+    return "n/a";
+  }
+  return stats.gpu_expert_lookups == 0 ? fmt::format("{:.1f} % hit", share(stats.expert_hits))
+                                       : fmt::format("{:.1f} % in VRAM, {:.1f} % in RAM", share(stats.gpu_expert_hits),
+                                                     share(stats.expert_hits - stats.gpu_expert_hits));
 }
 
-double as_double(uint64_t count) {
-  return static_cast<double>(count);
+nlohmann::ordered_json number_or_null(std::optional<double> number) {
+  return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
 }
 
 }  // namespace
 
 std::string statistics_line(const EngineStats& stats, const Plan& plan) {
-  const auto hits = ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups));
   const auto read = ratio(as_double(stats.decode_bytes), as_double(stats.decoded_tokens));
   const std::string drafts = stats.drafted_tokens == 0 ? ""
                                                        : fmt::format("; drafts {} of {} accepted",
                                                                      stats.accepted_draft_tokens, stats.drafted_tokens);
   return fmt::format("{}{}; prompt {}; experts {}; {}/token read; memory {}",
                      tokens_and_rate(stats.answer_tokens, stats.decoded_tokens, stats.decode_seconds), drafts,
-                     tokens_and_rate(stats.prompt_tokens, stats.prompt_tokens, stats.prompt_seconds),
-                     hits ? fmt::format("{:.1f} % hit", *hits * 100) : "n/a",
+                     tokens_and_rate(stats.prompt_tokens, stats.prompt_tokens, stats.prompt_seconds), experts_of(stats),
                      read ? format_bytes(static_cast<uint64_t>(*read)) : "n/a bytes",
                      memory_of(stats.memory_peak, plan));
 }
@@ -100,6 +108,8 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"prompt_tokens_per_second", number_or_null(ratio(prompt_tokens, stats.prompt_seconds))},
       {"decode_tokens_per_second", number_or_null(ratio(decoded_tokens, stats.decode_seconds))},
       {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
+      {"gpu_expert_hit_rate",
+       number_or_null(ratio(as_double(stats.gpu_expert_hits), as_double(stats.gpu_expert_lookups)))},
       {"decode_bytes_per_token", number_or_null(ratio(as_double(stats.decode_bytes), decoded_tokens))},
       {"mode", to_string(plan.mode())},
       {"plan", plan.sentence},

@@ -44,6 +44,14 @@ TEST(StatisticsLine, SaysWhatWasDone) {
             "memory 38.1 of 104.0 MiB (40.0 MiB for the model, 64.0 MiB for the program)");
 }
 
+TEST(StatisticsLine, SaysWhichTierHadTheExperts) {
+  EngineStats stats = some_stats();
+  stats.gpu_expert_lookups = 1000;
+  stats.gpu_expert_hits = 400;
+  EXPECT_THAT(statistics_line(stats, some_plan()), testing::HasSubstr("; experts 40.0 % in VRAM, 21.3 % in RAM; "));
+  EXPECT_EQ(nlohmann::json::parse(statistics_json(stats, some_plan(), "m", std::nullopt))["gpu_expert_hit_rate"], 0.4);
+}
+
 TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
   EngineStats stats = some_stats();
   stats.drafted_tokens = 40;

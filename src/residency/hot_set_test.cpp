@@ -34,6 +34,12 @@ TEST(HotSet, OfEqualsTheLowerIsFirst) {
   EXPECT_EQ(hot_set(trace_of({3, 1, 2, 0}), {2, 1}), (Hot{{0, 2}, {0, 3}, {1, 0}}));
 }
 
+TEST(HotSet, LeavesOutWhatAnotherTierHas) {
+  const RoutingTrace trace = trace_of({1, 2, 1, 2, 1, 3, 0, 3, 0, 2});
+  EXPECT_EQ(hot_set(trace, {1, 2}, {1, 0}), (Hot{{1, 2}, {0, 0}, {1, 3}}));
+  EXPECT_TRUE(hot_set(trace, {4, 4}, {4, 4}).empty());
+}
+
 TEST(HotSet, OfTokensThatPassNoLayerIsEmpty) {
   constexpr uint16_t kNone = RoutingTrace::kNone;
   EXPECT_TRUE(hot_set(trace_of({kNone, kNone}), {4, 4}).empty());

@@ -4,6 +4,7 @@ import { HISTORY, Rates } from "../src/live/rates.js";
 
 const stats = (passes, tokens, bytes, lookups = 0, hits = 0) => ({
   passes, decoded_tokens: tokens, streamed_bytes: bytes, expert_lookups: lookups, expert_hits: hits, running: 0, io_wait_seconds: bytes / 1e4,
+  gpu_expert_lookups: lookups, gpu_expert_hits: hits / 3, gpu_upload_bytes: 3 * bytes, gpu_download_bytes: 2 * bytes,
 });
 
 test("the first reading tells no rate", () => {
@@ -19,6 +20,8 @@ test("rates are those of the last two seconds", () => {
   for (let i = 0; i <= 20; ++i) now = meter.add({ time: i / 2, stats: stats(i, i * i, i * 1000) });
   assert.equal(now.tokensPerSecond, (20 * 20 - 16 * 16) / 2);
   assert.equal(now.bytesPerSecond, 2000);
+  assert.equal(now.upPerSecond, 6000);
+  assert.equal(now.downPerSecond, 4000);
   assert.ok(Math.abs(now.waiting - 0.2) < 1e-9);
   assert.equal(now.busy, true);
   assert.equal(now.points.time.length, 21);
@@ -28,8 +31,9 @@ test("the hit rate is that of the last ten seconds while experts are used", () =
   const meter = new Rates();
   meter.add({ time: 0, stats: stats(1, 0, 0, 1000, 0) });
   for (let t = 1; t <= 30; ++t) meter.add({ time: t, stats: stats(1 + t, 0, 0, 1000 + 10 * t, 9 * t) });
-  const { hitRate } = meter.add({ time: 31, stats: stats(32, 0, 0, 1310, 279) });
+  const { hitRate, gpuHitRate } = meter.add({ time: 31, stats: stats(32, 0, 0, 1310, 279) });
   assert.equal(hitRate, 0.9);
+  assert.ok(Math.abs(gpuHitRate - 0.3) < 1e-9);
 });
 
 test("a model loaded anew starts anew", () => {

@@ -70,11 +70,17 @@ std::optional<TimeSplit> divided(const TimeSplit& split, double by) {
 
 void add_streaming(const ArmRuns& arm, BenchFigures& figures) {
   std::vector<double> hits;
+  std::vector<double> gpu_hits;
+  std::vector<double> gpu_bytes;
   std::vector<double> rates;
   std::vector<double> busy;
   for (const RunResult* run : good_runs(arm)) {
     if (run->expert_lookups > 0) {
       hits.push_back(as_double(run->expert_hits) / as_double(run->expert_lookups));
+    }
+    if (run->gpu_expert_lookups > 0 && run->decode.tokens > 0) {
+      gpu_hits.push_back(as_double(run->gpu_expert_hits) / as_double(run->gpu_expert_lookups));
+      gpu_bytes.push_back(as_double(run->gpu_upload_bytes + run->gpu_download_bytes) / as_double(run->decode.tokens));
     }
     if (run->decode.disk_busy_seconds > 0) {
       rates.push_back(as_double(run->streamed_bytes) / run->decode.disk_busy_seconds);
@@ -82,6 +88,8 @@ void add_streaming(const ArmRuns& arm, BenchFigures& figures) {
     }
   }
   figures.hit_rate = spread_of(std::move(hits));
+  figures.gpu_hit_rate = spread_of(std::move(gpu_hits));
+  figures.gpu_bytes = spread_of(std::move(gpu_bytes));
   figures.disk_rate = spread_of(std::move(rates));
   figures.disk_busy = spread_of(std::move(busy));
 }

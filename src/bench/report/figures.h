@@ -62,6 +62,8 @@ struct BenchFigures {
   std::vector<ArmFigures> arms;           // hypura's first
   Ratios ratios;                          // empty without a baseline
   std::optional<Spread> hit_rate;         // 0..1; none for a model without experts, or resident
+  std::optional<Spread> gpu_hit_rate;     // 0..1, of the same experts those in VRAM; none without a GPU
+  std::optional<Spread> gpu_bytes;        // copied to VRAM and from it, per decoded token; none without a GPU
   std::optional<Spread> disk_rate;        // bytes/s while at least one read was in flight, while decoding
   std::optional<Spread> disk_busy;        // share of the time of decoding, 0..1
   std::optional<TimeSplit> token_split;   // seconds for a token, of the run whose speed is the median's nearest

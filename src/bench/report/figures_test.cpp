@@ -110,6 +110,20 @@ TEST(BenchFigures, PartsOfTheTimeAreOneRunsAndAddUp) {
   EXPECT_DOUBLE_EQ(figures.disk_busy->median, 0.8);
 }
 
+TEST(BenchFigures, HitsInVramAreAShareOfAll) {
+  RunResult run = run_at(5, 100);
+  run.expert_lookups = run.gpu_expert_lookups = 100;
+  run.expert_hits = 90;
+  EXPECT_FALSE(bench_figures({{arm("hypura", "hypura", {run_at(5, 100)})}, {}}).gpu_hit_rate);
+  run.gpu_expert_hits = 75;
+  run.gpu_upload_bytes = 3000 * run.decode.tokens;
+  run.gpu_download_bytes = 1000 * run.decode.tokens;
+  const BenchFigures figures = bench_figures({{arm("hypura", "hypura", {run})}, {}});
+  EXPECT_DOUBLE_EQ(figures.hit_rate->median, 0.9);
+  EXPECT_DOUBLE_EQ(figures.gpu_hit_rate->median, 0.75);
+  EXPECT_DOUBLE_EQ(figures.gpu_bytes->median, 4000);
+}
+
 TEST(BenchFigures, DraftsAreThoseOfAllRounds) {
   RunResult run = run_at(5, 100);
   EXPECT_FALSE(bench_figures({{arm("hypura", "hypura", {run})}, {}}).drafts);

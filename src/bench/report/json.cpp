@@ -133,6 +133,8 @@ std::string bench_json(const BenchReport& report) {
                        {"prefill", or_null(figures.ratios.prefill)},
                        {"first_token", or_null(figures.ratios.first_token)}}},
                      {"hit_rate", or_null(figures.hit_rate)},
+                     {"gpu_hit_rate", or_null(figures.gpu_hit_rate)},
+                     {"gpu_bytes_per_token", or_null(figures.gpu_bytes)},
                      {"disk_bytes_per_second", or_null(figures.disk_rate)},
                      {"disk_busy_share", or_null(figures.disk_busy)},
                      {"token_seconds", or_null(figures.token_split)},

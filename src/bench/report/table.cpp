@@ -127,6 +127,10 @@ std::string details_of(const BenchReport& report) {
   if (figures.hit_rate) {
     text += line_of("experts in memory", scaled(figures.hit_rate, 0.01) + " %");
   }
+  if (figures.gpu_hit_rate && figures.gpu_bytes) {
+    text += line_of("of them in VRAM", fmt::format("{} %, {} MB copied up and down for a token",
+                                                   scaled(figures.gpu_hit_rate, 0.01), scaled(figures.gpu_bytes, 1e6)));
+  }
   if (figures.disk_rate && figures.disk_busy) {
     text +=
         line_of("disk while decoding", fmt::format("{} GB/s at least, busy {} % of the time at most",

@@ -26,6 +26,10 @@ void note_decode(const Phase& phase, RunResult& result) {
   result.decode = phase.cost;
   result.expert_lookups = phase.counted.expert_lookups;
   result.expert_hits = phase.counted.expert_hits;
+  result.gpu_expert_lookups = phase.counted.gpu_expert_lookups;
+  result.gpu_expert_hits = phase.counted.gpu_expert_hits;
+  result.gpu_upload_bytes = phase.counted.gpu_upload_bytes;
+  result.gpu_download_bytes = phase.counted.gpu_download_bytes;
   result.io_wait_seconds = phase.counted.io_wait_seconds;
   result.streamed_bytes = phase.counted.streamed_bytes;
   result.drafted_tokens = phase.counted.drafted_tokens;

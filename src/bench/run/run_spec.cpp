@@ -18,7 +18,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PredictedRun, known, decode_tokens_per_second
                                    bytes_per_token, hit_rate, hit_rate_source, bound_tokens_per_second, bound_by,
                                    memory_peak, remark)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, error, error_code, load, prefill, decode, first_token_seconds,
-                                   second_turn_seconds, chosen, expert_lookups, expert_hits, io_wait_seconds,
+                                   second_turn_seconds, chosen, expert_lookups, expert_hits, gpu_expert_lookups,
+                                   gpu_expert_hits, gpu_upload_bytes, gpu_download_bytes, io_wait_seconds,
                                    streamed_bytes, drafted_tokens, accepted_draft_tokens, resident_bytes, mode, plan,
                                    plan_key, predicted, process_peak, device_bytes, group_peak, out_of_memory)
 

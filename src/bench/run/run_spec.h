@@ -105,6 +105,10 @@ struct RunResult {
   // hypura only, counted by the engine over the whole of `decode`.
   uint64_t expert_lookups = 0;
   uint64_t expert_hits = 0;
+  uint64_t gpu_expert_lookups = 0;
+  uint64_t gpu_expert_hits = 0;  // of expert_hits
+  uint64_t gpu_upload_bytes = 0;
+  uint64_t gpu_download_bytes = 0;
   double io_wait_seconds = 0;
   uint64_t streamed_bytes = 0;  // by the engine's own count, to hold against decode.bytes
   uint64_t drafted_tokens = 0;  // verified, accepted or not

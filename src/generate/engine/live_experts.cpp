@@ -35,8 +35,8 @@ void LiveExperts::note() {
     for (ExpertsOfLayer& experts : engine_.weights()->experts(kLiveTokens)) {
       if (experts.layer >= 0 && static_cast<size_t>(experts.layer) < layers.size()) {
         LiveLayer& layer = layers[static_cast<size_t>(experts.layer)];
-        for (const bool resident : experts.resident) {
-          layer.resident += resident ? '1' : '0';
+        for (size_t i = 0; i < experts.resident.size(); ++i) {
+          layer.resident += experts.on_gpu[i] ? '2' : experts.resident[i] ? '1' : '0';
         }
         layer.used = std::move(experts.used);
       }

@@ -1,5 +1,7 @@
 #include "generate/scheduler/pass_counters.h"
 
+#include "backend/gpu/gpu_stats.h"
+
 namespace hypura {
 
 void PassCounters::note_loaded(double seconds) {
@@ -34,6 +36,25 @@ EngineStats PassCounters::read() const {
   return stats_;
 }
 
+namespace {
+
+// What was looked up in RAM had been missed in VRAM.
+void add_gpu(const GpuStats& gpu, EngineStats& stats) {
+  stats.expert_lookups = stats.gpu_expert_lookups = gpu.decode_lookups;
+  stats.gpu_expert_hits = gpu.decode_hits;
+  stats.expert_hits += stats.gpu_expert_hits;
+  stats.experts_warmed += gpu.warmed;
+  stats.warm_bytes += gpu.warm_bytes;
+  stats.gpu_upload_bytes = gpu.uploaded_bytes;
+  stats.gpu_download_bytes = gpu.downloaded_bytes;
+  stats.gpu_staged_layers = gpu.staged_layers;
+  stats.gpu_seeded_experts = gpu.seeded;
+  stats.gpu_choice_wait_seconds = gpu.choice_wait_seconds;
+  stats.gpu_copy_wait_seconds = gpu.copy_wait_seconds;
+}
+
+}  // namespace
+
 void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   const StreamStats& stream = weights.stats();
   stats.expert_lookups = stream.decode_lookups;
@@ -48,6 +69,10 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.io_wait_seconds = stream.io_wait_seconds;
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();
+  if (const GpuStats* gpu = weights.gpu_stats()) {
+    stats.gpu_demoted_experts = stream.lowered;
+    add_gpu(*gpu, stats);
+  }
 }
 
 }  // namespace hypura

@@ -15,7 +15,8 @@ function Figure({ label, value, note }) {
 const orDash = (value, format) => (value === null ? "–" : format(value));
 
 export function Figures({ stats, rates, plan }) {
-  const { tokensPerSecond, bytesPerSecond, waiting, hitRate } = rates;
+  const { tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond } = rates;
+  const onGpu = stats.gpu_upload_bytes > 0;
   const streams = plan.mode !== "resident";
   const perToken = tokensPerSecond > 0 ? bytesPerSecond / tokensPerSecond : null;
   return (
@@ -29,7 +30,9 @@ export function Figures({ stats, rates, plan }) {
         <Figure label="From disk" value={orDash(bytesPerSecond, formatBandwidth)} note={perToken === null ? "nothing is read now" : `${formatBytes(Math.round(perToken))} a token`} />
       )}
       {streams && <Figure label="Waiting for disk" value={orDash(waiting, formatShare)} note="of the time" />}
-      {stats.expert_lookups > 0 && <Figure label="Hit rate" value={orDash(hitRate, formatShare)} note="experts found in RAM" />}
+      {stats.expert_lookups > 0 && <Figure label="Hit rate" value={orDash(hitRate, formatShare)} note={stats.gpu_expert_lookups > 0 ? "experts found in RAM or VRAM" : "experts found in RAM"} />}
+      {stats.gpu_expert_lookups > 0 && <Figure label="In VRAM" value={orDash(gpuHitRate, formatShare)} note="of the experts asked for" />}
+      {onGpu && <Figure label="To the GPU" value={orDash(upPerSecond, formatBandwidth)} note={downPerSecond > 0 ? `${formatBandwidth(downPerSecond)} back` : "nothing comes back now"} />}
       <Figure label="Answers" value={`${stats.running} of ${stats.parallel}`} note={stats.queued > 0 ? `${stats.queued} waiting` : `at once; ${stats.answers} so far`} />
       <Figure
         label="Context"

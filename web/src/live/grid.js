@@ -50,7 +50,8 @@ export class Glow {
   }
 }
 
-const residents = (layer) => [...layer.resident].filter((it) => it === "1").length;
+// In RAM or VRAM.
+const residents = (layer) => [...layer.resident].filter((it) => it !== "0").length;
 
 // One line for each layer: {layer, resident, experts, used, favourites}; favourites are the most used, at most three.
 export function layerFacts(layers) {

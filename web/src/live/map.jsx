@@ -11,7 +11,7 @@ const FRAME = 45; // ms: the processor that draws may be the one that computes t
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return { memory: of("--ram"), disk: of("--cell-off"), glow: of("--glow"), ink: of("--muted") };
+  return { vram: of("--vram"), memory: of("--ram"), disk: of("--cell-off"), glow: of("--glow"), ink: of("--muted") };
 }
 
 function draw(canvas, layers, glow) {
@@ -34,7 +34,7 @@ function draw(canvas, layers, glow) {
       const x = GUTTER + expert * size.cellWidth;
       const box = [x, y, size.cellWidth - size.gap, size.cellHeight - size.gap];
       context.globalAlpha = 1;
-      context.fillStyle = layer.resident[expert] === "1" ? palette.memory : palette.disk;
+      context.fillStyle = { 2: palette.vram, 1: palette.memory }[layer.resident[expert]] ?? palette.disk;
       context.fillRect(...box);
       drawLight(context, box, glow.at(row, expert), palette.glow);
     }
@@ -78,7 +78,7 @@ function cellWords(canvas, layers, event) {
   const expert = Math.floor((event.offsetX - GUTTER) / size.cellWidth);
   const layer = layers[row];
   if (!layer || expert < 0 || expert >= layer.resident.length) return "";
-  const where = layer.resident[expert] === "1" ? "in memory" : "on disk";
+  const where = { 2: "in VRAM", 1: "in RAM" }[layer.resident[expert]] ?? "on disk";
   const used = layer.used[expert] ?? 0;
   return `Layer ${layer.layer}, expert ${expert}: ${where}, ${used === 0 ? "not used lately" : `used ${used} × lately`}`;
 }
@@ -140,6 +140,7 @@ export function ExpertMap() {
       />
       <p class="note" aria-hidden="true">{words || mapSentence(layers)}</p>
       <div class="legend">
+        {layers.some((it) => it.resident.includes("2")) && <span><i class="swatch vram" />in VRAM</span>}
         <span><i class="swatch ram" />in RAM</span>
         <span><i class="swatch cell-off" />on disk</span>
         <span><i class="swatch glow" />used now</span>

@@ -8,14 +8,14 @@ export class Rates {
   #readings = []; // {time, stats}, of one opening of one model
   #points = { time: [], tokens: [], bytes: [] };
 
-  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, busy, points}. A rate is
+  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond, busy, points}. A rate is
   // null where nothing can be told; `waiting` is the share of time spent waiting for reads. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
   add(reading) {
     const stats = reading.stats;
     if (!stats) {
       this.#readings = [];
       this.#point(reading.time, 0, 0);
-      return { tokensPerSecond: null, bytesPerSecond: null, waiting: null, hitRate: null, busy: false, points: this.#points };
+      return { tokensPerSecond: null, bytesPerSecond: null, waiting: null, hitRate: null, gpuHitRate: null, upPerSecond: null, downPerSecond: null, busy: false, points: this.#points };
     }
     const last = this.#readings.at(-1);
     // Counters only grow: where one has not, the model was loaded anew.
@@ -30,7 +30,15 @@ export class Rates {
     const bytesPerSecond = rate("streamed_bytes");
     this.#point(reading.time, tokensPerSecond ?? 0, bytesPerSecond ?? 0);
     const busy = stats.running > 0 || (last !== undefined && stats.passes > last.stats.passes);
-    return { tokensPerSecond, bytesPerSecond, waiting: rate("io_wait_seconds"), hitRate: this.#hitRate(stats), busy, points: this.#points };
+    return {
+      tokensPerSecond, bytesPerSecond, busy,
+      waiting: rate("io_wait_seconds"),
+      hitRate: this.#hitRate(stats, "expert_lookups", "expert_hits"),
+      gpuHitRate: this.#hitRate(stats, "gpu_expert_lookups", "gpu_expert_hits"),
+      upPerSecond: rate("gpu_upload_bytes"),
+      downPerSecond: rate("gpu_download_bytes"),
+      points: this.#points,
+    };
   }
 
   // The latest reading that is not younger than `time` allows, or the oldest.
@@ -39,11 +47,11 @@ export class Rates {
   }
 
   // Of the last seconds' expert uses, or of all where there was none.
-  #hitRate(stats) {
+  #hitRate(stats, lookups, hits) {
     const oldest = this.#readings[0].stats;
-    const lookups = stats.expert_lookups - oldest.expert_lookups;
-    if (lookups > 0) return (stats.expert_hits - oldest.expert_hits) / lookups;
-    return stats.expert_lookups > 0 ? stats.expert_hits / stats.expert_lookups : null;
+    const recent = stats[lookups] - oldest[lookups];
+    if (recent > 0) return (stats[hits] - oldest[hits]) / recent;
+    return stats[lookups] > 0 ? stats[hits] / stats[lookups] : null;
   }
 
   #point(time, tokens, bytes) {
