@@ -4,6 +4,9 @@ if(HYPURA_CROSS_DIR)
   return()
 endif()
 
+# Headers of packages that are not installed (scripts/unpack-headers.sh).
+list(APPEND CMAKE_PREFIX_PATH ${PROJECT_SOURCE_DIR}/deps/debian/usr)
+
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -24,7 +27,7 @@ target_include_directories(tl::expected INTERFACE ${TL_EXPECTED_INCLUDE})
 # pkg-config, which would have the libraries linked too that CLP itself is linked to (zlib, bzip2, LAPACK).
 set(HYPURA_CLP "")
 find_path(CLP_INCLUDE Clp_C_Interface.h PATH_SUFFIXES coin coin-or)
-find_library(CLP_LIBRARY Clp)
+find_library(CLP_LIBRARY NAMES Clp libClp.so.1) # the second where its package for developing is not installed
 if(CLP_INCLUDE AND CLP_LIBRARY)
   add_library(coin::clp INTERFACE IMPORTED)
   target_include_directories(coin::clp INTERFACE ${CLP_INCLUDE})

@@ -24,17 +24,21 @@ set(llama_prebuilt
   ${PROJECT_SOURCE_DIR}/deps/llama-${llama_platform}/node_modules/@node-llama-cpp/${llama_platform}/bins/${llama_platform})
 
 set(llama_wanted ${HYPURA_LLAMA_SOURCE}/include/llama.h)
-set(llama_models "")
+set(llama_parts "")
 if(HYPURA_TESTS OR HYPURA_FUZZ)
   list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/models/templates)
-  set(llama_models --models)
+  list(APPEND llama_parts --models)
+endif()
+if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
+  list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/CMakeLists.txt)
+  list(APPEND llama_parts --code)
 endif()
 if(NOT llama_platform STREQUAL "none")
   list(APPEND llama_wanted ${llama_prebuilt})
 endif()
 foreach(path ${llama_wanted})
   if(NOT EXISTS ${path})
-    execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch-llama.sh ${llama_models} ${llama_platform}
+    execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch-llama.sh ${llama_parts} ${llama_platform}
       COMMAND_ERROR_IS_FATAL ANY)
     break()
   endif()
@@ -70,6 +74,8 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   # llama.cpp's own options (GGML_NATIVE, GGML_CUDA, GGML_VULKAN, ...) may be given on the command line as usual.
   set(LLAMA_BUILD_COMMON ON CACHE BOOL "")
   set(LLAMA_OPENSSL OFF CACHE BOOL "")
+  set(LLAMA_BUILD_NUMBER 0) # or it would take our repository for its own
+  set(LLAMA_BUILD_COMMIT "v0.4.0")
   set(BUILD_SHARED_LIBS ON)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
   set(CMAKE_UNITY_BUILD OFF)  # its sources are not made to be compiled together

@@ -33,11 +33,13 @@ fi
 
 # Only these of /usr/include: the rest belongs to Linux's C library.
 for library in CLI boost fmt histedit.h nlohmann spdlog tl; do
-  if [ ! -e "/usr/include/$library" ]; then
+  from=/usr/include/$library
+  [ -e "$from" ] || from=$PWD/deps/debian$from
+  if [ ! -e "$from" ]; then
     echo "The headers /usr/include/$library are missing: run scripts/install-packages.sh." >&2
     exit 1
   fi
-  ln -sfn "/usr/include/$library" "$cross/include/$library"
+  ln -sfn "$from" "$cross/include/$library"
 done
 
 # macOS has libedit; the linker needs to know only its name and the functions used. Before adding one here, check that

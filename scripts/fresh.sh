@@ -54,7 +54,7 @@ copy_into_root() { # files and folders that exist here, to the same place
 
 bare_system() {
   local archive mirror proxy
-  archive=$cache/bare-$suite-$(dpkg --print-architecture)-$(echo $packages | sha256sum | cut -c1-12).tar.gz
+  archive=$cache/bare-$suite-$(dpkg --print-architecture)-$(echo $packages no lists | sha256sum | cut -c1-12).tar.gz
   if [ ! -e "$archive" ]; then
     echo "Making a bare system with debootstrap; kept as $archive"
     mirror=$(sources | awk -v suite=$suite '$2 == suite { print $1; exit }')
@@ -65,7 +65,7 @@ bare_system() {
       tail -n 20 "$root.log" >&2
       exit 1
     fi
-    rm -rf "$root.new"/var/cache/apt/archives/*.deb
+    rm -rf "$root.new"/var/cache/apt/{archives/*.deb,*.bin} "$root.new"/var/lib/apt/lists/*
     tar -C "$root.new" -c . | gzip -1 >"$archive.part"
     mv "$archive.part" "$archive"
     rm -rf "$root.new"

@@ -3,7 +3,8 @@
 # package brings 360 others (webpack, eslint, Python, OpenSSL's headers; 130 MB), most of them for what npm does when it
 # builds native modules, which nothing here has; so only its JavaScript is unpacked, 11 MB, and nothing is installed.
 set -euo pipefail
-own=$(cd "$(dirname "$0")/.." && pwd)/deps/npm
+scripts=$(cd "$(dirname "$0")" && pwd)
+own=${scripts%/*}/deps/npm
 program=$own/node_modules/npm/bin/npm-cli.js
 
 # npm and the packages of JavaScript modules it depends on, directly or not, but for the large node-fetch, by which
@@ -37,6 +38,7 @@ if [ ! -e "$program" ]; then
     echo "npm is not installed, and llama.cpp comes from the npm registry: install nodejs and npm." >&2
     exit 1
   fi
+  [ -n "${HYPURA_APT:-}" ] || exec "$scripts/with-apt.sh" "$scripts/npm.sh" "$@"
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   (unpack_npm "$folder") # its own line: in a condition, errors would not end it

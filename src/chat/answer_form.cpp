@@ -286,8 +286,8 @@ Status FormMaker::set_parser(const common_chat_params& params) {
       calls.push_back(without_space_after(trigger.value));
     }
   }
-  form_.parser->know_marks(thinking_marks(params),
-                           without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls));
+  form_.parser->know_marks({thinking_marks(params),
+                            without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls)});
   if (!inputs_.parallel_tool_calls) {
     form_.parser->limit_calls(1);
   }

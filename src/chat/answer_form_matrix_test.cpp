@@ -10,6 +10,7 @@
 #include "chat/templates_for_test.h"
 #include "llama.h"
 #include "llama/tokenizer/control_text.h"
+#include "output/answer_rest.h"
 #include "output/answer_sampler.h"
 #include "output/output_pipeline.h"
 #include "output/requests_for_test.h"
@@ -156,10 +157,6 @@ bool is_person(const std::string& text) {
          json.contains("age") && json["age"].is_number_integer();
 }
 
-bool is_blank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
 // What is wrong with an answer; empty when nothing is.
 std::string fault_of(const Wanted& wanted, const Said& said) {
   if (!said.fault.empty() || !said.ended) {
@@ -200,7 +197,7 @@ class AnswerFormMatrix : public testing::TestWithParam<std::tuple<VocabularyKind
     const std::vector<std::string> names = template_names();
     ASSERT_GT(names.size(), 60U);
     for (size_t i = static_cast<size_t>(part); i < names.size(); i += kParts) {
-      const ModelOfTemplate model(template_text(names[i]), kind);
+      const ModelOfTemplate& model = model_of_template(names[i], kind);
       SCOPED_TRACE(names[i]);
       if (bias_.empty()) {
         bias_ = haste(model.vocab());
@@ -356,7 +353,9 @@ TEST_P(AnswerFormMatrix, WhatIsNoCallIsNotLost) {
     }
     for (const bool thinks : {false, true}) {
       request.think = thinks;
-      const auto rules = model.format().form(request);
+      const auto prompt = model.format().render(request, request.messages);
+      ASSERT_TRUE(prompt) << prompt.error().message;
+      const auto rules = model.format().form(request, &prompt->answer);
       ASSERT_TRUE(rules) << rules.error().message;
       const ThinkingMarks& marks = rules->rules.thinking;
       if (thinks && (marks.ends.empty() || (marks.start.empty() && !rules->rules.thinks))) {
@@ -365,7 +364,7 @@ TEST_P(AnswerFormMatrix, WhatIsNoCallIsNotLost) {
       const std::string before = rules->rules.thinks ? "" : marks.start;
       for (const Malformed& it : malformed(call, thinks ? before : "", thinks ? marks.ends.front() : "")) {
         for (const size_t step : {3, 1000}) {
-          const auto form = model.format().form(request);
+          const auto form = model.format().form(request, &prompt->answer);
           AnswerPiece piece;
           for (size_t i = 0; i < it.text.size(); i += step) {
             piece.append(form->parser->add(it.text.substr(i, step)));
@@ -391,7 +390,9 @@ TEST_P(AnswerFormMatrix, AnySpaceMayComeAfterThoughts) {
   each([&](const ModelOfTemplate& model) {
     AnswerRequest request = request_of({"a schema", true});
     request.think = true;
-    const auto form = model.format().form(request);
+    const auto prompt = model.format().render(request, request.messages);
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    const auto form = model.format().form(request, &prompt->answer);
     ASSERT_TRUE(form) << form.error().message;
     const AnswerRules& rules = form->rules;
     if (rules.forms.size() != 1 || rules.thinking.ends.empty() || (rules.thinking.start.empty() && !rules.thinks)) {
@@ -402,7 +403,7 @@ TEST_P(AnswerFormMatrix, AnySpaceMayComeAfterThoughts) {
         if (!rules.space_after_thinking && *space != 0) {
           continue;
         }
-        const auto answers = model.format().form(request);
+        const auto answers = model.format().form(request, &prompt->answer);
         const std::string text = (rules.thinks ? "" : rules.thinking.start) + thought + rules.thinking.ends.front() +
                                  rules.after_thinking + space + rules.forms[0].opening + R"({"name":"Bo","age":7})";
         AnswerPiece piece = answers->parser->add(text);

@@ -90,7 +90,7 @@ TEST_P(RenderingMatrix, OnceForThePromptAndOnceForHowTheAnswerBegins) {
   constexpr int kParts = 4;
   const std::vector<std::string> names = template_names();
   for (size_t i = static_cast<size_t>(GetParam()); i < names.size(); i += kParts) {
-    const ModelOfTemplate model(template_text(names[i]), VocabularyKind::kBpe);
+    const ModelOfTemplate& model = model_of_template(names[i], VocabularyKind::kBpe);
     const bool tools = template_abilities(model.prompt().templates()).tools;
     for (const auto& [name, request] : all_asked(tools)) {
       SCOPED_TRACE(names[i] + ", " + name);

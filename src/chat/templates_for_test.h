@@ -10,6 +10,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chat/chat_format.h"
@@ -81,14 +82,11 @@ enum class VocabularyKind { kBpe, kSentencePiece };
 // A tokenizer with the template, without weights; and what reads conversations by it.
 class ModelOfTemplate {
  public:
-  ModelOfTemplate(const std::string& chat_template, VocabularyKind kind) {
+  // `vocabulary` is the file with the tokenizer.
+  ModelOfTemplate(const std::string& chat_template, const std::filesystem::path& vocabulary) {
     EXPECT_TRUE(init_llama());
-    const auto file = folder_.path() / "template.gguf";
-    constexpr size_t kTokens = 1000;
-    const auto vocabulary = folder_.path() / "vocabulary.gguf";
-    write_first_tokens(kind == VocabularyKind::kSentencePiece ? kLlamaModels / "ggml-vocab-llama-spm.gguf"
-                                                              : kModels / "hypura-stories-draft.gguf",
-                       vocabulary, kTokens);
+    const TempDir folder;
+    const auto file = folder.path() / "template.gguf";
     EXPECT_TRUE(write_with_template(vocabulary, file, chat_template, false));
     llama_model_params params = llama_model_default_params();
     params.vocab_only = true;
@@ -103,10 +101,28 @@ class ModelOfTemplate {
   const ChatFormat& format() const { return *format_; }
 
  private:
-  TempDir folder_;
   LlamaModelPtr model_;
   std::optional<ChatPrompt> prompt_;
   std::optional<ChatFormat> format_;
 };
+
+// The template of this name, opened once in a process: its first request tries the template in many ways.
+inline const ModelOfTemplate& model_of_template(const std::string& name, VocabularyKind kind) {
+  // Never destroyed: at the end of the process llama.cpp's own state may be gone before.
+  static auto& models = *new std::map<std::pair<std::string, VocabularyKind>, ModelOfTemplate>;
+  const auto known = models.find({name, kind});
+  if (known != models.end()) {
+    return known->second;
+  }
+  constexpr size_t kTokens = 1000;
+  static const TempDir folder;
+  const bool bpe = kind == VocabularyKind::kBpe;
+  const auto vocabulary = folder.path() / (bpe ? "bpe.gguf" : "sentence_piece.gguf");
+  if (!std::filesystem::exists(vocabulary)) {
+    write_first_tokens(bpe ? kModels / "hypura-stories-draft.gguf" : kLlamaModels / "ggml-vocab-llama-spm.gguf",
+                       vocabulary, kTokens);
+  }
+  return models.try_emplace({name, kind}, template_text(name), vocabulary).first->second;
+}
 
 }  // namespace hypura

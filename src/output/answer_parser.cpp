@@ -37,24 +37,6 @@ std::string grown(std::string& given, const std::string& whole) {
   return more;
 }
 
-// `text` with no more than a line break between marks.
-std::string with_little_space_between(const std::string& text) {
-  std::string result;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const size_t next = text.find_first_not_of(" \t\r\n", i);
-    if (next != i && next != std::string::npos && text[next] == '<' && !result.empty() && result.back() == '>') {
-      result += std::string_view(text).substr(i, next - i).find('\n') == std::string_view::npos ? "" : "\n";
-      i = next;
-    }
-    result += text[i];
-  }
-  return result;
-}
-
-bool is_blank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
 // The end of the character that `at` is in.
 size_t character_end(const std::string& text, size_t at) {
   while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) {
@@ -88,12 +70,6 @@ AnswerParser::~AnswerParser() = default;
 
 void AnswerParser::or_content(const common_chat_parser_params& content) {
   content_params_ = std::make_unique<common_chat_parser_params>(content);
-}
-
-void AnswerParser::know_marks(ThinkingMarks thoughts, std::string opening, std::vector<std::string> calls) {
-  marks_ = std::move(thoughts);
-  opening_ = std::move(opening);
-  marks_of_calls_ = std::move(calls);
 }
 
 // False when the text has no form that the parser knows, or not yet. It calls itself for each bracket within another.
@@ -254,74 +230,22 @@ AnswerPiece AnswerParser::finish() {
   if (!said_) {
     piece.content = text_;
   } else if (!called_) {
-    piece.content += rest(!message.tool_calls.empty());
+    piece.content += marks_.after(text_, thinking_, content_, !message.tool_calls.empty());
   }
   return piece;
 }
 
-// Answers may have any space after thoughts and between the marks of calls: llama.cpp's grammars and ours allow it, its
-// parsers know some of it. The text is read without where that makes a call or content of it.
+// The text is read with less space where that makes a call or content of it.
 void AnswerParser::read_with_less_space() {
   common_chat_msg message;
-  read_ = with_little_space_between(text_);
+  read_ = AnswerRest::little_space_between_marks(text_);
   if (parse(*params_, false, message) && !message.tool_calls.empty()) {
     return;
   }
-  read_ = without_space_after_thoughts();
+  read_ = marks_.no_space_after_thoughts(text_, thinking_);
   if (!parse(*params_, false, message) || (message.tool_calls.empty() && is_blank(message.content))) {
     read_ = text_;
   }
-}
-
-std::string AnswerParser::without_space_after_thoughts() const {
-  const std::string mark = marks_.ends.empty() ? "" : marks_.ends.front();
-  const size_t thought = is_blank(thinking_) ? 0 : text_.find(thinking_);
-  const size_t at = thought == std::string::npos ? thought : text_.find(mark, thought);
-  if (mark.empty() || at == std::string::npos) {
-    return text_;
-  }
-  const size_t end = at + mark.size();
-  return text_.substr(0, end) + text_.substr(std::min(text_.find_first_not_of(" \t\r\n", end), text_.size()));
-}
-
-// Where what follows the thoughts that were given begins.
-size_t AnswerParser::after_thoughts() const {
-  if (is_blank(thinking_)) {
-    return 0;
-  }
-  const size_t thought = text_.find(thinking_);
-  const size_t after = thought == std::string::npos ? 0 : thought + thinking_.size();
-  size_t end = std::string::npos;
-  size_t from = after;
-  for (const std::string& mark : marks_.ends) {
-    if (const size_t at = text_.find(mark, after); at < end) {
-      end = at;
-      from = at + (mark == marks_.ends.front() ? mark.size() : 0);
-    }
-  }
-  const std::string between = text_.substr(after, end == std::string::npos ? end : end - after);
-  const bool cut = end == std::string::npos && !marks_.ends.empty() && marks_.ends.front().starts_with(between);
-  if (cut || thought == std::string::npos) {
-    return cut || end == std::string::npos ? text_.size() : from;
-  }
-  return is_blank(between) ? from : after;
-}
-
-// What was said after the thoughts and the content that were given, but for the marks around content. `call`: there is
-// a call in it.
-std::string AnswerParser::rest(bool call) const {
-  size_t from = after_thoughts();
-  if (!is_blank(content_)) {
-    const size_t at = text_.find(content_, from);
-    const std::string said = at == std::string::npos ? "" : text_.substr(at + content_.size());
-    const auto in_it = [&](const std::string& mark) { return said.find(mark) != std::string::npos; };
-    return call || std::any_of(marks_of_calls_.begin(), marks_of_calls_.end(), in_it) ? said : "";
-  }
-  from = std::min(text_.find_first_not_of(" \t\r\n", from), text_.size());
-  const std::string said = text_.substr(from);
-  const bool opens =
-      opening_.starts_with(said) || (said.starts_with(opening_) && is_blank(said.substr(opening_.size())));
-  return opens ? "" : said;
 }
 
 AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {

@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "hypura/generator.h"
-#include "output/answer_rules.h"
+#include "output/answer_rest.h"
 
 struct common_chat_msg;
 struct common_chat_parser_params;
@@ -33,9 +33,8 @@ class AnswerParser {
   void limit_calls(size_t most) { most_calls_ = most; }
   bool over() const { return over_; }
 
-  // How thoughts are marked, what comes between them and content, and what is in text that begins a call. Before the
-  // first add().
-  void know_marks(ThinkingMarks thoughts, std::string opening, std::vector<std::string> calls);
+  // What the template's marks say of text that the parser leaves. Before the first add().
+  void know_marks(AnswerRest marks) { marks_ = std::move(marks); }
 
   AnswerPiece add(std::string_view text);
 
@@ -61,9 +60,6 @@ class AnswerParser {
   void shorten();
   bool restore(common_chat_msg& message, const Cut& thinking, const Cut& content) const;
   void read_with_less_space();
-  std::string without_space_after_thoughts() const;
-  size_t after_thoughts() const;
-  std::string rest(bool call) const;
 
   std::unique_ptr<common_chat_parser_params> params_;
   std::unique_ptr<common_chat_parser_params> content_params_;
@@ -74,9 +70,7 @@ class AnswerParser {
   Cut cut_content_;
   size_t next_cut_ = 0;  // bytes of read_
   size_t waiting_ = 0;   // bytes that were not parsed yet
-  ThinkingMarks marks_;
-  std::string opening_;
-  std::vector<std::string> marks_of_calls_;
+  AnswerRest marks_;
   std::string content_;   // given so far
   std::string thinking_;  // given so far
   size_t calls_ = 0;      // taken so far; those that are no JSON object were not given

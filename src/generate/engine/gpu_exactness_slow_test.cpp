@@ -65,41 +65,6 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return high;
   }
 
-  struct Expected {
-    std::vector<int32_t> tokens;
-    bool fresh = false;  // from an empty context on
-    std::vector<float> logits;
-  };
-
-  // Prompts of several lengths, each followed by single tokens.
-  std::vector<Expected> expect(uint32_t ubatch, uint32_t threads) const {
-    Reference reference(path_, kTokens, ubatch, threads);
-    std::vector<Expected> all;
-    for (const size_t length : {size_t{1}, size_t{7}, size_t{64}, size_t{kPrompt}}) {
-      all.push_back({test_tokens(length), true, {}});
-      for (const int32_t token : test_tokens(3)) {
-        all.push_back({{token}, false, {}});
-      }
-    }
-    for (Expected& it : all) {
-      it.logits = reference.evaluate(it.tokens, it.fresh);
-    }
-    return all;
-  }
-
-  static void compare(Session& session, const std::vector<Expected>& all, const std::string& where) {
-    for (const Expected& it : all) {
-      if (it.fresh) {
-        session.clear();
-      }
-      const auto actual = session.evaluate(it.tokens);
-      ASSERT_TRUE(actual) << where << ": " << actual.error().message;
-      ASSERT_EQ(actual->size(), it.logits.size());
-      ASSERT_EQ(std::memcmp(actual->data(), it.logits.data(), it.logits.size() * sizeof(float)), 0)
-          << where << ": logits differ after " << it.tokens.size() << " tokens";
-    }
-  }
-
   TempDir folder_;
   std::filesystem::path path_;
   uint64_t enough_ = 0;
@@ -118,54 +83,72 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
   for (const auto& [ubatch, all] : cases) {
     const uint64_t least = least_memory(ubatch);
     const uint32_t threads = ubatch == kPrompt ? 2 : 1;
-    const std::vector<Expected> expected = expect(ubatch, threads);
+    Reference reference(path_, kTokens, ubatch, threads);
+    const std::vector<Expected> expected = expect_all(reference, {1, 7, 64, kPrompt}, test_tokens(3));
     for (const auto& [slots, few_in_ram, stages] : all) {
       auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_), with_slots(slots, stages));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
-      ASSERT_NO_FATAL_FAILURE(compare(**session, expected, fmt::format("{} slots, {}", slots, ubatch)));
+      ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, fmt::format("{} slots, {}", slots, ubatch)));
     }
   }
 }
 
-// Passes as drafts and answers in company make them.
+constexpr uint32_t kTalkers = 8;
+constexpr uint32_t kRows = 64;
+
+struct SharedPass {
+  std::vector<PassToken> tokens;
+  bool prompt = false;
+  std::vector<float> logits;
+};
+
+// Passes as drafts and answers in company make them, and what plain llama.cpp says of them.
+std::vector<SharedPass> shared_passes(const std::filesystem::path& path) {
+  std::vector<SharedPass> all;
+  std::vector<uint32_t> position(kTalkers, 0);
+  const auto pass = [&](const std::vector<std::pair<uint32_t, uint32_t>>& counts, bool prompt) {
+    all.push_back({{}, prompt, {}});
+    for (const auto& [sequence, count] : counts) {
+      for (uint32_t i = 0; i < count; ++i) {
+        const auto token = static_cast<int32_t>(300 + (sequence * 917 + position[sequence] * 131) % 4000);
+        all.back().tokens.push_back({token, position[sequence]++, sequence, true});
+      }
+    }
+  };
+  for (uint32_t sequence = 0; sequence < kTalkers; ++sequence) {
+    pass({{sequence, 5 + 7 * sequence}}, true);
+  }
+  for (int turn = 0; turn < 3; ++turn) {
+    pass({{0, 1}, {1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}, {7, 1}}, false);
+    pass({{3, 5}, {5, 1}}, false);  // four drafted tokens
+    pass({{2, 40}, {1, 1}, {6, 3}}, true);
+  }
+  Reference reference(path, kTokens * kTalkers, kRows, 1, kTalkers);
+  for (SharedPass& it : all) {
+    EXPECT_TRUE(reference.decode(it.tokens));
+    it.logits = reference.logits(it.tokens.size());
+  }
+  return all;
+}
+
 TEST_P(GpuExactness, EightSequencesSharePasses) {
-  constexpr uint32_t kTalkers = 8;
-  constexpr uint32_t kRows = 64;
+  const std::vector<SharedPass> all = shared_passes(path_);
   for (const uint32_t slots : {4U, 12U, kMostSlots}) {
     auto engine = open_engine(options(kRows, 1, enough_, kTalkers), with_slots(slots));
     ASSERT_TRUE(engine) << engine.error().message;
     LlamaPassModel model(**engine, kTalkers);
-    Reference reference(path_, kTokens * kTalkers, kRows, 1, kTalkers);
     const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
-    std::vector<uint32_t> position(kTalkers, 0);
-    const auto pass = [&](const std::vector<std::pair<uint32_t, uint32_t>>& counts, bool prompt) {
-      std::vector<PassToken> tokens;
-      for (const auto& [sequence, count] : counts) {
-        for (uint32_t i = 0; i < count; ++i) {
-          const auto token = static_cast<int32_t>(300 + (sequence * 917 + position[sequence] * 131) % 4000);
-          tokens.push_back({token, position[sequence]++, sequence, true});
-        }
-      }
-      const auto all = static_cast<uint32_t>(tokens.size());
-      const Status status = model.pass(tokens, prompt ? all : 0);
+    for (const SharedPass& it : all) {
+      const auto count = static_cast<uint32_t>(it.tokens.size());
+      const Status status = model.pass(it.tokens, it.prompt ? count : 0);
       ASSERT_TRUE(status) << status.error().message;
-      ASSERT_TRUE(reference.decode(tokens));
-      for (size_t i = 0; i < all; ++i) {
-        ASSERT_EQ(std::memcmp(model.logits(i), llama_get_logits_ith(reference.context(), static_cast<int32_t>(i)),
-                              vocabulary * sizeof(float)),
-                  0)
-            << slots << " slots, token " << i << " of " << all;
+      ASSERT_EQ(it.logits.size(), count * vocabulary);
+      for (size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(std::memcmp(model.logits(i), &it.logits[i * vocabulary], vocabulary * sizeof(float)), 0)
+            << slots << " slots, token " << i << " of " << count;
       }
-    };
-    for (uint32_t sequence = 0; sequence < kTalkers; ++sequence) {
-      ASSERT_NO_FATAL_FAILURE(pass({{sequence, 5 + 7 * sequence}}, true));
-    }
-    for (int turn = 0; turn < 3; ++turn) {
-      ASSERT_NO_FATAL_FAILURE(pass({{0, 1}, {1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}, {7, 1}}, false));
-      ASSERT_NO_FATAL_FAILURE(pass({{3, 5}, {5, 1}}, false));  // four drafted tokens
-      ASSERT_NO_FATAL_FAILURE(pass({{2, 40}, {1, 1}, {6, 3}}, true));
     }
     const GpuExecutor* gpu = (*engine)->weights()->gpu();
     ASSERT_NE(gpu, nullptr);

@@ -32,6 +32,7 @@ inline ModelSpec small_spec(const std::string& arch, const std::string& type, co
   spec.split = split;
   spec.skew = arch == "dense" ? 0 : 0.7;
   spec.experts = down_type.empty() ? 0 : 16;  // K-quants need rows of 256: fewer experts keep the file small
+  spec.layers = 4;                            // two of each of the two kinds that gpt-oss has
   return spec;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -57,14 +58,24 @@ class Reference {
     return done;
   }
 
+  // Those of the last pass, of `count` tokens, all of which had some.
+  std::vector<float> logits(size_t count) {
+    const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
+    std::vector<float> all;
+    for (size_t i = 0; i < count; ++i) {
+      const float* row = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
+      all.insert(all.end(), row, row + width);
+    }
+    return all;
+  }
+
   // Logits after each of `tokens`, in passes of at most `ubatch` tokens, from an empty context on if `fresh`.
   std::vector<float> evaluate(const std::vector<int32_t>& tokens, bool fresh) {
-    const auto width = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
     if (fresh) {
       llama_memory_clear(llama_get_memory(context_.get()), true);
       position_ = 0;
     }
-    std::vector<float> logits;
+    std::vector<float> all;
     for (size_t done = 0; done < tokens.size();) {
       const size_t count = std::min<size_t>(ubatch_, tokens.size() - done);
       std::vector<PassToken> pass;
@@ -72,16 +83,13 @@ class Reference {
         pass.push_back({tokens[done + i], position_++, 0, true});
       }
       if (!decode(pass)) {
-        logits.clear();
-        return logits;
+        return {};
       }
-      for (size_t i = 0; i < count; ++i) {
-        const float* row = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
-        logits.insert(logits.end(), row, row + width);
-      }
+      const std::vector<float> some = logits(count);
+      all.insert(all.end(), some.begin(), some.end());
       done += count;
     }
-    return logits;
+    return all;
   }
 
  private:
@@ -112,12 +120,58 @@ inline std::vector<int32_t> test_tokens(size_t count) {
   return tokens;
 }
 
-// The smallest budget with which `options` can be opened, found by halving to 1 %; `high` must be enough.
-inline uint64_t smallest_budget(EngineOptions options, uint64_t high) {
+// The logits after each of `tokens`, which go on from those before, or from an empty context if `fresh`.
+struct Expected {
+  std::vector<int32_t> tokens;
+  bool fresh = false;
+  std::vector<float> logits;
+};
+
+// Prompts of so many tokens, each followed by `singles` one by one: evaluated once, for all that is compared with it.
+inline std::vector<Expected> expect_all(Reference& reference, const std::vector<size_t>& prompts,
+                                        const std::vector<int32_t>& singles) {
+  std::vector<Expected> all;
+  for (const size_t length : prompts) {
+    all.push_back({test_tokens(length), true, {}});
+    for (const int32_t token : singles) {
+      all.push_back({{token}, false, {}});
+    }
+  }
+  for (Expected& it : all) {
+    it.logits = reference.evaluate(it.tokens, it.fresh);
+  }
+  return all;
+}
+
+// That the session's logits are those, bit for bit.
+inline void expect_same_logits(Session& session, const std::vector<Expected>& all, const std::string& where) {
+  for (const Expected& it : all) {
+    if (it.fresh) {
+      session.clear();
+    }
+    const auto actual = session.evaluate(it.tokens);
+    ASSERT_TRUE(actual) << where << ": " << actual.error().message;
+    ASSERT_FALSE(it.logits.empty());
+    ASSERT_EQ(actual->size(), it.logits.size());
+    ASSERT_EQ(std::memcmp(actual->data(), it.logits.data(), it.logits.size() * sizeof(float)), 0)
+        << where << ": logits differ after " << it.tokens.size() << " tokens";
+  }
+}
+
+// The smallest budget with which `options` can be opened, found by halving to 1 %; `high` must be enough. A `guess`,
+// such as what similar options need, saves most of the search.
+inline uint64_t smallest_budget(EngineOptions options, uint64_t high, uint64_t guess = 0) {
   uint64_t low = 0;
+  const auto narrow = [&](uint64_t memory) {
+    options.memory = memory;
+    (Engine::open(options) ? high : low) = memory;
+  };
+  if (guess > 0) {
+    narrow(guess);
+    narrow(low > 0 ? guess + guess / 50 : guess - guess / 50);
+  }
   while (high - low > high / 100) {
-    options.memory = low + (high - low) / 2;
-    (Engine::open(options) ? high : low) = *options.memory;
+    narrow(low + (high - low) / 2);
   }
   return high;
 }
