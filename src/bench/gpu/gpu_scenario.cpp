@@ -1,5 +1,6 @@
 #include "bench/gpu/gpu_scenario.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/model.h"
@@ -55,7 +56,7 @@ const std::vector<GpuScenario>& gpu_scenarios() {
 
 uint64_t vram_cap(const GpuScenario& scenario, const DividedModel& model) {
   const double less = (1 - scenario.vram_share) * static_cast<double>(model.divided_bytes);
-  return less > 0 ? model.all_in_vram - static_cast<uint64_t>(less) : 0;
+  return less > 0 ? model.all_in_vram - std::min(model.all_in_vram - 1, static_cast<uint64_t>(less)) : 0;
 }
 
 uint64_t ram_budget(const GpuScenario& scenario, const DividedModel& model) {

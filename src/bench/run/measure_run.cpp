@@ -1,10 +1,12 @@
 #include "bench/run/measure_run.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "bench/run/phase_meter.h"
 #include "bench/run/prompt_text.h"
+#include "hypura/devices.h"
 #include "machine/memory.h"
 #include "support/fail.h"
 
@@ -44,13 +46,8 @@ Status open_engine(BenchEngine& engine, const RunSpec& spec, PhaseCost& load) {
   return {};
 }
 
-Status measure_prompt(BenchEngine& engine, const RunSpec& spec, const std::string& text, RunResult& result) {
+Status measure_prompt(BenchEngine& engine, const std::string& text, RunResult& result) {
   const size_t tokens = engine.tokenize(text).size();
-  if (spec.warm_prompt) {
-    if (const auto first = engine.prompt(text); !first) {
-      return propagate(first.error());
-    }
-  }
   const Moment start = moment_of(engine.counters());
   const auto first = engine.prompt(text);
   if (!first) {
@@ -98,30 +95,58 @@ Status measure_as_answer(BenchEngine& engine, const RunSpec& spec, const std::st
   return {};
 }
 
-Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec) {
+// `seed`: of words by chance.
+Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec, uint32_t seed) {
   const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
   if (!spec.sentence.empty()) {
     return repeated_text(tokens_of, spec.prompt_tokens, spec.sentence);
   }
-  return prompt_text(tokens_of, spec.prompt_tokens, 1);
+  return prompt_text(tokens_of, spec.prompt_tokens, seed);
 }
 
-Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
-  const auto text = text_for(engine, spec);
+// Another prompt of the same length, so that nothing of what is measured has been computed.
+Status warm_prompt(BenchEngine& engine, const RunSpec& spec) {
+  const auto text = text_for(engine, spec, 2);
   if (!text) {
     return propagate(text.error());
   }
-  if (Status status = measure_prompt(engine, spec, *text, result); !status) {
+  const auto token = engine.prompt(*text);
+  return token ? Status() : propagate(token.error());
+}
+
+Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
+  if (spec.warm_prompt) {
+    if (Status status = warm_prompt(engine, spec); !status) {
+      return status;
+    }
+  }
+  const auto text = text_for(engine, spec, 1);
+  if (!text) {
+    return propagate(text.error());
+  }
+  if (Status status = measure_prompt(engine, *text, result); !status) {
     return status;
   }
   const bool answer = (spec.as_answer || spec.drafts()) && spec.tokens > 0;
   return answer ? measure_as_answer(engine, spec, *text, result) : measure_decode(engine, spec, result);
 }
 
+// Free on the device that the spec names; 0 where it names none.
+Result<uint64_t> free_on_device(const RunSpec& spec) {
+  if (spec.gpu == "auto" || spec.gpu == "none") {
+    return 0;
+  }
+  return find_gpu(spec.gpu).map([](const GpuDeviceInfo& device) { return device.memory_free; });
+}
+
 }  // namespace
 
 Result<RunResult> measure_run(BenchEngine& engine, const RunSpec& spec) {
   RunResult result;
+  const auto free = free_on_device(spec);
+  if (!free) {
+    return propagate(free.error());
+  }
   const Status status =
       open_engine(engine, spec, result.load).and_then([&] { return measure_answer(engine, spec, result); });
   if (!status) {
@@ -129,6 +154,8 @@ Result<RunResult> measure_run(BenchEngine& engine, const RunSpec& spec) {
   }
   engine.describe(result);
   result.process_peak = read_process_memory().peak;
+  const uint64_t left = free_on_device(spec).value_or(*free);
+  result.device_bytes = *free - std::min(*free, left);
   engine.close();
   return result;
 }
