@@ -4,7 +4,6 @@
 
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
-#include "llama/open/make_llama.h"
 #include "llama/vocabulary.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -34,6 +33,24 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
     logger().warn("{}", (*reader)->notice());
   }
   return reader;
+}
+
+Status give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts) {
+  const GpuLayers* layers = request.gpu_layers();
+  if (layers == nullptr) {
+    return {};
+  }
+  auto device = device_named(request.overrides.gpu->device);
+  if (!device) {
+    return propagate(device.error());
+  }
+  params.device = *device;
+  params.device_layers = static_cast<int32_t>(layers->count);
+  if (!layers->experts) {
+    params.buffers.push_back({"exps\\.", host_memory()});  // behind what is streamed of them
+  }
+  parts.gpu_memory = own_memory(*device);
+  return {};
 }
 
 namespace {
@@ -94,7 +111,7 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
-  ContextMemory memory = context_memory(*parts.mtp);
+  ContextMemory memory = context_memory(*parts.mtp, parts.gpu_memory);
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
   memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
@@ -105,7 +122,7 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
-  const ContextMemory memory = context_memory(*parts.context);
+  const ContextMemory memory = context_memory(*parts.context, parts.gpu_memory);
   const ContextMemory mtp = mtp_memory(request, parts);
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
 }
@@ -156,9 +173,9 @@ void correct_weights(OpenModel& parts) {
     parts.memory.overhead.correct(kProcessOverhead);  // the GPU's buffers are not told from RAM yet: as planned
     return;
   }
-  const auto type = parts.weights != nullptr ? parts.weights->resident_buffer_type() : nullptr;
+  const auto streamed = parts.weights != nullptr ? parts.weights->stream_buffer_type() : nullptr;
   const uint64_t planned = parts.memory.weights.bytes();
-  const uint64_t real = weight_memory(*parts.context, type);
+  const uint64_t real = weight_memory(*parts.context, {streamed, parts.gpu_memory});
   parts.memory.weights.correct(real);
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }

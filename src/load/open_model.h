@@ -48,6 +48,7 @@ struct OpenModel {
   uint32_t sequences = 1;
   uint32_t ubatch = 0;
   uint32_t outputs = 1;  // tokens of one pass whose logits are kept
+  ggml_backend_buffer_type* gpu_memory = nullptr;  // of a GPU's own, which has some layers; nullptr: all is in RAM
   uint64_t load_bytes = 0;
   uint64_t mtp_bytes = 0;  // that drafting by MTP layers takes besides their weights
 

@@ -36,7 +36,10 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   const VirtualFile file(*header, feed->get());
   ModelParams params;
   params.mtp = request.options.draft.mtp;
-  params.repack = request.options.repack;
+  params.repack = request.repacks();
+  if (Status status = give_layers(request, params, parts); !status) {
+    return status;
+  }
   params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);

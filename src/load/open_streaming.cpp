@@ -12,7 +12,13 @@ namespace {
 // The GPU that the overrides ask for; none without.
 GpuUse gpu_use(const OpenRequest& request, const StreamLayout& layout) {
   const auto& gpu = request.overrides.gpu;
-  return gpu ? GpuUse{gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages} : GpuUse();
+  if (!gpu) {
+    return {};
+  }
+  if (gpu->layers) {
+    return {gpu->device, true, {}};
+  }
+  return {gpu->device, false, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages};
 }
 
 // Up to where a context can be made.
@@ -22,7 +28,7 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
     return propagate(reader.error());
   }
   parts.reader = std::move(*reader);
-  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), request.reads_repacked());
+  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode));
   GpuUse gpu = gpu_use(request, layout);
   auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout), std::move(gpu));
   if (!weights) {
@@ -77,7 +83,7 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
     parts.weights->set_threadpool(parts.threadpool.get());
   }
   if (Status status = parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
-                                                     request.options.repack && !request.overrides.gpu, *parts.budget);
+                                                     request.repacks(), *parts.budget);
       !status) {
     return propagate(status.error());
   }

@@ -37,6 +37,15 @@ struct OpenRequest {
   PlanOverrides overrides = {};
 
   bool reads_repacked() const { return !repacked.files.empty(); }
+  // Whether weights are laid out for the processors' fastest kernels. Beside a GPU they are not: it takes them as they
+  // are, and a product must not depend on who computes it at which budget.
+  bool repacks() const { return options.repack && !overrides.gpu; }
+  // The layers that a GPU computes without slots; nullptr: none.
+  const GpuLayers* gpu_layers() const {
+    return overrides.gpu && overrides.gpu->layers ? &*overrides.gpu->layers : nullptr;
+  }
+  // What of the model may be streamed at all.
+  StreamLayout layout(bool experts, bool dense) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.

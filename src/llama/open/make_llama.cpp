@@ -48,6 +48,23 @@ Result<LlamaModelPtr> loaded(const Model& model, llama_model* made) {
 
 }  // namespace
 
+Result<ggml_backend_device*> device_named(const std::string& name) {
+  ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
+  if (device == nullptr) {
+    return fail(ErrorCode::kUsage, "ggml has no device '{}' here", name);
+  }
+  return device;
+}
+
+ggml_backend_buffer_type* own_memory(ggml_backend_device* device) {
+  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device);
+  return ggml_backend_buft_is_host(type) ? nullptr : type;
+}
+
+ggml_backend_buffer_type* host_memory() {
+  return ggml_backend_cpu_buffer_type();
+}
+
 Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params) {
   std::vector<llama_model_tensor_buft_override> buffers;
   for (const BufferOverride& it : params.buffers) {
@@ -58,7 +75,7 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
   llama_model_params its = llama_model_default_params();
   if (params.host_only || params.device != nullptr) {
     its.devices = devices;
-    its.n_gpu_layers = params.host_only ? 0 : -1;
+    its.n_gpu_layers = params.host_only ? 0 : params.device_layers;
   }
   its.load_mode = LLAMA_LOAD_MODE_NONE;
   its.no_alloc = !params.allocate;
