@@ -60,13 +60,13 @@ struct ExpertsOfLayer {
 // The GPU that computes a model, and how many experts of each streamed layer have slots in its memory.
 struct GpuUse {
   std::string device;  // ggml's, by its name; empty: none
-  // It has layers of its own, of which nothing is streamed, and there are no slots. Products of so many rows that it
-  // wants them (ggml_backend_dev_offload_op) are its too: the dense weights for these are copied to it.
-  bool beside = false;
   std::vector<uint32_t> layer_slots;
   // Two whole layers fit beside them, for passes that need more than there are slots. Else such a pass computes some
   // experts at a time, and each layer must have slots.
   bool stages = true;
+  // It has layers of its own, of which nothing is streamed, and there are no slots. Products of so many rows that it
+  // wants them (ggml_backend_dev_offload_op) are its too: the dense weights for these are copied to it.
+  bool beside = false;
 };
 
 class StreamedWeights {

@@ -16,9 +16,9 @@ GpuUse gpu_use(const OpenRequest& request, const StreamLayout& layout) {
     return {};
   }
   if (gpu->layers) {
-    return {gpu->device, true, {}};
+    return {gpu->device, {}, true, true};
   }
-  return {gpu->device, false, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages};
+  return {gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages};
 }
 
 // Up to where a context can be made.

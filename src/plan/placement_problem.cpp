@@ -436,10 +436,14 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 }
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
-  return fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
-                     request.reads_repacked() ? "repacked copy" : (request.options.repack ? "repacked" : "plain"),
-                     placement.kv_type == KvType::kF16 ? "" : ", ",
-                     placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
+  std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
+                                request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
+                                placement.kv_type == KvType::kF16 ? "" : ", ",
+                                placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
+  if (const GpuLayers* layers = request.gpu_layers()) {
+    key += fmt::format(", {} layers on {}", layers->count, request.overrides.gpu->device);
+  }
+  return key;
 }
 
 }  // namespace hypura
