@@ -42,6 +42,10 @@ struct EngineOptions {
   // may lack parts.
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for all of the model; none: what the machine allows
+  // The GPU that computes: the name of one (hypura/devices.h); "none"; or "auto": the one with the most free memory,
+  // where the plan says that it makes the model faster. "CPU", for tests, has the processor take a GPU's part.
+  std::string gpu = "auto";
+  std::optional<uint64_t> vram;  // bytes of its memory for the model; none: what is free, less what a desktop needs
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;

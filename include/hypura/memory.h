@@ -39,7 +39,7 @@ struct LedgerLine {
   Tier tier = Tier::kRam;
 };
 
-// "expert slots (80 of 192)".
+// "expert slots (80 of 192)", "KV cache on the GPU".
 std::string to_string(const LedgerLine& line);
 
 }  // namespace hypura

@@ -59,9 +59,21 @@ struct ExpertPlacement : GroupPlacement {
   std::vector<uint32_t> layer_slots = {};  // the same by MoE layer
 };
 
+// A GPU that computes everything, with all dense weights in its memory. With ExpertPlacement::streamed some experts of
+// each layer have slots there, over those in RAM; without, all weights are there.
+struct GpuPlacement {
+  std::vector<uint32_t> layer_slots = {};  // by MoE layer: experts with a slot on the device
+  // Layers of which all experts are needed pass through memory for two of them; else some experts at a time are
+  // computed.
+  bool stages = true;
+  uint64_t slot_bytes = 0;     // all slots, on the device
+  uint64_t staging_bytes = 0;  // for layers that pass through
+};
+
 struct Placement {
   DensePlacement dense;
   ExpertPlacement experts;
+  std::optional<GpuPlacement> gpu;  // none: the processors compute
   KvType kv_type = KvType::kF16;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt
 

@@ -31,10 +31,12 @@ struct PlacedTensor {
   uint64_t bytes = 0;
   Tier tier = Tier::kRam;  // kDisk: streamed, wholly or in part
   Way way = Way::kPinned;
-  double ram_share = 1;  // of its bytes, kept in memory between tokens
+  double ram_share = 1;     // of its bytes, kept in RAM between tokens
+  double device_share = 0;  // and in the memory of a GPU, without those
 };
 
-// How much of a layer's weights stays in memory. A layer's experts are its routed ones; all else of it is dense.
+// How much of a layer's weights stays in memory, a GPU's or RAM. A layer's experts are its routed ones; all else of it
+// is dense.
 struct LayerShare {
   int32_t layer = 0;
   uint64_t dense_bytes = 0;
@@ -43,7 +45,9 @@ struct LayerShare {
   uint64_t expert_kept = 0;  // as many as its quota, whichever experts these are
 };
 
-enum class Limit : uint8_t { kDisk, kCompute };
+enum class Limit : uint8_t { kDisk, kCompute, kUpload };
+
+const char* to_string(Limit limit);  // "disk", "compute", "upload": the copies to a GPU
 
 // Predicted for warm caches, a short conversation and an otherwise idle machine. Times in seconds.
 struct Prediction {
@@ -54,7 +58,7 @@ struct Prediction {
   // since the machine was profiled. The three figures above include it. None: no such runs.
   std::optional<double> calibration;
   double bytes_per_token = 0;      // read from disk
-  std::optional<double> hit_rate;  // of expert uses while decoding; none when no experts are streamed
+  std::optional<double> hit_rate;  // of expert uses while decoding, in any memory; none when no experts are streamed
   std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
   double prefill512_seconds = 0;   // for a prompt of 512 tokens
   double prefill4096_seconds = 0;  // and of 4096 tokens, whatever the context
@@ -67,15 +71,34 @@ struct Prediction {
   uint64_t memory_peak = 0;  // of the process: the ledger, and what the process took before
 };
 
+// The GPU that computes, as planned. Bytes and seconds; those of a token while decoding.
+struct DevicePlan {
+  std::string name;                    // "CUDA0"
+  std::string description;             // the driver's name for it
+  uint64_t budget = 0;                 // of its memory, for all that the ledger lists there
+  uint64_t weights = 0;                // that lie there for good
+  uint32_t experts = 0;                // of all layers, with a place there
+  bool stages = false;                 // prompts bring whole layers; else some experts at a time
+  std::optional<double> hit_rate;      // of expert uses, found there; none when all experts lie there
+  std::optional<double> ram_hit_rate;  // and found in RAM; the rest is read from disk
+  double uploaded_bytes_per_token = 0;
+  // Where a token's time goes.
+  double compute_seconds = 0;
+  double upload_seconds = 0;  // copies to the device
+  double cut_seconds = 0;     // waiting for the router's choice, layer by layer
+  double disk_seconds = 0;
+};
+
 // The decisions, and why they were made.
 struct Plan {
   Placement placement;
   Mode mode() const { return placement.mode(); }
 
-  uint64_t budget = 0;            // bytes for all that the ledger lists
-  uint64_t process_overhead = 0;  // bytes the process may take besides: code, stacks, allocator
-  uint32_t context = 0;           // tokens of one sequence
-  uint64_t pinned_bytes = 0;      // of the dense weights that could be streamed
+  std::optional<DevicePlan> device;  // none: the processors compute
+  uint64_t budget = 0;               // bytes for all that the ledger lists in RAM
+  uint64_t process_overhead = 0;     // bytes the process may take besides: code, stacks, allocator
+  uint32_t context = 0;              // tokens of one sequence
+  uint64_t pinned_bytes = 0;         // of the dense weights that could be streamed
   // As planned; for an open model, with the real sizes of llama.cpp's buffers. Engine::ledger() has what is reserved.
   std::vector<LedgerLine> ledger;
   std::vector<PlacedTensor> tensors;  // in file order
@@ -85,6 +108,7 @@ struct Plan {
   // From plan_model() only: predictions with 1 GiB more memory, and with a disk faster by 1 GB/s.
   double more_memory_tokens_per_second = 0;
   double more_disk_tokens_per_second = 0;
+  double more_vram_tokens_per_second = 0;  // with 1 GiB more of a GPU's memory; 0 where there is no GPU
   // And with a repacked copy (hypura/repack.h). 0 where that is no choice: the plan reads one already, or streams
   // nothing, or no matrix that it may stream has a faster layout here, or the options exclude it.
   double repacked_tokens_per_second = 0;

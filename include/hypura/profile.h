@@ -55,14 +55,46 @@ struct KernelSpeed {
   double repacked_matmul_flops = 0;
 };
 
-struct DeviceInfo {
-  std::string name;         // "CPU", "CUDA0"
-  std::string description;  // the driver's name for it
-  std::string kind;         // "cpu", "gpu", "igpu", "accel"
-  uint64_t memory_total = 0;
-  uint64_t memory_free = 0;            // when it was measured
-  bool unified = false;                // its memory is the machine's
-  double upload_bytes_per_second = 0;  // host to device; 0 where there is no transfer (cpu, accel)
+// Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.
+struct CopyPoint {
+  uint64_t bytes = 0;
+  double upload_bytes_per_second = 0;  // to the GPU
+  double download_bytes_per_second = 0;
+};
+
+// Products of a GPU with weights in its own memory, each with what the last one gave. All 0 where it has no kernel.
+struct GpuProductSpeed {
+  double seconds = 0;                  // of a small matrix and one token: what a product takes whatever its size
+  double matvec_bytes_per_second = 0;  // weight bytes, one token, in the time beyond that
+  double matmul_flops = 0;             // operations (2*m*n*k) a second in the time beyond, 512 tokens
+  double large_matmul_flops = 0;       // 2048 tokens
+};
+
+struct GpuKernelSpeed {
+  std::string type;         // "q4_0", as ggml_type_name()
+  GpuProductSpeed matrix;   // one matrix
+  GpuProductSpeed experts;  // matrices of 64 experts, of which a token uses 8
+};
+
+// What computing on a GPU and bringing weights there costs.
+struct GpuProfile {
+  std::string name;  // as GpuDeviceInfo has them (devices.h)
+  std::string description;
+  bool pinned = false;  // copies are from and to pinned memory, which the device has
+  // It copies as fast from memory of ours, once that is registered with it. Some backends do so only where the
+  // environment says so.
+  bool registers_memory = false;
+  std::vector<CopyPoint> copies;  // smallest first
+  double unpinned_upload_bytes_per_second = 0;
+  double cut_seconds = 0;           // what a graph costs besides for a cut: 32 bytes fetched, the device waited for, 32
+                                    // bytes sent, the rest started
+  double operation_seconds = 0;     // one small graph node, in a graph that was computed before
+  double attention_per_second = 0;  // as MachineProfile's, 4096 tokens attended to; 0 where it has no kernel for it
+  std::vector<GpuKernelSpeed> kernels;
+  std::string measured_at;  // ISO 8601, UTC
+
+  // nullptr when the type was not measured.
+  const GpuKernelSpeed* kernel(std::string_view type) const;
 };
 
 struct MachineProfile {
@@ -82,38 +114,45 @@ struct MachineProfile {
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
   std::vector<KernelSpeed> kernels;
-  std::vector<DeviceInfo> devices;
+  std::vector<GpuProfile> gpus;  // that were measured
   StorageProfile storage;
   std::string measured_at;  // ISO 8601, UTC
 
   // nullptr when the type was not measured.
   const KernelSpeed* kernel(std::string_view type) const;
+
+  // nullptr when a device of that name and description was not measured: another one may have got the name.
+  const GpuProfile* gpu(std::string_view name, std::string_view description) const;
 };
 
 struct ProfileOptions {
   std::filesystem::path path;  // file or folder whose disk counts; empty: the current folder
   bool force = false;          // measure, whatever is cached
   uint32_t threads = 0;        // for kernels; 0: one for each usable core
+  std::string gpu = "auto";    // GPUs to measure: "auto": those that are used where none is named (devices.h); "none";
+                               // names, separated by commas, "CPU" among them
   // Called while measuring, on the calling thread, with progress from 0 to 1 and what is being measured.
   std::function<void(double, std::string_view)> progress;
 };
 
-// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine. Storage is measured
+// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine, and three more for
+// each GPU. Storage is measured
 // on `path` when that is a file of some size without holes (it is only read); else on an unnamed scratch file of at
-// most 1 GiB in its folder. Tensor types of a GGUF file
-// that the profile lacks are measured too.
+// most 1 GiB in its folder. What a cached profile lacks is measured and added: tensor types of a GGUF file, GPUs.
+// `gpus` of the result are those that are there now.
 //
 // Cached under $XDG_CACHE_HOME/hypura, ~/.cache/hypura or (macOS) ~/Library/Caches/hypura: a file for each machine,
 // file system and number of threads, valid until hardware, kernel or version change. The log reports a
 // damaged cache, one that cannot be written, and a folder that cannot hold the scratch file. In the last case `storage`
 // has no points, and the profile is not cached.
 //
-// Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder, kInternal or kBudget when the
-// machine cannot be measured. Any thread, one at a time.
+// Fails with kIo when `path` cannot be read, kUsage when it is neither file nor folder or a GPU is named that there is
+// not, kInternal or kBudget when the machine, or a GPU that was named, cannot be measured. One that was not named is
+// then told in the log and left out. Any thread, one at a time.
 Result<MachineProfile> machine_profile(const ProfileOptions& options);
 
-// The cached profile, if it is valid for this machine and disk. Measures and logs nothing; ignores `force` and
-// `progress`. Any thread.
+// The cached profile, if it is valid for this machine and disk. Measures and logs nothing; ignores `force`, `gpu` and
+// `progress`. `gpus` may have some that are not there now. Any thread.
 std::optional<MachineProfile> cached_profile(const ProfileOptions& options);
 
 }  // namespace hypura

@@ -69,9 +69,9 @@ int matrices_in(ggml_type type, uint64_t bytes) {
   return static_cast<int>((rows + kRowLength - 1) / kRowLength);
 }
 
-std::vector<std::byte> make_weights(ggml_type type) {
+std::vector<std::byte> make_weights(ggml_type type, float deviation) {
   std::mt19937 random(1);
-  std::normal_distribution<float> normal(0, 0.05F);
+  std::normal_distribution<float> normal(0, deviation);
   std::vector<float> floats(static_cast<size_t>(kPatternRows * kRowLength));
   std::generate(floats.begin(), floats.end(), [&] { return normal(random); });
   const std::vector<float> importance(static_cast<size_t>(kRowLength), 1.0F);

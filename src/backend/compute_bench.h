@@ -33,9 +33,9 @@ uint64_t whole_rows(ggml_type type, uint64_t bytes);
 // How many matrices multiply_all() makes of so many bytes.
 int matrices_in(ggml_type type, uint64_t bytes);
 
-// Random rows of `type`, to be repeated. Blocks follow each other in a row and from row to row, so they are the same
-// for any length of row.
-std::vector<std::byte> make_weights(ggml_type type);
+// Random rows of `type`, to be repeated, with numbers of that standard deviation. Blocks follow each other in a row and
+// from row to row, so they are the same for any length of row.
+std::vector<std::byte> make_weights(ggml_type type, float deviation = 0.05F);
 
 // The repacked layout (repacked_layout.h) of rows of `length` made of `weights`, to be repeated into matrices of that
 // length; `type` must have one.

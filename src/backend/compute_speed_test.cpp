@@ -4,10 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "backend/compute_bench.h"
-#include "backend/devices.h"
 #include "backend/product_loop.h"
 #include "backend/repacked_layout.h"
-#include "ggml-backend-impl.h"
 #include "ggml-backend.h"
 #include "support/units.h"
 
@@ -72,56 +70,6 @@ TEST_F(ComputeSpeedTest, AProductIsTimedAgainAndAgain) {
     EXPECT_GT(*rate, 0);
   }
   EXPECT_EQ(ProductLoop::create("i32", quick()).error().code, ErrorCode::kUsage);
-}
-
-// A device that calls itself a GPU and keeps its bytes in RAM.
-class FakeGpu {
- public:
-  FakeGpu() {
-    device_.iface.get_name = [](ggml_backend_dev_t) { return "Fake0"; };
-    device_.iface.get_description = [](ggml_backend_dev_t) { return "a test's GPU"; };
-    device_.iface.get_memory = [](ggml_backend_dev_t, size_t* free, size_t* total) {
-      *free = 3 * kGiB;
-      *total = 4 * kGiB;
-    };
-    device_.iface.get_type = [](ggml_backend_dev_t) { return GGML_BACKEND_DEVICE_TYPE_GPU; };
-    device_.iface.get_props = [](ggml_backend_dev_t dev, ggml_backend_dev_props* props) {
-      *props = {};
-      props->name = dev->iface.get_name(dev);
-      props->description = dev->iface.get_description(dev);
-      props->type = dev->iface.get_type(dev);
-      dev->iface.get_memory(dev, &props->memory_free, &props->memory_total);
-    };
-    device_.iface.get_buffer_type = [](ggml_backend_dev_t) { return ggml_backend_cpu_buffer_type(); };
-    ggml_backend_device_register(&device_);
-  }
-
- private:
-  ggml_backend_device device_{};
-};
-
-TEST_F(ComputeSpeedTest, DevicesAreListedWithTheirUpload) {
-  static const FakeGpu kGpu;  // registered for the rest of the process
-  const std::vector<DeviceInfo> devices = list_devices();
-  const auto named = [&](const std::string& name) {
-    for (const DeviceInfo& device : devices) {
-      if (device.name == name) {
-        return device;
-      }
-    }
-    ADD_FAILURE() << "no device " << name;
-    return DeviceInfo{};
-  };
-  EXPECT_EQ(named("CPU").kind, "cpu");
-  EXPECT_GT(named("CPU").memory_total, 0U);
-  EXPECT_EQ(named("CPU").upload_bytes_per_second, 0);
-  const DeviceInfo fake = named("Fake0");
-  EXPECT_EQ(fake.kind, "gpu");
-  EXPECT_EQ(fake.description, "a test's GPU");
-  EXPECT_EQ(fake.memory_free, 3 * kGiB);
-  EXPECT_EQ(fake.memory_total, 4 * kGiB);
-  EXPECT_FALSE(fake.unified);
-  EXPECT_GT(fake.upload_bytes_per_second, 0);
 }
 
 }  // namespace

@@ -10,6 +10,10 @@ int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor) {
   return known ? graph->use_counts[slot] : 0;
 }
 
+uint64_t graph_number(const ggml_cgraph* graph) {
+  return graph->uid;
+}
+
 ggml_status compute_part(ggml_backend_t backend, ggml_cgraph* graph, int begin, int end) {
   if (begin == 0 && end == graph->n_nodes) {
     return ggml_backend_graph_compute_async(backend, graph);  // with what backends know it by

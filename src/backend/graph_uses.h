@@ -1,6 +1,8 @@
 // Parts of graphs, and how often they use a tensor: the one place that knows ggml_cgraph's insides.
 #pragma once
 
+#include <cstdint>
+
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -9,6 +11,10 @@ namespace hypura {
 // Number of nodes of the whole graph (not only of this part of it) that have `tensor` as a source. 0 when the graph
 // does not know it.
 int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor);
+
+// A number that no other graph of the process has, and that this one keeps for as long as its nodes are what they are;
+// 0 where ggml has given it none.
+uint64_t graph_number(const ggml_cgraph* graph);
 
 // Begins to compute the nodes from `begin` to before `end` on `backend`. As a view of the graph: one made anew does not
 // know how often its nodes are used elsewhere, and backends would not fuse them as they do in the whole graph, which

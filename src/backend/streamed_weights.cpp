@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <system_error>
 
 #include "backend/block_predictor.h"
 #include "backend/dense_executor.h"
@@ -11,9 +10,11 @@
 #include "backend/gpu/device_memory.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/gpu_list.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
+#include "residency/tier_quotas.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -28,11 +29,10 @@
 namespace hypura {
 
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
-                                                                 StreamLayout layout, GpuUse gpu) {
-  const bool has_slots = !gpu.device.empty() && !gpu.beside;
-  if ((!gpu.device.empty() && layout.repacked) ||
-      (has_slots && (!layout.dense.empty() || layout.expert_layers.empty() ||
-                     gpu.layer_slots.size() != layout.expert_layers.size()))) {
+                                                                 StreamLayout layout, const std::string& gpu,
+                                                                 bool beside) {
+  const bool has_slots = !gpu.empty() && !beside;
+  if ((has_slots && (!layout.dense.empty() || layout.expert_layers.empty())) || (!gpu.empty() && layout.repacked)) {
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   register_stream_device();
@@ -42,12 +42,12 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   }
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
-  if (!gpu.device.empty()) {
-    ggml_backend_dev_t inner_device = ggml_backend_dev_by_name(gpu.device.c_str());
+  if (!gpu.empty()) {
+    ggml_backend_dev_t inner_device = gpu_by_name(gpu);
     if (inner_device == nullptr) {
-      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu.device);
+      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu);
     }
-    if (gpu.beside) {
+    if (beside) {
       weights->beside_ = inner_device;
       return weights;
     }
@@ -56,7 +56,6 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
       return propagate(made.error());
     }
     weights->gpu_ = std::move(*made);
-    weights->gpu_use_ = std::move(gpu);
     weights->stream_type_ = make_stream_buffer_type(weights.get(), weights->gpu_->device());
   }
   return weights;
@@ -98,6 +97,10 @@ ggml_backend_dev_t StreamedWeights::gpu_device() {
 bool StreamedWeights::offloads(const ggml_tensor* product) const {
   return beside_ != nullptr && product->op == GGML_OP_MUL_MAT && ggml_backend_dev_offload_op(beside_, product) &&
          ggml_backend_dev_supports_op(beside_, product);
+}
+
+const GpuStats* StreamedWeights::gpu_stats() const {
+  return gpu_experts_ == nullptr ? nullptr : &gpu_experts_->stats();
 }
 
 void StreamedWeights::set_threadpool(ggml_threadpool* pool) {
@@ -176,12 +179,32 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
 }
 
+IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows) {
+  if (layout.expert_layers.empty()) {
+    return {};
+  }
+  const auto used = static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
+  IdBytes bytes;
+  for (const bool stages : {true, false}) {
+    const IdBytes its = id_bytes(layout, used, max_rows, stages);
+    bytes = {std::max(bytes.on_device, its.on_device), std::max(bytes.in_ram, its.in_ram)};
+  }
+  bytes.in_ram += 2 * ExpertStore::bytes_for(layout.expert_layers);  // RAM's and the device's
+  return bytes;
+}
+
 Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
   const DensePlacement& dense = placement.dense;
+  const bool on_gpu = placement.gpu.has_value();
+  const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch)
+                                 : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
   const LedgerLine wanted[] = {
+      {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
+      {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
+      {Purpose::kExpertBuffers, buffers.on_device, {}, Tier::kDevice},
       {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
       {Purpose::kExpertSlots, placed_.slots * SlotLayout(layout_.expert_layers).stride(), {}, placed_.slots_on},
-      {Purpose::kExpertBuffers, expert_buffer_bytes(layout_, placement.ubatch), {}, Tier::kRam},
+      {Purpose::kExpertBuffers, buffers.in_ram, {}, Tier::kRam},
       {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
       {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
   };
@@ -200,6 +223,9 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
 
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
+  if (placement.gpu) {
+    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages};
+  }
   read_ahead_ = read_ahead;
   const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;
   if (Status status = reserve(placement, repacked, budget); !status) {
@@ -218,9 +244,14 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
 }
 
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
-  const ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
+  ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
   const auto rest = [this] { inner_->rest(); };
   if (gpu_ != nullptr) {
+    std::vector<TierShare> shares;
+    for (size_t i = 0; i < layout_.expert_layers.size(); ++i) {
+      shares.push_back({layout_.expert_layers[i].experts, gpu_use_.layer_slots[i]});
+    }
+    sizes.quotas = quotas_below(shares, placed_.layer_slots, placed_.slots - placed_.spare_slots);
     auto slots = pinned_slots();
     if (!slots) {
       return propagate(slots.error());
@@ -307,84 +338,6 @@ void StreamedWeights::begin_pass(Phase phase) {
   if (recorder_ != nullptr) {
     recorder_->begin_pass(phase == Phase::kDecode);
   }
-}
-
-void StreamedWeights::record_routing(uint64_t tokens) {
-  if (experts_ == nullptr || layout_.experts >= RoutingTrace::kNone) {
-    return;
-  }
-  RoutingTrace shape;
-  shape.model = model_.name;
-  shape.layers = static_cast<uint32_t>(layout_.expert_layers.size());
-  shape.experts = layout_.experts;
-  shape.used = static_cast<uint32_t>(model_.experts_used);
-  shape.slots = placed_.slots;
-  shape.spare = placed_.spare_slots;
-  shape.earlier = recalled_tokens_;
-  const std::lock_guard lock(mutex_);
-  recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);
-  experts_->record(recorder_.get());
-}
-
-void StreamedWeights::recall(const RoutingTrace& trace) {
-  if (experts_ == nullptr || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
-    return;
-  }
-  const std::lock_guard lock(mutex_);
-  expert_store_->recall(trace);
-  if (predictor_ != nullptr) {
-    predictor_->recall(trace);
-  }
-  recalled_tokens_ = trace.tokens();
-}
-
-void StreamedWeights::warm_up() {
-  if (recalled_tokens_ == 0) {
-    return;
-  }
-  try {
-    warm_thread_ = std::thread([this] { keep_warming(); });
-  } catch (const std::system_error& error) {
-    logger().debug("no warm start: cannot start a thread: {}", error.what());
-  }
-}
-
-// Before the first pass nobody else enters the reader. When that has begun the thread ends, and takes no core from
-// ggml's.
-void StreamedWeights::keep_warming() {
-  const auto step = [this] {
-    const std::lock_guard lock(mutex_);
-    return expert_store_->warm();
-  };
-  while (!closing_ && step()) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-}
-
-RoutingTrace StreamedWeights::routing() const {
-  const std::lock_guard lock(mutex_);
-  return recorder_ == nullptr ? RoutingTrace() : recorder_->trace();
-}
-
-std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
-  std::vector<ExpertsOfLayer> all;
-  if (experts_ == nullptr) {
-    return all;
-  }
-  const std::lock_guard lock(mutex_);
-  for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
-    const ExpertLayer& layer = layout_.expert_layers[i];
-    ExpertsOfLayer& it = all.emplace_back();
-    it.layer = layer.layer;
-    for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      it.resident.push_back(expert_store_->resident(i, expert));
-    }
-    if (recorder_ != nullptr) {
-      it.used = recorder_->uses(i, tokens);
-      it.used.resize(layer.experts);
-    }
-  }
-  return all;
 }
 
 const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {

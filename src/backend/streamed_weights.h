@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/gpu/device_sizes.h"
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
@@ -38,6 +39,7 @@ class ExpertExecutor;
 class ExpertStore;
 class GpuDevice;
 class GpuExecutor;
+struct GpuStats;
 class RepackBuffer;
 class RoutingRecorder;
 class TierSlots;
@@ -53,29 +55,28 @@ struct StreamedTensor {
 // The experts of a layer, as they are now.
 struct ExpertsOfLayer {
   int layer = 0;
-  std::vector<bool> resident;
+  std::vector<bool> resident;  // in RAM
+  std::vector<bool> on_gpu;    // in a slot of the GPU; of one that is in both, RAM's goes first
   std::vector<uint16_t> used;  // empty when the routing is not recorded
 };
 
-// The GPU that computes a model, and how many experts of each streamed layer have slots in its memory.
+// How many experts of each streamed layer have slots in the memory of the GPU that computes.
 struct GpuUse {
-  std::string device;  // ggml's, by its name; empty: none
   std::vector<uint32_t> layer_slots;
   // Two whole layers fit beside them, for passes that need more than there are slots. Else such a pass computes some
   // experts at a time, and each layer must have slots.
   bool stages = true;
-  // It has layers of its own, of which nothing is streamed, and there are no slots. Products of so many rows that it
-  // wants them (ggml_backend_dev_offload_op) are its too: the dense weights for these are copied to it.
-  bool beside = false;
 };
 
 class StreamedWeights {
  public:
-  // `model` and `reader` must outlive the object. Registers our ggml device on first use. With a GPU no repacked copy
-  // may be read, and with slots there experts alone be streamed: else it fails with kInternal. With kUsage when ggml
-  // has no such device.
+  // `model` and `reader` must outlive the object. Registers our ggml device on first use. `gpu`: ggml's device, by its
+  // name; empty: none. With one no repacked copy may be read. It has slots for experts, and these alone may be
+  // streamed; or it computes layers `beside`, of which nothing is streamed. Passes of so many rows that it wants them
+  // (ggml_backend_dev_offload_op) are its too: the dense weights are copied to it. Fails with kInternal for what may
+  // not be, with kUsage when ggml has no such device.
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
-                                                         GpuUse gpu = {});
+                                                         const std::string& gpu = {}, bool beside = false);
 
   ~StreamedWeights();
   StreamedWeights(const StreamedWeights&) = delete;
@@ -110,6 +111,9 @@ class StreamedWeights {
   // tokens, and the cache's books.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
+  // The same where a GPU computes, and bytes of its memory besides slots and staging.
+  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows);
+
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);
 
@@ -121,8 +125,9 @@ class StreamedWeights {
   Status end_pass(size_t tokens, double seconds);
 
   // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
-  // when no experts are streamed.
-  void record_routing(uint64_t tokens);
+  // when no experts are streamed. A GPU does not tell what is chosen in layers that it has slots for all experts of,
+  // and of prompts that pass through; with `every_layer` it is asked, which costs time.
+  void record_routing(uint64_t tokens, bool every_layer = false);
 
   // What earlier runs chose of the layers that are streamed: the cache of experts learns from it. Call at most once,
   // after allocate_caches and before record_routing; does nothing when no experts are streamed.
@@ -148,6 +153,8 @@ class StreamedWeights {
   const StreamStats& stats() const { return stats_; }
   // What computes on the GPU, once the caches are allocated; nullptr without one.
   const GpuExecutor* gpu() const { return gpu_experts_.get(); }
+  // Its counters. Any thread.
+  const GpuStats* gpu_stats() const;
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "hypura/engine.h"
@@ -17,6 +18,8 @@ struct BenchOptions {
   uint32_t prompt_tokens = 512;
   uint32_t tokens = 64;
   std::optional<uint64_t> memory;  // bytes; none: what the machine allows
+  std::string gpu = "auto";        // as EngineOptions, of hypura's runs
+  std::optional<uint64_t> vram;    // the same
   uint32_t repeat = 3;
   uint32_t context = 0;                        // 0: what prompt and answer need
   uint32_t threads = 0;                        // 0: the cores this process may use

@@ -125,6 +125,7 @@ std::string to_text(const DraftCount& count) {
 
 std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead) {
   spec.engine = "plain";
+  spec.gpu = "none";
   spec.draft.clear();
   spec.draft_ngrams = false;
   spec.mirrors.clear();

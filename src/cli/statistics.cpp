@@ -111,13 +111,17 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"budget", plan.budget},
       {"process_margin", plan.process_overhead},
   });
+  json["gpu"] = plan.device ? nlohmann::ordered_json{{"name", plan.device->name},
+                                                     {"budget", plan.device->budget},
+                                                     {"experts", plan.device->experts}}
+                            : nlohmann::ordered_json(nullptr);
   json["copies"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
     json["copies"].push_back({{"path", plan.copies[i]}, {"bytes", stats.copy_bytes[i]}});
   }
   json["ledger"] = nlohmann::ordered_json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
   }
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
@@ -125,9 +129,14 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
 std::string ledger_table(const Plan& plan) {
   std::vector<std::pair<std::string, uint64_t>> lines;
   uint64_t sum = 0;
+  uint64_t on_device = 0;
   for (const LedgerLine& line : plan.ledger) {
     lines.emplace_back(to_string(line), line.bytes);
-    sum += line.bytes;
+    (line.tier == Tier::kDevice ? on_device : sum) += line.bytes;
+  }
+  if (plan.device) {
+    lines.emplace_back("sum on the GPU", on_device);
+    lines.emplace_back("budget on the GPU", plan.device->budget);
   }
   lines.emplace_back("sum", sum);
   lines.emplace_back("budget", plan.budget);
@@ -149,33 +158,39 @@ std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& r
     uint64_t planned = 0;
     uint64_t reserved = 0;
   };
-  std::vector<std::pair<Purpose, Row>> rows;
+  std::vector<std::pair<std::pair<Purpose, Tier>, Row>> rows;
   std::vector<LedgerLine> planned = plan.ledger;
   planned.push_back({Purpose::kProcessOverhead, plan.process_overhead});
   for (const LedgerLine& line : planned) {
-    rows.push_back({line.purpose, {to_string(line), line.bytes, 0}});
+    rows.push_back({{line.purpose, line.tier}, {to_string(line), line.bytes, 0}});
   }
   for (const LedgerLine& line : reserved) {
-    const auto has_purpose = [&](const auto& row) { return row.first == line.purpose; };
+    const auto has_purpose = [&](const auto& row) { return row.first == std::pair(line.purpose, line.tier); };
     auto row = std::find_if(rows.begin(), rows.end(), has_purpose);
     if (row == rows.end()) {
-      row = rows.insert(rows.end() - 1, {line.purpose, {to_string(line), 0, 0}});
+      row = rows.insert(rows.end() - 1, {{line.purpose, line.tier}, {to_string(line), 0, 0}});
     }
     row->second.reserved += line.bytes;
   }
   Row sum{"sum", 0, 0};
+  Row on_device{"sum on the GPU", 0, 0};
   size_t width = 0;
-  for (const auto& [purpose, row] : rows) {
-    sum.planned += row.planned;
-    sum.reserved += row.reserved;
+  for (const auto& [key, row] : rows) {
+    Row& its = key.second == Tier::kDevice ? on_device : sum;
+    its.planned += row.planned;
+    its.reserved += row.reserved;
     width = std::max(width, row.name.size());
   }
-  rows.emplace_back(Purpose::kProcessOverhead, sum);
+  if (plan.device) {
+    rows.push_back({{Purpose::kProcessOverhead, Tier::kDevice}, on_device});
+  }
+  rows.push_back({{Purpose::kProcessOverhead, Tier::kRam}, sum});
   std::string table = fmt::format("  {:<{}}  {:>11}  {:>11}\n", "", width, "planned", "reserved");
-  for (const auto& [purpose, row] : rows) {
+  for (const auto& [key, row] : rows) {
     table += fmt::format("  {:<{}}  {:>11}  {:>11}\n", row.name, width, format_bytes(row.planned),
                          format_bytes(row.reserved));
   }
+  table += plan.device ? fmt::format("  budget on the GPU {}\n", format_bytes(plan.device->budget)) : "";
   return table + fmt::format("  budget {}, and {} of process overhead\n", format_bytes(plan.budget),
                              format_bytes(plan.process_overhead));
 }

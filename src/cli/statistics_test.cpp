@@ -141,5 +141,21 @@ TEST(LedgerComparison, HasThePlanBesideWhatIsReserved) {
             "  budget 40.0 MiB, and 64.0 MiB of process overhead\n");
 }
 
+TEST(LedgerComparison, HasTheGpusMemoryByItself) {
+  Plan plan = some_plan();
+  plan.device.emplace().budget = 8 * kMiB;
+  plan.ledger.push_back({Purpose::kKvCache, 2 * kMiB, "", Tier::kDevice});
+  const std::vector<LedgerLine> reserved = {{Purpose::kResidentWeights, 30 * kMiB},
+                                            {Purpose::kKvCache, 3 * kMiB, "", Tier::kDevice},
+                                            {Purpose::kKvCache, 512 * kKiB},
+                                            {Purpose::kProcessOverhead, 64 * kMiB}};
+  const std::string table = ledger_comparison(plan, reserved);
+  EXPECT_NE(table.find("  KV cache on the GPU      2.0 MiB      3.0 MiB\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("  sum on the GPU           2.0 MiB      3.0 MiB\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("  sum                     94.5 MiB     94.5 MiB\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("budget on the GPU 8.0 MiB"), std::string::npos) << table;
+  EXPECT_NE(ledger_table(plan).find("  budget on the GPU      8.0 MiB\n"), std::string::npos) << ledger_table(plan);
+}
+
 }  // namespace
 }  // namespace hypura

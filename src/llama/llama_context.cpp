@@ -1,7 +1,6 @@
 #include "llama/llama_context.h"
 
-#include <algorithm>
-
+#include "ggml-backend.h"
 #include "llama-ext.h"
 #include "llama/tokenizer/tokenizer.h"
 
@@ -63,22 +62,28 @@ void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t
                       static_cast<llama_pos>(count));
 }
 
-ContextMemory context_memory(const llama_context& context, const ggml_backend_buffer_type* device) {
+ContextMemory context_memory(const llama_context& context, ggml_backend_device* device) {
+  ggml_backend_buffer_type_t on_device = device == nullptr ? nullptr : ggml_backend_dev_buffer_type(device);
   ContextMemory memory;
   for (const auto& [type, sizes] : llama_get_memory_breakdown(&context)) {
-    const bool in_ram = device == nullptr || type != device;
-    memory.kv += in_ram ? sizes.context : 0;
-    memory.compute += in_ram ? sizes.compute : 0;
+    memory.kv += sizes.context;
+    memory.compute += sizes.compute;
+    memory.device_kv += type == on_device ? sizes.context : 0;
+    memory.device_compute += type == on_device ? sizes.compute : 0;
   }
   return memory;
 }
 
-uint64_t weight_memory(const llama_context& context, std::initializer_list<const ggml_backend_buffer_type*> left_out) {
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type) {
   uint64_t bytes = 0;
-  for (const auto& [type, sizes] : llama_get_memory_breakdown(&context)) {
-    bytes += std::ranges::find(left_out, type) == left_out.end() ? sizes.model : 0;
+  for (const auto& [its_type, sizes] : llama_get_memory_breakdown(&context)) {
+    bytes += type == nullptr || its_type == type ? sizes.model : 0;
   }
   return bytes;
+}
+
+uint64_t weight_memory_on(const llama_context& context, ggml_backend_device& device) {
+  return weight_memory(context, ggml_backend_dev_buffer_type(&device));
 }
 
 }  // namespace hypura

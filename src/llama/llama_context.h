@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 
 struct ggml_backend_buffer_type;
+struct ggml_backend_device;
 struct ggml_threadpool;
 struct llama_context;
 struct llama_model;
@@ -50,15 +50,19 @@ void forget_tokens(llama_context& context, uint32_t sequence, uint32_t position)
 // An empty sequence takes over the first `count` tokens of another.
 void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t count);
 
-// Bytes that the context has allocated in RAM.
+// Bytes that the context has allocated.
 struct ContextMemory {
   uint64_t kv = 0;
-  uint64_t compute = 0;  // output buffers included
+  uint64_t compute = 0;    // output buffers included
+  uint64_t device_kv = 0;  // of these, in the device's memory
+  uint64_t device_compute = 0;
 };
-// What is in buffers of the type `device` is not in RAM; nullptr: all is.
-ContextMemory context_memory(const llama_context& context, const ggml_backend_buffer_type* device = nullptr);
+// `device`: that its model is computed on; nullptr: none, all is RAM.
+ContextMemory context_memory(const llama_context& context, ggml_backend_device* device = nullptr);
 
-// Bytes of the buffers that hold the weights of its model, but for those of these types.
-uint64_t weight_memory(const llama_context& context, std::initializer_list<const ggml_backend_buffer_type*> left_out);
+// Bytes of the buffers of `type` that hold the weights of its model; of all buffers when that is nullptr.
+uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type);
+// The same of the buffers in that device's memory.
+uint64_t weight_memory_on(const llama_context& context, ggml_backend_device& device);
 
 }  // namespace hypura

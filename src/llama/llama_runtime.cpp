@@ -1,7 +1,5 @@
 #include "llama/llama_runtime.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/ggml_folder.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -81,21 +80,11 @@ Function cpu_function(const char* name) {
   return reg == nullptr ? nullptr : reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(reg, name));
 }
 
-// Where ggml was loaded from: its backends lie beside it, whatever program that is and wherever it was installed.
-std::filesystem::path library_folder() {
-  Dl_info info;
-  // The address of text in the library: that of a function may be a stub of the program's.
-  if (dladdr(ggml_version(), &info) == 0 || info.dli_fname == nullptr) {
-    return {};
-  }
-  return std::filesystem::path(info.dli_fname).parent_path();
-}
-
 Status load_backends() {
   set_abort_handlers();
   llama_log_set(forward_log, nullptr);
   silence_common_log();
-  const std::filesystem::path folder = library_folder();
+  const std::filesystem::path folder = ggml_folder();
   ggml_backend_load_all_from_path(folder.c_str());
   if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
     return fail(ErrorCode::kInternal, "no CPU backend of llama.cpp was found in {}", folder.string());

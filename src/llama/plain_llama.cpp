@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ggml-backend.h"
 #include "llama.h"
 #include "llama/llama_context.h"
 #include "llama/llama_guard.h"
@@ -14,7 +15,35 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kPassTokens = 512;  // llama.cpp's default
+// Where llama.cpp's loader is to put what it would choose another place for.
+class Split {
+ public:
+  Status choose(const PlainLlamaOptions& options) {
+    for (uint32_t layer = 0; layer < options.cpu_expert_layers; ++layer) {  // the pattern of llama.cpp's --n-cpu-moe
+      patterns_.push_back(fmt::format("blk\\.{}\\.ffn_(up|down|gate|gate_up)_(ch|)exps", layer));
+    }
+    for (const std::string& pattern : patterns_) {
+      overrides_.push_back({pattern.c_str(), ggml_backend_cpu_buffer_type()});
+    }
+    overrides_.push_back({nullptr, nullptr});
+    if (options.gpu.empty()) {
+      return {};
+    }
+    devices_[0] = ggml_backend_dev_by_name(options.gpu.c_str());
+    return devices_[0] != nullptr ? Status() : fail(ErrorCode::kUsage, "ggml has no device '{}'", options.gpu);
+  }
+
+  void apply(const PlainLlamaOptions& options, llama_model_params& params) {
+    params.devices = devices_;  // none: the processor alone
+    params.n_gpu_layers = options.gpu.empty() ? 0 : options.gpu_layers;
+    params.tensor_buft_overrides = patterns_.empty() ? nullptr : overrides_.data();
+  }
+
+ private:
+  std::vector<std::string> patterns_;
+  std::vector<llama_model_tensor_buft_override> overrides_;
+  ggml_backend_dev_t devices_[2] = {nullptr, nullptr};
+};
 
 class PlainLlamaImpl final : public PlainLlama {
  public:
@@ -22,6 +51,11 @@ class PlainLlamaImpl final : public PlainLlama {
     llama_model_params model = llama_model_default_params();
     model.load_mode = LLAMA_LOAD_MODE_MMAP;
     model.use_extra_bufts = options.repack;
+    Split split;
+    if (Status status = split.choose(options); !status) {
+      return status;
+    }
+    split.apply(options, model);
     take_llama_error();
     model_.reset(llama_model_load_from_file(options.model.c_str(), model));
     if (model_ == nullptr) {
@@ -31,7 +65,8 @@ class PlainLlamaImpl final : public PlainLlama {
     vocab_ = Vocabulary(*model_);
     llama_context_params context = llama_context_default_params();
     context.n_ctx = options.context;
-    context.n_ubatch = kPassTokens;
+    context.n_batch = std::max(context.n_batch, options.pass);
+    context.n_ubatch = options.pass;
     context.n_outputs_max = 1;  // nobody reads more than the last token's logits
     context.n_threads = static_cast<int32_t>(options.threads);
     context.n_threads_batch = static_cast<int32_t>(options.threads);
@@ -64,6 +99,8 @@ class PlainLlamaImpl final : public PlainLlama {
     }
     return likeliest(logits);
   }
+
+  void clear() override { llama_memory_clear(llama_get_memory(context_.get()), true); }
 
   bool ends_text(int32_t token) const override { return vocab_.ends_text(token); }
 

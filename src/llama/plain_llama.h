@@ -1,4 +1,4 @@
-// llama.cpp as it comes, weights mapped (mmap): what streaming is compared with.
+// llama.cpp as it comes, weights mapped (mmap), on the processor or with layers on a GPU: what we are compared with.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,17 @@ struct PlainLlamaOptions {
   // Let llama.cpp repack weights for speed. That copies them into memory that cannot be dropped, so it needs memory for
   // the whole model.
   bool repack = true;
+  uint32_t pass = 512;      // most tokens computed at once: llama.cpp's --ubatch-size
+  std::string gpu = {};     // ggml's name of the device that computes; empty: the processor alone
+  int32_t gpu_layers = -1;  // there, the output counted as one, the last of the model first; -1: all (--n-gpu-layers)
+  uint32_t cpu_expert_layers = 0;  // whose experts stay on the processor, from the first layer on (--n-cpu-moe)
 };
 
 // Belongs to one thread.
 class PlainLlama {
  public:
-  // Fails with kBadModel when llama.cpp cannot load the model, with kBudget when it cannot make the context.
+  // Fails with kUsage when ggml has no such device, with kBadModel when llama.cpp cannot load the model, with kBudget
+  // when it cannot make the context.
   static Result<std::unique_ptr<PlainLlama>> open(const PlainLlamaOptions& options);
 
   virtual ~PlainLlama() = default;
@@ -31,9 +36,12 @@ class PlainLlama {
   // Token ids of `text`, with BOS as the tokenizer's rule says; control tokens are not parsed.
   virtual std::vector<int32_t> tokenize(const std::string& text) const = 0;
 
-  // Evaluates tokens after what the context holds, at most 512 a pass, and gives the likeliest next one. Fails with
-  // kInternal, saying what llama.cpp said.
+  // Evaluates tokens after what the context holds and gives the likeliest next one. Fails with kInternal, saying what
+  // llama.cpp said.
   virtual Result<int32_t> evaluate(std::vector<int32_t> tokens) = 0;
+
+  // Empties the context.
+  virtual void clear() = 0;
 
   // Whether the token ends a text.
   virtual bool ends_text(int32_t token) const = 0;

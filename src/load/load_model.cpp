@@ -11,6 +11,7 @@
 #include "plan/context_choice.h"
 #include "store/mirrors.h"
 #include "support/fail.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -19,25 +20,43 @@ namespace {
 // Tokens whose routing is kept on request: those of a default context. 24 layers of 8 experts used take 1.5 MiB.
 constexpr uint64_t kRecordedTokens = 4096;
 
-// The best mode that works by `problem`: what it says is best is tried, and the next best when llama.cpp takes more
-// than it says. Fails with kBudget when none does.
+// Of the budget of a GPU's memory, what is left for another try when it turned out to hold less than was planned.
+constexpr double kLessVram = 0.9;
+constexpr int kMostTriesOfGpu = 4;
+
+// Takes out of `problem` what `placement` does and cannot be: the mode; of a GPU first some of its memory, of which it
+// has less than it says, then its part in it.
+void take_out(const Placement& placement, int tries, PlacementProblem& problem) {
+  if (!placement.gpu) {
+    std::erase(problem.modes, placement.mode());
+    return;
+  }
+  if (tries < kMostTriesOfGpu) {
+    problem.gpu->budget = static_cast<uint64_t>(kLessVram * static_cast<double>(problem.gpu->budget));
+  } else {
+    problem.modes = problem.gpu->required && !problem.gpu->or_processors ? std::vector<Mode>() : problem.modes;
+    problem.gpu.reset();
+  }
+}
+
+// The best that works by `problem`: what it says is best is tried, and the next best when llama.cpp takes more than it
+// says. Fails with kBudget when nothing does.
 Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr<Budget>& budget,
                                PlacementProblem problem) {
   const PlacementProblem all = problem;
-  while (!problem.modes.empty()) {
-    auto placement = place(problem);
+  for (int tries_of_gpu = 1; !problem.modes.empty() || problem.gpu;) {
+    const auto placement = place(problem);
     if (!placement) {
       break;
     }
-    const Mode mode = placement->mode();
-    PlacementProblem its = problem;
-    its.modes = {mode};
-    auto model = mode == Mode::kResident ? open_resident(request, budget, std::move(its), std::move(*placement))
-                                         : open_streaming(request, budget, std::move(its), std::move(*placement));
+    const auto open = placement->mode() == Mode::kResident ? open_resident : open_streaming;
+    auto model = open(request, budget, only_as(*placement, problem), *placement);
     if (model || model.error().code != ErrorCode::kBudget) {
       return model;
     }
-    std::erase(problem.modes, mode);
+    logger().debug("{}", model.error().message);
+    take_out(*placement, tries_of_gpu, problem);
+    tries_of_gpu += placement->gpu ? 1 : 0;
   }
   return too_small(request, all);
 }
@@ -83,12 +102,12 @@ void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
     weights.recall(*request.history.routing);
   }
   if (options.record_routing || options.run_history) {
-    weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens);
+    weights.record_routing(options.record_routing ? kRecordedTokens : kMostSavedTokens, options.record_routing);
   }
 }
 
 Result<OpenModel> open_requested(OpenRequest request) {
-  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead);
+  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead, request.gpu.vram);
   auto draft = open_draft_model(request, *budget);
   if (!draft) {
     return propagate(draft.error());
@@ -134,7 +153,12 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (Status status = options.draft.mtp ? check_mtp(*file) : Status(); !status) {
     return propagate(status.error());
   }
-  const auto budget = choose_budget(options);
+  const auto gpu = choose_gpu(options, overrides);
+  if (!gpu) {
+    return propagate(gpu.error());
+  }
+  const auto budget =
+      choose_budget(options).and_then([&](const BudgetChoice& most) { return beside_gpu(options, *gpu, most); });
   if (!budget) {
     return propagate(budget.error());
   }
@@ -153,7 +177,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   }
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
-    OpenRequest request = make_request(options, *used, *budget, history, overrides);
+    OpenRequest request = make_request(options, *used, *budget, history, overrides, *gpu);
     request.process_memory = read_process_memory().resident;
     request.mirrors = std::move(*mirrors);
     return open_requested(std::move(request));

@@ -77,9 +77,7 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   ModelParams params = params_of(request, backing);
   params.device = parts.weights->gpu_device();
   params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()}};
-  if (Status given = give_layers(request, params, parts); !given) {
-    return given;
-  }
+  give_layers(request, params, parts);
   Status status = load(request, parts, file, params);
   if (!status && feed != nullptr && feed->error()) {
     return propagate(*feed->error());

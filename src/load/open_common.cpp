@@ -1,7 +1,9 @@
 #include "load/open_common.h"
 
 #include <algorithm>
+#include <initializer_list>
 
+#include "backend/gpu/gpu_list.h"
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"
@@ -35,22 +37,17 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
   return reader;
 }
 
-Status give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts) {
+void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts) {
   const GpuLayers* layers = request.gpu_layers();
   if (layers == nullptr) {
-    return {};
+    return;
   }
-  auto device = device_named(request.overrides.gpu->device);
-  if (!device) {
-    return propagate(device.error());
-  }
-  params.device = *device;
+  params.device = gpu_by_name(request.gpu.device.name);
   params.device_layers = static_cast<int32_t>(layers->count);
   if (!layers->experts) {
     params.buffers.push_back({"exps\\.", host_memory()});  // behind what is streamed of them
   }
-  parts.gpu_memory = own_memory(*device);
-  return {};
+  parts.layers_device = has_own_memory(*params.device) ? params.device : nullptr;
 }
 
 namespace {
@@ -105,13 +102,22 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) 
   return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
 
+// What a GPU's own layers take is no RAM, and not planned.
+ContextMemory planned_memory(const OpenRequest& request, const OpenModel& parts, const llama_context& context) {
+  if (parts.layers_device == nullptr) {
+    return context_memory(context, device_of(request, parts));
+  }
+  const ContextMemory all = context_memory(context, parts.layers_device);
+  return {all.kv - all.device_kv, all.compute - all.device_compute};
+}
+
 // What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
 // is kept of them.
 ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
-  ContextMemory memory = context_memory(*parts.mtp, parts.gpu_memory);
+  ContextMemory memory = planned_memory(request, parts, *parts.mtp);
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
   memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
@@ -122,21 +128,33 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
-  const ContextMemory memory = context_memory(*parts.context, parts.gpu_memory);
+  const ContextMemory memory = planned_memory(request, parts, *parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
-  return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute};
+  return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute,
+          memory.device_kv + mtp.device_kv, memory.device_compute + mtp.device_compute};
 }
 
 namespace {
 
 // In the place of what was reserved before.
-Status reserve_bytes(OpenModel& parts, Purpose purpose, uint64_t bytes, Reservation& reservation) {
-  reservation.release();
-  auto reserved = parts.budget->reserve(purpose, Tier::kRam, bytes);
-  if (!reserved) {
-    return propagate(reserved.error());
+struct Wanted {
+  LedgerLine line;
+  Reservation& reservation;
+};
+
+// A line of no bytes makes none.
+Status reserve_lines(OpenModel& parts, std::initializer_list<Wanted> all) {
+  for (const Wanted& it : all) {
+    it.reservation.release();
+    if (it.line.bytes == 0) {
+      continue;
+    }
+    auto reserved = parts.budget->reserve(it.line.purpose, it.line.tier, it.line.bytes);
+    if (!reserved) {
+      return propagate(reserved.error());
+    }
+    it.reservation = std::move(*reserved);
   }
-  reservation = std::move(*reserved);
   return {};
 }
 
@@ -144,9 +162,14 @@ Status reserve_bytes(OpenModel& parts, Purpose purpose, uint64_t bytes, Reservat
 Status reserve_context(OpenModel& parts) {
   const Placement& placement = parts.plan.placement;
   const uint64_t kv = parts.problem.kv_choice(placement).bytes;
-  const uint64_t compute = parts.problem.ubatch_choice(placement).bytes;
-  Status status = reserve_bytes(parts, Purpose::kKvCache, kv, parts.memory.kv);
-  return status ? reserve_bytes(parts, Purpose::kComputeBuffers, compute, parts.memory.compute) : status;
+  const UbatchChoice& pass = parts.problem.ubatch_choice(placement);
+  ModelMemory& memory = parts.memory;
+  const bool on_gpu = placement.gpu.has_value();
+  return reserve_lines(parts,
+                       {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
+                        {{Purpose::kKvCache, on_gpu ? kv : 0, {}, Tier::kDevice}, memory.device_kv},
+                        {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
+                        {{Purpose::kComputeBuffers, pass.device_bytes, {}, Tier::kDevice}, memory.device_compute}});
 }
 
 }  // namespace
@@ -154,31 +177,71 @@ Status reserve_context(OpenModel& parts) {
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts) {
   parts.budget = std::move(budget);
   uint64_t weights = 0;
+  uint64_t on_device = 0;
   for (const LedgerLine& line : make_ledger(parts.problem, parts.plan.placement)) {
     const bool stays = line.purpose == Purpose::kWeights || line.purpose == Purpose::kUnusedWeights ||
                        line.purpose == Purpose::kResidentWeights;
-    weights += stays ? line.bytes : 0;
+    (line.tier == Tier::kDevice ? on_device : weights) += stays ? line.bytes : 0;
   }
   const Purpose purpose = parts.plan.mode() == Mode::kResident ? Purpose::kWeights : Purpose::kResidentWeights;
   ModelMemory& memory = parts.memory;
-  Status status = reserve_bytes(parts, Purpose::kProcessOverhead, kProcessOverhead, memory.overhead);
-  if (status) {
-    status = reserve_bytes(parts, purpose, weights, memory.weights);
-  }
-  return status ? reserve_bytes(parts, Purpose::kVocabulary, parts.problem.other, memory.vocabulary) : status;
+  return reserve_lines(parts, {{{Purpose::kProcessOverhead, kProcessOverhead}, memory.overhead},
+                               {{purpose, weights}, memory.weights},
+                               {{purpose, on_device, {}, Tier::kDevice}, memory.device_weights},
+                               {{Purpose::kVocabulary, parts.problem.other}, memory.vocabulary}});
 }
 
-void correct_weights(OpenModel& parts) {
-  if (parts.weights != nullptr && parts.weights->gpu_device() != nullptr) {
-    parts.memory.overhead.correct(kProcessOverhead);  // the GPU's buffers are not told from RAM yet: as planned
-    return;
+ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& parts) {
+  return parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
+}
+
+namespace {
+
+// Bytes in RAM of the weights that stay.
+uint64_t real_weights(const OpenRequest& request, const OpenModel& parts, ggml_backend_device* device) {
+  const bool streams = parts.weights != nullptr;
+  if (device == nullptr && request.gpu_layers() == nullptr) {
+    return weight_memory(*parts.context, streams ? parts.weights->resident_buffer_type() : nullptr);
   }
-  const auto streamed = parts.weights != nullptr ? parts.weights->stream_buffer_type() : nullptr;
+  const uint64_t streamed = streams ? weight_memory(*parts.context, parts.weights->stream_buffer_type()) : 0;
+  ggml_backend_device* there = device != nullptr ? device : parts.layers_device;
+  const uint64_t on_device = there != nullptr ? weight_memory_on(*parts.context, *there) : 0;
+  return weight_memory(*parts.context, nullptr) - streamed - on_device;
+}
+
+}  // namespace
+
+void correct_weights(const OpenRequest& request, OpenModel& parts) {
+  ggml_backend_device* device = device_of(request, parts);
+  if (device != nullptr) {
+    parts.memory.device_weights.correct(weight_memory_on(*parts.context, *device));
+  }
   const uint64_t planned = parts.memory.weights.bytes();
-  const uint64_t real = weight_memory(*parts.context, {streamed, parts.gpu_memory});
+  const uint64_t real = real_weights(request, parts, device);
   parts.memory.weights.correct(real);
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }
+
+namespace {
+
+// With a GPU what little of a KV cache is in RAM counts with the buffers there.
+void correct_context(OpenModel& parts, const ContextMemory& real) {
+  ModelMemory& memory = parts.memory;
+  const bool on_gpu = parts.plan.placement.gpu.has_value();
+  memory.kv.correct(real.kv);
+  memory.compute.correct(on_gpu ? real.kv - real.device_kv + real.compute - real.device_compute : real.compute);
+  memory.device_kv.correct(real.device_kv);
+  memory.device_compute.correct(real.device_compute);
+}
+
+void keep_choices(PlacementProblem& problem, const Placement& placement) {
+  const UbatchChoice pass = problem.ubatch_choice(placement);
+  const KvChoice kv = problem.kv_choice(placement);
+  (placement.gpu ? problem.gpu->ubatch : problem.ubatch) = {pass};
+  (placement.gpu ? problem.gpu->kv : problem.kv) = {kv};
+}
+
+}  // namespace
 
 Status replan(const OpenRequest& request, OpenModel& parts) {
   constexpr int kMostContexts = 4;
@@ -195,12 +258,10 @@ Status replan(const OpenRequest& request, OpenModel& parts) {
     const ContextMemory mtp = mtp_memory(request, parts);
     parts.mtp_bytes = mtp.kv + mtp.compute;
     const ContextMemory real = context_needs(request, parts);
-    parts.memory.kv.correct(real.kv);
-    parts.memory.compute.correct(real.compute);
+    correct_context(parts, real);
     correct_estimates(parts.problem, placement, real);
     if (made == kMostContexts) {  // no more changes of what is made
-      parts.problem.ubatch = {parts.problem.ubatch_choice(placement)};
-      parts.problem.kv = {parts.problem.kv_choice(placement)};
+      keep_choices(parts.problem, placement);
     }
     auto again = place(parts.problem);
     if (!again) {

@@ -4,6 +4,8 @@
 #include "llama/open/make_llama.h"
 #include "load/open_model.h"
 
+struct ggml_backend_device;
+
 namespace hypura {
 
 // Opens the model's files, and these mirrors of them, for reading. `repacked`: the files of its repacked copy, if it
@@ -11,16 +13,18 @@ namespace hypura {
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool repacked);
 
-// Gives the last layers to the GPU that the overrides name for them; does nothing where they name none. Fails with
-// kUsage when ggml has no such device.
-Status give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts);
+// Gives the last layers to the GPU that the overrides name for them; does nothing where they name none.
+void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts);
 
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);
 
+// The device that computes by parts.plan.placement; nullptr: the processors.
+ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& parts);
+
 // Corrects that to what llama.cpp's buffers really take: it aligns tensors, and direct reads want padding around them.
-// What that is more comes out of the process overhead. Call with a context.
-void correct_weights(OpenModel& parts);
+// What that is more in RAM comes out of the process overhead. Call with a context.
+void correct_weights(const OpenRequest& request, OpenModel& parts);
 
 // Makes parts.context, and parts.mtp when its layers are to draft, of request.cells() tokens, with the passes
 // (parts.ubatch tells) and the KV cache of `placement`, and its thread pool, for parts.llama.
@@ -28,8 +32,8 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
 
 // Makes the context that parts.plan.placement wants, out of the budget, puts the sizes it really has into
 // parts.problem, and places again, as often as the choice of pass or KV cache changes by that (a few times at most).
-// parts.problem.modes must hold the one mode that the model is open in. Fails with kBudget when it does not fit after
-// all.
+// Of parts.problem what the model is not open as must be taken out (only_as() in plan/placement_problem.h). Fails with
+// kBudget when it does not fit after all.
 Status replan(const OpenRequest& request, OpenModel& parts);
 
 // What the context that was made takes, and that of the MTP layers, what grows later included.

@@ -26,6 +26,10 @@ struct ModelMemory {
   Reservation vocabulary;
   Reservation kv;
   Reservation compute;
+  // The same in a GPU's memory. Of the KV cache there is then none in RAM.
+  Reservation device_weights;
+  Reservation device_kv;
+  Reservation device_compute;
 };
 
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`
@@ -47,8 +51,8 @@ struct OpenModel {
   uint32_t context_size = 0;  // tokens of one sequence: as asked for or chosen, where llama.cpp rounds its own up
   uint32_t sequences = 1;
   uint32_t ubatch = 0;
-  uint32_t outputs = 1;  // tokens of one pass whose logits are kept
-  ggml_backend_buffer_type* gpu_memory = nullptr;  // of a GPU's own, which has some layers; nullptr: all is in RAM
+  uint32_t outputs = 1;                          // tokens of one pass whose logits are kept
+  ggml_backend_device* layers_device = nullptr;  // of a GPU that has some layers, in memory of its own; nullptr: none
   uint64_t load_bytes = 0;
   uint64_t mtp_bytes = 0;  // that drafting by MTP layers takes besides their weights
 

@@ -1,3 +1,4 @@
+#include "backend/gpu/gpu_list.h"
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "load/open_common.h"
@@ -36,10 +37,10 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   const VirtualFile file(*header, feed->get());
   ModelParams params;
   params.mtp = request.options.draft.mtp;
-  params.repack = request.repacks();
-  if (Status status = give_layers(request, params, parts); !status) {
-    return status;
-  }
+  params.host_only = request.options.gpu == "none";
+  params.device = parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
+  give_layers(request, params, parts);
+  params.repack = request.repacks() && params.device == nullptr;
   params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);
@@ -74,7 +75,7 @@ Result<OpenModel> open_resident(const OpenRequest& request, std::shared_ptr<Budg
   if (Status status = replan(request, parts); !status) {
     return propagate(status.error());
   }
-  correct_weights(parts);
+  correct_weights(request, parts);
   return parts;
 }
 

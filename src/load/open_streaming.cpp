@@ -9,28 +9,19 @@ namespace hypura {
 
 namespace {
 
-// The GPU that the overrides ask for; none without.
-GpuUse gpu_use(const OpenRequest& request, const StreamLayout& layout) {
-  const auto& gpu = request.overrides.gpu;
-  if (!gpu) {
-    return {};
-  }
-  if (gpu->layers) {
-    return {gpu->device, {}, true, true};
-  }
-  return {gpu->device, std::vector(layout.expert_layers.size(), gpu->layer_slots), gpu->stages};
-}
-
 // Up to where a context can be made.
 Status open_weights(const OpenRequest& request, Mode mode, Backing backing, OpenModel& parts) {
-  auto reader = open_reader(request, request.mirrors, true);
+  const bool on_gpu = parts.plan.placement.gpu.has_value();  // which takes weights as they are in the model's own files
+  auto reader = open_reader(request, request.mirrors, !on_gpu);
   if (!reader) {
     return propagate(reader.error());
   }
   parts.reader = std::move(*reader);
-  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode));
-  GpuUse gpu = gpu_use(request, layout);
-  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout), std::move(gpu));
+  const bool repacked = request.reads_repacked() && !on_gpu;
+  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked);
+  const bool beside = request.gpu_layers() != nullptr;
+  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout),
+                                         on_gpu || beside ? request.gpu.device.name : std::string(), beside);
   if (!weights) {
     return propagate(weights.error());
   }
@@ -77,13 +68,13 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
   if (Status status = replan(request, parts); !status) {
     return propagate(status.error());
   }
-  correct_weights(parts);
+  correct_weights(request, parts);
   parts.weights->set_threads(static_cast<int>(request.threads));
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
   if (Status status = parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
-                                                     request.repacks(), *parts.budget);
+                                                     request.repacks() && !parts.plan.placement.gpu, *parts.budget);
       !status) {
     return propagate(status.error());
   }

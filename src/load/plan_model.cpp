@@ -32,6 +32,14 @@ double with_more_memory(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
+double with_more_vram(PlacementProblem problem) {
+  if (!problem.gpu) {
+    return 0;
+  }
+  problem.gpu->budget += kMoreMemory;
+  return tokens_per_second(problem);
+}
+
 double with_more_disk(PlacementProblem problem) {
   problem.expert_disk.bytes_per_second += kMoreDisk;
   problem.dense_disk.bytes_per_second += kMoreDisk;
@@ -53,7 +61,9 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   const double factor = plan.prediction.calibration.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
-  plan.repacked_tokens_per_second = plan.mode() == Mode::kResident ? 0 : with_repacked_copy(request) / factor;
+  plan.more_vram_tokens_per_second = with_more_vram(problem) / factor;
+  const bool may = plan.mode() != Mode::kResident && !plan.device;
+  plan.repacked_tokens_per_second = may ? with_repacked_copy(request) / factor : 0;
 }
 
 }  // namespace
@@ -71,11 +81,23 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (Status status = init_llama(); !status) {  // what its kernels want of memory is part of the plan
     return propagate(status.error());
   }
-  auto budget = choose_budget(options);
+  auto gpu = choose_gpu(options, overrides);
+  if (!gpu) {
+    return propagate(gpu.error());
+  }
+  auto budget =
+      choose_budget(options).and_then([&](const BudgetChoice& most) { return beside_gpu(options, *gpu, most); });
   if (!budget) {
     return propagate(budget.error());
   }
   std::optional<std::string> beyond;
+  std::optional<std::string> beyond_vram;
+  if (options.vram && *options.vram > gpu->vram) {
+    beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
+                              gpu->device.name, format_bytes(gpu->vram));
+    gpu->vram = *options.vram;
+    gpu->remark.clear();
+  }
   if (options.memory && *options.memory > budget->bytes) {
     beyond = fmt::format("this machine now allows {}: here `hypura run` would lower the budget to that",
                          format_bytes(budget->bytes));
@@ -86,7 +108,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
     return propagate(status.error());
   }
   const RunHistory history = load_history(used, profile);
-  OpenRequest request = make_request(options, used, *budget, history, overrides);
+  OpenRequest request = make_request(options, used, *budget, history, overrides, *gpu);
   request.process_memory = read_process_memory().resident;
   auto problem = placement_problem(request);
   if (!problem) {
@@ -102,8 +124,10 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   }
   Plan plan = make_plan(request, *problem, std::move(*placement));
   add_improvements(request, *problem, plan);
-  if (beyond) {
-    plan.warnings.push_back(std::move(*beyond));
+  for (auto* warning : {&beyond, &beyond_vram}) {
+    if (*warning) {
+      plan.warnings.push_back(std::move(**warning));
+    }
   }
   return plan;
 }

@@ -36,7 +36,19 @@ MachineProfile sample() {
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
   profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11}, {"f32", 2e10, 1e11}};
-  profile.devices = {{"CPU", "Some CPU", "cpu", 5, 4, false, 0}, {"GPU0", "Some GPU", "gpu", 9, 8, true, 1e10}};
+  GpuProfile gpu;
+  gpu.name = "GPU0";
+  gpu.description = "Some GPU";
+  gpu.pinned = true;
+  gpu.registers_memory = true;
+  gpu.copies = {{65536, 1e10, 2e10}, {1 << 20, 4e10, 5e10}};
+  gpu.unpinned_upload_bytes_per_second = 7e9;
+  gpu.cut_seconds = 1.25e-5;
+  gpu.operation_seconds = 1.5e-6;
+  gpu.attention_per_second = 1e12;
+  gpu.kernels = {{"q4_0", {3e-6, 2e12, 3e14, 4e14}, {4e-6, 1e12, 1e14, 2e14}}};
+  gpu.measured_at = "2025-01-02T03:04:06Z";
+  profile.gpus = {gpu};
   profile.storage.path = "/models";
   profile.storage.file_system = "ext4 on /dev/sda1, id 8:1.5";
   profile.storage.method = "io_uring, direct";
@@ -79,7 +91,15 @@ TEST_F(ProfileCacheTest, KeepsEveryField) {
   EXPECT_EQ(cached.profile->caches, sample().caches);
   EXPECT_EQ(cached.profile->cgroup_limit, sample().cgroup_limit);
   EXPECT_EQ(cached.profile->storage.knee.depth, 8U);
-  EXPECT_TRUE(cached.profile->devices[1].unified);
+  const GpuProfile* gpu = cached.profile->gpu("GPU0", "Some GPU");
+  ASSERT_NE(gpu, nullptr);
+  EXPECT_TRUE(gpu->pinned);
+  EXPECT_EQ(gpu->copies[1].download_bytes_per_second, 5e10);
+  ASSERT_NE(gpu->kernel("q4_0"), nullptr);
+  EXPECT_EQ(gpu->kernel("q4_0")->matrix.large_matmul_flops, 4e14);
+  EXPECT_EQ(gpu->kernel("q4_0")->experts.seconds, 4e-6);
+  EXPECT_EQ(gpu->kernel("q8_0"), nullptr);
+  EXPECT_EQ(cached.profile->gpu("GPU0", "Another GPU"), nullptr) << "that has got its name";
   ASSERT_NE(cached.profile->kernel("f32"), nullptr);
   EXPECT_EQ(cached.profile->kernel("f32")->matmul_flops, 1e11);
   EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_matvec_bytes_per_second, 2.2e10);
@@ -130,15 +150,28 @@ TEST_F(ProfileCacheTest, EveryFieldIsNeededAndChecked) {
   ASSERT_TRUE(store_profile(file_, sample(), kPrint));
   const Json whole = stored();
   for (const auto& [key, value] : whole["profile"].items()) {
-    Json missing = whole;
-    missing["profile"].erase(key);
-    write(missing.dump());
-    expect_refused("damaged");
+    if (key != "gpus") {
+      Json missing = whole;
+      missing["profile"].erase(key);
+      write(missing.dump());
+      expect_refused("damaged");
+    }
     Json wrong = whole;
     wrong["profile"][key] = Json{{"other", "type"}};
     write(wrong.dump());
     expect_refused("damaged");
   }
+}
+
+TEST_F(ProfileCacheTest, AProfileFromBeforeThereWereGpusIsValid) {
+  ASSERT_TRUE(store_profile(file_, sample(), kPrint));
+  Json json = stored();
+  json["profile"].erase("gpus");
+  write(json.dump());
+  const CachedProfile cached = load_profile(file_, kPrint);
+  ASSERT_TRUE(cached.profile) << cached.problem;
+  EXPECT_TRUE(cached.profile->gpus.empty());
+  EXPECT_EQ(cached.profile->kernels.size(), 2U);
 }
 
 TEST_F(ProfileCacheTest, SenselessNumbersAreDamage) {
@@ -156,7 +189,14 @@ TEST_F(ProfileCacheTest, SenselessNumbersAreDamage) {
       [](Json& p) { p["storage"]["points"][1]["depth"] = -8; },
       [](Json& p) { p["storage"]["points"][1]["scattered"] = 1; },
       [](Json& p) { p["storage"]["knee"] = 7; },
-      [](Json& p) { p["devices"] = 7; },
+      [](Json& p) { p["gpus"] = 7; },
+      [](Json& p) { p["gpus"][0].erase("cut_seconds"); },
+      [](Json& p) { p["gpus"][0]["pinned"] = 1; },
+      [](Json& p) { p["gpus"][0]["name"] = 0; },
+      [](Json& p) { p["gpus"][0]["copies"][0]["bytes"] = -1; },
+      [](Json& p) { p["gpus"][0]["copies"][0]["upload_bytes_per_second"] = nullptr; },
+      [](Json& p) { p["gpus"][0]["kernels"][0].erase("experts"); },
+      [](Json& p) { p["gpus"][0]["kernels"][0]["matrix"]["seconds"] = -1; },
   };
   for (size_t i = 0; i < damages.size(); ++i) {
     SCOPED_TRACE(i);

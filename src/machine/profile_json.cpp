@@ -93,28 +93,63 @@ StorageProfile storage_from_json(const Json& json) {
   return storage;
 }
 
-Json devices_to_json(const std::vector<DeviceInfo>& devices) {
-  Json json = Json::array();
-  for (const DeviceInfo& device : devices) {
-    json.push_back({{"name", device.name},
-                    {"description", device.description},
-                    {"kind", device.kind},
-                    {"memory_total", device.memory_total},
-                    {"memory_free", device.memory_free},
-                    {"unified", device.unified},
-                    {"upload_bytes_per_second", device.upload_bytes_per_second}});
+Json product_to_json(const GpuProductSpeed& speed) {
+  return {{"seconds", speed.seconds},
+          {"matvec_bytes_per_second", speed.matvec_bytes_per_second},
+          {"matmul_flops", speed.matmul_flops},
+          {"large_matmul_flops", speed.large_matmul_flops}};
+}
+
+GpuProductSpeed product_from_json(const Json& json) {
+  return {rate(json, "seconds"), rate(json, "matvec_bytes_per_second"), rate(json, "matmul_flops"),
+          rate(json, "large_matmul_flops")};
+}
+
+Json gpu_to_json(const GpuProfile& gpu) {
+  Json json = {{"name", gpu.name},
+               {"description", gpu.description},
+               {"pinned", gpu.pinned},
+               {"registers_memory", gpu.registers_memory},
+               {"unpinned_upload_bytes_per_second", gpu.unpinned_upload_bytes_per_second},
+               {"cut_seconds", gpu.cut_seconds},
+               {"operation_seconds", gpu.operation_seconds},
+               {"attention_per_second", gpu.attention_per_second},
+               {"copies", Json::array()},
+               {"kernels", Json::array()},
+               {"measured_at", gpu.measured_at}};
+  for (const CopyPoint& copy : gpu.copies) {
+    json["copies"].push_back({{"bytes", copy.bytes},
+                              {"upload_bytes_per_second", copy.upload_bytes_per_second},
+                              {"download_bytes_per_second", copy.download_bytes_per_second}});
+  }
+  for (const GpuKernelSpeed& kernel : gpu.kernels) {
+    json["kernels"].push_back({{"type", kernel.type},
+                               {"matrix", product_to_json(kernel.matrix)},
+                               {"experts", product_to_json(kernel.experts)}});
   }
   return json;
 }
 
-DeviceInfo device_from_json(const Json& json) {
-  return {text(json, "name"),
-          text(json, "description"),
-          text(json, "kind"),
-          whole(json, "memory_total"),
-          whole(json, "memory_free"),
-          json.at("unified").get<bool>(),
-          rate(json, "upload_bytes_per_second")};
+GpuProfile gpu_from_json(const Json& json) {
+  GpuProfile gpu;
+  gpu.name = text(json, "name");
+  gpu.description = text(json, "description");
+  gpu.pinned = json.at("pinned").get<bool>();
+  gpu.registers_memory = json.at("registers_memory").get<bool>();
+  gpu.unpinned_upload_bytes_per_second = rate(json, "unpinned_upload_bytes_per_second");
+  gpu.cut_seconds = rate(json, "cut_seconds");
+  gpu.operation_seconds = rate(json, "operation_seconds");
+  gpu.attention_per_second = rate(json, "attention_per_second");
+  for (const Json& copy : json.at("copies")) {
+    gpu.copies.push_back(
+        {whole(copy, "bytes"), rate(copy, "upload_bytes_per_second"), rate(copy, "download_bytes_per_second")});
+  }
+  for (const Json& kernel : json.at("kernels")) {
+    gpu.kernels.push_back(
+        {text(kernel, "type"), product_from_json(kernel.at("matrix")), product_from_json(kernel.at("experts"))});
+  }
+  gpu.measured_at = text(json, "measured_at");
+  return gpu;
 }
 
 MachineProfile read_profile(const Json& json) {
@@ -144,8 +179,10 @@ MachineProfile read_profile(const Json& json) {
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
                                rate(kernel, "repacked_matmul_flops")});
   }
-  for (const Json& device : json.at("devices")) {
-    profile.devices.push_back(device_from_json(device));
+  if (json.contains("gpus")) {  // a profile from before there were any stays valid
+    for (const Json& gpu : json.at("gpus")) {
+      profile.gpus.push_back(gpu_from_json(gpu));
+    }
   }
   profile.storage = storage_from_json(json.at("storage"));
   return profile;
@@ -157,6 +194,24 @@ const KernelSpeed* MachineProfile::kernel(std::string_view type) const {
   for (const KernelSpeed& kernel : kernels) {
     if (kernel.type == type) {
       return &kernel;
+    }
+  }
+  return nullptr;
+}
+
+const GpuKernelSpeed* GpuProfile::kernel(std::string_view type) const {
+  for (const GpuKernelSpeed& kernel : kernels) {
+    if (kernel.type == type) {
+      return &kernel;
+    }
+  }
+  return nullptr;
+}
+
+const GpuProfile* MachineProfile::gpu(std::string_view name, std::string_view description) const {
+  for (const GpuProfile& gpu : gpus) {
+    if (gpu.name == name && gpu.description == description) {
+      return &gpu;
     }
   }
   return nullptr;
@@ -178,8 +233,11 @@ Json profile_to_json(const MachineProfile& profile) {
                {"operation_seconds", profile.operation_seconds},
                {"attention_per_second", profile.attention_per_second},
                {"kernels", Json::array()},
-               {"devices", devices_to_json(profile.devices)},
+               {"gpus", Json::array()},
                {"storage", storage_to_json(profile.storage)}};
+  for (const GpuProfile& gpu : profile.gpus) {
+    json["gpus"].push_back(gpu_to_json(gpu));
+  }
   for (const auto& [name, bytes] : profile.caches) {
     json["caches"].push_back({{"name", name}, {"bytes", bytes}});
   }

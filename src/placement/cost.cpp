@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "placement/gpu_cost.h"
 #include "placement/popularity.h"
 
 namespace hypura {
@@ -70,6 +71,9 @@ uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& 
 }
 
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement) {
+  if (placement.gpu) {
+    return gpu_ram_bytes(problem, placement);
+  }
   return base_bytes(problem, placement.mode(), problem.kv_choice(placement), problem.ubatch_choice(placement)) +
          placement.dense.pinned_bytes + placement.dense.ring_bytes + placement.experts.slots * problem.slot_stride;
 }
@@ -91,10 +95,19 @@ std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots) {
 PlacementProblem problem_after(PlacementProblem problem, double more) {
   problem.rest.first += problem.attention * more;
   problem.resident.first += problem.attention * more;
+  if (problem.gpu) {
+    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      speeds.rest.first += speeds.attention * more;
+      speeds.resident.first += speeds.attention * more;
+    }
+  }
   return problem;
 }
 
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
+  if (placement.gpu) {
+    return gpu_pass_cost(problem, placement, tokens, false);
+  }
   PassCost cost;
   const double slower = 1 + problem.kv_choice(placement).slower;
   if (placement.mode() == Mode::kResident) {
@@ -134,7 +147,10 @@ double prompt_seconds(const PlacementProblem& problem, const Placement& placemen
   if (tokens % each > 0) {
     seconds += pass_cost(problem, placement, tokens % each).seconds;
   }
-  if (cold && placement.experts.streamed) {
+  if (cold && placement.experts.streamed && placement.gpu) {
+    seconds +=
+        gpu_pass_cost(problem, placement, each, true).seconds - gpu_pass_cost(problem, placement, each, false).seconds;
+  } else if (cold && placement.experts.streamed) {
     Placement empty = placement;
     std::fill(empty.experts.group_slots.begin(), empty.experts.group_slots.end(), 0);
     seconds += pass_cost(problem, empty, each).seconds - pass_cost(problem, placement, each).seconds;
@@ -143,8 +159,9 @@ double prompt_seconds(const PlacementProblem& problem, const Placement& placemen
 }
 
 double objective(const PlacementProblem& problem, const Placement& placement) {
+  const uint32_t prompt = placement.gpu ? kGpuPromptTokens : kPromptTokens;
   return pass_cost(problem, placement, 1).seconds +
-         kPromptShare / kPromptTokens * prompt_seconds(problem, placement, kPromptTokens, false);
+         kPromptShare / prompt * prompt_seconds(problem, placement, prompt, false);
 }
 
 }  // namespace hypura

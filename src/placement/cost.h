@@ -41,7 +41,7 @@ double overlapped(double computing, double reading, const Contention& costs);
 // Bytes of everything but slots, pinned weights and ring.
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass);
 
-// Bytes of everything.
+// Bytes of everything in RAM.
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement);
 
 // The problem of a token that has `more` tokens before it than those that `problem` reckons with; may be less than 0.
@@ -54,6 +54,12 @@ struct PassCost {
   double bytes = 0;    // from disk
   double uses = 0;     // of experts: distinct ones, over all layers
   double misses = 0;   // of these, not cached
+  // With a GPU:
+  double uploaded = 0;       // bytes copied to it
+  double device_misses = 0;  // of the uses, without a slot there
+  double uploading = 0;      // seconds of copying, of cutting the work for a choice of experts, and of reading; they
+  double cutting = 0;        // may go on beside computing
+  double reading = 0;
 };
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 
@@ -77,7 +83,8 @@ struct QuotaShare {
 std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots);
 
 // What a placement is chosen by: the time for a token made and kPromptShare prompt tokens read, of a prompt of
-// kPromptTokens, caches warm. Chosen: as many tokens read as made.
+// kPromptTokens (of kGpuPromptTokens where a GPU computes, whose passes may be larger), caches warm. Chosen: as many
+// tokens read as made.
 inline constexpr uint32_t kPromptTokens = 512;
 inline constexpr double kPromptShare = 1.0;
 double objective(const PlacementProblem& problem, const Placement& placement);

@@ -13,9 +13,9 @@ struct SplitSides {
   uint64_t gpu_bytes = 0;
   uint64_t cpu_weights = 0;
   uint64_t cpu_kv = 0;
-  PassSeconds on_gpu;    // the GPU's layers
-  PassSeconds on_cpu;    // the processors'
-  PassSeconds off_cpu;   // the same layers, computed by the GPU
+  PassSeconds on_gpu;   // the GPU's layers
+  PassSeconds on_cpu;   // the processors'
+  PassSeconds off_cpu;  // the same layers, computed by the GPU
 };
 
 SplitSides sides_of(const SplitProblem& problem, size_t first) {
@@ -35,20 +35,22 @@ SplitSides sides_of(const SplitProblem& problem, size_t first) {
   return sides;
 }
 
-double split_pass_seconds(const SplitProblem& problem, const SplitSides& sides, const GpuSplit& split, uint32_t tokens) {
+double split_pass_seconds(const SplitProblem& problem, const SplitSides& sides, const GpuSplit& split,
+                          uint32_t tokens) {
   const bool both = split.layers > 0 && split.layers < problem.layers.size();
   const bool offloads = problem.offload_from > 0 && tokens >= problem.offload_from && sides.cpu_weights > 0;
   const double on_gpu = sides.on_gpu.of(tokens);
-  const double before = offloads ? sides.off_cpu.of(tokens) +
-                                       static_cast<double>(sides.cpu_weights) / problem.upload_bytes_per_second
-                                 : sides.on_cpu.of(tokens);
+  const double before =
+      offloads ? sides.off_cpu.of(tokens) + static_cast<double>(sides.cpu_weights) / problem.upload_bytes_per_second
+               : sides.on_cpu.of(tokens);
   const double computing = on_gpu + before + (both || offloads ? problem.handover : 0);
   if (split.streamed_bytes == 0) {
     return computing;
   }
   // The disk goes on while the GPU computes its own layers, until the ring is full.
   const double filling = static_cast<double>(problem.ring) / problem.disk.bytes_per_second;
-  const double reading = problem.disk.latency + static_cast<double>(split.streamed_bytes) / problem.disk.bytes_per_second;
+  const double reading =
+      problem.disk.latency + static_cast<double>(split.streamed_bytes) / problem.disk.bytes_per_second;
   return std::max(computing, reading + std::max(0.0, on_gpu - filling));
 }
 

@@ -24,7 +24,9 @@ SplitProblem large_dense() {
   return problem;
 }
 
-double share(uint64_t bytes) { return static_cast<double>(bytes); }
+double share(uint64_t bytes) {
+  return static_cast<double>(bytes);
+}
 
 TEST(GpuSplit, TheGpuGetsWhatItHasRoomFor) {
   const SplitProblem problem = large_dense();
@@ -122,7 +124,8 @@ TEST(GpuSplit, NoneIsBetter) {
         const auto split = split_at(problem, layers);
         if (split) {
           ASSERT_TRUE(best);
-          EXPECT_LE(best->token_seconds + best->prompt_seconds / 512, split->token_seconds + split->prompt_seconds / 512);
+          EXPECT_LE(best->token_seconds + best->prompt_seconds / 512,
+                    split->token_seconds + split->prompt_seconds / 512);
           EXPECT_LE(split->gpu_bytes, problem.gpu_budget);
           EXPECT_LE(split->ram_bytes, problem.ram_budget);
         }

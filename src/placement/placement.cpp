@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "placement/gpu_placement.h"
 #include "placement/pinning.h"
 #include "placement/relaxation.h"
 #include "support/fail.h"
@@ -201,7 +202,9 @@ Result<Placement> place_greedily(const PlacementProblem& problem) {
   return best ? Result<Placement>(*best) : too_small(problem);
 }
 
-Result<Placement> place(const PlacementProblem& problem) {
+namespace {
+
+Result<Placement> place_on_processors(const PlacementProblem& problem) {
   std::optional<Placement> best;
   std::optional<double> bound;
   bool bounded = true;
@@ -231,6 +234,21 @@ Result<Placement> place(const PlacementProblem& problem) {
   }
   best->bound = bounded ? bound : std::nullopt;
   return *best;
+}
+
+}  // namespace
+
+Result<Placement> place(const PlacementProblem& problem) {
+  if (!problem.gpu) {
+    return place_on_processors(problem);
+  }
+  auto with = place_on_gpu(problem);
+  if (problem.gpu->required && (with || !problem.gpu->or_processors)) {
+    return with;
+  }
+  auto without = place_on_processors(problem);
+  const bool better = with && (!without || with->objective < without->objective);
+  return better || !without ? std::move(with) : std::move(without);
 }
 
 uint64_t minimum_budget(const PlacementProblem& problem, Mode mode) {

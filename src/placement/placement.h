@@ -17,7 +17,8 @@
 namespace hypura {
 
 // The best placement found: never one worse than place_greedily() finds, never over the budget. Fails with kBudget,
-// naming the smallest budget, when none of problem.modes can work.
+// naming the smallest budget, when none of problem.modes can work. With problem.gpu the better of what it and what the
+// processors do; without them where it is required (placement/gpu_placement.h).
 Result<Placement> place(const PlacementProblem& problem);
 
 // The best placement by rule instead of by the linear program: all dense weights before any expert.

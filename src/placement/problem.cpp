@@ -5,15 +5,15 @@
 namespace hypura {
 
 const KvChoice& PlacementProblem::kv_choice(const Placement& placement) const {
-  const auto it =
-      std::find_if(kv.begin(), kv.end(), [&](const KvChoice& choice) { return choice.type == placement.kv_type; });
-  return it == kv.end() ? kv.front() : *it;
+  const std::vector<KvChoice>& all = placement.gpu && gpu ? gpu->kv : kv;
+  const auto it = std::ranges::find(all, placement.kv_type, &KvChoice::type);
+  return it == all.end() ? all.front() : *it;
 }
 
 const UbatchChoice& PlacementProblem::ubatch_choice(const Placement& placement) const {
-  const auto it = std::find_if(ubatch.begin(), ubatch.end(),
-                               [&](const UbatchChoice& choice) { return choice.tokens == placement.ubatch; });
-  return it == ubatch.end() ? ubatch.front() : *it;
+  const std::vector<UbatchChoice>& all = placement.gpu && gpu ? gpu->ubatch : ubatch;
+  const auto it = std::ranges::find(all, placement.ubatch, &UbatchChoice::tokens);
+  return it == all.end() ? all.front() : *it;
 }
 
 uint64_t PlacementProblem::dense_bytes() const {

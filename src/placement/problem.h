@@ -10,21 +10,10 @@
 #include <vector>
 
 #include "hypura/placement.h"
+#include "placement/gpu_problem.h"
+#include "placement/problem_parts.h"
 
 namespace hypura {
-
-// What computing costs for a pass of n tokens: `first` for one, `more` for each further.
-struct PassSeconds {
-  double first = 0;
-  double more = 0;
-
-  double of(double tokens) const { return first + (tokens - 1) * more; }
-  PassSeconds& operator+=(const PassSeconds& other) {
-    first += other.first;
-    more += other.more;
-    return *this;
-  }
-};
 
 // Scattered reads of the size in question, many at a time; `latency` is what the first of them takes besides.
 struct DiskSpeed {
@@ -61,21 +50,6 @@ struct ExpertGroup {
   double issuing = 0;  // that issuing the reads of one expert takes of the computing thread
 };
 
-struct KvChoice {
-  KvType type = KvType::kF16;
-  uint64_t bytes = 0;
-  double slower = 0;      // computing takes this share longer with it
-  bool measured = false;  // the bytes are no estimate
-};
-
-struct UbatchChoice {
-  uint32_t tokens = 0;        // of the largest pass
-  uint64_t bytes = 0;         // compute buffers
-  uint64_t expert_bytes = 0;  // row buffers, the cache's books and repack buffer besides, when experts are streamed
-  uint64_t dense_bytes = 0;   // more repack buffer besides, when dense weights are streamed
-  bool measured = false;      // `bytes` is no estimate
-};
-
 struct PlacementProblem {
   uint64_t budget = 0;
   uint64_t fixed = 0;                // weights that are never streamed
@@ -105,13 +79,15 @@ struct PlacementProblem {
 
   bool reads_ahead = false;  // a token's experts of the next layer are predicted, and read while one layer is computed
 
-  std::vector<Mode> modes;  // that may be chosen
+  std::vector<Mode> modes;  // that may be chosen where the processors compute
+
+  std::optional<GpuProblem> gpu;  // that may compute instead
 
   // Set by hand, for measurements: else the search finds them.
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
   std::optional<uint32_t> cached;      // experts, as many as fit up to this
 
-  // The choices that a placement made.
+  // The choices that a placement made, of the GPU's where it computes.
   const KvChoice& kv_choice(const Placement& placement) const;
   const UbatchChoice& ubatch_choice(const Placement& placement) const;
 

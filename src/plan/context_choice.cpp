@@ -24,8 +24,19 @@ constexpr uint32_t kPromptLength = 512;
 struct Cost {
   double token = std::numeric_limits<double>::infinity();   // seconds; infinite: it does not fit
   double prompt = std::numeric_limits<double>::infinity();  // of kPromptLength tokens
-  uint64_t kv = 0;                                          // bytes
+  uint64_t kv = 0;                                          // bytes,
+  uint64_t budget = 0;                                      // of the memory that they are in
 };
+
+void add_margin(std::vector<KvChoice>& kv, std::vector<UbatchChoice>& ubatch, uint64_t percent) {
+  for (KvChoice& it : kv) {
+    it.bytes += it.bytes / 100 * percent;
+  }
+  for (UbatchChoice& it : ubatch) {
+    it.bytes += it.bytes / 100 * percent;
+    it.device_bytes += it.device_bytes / 100 * percent;
+  }
+}
 
 class ContextChooser {
  public:
@@ -75,18 +86,16 @@ Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin)
   if (!problem) {
     return {};
   }
-  for (KvChoice& it : problem->kv) {
-    it.bytes += it.bytes / 100 * margin;
-  }
-  for (UbatchChoice& it : problem->ubatch) {
-    it.bytes += it.bytes / 100 * margin;
+  add_margin(problem->kv, problem->ubatch, margin);
+  if (problem->gpu) {
+    add_margin(problem->gpu->kv, problem->gpu->ubatch, margin);
   }
   const auto placement = place(*problem);
   if (!placement) {
     return {};
   }
   return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kPromptLength, false),
-          problem->kv_choice(*placement).bytes};
+          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget : request_.budget};
 }
 
 // What speaks against a context; empty: nothing.
@@ -97,7 +106,7 @@ std::string ContextChooser::objection(const Cost& cost, double share) const {
   if (cost.token > plain_cost_.token * kTolerated || cost.prompt > plain_cost_.prompt * kTolerated) {
     return "more would make it slower by over 3 %";
   }
-  if (static_cast<double>(cost.kv) > share * static_cast<double>(request_.budget)) {
+  if (static_cast<double>(cost.kv) > share * static_cast<double>(cost.budget)) {
     return "a longer one would exceed the KV cache's share of the budget";
   }
   return {};

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "machine/memory.h"
+#include "placement/gpu_cost.h"
+#include "plan/gpu_problem.h"
+#include "plan/gpu_words.h"
 #include "plan/machine_speeds.h"
 #include "plan/placed_tensors.h"
 #include "support/fail.h"
@@ -37,13 +40,16 @@ std::string what_is_read(const Prediction& prediction) {
 
 // "KV cache as q8_0, which saves 300.0 MiB": said when it was the planner's doing.
 std::string kv_remark(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
-  const std::vector<KvChoice>& kv = problem.kv;
+  const std::vector<KvChoice>& kv = placement.gpu ? problem.gpu->kv : problem.kv;
   if (request.options.kv_type != KvType::kAuto || placement.kv_type == KvType::kF16 ||
       kv.front().type != KvType::kF16) {
     return {};
   }
   PlacementProblem full = problem;
   full.kv.resize(1);
+  if (full.gpu) {
+    full.gpu->kv.resize(1);
+  }
   const uint64_t saved = kv.front().bytes - problem.kv_choice(placement).bytes;
   std::string text =
       fmt::format("; the KV cache is {}, which frees {}", to_string(placement.kv_type), format_bytes(saved));
@@ -79,6 +85,9 @@ uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout&
 
 // "Name (5.3 GiB) in 1.9 GiB: ...": what is done.
 std::string plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  if (placement.gpu) {
+    return gpu_plan_sentence(request, problem, placement);
+  }
   std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
                                  format_bytes(request.budget), request.budget_remark);
   if (placement.mode() == Mode::kResident) {
@@ -103,17 +112,20 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
 // What to expect of it, and what limits it.
 std::string why_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
   const Prediction& prediction = plan.prediction;
-  const bool disk = prediction.bound_by == Limit::kDisk;
   const MachineSpeeds speeds(request.history.profile, request.threads);
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
-                                 prediction.calibration ? ", calibrated by earlier runs" : "", speeds.assumption());
-  if (plan.mode() == Mode::kResident) {
+                                 prediction.calibration ? ", calibrated by earlier runs" : "",
+                                 plan.device ? gpu_assumption(request) : speeds.assumption());
+  if (plan.device) {
+    text += ": " + gpu_token_sentence(plan);
+  } else if (plan.mode() == Mode::kResident) {
     text += ", limited by compute";
   } else {
+    const bool disk = prediction.bound_by == Limit::kDisk;
     text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
                         rate(prediction.bound_tokens_per_second));
   }
-  return text + kv_remark(request, problem, plan.placement);
+  return text + kv_remark(request, problem, plan.placement) + why_no_gpu(request, problem, plan.placement);
 }
 
 // What the user should know: a context that was asked for and lowered, more threads than processors, parts that are
@@ -160,6 +172,9 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
 }  // namespace
 
 std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Placement& placement) {
+  if (placement.gpu) {
+    return gpu_ledger(problem, placement);
+  }
   const UbatchChoice& pass = problem.ubatch_choice(placement);
   const DensePlacement& dense = placement.dense;
   const ExpertPlacement& experts = placement.experts;
@@ -199,6 +214,26 @@ std::string ledger_text(const std::vector<LedgerLine>& ledger) {
   return text;
 }
 
+namespace {
+
+// Seconds of a token that no engine can save: puts in what sets them.
+double add_bound(const PlacementProblem& problem, const Placement& placement, const PassCost& token,
+                 Prediction& prediction) {
+  const auto dense_read = static_cast<double>(placement.dense.streamed_bytes);
+  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
+  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
+  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
+  const double compute =
+      placement.gpu ? problem.gpu->speeds_for(placement.ubatch).resident.first : problem.resident.first;
+  prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
+  if (token.uploading > std::max(disk, compute)) {
+    prediction.bound_by = Limit::kUpload;
+  }
+  return std::max({disk, compute, token.uploading});
+}
+
+}  // namespace
+
 Prediction predict(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const PassCost token = pass_cost(problem, placement, 1);
   Prediction prediction;
@@ -219,13 +254,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   prediction.prefill512_seconds = prompt_seconds(problem, placement, 512, true);
   prediction.prefill4096_seconds = prompt_seconds(problem, placement, 4096, true);
 
-  const auto dense_read = static_cast<double>(placement.dense.streamed_bytes);
-  const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
-  const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
-  const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
-  const double compute = problem.resident.first;
-  prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
-  const double least = std::max(disk, compute);
+  const double least = add_bound(problem, placement, token, prediction);
   // Earlier runs that were faster than that show that it was estimated too high.
   prediction.bound_tokens_per_second =
       1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
@@ -237,6 +266,9 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
   prediction.memory_peak = request.process_memory + kProcessGrowth + total_bytes(problem, placement);
+  if (placement.gpu && request.gpu.on_ram) {
+    prediction.memory_peak += gpu_device_bytes(problem, placement);
+  }
   return prediction;
 }
 
@@ -247,6 +279,10 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
   plan.process_overhead = kProcessOverhead;
   plan.context = request.context;
   plan.pinned_bytes = plan.placement.dense.streamed ? plan.placement.dense.pinned_bytes : problem.dense_bytes();
+  if (plan.placement.gpu) {
+    plan.device = device_plan(request, problem, plan.placement);
+    plan.pinned_bytes = problem.dense_bytes();
+  }
   plan.ledger = make_ledger(problem, plan.placement);
   plan.tensors = placed_tensors(request.model, plan.placement);
   plan.layers = layer_shares(plan.tensors);
@@ -287,6 +323,9 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
 }
 
 tl::unexpected<Error> too_small(const OpenRequest& request, const PlacementProblem& problem) {
+  if (problem.gpu && problem.gpu->required && !problem.gpu->or_processors) {
+    return gpu_too_small(request, problem);
+  }
   const uint64_t least = shown_and_no_less(minimum_budget(problem));
   const auto by_kv = [](const KvChoice& a, const KvChoice& b) { return a.bytes < b.bytes; };
   const Mode mode = problem.modes.back();

@@ -1,5 +1,6 @@
 #include "plan/placed_tensors.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -29,7 +30,10 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& pl
   const ExpertPlacement& experts = placement.experts;
   std::vector<PlacedTensor> tensors;
   for (const TensorInfo& tensor : model.tensors) {
-    tensors.push_back(placed(tensor, Way::kPinned, dense.pinned_on, 1));
+    // A GPU's model has its table of embeddings in RAM.
+    const bool on_device = placement.gpu && tensor.role != TensorRole::kEmbedding;
+    tensors.push_back(placed(tensor, Way::kPinned, on_device ? Tier::kDevice : Tier::kRam, on_device ? 0 : 1));
+    tensors.back().device_share = on_device ? 1 : 0;
   }
   for (const TensorInfo& tensor : model.unused) {
     tensors.push_back(placed(tensor, Way::kUnused, Tier::kDisk, 0));
@@ -46,8 +50,12 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& pl
     const ExpertLayer& layer = layout.expert_layers[i];
     for (const ExpertPart& part : layer.parts) {
       const double share = static_cast<double>(experts.layer_slots[i]) / layer.experts;
-      const Tier tier = share < 1 ? experts.streamed_from : experts.slots_on;
-      tensors[static_cast<size_t>(part.tensor - first)] = placed(*part.tensor, Way::kSlots, tier, share);
+      const double there = placement.gpu ? static_cast<double>(placement.gpu->layer_slots[i]) / layer.experts : 0;
+      const double in_ram = std::min(share, 1 - there);
+      const Tier kept_on = there < 1 ? experts.slots_on : Tier::kDevice;
+      PlacedTensor& tensor = tensors[static_cast<size_t>(part.tensor - first)];
+      tensor = placed(*part.tensor, Way::kSlots, in_ram + there < 1 ? experts.streamed_from : kept_on, in_ram);
+      tensor.device_share = there;
     }
   }
   return tensors;
@@ -67,6 +75,18 @@ const char* to_string(Way way) {
   return "unknown";
 }
 
+const char* to_string(Limit limit) {
+  switch (limit) {
+    case Limit::kDisk:
+      return "disk";
+    case Limit::kCompute:
+      return "compute";
+    case Limit::kUpload:
+      return "upload";
+  }
+  return "unknown";
+}
+
 std::vector<LayerShare> layer_shares(const std::vector<PlacedTensor>& tensors) {
   std::map<int, LayerShare> by_layer;
   for (const PlacedTensor& tensor : tensors) {
@@ -75,7 +95,8 @@ std::vector<LayerShare> layer_shares(const std::vector<PlacedTensor>& tensors) {
     }
     LayerShare& share = by_layer[tensor.layer];
     share.layer = tensor.layer;
-    const auto kept = static_cast<uint64_t>(std::llround(static_cast<double>(tensor.bytes) * tensor.ram_share));
+    const double in_memory = tensor.ram_share + tensor.device_share;
+    const auto kept = static_cast<uint64_t>(std::llround(static_cast<double>(tensor.bytes) * in_memory));
     if (tensor.role == TensorRole::kRoutedExpert) {
       share.expert_bytes += tensor.bytes;
       share.expert_kept += kept;

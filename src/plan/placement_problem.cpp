@@ -11,8 +11,10 @@
 #include "machine/memory.h"
 #include "placement/popularity.h"
 #include "plan/context_choice.h"
+#include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "plan/machine_speeds.h"
+#include "plan/multiplied.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "tiers/direct_place.h"
@@ -37,10 +39,6 @@ constexpr double kWakeSeconds = 0.00008;
 // gained brings more.
 constexpr double kQuantisedKvCost = 0.02;
 
-bool is_output(const TensorInfo& tensor) {
-  return tensor.role == TensorRole::kOutput;
-}
-
 PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
   const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
   PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
@@ -48,15 +46,6 @@ PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor
     seconds.more = 0;  // logits are wanted of a prompt's last token only
   }
   return seconds;
-}
-
-// Whether llama.cpp multiplies by it: not by norms, biases and tables. A table is multiplied by where no output matrix
-// stands beside it.
-bool multiplied(const TensorInfo& tensor, bool has_output) {
-  if (tensor.role == TensorRole::kEmbedding) {
-    return tensor.name == "token_embd.weight" && !has_output;
-  }
-  return tensor.shape[0] > 1 && tensor.shape[1] > 1;
 }
 
 uint32_t experts_used(const Model& model) {
@@ -105,7 +94,7 @@ class ProblemBuilder {
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
         speeds_(request.history.profile, request.threads),
-        layout_(request.layout(true, true)) {}
+        layout_(request.layout(true, true, request.reads_repacked())) {}
 
   PlacementProblem build();
 
@@ -169,7 +158,7 @@ void ProblemBuilder::add_choices() {
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
   ubatch = std::max(ubatch, request_.sequences);
-  const StreamLayout experts = request_.layout(true, false);
+  const StreamLayout experts = request_.layout(true, false, request_.reads_repacked());
   do {
     const uint64_t repacking = request_.repacks() ? RepackBuffer::bytes(experts, ubatch) : 0;
     const uint64_t both = request_.repacks() ? RepackBuffer::bytes(layout_, ubatch) : 0;
@@ -272,7 +261,7 @@ void ProblemBuilder::add_rest() {
   const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
   for (const TensorInfo& tensor : model.tensors) {
     const bool on_device = request_.gpu_layers() != nullptr && on_gpu(model, *request_.gpu_layers(), tensor);
-    if (multiplied(tensor, has_output) && !layout_.streams(tensor) && !on_device) {
+    if (is_multiplied(tensor, has_output) && !layout_.streams(tensor) && !on_device) {
       problem_.rest += matrix_seconds(speeds_, tensor);
     }
   }
@@ -349,33 +338,34 @@ void ProblemBuilder::add_overrides() {
   }
 }
 
-// Scales `estimate`, of another choice than was measured.
+}  // namespace
+
 uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate) {
   const double factor = its_estimate > 0 ? static_cast<double>(measured) / static_cast<double>(its_estimate) : 1;
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
-}  // namespace
-
-StreamLayout OpenRequest::layout(bool experts, bool dense) const {
+StreamLayout OpenRequest::layout(bool experts, bool dense, bool repacked) const {
   const GpuLayers* layers = gpu_layers();
-  return lay_out(model, experts, dense, reads_repacked(),
+  return lay_out(model, experts, dense, repacked,
                  layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers));
 }
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides) {
-  OpenRequest request = {options,
-                         model,
-                         budget.bytes,
-                         options.threads > 0 ? options.threads : usable_cores(),
-                         static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-                         history,
-                         std::max(options.sequences, 1U),
-                         {},
-                         may_read_repacked(options) && !overrides.gpu ? find_repacked(model) : RepackedCopy()};
+                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
+  OpenRequest request = {
+      options,
+      model,
+      budget.bytes,
+      options.threads > 0 ? options.threads : usable_cores(),
+      static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+      history,
+      std::max(options.sequences, 1U),
+      {},
+      may_read_repacked(options) && !(overrides.gpu && overrides.gpu->layers) ? find_repacked(model) : RepackedCopy()};
   request.budget_remark = budget.remark;
   request.overrides = overrides;
+  request.gpu = gpu;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context_remark = context_sentence(choice, request.sequences);
@@ -393,7 +383,10 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();
-  if (problem.modes.empty()) {
+  if (request.gpu_layers() == nullptr) {
+    problem.gpu = gpu_problem(request, problem);
+  }
+  if (problem.modes.empty() && !problem.gpu) {
     return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
                 request.overrides.mode ? to_string(*request.overrides.mode) : "");
   }
@@ -414,7 +407,24 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
+PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
+  if (!placement.gpu) {
+    problem.gpu.reset();
+    problem.modes = {placement.mode()};
+    return problem;
+  }
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  problem.gpu->may_hold_all = !placement.experts.streamed;
+  problem.gpu->may_stream = placement.experts.streamed;
+  return problem;
+}
+
 void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real) {
+  if (placement.gpu) {
+    correct_gpu_estimates(*problem.gpu, placement, real);
+    return;
+  }
   const KvChoice cache = problem.kv_choice(placement);
   const UbatchChoice pass = problem.ubatch_choice(placement);
   for (KvChoice& it : problem.kv) {
@@ -436,12 +446,16 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 }
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
+  if (placement.gpu) {
+    return fmt::format("{} on {}, {}", to_string(placement.mode()), request.gpu.device.name,
+                       to_string(placement.kv_type));
+  }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                                 request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
                                 placement.kv_type == KvType::kF16 ? "" : ", ",
                                 placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
   if (const GpuLayers* layers = request.gpu_layers()) {
-    key += fmt::format(", {} layers on {}", layers->count, request.overrides.gpu->device);
+    key += fmt::format(", {} layers on {}", layers->count, request.gpu.device.name);
   }
   return key;
 }

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "placement/placement.h"
 #include "plan/budget_choice.h"
+#include "plan/gpu_choice.h"
 #include "plan/plan_overrides.h"
 #include "storage/reader.h"
 #include "store/repacked_copy.h"
@@ -35,17 +36,18 @@ struct OpenRequest {
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
+  ChosenGpu gpu = {};  // that may compute
 
   bool reads_repacked() const { return !repacked.files.empty(); }
-  // Whether weights are laid out for the processors' fastest kernels. Beside a GPU they are not: it takes them as they
-  // are, and a product must not depend on who computes it at which budget.
-  bool repacks() const { return options.repack && !overrides.gpu; }
   // The layers that a GPU computes without slots; nullptr: none.
   const GpuLayers* gpu_layers() const {
     return overrides.gpu && overrides.gpu->layers ? &*overrides.gpu->layers : nullptr;
   }
-  // What of the model may be streamed at all.
-  StreamLayout layout(bool experts, bool dense) const;
+  // Whether weights are laid out for the processors' fastest kernels. Beside a GPU with layers of its own they are not:
+  // it takes them as they are, and a product must not depend on who computes it at which budget.
+  bool repacks() const { return options.repack && gpu_layers() == nullptr; }
+  // As lay_out(), of what the processors compute.
+  StreamLayout layout(bool experts, bool dense, bool repacked) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
@@ -60,7 +62,7 @@ inline bool may_read_repacked(const EngineOptions& options) {
 // Threads as asked for or one a core; the context as asked for or as long as the model knows, or chosen; the model's
 // repacked copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides = {});
+                         const RunHistory& history, const PlanOverrides& overrides = {}, const ChosenGpu& gpu = {});
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;
@@ -72,9 +74,15 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request);
 // By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);
 
+// `problem` with no other choice left of what is streamed, and of what computes, than `placement` makes.
+PlacementProblem only_as(const Placement& placement, PlacementProblem problem);
+
 // Puts in what the KV cache and the compute buffers of `placement` really take, and corrects the other choices' sizes
 // that are estimates in the same proportion.
 void correct_estimates(PlacementProblem& problem, const Placement& placement, const ContextMemory& real);
+
+// Scales `estimate`, of another choice than was measured.
+uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate);
 
 // A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, repacked
 // copy".

@@ -9,8 +9,8 @@
 
 namespace hypura {
 
-// The last layers of a model, with their keys and values, are a GPU's, which has all of their weights in its own memory;
-// the others are the processors', in any mode (docs/design/gpu.md, "Dense models").
+// The last layers of a model, with their keys and values, are a GPU's, which has all of their weights in its own
+// memory; the others are the processors', in any mode (docs/design/gpu.md, "Dense models").
 struct GpuLayers {
   uint32_t count = 0;   // as llama.cpp's --n-gpu-layers: 1 is the output alone, n the output and the last n - 1 layers
   bool experts = true;  // false: the routed experts of these layers too are the processors', as with its --cpu-moe
@@ -21,7 +21,7 @@ struct GpuLayers {
 struct GpuOverride {
   std::string device;
   uint32_t layer_slots = 0;
-  bool stages = true;  // as GpuUse
+  bool stages = true;  // as GpuPlacement
   std::optional<GpuLayers> layers = {};
 };
 

@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "backend/compute_speed.h"
-#include "backend/devices.h"
 #include "backend/product_loop.h"
 #include "llama/llama_runtime.h"
 #include "machine/cpu.h"
@@ -30,23 +29,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLeastFile = 64 * kMiB;  // a smaller model file says little about its disk
 constexpr double kMostRamSeconds = 0.2;     // for each number of threads
 constexpr double kLeastRamSeconds = 0.025;
-
-// A part of the whole's progress, under one name.
-std::function<void(double)> part(const ProfileProgress& progress, double begin, double end, std::string_view what) {
-  if (!progress) {
-    return {};
-  }
-  progress(begin, what);
-  return [=](double share) { progress(begin + (end - begin) * std::clamp(share, 0.0, 1.0), what); };
-}
-
-std::string now() {
-  const std::time_t seconds = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
-}
 
 // Well above the caches, but no more than a quarter of what this process may take.
 uint64_t measuring_bytes(uint64_t allowed, const MeasuringEffort& effort) {
@@ -80,7 +62,7 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
   }
   const bool itself = file->reader != nullptr;
   if (!itself) {
-    file = make_scratch_file(target.folder, effort.scratch, part(progress, 0, 0.2, "writing to the disk"));
+    file = make_scratch_file(target.folder, effort.scratch, part_of(progress, 0, 0.2, "writing to the disk"));
     if (!file) {
       return propagate(file.error());
     }
@@ -89,7 +71,7 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
     logger().warn("{}; the measured speeds include the page cache", notice);
   }
   StorageTest test = effort.storage;
-  test.progress = part(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
+  test.progress = part_of(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
   auto speed = StorageSpeed::open(std::move(*file));
   if (!speed) {
     return propagate(speed.error());
@@ -107,7 +89,7 @@ Status measure_memory(MachineProfile& profile, const ProfileProgress& progress, 
   test.threads = std::max(profile.cores, profile.threads);
   test.bytes = measuring_bytes(profile.memory_allowed, effort);
   test.seconds = std::clamp(effort.ram_seconds / test.threads, kLeastRamSeconds, kMostRamSeconds);
-  test.progress = part(progress, 0.6, 0.68, "memory");
+  test.progress = part_of(progress, 0.6, 0.68, "memory");
   auto rates = measure_ram(test);
   if (!rates) {
     return propagate(rates.error());
@@ -200,6 +182,32 @@ Status add_compute_speed(MachineProfile& profile, std::span<const std::string> t
 
 }  // namespace
 
+std::function<void(double)> part_of(const ProfileProgress& progress, double begin, double end, std::string_view what) {
+  if (!progress) {
+    return {};
+  }
+  progress(begin, what);
+  return [=](double share) { progress(begin + (end - begin) * std::clamp(share, 0.0, 1.0), what); };
+}
+
+std::string time_of_day() {
+  const std::time_t seconds = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::vector<std::string> measured_types(const ProfileTarget& target) {
+  std::vector<std::string> types = usual_types();
+  for (std::string& type : weight_types(target.path)) {
+    if (std::find(types.begin(), types.end(), type) == types.end()) {
+      types.push_back(std::move(type));
+    }
+  }
+  return types;
+}
+
 Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress,
                                        const MeasuringEffort& effort) {
   CpuInfo cpu = read_cpu();
@@ -225,13 +233,8 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
   if (Status status = measure_memory(profile, progress, effort); !status) {
     return propagate(status.error());
   }
-  std::vector<std::string> types = usual_types();
-  for (std::string& type : weight_types(target.path)) {
-    if (std::find(types.begin(), types.end(), type) == types.end()) {
-      types.push_back(std::move(type));
-    }
-  }
-  if (Status status = add_compute_speed(profile, types, part(progress, 0.68, 0.93, "computing"), effort); !status) {
+  const std::vector<std::string> types = measured_types(target);
+  if (Status status = add_compute_speed(profile, types, part_of(progress, 0.68, 0.93, "computing"), effort); !status) {
     return propagate(status.error());
   }
   if (disk && profile.storage.knee.depth > 0) {
@@ -242,8 +245,7 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
       return propagate(status.error());
     }
   }
-  profile.devices = list_devices();
-  profile.measured_at = now();
+  profile.measured_at = time_of_day();
   if (progress) {
     progress(1, "done");
   }
@@ -252,7 +254,7 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
 
 Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress,
                      const MeasuringEffort& effort) {
-  return add_compute_speed(profile, types, part(progress, 0, 1, "computing"), effort);
+  return add_compute_speed(profile, types, part_of(progress, 0, 1, "computing"), effort);
 }
 
 }  // namespace hypura

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/compute_speed.h"
+#include "backend/gpu/device_speed.h"
 #include "machine/scratch_file.h"
 #include "machine/storage_speed.h"
 #include "profiling/profile_target.h"
@@ -24,12 +25,22 @@ struct MeasuringEffort {
   int64_t matmul_size = ComputeTest{}.matmul_size;
   double kernel_seconds = ComputeTest{}.seconds;
   double both_seconds = 0.2;  // of computing, of reading and of both, each
+  GpuTest gpu;                // its threads and progress are not used
 };
 
-// Everything. Storage that cannot be measured is told in the log and left without points. Fails as machine_profile()
-// does.
+// A part of the whole's progress, from `begin` to `end`, under one name.
+std::function<void(double)> part_of(const ProfileProgress& progress, double begin, double end, std::string_view what);
+
+// Now, as MachineProfile::measured_at.
+std::string time_of_day();
+
+// Everything but GPUs. Storage that cannot be measured is told in the log and left without points. Fails as
+// machine_profile() does.
 Result<MachineProfile> measure_machine(const ProfileTarget& target, const ProfileProgress& progress,
                                        const MeasuringEffort& effort);
+
+// The usual types and those of the target's model: what is measured.
+std::vector<std::string> measured_types(const ProfileTarget& target);
 
 // Adds the speeds of `types` to a profile of this machine.
 Status measure_types(MachineProfile& profile, std::span<const std::string> types, const ProfileProgress& progress,

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "hypura/profile.h"
+#include "profiling/gpu_measuring.h"
 #include "profiling/machine_measuring.h"
 #include "profiling/profile_target.h"
 #include "support/fail.h"
@@ -9,6 +10,8 @@
 namespace hypura {
 
 namespace {
+
+constexpr double kBeforeGpus = 0.7;  // of the progress, where there are any
 
 // A profile is of use without its cache, so not being able to keep it is no error.
 void keep(const ProfileTarget& target, const MachineProfile& profile) {
@@ -51,6 +54,37 @@ Status add_missing_types(const ProfileTarget& target, MachineProfile& profile, c
   return {};
 }
 
+// Progress of a part of the whole, in what the caller has of it.
+ProfileProgress scaled(const ProfileProgress& progress, double begin, double end) {
+  if (!progress) {
+    return {};
+  }
+  return [=](double share, std::string_view what) { progress(begin + (end - begin) * share, what); };
+}
+
+// The cached profile or a new one, without what is to be known of GPUs; `share` of the progress.
+Result<MachineProfile> profile_of_processor(const ProfileTarget& target, const ProfileOptions& options,
+                                            const MeasuringEffort& effort, double share) {
+  const ProfileProgress progress = scaled(options.progress, 0, share);
+  if (!options.force) {
+    std::string problem;
+    if (auto profile = load(target, problem)) {
+      if (Status status = add_missing_types(target, *profile, progress, effort); !status) {
+        return propagate(status.error());
+      }
+      return std::move(*profile);
+    }
+    if (!problem.empty()) {
+      logger().warn("{}; measuring the machine again", problem);
+    }
+  }
+  auto profile = measure_machine(target, progress, effort);
+  if (profile) {
+    keep(target, *profile);
+  }
+  return profile;
+}
+
 }  // namespace
 
 Result<MachineProfile> machine_profile(const ProfileOptions& options) {
@@ -62,22 +96,23 @@ Result<MachineProfile> machine_profile(const ProfileOptions& options, const Meas
   if (!target) {
     return propagate(target.error());
   }
-  if (!options.force) {
-    std::string problem;
-    if (auto profile = load(*target, problem)) {
-      if (Status status = add_missing_types(*target, *profile, options.progress, effort); !status) {
-        return propagate(status.error());
-      }
-      return std::move(*profile);
-    }
-    if (!problem.empty()) {
-      logger().warn("{}; measuring the machine again", problem);
-    }
+  const auto gpus = choose_gpus(options.gpu);
+  if (!gpus) {
+    return propagate(gpus.error());
   }
-  auto profile = measure_machine(*target, options.progress, effort);
-  if (profile) {
+  auto profile = profile_of_processor(*target, options, effort, gpus->devices.empty() ? 1 : kBeforeGpus);
+  if (!profile) {
+    return profile;
+  }
+  const auto added =
+      add_gpus(*profile, *gpus, measured_types(*target), scaled(options.progress, kBeforeGpus, 1), effort);
+  if (!added) {
+    return propagate(added.error());
+  }
+  if (*added) {
     keep(*target, *profile);
   }
+  keep_gpus(*profile, *gpus);
   return profile;
 }
 

@@ -32,6 +32,10 @@ MeasuringEffort quick() {
   effort.matmul_size = 256;
   effort.kernel_seconds = 0;
   effort.both_seconds = 0.02;
+  effort.gpu.weight_bytes = 4 * kMiB;
+  effort.gpu.copy_bytes = kMiB;
+  effort.gpu.matmul_size = 256;
+  effort.gpu.seconds = 0;
   return effort;
 }
 
@@ -70,7 +74,6 @@ void expect_measured(const MachineProfile& profile) {
     EXPECT_GT(profile.kernel(type)->matvec_bytes_per_second, 0);
     EXPECT_GT(profile.kernel(type)->matmul_flops, 0);
   }
-  ASSERT_FALSE(profile.devices.empty());
   EXPECT_FALSE(profile.storage.points.empty());
   EXPECT_GT(profile.storage.knee.depth, 0U);
   EXPECT_GT(profile.storage.scattered_bytes_per_second, 0);
@@ -126,6 +129,57 @@ TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
   expect_measured(*anew);
   EXPECT_NE(anew->ram_bytes_per_second, measured->ram_bytes_per_second);
   EXPECT_TRUE(cached_profile(options())) << "kept again";
+}
+
+TEST_F(MachineProfileTest, AGpuIsMeasuredOnceWhenItIsThere) {
+  ProfileOptions none = options();
+  none.gpu = "none";
+  const auto without = machine_profile(none, quick());
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_TRUE(without->gpus.empty());
+
+  ProfileOptions named = options();
+  named.gpu = "CPU";
+  double last = 0;
+  named.progress = [&](double share, std::string_view) {
+    EXPECT_GE(share, last);
+    last = share;
+  };
+  const auto measured = machine_profile(named, quick());
+  ASSERT_TRUE(measured) << measured.error().message;
+  EXPECT_EQ(last, 1);
+  EXPECT_EQ(measured->ram_bytes_per_second, without->ram_bytes_per_second) << "only what was missing";
+  ASSERT_EQ(measured->gpus.size(), 1U);
+  const GpuProfile& gpu = measured->gpus.front();
+  EXPECT_EQ(gpu.name, "CPU");
+  EXPECT_NE(gpu.measured_at, "");
+  EXPECT_EQ(gpu.kernels.size(), 6U);
+
+  named.progress = {};
+  named.path = disk() / "model.gguf";
+  fs::copy_file(fs::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf", named.path);
+  const auto again = machine_profile(named, quick());
+  ASSERT_TRUE(again) << again.error().message;
+  ASSERT_EQ(again->gpus.size(), 1U);
+  EXPECT_EQ(again->gpus.front().cut_seconds, gpu.cut_seconds) << "kept";
+  EXPECT_GE(again->gpus.front().kernels.size(), gpu.kernels.size()) << "with the model's types";
+
+  EXPECT_TRUE(machine_profile(none, quick())->gpus.empty()) << "none is asked for";
+  const auto cached = cached_profile(none);
+  ASSERT_TRUE(cached);
+  EXPECT_NE(cached->gpu("CPU", gpu.description), nullptr);
+  EXPECT_EQ(cached->gpu("CPU", "another processor"), nullptr);
+}
+
+TEST_F(MachineProfileTest, AGpuThatIsNotThereIsAnErrorBeforeAnythingIsMeasured) {
+  ProfileOptions named = options();
+  for (const char* gpu : {"GPU17", "CPU,GPU17", ""}) {
+    named.gpu = gpu;
+    const auto profile = machine_profile(named, quick());
+    ASSERT_FALSE(profile) << gpu;
+    EXPECT_EQ(profile.error().code, ErrorCode::kUsage);
+    EXPECT_FALSE(cached_profile(named));
+  }
 }
 
 TEST_F(MachineProfileTest, ACacheThatCannotBeWrittenIsToldAndNothingElse) {

@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace hypura {
 
-ExpertCache::ExpertCache(const Config& config) : config_(config), layers_(config.layers, Layer(config.experts)) {
+ExpertCache::ExpertCache(const Config& config, std::shared_ptr<Rankings> rankings)
+    : config_(config),
+      layers_(config.layers, Layer(config.experts)),
+      rankings_(rankings != nullptr ? std::move(rankings)
+                                    : std::make_shared<Rankings>(config.layers, ExpertRanking(config.experts))) {
   assert(config.layers > 0 && config.experts > 0);
   // Lowest slots are handed out first, so that the memory of slots never used is never touched.
   const auto fill = [](std::vector<Slot>& free, uint32_t slots) {
@@ -44,9 +49,9 @@ std::optional<ExpertCache::Slot> ExpertCache::lookup(uint32_t layer, uint32_t ex
 std::optional<ExpertCache::Slot> ExpertCache::take(uint32_t layer, uint32_t expert) {
   Entry& it = entry(layer, expert);
   assert(it.state == State::kAbsent);
-  std::vector<Slot>& free = free_of(layers_[layer]);
+  std::vector<Slot>& free = free_of(layer);
   if (free.empty() && !config_.own_slots.empty()) {
-    evict_one(layers_[layer]);
+    evict_one(layer);
   }
   if (free.empty()) {
     return std::nullopt;
@@ -69,7 +74,25 @@ void ExpertCache::abandon(uint32_t layer, uint32_t expert) {
   Entry& it = entry(layer, expert);
   assert(it.state == State::kLoading);
   it.state = State::kAbsent;
-  free_of(layers_[layer]).push_back(it.slot);
+  free_of(layer).push_back(it.slot);
+}
+
+std::optional<ExpertCache::Slot> ExpertCache::take_back(uint32_t layer, uint32_t expert) {
+  const Layer& it = layers_[layer];
+  if (it.entries[expert].state != State::kAbsent) {
+    return std::nullopt;
+  }
+  const bool makes_room = it.held >= it.quota && std::ranges::none_of(it.entries, &Entry::above);
+  if (makes_room || free_.empty()) {
+    const Entry* out = least(layer);
+    if (out == nullptr || (!out->above && worth(layer, expert) <= worth(layer, number_of(layer, *out)))) {
+      return std::nullopt;
+    }
+  }
+  if (free_.empty()) {
+    evict_one(layer);
+  }
+  return take(layer, expert);
 }
 
 void ExpertCache::release(uint32_t layer, uint32_t expert) {
@@ -77,7 +100,7 @@ void ExpertCache::release(uint32_t layer, uint32_t expert) {
   assert(it.state == State::kResident && it.pins > 0);
   --it.pins;
   if (layers_[layer].held > layers_[layer].quota) {
-    evict_one(layers_[layer]);
+    evict_one(layer);
   }
 }
 
@@ -93,22 +116,32 @@ bool ExpertCache::absent(uint32_t layer, uint32_t expert) const {
   return layers_[layer].entries[expert].state == State::kAbsent;
 }
 
-void ExpertCache::evict_one(Layer& layer) {
+// Of the layer's unpinned experts the one to be evicted first; nullptr when all are pinned.
+ExpertCache::Entry* ExpertCache::least(uint32_t layer) {
   Entry* victim = nullptr;
   double least = 0;
-  for (uint32_t expert = 0; expert < layer.entries.size(); ++expert) {
-    Entry& it = layer.entries[expert];
+  std::vector<Entry>& entries = layers_[layer].entries;
+  for (uint32_t expert = 0; expert < entries.size(); ++expert) {
+    Entry& it = entries[expert];
     if (it.state != State::kResident || it.pins > 0) {
       continue;
     }
-    if (const double worth = layer.ranking.worth(expert); victim == nullptr || worth < least) {
+    if (it.above) {
+      return &it;
+    }
+    if (const double now = worth(layer, expert); victim == nullptr || now < least) {
       victim = &it;
-      least = worth;
+      least = now;
     }
   }
-  if (victim != nullptr) {
+  return victim;
+}
+
+void ExpertCache::evict_one(uint32_t layer) {
+  if (Entry* victim = least(layer); victim != nullptr) {
     victim->state = State::kAbsent;
-    --layer.held;
+    victim->above = false;
+    --layers_[layer].held;
     free_of(layer).push_back(victim->slot);
   }
 }

@@ -6,6 +6,7 @@
 // - Between passes a layer holds at most its quota of experts; `spare` slots are then free, so that a pass can always
 //   read that many missing experts before it has to evict one.
 // - Where each layer has slots of its own, it may fill them all, and what is taken evicts.
+// - What the tier above has too is evicted before anything else: together two tiers then hold the more.
 //
 // Each layer has its own quota. On the routing trace of the stories model per-layer quotas hit more than one pool for
 // all layers (0.400 against 0.372 at a quarter of the experts), and one pool below the bytes of one token hits nothing.
@@ -22,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -45,13 +47,18 @@ class ExpertCache {
     std::vector<uint32_t> own_slots = {};
   };
 
-  explicit ExpertCache(const Config& config);
+  // By layer. Those of two tiers may be the same: what one of them is told of a pass, both then know.
+  using Rankings = std::vector<ExpertRanking>;
+
+  // With rankings of its own where there are none.
+  explicit ExpertCache(const Config& config, std::shared_ptr<Rankings> rankings = nullptr);
+  std::shared_ptr<Rankings> rankings() const { return rankings_; }
 
   // Bytes that the cache takes for its own books, nearly all of them the rankings'.
   static uint64_t bytes_for(uint32_t layers, uint32_t experts) { return ExpertRanking::bytes_for(layers, experts); }
 
   // A pass comes to `layer`. May be told of earlier passes too, whose experts are then never looked up.
-  void begin(uint32_t layer, const PassChoice& pass) { layers_[layer].ranking.note(pass); }
+  void begin(uint32_t layer, const PassChoice& pass) { (*rankings_)[layer].note(pass); }
 
   // Gives the slot of an expert that the pass uses, pinned until release(), when it is resident.
   std::optional<Slot> lookup(uint32_t layer, uint32_t expert);
@@ -65,6 +72,13 @@ class ExpertCache {
 
   // The read of a taken slot failed: the slot is free again and the expert absent.
   void abandon(uint32_t layer, uint32_t expert);
+
+  // The same as take(), of those that all layers share, for an expert that the tier above gives up: none also where it
+  // would be worth less than what had to go for it. What had to goes now, or at release().
+  std::optional<Slot> take_back(uint32_t layer, uint32_t expert);
+
+  // Whether the tier above has a resident expert too, as long as it is resident here.
+  void set_above(uint32_t layer, uint32_t expert, bool above) { entry(layer, expert).above = above; }
 
   // The pass is done with a pinned expert. When the layer holds more than its quota, its unpinned expert that is
   // worth least (it may be this one) is evicted and its slot freed.
@@ -81,32 +95,39 @@ class ExpertCache {
   uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t slots() const { return config_.slots; }
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }
+  // What an expert is worth by now, ExpertRanking::worth.
+  double worth(uint32_t layer, uint32_t expert) { return (*rankings_)[layer].worth(expert); }
 
  private:
   enum class State : uint8_t { kAbsent, kLoading, kResident };
 
   struct Entry {
     State state = State::kAbsent;
+    bool above = false;  // resident, and in the tier above too
     uint32_t pins = 0;
     Slot slot = 0;
   };
 
   struct Layer {
-    explicit Layer(uint32_t experts) : entries(experts), ranking(experts) {}
+    explicit Layer(uint32_t experts) : entries(experts) {}
 
     uint32_t quota = 0;
     uint32_t held = 0;       // resident experts
     std::vector<Slot> free;  // of its own slots
     std::vector<Entry> entries;
-    ExpertRanking ranking;
   };
 
   Entry& entry(uint32_t layer, uint32_t expert) { return layers_[layer].entries[expert]; }
-  std::vector<Slot>& free_of(Layer& layer) { return config_.own_slots.empty() ? free_ : layer.free; }
-  void evict_one(Layer& layer);
+  std::vector<Slot>& free_of(uint32_t layer) { return config_.own_slots.empty() ? free_ : layers_[layer].free; }
+  uint32_t number_of(uint32_t layer, const Entry& it) const {
+    return static_cast<uint32_t>(&it - layers_[layer].entries.data());
+  }
+  Entry* least(uint32_t layer);
+  void evict_one(uint32_t layer);
 
   Config config_;
   std::vector<Layer> layers_;
+  std::shared_ptr<Rankings> rankings_;
   std::vector<Slot> free_;
 };
 

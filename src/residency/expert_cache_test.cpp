@@ -213,5 +213,74 @@ TEST(ExpertCache, HitsOnRealRouting) {
   }
 }
 
+// Of layer 0: what is chosen by one token.
+void note(ExpertCache& cache, const std::vector<uint16_t>& experts) {
+  cache.begin(0, {experts, static_cast<uint32_t>(experts.size()), true});
+}
+
+TEST(ExpertCache, WhatTheTierAboveHasToGoesFirst) {
+  ExpertCache cache(config(1, 8, 4, 1));
+  run_pass(cache, 0, 1, {0, 1, 2});
+  run_pass(cache, 0, 1, {0, 1, 2});
+  cache.set_above(0, 1, true);
+  note(cache, {0, 1, 2});
+  ASSERT_TRUE(cache.take(0, 5));
+  cache.commit(0, 5);
+  cache.release(0, 5);
+  EXPECT_TRUE(cache.resident(0, 5)) << "though it was never chosen";
+  EXPECT_FALSE(cache.resident(0, 1));
+  ASSERT_TRUE(cache.take(0, 1));
+  cache.commit(0, 1);
+  cache.release(0, 1);
+  EXPECT_TRUE(cache.resident(0, 1)) << "here again, it is one like others";
+  EXPECT_FALSE(cache.resident(0, 5));
+}
+
+TEST(ExpertCache, TakesBackWhatIsWorthMoreThanWhatWouldGo) {
+  ExpertCache cache(config(1, 8, 4, 1));
+  run_pass(cache, 0, 1, {0, 1, 2});
+  note(cache, {0, 1, 6});
+  EXPECT_FALSE(cache.take_back(0, 1)) << "it is here";
+  EXPECT_FALSE(cache.take_back(0, 7)) << "nobody wanted it";
+  ASSERT_TRUE(cache.take_back(0, 6));
+  EXPECT_EQ(cache.free_slots(), 0U);
+  cache.commit(0, 6);
+  cache.release(0, 6);
+  EXPECT_FALSE(cache.resident(0, 2));
+  EXPECT_EQ(cache.free_slots(), 1U);
+  cache.set_above(0, 0, true);
+  ASSERT_TRUE(cache.take_back(0, 7)) << "in the place of what is above too";
+  cache.commit(0, 7);
+  cache.release(0, 7);
+  EXPECT_FALSE(cache.resident(0, 0));
+  EXPECT_TRUE(cache.resident(0, 7));
+}
+
+TEST(ExpertCache, TakesBackThoughNoSlotIsFree) {
+  ExpertCache cache(config(1, 8, 4, 1));
+  run_pass(cache, 0, 1, {0, 1, 2});
+  note(cache, {0, 1, 6});
+  ASSERT_TRUE(cache.take(0, 3));  // what is read has the spare slot
+  ASSERT_TRUE(cache.take_back(0, 6));
+  EXPECT_FALSE(cache.resident(0, 2));
+  EXPECT_FALSE(cache.take_back(0, 5)) << "worth less than what is here";
+  note(cache, {5, 5, 5});
+  cache.lookup(0, 0);
+  cache.lookup(0, 1);
+  EXPECT_FALSE(cache.take_back(0, 5)) << "all are in use";
+}
+
+TEST(ExpertCache, TwoTiersMayRankTogether) {
+  ExpertCache below(config(1, 8, 3, 1));
+  ExpertCache::Config own;
+  own.layers = 1;
+  own.experts = 8;
+  own.own_slots = {2};
+  ExpertCache above(own, below.rankings());
+  note(above, {3});
+  EXPECT_GT(below.worth(0, 3), 0);
+  EXPECT_EQ(below.worth(0, 3), above.worth(0, 3));
+}
+
 }  // namespace
 }  // namespace hypura

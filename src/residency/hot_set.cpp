@@ -7,8 +7,9 @@
 
 namespace hypura {
 
-std::vector<LayerExpert> hot_set(const RoutingTrace& trace, const std::vector<uint32_t>& quotas) {
-  assert(quotas.size() == trace.layers);
+std::vector<LayerExpert> hot_set(const RoutingTrace& trace, const std::vector<uint32_t>& quotas,
+                                 const std::vector<uint32_t>& skipped) {
+  assert(quotas.size() == trace.layers && (skipped.empty() || skipped.size() == trace.layers));
   struct Counted {
     LayerExpert it;
     uint64_t uses = 0;
@@ -26,10 +27,13 @@ std::vector<LayerExpert> hot_set(const RoutingTrace& trace, const std::vector<ui
     }
   }
   std::ranges::stable_sort(all, std::ranges::greater(), &Counted::uses);
+  std::vector<uint32_t> skip = skipped.empty() ? std::vector<uint32_t>(trace.layers) : skipped;
   std::vector<uint32_t> left = quotas;
   std::vector<LayerExpert> hot;
   for (const Counted& counted : all) {
-    if (counted.uses > 0 && left[counted.it.layer] > 0) {
+    if (skip[counted.it.layer] > 0) {
+      --skip[counted.it.layer];
+    } else if (counted.uses > 0 && left[counted.it.layer] > 0) {
       --left[counted.it.layer];
       hot.push_back(counted.it);
     }

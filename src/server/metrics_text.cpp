@@ -150,6 +150,10 @@ void add_memory(MetricsText& text, std::string_view model, const Plan& plan) {
     text.value({{"model", model}, {"purpose", to_string(line)}}, line.bytes);
   }
   text.single("hypura_memory_budget_bytes", kGauge, "What the ledger may hold.", {{"model", model}}, plan.budget);
+  if (plan.device) {
+    text.single("hypura_gpu_memory_budget_bytes", kGauge, "What the ledger may hold in a GPU's memory.",
+                {{"model", model}, {"gpu", plan.device->name}}, plan.device->budget);
+  }
 }
 
 }  // namespace

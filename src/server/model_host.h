@@ -39,6 +39,7 @@ struct LoadedModel {
   const ServedModel* model = nullptr;
   std::optional<std::chrono::system_clock::time_point> expires;  // none: never
   uint64_t memory = 0;                                           // bytes, by its ledger
+  uint64_t gpu_memory = 0;                                       // of these, in the memory of a GPU
   uint32_t context = 0;
 };
 

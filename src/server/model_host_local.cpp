@@ -124,6 +124,7 @@ class LocalModelHost : public ModelHost {
   std::shared_ptr<Generator> generator_;  // `owned_`, as it is given away
   bool given_back_ = true;                // no copy of `generator_` is left
   uint64_t memory_ = 0;
+  uint64_t gpu_memory_ = 0;
   uint32_t context_ = 0;
   uint32_t leases_ = 0;
   Nanoseconds keep_{};          // from the end of the last lease; negative: for ever
@@ -191,6 +192,7 @@ std::vector<LoadedModel> LocalModelHost::loaded() const {
   LoadedModel model;
   model.model = loaded_;
   model.memory = memory_;
+  model.gpu_memory = gpu_memory_;
   model.context = context_;
   if (keep_ >= Nanoseconds(0)) {
     const auto left = leases_ > 0 ? keep_ : std::chrono::duration_cast<Nanoseconds>(expires_ - Steady::now());
@@ -353,8 +355,11 @@ void LocalModelHost::load(Lock& lock) {
 void LocalModelHost::set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator) {
   loaded_ = &model;
   const auto& ledger = generator->plan().ledger;
-  memory_ = std::accumulate(ledger.begin(), ledger.end(), uint64_t{0},
-                            [](uint64_t sum, const LedgerLine& line) { return sum + line.bytes; });
+  memory_ = gpu_memory_ = 0;
+  for (const LedgerLine& line : ledger) {
+    memory_ += line.bytes;
+    gpu_memory_ += line.tier == Tier::kDevice ? line.bytes : 0;
+  }
   context_ = generator->context_size();
   owned_ = std::move(generator);
   given_back_ = false;

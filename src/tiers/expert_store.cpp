@@ -34,11 +34,13 @@ std::optional<TierSlots::Fill> take(std::vector<TierSlots::Fill>& fills, LayerEx
 }  // namespace
 
 ExpertStore::ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
-                         std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking)
+                         std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking,
+                         const ExpertStore* below)
     : layers_(layers),
       stats_(stats),
       cache_({static_cast<uint32_t>(layers.size()), most_experts(layers), sizes.slots, sizes.spare, sizes.quotas,
-              sizes.own_slots}),
+              sizes.own_slots},
+             below != nullptr ? below->cache_.rankings() : nullptr),
       slots_(std::move(slots)),
       before_blocking_(std::move(before_blocking)) {}
 
@@ -54,9 +56,9 @@ Result<std::unique_ptr<ExpertStore>> ExpertStore::create(std::span<const ExpertL
 
 std::unique_ptr<ExpertStore> ExpertStore::over(std::span<const ExpertLayer> layers, StoreStats& stats,
                                                const Sizes& sizes, std::unique_ptr<TierSlots> slots,
-                                               std::function<void()> before_blocking) {
+                                               std::function<void()> before_blocking, const ExpertStore* below) {
   return std::unique_ptr<ExpertStore>(
-      new ExpertStore(layers, stats, sizes, std::move(slots), std::move(before_blocking)));
+      new ExpertStore(layers, stats, sizes, std::move(slots), std::move(before_blocking), below));
 }
 
 uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {
@@ -66,6 +68,7 @@ uint64_t ExpertStore::bytes_for(std::span<const ExpertLayer> layers) {
 ExpertStore::~ExpertStore() {
   stop_warming();
   finish();
+  landed();
   cancel_prefetches();
   for (const TierSlots::Fill& fill : unwanted_) {
     slots_->cancel(fill);
@@ -239,18 +242,56 @@ void ExpertStore::start_prefetch() {
   }
 }
 
-void ExpertStore::recall(const RoutingTrace& trace) {
+void ExpertStore::raised(uint32_t layer, uint32_t expert) {
+  if (cache_.resident(layer, expert)) {
+    cache_.set_above(layer, expert, true);
+  }
+}
+
+std::optional<uint32_t> ExpertStore::lower(uint32_t layer, uint32_t expert) {
+  if (cache_.resident(layer, expert)) {
+    cache_.set_above(layer, expert, false);
+    return std::nullopt;
+  }
+  const auto slot = cache_.holds_all() ? std::nullopt : cache_.take_back(layer, expert);
+  if (slot) {
+    lowered_.push_back({layer, expert});
+    ++stats_.lowered;
+  }
+  return slot;
+}
+
+void ExpertStore::landed() {
+  for (const LayerExpert& it : lowered_) {
+    cache_.commit(it.layer, it.expert);
+    cache_.release(it.layer, it.expert);
+  }
+  lowered_.clear();
+}
+
+void ExpertStore::learn(const RoutingTrace& trace) {
   const Visits visits(trace);
   for (const Visit& visit : visits.all()) {
     cache_.begin(visit.layer, visit.choice);
   }
-  std::vector<uint32_t> quotas;
-  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
-    quotas.push_back(cache_.quota(layer));
-  }
-  const std::vector<LayerExpert> hot = hot_set(trace, quotas);
+}
+
+void ExpertStore::warm_with(std::span<const LayerExpert> hot) {
   hot_.assign(hot.begin(), hot.end());
   warming_ = true;
+}
+
+void ExpertStore::recall(const RoutingTrace& trace) {
+  learn(trace);
+  warm_with(hot_set(trace, quotas()));
+}
+
+std::vector<uint32_t> ExpertStore::quotas() const {
+  std::vector<uint32_t> quotas;
+  for (uint32_t layer = 0; layer < layers_.size(); ++layer) {
+    quotas.push_back(cache_.quota(layer));
+  }
+  return quotas;
 }
 
 bool ExpertStore::warm() {
@@ -259,7 +300,14 @@ bool ExpertStore::warm() {
   }
   while (!hot_.empty() && (prefetching_.empty() || warming_bytes_ < kMostWarmBytes)) {
     const LayerExpert next = hot_.front();
+    if (!cache_.absent(next.layer, next.expert)) {  // the tier above was given it
+      hot_.pop_front();
+      continue;
+    }
     const auto slot = cache_.take(next.layer, next.expert);
+    if (!slot && !prefetching_.empty()) {
+      break;  // those under way make room when they are admitted
+    }
     if (!slot) {
       hot_.clear();
       break;

@@ -67,9 +67,11 @@ class ExpertStore {
                                                      StoreStats& stats, const Sizes& sizes,
                                                      std::function<void()> before_blocking);
 
-  // The same over the slots of any tier.
+  // The same over the slots of any tier. `below`: what its slots are filled from, where that is a store too; the two
+  // then rank experts together, by what this one is told of the passes: the other is to be told nothing.
   static std::unique_ptr<ExpertStore> over(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
-                                           std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking);
+                                           std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking,
+                                           const ExpertStore* below = nullptr);
 
   // Bytes that the store takes besides its slots, nearly all of them the cache's books.
   static uint64_t bytes_for(std::span<const ExpertLayer> layers);
@@ -114,17 +116,42 @@ class ExpertStore {
   // Lets reads go on, without blocking.
   void poll() { slots_->poll(); }
 
-  // What earlier runs chose, of layers as here: the cache learns from it, and what they used most is to be read by
-  // warm(). Call at most once, before the first acquire().
+  // What earlier runs chose, of layers as here: the cache learns from it. Call at most once, before the first
+  // acquire().
+  void learn(const RoutingTrace& trace);
+
+  // These are to be read by warm(), in their order: of each layer at most its quota.
+  void warm_with(std::span<const LayerExpert> hot);
+
+  // Both: what earlier runs used most is to be read.
   void recall(const RoutingTrace& trace);
 
-  // Until the first acquire(): admits what has arrived of what is to be warmed, unpinned, and requests more. Nothing is
+  // By layer: how many experts it keeps.
+  std::vector<uint32_t> quotas() const;
+
+  // Until the next acquire(): admits what has arrived of what is to be warmed, unpinned, and requests more. Nothing is
   // evicted for it, since no layer gets more than its quota. With io_uring reading goes on only as the reader is
   // entered: call it every millisecond. False when nothing is left to do: all is there, a read failed (who asks for
   // such an expert will be told), or acquire() was called, to which what is under way is then prefetched.
   bool warm();
 
+  // --- a store below another tier ---
+
+  // The tier above has an expert of here too: here it goes before all others.
+  void raised(uint32_t layer, uint32_t expert);
+
+  // The tier above gives an expert up. The slot that its bytes are to be copied into, until landed(), so that it stays
+  // in memory; none where it is here anyway, or would be worth less than what had to go for it. Between acquire() and
+  // finish(), or after it; where every expert has a slot here nothing has to come down.
+  std::optional<uint32_t> lower(uint32_t layer, uint32_t expert);
+
+  // All that was lowered has arrived. Not while a layer holds leases, which make room for it.
+  void landed();
+
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
+
+  // What an expert is worth keeping by now, ExpertRanking::worth.
+  double worth(uint32_t layer, uint32_t expert) { return cache_.worth(layer, expert); }
 
   // In which slot a resident expert is.
   std::optional<uint32_t> slot_of(uint32_t layer, uint32_t expert) const { return cache_.slot_of(layer, expert); }
@@ -134,7 +161,7 @@ class ExpertStore {
 
  private:
   ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
-              std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking);
+              std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking, const ExpertStore* below);
 
   void claim_prefetches();
   std::optional<TierSlots::Fill> claim(LayerExpert wanted);
@@ -172,6 +199,8 @@ class ExpertStore {
 
   std::vector<TierSlots::Fill> prefetching_;
   std::vector<TierSlots::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet
+
+  std::vector<LayerExpert> lowered_;  // not landed
 
   std::deque<LayerExpert> hot_;  // to be warmed
   bool warming_ = false;         // what is prefetching_ is being warmed

@@ -37,8 +37,9 @@ Result<ggml_backend_buffer_ptr> allocate_on(ggml_backend_buffer_type_t type, uin
   ggml_backend_buffer_ptr buffer(
       aligned <= ggml_backend_buft_get_max_size(type) ? ggml_backend_buft_alloc_buffer(type, aligned) : nullptr);
   if (buffer == nullptr) {
-    return fail(ErrorCode::kBudget, "{}: {} could not be had of {}", what, format_bytes(bytes),
-                ggml_backend_buft_name(type));
+    return fail(ErrorCode::kBudget,
+                "{}: {} could not be had of {}; let fewer of its experts have slots, or free some of the memory", what,
+                format_bytes(bytes), ggml_backend_buft_name(type));
   }
   ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
   ggml_backend_buffer_clear(buffer.get(), 0);
@@ -54,6 +55,20 @@ Status place_in(ggml_backend_buffer_t buffer, std::span<ggml_tensor* const> tens
     }
   }
   return {};
+}
+
+void copy_expert(ggml_backend_t stream, const ggml_tensor& from, uint32_t from_place, ggml_tensor& to,
+                 uint32_t to_place) {
+  const auto one = [](const ggml_tensor& matrices, uint32_t place) {
+    ggml_tensor matrix = matrices;
+    matrix.ne[2] = 1;
+    matrix.nb[3] = matrix.nb[2];
+    matrix.data = static_cast<std::byte*>(matrices.data) + place * matrices.nb[2];
+    return matrix;
+  };
+  const ggml_tensor source = one(from, from_place);
+  ggml_tensor target = one(to, to_place);
+  ggml_backend_tensor_copy_async(stream, stream, &source, &target);
 }
 
 Result<ggml_backend_buffer_ptr> allocate_pinned(ggml_backend_dev_t device, uint64_t bytes) {

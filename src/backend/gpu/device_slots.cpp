@@ -18,6 +18,7 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
   ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(stream);
   for (size_t i = 0; i < layers.size(); ++i) {
     std::vector<ggml_tensor*>& matrices = made->matrices_.emplace_back();
+    made->holds_.emplace_back(slots[i], kNoExpert);
     if (slots[i] == 0) {
       continue;
     }
@@ -36,7 +37,7 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
 
 TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*priority*/) {
   layer_ = source.layer;
-  items_.push_back({source.expert, slot});
+  items_.push_back({source.expert, slot, holds_[source.layer][slot]});
   return {source, slot};
 }
 
@@ -44,7 +45,12 @@ Status DeviceSlots::wait(const Fill& fill) {
   if (!begun_ && !cancelled_) {
     begun_ = true;
     std::ranges::sort(items_, {}, &UploadItem::expert);
-    outcome_ = upload_.run(stream_, layer_, items_, matrices_[layer_], decode_);
+    const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
+    outcome_ = whole_.empty() ? upload_.run(slots, items_, decode_) : upload_.copy_on_device(slots, whole_, items_);
+    for (const UploadItem& item : items_) {
+      uint32_t& held = holds_[layer_][item.place];
+      held = item.done ? item.expert : held;
+    }
   }
   const auto item = std::ranges::find(items_, fill.source.expert, &UploadItem::expert);
   Status status;

@@ -36,6 +36,14 @@ class DeviceSlots final : public TierSlots {
   // By part: the layer's matrices over its slots.
   std::span<ggml_tensor* const> matrices(uint32_t layer) const { return matrices_[layer]; }
 
+  // Fills from now on are copies, on `stream`, of what lies on the device: all experts of their layer, by part, under
+  // their own numbers. Until stop_copying().
+  void copy_from(std::span<ggml_tensor* const> whole, ggml_backend_t stream) {
+    whole_ = whole;
+    copies_on_ = stream;
+  }
+  void stop_copying() { copy_from({}, nullptr); }
+
   // What the fills to come are for.
   void set_decode(bool decode) { decode_ = decode; }
 
@@ -47,6 +55,10 @@ class DeviceSlots final : public TierSlots {
   ggml_context_ptr context_;
   std::vector<ggml_backend_buffer_ptr> buffers_;  // by layer
   std::vector<std::vector<ggml_tensor*>> matrices_;
+  std::vector<std::vector<uint32_t>> holds_;  // by layer and slot: the expert whose bytes are there; or kNoExpert
+
+  std::span<ggml_tensor* const> whole_;  // empty: fills come from the tier below
+  ggml_backend_t copies_on_ = nullptr;
 
   // Of the fills that began and were not all waited for.
   bool decode_ = false;

@@ -2,26 +2,32 @@
 
 #include <algorithm>
 
+#include "backend/gpu/device_memory.h"
+
 namespace hypura {
 
-// The tier below is told only of what is asked of it, so that it keeps what the device has no room for.
-Status ExpertUpload::run(ggml_backend_t stream, uint32_t layer, std::span<UploadItem> items,
-                         std::span<ggml_tensor* const> matrices, bool decode) {
+// The tier below is not told what was chosen: it ranks its experts as the slots of the device do.
+Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bool decode) {
   settle();
+  hits_ = 0;
   if (items.empty()) {
     return {};
   }
   wanted_.clear();
-  chosen_.clear();
   for (const UploadItem& item : items) {
     wanted_.push_back(item.expert);
-    chosen_.push_back(static_cast<uint16_t>(item.expert));
   }
-  stream_ = stream;
-  below_.acquire(layer, {chosen_, static_cast<uint32_t>(chosen_.size()), decode}, wanted_);
+  stream_ = to.stream;
+  below_.acquire(to.layer, {{}, 1, decode}, wanted_);
+  hits_ = below_.hits();
+  for (const ExpertStore::Lease& lease : below_.leases().first(to.slots ? hits_ : 0)) {
+    below_.raised(to.layer, lease.expert());  // which makes room for what comes down
+  }
+  take_back(to, items);
   for (size_t i = 0; i < below_.leases().size(); ++i) {
     if (!below_.requested(i)) {  // none of its slots is free before these copies are done
-      ggml_backend_synchronize(stream_);
+      synchronize();
+      below_.landed();
       below_.release_misses(i);
     }
     if (Status status = below_.wait(i); !status) {
@@ -29,27 +35,68 @@ Status ExpertUpload::run(ggml_backend_t stream, uint32_t layer, std::span<Upload
     }
     const ExpertStore::Lease& lease = below_.leases()[i];
     const auto item = std::ranges::lower_bound(items, lease.expert(), {}, &UploadItem::expert);
-    copy(lease, layer, item->place, matrices);
+    copy(to, lease, item->place);
     item->done = true;
+    if (to.slots) {
+      below_.raised(to.layer, lease.expert());
+    }
   }
   return {};
 }
 
-void ExpertUpload::copy(const ExpertStore::Lease& lease, uint32_t layer, uint32_t place,
-                        std::span<ggml_tensor* const> matrices) {
-  uint64_t bytes = bytes_.load(std::memory_order_relaxed);
-  for (uint32_t part = 0; part < matrices.size(); ++part) {
-    const uint64_t slice = layers_[layer].parts[part].slice_bytes;
-    ggml_backend_tensor_set_async(stream_, matrices[part], below_.view(layer, part).at(lease.slot()),
-                                  place * matrices[part]->nb[2], slice);
-    bytes += slice;
+Status ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
+                                    std::span<UploadItem> items) {
+  if (stream_ != to.stream) {
+    settle();
+    stream_ = to.stream;
   }
-  bytes_.store(bytes, std::memory_order_relaxed);
+  for (const UploadItem& item : items) {
+    below_.raised(to.layer, item.expert);
+  }
+  take_back(to, items);
+  for (UploadItem& item : items) {
+    for (size_t part = 0; part < whole.size(); ++part) {
+      copy_expert(to.stream, *whole[part], item.expert, *to.matrices[part], item.place);
+    }
+    item.done = true;
+  }
+  return {};
+}
+
+// In front of all that overwrites it.
+void ExpertUpload::take_back(const UploadTarget& to, std::span<const UploadItem> items) {
+  for (const UploadItem& item : items) {
+    const auto slot = item.evicted == kNoExpert ? std::nullopt : below_.lower(to.layer, item.evicted);
+    if (!slot) {
+      continue;
+    }
+    for (uint32_t part = 0; part < to.matrices.size(); ++part) {
+      const uint64_t slice = layers_[to.layer].parts[part].slice_bytes;
+      ggml_backend_tensor_get_async(to.stream, to.matrices[part], below_.view(to.layer, part).at(*slot),
+                                    item.place * to.matrices[part]->nb[2], slice);
+      stats_.downloaded_bytes += slice;
+    }
+  }
+}
+
+void ExpertUpload::copy(const UploadTarget& to, const ExpertStore::Lease& lease, uint32_t place) {
+  for (uint32_t part = 0; part < to.matrices.size(); ++part) {
+    const uint64_t slice = layers_[to.layer].parts[part].slice_bytes;
+    ggml_backend_tensor_set_async(to.stream, to.matrices[part], below_.view(to.layer, part).at(lease.slot()),
+                                  place * to.matrices[part]->nb[2], slice);
+    stats_.uploaded_bytes += slice;
+  }
+}
+
+void ExpertUpload::synchronize() {
+  const auto start = std::chrono::steady_clock::now();
+  ggml_backend_synchronize(stream_);
+  add_seconds(stats_.copy_wait_seconds, start);
 }
 
 void ExpertUpload::settle() {
   if (stream_ != nullptr) {
-    ggml_backend_synchronize(stream_);
+    synchronize();
     synchronized(stream_);
   }
 }
@@ -57,6 +104,7 @@ void ExpertUpload::settle() {
 void ExpertUpload::synchronized(ggml_backend_t stream) {
   if (stream_ == stream) {
     below_.finish();
+    below_.landed();
     stream_ = nullptr;
   }
 }

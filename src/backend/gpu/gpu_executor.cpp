@@ -1,10 +1,12 @@
 #include "backend/gpu/gpu_executor.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backend/graph_uses.h"
 #include "backend/stream_device.h"
 #include "support/fail.h"
+#include "support/log.h"
 
 namespace hypura {
 
@@ -21,19 +23,29 @@ GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, Expe
     : weights_(weights),
       layers_(weights.layout().expert_layers),
       device_(device),
-      upload_(weights.layout().expert_layers, below) {}
+      below_(below),
+      upload_(weights.layout().expert_layers, below, stats_) {}
 
 GpuExecutor::~GpuExecutor() {
-  upload_.settle();
-  ggml_backend_synchronize(device_.stream());
+  try {
+    upload_.settle();
+    ggml_backend_synchronize(device_.stream());
+  } catch (const std::exception& error) {
+    logger().warn("{}: {}", ggml_backend_dev_name(device_.inner()), error.what());
+  }
 }
 
 Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
                                                          ExpertStore& below, const GpuUse& use, const Most& most) {
   std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below));
-  Status status = executor->allocate(use);
-  if (status) {
-    status = executor->allocate_ids(most);
+  Status status;
+  try {
+    status = executor->allocate(use);
+    if (status) {
+      status = executor->allocate_ids(most);
+    }
+  } catch (const std::exception& error) {
+    status = executor->note_lost(error);
   }
   if (!status) {
     return propagate(status.error());
@@ -55,7 +67,8 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     return propagate(slots.error());
   }
   slots_ = slots->get();
-  store_ = ExpertStore::over(layers_, stats_, sizes, std::move(*slots), [] {});
+  store_ = ExpertStore::over(
+      layers_, stats_, sizes, std::move(*slots), [] {}, &below_);
   if (!use.stages) {
     waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
     return {};
@@ -65,16 +78,26 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     return propagate(staging.error());
   }
   staging_ = std::move(*staging);
+  auto seeds = SlotSeeds::create({layers_, device_, *slots_, *store_, *staging_, stats_}, weights_.layout().experts);
+  if (!seeds) {
+    return propagate(seeds.error());
+  }
+  seeds_ = std::move(*seeds);
   return {};
 }
 
-// Where layers are staged, for as many tokens as choose by slots.
+// The choice is a view of a whole sort.
+GpuExecutor::IdCounts GpuExecutor::id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages) {
+  const uint64_t each = std::max(1U, used);
+  const uint64_t experts = layout.experts;
+  const uint64_t most = stages ? static_cast<uint64_t>(kChoicesForAll) * experts / each + 1 : tokens;
+  return {most * each, std::max<uint64_t>(most, tokens) * experts * sizeof(int32_t)};
+}
+
 Status GpuExecutor::allocate_ids(const Most& most) {
-  const int64_t experts = weights_.layout().experts;
-  const int64_t used = std::max(1U, most.used);
-  const int64_t tokens = staging_ != nullptr ? kChoicesForAll * experts / used + 1 : most.tokens;
-  most_ids_ = tokens * used;
-  fetched_bytes_ = static_cast<uint64_t>(tokens * experts) * sizeof(int32_t);  // the choice is a view of a whole sort
+  const IdCounts counts = id_counts(weights_.layout(), most.used, most.tokens, staging_ != nullptr);
+  most_ids_ = static_cast<int64_t>(counts.ids);
+  fetched_bytes_ = counts.fetched_bytes;
   context_ = describe_tensors(layers_.size());
   std::vector<ggml_tensor*> tensors;
   for (DeviceLayer& layer : device_layers_) {
@@ -104,8 +127,31 @@ Status GpuExecutor::allocate_ids(const Most& most) {
 }
 
 Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
+  if (lost_) {
+    return propagate(*lost_);
+  }
   decode_ = decode;
   computed_ = 0;
+  warming_ = false;
+  Status status;
+  try {
+    status = run_blocks(graph);
+  } catch (const std::exception& error) {
+    status = note_lost(error);
+  }
+  restore();
+  return status;
+}
+
+// What it holds is not known any more.
+Status GpuExecutor::note_lost(const std::exception& error) {
+  Status status = fail(ErrorCode::kInternal, "{} failed ({}): open the model again, or without it",
+                       ggml_backend_dev_name(device_.inner()), error.what());
+  lost_ = status.error();
+  return status;
+}
+
+Status GpuExecutor::run_blocks(ggml_cgraph* graph) {
   Status status = find_blocks(graph);
   for (size_t i = 0; status && i < blocks_.size(); ++i) {
     status = run_block(graph, blocks_[i]);
@@ -113,11 +159,16 @@ Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
   if (status) {
     status = compute(graph, ggml_graph_n_nodes(graph));
   }
-  restore();
   return status;
 }
 
+// llama.cpp computes most graphs again and again.
 Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
+  const uint64_t number = graph_number(graph);
+  if (number != 0 && number == found_in_) {
+    return {};
+  }
+  found_in_ = 0;
   products_.clear();
   blocks_.clear();
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
@@ -137,31 +188,43 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
     blocks_.back().last = i;
     ++blocks_.back().end;
   }
+  found_in_ = number;
   return {};
 }
 
 Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
-  if (holds_all(block)) {
+  const bool whole = holds_all(block.layer);
+  const bool staged = !whole && staging_ != nullptr && stages(block);
+  if (looks_at_all_ || !(whole || staged)) {
+    if (Status status = look_at_choice(graph, block); !status) {
+      return status;
+    }
+  }
+  if (whole) {
     return use_whole(block);
   }
-  if (staging_ != nullptr && stages(block)) {
-    return use_staged(graph, block);
-  }
-  Status status = compute(graph, block.first);
-  if (status) {
-    status = fetch_ids(block);
-  }
-  if (!status) {
-    return status;
-  }
-  if (wanted_.size() <= device_layers_[block.layer].slots) {
+  if (!staged && wanted_.size() <= device_layers_[block.layer].slots) {
     return use_slots(block);
   }
   return staging_ != nullptr ? use_staged(graph, block) : use_waves(graph, block);
 }
 
-bool GpuExecutor::holds_all(const Block& block) const {
-  return device_layers_[block.layer].slots == layers_[block.layer].experts;
+Status GpuExecutor::look_at_choice(ggml_cgraph* graph, const Block& block) {
+  Status status = compute(graph, block.first);
+  if (status && seeds_ != nullptr) {
+    status = seeds_->settle_all();
+  }
+  if (status) {
+    status = fetch_ids(block);
+  }
+  if (status) {
+    note_choice(block);
+  }
+  return status;
+}
+
+bool GpuExecutor::holds_all(uint32_t layer) const {
+  return device_layers_[layer].slots == layers_[layer].experts;
 }
 
 // Whether the choice need not be looked at, or there is no place to look at it.
@@ -173,31 +236,48 @@ bool GpuExecutor::stages(const Block& block) const {
 
 // Every expert is in the slot of its own number, from the layer's first use on.
 Status GpuExecutor::use_whole(const Block& block) {
-  DeviceLayer& layer = device_layers_[block.layer];
-  if (!layer.filled) {
-    std::vector<UploadItem> all(layer.slots);
-    for (uint32_t expert = 0; expert < layer.slots; ++expert) {
-      all[expert] = {expert, expert};
-    }
-    if (Status status = upload_.run(device_.stream(), block.layer, all, slots_->matrices(block.layer), decode_);
-        !status) {
-      return status;
-    }
-    layer.filled = true;
+  Status status = fill_whole(block.layer, std::numeric_limits<uint64_t>::max());
+  if (status) {
+    patch(block, slots_->matrices(block.layer), nullptr);
   }
-  patch(block, slots_->matrices(block.layer), nullptr);
-  return {};
+  return status;
+}
+
+Status GpuExecutor::fill_whole(uint32_t layer, uint64_t most_bytes) {
+  DeviceLayer& it = device_layers_[layer];
+  if (it.filled == it.slots) {
+    return {};
+  }
+  const uint64_t most = std::max<uint64_t>(1, most_bytes / layers_[layer].expert_bytes());
+  std::vector<UploadItem> some(std::min<uint64_t>(it.slots - it.filled, most));
+  for (uint32_t i = 0; i < some.size(); ++i) {
+    some[i] = {it.filled + i, it.filled + i};
+  }
+  Status status = upload_.run({device_.stream(), layer, slots_->matrices(layer), true}, some, false);
+  it.filled += status ? static_cast<uint32_t>(some.size()) : 0;
+  return status;
 }
 
 Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   if (Status status = compute(graph, block.first); !status) {
     return status;
   }
+  const bool seeds = !decode_ && device_layers_[block.layer].slots > 0;
+  if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {
+    return status;
+  }
+  if (seeds) {
+    seeds_->fetch(block.layer, *block.ids);
+  }
   auto matrices = staging_->bring(block.layer, decode_);
   if (!matrices) {
+    seeds_->forget(block.layer);
     return propagate(matrices.error());
   }
-  ++staged_layers_;
+  ++stats_.staged_layers;
+  const uint32_t experts = layers_[block.layer].experts;
+  (decode_ ? stats_.decode_lookups : stats_.prefill_lookups) += experts;
+  (decode_ ? stats_.decode_hits : stats_.prefill_hits) += experts - staging_->missed();
   patch(block, *matrices, nullptr);
   Status status = compute(graph, block.last + 1);
   staging_->used(block.layer);
@@ -233,12 +313,14 @@ Status GpuExecutor::use_waves(ggml_cgraph* graph, const Block& block) {
 }
 
 Status GpuExecutor::fetch_ids(const Block& block) {
-  if (ggml_nbytes(block.ids) > fetched_bytes_ || block.ids->ne[0] * block.ids->ne[1] > most_ids_) {
+  if (ggml_nbytes(block.ids) > fetched_bytes_) {
     return fail(ErrorCode::kInternal, "layer {}: {} tokens are more than a pass was to have",
                 layers_[block.layer].layer, block.ids->ne[1]);
   }
   ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  const auto start = std::chrono::steady_clock::now();
   ggml_backend_synchronize(device_.stream());
+  add_seconds(stats_.choice_wait_seconds, start);
   upload_.synchronized(device_.stream());
   const uint32_t experts = layers_[block.layer].experts;
   routed_.clear();
@@ -258,6 +340,15 @@ Status GpuExecutor::fetch_ids(const Block& block) {
   std::ranges::sort(wanted_);
   wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
   return {};
+}
+
+void GpuExecutor::note_choice(const Block& block) {
+  if (recorder_ == nullptr) {
+    return;
+  }
+  const auto held = std::ranges::count_if(
+      wanted_, [&](uint32_t expert) { return resident(block.layer, expert) || below_.resident(block.layer, expert); });
+  recorder_->note(block.layer, static_cast<uint32_t>(block.ids->ne[0]), routed_, static_cast<uint32_t>(held));
 }
 
 Status GpuExecutor::bring_chosen(const Block& block) {

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,9 +22,12 @@
 #include "backend/gpu/expert_upload.h"
 #include "backend/gpu/expert_waves.h"
 #include "backend/gpu/gpu_device.h"
+#include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
-#include "backend/stream_stats.h"
+#include "backend/gpu/slot_seeds.h"
 #include "backend/streamed_weights.h"
+#include "hypura/routing.h"
+#include "residency/routing_recorder.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {
@@ -39,6 +43,14 @@ class GpuExecutor {
     uint32_t tokens = 1;  // of a pass
   };
 
+  // Numbers of slots that have a place, of each layer, and bytes for a router's choice as the device has it. Where
+  // layers are staged, for as many tokens as choose by slots.
+  struct IdCounts {
+    uint64_t ids = 0;
+    uint64_t fetched_bytes = 0;
+  };
+  static IdCounts id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages);
+
   // A layer without slots is always staged. `below` holds what the device does not. Fails with kBudget, with kInternal
   // when a layer can neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
@@ -49,13 +61,26 @@ class GpuExecutor {
 
   // Begins to compute the graph, as graph_compute of a ggml backend: nodes and sources are as before when it returns,
   // well or badly. Fails with kIo, with kInternal when the router chose an expert that is not there or ggml refused.
+  // Once the device has thrown it is lost: run() fails with kInternal from then on.
   Status run(ggml_cgraph* graph, bool decode);
 
-  // Of the slots on the device. Any thread.
-  const StoreStats& stats() const { return stats_; }
-  uint64_t uploaded_bytes() const { return upload_.bytes(); }
-  // Layers that were brought whole so far.
-  uint64_t staged_layers() const { return staged_layers_; }
+  // From now on what is chosen is noted in `recorder`, which must outlive the object, as far as it is looked at; with
+  // `all` everything is looked at, at the price of a cut in front of each layer.
+  void record(RoutingRecorder* recorder, bool all);
+
+  // What earlier runs chose: both tiers learn from it, and what was used most is to be brought by warm(). Call at most
+  // once, before the first run().
+  void recall(const RoutingTrace& trace);
+
+  // Until the first run(): brings some of what the layers are to have, first those that have slots for all of their
+  // experts, then what was recalled, for the device, then for RAM. Blocks for as long as a few reads take. False when
+  // nothing is left to do.
+  bool warm();
+
+  // Whether the expert is in a slot of the device.
+  bool resident(uint32_t layer, uint32_t expert) const;
+
+  const GpuStats& stats() const { return stats_; }  // any thread
 
  private:
   // A product with streamed experts.
@@ -80,7 +105,7 @@ class GpuExecutor {
   };
   struct DeviceLayer {
     uint32_t slots = 0;
-    bool filled = false;              // one with a slot for every expert has been
+    uint32_t filled = 0;              // with a slot for every expert: the first so many are there
     ggml_tensor* slot_ids = nullptr;  // i32, shaped anew for each pass
     int32_t* host_ids = nullptr;      // what is copied there
   };
@@ -88,16 +113,23 @@ class GpuExecutor {
   GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below);
   Status allocate(const GpuUse& use);
   Status allocate_ids(const Most& most);
+  Status run_blocks(ggml_cgraph* graph);
   Status find_blocks(ggml_cgraph* graph);
   Status run_block(ggml_cgraph* graph, const Block& block);
   Status use_whole(const Block& block);
   Status use_staged(ggml_cgraph* graph, const Block& block);
   Status use_slots(const Block& block);
   Status use_waves(ggml_cgraph* graph, const Block& block);
+  Status look_at_choice(ggml_cgraph* graph, const Block& block);
   Status fetch_ids(const Block& block);
+  void note_choice(const Block& block);
+  Status fill_whole(uint32_t layer, uint64_t most_bytes);
+  Result<bool> warm_some();
+  Status warm_slots();
+  Status note_lost(const std::exception& error);
   Status bring_chosen(const Block& block);
   ggml_tensor* remapped(const Block& block);
-  bool holds_all(const Block& block) const;
+  bool holds_all(uint32_t layer) const;
   bool stages(const Block& block) const;
   void patch(const Block& block, std::span<ggml_tensor* const> matrices, ggml_tensor* ids);
   void restore();
@@ -106,14 +138,18 @@ class GpuExecutor {
   const StreamedWeights& weights_;
   const std::vector<ExpertLayer>& layers_;
   GpuDevice& device_;
-  StoreStats stats_;
+  ExpertStore& below_;
+  GpuStats stats_;
   ExpertUpload upload_;
   DeviceSlots* slots_ = nullptr;           // the store's
   std::unique_ptr<ExpertStore> store_;     // of the experts in slots
   std::unique_ptr<LayerStaging> staging_;  // or waves_
+  std::unique_ptr<SlotSeeds> seeds_;       // with staging_
   std::unique_ptr<ExpertWaves> waves_;
+  RoutingRecorder* recorder_ = nullptr;
+  bool looks_at_all_ = false;
+  std::optional<Error> lost_;  // the device is
   std::vector<DeviceLayer> device_layers_;
-  uint64_t staged_layers_ = 0;
 
   ggml_context_ptr context_;
   ggml_backend_buffer_ptr ids_buffer_;
@@ -122,9 +158,15 @@ class GpuExecutor {
   uint64_t fetched_bytes_ = 0;           // room for it
   int64_t most_ids_ = 0;                 // in slot_ids
 
+  // To be brought by warm(), until the first graph.
+  bool warming_ = true;
+  std::vector<LayerExpert> hot_;        // to slots of the device, hottest first
+  std::vector<LayerExpert> hot_below_;  // to the tier below, then
+
   // Of the graph in work; members so that their memory is reused.
   bool decode_ = false;
-  int computed_ = 0;  // nodes that were handed to the device
+  int computed_ = 0;       // nodes that were handed to the device
+  uint64_t found_in_ = 0;  // the number of the graph that products_ and blocks_ are of
   std::vector<Product> products_;
   std::vector<Block> blocks_;
   std::vector<Patch> patches_;

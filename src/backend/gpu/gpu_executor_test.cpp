@@ -1,282 +1,13 @@
 // A device over one of ggml's gives the bits of that device itself, whatever has slots on it: over the CPU, which does
 // one thing after the other, and over a GPU where ggml has one, whose copies go on meanwhile.
-
-#include "backend/gpu/gpu_executor.h"
-
-#include <gtest/gtest.h>
-
-#include <cstring>
-#include <fstream>
-#include <random>
 #include <thread>
 
-#include "backend/gpu/gpu_device.h"
-#include "storage/reader.h"
-#include "support/fail.h"
-#include "support/units.h"
+#include "backend/gpu/gpu_fixture_for_test.h"
 
 namespace hypura {
 namespace {
 
-// A reader some of whose reads fail.
-class FailingReader final : public Reader {
- public:
-  explicit FailingReader(std::unique_ptr<Reader> reader) : reader_(std::move(reader)) {}
-
-  // How many groups from now on are read well; those after them fail.
-  std::optional<int> good;
-
-  ReadGroup submit(std::span<const ReadRequest> requests, Priority priority) override {
-    const ReadGroup group = reader_->submit(requests, priority);
-    if (good && (*good)-- <= 0) {
-      bad_.push_back(group);
-    }
-    return group;
-  }
-  bool finished(ReadGroup group) override { return reader_->finished(group); }
-  Status wait(ReadGroup group) override {
-    Status status = reader_->wait(group);
-    return std::erase(bad_, group) > 0 ? Status(fail(ErrorCode::kIo, "a bad block")) : std::move(status);
-  }
-  void poll() override { reader_->poll(); }
-  void cancel(ReadGroup group) override { reader_->cancel(group); }
-  void register_memory(std::span<std::byte> memory) override { reader_->register_memory(memory); }
-  ReaderStats stats() const override { return reader_->stats(); }
-  std::string description() const override { return reader_->description(); }
-  std::string notice() const override { return reader_->notice(); }
-
- private:
-  std::unique_ptr<Reader> reader_;
-  std::vector<ReadGroup> bad_;
-};
-
-std::vector<float> random_numbers(int64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> numbers(-1, 1);
-  std::vector<float> out(static_cast<size_t>(count));
-  for (float& it : out) {
-    it = numbers(generator);
-  }
-  return out;
-}
-
-// With one thread: several would only wait for each other here.
-ggml_backend_ptr start(ggml_backend_dev_t device) {
-  ggml_backend_ptr backend(ggml_backend_dev_init(device, nullptr));
-  const auto set = reinterpret_cast<ggml_backend_set_n_threads_t>(
-      ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_set_n_threads"));
-  if (set != nullptr) {
-    set(backend.get(), 1);
-  }
-  return backend;
-}
-
-constexpr int64_t kUsed = 4;
-constexpr int64_t kLayers = 3;  // of the model's six
-
-// The expert blocks of the demo model's first layers, one after the other, each with a router of random numbers.
-class Network {
- public:
-  // In buffers of `type`, but for the experts' matrices.
-  Network(const StreamLayout& layout, ggml_backend_buffer_type_t type, ggml_backend_buffer_type_t experts)
-      : type_(type) {
-    weights_ = describe_tensors(64);
-    for (size_t i = 0; i < kLayers; ++i) {
-      matrices_.push_back(
-          describe_matrices(weights_.get(), layout.expert_layers[i], layout.expert_layers[i].experts, ""));
-      for (size_t part = 0; part < matrices_[i].size(); ++part) {
-        ggml_set_name(matrices_[i][part], layout.expert_layers[i].parts[part].tensor->name.c_str());
-      }
-    }
-    experts_.reset(ggml_backend_alloc_ctx_tensors_from_buft(weights_.get(), experts));
-    others_ = describe_tensors(64);
-    for (size_t i = 0; i < kLayers; ++i) {
-      routers_.push_back(ggml_new_tensor_2d(others_.get(), GGML_TYPE_F32, width(), count()));
-    }
-    other_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(others_.get(), type));
-    for (size_t i = 0; i < kLayers; ++i) {
-      const std::vector<float> router = random_numbers(width() * count(), static_cast<uint32_t>(100 + i));
-      ggml_backend_tensor_set(routers_[i], router.data(), 0, ggml_nbytes(routers_[i]));
-    }
-  }
-
-  void read_experts(const Model& model, const StreamLayout& layout) {
-    for (size_t i = 0; i < kLayers; ++i) {
-      for (size_t part = 0; part < matrices_[i].size(); ++part) {
-        const Extent& extent = layout.expert_layers[i].parts[part].tensor->extent;
-        std::ifstream file(model.files[extent.file].path, std::ios::binary);
-        std::vector<char> bytes(extent.length);
-        file.seekg(static_cast<std::streamoff>(extent.offset));
-        file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-        ASSERT_TRUE(file);
-        ggml_backend_tensor_set(matrices_[i][part], bytes.data(), 0, bytes.size());
-      }
-    }
-  }
-
-  void make_graph(int64_t tokens) {
-    graph_context_.reset(ggml_init({ggml_tensor_overhead() * 512 + ggml_graph_overhead(), nullptr, true}));
-    ggml_context* context = graph_context_.get();
-    input_ = ggml_new_tensor_2d(context, GGML_TYPE_F32, width(), tokens);
-    ggml_set_input(input_);
-    output_ = input_;
-    for (size_t i = 0; i < kLayers; ++i) {
-      output_ = add_layer(context, i, output_, tokens);
-    }
-    ggml_set_output(output_);
-    graph_ = ggml_new_graph(context);
-    ggml_build_forward_expand(graph_, output_);
-    places_.reset(ggml_gallocr_new(type_));
-    ASSERT_TRUE(ggml_gallocr_alloc_graph(places_.get(), graph_));
-    sources_ = all_sources();
-  }
-
-  // Gives nothing when it fails.
-  std::vector<float> compute(ggml_backend_t backend, uint32_t seed) {
-    const std::vector<float> input = random_numbers(ggml_nelements(input_), seed);
-    ggml_backend_tensor_set(input_, input.data(), 0, ggml_nbytes(input_));
-    const ggml_status status = ggml_backend_graph_compute(backend, graph_);
-    EXPECT_EQ(all_sources(), sources_) << "the graph was not put back";
-    std::vector<float> output;
-    if (status == GGML_STATUS_SUCCESS) {
-      output.resize(static_cast<size_t>(ggml_nelements(output_)));
-      ggml_backend_tensor_get(output_, output.data(), 0, ggml_nbytes(output_));
-    }
-    return output;
-  }
-
-  ggml_tensor* matrix() const { return matrices_[0][0]; }
-
- private:
-  int64_t width() const { return gate(0)->ne[0]; }
-  int64_t count() const { return gate(0)->ne[2]; }
-  ggml_tensor* named(size_t layer, const char* name) const {
-    return *std::ranges::find_if(matrices_[layer],
-                                 [&](const ggml_tensor* it) { return std::strstr(it->name, name) != nullptr; });
-  }
-  ggml_tensor* gate(size_t layer) const { return named(layer, "ffn_gate_exps"); }
-
-  ggml_tensor* add_layer(ggml_context* context, size_t i, ggml_tensor* x, int64_t tokens) {
-    ggml_tensor* normed = ggml_rms_norm(context, x, 1e-5F);
-    ggml_tensor* scores = ggml_mul_mat(context, routers_[i], normed);
-    ggml_tensor* sorted = ggml_argsort(context, scores, GGML_SORT_ORDER_DESC);
-    ggml_tensor* chosen = ggml_view_2d(context, sorted, kUsed, tokens, sorted->nb[1], 0);  // as llama.cpp's
-    ggml_tensor* rows = ggml_reshape_3d(context, normed, width(), 1, tokens);
-    ggml_tensor* up = ggml_mul_mat_id(context, named(i, "ffn_up_exps"), rows, chosen);
-    ggml_tensor* gated = ggml_mul_mat_id(context, gate(i), rows, chosen);
-    ggml_tensor* down =
-        ggml_mul_mat_id(context, named(i, "ffn_down_exps"), ggml_swiglu_split(context, gated, up), chosen);
-    ggml_tensor* sum = x;
-    for (int64_t k = 0; k < kUsed; ++k) {
-      sum = ggml_add(context, sum,
-                     ggml_view_2d(context, down, width(), tokens, down->nb[2], static_cast<size_t>(k) * down->nb[1]));
-    }
-    return sum;
-  }
-
-  std::vector<const ggml_tensor*> all_sources() const {
-    std::vector<const ggml_tensor*> sources;
-    for (int i = 0; i < ggml_graph_n_nodes(graph_); ++i) {
-      const ggml_tensor* node = ggml_graph_node(graph_, i);
-      sources.insert(sources.end(), std::begin(node->src), std::end(node->src));
-    }
-    return sources;
-  }
-
-  ggml_backend_buffer_type_t type_;
-  ggml_context_ptr weights_;
-  ggml_context_ptr others_;
-  ggml_backend_buffer_ptr experts_;
-  ggml_backend_buffer_ptr other_buffer_;
-  std::vector<std::vector<ggml_tensor*>> matrices_;
-  std::vector<ggml_tensor*> routers_;
-  ggml_context_ptr graph_context_;
-  ggml_gallocr_ptr places_;
-  ggml_tensor* input_ = nullptr;
-  ggml_tensor* output_ = nullptr;
-  ggml_cgraph* graph_ = nullptr;
-  std::vector<const ggml_tensor*> sources_;
-};
-
-class GpuExecutorTest : public testing::TestWithParam<enum ggml_backend_dev_type> {
- protected:
-  static void SetUpTestSuite() {
-    ggml_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-    ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
-  }
-
-  void SetUp() override {
-    if (inner() == nullptr) {
-      GTEST_SKIP() << "ggml has no such device here";
-    }
-    auto model = open_model(std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf");
-    ASSERT_TRUE(model);
-    model_ = std::move(*model);
-    layout_ = lay_out(model_, true, false);
-    plain_backend_ = start(inner());
-    plain_ = std::make_unique<Network>(layout_, buffer_type(), buffer_type());
-    ASSERT_NO_FATAL_FAILURE(plain_->read_experts(model_, layout_));
-  }
-
-  void TearDown() override {
-    streamed_.reset();
-    backend_.reset();
-    weights_.reset();
-  }
-
-  // The first that computes: another test's is only a name.
-  static ggml_backend_dev_t inner() {
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-      ggml_backend_dev_t device = ggml_backend_dev_get(i);
-      if (ggml_backend_dev_type(device) == GetParam() && device->iface.init_backend != nullptr) {
-        return device;
-      }
-    }
-    return nullptr;
-  }
-  static ggml_backend_buffer_type_t buffer_type() { return ggml_backend_dev_buffer_type(inner()); }
-
-  // With so many slots for each layer on the device, and `below` in RAM.
-  void open(const std::vector<uint32_t>& slots, uint32_t below = 40, bool stages = true) {
-    TearDown();
-    auto reader = Reader::open({model_.files.front().path}, {});
-    ASSERT_TRUE(reader);
-    reader_ = std::make_unique<FailingReader>(std::move(*reader));
-    auto weights = StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), slots, stages});
-    ASSERT_TRUE(weights) << weights.error().message;
-    weights_ = std::move(*weights);
-    streamed_ = std::make_unique<Network>(layout_, buffer_type(), weights_->stream_buffer_type());
-    ASSERT_TRUE(weights_->finish_loading({}));
-    Placement placement;
-    placement.ubatch = 64;
-    placement.experts.slots = below;
-    placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
-    ASSERT_TRUE(weights_->allocate_caches(placement, ReadAhead::kNone, false, budget_));
-    backend_ = start(weights_->gpu_device());
-    weights_->begin_pass(Phase::kDecode);
-  }
-  void open_even(uint32_t slots, uint32_t below = 40, bool stages = true) {
-    open(std::vector<uint32_t>(6, slots), below, stages);
-  }
-
-  void expect_same(int64_t tokens, uint32_t seed) {
-    plain_->make_graph(tokens);
-    streamed_->make_graph(tokens);
-    const std::vector<float> actual = streamed_->compute(backend_.get(), seed);
-    ASSERT_FALSE(actual.empty()) << weights_->take_error().message;
-    ASSERT_EQ(actual, plain_->compute(plain_backend_.get(), seed)) << tokens << " tokens";
-  }
-
-  Budget budget_{kGiB};
-  Model model_;
-  StreamLayout layout_;
-  ggml_backend_ptr plain_backend_;
-  std::unique_ptr<Network> plain_;
-  std::unique_ptr<FailingReader> reader_;
-  std::unique_ptr<StreamedWeights> weights_;
-  std::unique_ptr<Network> streamed_;
-  ggml_backend_ptr backend_;
-};
+class GpuExecutorTest : public GpuFixture {};
 
 TEST_P(GpuExecutorTest, BitsAreTheInnerDevicesWhateverHasSlots) {
   for (const uint32_t below : {1U, 40U, 192U}) {
@@ -301,43 +32,45 @@ TEST_P(GpuExecutorTest, LayersMayHaveDifferentNumbersOfSlots) {
 TEST_P(GpuExecutorTest, WhatIsInSlotsIsNotBroughtAgain) {
   ASSERT_NO_FATAL_FAILURE(open_even(8));
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 5));
-  const uint64_t once = weights_->gpu()->uploaded_bytes();
+  const uint64_t once = stats().uploaded_bytes.load();
   EXPECT_EQ(once, static_cast<uint64_t>(kLayers * kUsed) * layout_.expert_layers[0].expert_bytes());
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 5));
-  EXPECT_EQ(weights_->gpu()->uploaded_bytes(), once);
-  EXPECT_EQ(weights_->gpu()->stats().decode_lookups, static_cast<uint64_t>(2 * kLayers * kUsed));
-  EXPECT_EQ(weights_->gpu()->stats().decode_hits, static_cast<uint64_t>(kLayers * kUsed));
-  EXPECT_EQ(weights_->gpu()->staged_layers(), 0U);
+  EXPECT_EQ(stats().uploaded_bytes.load(), once);
+  EXPECT_EQ(stats().decode_lookups, static_cast<uint64_t>(2 * kLayers * kUsed));
+  EXPECT_EQ(stats().decode_hits, static_cast<uint64_t>(kLayers * kUsed));
+  EXPECT_EQ(stats().staged_layers, 0U);
 }
 
 TEST_P(GpuExecutorTest, LayersThatAreAllInSlotsAreBroughtOnceAndNotLookedAt) {
   ASSERT_NO_FATAL_FAILURE(open_even(32));
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 1));
   const uint64_t all = static_cast<uint64_t>(kLayers) * 32 * layout_.expert_layers[0].expert_bytes();
-  EXPECT_EQ(weights_->gpu()->uploaded_bytes(), all);
+  EXPECT_EQ(stats().uploaded_bytes.load(), all);
   ASSERT_NO_FATAL_FAILURE(expect_same(60, 2));
-  EXPECT_EQ(weights_->gpu()->uploaded_bytes(), all);
-  EXPECT_EQ(weights_->gpu()->stats().decode_lookups, 0U);
-  EXPECT_EQ(weights_->gpu()->staged_layers(), 0U);
+  EXPECT_EQ(stats().uploaded_bytes.load(), all);
+  EXPECT_EQ(stats().decode_lookups, 0U);
+  EXPECT_EQ(stats().staged_layers, 0U);
 }
 
 TEST_P(GpuExecutorTest, PromptsBringWholeLayersAndCopyWhatIsInSlots) {
   ASSERT_NO_FATAL_FAILURE(open_even(8));
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 1));
-  const uint64_t before = weights_->gpu()->uploaded_bytes();
-  ASSERT_NO_FATAL_FAILURE(expect_same(16, 2));
-  EXPECT_EQ(weights_->gpu()->staged_layers(), static_cast<uint64_t>(kLayers));
-  EXPECT_EQ(weights_->gpu()->uploaded_bytes() - before,
+  const uint64_t before = stats().uploaded_bytes.load();
+  ASSERT_NO_FATAL_FAILURE(expect_same(16, 2, Phase::kDecode));  // of a prompt the slots would learn
+  EXPECT_EQ(stats().staged_layers, static_cast<uint64_t>(kLayers));
+  EXPECT_EQ(stats().uploaded_bytes.load() - before,
             static_cast<uint64_t>(kLayers * (32 - kUsed)) * layout_.expert_layers[0].expert_bytes());
+  EXPECT_EQ(stats().decode_hits, static_cast<uint64_t>(kLayers * kUsed));
+  EXPECT_EQ(stats().decode_lookups, static_cast<uint64_t>(kLayers * (kUsed + 32)));
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 1));  // the slots are as they were
-  EXPECT_EQ(weights_->gpu()->stats().decode_hits, static_cast<uint64_t>(kLayers * kUsed));
+  EXPECT_EQ(stats().decode_hits, static_cast<uint64_t>(2 * kLayers * kUsed));
 }
 
 // More than there are slots, though fewer than call for a whole layer unseen.
 TEST_P(GpuExecutorTest, TokensThatChooseTooManyBringWholeLayersToo) {
   ASSERT_NO_FATAL_FAILURE(open_even(4));
   ASSERT_NO_FATAL_FAILURE(expect_same(7, 3));
-  EXPECT_EQ(weights_->gpu()->staged_layers(), static_cast<uint64_t>(kLayers));
+  EXPECT_EQ(stats().staged_layers, static_cast<uint64_t>(kLayers));
 }
 
 // Without room for whole layers. CUDA rounds the last bits of many rows by how many there are in all.
@@ -351,7 +84,7 @@ TEST_P(GpuExecutorTest, WavesGiveTheSameBits) {
         ASSERT_NO_FATAL_FAILURE(expect_same(tokens, ++seed));
       }
     }
-    EXPECT_EQ(weights_->gpu()->staged_layers(), 0U);
+    EXPECT_EQ(stats().staged_layers, 0U);
   }
 }
 
@@ -360,12 +93,12 @@ TEST_P(GpuExecutorTest, WavesBringNothingTwice) {
   ASSERT_NO_FATAL_FAILURE(open_even(6, 40, false));
   streamed_->make_graph(60);
   ASSERT_FALSE(streamed_->compute(backend_.get(), 4).empty());
-  const uint64_t lookups = weights_->gpu()->stats().decode_lookups;
+  const uint64_t lookups = stats().decode_lookups;
   EXPECT_GT(lookups, static_cast<uint64_t>(kLayers) * 24);
   EXPECT_LE(lookups, static_cast<uint64_t>(kLayers) * 32);
-  EXPECT_EQ(weights_->gpu()->uploaded_bytes(), lookups * layout_.expert_layers[0].expert_bytes());
+  EXPECT_EQ(stats().uploaded_bytes.load(), lookups * layout_.expert_layers[0].expert_bytes());
   ASSERT_FALSE(streamed_->compute(backend_.get(), 4).empty());
-  EXPECT_EQ(weights_->gpu()->stats().decode_hits, static_cast<uint64_t>(kLayers) * 6) << "what is there comes first";
+  EXPECT_EQ(stats().decode_hits, static_cast<uint64_t>(kLayers) * 6) << "what is there comes first";
 }
 
 TEST_P(GpuExecutorTest, ALayerNeedsSlotsOrRoomToPassThrough) {
@@ -409,9 +142,9 @@ TEST_P(GpuExecutorTest, BackendsOfSeveralContextsShareTheSlots) {
   std::vector<std::vector<float>> outputs(kThreads);
   plain_->make_graph(2);
   // The experts' tensors are shared, as those of a model are.
-  std::vector<std::unique_ptr<Network>> networks;
+  std::vector<std::unique_ptr<ExpertNetwork>> networks;
   for (int i = 0; i < kThreads; ++i) {
-    networks.push_back(std::make_unique<Network>(layout_, buffer_type(), weights_->stream_buffer_type()));
+    networks.push_back(std::make_unique<ExpertNetwork>(layout_, buffer_type(), weights_->stream_buffer_type()));
     networks.back()->make_graph(2);
   }
   for (int i = 0; i < kThreads; ++i) {

@@ -63,8 +63,8 @@ Status LayerStaging::place() {
 }
 
 Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool decode) {
-  Half& half = halves_[half_of_[layer]];
-  begin(half);
+  upload_.settle();  // before the stream waits for what computes: only its copies are waited for here
+  begin(halves_[half_of_[layer]]);
   items_.clear();
   for (uint32_t expert = 0; expert < layers_[layer].experts; ++expert) {
     if (const auto slot = store_.slot_of(layer, expert)) {
@@ -73,12 +73,14 @@ Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool d
       items_.push_back({expert, expert});
     }
   }
-  if (Status status = upload_.run(device_.copy_stream(), layer, items_, matrices_[layer], decode); !status) {
+  if (Status status = upload_.run({device_.copy_stream(), layer, matrices_[layer]}, items_, decode); !status) {
     return propagate(status.error());
   }
+  missed_ = items_.size();
   if (overlaps()) {
-    ggml_backend_event_record(half.landed.get(), device_.copy_stream());
-    ggml_backend_event_wait(device_.stream(), half.landed.get());
+    ggml_backend_event_t landed = halves_[half_of_[layer]].landed.get();
+    ggml_backend_event_record(landed, device_.copy_stream());
+    ggml_backend_event_wait(device_.stream(), landed);
   }
   return matrices_[layer];
 }
@@ -97,18 +99,8 @@ void LayerStaging::begin(Half& half) {
 }
 
 void LayerStaging::copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot) {
-  const auto one = [](const ggml_tensor& matrices, uint32_t place) {
-    ggml_tensor matrix = matrices;
-    matrix.ne[2] = 1;
-    matrix.nb[3] = matrix.nb[2];
-    matrix.data = static_cast<std::byte*>(matrices.data) + place * matrices.nb[2];
-    return matrix;
-  };
-  ggml_backend_t stream = device_.copy_stream();
   for (size_t part = 0; part < matrices_[layer].size(); ++part) {
-    const ggml_tensor from = one(*slots_.matrices(layer)[part], slot);
-    ggml_tensor to = one(*matrices_[layer][part], expert);
-    ggml_backend_tensor_copy_async(stream, stream, &from, &to);
+    copy_expert(device_.copy_stream(), *slots_.matrices(layer)[part], slot, *matrices_[layer][part], expert);
   }
 }
 

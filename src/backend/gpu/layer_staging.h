@@ -31,6 +31,14 @@ class LayerStaging {
   Result<std::span<ggml_tensor* const>> bring(uint32_t layer, bool decode);
   void used(uint32_t layer);
 
+  // Of which half bring() makes use for `layer`: of 0 and 1. What lies there is gone then.
+  size_t half_of(uint32_t layer) const { return half_of_[layer]; }
+  // What bring() gives, and gave last for this half.
+  std::span<ggml_tensor* const> matrices(uint32_t layer) const { return matrices_[layer]; }
+
+  // How many of the last layer's experts came from the tier below.
+  size_t missed() const { return missed_; }
+
   // Something was brought into the slots by the computing stream.
   void slots_changed() { slots_changed_ = true; }
 
@@ -63,6 +71,7 @@ class LayerStaging {
   std::vector<std::vector<ggml_tensor*>> matrices_;  // by layer and part; none of those that are never staged
   std::vector<size_t> half_of_;                      // by layer
   std::vector<UploadItem> items_;
+  size_t missed_ = 0;
 };
 
 }  // namespace hypura

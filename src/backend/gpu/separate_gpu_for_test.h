@@ -79,7 +79,8 @@ class SeparateGpu {
     return op->op == GGML_OP_MUL_MAT ? op->ne[1] : op->op == GGML_OP_MUL_MAT_ID ? op->ne[2] : ggml_nrows(op);
   }
 
-  // --- memory: the CPU's, of which ggml is told that it is none of the host's -----------------------------------------
+  // --- memory: the CPU's, of which ggml is told that it is none of the host's
+  // -----------------------------------------
 
   static ggml_backend_buffer_t memory(ggml_backend_buffer_t buffer) {
     return static_cast<ggml_backend_buffer_t>(buffer->context);
@@ -105,7 +106,8 @@ class SeparateGpu {
     return ggml_backend_buffer_init(type, its, inner, size);
   }
 
-  // --- backend --------------------------------------------------------------------------------------------------------
+  // --- backend
+  // --------------------------------------------------------------------------------------------------------
 
   static ggml_backend_t inner(ggml_backend_t backend) { return static_cast<ggml_backend_t>(backend->context); }
   static ggml_backend_t start(ggml_backend_dev_t device, const char* /*params*/) {

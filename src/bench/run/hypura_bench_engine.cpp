@@ -110,6 +110,10 @@ EngineOptions engine_options(const RunSpec& spec) {
   if (spec.memory > 0) {
     options.memory = spec.memory;
   }
+  options.gpu = spec.gpu;
+  if (spec.vram > 0) {
+    options.vram = spec.vram;
+  }
   options.context = spec.context;
   options.predicted_at = spec.prompt_tokens + spec.warmup_tokens + spec.tokens / 2;
   options.threads = spec.threads;
@@ -136,6 +140,9 @@ PlanOverrides plan_overrides(const RunSpec& spec) {
   }
   if (spec.cached_experts >= 0) {
     overrides.cached_experts = static_cast<uint32_t>(spec.cached_experts);
+  }
+  if (spec.gpu_layers >= 0) {
+    overrides.gpu = GpuOverride{spec.gpu, 0, true, GpuLayers{static_cast<uint32_t>(spec.gpu_layers), true}};
   }
   overrides.warm_start = false;
   return overrides;

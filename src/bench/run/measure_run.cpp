@@ -44,8 +44,13 @@ Status open_engine(BenchEngine& engine, const RunSpec& spec, PhaseCost& load) {
   return {};
 }
 
-Status measure_prompt(BenchEngine& engine, const std::string& text, RunResult& result) {
+Status measure_prompt(BenchEngine& engine, const RunSpec& spec, const std::string& text, RunResult& result) {
   const size_t tokens = engine.tokenize(text).size();
+  if (spec.warm_prompt) {
+    if (const auto first = engine.prompt(text); !first) {
+      return propagate(first.error());
+    }
+  }
   const Moment start = moment_of(engine.counters());
   const auto first = engine.prompt(text);
   if (!first) {
@@ -106,7 +111,7 @@ Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& resul
   if (!text) {
     return propagate(text.error());
   }
-  if (Status status = measure_prompt(engine, *text, result); !status) {
+  if (Status status = measure_prompt(engine, spec, *text, result); !status) {
     return status;
   }
   const bool answer = (spec.as_answer || spec.drafts()) && spec.tokens > 0;

@@ -9,7 +9,12 @@ namespace {
 class PlainBenchEngine final : public BenchEngine {
  public:
   Status open(const RunSpec& spec) override {
-    auto llama = PlainLlama::open({spec.model, spec.context, spec.threads, spec.repack});
+    PlainLlamaOptions options = {spec.model, spec.context, spec.threads, spec.repack};
+    options.pass = spec.ubatch > 0 ? spec.ubatch : options.pass;
+    options.gpu = spec.gpu == "none" ? "" : spec.gpu;
+    options.gpu_layers = spec.gpu_layers;
+    options.cpu_expert_layers = spec.cpu_expert_layers;
+    auto llama = PlainLlama::open(options);
     if (!llama) {
       return propagate(llama.error());
     }
@@ -21,6 +26,7 @@ class PlainBenchEngine final : public BenchEngine {
   uint32_t context_size() const override { return llama_->context_size(); }
 
   Result<int32_t> prompt(const std::string& text) override {
+    llama_->clear();
     auto token = llama_->evaluate(tokenize(text));
     return token && llama_->ends_text(*token) ? kTokenAfterEnd : token;
   }

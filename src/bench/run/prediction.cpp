@@ -47,7 +47,7 @@ PredictedRun predict(const RunSpec& spec) {
   predicted.hit_rate = said.hit_rate.value_or(-1);
   predicted.hit_rate_source = said.hit_rate_source;
   predicted.bound_tokens_per_second = said.bound_tokens_per_second;
-  predicted.bound_by = said.bound_by == Limit::kDisk ? "disk" : "computing";
+  predicted.bound_by = said.bound_by == Limit::kCompute ? "computing" : to_string(said.bound_by);
   predicted.memory_peak = said.memory_peak;
   return predicted;
 }

@@ -14,18 +14,23 @@ namespace hypura {
 struct RunSpec {
   std::string engine;  // "plain" or "hypura"
   std::string model;
-  uint64_t memory = 0;  // bytes of hypura's budget; 0: what the engine chooses by itself
-  bool repack = true;   // plain: see PlainLlamaOptions
+  uint64_t memory = 0;       // bytes of hypura's budget; 0: what the engine chooses by itself
+  std::string gpu = "auto";  // hypura: see EngineOptions; plain: "none", or the name of a device
+  uint64_t vram = 0;         // bytes; 0: what the engine chooses by itself
+  bool repack = true;        // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
-  uint32_t ubatch = 0;          // hypura: see EngineOptions
+  uint32_t ubatch = 0;          // tokens of a pass; 0: as planned (hypura), as llama.cpp's default (plain)
   bool repack_streamed = true;  // hypura: EngineOptions::repack
   bool repacked = true;         // hypura: EngineOptions::repacked
   // hypura: see PlanOverrides
-  std::string mode;             // as parse_mode takes it; empty: any
-  int64_t ring_ahead = -1;      // -1: as planned
-  int64_t cached_experts = -1;  // -1: as planned
-  std::string read_ahead;       // as parse_read_ahead takes it; empty: as it pays
+  std::string mode;                // as parse_mode takes it; empty: any
+  int64_t ring_ahead = -1;         // -1: as planned
+  int64_t cached_experts = -1;     // -1: as planned
+  std::string read_ahead;          // as parse_read_ahead takes it; empty: as it pays
+  int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions; hypura: as GpuLayers, -1: as planned
+  uint32_t cpu_expert_layers = 0;  // plain: as PlainLlamaOptions
+  bool warm_prompt = false;        // the prompt is evaluated once before it is measured: caches and kernels are warm
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
@@ -81,7 +86,7 @@ struct PredictedRun {
   double hit_rate = -1;  // 0..1; -1 for a model without experts
   std::string hit_rate_source;
   double bound_tokens_per_second = 0;  // by the speeds in the machine's profile
-  std::string bound_by;                // "disk" or "computing"
+  std::string bound_by;                // "disk", "upload" or "computing"
   uint64_t memory_peak = 0;            // bytes of the process
   std::string remark;
 };
@@ -111,6 +116,7 @@ struct RunResult {
   PredictedRun predicted;
 
   uint64_t process_peak = 0;  // bytes resident at most
+  uint64_t device_bytes = 0;  // of the GPU's memory that the run took, at its end: nothing is given back before
 
   // Added by the parent.
   uint64_t group_peak = 0;  // bytes charged to the memory cgroup at most, page cache included; 0 without a cgroup

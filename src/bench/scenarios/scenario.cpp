@@ -204,6 +204,7 @@ uint64_t budget_of(const Scenario& scenario, uint64_t file_bytes) {
 
 RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
   RunSpec spec;
+  spec.gpu = "none";  // bench/gpu.sh measures those
   spec.tokens = tokens;
   switch (scenario.kind) {
     case Kind::kDecode:

@@ -169,6 +169,8 @@ std::vector<Arm> arms_of(const Preparation& preparation, const Readahead* readah
   spec.engine = "hypura";
   spec.model = options.model.string();
   spec.memory = options.memory.value_or(0);
+  spec.gpu = options.gpu;
+  spec.vram = options.vram.value_or(0);
   spec.repack = preparation.report.limits.repack;
   spec.threads = options.threads;
   spec.context = options.context;

@@ -97,6 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
                     RefusedBench{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
                     RefusedBench{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
                     RefusedBench{{"bench", "--replay", "t", "--mirror", "m"}, {"--replay"}},
+                    RefusedBench{{"bench", "--replay", "t", "--gpu", "none"}, {"--replay"}},
+                    RefusedBench{{"bench", "--replay", "t", "--vram", "1G"}, {"--replay"}},
                     RefusedBench{{"bench", "--draft", ""}, {"--draft", "empty"}},
                     RefusedBench{{"bench", "--slots", "9"}, {"--slots", "--replay"}},
                     RefusedBench{{"bench", "a", "b"}, {"'b'", "hypura bench --help"}}));

@@ -22,6 +22,8 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   EngineOptions engine;
   engine.model = model;
   engine.memory = options.memory;
+  engine.gpu = options.gpu;
+  engine.vram = options.vram;
   engine.context = options.context.value_or(0);
   return engine;
 }

@@ -78,22 +78,28 @@ TierBytes& TierBytes::operator+=(const TierBytes& other) {
 }
 
 TierBytes tier_bytes(const PlacedTensor& tensor) {
-  const double share = std::clamp(tensor.ram_share, 0.0, 1.0);
-  const auto kept = static_cast<uint64_t>(std::llround(share * static_cast<double>(tensor.bytes)));
+  const auto part = [&](double share, uint64_t most) {
+    const double bytes = std::clamp(share, 0.0, 1.0) * static_cast<double>(tensor.bytes);
+    return std::min(static_cast<uint64_t>(std::llround(bytes)), most);
+  };
   TierBytes bytes;
-  bytes.disk = tensor.bytes - std::min(kept, tensor.bytes);
-  (tensor.tier == Tier::kDevice ? bytes.device : bytes.ram) = tensor.bytes - bytes.disk;
+  bytes.device = part(tensor.device_share, tensor.bytes);
+  bytes.ram = part(tensor.ram_share, tensor.bytes - bytes.device);
+  bytes.disk = tensor.bytes - bytes.device - bytes.ram;
   return bytes;
 }
 
 std::string where_words(const PlacedTensor& tensor) {
   const TierBytes bytes = tier_bytes(tensor);
-  const char* kept_on = to_string(tensor.tier == Tier::kDevice ? Tier::kDevice : Tier::kRam);
-  std::string place = to_string(Tier::kDisk);
-  if (bytes.disk == 0) {
-    place = kept_on;
-  } else if (bytes.disk < bytes.total()) {
-    place = fmt::format("{} {}", percent_words(bytes.kept()), kept_on);
+  const auto share = [&](uint64_t part, Tier tier) {
+    return fmt::format("{} {}", percent_words(static_cast<double>(part) / static_cast<double>(bytes.total())),
+                       to_string(tier));
+  };
+  std::string place = to_string(bytes.device > 0 ? Tier::kDevice : bytes.ram > 0 ? Tier::kRam : Tier::kDisk);
+  if (bytes.device > 0 && bytes.device < bytes.total()) {
+    place = share(bytes.device, Tier::kDevice) + (bytes.ram > 0 ? ", " + share(bytes.ram, Tier::kRam) : "");
+  } else if (bytes.ram > 0 && bytes.ram < bytes.total()) {
+    place = share(bytes.ram, Tier::kRam);
   }
   return fmt::format("{}, {}", place, to_string(tensor.way));
 }

@@ -50,7 +50,7 @@ struct TierBytes {
 
 TierBytes tier_bytes(const PlacedTensor& tensor);
 
-// "RAM, pinned", "12 % RAM, slots", "disk, ring".
+// "RAM, pinned", "12 % RAM, slots", "25 % device, 50 % RAM, slots", "disk, ring".
 std::string where_words(const PlacedTensor& tensor);
 
 // The tensors of one role.

@@ -36,11 +36,13 @@ TEST(Facts, TiersAddUpToTheTensor) {
   tensor.ram_share = 0.5;
   EXPECT_EQ(tier_bytes(tensor).total(), 1001);
   EXPECT_NEAR(static_cast<double>(tier_bytes(tensor).ram), 500.5, 0.5);
-  tensor.tier = Tier::kDevice;
+  tensor.device_share = 0.25;
+  EXPECT_EQ(tier_bytes(tensor).total(), 1001);
+  EXPECT_NEAR(static_cast<double>(tier_bytes(tensor).device), 250.25, 0.5);
+  EXPECT_NEAR(static_cast<double>(tier_bytes(tensor).disk), 250.25, 1);
+  tensor.device_share = 1;
   EXPECT_EQ(tier_bytes(tensor).ram, 0);
-  EXPECT_GT(tier_bytes(tensor).device, 0);
-  tensor.tier = Tier::kDisk;  // streamed, but a part of it stays
-  EXPECT_GT(tier_bytes(tensor).ram, 0);
+  tensor.device_share = 0;
   tensor.ram_share = 0;
   EXPECT_EQ(tier_bytes(tensor).disk, 1001);
   tensor.ram_share = 1.5;
@@ -58,8 +60,14 @@ TEST(Facts, PlacesAreWords) {
   tensor.ram_share = 1;
   tensor.way = Way::kPinned;
   EXPECT_EQ(where_words(tensor), "RAM, pinned");
-  tensor.tier = Tier::kDevice;
+  tensor.device_share = 1;
+  tensor.ram_share = 0;
   EXPECT_EQ(where_words(tensor), "device, pinned");
+  tensor.way = Way::kSlots;
+  tensor.device_share = 0.25;
+  EXPECT_EQ(where_words(tensor), "25 % device, slots");
+  tensor.ram_share = 0.5;
+  EXPECT_EQ(where_words(tensor), "25 % device, 50 % RAM, slots");
 }
 
 TEST(Facts, RolesSumTensorsAndWays) {

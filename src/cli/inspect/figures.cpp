@@ -37,6 +37,19 @@ void add_improvement(std::vector<Figure>& figures, const Plan& plan, const char*
   figures.push_back({label, rate_words(then), gain < 0.0005 ? "no gain" : "+" + percent_words(gain)});
 }
 
+const char* limit_words(Limit limit) {
+  return limit == Limit::kDisk ? "the disk" : limit == Limit::kUpload ? "copies to the GPU" : "computing";
+}
+
+void add_device(std::vector<Figure>& figures, const DevicePlan& device) {
+  if (device.hit_rate) {
+    figures.push_back({"experts on GPU", percent_words(*device.hit_rate),
+                       fmt::format("of those asked for; {} in RAM", percent_words(device.ram_hit_rate.value_or(0)))});
+    figures.push_back({"copied to GPU", format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)),
+                       "a token, beside what lies there"});
+  }
+}
+
 }  // namespace
 
 double share_of_bound(const Prediction& prediction) {
@@ -57,14 +70,16 @@ std::vector<Figure> predictions(const Plan& plan) {
         {"earlier runs", fmt::format("{:.2f} x", *prediction.calibration), "the estimated time; included above"});
   }
   if (prediction.bound_tokens_per_second > 0) {
-    figures.push_back(
-        {"physical bound", rate_words(prediction.bound_tokens_per_second),
-         fmt::format("set by {}; {} of it predicted", prediction.bound_by == Limit::kDisk ? "the disk" : "computing",
-                     percent_words(share_of_bound(prediction)))});
+    figures.push_back({"physical bound", rate_words(prediction.bound_tokens_per_second),
+                       fmt::format("set by {}; {} of it predicted", limit_words(prediction.bound_by),
+                                   percent_words(share_of_bound(prediction)))});
   }
   if (prediction.hit_rate) {
     figures.push_back({"experts found", percent_words(*prediction.hit_rate),
                        fmt::format("in memory when asked for ({})", printable(prediction.hit_rate_source))});
+  }
+  if (plan.device) {
+    add_device(figures, *plan.device);
   }
   add_prompt(figures, plan, 512, prediction.prefill512_seconds);
   add_prompt(figures, plan, 4096, prediction.prefill4096_seconds);
@@ -81,7 +96,8 @@ std::vector<Figure> predictions(const Plan& plan) {
 }
 
 std::vector<std::pair<const char*, double>> improved_speeds(const Plan& plan) {
-  return {{"1 GiB more RAM", plan.more_memory_tokens_per_second},
+  return {{"1 GiB more VRAM", plan.more_vram_tokens_per_second},
+          {"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
           {"a repacked copy", plan.repacked_tokens_per_second}};
 }

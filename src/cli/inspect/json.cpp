@@ -55,7 +55,7 @@ Json prediction_json(const Prediction& prediction) {
           {"load_seconds", number_or_null(prediction.load_seconds)},
           {"first_token_seconds", number_or_null(prediction.first_token_seconds)},
           {"bound_tokens_per_second", number_or_null(prediction.bound_tokens_per_second)},
-          {"bound_by", prediction.bound_by == Limit::kDisk ? "disk" : "compute"},
+          {"bound_by", to_string(prediction.bound_by)},
           {"share_of_bound", number_or_null(share_of_bound(prediction))},
           {"memory_peak", prediction.memory_peak}};
 }
@@ -74,6 +74,23 @@ Json roles_json(const Plan& plan) {
   return roles;
 }
 
+Json device_json(const DevicePlan& device, const Placement& placement) {
+  return {{"name", device.name},
+          {"description", device.description},
+          {"budget", device.budget},
+          {"weights", device.weights},
+          {"experts", device.experts},
+          {"layer_slots", placement.gpu ? placement.gpu->layer_slots : std::vector<uint32_t>()},
+          {"stages_layers", device.stages},
+          {"expert_hit_rate", device.hit_rate ? Json(*device.hit_rate) : Json(nullptr)},
+          {"ram_hit_rate", device.ram_hit_rate ? Json(*device.ram_hit_rate) : Json(nullptr)},
+          {"uploaded_bytes_per_token", device.uploaded_bytes_per_token},
+          {"compute_seconds", device.compute_seconds},
+          {"upload_seconds", device.upload_seconds},
+          {"cut_seconds", device.cut_seconds},
+          {"disk_seconds", device.disk_seconds}};
+}
+
 Json plan_json(const Plan& plan) {
   const Placement& placement = plan.placement;
   Json json = {{"mode", to_string(plan.mode())},
@@ -90,13 +107,15 @@ Json plan_json(const Plan& plan) {
                {"pinned_bytes", plan.pinned_bytes},
                {"ring_bytes", placement.dense.ring_bytes},
                {"lp_gap", placement.bound ? Json(placement.gap()) : Json(nullptr)}};
+  json["gpu"] = plan.device ? device_json(*plan.device, placement) : Json(nullptr);
   json["roles"] = roles_json(plan);
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
   }
   json["predicted"] = prediction_json(plan.prediction);
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
+  json["predicted"]["tokens_per_second_with_1_gib_more_vram"] = number_or_null(plan.more_vram_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"] =
       number_or_null(plan.more_disk_tokens_per_second);
   json["predicted"]["tokens_per_second_with_a_repacked_copy"] = number_or_null(plan.repacked_tokens_per_second);

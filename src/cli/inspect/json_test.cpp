@@ -27,6 +27,8 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["share_of_bound"].get<double>(), 0.75);
   EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "disk");
   EXPECT_DOUBLE_EQ(json["plan"]["predicted"]["tokens_per_second_with_1_gib_more_memory"].get<double>(), 8.25);
+  EXPECT_EQ(json["plan"]["ledger"][1]["tier"], "RAM");
+  EXPECT_TRUE(json["plan"]["gpu"].is_null());
   EXPECT_TRUE(json["machine"].is_null());
   EXPECT_TRUE(json["error"].is_null());
   EXPECT_EQ(json["warnings"].size(), 1);
@@ -38,6 +40,27 @@ TEST(InspectJson, HoldsModelPlanAndTensors) {
   EXPECT_EQ(bytes, model.bytes);
   EXPECT_TRUE(json["tensors"][0]["layer"].is_null());
   EXPECT_EQ(json["tensors"][1]["layer"], 0);
+}
+
+TEST(InspectJson, TellsOfTheGpu) {
+  const Model model = small_moe(3);
+  Plan plan = small_plan(model, 0.25);
+  plan.placement.gpu.emplace().layer_slots = {4, 5};
+  DevicePlan& device = plan.device.emplace();
+  device.name = "CUDA0";
+  device.budget = 4096;
+  device.hit_rate = 0.5;
+  plan.ledger.push_back({Purpose::kKvCache, 512, "", Tier::kDevice});
+  plan.prediction.bound_by = Limit::kUpload;
+  const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
+  EXPECT_EQ(json["plan"]["gpu"]["name"], "CUDA0");
+  EXPECT_EQ(json["plan"]["gpu"]["budget"], 4096);
+  EXPECT_EQ(json["plan"]["gpu"]["layer_slots"], (std::vector<int>{4, 5}));
+  EXPECT_DOUBLE_EQ(json["plan"]["gpu"]["expert_hit_rate"].get<double>(), 0.5);
+  EXPECT_TRUE(json["plan"]["gpu"]["ram_hit_rate"].is_null());
+  EXPECT_EQ(json["plan"]["ledger"].back()["tier"], "device");
+  EXPECT_EQ(json["plan"]["ledger"].back()["purpose"], "KV cache on the GPU");
+  EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "upload");
 }
 
 TEST(InspectJson, WhatIsNotKnownIsNull) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
@@ -14,6 +15,8 @@ namespace hypura {
 struct InspectOptions {
   std::filesystem::path model;  // empty: the demo model
   std::optional<uint64_t> memory;
+  std::string gpu = "auto";  // as EngineOptions
+  std::optional<uint64_t> vram;
   std::optional<uint32_t> context;
   bool tensors = false;
   bool json = false;                          // instead of text

@@ -32,12 +32,15 @@ std::string bar_row(const Bar& bar, double most) {
 
 }  // namespace
 
-std::string page_ledger(const Plan& plan) {
+namespace {
+
+// A bar for what is on one tier.
+std::string tier_bar(const Plan& plan, Tier tier, uint64_t budget) {
   uint64_t sum = 0;
   for (const LedgerLine& line : plan.ledger) {
-    sum += line.bytes;
+    sum += line.tier == tier ? line.bytes : 0;
   }
-  const uint64_t whole = std::max(plan.budget, sum);
+  const uint64_t whole = std::max(budget, sum);
   if (whole == 0) {
     return {};
   }
@@ -45,7 +48,7 @@ std::string page_ledger(const Plan& plan) {
   std::string legend;
   for (size_t i = 0; i < plan.ledger.size(); ++i) {
     const LedgerLine& line = plan.ledger[i];
-    if (line.bytes == 0) {
+    if (line.bytes == 0 || line.tier != tier) {
       continue;
     }
     const std::string colour = fmt::format("p{}", i % kColours);
@@ -59,6 +62,13 @@ std::string page_ledger(const Plan& plan) {
     legend += legend_item("free", "not needed", whole - sum);
   }
   return fmt::format(R"(<div class="stack">{}</div><div class="legend">{}</div>)", bar, legend);
+}
+
+}  // namespace
+
+std::string page_ledger(const Plan& plan) {
+  return (plan.device ? tier_bar(plan, Tier::kDevice, plan.device->budget) : "") +
+         tier_bar(plan, Tier::kRam, plan.budget);
 }
 
 std::string page_speed_bars(const Plan& plan) {

@@ -15,7 +15,7 @@ std::string_view page_style();
 // is in a tooltip. The embedding stands at the left of the layers and the output at the right, in the order of a pass.
 std::string page_map(const Plan& plan, int64_t layers);
 
-// The budget as a bar, a part for each line of the ledger, with a legend of the amounts.
+// Each budget, the GPU's and that of RAM, as a bar, a part for each line of the ledger, with a legend of the amounts.
 std::string page_ledger(const Plan& plan);
 
 // Decode speed now, with more memory, with a faster disk, and the bound, as bars.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "cli/inspect/fake_plan_for_test.h"
 
@@ -100,7 +101,9 @@ TEST(TerminalMap, ADeviceHasItsOwnLetter) {
   const Model model = small_moe(3);
   Plan plan = small_plan(model, 0.3);
   for (PlacedTensor& tensor : plan.tensors) {
-    tensor.tier = tensor.role == TensorRole::kAttention ? Tier::kDevice : tensor.tier;
+    if (tensor.role == TensorRole::kAttention) {
+      tensor.device_share = std::exchange(tensor.ram_share, 0);
+    }
   }
   const std::string map = terminal_map(placement_map(plan, 3), false);
   EXPECT_THAT(map, HasSubstr("attention     G  G  G\n"));

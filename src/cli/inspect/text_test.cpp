@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <utility>
 
 #include "cli/inspect/fake_plan_for_test.h"
 #include "make_model/make_model.h"
@@ -55,7 +56,7 @@ TEST(InspectText, TheTableSumsUp) {
   EXPECT_THAT(text, HasSubstr("  routed expert        5   720.0 KiB           -   720.0 KiB  slots\n"));
   EXPECT_THAT(text,
               HasSubstr(fmt::format("  sum            {:>7} {:>11}", model.tensors.size(), format_bytes(model.bytes))));
-  plan.tensors.front().tier = Tier::kDevice;
+  plan.tensors.front().device_share = std::exchange(plan.tensors.front().ram_share, 0);
   EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}),
               HasSubstr("     device         RAM        disk  how\n"));
 }

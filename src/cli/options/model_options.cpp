@@ -17,7 +17,10 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
   return command.add_option("MODEL", model, "GGUF file (default: bundled demo model)")->check(named)->option_text(" ");
 }
 
-CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
+namespace {
+
+CLI::Option* add_size_option(CLI::App& command, const char* flag, const char* description,
+                             std::optional<uint64_t>& bytes) {
   const auto store = [&bytes](const std::string& text) {
     const auto size = parse_bytes(text);
     bytes = size ? std::optional(*size) : std::nullopt;
@@ -26,9 +29,32 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
     return text == "auto" || parse_bytes(text) ? std::string()
                                                : "'" + text + "' is not a size; write it like 24M or 6G, or auto";
   };
-  return command.add_option_function<std::string>("--memory", store, "Memory budget: 24M, 6G or auto (default auto)")
-      ->check(complaint)
-      ->option_text("SIZE");
+  return command.add_option_function<std::string>(flag, store, description)->check(complaint)->option_text("SIZE");
+}
+
+std::string gpu_complaint(const std::string& text) {
+  const bool blank = text.find_first_of(" \t") != std::string::npos;
+  const bool gap = text.starts_with(',') || text.ends_with(',') || text.find(",,") != std::string::npos;
+  return text.empty() || blank || gap
+             ? "'" + text + "' is not the name of a GPU; `hypura devices` lists them; or auto, or none"
+             : std::string();
+}
+
+}  // namespace
+
+CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes) {
+  return add_size_option(command, "--memory", "Memory budget: 24M, 6G or auto (default auto)", bytes);
+}
+
+void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, const char* group) {
+  CLI::Option* name = command.add_option("--gpu", gpu, "GPU to compute on: a name, none or auto (default auto)")
+                          ->check(gpu_complaint)
+                          ->option_text("NAME");
+  CLI::Option* size = add_size_option(command, "--vram", "Memory budget on the GPU: 6G or auto (default auto)", vram);
+  if (group != nullptr) {
+    name->group(group);
+    size->group(group);
+  }
 }
 
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set) {
@@ -59,6 +85,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   static const NumberRange kThreads{1, 1024, true,
                                     "a whole number from 1 to 1024; leave out the flag for the best known value"};
   add_memory_option(command, options.memory);
+  add_gpu_options(command, options.gpu, options.vram, group);
   add_context_option(command, std::move(set_context));
   add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
              [&options](double value) { options.threads = static_cast<uint32_t>(value); });

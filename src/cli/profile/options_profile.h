@@ -3,12 +3,14 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <string>
 
 namespace hypura {
 
 struct ProfileCommandOptions {
   std::filesystem::path path;  // --path; empty: the current folder
   bool force = false;
+  std::string gpu = "auto";  // as ProfileOptions
   bool json = false;
 };
 

@@ -53,17 +53,6 @@ std::string machine_section(const MachineProfile& profile) {
                }));
   text += line("Memory", memory_text(profile));
   text += line("Huge pages", profile.huge_pages);
-  for (const DeviceInfo& device : profile.devices) {
-    std::string about = fmt::format("{}: {} ({})", device.name, device.description, device.kind);
-    if (device.kind != "cpu" && device.memory_total > 0) {
-      about += fmt::format(", {} of {} free", format_bytes(device.memory_free), format_bytes(device.memory_total));
-    }
-    about += device.unified ? ", shares the machine's memory" : "";
-    if (device.upload_bytes_per_second > 0) {
-      about += fmt::format(", upload {}", format_rate(device.upload_bytes_per_second));
-    }
-    text += line(&device == &profile.devices.front() ? "Devices" : "", about);
-  }
   return text;
 }
 
@@ -73,6 +62,12 @@ std::string ram_section(const MachineProfile& profile) {
     text += fmt::format("  {:<12}{:>12}\n", plural(i + 1, "thread"), format_rate(profile.ram_bytes_per_second[i]));
   }
   return text;
+}
+
+std::string attention_sentence(double attention_per_second) {
+  const double seconds = 4096 * 1000 / attention_per_second;
+  return fmt::format("  Attention takes {:.{}f} ms for each thousand tokens of context in a layer 4096 wide.\n",
+                     seconds * 1e3, seconds < 1e-4 ? 3 : 1);
 }
 
 std::string kernel_section(const MachineProfile& profile) {
@@ -88,10 +83,47 @@ std::string kernel_section(const MachineProfile& profile) {
     }
   }
   if (profile.attention_per_second > 0) {
-    text += fmt::format("  Attention takes {:.1f} ms for each thousand tokens of context in a layer 4096 wide.\n",
-                        4096 * 1000 / profile.attention_per_second * 1e3);
+    text += attention_sentence(profile.attention_per_second);
   }
   return text + fmt::format("  A small operation costs {:.1f} us.\n", profile.operation_seconds * 1e6);
+}
+
+std::string format_flops(double flops) {
+  return flops < 10e12 ? fmt::format("{:.0f} GFLOP/s", flops / 1e9) : fmt::format("{:.0f} TFLOP/s", flops / 1e12);
+}
+
+std::string product_line(const std::string& name, const GpuProductSpeed& speed) {
+  if (speed.seconds <= 0) {
+    return fmt::format("  {:<16}{:>14}\n", name, "no kernel");
+  }
+  return fmt::format("  {:<16}{:>14}{:>18}{:>18}{:>18}\n", name, format_rate(speed.matvec_bytes_per_second),
+                     format_flops(speed.matmul_flops), format_flops(speed.large_matmul_flops),
+                     fmt::format("{:.1f} us", speed.seconds * 1e6));
+}
+
+std::string copies_text(const GpuProfile& gpu) {
+  std::string text = fmt::format("  {:<16}{:>14}{:>14}\n", gpu.pinned ? "pinned copies" : "copies", "to it", "from it");
+  for (const CopyPoint& copy : gpu.copies) {
+    text += fmt::format("  {:>10}      {:>14}{:>14}\n", block_size(copy.bytes),
+                        format_rate(copy.upload_bytes_per_second), format_rate(copy.download_bytes_per_second));
+  }
+  return text + fmt::format("  From memory that is not pinned {} get there{}.\n",
+                            format_rate(gpu.unpinned_upload_bytes_per_second),
+                            gpu.registers_memory ? "; it can be registered" : "");
+}
+
+std::string gpu_section(const GpuProfile& gpu) {
+  std::string text = fmt::format("\n{}: {}\n", gpu.name, gpu.description) + copies_text(gpu);
+  text +=
+      fmt::format("  {:<16}{:>14}{:>18}{:>18}{:>18}\n", "weights", "1 token", "512 tokens", "2048 tokens", "at least");
+  for (const GpuKernelSpeed& kernel : gpu.kernels) {
+    text += product_line(kernel.type, kernel.matrix) + product_line("  experts", kernel.experts);
+  }
+  if (gpu.attention_per_second > 0) {
+    text += attention_sentence(gpu.attention_per_second);
+  }
+  return text + fmt::format("  A small operation costs {:.1f} us, cutting a graph {:.1f} us.\n",
+                            gpu.operation_seconds * 1e6, gpu.cut_seconds * 1e6);
 }
 
 // Rows are blocks, columns are how many are under way.
@@ -199,6 +231,9 @@ std::string profile_text(const MachineProfile& profile) {
   }
   if (!profile.kernels.empty()) {
     text += kernel_section(profile);
+  }
+  for (const GpuProfile& gpu : profile.gpus) {
+    text += gpu_section(gpu);
   }
   text += storage_section(profile);
   return text + fmt::format("\nMeasured {}. `hypura profile --force` measures again.\n", profile.measured_at);

@@ -25,7 +25,6 @@ MachineProfile sample() {
   profile.ram_bytes_per_second = {1e10, 1.95e10};
   profile.operation_seconds = 2.46e-6;
   profile.kernels = {{"q4_0", 1e10, 1.234e11, 1.5e10, 3e11}, {"f16", 2e10, 1e11}};
-  profile.devices = {{"CPU", "Some CPU", "cpu", 5, 4, false, 0}};
   profile.storage.path = "/models";
   profile.storage.file_system = "ext4 on /dev/vda, id 1";
   profile.storage.method = "io_uring, direct";
@@ -99,16 +98,43 @@ TEST(ProfileText, TellsWhatComputingAndReadingTakeFromEachOther) {
                                            HasSubstr("0.5 ms for each thousand tokens")));
 }
 
-TEST(ProfileText, CgroupsAndDevices) {
+TEST(ProfileText, Cgroups) {
   MachineProfile profile = sample();
   profile.cgroup_limit = 2 * kGiB;
   profile.memory_allowed = kGiB;
-  profile.devices.push_back({"CUDA0", "Some GPU", "gpu", 8 * kGiB, 6 * kGiB, false, 2.5e10});
-  profile.devices.push_back({"MTL0", "Some chip", "gpu", 8 * kGiB, 6 * kGiB, true, 0});
-  const std::string text = profile_text(profile);
-  EXPECT_THAT(text, HasSubstr("limits this process to 2.0 GiB, of which 1.0 GiB are left"));
-  EXPECT_THAT(text, HasSubstr("CUDA0: Some GPU (gpu), 6.0 GiB of 8.0 GiB free, upload 25.0 GB/s\n"));
-  EXPECT_THAT(text, HasSubstr("MTL0: Some chip (gpu), 6.0 GiB of 8.0 GiB free, shares the machine's memory\n"));
+  EXPECT_THAT(profile_text(profile), HasSubstr("limits this process to 2.0 GiB, of which 1.0 GiB are left"));
+}
+
+TEST(ProfileText, Gpus) {
+  EXPECT_THAT(profile_text(sample()), Not(HasSubstr("cutting")));
+  MachineProfile profile = sample();
+  GpuProfile gpu;
+  gpu.name = "CUDA0";
+  gpu.description = "Some GPU";
+  gpu.pinned = true;
+  gpu.copies = {{64 * kKiB, 1.2e10, 1.3e10}, {kMiB, 4.4e10, 5e10}};
+  gpu.unpinned_upload_bytes_per_second = 7e9;
+  gpu.cut_seconds = 1.26e-5;
+  gpu.operation_seconds = 1.5e-6;
+  gpu.attention_per_second = 8.192e11;
+  gpu.kernels = {{"q4_0", {3e-6, 2e12, 9e12, 4e14}, {4e-6, 1e12, 1e14, 2e14}}, {"q2_0", {}, {}}};
+  profile.gpus = {gpu};
+  EXPECT_THAT(profile_text(profile),
+              HasSubstr("\nCUDA0: Some GPU\n"
+                        "  pinned copies            to it       from it\n"
+                        "      64 KiB           12.0 GB/s     13.0 GB/s\n"
+                        "       1 MiB           44.0 GB/s     50.0 GB/s\n"
+                        "  From memory that is not pinned 7.00 GB/s get there.\n"
+                        "  weights                1 token        512 tokens       2048 tokens          at least\n"
+                        "  q4_0               2000.0 GB/s      9000 GFLOP/s       400 TFLOP/s            3.0 us\n"
+                        "    experts          1000.0 GB/s       100 TFLOP/s       200 TFLOP/s            4.0 us\n"
+                        "  q2_0                 no kernel\n"
+                        "    experts            no kernel\n"
+                        "  Attention takes 0.005 ms for each thousand tokens of context in a layer 4096 wide.\n"
+                        "  A small operation costs 1.5 us, cutting a graph 12.6 us.\n"));
+  profile.gpus.front().pinned = false;
+  profile.gpus.front().registers_memory = true;
+  EXPECT_THAT(profile_text(profile), AllOf(HasSubstr("\n  copies  "), HasSubstr("; it can be registered.\n")));
 }
 
 TEST(ProfileText, StorageThatWasNotMeasured) {

@@ -169,8 +169,8 @@ TEST_P(GpuExactness, EightSequencesSharePasses) {
     }
     const GpuExecutor* gpu = (*engine)->weights()->gpu();
     ASSERT_NE(gpu, nullptr);
-    EXPECT_GT(gpu->uploaded_bytes(), 0U);
-    EXPECT_EQ(gpu->staged_layers() == 0, slots >= experts_);
+    EXPECT_GT(gpu->stats().uploaded_bytes, 0U);
+    EXPECT_EQ(gpu->stats().staged_layers == 0, slots >= experts_);
   }
 }
 

@@ -14,7 +14,6 @@
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
-#include "llama/open/make_llama.h"
 #include "plan/gpu_share.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -91,18 +90,19 @@ class GpuLayersExactness : public testing::TestWithParam<ModelCase> {
   }
 
   // The least with which it opens, to 5 %.
-  uint64_t least_memory(const PlanOverrides& its) const {
+  uint64_t least_memory(const PlanOverrides& its, uint32_t sequences = 1) const {
     uint64_t low = 0;
     uint64_t high = enough_;
     while (high - low > high / 20) {
       const uint64_t middle = low + (high - low) / 2;
-      (open_overridden(options(middle), its) ? high : low) = middle;
+      (open_overridden(options(middle, sequences), its) ? high : low) = middle;
     }
     return high;
   }
 
   std::vector<ExpectedPass> expect(const std::string& device, GpuLayers layers) const {
-    Reference reference(path_, kSplitTokens, kSplitPass, kSplitThreads, 1, false, {device, layers.count, layers.experts});
+    Reference reference(path_, kSplitTokens, kSplitPass, kSplitThreads, 1, false,
+                        {device, layers.count, layers.experts});
     std::vector<ExpectedPass> all;
     for (const size_t length : {size_t{1}, size_t{20}, size_t{kSplitPass}, size_t{150}}) {
       all.push_back({test_tokens(length), true, {}});
@@ -153,7 +153,7 @@ class GpuLayersExactness : public testing::TestWithParam<ModelCase> {
       budgets.push_back({mode, least + model_.bytes / 4});
     }
     for (const auto& [its_mode, bytes] : budgets) {
-    const std::string where = fmt::format("{} layers on {}, {} of {}", layers.count, device,
+      const std::string where = fmt::format("{} layers on {}, {} of {}", layers.count, device,
                                             its_mode ? to_string(*its_mode) : "", format_bytes(bytes));
       auto engine = open_overridden(options(bytes), overrides(device, layers, its_mode));
       ASSERT_TRUE(engine) << where << ": " << engine.error().message;
@@ -189,13 +189,13 @@ TEST_P(GpuLayersExactness, ExpertsMayStayWithTheProcessors) {
   ASSERT_NO_FATAL_FAILURE(try_budgets(SeparateGpu::kName, {counts()[4], false}));
 }
 
-// Answers in company, with prompts and with drafts to verify. Passes of fewer rows than a GPU takes from the processors,
-// and of more.
+// Answers in company, with prompts and with drafts to verify. Passes of fewer rows than a GPU takes from the
+// processors, and of more.
 TEST_P(GpuLayersExactness, SequencesSharePasses) {
   constexpr uint32_t kTalkers = 4;
   const GpuLayers layers = {counts()[2], true};
   const PlanOverrides its = overrides(SeparateGpu::kName, layers, streaming(layers));
-  auto engine = open_engine(options(least_memory(its), kTalkers), its);
+  auto engine = open_engine(options(least_memory(its, kTalkers), kTalkers), its);
   ASSERT_TRUE(engine) << engine.error().message;
   LlamaPassModel model(**engine, kTalkers);
   Reference reference(path_, kSplitTokens * kTalkers, kSplitPass, kSplitThreads, kTalkers, false,
@@ -204,8 +204,8 @@ TEST_P(GpuLayersExactness, SequencesSharePasses) {
   std::vector<uint32_t> position(kTalkers, 0);
   // So many tokens of each sequence.
   const std::vector<std::vector<std::pair<uint32_t, uint32_t>>> passes = {
-      {{0, 5}},         {{1, 12}},        {{2, 40}}, {{3, 21}}, {{0, 1}, {1, 1}, {2, 1}, {3, 1}}, {{1, 5}, {3, 1}},
-      {{0, 48}, {2, 1}}, {{3, 6}, {1, 2}}, {{2, 1}}};
+      {{0, 5}},         {{1, 12}},         {{2, 40}},        {{3, 21}}, {{0, 1}, {1, 1}, {2, 1}, {3, 1}},
+      {{1, 5}, {3, 1}}, {{0, 48}, {2, 1}}, {{3, 6}, {1, 2}}, {{2, 1}}};
   for (const auto& counts : passes) {
     std::vector<PassToken> tokens;
     for (const auto& [sequence, count] : counts) {
@@ -234,21 +234,21 @@ TEST_P(GpuLayersExactness, TheGpuHasTheWeightsThatThePlanSays) {
       const GpuLayers layers = {count, experts};
       auto engine = open_engine(options(enough_), overrides(SeparateGpu::kName, layers, Mode::kResident));
       ASSERT_TRUE(engine) << engine.error().message;
-      const auto device = device_named(SeparateGpu::kName);
-      ASSERT_TRUE(device);
+      ggml_backend_device* device = SeparateGpu::get().device();
       const llama_context& context = (*engine)->context();
-      const uint64_t there = weight_memory(context, {}) - weight_memory(context, {own_memory(*device)});
+      const uint64_t there = weight_memory_on(context, *device);
       // The table of embeddings is copied there where it is the output matrix too.
       const uint64_t copied = tied && count > 0 ? model_.find("token_embd.weight")->extent.length : 0;
       const uint64_t said = gpu_weight_bytes(model_, layers) + copied;
       EXPECT_GE(there, said) << count;
       EXPECT_LE(there, said + model_.tensors.size() * 128) << count;
-      EXPECT_EQ(context_memory(context, own_memory(*device)).kv == context_memory(context).kv, count <= 1);
+      EXPECT_EQ(context_memory(context, device).device_kv == 0, count <= 1);
     }
   }
 }
 
-// The GPU computes prompts in all layers, whether weights are in RAM or streamed: just what it would of plain llama.cpp.
+// The GPU computes prompts in all layers, whether weights are in RAM or streamed: just what it would of plain
+// llama.cpp.
 TEST_P(GpuLayersExactness, PromptsAreTheGpusInAllLayers) {
   if (model_.experts > 0) {
     GTEST_SKIP() << "streamed experts are the processors' in any pass";
@@ -263,7 +263,8 @@ TEST_P(GpuLayersExactness, PromptsAreTheGpusInAllLayers) {
         auto engine = open_overridden(options(enough_), overrides(SeparateGpu::kName, layers, mode));
         ASSERT_TRUE(engine) << engine.error().message;
         auto session = (*engine)->new_session();
-        const auto products = products_of([&](const std::vector<int32_t>& tokens) { ASSERT_TRUE((*session)->evaluate(tokens)); });
+        const auto products =
+            products_of([&](const std::vector<int32_t>& tokens) { ASSERT_TRUE((*session)->evaluate(tokens)); });
         EXPECT_EQ(products, expected) << count << " layers, " << to_string(*mode);
       }
     }

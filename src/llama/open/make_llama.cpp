@@ -3,6 +3,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "backend/gpu/gpu_list.h"
 #include "ggml-backend.h"
 #include "gguf.h"
 #include "llama.h"
@@ -46,23 +47,26 @@ Result<LlamaModelPtr> loaded(const Model& model, llama_model* made) {
   return made == nullptr ? load_failure(model) : Result<LlamaModelPtr>(LlamaModelPtr(made));
 }
 
-}  // namespace
-
-Result<ggml_backend_device*> device_named(const std::string& name) {
-  ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
-  if (device == nullptr) {
-    return fail(ErrorCode::kUsage, "ggml has no device '{}' here", name);
+// For llama_model_params.devices: none named, and it would take every GPU that ggml has.
+std::vector<ggml_backend_dev_t> chosen_devices(const ModelParams& params) {
+  std::vector<ggml_backend_dev_t> devices;
+  if (params.device != nullptr) {
+    devices.push_back(params.device);
+  } else if (!params.host_only) {
+    devices = gpus_on_host_memory();
   }
-  return device;
+  devices.push_back(nullptr);
+  return devices;
 }
 
-ggml_backend_buffer_type* own_memory(ggml_backend_device* device) {
-  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device);
-  return ggml_backend_buft_is_host(type) ? nullptr : type;
-}
+}  // namespace
 
 ggml_backend_buffer_type* host_memory() {
   return ggml_backend_cpu_buffer_type();
+}
+
+bool has_own_memory(ggml_backend_device& device) {
+  return !ggml_backend_buft_is_host(ggml_backend_dev_buffer_type(&device));
 }
 
 Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params) {
@@ -71,12 +75,10 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
     buffers.push_back({it.pattern, it.type});
   }
   buffers.push_back({nullptr, nullptr});
-  ggml_backend_dev_t devices[] = {params.device, nullptr};
+  std::vector<ggml_backend_dev_t> devices = chosen_devices(params);
   llama_model_params its = llama_model_default_params();
-  if (params.host_only || params.device != nullptr) {
-    its.devices = devices;
-    its.n_gpu_layers = params.host_only ? 0 : params.device_layers;
-  }
+  its.devices = devices.data();
+  its.n_gpu_layers = devices.front() == nullptr ? 0 : params.device_layers;
   its.load_mode = LLAMA_LOAD_MODE_NONE;
   its.no_alloc = !params.allocate;
   its.load_mtp = params.mtp;
@@ -95,7 +97,10 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
 }
 
 Result<LlamaModelPtr> make_llama_model(const Model& model) {
+  std::vector<ggml_backend_dev_t> devices = chosen_devices({});
   llama_model_params params = llama_model_default_params();
+  params.devices = devices.data();
+  params.n_gpu_layers = devices.front() == nullptr ? 0 : -1;
   params.load_mode = LLAMA_LOAD_MODE_DIRECT_IO;
   take_llama_error();
   return loaded(model, llama_model_load_from_file(model.files.front().path.c_str(), params));

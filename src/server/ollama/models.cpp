@@ -122,7 +122,7 @@ void handle_ps(const ApiContext& context, const std::shared_ptr<Exchange>& excha
     json["digest"] = loaded.model->digest;
     json["details"] = details_json(loaded.model->card);
     json["expires_at"] = expires(loaded);
-    json["size_vram"] = 0;
+    json["size_vram"] = loaded.gpu_memory;
     json["context_length"] = loaded.context;
     models.push_back(std::move(json));
   }

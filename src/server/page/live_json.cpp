@@ -48,9 +48,13 @@ Json plan_json(const Plan& plan) {
                {"ubatch", plan.placement.ubatch},
                {"kv_type", to_string(plan.placement.kv_type)},
                {"warnings", plan.warnings}};
+  json["gpu"] =
+      plan.device
+          ? Json{{"name", plan.device->name}, {"budget", plan.device->budget}, {"experts", plan.device->experts}}
+          : Json(nullptr);
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
-    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}});
+    json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
   }
   json["layers"] = Json::array();
   for (const LayerShare& share : plan.layers) {

@@ -159,7 +159,7 @@ TEST_F(Page, LiveTellsPlanAndCounters) {
   EXPECT_EQ(json["loaded"]["model"], "stories:latest");
   EXPECT_TRUE(json["loaded"]["expires_in"].is_number());
   EXPECT_EQ(json["plan"]["mode"], "mixed-streaming");
-  EXPECT_EQ(json["plan"]["ledger"], Json::parse(R"([{"purpose":"KV cache","bytes":12}])"));
+  EXPECT_EQ(json["plan"]["ledger"], Json::parse(R"([{"purpose":"KV cache","bytes":12,"tier":"RAM"}])"));
   EXPECT_EQ(json["plan"]["layers"][0]["dense_kept"], 50);
   EXPECT_EQ(json["plan"]["layers"][0]["expert_bytes"], 1000);
   EXPECT_EQ(json["plan"]["warnings"][0], "a \"warning\"");

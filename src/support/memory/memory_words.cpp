@@ -49,7 +49,7 @@ const char* to_string(Purpose purpose) {
 }
 
 std::string to_string(const LedgerLine& line) {
-  return to_string(line.purpose) + line.note;
+  return std::string(to_string(line.purpose)) + (line.tier == Tier::kDevice ? " on the GPU" : "") + line.note;
 }
 
 }  // namespace hypura

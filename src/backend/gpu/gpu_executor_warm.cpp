@@ -1,0 +1,89 @@
+// What is brought before the first graph, and what graphs leave behind for later runs.
+#include <algorithm>
+
+#include "backend/gpu/gpu_executor.h"
+#include "residency/hot_set.h"
+
+namespace hypura {
+
+void GpuExecutor::record(RoutingRecorder* recorder, bool all) {
+  recorder_ = recorder;
+  looks_at_all_ = recorder != nullptr && all;
+}
+
+bool GpuExecutor::resident(uint32_t layer, uint32_t expert) const {
+  return holds_all(layer) ? expert < device_layers_[layer].filled : store_->resident(layer, expert);
+}
+
+// The hottest experts of a layer go to its slots, the next to the tier below. Layers with slots for all get all.
+void GpuExecutor::recall(const RoutingTrace& trace) {
+  store_->learn(trace);
+  const std::vector<uint32_t> above = store_->quotas();
+  std::vector<uint32_t> slots = above;
+  for (uint32_t layer = 0; layer < slots.size(); ++layer) {
+    slots[layer] = holds_all(layer) ? 0 : slots[layer];
+  }
+  hot_ = hot_set(trace, slots);
+  hot_below_ = hot_set(trace, below_.quotas(), above);
+}
+
+bool GpuExecutor::warm() {
+  Result<bool> left = false;
+  if (warming_) {
+    try {
+      left = warm_some();
+    } catch (const std::exception& error) {
+      note_lost(error);
+    }
+  }
+  warming_ = left && *left;  // who asks for what could not be brought will be told
+  return warming_;
+}
+
+// Whether something is left.
+Result<bool> GpuExecutor::warm_some() {
+  for (uint32_t layer = 0; layer < device_layers_.size(); ++layer) {
+    if (holds_all(layer) && device_layers_[layer].filled < device_layers_[layer].slots) {
+      return fill_whole(layer, ExpertStore::kMostWarmBytes).map([] { return true; });
+    }
+  }
+  if (!hot_.empty()) {
+    return warm_slots().map([] { return true; });
+  }
+  if (!hot_below_.empty()) {
+    upload_.settle();
+    below_.warm_with(hot_below_);
+    hot_below_.clear();
+  }
+  return below_.warm();
+}
+
+// As many of the layer of the hottest as are brought together.
+Status GpuExecutor::warm_slots() {
+  const uint32_t layer = hot_.front().layer;
+  const uint64_t bytes = layers_[layer].expert_bytes();
+  const uint64_t most = std::max<uint64_t>(1, ExpertStore::kMostWarmBytes / bytes);
+  wanted_.clear();
+  std::erase_if(hot_, [&](const LayerExpert& it) {
+    const bool now = it.layer == layer && wanted_.size() < most;
+    if (now) {
+      wanted_.push_back(it.expert);
+    }
+    return now;
+  });
+  std::ranges::sort(wanted_);
+  store_->acquire(layer, {{}, 1, false}, wanted_);
+  Status status;
+  for (size_t lease = store_->hits(); status && lease < wanted_.size(); ++lease) {
+    status = store_->wait(lease);
+    stats_.warmed += status ? 1 : 0;
+    stats_.warm_bytes += status ? bytes : 0;
+  }
+  store_->finish();
+  if (staging_ != nullptr) {
+    staging_->slots_changed();
+  }
+  return status;
+}
+
+}  // namespace hypura

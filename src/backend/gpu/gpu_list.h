@@ -1,0 +1,29 @@
+// ggml's devices that are GPUs.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "hypura/devices.h"
+
+struct ggml_backend_device;
+struct ggml_backend_reg;
+
+namespace hypura {
+
+// How people call a backend: as ggml does, but "Metal".
+std::string_view backend_name(ggml_backend_reg* backend);
+
+// What the device says of itself, but for same_as.
+GpuDeviceInfo describe_gpu(ggml_backend_device* device);
+
+// The GPUs that ggml has now (gpu_backends.h loads more), Hypura's own left out. Any thread.
+std::vector<GpuDeviceInfo> list_gpus();
+
+// Those that compute on the machine's own memory, which are Apple's: the budget for RAM holds for them.
+std::vector<ggml_backend_device*> gpus_on_host_memory();
+
+// The GPU of that name, or ggml's device for the processor, in upper or lower case; nullptr: none.
+ggml_backend_device* gpu_by_name(std::string_view name);
+
+}  // namespace hypura

@@ -1,0 +1,107 @@
+// Which experts are chosen, from run to run: what StreamedWeights records, recalls and shows.
+#include <numeric>
+#include <system_error>
+
+#include "backend/block_predictor.h"
+#include "backend/expert_executor.h"
+#include "backend/gpu/gpu_device.h"
+#include "backend/gpu/gpu_executor.h"
+#include "backend/streamed_weights.h"
+#include "residency/routing_recorder.h"
+#include "support/log.h"
+#include "tiers/expert_store.h"
+
+namespace hypura {
+
+void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
+  if (expert_store_ == nullptr || layout_.experts >= RoutingTrace::kNone) {
+    return;
+  }
+  RoutingTrace shape;
+  shape.model = model_.name;
+  shape.layers = static_cast<uint32_t>(layout_.expert_layers.size());
+  shape.experts = layout_.experts;
+  shape.used = static_cast<uint32_t>(model_.experts_used);
+  shape.slots = std::accumulate(gpu_use_.layer_slots.begin(), gpu_use_.layer_slots.end(), placed_.slots);
+  shape.spare = placed_.spare_slots;
+  shape.earlier = recalled_tokens_;
+  const std::lock_guard lock(mutex_);
+  recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);
+  if (gpu_experts_ != nullptr) {
+    gpu_experts_->record(recorder_.get(), every_layer);
+  } else {
+    experts_->record(recorder_.get());
+  }
+}
+
+void StreamedWeights::recall(const RoutingTrace& trace) {
+  if (expert_store_ == nullptr || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (gpu_experts_ != nullptr) {
+    gpu_experts_->recall(trace);
+  } else {
+    expert_store_->recall(trace);
+  }
+  if (predictor_ != nullptr) {
+    predictor_->recall(trace);
+  }
+  recalled_tokens_ = trace.tokens();
+}
+
+void StreamedWeights::warm_up() {
+  if (recalled_tokens_ == 0 && gpu_experts_ == nullptr) {
+    return;
+  }
+  try {
+    warm_thread_ = std::thread([this] { keep_warming(); });
+  } catch (const std::system_error& error) {
+    logger().debug("no warm start: cannot start a thread: {}", error.what());
+  }
+}
+
+// Before the first pass nobody else enters the reader. When that has begun the thread ends, and takes no core from
+// ggml's.
+void StreamedWeights::keep_warming() {
+  const auto step = [this] {
+    if (gpu_experts_ == nullptr) {
+      const std::lock_guard lock(mutex_);
+      return expert_store_->warm();
+    }
+    const std::scoped_lock lock(gpu_->calls(), mutex_);
+    return gpu_experts_->warm();
+  };
+  while (!closing_ && step()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+RoutingTrace StreamedWeights::routing() const {
+  const std::lock_guard lock(mutex_);
+  return recorder_ == nullptr ? RoutingTrace() : recorder_->trace();
+}
+
+std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
+  std::vector<ExpertsOfLayer> all;
+  if (expert_store_ == nullptr) {
+    return all;
+  }
+  const std::lock_guard lock(mutex_);
+  for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
+    const ExpertLayer& layer = layout_.expert_layers[i];
+    ExpertsOfLayer& it = all.emplace_back();
+    it.layer = layer.layer;
+    for (uint32_t expert = 0; expert < layer.experts; ++expert) {
+      it.resident.push_back(expert_store_->resident(i, expert));
+      it.on_gpu.push_back(gpu_experts_ != nullptr && gpu_experts_->resident(i, expert));
+    }
+    if (recorder_ != nullptr) {
+      it.used = recorder_->uses(i, tokens);
+      it.used.resize(layer.experts);
+    }
+  }
+  return all;
+}
+
+}  // namespace hypura

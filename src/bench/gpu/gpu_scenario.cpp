@@ -1,0 +1,102 @@
+#include "bench/gpu/gpu_scenario.h"
+
+#include <cmath>
+
+#include "model/model.h"
+#include "support/fail.h"
+#include "support/units.h"
+
+namespace hypura::bench {
+
+namespace {
+
+// Besides what is divided and streamed: KV cache, compute buffers, vocabulary, row buffers.
+constexpr uint64_t kOtherRam = 512 * kMiB;
+
+RunSpec plain_spec(const RunSpec& common) {
+  RunSpec spec = common;
+  spec.engine = "plain";
+  spec.memory = 0;
+  spec.ubatch = common.prompt_tokens;  // the whole prompt in a pass: its fastest
+  return spec;
+}
+
+// Layers of those that the cap leaves no room for.
+uint32_t layers_outside(const GpuScenario& scenario, const DividedModel& model) {
+  return static_cast<uint32_t>(std::ceil((1 - scenario.vram_share) * model.layers - 1e-9));
+}
+
+}  // namespace
+
+Result<DividedModel> divided_model(const std::filesystem::path& path) {
+  const auto model = open_model(path);
+  if (!model) {
+    return propagate(model.error());
+  }
+  DividedModel divided;
+  divided.path = path;
+  divided.layers = static_cast<uint32_t>(model->layers);
+  divided.experts = model->experts > 0;
+  for (const TensorInfo& tensor : model->tensors) {
+    const bool counts = divided.experts ? tensor.role == TensorRole::kRoutedExpert : tensor.layer >= 0;
+    divided.divided_bytes += counts ? tensor.extent.length : 0;
+  }
+  return divided;
+}
+
+const std::vector<GpuScenario>& gpu_scenarios() {
+  static const std::vector<GpuScenario> all = {
+      {"moe-100", true, 1.0, 0, 0, 0.97, 0},   {"moe-50", true, 0.5, 0, 2.2, 0.40, 0},
+      {"moe-25", true, 0.25, 0, 1.7, 0, 0.9},  {"moe-25-ram-50", true, 0.25, 0.5, 2.0, 0, 0},
+      {"dense-50", false, 0.5, 0, 0.98, 0, 0},
+  };
+  return all;
+}
+
+uint64_t vram_cap(const GpuScenario& scenario, const DividedModel& model) {
+  const double less = (1 - scenario.vram_share) * static_cast<double>(model.divided_bytes);
+  return less > 0 ? model.all_in_vram - static_cast<uint64_t>(less) : 0;
+}
+
+uint64_t ram_budget(const GpuScenario& scenario, const DividedModel& model) {
+  const double share = scenario.ram_share * static_cast<double>(model.divided_bytes);
+  return share > 0 ? static_cast<uint64_t>(share) + kOtherRam : 0;
+}
+
+Arm all_in_vram(const RunSpec& common) {
+  return {"plain, all in VRAM", plain_spec(common)};
+}
+
+std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common) {
+  RunSpec ours = common;
+  ours.engine = "hypura";
+  ours.predict = true;
+  ours.vram = vram_cap(scenario, model);
+  ours.memory = ram_budget(scenario, model);
+  std::vector<Arm> arms;
+  if (ours.memory == 0) {
+    arms.push_back(all_in_vram(common));
+  }
+  const uint32_t outside = layers_outside(scenario, model);
+  if (outside > 0 && !model.experts) {
+    arms.push_back({fmt::format("plain, -ngl {}", model.layers + 1 - outside), plain_spec(common)});
+    arms.back().spec.gpu_layers = static_cast<int32_t>(model.layers + 1 - outside);
+    ours.gpu_layers = arms.back().spec.gpu_layers;  // no plan divides a dense model: by hand, as plain llama.cpp
+    ours.ubatch = arms.back().spec.ubatch;
+  }
+  if (outside > 0 && model.experts) {
+    arms.push_back({"plain, --cpu-moe", plain_spec(common)});
+    arms.back().spec.cpu_expert_layers = model.layers;
+    if (ours.memory == 0) {
+      arms.push_back({fmt::format("plain, --n-cpu-moe {}", outside), plain_spec(common)});
+      arms.back().spec.cpu_expert_layers = outside;
+    }
+  }
+  for (Arm& arm : arms) {
+    arm.spec.repack = ours.memory == 0;  // repacked weights cannot be dropped from RAM
+  }
+  arms.push_back({"hypura", ours});
+  return arms;
+}
+
+}  // namespace hypura::bench

@@ -1,0 +1,54 @@
+// What a placement on a GPU costs in time and memory: the model of docs/design/gpu.md.
+//
+// While decoding, a layer that is cut costs its computing, the cut, the copies of what has no slot on the device, and
+// the reads of what is not in RAM either, one after the other. In a prompt the whole layer passes through the device:
+// it takes as long as the longest of computing, copying and reading, which go on beside each other.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "placement/cost.h"
+#include "placement/problem.h"
+
+namespace hypura {
+
+// The prompt that a GPU's placement is chosen by: long enough for the largest passes.
+inline constexpr uint32_t kGpuPromptTokens = 4096;
+
+// Choices for each expert of a layer from which on all of the layer is brought, unseen (backend/gpu/gpu_executor.h).
+inline constexpr uint32_t kGpuChoicesForAll = 2;
+
+// By number q of experts: of those that a pass of `tokens` tokens uses, how many are expected not to be among the q
+// most used. popularity.size() + 1 numbers.
+std::vector<double> expected_misses(std::span<const double> popularity, uint32_t tokens);
+
+// A layer's experts in a pass.
+struct GpuLayer {
+  size_t group = 0;        // of PlacementProblem::experts
+  uint32_t on_device = 0;  // experts with a slot there
+  uint32_t in_ram = 0;     // experts kept in RAM, counted from those that the device does not have
+  bool stages = true;      // as GpuPlacement
+};
+
+// By `speeds`, of problem.gpu. `misses`: expected_misses() of the group for that many tokens. `beside`: computing of
+// the layer that is not its experts'; it hides copies, and is not part of the result.
+PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
+                        uint32_t tokens, std::span<const double> misses, double beside);
+
+// Seconds of computing in a pass of everything but experts that are streamed.
+double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);
+
+// As pass_cost(), of a placement with a GPU; problem.gpu must be there. `cold`: nothing is in slots yet.
+PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
+
+// Bytes of everything on the device, and of everything in RAM.
+uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement);
+uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement);
+
+// Bytes of the slots for so many experts of each layer, and of the staging of those that have not all.
+uint64_t gpu_slot_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots);
+uint64_t gpu_staging_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots);
+
+}  // namespace hypura

@@ -1,0 +1,315 @@
+#include "placement/gpu_placement.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "placement/cost.h"
+#include "placement/gpu_cost.h"
+#include "support/fail.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+// In RAM: one expert is copied while the next is read.
+constexpr uint32_t kFewestRamSlots = 2;
+// A placement must be this much better than one that was found before it, which is the simpler.
+constexpr double kMuchBetter = 1e-9;
+
+// One way to take the choices that are no matter of more or less.
+struct GpuFrame {
+  const KvChoice* kv = nullptr;
+  const UbatchChoice* pass = nullptr;
+  bool stages = true;
+};
+
+// A stretch of a group's hull: so much a byte is saved by going from some slots of a layer to more.
+struct HullStep {
+  size_t group = 0;
+  uint32_t from = 0;
+  uint32_t to = 0;
+  double gain = 0;
+};
+
+// Without a cut layer's slots a token's experts would have no place.
+uint32_t fewest_slots(const ExpertGroup& group) {
+  return std::min(group.used, group.experts);
+}
+
+std::vector<uint32_t> fewest_of_layers(const PlacementProblem& problem) {
+  std::vector<uint32_t> slots;
+  for (const size_t group : problem.layer_groups) {
+    const ExpertGroup& its = problem.experts[group];
+    const auto& by_hand = problem.gpu->layer_slots;
+    slots.push_back(by_hand ? std::min(*by_hand, its.experts) : fewest_slots(its));
+  }
+  return slots;
+}
+
+uint32_t fewest_ram_slots(const PlacementProblem& problem) {
+  return std::min(kFewestRamSlots, problem.expert_slots());
+}
+
+// The device's memory without slots and staging.
+uint64_t device_base(const GpuProblem& gpu, const GpuFrame& frame) {
+  return gpu.weights + gpu.other + frame.kv->bytes + frame.pass->device_bytes;
+}
+
+uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
+  return problem.gpu->host_weights + problem.other + frame.pass->bytes + frame.pass->expert_bytes;
+}
+
+class GpuPlacer {
+ public:
+  GpuPlacer(const PlacementProblem& problem, const GpuFrame& frame)
+      : problem_(problem), gpu_(*problem.gpu), frame_(frame), layers_(problem.layer_groups.size()) {}
+
+  // None where it does not fit.
+  std::optional<Placement> place();
+
+ private:
+  void find_hulls();
+  std::vector<double> costs(size_t group) const;
+  void spend(uint64_t capacity);
+  void spend_rest(uint64_t capacity);
+  void share_out_ram(Placement& placement) const;
+
+  const PlacementProblem& problem_;
+  const GpuProblem& gpu_;
+  const GpuFrame& frame_;
+  const size_t layers_;
+  uint32_t ram_slots_ = 0;
+  std::vector<HullStep> steps_;
+  std::vector<uint32_t> slots_;  // by layer, on the device
+};
+
+// By slots of one layer of the group: what it costs of the objective.
+std::vector<double> GpuPlacer::costs(size_t group) const {
+  const ExpertGroup& its = problem_.experts[group];
+  const uint32_t tokens = std::min(frame_.pass->tokens, kGpuPromptTokens);
+  const std::vector<double> of_token = expected_misses(its.popularity, 1);
+  const std::vector<double> of_prompt = expected_misses(its.popularity, tokens);
+  const auto layers = static_cast<double>(layers_);
+  const GpuSpeeds& speeds = gpu_.speeds_for(frame_.pass->tokens);
+  const double beside_token = gpu_dense_computing(speeds, 1) / layers;
+  const double beside_prompt = gpu_dense_computing(speeds, tokens) / layers;
+  const auto in_ram = static_cast<uint32_t>(ram_slots_ / layers_);
+  std::vector<double> all;
+  for (uint32_t slots = 0; slots <= its.experts; ++slots) {
+    const GpuLayer layer = {group, slots, in_ram, frame_.stages};
+    all.push_back(gpu_layer_cost(problem_, speeds, layer, 1, of_token, beside_token).seconds +
+                  kPromptShare / tokens *
+                      gpu_layer_cost(problem_, speeds, layer, tokens, of_prompt, beside_prompt).seconds);
+  }
+  return all;
+}
+
+void GpuPlacer::find_hulls() {
+  for (size_t group = 0; group < problem_.experts.size(); ++group) {
+    const std::vector<double> cost = costs(group);
+    const auto slope = [&](uint32_t a, uint32_t b) { return (cost[b] - cost[a]) / (b - a); };
+    std::vector<uint32_t> hull = {fewest_slots(problem_.experts[group])};
+    for (uint32_t slots = hull.front() + 1; slots < cost.size(); ++slots) {
+      while (hull.size() > 1 && slope(hull.back(), slots) <= slope(hull[hull.size() - 2], hull.back())) {
+        hull.pop_back();
+      }
+      hull.push_back(slots);
+    }
+    for (size_t i = 1; i < hull.size(); ++i) {
+      const double saved = -slope(hull[i - 1], hull[i]);
+      steps_.push_back({group, hull[i - 1], hull[i], saved / static_cast<double>(gpu_.groups[group].slot_bytes)});
+    }
+  }
+  std::ranges::stable_sort(steps_, std::ranges::greater(), &HullStep::gain);
+}
+
+void GpuPlacer::spend(uint64_t capacity) {
+  for (const HullStep& step : steps_) {
+    const uint64_t bytes = (step.to - step.from) * gpu_.groups[step.group].slot_bytes;
+    for (size_t layer = 0; layer < layers_ && bytes <= capacity; ++layer) {
+      if (problem_.layer_groups[layer] == step.group && slots_[layer] == step.from && step.gain > 0) {
+        slots_[layer] = step.to;
+        capacity -= bytes;
+      }
+    }
+  }
+  spend_rest(capacity);
+}
+
+// One more slot to each layer in turn: what is left is less than the next step of any.
+void GpuPlacer::spend_rest(uint64_t capacity) {
+  for (bool given = true; given;) {
+    given = false;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      const size_t group = problem_.layer_groups[layer];
+      const uint64_t bytes = gpu_.groups[group].slot_bytes;
+      if (slots_[layer] < problem_.experts[group].experts && bytes <= capacity) {
+        ++slots_[layer];
+        capacity -= bytes;
+        given = true;
+      }
+    }
+  }
+}
+
+// Those that the device has not go first, by what they save; layers that it holds whole need none.
+void GpuPlacer::share_out_ram(Placement& placement) const {
+  struct Rank {
+    double saved = 0;
+    size_t layer = 0;
+  };
+  std::vector<Rank> without;
+  std::vector<Rank> with;
+  for (size_t layer = 0; layer < layers_; ++layer) {
+    const ExpertGroup& group = problem_.experts[problem_.layer_groups[layer]];
+    for (uint32_t rank = 0; rank < group.experts && slots_[layer] < group.experts; ++rank) {
+      const double saved = group.popularity[rank] * static_cast<double>(group.bytes);
+      (rank < slots_[layer] ? with : without).push_back({saved, layer});
+    }
+  }
+  std::ranges::stable_sort(without, std::ranges::greater(), &Rank::saved);
+  std::ranges::stable_sort(with, std::ranges::greater(), &Rank::saved);
+  without.insert(without.end(), with.begin(), with.end());
+
+  ExpertPlacement& experts = placement.experts;
+  const uint32_t least = fewest_ram_slots(problem_);
+  const uint32_t spare = std::clamp(problem_.most_used(), least, std::max(least, ram_slots_ / 2));
+  const bool all = ram_slots_ == problem_.expert_slots() && without.size() == ram_slots_;
+  experts.spare_slots = all ? 0 : spare;
+  const auto kept = std::min<size_t>(ram_slots_ - experts.spare_slots, without.size());
+  experts.slots = static_cast<uint32_t>(kept) + experts.spare_slots;
+  experts.layer_slots.assign(layers_, 0);
+  experts.group_slots.assign(problem_.experts.size(), 0);
+  for (size_t i = 0; i < kept; ++i) {
+    ++experts.layer_slots[without[i].layer];
+    ++experts.group_slots[problem_.layer_groups[without[i].layer]];
+  }
+}
+
+std::optional<Placement> GpuPlacer::place() {
+  slots_ = fewest_of_layers(problem_);
+  const uint64_t device = device_base(gpu_, frame_) + gpu_slot_bytes(problem_, slots_) +
+                          (frame_.stages ? gpu_staging_bytes(problem_, slots_) : 0);
+  const uint64_t ram = ram_base(problem_, frame_);
+  if (device > gpu_.budget || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
+    return std::nullopt;
+  }
+  ram_slots_ = static_cast<uint32_t>(
+      std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
+  if (!gpu_.layer_slots) {
+    find_hulls();
+    spend(gpu_.budget - device);
+  }
+
+  Placement placement;
+  placement.dense.pinned_on = Tier::kDevice;
+  placement.experts.streamed = true;
+  placement.experts.all = problem_.expert_slots();
+  placement.kv_type = frame_.kv->type;
+  placement.ubatch = frame_.pass->tokens;
+  share_out_ram(placement);
+  const uint64_t staging = frame_.stages ? gpu_staging_bytes(problem_, slots_) : 0;
+  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_slot_bytes(problem_, slots_), staging};
+  return placement;
+}
+
+Placement all_on_device(const PlacementProblem& problem, const GpuFrame& frame) {
+  Placement placement;
+  placement.dense.pinned_on = Tier::kDevice;
+  placement.experts.slots_on = placement.experts.pinned_on = Tier::kDevice;
+  placement.experts.all = problem.expert_slots();
+  placement.kv_type = frame.kv->type;
+  placement.ubatch = frame.pass->tokens;
+  placement.gpu.emplace();
+  placement.gpu->stages = false;
+  return placement;
+}
+
+bool fits(const PlacementProblem& problem, const Placement& placement) {
+  return gpu_device_bytes(problem, placement) <= problem.gpu->budget &&
+         gpu_ram_bytes(problem, placement) <= problem.budget;
+}
+
+// Keeps the better of `best` and `placement`.
+void offer_on_gpu(const PlacementProblem& problem, Placement placement, std::optional<Placement>& best) {
+  placement.objective = objective(problem, placement);
+  if (!best || placement.objective < best->objective * (1 - kMuchBetter)) {
+    best = std::move(placement);
+  }
+}
+
+// What `measure` makes of each frame, at least.
+template <class Measure>
+uint64_t least_of_frames(const GpuProblem& gpu, const Measure& measure) {
+  uint64_t least = UINT64_MAX;
+  for (const KvChoice& kv : gpu.kv) {
+    for (const UbatchChoice& pass : gpu.ubatch) {
+      least = std::min(least, measure(GpuFrame{&kv, &pass, false}));
+    }
+  }
+  return least;
+}
+
+tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
+  if (!problem.gpu->obstacle.empty()) {
+    return fail(ErrorCode::kUsage, "{}", problem.gpu->obstacle);
+  }
+  const uint64_t vram = minimum_vram(problem);
+  if (vram > problem.gpu->budget) {
+    return fail(ErrorCode::kBudget,
+                "{} of the GPU's memory cannot hold the model's part there: the smallest that can is {}",
+                format_bytes(problem.gpu->budget), format_bytes(vram));
+  }
+  return fail(ErrorCode::kBudget, "a budget of {} cannot hold what stays in RAM: the smallest that can is {}",
+              format_bytes(problem.budget), format_bytes(minimum_gpu_ram(problem)));
+}
+
+}  // namespace
+
+Result<Placement> place_on_gpu(const PlacementProblem& problem) {
+  std::optional<Placement> best;
+  for (const KvChoice& kv : problem.gpu->kv) {
+    if (!problem.gpu->obstacle.empty()) {
+      break;
+    }
+    for (const UbatchChoice& pass : problem.gpu->ubatch) {
+      const Placement all = all_on_device(problem, {&kv, &pass});
+      if (problem.gpu->may_hold_all && fits(problem, all)) {
+        offer_on_gpu(problem, all, best);
+      }
+      for (const bool stages : {true, false}) {
+        if (stages != problem.gpu->stages.value_or(stages)) {
+          continue;
+        }
+        const GpuFrame frame = {&kv, &pass, stages};
+        if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
+          offer_on_gpu(problem, std::move(*placement), best);
+        }
+      }
+    }
+  }
+  return best ? Result<Placement>(std::move(*best)) : gpu_cannot(problem);
+}
+
+uint64_t minimum_vram(const PlacementProblem& problem) {
+  const GpuProblem& gpu = *problem.gpu;
+  return least_of_frames(gpu, [&](const GpuFrame& frame) {
+    const uint64_t slots = gpu_slot_bytes(problem, fewest_of_layers(problem));
+    const uint64_t all = device_base(gpu, frame) - gpu.other + problem.expert_bytes;
+    const uint64_t some = device_base(gpu, frame) + slots;
+    return gpu.may_stream && (some < all || !gpu.may_hold_all) ? some : all;
+  });
+}
+
+uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
+  const GpuProblem& gpu = *problem.gpu;
+  return least_of_frames(gpu, [&](const GpuFrame& frame) {
+    const uint64_t base = ram_base(problem, frame);
+    const bool all = gpu.may_hold_all && device_base(gpu, frame) - gpu.other + problem.expert_bytes <= gpu.budget;
+    return all ? base - frame.pass->expert_bytes : base + fewest_ram_slots(problem) * problem.slot_stride;
+  });
+}
+
+}  // namespace hypura

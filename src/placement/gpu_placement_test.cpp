@@ -1,0 +1,278 @@
+#include "placement/gpu_placement.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "placement/gpu_cost.h"
+#include "placement/placement.h"
+#include "placement/problem_for_test.h"
+
+namespace hypura {
+namespace {
+
+// moe_problem() with a GPU that copies 25 GB/s, cuts in 30 us and computes a token in 3 ms.
+PlacementProblem gpu_problem(uint64_t vram, uint64_t ram) {
+  PlacementProblem problem = moe_problem(ram);
+  problem.layer_groups.assign(24, 0);
+  GpuProblem gpu;
+  gpu.budget = vram;
+  gpu.may_stream = true;
+  gpu.weights = 300 * kMiB;
+  gpu.host_weights = 20 * kMiB;
+  gpu.other = kMiB;
+  gpu.kv = {{KvType::kF16, 100 * kMiB, 0}};
+  for (uint32_t tokens : {4096U, 2048U, 1024U, 512U, 256U, 128U, 64U, 32U}) {
+    gpu.ubatch.push_back({tokens, kMiB + tokens * kKiB, 2 * kMiB, 0, 20 * kMiB + tokens * 30 * kKiB});
+  }
+  gpu.groups = {{problem.experts[0].bytes, 16 * kKiB}};
+  GpuSpeeds speeds;
+  speeds.upload_bytes_per_second = 25e9;
+  speeds.sync_seconds = 30e-6;
+  speeds.rest = {0.0005, 2e-6};
+  speeds.dense.assign(problem.dense.size(), {0.00002, 4e-7});
+  speeds.experts = {{8e-6, 1e-7}};
+  speeds.resident = {0.0025, 3e-5};
+  gpu.speeds.assign(gpu.ubatch.size(), speeds);
+  problem.gpu = gpu;
+  return problem;
+}
+
+uint64_t slots_of(const Placement& placement) {
+  return std::accumulate(placement.gpu->layer_slots.begin(), placement.gpu->layer_slots.end(), uint64_t{0});
+}
+
+void expect_within_budgets(const PlacementProblem& problem, const Placement& placement) {
+  EXPECT_LE(gpu_device_bytes(problem, placement), problem.gpu->budget);
+  EXPECT_LE(total_bytes(problem, placement), problem.budget);
+  const ExpertPlacement& experts = placement.experts;
+  if (!experts.streamed) {
+    return;
+  }
+  ASSERT_EQ(experts.layer_slots.size(), problem.layer_groups.size());
+  ASSERT_EQ(placement.gpu->layer_slots.size(), problem.layer_groups.size());
+  const uint32_t kept = std::accumulate(experts.layer_slots.begin(), experts.layer_slots.end(), 0U);
+  EXPECT_EQ(kept, std::accumulate(experts.group_slots.begin(), experts.group_slots.end(), 0U));
+  EXPECT_EQ(kept + experts.spare_slots, experts.slots);
+  EXPECT_TRUE(experts.spare_slots > 0 || experts.slots == experts.all);
+  for (size_t i = 0; i < problem.layer_groups.size(); ++i) {
+    const ExpertGroup& group = problem.experts[problem.layer_groups[i]];
+    EXPECT_LE(placement.gpu->layer_slots[i], group.experts);
+    EXPECT_GE(placement.gpu->layer_slots[i], group.used) << "a token's experts must have a place";
+    EXPECT_LE(experts.layer_slots[i], group.experts);
+  }
+}
+
+TEST(GpuPlacement, EverythingLiesThereWhereItFits) {
+  const PlacementProblem problem = gpu_problem(16 * kGiB, 4 * kGiB);
+  const auto placement = place(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  ASSERT_TRUE(placement->gpu);
+  EXPECT_EQ(placement->mode(), Mode::kResident);
+  EXPECT_FALSE(placement->experts.streamed);
+  expect_within_budgets(problem, *placement);
+  const PassCost token = pass_cost(problem, *placement, 1);
+  EXPECT_EQ(token.seconds, problem.gpu->speeds.front().resident.of(1));
+  EXPECT_EQ(token.uploaded, 0);
+  EXPECT_LT(total_bytes(problem, *placement), 100 * kMiB) << "what lies on the device takes no RAM";
+}
+
+TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
+  const PlacementProblem problem = gpu_problem(4 * kGiB, 8 * kGiB);
+  const auto placement = place(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  ASSERT_TRUE(placement->gpu);
+  EXPECT_EQ(placement->mode(), Mode::kExpertStreaming);
+  expect_within_budgets(problem, *placement);
+  EXPECT_LT(problem.gpu->budget - gpu_device_bytes(problem, *placement), problem.gpu->groups[0].slot_bytes)
+      << "room for another slot is left";
+  const PassCost token = pass_cost(problem, *placement, 1);
+  EXPECT_GT(token.uploaded, 0);
+  EXPECT_EQ(token.bytes, 0) << "RAM holds the others";
+  EXPECT_GT(placement->ubatch, 512U) << "large passes hide the copies of whole layers";
+}
+
+TEST(GpuPlacement, MoreOfEitherMemoryIsNeverSlower) {
+  double before = std::numeric_limits<double>::infinity();
+  for (uint64_t vram = 2 * kGiB; vram <= 8 * kGiB; vram += 256 * kMiB) {
+    const PlacementProblem problem = gpu_problem(vram, 2 * kGiB);
+    const auto placement = place_on_gpu(problem);
+    ASSERT_TRUE(placement) << placement.error().message;
+    expect_within_budgets(problem, *placement);
+    EXPECT_LE(placement->objective, before * 1.001) << format_bytes(vram);
+    before = placement->objective;
+  }
+  before = std::numeric_limits<double>::infinity();
+  for (uint64_t ram = 256 * kMiB; ram <= 8 * kGiB; ram += 256 * kMiB) {
+    const PlacementProblem problem = gpu_problem(2 * kGiB, ram);
+    const auto placement = place_on_gpu(problem);
+    ASSERT_TRUE(placement) << placement.error().message;
+    expect_within_budgets(problem, *placement);
+    EXPECT_LE(placement->objective, before * 1.001) << format_bytes(ram);
+    before = placement->objective;
+  }
+}
+
+// Of divisions into whole layers and an even spread over the rest none is better.
+TEST(GpuPlacement, SlotsLieWhereTheySaveMost) {
+  for (const uint64_t vram : {2 * kGiB, 3 * kGiB, 5 * kGiB, 6 * kGiB}) {
+    for (const double sync : {0.0, 30e-6, 150e-6, 2e-3}) {
+      PlacementProblem problem = gpu_problem(vram, 8 * kGiB);
+      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+        speeds.sync_seconds = sync;
+      }
+      problem.gpu->may_hold_all = false;
+      const auto placement = place_on_gpu(problem);
+      ASSERT_TRUE(placement) << placement.error().message;
+      const uint64_t all = slots_of(*placement);
+      for (uint32_t whole = 0; whole <= 24; ++whole) {
+        const uint64_t rest = all - std::min<uint64_t>(all, whole * 64);
+        if (whole * 64 > all || rest < (24 - whole) * 8 || rest > (24 - whole) * 64) {
+          continue;
+        }
+        Placement other = *placement;
+        for (uint32_t i = 0; i < 24; ++i) {
+          const uint32_t cut = 24 - whole;
+          other.gpu->layer_slots[i] =
+              i < whole ? 64 : static_cast<uint32_t>(rest / cut + (i - whole < rest % cut ? 1 : 0));
+        }
+        other.experts.layer_slots.assign(24, 64);  // RAM has the others
+        Placement ours = *placement;
+        ours.experts.layer_slots.assign(24, 64);
+        EXPECT_LE(objective(problem, ours), objective(problem, other) * 1.005)
+            << format_bytes(vram) << ", a cut of " << sync << " s, " << whole << " whole layers";
+      }
+    }
+  }
+}
+
+TEST(GpuPlacement, RamKeepsFirstWhatTheDeviceDoesNot) {
+  const PlacementProblem problem = gpu_problem(3 * kGiB, 2 * kGiB);
+  const auto placement = place_on_gpu(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  for (size_t i = 0; i < 24; ++i) {
+    EXPECT_LE(placement->experts.layer_slots[i] + placement->gpu->layer_slots[i], 64U) << i;
+  }
+  const PassCost token = pass_cost(problem, *placement, 1);
+  EXPECT_GT(token.device_misses, token.misses);
+  EXPECT_GT(token.misses, 0);
+  EXPECT_GT(token.bytes, 0);
+}
+
+TEST(GpuPlacement, WithoutRoomForTwoLayersSomeExpertsAtATimeAreComputed) {
+  PlacementProblem problem = gpu_problem(0, 8 * kGiB);
+  problem.gpu->budget = minimum_vram(problem);
+  const auto placement = place_on_gpu(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  EXPECT_FALSE(placement->gpu->stages);
+  EXPECT_EQ(placement->gpu->staging_bytes, 0U);
+  expect_within_budgets(problem, *placement);
+}
+
+TEST(GpuPlacement, SaysWhichMemoryIsTooSmall) {
+  PlacementProblem problem = gpu_problem(kGiB, 8 * kGiB);
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  const uint64_t least = minimum_vram(problem);
+  problem.gpu->budget = least - 1;
+  auto refused = place(problem);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBudget);
+  EXPECT_NE(refused.error().message.find("GPU's memory"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find(format_bytes(least)), std::string::npos) << refused.error().message;
+  problem.gpu->budget = least;
+  const uint64_t ram = minimum_gpu_ram(problem);
+  problem.budget = ram;
+  EXPECT_TRUE(place(problem));
+  problem.budget = ram - 1;
+  refused = place(problem);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("RAM"), std::string::npos) << refused.error().message;
+}
+
+TEST(GpuPlacement, TheProcessorsComputeWhereTheyAreFasterOrTheDeviceCannot) {
+  PlacementProblem slow = gpu_problem(16 * kGiB, 8 * kGiB);
+  for (GpuSpeeds& speeds : slow.gpu->speeds) {
+    speeds.resident = {1, 1};
+  }
+  slow.gpu->may_stream = false;
+  const auto by_speed = place(slow);
+  ASSERT_TRUE(by_speed);
+  EXPECT_FALSE(by_speed->gpu);
+  slow.gpu->required = true;
+  const auto anyway = place(slow);
+  ASSERT_TRUE(anyway);
+  EXPECT_TRUE(anyway->gpu);
+
+  PlacementProblem dense = dense_problem(8 * kGiB);
+  dense.gpu = gpu_problem(kGiB, 0).gpu;
+  dense.gpu->may_stream = false;
+  dense.gpu->required = true;
+  dense.gpu->weights = 6 * kGiB;
+  const auto split = place(dense);
+  ASSERT_TRUE(split) << split.error().message;
+  EXPECT_FALSE(split->gpu);
+  dense.gpu->or_processors = false;
+  EXPECT_FALSE(place(dense));
+}
+
+TEST(GpuPlacement, ADeviceThatCannotComputeTheModelSaysWhy) {
+  PlacementProblem problem = gpu_problem(16 * kGiB, 8 * kGiB);
+  problem.gpu->obstacle = "no kernels";
+  EXPECT_FALSE(place(problem)->gpu);
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  const auto refused = place(problem);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(refused.error().message, "no kernels");
+}
+
+TEST(GpuPlacement, SlotsSetByHandStay) {
+  PlacementProblem problem = gpu_problem(8 * kGiB, 8 * kGiB);
+  problem.gpu->may_hold_all = false;
+  problem.gpu->layer_slots = 3;
+  problem.gpu->stages = true;
+  const auto placement = place_on_gpu(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  EXPECT_EQ(placement->gpu->layer_slots, std::vector<uint32_t>(24, 3));
+  EXPECT_TRUE(placement->gpu->stages);
+}
+
+TEST(GpuPlacement, NeverExceedsItsBudgets) {
+  std::mt19937_64 random(7);
+  int placed = 0;
+  for (int round = 0; round < 200; ++round) {
+    PlacementProblem problem = random_problem(random);
+    const GpuProblem like = *gpu_problem(0, 0).gpu;
+    problem.gpu = like;
+    problem.layer_groups.clear();
+    problem.gpu->groups.clear();
+    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      speeds.experts.clear();
+    }
+    for (size_t group = 0; group < problem.experts.size(); ++group) {
+      problem.layer_groups.insert(problem.layer_groups.end(), problem.experts[group].layers, group);
+      problem.gpu->groups.push_back({problem.experts[group].bytes + random() % 512, 4096});
+      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+        speeds.experts.push_back(problem.experts[group].seconds);
+      }
+    }
+    problem.gpu->may_stream = !problem.experts.empty();
+    problem.gpu->budget = static_cast<uint64_t>(static_cast<double>(minimum_vram(problem)) *
+                                                std::uniform_real_distribution<double>(0.9, 4)(random));
+    problem.budget = static_cast<uint64_t>(static_cast<double>(minimum_gpu_ram(problem)) *
+                                           std::uniform_real_distribution<double>(0.9, 4)(random));
+    if (const auto placement = place_on_gpu(problem)) {
+      expect_within_budgets(problem, *placement);
+      EXPECT_GT(placement->objective, 0);
+      ++placed;
+    }
+  }
+  EXPECT_GT(placed, 100);
+}
+
+}  // namespace
+}  // namespace hypura

@@ -1,0 +1,99 @@
+#include "plan/gpu_choice.h"
+
+#include <algorithm>
+
+#include "support/fail.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint64_t kLeastMargin = 512 * kMiB;
+constexpr uint64_t kMarginShare = 20;  // of all its memory: one part in so many
+// By hand, for measurements, the slots are given: they need no budget.
+constexpr uint64_t kUnlimited = 1ULL << 60;
+
+// The device with the most free memory.
+GpuDeviceInfo best_of(const std::vector<GpuDeviceInfo>& devices) {
+  const auto best = std::ranges::max_element(devices, {}, &GpuDeviceInfo::memory_free);
+  return best == devices.end() ? GpuDeviceInfo() : *best;
+}
+
+Result<GpuDeviceInfo> find_device(const std::string& name) {
+  if (name == "none") {
+    return GpuDeviceInfo();
+  }
+  if (name == "auto") {
+    return best_of(gpus_by_default(gpu_devices()));
+  }
+  if (name.find(',') != std::string::npos) {
+    return fail(ErrorCode::kUsage, "--gpu {}: one GPU computes a model, several together do not yet: name one of them",
+                name);
+  }
+  return find_gpu(name);
+}
+
+// Half of what the machine allows where that is its memory.
+Result<uint64_t> most_vram(const ChosenGpu& gpu) {
+  if (gpu.on_ram) {
+    return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
+  }
+  const uint64_t margin = std::max(kLeastMargin, gpu.device.memory_total / kMarginShare);
+  return gpu.device.memory_free - std::min(gpu.device.memory_free, margin);
+}
+
+}  // namespace
+
+Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
+  auto device = find_device(overrides.gpu ? overrides.gpu->device : options.gpu);
+  if (!device) {
+    return propagate(device.error());
+  }
+  ChosenGpu gpu;
+  gpu.device = std::move(*device);
+  gpu.named = overrides.gpu || options.gpu != "auto";
+  gpu.on_ram = gpu.device.integrated || gpu.device.name == "CPU";
+  if (!gpu.exists()) {
+    return options.vram
+               ? fail(ErrorCode::kUsage,
+                      "--vram {} is for a GPU, and {}: leave it out, or name one that `hypura devices` lists",
+                      format_bytes(*options.vram),
+                      options.gpu == "none" ? "none is to be used" : "there is none here that is used by itself")
+               : Result<ChosenGpu>(std::move(gpu));
+  }
+  if (overrides.gpu && !options.vram) {
+    gpu.vram = kUnlimited;
+    return gpu;
+  }
+  const auto most = most_vram(gpu);
+  if (!most) {
+    return propagate(most.error());
+  }
+  gpu.vram = options.vram.value_or(*most);
+  if (!gpu.on_ram && gpu.vram > gpu.device.memory_free) {
+    gpu.remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(gpu.vram));
+    gpu.vram = *most;
+  }
+  return gpu;
+}
+
+Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
+  if (!gpu.exists() || !gpu.on_ram || gpu.vram == kUnlimited) {
+    return budget;
+  }
+  const auto allowed = choose_budget({});
+  if (!allowed) {
+    return propagate(allowed.error());
+  }
+  const uint64_t most = allowed->bytes - std::min(allowed->bytes, gpu.vram);
+  if (budget.bytes > most) {
+    budget.remark = options.memory ? fmt::format(" (lowered from {}: the GPU takes {} of the machine's memory)",
+                                                 format_bytes(budget.bytes), format_bytes(gpu.vram))
+                                   : "";
+    budget.bytes = most;
+  }
+  return budget;
+}
+
+}  // namespace hypura

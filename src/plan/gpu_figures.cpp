@@ -1,0 +1,183 @@
+#include "plan/gpu_figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "model/model.h"
+
+namespace hypura {
+
+namespace {
+
+// Rows of a matrix product that GpuProductSpeed's two rates of many tokens are of: tokens of a single matrix, those
+// that chose an expert where a token uses 8 of 64.
+constexpr double kSomeRows = 512;
+constexpr double kManyRows = 2048;
+constexpr double kSomeExpertRows = 64;
+constexpr double kManyExpertRows = 256;
+
+// What a cut takes of the computing thread besides what the profile measures: slots are looked up, nodes pointed to
+// them. Assumed.
+constexpr double kCutBookkeeping = 1e-5;
+
+// Assumed where nothing was measured: cards of the middle of the last years, and a slow slot for them.
+struct AssumedGpu {
+  std::string_view backend;
+  double upload = 0;     // bytes a second; back as fast
+  double cut = 0;        // seconds
+  double operation = 0;  // seconds
+  double matvec = 0;     // bytes a second
+  double flops = 0;
+  double attention = 0;  // a second
+};
+constexpr AssumedGpu kAssumed[] = {
+    {"CUDA", 12e9, 2e-5, 2e-6, 300e9, 30e12, 200e9}, {"Vulkan", 12e9, 1.2e-4, 4e-6, 250e9, 15e12, 100e9},
+    {"Metal", 50e9, 1e-4, 4e-6, 80e9, 5e12, 50e9},   {"CPU", 5e9, 1e-5, 5e-6, 16e9, 120e9, 4e9},
+    {"", 6e9, 1.2e-4, 5e-6, 100e9, 5e12, 50e9},  // any other
+};
+
+// As many times an operation: a product first turns its columns into blocks, in a kernel of its own.
+constexpr double kProductOperations = 2;
+// Of the rate of a matrix, what those of experts reach, which are small.
+constexpr double kExpertShare = 0.5;
+constexpr uint64_t kAnySize = 1 << 20;
+
+GpuProfile assumed_profile(std::string_view backend) {
+  const auto* it = std::ranges::find_if(
+      kAssumed, [&](const AssumedGpu& gpu) { return gpu.backend == backend || gpu.backend.empty(); });
+  GpuProfile profile;
+  profile.copies = {{kAnySize, it->upload, it->upload}};
+  profile.cut_seconds = it->cut;
+  profile.operation_seconds = it->operation;
+  profile.attention_per_second = it->attention;
+  const double least = kProductOperations * it->operation;
+  profile.kernels = {{"",
+                      {least, it->matvec, it->flops, it->flops},
+                      {least, kExpertShare * it->matvec, kExpertShare * it->flops, kExpertShare * it->flops}}};
+  return profile;
+}
+
+const GpuProductSpeed& speed_of(const GpuKernelSpeed& kernel, bool experts) {
+  return experts ? kernel.experts : kernel.matrix;
+}
+
+bool computes(const GpuKernelSpeed& kernel, bool experts) {
+  return speed_of(kernel, experts).seconds > 0;
+}
+
+// The rate at so many rows, between the two that were measured and never outside of them.
+double flops_at(const GpuProductSpeed& speed, double rows, double some, double many) {
+  const double share = std::clamp(std::log(rows / some) / std::log(many / some), 0.0, 1.0);
+  return speed.matmul_flops + share * (speed.large_matmul_flops - speed.matmul_flops);
+}
+
+// Seconds of a copy: between two sizes that were measured as the line between them, else at the rate of the last one,
+// or in the time of the first.
+template <class Rate>
+double copy_seconds(const std::vector<CopyPoint>& copies, double bytes, Rate rate) {
+  const auto seconds = [&](const CopyPoint& it) { return static_cast<double>(it.bytes) / rate(it); };
+  const auto larger =
+      std::ranges::find_if(copies, [&](const CopyPoint& it) { return static_cast<double>(it.bytes) >= bytes; });
+  if (larger == copies.end()) {
+    return bytes / rate(copies.back());
+  }
+  if (larger == copies.begin()) {
+    return copies.size() == 1 ? bytes / rate(*larger) : seconds(*larger);
+  }
+  const CopyPoint& below = *std::prev(larger);
+  const double share = (bytes - static_cast<double>(below.bytes)) / static_cast<double>(larger->bytes - below.bytes);
+  return std::max(seconds(below), seconds(below) + share * (seconds(*larger) - seconds(below)));
+}
+
+bool is_whole(const GpuProfile& profile) {
+  const auto any = [&](bool experts) {
+    return std::ranges::any_of(profile.kernels, [&](const GpuKernelSpeed& it) { return computes(it, experts); });
+  };
+  return !profile.copies.empty() && profile.operation_seconds > 0 && any(false) && any(true);
+}
+
+}  // namespace
+
+GpuFigures::GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device)
+    : profile_(profile), assumed_(assumed_profile(device.backend)) {
+  if (profile == nullptr || !is_whole(*profile)) {
+    profile_ = nullptr;
+    assumption_ = fmt::format(" by assumed speeds of {} (`hypura profile{}` measures it)", device.name,
+                              device.integrated || device.backend == "CPU" ? " --gpu " + device.name : "");
+  }
+}
+
+const GpuKernelSpeed* GpuFigures::kernel(int type) const {
+  return profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+}
+
+bool GpuFigures::lacks(int type, bool experts) const {
+  const GpuKernelSpeed* its = kernel(type);
+  return its != nullptr && !computes(*its, experts);
+}
+
+// Of the type itself; of a type that was not measured those of the slowest that was.
+const GpuProductSpeed& GpuFigures::product(int type, bool experts) const {
+  const GpuKernelSpeed* its = kernel(type);
+  if (its != nullptr && computes(*its, experts)) {
+    return speed_of(*its, experts);
+  }
+  const GpuProductSpeed* slowest = nullptr;
+  for (const GpuKernelSpeed& it : profile_ == nullptr ? assumed_.kernels : profile_->kernels) {
+    const GpuProductSpeed& speed = speed_of(it, experts);
+    const bool slower = slowest == nullptr || speed.matvec_bytes_per_second < slowest->matvec_bytes_per_second;
+    slowest = speed.seconds > 0 && slower ? &speed : slowest;
+  }
+  return *slowest;
+}
+
+PassSeconds GpuFigures::matrix(int type, double bytes, double elements, uint32_t tokens) const {
+  const GpuProductSpeed& speed = product(type, false);
+  const double first = speed.seconds + bytes / speed.matvec_bytes_per_second;
+  if (tokens <= 1) {
+    return {first, 0};
+  }
+  const double rows = tokens;
+  const double many = speed.seconds + 2 * elements * rows / flops_at(speed, rows, kSomeRows, kManyRows);
+  return {first, std::max(0.0, many - first) / (rows - 1)};
+}
+
+double GpuFigures::experts_least(int type) const {
+  return product(type, true).seconds;
+}
+
+double GpuFigures::expert_bytes(int type, double bytes) const {
+  return bytes / product(type, true).matvec_bytes_per_second;
+}
+
+double GpuFigures::expert_row(int type, double elements, double rows) const {
+  return 2 * elements / flops_at(product(type, true), rows, kSomeExpertRows, kManyExpertRows);
+}
+
+double GpuFigures::upload(double bytes) const {
+  const GpuProfile& its = profile_ == nullptr ? assumed_ : *profile_;
+  return copy_seconds(its.copies, bytes, [](const CopyPoint& it) { return it.upload_bytes_per_second; });
+}
+
+double GpuFigures::download(double bytes) const {
+  const GpuProfile& its = profile_ == nullptr ? assumed_ : *profile_;
+  return copy_seconds(its.copies, bytes, [](const CopyPoint& it) { return it.download_bytes_per_second; });
+}
+
+double GpuFigures::cut() const {
+  return (profile_ == nullptr ? assumed_ : *profile_).cut_seconds + kCutBookkeeping;
+}
+
+double GpuFigures::operation() const {
+  return (profile_ == nullptr ? assumed_ : *profile_).operation_seconds;
+}
+
+double GpuFigures::attention(double elements) const {
+  const double measured = profile_ == nullptr ? 0 : profile_->attention_per_second;
+  return elements / (measured > 0 ? measured : assumed_.attention_per_second);
+}
+
+}  // namespace hypura

@@ -1,0 +1,51 @@
+// How fast one GPU copies and computes: from its profile, or assumed. What MachineSpeeds is for the processors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "hypura/devices.h"
+#include "hypura/profile.h"
+#include "placement/gpu_speeds.h"
+
+namespace hypura {
+
+class GpuFigures {
+ public:
+  // `profile` is the device's own, or null where it was not measured: then what a modest GPU of that kind does is
+  // assumed. It must outlive the object.
+  GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device);
+
+  // " by assumed speeds of CUDA0 (`hypura profile` measures it)", to end a prediction with; empty when it was measured.
+  const std::string& assumption() const { return assumption_; }
+
+  // Whether it is known to have no kernel for a matrix, or matrices of experts, of that ggml type.
+  bool lacks(int type, bool experts) const;
+
+  // A product for one token with a matrix of `bytes` and `elements`, and for each further one of a pass of `tokens`.
+  PassSeconds matrix(int type, double bytes, double elements, uint32_t tokens) const;
+
+  // A product with matrices of experts, as such: of which size, and for how many tokens, counts besides.
+  double experts_least(int type) const;
+  // One expert's matrix for the first row, and for each of `rows` in a large pass. The larger time of the two counts.
+  double expert_bytes(int type, double bytes) const;
+  double expert_row(int type, double elements, double rows) const;
+
+  // Seconds of a copy of `bytes`, one of many.
+  double upload(double bytes) const;
+  double download(double bytes) const;
+
+  double cut() const;                       // as GpuSpeeds::sync_seconds
+  double operation() const;                 // a small operation
+  double attention(double elements) const;  // as MachineSpeeds::attention()
+
+ private:
+  const GpuKernelSpeed* kernel(int type) const;
+  const GpuProductSpeed& product(int type, bool experts) const;
+
+  const GpuProfile* profile_;
+  GpuProfile assumed_;
+  std::string assumption_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,175 @@
+#include "plan/gpu_words.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "placement/gpu_cost.h"
+#include "placement/gpu_placement.h"
+#include "support/fail.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+std::string share_words(double share) {
+  return fmt::format("{:.0f} %", share * 100);
+}
+
+std::string speed_words(double per_second) {
+  return fmt::format("{:.{}f}", per_second, per_second >= 99.5 ? 0 : per_second >= 0.995 ? 1 : 2);
+}
+
+uint32_t slots_on_device(const PlacementProblem& problem, const Placement& placement) {
+  const std::vector<uint32_t>& slots = placement.gpu->layer_slots;
+  return placement.experts.streamed ? std::accumulate(slots.begin(), slots.end(), 0U) : problem.expert_slots();
+}
+
+// To a tenth of a unit, and up.
+uint64_t no_less(uint64_t bytes) {
+  const uint64_t unit = bytes >= kGiB ? kGiB : kMiB;
+  const uint64_t tenths = bytes * 10 / unit + 1;
+  return tenths * unit / 10 + 1;
+}
+
+}  // namespace
+
+DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const PassCost token = pass_cost(problem, placement, 1);
+  DevicePlan plan;
+  plan.name = request.gpu.device.name;
+  plan.description = request.gpu.device.description;
+  plan.budget = request.gpu.vram;
+  plan.experts = slots_on_device(problem, placement);
+  plan.weights = problem.gpu->weights + (placement.experts.streamed ? 0 : problem.expert_bytes);
+  plan.stages = placement.gpu->stages;
+  if (placement.experts.streamed) {
+    plan.hit_rate = 1 - token.device_misses / token.uses;
+    plan.ram_hit_rate = (token.device_misses - token.misses) / token.uses;
+  }
+  plan.uploaded_bytes_per_token = token.uploaded;
+  plan.compute_seconds = token.compute;
+  plan.upload_seconds = token.uploading;
+  plan.cut_seconds = token.cutting;
+  plan.disk_seconds = token.reading;
+  return plan;
+}
+
+std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placement& placement) {
+  const GpuProblem& gpu = *problem.gpu;
+  const UbatchChoice& pass = problem.ubatch_choice(placement);
+  const ExpertPlacement& experts = placement.experts;
+  const Purpose weights = experts.streamed ? Purpose::kResidentWeights : Purpose::kWeights;
+  const std::string type = placement.kv_type == KvType::kF16 ? "" : fmt::format(", {}", to_string(placement.kv_type));
+  std::vector<LedgerLine> ledger;
+  const auto add = [&](Tier tier, Purpose purpose, uint64_t bytes, const std::string& note = {}) {
+    if (bytes > 0) {
+      ledger.push_back({purpose, bytes, note, tier});
+    }
+  };
+  add(Tier::kDevice, weights, gpu.weights + (experts.streamed ? 0 : problem.expert_bytes));
+  if (experts.streamed) {
+    add(Tier::kDevice, Purpose::kExpertSlots, placement.gpu->slot_bytes,
+        fmt::format(" ({} of {})", slots_on_device(problem, placement), experts.all));
+    add(Tier::kDevice, Purpose::kExpertBuffers, gpu.other);
+    add(Tier::kDevice, Purpose::kStaging, placement.gpu->staging_bytes);
+  }
+  add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes, type);
+  add(Tier::kDevice, Purpose::kComputeBuffers, pass.device_bytes);
+  add(Tier::kRam, weights, gpu.host_weights);
+  if (experts.streamed) {
+    add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
+        fmt::format(" ({} of {})", experts.slots, experts.all));
+    add(Tier::kRam, Purpose::kExpertBuffers, pass.expert_bytes);
+  }
+  add(Tier::kRam, Purpose::kComputeBuffers, pass.bytes);
+  add(Tier::kRam, Purpose::kVocabulary, problem.other);
+  return ledger;
+}
+
+std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  std::string text =
+      fmt::format("{} ({}) on {} in {} of its memory{} and {} of RAM{}: ", request.model.name,
+                  format_bytes(request.model.bytes), request.gpu.device.name, format_bytes(request.gpu.vram),
+                  request.gpu.remark, format_bytes(request.budget), request.budget_remark);
+  if (!placement.experts.streamed) {
+    return text + "fits, all weights on the GPU";
+  }
+  const uint32_t all = problem.expert_slots();
+  const uint32_t on_device = slots_on_device(problem, placement);
+  text += fmt::format("{} resident on the GPU, with {} of {} experts ({} %); {} more in RAM",
+                      format_bytes(problem.gpu->weights), on_device, all, on_device * 100 / all,
+                      std::min(placement.experts.slots, all - std::min(all, on_device)));
+  return text + (placement.gpu->stages
+                     ? fmt::format("; prompts bring whole layers, {} tokens at once", placement.ubatch)
+                     : "; prompts bring some experts at a time: there is no room for two layers");
+}
+
+std::string gpu_token_sentence(const Plan& plan) {
+  const DevicePlan& device = *plan.device;
+  if (!device.hit_rate) {
+    return "limited by the GPU's computing";
+  }
+  const std::array<std::pair<double, const char*>, 4> parts = {
+      {{device.compute_seconds, "the GPU's computing"},
+       {device.upload_seconds, "copies to the GPU"},
+       {device.cut_seconds, "waiting for the router's choices"},
+       {device.disk_seconds, "the disk"}}};
+  const auto most = std::ranges::max_element(parts);
+  std::string text =
+      fmt::format("a token finds {} of its experts on the GPU and {} in RAM, by {}; it copies {} there",
+                  share_words(*device.hit_rate), share_words(*device.ram_hit_rate), plan.prediction.hit_rate_source,
+                  format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)));
+  if (plan.prediction.bytes_per_token > 0) {
+    text +=
+        fmt::format(" and reads {} from disk", format_bytes(static_cast<uint64_t>(plan.prediction.bytes_per_token)));
+  }
+  return text + fmt::format("; most of its time goes to {}", most->second);
+}
+
+std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  if (!problem.gpu || placement.gpu) {
+    return {};
+  }
+  std::string text = fmt::format("; {} computes nothing: ", request.gpu.device.name);
+  const auto with = place_on_gpu(problem);
+  if (with) {
+    return text + fmt::format("the processors are faster, with it {} tokens/s are expected",
+                              speed_words(1 / pass_cost(problem, *with, 1).seconds));
+  }
+  if (!problem.gpu->obstacle.empty()) {
+    return text + problem.gpu->obstacle;
+  }
+  const uint64_t least = no_less(minimum_vram(problem));
+  if (minimum_vram(problem) <= problem.gpu->budget) {
+    return text + "what stays in RAM beside it does not fit";
+  }
+  return text + (problem.gpu->may_stream
+                     ? fmt::format("it may use {} of its memory, and {} are the least", format_bytes(request.gpu.vram),
+                                   format_bytes(least))
+                     : fmt::format("the model takes {} there, of {} that it may use, and one without experts is not "
+                                   "divided between GPU and processors",
+                                   format_bytes(least), format_bytes(request.gpu.vram)));
+}
+
+tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementProblem& problem) {
+  if (!problem.gpu->obstacle.empty()) {
+    return fail(ErrorCode::kUsage, "{} cannot run on this GPU: {}; leave out --gpu", request.model.name,
+                problem.gpu->obstacle);
+  }
+  const uint64_t vram = minimum_vram(problem);
+  if (vram > problem.gpu->budget) {
+    return fail(ErrorCode::kBudget,
+                "{} cannot run on {} in {} of its memory: with {} tokens of context the smallest is about {}, of which "
+                "{} are weights that must lie there",
+                request.model.name, request.gpu.device.name, format_bytes(request.gpu.vram), request.context,
+                format_bytes(no_less(vram)), format_bytes(problem.gpu->weights));
+  }
+  return fail(ErrorCode::kBudget,
+              "{} cannot run on {} in {} of RAM: what stays there beside the GPU takes about {} at least",
+              request.model.name, request.gpu.device.name, format_bytes(request.budget),
+              format_bytes(no_less(minimum_gpu_ram(problem))));
+}
+
+}  // namespace hypura

@@ -1,0 +1,31 @@
+// What a placement on a GPU means, for people and for plans.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hypura/plan.h"
+#include "plan/placement_problem.h"
+
+namespace hypura {
+
+// The part of the plan that is about request.gpu, which computes by `placement`.
+DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+
+// As make_ledger(), of a placement with a GPU.
+std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placement& placement);
+
+// "Name (5.3 GiB) on CUDA0 in 4.0 GiB of its memory and 16.0 GiB of RAM: ..."
+std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+
+// What a token finds where, and what takes most of its time: "a token finds 53 % of its experts on the GPU, ...".
+std::string gpu_token_sentence(const Plan& plan);
+
+// "; CUDA0 computes nothing: ..." where the processors compute though there is a GPU; else empty.
+std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+
+// The error where the GPU has to compute and cannot: the smallest of the memory that there is too little of.
+tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementProblem& problem);
+
+}  // namespace hypura

@@ -1,0 +1,17 @@
+// Why a way to GPUs finds none, and what to do about it.
+#pragma once
+
+#include "backend/gpu/gpu_backends.h"
+#include "hypura/devices.h"
+#include "machine/gpu_drivers.h"
+
+namespace hypura {
+
+// The oldest driver of NVIDIA's that CUDA 13, which llama.cpp's prebuilt library is made with, works with: "CUDA 13.x:
+// >= 580", in the table of minor version compatibility of the CUDA Toolkit's release notes.
+inline constexpr int kOldestNvidiaDriver = 580;
+
+// What is known of a backend, in words. Pure.
+GpuBackendInfo explain_backend(const LoadedGpuBackend& backend, const GpuDrivers& drivers);
+
+}  // namespace hypura
