@@ -1,6 +1,7 @@
 #include "load/load_streamed.h"
 
 #include <set>
+#include <string>
 #include <utility>
 
 #include "llama/open/make_llama.h"
@@ -76,7 +77,9 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   const VirtualFile file(header, feed.get());
   ModelParams params = params_of(request, backing);
   params.device = parts.weights->gpu_device();
-  params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()}};
+  if (const std::string& pattern = parts.weights->layout().pattern; !pattern.empty()) {
+    params.buffers = {{pattern.c_str(), parts.weights->stream_buffer_type()}};
+  }
   give_layers(request, params, parts);
   Status status = load(request, parts, file, params);
   if (!status && feed != nullptr && feed->error()) {

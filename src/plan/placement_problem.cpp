@@ -345,9 +345,9 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
-StreamLayout OpenRequest::layout(bool experts, bool dense, bool repacked) const {
+StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy) const {
   const GpuLayers* layers = gpu_layers();
-  return lay_out(model, experts, dense, repacked,
+  return lay_out(model, experts, dense, from_copy,
                  layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers));
 }
 
