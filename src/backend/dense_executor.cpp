@@ -1,5 +1,7 @@
 #include "backend/dense_executor.h"
 
+#include <cstring>
+
 #include "backend/repacked_layout.h"
 #include "support/fail.h"
 
@@ -29,6 +31,19 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
   } else {
     inner_.add(view);
   }
+  return {};
+}
+
+Status DenseExecutor::copy(uint32_t item, uint64_t offset, std::span<std::byte> to) {
+  if (Status status = flush(); !status) {
+    return status;
+  }
+  const Result<std::byte*> data = store_.acquire(item);
+  if (!data) {
+    return propagate(data.error());
+  }
+  std::memcpy(to.data(), *data + offset, to.size());
+  store_.release();
   return {};
 }
 

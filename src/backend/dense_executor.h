@@ -1,7 +1,9 @@
 // Computes matrix products with dense weights that are pinned or pass through the ring.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "backend/inner_graph.h"
 #include "backend/repack_buffer.h"
@@ -20,6 +22,10 @@ class DenseExecutor {
   // Adds `node`, a product with item `item`, to the inner graph; computes what is gathered there first when the weight
   // is still to be waited for. Fails with kIo when the weight could not be read; what is gathered is then discarded.
   Status add(ggml_tensor* node, uint32_t item);
+
+  // Copies bytes of item `item` from `offset` on, for another device to compute with, after what was gathered. Fails as
+  // add().
+  Status copy(uint32_t item, uint64_t offset, std::span<std::byte> to);
 
   // Computes what was gathered, and releases its weights.
   Status flush();

@@ -135,7 +135,8 @@ bool supports_op(ggml_backend_dev_t /*dev*/, const ggml_tensor* op) {
     return stream_owner(op) != nullptr;
   }
   const ggml_tensor* origin = op->op == GGML_OP_VIEW ? nullptr : streamed_origin(op, kOriginDepth);
-  return origin != nullptr && origin->src[0]->buffer->buft->device == &device;  // and not a GPU's
+  const bool ours = origin != nullptr && origin->src[0]->buffer->buft->device == &device;  // and not a GPU's
+  return ours && !stream_owner(origin->src[0])->offloads(origin);
 }
 
 bool supports_buffer_type(ggml_backend_dev_t /*dev*/, ggml_backend_buffer_type_t type) {

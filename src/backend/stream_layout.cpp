@@ -37,6 +37,13 @@ int rank_in(const std::array<std::string_view, N>& suffixes, std::string_view su
   return it == suffixes.end() ? -1 : static_cast<int>(it - suffixes.begin());
 }
 
+bool within(const StreamedLayers& of, const TensorInfo& tensor) {
+  if (rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0) {
+    return tensor.layer < of.experts;
+  }
+  return tensor.layer < 0 ? of.output : tensor.layer < of.dense;
+}
+
 bool streamable_expert(const TensorInfo& tensor) {
   return tensor.role == TensorRole::kRoutedExpert && tensor.layer >= 0 && tensor.shape[2] > 1 && tensor.shape[3] == 1 &&
          rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0;
@@ -57,10 +64,11 @@ bool streamable_dense(const Model& model, const TensorInfo& tensor) {
   return is_dense_matrix(tensor);
 }
 
-void lay_out_experts(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
+void lay_out_experts(const Model& model, const std::set<std::string_view>& suffixes, const StreamedLayers& of,
+                     StreamLayout& layout) {
   std::map<int, ExpertLayer> layers;
   for (const TensorInfo& tensor : model.tensors) {
-    if (!streamable_expert(tensor) || !suffixes.contains(suffix_of(tensor))) {
+    if (!streamable_expert(tensor) || !within(of, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
     ExpertLayer& layer = layers[tensor.layer];
@@ -78,9 +86,10 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
   }
 }
 
-void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, StreamLayout& layout) {
+void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, const StreamedLayers& of,
+                   StreamLayout& layout) {
   for (const TensorInfo& tensor : model.tensors) {
-    if (!streamable_dense(model, tensor) || !suffixes.contains(suffix_of(tensor))) {
+    if (!streamable_dense(model, tensor) || !within(of, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
     layout.dense.push_back({&tensor});
@@ -103,16 +112,21 @@ std::string not_in(const std::set<int>& layers) {
   return list.empty() ? list : fmt::format("(?!{})", list);
 }
 
-std::string pattern_of(const Model& model, const std::set<std::string_view>& suffixes) {
-  std::set<int> unused;
-  std::set<int> mtp;
+std::string pattern_of(const Model& model, const std::set<std::string_view>& suffixes, const StreamedLayers& of) {
+  std::set<int> no_experts;
+  std::set<int> no_dense;
   for (const TensorInfo& tensor : model.unused) {
-    unused.insert(tensor.layer);
+    no_experts.insert(tensor.layer);
   }
-  for (int64_t layer = model.layers - model.mtp_layers; layer < model.layers; ++layer) {
-    mtp.insert(static_cast<int>(layer));
+  no_dense = no_experts;
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    if (layer >= of.experts) {
+      no_experts.insert(static_cast<int>(layer));
+    }
+    if (layer >= std::min(of.dense, model.layers - model.mtp_layers)) {
+      no_dense.insert(static_cast<int>(layer));
+    }
   }
-  mtp.insert(unused.begin(), unused.end());
   std::string experts;
   std::string dense;
   std::string pattern;
@@ -125,7 +139,7 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
       names += (names.empty() ? "" : "|") + stem;
     }
   }
-  for (const auto& [names, except] : {std::pair(&experts, &unused), std::pair(&dense, &mtp)}) {
+  for (const auto& [names, except] : {std::pair(&experts, &no_experts), std::pair(&dense, &no_dense)}) {
     if (!names->empty()) {
       pattern += fmt::format("{}^blk\\.{}[0-9]+\\.({})\\.weight$", pattern.empty() ? "" : "|", not_in(*except), *names);
     }
@@ -148,11 +162,14 @@ bool StreamLayout::streams(const TensorInfo& tensor) const {
          });
 }
 
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked) {
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked, StreamedLayers of) {
   StreamLayout layout;
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
   for (const TensorInfo& tensor : model.tensors) {
+    if (!within(of, tensor)) {
+      continue;
+    }
     const bool wanted = (experts && streamable_expert(tensor)) || (dense && streamable_dense(model, tensor));
     if (!model.of_mtp(tensor) || rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0) {
       (wanted ? suffixes : refused).insert(suffix_of(tensor));
@@ -161,8 +178,8 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
   for (std::string_view suffix : refused) {
     suffixes.erase(suffix);
   }
-  lay_out_experts(model, suffixes, layout);
-  lay_out_dense(model, suffixes, layout);
+  lay_out_experts(model, suffixes, of, layout);
+  lay_out_dense(model, suffixes, of, layout);
   layout.repacked = repacked;
   for (ExpertLayer& layer : layout.expert_layers) {
     for (ExpertPart& part : layer.parts) {
@@ -173,7 +190,7 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
     item.repacked = repacked && is_repacked(*item.tensor);
   }
   layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
-  layout.pattern = pattern_of(model, suffixes);
+  layout.pattern = pattern_of(model, suffixes, of);
   return layout;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,17 @@ struct StreamLayout {
 // the same is read from the model itself.
 bool is_repacked(const TensorInfo& tensor);
 
+// Where something else computes the last layers: of those before, and no others, something is streamed.
+struct StreamedLayers {
+  int64_t dense = std::numeric_limits<int64_t>::max();    // dense matrices of the layers before this one
+  int64_t experts = std::numeric_limits<int64_t>::max();  // routed experts
+  bool output = true;                                     // the output matrix, where dense ones are
+};
+
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output
 // matrix if `dense`. The model must outlive the layout. A matrix whose name stands for a streamed role in one layer and
 // for another in a second stays resident, so that the pattern is exact. Of MTP layers only experts are streamed.
-// `repacked`: a repacked copy is read.
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked = false);
+// `repacked`: a repacked copy is read. `of`: not of all layers.
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked = false, StreamedLayers of = {});
 
 }  // namespace hypura

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <regex>
+#include <tuple>
 
 namespace hypura {
 namespace {
@@ -39,6 +40,25 @@ TEST(StreamLayout, ThePatternMatchesWhatIsStreamedAndNothingElse) {
       streamed += layout.streams(tensor) ? 1 : 0;
     }
     EXPECT_GT(streamed, 0U);
+  }
+}
+
+TEST(StreamLayout, LaterLayersCanBeLeftOut) {
+  const Model model = demo();  // of six layers
+  const StreamLayout all = lay_out(model, true, true);
+  for (const auto& [dense_end, expert_end, output] :
+       {std::tuple(3, 3, false), std::tuple(3, 6, false), std::tuple(6, 6, false), std::tuple(0, 2, true),
+        std::tuple(5, 0, true)}) {
+    const StreamLayout some = lay_out(model, true, true, false, {dense_end, expert_end, output});
+    const std::regex pattern(some.pattern);
+    for (const TensorInfo& tensor : model.tensors) {
+      const bool expert = tensor.role == TensorRole::kRoutedExpert;
+      const bool within = tensor.layer < 0 ? output : tensor.layer < (expert ? expert_end : dense_end);
+      EXPECT_EQ(some.streams(tensor), within && all.streams(tensor)) << tensor.name;
+      EXPECT_EQ(std::regex_search(tensor.name, pattern), some.streams(tensor)) << tensor.name;
+    }
+    EXPECT_EQ(some.expert_layers.size(), static_cast<size_t>(expert_end));
+    EXPECT_EQ(some.resident_bytes + some.expert_bytes + some.dense_bytes, model.bytes);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/log.h"
+#include "support/memory/huge_pages.h"
 #include "support/units.h"
 #include "tiers/dense_store.h"
 #include "tiers/direct_place.h"
@@ -28,8 +29,10 @@
 namespace hypura {
 
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
-                                                                 StreamLayout layout, const std::string& gpu) {
-  if (!gpu.empty() && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked)) {
+                                                                 StreamLayout layout, const std::string& gpu,
+                                                                 bool beside) {
+  const bool has_slots = !gpu.empty() && !beside;
+  if ((has_slots && (!layout.dense.empty() || layout.expert_layers.empty())) || (!gpu.empty() && layout.repacked)) {
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   register_stream_device();
@@ -43,6 +46,10 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
     ggml_backend_dev_t inner_device = gpu_by_name(gpu);
     if (inner_device == nullptr) {
       return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu);
+    }
+    if (beside) {
+      weights->beside_ = inner_device;
+      return weights;
     }
     auto made = GpuDevice::create(inner_device, *weights);
     if (!made) {
@@ -85,6 +92,11 @@ StreamedWeights::~StreamedWeights() {
 
 ggml_backend_dev_t StreamedWeights::gpu_device() {
   return gpu_ == nullptr ? nullptr : gpu_->device();
+}
+
+bool StreamedWeights::offloads(const ggml_tensor* product) const {
+  return beside_ != nullptr && product->op == GGML_OP_MUL_MAT && ggml_backend_dev_offload_op(beside_, product) &&
+         ggml_backend_dev_supports_op(beside_, product);
 }
 
 const GpuStats* StreamedWeights::gpu_stats() const {
@@ -310,13 +322,14 @@ void StreamedWeights::start_predicting() {
   experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
 }
 
-void StreamedWeights::end_pass(size_t tokens, double seconds) {
+Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   if (predictor_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
     prefetch_switch_.note(seconds);
     experts_->predict_by(prefetch_switch_.on() ? predictor_.get() : nullptr);
   }
+  return std::exchange(copy_failed_, false) ? fail(error_.code, "{}", error_.message) : Status();
 }
 
 void StreamedWeights::begin_pass(Phase phase) {
@@ -341,14 +354,10 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph) {
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
   stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
                                std::memory_order_relaxed);
-  if (status && read_back_failed_) {
-    status = fail(ErrorCode::kIo, "a streamed tensor could not be read back from disk");
-  }
   if (!status) {
     error_ = status.error();
-    return GGML_STATUS_FAILED;
   }
-  return GGML_STATUS_SUCCESS;
+  return status && !copy_failed_ ? GGML_STATUS_SUCCESS : GGML_STATUS_FAILED;
 }
 
 Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
@@ -400,23 +409,38 @@ uint32_t StreamedWeights::file_as_is(const TensorInfo& tensor) const {
   return tensor.extent.file + (repacked ? static_cast<uint32_t>(model_.files.size()) : 0);
 }
 
-void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
-  const TensorInfo* info = model_.find(tensor->name);
+Status StreamedWeights::read_from_disk(const TensorInfo& tensor, void* data, uint64_t offset, uint64_t size) {
   auto memory = MemoryRegion::allocate(size + 2 * kDirectAlignment);
-  Status status;
-  if (info == nullptr || !memory) {
-    status = fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
-  } else {
-    const uint64_t at = info->extent.offset + offset;
-    const ReadRequest read = read_into(memory->data(), {file_as_is(*info), at, size});
-    status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
-    if (status) {
-      std::memcpy(data, read.destination, size);
-    }
+  if (!memory) {
+    return propagate(memory.error(), tensor.name);
   }
-  if (!status) {
-    read_back_failed_ = true;
-    logger().error("{}", status.error().message);
+  const ReadRequest read = read_into(memory->data(), {file_as_is(tensor), tensor.extent.offset + offset, size});
+  Status status = reader_.wait(reader_.submit({&read, 1}, Priority::kDemand));
+  if (status) {
+    std::memcpy(data, read.destination, size);
+  }
+  return status;
+}
+
+Status StreamedWeights::copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
+  const StreamedTensor* streamed = find(tensor);
+  if (dense_ != nullptr && streamed != nullptr && !streamed->expert && !layout_.dense[streamed->item].repacked) {
+    return dense_->copy(streamed->item, offset, {static_cast<std::byte*>(data), size});
+  }
+  const TensorInfo* info = model_.find(tensor->name);
+  if (info == nullptr) {
+    return fail(ErrorCode::kInternal, "tensor '{}' cannot be read back", tensor->name);
+  }
+  return read_from_disk(*info, data, offset, size);
+}
+
+void StreamedWeights::read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  advise_huge_pages(static_cast<std::byte*>(data), size);  // ggml's own memory, new for each copy
+  if (Status status = copy_tensor(tensor, data, offset, size); !status) {
+    copy_failed_ = true;
+    error_ = status.error();
+    logger().error("{}", error_.message);
     std::memset(data, 0, size);
   }
 }

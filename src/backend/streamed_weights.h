@@ -70,11 +70,13 @@ struct GpuUse {
 
 class StreamedWeights {
  public:
-  // `model` and `reader` must outlive the object. Registers our ggml device on first use. With a GPU experts alone may
-  // be streamed, and not from a repacked copy: else it fails with kInternal. With kUsage when ggml has no such device.
-  // `gpu`: ggml's device, by its name; empty: none.
+  // `model` and `reader` must outlive the object. Registers our ggml device on first use. `gpu`: ggml's device, by its
+  // name; empty: none. With one no repacked copy may be read. It has slots for experts, and these alone may be
+  // streamed; or it computes layers `beside`, of which nothing is streamed. Passes of so many rows that it wants them
+  // (ggml_backend_dev_offload_op) are its too: the dense weights are copied to it. Fails with kInternal for what may
+  // not be, with kUsage when ggml has no such device.
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
-                                                         const std::string& gpu = {});
+                                                         const std::string& gpu = {}, bool beside = false);
 
   ~StreamedWeights();
   StreamedWeights(const StreamedWeights&) = delete;
@@ -84,9 +86,12 @@ class StreamedWeights {
   ggml_backend_buffer_type_t stream_buffer_type() { return &stream_type_; }
   ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
 
-  // With a GPU: the device for llama_model_params.devices, which computes everything. What is not streamed lies in its
-  // own buffers, not in the resident ones. nullptr without.
+  // With slots on a GPU: the device for llama_model_params.devices, which computes everything. What is not streamed
+  // lies in its own buffers, not in the resident ones. nullptr without.
   ggml_backend_dev_t gpu_device();
+
+  // Whether a GPU beside computes this product with a streamed matrix, as llama.cpp would have it with one in RAM.
+  bool offloads(const ggml_tensor* product) const;
 
   // Until finish_loading() the stream buffers say that they are host memory: llama.cpp's loader then reads into them,
   // of a file that gives it nothing, where otherwise it would fill a staging buffer as large as each tensor. Afterwards
@@ -115,8 +120,9 @@ class StreamedWeights {
   // What is computed from now on, until the next call, is one pass of that kind.
   void begin_pass(Phase phase);
 
-  // The pass is over; it had so many tokens and took so long.
-  void end_pass(size_t tokens, double seconds);
+  // The pass is over; it had so many tokens and took so long. Fails when a weight that another device computed with
+  // could not be read, whatever llama.cpp says of the pass; take_error() tells why.
+  Status end_pass(size_t tokens, double seconds);
 
   // Records the routing from now on, of at most `tokens` tokens, the latest. Call after allocate_caches; does nothing
   // when no experts are streamed. A GPU does not tell what is chosen in layers that it has slots for all experts of,
@@ -158,8 +164,9 @@ class StreamedWeights {
   // Called by the buffers when ggml places a tensor; records the first failure for finish_loading.
   void place_stream(ggml_tensor* tensor);
   void place_resident(ggml_tensor* tensor);
-  // Reads a stretch of a streamed tensor from disk: what ggml falls back to when an operation of another device wants
-  // it. ggml gives it no way to fail: after a failure every later compute() fails.
+  // Copies a stretch of a streamed tensor, for an operation of another device: of a dense matrix as this device would
+  // have it, pinned or through the ring; of another from disk. ggml gives it no way to fail: after a failure the rest
+  // of the pass fails, and end_pass().
   void read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
 
  private:
@@ -173,6 +180,8 @@ class StreamedWeights {
   void keep_warming();
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
+  Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
+  Status read_from_disk(const TensorInfo& tensor, void* data, uint64_t offset, uint64_t size);
   uint32_t file_as_is(const TensorInfo& tensor) const;
 
   const Model& model_;
@@ -201,6 +210,7 @@ class StreamedWeights {
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
   GpuUse gpu_use_;
+  ggml_backend_dev_t beside_ = nullptr;  // that has layers of its own
   std::unique_ptr<GpuDevice> gpu_;
   std::unique_ptr<GpuExecutor> gpu_experts_;  // in the place of experts_
   std::unique_ptr<DenseStore> dense_store_;
@@ -210,7 +220,7 @@ class StreamedWeights {
   ExpertPlacement placed_;
   ReadAhead read_ahead_ = ReadAhead::kAuto;
   Error error_;
-  std::atomic<bool> read_back_failed_{false};
+  bool copy_failed_ = false;  // in this pass; error_ tells why
 
   std::thread warm_thread_;
   std::atomic<bool> closing_{false};

@@ -1,10 +1,13 @@
 #include "load/load_streamed.h"
 
-#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "llama/open/virtual_file.h"
+#include "load/open_common.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -38,13 +41,18 @@ Status load_for_cpu(const OpenRequest& request, OpenModel& parts, const VirtualH
 }
 
 void leave_out_streamed(const StreamLayout& layout, VirtualHeader& header) {
+  std::set<std::pair<uint32_t, uint64_t>> streamed;  // by where they begin
+  const auto begin = [](const Extent& extent) { return std::pair(extent.file, extent.offset); };
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      streamed.insert(begin(part.tensor->extent));
+    }
+  }
+  for (const DenseItem& item : layout.dense) {
+    streamed.insert(begin(item.tensor->extent));
+  }
   for (VirtualTensor& tensor : header.tensors) {
-    tensor.given = std::ranges::none_of(layout.expert_layers, [&](const ExpertLayer& layer) {
-      return std::ranges::any_of(layer.parts, [&](const ExpertPart& part) {
-        const Extent& extent = part.tensor->extent;
-        return extent.file == tensor.extent.file && extent.offset == tensor.extent.offset;
-      });
-    });
+    tensor.given = !streamed.contains(begin(tensor.extent));
   }
 }
 
@@ -69,7 +77,10 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   const VirtualFile file(header, feed.get());
   ModelParams params = params_of(request, backing);
   params.device = parts.weights->gpu_device();
-  params.buffers = {{parts.weights->layout().pattern.c_str(), parts.weights->stream_buffer_type()}};
+  if (const std::string& pattern = parts.weights->layout().pattern; !pattern.empty()) {
+    params.buffers = {{pattern.c_str(), parts.weights->stream_buffer_type()}};
+  }
+  give_layers(request, params, parts);
   Status status = load(request, parts, file, params);
   if (!status && feed != nullptr && feed->error()) {
     return propagate(*feed->error());
@@ -85,8 +96,8 @@ Status load_streamed(const OpenRequest& request, OpenModel& parts, Backing backi
   if (!header) {
     return propagate(header.error());
   }
-  return parts.weights->gpu_device() == nullptr ? load_for_cpu(request, parts, *header, backing)
-                                                : load_for_gpu(request, parts, *header, backing);
+  const bool on_gpu = parts.weights->gpu_device() != nullptr || request.gpu_layers() != nullptr;
+  return on_gpu ? load_for_gpu(request, parts, *header, backing) : load_for_cpu(request, parts, *header, backing);
 }
 
 }  // namespace hypura

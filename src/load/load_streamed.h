@@ -9,8 +9,8 @@ namespace hypura {
 enum class Backing { kMemory, kNothing };
 
 // Makes parts.llama of the request's model, whose tensors are divided as parts.weights says. Where the CPU computes
-// them, those that are not streamed are read by us, otherwise by llama.cpp, through parts.reader, into the GPU's own
-// buffers. Fails as make_llama_model, with kIo, with kBudget.
+// all layers, those that are not streamed are read by us, otherwise by llama.cpp, through parts.reader, into the
+// buffers that it chooses: the GPU's own for what the GPU computes. Fails as make_llama_model, with kIo, with kBudget.
 Status load_streamed(const OpenRequest& request, OpenModel& parts, Backing backing);
 
 }  // namespace hypura

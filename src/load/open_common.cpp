@@ -6,7 +6,6 @@
 #include "backend/gpu/gpu_list.h"
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
-#include "llama/open/make_llama.h"
 #include "llama/vocabulary.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -36,6 +35,19 @@ Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const st
     logger().warn("{}", (*reader)->notice());
   }
   return reader;
+}
+
+void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts) {
+  const GpuLayers* layers = request.gpu_layers();
+  if (layers == nullptr) {
+    return;
+  }
+  params.device = gpu_by_name(request.gpu.device.name);
+  params.device_layers = static_cast<int32_t>(layers->count);
+  if (!layers->experts) {
+    params.buffers.push_back({"exps\\.", host_memory()});  // behind what is streamed of them
+  }
+  parts.layers_device = has_own_memory(*params.device) ? params.device : nullptr;
 }
 
 namespace {
@@ -90,13 +102,22 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) 
   return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
 
+// What a GPU's own layers take is no RAM, and not planned.
+ContextMemory planned_memory(const OpenRequest& request, const OpenModel& parts, const llama_context& context) {
+  if (parts.layers_device == nullptr) {
+    return context_memory(context, device_of(request, parts));
+  }
+  const ContextMemory all = context_memory(context, parts.layers_device);
+  return {all.kv - all.device_kv, all.compute - all.device_compute};
+}
+
 // What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
 // is kept of them.
 ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
-  ContextMemory memory = context_memory(*parts.mtp, device_of(request, parts));
+  ContextMemory memory = planned_memory(request, parts, *parts.mtp);
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
   memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
@@ -107,7 +128,7 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
-  const ContextMemory memory = context_memory(*parts.context, device_of(request, parts));
+  const ContextMemory memory = planned_memory(request, parts, *parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute,
           memory.device_kv + mtp.device_kv, memory.device_compute + mtp.device_compute};
@@ -178,13 +199,15 @@ ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& part
 namespace {
 
 // Bytes in RAM of the weights that stay.
-uint64_t real_weights(const OpenModel& parts, ggml_backend_device* device) {
+uint64_t real_weights(const OpenRequest& request, const OpenModel& parts, ggml_backend_device* device) {
   const bool streams = parts.weights != nullptr;
-  if (device == nullptr) {
+  if (device == nullptr && request.gpu_layers() == nullptr) {
     return weight_memory(*parts.context, streams ? parts.weights->resident_buffer_type() : nullptr);
   }
   const uint64_t streamed = streams ? weight_memory(*parts.context, parts.weights->stream_buffer_type()) : 0;
-  return weight_memory(*parts.context, nullptr) - streamed - weight_memory_on(*parts.context, *device);
+  ggml_backend_device* there = device != nullptr ? device : parts.layers_device;
+  const uint64_t on_device = there != nullptr ? weight_memory_on(*parts.context, *there) : 0;
+  return weight_memory(*parts.context, nullptr) - streamed - on_device;
 }
 
 }  // namespace
@@ -195,7 +218,7 @@ void correct_weights(const OpenRequest& request, OpenModel& parts) {
     parts.memory.device_weights.correct(weight_memory_on(*parts.context, *device));
   }
   const uint64_t planned = parts.memory.weights.bytes();
-  const uint64_t real = real_weights(parts, device);
+  const uint64_t real = real_weights(request, parts, device);
   parts.memory.weights.correct(real);
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }

@@ -1,6 +1,7 @@
 // What opening a model resident and streamed has in common.
 #pragma once
 
+#include "llama/open/make_llama.h"
 #include "load/open_model.h"
 
 struct ggml_backend_device;
@@ -11,6 +12,9 @@ namespace hypura {
 // has one, and behind them its own. Fails as Reader::open.
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool repacked);
+
+// Gives the last layers to the GPU that the overrides name for them; does nothing where they name none.
+void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts);
 
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);

@@ -39,7 +39,8 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   params.mtp = request.options.draft.mtp;
   params.host_only = request.options.gpu == "none";
   params.device = parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
-  params.repack = request.options.repack && params.device == nullptr;
+  give_layers(request, params, parts);
+  params.repack = request.repacks() && params.device == nullptr;
   params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);

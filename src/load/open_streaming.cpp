@@ -18,9 +18,10 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
   }
   parts.reader = std::move(*reader);
   const bool repacked = request.reads_repacked() && !on_gpu;
-  StreamLayout layout = lay_out(request.model, streams_experts(mode), streams_dense(mode), repacked);
+  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked);
+  const bool beside = request.gpu_layers() != nullptr;
   auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout),
-                                         on_gpu ? request.gpu.device.name : std::string());
+                                         on_gpu || beside ? request.gpu.device.name : std::string(), beside);
   if (!weights) {
     return propagate(weights.error());
   }
@@ -72,9 +73,8 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
   if (parts.threadpool != nullptr) {
     parts.weights->set_threadpool(parts.threadpool.get());
   }
-  if (Status status =
-          parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
-                                         request.options.repack && !parts.plan.placement.gpu, *parts.budget);
+  if (Status status = parts.weights->allocate_caches(parts.plan.placement, request.overrides.read_ahead,
+                                                     request.repacks() && !parts.plan.placement.gpu, *parts.budget);
       !status) {
     return propagate(status.error());
   }

@@ -12,6 +12,7 @@
 #include "placement/popularity.h"
 #include "plan/context_choice.h"
 #include "plan/gpu_problem.h"
+#include "plan/gpu_share.h"
 #include "plan/machine_speeds.h"
 #include "plan/multiplied.h"
 #include "storage/reader.h"
@@ -93,7 +94,7 @@ class ProblemBuilder {
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
         speeds_(request.history.profile, request.threads),
-        layout_(lay_out(request.model, true, true, request.reads_repacked())) {}
+        layout_(request.layout(true, true, request.reads_repacked())) {}
 
   PlacementProblem build();
 
@@ -131,6 +132,9 @@ PlacementProblem ProblemBuilder::build() {
 void ProblemBuilder::add_sizes() {
   problem_.budget = request_.budget;
   problem_.fixed = layout_.resident_bytes;
+  if (const GpuLayers* layers = request_.gpu_layers()) {
+    problem_.fixed -= gpu_weight_bytes(request_.model, *layers);
+  }
   problem_.unused = loaded_though_unused(request_.model);
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
@@ -139,22 +143,25 @@ void ProblemBuilder::add_sizes() {
 
 void ProblemBuilder::add_choices() {
   const EngineOptions& options = request_.options;
+  const GpuLayers* layers = request_.gpu_layers();
+  const double kept = layers == nullptr ? 1 : kv_share_before_gpu(request_.model, *layers);
   for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
     const bool usable =
         options.kv_type == type || (options.kv_type == KvType::kAuto && kv_type_fits(request_.model, type));
     if (usable) {
       const double slower = type == KvType::kF16 ? 0 : kQuantisedKvCost;
-      problem_.kv.push_back({type, estimate_kv_bytes(request_.model, request_.cells(), type), slower});
+      const auto all = static_cast<double>(estimate_kv_bytes(request_.model, request_.cells(), type));
+      problem_.kv.push_back({type, static_cast<uint64_t>(all * kept), slower});
     }
   }
   // Every running sequence has a token in every pass.
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
   uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
   ubatch = std::max(ubatch, request_.sequences);
-  const StreamLayout experts = lay_out(request_.model, true, false, request_.reads_repacked());
+  const StreamLayout experts = request_.layout(true, false, request_.reads_repacked());
   do {
-    const uint64_t repacking = options.repack ? RepackBuffer::bytes(experts, ubatch) : 0;
-    const uint64_t both = options.repack ? RepackBuffer::bytes(layout_, ubatch) : 0;
+    const uint64_t repacking = request_.repacks() ? RepackBuffer::bytes(experts, ubatch) : 0;
+    const uint64_t both = request_.repacks() ? RepackBuffer::bytes(layout_, ubatch) : 0;
     problem_.ubatch.push_back(
         {ubatch, estimate_compute_bytes(request_.model, ubatch, request_.cells(), request_.outputs(ubatch)),
          StreamedWeights::expert_buffer_bytes(layout_, ubatch) + repacking, both - repacking});
@@ -188,7 +195,7 @@ DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
     const double prompt = seconds.of(kPromptTokens) / faster.prompt;
     seconds.first /= faster.token;
     seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
-  } else if (request_.options.repack && RepackBuffer::repacks(item) && !is_output(tensor)) {
+  } else if (request_.repacks() && RepackBuffer::repacks(item) && !is_output(tensor)) {
     const auto bytes = static_cast<double>(tensor.extent.length);
     const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
     weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
@@ -239,7 +246,7 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
     const int64_t from = RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
-    if (request_.options.repack && from < std::numeric_limits<int64_t>::max()) {
+    if (request_.repacks() && from < std::numeric_limits<int64_t>::max()) {
       const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
       group.repacked += speeds_.repacked_alone(tensor.type, bytes, elements);
       group.repacked_from = std::min(group.repacked_from, static_cast<double>(from));
@@ -253,7 +260,8 @@ void ProblemBuilder::add_rest() {
   const Model& model = request_.model;
   const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
   for (const TensorInfo& tensor : model.tensors) {
-    if (is_multiplied(tensor, has_output) && !layout_.streams(tensor)) {
+    const bool on_device = request_.gpu_layers() != nullptr && on_gpu(model, *request_.gpu_layers(), tensor);
+    if (is_multiplied(tensor, has_output) && !layout_.streams(tensor) && !on_device) {
       problem_.rest += matrix_seconds(speeds_, tensor);
     }
   }
@@ -269,7 +277,7 @@ void ProblemBuilder::add_rest() {
 
 // Everything resident: the same products, in llama.cpp's repacked form where it has one.
 void ProblemBuilder::add_resident() {
-  const bool repack = request_.options.repack;
+  const bool repack = request_.repacks();
   double token = problem_.rest.first;
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
@@ -301,7 +309,7 @@ void ProblemBuilder::add_resident() {
 bool ProblemBuilder::keeps_dense() const {
   return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
     const TensorInfo& tensor = *item.tensor;
-    const bool repacked = request_.options.repack && RepackBuffer::repacks(item) &&
+    const bool repacked = request_.repacks() && RepackBuffer::repacks(item) &&
                           RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
     return item.repacked || repacked;
   });
@@ -337,17 +345,24 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
+StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy) const {
+  const GpuLayers* layers = gpu_layers();
+  return lay_out(model, experts, dense, from_copy,
+                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers));
+}
+
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
                          const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
-  OpenRequest request = {options,
-                         model,
-                         budget.bytes,
-                         options.threads > 0 ? options.threads : usable_cores(),
-                         static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-                         history,
-                         std::max(options.sequences, 1U),
-                         {},
-                         may_read_repacked(options) ? find_repacked(model) : RepackedCopy()};
+  OpenRequest request = {
+      options,
+      model,
+      budget.bytes,
+      options.threads > 0 ? options.threads : usable_cores(),
+      static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+      history,
+      std::max(options.sequences, 1U),
+      {},
+      may_read_repacked(options) && !(overrides.gpu && overrides.gpu->layers) ? find_repacked(model) : RepackedCopy()};
   request.budget_remark = budget.remark;
   request.overrides = overrides;
   request.gpu = gpu;
@@ -368,7 +383,9 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();
-  problem.gpu = gpu_problem(request, problem);
+  if (request.gpu_layers() == nullptr) {
+    problem.gpu = gpu_problem(request, problem);
+  }
   if (problem.modes.empty() && !problem.gpu) {
     return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
                 request.overrides.mode ? to_string(*request.overrides.mode) : "");
@@ -433,10 +450,14 @@ std::string calibration_key(const OpenRequest& request, const Placement& placeme
     return fmt::format("{} on {}, {}", to_string(placement.mode()), request.gpu.device.name,
                        to_string(placement.kv_type));
   }
-  return fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
-                     request.reads_repacked() ? "repacked copy" : (request.options.repack ? "repacked" : "plain"),
-                     placement.kv_type == KvType::kF16 ? "" : ", ",
-                     placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
+  std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
+                                request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
+                                placement.kv_type == KvType::kF16 ? "" : ", ",
+                                placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
+  if (const GpuLayers* layers = request.gpu_layers()) {
+    key += fmt::format(", {} layers on {}", layers->count, request.gpu.device.name);
+  }
+  return key;
 }
 
 }  // namespace hypura

@@ -39,6 +39,15 @@ struct OpenRequest {
   ChosenGpu gpu = {};  // that may compute
 
   bool reads_repacked() const { return !repacked.files.empty(); }
+  // The layers that a GPU computes without slots; nullptr: none.
+  const GpuLayers* gpu_layers() const {
+    return overrides.gpu && overrides.gpu->layers ? &*overrides.gpu->layers : nullptr;
+  }
+  // Whether weights are laid out for the processors' fastest kernels. Beside a GPU with layers of its own they are not:
+  // it takes them as they are, and a product must not depend on who computes it at which budget.
+  bool repacks() const { return options.repack && gpu_layers() == nullptr; }
+  // As lay_out(), of what the processors compute; `from_copy`: the repacked one.
+  StreamLayout layout(bool experts, bool dense, bool from_copy) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.

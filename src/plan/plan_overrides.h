@@ -9,16 +9,25 @@
 
 namespace hypura {
 
-// ggml's device of that name computes everything, with slots for so many experts of each layer in its memory.
+// The last layers of a model, with their keys and values, are a GPU's, which has all of their weights in its own
+// memory; the others are the processors', in any mode (docs/design/gpu.md, "Dense models").
+struct GpuLayers {
+  uint32_t count = 0;   // as llama.cpp's --n-gpu-layers: 1 is the output alone, n the output and the last n - 1 layers
+  bool experts = true;  // false: the routed experts of these layers too are the processors', as with its --cpu-moe
+};
+
+// ggml's device of that name computes everything, with slots for so many experts of each layer in its memory; or, with
+// `layers`, these, without slots.
 struct GpuOverride {
   std::string device;
   uint32_t layer_slots = 0;
   bool stages = true;  // as GpuPlacement
+  std::optional<GpuLayers> layers = {};
 };
 
 struct PlanOverrides {
   std::optional<Mode> mode;            // none: any
-  std::optional<GpuOverride> gpu;      // with mode kExpertStreaming, and no repacked copy
+  std::optional<GpuOverride> gpu;      // no repacked copy is read; with slots the mode must be kExpertStreaming
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
   ReadAhead read_ahead = ReadAhead::kAuto;
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest

@@ -61,6 +61,7 @@ TEST(GpuScenario, ADenseModelsSplitIsTheLayersThatFit) {
   const auto arms = arms_of(scenario("dense-50"), dense, RunSpec());
   ASSERT_EQ(titles(arms), (std::vector<std::string>{"plain, all in VRAM", "plain, -ngl 13", "hypura"}));
   EXPECT_EQ(arms[1].spec.gpu_layers, 13);
+  EXPECT_EQ(arms[2].spec.gpu_layers, 13);
 }
 
 TEST(GpuReport, RatiosAreOfMediansByTheBestOfTheirs) {

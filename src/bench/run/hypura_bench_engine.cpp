@@ -141,6 +141,9 @@ PlanOverrides plan_overrides(const RunSpec& spec) {
   if (spec.cached_experts >= 0) {
     overrides.cached_experts = static_cast<uint32_t>(spec.cached_experts);
   }
+  if (spec.gpu_layers >= 0) {
+    overrides.gpu = GpuOverride{spec.gpu, 0, true, GpuLayers{static_cast<uint32_t>(spec.gpu_layers), true}};
+  }
   overrides.warm_start = false;
   return overrides;
 }

@@ -28,7 +28,7 @@ struct RunSpec {
   int64_t ring_ahead = -1;         // -1: as planned
   int64_t cached_experts = -1;     // -1: as planned
   std::string read_ahead;          // as parse_read_ahead takes it; empty: as it pays
-  int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions
+  int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions; hypura: as GpuLayers, -1: as planned
   uint32_t cpu_expert_layers = 0;  // plain: as PlainLlamaOptions
   bool warm_prompt = false;        // the prompt is evaluated once before it is measured: caches and kernels are warm
   uint32_t prompt_tokens = 16;

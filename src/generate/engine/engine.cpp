@@ -164,23 +164,25 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();
   const auto result = decode(batch);
+  Status computed = result ? *result : Status();
   if (model_.weights != nullptr) {
-    model_.weights->end_pass(batch.size(), seconds_since(start));
+    Status read = model_.weights->end_pass(batch.size(), seconds_since(start));
+    computed = computed ? std::move(read) : std::move(computed);
   }
   if (!result) {
     return propagate(result.error());
   }
-  if (*result && mtp_ != nullptr) {
+  if (computed && mtp_ != nullptr) {
     mtp_->note_pass(batch);
   }
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
   counters_.note_pass({static_cast<uint32_t>(batch.size()), prompt_tokens, seconds, bytes});
-  if (*result && phase == Phase::kDecode && batch.size() == 1) {
+  if (computed && phase == Phase::kDecode && batch.size() == 1) {
     const std::lock_guard lock(mutex_);
     calibration_.note({seconds, bytes, batch.position(0)});
   }
-  return result_of(*result);
+  return result_of(computed);
 }
 
 }  // namespace hypura

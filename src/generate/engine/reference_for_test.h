@@ -21,15 +21,29 @@
 
 namespace hypura {
 
+// What of a reference ggml's device of that name computes: as llama.cpp's --n-gpu-layers and --cpu-moe.
+struct ReferenceGpu {
+  std::string device;
+  uint32_t layers = 0;
+  bool experts = true;
+};
+
 // A plain llama.cpp context over the whole model: resident, repacked only if so asked, passes of `ubatch` tokens.
 class Reference {
  public:
   Reference(const std::filesystem::path& path, uint32_t context, uint32_t ubatch, uint32_t threads,
-            uint32_t sequences = 1, bool repacked = false)
+            uint32_t sequences = 1, bool repacked = false, const ReferenceGpu& gpu = {})
       : ubatch_(ubatch) {
     static_cast<void>(init_llama());
     llama_model_params model = llama_model_default_params();
     model.use_extra_bufts = repacked;
+    ggml_backend_dev_t devices[] = {gpu.device.empty() ? nullptr : ggml_backend_dev_by_name(gpu.device.c_str()),
+                                    nullptr};
+    model.devices = devices;
+    model.n_gpu_layers = static_cast<int32_t>(gpu.layers);
+    const llama_model_tensor_buft_override on_cpu[] = {
+        {"\\.ffn_(up|down|gate|gate_up)_(ch|)exps", ggml_backend_cpu_buffer_type()}, {nullptr, nullptr}};
+    model.tensor_buft_overrides = gpu.experts ? nullptr : on_cpu;
     model_.reset(llama_model_load_from_file(path.c_str(), model));
     llama_context_params params = llama_context_default_params();
     params.n_ctx = context;

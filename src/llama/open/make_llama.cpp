@@ -61,6 +61,14 @@ std::vector<ggml_backend_dev_t> chosen_devices(const ModelParams& params) {
 
 }  // namespace
 
+ggml_backend_buffer_type* host_memory() {
+  return ggml_backend_cpu_buffer_type();
+}
+
+bool has_own_memory(ggml_backend_device& device) {
+  return !ggml_backend_buft_is_host(ggml_backend_dev_buffer_type(&device));
+}
+
 Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params) {
   std::vector<llama_model_tensor_buft_override> buffers;
   for (const BufferOverride& it : params.buffers) {
@@ -70,7 +78,7 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
   std::vector<ggml_backend_dev_t> devices = chosen_devices(params);
   llama_model_params its = llama_model_default_params();
   its.devices = devices.data();
-  its.n_gpu_layers = devices.front() == nullptr ? 0 : -1;
+  its.n_gpu_layers = devices.front() == nullptr ? 0 : params.device_layers;
   its.load_mode = LLAMA_LOAD_MODE_NONE;
   its.no_alloc = !params.allocate;
   its.load_mtp = params.mtp;

@@ -25,11 +25,18 @@ struct ModelParams {
   bool mtp = false;                           // with its MTP layers
   bool repack = false;                        // weights are laid out for ggml's fastest kernels
   bool host_only = false;                     // on no device but the processor
-  ggml_backend_device* device = nullptr;      // on this one, all layers; nullptr: a GPU whose memory is the machine's
+  ggml_backend_device* device = nullptr;      // on this one; nullptr: a GPU whose memory is the machine's
+  int32_t device_layers = -1;                 // of these, the last so many, of which the output is one; -1: all
   bool allocate = true;                       // memory for weights
   std::vector<BufferOverride> buffers;        // the first that matches; llama.cpp's own choice where none does
   std::function<void(float share)> progress;  // with 0 when all buffers are allocated and none is written; may be none
 };
+
+// The type of buffers that the processors' weights lie in by default.
+ggml_backend_buffer_type* host_memory();
+
+// Whether the device has memory of its own, and not the host's.
+bool has_own_memory(ggml_backend_device& device);
 
 // The model behind a virtual file. Fails with kBadModel: the file and llama.cpp's reason, with what else is known of
 // it.

@@ -1,0 +1,59 @@
+// Which of a model's last layers a GPU computes whose memory has no room for all of them, and what a token and a prompt
+// then take. The processors compute the others, from RAM as far as they fit there, and from disk beyond that
+// (docs/design/gpu.md, "Dense models"). Pure policy over sizes and speeds.
+//
+// All sizes are bytes, all times seconds.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "placement/problem.h"
+
+namespace hypura {
+
+// A layer, or the output, which is the last of them.
+struct SplitLayer {
+  uint64_t weights = 0;
+  uint64_t kv = 0;     // keys and values of all cells, on whichever side computes the layer
+  PassSeconds on_gpu;  // with its weights in the GPU's memory
+  PassSeconds on_cpu;  // with its weights in RAM
+};
+
+struct SplitProblem {
+  std::vector<SplitLayer> layers;  // in order
+  uint64_t gpu_budget = 0;
+  uint64_t gpu_fixed = 0;  // compute buffers, once it computes anything
+  uint64_t ram_budget = 0;
+  uint64_t ram_fixed = 0;     // what is in RAM whoever computes: embeddings, vocabulary, compute buffers
+  uint64_t ring = 0;          // of RAM, once anything is streamed: the least with which that works
+  DiskSpeed disk;             // for the ring's reads
+  uint32_t prompt_pass = 1;   // tokens of a prompt's pass
+  uint32_t offload_from = 0;  // passes of so many tokens are the GPU's in all layers; 0: none are
+  // Of weights to the GPU for such passes: of those in RAM, and of those that come from disk, once they are in RAM.
+  double upload_bytes_per_second = 1;
+  double handover = 0;  // what handing a pass from one side to the other takes, where both compute
+};
+
+struct GpuSplit {
+  uint32_t layers = 0;  // the last so many are the GPU's: llama.cpp's --n-gpu-layers
+  uint64_t gpu_bytes = 0;
+  uint64_t ram_bytes = 0;
+  uint64_t streamed_bytes = 0;  // read from disk in every pass
+  double token_seconds = 0;     // of a pass of one token
+  double prompt_seconds = 0;    // of a pass of prompt_pass tokens
+};
+
+// With so many of the last layers on the GPU, at most all; none when they do not fit there, or the rest not into RAM.
+//
+// A pass computes layer after layer; meanwhile the disk reads what is streamed, but for the time in which the ring is
+// full and the GPU computes: the longer of the two counts. A layer of a pass that the GPU takes from the processors
+// waits for its weights, since llama.cpp copies them when it comes to them.
+std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layers);
+
+// The best by the time of one token made and one token of a prompt read, as placement/cost.h's objective; of equals the
+// one with fewer layers on the GPU. None when nothing fits.
+std::optional<GpuSplit> best_split(const SplitProblem& problem);
+
+}  // namespace hypura
