@@ -103,11 +103,11 @@ TEST_P(GpuExecutorTest, WavesBringNothingTwice) {
 
 TEST_P(GpuExecutorTest, ALayerNeedsSlotsOrRoomToPassThrough) {
   ASSERT_NO_FATAL_FAILURE(open_even(1, 40, false));
-  auto weights =
-      StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), {1, 1, 0, 1, 1, 1}, false});
+  auto weights = StreamedWeights::create(model_, *reader_, layout_, ggml_backend_dev_name(inner()));
   ASSERT_TRUE(weights);
   Placement placement;
   placement.ubatch = 1;
+  placement.gpu = {.layer_slots = {1, 1, 0, 1, 1, 1}, .stages = false};
   placement.experts.slots = 4;
   placement.experts.spare_slots = 2;
   const Status status = (*weights)->allocate_caches(placement, ReadAhead::kNone, false, budget_);

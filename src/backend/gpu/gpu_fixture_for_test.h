@@ -260,13 +260,14 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
     auto reader = Reader::open({model_.files.front().path}, {});
     ASSERT_TRUE(reader);
     reader_ = std::make_unique<FailingReader>(std::move(*reader));
-    auto weights = StreamedWeights::create(model_, *reader_, layout_, {ggml_backend_dev_name(inner()), slots, stages});
+    auto weights = StreamedWeights::create(model_, *reader_, layout_, ggml_backend_dev_name(inner()));
     ASSERT_TRUE(weights) << weights.error().message;
     weights_ = std::move(*weights);
     streamed_ = std::make_unique<ExpertNetwork>(layout_, buffer_type(), weights_->stream_buffer_type());
     ASSERT_TRUE(weights_->finish_loading({}));
     Placement placement;
     placement.ubatch = 64;
+    placement.gpu = {.layer_slots = slots, .stages = stages};
     placement.experts.slots = below;
     placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
     ASSERT_TRUE(weights_->allocate_caches(placement, ReadAhead::kNone, false, budget_));
@@ -291,7 +292,7 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
   const GpuStats& stats() { return weights_->gpu()->stats(); }
   uint64_t expert_bytes() const { return layout_.expert_layers[0].expert_bytes(); }
 
-  Budget budget_{kGiB};
+  Budget budget_{kGiB, kGiB};
   Model model_;
   StreamLayout layout_;
   ggml_backend_ptr plain_backend_;
