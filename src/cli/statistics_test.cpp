@@ -162,7 +162,7 @@ TEST(LedgerComparison, HasTheGpusMemoryByItself) {
   EXPECT_NE(table.find("  sum on the GPU           2.0 MiB      3.0 MiB\n"), std::string::npos) << table;
   EXPECT_NE(table.find("  sum                     94.5 MiB     94.5 MiB\n"), std::string::npos) << table;
   EXPECT_NE(table.find("budget on the GPU 8.0 MiB"), std::string::npos) << table;
-  EXPECT_NE(ledger_table(plan).find("  budget on the GPU      8.0 MiB\n"), std::string::npos) << ledger_table(plan);
+  EXPECT_NE(ledger_table(plan).find("  budget on the GPU        8.0 MiB\n"), std::string::npos) << ledger_table(plan);
 }
 
 }  // namespace

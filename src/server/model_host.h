@@ -39,8 +39,8 @@ struct LoadedModel {
   const ServedModel* model = nullptr;
   std::optional<std::chrono::system_clock::time_point> expires;  // none: never
   uint64_t memory = 0;                                           // bytes, by its ledger
-  uint64_t gpu_memory = 0;                                       // of these, in the memory of a GPU
   uint32_t context = 0;
+  uint64_t gpu_memory = 0;  // of these, in the memory of a GPU
 };
 
 // Thread-safe. One model is loaded at a time: another one's request waits until the answers of the first have ended,

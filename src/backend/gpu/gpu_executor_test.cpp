@@ -108,6 +108,7 @@ TEST_P(GpuExecutorTest, ALayerNeedsSlotsOrRoomToPassThrough) {
   Placement placement;
   placement.gpu = GpuPlacement{{1, 1, 0, 1, 1, 1}, false};
   placement.ubatch = 1;
+  placement.gpu = {.layer_slots = {1, 1, 0, 1, 1, 1}, .stages = false};
   placement.experts.slots = 4;
   placement.experts.spare_slots = 2;
   const Status status = (*weights)->allocate_caches(placement, ReadAhead::kNone, false, budget_);

@@ -267,7 +267,7 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
     ASSERT_TRUE(weights_->finish_loading({}));
     Placement placement;
     placement.ubatch = 64;
-    placement.gpu = GpuPlacement{slots, stages};
+    placement.gpu = {.layer_slots = slots, .stages = stages};
     placement.experts.slots = below;
     placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
     ASSERT_TRUE(weights_->allocate_caches(placement, ReadAhead::kNone, false, budget_));
@@ -292,7 +292,7 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
   const GpuStats& stats() { return weights_->gpu()->stats(); }
   uint64_t expert_bytes() const { return layout_.expert_layers[0].expert_bytes(); }
 
-  Budget budget_{kGiB};
+  Budget budget_{kGiB, kGiB};
   Model model_;
   StreamLayout layout_;
   ggml_backend_ptr plain_backend_;

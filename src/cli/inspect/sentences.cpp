@@ -86,7 +86,7 @@ std::vector<std::string> plan_sentences(const Plan& plan, const Model& model) {
   sentences.push_back(fmt::format("Context of {} tokens, KV cache {}, prompts {} tokens at once.", plan.context,
                                   to_string(plan.placement.kv_type), plan.placement.ubatch));
   if (const std::string slots = slot_words(plan, model); !slots.empty()) {
-    sentences.push_back(fmt::format("Between tokens {} stay in memory.", slots));
+    sentences.push_back(fmt::format("Between tokens {} stay in {}.", slots, plan.device ? "RAM" : "memory"));
   }
   if (plan.placement.bound) {
     const double gap = plan.placement.gap();
