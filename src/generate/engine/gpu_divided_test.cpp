@@ -61,15 +61,15 @@ class GpuDivided : public testing::TestWithParam<std::string> {
     return plan ? sum_in(plan->ledger, Tier::kDevice) : 0;
   }
 
-  // RAM in which most of what the GPU has not, of so much memory, is streamed.
-  uint64_t little_memory(uint64_t vram) const {
+  // The least of RAM with which it opens beside so much of the GPU's memory, to 5 %.
+  uint64_t least_memory(uint64_t vram) const {
     uint64_t low = 0;
     uint64_t high = 256 * kMiB;
-    while (high - low > high / 50) {
+    while (high - low > high / 20) {
       const uint64_t middle = low + (high - low) / 2;
-      (plan_model(options(middle, vram), nullptr) ? high : low) = middle;
+      (Engine::open(options(middle, vram)) ? high : low) = middle;
     }
-    return high + high / 20;
+    return high;
   }
 
   void expect_logits(Engine& engine, uint32_t layers) const {
@@ -91,13 +91,13 @@ class GpuDivided : public testing::TestWithParam<std::string> {
   std::filesystem::path path_;
 };
 
+// In the least RAM, where as many layers are there as fit.
 TEST_P(GpuDivided, ItGetsMoreLayersInMoreMemory) {
   const uint64_t all = whole();
-  const uint64_t memory = little_memory(all * 45 / 100);
   std::vector<uint32_t> counts;
-  double speed = 0;
   for (const uint64_t percent : {45, 65, 85}) {
-    const EngineOptions its = options(memory, all * percent / 100);
+    const uint64_t vram = all * percent / 100;
+    const EngineOptions its = options(least_memory(vram), vram);
     auto engine = Engine::open(its);
     ASSERT_TRUE(engine) << percent << ": " << engine.error().message;
     const Plan& plan = (*engine)->plan();
@@ -105,8 +105,6 @@ TEST_P(GpuDivided, ItGetsMoreLayersInMoreMemory) {
     ASSERT_TRUE(plan.device->layers) << plan.sentence;
     const uint32_t layers = *plan.device->layers;
     counts.push_back(layers);
-    EXPECT_GE(plan.prediction.tokens_per_second, speed);
-    speed = plan.prediction.tokens_per_second;
     EXPECT_NE(plan.sentence.find(fmt::format("{} of 8 layers and the output on {}", layers, GetParam())),
               std::string::npos)
         << plan.sentence;
@@ -124,8 +122,7 @@ TEST_P(GpuDivided, ItGetsMoreLayersInMoreMemory) {
 }
 
 TEST_P(GpuDivided, ThePlanIsWhatIsOpened) {
-  const uint64_t all = whole();
-  const EngineOptions its = options(little_memory(all * 45 / 100), all * 6 / 10);
+  const EngineOptions its = options(kGiB, whole() * 6 / 10);
   const auto plan = plan_model(its, nullptr);
   ASSERT_TRUE(plan) << plan.error().message;
   const auto engine = Engine::open(its);
