@@ -37,6 +37,8 @@ class GpuDivided : public testing::TestWithParam<std::string> {
     SeparateGpu::add();
     ModelSpec spec = small_spec("dense", "Q4_0");
     spec.layers = 8;
+    spec.embedding = 512;  // so that weights count for more than buffers
+    spec.ff = 2048;
     path_ = model_file({"dense", "", spec}, folder_.path());
     ASSERT_FALSE(path_.empty());
   }
