@@ -71,13 +71,17 @@ struct Prediction {
   uint64_t memory_peak = 0;  // of the process: the ledger, and what the process took before
 };
 
-// The GPU that computes, as planned. Bytes and seconds; those of a token while decoding.
+// The GPU that computes, alone or beside the processors, as planned. Bytes and seconds; those of a token while
+// decoding.
 struct DevicePlan {
-  std::string name;                    // "CUDA0"
-  std::string description;             // the driver's name for it
-  uint64_t budget = 0;                 // of its memory, for all that the ledger lists there
-  uint64_t weights = 0;                // that lie there for good
-  uint32_t experts = 0;                // of all layers, with a place there
+  std::string name;         // "CUDA0"
+  std::string description;  // the driver's name for it
+  uint64_t budget = 0;      // of its memory, for all that the ledger lists there
+  uint64_t weights = 0;     // that lie there for good
+  uint32_t experts = 0;     // of all layers, with a place there
+  // The model's last layers that it has, whose output is its too; none: it computes all of them.
+  std::optional<uint32_t> layers;
+  uint32_t all_layers = 0;             // of the model
   bool stages = false;                 // prompts bring whole layers; else some experts at a time
   std::optional<double> hit_rate;      // of expert uses, found there; none when all experts lie there
   std::optional<double> ram_hit_rate;  // and found in RAM; the rest is read from disk
@@ -85,6 +89,7 @@ struct DevicePlan {
   // Where a token's time goes.
   double compute_seconds = 0;
   double upload_seconds = 0;  // copies to the device
+  double cpu_seconds = 0;     // the processors' computing, of their layers
   double cut_seconds = 0;     // waiting for the router's choice, layer by layer
   double disk_seconds = 0;
 };

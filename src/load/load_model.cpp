@@ -9,6 +9,7 @@
 #include "load/open_model.h"
 #include "machine/memory.h"
 #include "plan/context_choice.h"
+#include "plan/gpu_layers.h"
 #include "store/mirrors.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -23,6 +24,7 @@ constexpr uint64_t kRecordedTokens = 4096;
 // Of the budget of a GPU's memory, what is left for another try when it turned out to hold less than was planned.
 constexpr double kLessVram = 0.9;
 constexpr int kMostTriesOfGpu = 4;
+constexpr uint32_t kFewerLayers = 10;  // of its layers, one in so many less
 
 // Takes out of `problem` what `placement` does and cannot be: the mode; of a GPU first some of its memory, of which it
 // has less than it says, then its part in it.
@@ -69,21 +71,48 @@ Result<OpenModel> open_best_of(const OpenRequest& request, const std::shared_ptr
 
 // By estimates; and where nothing fits by those, by what the smallest contexts really take: less now and then, and else
 // what the advice is made of.
-Result<OpenModel> open_best(const OpenRequest& request, const std::shared_ptr<Budget>& budget) {
-  auto problem = placement_problem(request);
-  if (!problem) {
-    return propagate(problem.error());
-  }
+Result<OpenModel> open_by(const OpenRequest& request, const std::shared_ptr<Budget>& budget, PlacementProblem problem) {
   if (request.options.record_routing) {
-    if (problem->expert_slots() == 0) {
+    if (problem.expert_slots() == 0) {
       return fail(ErrorCode::kUsage, "{} has no experts, so there is no routing to record: leave out the trace",
                   request.model.name);
     }
-    std::erase(problem->modes, Mode::kResident);  // routing is seen where experts are streamed
+    std::erase(problem.modes, Mode::kResident);  // routing is seen where experts are streamed
   }
-  auto model = open_best_of(request, budget, *problem);
+  auto model = open_best_of(request, budget, problem);
   const bool too_little = !model && model.error().code == ErrorCode::kBudget;
-  return too_little ? open_best_of(request, budget, with_real_sizes(request, *problem)) : std::move(model);
+  return too_little ? open_best_of(request, budget, with_real_sizes(request, problem)) : std::move(model);
+}
+
+// Only on the GPU, as it is.
+PlacementProblem whole_on_gpu(PlacementProblem problem) {
+  problem.modes.clear();
+  problem.gpu->required = true;
+  problem.gpu->or_processors = false;
+  return problem;
+}
+
+// What the plan puts on a GPU of a dense model, and less where that does not hold it: all, some layers, none.
+Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
+  std::optional<uint32_t> most;
+  for (int tries = 1;; ++tries) {
+    auto problem = planned_problem(request, most);
+    if (!problem) {
+      return propagate(problem.error());
+    }
+    const auto placement = place(*problem);
+    const bool whole = placement && placement->gpu && may_divide(request, *problem);
+    if (!whole && !request.planned_layers) {
+      return open_by(request, budget, std::move(*problem));
+    }
+    auto model = open_best_of(request, budget, whole ? whole_on_gpu(*problem) : *problem);
+    if (model || model.error().code != ErrorCode::kBudget) {
+      return model;
+    }
+    logger().debug("{}", model.error().message);
+    const uint32_t count = whole ? static_cast<uint32_t>(request.model.layers) + 1 : request.planned_layers->count;
+    most = tries < kMostTriesOfGpu ? count - std::max(1U, count / kFewerLayers) : 0;
+  }
 }
 
 // With less context than was chosen by estimates, where llama.cpp takes more than those.

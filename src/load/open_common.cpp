@@ -7,6 +7,7 @@
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"
+#include "plan/gpu_share.h"
 #include "support/fail.h"
 #include "support/log.h"
 
@@ -102,13 +103,18 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) 
   return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
 
-// What a GPU's own layers take is no RAM, and not planned.
-ContextMemory planned_memory(const OpenRequest& request, const OpenModel& parts, const llama_context& context) {
-  if (parts.layers_device == nullptr) {
+// A GPU with layers of its own on the machine's memory has its part of the KV cache by what is planned.
+ContextMemory memory_of(const OpenRequest& request, const OpenModel& parts, const llama_context& context) {
+  const GpuLayers* layers = request.gpu_layers();
+  if (layers == nullptr) {
     return context_memory(context, device_of(request, parts));
   }
-  const ContextMemory all = context_memory(context, parts.layers_device);
-  return {all.kv - all.device_kv, all.compute - all.device_compute};
+  ContextMemory memory = context_memory(context, parts.layers_device);
+  if (parts.layers_device == nullptr) {
+    const double kept = kv_share_before_gpu(request.model, *layers);
+    memory.device_kv = memory.kv - static_cast<uint64_t>(kept * static_cast<double>(memory.kv));
+  }
+  return memory;
 }
 
 // What drafting by MTP layers takes: their context and its output, the states that passes give besides logits, and what
@@ -117,7 +123,7 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   if (parts.mtp == nullptr) {
     return {};
   }
-  ContextMemory memory = planned_memory(request, parts, *parts.mtp);
+  ContextMemory memory = memory_of(request, parts, *parts.mtp);
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
   memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
@@ -128,7 +134,7 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
-  const ContextMemory memory = planned_memory(request, parts, *parts.context);
+  const ContextMemory memory = memory_of(request, parts, *parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
   return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute,
           memory.device_kv + mtp.device_kv, memory.device_compute + mtp.device_compute};
@@ -166,9 +172,10 @@ Status reserve_context(OpenModel& parts) {
   const UbatchChoice& pass = parts.problem.ubatch_choice(placement);
   ModelMemory& memory = parts.memory;
   const bool on_gpu = placement.gpu.has_value();
+  const uint64_t of_layers = parts.problem.kv_choice(placement).device_bytes;
   return reserve_lines(parts,
                        {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
-                        {{Purpose::kKvCache, on_gpu ? kv : 0, {}, Tier::kDevice}, memory.device_kv},
+                        {{Purpose::kKvCache, on_gpu ? kv : of_layers, {}, Tier::kDevice}, memory.device_kv},
                         {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
                         {{Purpose::kComputeBuffers, pass.device_bytes, {}, Tier::kDevice}, memory.device_compute}});
 }
@@ -198,27 +205,33 @@ ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& part
 
 namespace {
 
+// Bytes of the weights in a GPU's memory; by what is planned where that is the machine's and the GPU has some layers.
+uint64_t real_device_weights(const OpenRequest& request, const OpenModel& parts) {
+  ggml_backend_device* device = device_of(request, parts);
+  device = device != nullptr ? device : parts.layers_device;
+  if (device != nullptr) {
+    return weight_memory_on(*parts.context, *device);
+  }
+  return request.gpu_layers() != nullptr ? gpu_weight_bytes(request.model, *request.gpu_layers()) : 0;
+}
+
 // Bytes in RAM of the weights that stay.
-uint64_t real_weights(const OpenRequest& request, const OpenModel& parts, ggml_backend_device* device) {
+uint64_t real_weights(const OpenRequest& request, const OpenModel& parts) {
   const bool streams = parts.weights != nullptr;
-  if (device == nullptr && request.gpu_layers() == nullptr) {
+  if (device_of(request, parts) == nullptr && request.gpu_layers() == nullptr) {
     return weight_memory(*parts.context, streams ? parts.weights->resident_buffer_type() : nullptr);
   }
   const uint64_t streamed = streams ? weight_memory(*parts.context, parts.weights->stream_buffer_type()) : 0;
-  ggml_backend_device* there = device != nullptr ? device : parts.layers_device;
-  const uint64_t on_device = there != nullptr ? weight_memory_on(*parts.context, *there) : 0;
-  return weight_memory(*parts.context, nullptr) - streamed - on_device;
+  const uint64_t all = weight_memory(*parts.context, nullptr) - streamed;
+  return all - std::min(all, real_device_weights(request, parts));
 }
 
 }  // namespace
 
 void correct_weights(const OpenRequest& request, OpenModel& parts) {
-  ggml_backend_device* device = device_of(request, parts);
-  if (device != nullptr) {
-    parts.memory.device_weights.correct(weight_memory_on(*parts.context, *device));
-  }
+  parts.memory.device_weights.correct(real_device_weights(request, parts));
   const uint64_t planned = parts.memory.weights.bytes();
-  const uint64_t real = real_weights(request, parts, device);
+  const uint64_t real = real_weights(request, parts);
   parts.memory.weights.correct(real);
   parts.memory.overhead.correct(kProcessOverhead - std::min(kProcessOverhead, real - std::min(real, planned)));
 }
@@ -229,18 +242,23 @@ namespace {
 void correct_context(OpenModel& parts, const ContextMemory& real) {
   ModelMemory& memory = parts.memory;
   const bool on_gpu = parts.plan.placement.gpu.has_value();
-  memory.kv.correct(real.kv);
-  memory.compute.correct(on_gpu ? real.kv - real.device_kv + real.compute - real.device_compute : real.compute);
+  const uint64_t kv = real.kv - real.device_kv;
+  const uint64_t compute = real.compute - real.device_compute;
+  memory.kv.correct(on_gpu ? 0 : kv);
+  memory.compute.correct(on_gpu ? kv + compute : compute);
   memory.device_kv.correct(real.device_kv);
   memory.device_compute.correct(real.device_compute);
 }
 
-// On a device, of what its slots are to leave room for.
+// On a device, of what slots, KV cache and buffers are to leave room for.
 void put_in_weights(const OpenRequest& request, OpenModel& parts) {
   if (ggml_backend_device* device = device_of(request, parts)) {
     const uint64_t experts = parts.plan.placement.experts.streamed ? 0 : parts.problem.expert_bytes;
     const uint64_t real = weight_memory_on(*parts.context, *device);
     parts.problem.gpu->weights = real - std::min(real, experts);
+  }
+  if (parts.problem.split) {
+    parts.problem.split->weights = real_device_weights(request, parts);
   }
 }
 

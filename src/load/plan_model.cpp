@@ -12,6 +12,7 @@
 #include "machine/memory.h"
 #include "plan/budget_choice.h"
 #include "plan/explain.h"
+#include "plan/gpu_layers.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -32,7 +33,12 @@ double with_more_memory(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
-double with_more_vram(PlacementProblem problem) {
+double with_more_vram(OpenRequest request, PlacementProblem problem) {
+  request.gpu.vram += kMoreMemory;
+  if (request.gpu.exists() && request.model.experts == 0) {  // more layers
+    const auto more = planned_problem(request);
+    return more ? tokens_per_second(*more) : 0;
+  }
   if (!problem.gpu) {
     return 0;
   }
@@ -61,7 +67,7 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   const double factor = plan.prediction.calibration.value_or(1);
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
-  plan.more_vram_tokens_per_second = with_more_vram(problem) / factor;
+  plan.more_vram_tokens_per_second = with_more_vram(request, problem) / factor;
   const bool may = plan.mode() != Mode::kResident && !plan.device;
   plan.repacked_tokens_per_second = may ? with_repacked_copy(request) / factor : 0;
 }
@@ -110,7 +116,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   const RunHistory history = load_history(used, profile);
   OpenRequest request = make_request(options, used, *budget, history, overrides, *gpu);
   request.process_memory = read_process_memory().resident;
-  auto problem = placement_problem(request);
+  auto problem = planned_problem(request);
   if (!problem) {
     return propagate(problem.error());
   }

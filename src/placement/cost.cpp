@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "placement/gpu_cost.h"
+#include "placement/gpu_split.h"
 #include "placement/popularity.h"
 
 namespace hypura {
@@ -45,7 +46,16 @@ double dense_computing(const PlacementProblem& problem, uint32_t tokens) {
   for (const DenseWeight& it : problem.dense) {
     seconds += (tokens >= it.repacked_from ? it.repacked : it.seconds).of(tokens);
   }
-  return seconds;
+  return problem.split ? split_computing(*problem.split, seconds, tokens) : seconds;
+}
+
+double resident_computing(const PlacementProblem& problem, uint32_t tokens) {
+  const double seconds = problem.resident.of(tokens);
+  return problem.split ? split_computing(*problem.split, seconds, tokens) : seconds;
+}
+
+uint64_t split_device_bytes(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass) {
+  return problem.split ? problem.split->weights + kv.device_bytes + pass.device_bytes : 0;
 }
 
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
@@ -95,6 +105,9 @@ std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots) {
 PlacementProblem problem_after(PlacementProblem problem, double more) {
   problem.rest.first += problem.attention * more;
   problem.resident.first += problem.attention * more;
+  if (problem.split) {
+    problem.split->on_gpu.first += problem.split->attention * more;
+  }
   if (problem.gpu) {
     for (GpuSpeeds& speeds : problem.gpu->speeds) {
       speeds.rest.first += speeds.attention * more;
@@ -111,7 +124,7 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   PassCost cost;
   const double slower = 1 + problem.kv_choice(placement).slower;
   if (placement.mode() == Mode::kResident) {
-    cost.seconds = cost.compute = problem.resident.of(tokens) * slower;
+    cost.seconds = cost.compute = resident_computing(problem, tokens) * slower;
     return cost;
   }
   const auto dense_bytes = static_cast<double>(placement.dense.streamed_bytes);
@@ -134,7 +147,10 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   const auto under_way = static_cast<double>(ring_under_way(problem, placement.dense.ring_bytes));
   cost.seconds += std::min(asking * under_way / problem.dense_disk.bytes_per_second, dense_reading);
   cost.seconds += problem.contention.computing * dense_reading;
-  const double reading = dense_reading + cost.bytes / problem.expert_disk.bytes_per_second;
+  double reading = dense_reading + cost.bytes / problem.expert_disk.bytes_per_second;
+  if (problem.split && dense_bytes > 0) {
+    reading += disk_idles(*problem.split, placement.dense.ring_bytes, problem.dense_disk.bytes_per_second, tokens);
+  }
   cost.bytes += dense_bytes;
   cost.seconds = std::max(cost.seconds, reading + problem.contention.reading * cost.compute);
   return cost;

@@ -41,6 +41,12 @@ double overlapped(double computing, double reading, const Contention& costs);
 // Bytes of everything but slots, pinned weights and ring.
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass);
 
+// Bytes in the memory of a GPU that computes the last layers; 0 where none does.
+uint64_t split_device_bytes(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass);
+
+// Seconds of computing in a pass with everything resident.
+double resident_computing(const PlacementProblem& problem, uint32_t tokens);
+
 // Bytes of everything in RAM.
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement);
 

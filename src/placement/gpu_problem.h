@@ -34,6 +34,7 @@ struct GpuProblem {
   std::vector<GpuGroup> groups;
   std::vector<GpuSpeeds> speeds;  // for each of `ubatch`, in passes of up to that size
   std::string obstacle;           // why it can compute nothing of this model; empty: it can
+  std::string undivided;          // why none of the model's layers are there where all are too many; empty: they are
 
   // Set by hand, for measurements: so many experts of each layer have slots, or all of them; and GpuPlacement::stages.
   std::optional<uint32_t> layer_slots;

@@ -43,6 +43,7 @@ struct GpuSplit {
   uint64_t streamed_bytes = 0;  // read from disk in every pass
   double token_seconds = 0;     // of a pass of one token
   double prompt_seconds = 0;    // of a pass of prompt_pass tokens
+  double objective = 0;         // as placement/cost.h's: a token made and a prompt's token read
 };
 
 // With so many of the last layers on the GPU, at most all; none when they do not fit there, or the rest not into RAM.
@@ -52,8 +53,19 @@ struct GpuSplit {
 // waits for its weights, since llama.cpp copies them when it comes to them.
 std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layers);
 
-// The best by the time of one token made and one token of a prompt read, as placement/cost.h's objective; of equals the
-// one with fewer layers on the GPU. None when nothing fits.
-std::optional<GpuSplit> best_split(const SplitProblem& problem);
+// The best by its objective, with at least `fewest` layers on the GPU and `most` there; of equals the one with fewer.
+// None when nothing fits.
+std::optional<GpuSplit> best_split(const SplitProblem& problem, uint32_t fewest = 0, uint32_t most = UINT32_MAX);
+
+// The GPU's part of that with so many layers. Its budget and what it has are the problem's.
+GpuSplitPart gpu_part(const SplitProblem& problem, uint32_t gpu_layers);
+
+// Seconds of computing in a pass of `tokens` tokens, of which the processors' layers take `on_cpu` where they compute
+// them.
+double split_computing(const GpuSplitPart& part, double on_cpu, uint32_t tokens);
+
+// Seconds of a pass for which the disk stands still: the ring, of `ring` bytes, is full and the GPU computes its
+// layers.
+double disk_idles(const GpuSplitPart& part, uint64_t ring, double bytes_per_second, uint32_t tokens);
 
 }  // namespace hypura

@@ -87,7 +87,10 @@ std::vector<Frame> frames(const PlacementProblem& problem) {
       for (frame.kv = 0; frame.kv < problem.kv.size(); ++frame.kv) {
         for (frame.ubatch = 0; frame.ubatch < problem.ubatch.size(); ++frame.ubatch) {
           const uint64_t bytes = frame_bytes(problem, frame);
-          if (bytes <= problem.budget) {
+          const bool there =
+              !problem.split ||
+              split_device_bytes(problem, problem.kv[frame.kv], problem.ubatch[frame.ubatch]) <= problem.split->budget;
+          if (there && bytes <= problem.budget) {
             fitting.push_back(frame);
             fitting.back().capacity = problem.budget - bytes;
           }
@@ -179,7 +182,22 @@ Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cac
   return placement;
 }
 
+// The least that the GPU's layers take of its memory.
+uint64_t minimum_split_vram(const PlacementProblem& problem) {
+  uint64_t least = UINT64_MAX;
+  for (const KvChoice& kv : problem.kv) {
+    for (const UbatchChoice& pass : problem.ubatch) {
+      least = std::min(least, split_device_bytes(problem, kv, pass));
+    }
+  }
+  return least;
+}
+
 tl::unexpected<Error> too_small(const PlacementProblem& problem) {
+  if (problem.split && minimum_split_vram(problem) > problem.split->budget) {
+    return fail(ErrorCode::kBudget, "{} of the GPU's memory cannot hold {} layers of the model: they take {}",
+                format_bytes(problem.split->budget), problem.split->layers, format_bytes(minimum_split_vram(problem)));
+  }
   return fail(ErrorCode::kBudget, "a budget of {} cannot hold the model: the smallest that can is {}",
               format_bytes(problem.budget), format_bytes(minimum_budget(problem)));
 }

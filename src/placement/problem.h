@@ -81,7 +81,8 @@ struct PlacementProblem {
 
   std::vector<Mode> modes;  // that may be chosen where the processors compute
 
-  std::optional<GpuProblem> gpu;  // that may compute instead
+  std::optional<GpuProblem> gpu;      // that may compute instead
+  std::optional<GpuSplitPart> split;  // of a GPU that computes the last layers in any case
 
   // Set by hand, for measurements: else the search finds them.
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without

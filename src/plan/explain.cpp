@@ -4,6 +4,7 @@
 
 #include "machine/memory.h"
 #include "placement/gpu_cost.h"
+#include "plan/gpu_layers_words.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_words.h"
 #include "plan/machine_speeds.h"
@@ -88,10 +89,12 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
   if (placement.gpu) {
     return gpu_plan_sentence(request, problem, placement);
   }
-  std::string text = fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
-                                 format_bytes(request.budget), request.budget_remark);
+  std::string text = problem.split
+                         ? split_sentence(request, *problem.split)
+                         : fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
+                                       format_bytes(request.budget), request.budget_remark);
   if (placement.mode() == Mode::kResident) {
-    return text + "fits, all weights resident";
+    return text + (problem.split ? "the rest fits into RAM" : "fits, all weights resident");
   }
   text += request.reads_repacked() ? "from its repacked copy, " : "";
   const uint64_t stays =
@@ -109,14 +112,25 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
   return text;
 }
 
+// Of the speeds that the prediction is made of.
+std::string what_is_assumed(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
+  const std::string on_cpu = MachineSpeeds(request.history.profile, request.threads).assumption();
+  const std::string on_gpu = plan.device ? gpu_assumption(request) : "";
+  if (!problem.split) {
+    return plan.device ? on_gpu : on_cpu;
+  }
+  return on_gpu + (on_gpu.empty() || on_cpu.empty() ? "" : " and") + on_cpu;
+}
+
 // What to expect of it, and what limits it.
 std::string why_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
   const Prediction& prediction = plan.prediction;
-  const MachineSpeeds speeds(request.history.profile, request.threads);
   std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
                                  prediction.calibration ? ", calibrated by earlier runs" : "",
-                                 plan.device ? gpu_assumption(request) : speeds.assumption());
-  if (plan.device) {
+                                 what_is_assumed(request, problem, plan));
+  if (problem.split) {
+    text += ": " + split_token_sentence(plan);
+  } else if (plan.device) {
     text += ": " + gpu_token_sentence(plan);
   } else if (plan.mode() == Mode::kResident) {
     text += ", limited by compute";
@@ -178,7 +192,7 @@ std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Place
   const UbatchChoice& pass = problem.ubatch_choice(placement);
   const DensePlacement& dense = placement.dense;
   const ExpertPlacement& experts = placement.experts;
-  std::vector<LedgerLine> ledger;
+  std::vector<LedgerLine> ledger = split_ledger(problem, placement);
   if (placement.mode() == Mode::kResident) {
     ledger.push_back({Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes});
     if (problem.unused > 0) {
@@ -224,7 +238,7 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
   const double compute =
-      placement.gpu ? problem.gpu->speeds_for(placement.ubatch).resident.first : problem.resident.first;
+      placement.gpu ? problem.gpu->speeds_for(placement.ubatch).resident.first : resident_computing(problem, 1);
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   if (token.uploading > std::max(disk, compute)) {
     prediction.bound_by = Limit::kUpload;
@@ -260,7 +274,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
       1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
 
   const MachineSpeeds speeds(request.history.profile, request.threads);
-  uint64_t loaded = problem.fixed + placement.dense.pinned_bytes;
+  uint64_t loaded = problem.fixed + placement.dense.pinned_bytes + (problem.split ? problem.split->weights : 0);
   loaded += placement.dense.streamed ? 0 : problem.dense_bytes();
   loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
@@ -268,6 +282,10 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   prediction.memory_peak = request.process_memory + kProcessGrowth + total_bytes(problem, placement);
   if (placement.gpu && request.gpu.on_ram) {
     prediction.memory_peak += gpu_device_bytes(problem, placement);
+  }
+  if (problem.split && request.gpu.on_ram) {
+    prediction.memory_peak +=
+        split_device_bytes(problem, problem.kv_choice(placement), problem.ubatch_choice(placement));
   }
   return prediction;
 }
@@ -283,8 +301,11 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     plan.device = device_plan(request, problem, plan.placement);
     plan.pinned_bytes = problem.dense_bytes();
   }
+  if (problem.split) {
+    plan.device = split_device_plan(request, problem, plan.placement);
+  }
   plan.ledger = make_ledger(problem, plan.placement);
-  plan.tensors = placed_tensors(request.model, plan.placement);
+  plan.tensors = placed_tensors(request.model, plan.placement, request.gpu_layers());
   plan.layers = layer_shares(plan.tensors);
   plan.prediction = predict(request, problem, plan.placement);
   plan.sentence = plan_sentence(request, problem, plan.placement);

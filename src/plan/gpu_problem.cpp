@@ -33,16 +33,6 @@ GpuSpeeds speeds_of_processors(const PlacementProblem& problem) {
   return speeds;
 }
 
-// What was measured of the request's GPU; nullptr: nothing.
-const GpuProfile* profile_of(const OpenRequest& request) {
-  const MachineProfile* machine = request.history.profile;
-  if (machine == nullptr) {
-    return nullptr;
-  }
-  const auto it = std::ranges::find(machine->gpus, request.gpu.device.name, &GpuProfile::name);
-  return it == machine->gpus.end() ? nullptr : &*it;
-}
-
 class GpuProblemBuilder {
  public:
   GpuProblemBuilder(const OpenRequest& request, const PlacementProblem& problem)
@@ -147,7 +137,7 @@ void GpuProblemBuilder::add_speeds() {
     gpu_.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
     return;
   }
-  const GpuFigures figures(profile_of(request_), request_.gpu.device);
+  const GpuFigures figures(gpu_profile(request_), request_.gpu.device);
   for (const UbatchChoice& pass : gpu_.ubatch) {
     gpu_.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
   }
@@ -160,9 +150,18 @@ void GpuProblemBuilder::add_speeds() {
 
 }  // namespace
 
+const GpuProfile* gpu_profile(const OpenRequest& request) {
+  const MachineProfile* machine = request.history.profile;
+  if (machine == nullptr) {
+    return nullptr;
+  }
+  const auto it = std::ranges::find(machine->gpus, request.gpu.device.name, &GpuProfile::name);
+  return it == machine->gpus.end() ? nullptr : &*it;
+}
+
 std::string gpu_assumption(const OpenRequest& request) {
   const bool computes = request.gpu.exists() && request.gpu.device.name != "CPU";
-  return computes ? GpuFigures(profile_of(request), request.gpu.device).assumption() : std::string();
+  return computes ? GpuFigures(gpu_profile(request), request.gpu.device).assumption() : std::string();
 }
 
 std::optional<GpuProblem> gpu_problem(const OpenRequest& request, const PlacementProblem& problem) {

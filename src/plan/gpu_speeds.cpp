@@ -20,6 +20,8 @@ constexpr double kExpertNodes = 4;
 // llama_decode itself, as for the processors (placement_problem.cpp).
 constexpr double kDecodeSeconds = 0.0002;
 
+}  // namespace
+
 PassSeconds product_seconds(const GpuFigures& gpu, const TensorInfo& tensor, uint32_t ubatch) {
   const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
   PassSeconds seconds = gpu.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements, ubatch);
@@ -28,6 +30,12 @@ PassSeconds product_seconds(const GpuFigures& gpu, const TensorInfo& tensor, uin
   }
   return seconds;
 }
+
+double layer_launches(const GpuFigures& gpu) {
+  return kLayerNodes * gpu.operation();
+}
+
+namespace {
 
 // One expert of that layer, such that a pass of `ubatch` tokens takes what its rows do, or its bytes.
 PassSeconds expert_seconds(const GpuFigures& gpu, const ExpertLayer& layer, const ExpertGroup& group, uint32_t ubatch) {

@@ -14,6 +14,12 @@ namespace hypura {
 GpuSpeeds gpu_speeds(const GpuFigures& gpu, const OpenRequest& request, const PlacementProblem& problem,
                      uint32_t ubatch);
 
+// One matrix in the device's memory, of a pass of up to `ubatch` tokens. The output is of a prompt's last token only.
+PassSeconds product_seconds(const GpuFigures& gpu, const TensorInfo& tensor, uint32_t ubatch);
+
+// What a layer without experts takes besides its products, for each pass.
+double layer_launches(const GpuFigures& gpu);
+
 // The name of a type of the model's weights that the device is known to have no kernels for; empty: it has all.
 std::string type_without_kernel(const GpuFigures& gpu, const Model& model);
 

@@ -142,15 +142,18 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
     return text + problem.gpu->obstacle;
   }
   const uint64_t least = no_less(minimum_vram(problem));
+  if (minimum_vram(problem) <= problem.gpu->budget && !problem.gpu->undivided.empty()) {
+    return text + problem.gpu->undivided;
+  }
   if (minimum_vram(problem) <= problem.gpu->budget) {
     return text + "what stays in RAM beside it does not fit";
   }
   return text + (problem.gpu->may_stream
                      ? fmt::format("it may use {} of its memory, and {} are the least", format_bytes(request.gpu.vram),
                                    format_bytes(least))
-                     : fmt::format("the model takes {} there, of {} that it may use, and one without experts is not "
-                                   "divided between GPU and processors",
-                                   format_bytes(least), format_bytes(request.gpu.vram)));
+                     : fmt::format("all of the model takes {} there, of {} that it may use{}{}", format_bytes(least),
+                                   format_bytes(request.gpu.vram), problem.gpu->undivided.empty() ? "" : ", and ",
+                                   problem.gpu->undivided));
 }
 
 tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementProblem& problem) {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "backend/stream_layout.h"
+#include "plan/gpu_share.h"
 
 namespace hypura {
 
@@ -25,20 +25,22 @@ PlacedTensor placed(const TensorInfo& tensor, Way way, Tier tier, double share) 
 
 }  // namespace
 
-std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement) {
+std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement, const GpuLayers* layers) {
   const DensePlacement& dense = placement.dense;
   const ExpertPlacement& experts = placement.experts;
   std::vector<PlacedTensor> tensors;
   for (const TensorInfo& tensor : model.tensors) {
     // A GPU's model has its table of embeddings in RAM.
-    const bool on_device = placement.gpu && tensor.role != TensorRole::kEmbedding;
+    const bool on_device =
+        layers != nullptr ? on_gpu(model, *layers, tensor) : placement.gpu && tensor.role != TensorRole::kEmbedding;
     tensors.push_back(placed(tensor, Way::kPinned, on_device ? Tier::kDevice : Tier::kRam, on_device ? 0 : 1));
     tensors.back().device_share = on_device ? 1 : 0;
   }
   for (const TensorInfo& tensor : model.unused) {
     tensors.push_back(placed(tensor, Way::kUnused, Tier::kDisk, 0));
   }
-  const StreamLayout layout = lay_out(model, true, true);
+  const StreamLayout layout =
+      lay_out(model, true, true, false, layers != nullptr ? layers_before_gpu(model, *layers) : StreamedLayers());
   const TensorInfo* first = model.tensors.data();
   for (size_t i = 0; i < dense.pinned.size(); ++i) {
     if (!dense.pinned[i]) {

@@ -5,11 +5,13 @@
 
 #include "hypura/plan.h"
 #include "model/model.h"
+#include "plan/plan_overrides.h"
 
 namespace hypura {
 
-// In file order, as the model has them, those unused last.
-std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement);
+// In file order, as the model has them, those unused last. `layers`: that a GPU computes, beside the processors.
+std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement,
+                                         const GpuLayers* layers = nullptr);
 
 // What of each layer stays in memory, by ascending layer; tensors outside the layers, and unused
 // ones, are left out.

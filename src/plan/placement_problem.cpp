@@ -11,6 +11,7 @@
 #include "machine/memory.h"
 #include "placement/popularity.h"
 #include "plan/context_choice.h"
+#include "plan/gpu_layers.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "plan/machine_speeds.h"
@@ -39,6 +40,8 @@ constexpr double kWakeSeconds = 0.00008;
 // gained brings more.
 constexpr double kQuantisedKvCost = 0.02;
 
+}  // namespace
+
 PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
   const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
   PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
@@ -47,6 +50,12 @@ PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor
   }
   return seconds;
 }
+
+double layer_operations(const MachineSpeeds& speeds) {
+  return kLayerOperations * speeds.operation();
+}
+
+namespace {
 
 uint32_t experts_used(const Model& model) {
   return static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
@@ -126,6 +135,9 @@ PlacementProblem ProblemBuilder::build() {
   add_resident();
   add_modes();
   add_overrides();
+  if (request_.gpu_layers() != nullptr) {
+    add_gpu_layers(request_, problem_);
+  }
   return std::move(problem_);
 }
 
@@ -266,10 +278,12 @@ void ProblemBuilder::add_rest() {
     }
   }
   const auto moe = static_cast<double>(layout_.expert_layers.size());
-  const double operations = kLayerOperations * static_cast<double>(model.layers) +
+  const GpuLayers* layers = request_.gpu_layers();
+  const double ours = layers == nullptr ? 1 : kv_share_before_gpu(model, *layers);
+  const double operations = ours * kLayerOperations * static_cast<double>(model.layers) +
                             moe * (kExpertOperations + static_cast<double>(model.experts_used));
   problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
-  problem_.attention = speeds_.attention(attention_width(model));
+  problem_.attention = ours * speeds_.attention(attention_width(model));
   problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
   problem_.contention = speeds_.contention();
   problem_.block_seconds = kBlockSeconds;
@@ -427,20 +441,26 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
   }
   const KvChoice cache = problem.kv_choice(placement);
   const UbatchChoice pass = problem.ubatch_choice(placement);
+  const uint64_t kv = real.kv - real.device_kv;
+  const uint64_t compute = real.compute - real.device_compute;
   for (KvChoice& it : problem.kv) {
     if (it.type == cache.type) {
-      it.bytes = real.kv;
+      it.bytes = kv;
+      it.device_bytes = real.device_kv;
       it.measured = true;
     } else if (!it.measured) {
-      it.bytes = in_proportion(it.bytes, real.kv, cache.bytes);
+      it.bytes = in_proportion(it.bytes, kv, cache.bytes);
+      it.device_bytes = in_proportion(it.device_bytes, real.device_kv, cache.device_bytes);
     }
   }
   for (UbatchChoice& it : problem.ubatch) {
     if (it.tokens == pass.tokens) {  // with another KV cache it may take less
-      it.bytes = it.measured ? std::max(it.bytes, real.compute) : real.compute;
+      it.bytes = it.measured ? std::max(it.bytes, compute) : compute;
+      it.device_bytes = it.measured ? std::max(it.device_bytes, real.device_compute) : real.device_compute;
       it.measured = true;
     } else if (!it.measured) {
-      it.bytes = in_proportion(it.bytes, real.compute, pass.bytes);
+      it.bytes = in_proportion(it.bytes, compute, pass.bytes);
+      it.device_bytes = in_proportion(it.device_bytes, real.device_compute, pass.device_bytes);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "placement/placement.h"
 #include "plan/budget_choice.h"
 #include "plan/gpu_choice.h"
+#include "plan/machine_speeds.h"
 #include "plan/plan_overrides.h"
 #include "storage/reader.h"
 #include "store/repacked_copy.h"
@@ -36,12 +37,16 @@ struct OpenRequest {
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
-  ChosenGpu gpu = {};  // that may compute
+  ChosenGpu gpu = {};                            // that may compute
+  std::optional<GpuLayers> planned_layers = {};  // a plan's choice (plan/gpu_layers.h)
 
-  bool reads_repacked() const { return !repacked.files.empty(); }
+  bool reads_repacked() const { return !repacked.files.empty() && gpu_layers() == nullptr; }
   // The layers that a GPU computes without slots; nullptr: none.
   const GpuLayers* gpu_layers() const {
-    return overrides.gpu && overrides.gpu->layers ? &*overrides.gpu->layers : nullptr;
+    if (overrides.gpu && overrides.gpu->layers) {
+      return &*overrides.gpu->layers;
+    }
+    return planned_layers ? &*planned_layers : nullptr;
   }
   // Whether weights are laid out for the processors' fastest kernels. Beside a GPU with layers of its own they are not:
   // it takes them as they are, and a product must not depend on who computes it at which budget.
@@ -70,6 +75,12 @@ inline constexpr uint32_t kSmallestUbatch = 32;
 // Fails with kUsage when options.kv_type is one that the model's heads do not divide into, or the mode that is set by
 // hand none of the model's.
 Result<PlacementProblem> placement_problem(const OpenRequest& request);
+
+// One matrix on the processors. The output is of a prompt's last token only.
+PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor);
+
+// What a layer without experts takes besides its products, for each pass.
+double layer_operations(const MachineSpeeds& speeds);
 
 // By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);

@@ -82,8 +82,6 @@ std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model,
   if (outside > 0 && !model.experts) {
     arms.push_back({fmt::format("plain, -ngl {}", model.layers + 1 - outside), plain_spec(common)});
     arms.back().spec.gpu_layers = static_cast<int32_t>(model.layers + 1 - outside);
-    ours.gpu_layers = arms.back().spec.gpu_layers;  // no plan divides a dense model: by hand, as plain llama.cpp
-    ours.ubatch = arms.back().spec.ubatch;
   }
   if (outside > 0 && model.experts) {
     arms.push_back({"plain, --cpu-moe", plain_spec(common)});

@@ -42,6 +42,10 @@ const char* limit_words(Limit limit) {
 }
 
 void add_device(std::vector<Figure>& figures, const DevicePlan& device) {
+  if (device.layers) {
+    figures.push_back({"layers on GPU", fmt::format("{} of {}", *device.layers, device.all_layers),
+                       "and the output; the processors compute the others"});
+  }
   if (device.hit_rate) {
     figures.push_back({"experts on GPU", percent_words(*device.hit_rate),
                        fmt::format("of those asked for; {} in RAM", percent_words(device.ram_hit_rate.value_or(0)))});

@@ -58,9 +58,13 @@ TEST(InspectJson, TellsOfTheGpu) {
   EXPECT_EQ(json["plan"]["gpu"]["layer_slots"], (std::vector<int>{4, 5}));
   EXPECT_DOUBLE_EQ(json["plan"]["gpu"]["expert_hit_rate"].get<double>(), 0.5);
   EXPECT_TRUE(json["plan"]["gpu"]["ram_hit_rate"].is_null());
+  EXPECT_TRUE(json["plan"]["gpu"]["layers"].is_null()) << "it has all";
   EXPECT_EQ(json["plan"]["ledger"].back()["tier"], "device");
   EXPECT_EQ(json["plan"]["ledger"].back()["purpose"], "KV cache on the GPU");
   EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "upload");
+  plan.device->layers = 3;
+  const auto divided = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
+  EXPECT_EQ(divided["plan"]["gpu"]["layers"], 3);
 }
 
 TEST(InspectJson, WhatIsNotKnownIsNull) {

@@ -192,16 +192,16 @@ TEST_P(GpuLayersExactness, ExpertsMayStayWithTheProcessors) {
 // Answers in company, with prompts and with drafts to verify. Passes of fewer rows than a GPU takes from the
 // processors, and of more.
 TEST_P(GpuLayersExactness, SequencesSharePasses) {
-  constexpr uint32_t kSpeakers = 4;
+  constexpr uint32_t kSharers = 4;
   const GpuLayers layers = {counts()[2], true};
   const PlanOverrides its = overrides(SeparateGpu::kName, layers, streaming(layers));
-  auto engine = open_engine(options(least_memory(its, kSpeakers), kSpeakers), its);
+  auto engine = open_engine(options(least_memory(its, kSharers), kSharers), its);
   ASSERT_TRUE(engine) << engine.error().message;
-  LlamaPassModel model(**engine, kSpeakers);
-  Reference reference(path_, kSplitTokens * kSpeakers, kSplitPass, kSplitThreads, kSpeakers, false,
+  LlamaPassModel model(**engine, kSharers);
+  Reference reference(path_, kSplitTokens * kSharers, kSplitPass, kSplitThreads, kSharers, false,
                       {SeparateGpu::kName, layers.count, true});
   const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
-  std::vector<uint32_t> position(kSpeakers, 0);
+  std::vector<uint32_t> position(kSharers, 0);
   // So many tokens of each sequence.
   const std::vector<std::vector<std::pair<uint32_t, uint32_t>>> passes = {
       {{0, 5}},         {{1, 12}},         {{2, 40}},        {{3, 21}}, {{0, 1}, {1, 1}, {2, 1}, {3, 1}},

@@ -39,6 +39,10 @@ tl::unexpected<Error> load_failure(const Model& model) {
     const std::string duplicates = duplicate_tokens(model);
     reason = duplicates.empty() ? reason : duplicates;
   }
+  if (reason.find("unable to allocate") != std::string::npos) {  // a buffer for weights
+    return fail(ErrorCode::kBudget, "{}: llama.cpp got no memory for its weights: {}",
+                model.files.front().path.string(), reason);
+  }
   return fail(ErrorCode::kBadModel, "{}: llama.cpp cannot load this model: {}", model.files.front().path.string(),
               reason);
 }

@@ -39,7 +39,7 @@ ggml_backend_buffer_type* host_memory();
 bool has_own_memory(ggml_backend_device& device);
 
 // The model behind a virtual file. Fails with kBadModel: the file and llama.cpp's reason, with what else is known of
-// it.
+// it; with kBudget where there is no memory for the weights.
 Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params);
 
 // The model as llama.cpp loads it from its own files, by direct reads. Fails likewise.

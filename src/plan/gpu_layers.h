@@ -1,0 +1,29 @@
+// How many of a dense model's last layers a GPU computes whose memory has no room for all, and what a placement problem
+// then says of them (docs/design/gpu.md, "Dense models").
+#pragma once
+
+#include <cstdint>
+
+#include "plan/placement_problem.h"
+
+namespace hypura {
+
+// Of the smallest that may be computed by a GPU that has not their weights: llama.cpp copies them to it for passes of
+// so many tokens.
+inline constexpr uint32_t kOffloadTokens = 32;
+
+// Puts in what request.gpu has by request.gpu_layers(), which must be there: PlacementProblem::split, and what of KV
+// cache and compute buffers lies there. `problem` has all else of it.
+void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem);
+
+// The problem whose solution is the plan. As placement_problem(), unless request.gpu has no room for all of a dense
+// model: then that of the number of layers there, `most` at most, with the least objective; request.planned_layers is
+// that number. A GPU that was named gets one layer at least where one fits; without any layer the problem is the
+// processors', and GpuProblem::undivided says why. With `most`, the whole model on the GPU is not considered. Fails as
+// placement_problem().
+Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uint32_t> most = {});
+
+// Whether the plan divides the layers of the request's model where they do not fit.
+bool may_divide(const OpenRequest& request, const PlacementProblem& problem);
+
+}  // namespace hypura

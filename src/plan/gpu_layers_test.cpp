@@ -1,0 +1,148 @@
+#include "plan/gpu_layers.h"
+
+#include <gtest/gtest.h>
+
+#include "llama/models_for_test.h"
+#include "placement/cost.h"
+#include "placement/gpu_placement.h"
+#include "plan/explain.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+// The stories' draft model, 5.6 MiB without experts, on a GPU that is assumed to be a CUDA device with memory of its
+// own.
+class GpuLayersPlan : public testing::Test {
+ protected:
+  GpuLayersPlan() {
+    auto model = open_model(kModels / "hypura-stories-draft.gguf");
+    EXPECT_TRUE(model);
+    model_ = std::move(*model);
+    options_.context = 512;
+    options_.ubatch = 32;
+    options_.threads = 1;
+  }
+
+  OpenRequest request(uint64_t memory, uint64_t vram, bool named) const {
+    ChosenGpu gpu;
+    gpu.device.name = "CUDA0";
+    gpu.device.backend = "CUDA";
+    gpu.vram = vram;
+    gpu.named = named;
+    return make_request(options_, model_, {memory, {}}, history_, {}, gpu);
+  }
+
+  // That all of it takes.
+  uint64_t whole() const {
+    const OpenRequest its = request(kGiB, kGiB, true);
+    return minimum_vram(*placement_problem(its));
+  }
+
+  EngineOptions options_;
+  RunHistory history_;
+  Model model_;
+};
+
+TEST_F(GpuLayersPlan, AllOfItThatFitsIsNotDivided) {
+  OpenRequest its = request(kGiB, whole(), true);
+  const auto problem = planned_problem(its);
+  ASSERT_TRUE(problem);
+  EXPECT_FALSE(its.planned_layers);
+  EXPECT_FALSE(problem->split);
+  EXPECT_TRUE(place(*problem)->gpu);
+}
+
+TEST_F(GpuLayersPlan, MoreMemoryGetsMoreLayersAndIsNotExceeded) {
+  uint32_t last = 0;
+  double slower = 1e9;
+  for (uint64_t percent = 10; percent < 95; percent += 5) {
+    const uint64_t vram = whole() * percent / 100;
+    OpenRequest its = request(kGiB, vram, true);
+    const auto problem = planned_problem(its);
+    ASSERT_TRUE(problem);
+    const uint32_t count = its.planned_layers ? its.planned_layers->count : 0;
+    EXPECT_GE(count, last);
+    last = count;
+    EXPECT_EQ(problem->split.has_value(), count > 0);
+    const auto placement = place(*problem);
+    ASSERT_TRUE(placement);
+    const Plan plan = make_plan(its, *problem, *placement);
+    uint64_t there = 0;
+    for (const LedgerLine& line : plan.ledger) {
+      there += line.tier == Tier::kDevice ? line.bytes : 0;
+    }
+    EXPECT_LE(there, vram);
+    EXPECT_EQ(there > 0, count > 0);
+    if (count > 0) {
+      EXPECT_EQ(plan.device->layers, count - 1);
+      EXPECT_EQ(plan.device->all_layers, static_cast<uint32_t>(model_.layers));
+      EXPECT_NE(plan.why.find("assumed speeds of CUDA0"), std::string::npos) << plan.why;
+      EXPECT_LE(plan.prediction.decode_seconds, slower + 1e-9) << "what is on the GPU is computed faster";
+      slower = plan.prediction.decode_seconds;
+    }
+  }
+  EXPECT_GT(last, 1U);
+}
+
+TEST_F(GpuLayersPlan, ThePredictionHasTheGpusPart) {
+  OpenRequest its = request(kGiB, whole() * 6 / 10, true);
+  const auto problem = planned_problem(its);
+  ASSERT_TRUE(problem && problem->split);
+  PlacementProblem without = *problem;
+  without.split.reset();
+  const auto placement = place(*problem);
+  ASSERT_TRUE(placement);
+  const GpuSplitPart& split = *problem->split;
+  EXPECT_GT(split.on_gpu.first, 0);
+  EXPECT_NEAR(pass_cost(*problem, *placement, 1).seconds,
+              pass_cost(without, *placement, 1).seconds + split.on_gpu.first + split.handover, 1e-12);
+  // Passes of many tokens are the GPU's, which gets the processors' weights copied.
+  const double copies = static_cast<double>(split.host_weights) / split.upload_bytes_per_second;
+  EXPECT_NEAR(pass_cost(*problem, *placement, 32).seconds,
+              split.on_gpu.of(32) + split.off_cpu.of(32) + copies + split.handover, 1e-12);
+}
+
+TEST_F(GpuLayersPlan, AGpuThatIsNotNamedIsUsedWhereItIsFaster) {
+  OpenRequest its = request(kGiB, whole() * 6 / 10, false);
+  const auto problem = planned_problem(its);
+  ASSERT_TRUE(problem);
+  OpenRequest alone = its;
+  alone.planned_layers.reset();
+  alone.gpu = {};
+  const auto without = place(*placement_problem(alone));
+  const auto with = place(*problem);
+  ASSERT_TRUE(with && without);
+  EXPECT_LE(with->objective, without->objective);
+  EXPECT_EQ(its.planned_layers.has_value(), with->objective < without->objective);
+}
+
+TEST_F(GpuLayersPlan, FewerAreGivenWhereMoreDidNotFit) {
+  OpenRequest its = request(kGiB, kGiB, true);
+  ASSERT_TRUE(planned_problem(its, 2));
+  ASSERT_TRUE(its.planned_layers);
+  EXPECT_LE(its.planned_layers->count, 2U);
+  const auto none = planned_problem(its, 0);
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(its.planned_layers);
+  const auto placement = place(*none);
+  ASSERT_TRUE(placement);
+  EXPECT_FALSE(placement->gpu);
+  const Plan plan = make_plan(its, *none, *placement);
+  EXPECT_NE(plan.why.find("CUDA0 computes nothing"), std::string::npos) << plan.why;
+  EXPECT_NE(plan.why.find("did not hold what llama.cpp wanted"), std::string::npos) << plan.why;
+}
+
+TEST_F(GpuLayersPlan, RealSizesThatAreTooManyAreNoPlacement) {
+  OpenRequest its = request(kGiB, whole() * 6 / 10, true);
+  auto problem = planned_problem(its);
+  ASSERT_TRUE(problem && problem->split && place(*problem));
+  problem->split->weights = problem->split->budget;
+  const auto refused = place(*problem);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBudget);
+  EXPECT_NE(refused.error().message.find("of the GPU's memory"), std::string::npos) << refused.error().message;
+}
+
+}  // namespace
+}  // namespace hypura
