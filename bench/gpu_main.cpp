@@ -45,7 +45,7 @@ RoundsOptions rounds_of(const GpuCommandLine& line, const std::string& name, con
   options.limit = ram > 0 && find_capabilities(model).cgroups ? limit_of(ram) : 0;
   options.repeat = line.repeat;
   options.probe_seconds = 0;
-  options.run_seconds = 120;
+  options.run_seconds = 150;
   options.tell = [name, repeat = line.repeat](uint32_t round, const std::string& text) {
     fmt::print(stderr, "{} {}/{}  {}\n", name, round + 1, repeat, text);
   };

@@ -174,10 +174,21 @@ double prompt_seconds(const PlacementProblem& problem, const Placement& placemen
   return seconds;
 }
 
+namespace {
+
+double objective_for(const PlacementProblem& problem, const Placement& placement, uint32_t prompt, double share) {
+  return pass_cost(problem, placement, 1).seconds + share / prompt * prompt_seconds(problem, placement, prompt, false);
+}
+
+}  // namespace
+
 double objective(const PlacementProblem& problem, const Placement& placement) {
-  const uint32_t prompt = placement.gpu ? kGpuPromptTokens : kPromptTokens;
-  return pass_cost(problem, placement, 1).seconds +
-         kPromptShare / prompt * prompt_seconds(problem, placement, prompt, false);
+  return placement.gpu ? gpu_objective(problem, placement)
+                       : objective_for(problem, placement, kPromptTokens, kPromptShare);
+}
+
+double gpu_objective(const PlacementProblem& problem, const Placement& placement) {
+  return objective_for(problem, placement, kGpuPromptTokens, kGpuPromptShare);
 }
 
 }  // namespace hypura

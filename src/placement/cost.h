@@ -89,10 +89,13 @@ struct QuotaShare {
 std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots);
 
 // What a placement is chosen by: the time for a token made and kPromptShare prompt tokens read, of a prompt of
-// kPromptTokens (of kGpuPromptTokens where a GPU computes, whose passes may be larger), caches warm. Chosen: as many
-// tokens read as made.
+// kPromptTokens, caches warm. Chosen: as many tokens read as made. Where a GPU computes, gpu_objective().
 inline constexpr uint32_t kPromptTokens = 512;
 inline constexpr double kPromptShare = 1.0;
 double objective(const PlacementProblem& problem, const Placement& placement);
+
+// The same for kGpuPromptShare tokens of a prompt of kGpuPromptTokens (gpu_cost.h): GPUs have their placement chosen by
+// it, and are held against the processors by it.
+double gpu_objective(const PlacementProblem& problem, const Placement& placement);
 
 }  // namespace hypura

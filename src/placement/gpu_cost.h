@@ -17,6 +17,10 @@ namespace hypura {
 // The prompt that a GPU's placement is chosen by: long enough for the largest passes.
 inline constexpr uint32_t kGpuPromptTokens = 4096;
 
+// Tokens read for each that is made. Chosen: a coding agent's turn reads files and results of some thousand tokens for
+// an answer of some hundred.
+inline constexpr double kGpuPromptShare = 16;
+
 // Choices for each expert of a layer from which on all of the layer is brought, unseen (backend/gpu/gpu_executor.h).
 inline constexpr uint32_t kGpuChoicesForAll = 2;
 

@@ -100,7 +100,7 @@ std::vector<double> GpuPlacer::costs(size_t group) const {
   for (uint32_t slots = 0; slots <= its.experts; ++slots) {
     const GpuLayer layer = {group, slots, in_ram, frame_.stages};
     all.push_back(gpu_layer_cost(problem_, speeds, layer, 1, of_token, beside_token).seconds +
-                  kPromptShare / tokens *
+                  kGpuPromptShare / tokens *
                       gpu_layer_cost(problem_, speeds, layer, tokens, of_prompt, beside_prompt).seconds);
   }
   return all;
@@ -266,6 +266,18 @@ tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
               format_bytes(problem.budget), format_bytes(minimum_gpu_ram(problem)));
 }
 
+// Some experts at a time only where there is no room for two layers: the same experts then come again for each pass,
+// and their rows are gathered and scattered (a fifth of the speed, docs/results.md).
+std::optional<Placement> place_streamed(const PlacementProblem& problem, GpuFrame frame) {
+  frame.stages = problem.gpu->stages.value_or(true);
+  auto placement = GpuPlacer(problem, frame).place();
+  if (!placement && !problem.gpu->stages) {
+    frame.stages = false;
+    placement = GpuPlacer(problem, frame).place();
+  }
+  return placement;
+}
+
 }  // namespace
 
 Result<Placement> place_on_gpu(const PlacementProblem& problem) {
@@ -279,14 +291,8 @@ Result<Placement> place_on_gpu(const PlacementProblem& problem) {
       if (problem.gpu->may_hold_all && fits(problem, all)) {
         offer_on_gpu(problem, all, best);
       }
-      for (const bool stages : {true, false}) {
-        if (stages != problem.gpu->stages.value_or(stages)) {
-          continue;
-        }
-        const GpuFrame frame = {&kv, &pass, stages};
-        if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
-          offer_on_gpu(problem, std::move(*placement), best);
-        }
+      if (auto placement = problem.gpu->may_stream ? place_streamed(problem, {&kv, &pass}) : std::nullopt) {
+        offer_on_gpu(problem, std::move(*placement), best);
       }
     }
   }

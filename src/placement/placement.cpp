@@ -265,7 +265,7 @@ Result<Placement> place(const PlacementProblem& problem) {
     return with;
   }
   auto without = place_on_processors(problem);
-  const bool better = with && (!without || with->objective < without->objective);
+  const bool better = with && (!without || with->objective < gpu_objective(problem, *without));
   return better || !without ? std::move(with) : std::move(without);
 }
 

@@ -43,7 +43,29 @@ Result<uint64_t> most_vram(const ChosenGpu& gpu) {
   return gpu.device.memory_free - std::min(gpu.device.memory_free, margin);
 }
 
+// Takes what the driver needs out of what the model may use.
+Result<ChosenGpu> less_runtime(ChosenGpu gpu) {
+  const uint64_t runtime = gpu.on_ram ? 0 : gpu_runtime(gpu.device.backend).on_device;
+  if (runtime == 0) {
+    return gpu;
+  }
+  if (gpu.vram <= runtime) {
+    return fail(ErrorCode::kBudget, "{} of {}'s memory are too few: its driver and kernels take about {} by themselves",
+                format_bytes(gpu.vram), gpu.device.name, format_bytes(runtime));
+  }
+  gpu.vram -= runtime;
+  gpu.remark += fmt::format(" beside {} for its driver", format_bytes(runtime));
+  return gpu;
+}
+
 }  // namespace
+
+GpuRuntime gpu_runtime(std::string_view backend) {
+  if (backend == "CUDA") {
+    return {288 * kMiB, 528 * kMiB};
+  }
+  return backend == "Vulkan" ? GpuRuntime{128 * kMiB, 128 * kMiB} : GpuRuntime{};
+}
 
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
   auto device = find_device(overrides.gpu ? overrides.gpu->device : options.gpu);
@@ -75,11 +97,17 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
     gpu.remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(gpu.vram));
     gpu.vram = *most;
   }
-  return gpu;
+  return less_runtime(std::move(gpu));
 }
 
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
-  if (!gpu.exists() || !gpu.on_ram || gpu.vram == kUnlimited) {
+  if (!gpu.exists() || gpu.vram == kUnlimited) {
+    return budget;
+  }
+  if (!gpu.on_ram) {
+    const uint64_t runtime = gpu_runtime(gpu.device.backend).in_ram;
+    budget.bytes -= std::min(budget.bytes, runtime);
+    budget.remark += runtime > 0 ? fmt::format(" beside {} for the GPU's driver", format_bytes(runtime)) : "";
     return budget;
   }
   const auto allowed = choose_budget({});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "hypura/devices.h"
 #include "hypura/engine.h"
@@ -11,9 +12,18 @@
 
 namespace hypura {
 
+// What computing on a GPU takes besides all that a plan lists: its driver's context, kernels, libraries' workspaces.
+struct GpuRuntime {
+  uint64_t on_device = 0;
+  uint64_t in_ram = 0;
+};
+
+// By GpuDeviceInfo::backend. CUDA's as measured on an H200 (docs/results.md); Vulkan's is assumed.
+GpuRuntime gpu_runtime(std::string_view backend);
+
 struct ChosenGpu {
   GpuDeviceInfo device = {};  // without a name: there is none
-  uint64_t vram = 0;          // bytes for the model
+  uint64_t vram = 0;          // bytes for the model: what it may use less GpuRuntime::on_device
   bool named = false;         // by the user: it is used also where the processors would be faster
   bool on_ram = false;        // its memory is the machine's
   std::string remark = {};    // " (lowered from ...)" when it gets less than was asked for, else empty
@@ -23,13 +33,13 @@ struct ChosenGpu {
 
 // The device that the options or `overrides` name; with "auto" the one with the most free memory of its own, if there
 // is one. Without EngineOptions::vram it may use what is free less a margin, 5 % of its memory and at least 512 MiB,
-// for a desktop and for what kernels take besides; of the machine's memory half of what it allows. Fails with kUsage:
-// there is no such device, several are named, or memory is given for none. The first call may take some tenths of a
-// second (hypura/devices.h).
+// for a desktop; of the machine's memory half of what it allows. Fails with kUsage: there is no such device, several
+// are named, or memory is given for none; with kBudget when the memory is less than its driver takes. The first call
+// may take some tenths of a second (hypura/devices.h).
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
 
-// `budget` less what a GPU takes of the machine's own memory, as far as both are more than the machine allows. Fails as
-// choose_budget.
+// `budget` less what a GPU takes of RAM: GpuRuntime::in_ram, and where its memory is the machine's that too, as far as
+// both are more than the machine allows. Fails as choose_budget.
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget);
 
 }  // namespace hypura

@@ -57,13 +57,25 @@ std::string predicted_text(const ArmRuns& arm) {
   return known ? to_text(good.front()->predicted.decode_tokens_per_second) : "";
 }
 
+// Of the tokens chosen in the first runs, how many from the first on are those of the scenario's first arm.
+std::string same_tokens(const ArmRuns& arm, const ArmRuns& first) {
+  const auto ours = good_runs(arm);
+  const auto theirs = good_runs(first);
+  if (ours.empty() || theirs.empty() || &arm == &first) {
+    return "";
+  }
+  const auto& tokens = ours.front()->chosen;
+  const auto different = std::ranges::mismatch(tokens, theirs.front()->chosen).in1;
+  return fmt::format("{} of {}", different - tokens.begin(), tokens.size());
+}
+
 void add_rows(const GpuScenarioRuns& runs, std::string& text) {
   const uint64_t cap = vram_cap(runs.scenario, runs.model);
   for (const ArmRuns& arm : runs.arms) {
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
+    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
                         cap > 0 ? format_bytes(cap) : "none", arm.arm.title, spread_text(arm, decode_rate),
                         predicted_text(arm), spread_text(arm, prefill_rate), mebibytes(arm, most_vram),
-                        mebibytes(arm, most_ram));
+                        mebibytes(arm, most_ram), same_tokens(arm, runs.arms.front()));
   }
 }
 

@@ -53,6 +53,6 @@ Arm all_in_vram(const RunSpec& common);
 // The arms of a scenario, model.all_in_vram known: all_in_vram() where RAM has no budget, plain llama.cpp's splits that
 // keep the cap, ours. A MoE's splits are all experts on the processor, and those of the fewest layers; a dense model's
 // the most layers that fit.
-std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common);
+std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, RunSpec common);
 
 }  // namespace hypura::bench
