@@ -32,6 +32,9 @@ class SeparateGpu {
 
   ggml_backend_dev_t device() { return &device_; }
 
+  // From now on buffers of more bytes are refused, as where the device's memory is taken.
+  void set_largest_buffer(size_t bytes) { largest_buffer_ = bytes; }
+
   // Products computed so far, of one row each and of at least kLeastRows.
   int64_t single_products() const { return single_products_; }
   int64_t large_products() const { return large_products_; }
@@ -86,6 +89,9 @@ class SeparateGpu {
     return static_cast<ggml_backend_buffer_t>(buffer->context);
   }
   static ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
+    if (size > get().largest_buffer_) {
+      return nullptr;
+    }
     ggml_backend_buffer_t inner = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
     if (inner == nullptr) {
       return nullptr;
@@ -144,6 +150,7 @@ class SeparateGpu {
   ggml_backend_reg registry_{};
   std::atomic<int64_t> single_products_{0};
   std::atomic<int64_t> large_products_{0};
+  std::atomic<size_t> largest_buffer_{SIZE_MAX};
 };
 
 }  // namespace hypura

@@ -154,6 +154,28 @@ TEST_P(GpuDivided, WhereNoLayerFitsTheProcessorsComputeAndItIsSaid) {
   EXPECT_NE(plan.why.find("not even the smallest part"), std::string::npos) << plan.why;
 }
 
+// What says to have more memory than it gives.
+TEST_P(GpuDivided, WhereTheDeviceHasLessThanItSaysItGetsFewerLayers) {
+  if (GetParam() != SeparateGpu::kName) {
+    GTEST_SKIP() << "the processors refuse no buffers";
+  }
+  const EngineOptions its = options(kGiB, whole() * 85 / 100);
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan && plan->device && plan->device->layers);
+  SeparateGpu::get().set_largest_buffer(plan->device->weights * 8 / 10);
+  const auto fewer = Engine::open(its);
+  SeparateGpu::get().set_largest_buffer(kMiB);
+  const auto none = Engine::open(its);
+  SeparateGpu::get().set_largest_buffer(SIZE_MAX);
+  ASSERT_TRUE(fewer) << fewer.error().message;
+  ASSERT_TRUE((*fewer)->plan().device) << (*fewer)->plan().why;
+  EXPECT_LT((*fewer)->plan().device->layers, plan->device->layers);
+  ASSERT_NO_FATAL_FAILURE(expect_logits(**fewer, *(*fewer)->plan().device->layers + 1));
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_FALSE((*none)->plan().device);
+  EXPECT_NE((*none)->plan().why.find("did not hold what llama.cpp wanted"), std::string::npos) << (*none)->plan().why;
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, GpuDivided, testing::Values("CPU", SeparateGpu::kName));
 
 }  // namespace

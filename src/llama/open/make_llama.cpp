@@ -33,13 +33,19 @@ std::string duplicate_tokens(const Model& model) {
   return {};
 }
 
+// Of a buffer for weights: llama.cpp's words, ggml's, and those of its backend for CUDA.
+bool says_no_memory(const std::string& reason) {
+  const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
+  return says("unable to allocate") || says("failed to allocate") || says("out of memory");
+}
+
 tl::unexpected<Error> load_failure(const Model& model) {
   std::string reason = take_llama_error();
   if (reason.find("token_to_id") != std::string::npos) {
     const std::string duplicates = duplicate_tokens(model);
     reason = duplicates.empty() ? reason : duplicates;
   }
-  if (reason.find("unable to allocate") != std::string::npos) {  // a buffer for weights
+  if (says_no_memory(reason)) {
     return fail(ErrorCode::kBudget, "{}: llama.cpp got no memory for its weights: {}",
                 model.files.front().path.string(), reason);
   }
