@@ -266,35 +266,35 @@ tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
               format_bytes(problem.budget), format_bytes(minimum_gpu_ram(problem)));
 }
 
-// Some experts at a time only where there is no room for two layers: the same experts then come again for each pass,
-// and their rows are gathered and scattered (a fifth of the speed, docs/results.md).
-std::optional<Placement> place_streamed(const PlacementProblem& problem, GpuFrame frame) {
-  frame.stages = problem.gpu->stages.value_or(true);
-  auto placement = GpuPlacer(problem, frame).place();
-  if (!placement && !problem.gpu->stages) {
-    frame.stages = false;
-    placement = GpuPlacer(problem, frame).place();
+// The best of all frames in which layers that are needed whole pass through, or in which some experts at a time come.
+std::optional<Placement> best_of_frames(const PlacementProblem& problem, bool stages) {
+  std::optional<Placement> best;
+  for (const KvChoice& kv : problem.gpu->kv) {
+    for (const UbatchChoice& pass : problem.gpu->ubatch) {
+      const GpuFrame frame = {&kv, &pass, stages};
+      const Placement all = all_on_device(problem, frame);
+      if (problem.gpu->may_hold_all && fits(problem, all)) {
+        offer_on_gpu(problem, all, best);
+      }
+      if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
+        offer_on_gpu(problem, std::move(*placement), best);
+      }
+    }
   }
-  return placement;
+  return best;
 }
 
 }  // namespace
 
+// Some experts at a time only where there is nowhere room for two layers: the same experts then come again and again in
+// a pass, and their rows are gathered and scattered (a fifth of the speed, docs/results.md).
 Result<Placement> place_on_gpu(const PlacementProblem& problem) {
-  std::optional<Placement> best;
-  for (const KvChoice& kv : problem.gpu->kv) {
-    if (!problem.gpu->obstacle.empty()) {
-      break;
-    }
-    for (const UbatchChoice& pass : problem.gpu->ubatch) {
-      const Placement all = all_on_device(problem, {&kv, &pass});
-      if (problem.gpu->may_hold_all && fits(problem, all)) {
-        offer_on_gpu(problem, all, best);
-      }
-      if (auto placement = problem.gpu->may_stream ? place_streamed(problem, {&kv, &pass}) : std::nullopt) {
-        offer_on_gpu(problem, std::move(*placement), best);
-      }
-    }
+  if (!problem.gpu->obstacle.empty()) {
+    return gpu_cannot(problem);
+  }
+  auto best = best_of_frames(problem, problem.gpu->stages.value_or(true));
+  if (!best && !problem.gpu->stages) {
+    best = best_of_frames(problem, false);
   }
   return best ? Result<Placement>(std::move(*best)) : gpu_cannot(problem);
 }

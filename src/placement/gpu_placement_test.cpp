@@ -94,6 +94,23 @@ TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
   EXPECT_GT(placement->ubatch, 512U) << "large passes hide the copies of whole layers";
 }
 
+TEST(GpuPlacement, SomeExpertsComeAtATimeOnlyWhereTwoLayersDoNotFit) {
+  bool whole = false;
+  bool some = false;
+  for (uint64_t vram = 512 * kMiB; vram <= 2 * kGiB; vram += 64 * kMiB) {
+    PlacementProblem problem = gpu_problem(vram, 8 * kGiB);
+    const auto placement = place_on_gpu(problem);
+    problem.gpu->stages = true;
+    const bool fit = place_on_gpu(problem).has_value();
+    if (placement) {
+      EXPECT_EQ(placement->gpu->stages, fit) << format_bytes(vram);
+      (fit ? whole : some) = true;
+    }
+  }
+  EXPECT_TRUE(whole);
+  EXPECT_TRUE(some);
+}
+
 TEST(GpuPlacement, MoreOfEitherMemoryIsNeverSlower) {
   double before = std::numeric_limits<double>::infinity();
   for (uint64_t vram = 2 * kGiB; vram <= 8 * kGiB; vram += 256 * kMiB) {
