@@ -253,7 +253,7 @@ std::optional<uint32_t> ExpertStore::lower(uint32_t layer, uint32_t expert) {
     cache_.set_above(layer, expert, false);
     return std::nullopt;
   }
-  const auto slot = cache_.holds_all() ? std::nullopt : cache_.take_back(layer, expert);
+  const auto slot = cache_.take_back(layer, expert);
   if (slot) {
     lowered_.push_back({layer, expert});
     ++stats_.lowered;
