@@ -142,7 +142,7 @@ class ExpertStore {
 
   // The tier above gives an expert up. The slot that its bytes are to be copied into, until landed(), so that it stays
   // in memory; none where it is here anyway, or would be worth less than what had to go for it. Between acquire() and
-  // finish(), or after it; where every expert has a slot here nothing has to come down.
+  // finish(), or after it.
   std::optional<uint32_t> lower(uint32_t layer, uint32_t expert);
 
   // All that was lowered has arrived. Not while a layer holds leases, which make room for it.

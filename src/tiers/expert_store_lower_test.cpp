@@ -52,10 +52,14 @@ TEST_F(LowerStore, NothingComesDownThatIsHere) {
   EXPECT_EQ(stats.lowered, 0U);
 }
 
-TEST_F(LowerStore, WhereAllIsHeldNothingComesDown) {
+TEST_F(LowerStore, WhereAllHaveSlotsWhatIsNotThereComesDownOnce) {
   make(kLayers * kExperts, 0);
+  use(0, {2});
+  EXPECT_FALSE(store->lower(0, 2)) << "it is there";
+  EXPECT_TRUE(store->lower(0, 1));
+  store->landed();
   EXPECT_FALSE(store->lower(0, 1));
-  EXPECT_EQ(stats.lowered, 0U);
+  EXPECT_EQ(stats.lowered, 1U);
 }
 
 TEST_F(LowerStore, AStoreMayGoBeforeWhatComesDownHasLanded) {
