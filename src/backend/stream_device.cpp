@@ -11,8 +11,8 @@ namespace hypura {
 
 namespace {
 
-ggml_backend_device device;
-ggml_backend_reg registry;
+ggml_backend_device stream_device;
+ggml_backend_reg stream_registry;
 
 StreamedWeights* owner(ggml_backend_buffer_type_t type) {
   return static_cast<StreamedWeights*>(type->context);
@@ -135,12 +135,12 @@ bool supports_op(ggml_backend_dev_t /*dev*/, const ggml_tensor* op) {
     return stream_owner(op) != nullptr;
   }
   const ggml_tensor* origin = op->op == GGML_OP_VIEW ? nullptr : streamed_origin(op, kOriginDepth);
-  const bool ours = origin != nullptr && origin->src[0]->buffer->buft->device == &device;  // and not a GPU's
+  const bool ours = origin != nullptr && origin->src[0]->buffer->buft->device == &stream_device;  // and not a GPU's
   return ours && !stream_owner(origin->src[0])->offloads(origin);
 }
 
 bool supports_buffer_type(ggml_backend_dev_t /*dev*/, ggml_backend_buffer_type_t type) {
-  return is_stream_type(type) ? type->device == &device : ggml_backend_buft_is_host(type);
+  return is_stream_type(type) ? type->device == &stream_device : ggml_backend_buft_is_host(type);
 }
 
 // --- backend
@@ -214,7 +214,7 @@ size_t device_count(ggml_backend_reg_t /*reg*/) {
   return 1;
 }
 ggml_backend_dev_t get_device(ggml_backend_reg_t /*reg*/, size_t /*index*/) {
-  return &device;
+  return &stream_device;
 }
 void* no_proc_address(ggml_backend_reg_t /*reg*/, const char* /*name*/) {
   return nullptr;
@@ -225,27 +225,27 @@ void* no_proc_address(ggml_backend_reg_t /*reg*/, const char* /*name*/) {
 void register_stream_device() {
   static std::once_flag once;
   std::call_once(once, [] {
-    device.iface.get_name = device_name;
-    device.iface.get_description = device_description;
-    device.iface.get_memory = device_memory;
-    device.iface.get_type = device_type;
-    device.iface.get_props = device_props;
-    device.iface.init_backend = init_backend;
-    device.iface.get_buffer_type = default_buffer_type;
-    device.iface.supports_op = supports_op;
-    device.iface.supports_buft = supports_buffer_type;
-    device.reg = &registry;
-    registry.api_version = GGML_BACKEND_API_VERSION;
-    registry.iface.get_name = registry_name;
-    registry.iface.get_device_count = device_count;
-    registry.iface.get_device = get_device;
-    registry.iface.get_proc_address = no_proc_address;
-    ggml_backend_register(&registry);
+    stream_device.iface.get_name = device_name;
+    stream_device.iface.get_description = device_description;
+    stream_device.iface.get_memory = device_memory;
+    stream_device.iface.get_type = device_type;
+    stream_device.iface.get_props = device_props;
+    stream_device.iface.init_backend = init_backend;
+    stream_device.iface.get_buffer_type = default_buffer_type;
+    stream_device.iface.supports_op = supports_op;
+    stream_device.iface.supports_buft = supports_buffer_type;
+    stream_device.reg = &stream_registry;
+    stream_registry.api_version = GGML_BACKEND_API_VERSION;
+    stream_registry.iface.get_name = registry_name;
+    stream_registry.iface.get_device_count = device_count;
+    stream_registry.iface.get_device = get_device;
+    stream_registry.iface.get_proc_address = no_proc_address;
+    ggml_backend_register(&stream_registry);
   });
 }
 
 bool is_stream_device(ggml_backend_dev_t dev) {
-  return dev == &device;
+  return dev == &stream_device;
 }
 
 ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights, ggml_backend_dev_t dev) {
@@ -254,7 +254,7 @@ ggml_backend_buffer_type make_stream_buffer_type(StreamedWeights* weights, ggml_
   type.iface.alloc_buffer = alloc_stream_buffer;
   type.iface.get_alignment = buffer_alignment;
   type.iface.is_host = stream_is_host;
-  type.device = dev == nullptr ? &device : dev;
+  type.device = dev == nullptr ? &stream_device : dev;
   type.context = weights;
   return type;
 }

@@ -8,6 +8,9 @@ namespace hypura {
 
 namespace {
 
+// Of the rate of copies alone, what copies of whole layers keep beside computing (docs/lab/experiments.md).
+constexpr double kStagedRate = 0.7;
+
 // What the device computes of a layer's experts, in place of what the processors do.
 double experts_computing(const PlacementProblem& problem, const GpuSpeeds& speeds, size_t group, double uses,
                          uint32_t tokens) {
@@ -26,7 +29,7 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
   const uint32_t absent = missing - std::min(layer.in_ram, missing);
   cost.uploaded = missing * bytes;
   cost.bytes = absent * bytes;
-  cost.uploading = cost.uploaded / speeds.upload_bytes_per_second;
+  cost.uploading = cost.uploaded / (kStagedRate * speeds.upload_bytes_per_second);
   cost.reading = cost.bytes / problem.expert_disk.bytes_per_second + (absent > 0 ? problem.expert_disk.latency : 0);
   cost.seconds = std::max({beside + cost.compute, cost.uploading, cost.reading}) - beside;
 }

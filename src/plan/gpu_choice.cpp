@@ -62,7 +62,7 @@ Result<ChosenGpu> less_runtime(ChosenGpu gpu) {
 
 GpuRuntime gpu_runtime(std::string_view backend) {
   if (backend == "CUDA") {
-    return {288 * kMiB, 528 * kMiB};
+    return {384 * kMiB, 528 * kMiB};
   }
   return backend == "Vulkan" ? GpuRuntime{128 * kMiB, 128 * kMiB} : GpuRuntime{};
 }
