@@ -118,6 +118,10 @@ Status run_gpu_bench(const GpuCommandLine& line) {
 
 int main(int argc, char** argv) {
   using namespace hypura::bench;
+  std::vector<std::string> names;
+  for (const GpuScenario& scenario : gpu_scenarios()) {
+    names.push_back(scenario.name);
+  }
   if (argc == 3 && std::string_view(argv[1]) == hypura::kChildCommand) {
     return hypura::run_as_child(argv[2]);
   }
@@ -127,7 +131,8 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::ExistingFile);
   app.add_option("--device", line.device, "The GPU, by ggml's name")->capture_default_str();
-  app.add_option("--scenario", line.scenarios, "What to measure, may be repeated [all that the models allow]");
+  app.add_option("--scenario", line.scenarios, "What to measure, may be repeated [all that the models allow]")
+      ->check(CLI::IsMember(names));
   app.add_option("--repeat", line.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))

@@ -20,12 +20,18 @@ GpuDeviceInfo best_of(const std::vector<GpuDeviceInfo>& devices) {
   return best == devices.end() ? GpuDeviceInfo() : *best;
 }
 
-Result<GpuDeviceInfo> find_device(const std::string& name) {
+// Whether the RAM budget has room for a driver, which takes its part from the moment it is asked which GPUs there are.
+bool has_room_for_driver(const EngineOptions& options) {
+  const auto budget = choose_budget(options);
+  return budget && budget->bytes > gpu_runtime("CUDA").in_ram;
+}
+
+Result<GpuDeviceInfo> find_device(const EngineOptions& options, const std::string& name) {
   if (name == "none") {
     return GpuDeviceInfo();
   }
   if (name == "auto") {
-    return best_of(gpus_by_default(gpu_devices()));
+    return has_room_for_driver(options) ? best_of(gpus_by_default(gpu_devices())) : GpuDeviceInfo();
   }
   if (name.find(',') != std::string::npos) {
     return fail(ErrorCode::kUsage, "--gpu {}: one GPU computes a model, several together do not yet: name one of them",
@@ -50,8 +56,11 @@ Result<ChosenGpu> less_runtime(ChosenGpu gpu) {
     return gpu;
   }
   if (gpu.vram <= runtime) {
-    return fail(ErrorCode::kBudget, "{} of {}'s memory are too few: its driver and kernels take about {} by themselves",
-                format_bytes(gpu.vram), gpu.device.name, format_bytes(runtime));
+    return fail(
+        ErrorCode::kBudget,
+        "of {}'s memory {} may be used, and its driver and kernels alone take about {}: allow more by --vram, or "
+        "give --gpu none",
+        gpu.device.name, format_bytes(gpu.vram), format_bytes(runtime));
   }
   gpu.vram -= runtime;
   gpu.remark += fmt::format(" beside {} for its driver", format_bytes(runtime));
@@ -68,7 +77,7 @@ GpuRuntime gpu_runtime(std::string_view backend) {
 }
 
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
-  auto device = find_device(overrides.gpu ? overrides.gpu->device : options.gpu);
+  auto device = find_device(options, overrides.gpu ? overrides.gpu->device : options.gpu);
   if (!device) {
     return propagate(device.error());
   }
@@ -97,7 +106,9 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
     gpu.remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(gpu.vram));
     gpu.vram = *most;
   }
-  return less_runtime(std::move(gpu));
+  auto usable = less_runtime(std::move(gpu));
+  const bool chosen_here = !overrides.gpu && options.gpu == "auto" && !options.vram;
+  return usable || !chosen_here ? std::move(usable) : ChosenGpu();  // another program has its memory
 }
 
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
@@ -106,7 +117,12 @@ Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& g
   }
   if (!gpu.on_ram) {
     const uint64_t runtime = gpu_runtime(gpu.device.backend).in_ram;
-    budget.bytes -= std::min(budget.bytes, runtime);
+    if (budget.bytes <= runtime) {
+      return fail(ErrorCode::kBudget,
+                  "of {} of RAM {}'s driver alone takes about {}: allow more by --memory, or give --gpu none",
+                  format_bytes(budget.bytes), gpu.device.name, format_bytes(runtime));
+    }
+    budget.bytes -= runtime;
     budget.remark += runtime > 0 ? fmt::format(" beside {} for the GPU's driver", format_bytes(runtime)) : "";
     return budget;
   }

@@ -18,7 +18,8 @@ struct GpuRuntime {
   uint64_t in_ram = 0;
 };
 
-// By GpuDeviceInfo::backend. CUDA's as measured on an H200 (docs/results.md); Vulkan's is assumed.
+// By GpuDeviceInfo::backend. CUDA's as measured on an H200 (docs/lab/experiments.md); Vulkan's is
+// assumed.
 GpuRuntime gpu_runtime(std::string_view backend);
 
 struct ChosenGpu {
@@ -32,14 +33,15 @@ struct ChosenGpu {
 };
 
 // The device that the options or `overrides` name; with "auto" the one with the most free memory of its own, if there
-// is one. Without EngineOptions::vram it may use what is free less a margin, 5 % of its memory and at least 512 MiB,
-// for a desktop; of the machine's memory half of what it allows. Fails with kUsage: there is no such device, several
-// are named, or memory is given for none; with kBudget when the memory is less than its driver takes. The first call
-// may take some tenths of a second (hypura/devices.h).
+// is one, its memory is not another program's, and the RAM budget has room for a driver. Without EngineOptions::vram it
+// may use what is free less a margin, 5 % of its memory and at least 512 MiB, for a desktop; of the machine's memory
+// half of what it allows. Fails with kUsage: there is no such device, several are named, or memory is given for none;
+// with kBudget when the memory is less than its driver takes. The first call may take some tenths of a second
+// (hypura/devices.h).
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
 
 // `budget` less what a GPU takes of RAM: GpuRuntime::in_ram, and where its memory is the machine's that too, as far as
-// both are more than the machine allows. Fails as choose_budget.
+// both are more than the machine allows. Fails as choose_budget, with kBudget when nothing is left.
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget);
 
 }  // namespace hypura
