@@ -10,15 +10,10 @@ bin=${HYPURA_BUILD:-build/release}/bin
 results=build/bench
 mkdir -p "$models" "$results"
 
-make_model() { # FILE FLAGS...: a file appears under its name only when it is complete
-  local file=$1
-  shift
-  [ -e "$file" ] || "$bin/hypura-make-model" "$file" "$@"
-}
-
-make_model "$models/moe6g.gguf" --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
-make_model "$models/moe128.gguf" --arch qwen3moe --type Q4_K --size 5.3G --skew 1 --experts 128 --experts-used 8 --expert-ff 768
-make_model "$models/dense3g.gguf" --arch dense --type Q4_0 --size 3G
+. bench/models.sh
+make_model "$models/moe6g.gguf" 6000000000 --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
+make_model "$models/moe128.gguf" 6000000000 --arch qwen3moe --type Q4_K --size 5.3G --skew 1 --experts 128 --experts-used 8 --expert-ff 768
+make_model "$models/dense3g.gguf" 3400000000 --arch dense --type Q4_0 --size 3G
 
 "$bin/hypura-gpu-bench" "$models/moe6g.gguf" "$models/moe128.gguf" "$models/dense3g.gguf" \
   --json "$results/gpu.json" "$@" | tee "$results/gpu.md"

@@ -10,20 +10,7 @@ bin=${HYPURA_BUILD:-build/release}/bin
 results=build/bench
 mkdir -p "$models" "$results"
 
-# make_model FILE BYTES FLAGS...: a file appears under its name only when it is complete.
-make_model() {
-  local file=$1 bytes=$2 free
-  shift 2
-  [ ! -e "$file" ] || return 0
-  free=$(df --output=avail -B1 "$models" | tail -n 1)
-  if [ "$free" -lt "$bytes" ]; then
-    echo "bench/run.sh: $models has $free bytes free and $file needs $bytes: set HYPURA_BENCH_DIR to a roomier disk." >&2
-    exit 1
-  fi
-  echo "making $file" >&2
-  "$bin/hypura-make-model" "$file" "$@"
-}
-
+. bench/models.sh
 make_model "$models/moe6g.gguf" 6000000000 --arch qwen3moe --type Q4_0 --size 5.3G --skew 1
 make_model "$models/dense6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G
 make_model "$models/quiet6g.gguf" 6700000000 --arch dense --type Q4_0 --size 6G --quiet-after 2
