@@ -18,6 +18,10 @@ inline constexpr int64_t kRowGroup = 16;
 // Whether ggml has one for such a matrix on this processor.
 bool has_repacked_layout(int type, int64_t ne0, int64_t ne1);
 
+// Whether llama.cpp's loader puts such a matrix into a layout of this processor's own: a repacked one, or another that
+// some processors have (AMX's tiles).
+bool has_own_layout(int type, int64_t ne0, int64_t ne1);
+
 // A matrix without data.
 ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1);
 

@@ -75,7 +75,8 @@ double overlapped(double computing, double reading, const Contention& costs) {
 }
 
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass) {
-  return problem.fixed + problem.other + kv.bytes + pass.bytes + (mode == Mode::kResident ? problem.unused : 0) +
+  return problem.fixed + problem.other + kv.bytes + pass.bytes +
+         (mode == Mode::kResident ? problem.unused + problem.output_copy : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
          (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }

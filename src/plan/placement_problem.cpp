@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "backend/repack_buffer.h"
+#include "backend/repacked_layout.h"
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
@@ -28,6 +29,18 @@ namespace {
 // Small operations of llama.cpp's graphs, views left out: two norms with their weights, rotations, the KV cache's
 // update, attention, two additions; with experts also the router's choice, and a sum over those used.
 constexpr double kLayerOperations = 14;
+
+// Bytes of an output matrix that is the table of the embeddings too, and that llama.cpp's loader keeps twice: rows are
+// looked up in the file's layout, products are made in one of the processor's own.
+uint64_t output_copy_bytes(const Model& model) {
+  const bool has_output = std::ranges::any_of(model.tensors, is_output);
+  uint64_t bytes = 0;
+  for (const TensorInfo& tensor : model.tensors) {
+    const bool both = tensor.role == TensorRole::kEmbedding && is_multiplied(tensor, has_output);
+    bytes += both && has_own_layout(tensor.type, tensor.shape[0], tensor.shape[1]) ? tensor.extent.length : 0;
+  }
+  return bytes;
+}
 constexpr double kExpertOperations = 10;
 // llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
 constexpr double kPassSeconds = 0.0002;
@@ -148,6 +161,7 @@ void ProblemBuilder::add_sizes() {
     problem_.fixed -= gpu_weight_bytes(request_.model, *layers);
   }
   problem_.unused = loaded_though_unused(request_.model);
+  problem_.output_copy = request_.repacks() ? output_copy_bytes(request_.model) : 0;
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
   problem_.slot_stride = SlotLayout(layout_.expert_layers).stride();
