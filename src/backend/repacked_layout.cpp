@@ -42,7 +42,7 @@ ggml_backend_buffer_type_t buffer_type() {
 
 // Whether the CPU backend multiplies by such a matrix in a buffer of `type`, as llama.cpp's loader asks it.
 bool multiplies(ggml_backend_buffer_type_t type, ggml_tensor matrix) {
-  constexpr int64_t kRows = 512; // what the loader asks for
+  constexpr int64_t kRows = 512;  // what the loader asks for
   const std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)> buffer(
       ggml_backend_buft_alloc_buffer(type, 0), ggml_backend_buffer_free);
   matrix.buffer = buffer.get();
@@ -87,9 +87,8 @@ bool has_repacked_layout(int type, int64_t ne0, int64_t ne1) {
 }
 
 bool has_own_layout(int type, int64_t ne0, int64_t ne1) {
-  return std::ranges::any_of(own_layouts(), [&](ggml_backend_buffer_type_t own) {
-    return multiplies(own, matrix_of(type, ne0, ne1));
-  });
+  return std::ranges::any_of(
+      own_layouts(), [&](ggml_backend_buffer_type_t own) { return multiplies(own, matrix_of(type, ne0, ne1)); });
 }
 
 void use_repacked_kernels(ggml_tensor& weight) {
