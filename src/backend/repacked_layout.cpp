@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "fmt/format.h"
@@ -86,9 +87,14 @@ bool has_repacked_layout(int type, int64_t ne0, int64_t ne1) {
          matrix.extra != nullptr;
 }
 
-bool has_own_layout(int type, int64_t ne0, int64_t ne1) {
-  return std::ranges::any_of(
-      own_layouts(), [&](ggml_backend_buffer_type_t own) { return multiplies(own, matrix_of(type, ne0, ne1)); });
+std::optional<uint64_t> own_layout_bytes(int type, int64_t ne0, int64_t ne1) {
+  const ggml_tensor matrix = matrix_of(type, ne0, ne1);
+  for (ggml_backend_buffer_type_t own : own_layouts()) {
+    if (multiplies(own, matrix)) {
+      return ggml_backend_buft_get_alloc_size(own, &matrix);
+    }
+  }
+  return std::nullopt;
 }
 
 void use_repacked_kernels(ggml_tensor& weight) {

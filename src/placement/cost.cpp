@@ -76,7 +76,7 @@ double overlapped(double computing, double reading, const Contention& costs) {
 
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass) {
   return problem.fixed + problem.other + kv.bytes + pass.bytes +
-         (mode == Mode::kResident ? problem.unused + problem.output_copy : 0) +
+         (mode == Mode::kResident ? problem.unused + problem.growth : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
          (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }

@@ -195,7 +195,7 @@ std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Place
   std::vector<LedgerLine> ledger = split_ledger(problem, placement);
   if (placement.mode() == Mode::kResident) {
     ledger.push_back(
-        {Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes + problem.output_copy});
+        {Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes + problem.growth});
     if (problem.unused > 0) {
       ledger.push_back({Purpose::kUnusedWeights, problem.unused});
     }

@@ -30,14 +30,17 @@ namespace {
 // update, attention, two additions; with experts also the router's choice, and a sum over those used.
 constexpr double kLayerOperations = 14;
 
-// Bytes of an output matrix that is the table of the embeddings too, and that llama.cpp's loader keeps twice: rows are
-// looked up in the file's layout, products are made in one of the processor's own.
-uint64_t output_copy_bytes(const Model& model) {
+// Bytes by which weights grow when llama.cpp's loader puts them into a layout of the processor's own: that may be
+// larger than the file's, and an output matrix that is the table of the embeddings too is then there twice, since rows
+// are looked up in the file's layout.
+uint64_t own_layout_growth(const Model& model) {
   const bool has_output = std::ranges::any_of(model.tensors, is_output);
   uint64_t bytes = 0;
   for (const TensorInfo& tensor : model.tensors) {
-    const bool both = tensor.role == TensorRole::kEmbedding && is_multiplied(tensor, has_output);
-    bytes += both && has_own_layout(tensor.type, tensor.shape[0], tensor.shape[1]) ? tensor.extent.length : 0;
+    const bool matrix = is_multiplied(tensor, has_output) && tensor.shape[2] == 1;
+    const auto own = matrix ? own_layout_bytes(tensor.type, tensor.shape[0], tensor.shape[1]) : std::nullopt;
+    const uint64_t before = tensor.role == TensorRole::kEmbedding ? 0 : tensor.extent.length;
+    bytes += own ? *own - std::min(*own, before) : 0;
   }
   return bytes;
 }
@@ -161,7 +164,7 @@ void ProblemBuilder::add_sizes() {
     problem_.fixed -= gpu_weight_bytes(request_.model, *layers);
   }
   problem_.unused = loaded_though_unused(request_.model);
-  problem_.output_copy = request_.repacks() ? output_copy_bytes(request_.model) : 0;
+  problem_.growth = request_.repacks() ? own_layout_growth(request_.model) : 0;
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
   problem_.slot_stride = SlotLayout(layout_.expert_layers).stride();
