@@ -191,6 +191,10 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
                       options.gpu == "none" ? "none is to be used" : "there is none here that is used by itself")
                : Result<ChosenGpu>(std::move(gpu));
   }
+  if (devices->size() > 1 && overrides.gpu && overrides.gpu->layers) {
+    return fail(ErrorCode::kUsage, "--gpu {}: a given number of layers is for one GPU beside the processors",
+                overrides.gpu->device);
+  }
   gpu.on_ram = devices->front().integrated || devices->front().name == "CPU";
   if (overrides.gpu && !options.vram) {
     for (GpuDeviceInfo& device : *devices) {

@@ -233,7 +233,7 @@ tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementP
   if (ram <= problem.budget) {
     return fail(
         ErrorCode::kBudget,
-        "{} cannot run on {} in {} of its memory and {} of RAM: llama.cpp takes more than the {} and {} that were "
+        "{} cannot run on {} in {} of GPU memory and {} of RAM: llama.cpp takes more than the {} and {} that were "
         "estimated",
         request.model.name, request.gpu.name(), format_bytes(request.gpu.vram()), format_bytes(request.budget),
         format_bytes(minimum_vram(problem)), format_bytes(ram));

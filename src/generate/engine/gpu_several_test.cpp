@@ -23,6 +23,7 @@ namespace {
 
 constexpr uint32_t kSharedContext = 512;
 constexpr uint64_t kPlenty = 96 * kMiB;
+constexpr uint64_t kStoriesExpert = 3 * 72 * kKiB;  // of the stories model, 32 in each of 6 layers
 
 class GpuSeveral : public testing::Test {
  protected:
@@ -132,8 +133,23 @@ TEST_F(GpuSeveral, ThePlanIsWhatIsOpened) {
   EXPECT_NE(plan->sentence.find("and the output on TestGpu1"), std::string::npos) << plan->sentence;
 }
 
+// What says to have more memory than it gives.
+TEST_F(GpuSeveral, WhereOneHasLessThanItSaysItIsPlannedWithLess) {
+  const EngineOptions its = stories(kPlenty, 34 * kMiB);
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->mode(), Mode::kResident);
+  SecondGpu::get().set_largest_buffer(16 * kMiB);  // less than the weights of its layers, more than a layer
+  const auto engine = Engine::open(its);
+  SecondGpu::get().set_largest_buffer(SIZE_MAX);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kExpertStreaming);
+  ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, 6));
+  Reference reference(kStories, kSharedContext, 64, 1);
+  ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, "in less memory"));
+}
+
 TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
-  constexpr uint64_t kStoriesExpert = 3 * 72 * kKiB;  // of the stories model, 32 in each of 6 layers
   EngineOptions its = stories(26 * kMiB, 64 * kMiB);
   its.run_history = true;
   its.resident = false;
