@@ -50,7 +50,7 @@ std::vector<GpuBackendInfo> gpu_backends();
 // llama.cpp's own device for the processor, treated as one, for tests. Fails with kUsage: says which devices there are.
 Result<GpuDeviceInfo> find_gpu(std::string_view name);
 
-// Those of `devices` that are used where the user names none: GPUs with memory of their own, each once. What is
+// Those of `devices` that may be used where the user names none: GPUs with memory of their own, each once. What is
 // integrated shares the RAM that weights lie in anyway.
 std::vector<GpuDeviceInfo> gpus_by_default(const std::vector<GpuDeviceInfo>& devices);
 

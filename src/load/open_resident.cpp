@@ -1,4 +1,3 @@
-#include "backend/gpu/gpu_list.h"
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "load/open_common.h"
@@ -38,9 +37,10 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   ModelParams params;
   params.mtp = request.options.draft.mtp;
   params.host_only = request.options.gpu == "none";
-  params.device = parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
+  params.devices = devices_of(request, parts);
+  params.layers_of_devices = layers_of_devices(parts.plan.placement);
   give_layers(request, params, parts);
-  params.repack = request.repacks() && params.device == nullptr;
+  params.repack = request.repacks() && params.devices.empty();
   params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);

@@ -110,9 +110,11 @@ PlacementProblem problem_after(PlacementProblem problem, double more) {
     problem.split->on_gpu.first += problem.split->attention * more;
   }
   if (problem.gpu) {
-    for (GpuSpeeds& speeds : problem.gpu->speeds) {
-      speeds.rest.first += speeds.attention * more;
-      speeds.resident.first += speeds.attention * more;
+    for (GpuPart& device : problem.gpu->devices) {
+      for (GpuSpeeds& speeds : device.speeds) {
+        speeds.rest.first += speeds.attention * more;
+        speeds.resident.first += speeds.attention * more;
+      }
     }
   }
   return problem;

@@ -438,6 +438,16 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
+    if (placement.gpu->device_layers[i] > 0) {
+      names.push_back(request.gpu.devices[i].info.name);
+    }
+  }
+  return names;
+}
+
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
   if (!placement.gpu) {
     problem.gpu.reset();
@@ -484,7 +494,7 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
-    return fmt::format("{} on {}, {}", to_string(placement.mode()), request.gpu.device.name,
+    return fmt::format("{} on {}, {}", to_string(placement.mode()), joined_names(used_names(request, placement)),
                        to_string(placement.kv_type));
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
@@ -492,7 +502,7 @@ std::string calibration_key(const OpenRequest& request, const Placement& placeme
                                 placement.kv_type == KvType::kF16 ? "" : ", ",
                                 placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
   if (const GpuLayers* layers = request.gpu_layers()) {
-    key += fmt::format(", {} layers on {}", layers->count, request.gpu.device.name);
+    key += fmt::format(", {} layers on {}", layers->count, request.gpu.name());
   }
   return key;
 }

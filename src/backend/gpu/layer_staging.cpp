@@ -7,10 +7,11 @@
 namespace hypura {
 
 Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const ExpertLayer> layers,
-                                                           const DeviceSlots& slots, const ExpertStore& store,
-                                                           GpuDevice& device, ExpertUpload& upload) {
+                                                           const GpuLayerRange& ours, const DeviceSlots& slots,
+                                                           const ExpertStore& store, GpuDevice& device,
+                                                           ExpertUpload& upload) {
   std::unique_ptr<LayerStaging> staging(new LayerStaging(layers, slots, store, device, upload));
-  if (Status status = staging->place(); !status) {
+  if (Status status = staging->place(ours); !status) {
     return propagate(status.error());
   }
   if (staging->overlaps()) {
@@ -23,7 +24,7 @@ Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const Exper
   return staging;
 }
 
-Status LayerStaging::place() {
+Status LayerStaging::place(const GpuLayerRange& ours) {
   size_t tensors = 0;
   for (const ExpertLayer& layer : layers_) {
     tensors += layer.parts.size();
@@ -37,7 +38,7 @@ Status LayerStaging::place() {
     const bool whole = !pool.empty() && pool.front()->ne[2] == layers_[i].experts;
     std::vector<ggml_tensor*>& matrices = matrices_.emplace_back();
     half_of_.push_back(staged % halves_.size());
-    if (!whole) {
+    if (!whole && ours.has(i)) {
       matrices = describe_matrices(context_.get(), layers_[i], layers_[i].experts, "all of");
       most = std::max(most, bytes_in(type, matrices));
       ++staged;

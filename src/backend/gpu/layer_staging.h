@@ -14,17 +14,18 @@
 #include "backend/gpu/device_slots.h"
 #include "backend/gpu/expert_upload.h"
 #include "backend/gpu/gpu_device.h"
+#include "backend/streamed_weights.h"
 
 namespace hypura {
 
 // Not thread-safe: the owner serialises.
 class LayerStaging {
  public:
-  // For those of `layers` that have slots for fewer experts than they have. `slots` and `store`, of the experts in
-  // them, and the other references must outlive the object. Fails with kBudget.
-  static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const DeviceSlots& slots,
-                                                      const ExpertStore& store, GpuDevice& device,
-                                                      ExpertUpload& upload);
+  // For those of `layers` that are in `ours` and have slots for fewer experts than they have. `slots` and `store`, of
+  // the experts in them, and the other references must outlive the object. Fails with kBudget.
+  static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const GpuLayerRange& ours,
+                                                      const DeviceSlots& slots, const ExpertStore& store,
+                                                      GpuDevice& device, ExpertUpload& upload);
 
   // All experts of `layer`, by part, for what is computed from now on: from the slots, copied on the device, or from
   // the tier below. used() must follow when it has been. Fails with kIo.
@@ -54,7 +55,7 @@ class LayerStaging {
   LayerStaging(std::span<const ExpertLayer> layers, const DeviceSlots& slots, const ExpertStore& store,
                GpuDevice& device, ExpertUpload& upload)
       : layers_(layers), slots_(slots), store_(store), device_(device), upload_(upload) {}
-  Status place();
+  Status place(const GpuLayerRange& ours);
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
   void begin(Half& half);
   void copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot);

@@ -38,19 +38,28 @@ EngineStats PassCounters::read() const {
 
 namespace {
 
-// What was looked up in RAM had been missed in VRAM.
+// Of one of the GPUs.
 void add_gpu(const GpuStats& gpu, EngineStats& stats) {
-  stats.expert_lookups = stats.gpu_expert_lookups = gpu.decode_lookups;
-  stats.gpu_expert_hits = gpu.decode_hits;
-  stats.expert_hits += stats.gpu_expert_hits;
+  const uint64_t hits = gpu.decode_hits;
+  stats.gpu_expert_lookups += gpu.decode_lookups;
+  stats.gpu_expert_hits += hits;
+  stats.expert_hits += hits;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
-  stats.gpu_upload_bytes = gpu.uploaded_bytes;
-  stats.gpu_download_bytes = gpu.downloaded_bytes;
-  stats.gpu_staged_layers = gpu.staged_layers;
-  stats.gpu_seeded_experts = gpu.seeded;
-  stats.gpu_choice_wait_seconds = gpu.choice_wait_seconds;
-  stats.gpu_copy_wait_seconds = gpu.copy_wait_seconds;
+  stats.gpu_upload_bytes += gpu.uploaded_bytes;
+  stats.gpu_download_bytes += gpu.downloaded_bytes;
+  stats.gpu_staged_layers += gpu.staged_layers;
+  stats.gpu_seeded_experts += gpu.seeded;
+  stats.gpu_choice_wait_seconds += gpu.choice_wait_seconds;
+  stats.gpu_copy_wait_seconds += gpu.copy_wait_seconds;
+}
+
+// What was looked up in RAM had been missed in VRAM.
+void add_gpus(const std::vector<const GpuStats*>& gpus, EngineStats& stats) {
+  for (const GpuStats* gpu : gpus) {
+    add_gpu(*gpu, stats);
+  }
+  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups;
 }
 
 }  // namespace
@@ -69,10 +78,8 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.io_wait_seconds = stream.io_wait_seconds;
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();
-  if (const GpuStats* gpu = weights.gpu_stats()) {
-    stats.gpu_demoted_experts = stream.lowered;
-    add_gpu(*gpu, stats);
-  }
+  stats.gpu_demoted_experts = stream.lowered;
+  add_gpus(weights.gpu_stats(), stats);
 }
 
 }  // namespace hypura
