@@ -187,6 +187,16 @@ std::string gpu_assumption(const OpenRequest& request) {
   return text;
 }
 
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
+    if (placement.gpu->device_layers[i] > 0) {
+      names.push_back(request.gpu.devices[i].info.name);
+    }
+  }
+  return names;
+}
+
 std::optional<GpuProblem> gpu_problem(const OpenRequest& request, PlacementProblem problem) {
   if (!request.gpu.exists()) {
     return std::nullopt;

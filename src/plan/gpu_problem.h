@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "plan/placement_problem.h"
 
@@ -21,6 +22,9 @@ const GpuProfile* gpu_profile(const OpenRequest& request, const std::string& dev
 // What of request.gpu's speeds is assumed, of the first device of which any is, to end a prediction with; empty when
 // all were measured.
 std::string gpu_assumption(const OpenRequest& request);
+
+// Of request.gpu's devices, those that have layers by a placement with a GPU.
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement);
 
 // As correct_estimates(), of the GPU's choices. real.devices are those that have layers.
 void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const ContextMemory& real);

@@ -6,6 +6,7 @@
 
 #include "placement/gpu_cost.h"
 #include "placement/gpu_placement.h"
+#include "plan/gpu_problem.h"
 #include "support/fail.h"
 #include "support/units.h"
 

@@ -438,16 +438,6 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
-std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
-  std::vector<std::string> names;
-  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
-    if (placement.gpu->device_layers[i] > 0) {
-      names.push_back(request.gpu.devices[i].info.name);
-    }
-  }
-  return names;
-}
-
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
   if (!placement.gpu) {
     problem.gpu.reset();

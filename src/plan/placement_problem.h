@@ -85,9 +85,6 @@ double layer_operations(const MachineSpeeds& speeds);
 // By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);
 
-// Of request.gpu's devices, those that have layers by a placement with a GPU.
-std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement);
-
 // `problem` with no other choice left of what is streamed, and of what computes, than `placement` makes.
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem);
 
