@@ -165,11 +165,13 @@ Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devi
       return propagate(vram.error());
     }
     if (vram) {
-      gpu.remark += several && !remark.empty()
-                        ? fmt::format("{} {}:{}", gpu.remark.empty() ? "" : ",", device.name, remark)
-                        : remark;
+      gpu.remark += several && !remark.empty() ? (gpu.remark.empty() ? "" : "; ") + device.name : "";
+      gpu.remark += remark;
       gpu.devices.push_back({std::move(device), *vram});
     }
+  }
+  if (several && !gpu.remark.empty()) {
+    gpu.remark = fmt::format(" ({})", gpu.remark);
   }
   return {};
 }
