@@ -14,6 +14,7 @@
 #include "generate/engine/reference_for_test.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
+#include "plan/budget_choice.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -131,6 +132,24 @@ TEST_F(GpuSeveral, ThePlanIsWhatIsOpened) {
   EXPECT_EQ(plan->device->budget, 48 * kMiB);
   EXPECT_EQ(plan->placement.gpu->device_layers, (*engine)->plan().placement.gpu->device_layers);
   EXPECT_NE(plan->sentence.find("and the output on TestGpu1"), std::string::npos) << plan->sentence;
+}
+
+TEST_F(GpuSeveral, AutoTakesAsManyAsHelp) {
+  const auto allowed = choose_budget({});
+  if (!allowed || allowed->bytes < 9 * kGiB) {
+    GTEST_SKIP() << "the drivers of two GPUs would take too much of this machine's memory";
+  }
+  const auto planned = [](uint64_t vram) {
+    EngineOptions its = stories(9 * kGiB, vram);
+    its.gpu = "auto";
+    const auto plan = plan_model(its, nullptr);
+    EXPECT_TRUE(plan) << plan.error().message;
+    return plan && plan->device ? *plan->device : DevicePlan();
+  };
+  EXPECT_EQ(planned(200 * kMiB).name, "TestGpu") << "all of it fits there";
+  const DevicePlan both = planned(34 * kMiB);
+  EXPECT_EQ(both.name, "TestGpu and TestGpu1");
+  EXPECT_EQ(both.shares.size(), 2U);
 }
 
 // What says to have more memory than it gives.
