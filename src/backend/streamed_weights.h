@@ -246,10 +246,10 @@ class StreamedWeights {
   std::unique_ptr<ExpertExecutor> experts_;
   GpuUse gpu_use_;                       // of all layers, whichever GPU has them
   ggml_backend_dev_t beside_ = nullptr;  // that has layers of its own
+  std::mutex gpu_calls_;                 // of the inner backends of the following; locked before mutex_
   // In the place of experts_. They take their turns with the store in RAM: see turn_to().
   std::vector<std::unique_ptr<GpuMember>> gpus_;
   size_t turn_ = 0;
-  std::mutex gpu_calls_;                // of their inner backends; locked before mutex_
   std::vector<LayerExpert> hot_below_;  // to be warmed in RAM, once the GPUs have theirs
   size_t warmed_gpus_ = 0;
   bool has_computed_ = false;

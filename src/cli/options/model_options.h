@@ -22,7 +22,7 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 
-// --gpu NAME, checked for what can be no name, and --vram SIZE; "auto" leaves `vram` empty. In the group of
+// --gpu NAMES, checked for what can be no name, and --vram SIZE; "auto" leaves `vram` empty. In the group of
 // that name, unless it is null.
 void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, const char* group);
 
