@@ -8,6 +8,7 @@
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"
 #include "placement/gpu_cost.h"
+#include "placement/gpu_devices.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "support/fail.h"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "placement/gpu_placement.h"
 
@@ -10,6 +12,7 @@ namespace hypura {
 namespace {
 
 constexpr int kMostSweeps = 4;
+constexpr uint32_t kFirstDivisions = 8;  // of two devices' layers, with all KV caches and passes
 // Another division must be this much better: copies from device to device are reckoned roughly.
 constexpr double kBetterDivision = 1e-6;
 
@@ -17,7 +20,6 @@ constexpr double kBetterDivision = 1e-6;
 struct DivisionCost {
   uint64_t lacking = 0;  // of the devices' memory
   double objective = 0;
-  bool whole = false;  // everything lies there
 
   bool better_than(const DivisionCost& other) const {
     return lacking != other.lacking ? lacking < other.lacking : objective < other.objective * (1 - kBetterDivision);
@@ -27,6 +29,9 @@ struct DivisionCost {
 struct Division {
   std::vector<uint32_t> layers;
   DivisionCost cost;
+  std::optional<Placement> placement;  // none: it does not fit
+
+  bool whole() const { return placement && !placement->experts.streamed; }
 };
 
 uint64_t lacking_vram(const PlacementProblem& problem) {
@@ -38,29 +43,61 @@ uint64_t lacking_vram(const PlacementProblem& problem) {
   return bytes;
 }
 
-DivisionCost cost_of(PlacementProblem& problem, const std::vector<uint32_t>& layers) {
+Division divided(PlacementProblem& problem, std::vector<uint32_t> layers) {
   put_layers(*problem.gpu, layers);
-  if (const auto placement = place_on_gpu(problem)) {
-    return {0, placement->objective, !placement->experts.streamed};
+  if (auto placement = place_on_gpu(problem)) {
+    return {std::move(layers), {0, placement->objective}, std::move(*placement)};
   }
-  return {1 + lacking_vram(problem), std::numeric_limits<double>::max()};
+  return {std::move(layers), {1 + lacking_vram(problem), std::numeric_limits<double>::max()}, {}};
 }
 
-// With every division of the layers that a device and the next have together. Gives whether one was better.
-bool improve_between(PlacementProblem& problem, size_t device, Division& best) {
+// With divisions, each `step` layers from the one before, of what a device and the next have together.
+void improve_between(PlacementProblem& problem, size_t device, uint32_t step, Division& best) {
   const uint32_t together = best.layers[device] + best.layers[device + 1];
-  bool improved = false;
-  for (uint32_t layers = 1; layers < together; ++layers) {
-    Division other = best;
-    other.layers[device] = layers;
-    other.layers[device + 1] = together - layers;
-    other.cost = cost_of(problem, other.layers);
-    if (other.cost.better_than(best.cost)) {
-      best = std::move(other);
-      improved = true;
+  for (uint32_t at = 1; at < together - 1 + step; at += step) {
+    const uint32_t layers = std::min(at, together - 1);
+    std::vector<uint32_t> other = best.layers;
+    other[device] = layers;
+    other[device + 1] = together - layers;
+    Division its = divided(problem, std::move(other));
+    if (its.cost.better_than(best.cost)) {
+      best = std::move(its);
     }
   }
-  return improved;
+}
+
+// Of `all`, from number `at` so many to either side.
+template <class T>
+void keep_around(std::vector<T>& all, size_t at, size_t more) {
+  const size_t end = std::min(all.size(), at + more + 1);
+  all.erase(all.begin() + static_cast<std::ptrdiff_t>(end), all.end());
+  all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(at - std::min(at, more)));
+}
+
+// Leaves the placement's KV cache, and its passes and so many sizes to either side.
+void keep_choices_around(GpuProblem& gpu, const Placement& placement, size_t more) {
+  const auto kv = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type) - gpu.kv.begin();
+  const auto pass = std::ranges::find(gpu.ubatch, placement.ubatch, &UbatchChoice::tokens) - gpu.ubatch.begin();
+  keep_around(gpu.kv, static_cast<size_t>(kv), 0);
+  keep_around(gpu.ubatch, static_cast<size_t>(pass), more);
+  for (GpuPart& device : gpu.devices) {
+    keep_around(device.kv, static_cast<size_t>(kv), 0);
+    keep_around(device.compute, static_cast<size_t>(pass), more);
+    keep_around(device.speeds, static_cast<size_t>(pass), more);
+  }
+}
+
+// Of all devices that have layers in `best`: some divisions, or all with the KV cache of its placement and about its
+// passes, where it has one. All with everything would take seconds.
+Division improved(PlacementProblem problem, Division best, bool some) {
+  if (!some && best.placement) {
+    keep_choices_around(*problem.gpu, *best.placement, 1);
+  }
+  for (size_t device = 0; device + 1 < best.layers.size() && best.layers[device + 1] > 0; ++device) {
+    const uint32_t together = best.layers[device] + best.layers[device + 1];
+    improve_between(problem, device, some ? std::max(1U, together / kFirstDivisions) : 1, best);
+  }
+  return best;
 }
 
 }  // namespace
@@ -140,25 +177,27 @@ std::vector<uint32_t> layers_by_memory(const PlacementProblem& problem, uint32_t
   return layers;
 }
 
+void keep_gpu_choices(GpuProblem& gpu, const Placement& placement) {
+  keep_choices_around(gpu, placement, 0);
+}
+
 void divide_layers(PlacementProblem& problem) {
   GpuProblem& gpu = *problem.gpu;
   const auto most = static_cast<uint32_t>(std::min(gpu.devices.size(), gpu.layers.size()));
   Division best;
-  size_t used = 0;
-  for (uint32_t some = gpu.required ? most : 1; some <= most && !best.cost.whole; ++some) {
-    Division its = {layers_by_memory(problem, some), {}};
-    its.cost = cost_of(problem, its.layers);
+  for (uint32_t used = gpu.required ? most : 1; used <= most && !best.whole(); ++used) {
+    Division its = divided(problem, layers_by_memory(problem, used));
     if (best.layers.empty() || its.cost.better_than(best.cost)) {
       best = std::move(its);
-      used = some;
     }
   }
-  bool improved = true;
-  for (int sweep = 0; improved && sweep < kMostSweeps; ++sweep) {
-    improved = false;
-    for (size_t device = 0; device + 1 < used; ++device) {
-      improved = improve_between(problem, device, best) || improved;
+  best = improved(problem, std::move(best), true);
+  for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
+    Division its = improved(problem, best, false);
+    if (!its.cost.better_than(best.cost)) {
+      break;
     }
+    best = divided(problem, std::move(its.layers));
   }
   put_layers(gpu, best.layers);
 }

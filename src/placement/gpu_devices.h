@@ -2,8 +2,9 @@
 // on to the next; the last has the output too.
 //
 // By their memory alone the layers would be divided as that is. What is sought is the least time: so from there, for
-// each device and the next, every division of what they have together is tried, until none is better. For two devices
-// that is the best there is; for more there is no proof.
+// each device and the next, some divisions of what they have together are tried with all KV caches and passes, and then
+// all of them with what was best of these and about it, until none is better. That is no proof that no other division
+// is.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,9 @@ std::vector<uint32_t> layers_of_devices(const GpuProblem& gpu);
 // For put_layers(), with layers for the first `used` devices, at least one each: as their memory allows. `used` is at
 // most the number of layers.
 std::vector<uint32_t> layers_by_memory(const PlacementProblem& problem, uint32_t used);
+
+// Leaves the KV cache and the passes of the placement only.
+void keep_gpu_choices(GpuProblem& gpu, const Placement& placement);
 
 // Gives the devices of problem.gpu the layers with which place_on_gpu() finds least time. All devices get some where
 // they are required, else the first of them, as many as are best by their memory. Where nothing fits, those that lack

@@ -259,17 +259,4 @@ void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const Co
   }
 }
 
-void keep_gpu_choices(GpuProblem& gpu, const Placement& placement) {
-  const auto kv = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type) - gpu.kv.begin();
-  const auto pass = std::ranges::find(gpu.ubatch, placement.ubatch, &UbatchChoice::tokens) - gpu.ubatch.begin();
-  const auto keep = [](auto& all, auto at) { all = {all[static_cast<size_t>(at)]}; };
-  keep(gpu.kv, kv);
-  keep(gpu.ubatch, pass);
-  for (GpuPart& device : gpu.devices) {
-    keep(device.kv, kv);
-    keep(device.compute, pass);
-    keep(device.speeds, pass);
-  }
-}
-
 }  // namespace hypura

@@ -29,7 +29,4 @@ std::vector<std::string> used_names(const OpenRequest& request, const Placement&
 // As correct_estimates(), of the GPU's choices. real.devices are those that have layers.
 void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const ContextMemory& real);
 
-// Leaves the choices of the placement only.
-void keep_gpu_choices(GpuProblem& gpu, const Placement& placement);
-
 }  // namespace hypura
