@@ -8,6 +8,7 @@
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
 #include "backend/gpu/device_memory.h"
+#include "backend/gpu/device_predictor.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
@@ -238,7 +239,9 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
     if (Status status = allocate_experts(placement.ubatch); !status) {
       return status;
     }
-    start_predicting();
+    if (Status status = start_predicting(); !status) {
+      return status;
+    }
   }
   return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
 }
@@ -306,20 +309,37 @@ Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
   return {};
 }
 
-void StreamedWeights::start_predicting() {
-  if (experts_ == nullptr) {
-    return;  // nobody predicts for a GPU yet
-  }
+Status StreamedWeights::start_predicting() {
+  const bool may_miss = placed_.spare_slots > 0 || gpu_experts_ != nullptr;
   if (read_ahead_ == ReadAhead::kCoactivation) {
     predictor_ = make_coactivation_predictor(layout_);
-  } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
+  } else if (read_ahead_ != ReadAhead::kNone && gpu_experts_ != nullptr) {
+    auto predictor = DevicePredictor::create(layout_, *gpu_);
+    if (!predictor) {
+      return propagate(predictor.error());
+    }
+    predictor_ = std::move(*predictor);
+  } else if (read_ahead_ != ReadAhead::kNone && may_miss) {
     predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
     });
   }
-  experts_->predict_by(predictor_.get());
-  experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
+  predict(true);
+  if (experts_ != nullptr) {
+    experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
+  }
+  return {};
+}
+
+// Where the device does not copy while it computes, copies on a prediction could only cost.
+void StreamedWeights::predict(bool on) {
+  BlockPredictor* predictor = on ? predictor_.get() : nullptr;
+  if (gpu_experts_ != nullptr) {
+    gpu_experts_->predict_by(predictor, read_ahead_ != ReadAhead::kAuto || gpu_->copy_stream() != gpu_->stream());
+  } else {
+    experts_->predict_by(predictor);
+  }
 }
 
 Status StreamedWeights::end_pass(size_t tokens, double seconds) {
@@ -327,7 +347,7 @@ Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   if (predictor_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
     prefetch_switch_.note(seconds);
-    experts_->predict_by(prefetch_switch_.on() ? predictor_.get() : nullptr);
+    predict(prefetch_switch_.on());
   }
   return std::exchange(copy_failed_, false) ? fail(error_.code, "{}", error_.message) : Status();
 }

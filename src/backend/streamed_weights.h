@@ -176,7 +176,8 @@ class StreamedWeights {
   Result<std::unique_ptr<TierSlots>> pinned_slots();
   Status allocate_gpu(uint32_t max_rows);
   Status allocate_dense(const DensePlacement& placement);
-  void start_predicting();
+  Status start_predicting();
+  void predict(bool on);
   void keep_warming();
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
@@ -204,7 +205,6 @@ class StreamedWeights {
   std::unique_ptr<InnerGraph> inner_;
   std::vector<Reservation> reserved_;  // for what follows
   std::unique_ptr<RepackBuffer> repack_buffer_;
-  std::unique_ptr<BlockPredictor> predictor_;
   PrefetchSwitch prefetch_switch_;
   ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
   std::unique_ptr<ExpertStore> expert_store_;
@@ -212,6 +212,7 @@ class StreamedWeights {
   GpuUse gpu_use_;
   ggml_backend_dev_t beside_ = nullptr;  // that has layers of its own
   std::unique_ptr<GpuDevice> gpu_;
+  std::unique_ptr<BlockPredictor> predictor_;
   std::unique_ptr<GpuExecutor> gpu_experts_;  // in the place of experts_
   std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/gpu/device_memory.h"
+#include "backend/gpu/device_predictor.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
 #include "backend/gpu/slot_seeds.h"
@@ -32,7 +33,9 @@ IdBytes id_bytes(const StreamLayout& layout, uint32_t used, uint32_t max_rows, b
   constexpr uint64_t kAlignment = 256;  // of a tensor on a device, at most
   const uint64_t all = layout.expert_layers.size() * each;
   const uint64_t seeds = stages ? 2 * SlotSeeds::kTokens * layout.experts * sizeof(int32_t) : 0;
-  return {all + layout.expert_layers.size() * kAlignment, all + counts.fetched_bytes + seeds};
+  const DevicePredictor::Bytes predictor = DevicePredictor::bytes_for(layout);
+  return {all + layout.expert_layers.size() * kAlignment + predictor.on_device,
+          all + counts.fetched_bytes + seeds + predictor.in_ram};
 }
 
 }  // namespace hypura

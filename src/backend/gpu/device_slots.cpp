@@ -1,7 +1,9 @@
 #include "backend/gpu/device_slots.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "backend/gpu/slot_prefetch.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -44,9 +46,7 @@ TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*
 Status DeviceSlots::wait(const Fill& fill) {
   if (!begun_ && !cancelled_) {
     begun_ = true;
-    std::ranges::sort(items_, {}, &UploadItem::expert);
-    const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
-    outcome_ = whole_.empty() ? upload_.run(slots, items_, decode_) : upload_.copy_on_device(slots, whole_, items_);
+    outcome_ = bring();
     for (const UploadItem& item : items_) {
       uint32_t& held = holds_[layer_][item.place];
       held = item.done ? item.expert : held;
@@ -62,6 +62,27 @@ Status DeviceSlots::wait(const Fill& fill) {
     waited_ = 0;
     begun_ = cancelled_ = false;
     outcome_ = {};
+  }
+  return status;
+}
+
+// What was prefetched comes last: what has to come from further is on its way meanwhile.
+Status DeviceSlots::bring() {
+  const auto prefetched = [this](const UploadItem& item) {
+    return whole_.empty() && prefetch_ != nullptr && prefetch_->has(layer_, item.expert);
+  };
+  std::ranges::sort(items_, {}, [&](const UploadItem& item) { return std::pair(prefetched(item), item.expert); });
+  const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
+  if (!whole_.empty()) {
+    return upload_.copy_on_device(slots, whole_, items_);
+  }
+  const std::span<UploadItem> all = items_;
+  const auto others = static_cast<size_t>(std::ranges::find_if(items_, prefetched) - items_.begin());
+  Status status = upload_.run(slots, all.first(others), decode_);
+  if (status && others < all.size()) {
+    const auto brought = prefetch_->take(all.size() - others);
+    status = upload_.copy_on_device(slots, brought, all.subspan(others));
+    prefetch_->taken();
   }
   return status;
 }

@@ -13,6 +13,8 @@
 
 namespace hypura {
 
+class SlotPrefetch;
+
 // Not thread-safe: the owner serialises.
 class DeviceSlots final : public TierSlots {
  public:
@@ -44,14 +46,21 @@ class DeviceSlots final : public TierSlots {
   }
   void stop_copying() { copy_from({}, nullptr); }
 
+  // What it has brought is from now on copied from there, and not brought from the tier below; nullptr: nothing is. It
+  // must outlive the last fill.
+  void prefetch_by(SlotPrefetch* prefetch) { prefetch_ = prefetch; }
+
   // What the fills to come are for.
   void set_decode(bool decode) { decode_ = decode; }
 
  private:
   DeviceSlots(ggml_backend_t stream, ExpertUpload& upload) : stream_(stream), upload_(upload) {}
 
+  Status bring();
+
   ggml_backend_t stream_;
   ExpertUpload& upload_;
+  SlotPrefetch* prefetch_ = nullptr;
   ggml_context_ptr context_;
   std::vector<ggml_backend_buffer_ptr> buffers_;  // by layer
   std::vector<std::vector<ggml_tensor*>> matrices_;

@@ -29,6 +29,9 @@ GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, Expe
 GpuExecutor::~GpuExecutor() {
   try {
     upload_.settle();
+    if (prefetch_ != nullptr) {
+      prefetch_->settle();
+    }
     ggml_backend_synchronize(device_.stream());
   } catch (const std::exception& error) {
     logger().warn("{}: {}", ggml_backend_dev_name(device_.inner()), error.what());
@@ -132,6 +135,7 @@ Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
   }
   decode_ = decode;
   computed_ = 0;
+  looked_at_.reset();
   warming_ = false;
   Status status;
   try {
@@ -159,6 +163,9 @@ Status GpuExecutor::run_blocks(ggml_cgraph* graph) {
   if (status) {
     status = compute(graph, ggml_graph_n_nodes(graph));
   }
+  if (status && looked_at_ && predictor_ != nullptr) {
+    predictor_->predict(*looked_at_, routed_, predictions_);  // of the last layer: one that learns, learns
+  }
   return status;
 }
 
@@ -171,6 +178,9 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
   found_in_ = 0;
   products_.clear();
   blocks_.clear();
+  if (predictor_ != nullptr) {
+    predictor_->look_at(graph);
+  }
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
     ggml_tensor* node = ggml_graph_node(graph, i);
     if (node->src[0] == nullptr || stream_owner(node->src[0]) != &weights_ || is_passed_over(*node)) {
@@ -209,18 +219,39 @@ Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
   return staging_ != nullptr ? use_staged(graph, block) : use_waves(graph, block);
 }
 
+// While the device computes what leads to the choice, what it is predicted to be is brought closer.
 Status GpuExecutor::look_at_choice(ggml_cgraph* graph, const Block& block) {
   Status status = compute(graph, block.first);
   if (status && seeds_ != nullptr) {
     status = seeds_->settle_all();
+  }
+  const bool predicts = predictor_ != nullptr && decode_ && block.ids->ne[1] <= BlockPredictor::kMostRows;
+  if (status && predicts) {
+    prefetch(block);
+    status = predictor_->begin(choosing(block));
   }
   if (status) {
     status = fetch_ids(block);
   }
   if (status) {
     note_choice(block);
+    looked_at_ = predicts ? std::optional(choosing(block)) : std::nullopt;
   }
   return status;
+}
+
+ChoosingBlock GpuExecutor::choosing(const Block& block) const {
+  return {block.layer, block.ids, products_[block.begin].node->src[1]};
+}
+
+// By what the layer before it chose.
+void GpuExecutor::prefetch(const Block& block) {
+  if (!looked_at_ || looked_at_->layer + 1 != block.layer || holds_all(block.layer)) {
+    return;
+  }
+  predictions_.resize(layers_[block.layer].experts);
+  const size_t count = predictor_->predict(*looked_at_, routed_, predictions_);
+  prefetch_->begin(block.layer, std::span(predictions_).first(count));
 }
 
 bool GpuExecutor::holds_all(uint32_t layer) const {
@@ -261,6 +292,9 @@ Status GpuExecutor::fill_whole(uint32_t layer, uint64_t most_bytes) {
 Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   if (Status status = compute(graph, block.first); !status) {
     return status;
+  }
+  if (prefetch_ != nullptr) {
+    prefetch_->forget();
   }
   const bool seeds = !decode_ && device_layers_[block.layer].slots > 0;
   if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {

@@ -18,12 +18,14 @@
 #include <span>
 #include <vector>
 
+#include "backend/block_predictor.h"
 #include "backend/gpu/device_slots.h"
 #include "backend/gpu/expert_upload.h"
 #include "backend/gpu/expert_waves.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
+#include "backend/gpu/slot_prefetch.h"
 #include "backend/gpu/slot_seeds.h"
 #include "backend/streamed_weights.h"
 #include "hypura/routing.h"
@@ -63,6 +65,11 @@ class GpuExecutor {
   // well or badly. Fails with kIo, with kInternal when the router chose an expert that is not there or ggml refused.
   // Once the device has thrown it is lost: run() fails with kInternal from then on.
   Status run(ggml_cgraph* graph, bool decode);
+
+  // From now on the next layer's experts are prefetched as `predictor`, which must outlive the object, says, in decode
+  // passes of few tokens; nullptr: none are. With `copies` to the device too, where layers may pass through; else to
+  // RAM.
+  void predict_by(BlockPredictor* predictor, bool copies);
 
   // From now on what is chosen is noted in `recorder`, which must outlive the object, as far as it is looked at; with
   // `all` everything is looked at, at the price of a cut in front of each layer.
@@ -122,6 +129,8 @@ class GpuExecutor {
   Status use_waves(ggml_cgraph* graph, const Block& block);
   Status look_at_choice(ggml_cgraph* graph, const Block& block);
   Status fetch_ids(const Block& block);
+  ChoosingBlock choosing(const Block& block) const;
+  void prefetch(const Block& block);
   void note_choice(const Block& block);
   Status fill_whole(uint32_t layer, uint64_t most_bytes);
   Result<bool> warm_some();
@@ -146,6 +155,8 @@ class GpuExecutor {
   std::unique_ptr<LayerStaging> staging_;  // or waves_
   std::unique_ptr<SlotSeeds> seeds_;       // with staging_
   std::unique_ptr<ExpertWaves> waves_;
+  std::unique_ptr<SlotPrefetch> prefetch_;
+  BlockPredictor* predictor_ = nullptr;
   RoutingRecorder* recorder_ = nullptr;
   bool looks_at_all_ = false;
   std::optional<Error> lost_;  // the device is
@@ -165,13 +176,15 @@ class GpuExecutor {
 
   // Of the graph in work; members so that their memory is reused.
   bool decode_ = false;
-  int computed_ = 0;       // nodes that were handed to the device
-  uint64_t found_in_ = 0;  // the number of the graph that products_ and blocks_ are of
+  int computed_ = 0;                        // nodes that were handed to the device
+  std::optional<ChoosingBlock> looked_at_;  // whose choice is routed_
+  uint64_t found_in_ = 0;                   // the number of the graph that products_ and blocks_ are of
   std::vector<Product> products_;
   std::vector<Block> blocks_;
   std::vector<Patch> patches_;
   std::vector<uint16_t> routed_;  // [token][used]
   std::vector<uint32_t> wanted_;  // distinct ones, ascending
+  std::vector<ExpertPrediction> predictions_;
 };
 
 }  // namespace hypura

@@ -6,6 +6,16 @@
 
 namespace hypura {
 
+void GpuExecutor::predict_by(BlockPredictor* predictor, bool copies) {
+  predictor_ = predictor;
+  if (predictor != nullptr && prefetch_ == nullptr) {
+    prefetch_ = std::make_unique<SlotPrefetch>(
+        SlotPrefetch::Parts{layers_, device_, *store_, below_, copies ? staging_.get() : nullptr, stats_});
+    slots_->prefetch_by(prefetch_.get());
+    found_in_ = 0;  // the next graph is looked at
+  }
+}
+
 void GpuExecutor::record(RoutingRecorder* recorder, bool all) {
   recorder_ = recorder;
   looks_at_all_ = recorder != nullptr && all;

@@ -10,7 +10,8 @@ namespace hypura {
 
 // Lookups and hits are those of the slots in the device's memory. A layer that passes through whole looks up all of its
 // experts; one that has a slot for every expert looks up none. So what is looked up in the tier below is what was
-// missed here. Written by the thread that computes, read by any.
+// missed here. Prefetches are experts that were copied to the device on a prediction: those used count as misses here,
+// and as found in the tier below. Written by the thread that computes, read by any.
 struct GpuStats : StoreStats {
   std::atomic<uint64_t> uploaded_bytes{0};    // of experts, to the device
   std::atomic<uint64_t> downloaded_bytes{0};  // of experts that were evicted there, to RAM

@@ -87,15 +87,24 @@ Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool d
 
 // The copy stream waits for what computes with the half's last layer, and for what is on its way into the slots.
 void LayerStaging::begin(Half& half) {
-  if (overlaps() && half.in_use) {
-    ggml_backend_event_wait(device_.copy_stream(), half.used.get());
-    half.in_use = false;
-  }
+  wait_until_used(half);
   if (overlaps() && slots_changed_) {
     ggml_backend_event_record(slots_landed_.get(), device_.stream());
     ggml_backend_event_wait(device_.copy_stream(), slots_landed_.get());
   }
   slots_changed_ = false;
+}
+
+void LayerStaging::wait_until_used(Half& half) {
+  if (overlaps() && half.in_use) {
+    ggml_backend_event_wait(device_.copy_stream(), half.used.get());
+    half.in_use = false;
+  }
+}
+
+std::span<ggml_tensor* const> LayerStaging::make_room(uint32_t layer) {
+  wait_until_used(halves_[half_of_[layer]]);
+  return matrices_[layer];
 }
 
 void LayerStaging::copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot) {

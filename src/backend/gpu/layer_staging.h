@@ -39,6 +39,10 @@ class LayerStaging {
   // How many of the last layer's experts came from the tier below.
   size_t missed() const { return missed_; }
 
+  // Room for some experts of `layer`, which is staged at times, under their own numbers: for what the copy stream
+  // copies from now on. What lay there is gone. used() must follow what reads them.
+  std::span<ggml_tensor* const> make_room(uint32_t layer);
+
   // Something was brought into the slots by the computing stream.
   void slots_changed() { slots_changed_ = true; }
 
@@ -57,6 +61,7 @@ class LayerStaging {
   Status place();
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
   void begin(Half& half);
+  void wait_until_used(Half& half);
   void copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot);
 
   std::span<const ExpertLayer> layers_;

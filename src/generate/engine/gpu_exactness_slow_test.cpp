@@ -64,8 +64,9 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return options;
   }
 
-  static PlanOverrides with_slots(uint32_t slots, bool stages = true) {
+  static PlanOverrides with_slots(uint32_t slots, bool stages = true, ReadAhead read_ahead = ReadAhead::kRouter) {
     PlanOverrides overrides;
+    overrides.read_ahead = read_ahead;
     overrides.mode = Mode::kExpertStreaming;
     overrides.gpu = {test_gpu(), slots, stages};
     return overrides;
@@ -106,7 +107,9 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
       if (!stages && is_real_gpu()) {
         continue;  // CUDA's last bits depend on the number of slots then
       }
-      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_), with_slots(slots, stages));
+      const ReadAhead read_ahead = ubatch == kPrompt ? ReadAhead::kNone : ReadAhead::kRouter;
+      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_),
+                                    with_slots(slots, stages, read_ahead));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
@@ -174,6 +177,7 @@ TEST_P(GpuExactness, EightSequencesSharePasses) {
     ASSERT_NE(gpu, nullptr);
     EXPECT_GT(gpu->stats().uploaded_bytes, 0U);
     EXPECT_EQ(gpu->stats().staged_layers == 0, slots >= experts_);
+    EXPECT_GE(gpu->stats().prefetches, gpu->stats().prefetches_used);
   }
 }
 

@@ -43,6 +43,11 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.expert_lookups = stats.gpu_expert_lookups = gpu.decode_lookups;
   stats.gpu_expert_hits = gpu.decode_hits;
   stats.expert_hits += stats.gpu_expert_hits;
+  stats.gpu_experts_copied_ahead = gpu.prefetches;
+  stats.gpu_experts_used_ahead = gpu.prefetches_used;
+  stats.experts_predicted = gpu.predictions;
+  stats.experts_predicted_correct = gpu.predictions_correct;
+  stats.experts_predictable = gpu.predictable;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
   stats.gpu_upload_bytes = gpu.uploaded_bytes;
