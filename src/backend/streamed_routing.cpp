@@ -14,7 +14,7 @@
 namespace hypura {
 
 void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
-  if (expert_store_ == nullptr || layout_.experts >= RoutingTrace::kNone) {
+  if (!streams_experts() || layout_.experts >= RoutingTrace::kNone) {
     return;
   }
   RoutingTrace shape;
@@ -35,7 +35,7 @@ void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
 }
 
 void StreamedWeights::recall(const RoutingTrace& trace) {
-  if (expert_store_ == nullptr || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
+  if (!streams_experts() || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
     return;
   }
   const std::lock_guard lock(mutex_);
@@ -84,7 +84,7 @@ RoutingTrace StreamedWeights::routing() const {
 
 std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
   std::vector<ExpertsOfLayer> all;
-  if (expert_store_ == nullptr) {
+  if (!streams_experts()) {
     return all;
   }
   const std::lock_guard lock(mutex_);
@@ -93,7 +93,7 @@ std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
     ExpertsOfLayer& it = all.emplace_back();
     it.layer = layer.layer;
     for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      it.resident.push_back(expert_store_->resident(i, expert));
+      it.resident.push_back(expert_store_ != nullptr && expert_store_->resident(i, expert));
       it.on_gpu.push_back(gpu_experts_ != nullptr && gpu_experts_->resident(i, expert));
     }
     if (recorder_ != nullptr) {

@@ -249,6 +249,9 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
   ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
   const auto rest = [this] { inner_->rest(); };
+  if (gpu_ != nullptr && gpu_->computes_in_ram()) {
+    return allocate_gpu(max_rows);  // whose slots are RAM's
+  }
   if (gpu_ != nullptr) {
     std::vector<TierShare> shares;
     for (size_t i = 0; i < layout_.expert_layers.size(); ++i) {
@@ -290,7 +293,7 @@ Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
 
 Status StreamedWeights::allocate_gpu(uint32_t max_rows) {
   const GpuExecutor::Most most = {static_cast<uint32_t>(model_.experts_used), max_rows};
-  auto experts = GpuExecutor::create(*this, *gpu_, *expert_store_, gpu_use_, most);
+  auto experts = GpuExecutor::create(*this, *gpu_, expert_store_.get(), reader_, gpu_use_, most);
   if (!experts) {
     return propagate(experts.error());
   }

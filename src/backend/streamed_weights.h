@@ -179,6 +179,7 @@ class StreamedWeights {
   Status start_predicting();
   void predict(bool on);
   void keep_warming();
+  bool streams_experts() const { return expert_store_ != nullptr || gpu_experts_ != nullptr; }
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
   Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);

@@ -166,7 +166,9 @@ Status DevicePredictor::begin(const ChoosingBlock& block) {
     return fail(ErrorCode::kInternal, "ggml could not ask a router on {}", ggml_backend_dev_name(device_.inner()));
   }
   const ggml_tensor* scores = ggml_graph_node(it.graph, -1);
-  ggml_backend_tensor_get_async(device_.stream(), scores, fetched_.data(), 0, ggml_nbytes(scores));
+  if (!device_.computes_in_ram()) {
+    ggml_backend_tensor_get_async(device_.stream(), scores, fetched_.data(), 0, ggml_nbytes(scores));
+  }
   begun_ = block.layer;
   begun_rows_ = block.tokens();
   return {};
@@ -180,6 +182,10 @@ size_t DevicePredictor::predict(const ChoosingBlock& block, std::span<const uint
   const RouterStep& step = steps_[block.layer];
   const auto rows = static_cast<size_t>(std::exchange(begun_rows_, 0));
   const auto experts = static_cast<size_t>(step.router->ne[1]);
+  if (device_.computes_in_ram()) {
+    const ggml_tensor* scores = ggml_graph_node(products_[block.layer].graph, -1);
+    ggml_backend_tensor_get(scores, fetched_.data(), 0, ggml_nbytes(scores));
+  }
   return ranking_.rank(step, fetched_.first(rows * experts), rows, static_cast<size_t>(block.used()), out);
 }
 

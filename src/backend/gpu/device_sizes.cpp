@@ -7,12 +7,18 @@
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
 #include "backend/gpu/slot_seeds.h"
+#include "support/memory/huge_pages.h"
+#include "tiers/slot_layout.h"
 
 namespace hypura {
 
 DeviceSizes device_sizes(const std::string& device, const ExpertLayer& layer) {
-  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(gpu_by_name(device));
+  ggml_backend_dev_t its_device = gpu_by_name(device);
   DeviceSizes sizes;
+  if (computes_in_ram(its_device)) {
+    return {SlotLayout({&layer, 1}).stride(), kHugePage};
+  }
+  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(its_device);
   for (const ExpertPart& part : layer.parts) {
     sizes.expert_bytes += part.slice_bytes;
   }

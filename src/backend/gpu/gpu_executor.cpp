@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/gpu/direct_reads.h"
+#include "backend/gpu/expert_upload.h"
 #include "backend/graph_uses.h"
 #include "backend/stream_device.h"
 #include "support/fail.h"
@@ -19,16 +21,18 @@ bool is_passed_over(const ggml_tensor& node) {
 
 }  // namespace
 
-GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below)
-    : weights_(weights),
-      layers_(weights.layout().expert_layers),
-      device_(device),
-      below_(below),
-      upload_(weights.layout().expert_layers, below, stats_) {}
+GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader)
+    : weights_(weights), layers_(weights.layout().expert_layers), device_(device), below_(below) {
+  if (below != nullptr) {
+    source_ = std::make_unique<ExpertUpload>(layers_, *below, stats_);
+  } else {
+    source_ = std::make_unique<DirectReads>(layers_, reader, stats_);
+  }
+}
 
 GpuExecutor::~GpuExecutor() {
   try {
-    upload_.settle();
+    source_->settle();
     if (prefetch_ != nullptr) {
       prefetch_->settle();
     }
@@ -39,8 +43,9 @@ GpuExecutor::~GpuExecutor() {
 }
 
 Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
-                                                         ExpertStore& below, const GpuUse& use, const Most& most) {
-  std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below));
+                                                         ExpertStore* below, Reader& reader, const GpuUse& use,
+                                                         const Most& most) {
+  std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below, reader));
   Status status;
   try {
     status = executor->allocate(use);
@@ -65,18 +70,18 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     sizes.own_slots.push_back(std::min(use.layer_slots[i], layers_[i].experts));
     device_layers_.push_back({sizes.own_slots.back()});
   }
-  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_.stream(), upload_);
+  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_, *source_);
   if (!slots) {
     return propagate(slots.error());
   }
   slots_ = slots->get();
   store_ = ExpertStore::over(
-      layers_, stats_, sizes, std::move(*slots), [] {}, &below_);
+      layers_, stats_, sizes, std::move(*slots), [] {}, below_);
   if (!use.stages) {
     waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
     return {};
   }
-  auto staging = LayerStaging::create(layers_, *slots_, *store_, device_, upload_);
+  auto staging = LayerStaging::create(layers_, *slots_, *store_, device_, *source_);
   if (!staging) {
     return propagate(staging.error());
   }
@@ -284,7 +289,7 @@ Status GpuExecutor::fill_whole(uint32_t layer, uint64_t most_bytes) {
   for (uint32_t i = 0; i < some.size(); ++i) {
     some[i] = {it.filled + i, it.filled + i};
   }
-  Status status = upload_.run({device_.stream(), layer, slots_->matrices(layer), true}, some, false);
+  Status status = source_->run({device_.stream(), layer, slots_->matrices(layer), true}, some, false);
   it.filled += status ? static_cast<uint32_t>(some.size()) : 0;
   return status;
 }
@@ -300,13 +305,21 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {
     return status;
   }
-  if (seeds) {
+  const bool in_ram = device_.computes_in_ram();
+  if (seeds && !in_ram) {
     seeds_->fetch(block.layer, *block.ids);
   }
   auto matrices = staging_->bring(block.layer, decode_);
   if (!matrices) {
     seeds_->forget(block.layer);
     return propagate(matrices.error());
+  }
+  if (in_ram) {
+    ggml_backend_synchronize(device_.stream());  // behind the reads: it computed the layer before meanwhile
+    staging_->synchronized();
+  }
+  if (seeds && in_ram) {
+    seeds_->fetch(block.layer, *block.ids);
   }
   ++stats_.staged_layers;
   const uint32_t experts = layers_[block.layer].experts;
@@ -351,11 +364,17 @@ Status GpuExecutor::fetch_ids(const Block& block) {
     return fail(ErrorCode::kInternal, "layer {}: {} tokens are more than a pass was to have",
                 layers_[block.layer].layer, block.ids->ne[1]);
   }
-  ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  const bool in_ram = device_.computes_in_ram();
+  if (!in_ram) {
+    ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  }
   const auto start = std::chrono::steady_clock::now();
   ggml_backend_synchronize(device_.stream());
   add_seconds(stats_.choice_wait_seconds, start);
-  upload_.synchronized(device_.stream());
+  source_->synchronized(device_.stream());
+  if (in_ram) {
+    ggml_backend_tensor_get(block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  }
   const uint32_t experts = layers_[block.layer].experts;
   routed_.clear();
   wanted_.clear();
@@ -380,8 +399,9 @@ void GpuExecutor::note_choice(const Block& block) {
   if (recorder_ == nullptr) {
     return;
   }
-  const auto held = std::ranges::count_if(
-      wanted_, [&](uint32_t expert) { return resident(block.layer, expert) || below_.resident(block.layer, expert); });
+  const auto held = std::ranges::count_if(wanted_, [&](uint32_t expert) {
+    return resident(block.layer, expert) || (below_ != nullptr && below_->resident(block.layer, expert));
+  });
   recorder_->note(block.layer, static_cast<uint32_t>(block.ids->ne[0]), routed_, static_cast<uint32_t>(held));
 }
 
@@ -411,7 +431,11 @@ ggml_tensor* GpuExecutor::remapped(const Block& block) {
   ids->ne[1] = block.ids->ne[1];
   ids->nb[1] = static_cast<size_t>(ids->ne[0]) * sizeof(int32_t);
   ids->nb[2] = ids->nb[3] = ids->nb[1] * static_cast<size_t>(ids->ne[1]);
-  ggml_backend_tensor_set_async(device_.stream(), ids, layer.host_ids, 0, ggml_nbytes(ids));
+  if (device_.computes_in_ram()) {
+    ggml_backend_tensor_set(ids, layer.host_ids, 0, ggml_nbytes(ids));
+  } else {
+    ggml_backend_tensor_set_async(device_.stream(), ids, layer.host_ids, 0, ggml_nbytes(ids));
+  }
   return ids;
 }
 

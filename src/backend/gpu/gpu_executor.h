@@ -20,7 +20,7 @@
 
 #include "backend/block_predictor.h"
 #include "backend/gpu/device_slots.h"
-#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/expert_source.h"
 #include "backend/gpu/expert_waves.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_stats.h"
@@ -30,6 +30,7 @@
 #include "backend/streamed_weights.h"
 #include "hypura/routing.h"
 #include "residency/routing_recorder.h"
+#include "storage/reader.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {
@@ -53,10 +54,12 @@ class GpuExecutor {
   };
   static IdCounts id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages);
 
-  // A layer without slots is always staged. `below` holds what the device does not. Fails with kBudget, with kInternal
-  // when a layer can neither be staged nor has slots.
+  // A layer without slots is always staged. `below` holds what the device does not; nullptr where the device computes
+  // in the machine's memory, and `reader` reads what has no slot. Fails with kBudget, with kInternal when a layer can
+  // neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
-                                                     ExpertStore& below, const GpuUse& use, const Most& most);
+                                                     ExpertStore* below, Reader& reader, const GpuUse& use,
+                                                     const Most& most);
   ~GpuExecutor();
   GpuExecutor(const GpuExecutor&) = delete;
   GpuExecutor& operator=(const GpuExecutor&) = delete;
@@ -117,7 +120,7 @@ class GpuExecutor {
     int32_t* host_ids = nullptr;      // what is copied there
   };
 
-  GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below);
+  GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader);
   Status allocate(const GpuUse& use);
   Status allocate_ids(const Most& most);
   Status run_blocks(ggml_cgraph* graph);
@@ -147,9 +150,9 @@ class GpuExecutor {
   const StreamedWeights& weights_;
   const std::vector<ExpertLayer>& layers_;
   GpuDevice& device_;
-  ExpertStore& below_;
+  ExpertStore* below_;
   GpuStats stats_;
-  ExpertUpload upload_;
+  std::unique_ptr<ExpertSource> source_;
   DeviceSlots* slots_ = nullptr;           // the store's
   std::unique_ptr<ExpertStore> store_;     // of the experts in slots
   std::unique_ptr<LayerStaging> staging_;  // or waves_

@@ -8,9 +8,9 @@ namespace hypura {
 
 void GpuExecutor::predict_by(BlockPredictor* predictor, bool copies) {
   predictor_ = predictor;
-  if (predictor != nullptr && prefetch_ == nullptr) {
+  if (predictor != nullptr && prefetch_ == nullptr && below_ != nullptr) {
     prefetch_ = std::make_unique<SlotPrefetch>(
-        SlotPrefetch::Parts{layers_, device_, *store_, below_, copies ? staging_.get() : nullptr, stats_});
+        SlotPrefetch::Parts{layers_, device_, *store_, *below_, copies ? staging_.get() : nullptr, stats_});
     slots_->prefetch_by(prefetch_.get());
     found_in_ = 0;  // the next graph is looked at
   }
@@ -34,7 +34,7 @@ void GpuExecutor::recall(const RoutingTrace& trace) {
     slots[layer] = holds_all(layer) ? 0 : slots[layer];
   }
   hot_ = hot_set(trace, slots);
-  hot_below_ = hot_set(trace, below_.quotas(), above);
+  hot_below_ = below_ == nullptr ? std::vector<LayerExpert>() : hot_set(trace, below_->quotas(), above);
 }
 
 bool GpuExecutor::warm() {
@@ -61,11 +61,11 @@ Result<bool> GpuExecutor::warm_some() {
     return warm_slots().map([] { return true; });
   }
   if (!hot_below_.empty()) {
-    upload_.settle();
-    below_.warm_with(hot_below_);
+    source_->settle();
+    below_->warm_with(hot_below_);
     hot_below_.clear();
   }
-  return below_.warm();
+  return below_ != nullptr && below_->warm();
 }
 
 // As many of the layer of the hottest as are brought together.

@@ -219,11 +219,12 @@ class ExpertNetwork {
 };
 
 // What computes: the processor, which does one thing after the other; a GPU, where ggml has one; one that does what was
-// begun at any time that it may.
-enum class Inner : uint8_t { kCpu, kGpu, kLate };
+// begun at any time that it may; the same, computing in the machine's memory.
+enum class Inner : uint8_t { kCpu, kGpu, kLate, kInRam };
 
 inline std::string inner_name(const testing::TestParamInfo<Inner>& it) {
-  return it.param == Inner::kCpu ? "Cpu" : it.param == Inner::kGpu ? "Gpu" : "Late";
+  constexpr const char* kNames[] = {"Cpu", "Gpu", "Late", "InRam"};
+  return kNames[static_cast<size_t>(it.param)];
 }
 
 class GpuFixture : public testing::TestWithParam<Inner> {
@@ -234,8 +235,8 @@ class GpuFixture : public testing::TestWithParam<Inner> {
   }
 
   void SetUp() override {
-    if (GetParam() == Inner::kLate) {
-      LateGpu::add();
+    if (LateGpu* gpu = late()) {
+      gpu->add();
     }
     if (inner() == nullptr) {
       GTEST_SKIP() << "ggml has no such device here";
@@ -255,16 +256,20 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     weights_.reset();
   }
 
+  static LateGpu* late() {
+    return GetParam() == Inner::kLate ? &LateGpu::get() : GetParam() == Inner::kInRam ? &LateGpu::in_ram() : nullptr;
+  }
+
   // The first that computes: another test's is only a name.
   static ggml_backend_dev_t inner() {
-    if (GetParam() == Inner::kLate) {
-      return LateGpu::get().device();
+    if (LateGpu* gpu = late()) {
+      return gpu->device();
     }
     const auto type = GetParam() == Inner::kCpu ? GGML_BACKEND_DEVICE_TYPE_CPU : GGML_BACKEND_DEVICE_TYPE_GPU;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
       ggml_backend_dev_t device = ggml_backend_dev_get(i);
       if (ggml_backend_dev_type(device) == type && device->iface.init_backend != nullptr &&
-          device != LateGpu::get().device()) {
+          device != LateGpu::get().device() && device != LateGpu::in_ram().device()) {
         return device;
       }
     }
@@ -287,8 +292,10 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     Placement placement;
     placement.ubatch = 64;
     placement.gpu = {.layer_slots = slots, .stages = stages};
-    placement.experts.slots = below;
-    placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
+    if (GetParam() != Inner::kInRam) {
+      placement.experts.slots = below;
+      placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
+    }
     ASSERT_TRUE(weights_->allocate_caches(placement, read_ahead, false, budget_));
     backend_ = start(weights_->gpu_device());
     weights_->begin_pass(Phase::kDecode);
