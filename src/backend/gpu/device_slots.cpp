@@ -81,8 +81,11 @@ Status DeviceSlots::bring() {
   const auto others = static_cast<size_t>(std::ranges::find_if(items_, prefetched) - items_.begin());
   Status status = source_.run(slots, all.first(others), decode_);
   if (status && others < all.size()) {
-    const auto brought = prefetch_->take(all.size() - others);
-    source_.copy_on_device(slots, brought, all.subspan(others));
+    const auto brought = prefetch_->take(all.subspan(others));
+    if (!brought) {
+      return propagate(brought.error());
+    }
+    source_.copy_on_device(slots, *brought, all.subspan(others));
     prefetch_->taken();
   }
   return status;

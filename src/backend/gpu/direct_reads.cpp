@@ -61,7 +61,7 @@ Status DirectReads::run(const UploadTarget& to, std::span<UploadItem> items, boo
       }
     }
   }
-  add_seconds(stats_.io_wait_seconds, start);
+  add_seconds(stats_.read_wait_seconds, start);
   return result;
 }
 

@@ -26,7 +26,9 @@ GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, Expe
   if (below != nullptr) {
     source_ = std::make_unique<ExpertUpload>(layers_, *below, stats_);
   } else {
-    source_ = std::make_unique<DirectReads>(layers_, reader, stats_);
+    auto reads = std::make_unique<DirectReads>(layers_, reader, stats_);
+    reads_ = reads.get();
+    source_ = std::move(reads);
   }
 }
 
@@ -299,7 +301,7 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
     return status;
   }
   if (prefetch_ != nullptr) {
-    prefetch_->forget();
+    prefetch_->give_way(block.layer);
   }
   const bool seeds = !decode_ && device_layers_[block.layer].slots > 0;
   if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {

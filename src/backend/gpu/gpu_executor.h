@@ -35,6 +35,8 @@
 
 namespace hypura {
 
+class DirectReads;
+
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class GpuExecutor {
  public:
@@ -153,6 +155,7 @@ class GpuExecutor {
   ExpertStore* below_;
   GpuStats stats_;
   std::unique_ptr<ExpertSource> source_;
+  DirectReads* reads_ = nullptr;           // where that is what source_ is
   DeviceSlots* slots_ = nullptr;           // the store's
   std::unique_ptr<ExpertStore> store_;     // of the experts in slots
   std::unique_ptr<LayerStaging> staging_;  // or waves_

@@ -2,18 +2,28 @@
 #include <algorithm>
 
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/read_prefetch.h"
+#include "backend/gpu/upload_prefetch.h"
 #include "residency/hot_set.h"
 
 namespace hypura {
 
 void GpuExecutor::predict_by(BlockPredictor* predictor, bool copies) {
   predictor_ = predictor;
-  if (predictor != nullptr && prefetch_ == nullptr && below_ != nullptr) {
-    prefetch_ = std::make_unique<SlotPrefetch>(
-        SlotPrefetch::Parts{layers_, device_, *store_, *below_, copies ? staging_.get() : nullptr, stats_});
-    slots_->prefetch_by(prefetch_.get());
-    found_in_ = 0;  // the next graph is looked at
+  if (predictor == nullptr || prefetch_ != nullptr) {
+    return;
   }
+  if (below_ != nullptr) {
+    prefetch_ = std::make_unique<UploadPrefetch>(
+        UploadPrefetch::Parts{layers_, device_, *store_, *below_, copies ? staging_.get() : nullptr, stats_});
+  } else if (staging_ != nullptr) {
+    prefetch_ = std::make_unique<ReadPrefetch>(*reads_, *store_, *staging_, stats_);
+  } else {
+    predictor_ = nullptr;  // there is no place for what would come
+    return;
+  }
+  slots_->prefetch_by(prefetch_.get());
+  found_in_ = 0;  // the next graph is looked at
 }
 
 void GpuExecutor::record(RoutingRecorder* recorder, bool all) {

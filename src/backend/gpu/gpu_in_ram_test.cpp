@@ -26,6 +26,28 @@ TEST_P(GpuInRamTest, BitsAreTheInnerDevicesWhateverHasSlots) {
   }
 }
 
+// As without: the slots, their hits and the bits. What is read ahead is read once.
+TEST_P(GpuInRamTest, ReadsAheadWhatTheNextLayerWillChoose) {
+  uint64_t hits = 0;
+  for (const ReadAhead way : {ReadAhead::kNone, ReadAhead::kRouter, ReadAhead::kCoactivation, ReadAhead::kAuto}) {
+    ASSERT_NO_FATAL_FAILURE(open(std::vector<uint32_t>(6, 6), 0, true, way));
+    for (uint32_t seed = 1; seed <= 30; ++seed) {
+      ASSERT_NO_FATAL_FAILURE(expect_same(1, seed, Phase::kDecode));
+    }
+    hits = way == ReadAhead::kNone ? stats().decode_hits.load() : hits;
+    EXPECT_EQ(stats().decode_hits, hits);
+    EXPECT_EQ(stats().decode_lookups, uint64_t{30} * kLayers * kUsed);
+    EXPECT_EQ(stats().read_ahead > 0, way != ReadAhead::kNone);
+    EXPECT_EQ(stats().read_ahead_used > 0, way != ReadAhead::kNone);
+    EXPECT_LE(stats().read_ahead_used, stats().read_ahead);
+    for (const int64_t tokens : {2, 16, 1, 7, 60, 1, 1, 30, 1}) {
+      ASSERT_NO_FATAL_FAILURE(expect_same(tokens, static_cast<uint32_t>(tokens)));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_same(30, 3, Phase::kDecode));  // whole layers
+    ASSERT_NO_FATAL_FAILURE(expect_same(1, 3, Phase::kDecode));
+  }
+}
+
 TEST_P(GpuInRamTest, WhatIsInSlotsIsNotReadAgain) {
   ASSERT_NO_FATAL_FAILURE(open_even(8));
   ASSERT_NO_FATAL_FAILURE(expect_same(1, 5));
@@ -74,7 +96,7 @@ TEST_P(GpuInRamTest, AFailedReadFailsOnePass) {
     for (const int64_t tokens : {1, 30}) {
       for (const int good : {0, 6}) {
         SCOPED_TRACE(testing::Message() << slots << " slots, " << tokens << " tokens, " << good << " good reads");
-        ASSERT_NO_FATAL_FAILURE(open_even(slots, 0, slots != 7));
+        ASSERT_NO_FATAL_FAILURE(open(std::vector<uint32_t>(6, slots), 0, slots != 7, ReadAhead::kRouter));
         streamed_->make_graph(tokens);
         reader_->good = good;
         ASSERT_TRUE(streamed_->compute(backend_.get(), 8).empty());

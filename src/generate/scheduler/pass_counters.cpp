@@ -45,6 +45,9 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.expert_hits += stats.gpu_expert_hits;
   stats.gpu_experts_copied_ahead = gpu.prefetches;
   stats.gpu_experts_used_ahead = gpu.prefetches_used;
+  stats.experts_read_ahead += gpu.read_ahead;
+  stats.experts_used_ahead += gpu.read_ahead_used;
+  stats.io_wait_seconds += gpu.read_wait_seconds;
   stats.experts_predicted = gpu.predictions;
   stats.experts_predicted_correct = gpu.predictions_correct;
   stats.experts_predictable = gpu.predictable;

@@ -1,22 +1,22 @@
-#include "backend/gpu/slot_prefetch.h"
+#include "backend/gpu/upload_prefetch.h"
 
 #include <algorithm>
 
 namespace hypura {
 
-SlotPrefetch::SlotPrefetch(const Parts& parts) : it_(parts) {
+UploadPrefetch::UploadPrefetch(const Parts& parts) : it_(parts) {
   const bool overlaps = parts.device.copy_stream() != parts.device.stream();
   landed_.reset(overlaps ? ggml_backend_event_new(parts.device.inner()) : nullptr);
 }
 
 // Some layers are never staged, since all of their experts have slots.
-bool SlotPrefetch::copies(uint32_t layer) const {
+bool UploadPrefetch::copies(uint32_t layer) const {
   return it_.staging != nullptr && !it_.staging->matrices(layer).empty();
 }
 
-void SlotPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predictions) {
   settle();
-  forget();
+  experts_.clear();
   it_.store.expect(layer, predictions);
   layer_ = layer;
   from_disk_.clear();
@@ -38,7 +38,7 @@ void SlotPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predi
   it_.below.prefetch_for_above(layer, from_disk_);
 }
 
-void SlotPrefetch::copy(uint32_t expert, uint32_t slot) {
+void UploadPrefetch::copy(uint32_t expert, uint32_t slot) {
   for (uint32_t part = 0; part < matrices_.size(); ++part) {
     const uint64_t slice = it_.layers[layer_].parts[part].slice_bytes;
     ggml_backend_tensor_set_async(it_.device.copy_stream(), matrices_[part], it_.below.view(layer_, part).at(slot),
@@ -50,25 +50,25 @@ void SlotPrefetch::copy(uint32_t expert, uint32_t slot) {
   ++it_.stats.prefetches;
 }
 
-bool SlotPrefetch::has(uint32_t layer, uint32_t expert) const {
+bool UploadPrefetch::has(uint32_t layer, uint32_t expert) const {
   return layer == layer_ && std::ranges::find(experts_, expert) != experts_.end();
 }
 
-std::span<ggml_tensor* const> SlotPrefetch::take(size_t count) {
+Result<std::span<ggml_tensor* const>> UploadPrefetch::take(std::span<const UploadItem> items) {
   if (landed_ != nullptr) {
     ggml_backend_event_wait(it_.device.stream(), landed_.get());
   }
-  it_.stats.prefetches_used += count;
-  it_.below.count_found(count);
+  it_.stats.prefetches_used += items.size();
+  it_.below.count_found(items.size());
   return matrices_;
 }
 
-void SlotPrefetch::taken() {
+void UploadPrefetch::taken() {
   it_.staging->used(layer_);
 }
 
 // They have ended long ago as a rule: a layer was computed since.
-void SlotPrefetch::settle() {
+void UploadPrefetch::settle() {
   if (pinned_.empty()) {
     return;
   }
