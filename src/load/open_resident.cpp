@@ -37,7 +37,8 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   const VirtualFile file(*header, feed->get());
   ModelParams params;
   params.mtp = request.options.draft.mtp;
-  params.host_only = request.options.gpu == "none";
+  // Apple's GPUs would take all of it, also where the plan says that the processors are faster.
+  params.host_only = request.options.gpu == "none" || (request.gpu.exists() && request.gpu_layers() == nullptr);
   params.device = parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
   give_layers(request, params, parts);
   params.repack = request.repacks() && params.device == nullptr;

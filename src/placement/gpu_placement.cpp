@@ -48,8 +48,9 @@ std::vector<uint32_t> fewest_of_layers(const PlacementProblem& problem) {
   return slots;
 }
 
+// None where the device's are RAM's.
 uint32_t fewest_ram_slots(const PlacementProblem& problem) {
-  return std::min(kFewestRamSlots, problem.expert_slots());
+  return problem.gpu->in_ram ? 0 : std::min(kFewestRamSlots, problem.expert_slots());
 }
 
 // The device's memory without slots and staging.
@@ -59,6 +60,12 @@ uint64_t device_base(const GpuProblem& gpu, const GpuFrame& frame) {
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
   return problem.gpu->host_weights + problem.other + frame.pass->bytes + frame.pass->expert_bytes;
+}
+
+// The device's memory beside so much of RAM.
+uint64_t device_budget(const PlacementProblem& problem, uint64_t ram) {
+  const uint64_t left = problem.budget - std::min(problem.budget, ram);
+  return problem.gpu->in_ram ? std::min(problem.gpu->budget, left) : problem.gpu->budget;
 }
 
 class GpuPlacer {
@@ -174,14 +181,17 @@ void GpuPlacer::share_out_ram(Placement& placement) const {
   without.insert(without.end(), with.begin(), with.end());
 
   ExpertPlacement& experts = placement.experts;
+  experts.layer_slots.assign(layers_, 0);
+  experts.group_slots.assign(problem_.experts.size(), 0);
+  if (ram_slots_ == 0) {
+    return;
+  }
   const uint32_t least = fewest_ram_slots(problem_);
   const uint32_t spare = std::clamp(problem_.most_used(), least, std::max(least, ram_slots_ / 2));
   const bool all = ram_slots_ == problem_.expert_slots() && without.size() == ram_slots_;
   experts.spare_slots = all ? 0 : spare;
   const auto kept = std::min<size_t>(ram_slots_ - experts.spare_slots, without.size());
   experts.slots = static_cast<uint32_t>(kept) + experts.spare_slots;
-  experts.layer_slots.assign(layers_, 0);
-  experts.group_slots.assign(problem_.experts.size(), 0);
   for (size_t i = 0; i < kept; ++i) {
     ++experts.layer_slots[without[i].layer];
     ++experts.group_slots[problem_.layer_groups[without[i].layer]];
@@ -193,14 +203,17 @@ std::optional<Placement> GpuPlacer::place() {
   const uint64_t device = device_base(gpu_, frame_) + gpu_slot_bytes(problem_, slots_) +
                           (frame_.stages ? gpu_staging_bytes(problem_, slots_) : 0);
   const uint64_t ram = ram_base(problem_, frame_);
-  if (device > gpu_.budget || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
+  const uint64_t most = device_budget(problem_, ram);
+  if (device > most || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
     return std::nullopt;
   }
-  ram_slots_ = static_cast<uint32_t>(
-      std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
+  if (!gpu_.in_ram) {
+    ram_slots_ = static_cast<uint32_t>(
+        std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
+  }
   if (!gpu_.layer_slots) {
     find_hulls();
-    spend(gpu_.budget - device);
+    spend(most - device);
   }
 
   Placement placement;
@@ -228,8 +241,8 @@ Placement all_on_device(const PlacementProblem& problem, const GpuFrame& frame) 
 }
 
 bool fits(const PlacementProblem& problem, const Placement& placement) {
-  return gpu_device_bytes(problem, placement) <= problem.gpu->budget &&
-         gpu_ram_bytes(problem, placement) <= problem.budget;
+  const uint64_t ram = gpu_ram_bytes(problem, placement);
+  return gpu_device_bytes(problem, placement) <= device_budget(problem, ram) && ram <= problem.budget;
 }
 
 // Keeps the better of `best` and `placement`.
@@ -312,7 +325,8 @@ uint64_t minimum_vram(const PlacementProblem& problem) {
 uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
   const GpuProblem& gpu = *problem.gpu;
   return least_of_frames(gpu, [&](const GpuFrame& frame) {
-    const uint64_t base = ram_base(problem, frame);
+    const uint64_t all_of_it = device_base(gpu, frame) + gpu_slot_bytes(problem, fewest_of_layers(problem));
+    const uint64_t base = ram_base(problem, frame) + (gpu.in_ram ? all_of_it : 0);
     const bool all = gpu.may_hold_all && device_base(gpu, frame) - gpu.other + problem.expert_bytes <= gpu.budget;
     return all ? base - frame.pass->expert_bytes : base + fewest_ram_slots(problem) * problem.slot_stride;
   });

@@ -21,7 +21,7 @@ Result<Placement> place_on_gpu(const PlacementProblem& problem);
 // The smallest budget of the device's memory under which it can compute the model, with enough RAM.
 uint64_t minimum_vram(const PlacementProblem& problem);
 
-// The smallest of RAM, with its budget of the device's memory.
+// The smallest of RAM, with its budget of the device's memory; with what the device takes of it where that is RAM.
 uint64_t minimum_gpu_ram(const PlacementProblem& problem);
 
 }  // namespace hypura

@@ -21,9 +21,11 @@ struct GpuGroup {
 };
 
 struct GpuProblem {
-  uint64_t budget = 0;               // of the device's memory
-  bool required = false;             // it is to compute also where the processors would be faster,
-  bool or_processors = true;         // and they where it cannot
+  uint64_t budget = 0;        // of the device's memory
+  bool required = false;      // it is to compute also where the processors would be faster,
+  bool or_processors = true;  // and they where it cannot
+  // It computes in the machine's memory: its slots are RAM's, nothing is below, and its budget is a part of RAM's.
+  bool in_ram = false;
   bool may_hold_all = true;          // everything may lie there
   bool may_stream = false;           // some experts may be in slots there, over slots in RAM
   uint64_t weights = 0;              // there, all but the experts that can be streamed

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/gpu/device_speed.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -40,8 +41,14 @@ Result<GpuDeviceInfo> find_device(const EngineOptions& options, const std::strin
   return find_gpu(name);
 }
 
+// What a GPU that computes in the machine's memory leaves to the rest of what it works with at once: the screen's.
+constexpr uint64_t kWorkingSetMargin = 2 * kGiB;
+
 // Half of what the machine allows where that is its memory.
 Result<uint64_t> most_vram(const ChosenGpu& gpu) {
+  if (gpu.device.computes_in_ram) {
+    return gpu.device.memory_total - std::min(gpu.device.memory_total, kWorkingSetMargin);
+  }
   if (gpu.on_ram) {
     return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
   }
@@ -106,13 +113,20 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
     gpu.remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(gpu.vram));
     gpu.vram = *most;
   }
+  if (gpu.device.computes_in_ram && gpu.vram > *most) {
+    gpu.remark = fmt::format(" (lowered from {}: it works with no more at once)", format_bytes(gpu.vram));
+    gpu.vram = *most;
+  }
+  if (gpu.device.computes_in_ram) {
+    gpu.cut_seconds = measure_gpu_cut(gpu.device.name).value_or(0);  // then it is assumed
+  }
   auto usable = less_runtime(std::move(gpu));
   const bool chosen_here = !overrides.gpu && options.gpu == "auto" && !options.vram;
   return usable || !chosen_here ? std::move(usable) : ChosenGpu();  // another program has its memory
 }
 
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
-  if (!gpu.exists() || gpu.vram == kUnlimited) {
+  if (!gpu.exists() || gpu.vram == kUnlimited || gpu.device.computes_in_ram) {
     return budget;
   }
   if (!gpu.on_ram) {

@@ -73,6 +73,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.may_hold_all =
       request_.options.resident && !request_.options.record_routing && !overrides.gpu && allowed(Mode::kResident);
   gpu_.required = request_.gpu.named;
+  gpu_.in_ram = request_.gpu.device.computes_in_ram;
   gpu_.or_processors = !gpu_.may_stream;
   if (overrides.gpu) {
     gpu_.layer_slots = overrides.gpu->layer_slots;
@@ -137,7 +138,7 @@ void GpuProblemBuilder::add_speeds() {
     gpu_.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
     return;
   }
-  const GpuFigures figures(gpu_profile(request_), request_.gpu.device);
+  const GpuFigures figures(gpu_profile(request_), request_.gpu.device, request_.gpu.cut_seconds);
   for (const UbatchChoice& pass : gpu_.ubatch) {
     gpu_.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
   }

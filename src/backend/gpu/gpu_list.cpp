@@ -50,6 +50,7 @@ GpuDeviceInfo describe_gpu(ggml_backend_device* device) {
   // Vulkan subtracts what is in use from a budget that may be smaller.
   info.memory_free = std::min(props.memory_free, props.memory_total);
   info.integrated = props.type != GGML_BACKEND_DEVICE_TYPE_GPU || is_apples(props);
+  info.computes_in_ram = is_apples(props);
   info.pinned_memory = props.caps.host_buffer;
   info.async = props.caps.async;
   info.events = props.caps.events;
