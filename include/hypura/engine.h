@@ -42,10 +42,12 @@ struct EngineOptions {
   // may lack parts.
   std::vector<std::filesystem::path> mirrors;
   std::optional<uint64_t> memory;  // bytes for all of the model; none: what the machine allows
-  // The GPU that computes: the name of one (hypura/devices.h); "none"; or "auto": the one with the most free memory,
-  // where the plan says that it makes the model faster. "CPU", for tests, has the processor take a GPU's part.
+  // The GPUs that compute: names (hypura/devices.h), separated by commas, each with layers of its own; "none"; or
+  // "auto": those with memory of their own, as many as make the model faster by the plan, the most free memory first.
+  // "CPU", for tests, has the processor take a GPU's part.
   std::string gpu = "auto";
-  std::optional<uint64_t> vram;  // bytes of its memory for the model; none: what is free, less what a desktop needs
+  // Bytes of the memory of each for the model; none: what is free, less what a desktop needs.
+  std::optional<uint64_t> vram;
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;

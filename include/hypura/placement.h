@@ -59,15 +59,19 @@ struct ExpertPlacement : GroupPlacement {
   std::vector<uint32_t> layer_slots = {};  // the same by MoE layer
 };
 
-// A GPU that computes everything, with all dense weights in its memory. With ExpertPlacement::streamed some experts of
-// each layer have slots there, over those in RAM; without, all weights are there.
+// GPUs that compute everything, each some layers that follow each other, with all of their dense weights in its memory.
+// With ExpertPlacement::streamed some experts of each layer have slots there, over those in RAM; without, all weights
+// are there.
 struct GpuPlacement {
-  std::vector<uint32_t> layer_slots = {};  // by MoE layer: experts with a slot on the device
+  std::vector<uint32_t> layer_slots = {};  // by MoE layer: experts with a slot on its device
   // Layers of which all experts are needed pass through memory for two of them; else some experts at a time are
   // computed.
   bool stages = true;
-  uint64_t slot_bytes = 0;     // all slots, on the device
+  uint64_t slot_bytes = 0;     // all slots, on all devices
   uint64_t staging_bytes = 0;  // for layers that pass through
+  // By device: how many layers of the model it has, those that follow the devices before it; the output counts as one,
+  // the last. 0: it is not used.
+  std::vector<uint32_t> device_layers = {};
 };
 
 struct Placement {

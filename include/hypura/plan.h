@@ -71,17 +71,28 @@ struct Prediction {
   uint64_t memory_peak = 0;  // of the process: the ledger, and what the process took before
 };
 
-// The GPU that computes, alone or beside the processors, as planned. Bytes and seconds; those of a token while
-// decoding.
+// One of several GPUs that compute a model together, each some layers that follow each other. Bytes.
+struct DeviceShare {
+  std::string name;
+  uint64_t budget = 0;       // of its memory
+  uint64_t bytes = 0;        // of that, for all that lies there
+  uint32_t first_layer = 0;  // of the model
+  uint32_t layers = 0;       // so many from that one on; the last device has the output too
+  uint32_t experts = 0;      // with a place there
+};
+
+// The GPU that computes, alone or beside the processors, as planned; or several together. Bytes and seconds; those of a
+// token while decoding.
 struct DevicePlan {
-  std::string name;         // "CUDA0"
-  std::string description;  // the driver's name for it
-  uint64_t budget = 0;      // of its memory, for all that the ledger lists there
+  std::string name;         // "CUDA0", "CUDA0 and CUDA1"
+  std::string description;  // the driver's name for it, that of the first
+  uint64_t budget = 0;      // of its memory, for all that the ledger lists there; the sum of all
   uint64_t weights = 0;     // that lie there for good
   uint32_t experts = 0;     // of all layers, with a place there
   // The model's last layers that it has, whose output is its too; none: it computes all of them.
   std::optional<uint32_t> layers;
   uint32_t all_layers = 0;             // of the model
+  std::vector<DeviceShare> shares;     // of several, in the order of their layers; empty with one
   bool stages = false;                 // prompts bring whole layers; else some experts at a time
   std::optional<double> hit_rate;      // of expert uses, found there; none when all experts lie there
   std::optional<double> ram_hit_rate;  // and found in RAM; the rest is read from disk

@@ -110,6 +110,19 @@ struct MachineProfile {
   std::optional<uint64_t> cgroup_limit;  // none: no cgroup limits memory
   std::string huge_pages;                // for people
 
+  // The share of the processors that computing had while it was measured. Below kDisturbedShare other programs had the
+  // rest, and the speeds are too low.
+  double processor_share = 0;
+  // How long the tokens of the latest run took that this profile's speeds cannot explain, by what they should have; 0:
+  // there was none.
+  double contradicted_by = 0;
+  static constexpr double kDisturbedShare = 0.9;
+  static constexpr double kContradiction = 2;  // or one by that
+
+  bool disturbed() const { return processor_share > 0 && processor_share < kDisturbedShare; }
+  // Whether the machine had better be measured again; machine_profile() then does.
+  bool doubtful() const { return disturbed() || contradicted_by > 0; }
+
   std::vector<double> ram_bytes_per_second;  // [n-1]: n threads reading
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
@@ -135,11 +148,11 @@ struct ProfileOptions {
   std::function<void(double, std::string_view)> progress;
 };
 
-// The cached profile, or a new one, which takes about eight seconds on an otherwise idle machine, and three more for
-// each GPU. Storage is measured
-// on `path` when that is a file of some size without holes (it is only read); else on an unnamed scratch file of at
-// most 1 GiB in its folder. What a cached profile lacks is measured and added: tensor types of a GGUF file, GPUs.
-// `gpus` of the result are those that are there now.
+// The cached profile, or a new one where there is none or it is doubtful, which takes about eight seconds on an
+// otherwise idle machine, and three more for each GPU. Storage is measured on `path` when that is a file of some size
+// without holes (it is only read); else on an unnamed scratch file of at most 1 GiB in its folder. What a cached
+// profile lacks is measured and added: tensor types of a GGUF file, GPUs. `gpus` of the result are those that are there
+// now.
 //
 // Cached under $XDG_CACHE_HOME/hypura, ~/.cache/hypura or (macOS) ~/Library/Caches/hypura: a file for each machine,
 // file system and number of threads, valid until hardware, kernel or version change. The log reports a

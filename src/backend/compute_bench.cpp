@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <limits>
 #include <random>
 #include <tuple>
@@ -19,6 +20,13 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kPatternRows = 4;  // quantised; the rest are copies, because some types take long to make
 constexpr float kNotComputed = std::numeric_limits<float>::quiet_NaN();
+
+// Of all processors, for this process.
+double process_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 std::optional<ggml_type> find_type(const std::string& name) {
   for (int i = 0; i < GGML_TYPE_COUNT; ++i) {
@@ -143,13 +151,14 @@ void ComputeBench::multiply_all(ggml_type type, WeightLayout layout, std::span<s
   }
 }
 
-Status ComputeBench::time(double seconds, bool warm, Times& times) {
+Status ComputeBench::time(double seconds, bool warm, Times& times, ProcessorTime& taken) {
   for (ggml_tensor* node : nodes_) {
     first_and_last(node) = std::tuple(kNotComputed, kNotComputed);
   }
   if (warm && !run()) {
     return failure();
   }
+  const double used_before = process_seconds();
   const auto start = Clock::now();
   auto begin = start;
   do {
@@ -160,6 +169,8 @@ Status ComputeBench::time(double seconds, bool warm, Times& times) {
     times.push_back(std::chrono::duration<double>(end - begin).count());
     begin = end;
   } while (std::chrono::duration<double>(begin - start).count() < seconds);
+  taken.wall += std::chrono::duration<double>(begin - start).count();
+  taken.used += process_seconds() - used_before;
   for (ggml_tensor* node : nodes_) {
     const auto [first, last] = first_and_last(node);
     if (std::isnan(first) || std::isnan(last)) {

@@ -50,6 +50,16 @@ void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory);
 // Seconds of each run.
 using Times = std::vector<double>;
 
+// While ggml's threads computed: they spin where they wait, so that each has a processor of its own unless other
+// programs take one.
+struct ProcessorTime {
+  double wall = 0;  // seconds
+  double used = 0;  // seconds of processors, of this process
+
+  // The share of `threads` processors that they had.
+  double share(uint32_t threads) const { return wall > 0 ? used / (wall * threads) : 1; }
+};
+
 // Not the mean: a neighbour that takes a core for a moment makes ggml's spinning threads wait many times that long.
 double median(Times& times);
 
@@ -73,9 +83,9 @@ class ComputeBench {
   void multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory, std::vector<float>& column,
                     std::vector<float>& result);
 
-  // Computes all nodes for about `seconds`, at least once, and adds what each time took; the first is left out if
-  // `warm`. Fails with kInternal when ggml does not compute.
-  Status time(double seconds, bool warm, Times& times);
+  // Computes all nodes for about `seconds`, at least once, and adds what each time took, and to `taken` what they took
+  // in all; the first is left out if `warm`. Fails with kInternal when ggml does not compute.
+  Status time(double seconds, bool warm, Times& times, ProcessorTime& taken);
 
  private:
   void add(ggml_tensor* node, void* result);

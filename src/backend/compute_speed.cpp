@@ -37,17 +37,18 @@ struct Trial {
   Times matmul;
 };
 
-Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial) {
+Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial, ProcessorTime& taken) {
   repeat(trial.rows, memory);
   std::vector<float> column(kRowLength, 0.5F);
   std::vector<float> result(kRowLength);
   ComputeBench bench(graph, matrices_in(trial.type, memory.size()));
   bench.multiply_all(trial.type, trial.layout, memory, column, result);
-  return bench.time(seconds, true, trial.matvec);
+  return bench.time(seconds, true, trial.matvec, taken);
 }
 
 // 512 columns through one matrix of size x size, as a prompt's pass does.
-Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial) {
+Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial,
+                   ProcessorTime& taken) {
   repeat(trial.matmul_rows, memory);
   std::vector<float> columns(static_cast<size_t>(size * kColumns), 0.5F);
   std::vector<float> result(static_cast<size_t>(size * kColumns));
@@ -55,11 +56,11 @@ Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size,
   bench.multiply(bench.weights(trial.type, trial.layout, size, size, memory.data()),
                  bench.tensor(GGML_TYPE_F32, size, kColumns, columns.data()), result.data());
   // Not warmed up: on a slow machine one product already takes as long as it may.
-  return bench.time(seconds, false, trial.matmul);
+  return bench.time(seconds, false, trial.matmul, taken);
 }
 
 // A row added to another, many times: work that is done at once, so that what is left is the cost of a node.
-Status time_operation(InnerGraph& graph, double seconds, Times& times) {
+Status time_operation(InnerGraph& graph, double seconds, Times& times, ProcessorTime& taken) {
   std::vector<float> a(kSmallLength, 0.0F);
   std::vector<float> b(kSmallLength, 1.0F);
   std::vector<float> result(kSmallLength);
@@ -69,11 +70,12 @@ Status time_operation(InnerGraph& graph, double seconds, Times& times) {
   for (int i = 0; i < kSmallNodes; ++i) {
     bench.sum(left, right, result.data());
   }
-  return bench.time(seconds, true, times);
+  return bench.time(seconds, true, times, taken);
 }
 
 // One new token's queries over what a long conversation left in several layers, which together do not fit the caches.
-Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double seconds, Times& times) {
+Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double seconds, Times& times,
+                      ProcessorTime& taken) {
   std::vector<float> queries(static_cast<size_t>(kHeadWidth * kHeads), 0.01F);
   std::vector<float> result(queries.size());
   const std::vector<ggml_fp16_t> values(kRowLength, ggml_fp32_to_fp16(0.01F));
@@ -86,7 +88,7 @@ Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double sec
     bench.attend(q, bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys, kKeyHeads),
                  bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys + kKeyBytes, kKeyHeads), result.data());
   }
-  return bench.time(seconds, true, times);
+  return bench.time(seconds, true, times, taken);
 }
 
 Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64_t size) {
@@ -156,17 +158,19 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   const uint64_t attention_bytes = std::clamp<uint64_t>(test.weight_bytes, 2 * kKeyBytes, kAttentionBytes);
   Times operation;
   Times attention;
+  ProcessorTime taken;
   double done = 0;
   // Twice over all, so that a neighbour who is busy for a moment does not spoil one type.
   for (int round = 0; round < 2; ++round) {
-    Status status = time_operation(**graph, test.seconds / 2, operation).and_then([&] {
-      return time_attention(**graph, memory->span().first(attention_bytes), test.seconds / 2, attention);
+    Status status = time_operation(**graph, test.seconds / 2, operation, taken).and_then([&] {
+      return time_attention(**graph, memory->span().first(attention_bytes), test.seconds / 2, attention, taken);
     });
     for (Trial& trial : *trials) {
       status = status.and_then(
-          [&] { return time_matvec(**graph, memory->span().first(matvec_bytes), test.seconds / 2, trial); });
+          [&] { return time_matvec(**graph, memory->span().first(matvec_bytes), test.seconds / 2, trial, taken); });
       status = status.and_then([&] {
-        return time_matmul(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial);
+        return time_matmul(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial,
+                           taken);
       });
       if (!status) {
         return propagate(status.error());
@@ -180,6 +184,7 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
     }
   }
   ComputeSpeed speed;
+  speed.processor_share = taken.share(test.threads);
   speed.operation_seconds = median(operation) / kSmallNodes;
   const uint64_t layers = attention_bytes / (2 * kKeyBytes);
   speed.attention_per_second = static_cast<double>(layers * kHeads * kHeadWidth * kAttended) / median(attention);

@@ -26,6 +26,7 @@ struct ComputeTest {
 };
 
 struct ComputeSpeed {
+  double processor_share = 0;  // as MachineProfile has it
   double operation_seconds = 0;
   double attention_per_second = 0;   // as MachineProfile has it
   std::vector<KernelSpeed> kernels;  // in the order asked for

@@ -37,7 +37,8 @@ Result<std::unique_ptr<ProductLoop>> ProductLoop::create(const std::string& type
 
 Result<double> ProductLoop::rate(double seconds) {
   Times times;
-  if (Status status = bench_->time(seconds, true, times); !status) {
+  ProcessorTime taken;
+  if (Status status = bench_->time(seconds, true, times, taken); !status) {
     return propagate(status.error());
   }
   graph_->rest();

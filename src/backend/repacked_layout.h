@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "ggml-backend.h"
@@ -17,6 +18,10 @@ inline constexpr int64_t kRowGroup = 16;
 
 // Whether ggml has one for such a matrix on this processor.
 bool has_repacked_layout(int type, int64_t ne0, int64_t ne1);
+
+// Bytes of such a matrix in the layout of this processor's own that llama.cpp's loader puts it into: a repacked one, or
+// another that some processors have (AMX's tiles). Empty where it stays as in the file.
+std::optional<uint64_t> own_layout_bytes(int type, int64_t ne0, int64_t ne1);
 
 // A matrix without data.
 ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1);

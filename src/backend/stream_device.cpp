@@ -24,8 +24,9 @@ struct BufferMemory {
   MemoryRegion region;
 };
 
-const char* stream_type_name(ggml_backend_buffer_type_t /*type*/) {
-  return "Hypura_stream";
+// llama.cpp takes types of the same name for the same: each GPU's has another.
+const char* stream_type_name(ggml_backend_buffer_type_t type) {
+  return type->device == &stream_device ? "Hypura_stream" : ggml_backend_dev_name(type->device);
 }
 const char* resident_type_name(ggml_backend_buffer_type_t /*type*/) {
   return "Hypura_resident";

@@ -1,12 +1,13 @@
 // Which experts are chosen, from run to run: what StreamedWeights records, recalls and shows.
+#include <algorithm>
 #include <numeric>
 #include <system_error>
 
 #include "backend/block_predictor.h"
 #include "backend/expert_executor.h"
-#include "backend/gpu/gpu_device.h"
-#include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/gpu_member.h"
 #include "backend/streamed_weights.h"
+#include "residency/hot_set.h"
 #include "residency/routing_recorder.h"
 #include "support/log.h"
 #include "tiers/expert_store.h"
@@ -27,9 +28,10 @@ void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
   shape.earlier = recalled_tokens_;
   const std::lock_guard lock(mutex_);
   recorder_ = std::make_unique<RoutingRecorder>(std::move(shape), tokens);
-  if (gpu_experts_ != nullptr) {
-    gpu_experts_->record(recorder_.get(), every_layer);
-  } else {
+  for (const auto& gpu : gpus_) {
+    gpu->experts->record(recorder_.get(), every_layer);
+  }
+  if (gpus_.empty()) {
     experts_->record(recorder_.get());
   }
 }
@@ -39,10 +41,16 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  if (gpu_experts_ != nullptr) {
-    gpu_experts_->recall(trace);
-  } else {
+  if (gpus_.empty()) {
     expert_store_->recall(trace);
+  } else {
+    if (expert_store_ != nullptr) {
+      expert_store_->learn(trace);  // and by that all tiers, which rank experts together
+      hot_below_ = hot_set(trace, expert_store_->quotas(), gpu_use_.layer_slots);
+    }
+    for (const auto& gpu : gpus_) {
+      gpu->experts->recall(trace);
+    }
   }
   if (predictor_ != nullptr) {
     predictor_->recall(trace);
@@ -51,7 +59,7 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
 }
 
 void StreamedWeights::warm_up() {
-  if (recalled_tokens_ == 0 && gpu_experts_ == nullptr) {
+  if (recalled_tokens_ == 0 && gpus_.empty()) {
     return;
   }
   try {
@@ -65,12 +73,12 @@ void StreamedWeights::warm_up() {
 // ggml's.
 void StreamedWeights::keep_warming() {
   const auto step = [this] {
-    if (gpu_experts_ == nullptr) {
+    if (gpus_.empty()) {
       const std::lock_guard lock(mutex_);
       return expert_store_->warm();
     }
-    const std::scoped_lock lock(gpu_->calls(), mutex_);
-    return gpu_experts_->warm();
+    const std::scoped_lock lock(gpu_calls_, mutex_);
+    return warm_gpus().value_or(false);  // who asks for what could not be brought will be told
   };
   while (!closing_ && step()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -94,7 +102,8 @@ std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
     it.layer = layer.layer;
     for (uint32_t expert = 0; expert < layer.experts; ++expert) {
       it.resident.push_back(expert_store_ != nullptr && expert_store_->resident(i, expert));
-      it.on_gpu.push_back(gpu_experts_ != nullptr && gpu_experts_->resident(i, expert));
+      it.on_gpu.push_back(
+          std::ranges::any_of(gpus_, [&](const auto& gpu) { return gpu->experts->resident(i, expert); }));
     }
     if (recorder_ != nullptr) {
       it.used = recorder_->uses(i, tokens);

@@ -7,11 +7,9 @@
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
-#include "backend/gpu/device_memory.h"
 #include "backend/gpu/device_predictor.h"
-#include "backend/gpu/gpu_device.h"
-#include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
+#include "backend/gpu/gpu_member.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "residency/routing_recorder.h"
@@ -32,9 +30,11 @@ namespace hypura {
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& model, Reader& reader,
                                                                  StreamLayout layout, const std::string& gpu,
                                                                  bool beside) {
-  const bool has_slots = !gpu.empty() && !beside;
-  if ((has_slots && (!layout.dense.empty() || layout.expert_layers.empty())) || (!gpu.empty() && layout.repacked)) {
-    return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
+  if (!gpu.empty() && !beside) {
+    return create_over(model, reader, std::move(layout), {{gpu}});
+  }
+  if (!gpu.empty() && layout.repacked) {
+    return fail(ErrorCode::kInternal, "beside a GPU weights are read from the model's own files");
   }
   register_stream_device();
   auto inner = InnerGraph::create();
@@ -43,21 +43,8 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const Model& mo
   }
   std::unique_ptr<StreamedWeights> weights(new StreamedWeights(model, reader, std::move(layout)));
   weights->inner_ = std::move(*inner);
-  if (!gpu.empty()) {
-    ggml_backend_dev_t inner_device = gpu_by_name(gpu);
-    if (inner_device == nullptr) {
-      return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu);
-    }
-    if (beside) {
-      weights->beside_ = inner_device;
-      return weights;
-    }
-    auto made = GpuDevice::create(inner_device, *weights);
-    if (!made) {
-      return propagate(made.error());
-    }
-    weights->gpu_ = std::move(*made);
-    weights->stream_type_ = make_stream_buffer_type(weights.get(), weights->gpu_->device());
+  if (!gpu.empty() && (weights->beside_ = gpu_by_name(gpu)) == nullptr) {
+    return fail(ErrorCode::kUsage, "ggml has no device '{}' here", gpu);
   }
   return weights;
 }
@@ -91,23 +78,15 @@ StreamedWeights::~StreamedWeights() {
   }
 }
 
-ggml_backend_dev_t StreamedWeights::gpu_device() {
-  return gpu_ == nullptr ? nullptr : gpu_->device();
-}
-
 bool StreamedWeights::offloads(const ggml_tensor* product) const {
   return beside_ != nullptr && product->op == GGML_OP_MUL_MAT && ggml_backend_dev_offload_op(beside_, product) &&
          ggml_backend_dev_supports_op(beside_, product);
 }
 
-const GpuStats* StreamedWeights::gpu_stats() const {
-  return gpu_experts_ == nullptr ? nullptr : &gpu_experts_->stats();
-}
-
 void StreamedWeights::set_threadpool(ggml_threadpool* pool) {
   inner_->set_threadpool(pool);
-  if (gpu_ != nullptr) {
-    gpu_->set_threadpool(pool);
+  for (const auto& gpu : gpus_) {
+    gpu->device->set_threadpool(pool);
   }
 }
 
@@ -180,7 +159,8 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
 }
 
-IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows) {
+IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows,
+                                          uint32_t gpus) {
   if (layout.expert_layers.empty()) {
     return {};
   }
@@ -190,15 +170,17 @@ IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Mode
     const IdBytes its = id_bytes(layout, used, max_rows, stages);
     bytes = {std::max(bytes.on_device, its.on_device), std::max(bytes.in_ram, its.in_ram)};
   }
-  bytes.in_ram += 2 * ExpertStore::bytes_for(layout.expert_layers);  // RAM's and the device's
+  bytes.on_device *= gpus;
+  bytes.in_ram = gpus * bytes.in_ram + (1 + gpus) * ExpertStore::bytes_for(layout.expert_layers);  // RAM's and theirs
   return bytes;
 }
 
 Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
   const DensePlacement& dense = placement.dense;
   const bool on_gpu = placement.gpu.has_value();
-  const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch)
-                                 : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
+  const IdBytes buffers = on_gpu
+                              ? gpu_buffer_bytes(layout_, model_, placement.ubatch, static_cast<uint32_t>(gpus_.size()))
+                              : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
   const LedgerLine wanted[] = {
       {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
       {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
@@ -225,7 +207,7 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
   if (placement.gpu) {
-    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages};
+    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}};
   }
   read_ahead_ = read_ahead;
   const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;
@@ -249,10 +231,10 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
   ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
   const auto rest = [this] { inner_->rest(); };
-  if (gpu_ != nullptr && gpu_->computes_in_ram()) {
-    return allocate_gpu(max_rows);  // whose slots are RAM's
+  if (computes_in_ram()) {
+    return allocate_gpus(max_rows);  // whose slots are RAM's
   }
-  if (gpu_ != nullptr) {
+  if (!gpus_.empty()) {
     std::vector<TierShare> shares;
     for (size_t i = 0; i < layout_.expert_layers.size(); ++i) {
       shares.push_back({layout_.expert_layers[i].experts, gpu_use_.layer_slots[i]});
@@ -263,7 +245,7 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
       return propagate(slots.error());
     }
     expert_store_ = ExpertStore::over(layout_.expert_layers, stats_, sizes, std::move(*slots), rest);
-    return allocate_gpu(max_rows);
+    return allocate_gpus(max_rows);
   }
   auto store = ExpertStore::create(layout_.expert_layers, reader_, stats_, sizes, rest);
   if (!store) {
@@ -275,29 +257,6 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
-  return {};
-}
-
-// Copies from memory that is not pinned are several times slower.
-Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
-  const uint64_t bytes = RamSlots::bytes_for(layout_.expert_layers, placed_.slots);
-  auto memory = allocate_pinned(gpu_->inner(), bytes + kDirectAlignment);
-  if (!memory) {
-    return propagate(memory.error(), "the expert slots");
-  }
-  slot_memory_ = std::move(*memory);
-  const auto base = reinterpret_cast<uintptr_t>(ggml_backend_buffer_get_base(slot_memory_.get()));
-  auto* aligned = reinterpret_cast<std::byte*>(round_up(base, kDirectAlignment));
-  return RamSlots::over(layout_.expert_layers, reader_, {aligned, bytes});
-}
-
-Status StreamedWeights::allocate_gpu(uint32_t max_rows) {
-  const GpuExecutor::Most most = {static_cast<uint32_t>(model_.experts_used), max_rows};
-  auto experts = GpuExecutor::create(*this, *gpu_, expert_store_.get(), reader_, gpu_use_, most);
-  if (!experts) {
-    return propagate(experts.error());
-  }
-  gpu_experts_ = std::move(*experts);
   return {};
 }
 
@@ -313,16 +272,13 @@ Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
 }
 
 Status StreamedWeights::start_predicting() {
-  const bool may_miss = placed_.spare_slots > 0 || gpu_experts_ != nullptr;
   if (read_ahead_ == ReadAhead::kCoactivation) {
     predictor_ = make_coactivation_predictor(layout_);
-  } else if (read_ahead_ != ReadAhead::kNone && gpu_experts_ != nullptr) {
-    auto predictor = DevicePredictor::create(layout_, *gpu_);
-    if (!predictor) {
-      return propagate(predictor.error());
+  } else if (read_ahead_ != ReadAhead::kNone && !gpus_.empty()) {
+    if (Status status = predict_on_gpus(); !status) {
+      return status;
     }
-    predictor_ = std::move(*predictor);
-  } else if (read_ahead_ != ReadAhead::kNone && may_miss) {
+  } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
     predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
@@ -337,18 +293,21 @@ Status StreamedWeights::start_predicting() {
 
 // Where the device does not copy while it computes, copies on a prediction could only cost.
 void StreamedWeights::predict(bool on) {
-  BlockPredictor* predictor = on ? predictor_.get() : nullptr;
-  if (gpu_experts_ != nullptr) {
-    gpu_experts_->predict_by(predictor, read_ahead_ != ReadAhead::kAuto || gpu_->copy_stream() != gpu_->stream());
-  } else {
-    experts_->predict_by(predictor);
+  for (const auto& gpu : gpus_) {
+    BlockPredictor* its = gpu->predictor != nullptr ? gpu->predictor.get() : predictor_.get();
+    const bool copies = gpu->device->copy_stream() != gpu->device->stream();
+    gpu->experts->predict_by(on ? its : nullptr, copies || read_ahead_ != ReadAhead::kAuto);
+  }
+  if (experts_ != nullptr) {
+    experts_->predict_by(on ? predictor_.get() : nullptr);
   }
 }
 
 Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  if (predictor_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
+  const bool predicts = predictor_ != nullptr || !gpus_.empty();
+  if (predicts && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
     prefetch_switch_.note(seconds);
     predict(prefetch_switch_.on());
   }
@@ -368,12 +327,15 @@ const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
   return it == by_tensor_.end() ? nullptr : &it->second;
 }
 
-ggml_status StreamedWeights::compute(ggml_cgraph* graph) {
+ggml_status StreamedWeights::compute(ggml_cgraph* graph, size_t gpu) {
   const std::lock_guard lock(mutex_);
   const auto start = std::chrono::steady_clock::now();
   const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  Status status = gpu_experts_ != nullptr ? gpu_experts_->run(graph, decode) : run_nodes(graph);
+  has_computed_ = true;
+  Status status = gpus_.empty()
+                      ? run_nodes(graph)
+                      : turn_to(gpu).and_then([&](GpuExecutor* executor) { return executor->run(graph, decode); });
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
   stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
                                std::memory_order_relaxed);

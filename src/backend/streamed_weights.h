@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,6 +26,7 @@
 #include "ggml-cpp.h"
 #include "hypura/placement.h"
 #include "hypura/routing.h"
+#include "residency/layer_expert.h"
 #include "residency/prefetch_switch.h"
 #include "storage/reader.h"
 #include "support/memory/budget.h"
@@ -37,8 +39,8 @@ class DenseExecutor;
 class DenseStore;
 class ExpertExecutor;
 class ExpertStore;
-class GpuDevice;
 class GpuExecutor;
+struct GpuMember;
 struct GpuStats;
 class RepackBuffer;
 class RoutingRecorder;
@@ -60,12 +62,34 @@ struct ExpertsOfLayer {
   std::vector<uint16_t> used;  // empty when the routing is not recorded
 };
 
-// How many experts of each streamed layer have slots in the memory of the GPU that computes.
+// A GPU with slots, by ggml's name, and which of the model's layers it computes.
+struct GpuRange {
+  std::string device;
+  int64_t first = 0;                                  // from this one
+  int64_t end = std::numeric_limits<int64_t>::max();  // to the one before this
+};
+
+// The same in streamed layers.
+struct GpuLayerRange {
+  uint32_t first = 0;
+  uint32_t end = std::numeric_limits<uint32_t>::max();
+
+  bool has(uint32_t layer) const { return layer >= first && layer < end; }
+};
+
+// Where llama.cpp puts streamed tensors: those whose names match the regular expression into such a buffer.
+struct StreamBuffers {
+  std::string pattern;
+  ggml_backend_buffer_type_t type = nullptr;
+};
+
+// How many experts of each streamed layer have slots in the memory of a GPU that computes some of them.
 struct GpuUse {
-  std::vector<uint32_t> layer_slots;
+  std::vector<uint32_t> layer_slots;  // 0 for layers that are another's
   // Two whole layers fit beside them, for passes that need more than there are slots. Else such a pass computes some
   // experts at a time, and each layer must have slots.
   bool stages = true;
+  GpuLayerRange layers = {};
 };
 
 class StreamedWeights {
@@ -78,17 +102,24 @@ class StreamedWeights {
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
                                                          const std::string& gpu = {}, bool beside = false);
 
+  // The same with several GPUs that have slots, each for its layers, in their order.
+  static Result<std::unique_ptr<StreamedWeights>> create_over(const Model& model, Reader& reader, StreamLayout layout,
+                                                              const std::vector<GpuRange>& gpus);
+
   ~StreamedWeights();
   StreamedWeights(const StreamedWeights&) = delete;
   StreamedWeights& operator=(const StreamedWeights&) = delete;
 
-  // For llama_model_params.tensor_buft_overrides: layout().pattern to the first, everything else to the second.
-  ggml_backend_buffer_type_t stream_buffer_type() { return &stream_type_; }
+  // For llama_model_params.tensor_buft_overrides: what is streamed, and, where no GPU has slots, everything else.
+  std::vector<StreamBuffers> stream_buffers();
   ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
+  // The type of the first of the stream buffers.
+  ggml_backend_buffer_type_t stream_buffer_type();
 
-  // With slots on a GPU: the device for llama_model_params.devices, which computes everything. What is not streamed
-  // lies in its own buffers, not in the resident ones. nullptr without.
-  ggml_backend_dev_t gpu_device();
+  // With slots on GPUs: the devices for llama_model_params.devices, which compute everything. What is not streamed lies
+  // in their own buffers, not in the resident ones. None without.
+  std::vector<ggml_backend_dev_t> gpu_devices();
+  ggml_backend_dev_t gpu_device();  // the first of them; nullptr: there is none
 
   // Whether a GPU beside computes this product with a streamed matrix, as llama.cpp would have it with one in RAM.
   bool offloads(const ggml_tensor* product) const;
@@ -111,8 +142,8 @@ class StreamedWeights {
   // tokens, and the cache's books.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
-  // The same where a GPU computes, and bytes of its memory besides slots and staging.
-  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows);
+  // The same where so many GPUs compute, and bytes of their memory besides slots and staging.
+  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows, uint32_t gpus);
 
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);
@@ -143,18 +174,18 @@ class StreamedWeights {
   // recorded. Any thread, but it may wait for a layer to be computed.
   std::vector<ExpertsOfLayer> experts(uint64_t tokens) const;
 
-  // Computes a part of llama.cpp's graph. After a failure last_error() tells why.
-  ggml_status compute(ggml_cgraph* graph);
+  // Computes a part of llama.cpp's graph, on that one of the GPUs with slots. After a failure last_error() tells why.
+  ggml_status compute(ggml_cgraph* graph, size_t gpu = 0);
 
   // The error of the last failed compute(), which is forgotten.
   Error take_error();
 
   const StreamLayout& layout() const { return layout_; }
   const StreamStats& stats() const { return stats_; }
-  // What computes on the GPU, once the caches are allocated; nullptr without one.
-  const GpuExecutor* gpu() const { return gpu_experts_.get(); }
-  // Its counters. Any thread.
-  const GpuStats* gpu_stats() const;
+  // What computes on that GPU with slots, once the caches are allocated; nullptr without one.
+  const GpuExecutor* gpu(size_t number = 0) const;
+  // The counters of each. Any thread.
+  std::vector<const GpuStats*> gpu_stats() const;
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 
@@ -174,12 +205,18 @@ class StreamedWeights {
   void note_placement_error(Error error);
   Status allocate_experts(uint32_t max_rows);
   Result<std::unique_ptr<TierSlots>> pinned_slots();
-  Status allocate_gpu(uint32_t max_rows);
+  Status allocate_gpus(uint32_t max_rows);
+  Status add_gpu(const GpuRange& range, size_t number, bool several);
+  GpuUse use_of(const GpuMember& gpu) const;
+  Result<GpuExecutor*> turn_to(size_t gpu);
+  Result<bool> warm_gpus();
+  Status predict_on_gpus();
   Status allocate_dense(const DensePlacement& placement);
   Status start_predicting();
   void predict(bool on);
   void keep_warming();
-  bool streams_experts() const { return expert_store_ != nullptr || gpu_experts_ != nullptr; }
+  bool streams_experts() const { return expert_store_ != nullptr || !gpus_.empty(); }
+  bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
   Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
@@ -210,11 +247,16 @@ class StreamedWeights {
   ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
-  GpuUse gpu_use_;
-  ggml_backend_dev_t beside_ = nullptr;  // that has layers of its own
-  std::unique_ptr<GpuDevice> gpu_;
-  std::unique_ptr<BlockPredictor> predictor_;
-  std::unique_ptr<GpuExecutor> gpu_experts_;  // in the place of experts_
+  GpuUse gpu_use_;                             // of all layers, whichever GPU has them
+  ggml_backend_dev_t beside_ = nullptr;        // that has layers of its own
+  std::unique_ptr<BlockPredictor> predictor_;  // where no GPU is asked itself
+  // In the place of experts_. They take their turns with the store in RAM: see turn_to().
+  std::vector<std::unique_ptr<GpuMember>> gpus_;
+  size_t turn_ = 0;
+  std::mutex gpu_calls_;                // of their inner backends; locked before mutex_
+  std::vector<LayerExpert> hot_below_;  // to be warmed in RAM, once the GPUs have theirs
+  size_t warmed_gpus_ = 0;
+  bool has_computed_ = false;
   std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
   std::unique_ptr<RoutingRecorder> recorder_;

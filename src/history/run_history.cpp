@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "history/saved_routing.h"
 #include "history/sustained_rate.h"
+#include "profiling/profile_target.h"
 #include "residency/replay.h"
 #include "support/units.h"
 
@@ -25,6 +27,20 @@ RunHistory load_history(const Model& model, const MachineProfile* profile) {
   return history;
 }
 
+namespace {
+
+// Tokens that took half or twice the predicted time say more of the profile than of the model.
+Status doubt_profile(const RunConditions& conditions, double factor) {
+  if (std::max(factor, 1 / factor) < MachineProfile::kContradiction) {
+    return {};
+  }
+  return change_cached_profile(conditions.path, [&](MachineProfile& profile) {
+    profile.contradicted_by = profile.measured_at == conditions.profiled_at ? factor : profile.contradicted_by;
+  });
+}
+
+}  // namespace
+
 Status save_history(const Model& model, const RunConditions& conditions, RunRecord record) {
   Status result;
   const auto note = [&result](Status status) {
@@ -40,6 +56,7 @@ Status save_history(const Model& model, const RunConditions& conditions, RunReco
   }
   if (record.calibration && !conditions.profiled_at.empty()) {
     note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *record.calibration));
+    note(doubt_profile(conditions, *record.calibration));
   }
   return result;
 }

@@ -1,7 +1,6 @@
 #include "history/sustained_rate.h"
 
 #include "profiling/profile_target.h"
-#include "support/fail.h"
 
 namespace hypura {
 
@@ -22,21 +21,8 @@ std::optional<double> sustained_rate(const EngineStats& stats) {
 }
 
 Status save_sustained_rate(const std::filesystem::path& path, double bytes_per_second) {
-  ProfileOptions options;
-  options.path = path;
-  const auto target = find_profile_target(options);
-  if (!target) {
-    return propagate(target.error());
-  }
-  if (!target->cache) {
-    return {};
-  }
-  CachedProfile cached = load_profile(*target->cache, target->fingerprint);
-  if (!cached.profile) {
-    return {};
-  }
-  cached.profile->storage.sustained_bytes_per_second = bytes_per_second;
-  return store_profile(*target->cache, *cached.profile, target->fingerprint);
+  return change_cached_profile(
+      path, [=](MachineProfile& profile) { profile.storage.sustained_bytes_per_second = bytes_per_second; });
 }
 
 }  // namespace hypura

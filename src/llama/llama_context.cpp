@@ -62,14 +62,20 @@ void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t
                       static_cast<llama_pos>(count));
 }
 
-ContextMemory context_memory(const llama_context& context, ggml_backend_device* device) {
-  ggml_backend_buffer_type_t on_device = device == nullptr ? nullptr : ggml_backend_dev_buffer_type(device);
+ContextMemory context_memory(const llama_context& context, std::span<ggml_backend_device* const> devices) {
   ContextMemory memory;
+  memory.devices.resize(devices.size());
   for (const auto& [type, sizes] : llama_get_memory_breakdown(&context)) {
     memory.kv += sizes.context;
     memory.compute += sizes.compute;
-    memory.device_kv += type == on_device ? sizes.context : 0;
-    memory.device_compute += type == on_device ? sizes.compute : 0;
+    for (size_t i = 0; i < devices.size(); ++i) {
+      if (type == ggml_backend_dev_buffer_type(devices[i])) {
+        memory.devices[i].kv += sizes.context;
+        memory.devices[i].compute += sizes.compute;
+        memory.device_kv += sizes.context;
+        memory.device_compute += sizes.compute;
+      }
+    }
   }
   return memory;
 }

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 struct ggml_backend_buffer_type;
 struct ggml_backend_device;
@@ -50,15 +52,21 @@ void forget_tokens(llama_context& context, uint32_t sequence, uint32_t position)
 // An empty sequence takes over the first `count` tokens of another.
 void copy_beginning(llama_context& context, uint32_t from, uint32_t to, uint32_t count);
 
-// Bytes that the context has allocated.
+// Bytes that the context has allocated, in the memory of one device
+struct DeviceContextMemory {
+  uint64_t kv = 0;
+  uint64_t compute = 0;
+};
+// and everywhere.
 struct ContextMemory {
   uint64_t kv = 0;
   uint64_t compute = 0;    // output buffers included
-  uint64_t device_kv = 0;  // of these, in the device's memory
+  uint64_t device_kv = 0;  // of these, in the devices' memory
   uint64_t device_compute = 0;
+  std::vector<DeviceContextMemory> devices = {};  // the same of each
 };
-// `device`: that its model is computed on; nullptr: none, all is RAM.
-ContextMemory context_memory(const llama_context& context, ggml_backend_device* device = nullptr);
+// `devices`: those that its model is computed on; none: all is RAM.
+ContextMemory context_memory(const llama_context& context, std::span<ggml_backend_device* const> devices = {});
 
 // Bytes of the buffers of `type` that hold the weights of its model; of all buffers when that is nullptr.
 uint64_t weight_memory(const llama_context& context, ggml_backend_buffer_type* type);

@@ -34,7 +34,9 @@ void take_out(const Placement& placement, int tries, PlacementProblem& problem) 
     return;
   }
   if (tries < kMostTriesOfGpu) {
-    problem.gpu->budget = static_cast<uint64_t>(kLessVram * static_cast<double>(problem.gpu->budget));
+    for (GpuPart& device : problem.gpu->devices) {
+      device.budget = static_cast<uint64_t>(kLessVram * static_cast<double>(device.budget));
+    }
   } else {
     problem.modes = problem.gpu->required && !problem.gpu->or_processors ? std::vector<Mode>() : problem.modes;
     problem.gpu.reset();
@@ -142,7 +144,7 @@ void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
 }
 
 Result<OpenModel> open_requested(OpenRequest request) {
-  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead, request.gpu.vram);
+  const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead, request.gpu.vram());
   auto draft = open_draft_model(request, *budget);
   if (!draft) {
     return propagate(draft.error());

@@ -76,9 +76,11 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   }
   const VirtualFile file(header, feed.get());
   ModelParams params = params_of(request, backing);
-  params.device = parts.weights->gpu_device();
-  if (const std::string& pattern = parts.weights->layout().pattern; !pattern.empty()) {
-    params.buffers = {{pattern.c_str(), parts.weights->stream_buffer_type()}};
+  params.devices = parts.weights->gpu_devices();
+  params.layers_of_devices = layers_of_devices(parts.plan.placement);
+  const std::vector<StreamBuffers> streams = parts.weights->stream_buffers();
+  for (const StreamBuffers& it : streams) {
+    params.buffers.push_back({it.pattern.c_str(), it.type});
   }
   give_layers(request, params, parts);
   Status status = load(request, parts, file, params);
@@ -96,7 +98,7 @@ Status load_streamed(const OpenRequest& request, OpenModel& parts, Backing backi
   if (!header) {
     return propagate(header.error());
   }
-  const bool on_gpu = parts.weights->gpu_device() != nullptr || request.gpu_layers() != nullptr;
+  const bool on_gpu = !parts.weights->gpu_devices().empty() || request.gpu_layers() != nullptr;
   return on_gpu ? load_for_gpu(request, parts, *header, backing) : load_for_cpu(request, parts, *header, backing);
 }
 

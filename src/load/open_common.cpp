@@ -7,6 +7,8 @@
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"
+#include "placement/gpu_cost.h"
+#include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -43,12 +45,12 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
   if (layers == nullptr) {
     return;
   }
-  params.device = gpu_by_name(request.gpu.device.name);
+  params.devices = {gpu_by_name(request.gpu.devices.front().info.name)};
   params.device_layers = static_cast<int32_t>(layers->count);
   if (!layers->experts) {
     params.buffers.push_back({"exps\\.", host_memory()});  // behind what is streamed of them
   }
-  parts.layers_device = has_own_memory(*params.device) ? params.device : nullptr;
+  parts.layers_device = has_own_memory(*params.devices.front()) ? params.devices.front() : nullptr;
 }
 
 namespace {
@@ -107,9 +109,13 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) 
 ContextMemory memory_of(const OpenRequest& request, const OpenModel& parts, const llama_context& context) {
   const GpuLayers* layers = request.gpu_layers();
   if (layers == nullptr) {
-    return context_memory(context, device_of(request, parts));
+    return context_memory(context, devices_of(request, parts));
   }
-  ContextMemory memory = context_memory(context, parts.layers_device);
+  std::vector<ggml_backend_device*> with_layers;
+  if (parts.layers_device != nullptr) {
+    with_layers.push_back(parts.layers_device);
+  }
+  ContextMemory memory = context_memory(context, with_layers);
   if (parts.layers_device == nullptr) {
     const double kept = kv_share_before_gpu(request.model, *layers);
     memory.device_kv = memory.kv - static_cast<uint64_t>(kept * static_cast<double>(memory.kv));
@@ -134,10 +140,17 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 ContextMemory context_needs(const OpenRequest& request, const OpenModel& parts) {
-  const ContextMemory memory = memory_of(request, parts, *parts.context);
+  ContextMemory memory = memory_of(request, parts, *parts.context);
   const ContextMemory mtp = mtp_memory(request, parts);
-  return {memory.kv + mtp.kv, memory.compute + later_output_bytes(request, parts) + mtp.compute,
-          memory.device_kv + mtp.device_kv, memory.device_compute + mtp.device_compute};
+  memory.kv += mtp.kv;
+  memory.compute += later_output_bytes(request, parts) + mtp.compute;
+  memory.device_kv += mtp.device_kv;
+  memory.device_compute += mtp.device_compute;
+  for (size_t i = 0; i < mtp.devices.size(); ++i) {
+    memory.devices[i].kv += mtp.devices[i].kv;
+    memory.devices[i].compute += mtp.devices[i].compute;
+  }
+  return memory;
 }
 
 namespace {
@@ -173,11 +186,11 @@ Status reserve_context(OpenModel& parts) {
   ModelMemory& memory = parts.memory;
   const bool on_gpu = placement.gpu.has_value();
   const uint64_t of_layers = parts.problem.kv_choice(placement).device_bytes;
-  return reserve_lines(parts,
-                       {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
-                        {{Purpose::kKvCache, on_gpu ? kv : of_layers, {}, Tier::kDevice}, memory.device_kv},
-                        {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
-                        {{Purpose::kComputeBuffers, pass.device_bytes, {}, Tier::kDevice}, memory.device_compute}});
+  const uint64_t compute = on_gpu ? gpu_compute_bytes(*parts.problem.gpu, placement) : pass.device_bytes;
+  return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
+                               {{Purpose::kKvCache, on_gpu ? kv : of_layers, {}, Tier::kDevice}, memory.device_kv},
+                               {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
+                               {{Purpose::kComputeBuffers, compute, {}, Tier::kDevice}, memory.device_compute}});
 }
 
 }  // namespace
@@ -199,18 +212,36 @@ Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts) {
                                {{Purpose::kVocabulary, parts.problem.other}, memory.vocabulary}});
 }
 
-ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& parts) {
-  return parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
+std::vector<ggml_backend_device*> devices_of(const OpenRequest& request, const OpenModel& parts) {
+  std::vector<ggml_backend_device*> devices;
+  if (parts.plan.placement.gpu) {
+    for (const std::string& name : used_names(request, parts.plan.placement)) {
+      devices.push_back(gpu_by_name(name));
+    }
+  }
+  return devices;
+}
+
+std::vector<uint32_t> layers_of_devices(const Placement& placement) {
+  std::vector<uint32_t> layers = placement.gpu ? placement.gpu->device_layers : std::vector<uint32_t>();
+  std::erase(layers, 0U);
+  return layers;
 }
 
 namespace {
 
-// Bytes of the weights in a GPU's memory; by what is planned where that is the machine's and the GPU has some layers.
+// Bytes of the weights in GPUs' memory; by what is planned where that is the machine's and the GPU has some layers.
 uint64_t real_device_weights(const OpenRequest& request, const OpenModel& parts) {
-  ggml_backend_device* device = device_of(request, parts);
-  device = device != nullptr ? device : parts.layers_device;
-  if (device != nullptr) {
-    return weight_memory_on(*parts.context, *device);
+  std::vector<ggml_backend_device*> devices = devices_of(request, parts);
+  if (devices.empty() && parts.layers_device != nullptr) {
+    devices.push_back(parts.layers_device);
+  }
+  uint64_t bytes = 0;
+  for (ggml_backend_device* device : devices) {
+    bytes += weight_memory_on(*parts.context, *device);
+  }
+  if (!devices.empty()) {
+    return bytes;
   }
   return request.gpu_layers() != nullptr ? gpu_weight_bytes(request.model, *request.gpu_layers()) : 0;
 }
@@ -218,10 +249,13 @@ uint64_t real_device_weights(const OpenRequest& request, const OpenModel& parts)
 // Bytes in RAM of the weights that stay.
 uint64_t real_weights(const OpenRequest& request, const OpenModel& parts) {
   const bool streams = parts.weights != nullptr;
-  if (device_of(request, parts) == nullptr && request.gpu_layers() == nullptr) {
+  if (!parts.plan.placement.gpu && request.gpu_layers() == nullptr) {
     return weight_memory(*parts.context, streams ? parts.weights->resident_buffer_type() : nullptr);
   }
-  const uint64_t streamed = streams ? weight_memory(*parts.context, parts.weights->stream_buffer_type()) : 0;
+  uint64_t streamed = 0;
+  for (const StreamBuffers& it : streams ? parts.weights->stream_buffers() : std::vector<StreamBuffers>()) {
+    streamed += weight_memory(*parts.context, it.type);
+  }
   const uint64_t all = weight_memory(*parts.context, nullptr) - streamed;
   return all - std::min(all, real_device_weights(request, parts));
 }
@@ -252,10 +286,14 @@ void correct_context(OpenModel& parts, const ContextMemory& real) {
 
 // On a device, of what slots, KV cache and buffers are to leave room for.
 void put_in_weights(const OpenRequest& request, OpenModel& parts) {
-  if (ggml_backend_device* device = device_of(request, parts)) {
-    const uint64_t experts = parts.plan.placement.experts.streamed ? 0 : parts.problem.expert_bytes;
-    const uint64_t real = weight_memory_on(*parts.context, *device);
-    parts.problem.gpu->weights = real - std::min(real, experts);
+  const std::vector<ggml_backend_device*> devices = devices_of(request, parts);
+  for (size_t i = 0, used = 0; used < devices.size(); ++i) {
+    GpuPart& device = parts.problem.gpu->devices[i];
+    if (device.layers > 0) {
+      const uint64_t experts = parts.plan.placement.experts.streamed ? 0 : gpu_expert_bytes(parts.problem, device);
+      const uint64_t real = weight_memory_on(*parts.context, *devices[used++]);
+      device.weights = real - std::min(real, experts);
+    }
   }
   if (parts.problem.split) {
     parts.problem.split->weights = real_device_weights(request, parts);
@@ -263,10 +301,12 @@ void put_in_weights(const OpenRequest& request, OpenModel& parts) {
 }
 
 void keep_choices(PlacementProblem& problem, const Placement& placement) {
-  const UbatchChoice pass = problem.ubatch_choice(placement);
-  const KvChoice kv = problem.kv_choice(placement);
-  (placement.gpu ? problem.gpu->ubatch : problem.ubatch) = {pass};
-  (placement.gpu ? problem.gpu->kv : problem.kv) = {kv};
+  if (placement.gpu) {
+    keep_gpu_choices(*problem.gpu, placement);
+    return;
+  }
+  problem.ubatch = {problem.ubatch_choice(placement)};
+  problem.kv = {problem.kv_choice(placement)};
 }
 
 }  // namespace

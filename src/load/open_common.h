@@ -1,6 +1,8 @@
 // What opening a model resident and streamed has in common.
 #pragma once
 
+#include <vector>
+
 #include "llama/open/make_llama.h"
 #include "load/open_model.h"
 
@@ -19,8 +21,11 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.
 Status reserve_weights(std::shared_ptr<Budget> budget, OpenModel& parts);
 
-// The device that computes by parts.plan.placement; nullptr: the processors.
-ggml_backend_device* device_of(const OpenRequest& request, const OpenModel& parts);
+// The devices that compute by parts.plan.placement, in the order of their layers; none: the processors.
+std::vector<ggml_backend_device*> devices_of(const OpenRequest& request, const OpenModel& parts);
+
+// How many layers each of those has, the output being one.
+std::vector<uint32_t> layers_of_devices(const Placement& placement);
 
 // Corrects that to what llama.cpp's buffers really take: it aligns tensors, and direct reads want padding around them.
 // What that is more in RAM comes out of the process overhead. Call with a context.

@@ -1,4 +1,3 @@
-#include "backend/gpu/gpu_list.h"
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "load/open_common.h"
@@ -39,9 +38,10 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   params.mtp = request.options.draft.mtp;
   // Apple's GPUs would take all of it, also where the plan says that the processors are faster.
   params.host_only = request.options.gpu == "none" || (request.gpu.exists() && request.gpu_layers() == nullptr);
-  params.device = parts.plan.placement.gpu ? gpu_by_name(request.gpu.device.name) : nullptr;
+  params.devices = devices_of(request, parts);
+  params.layers_of_devices = layers_of_devices(parts.plan.placement);
   give_layers(request, params, parts);
-  params.repack = request.repacks() && params.device == nullptr;
+  params.repack = request.repacks() && params.devices.empty();
   params.progress = [&options = request.options](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);

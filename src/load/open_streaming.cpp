@@ -9,6 +9,19 @@ namespace hypura {
 
 namespace {
 
+// Those with slots.
+std::vector<GpuRange> gpus_of(const OpenRequest& request, const Placement& placement) {
+  std::vector<GpuRange> gpus;
+  int64_t next = 0;
+  for (size_t i = 0; placement.gpu && i < request.gpu.devices.size(); ++i) {
+    if (const uint32_t layers = placement.gpu->device_layers[i]; layers > 0) {
+      gpus.push_back({request.gpu.devices[i].info.name, next, next + layers});
+      next += layers;
+    }
+  }
+  return gpus;
+}
+
 // Up to where a context can be made.
 Status open_weights(const OpenRequest& request, Mode mode, Backing backing, OpenModel& parts) {
   const bool on_gpu = parts.plan.placement.gpu.has_value();  // which takes weights as they are in the model's own files
@@ -20,8 +33,10 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
   const bool repacked = request.reads_repacked() && !on_gpu;
   StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked);
   const bool beside = request.gpu_layers() != nullptr;
-  auto weights = StreamedWeights::create(request.model, *parts.reader, std::move(layout),
-                                         on_gpu || beside ? request.gpu.device.name : std::string(), beside);
+  auto weights = beside ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
+                                                  request.gpu.devices.front().info.name, true)
+                        : StreamedWeights::create_over(request.model, *parts.reader, std::move(layout),
+                                                       gpus_of(request, parts.plan.placement));
   if (!weights) {
     return propagate(weights.error());
   }

@@ -10,6 +10,7 @@
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
 #include "machine/memory.h"
+#include "placement/gpu_devices.h"
 #include "plan/budget_choice.h"
 #include "plan/explain.h"
 #include "plan/gpu_layers.h"
@@ -34,7 +35,9 @@ double with_more_memory(PlacementProblem problem) {
 }
 
 double with_more_vram(OpenRequest request, PlacementProblem problem) {
-  request.gpu.vram += kMoreMemory;
+  if (request.gpu.exists()) {
+    request.gpu.devices.front().vram += kMoreMemory;
+  }
   if (request.gpu.exists() && request.model.experts == 0) {  // more layers
     const auto more = planned_problem(request);
     return more ? tokens_per_second(*more) : 0;
@@ -42,7 +45,8 @@ double with_more_vram(OpenRequest request, PlacementProblem problem) {
   if (!problem.gpu) {
     return 0;
   }
-  problem.gpu->budget += kMoreMemory;
+  problem.gpu->devices.front().budget += kMoreMemory;
+  divide_layers(problem);
   return tokens_per_second(problem);
 }
 
@@ -98,11 +102,14 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   }
   std::optional<std::string> beyond;
   std::optional<std::string> beyond_vram;
-  if (options.vram && *options.vram > gpu->vram) {
-    beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
-                              gpu->device.name, format_bytes(gpu->vram));
-    gpu->vram = *options.vram;
-    gpu->remark.clear();
+  for (ChosenDevice& device : gpu->devices) {
+    const uint64_t runtime = gpu->on_ram ? 0 : gpu_runtime(device.info.backend).on_device;
+    if (options.vram && *options.vram > device.vram + runtime) {
+      beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
+                                device.info.name, format_bytes(device.vram + runtime));
+      device.vram = *options.vram - runtime;
+      gpu->remark.clear();
+    }
   }
   if (options.memory && *options.memory > budget->bytes) {
     beyond = fmt::format("this machine now allows {}: here `hypura run` would lower the budget to that",

@@ -33,6 +33,8 @@ MachineProfile sample() {
   profile.cgroup_limit = 1ULL << 32;
   profile.huge_pages = "transparent: always";
   profile.ram_bytes_per_second = {1.5e10, 2.7182818284590451e10};
+  profile.processor_share = 0.75;
+  profile.contradicted_by = 2.5;
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
   profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11}, {"f32", 2e10, 1e11}};

@@ -172,6 +172,8 @@ MachineProfile read_profile(const Json& json) {
   for (const Json& value : json.at("ram_bytes_per_second")) {
     profile.ram_bytes_per_second.push_back(checked_rate(value, "ram_bytes_per_second"));
   }
+  profile.processor_share = json.contains("processor_share") ? rate(json, "processor_share") : 0;  // older ones lack it
+  profile.contradicted_by = json.contains("contradicted_by") ? rate(json, "contradicted_by") : 0;
   profile.operation_seconds = rate(json, "operation_seconds");
   profile.attention_per_second = rate(json, "attention_per_second");
   for (const Json& kernel : json.at("kernels")) {
@@ -230,6 +232,8 @@ Json profile_to_json(const MachineProfile& profile) {
                {"cgroup_limit", profile.cgroup_limit ? Json(*profile.cgroup_limit) : Json(nullptr)},
                {"huge_pages", profile.huge_pages},
                {"ram_bytes_per_second", profile.ram_bytes_per_second},
+               {"processor_share", profile.processor_share},
+               {"contradicted_by", profile.contradicted_by},
                {"operation_seconds", profile.operation_seconds},
                {"attention_per_second", profile.attention_per_second},
                {"kernels", Json::array()},

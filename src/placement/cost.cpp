@@ -75,7 +75,8 @@ double overlapped(double computing, double reading, const Contention& costs) {
 }
 
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass) {
-  return problem.fixed + problem.other + kv.bytes + pass.bytes + (mode == Mode::kResident ? problem.unused : 0) +
+  return problem.fixed + problem.other + kv.bytes + pass.bytes +
+         (mode == Mode::kResident ? problem.unused + problem.growth : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
          (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }
@@ -109,9 +110,11 @@ PlacementProblem problem_after(PlacementProblem problem, double more) {
     problem.split->on_gpu.first += problem.split->attention * more;
   }
   if (problem.gpu) {
-    for (GpuSpeeds& speeds : problem.gpu->speeds) {
-      speeds.rest.first += speeds.attention * more;
-      speeds.resident.first += speeds.attention * more;
+    for (GpuPart& device : problem.gpu->devices) {
+      for (GpuSpeeds& speeds : device.speeds) {
+        speeds.rest.first += speeds.attention * more;
+        speeds.resident.first += speeds.attention * more;
+      }
     }
   }
   return problem;

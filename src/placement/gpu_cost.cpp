@@ -100,44 +100,106 @@ PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds
   return cost;
 }
 
-PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
-  const GpuSpeeds& speeds = problem.gpu->speeds_for(placement.ubatch);
+namespace {
+
+// Of the work that is no layer's own in particular, a device's part.
+double share_of_layers(const GpuProblem& gpu, const GpuPart& device) {
+  return static_cast<double>(device.layers) / static_cast<double>(gpu.layers.size());
+}
+
+// What handing the pass on from device to device takes.
+double handovers(const GpuProblem& gpu, uint32_t ubatch) {
+  double seconds = 0;
+  bool first = true;
+  for (const GpuPart& device : gpu.devices) {
+    seconds += device.layers == 0 || first ? 0 : gpu.speeds_for(device, ubatch).sync_seconds;
+    first = first && device.layers == 0;
+  }
+  return seconds;
+}
+
+struct GpuPass {
+  uint32_t tokens = 0;
+  bool cold = false;
+  std::vector<std::vector<double>> misses;  // by group
+};
+
+void add_device(const PlacementProblem& problem, const Placement& placement, const GpuPart& device, const GpuPass& pass,
+                PassCost& cost) {
+  const GpuSpeeds& speeds = problem.gpu->speeds_for(device, placement.ubatch);
   const double slower = 1 + problem.kv_choice(placement).slower;
-  PassCost cost;
-  if (!placement.experts.streamed) {
-    cost.seconds = cost.compute = speeds.resident.of(tokens) * slower;
-    return cost;
-  }
-  cost.seconds = cost.compute = gpu_dense_computing(speeds, tokens) * slower;
-  const double beside = cost.seconds / static_cast<double>(problem.layer_groups.size());
-  std::vector<std::vector<double>> misses;
-  for (const ExpertGroup& group : problem.experts) {
-    misses.push_back(expected_misses(group.popularity, tokens));
-  }
-  for (size_t i = 0; i < problem.layer_groups.size(); ++i) {
+  const double dense = gpu_dense_computing(speeds, pass.tokens) * slower;
+  const double mine = dense * share_of_layers(*problem.gpu, device);
+  cost.seconds += mine;
+  cost.compute += mine;
+  const double beside = dense / static_cast<double>(problem.layer_groups.size());
+  for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
     GpuLayer layer = {problem.layer_groups[i], placement.gpu->layer_slots[i], placement.experts.layer_slots[i],
                       placement.gpu->stages};
-    if (cold) {
+    if (pass.cold) {
       layer.on_device = layer.stages ? 0 : std::min(layer.on_device, problem.experts[layer.group].used);
       layer.in_ram = 0;
     }
-    add_layer(cost, gpu_layer_cost(problem, speeds, layer, tokens, misses[layer.group], beside));
+    add_layer(cost, gpu_layer_cost(problem, speeds, layer, pass.tokens, pass.misses[layer.group], beside));
+  }
+}
+
+size_t index_of_kv(const GpuProblem& gpu, const Placement& placement) {
+  const auto it = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type);
+  return it == gpu.kv.end() ? 0 : static_cast<size_t>(it - gpu.kv.begin());
+}
+
+size_t index_of_pass(const GpuProblem& gpu, uint32_t tokens) {
+  const auto it = std::ranges::find(gpu.ubatch, tokens, &UbatchChoice::tokens);
+  return it == gpu.ubatch.end() ? 0 : static_cast<size_t>(it - gpu.ubatch.begin());
+}
+
+}  // namespace
+
+const GpuSpeeds& GpuProblem::speeds_for(const GpuPart& device, uint32_t tokens) const {
+  return device.speeds[index_of_pass(*this, tokens)];
+}
+
+PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
+  PassCost cost;
+  if (!placement.experts.streamed) {
+    const double slower = 1 + problem.kv_choice(placement).slower;
+    cost.seconds = cost.compute = gpu_resident_computing(problem, placement.ubatch, tokens) * slower;
+    return cost;
+  }
+  GpuPass pass = {tokens, cold, {}};
+  for (const ExpertGroup& group : problem.experts) {
+    pass.misses.push_back(expected_misses(group.popularity, tokens));
+  }
+  cost.seconds = cost.compute = handovers(*problem.gpu, placement.ubatch);
+  for (const GpuPart& device : problem.gpu->devices) {
+    add_device(problem, placement, device, pass, cost);
   }
   return cost;
 }
 
-uint64_t gpu_slot_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots) {
+double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens) {
+  const GpuProblem& gpu = *problem.gpu;
+  double seconds = handovers(gpu, ubatch);
+  for (const GpuPart& device : gpu.devices) {
+    seconds += gpu.speeds_for(device, ubatch).resident.of(tokens) * share_of_layers(gpu, device);
+  }
+  return seconds;
+}
+
+uint64_t gpu_slot_bytes(const PlacementProblem& problem, const GpuPart& device, std::span<const uint32_t> layer_slots) {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < layer_slots.size(); ++i) {
+  for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
     const GpuGroup& group = problem.gpu->groups[problem.layer_groups[i]];
     bytes += layer_slots[i] > 0 ? group.layer_bytes + layer_slots[i] * group.slot_bytes : 0;
   }
   return bytes;
 }
 
-uint64_t gpu_staging_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots) {
+uint64_t gpu_staging_bytes(const PlacementProblem& problem, const GpuPart& device,
+                           std::span<const uint32_t> layer_slots) {
   uint64_t largest = 0;
-  for (size_t i = 0; i < layer_slots.size(); ++i) {
+  for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
     const size_t group = problem.layer_groups[i];
     const uint32_t experts = problem.experts[group].experts;
     const GpuGroup& its = problem.gpu->groups[group];
@@ -146,12 +208,44 @@ uint64_t gpu_staging_bytes(const PlacementProblem& problem, std::span<const uint
   return 2 * largest;
 }
 
-uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement) {
+uint64_t gpu_expert_bytes(const PlacementProblem& problem, const GpuPart& device) {
+  uint64_t bytes = 0;
+  for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
+    const ExpertGroup& group = problem.experts[problem.layer_groups[i]];
+    bytes += group.experts * group.bytes;
+  }
+  return bytes;
+}
+
+uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement, const GpuPart& device) {
   const GpuProblem& gpu = *problem.gpu;
+  if (device.layers == 0) {
+    return 0;
+  }
   const uint64_t always =
-      gpu.weights + problem.kv_choice(placement).bytes + problem.ubatch_choice(placement).device_bytes;
-  return placement.experts.streamed ? always + gpu.other + placement.gpu->slot_bytes + placement.gpu->staging_bytes
-                                    : always + problem.expert_bytes;
+      device.weights + device.kv[index_of_kv(gpu, placement)] + device.compute[index_of_pass(gpu, placement.ubatch)];
+  if (!placement.experts.streamed) {
+    return always + gpu_expert_bytes(problem, device);
+  }
+  const std::vector<uint32_t>& slots = placement.gpu->layer_slots;
+  return always + gpu.other + gpu_slot_bytes(problem, device, slots) +
+         (placement.gpu->stages ? gpu_staging_bytes(problem, device, slots) : 0);
+}
+
+uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement) {
+  uint64_t bytes = 0;
+  for (const GpuPart& device : problem.gpu->devices) {
+    bytes += gpu_device_bytes(problem, placement, device);
+  }
+  return bytes;
+}
+
+uint64_t gpu_compute_bytes(const GpuProblem& gpu, const Placement& placement) {
+  uint64_t bytes = 0;
+  for (const GpuPart& device : gpu.devices) {
+    bytes += device.compute[index_of_pass(gpu, placement.ubatch)];
+  }
+  return bytes;
 }
 
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement) {

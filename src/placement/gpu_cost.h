@@ -36,8 +36,8 @@ struct GpuLayer {
   bool stages = true;      // as GpuPlacement
 };
 
-// By `speeds`, of problem.gpu. `misses`: expected_misses() of the group for that many tokens. `beside`: computing of
-// the layer that is not its experts'; it hides copies, and is not part of the result.
+// By `speeds`, of one of problem.gpu. `misses`: expected_misses() of the group for that many tokens. `beside`:
+// computing of the layer that is not its experts'; it hides copies, and is not part of the result.
 PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
                         uint32_t tokens, std::span<const double> misses, double beside);
 
@@ -47,12 +47,23 @@ double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);
 // As pass_cost(), of a placement with a GPU; problem.gpu must be there. `cold`: nothing is in slots yet.
 PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
 
-// Bytes of everything on the device, and of everything in RAM.
+// Seconds of computing in a pass with everything on the devices.
+double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens);
+
+// Bytes of everything on one device, on all of them, and of everything in RAM.
+uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement, const GpuPart& device);
 uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement);
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement);
 
-// Bytes of the slots for so many experts of each layer, and of the staging of those that have not all.
-uint64_t gpu_slot_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots);
-uint64_t gpu_staging_bytes(const PlacementProblem& problem, std::span<const uint32_t> layer_slots);
+// Bytes of the placement's compute buffers on all devices.
+uint64_t gpu_compute_bytes(const GpuProblem& gpu, const Placement& placement);
+
+// On that device, bytes of the slots for so many experts of each layer, and of the staging of those that have not all.
+uint64_t gpu_slot_bytes(const PlacementProblem& problem, const GpuPart& device, std::span<const uint32_t> layer_slots);
+uint64_t gpu_staging_bytes(const PlacementProblem& problem, const GpuPart& device,
+                           std::span<const uint32_t> layer_slots);
+
+// Bytes of all experts of the device's layers.
+uint64_t gpu_expert_bytes(const PlacementProblem& problem, const GpuPart& device);
 
 }  // namespace hypura

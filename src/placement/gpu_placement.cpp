@@ -6,6 +6,7 @@
 
 #include "placement/cost.h"
 #include "placement/gpu_cost.h"
+#include "placement/gpu_devices.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -53,19 +54,21 @@ uint32_t fewest_ram_slots(const PlacementProblem& problem) {
   return problem.gpu->in_ram ? 0 : std::min(kFewestRamSlots, problem.expert_slots());
 }
 
-// The device's memory without slots and staging.
-uint64_t device_base(const GpuProblem& gpu, const GpuFrame& frame) {
-  return gpu.weights + gpu.other + frame.kv->bytes + frame.pass->device_bytes;
+// A device's memory without slots and staging.
+uint64_t device_base(const GpuProblem& gpu, const GpuPart& device, const GpuFrame& frame) {
+  const auto kv = static_cast<size_t>(frame.kv - gpu.kv.data());
+  const auto pass = static_cast<size_t>(frame.pass - gpu.ubatch.data());
+  return device.weights + gpu.other + device.kv[kv] + device.compute[pass];
 }
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
   return problem.gpu->host_weights + problem.other + frame.pass->bytes + frame.pass->expert_bytes;
 }
 
-// The device's memory beside so much of RAM.
-uint64_t device_budget(const PlacementProblem& problem, uint64_t ram) {
+// A device's memory beside so much of RAM.
+uint64_t device_budget(const PlacementProblem& problem, const GpuPart& device, uint64_t ram) {
   const uint64_t left = problem.budget - std::min(problem.budget, ram);
-  return problem.gpu->in_ram ? std::min(problem.gpu->budget, left) : problem.gpu->budget;
+  return problem.gpu->in_ram ? std::min(device.budget, left) : device.budget;
 }
 
 class GpuPlacer {
@@ -77,10 +80,12 @@ class GpuPlacer {
   std::optional<Placement> place();
 
  private:
-  void find_hulls();
-  std::vector<double> costs(size_t group) const;
-  void spend(uint64_t capacity);
-  void spend_rest(uint64_t capacity);
+  // By device: its memory that is left for more than the fewest slots; none where there is too little.
+  std::optional<std::vector<uint64_t>> capacities() const;
+  std::vector<HullStep> hulls(const GpuPart& device) const;
+  std::vector<double> costs(const GpuPart& device, size_t group) const;
+  void spend(const GpuPart& device, uint64_t capacity);
+  void spend_rest(const GpuPart& device, uint64_t capacity);
   void share_out_ram(Placement& placement) const;
 
   const PlacementProblem& problem_;
@@ -88,18 +93,17 @@ class GpuPlacer {
   const GpuFrame& frame_;
   const size_t layers_;
   uint32_t ram_slots_ = 0;
-  std::vector<HullStep> steps_;
-  std::vector<uint32_t> slots_;  // by layer, on the device
+  std::vector<uint32_t> slots_;  // by layer, on its device
 };
 
 // By slots of one layer of the group: what it costs of the objective.
-std::vector<double> GpuPlacer::costs(size_t group) const {
+std::vector<double> GpuPlacer::costs(const GpuPart& device, size_t group) const {
   const ExpertGroup& its = problem_.experts[group];
   const uint32_t tokens = std::min(frame_.pass->tokens, kGpuPromptTokens);
   const std::vector<double> of_token = expected_misses(its.popularity, 1);
   const std::vector<double> of_prompt = expected_misses(its.popularity, tokens);
   const auto layers = static_cast<double>(layers_);
-  const GpuSpeeds& speeds = gpu_.speeds_for(frame_.pass->tokens);
+  const GpuSpeeds& speeds = gpu_.speeds_for(device, frame_.pass->tokens);
   const double beside_token = gpu_dense_computing(speeds, 1) / layers;
   const double beside_prompt = gpu_dense_computing(speeds, tokens) / layers;
   const auto in_ram = static_cast<uint32_t>(ram_slots_ / layers_);
@@ -113,9 +117,10 @@ std::vector<double> GpuPlacer::costs(size_t group) const {
   return all;
 }
 
-void GpuPlacer::find_hulls() {
+std::vector<HullStep> GpuPlacer::hulls(const GpuPart& device) const {
+  std::vector<HullStep> steps;
   for (size_t group = 0; group < problem_.experts.size(); ++group) {
-    const std::vector<double> cost = costs(group);
+    const std::vector<double> cost = costs(device, group);
     const auto slope = [&](uint32_t a, uint32_t b) { return (cost[b] - cost[a]) / (b - a); };
     std::vector<uint32_t> hull = {fewest_slots(problem_.experts[group])};
     for (uint32_t slots = hull.front() + 1; slots < cost.size(); ++slots) {
@@ -126,30 +131,31 @@ void GpuPlacer::find_hulls() {
     }
     for (size_t i = 1; i < hull.size(); ++i) {
       const double saved = -slope(hull[i - 1], hull[i]);
-      steps_.push_back({group, hull[i - 1], hull[i], saved / static_cast<double>(gpu_.groups[group].slot_bytes)});
+      steps.push_back({group, hull[i - 1], hull[i], saved / static_cast<double>(gpu_.groups[group].slot_bytes)});
     }
   }
-  std::ranges::stable_sort(steps_, std::ranges::greater(), &HullStep::gain);
+  std::ranges::stable_sort(steps, std::ranges::greater(), &HullStep::gain);
+  return steps;
 }
 
-void GpuPlacer::spend(uint64_t capacity) {
-  for (const HullStep& step : steps_) {
+void GpuPlacer::spend(const GpuPart& device, uint64_t capacity) {
+  for (const HullStep& step : hulls(device)) {
     const uint64_t bytes = (step.to - step.from) * gpu_.groups[step.group].slot_bytes;
-    for (size_t layer = 0; layer < layers_ && bytes <= capacity; ++layer) {
+    for (size_t layer = device.first_streamed; layer < device.end_streamed && bytes <= capacity; ++layer) {
       if (problem_.layer_groups[layer] == step.group && slots_[layer] == step.from && step.gain > 0) {
         slots_[layer] = step.to;
         capacity -= bytes;
       }
     }
   }
-  spend_rest(capacity);
+  spend_rest(device, capacity);
 }
 
 // One more slot to each layer in turn: what is left is less than the next step of any.
-void GpuPlacer::spend_rest(uint64_t capacity) {
+void GpuPlacer::spend_rest(const GpuPart& device, uint64_t capacity) {
   for (bool given = true; given;) {
     given = false;
-    for (size_t layer = 0; layer < layers_; ++layer) {
+    for (size_t layer = device.first_streamed; layer < device.end_streamed; ++layer) {
       const size_t group = problem_.layer_groups[layer];
       const uint64_t bytes = gpu_.groups[group].slot_bytes;
       if (slots_[layer] < problem_.experts[group].experts && bytes <= capacity) {
@@ -198,22 +204,37 @@ void GpuPlacer::share_out_ram(Placement& placement) const {
   }
 }
 
+std::optional<std::vector<uint64_t>> GpuPlacer::capacities() const {
+  std::vector<uint64_t> left;
+  for (const GpuPart& device : gpu_.devices) {
+    const uint64_t bytes = device.layers == 0
+                               ? 0
+                               : device_base(gpu_, device, frame_) + gpu_slot_bytes(problem_, device, slots_) +
+                                     (frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0);
+    const uint64_t most = device_budget(problem_, device, ram_base(problem_, frame_));
+    if (bytes > most) {
+      return std::nullopt;
+    }
+    left.push_back(most - bytes);
+  }
+  return left;
+}
+
 std::optional<Placement> GpuPlacer::place() {
   slots_ = fewest_of_layers(problem_);
-  const uint64_t device = device_base(gpu_, frame_) + gpu_slot_bytes(problem_, slots_) +
-                          (frame_.stages ? gpu_staging_bytes(problem_, slots_) : 0);
+  const auto capacity = capacities();
   const uint64_t ram = ram_base(problem_, frame_);
-  const uint64_t most = device_budget(problem_, ram);
-  if (device > most || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
+  if (!capacity || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
     return std::nullopt;
   }
   if (!gpu_.in_ram) {
     ram_slots_ = static_cast<uint32_t>(
         std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
   }
-  if (!gpu_.layer_slots) {
-    find_hulls();
-    spend(most - device);
+  for (size_t i = 0; i < gpu_.devices.size() && !gpu_.layer_slots; ++i) {
+    if (gpu_.devices[i].end_streamed > gpu_.devices[i].first_streamed) {
+      spend(gpu_.devices[i], (*capacity)[i]);
+    }
   }
 
   Placement placement;
@@ -223,8 +244,11 @@ std::optional<Placement> GpuPlacer::place() {
   placement.kv_type = frame_.kv->type;
   placement.ubatch = frame_.pass->tokens;
   share_out_ram(placement);
-  const uint64_t staging = frame_.stages ? gpu_staging_bytes(problem_, slots_) : 0;
-  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_slot_bytes(problem_, slots_), staging};
+  placement.gpu = GpuPlacement{slots_, frame_.stages, 0, 0, layers_of_devices(gpu_)};
+  for (const GpuPart& device : gpu_.devices) {
+    placement.gpu->slot_bytes += gpu_slot_bytes(problem_, device, slots_);
+    placement.gpu->staging_bytes += frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0;
+  }
   return placement;
 }
 
@@ -237,12 +261,16 @@ Placement all_on_device(const PlacementProblem& problem, const GpuFrame& frame) 
   placement.ubatch = frame.pass->tokens;
   placement.gpu.emplace();
   placement.gpu->stages = false;
+  placement.gpu->device_layers = layers_of_devices(*problem.gpu);
   return placement;
 }
 
 bool fits(const PlacementProblem& problem, const Placement& placement) {
   const uint64_t ram = gpu_ram_bytes(problem, placement);
-  return gpu_device_bytes(problem, placement) <= device_budget(problem, ram) && ram <= problem.budget;
+  const auto fits_there = [&](const GpuPart& device) {
+    return gpu_device_bytes(problem, placement, device) <= device_budget(problem, device, ram);
+  };
+  return std::ranges::all_of(problem.gpu->devices, fits_there) && ram <= problem.budget;
 }
 
 // Keeps the better of `best` and `placement`.
@@ -269,11 +297,10 @@ tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
   if (!problem.gpu->obstacle.empty()) {
     return fail(ErrorCode::kUsage, "{}", problem.gpu->obstacle);
   }
-  const uint64_t vram = minimum_vram(problem);
-  if (vram > problem.gpu->budget) {
+  if (const GpuPart* device = too_small_device(problem)) {
     return fail(ErrorCode::kBudget,
                 "{} of the GPU's memory cannot hold the model's part there: the smallest that can is {}",
-                format_bytes(problem.gpu->budget), format_bytes(vram));
+                format_bytes(device->budget), format_bytes(minimum_vram(problem, *device)));
   }
   return fail(ErrorCode::kBudget, "a budget of {} cannot hold what stays in RAM: the smallest that can is {}",
               format_bytes(problem.budget), format_bytes(minimum_gpu_ram(problem)));
@@ -312,22 +339,59 @@ Result<Placement> place_on_gpu(const PlacementProblem& problem) {
   return best ? Result<Placement>(std::move(*best)) : gpu_cannot(problem);
 }
 
-uint64_t minimum_vram(const PlacementProblem& problem) {
+uint64_t minimum_vram(const PlacementProblem& problem, const GpuPart& device) {
   const GpuProblem& gpu = *problem.gpu;
+  if (device.layers == 0) {
+    return 0;
+  }
   return least_of_frames(gpu, [&](const GpuFrame& frame) {
-    const uint64_t slots = gpu_slot_bytes(problem, fewest_of_layers(problem));
-    const uint64_t all = device_base(gpu, frame) - gpu.other + problem.expert_bytes;
-    const uint64_t some = device_base(gpu, frame) + slots;
+    const uint64_t base = device_base(gpu, device, frame);
+    const uint64_t all = base - gpu.other + gpu_expert_bytes(problem, device);
+    const uint64_t some = base + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
     return gpu.may_stream && (some < all || !gpu.may_hold_all) ? some : all;
   });
 }
 
+uint64_t minimum_vram(const PlacementProblem& problem) {
+  uint64_t bytes = 0;
+  for (const GpuPart& device : problem.gpu->devices) {
+    bytes += minimum_vram(problem, device);
+  }
+  return bytes;
+}
+
+const GpuPart* too_small_device(const PlacementProblem& problem) {
+  const auto it = std::ranges::find_if(
+      problem.gpu->devices, [&](const GpuPart& device) { return minimum_vram(problem, device) > device.budget; });
+  return it == problem.gpu->devices.end() ? nullptr : &*it;
+}
+
+namespace {
+
+// Of both, where the device computes in RAM: with all of the model there, or with the fewest slots.
+uint64_t least_in_ram(const PlacementProblem& problem, const GpuFrame& frame) {
+  const GpuProblem& gpu = *problem.gpu;
+  const GpuPart& device = gpu.devices.front();
+  const uint64_t both = ram_base(problem, frame) + device_base(gpu, device, frame);
+  const uint64_t all = both - frame.pass->expert_bytes - gpu.other + gpu_expert_bytes(problem, device);
+  const uint64_t some = both + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
+  return !gpu.may_stream ? all : gpu.may_hold_all ? std::min(some, all) : some;
+}
+
+}  // namespace
+
 uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
   const GpuProblem& gpu = *problem.gpu;
   return least_of_frames(gpu, [&](const GpuFrame& frame) {
-    const uint64_t all_of_it = device_base(gpu, frame) + gpu_slot_bytes(problem, fewest_of_layers(problem));
-    const uint64_t base = ram_base(problem, frame) + (gpu.in_ram ? all_of_it : 0);
-    const bool all = gpu.may_hold_all && device_base(gpu, frame) - gpu.other + problem.expert_bytes <= gpu.budget;
+    if (gpu.in_ram) {
+      return least_in_ram(problem, frame);
+    }
+    const uint64_t base = ram_base(problem, frame);
+    const bool all =
+        gpu.may_hold_all && std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {
+          return device.layers == 0 ||
+                 device_base(gpu, device, frame) - gpu.other + gpu_expert_bytes(problem, device) <= device.budget;
+        });
     return all ? base - frame.pass->expert_bytes : base + fewest_ram_slots(problem) * problem.slot_stride;
   });
 }

@@ -6,63 +6,13 @@
 #include <numeric>
 #include <random>
 
-#include "placement/gpu_cost.h"
-#include "placement/placement.h"
-#include "placement/problem_for_test.h"
+#include "placement/gpu_problem_for_test.h"
 
 namespace hypura {
 namespace {
 
-// moe_problem() with a GPU that copies 25 GB/s, cuts in 30 us and computes a token in 3 ms.
-PlacementProblem gpu_problem(uint64_t vram, uint64_t ram) {
-  PlacementProblem problem = moe_problem(ram);
-  problem.layer_groups.assign(24, 0);
-  GpuProblem gpu;
-  gpu.budget = vram;
-  gpu.may_stream = true;
-  gpu.weights = 300 * kMiB;
-  gpu.host_weights = 20 * kMiB;
-  gpu.other = kMiB;
-  gpu.kv = {{KvType::kF16, 100 * kMiB, 0}};
-  for (uint32_t tokens : {4096U, 2048U, 1024U, 512U, 256U, 128U, 64U, 32U}) {
-    gpu.ubatch.push_back({tokens, kMiB + tokens * kKiB, 2 * kMiB, 0, 20 * kMiB + tokens * 30 * kKiB});
-  }
-  gpu.groups = {{problem.experts[0].bytes, 16 * kKiB}};
-  GpuSpeeds speeds;
-  speeds.upload_bytes_per_second = 25e9;
-  speeds.sync_seconds = 30e-6;
-  speeds.rest = {0.0005, 2e-6};
-  speeds.dense.assign(problem.dense.size(), {0.00002, 4e-7});
-  speeds.experts = {{8e-6, 1e-7}};
-  speeds.resident = {0.0025, 3e-5};
-  gpu.speeds.assign(gpu.ubatch.size(), speeds);
-  problem.gpu = gpu;
-  return problem;
-}
-
 uint64_t slots_of(const Placement& placement) {
   return std::accumulate(placement.gpu->layer_slots.begin(), placement.gpu->layer_slots.end(), uint64_t{0});
-}
-
-void expect_within_budgets(const PlacementProblem& problem, const Placement& placement) {
-  EXPECT_LE(gpu_device_bytes(problem, placement), problem.gpu->budget);
-  EXPECT_LE(total_bytes(problem, placement), problem.budget);
-  const ExpertPlacement& experts = placement.experts;
-  if (!experts.streamed) {
-    return;
-  }
-  ASSERT_EQ(experts.layer_slots.size(), problem.layer_groups.size());
-  ASSERT_EQ(placement.gpu->layer_slots.size(), problem.layer_groups.size());
-  const uint32_t kept = std::accumulate(experts.layer_slots.begin(), experts.layer_slots.end(), 0U);
-  EXPECT_EQ(kept, std::accumulate(experts.group_slots.begin(), experts.group_slots.end(), 0U));
-  EXPECT_EQ(kept + experts.spare_slots, experts.slots);
-  EXPECT_TRUE(experts.spare_slots > 0 || experts.slots == experts.all);
-  for (size_t i = 0; i < problem.layer_groups.size(); ++i) {
-    const ExpertGroup& group = problem.experts[problem.layer_groups[i]];
-    EXPECT_LE(placement.gpu->layer_slots[i], group.experts);
-    EXPECT_GE(placement.gpu->layer_slots[i], group.used) << "a token's experts must have a place";
-    EXPECT_LE(experts.layer_slots[i], group.experts);
-  }
 }
 
 TEST(GpuPlacement, EverythingLiesThereWhereItFits) {
@@ -74,7 +24,7 @@ TEST(GpuPlacement, EverythingLiesThereWhereItFits) {
   EXPECT_FALSE(placement->experts.streamed);
   expect_within_budgets(problem, *placement);
   const PassCost token = pass_cost(problem, *placement, 1);
-  EXPECT_EQ(token.seconds, problem.gpu->speeds.front().resident.of(1));
+  EXPECT_EQ(token.seconds, problem.gpu->devices[0].speeds.front().resident.of(1));
   EXPECT_EQ(token.uploaded, 0);
   EXPECT_LT(total_bytes(problem, *placement), 100 * kMiB) << "what lies on the device takes no RAM";
 }
@@ -86,7 +36,7 @@ TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
   ASSERT_TRUE(placement->gpu);
   EXPECT_EQ(placement->mode(), Mode::kExpertStreaming);
   expect_within_budgets(problem, *placement);
-  EXPECT_LT(problem.gpu->budget - gpu_device_bytes(problem, *placement), problem.gpu->groups[0].slot_bytes)
+  EXPECT_LT(problem.gpu->budget() - gpu_device_bytes(problem, *placement), problem.gpu->groups[0].slot_bytes)
       << "room for another slot is left";
   const PassCost token = pass_cost(problem, *placement, 1);
   EXPECT_GT(token.uploaded, 0);
@@ -128,7 +78,7 @@ TEST(GpuPlacement, TheProcessorsComputeWhereCutsTakeTooLong) {
   for (const double cut : {50e-6, 50e-3}) {
     PlacementProblem problem = gpu_problem(3 * kGiB, 4 * kGiB);
     problem.gpu->in_ram = true;
-    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+    for (GpuSpeeds& speeds : problem.gpu->devices[0].speeds) {
       speeds.sync_seconds = cut;
     }
     const auto placement = place(problem);
@@ -181,7 +131,7 @@ TEST(GpuPlacement, SlotsLieWhereTheySaveMost) {
   for (const uint64_t vram : {2 * kGiB, 3 * kGiB, 5 * kGiB, 6 * kGiB}) {
     for (const double sync : {0.0, 30e-6, 150e-6, 2e-3}) {
       PlacementProblem problem = gpu_problem(vram, 8 * kGiB);
-      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      for (GpuSpeeds& speeds : problem.gpu->devices[0].speeds) {
         speeds.sync_seconds = sync;
       }
       problem.gpu->may_hold_all = false;
@@ -224,7 +174,7 @@ TEST(GpuPlacement, RamKeepsFirstWhatTheDeviceDoesNot) {
 
 TEST(GpuPlacement, WithoutRoomForTwoLayersSomeExpertsAtATimeAreComputed) {
   PlacementProblem problem = gpu_problem(0, 8 * kGiB);
-  problem.gpu->budget = minimum_vram(problem);
+  problem.gpu->devices[0].budget = minimum_vram(problem);
   const auto placement = place_on_gpu(problem);
   ASSERT_TRUE(placement) << placement.error().message;
   EXPECT_FALSE(placement->gpu->stages);
@@ -237,13 +187,13 @@ TEST(GpuPlacement, SaysWhichMemoryIsTooSmall) {
   problem.gpu->required = true;
   problem.gpu->or_processors = false;
   const uint64_t least = minimum_vram(problem);
-  problem.gpu->budget = least - 1;
+  problem.gpu->devices[0].budget = least - 1;
   auto refused = place(problem);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBudget);
   EXPECT_NE(refused.error().message.find("GPU's memory"), std::string::npos) << refused.error().message;
   EXPECT_NE(refused.error().message.find(format_bytes(least)), std::string::npos) << refused.error().message;
-  problem.gpu->budget = least;
+  problem.gpu->devices[0].budget = least;
   const uint64_t ram = minimum_gpu_ram(problem);
   problem.budget = ram;
   EXPECT_TRUE(place(problem));
@@ -255,7 +205,7 @@ TEST(GpuPlacement, SaysWhichMemoryIsTooSmall) {
 
 TEST(GpuPlacement, TheProcessorsComputeWhereTheyAreFasterOrTheDeviceCannot) {
   PlacementProblem slow = gpu_problem(16 * kGiB, 8 * kGiB);
-  for (GpuSpeeds& speeds : slow.gpu->speeds) {
+  for (GpuSpeeds& speeds : slow.gpu->devices[0].speeds) {
     speeds.resident = {1, 1};
   }
   slow.gpu->may_stream = false;
@@ -271,7 +221,8 @@ TEST(GpuPlacement, TheProcessorsComputeWhereTheyAreFasterOrTheDeviceCannot) {
   dense.gpu = gpu_problem(kGiB, 0).gpu;
   dense.gpu->may_stream = false;
   dense.gpu->required = true;
-  dense.gpu->weights = 6 * kGiB;
+  dense.gpu->devices[0].weights = 6 * kGiB;
+  dense.gpu->devices[0].end_streamed = 0;
   const auto split = place(dense);
   ASSERT_TRUE(split) << split.error().message;
   EXPECT_FALSE(split->gpu);
@@ -311,19 +262,22 @@ TEST(GpuPlacement, NeverExceedsItsBudgets) {
     problem.gpu = like;
     problem.layer_groups.clear();
     problem.gpu->groups.clear();
-    for (GpuSpeeds& speeds : problem.gpu->speeds) {
+    for (GpuSpeeds& speeds : problem.gpu->devices[0].speeds) {
       speeds.experts.clear();
     }
     for (size_t group = 0; group < problem.experts.size(); ++group) {
       problem.layer_groups.insert(problem.layer_groups.end(), problem.experts[group].layers, group);
       problem.gpu->groups.push_back({problem.experts[group].bytes + random() % 512, 4096});
-      for (GpuSpeeds& speeds : problem.gpu->speeds) {
+      for (GpuSpeeds& speeds : problem.gpu->devices[0].speeds) {
         speeds.experts.push_back(problem.experts[group].seconds);
       }
     }
+    problem.gpu->layers.assign(problem.layer_groups.size(), {10 * kMiB, 1.0, true});
+    problem.gpu->layers.push_back({60 * kMiB});
+    put_layers(*problem.gpu, std::vector<uint32_t>{static_cast<uint32_t>(problem.gpu->layers.size())});
     problem.gpu->may_stream = !problem.experts.empty();
-    problem.gpu->budget = static_cast<uint64_t>(static_cast<double>(minimum_vram(problem)) *
-                                                std::uniform_real_distribution<double>(0.9, 4)(random));
+    problem.gpu->devices[0].budget = static_cast<uint64_t>(static_cast<double>(minimum_vram(problem)) *
+                                                           std::uniform_real_distribution<double>(0.9, 4)(random));
     problem.budget = static_cast<uint64_t>(static_cast<double>(minimum_gpu_ram(problem)) *
                                            std::uniform_real_distribution<double>(0.9, 4)(random));
     if (const auto placement = place_on_gpu(problem)) {

@@ -1,4 +1,4 @@
-// What a GPU adds to a placement problem: its memory, what lies there, and how fast it is. Plain numbers;
+// What GPUs add to a placement problem: their memory, what lies there, and how fast they are. Plain numbers;
 // plan/gpu_problem.h fills them in.
 //
 // All sizes are bytes, all times seconds.
@@ -20,37 +20,56 @@ struct GpuGroup {
   uint64_t layer_bytes = 0;  // that the slots of a layer take besides: padding
 };
 
+// A layer of the model, or the output, which follows the last.
+struct GpuModelLayer {
+  uint64_t weights = 0;  // all but the experts that can be streamed
+  double kv_share = 0;   // of all keys and values
+  bool streams = false;  // its experts can be streamed: it is the next of PlacementProblem::layer_groups
+};
+
+// One of the devices. What it has of the model is for put_layers() to say (placement/gpu_devices.h).
+struct GpuPart {
+  uint64_t budget = 0;  // of its memory
+  std::vector<GpuSpeeds>
+      speeds;  // for each of GpuProblem::ubatch, in passes of up to that size: all of the model there
+
+  uint32_t layers = 0;            // of GpuProblem::layers, those that follow the devices before; 0: it is not used
+  size_t first_streamed = 0;      // of PlacementProblem::layer_groups, from this one
+  size_t end_streamed = 0;        // to the one before this
+  uint64_t weights = 0;           // there, all but the experts that can be streamed
+  std::vector<uint64_t> kv;       // bytes there, for each of GpuProblem::kv
+  std::vector<uint64_t> compute;  // the same of compute buffers, for each of GpuProblem::ubatch
+
+  bool has(size_t streamed_layer) const { return streamed_layer >= first_streamed && streamed_layer < end_streamed; }
+};
+
 struct GpuProblem {
-  uint64_t budget = 0;        // of the device's memory
-  bool required = false;      // it is to compute also where the processors would be faster,
-  bool or_processors = true;  // and they where it cannot
-  // It computes in the machine's memory: its slots are RAM's, nothing is below, and its budget is a part of RAM's.
+  std::vector<GpuPart> devices;       // at least one, in the order of the layers
+  std::vector<GpuModelLayer> layers;  // of the model, and the output
+  bool required = false;              // all of them are to compute, also where fewer or the processors would be faster,
+  bool or_processors = true;          // and the processors where they cannot
+  // The one device computes in the machine's memory: its slots are RAM's, nothing is below them, and its budget is a
+  // part of RAM's.
   bool in_ram = false;
   bool may_hold_all = true;          // everything may lie there
   bool may_stream = false;           // some experts may be in slots there, over slots in RAM
-  uint64_t weights = 0;              // there, all but the experts that can be streamed
   uint64_t host_weights = 0;         // that stay in RAM: the table of embeddings
-  uint64_t other = 0;                // what streaming takes there besides slots and staging
-  std::vector<KvChoice> kv;          // in the device's memory; at least one
-  std::vector<UbatchChoice> ubatch;  // at least one
+  uint64_t other = 0;                // what streaming takes on each device besides slots and staging
+  std::vector<KvChoice> kv;          // in the devices' memory; at least one
+  std::vector<UbatchChoice> ubatch;  // at least one; device_bytes are those of one device
   std::vector<GpuGroup> groups;
-  std::vector<GpuSpeeds> speeds;  // for each of `ubatch`, in passes of up to that size
-  std::string obstacle;           // why it can compute nothing of this model; empty: it can
-  std::string undivided;          // why none of the model's layers are there where all are too many; empty: they are
+  std::string obstacle;   // why it can compute nothing of this model; empty: it can
+  std::string undivided;  // why none of the model's layers are there where all are too many; empty: they are
 
   // Set by hand, for measurements: so many experts of each layer have slots, or all of them; and GpuPlacement::stages.
   std::optional<uint32_t> layer_slots;
   std::optional<bool> stages;
 
-  // For placements with passes of `tokens` tokens.
-  const GpuSpeeds& speeds_for(uint32_t tokens) const {
-    for (size_t i = 0; i < ubatch.size(); ++i) {
-      if (ubatch[i].tokens == tokens) {
-        return speeds[i];
-      }
-    }
-    return speeds.front();
-  }
+  uint64_t budget() const;   // of all that have layers
+  uint64_t weights() const;  // GpuPart::weights of all
+  uint32_t used() const;     // devices that have layers
+  // Of that device, for placements with passes of `tokens` tokens.
+  const GpuSpeeds& speeds_for(const GpuPart& device, uint32_t tokens) const;
 };
 
 }  // namespace hypura

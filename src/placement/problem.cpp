@@ -4,6 +4,26 @@
 
 namespace hypura {
 
+uint64_t GpuProblem::budget() const {
+  uint64_t bytes = 0;
+  for (const GpuPart& device : devices) {
+    bytes += device.layers > 0 ? device.budget : 0;
+  }
+  return bytes;
+}
+
+uint64_t GpuProblem::weights() const {
+  uint64_t bytes = 0;
+  for (const GpuPart& device : devices) {
+    bytes += device.weights;
+  }
+  return bytes;
+}
+
+uint32_t GpuProblem::used() const {
+  return static_cast<uint32_t>(std::ranges::count_if(devices, [](const GpuPart& it) { return it.layers > 0; }));
+}
+
 const KvChoice& PlacementProblem::kv_choice(const Placement& placement) const {
   const std::vector<KvChoice>& all = placement.gpu && gpu ? gpu->kv : kv;
   const auto it = std::ranges::find(all, placement.kv_type, &KvChoice::type);

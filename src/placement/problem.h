@@ -52,10 +52,11 @@ struct ExpertGroup {
 
 struct PlacementProblem {
   uint64_t budget = 0;
-  uint64_t fixed = 0;                // weights that are never streamed
-  uint64_t unused = 0;               // weights that llama.cpp's own loader reads though nothing uses them
-  uint64_t other = 0;                // what else the model needs: the vocabulary
-  std::vector<KvChoice> kv;          // at least one
+  uint64_t fixed = 0;        // weights that are never streamed
+  uint64_t unused = 0;       // weights that llama.cpp's own loader reads though nothing uses them
+  uint64_t growth = 0;       // bytes that a resident model takes beyond its file, in layouts of the processor's own
+  uint64_t other = 0;        // what else the model needs: the vocabulary
+  std::vector<KvChoice> kv;  // at least one
   std::vector<UbatchChoice> ubatch;  // at least one
 
   std::vector<DenseWeight> dense;    // in the order of use

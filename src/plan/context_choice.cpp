@@ -9,6 +9,7 @@
 
 #include "llama/open/memory_estimate.h"
 #include "placement/cost.h"
+#include "placement/gpu_devices.h"
 #include "placement/placement.h"
 
 namespace hypura {
@@ -89,13 +90,14 @@ Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin)
   add_margin(problem->kv, problem->ubatch, margin);
   if (problem->gpu) {
     add_margin(problem->gpu->kv, problem->gpu->ubatch, margin);
+    put_layers(*problem->gpu, layers_of_devices(*problem->gpu));
   }
   const auto placement = place(*problem);
   if (!placement) {
     return {};
   }
   return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kPromptLength, false),
-          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget : request_.budget};
+          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget() : request_.budget};
 }
 
 // What speaks against a context; empty: nothing.

@@ -194,7 +194,8 @@ std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Place
   const ExpertPlacement& experts = placement.experts;
   std::vector<LedgerLine> ledger = split_ledger(problem, placement);
   if (placement.mode() == Mode::kResident) {
-    ledger.push_back({Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes});
+    ledger.push_back(
+        {Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes + problem.growth});
     if (problem.unused > 0) {
       ledger.push_back({Purpose::kUnusedWeights, problem.unused});
     }
@@ -238,7 +239,7 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
   const double compute =
-      placement.gpu ? problem.gpu->speeds_for(placement.ubatch).resident.first : resident_computing(problem, 1);
+      placement.gpu ? gpu_resident_computing(problem, placement.ubatch, 1) : resident_computing(problem, 1);
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   if (token.uploading > std::max(disk, compute)) {
     prediction.bound_by = Limit::kUpload;

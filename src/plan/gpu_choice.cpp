@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/gpu/device_speed.h"
+#include "profiling/gpu_measuring.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -15,63 +16,123 @@ constexpr uint64_t kMarginShare = 20;  // of all its memory: one part in so many
 // By hand, for measurements, the slots are given: they need no budget.
 constexpr uint64_t kUnlimited = 1ULL << 60;
 
-// The device with the most free memory.
-GpuDeviceInfo best_of(const std::vector<GpuDeviceInfo>& devices) {
-  const auto best = std::ranges::max_element(devices, {}, &GpuDeviceInfo::memory_free);
-  return best == devices.end() ? GpuDeviceInfo() : *best;
-}
+// llama.cpp's own limit.
+constexpr size_t kMostDevices = 16;
 
-// Whether the RAM budget has room for a driver, which takes its part from the moment it is asked which GPUs there are.
-bool has_room_for_driver(const EngineOptions& options) {
+// Drivers of several GPUs take at most this share of the RAM budget: one part in so many.
+constexpr uint64_t kDriversShare = 8;
+
+// How many drivers the RAM budget has room for: each takes its part from the moment it is asked which GPUs there are.
+size_t room_for_drivers(const EngineOptions& options) {
   const auto budget = choose_budget(options);
-  return budget && budget->bytes > gpu_runtime("CUDA").in_ram;
+  const uint64_t each = gpu_runtime("CUDA").in_ram;
+  return !budget || budget->bytes <= each ? 0 : std::max<uint64_t>(1, budget->bytes / (kDriversShare * each));
 }
 
-Result<GpuDeviceInfo> find_device(const EngineOptions& options, const std::string& name) {
-  if (name == "none") {
-    return GpuDeviceInfo();
+Result<std::vector<GpuDeviceInfo>> devices_by_default(const EngineOptions& options) {
+  const size_t most = std::min(room_for_drivers(options), kMostDevices);
+  std::vector<GpuDeviceInfo> devices;
+  if (most > 0) {
+    devices = gpus_by_default(gpu_devices());
+    const auto own = [](const GpuDeviceInfo& device) { return !device.integrated; };
+    std::ranges::stable_sort(devices, std::ranges::greater(), &GpuDeviceInfo::memory_free);
+    std::ranges::stable_partition(devices, own);
+    const auto with_memory = static_cast<size_t>(std::ranges::count_if(devices, own));
+    // What has no memory of its own computes alone.
+    devices.resize(std::min({devices.size(), most, std::max<size_t>(1, with_memory)}));
   }
-  if (name == "auto") {
-    return has_room_for_driver(options) ? best_of(gpus_by_default(gpu_devices())) : GpuDeviceInfo();
+  return devices;
+}
+
+// Several compute together only with memory of their own each.
+Status check_together(const std::vector<GpuDeviceInfo>& devices, const std::string& names) {
+  if (devices.size() > kMostDevices) {
+    return fail(ErrorCode::kUsage, "--gpu {}: {} GPUs at most compute a model together", names, kMostDevices);
   }
-  if (name.find(',') != std::string::npos) {
-    return fail(ErrorCode::kUsage, "--gpu {}: one GPU computes a model, several together do not yet: name one of them",
-                name);
+  for (size_t i = 0; devices.size() > 1 && i < devices.size(); ++i) {
+    const GpuDeviceInfo& it = devices[i];
+    if (it.integrated || it.name == "CPU") {
+      return fail(ErrorCode::kUsage,
+                  "--gpu {}: {} has no memory of its own, and computes alone or not at all: leave it out, or name it "
+                  "alone",
+                  names, it.name);
+    }
+    for (size_t k = 0; k < i; ++k) {
+      if (devices[k].name == it.name || it.same_as == devices[k].name || devices[k].same_as == it.name) {
+        return fail(ErrorCode::kUsage, "--gpu {}: {} and {} are the same GPU: name it once", names, devices[k].name,
+                    it.name);
+      }
+    }
   }
-  return find_gpu(name);
+  return {};
+}
+
+// find_gpu() does not tell which are the same.
+void add_same(std::vector<GpuDeviceInfo>& devices) {
+  for (const GpuDeviceInfo& listed : devices.size() > 1 ? gpu_devices() : std::vector<GpuDeviceInfo>()) {
+    const auto it = std::ranges::find(devices, listed.name, &GpuDeviceInfo::name);
+    if (it != devices.end()) {
+      it->same_as = listed.same_as;
+    }
+  }
+}
+
+Result<std::vector<GpuDeviceInfo>> find_devices(const EngineOptions& options, const std::string& names) {
+  if (names == "auto") {
+    return devices_by_default(options);
+  }
+  auto choice = choose_gpus(names);
+  if (!choice) {
+    return propagate(choice.error());
+  }
+  add_same(choice->devices);
+  if (Status status = check_together(choice->devices, names); !status) {
+    return propagate(status.error());
+  }
+  return std::move(choice->devices);
 }
 
 // What a GPU that computes in the machine's memory leaves to the rest of what it works with at once: the screen's.
 constexpr uint64_t kWorkingSetMargin = 2 * kGiB;
 
 // Half of what the machine allows where that is its memory.
-Result<uint64_t> most_vram(const ChosenGpu& gpu) {
-  if (gpu.device.computes_in_ram) {
-    return gpu.device.memory_total - std::min(gpu.device.memory_total, kWorkingSetMargin);
+Result<uint64_t> most_vram(const GpuDeviceInfo& device, bool on_ram) {
+  if (device.computes_in_ram) {
+    return device.memory_total - std::min(device.memory_total, kWorkingSetMargin);
   }
-  if (gpu.on_ram) {
+  if (on_ram) {
     return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
   }
-  const uint64_t margin = std::max(kLeastMargin, gpu.device.memory_total / kMarginShare);
-  return gpu.device.memory_free - std::min(gpu.device.memory_free, margin);
+  const uint64_t margin = std::max(kLeastMargin, device.memory_total / kMarginShare);
+  return device.memory_free - std::min(device.memory_free, margin);
 }
 
-// Takes what the driver needs out of what the model may use.
-Result<ChosenGpu> less_runtime(ChosenGpu gpu) {
-  const uint64_t runtime = gpu.on_ram ? 0 : gpu_runtime(gpu.device.backend).on_device;
-  if (runtime == 0) {
-    return gpu;
+// What it may use; `remark` says where that is less than was asked for. Of that goes what the driver needs.
+Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& device, bool on_ram,
+                             std::string& remark) {
+  const auto most = most_vram(device, on_ram);
+  if (!most) {
+    return propagate(most.error());
   }
-  if (gpu.vram <= runtime) {
+  uint64_t vram = options.vram.value_or(*most);
+  if (!on_ram && vram > device.memory_free) {
+    remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(vram));
+    vram = *most;
+  }
+  if (device.computes_in_ram && vram > *most) {
+    remark = fmt::format(" (lowered from {}: it works with no more at once)", format_bytes(vram));
+    vram = *most;
+  }
+  const uint64_t runtime = on_ram ? 0 : gpu_runtime(device.backend).on_device;
+  if (runtime > 0 && vram <= runtime) {
     return fail(
         ErrorCode::kBudget,
         "of {}'s memory {} may be used, and its driver and kernels alone take about {}: allow more by --vram, or "
         "give --gpu none",
-        gpu.device.name, format_bytes(gpu.vram), format_bytes(runtime));
+        device.name, format_bytes(vram), format_bytes(runtime));
   }
-  gpu.vram -= runtime;
-  gpu.remark += fmt::format(" beside {} for its driver", format_bytes(runtime));
-  return gpu;
+  remark += runtime > 0 ? fmt::format(" beside {} for its driver", format_bytes(runtime)) : "";
+  return vram - runtime;
 }
 
 }  // namespace
@@ -83,16 +144,61 @@ GpuRuntime gpu_runtime(std::string_view backend) {
   return backend == "Vulkan" ? GpuRuntime{128 * kMiB, 128 * kMiB} : GpuRuntime{};
 }
 
+std::string joined_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
+  }
+  return text;
+}
+
+std::string ChosenGpu::name() const {
+  std::vector<std::string> names;
+  for (const ChosenDevice& it : devices) {
+    names.push_back(it.info.name);
+  }
+  return joined_names(names);
+}
+
+uint64_t ChosenGpu::vram() const {
+  uint64_t bytes = 0;
+  for (const ChosenDevice& it : devices) {
+    bytes += it.vram;
+  }
+  return bytes;
+}
+
+namespace {
+
+// Each with what it may use; one that another program has the memory of is left out where it was chosen here.
+Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devices, ChosenGpu& gpu) {
+  const bool several = devices.size() > 1;
+  for (GpuDeviceInfo& device : devices) {
+    std::string remark;
+    const auto vram = usable_vram(options, device, gpu.on_ram, remark);
+    if (!vram && (gpu.named || options.vram)) {
+      return propagate(vram.error());
+    }
+    if (vram) {
+      gpu.remark += several && !remark.empty()
+                        ? fmt::format("{} {}:{}", gpu.remark.empty() ? "" : ",", device.name, remark)
+                        : remark;
+      gpu.devices.push_back({std::move(device), *vram});
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
-  auto device = find_device(options, overrides.gpu ? overrides.gpu->device : options.gpu);
-  if (!device) {
-    return propagate(device.error());
+  auto devices = find_devices(options, overrides.gpu ? overrides.gpu->device : options.gpu);
+  if (!devices) {
+    return propagate(devices.error());
   }
   ChosenGpu gpu;
-  gpu.device = std::move(*device);
   gpu.named = overrides.gpu || options.gpu != "auto";
-  gpu.on_ram = gpu.device.integrated || gpu.device.name == "CPU";
-  if (!gpu.exists()) {
+  if (devices->empty()) {
     return options.vram
                ? fail(ErrorCode::kUsage,
                       "--vram {} is for a GPU, and {}: leave it out, or name one that `hypura devices` lists",
@@ -100,41 +206,39 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
                       options.gpu == "none" ? "none is to be used" : "there is none here that is used by itself")
                : Result<ChosenGpu>(std::move(gpu));
   }
+  if (devices->size() > 1 && overrides.gpu && overrides.gpu->layers) {
+    return fail(ErrorCode::kUsage, "--gpu {}: a given number of layers is for one GPU beside the processors",
+                overrides.gpu->device);
+  }
+  gpu.on_ram = devices->front().integrated || devices->front().name == "CPU";
   if (overrides.gpu && !options.vram) {
-    gpu.vram = kUnlimited;
+    for (GpuDeviceInfo& device : *devices) {
+      gpu.devices.push_back({std::move(device), kUnlimited});
+    }
     return gpu;
   }
-  const auto most = most_vram(gpu);
-  if (!most) {
-    return propagate(most.error());
+  if (Status status = add_devices(options, std::move(*devices), gpu); !status) {
+    return propagate(status.error());
   }
-  gpu.vram = options.vram.value_or(*most);
-  if (!gpu.on_ram && gpu.vram > gpu.device.memory_free) {
-    gpu.remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(gpu.vram));
-    gpu.vram = *most;
+  if (gpu.computes_in_ram()) {
+    gpu.cut_seconds = measure_gpu_cut(gpu.name()).value_or(0);  // then it is assumed
   }
-  if (gpu.device.computes_in_ram && gpu.vram > *most) {
-    gpu.remark = fmt::format(" (lowered from {}: it works with no more at once)", format_bytes(gpu.vram));
-    gpu.vram = *most;
-  }
-  if (gpu.device.computes_in_ram) {
-    gpu.cut_seconds = measure_gpu_cut(gpu.device.name).value_or(0);  // then it is assumed
-  }
-  auto usable = less_runtime(std::move(gpu));
-  const bool chosen_here = !overrides.gpu && options.gpu == "auto" && !options.vram;
-  return usable || !chosen_here ? std::move(usable) : ChosenGpu();  // another program has its memory
+  return gpu;
 }
 
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
-  if (!gpu.exists() || gpu.vram == kUnlimited || gpu.device.computes_in_ram) {
+  if (!gpu.exists() || gpu.devices.front().vram == kUnlimited || gpu.computes_in_ram()) {
     return budget;
   }
   if (!gpu.on_ram) {
-    const uint64_t runtime = gpu_runtime(gpu.device.backend).in_ram;
+    uint64_t runtime = 0;
+    for (const ChosenDevice& it : gpu.devices) {
+      runtime += gpu_runtime(it.info.backend).in_ram;
+    }
     if (budget.bytes <= runtime) {
       return fail(ErrorCode::kBudget,
-                  "of {} of RAM {}'s driver alone takes about {}: allow more by --memory, or give --gpu none",
-                  format_bytes(budget.bytes), gpu.device.name, format_bytes(runtime));
+                  "of {} of RAM the driver of {} alone takes about {}: allow more by --memory, or give --gpu none",
+                  format_bytes(budget.bytes), gpu.name(), format_bytes(runtime));
     }
     budget.bytes -= runtime;
     budget.remark += runtime > 0 ? fmt::format(" beside {} for the GPU's driver", format_bytes(runtime)) : "";
@@ -144,10 +248,10 @@ Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& g
   if (!allowed) {
     return propagate(allowed.error());
   }
-  const uint64_t most = allowed->bytes - std::min(allowed->bytes, gpu.vram);
+  const uint64_t most = allowed->bytes - std::min(allowed->bytes, gpu.vram());
   if (budget.bytes > most) {
     budget.remark = options.memory ? fmt::format(" (lowered from {}: the GPU takes {} of the machine's memory)",
-                                                 format_bytes(budget.bytes), format_bytes(gpu.vram))
+                                                 format_bytes(budget.bytes), format_bytes(gpu.vram()))
                                    : "";
     budget.bytes = most;
   }

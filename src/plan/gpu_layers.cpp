@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "llama/open/memory_estimate.h"
+#include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
 #include "placement/gpu_split.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "plan/gpu_speeds.h"
 #include "plan/multiplied.h"
+#include "support/fail.h"
 
 namespace hypura {
 
@@ -16,13 +18,18 @@ namespace {
 
 constexpr uint64_t kLayerTensorPadding = 256;  // a tensor's alignment on a device, at most
 
+// The one that has layers.
+const GpuDeviceInfo& device_of(const OpenRequest& request) {
+  return request.gpu.devices.front().info;
+}
+
 // Of a request's model: its layers, and then its output.
 class LayerSpeeds {
  public:
   LayerSpeeds(const OpenRequest& request, uint32_t pass)
       : request_(request),
         cpu_(request.history.profile, request.threads),
-        gpu_(gpu_profile(request), request.gpu.device),
+        gpu_(gpu_profile(request, device_of(request).name), device_of(request)),
         pass_(std::max(pass, 2U)) {}
 
   // Without budgets and what is in memory besides. `kv`: bytes of all keys and values.
@@ -35,7 +42,7 @@ class LayerSpeeds {
   }
 
  private:
-  bool is_host() const { return request_.gpu.device.name == "CPU"; }
+  bool is_host() const { return request_.gpu.is_processor(); }
   void add_weights(uint64_t kv, SplitProblem& split) const;
   void add_products(SplitProblem& split) const;
   void add_launches(SplitProblem& split) const;
@@ -51,7 +58,7 @@ class LayerSpeeds {
 SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   SplitProblem split;
   split.layers.resize(static_cast<size_t>(request_.model.layers) + 1);
-  split.gpu_budget = request_.gpu.vram;
+  split.gpu_budget = request_.gpu.vram();
   split.prompt_pass = pass_;
   split.handover = is_host() ? 0 : gpu_.cut();
   // ggml's CPU device takes nothing over; and experts are the processors' wherever they are streamed.
@@ -161,7 +168,7 @@ uint32_t best_layers(const OpenRequest& request, uint32_t most) {
     SplitProblem split = LayerSpeeds(request, pass.tokens).split_problem(kv.bytes);
     split.gpu_fixed = pass.device_bytes + besides_layers(request);
     split.ram_budget = problem->budget;
-    split.in_ram = request.gpu.device.computes_in_ram;
+    split.in_ram = request.gpu.computes_in_ram();
     split.ram_fixed = host_bytes(request.model) + problem->other + pass.bytes;
     split.ring = 2 * problem->largest_slot_bytes();
     split.disk = problem->dense_disk;
@@ -182,7 +189,7 @@ void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {
   const GpuLayers& layers = *request.gpu_layers();
   const LayerSpeeds speeds(request, problem.ubatch.front().tokens);
   GpuSplitPart part = gpu_part(speeds.split_problem(0), layers.count);
-  part.in_ram = request.gpu.device.computes_in_ram;
+  part.in_ram = request.gpu.computes_in_ram();
   part.weights += layers.count > 0 ? besides_layers(request) : 0;
   const double kept = kv_share_before_gpu(request.model, layers);
   part.attention = (1 - kept) * speeds.attention();
@@ -203,11 +210,28 @@ bool may_divide(const OpenRequest& request, const PlacementProblem& problem) {
 Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uint32_t> most) {
   request.planned_layers.reset();
   auto problem = placement_problem(request);
+  if (problem && problem->gpu) {
+    divide_layers(*problem);
+  }
   if (!problem || !may_divide(request, *problem)) {
     return problem;
   }
   if (!most && place_on_gpu(*problem)) {
     return problem;
+  }
+  if (request.gpu.devices.size() > 1 && request.gpu.named) {
+    return fail(
+        ErrorCode::kUsage,
+        "{} does not fit into the memory of {} as a whole, and a part of a dense model is for one GPU beside the "
+        "processors, not for several: name one of them by --gpu",
+        request.model.name, request.gpu.name());
+  }
+  if (request.gpu.devices.size() > 1) {
+    request.gpu.devices.resize(1);
+    problem = placement_problem(request);
+    if (!problem) {
+      return problem;
+    }
   }
   problem->gpu->may_hold_all = false;
   const auto alone = place(*problem);

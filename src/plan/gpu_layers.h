@@ -16,11 +16,13 @@ inline constexpr uint32_t kOffloadTokens = 32;
 // cache and compute buffers lies there. `problem` has all else of it.
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem);
 
-// The problem whose solution is the plan. As placement_problem(), unless request.gpu has no room for all of a dense
+// The problem whose solution is the plan. As placement_problem(), with the layers that several GPUs share divided as is
+// best (placement/gpu_devices.h), unless request.gpu has no room for all of a dense
 // model: then that of the number of layers there, `most` at most, with the least objective; request.planned_layers is
 // that number. A GPU that was named gets one layer at least where one fits; without any layer the problem is the
-// processors', and GpuProblem::undivided says why. With `most`, the whole model on the GPU is not considered. Fails as
-// placement_problem().
+// processors', and GpuProblem::undivided says why. With `most`, the whole model on the GPU is not considered. Of
+// several GPUs that have no room for it the first alone gets layers; where they were named, it fails with kUsage. Fails
+// as placement_problem().
 Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uint32_t> most = {});
 
 // Whether the plan divides the layers of the request's model where they do not fit.

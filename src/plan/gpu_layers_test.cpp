@@ -26,9 +26,10 @@ class GpuLayersPlan : public testing::Test {
 
   OpenRequest request(uint64_t memory, uint64_t vram, bool named) const {
     ChosenGpu gpu;
-    gpu.device.name = "CUDA0";
-    gpu.device.backend = "CUDA";
-    gpu.vram = vram;
+    gpu.devices.resize(1);
+    gpu.devices[0].info.name = "CUDA0";
+    gpu.devices[0].info.backend = "CUDA";
+    gpu.devices[0].vram = vram;
     gpu.named = named;
     return make_request(options_, model_, {memory, {}}, history_, {}, gpu);
   }

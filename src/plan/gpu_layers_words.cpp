@@ -13,9 +13,9 @@ DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem&
   const GpuSplitPart& split = *problem.split;
   const PassCost token = pass_cost(problem, placement, 1);
   DevicePlan plan;
-  plan.name = request.gpu.device.name;
-  plan.description = request.gpu.device.description;
-  plan.budget = request.gpu.vram;
+  plan.name = request.gpu.name();
+  plan.description = request.gpu.devices.front().info.description;
+  plan.budget = request.gpu.vram();
   plan.layers = split.layers > 0 ? split.layers - 1 : 0;
   plan.all_layers = split.all - 1;
   plan.weights = split.weights;
@@ -44,12 +44,12 @@ std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Plac
 }
 
 std::string split_sentence(const OpenRequest& request, const GpuSplitPart& split) {
-  const std::string& device = request.gpu.device.name;
+  const std::string device = request.gpu.name();
   const std::string layers = split.layers == 0
                                  ? fmt::format("no layer of {}", split.all - 1)
                                  : fmt::format("{} of {} layers and the output", split.layers - 1, split.all - 1);
   return fmt::format("{} ({}) on {} in {} of its memory{} and {} of RAM{}: {} on {}, ", request.model.name,
-                     format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram), request.gpu.remark,
+                     format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram()), request.gpu.remark,
                      format_bytes(request.budget), request.budget_remark, layers, device);
 }
 

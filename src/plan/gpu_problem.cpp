@@ -7,6 +7,7 @@
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
+#include "placement/gpu_devices.h"
 #include "plan/gpu_figures.h"
 #include "plan/gpu_speeds.h"
 
@@ -42,13 +43,13 @@ class GpuProblemBuilder {
 
  private:
   void add_ways();
-  void add_weights();
+  void add_layers();
   void add_passes();
   void add_groups();
-  void add_speeds();
+  void add_device(const ChosenDevice& device);
 
   // The processors' own device has no other memory than RAM, all of it counted as the device's.
-  bool is_host() const { return request_.gpu.device.name == "CPU"; }
+  bool is_host() const { return request_.gpu.is_processor(); }
 
   const OpenRequest& request_;
   const PlacementProblem& problem_;
@@ -57,12 +58,13 @@ class GpuProblemBuilder {
 };
 
 GpuProblem GpuProblemBuilder::build() {
-  gpu_.budget = request_.gpu.vram;
   add_ways();
-  add_weights();
+  add_layers();
   add_passes();
   add_groups();
-  add_speeds();
+  for (const ChosenDevice& device : request_.gpu.devices) {
+    add_device(device);
+  }
   return std::move(gpu_);
 }
 
@@ -73,7 +75,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.may_hold_all =
       request_.options.resident && !request_.options.record_routing && !overrides.gpu && allowed(Mode::kResident);
   gpu_.required = request_.gpu.named;
-  gpu_.in_ram = request_.gpu.device.computes_in_ram;
+  gpu_.in_ram = request_.gpu.computes_in_ram();
   gpu_.or_processors = !gpu_.may_stream;
   if (overrides.gpu) {
     gpu_.layer_slots = overrides.gpu->layer_slots;
@@ -82,18 +84,30 @@ void GpuProblemBuilder::add_ways() {
 }
 
 // llama.cpp looks tokens up on the processors: the table stays in RAM, and where it is the output matrix as well the
-// device has another.
-void GpuProblemBuilder::add_weights() {
+// last device has another. What is outside the layers lies there too.
+void GpuProblemBuilder::add_layers() {
   const Model& model = request_.model;
+  const auto layers = static_cast<size_t>(std::max<int64_t>(model.layers, 0));
+  gpu_.layers.resize(layers + 1);
   uint64_t table = 0;
+  bool has_output = false;
   for (const TensorInfo& tensor : model.tensors) {
+    has_output = has_output || tensor.role == TensorRole::kOutput;
     table += tensor.role == TensorRole::kEmbedding ? tensor.extent.length : 0;
+    const size_t layer = tensor.layer < 0 ? layers : std::min(static_cast<size_t>(tensor.layer), layers);
+    gpu_.layers[layer].weights += kTensorPadding;
+    gpu_.layers[layer].weights += layout_.streams(tensor) ? 0 : tensor.extent.length;
   }
-  const bool has_output =
-      std::ranges::any_of(model.tensors, [](const TensorInfo& tensor) { return tensor.role == TensorRole::kOutput; });
-  gpu_.weights = layout_.resident_bytes + loaded_though_unused(model) + model.tensors.size() * kTensorPadding;
-  gpu_.weights -= has_output && !is_host() ? table : 0;
+  GpuModelLayer& output = gpu_.layers.back();
+  output.weights += loaded_though_unused(model);
+  output.weights -= has_output && !is_host() ? table : 0;
   gpu_.host_weights = is_host() ? 0 : table;
+  for (size_t i = 0; i < layers; ++i) {
+    gpu_.layers[i].kv_share = 1 / static_cast<double>(layers);
+  }
+  for (const ExpertLayer& layer : layout_.expert_layers) {
+    gpu_.layers[static_cast<size_t>(layer.layer)].streams = true;
+  }
 }
 
 void GpuProblemBuilder::add_passes() {
@@ -114,67 +128,107 @@ void GpuProblemBuilder::add_passes() {
     choice.tokens = ubatch;
     choice.bytes = is_host() ? 0 : in_ram;
     choice.device_bytes = on_device + (is_host() ? in_ram : 0);
-    choice.expert_bytes = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch).in_ram;
-    gpu_.other = std::max(gpu_.other, StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch).on_device);
+    const auto devices = static_cast<uint32_t>(request_.gpu.devices.size());
+    choice.expert_bytes = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices).in_ram;
+    gpu_.other = std::max(gpu_.other, StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, 1).on_device);
     gpu_.ubatch.push_back(choice);
     ubatch /= 2;
   } while (options.ubatch == 0 && ubatch >= least);
 }
 
+// What slots take, on the device where that is most.
 void GpuProblemBuilder::add_groups() {
   const std::vector<size_t> groups = groups_of_layers(layout_);
-  for (size_t i = 0; i < groups.size(); ++i) {
-    const DeviceSizes sizes = device_sizes(request_.gpu.device.name, layout_.expert_layers[i]);
-    if (groups[i] == gpu_.groups.size()) {
-      gpu_.groups.push_back({sizes.expert_bytes, sizes.layer_bytes});
+  for (const ChosenDevice& device : request_.gpu.devices) {
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const DeviceSizes sizes = device_sizes(device.info.name, layout_.expert_layers[i]);
+      gpu_.groups.resize(std::max(gpu_.groups.size(), groups[i] + 1));
+      GpuGroup& group = gpu_.groups[groups[i]];
+      group.slot_bytes = std::max(group.slot_bytes, sizes.expert_bytes);
+      group.layer_bytes = std::max(group.layer_bytes, sizes.layer_bytes);
     }
-    GpuGroup& group = gpu_.groups[groups[i]];
-    group.layer_bytes = std::max(group.layer_bytes, sizes.layer_bytes);
   }
 }
 
-void GpuProblemBuilder::add_speeds() {
+void GpuProblemBuilder::add_device(const ChosenDevice& device) {
+  GpuPart& part = gpu_.devices.emplace_back();
+  part.budget = device.vram;
   if (is_host()) {
-    gpu_.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
+    part.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
     return;
   }
-  const GpuFigures figures(gpu_profile(request_), request_.gpu.device, request_.gpu.cut_seconds);
+  const GpuFigures figures(gpu_profile(request_, device.info.name), device.info, request_.gpu.cut_seconds);
   for (const UbatchChoice& pass : gpu_.ubatch) {
-    gpu_.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
+    part.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
   }
   if (const std::string type = type_without_kernel(figures, request_.model); !type.empty()) {
-    gpu_.obstacle =
-        fmt::format("{} has no kernels for the model's matrices of type {}", request_.gpu.device.name, type);
+    gpu_.obstacle = fmt::format("{} has no kernels for the model's matrices of type {}", device.info.name, type);
     gpu_.or_processors = false;
   }
 }
 
 }  // namespace
 
-const GpuProfile* gpu_profile(const OpenRequest& request) {
+const GpuProfile* gpu_profile(const OpenRequest& request, const std::string& device) {
   const MachineProfile* machine = request.history.profile;
   if (machine == nullptr) {
     return nullptr;
   }
-  const auto it = std::ranges::find(machine->gpus, request.gpu.device.name, &GpuProfile::name);
+  const auto it = std::ranges::find(machine->gpus, device, &GpuProfile::name);
   return it == machine->gpus.end() ? nullptr : &*it;
 }
 
 std::string gpu_assumption(const OpenRequest& request) {
-  const bool computes = request.gpu.exists() && request.gpu.device.name != "CPU";
-  return computes ? GpuFigures(gpu_profile(request), request.gpu.device).assumption() : std::string();
+  std::string text;
+  for (const ChosenDevice& it : request.gpu.devices) {
+    if (text.empty() && !request.gpu.is_processor()) {
+      text = GpuFigures(gpu_profile(request, it.info.name), it.info).assumption();
+    }
+  }
+  return text;
 }
 
-std::optional<GpuProblem> gpu_problem(const OpenRequest& request, const PlacementProblem& problem) {
+std::optional<GpuProblem> gpu_problem(const OpenRequest& request, PlacementProblem problem) {
   if (!request.gpu.exists()) {
     return std::nullopt;
   }
-  return GpuProblemBuilder(request, problem).build();
+  problem.gpu = GpuProblemBuilder(request, problem).build();
+  const size_t most = std::min(problem.gpu->devices.size(), problem.gpu->layers.size());
+  put_layers(*problem.gpu, layers_by_memory(problem, static_cast<uint32_t>(most)));
+  return std::move(problem.gpu);
 }
+
+namespace {
+
+// What a device takes by one choice was measured; by the others it is estimated, in proportion. `all` has a number for
+// each of `choices`, and all devices' `measured` are what they take by choice number `made`.
+template <class Choice>
+void correct_part(const std::vector<Choice>& choices, size_t made, uint64_t measured, std::vector<uint64_t>& all) {
+  const uint64_t estimate = all[made];
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i == made) {
+      // Of buffers: with another KV cache they may take less.
+      const bool keeps_most = std::is_same_v<Choice, UbatchChoice> && choices[i].measured;
+      all[i] = keeps_most ? std::max(all[i], measured) : measured;
+    } else if (!choices[i].measured) {
+      all[i] = in_proportion(all[i], measured, estimate);
+    }
+  }
+}
+
+}  // namespace
 
 void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const ContextMemory& real) {
   const auto kv = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type);
   const auto pass = std::ranges::find(gpu.ubatch, placement.ubatch, &UbatchChoice::tokens);
+  for (size_t i = 0, used = 0; i < gpu.devices.size(); ++i) {
+    GpuPart& device = gpu.devices[i];
+    if (device.layers > 0) {
+      const DeviceContextMemory& its = real.devices[used++];
+      correct_part(gpu.kv, static_cast<size_t>(kv - gpu.kv.begin()), its.kv, device.kv);
+      correct_part(gpu.ubatch, static_cast<size_t>(pass - gpu.ubatch.begin()), its.compute, device.compute);
+    }
+  }
   const KvChoice cache = *kv;
   const UbatchChoice its = *pass;
   const uint64_t in_ram = real.kv - real.device_kv + real.compute - real.device_compute;
@@ -189,12 +243,23 @@ void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const Co
   for (UbatchChoice& it : gpu.ubatch) {
     if (it.tokens == its.tokens) {  // with another KV cache it may take less
       it.bytes = it.measured ? std::max(it.bytes, in_ram) : in_ram;
-      it.device_bytes = it.measured ? std::max(it.device_bytes, real.device_compute) : real.device_compute;
       it.measured = true;
     } else if (!it.measured) {
       it.bytes = in_proportion(it.bytes, in_ram, its.bytes);
-      it.device_bytes = in_proportion(it.device_bytes, real.device_compute, its.device_bytes);
     }
+  }
+}
+
+void keep_gpu_choices(GpuProblem& gpu, const Placement& placement) {
+  const auto kv = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type) - gpu.kv.begin();
+  const auto pass = std::ranges::find(gpu.ubatch, placement.ubatch, &UbatchChoice::tokens) - gpu.ubatch.begin();
+  const auto keep = [](auto& all, auto at) { all = {all[static_cast<size_t>(at)]}; };
+  keep(gpu.kv, kv);
+  keep(gpu.ubatch, pass);
+  for (GpuPart& device : gpu.devices) {
+    keep(device.kv, kv);
+    keep(device.compute, pass);
+    keep(device.speeds, pass);
   }
 }
 

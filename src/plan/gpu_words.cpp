@@ -35,14 +35,71 @@ uint64_t no_less(uint64_t bytes) {
 
 }  // namespace
 
+namespace {
+
+// Of the devices that have layers.
+std::vector<DeviceShare> shares_of(const OpenRequest& request, const PlacementProblem& problem,
+                                   const Placement& placement) {
+  std::vector<DeviceShare> shares;
+  uint32_t next = 0;
+  for (size_t i = 0; i < problem.gpu->devices.size(); ++i) {
+    const GpuPart& device = problem.gpu->devices[i];
+    if (device.layers == 0) {
+      continue;
+    }
+    DeviceShare share = {request.gpu.devices[i].info.name, device.budget, gpu_device_bytes(problem, placement, device),
+                         next, device.layers};
+    next += device.layers;
+    share.layers -= next == problem.gpu->layers.size() ? 1 : 0;  // the output
+    for (size_t layer = device.first_streamed; layer < device.end_streamed; ++layer) {
+      share.experts += placement.experts.streamed ? placement.gpu->layer_slots[layer]
+                                                  : problem.experts[problem.layer_groups[layer]].experts;
+    }
+    shares.push_back(std::move(share));
+  }
+  return shares;
+}
+
+// "layers 0 to 11 on CUDA0, 12 to 23 and the output on CUDA1; "; empty with one.
+std::string shares_words(const std::vector<DeviceShare>& shares) {
+  std::string text;
+  for (size_t i = 0; shares.size() > 1 && i < shares.size(); ++i) {
+    const DeviceShare& it = shares[i];
+    const bool last = i + 1 == shares.size();
+    const std::string output = it.layers == 0 ? "the output" : " and the output";
+    text += i == 0 ? "layers " : ", ";
+    text += it.layers == 0   ? ""
+            : it.layers == 1 ? fmt::format("{}", it.first_layer)
+                             : fmt::format("{} to {}", it.first_layer, it.first_layer + it.layers - 1);
+    text += fmt::format("{} on {}", last ? output : "", it.name);
+  }
+  return text + (text.empty() ? "" : "; ");
+}
+
+uint64_t budget_of(const std::vector<DeviceShare>& shares) {
+  uint64_t bytes = 0;
+  for (const DeviceShare& it : shares) {
+    bytes += it.budget;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const PassCost token = pass_cost(problem, placement, 1);
   DevicePlan plan;
-  plan.name = request.gpu.device.name;
-  plan.description = request.gpu.device.description;
-  plan.budget = request.gpu.vram;
+  plan.name = joined_names(used_names(request, placement));
+  plan.shares = shares_of(request, problem, placement);
+  plan.budget = budget_of(plan.shares);
+  const auto first = std::ranges::find(request.gpu.devices, plan.shares.front().name,
+                                       [](const ChosenDevice& device) { return device.info.name; });
+  plan.description = first->info.description;
+  if (plan.shares.size() == 1) {
+    plan.shares.clear();
+  }
   plan.experts = slots_on_device(problem, placement);
-  plan.weights = problem.gpu->weights + (placement.experts.streamed ? 0 : problem.expert_bytes);
+  plan.weights = problem.gpu->weights() + (placement.experts.streamed ? 0 : problem.expert_bytes);
   plan.stages = placement.gpu->stages;
   if (placement.experts.streamed) {
     plan.hit_rate = 1 - token.device_misses / token.uses;
@@ -68,15 +125,15 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
       ledger.push_back({purpose, bytes, note, tier});
     }
   };
-  add(Tier::kDevice, weights, gpu.weights + (experts.streamed ? 0 : problem.expert_bytes));
+  add(Tier::kDevice, weights, gpu.weights() + (experts.streamed ? 0 : problem.expert_bytes));
   if (experts.streamed) {
     add(Tier::kDevice, Purpose::kExpertSlots, placement.gpu->slot_bytes,
         fmt::format(" ({} of {})", slots_on_device(problem, placement), experts.all));
-    add(Tier::kDevice, Purpose::kExpertBuffers, gpu.other);
+    add(Tier::kDevice, Purpose::kExpertBuffers, gpu.used() * gpu.other);
     add(Tier::kDevice, Purpose::kStaging, placement.gpu->staging_bytes);
   }
   add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes, type);
-  add(Tier::kDevice, Purpose::kComputeBuffers, pass.device_bytes);
+  add(Tier::kDevice, Purpose::kComputeBuffers, gpu_compute_bytes(gpu, placement));
   add(Tier::kRam, weights, gpu.host_weights);
   if (experts.streamed) {
     add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
@@ -89,21 +146,25 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
 }
 
 std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
-  std::string text =
-      fmt::format("{} ({}) on {} in ", request.model.name, format_bytes(request.model.bytes), request.gpu.device.name);
+  const std::vector<DeviceShare> shares = shares_of(request, problem, placement);
+  const bool several = shares.size() > 1;
+  std::string text = fmt::format("{} ({}) on {} in ", request.model.name, format_bytes(request.model.bytes),
+                                 joined_names(used_names(request, placement)));
   text +=
       problem.gpu->in_ram
           ? fmt::format("{} of RAM{}, {} of them with the GPU{}: ", format_bytes(request.budget), request.budget_remark,
-                        format_bytes(std::min(request.budget, request.gpu.vram)), request.gpu.remark)
-          : fmt::format("{} of its memory{} and {} of RAM{}: ", format_bytes(request.gpu.vram), request.gpu.remark,
-                        format_bytes(request.budget), request.budget_remark);
+                        format_bytes(std::min(request.budget, budget_of(shares))), request.gpu.remark)
+          : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
+                        several ? "their" : "its", request.gpu.remark, format_bytes(request.budget),
+                        request.budget_remark);
+  text += shares_words(shares);
   if (!placement.experts.streamed) {
-    return text + "fits, all weights on the GPU";
+    return text + (several ? "fits, all weights on the GPUs" : "fits, all weights on the GPU");
   }
   const uint32_t all = problem.expert_slots();
   const uint32_t on_device = slots_on_device(problem, placement);
-  text += fmt::format("{} resident on the GPU, with {} of {} experts ({} %)", format_bytes(problem.gpu->weights),
-                      on_device, all, on_device * 100 / all);
+  text += fmt::format("{} resident {}, with {} of {} experts ({} %)", format_bytes(problem.gpu->weights()),
+                      several ? "there" : "on the GPU", on_device, all, on_device * 100 / all);
   text += problem.gpu->in_ram
               ? ", which are RAM's"
               : fmt::format("; {} more in RAM", std::min(placement.experts.slots, all - std::min(all, on_device)));
@@ -141,10 +202,11 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
   if (!problem.gpu || placement.gpu) {
     return {};
   }
-  std::string text = fmt::format("; {} computes nothing: ", request.gpu.device.name);
+  const bool several = request.gpu.devices.size() > 1;
+  std::string text = fmt::format("; {} {} nothing: ", request.gpu.name(), several ? "compute" : "computes");
   const auto with = place_on_gpu(problem);
   if (with) {
-    text += fmt::format("the processors are faster, with it {} tokens/s are expected",
+    text += fmt::format("the processors are faster, with {} {} tokens/s are expected", several ? "them" : "it",
                         speed_words(1 / pass_cost(problem, *with, 1).seconds));
     return text + (request.gpu.cut_seconds > 0
                        ? fmt::format(", where a layer waits {:.0f} us for its router's choice, measured now",
@@ -154,19 +216,19 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
   if (!problem.gpu->obstacle.empty()) {
     return text + problem.gpu->obstacle;
   }
-  const uint64_t least = no_less(minimum_vram(problem));
-  if (minimum_vram(problem) <= problem.gpu->budget && !problem.gpu->undivided.empty()) {
+  const bool lacks = too_small_device(problem) != nullptr;
+  if (!lacks && !problem.gpu->undivided.empty()) {
     return text + problem.gpu->undivided;
   }
-  if (minimum_vram(problem) <= problem.gpu->budget) {
+  if (!lacks) {
     return text + "what stays in RAM beside it does not fit";
   }
+  const std::string least = format_bytes(no_less(minimum_vram(problem)));
+  const std::string most = format_bytes(request.gpu.vram());
   return text + (problem.gpu->may_stream
-                     ? fmt::format("it may use {} of its memory, and {} are the least", format_bytes(request.gpu.vram),
-                                   format_bytes(least))
-                     : fmt::format("all of the model takes {} there, of {} that it may use{}{}", format_bytes(least),
-                                   format_bytes(request.gpu.vram), problem.gpu->undivided.empty() ? "" : ", and ",
-                                   problem.gpu->undivided));
+                     ? fmt::format("{} may be used of its memory, and {} are the least", most, least)
+                     : fmt::format("all of the model takes {} there, of {} that may be used{}{}", least, most,
+                                   problem.gpu->undivided.empty() ? "" : ", and ", problem.gpu->undivided));
 }
 
 tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementProblem& problem) {
@@ -174,26 +236,26 @@ tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementP
     return fail(ErrorCode::kUsage, "{} cannot run on this GPU: {}; leave out --gpu", request.model.name,
                 problem.gpu->obstacle);
   }
-  const uint64_t vram = minimum_vram(problem);
-  if (vram > problem.gpu->budget) {
+  if (const GpuPart* device = too_small_device(problem)) {
+    const auto number = static_cast<size_t>(device - problem.gpu->devices.data());
     return fail(ErrorCode::kBudget,
                 "{} cannot run on {} in {} of its memory: with {} tokens of context the smallest is about {}, of which "
                 "{} are weights that must lie there",
-                request.model.name, request.gpu.device.name, format_bytes(request.gpu.vram), request.context,
-                format_bytes(no_less(vram)), format_bytes(problem.gpu->weights));
+                request.model.name, request.gpu.devices[number].info.name, format_bytes(device->budget),
+                request.context, format_bytes(no_less(minimum_vram(problem, *device))), format_bytes(device->weights));
   }
   const uint64_t ram = minimum_gpu_ram(problem);
   if (ram <= problem.budget) {
     return fail(
         ErrorCode::kBudget,
-        "{} cannot run on {} in {} of its memory and {} of RAM: llama.cpp takes more than the {} and {} that were "
+        "{} cannot run on {} in {} of GPU memory and {} of RAM: llama.cpp takes more than the {} and {} that were "
         "estimated",
-        request.model.name, request.gpu.device.name, format_bytes(request.gpu.vram), format_bytes(request.budget),
-        format_bytes(vram), format_bytes(ram));
+        request.model.name, request.gpu.name(), format_bytes(request.gpu.vram()), format_bytes(request.budget),
+        format_bytes(minimum_vram(problem)), format_bytes(ram));
   }
-  return fail(ErrorCode::kBudget,
-              "{} cannot run on {} in {} of RAM: what stays there beside the GPU takes about {} at least",
-              request.model.name, request.gpu.device.name, format_bytes(request.budget), format_bytes(no_less(ram)));
+  return fail(ErrorCode::kBudget, "{} cannot run on {} in {} of RAM: {} takes about {} at least", request.model.name,
+              request.gpu.name(), format_bytes(request.budget),
+              problem.gpu->in_ram ? "all of it" : "what stays there beside the GPU", format_bytes(no_less(ram)));
 }
 
 }  // namespace hypura

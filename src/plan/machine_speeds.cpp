@@ -107,6 +107,8 @@ MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
     assumption_ = " by an assumed disk (`hypura profile --path` measures this one)";
   } else if (profile->kernels.empty()) {
     assumption_ = " by an assumed processor (`hypura profile` measures this one)";
+  } else if (profile->doubtful()) {
+    assumption_ = " by a doubtful profile (`hypura profile` measures again)";
   }
 }
 

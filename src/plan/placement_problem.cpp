@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "backend/repack_buffer.h"
+#include "backend/repacked_layout.h"
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
@@ -28,6 +29,21 @@ namespace {
 // Small operations of llama.cpp's graphs, views left out: two norms with their weights, rotations, the KV cache's
 // update, attention, two additions; with experts also the router's choice, and a sum over those used.
 constexpr double kLayerOperations = 14;
+
+// Bytes by which weights grow when llama.cpp's loader puts them into a layout of the processor's own: that may be
+// larger than the file's, and an output matrix that is the table of the embeddings too is then there twice, since rows
+// are looked up in the file's layout.
+uint64_t own_layout_growth(const Model& model) {
+  const bool has_output = std::ranges::any_of(model.tensors, is_output);
+  uint64_t bytes = 0;
+  for (const TensorInfo& tensor : model.tensors) {
+    const bool matrix = is_multiplied(tensor, has_output) && tensor.shape[2] == 1;
+    const auto own = matrix ? own_layout_bytes(tensor.type, tensor.shape[0], tensor.shape[1]) : std::nullopt;
+    const uint64_t before = tensor.role == TensorRole::kEmbedding ? 0 : tensor.extent.length;
+    bytes += own ? *own - std::min(*own, before) : 0;
+  }
+  return bytes;
+}
 constexpr double kExpertOperations = 10;
 // llama_decode itself: its inputs, its graph, the logits. Measured on a model that is computed in a millisecond.
 constexpr double kPassSeconds = 0.0002;
@@ -148,6 +164,7 @@ void ProblemBuilder::add_sizes() {
     problem_.fixed -= gpu_weight_bytes(request_.model, *layers);
   }
   problem_.unused = loaded_though_unused(request_.model);
+  problem_.growth = request_.repacks() ? own_layout_growth(request_.model) : 0;
   problem_.other = vocabulary_bytes(request_.model);
   problem_.expert_bytes = layout_.expert_bytes;
   problem_.slot_stride = SlotLayout(layout_.expert_layers).stride();
@@ -421,6 +438,16 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   return groups;
 }
 
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
+    if (placement.gpu->device_layers[i] > 0) {
+      names.push_back(request.gpu.devices[i].info.name);
+    }
+  }
+  return names;
+}
+
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
   if (!placement.gpu) {
     problem.gpu.reset();
@@ -467,7 +494,7 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
-    return fmt::format("{} on {}, {}", to_string(placement.mode()), request.gpu.device.name,
+    return fmt::format("{} on {}, {}", to_string(placement.mode()), joined_names(used_names(request, placement)),
                        to_string(placement.kv_type));
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
@@ -475,7 +502,7 @@ std::string calibration_key(const OpenRequest& request, const Placement& placeme
                                 placement.kv_type == KvType::kF16 ? "" : ", ",
                                 placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
   if (const GpuLayers* layers = request.gpu_layers()) {
-    key += fmt::format(", {} layers on {}", layers->count, request.gpu.device.name);
+    key += fmt::format(", {} layers on {}", layers->count, request.gpu.name());
   }
   return key;
 }

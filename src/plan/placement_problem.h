@@ -37,7 +37,7 @@ struct OpenRequest {
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
-  ChosenGpu gpu = {};                            // that may compute
+  ChosenGpu gpu = {};                            // those that may compute
   std::optional<GpuLayers> planned_layers = {};  // a plan's choice (plan/gpu_layers.h)
 
   bool reads_repacked() const { return !repacked.files.empty() && gpu_layers() == nullptr; }
@@ -84,6 +84,9 @@ double layer_operations(const MachineSpeeds& speeds);
 
 // By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);
+
+// Of request.gpu's devices, those that have layers by a placement with a GPU.
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement);
 
 // `problem` with no other choice left of what is streamed, and of what computes, than `placement` makes.
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem);

@@ -16,8 +16,8 @@ struct GpuLayers {
   bool experts = true;  // false: the routed experts of these layers too are the processors', as with its --cpu-moe
 };
 
-// ggml's device of that name computes everything, with slots for so many experts of each layer in its memory; or, with
-// `layers`, these, without slots.
+// ggml's device of that name, or several separated by commas, computes everything, with slots for so many experts of
+// each layer in its memory; or, with `layers`, one computes these, without slots.
 struct GpuOverride {
   std::string device;
   uint32_t layer_slots = 0;

@@ -174,6 +174,8 @@ Status add_compute_speed(MachineProfile& profile, std::span<const std::string> t
   if (!speed) {
     return propagate(speed.error());
   }
+  const double before = profile.processor_share > 0 ? profile.processor_share : 1;
+  profile.processor_share = std::min(before, speed->processor_share);
   profile.operation_seconds = speed->operation_seconds;
   profile.attention_per_second = speed->attention_per_second;
   profile.kernels.insert(profile.kernels.end(), speed->kernels.begin(), speed->kernels.end());

@@ -62,13 +62,33 @@ ProfileProgress scaled(const ProfileProgress& progress, double begin, double end
   return [=](double share, std::string_view what) { progress(begin + (end - begin) * share, what); };
 }
 
+// Of two profiles that other programs disturbed the one that had more of the processors is kept.
+Result<MachineProfile> measure_again(const ProfileTarget& target, MachineProfile before,
+                                     const ProfileProgress& progress, const MeasuringEffort& effort) {
+  auto now = measure_machine(target, progress, effort);
+  if (!now) {
+    return now;
+  }
+  if (now->disturbed() && before.contradicted_by == 0 && before.processor_share > now->processor_share) {
+    return before;
+  }
+  now->gpus = std::move(before.gpus);
+  now->storage.sustained_bytes_per_second = before.storage.sustained_bytes_per_second;
+  keep(target, *now);
+  return now;
+}
+
 // The cached profile or a new one, without what is to be known of GPUs; `share` of the progress.
 Result<MachineProfile> profile_of_processor(const ProfileTarget& target, const ProfileOptions& options,
                                             const MeasuringEffort& effort, double share) {
   const ProfileProgress progress = scaled(options.progress, 0, share);
   if (!options.force) {
     std::string problem;
-    if (auto profile = load(target, problem)) {
+    auto profile = load(target, problem);
+    if (profile && profile->doubtful() && effort.when_doubtful) {
+      return measure_again(target, std::move(*profile), progress, effort);
+    }
+    if (profile) {
       if (Status status = add_missing_types(target, *profile, progress, effort); !status) {
         return propagate(status.error());
       }

@@ -32,6 +32,7 @@ MeasuringEffort quick() {
   effort.matmul_size = 256;
   effort.kernel_seconds = 0;
   effort.both_seconds = 0.02;
+  effort.when_doubtful = false;  // other tests run at the same time
   effort.gpu.weight_bytes = 4 * kMiB;
   effort.gpu.copy_bytes = kMiB;
   effort.gpu.matmul_size = 256;
@@ -129,6 +130,25 @@ TEST_F(MachineProfileTest, IsMeasuredOnceAndAgainWhenDamaged) {
   expect_measured(*anew);
   EXPECT_NE(anew->ram_bytes_per_second, measured->ram_bytes_per_second);
   EXPECT_TRUE(cached_profile(options())) << "kept again";
+}
+
+TEST_F(MachineProfileTest, IsMeasuredAgainWhenARunContradictedIt) {
+  const auto measured = machine_profile(options(), quick());
+  ASSERT_TRUE(measured) << measured.error().message;
+  EXPECT_GT(measured->processor_share, 0);
+  EXPECT_LE(measured->processor_share, 1.1);
+  ProfileOptions as_runs = options();
+  as_runs.threads = 0;
+  ASSERT_TRUE(machine_profile(as_runs, quick()));
+  ASSERT_TRUE(change_cached_profile(disk(), [](MachineProfile& profile) { profile.contradicted_by = 0.25; }));
+  EXPECT_EQ(cached_profile(as_runs)->contradicted_by, 0.25);
+
+  MeasuringEffort effort = quick();
+  effort.when_doubtful = true;
+  const auto anew = machine_profile(as_runs, effort);
+  ASSERT_TRUE(anew) << anew.error().message;
+  EXPECT_EQ(anew->contradicted_by, 0);
+  EXPECT_EQ(cached_profile(as_runs)->ram_bytes_per_second, anew->ram_bytes_per_second) << "kept";
 }
 
 TEST_F(MachineProfileTest, AGpuIsMeasuredOnceWhenItIsThere) {

@@ -103,4 +103,22 @@ Status refresh_memory(MachineProfile& profile) {
   return {};
 }
 
+Status change_cached_profile(const std::filesystem::path& path, const std::function<void(MachineProfile&)>& change) {
+  ProfileOptions options;
+  options.path = path;
+  const auto target = find_profile_target(options);
+  if (!target) {
+    return propagate(target.error());
+  }
+  if (!target->cache) {
+    return {};
+  }
+  CachedProfile cached = load_profile(*target->cache, target->fingerprint);
+  if (!cached.profile) {
+    return {};
+  }
+  change(*cached.profile);
+  return store_profile(*target->cache, *cached.profile, target->fingerprint);
+}
+
 }  // namespace hypura

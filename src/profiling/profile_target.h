@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "hypura/profile.h"
@@ -23,6 +24,10 @@ struct ProfileTarget {
 
 // Fails with kIo when the path cannot be read, with kUsage when it is neither file nor folder.
 Result<ProfileTarget> find_profile_target(const ProfileOptions& options);
+
+// Changes the cached profile of the disk under `path`, where there is one. Fails with kIo as store_profile() does, or
+// when `path` cannot be read.
+Status change_cached_profile(const std::filesystem::path& path, const std::function<void(MachineProfile&)>& change);
 
 // The types of the weights that the model at `path` multiplies by, each once; none when it is no model that can be
 // read.

@@ -151,8 +151,13 @@ void add_memory(MetricsText& text, std::string_view model, const Plan& plan) {
   }
   text.single("hypura_memory_budget_bytes", kGauge, "What the ledger may hold.", {{"model", model}}, plan.budget);
   if (plan.device) {
-    text.single("hypura_gpu_memory_budget_bytes", kGauge, "What the ledger may hold in a GPU's memory.",
-                {{"model", model}, {"gpu", plan.device->name}}, plan.device->budget);
+    text.begin("hypura_gpu_memory_budget_bytes", kGauge, "What the ledger may hold in a GPU's memory.");
+    for (const DeviceShare& share : plan.device->shares) {
+      text.value({{"model", model}, {"gpu", share.name}}, share.budget);
+    }
+    if (plan.device->shares.empty()) {
+      text.value({{"model", model}, {"gpu", plan.device->name}}, plan.device->budget);
+    }
   }
 }
 

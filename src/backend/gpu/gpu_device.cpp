@@ -74,7 +74,7 @@ struct GpuInterface {
   }
   static ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
     const std::lock_guard lock(of(backend).calls_);
-    return of(backend).weights_.compute(graph);
+    return of(backend).weights_.compute(graph, of(backend).number_);
   }
 
   // What the inner backend lacks, ours must lack: ggml then does without.
@@ -180,16 +180,19 @@ struct GpuInterface {
   }
 };
 
-GpuDevice::GpuDevice(ggml_backend_dev_t inner, StreamedWeights& weights)
+GpuDevice::GpuDevice(ggml_backend_dev_t inner, StreamedWeights& weights, const Place& place)
     : inner_(inner),
       in_ram_(hypura::computes_in_ram(inner)),
       weights_(weights),
-      name_(std::string("Hypura_") + ggml_backend_dev_name(inner)) {
+      name_(std::string("Hypura_") + ggml_backend_dev_name(inner)),
+      calls_(place.calls),
+      number_(place.number) {
   GpuInterface::fill_in(*this);
 }
 
-Result<std::unique_ptr<GpuDevice>> GpuDevice::create(ggml_backend_dev_t inner, StreamedWeights& weights) {
-  std::unique_ptr<GpuDevice> gpu(new GpuDevice(inner, weights));
+Result<std::unique_ptr<GpuDevice>> GpuDevice::create(ggml_backend_dev_t inner, StreamedWeights& weights,
+                                                     const Place& place) {
+  std::unique_ptr<GpuDevice> gpu(new GpuDevice(inner, weights, place));
   ggml_backend_dev_props props{};
   ggml_backend_dev_get_props(inner, &props);
   gpu->stream_.reset(ggml_backend_dev_init(inner, nullptr));

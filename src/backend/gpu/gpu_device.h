@@ -33,9 +33,16 @@ class StreamedWeights;
 // Neither copied nor moved: ggml points to it. Outlives every backend and buffer made from it.
 class GpuDevice {
  public:
+  // Of the devices that compute a model together.
+  struct Place {
+    std::mutex& calls;  // held by all calls that go to their inner backends
+    size_t number = 0;  // of this one, for StreamedWeights::compute()
+  };
+
   // Over `inner`, computing by `weights`, which must outlive the object. Fails with kInternal when ggml can make no
   // backend of it.
-  static Result<std::unique_ptr<GpuDevice>> create(ggml_backend_dev_t inner, StreamedWeights& weights);
+  static Result<std::unique_ptr<GpuDevice>> create(ggml_backend_dev_t inner, StreamedWeights& weights,
+                                                   const Place& place);
 
   GpuDevice(const GpuDevice&) = delete;
   GpuDevice& operator=(const GpuDevice&) = delete;
@@ -52,14 +59,11 @@ class GpuDevice {
   // One that copies meanwhile; the same as stream() where the device cannot do both at once.
   ggml_backend_t copy_stream() const { return copies_ != nullptr ? copies_.get() : stream_.get(); }
 
-  // Held by all calls that go to the inner backend.
-  std::mutex& calls() { return calls_; }
-
   // Where the inner device is the CPU: computes with that pool. It must outlive the last graph.
   void set_threadpool(ggml_threadpool* pool);
 
  private:
-  GpuDevice(ggml_backend_dev_t inner, StreamedWeights& weights);
+  GpuDevice(ggml_backend_dev_t inner, StreamedWeights& weights, const Place& place);
   friend struct GpuInterface;
 
   ggml_backend_dev_t inner_;
@@ -70,7 +74,8 @@ class GpuDevice {
   ggml_backend_reg registry_{};
   ggml_backend_ptr stream_;
   ggml_backend_ptr copies_;
-  std::mutex calls_;
+  std::mutex& calls_;
+  size_t number_;
 };
 
 }  // namespace hypura

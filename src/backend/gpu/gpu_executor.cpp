@@ -66,7 +66,7 @@ Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& 
 Status GpuExecutor::allocate(const GpuUse& use) {
   ExpertStore::Sizes sizes;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    if (use.layer_slots[i] == 0 && !use.stages) {
+    if (use.layer_slots[i] == 0 && !use.stages && use.layers.has(static_cast<uint32_t>(i))) {
       return fail(ErrorCode::kInternal, "layer {} has no slots on the GPU, and is not to be staged", layers_[i].layer);
     }
     sizes.own_slots.push_back(std::min(use.layer_slots[i], layers_[i].experts));
@@ -83,7 +83,7 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
     return {};
   }
-  auto staging = LayerStaging::create(layers_, *slots_, *store_, device_, *source_);
+  auto staging = LayerStaging::create(layers_, use.layers, *slots_, *store_, device_, *source_);
   if (!staging) {
     return propagate(staging.error());
   }

@@ -56,7 +56,8 @@ class GpuExecutor {
   };
   static IdCounts id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages);
 
-  // A layer without slots is always staged. `below` holds what the device does not; nullptr where the device computes
+  // For the layers of `use`; other devices compute the others. A layer without slots is always staged. `below` holds
+  // what the device does not, for all devices: before it is another's turn, settle(). nullptr where the device computes
   // in the machine's memory, and `reader` reads what has no slot. Fails with kBudget, with kInternal when a layer can
   // neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
@@ -80,14 +81,18 @@ class GpuExecutor {
   // `all` everything is looked at, at the price of a cut in front of each layer.
   void record(RoutingRecorder* recorder, bool all);
 
-  // What earlier runs chose: both tiers learn from it, and what was used most is to be brought by warm(). Call at most
-  // once, before the first run().
+  // What earlier runs chose, which the tier below has learned from: what was used most is to be brought by warm(). Call
+  // at most once, before the first run().
   void recall(const RoutingTrace& trace);
 
-  // Until the first run(): brings some of what the layers are to have, first those that have slots for all of their
-  // experts, then what was recalled, for the device, then for RAM. Blocks for as long as a few reads take. False when
-  // nothing is left to do.
+  // Until the first run(): brings some of what the layers are to have on the device, first those that have slots for
+  // all of their experts, then what was recalled. Blocks for as long as a few reads take. False when nothing is left to
+  // do.
   bool warm();
+
+  // Ends all copies: nothing of the tier below is held any more, so that another device's executor may use it. Fails
+  // with kInternal when the device is lost.
+  Status settle();
 
   // Whether the expert is in a slot of the device.
   bool resident(uint32_t layer, uint32_t expert) const;
@@ -177,8 +182,7 @@ class GpuExecutor {
 
   // To be brought by warm(), until the first graph.
   bool warming_ = true;
-  std::vector<LayerExpert> hot_;        // to slots of the device, hottest first
-  std::vector<LayerExpert> hot_below_;  // to the tier below, then
+  std::vector<LayerExpert> hot_;  // to slots of the device, hottest first
 
   // Of the graph in work; members so that their memory is reused.
   bool decode_ = false;

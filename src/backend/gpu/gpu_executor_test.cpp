@@ -189,6 +189,31 @@ TEST_P(GpuExecutorTest, TheDeviceAnswersAsTheInnerOneButForWhatIsStreamed) {
   EXPECT_TRUE(ggml_backend_dev_supports_op(gpu, ggml_scale(context.get(), rows, 2)));
 }
 
+// As that of a model's last layers of which only the output is left for it.
+TEST_P(GpuExecutorTest, AGpuMayHaveNoExpertsOfItsOwn) {
+  auto reader = Reader::open({model_.files.front().path}, {});
+  ASSERT_TRUE(reader);
+  const std::string name = ggml_backend_dev_name(inner());
+  for (const bool stages : {true, false}) {
+    Budget budget(kGiB, kGiB);
+    Placement placement;
+    placement.ubatch = 64;
+    placement.gpu = {.layer_slots = std::vector<uint32_t>(6, kUsed), .stages = stages};
+    placement.experts.slots = 40;
+    placement.experts.spare_slots = 20;
+    auto weights = StreamedWeights::create_over(model_, **reader, layout_, {{name, 0, 6}, {name, 6, 7}});
+    ASSERT_TRUE(weights) << weights.error().message;
+    EXPECT_EQ((*weights)->stream_buffers().size(), 1U) << "the second has none to fill";
+    ASSERT_TRUE((*weights)->allocate_caches(placement, ReadAhead::kNone, false, budget));
+    EXPECT_EQ((*weights)->gpu_stats().size(), 2U);
+    ASSERT_EQ((*weights)->gpu_devices().size(), 2U);
+    const ggml_backend_ptr second = start((*weights)->gpu_devices()[1]);
+    plain_->make_graph(2);
+    const std::vector<float> expected = plain_->compute(plain_backend_.get(), 3);
+    EXPECT_EQ(plain_->compute(second.get(), 3), expected) << "what is not streamed passes through";
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Over, GpuExecutorTest, testing::Values(Inner::kCpu, Inner::kGpu), inner_name);
 
 }  // namespace

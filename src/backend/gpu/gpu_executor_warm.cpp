@@ -31,20 +31,35 @@ void GpuExecutor::record(RoutingRecorder* recorder, bool all) {
   looks_at_all_ = recorder != nullptr && all;
 }
 
+Status GpuExecutor::settle() {
+  if (lost_) {
+    return propagate(*lost_);
+  }
+  try {
+    source_->settle();
+    if (prefetch_ != nullptr) {
+      prefetch_->settle();
+    }
+  } catch (const std::exception& error) {
+    return note_lost(error);
+  }
+  return {};
+}
+
 bool GpuExecutor::resident(uint32_t layer, uint32_t expert) const {
   return holds_all(layer) ? expert < device_layers_[layer].filled : store_->resident(layer, expert);
 }
 
-// The hottest experts of a layer go to its slots, the next to the tier below. Layers with slots for all get all.
+// The hottest experts of a layer go to its slots. Layers with slots for all get all.
 void GpuExecutor::recall(const RoutingTrace& trace) {
-  store_->learn(trace);
-  const std::vector<uint32_t> above = store_->quotas();
-  std::vector<uint32_t> slots = above;
+  if (below_ == nullptr) {
+    store_->learn(trace);
+  }
+  std::vector<uint32_t> slots = store_->quotas();
   for (uint32_t layer = 0; layer < slots.size(); ++layer) {
     slots[layer] = holds_all(layer) ? 0 : slots[layer];
   }
   hot_ = hot_set(trace, slots);
-  hot_below_ = below_ == nullptr ? std::vector<LayerExpert>() : hot_set(trace, below_->quotas(), above);
 }
 
 bool GpuExecutor::warm() {
@@ -70,12 +85,7 @@ Result<bool> GpuExecutor::warm_some() {
   if (!hot_.empty()) {
     return warm_slots().map([] { return true; });
   }
-  if (!hot_below_.empty()) {
-    source_->settle();
-    below_->warm_with(hot_below_);
-    hot_below_.clear();
-  }
-  return below_ != nullptr && below_->warm();
+  return false;
 }
 
 // As many of the layer of the hottest as are brought together.

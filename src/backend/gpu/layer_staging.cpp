@@ -7,10 +7,11 @@
 namespace hypura {
 
 Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const ExpertLayer> layers,
-                                                           const DeviceSlots& slots, const ExpertStore& store,
-                                                           GpuDevice& device, ExpertSource& source) {
+                                                           const GpuLayerRange& ours, const DeviceSlots& slots,
+                                                           const ExpertStore& store, GpuDevice& device,
+                                                           ExpertSource& source) {
   std::unique_ptr<LayerStaging> staging(new LayerStaging(layers, slots, store, device, source));
-  if (Status status = staging->place(); !status) {
+  if (Status status = staging->place(ours); !status) {
     return propagate(status.error());
   }
   if (staging->overlaps()) {
@@ -23,7 +24,7 @@ Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const Exper
   return staging;
 }
 
-Status LayerStaging::place() {
+Status LayerStaging::place(const GpuLayerRange& ours) {
   size_t tensors = 0;
   for (const ExpertLayer& layer : layers_) {
     tensors += layer.parts.size();
@@ -36,7 +37,7 @@ Status LayerStaging::place() {
     const bool whole = !pool.empty() && pool.front()->ne[2] == layers_[i].experts;
     std::vector<ggml_tensor*>& matrices = matrices_.emplace_back();
     half_of_.push_back(staged % halves_.size());
-    if (!whole) {
+    if (!whole && ours.has(i)) {
       matrices = describe_matrices(context_.get(), layers_[i], layers_[i].experts, "all of");
       most = std::max(most, ExpertRoom::bytes_for(device_.inner(), layers_[i], matrices));
       ++staged;

@@ -15,6 +15,7 @@
 #include "backend/gpu/expert_room.h"
 #include "backend/gpu/expert_source.h"
 #include "backend/gpu/gpu_device.h"
+#include "backend/streamed_weights.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {
@@ -22,11 +23,11 @@ namespace hypura {
 // Not thread-safe: the owner serialises.
 class LayerStaging {
  public:
-  // For those of `layers` that have slots for fewer experts than they have. `slots` and `store`, of the experts in
-  // them, and the other references must outlive the object. Fails with kBudget.
-  static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const DeviceSlots& slots,
-                                                      const ExpertStore& store, GpuDevice& device,
-                                                      ExpertSource& source);
+  // For those of `layers` that are in `ours` and have slots for fewer experts than they have. `slots` and `store`, of
+  // the experts in them, and the other references must outlive the object. Fails with kBudget.
+  static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const GpuLayerRange& ours,
+                                                      const DeviceSlots& slots, const ExpertStore& store,
+                                                      GpuDevice& device, ExpertSource& source);
 
   // All experts of `layer`, by part, for what is computed from now on: from the slots, copied on the device, or from
   // below. used() must follow when it has been. Where the device computes in the machine's memory its work goes on
@@ -64,7 +65,7 @@ class LayerStaging {
   LayerStaging(std::span<const ExpertLayer> layers, const DeviceSlots& slots, const ExpertStore& store,
                GpuDevice& device, ExpertSource& source)
       : layers_(layers), slots_(slots), store_(store), device_(device), source_(source) {}
-  Status place();
+  Status place(const GpuLayerRange& ours);
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
   void begin(Half& half);
   void wait_until_used(Half& half);

@@ -12,15 +12,17 @@
 
 namespace hypura {
 
-class SeparateGpu {
+// Each number is a GPU of its own.
+template <int kNumber>
+class NumberedGpu {
  public:
-  static constexpr const char* kName = "TestGpu";
+  static constexpr const char* kName = kNumber == 0 ? "TestGpu" : "TestGpu1";
   // Fewest rows of a product that it wants, wherever the weights are: as CUDA.
   static constexpr int64_t kLeastRows = 32;
 
   // The one of this process. The CPU backend must be loaded.
-  static SeparateGpu& get() {
-    static auto* const gpu = new SeparateGpu;  // ggml keeps it for as long as the process runs
+  static NumberedGpu& get() {
+    static auto* const gpu = new NumberedGpu;  // ggml keeps it for as long as the process runs
     return *gpu;
   }
 
@@ -40,7 +42,7 @@ class SeparateGpu {
   int64_t large_products() const { return large_products_; }
 
  private:
-  SeparateGpu() : cpu_(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
+  NumberedGpu() : cpu_(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
     type_.iface.get_name = [](ggml_backend_buffer_type_t) { return kName; };
     type_.iface.alloc_buffer = allocate;
     type_.iface.get_alignment = [](ggml_backend_buffer_type_t) {
@@ -152,5 +154,8 @@ class SeparateGpu {
   std::atomic<int64_t> large_products_{0};
   std::atomic<size_t> largest_buffer_{SIZE_MAX};
 };
+
+using SeparateGpu = NumberedGpu<0>;
+using SecondGpu = NumberedGpu<1>;
 
 }  // namespace hypura

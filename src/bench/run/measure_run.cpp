@@ -133,7 +133,7 @@ Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& resul
 
 // Free on the device that the spec names; 0 where it names none.
 Result<uint64_t> free_on_device(const RunSpec& spec) {
-  if (spec.gpu == "auto" || spec.gpu == "none") {
+  if (!spec.names_gpu()) {
     return 0;
   }
   return find_gpu(spec.gpu).map([](const GpuDeviceInfo& device) { return device.memory_free; });

@@ -11,7 +11,7 @@ class PlainBenchEngine final : public BenchEngine {
   Status open(const RunSpec& spec) override {
     PlainLlamaOptions options = {spec.model, spec.context, spec.threads, spec.repack};
     options.pass = spec.ubatch > 0 ? spec.ubatch : options.pass;
-    options.gpu = spec.gpu == "none" ? "" : spec.gpu;
+    options.gpu = spec.names_gpu() ? spec.gpu : "";
     options.gpu_layers = spec.gpu_layers;
     options.cpu_expert_layers = spec.cpu_expert_layers;
     auto llama = PlainLlama::open(options);

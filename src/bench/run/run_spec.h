@@ -15,7 +15,7 @@ struct RunSpec {
   std::string engine;  // "plain" or "hypura"
   std::string model;
   uint64_t memory = 0;       // bytes of hypura's budget; 0: what the engine chooses by itself
-  std::string gpu = "auto";  // hypura: see EngineOptions; plain: "none", or the name of a device
+  std::string gpu = "auto";  // hypura: see EngineOptions; plain: a device's name, or none ("auto" is none to it)
   uint64_t vram = 0;         // bytes; 0: what the engine chooses by itself
   bool repack = true;        // plain: see PlainLlamaOptions
   uint32_t threads = 1;
@@ -47,6 +47,7 @@ struct RunSpec {
   bool draft_mtp = false;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions
 
+  bool names_gpu() const { return gpu != "auto" && gpu != "none"; }
   bool drafts() const { return draft_ngrams || draft_mtp || !draft.empty(); }
 };
 

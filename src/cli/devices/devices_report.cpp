@@ -14,11 +14,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// As plan/gpu_choice.h chooses: one GPU computes a model, that with the most free memory.
+// As plan/gpu_choice.h chooses: as many of these as make the model faster.
 bool is_default(const DevicesReport& report, const GpuDeviceInfo& device) {
   const std::vector<GpuDeviceInfo> chosen = gpus_by_default(report.devices);
-  const auto best = std::ranges::max_element(chosen, {}, &GpuDeviceInfo::memory_free);
-  return best != chosen.end() && best->name == device.name;
+  return std::ranges::find(chosen, device.name, &GpuDeviceInfo::name) != chosen.end();
 }
 
 std::string use_of(const DevicesReport& report, const GpuDeviceInfo& device) {

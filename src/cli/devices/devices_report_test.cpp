@@ -55,12 +55,11 @@ TEST(DevicesReport, OneGpuIsUsedOnceAndAnIntegratedOneOnlyIfNamed) {
   EXPECT_EQ(json["devices"][2]["used_by_default"], false);
 }
 
-TEST(DevicesReport, TheOneWithTheMostFreeMemoryIsUsed) {
+TEST(DevicesReport, AllWithMemoryOfTheirOwnMayBeUsed) {
   DevicesReport report = machine();
   report.devices = {gpu("CUDA0", "CUDA"), gpu("CUDA1", "CUDA")};
-  report.devices[1].memory_free += kGiB;
   const auto json = devices_to_json(report);
-  EXPECT_EQ(json["devices"][0]["used_by_default"], false);
+  EXPECT_EQ(json["devices"][0]["used_by_default"], true);
   EXPECT_EQ(json["devices"][1]["used_by_default"], true);
 }
 

@@ -46,6 +46,10 @@ void add_device(std::vector<Figure>& figures, const DevicePlan& device) {
     figures.push_back({"layers on GPU", fmt::format("{} of {}", *device.layers, device.all_layers),
                        "and the output; the processors compute the others"});
   }
+  for (const DeviceShare& share : device.shares) {
+    figures.push_back({"on " + share.name, fmt::format("{} layers", share.layers),
+                       fmt::format("in {} of {}", format_bytes(share.bytes), format_bytes(share.budget))});
+  }
   if (device.hit_rate) {
     figures.push_back({"experts on GPU", percent_words(*device.hit_rate),
                        fmt::format("of those asked for; {} in RAM", percent_words(device.ram_hit_rate.value_or(0)))});

@@ -74,8 +74,22 @@ Json roles_json(const Plan& plan) {
   return roles;
 }
 
+Json shares_json(const std::vector<DeviceShare>& shares) {
+  Json json = Json::array();
+  for (const DeviceShare& share : shares) {
+    json.push_back({{"name", share.name},
+                    {"budget", share.budget},
+                    {"bytes", share.bytes},
+                    {"first_layer", share.first_layer},
+                    {"layers", share.layers},
+                    {"experts", share.experts}});
+  }
+  return json;
+}
+
 Json device_json(const DevicePlan& device, const Placement& placement) {
   return {{"name", device.name},
+          {"devices", shares_json(device.shares)},
           {"description", device.description},
           {"budget", device.budget},
           {"weights", device.weights},

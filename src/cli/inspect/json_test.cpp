@@ -59,9 +59,16 @@ TEST(InspectJson, TellsOfTheGpu) {
   EXPECT_DOUBLE_EQ(json["plan"]["gpu"]["expert_hit_rate"].get<double>(), 0.5);
   EXPECT_TRUE(json["plan"]["gpu"]["ram_hit_rate"].is_null());
   EXPECT_TRUE(json["plan"]["gpu"]["layers"].is_null()) << "it has all";
+  EXPECT_TRUE(json["plan"]["gpu"]["devices"].empty()) << "it is alone";
   EXPECT_EQ(json["plan"]["ledger"].back()["tier"], "device");
   EXPECT_EQ(json["plan"]["ledger"].back()["purpose"], "KV cache on the GPU");
   EXPECT_EQ(json["plan"]["predicted"]["bound_by"], "upload");
+  plan.device->shares = {{"CUDA0", 2048, 1000, 0, 1, 4}, {"CUDA1", 2048, 1500, 1, 2, 5}};
+  const auto several = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}))["plan"]["gpu"]["devices"];
+  ASSERT_EQ(several.size(), 2U);
+  EXPECT_EQ(several[1]["name"], "CUDA1");
+  EXPECT_EQ(several[1]["bytes"], 1500);
+  EXPECT_EQ(several[1]["first_layer"], 1);
   plan.device->layers = 3;
   const auto divided = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}));
   EXPECT_EQ(divided["plan"]["gpu"]["layers"], 3);

@@ -47,10 +47,10 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
 }
 
 void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, const char* group) {
-  CLI::Option* name = command.add_option("--gpu", gpu, "GPU to compute on: a name, none or auto (default auto)")
+  CLI::Option* name = command.add_option("--gpu", gpu, "GPUs to compute on: names, none or auto (default auto)")
                           ->check(gpu_complaint)
-                          ->option_text("NAME");
-  CLI::Option* size = add_size_option(command, "--vram", "Memory budget on the GPU: 6G or auto (default auto)", vram);
+                          ->option_text("NAMES");
+  CLI::Option* size = add_size_option(command, "--vram", "Memory budget on each GPU: 6G or auto (default auto)", vram);
   if (group != nullptr) {
     name->group(group);
     size->group(group);

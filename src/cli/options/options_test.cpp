@@ -75,13 +75,13 @@ TEST(Options, DefaultsAreTheEngines) {
 
 TEST(Options, EveryCommandThatOpensAModelTakesAGpu) {
   for (const char* command : {"run", "chat", "serve", "inspect", "bench"}) {
-    const auto parsed = parse_command_line({command, "m.gguf", "--gpu", "CUDA0", "--vram", "6G"});
+    const auto parsed = parse_command_line({command, "m.gguf", "--gpu", "CUDA0,CUDA1", "--vram", "6G"});
     ASSERT_TRUE(parsed) << command << ": " << parsed.error().message;
     const EngineOptions& engine =
         parsed->action == CommandLine::Action::kServe ? parsed->serve.engine : parsed->options.engine;
     const bool inspects = parsed->action == CommandLine::Action::kInspect;
     const bool measures = parsed->action == CommandLine::Action::kBench;
-    EXPECT_EQ(inspects ? parsed->inspect.gpu : measures ? parsed->bench.gpu : engine.gpu, "CUDA0") << command;
+    EXPECT_EQ(inspects ? parsed->inspect.gpu : measures ? parsed->bench.gpu : engine.gpu, "CUDA0,CUDA1") << command;
     EXPECT_EQ(inspects ? parsed->inspect.vram : measures ? parsed->bench.vram : engine.vram, 6 * kGiB) << command;
   }
   const auto by_default = parse_command_line({"run", "--vram", "auto"});

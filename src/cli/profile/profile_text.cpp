@@ -214,6 +214,23 @@ std::string storage_section(const MachineProfile& profile) {
   return text + knee_sentence(storage) + contention_sentence(storage) + sustained_sentence(storage) + meaning(profile);
 }
 
+// What speaks against the figures.
+std::string doubt_sentence(const MachineProfile& profile) {
+  if (profile.disturbed()) {
+    return fmt::format(
+        "\nOther programs had {:.0f} % of the processors meanwhile, so that the speeds of computing are too low. Run\n"
+        "`hypura profile` when they rest: it measures again.\n",
+        (1 - profile.processor_share) * 100);
+  }
+  if (profile.contradicted_by > 0) {
+    return fmt::format(
+        "\nTokens of the latest run took {:.2f} times as long as these speeds say. `hypura profile` measures "
+        "again.\n",
+        profile.contradicted_by);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string format_rate(double bytes_per_second) {
@@ -236,6 +253,7 @@ std::string profile_text(const MachineProfile& profile) {
     text += gpu_section(gpu);
   }
   text += storage_section(profile);
+  text += doubt_sentence(profile);
   return text + fmt::format("\nMeasured {}. `hypura profile --force` measures again.\n", profile.measured_at);
 }
 

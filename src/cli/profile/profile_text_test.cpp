@@ -88,6 +88,15 @@ TEST(ProfileText, WhatTheDiskSustainsIsWhatCounts) {
               AllOf(HasSubstr("A long run sustained 1.00 GB/s"), HasSubstr("1 GiB from this disk waits 1.07 s")));
 }
 
+TEST(ProfileText, SaysWhatSpeaksAgainstIt) {
+  MachineProfile profile = sample();
+  EXPECT_THAT(profile_text(profile), Not(HasSubstr("measures again.\n\nMeasured")));
+  profile.contradicted_by = 0.4;
+  EXPECT_THAT(profile_text(profile), HasSubstr("Tokens of the latest run took 0.40 times as long as these speeds say"));
+  profile.processor_share = 0.55;
+  EXPECT_THAT(profile_text(profile), HasSubstr("Other programs had 45 % of the processors meanwhile"));
+}
+
 TEST(ProfileText, TellsWhatComputingAndReadingTakeFromEachOther) {
   MachineProfile profile = sample();
   EXPECT_THAT(profile_text(profile), AllOf(Not(HasSubstr("At once")), Not(HasSubstr("Attention"))));

@@ -177,6 +177,8 @@ TEST_F(SavedCalibrationTest, ARunLeavesItsFactorAndTheNextPlanReckonsWithIt) {
   ASSERT_EQ(kept.size(), 1U);
   const auto& [key, factor] = *kept.begin();
   EXPECT_THAT(key, HasSubstr("1 threads"));
+  const bool contradicts = std::max(factor, 1 / factor) >= MachineProfile::kContradiction;
+  EXPECT_EQ(cached_profile(of_disk).value().contradicted_by > 0, contradicts) << factor;
 
   const auto plan = plan_model(options, &profile);
   ASSERT_TRUE(plan) << plan.error().message;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/separate_gpu_for_test.h"
 #include "generate/engine/engine_impl.h"
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
@@ -64,21 +65,22 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return options;
   }
 
-  static PlanOverrides with_slots(uint32_t slots, bool stages = true, ReadAhead read_ahead = ReadAhead::kRouter) {
+  static PlanOverrides with_slots(uint32_t slots, bool stages = true, ReadAhead read_ahead = ReadAhead::kRouter,
+                                  const std::string& gpu = test_gpu()) {
     PlanOverrides overrides;
     overrides.read_ahead = read_ahead;
     overrides.mode = Mode::kExpertStreaming;
-    overrides.gpu = {test_gpu(), slots, stages};
+    overrides.gpu = {gpu, slots, stages};
     return overrides;
   }
 
   // The least with which it opens, to 5 %: few slots in RAM.
-  uint64_t least_memory(uint32_t ubatch) const {
+  uint64_t least_memory(uint32_t ubatch, const std::string& gpu = test_gpu()) const {
     uint64_t low = 0;
     uint64_t high = enough_;
     while (high - low > high / 20) {
       const uint64_t middle = low + (high - low) / 2;
-      (open_overridden(options(ubatch, 1, middle), with_slots(4)) ? high : low) = middle;
+      (open_overridden(options(ubatch, 1, middle), with_slots(4, true, ReadAhead::kRouter, gpu)) ? high : low) = middle;
     }
     return high;
   }
@@ -115,6 +117,28 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
       ASSERT_TRUE(session);
       ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, fmt::format("{} slots, {}", slots, ubatch)));
     }
+  }
+}
+
+// Each of two GPUs computes some layers, from slots of its own over the same slots in RAM.
+TEST_P(GpuExactness, TwoGpusSayWhatOneSays) {
+  if (is_real_gpu()) {
+    GTEST_SKIP() << "it is about two for which the processors compute";
+  }
+  SeparateGpu::add();
+  SecondGpu::add();
+  const std::string both = fmt::format("{},{}", SeparateGpu::kName, SecondGpu::kName);
+  constexpr uint32_t kPass = 64;
+  const uint64_t least = GetParam().real.empty() ? enough_ : least_memory(kPass, both);
+  Reference reference(path_, kTokens, kPass, 1);
+  const std::vector<Expected> expected = expect_all(reference, {7, kPass}, test_tokens(2));
+  for (const auto& [slots, stages] : {std::pair(4U, true), std::pair(3U, false), std::pair(kMostSlots, true)}) {
+    auto engine = open_overridden(options(kPass, 1, least), with_slots(slots, stages, ReadAhead::kRouter, both));
+    ASSERT_TRUE(engine) << engine.error().message;
+    EXPECT_EQ((*engine)->plan().device->shares.size(), 2U);
+    auto session = (*engine)->new_session();
+    ASSERT_TRUE(session);
+    ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, fmt::format("{} slots", slots)));
   }
 }
 

@@ -242,7 +242,7 @@ TEST_P(GpuLayersExactness, TheGpuHasTheWeightsThatThePlanSays) {
       const uint64_t said = gpu_weight_bytes(model_, layers) + copied;
       EXPECT_GE(there, said) << count;
       EXPECT_LE(there, said + model_.tensors.size() * 128) << count;
-      EXPECT_EQ(context_memory(context, device).device_kv == 0, count <= 1);
+      EXPECT_EQ(context_memory(context, {&device, 1}).device_kv == 0, count <= 1);
     }
   }
 }

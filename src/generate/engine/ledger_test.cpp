@@ -31,10 +31,11 @@ uint64_t sum_of_all(const std::vector<LedgerLine>& ledger) {
 }
 
 void expect_as_planned(const EngineOptions& options, Mode mode) {
-  const auto engine = Engine::open(options);
+  PlanOverrides overrides;
+  overrides.mode = mode;  // which of several that fit is the fastest is the machine's speed in this minute
+  const auto engine = open_overridden(options, overrides);
   ASSERT_TRUE(engine) << engine.error().message;
   const Plan& plan = (*engine)->plan();
-  ASSERT_EQ(plan.mode(), mode) << to_string(plan.mode());
   const std::vector<LedgerLine> reserved = (*engine)->ledger();
   const auto same = [&](std::initializer_list<Purpose> purposes) {
     EXPECT_EQ(bytes_for(reserved, purposes), bytes_for(plan.ledger, purposes))

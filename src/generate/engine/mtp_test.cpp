@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <regex>
 
+#include "backend/gpu/separate_gpu_for_test.h"
 #include "backend/stream_layout.h"
 #include "generate/engine/eager_drafts_for_test.h"
 #include "generate/engine/engine_impl.h"
@@ -15,6 +16,7 @@
 #include "generate/scheduler/llama_pass_model.h"
 #include "hypura/plan.h"
 #include "llama/llama_kv_memory.h"
+#include "llama/llama_runtime.h"
 #include "llama/open/mtp_layers.h"
 #include "llama/plain_llama.h"
 #include "make_model/make_model.h"
@@ -118,13 +120,17 @@ TEST(Mtp, ASessionSaysTheSameWithDrafts) {
 // The contexts of the model and of its MTP layers share the slots on the device. ggml's CPU stands for the GPU.
 TEST(Mtp, DraftsOnAGpuSayTheSame) {
   const Said plain = say(options_for(1, 64 * kMiB, false));
-  for (const uint32_t slots : {6U, 1000U}) {
+  ASSERT_TRUE(init_llama());
+  SeparateGpu::add();
+  SecondGpu::add();
+  const std::string both = fmt::format("{},{}", SeparateGpu::kName, SecondGpu::kName);
+  for (const auto& [gpu, slots] : {std::pair<std::string, uint32_t>("CPU", 6), {"CPU", 1000}, {both, 6}}) {
     PlanOverrides overrides;
     overrides.mode = Mode::kExpertStreaming;
-    overrides.gpu = {"CPU", slots};
+    overrides.gpu = {gpu, slots};
     const Said drafting = say(options_for(1, 64 * kMiB, true), overrides);
-    EXPECT_EQ(drafting.tokens, plain.tokens) << slots;
-    EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U) << slots;
+    EXPECT_EQ(drafting.tokens, plain.tokens) << gpu << ", " << slots;
+    EXPECT_GT(drafting.stats.accepted_draft_tokens, 40U) << gpu << ", " << slots;
   }
 }
 

@@ -38,27 +38,36 @@ EngineStats PassCounters::read() const {
 
 namespace {
 
-// What was looked up in RAM had been missed in VRAM.
+// Of one of the GPUs.
 void add_gpu(const GpuStats& gpu, EngineStats& stats) {
-  stats.expert_lookups = stats.gpu_expert_lookups = gpu.decode_lookups;
-  stats.gpu_expert_hits = gpu.decode_hits;
-  stats.expert_hits += stats.gpu_expert_hits;
-  stats.gpu_experts_copied_ahead = gpu.prefetches;
-  stats.gpu_experts_used_ahead = gpu.prefetches_used;
+  const uint64_t hits = gpu.decode_hits;
+  stats.gpu_expert_lookups += gpu.decode_lookups;
+  stats.gpu_expert_hits += hits;
+  stats.expert_hits += hits;
+  stats.gpu_experts_copied_ahead += gpu.prefetches;
+  stats.gpu_experts_used_ahead += gpu.prefetches_used;
   stats.experts_read_ahead += gpu.read_ahead;
   stats.experts_used_ahead += gpu.read_ahead_used;
   stats.io_wait_seconds += gpu.read_wait_seconds;
-  stats.experts_predicted = gpu.predictions;
-  stats.experts_predicted_correct = gpu.predictions_correct;
-  stats.experts_predictable = gpu.predictable;
+  stats.experts_predicted += gpu.predictions;
+  stats.experts_predicted_correct += gpu.predictions_correct;
+  stats.experts_predictable += gpu.predictable;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
-  stats.gpu_upload_bytes = gpu.uploaded_bytes;
-  stats.gpu_download_bytes = gpu.downloaded_bytes;
-  stats.gpu_staged_layers = gpu.staged_layers;
-  stats.gpu_seeded_experts = gpu.seeded;
-  stats.gpu_choice_wait_seconds = gpu.choice_wait_seconds;
-  stats.gpu_copy_wait_seconds = gpu.copy_wait_seconds;
+  stats.gpu_upload_bytes += gpu.uploaded_bytes;
+  stats.gpu_download_bytes += gpu.downloaded_bytes;
+  stats.gpu_staged_layers += gpu.staged_layers;
+  stats.gpu_seeded_experts += gpu.seeded;
+  stats.gpu_choice_wait_seconds += gpu.choice_wait_seconds;
+  stats.gpu_copy_wait_seconds += gpu.copy_wait_seconds;
+}
+
+// What was looked up in RAM had been missed in VRAM.
+void add_gpus(const std::vector<const GpuStats*>& gpus, EngineStats& stats) {
+  for (const GpuStats* gpu : gpus) {
+    add_gpu(*gpu, stats);
+  }
+  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups;
 }
 
 }  // namespace
@@ -77,10 +86,8 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.io_wait_seconds = stream.io_wait_seconds;
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();
-  if (const GpuStats* gpu = weights.gpu_stats()) {
-    stats.gpu_demoted_experts = stream.lowered;
-    add_gpu(*gpu, stats);
-  }
+  stats.gpu_demoted_experts = stream.lowered;
+  add_gpus(weights.gpu_stats(), stats);
 }
 
 }  // namespace hypura

@@ -1,5 +1,6 @@
 #include "llama/open/make_llama.h"
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 
@@ -59,14 +60,20 @@ Result<LlamaModelPtr> loaded(const Model& model, llama_model* made) {
 
 // For llama_model_params.devices: none named, and it would take every GPU that ggml has.
 std::vector<ggml_backend_dev_t> chosen_devices(const ModelParams& params) {
-  std::vector<ggml_backend_dev_t> devices;
-  if (params.device != nullptr) {
-    devices.push_back(params.device);
-  } else if (!params.host_only) {
+  std::vector<ggml_backend_dev_t> devices = params.devices;
+  if (devices.empty() && !params.host_only) {
     devices = gpus_on_host_memory();
   }
   devices.push_back(nullptr);
   return devices;
+}
+
+// For llama_model_params.tensor_split, of which llama.cpp reads as many as it allows devices. It divides the layers by
+// shares: with whole numbers that add up to all, each device gets just so many.
+std::vector<float> shares_of_devices(const ModelParams& params) {
+  std::vector<float> shares(std::max(llama_max_devices(), params.layers_of_devices.size()));
+  std::ranges::copy(params.layers_of_devices, shares.begin());
+  return shares;
 }
 
 }  // namespace
@@ -89,6 +96,8 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
   llama_model_params its = llama_model_default_params();
   its.devices = devices.data();
   its.n_gpu_layers = devices.front() == nullptr ? 0 : params.device_layers;
+  const std::vector<float> shares = shares_of_devices(params);
+  its.tensor_split = params.devices.size() > 1 ? shares.data() : nullptr;
   its.load_mode = LLAMA_LOAD_MODE_NONE;
   its.no_alloc = !params.allocate;
   its.load_mtp = params.mtp;

@@ -22,11 +22,14 @@ struct BufferOverride {
 };
 
 struct ModelParams {
-  bool mtp = false;                           // with its MTP layers
-  bool repack = false;                        // weights are laid out for ggml's fastest kernels
-  bool host_only = false;                     // on no device but the processor
-  ggml_backend_device* device = nullptr;      // on this one; nullptr: a GPU whose memory is the machine's
-  int32_t device_layers = -1;                 // of these, the last so many, of which the output is one; -1: all
+  bool mtp = false;        // with its MTP layers
+  bool repack = false;     // weights are laid out for ggml's fastest kernels
+  bool host_only = false;  // on no device but the processor
+  // On these; none: a GPU whose memory is the machine's.
+  std::vector<ggml_backend_device*> devices = {};
+  // By device, where there are several: so many layers that follow each other, of which the output is one, the last.
+  std::vector<uint32_t> layers_of_devices = {};
+  int32_t device_layers = -1;                 // on them the last so many, of which the output is one; -1: all
   bool allocate = true;                       // memory for weights
   std::vector<BufferOverride> buffers;        // the first that matches; llama.cpp's own choice where none does
   std::function<void(float share)> progress;  // with 0 when all buffers are allocated and none is written; may be none

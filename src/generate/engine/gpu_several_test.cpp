@@ -1,0 +1,209 @@
+// Several GPUs compute a model together, each some of its layers: inside the budget of each, with the logits of plain
+// llama.cpp. Two devices with memory of their own, for which the processors compute, stand for the GPUs.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "backend/gpu/separate_gpu_for_test.h"
+#include "generate/engine/open_overridden.h"
+#include "generate/engine/reference_for_test.h"
+#include "hypura/plan.h"
+#include "llama/models_for_test.h"
+#include "support/environment_for_test.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+constexpr uint32_t kSharedContext = 512;
+constexpr uint64_t kPlenty = 96 * kMiB;
+constexpr uint64_t kStoriesExpert = 3 * 72 * kKiB;  // of the stories model, 32 in each of 6 layers
+
+class GpuSeveral : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(init_llama());
+    SeparateGpu::add();
+    SecondGpu::add();
+  }
+
+  static EngineOptions options(const char* model, uint64_t memory, uint64_t vram) {
+    EngineOptions options;
+    options.model = kModels / model;
+    options.gpu = fmt::format("{},{}", SeparateGpu::kName, SecondGpu::kName);
+    options.vram = vram;
+    options.memory = memory;
+    options.context = kSharedContext;
+    options.ubatch = options.outputs = 64;
+    options.threads = 1;
+    options.repack = false;
+    options.run_history = false;
+    return options;
+  }
+
+  static EngineOptions stories(uint64_t memory, uint64_t vram) {
+    return options("hypura-stories-moe.gguf", memory, vram);
+  }
+
+  // The layers follow each other, and each device stays within its budget.
+  static void expect_shared(const Engine& engine, uint32_t layers) {
+    const Plan& plan = engine.plan();
+    ASSERT_TRUE(plan.device) << plan.why;
+    ASSERT_EQ(plan.device->shares.size(), 2U) << plan.sentence;
+    uint32_t next = 0;
+    uint64_t bytes = 0;
+    for (const DeviceShare& share : plan.device->shares) {
+      EXPECT_EQ(share.first_layer, next);
+      EXPECT_LE(share.bytes, share.budget);
+      EXPECT_GT(share.bytes, 0U);
+      next += share.layers;
+      bytes += share.bytes;
+    }
+    EXPECT_EQ(next, layers);
+    uint64_t planned = 0;
+    for (const LedgerLine& line : plan.ledger) {
+      planned += line.tier == Tier::kDevice ? line.bytes : 0;
+    }
+    EXPECT_EQ(bytes, planned) << "the ledger has what all devices have";
+  }
+
+  static void expect_logits(Engine& engine, Reference& reference, const std::string& where) {
+    auto session = engine.new_session();
+    ASSERT_TRUE(session) << session.error().message;
+    bool fresh = true;
+    for (const size_t length : {size_t{60}, size_t{1}, size_t{1}, size_t{7}, size_t{1}}) {
+      const auto actual = (*session)->evaluate(test_tokens(length));
+      ASSERT_TRUE(actual) << where << ": " << actual.error().message;
+      const std::vector<float> expected = reference.evaluate(test_tokens(length), std::exchange(fresh, false));
+      ASSERT_EQ(actual->size(), expected.size());
+      EXPECT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
+          << where << ": logits differ after " << length << " tokens";
+    }
+  }
+
+  TempDir folder_;
+  EnvironmentVariable caches_{"XDG_CACHE_HOME", (folder_.path() / "caches").c_str()};
+};
+
+TEST_F(GpuSeveral, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
+  Reference reference(kStories, kSharedContext, 64, 1);
+  bool whole = false;
+  bool streamed = false;
+  for (const uint64_t vram : {16 * kMiB, 24 * kMiB, 48 * kMiB}) {
+    for (const uint64_t memory : {24 * kMiB, kPlenty}) {
+      const std::string where = fmt::format("{} of VRAM each, {} of RAM", format_bytes(vram), format_bytes(memory));
+      auto engine = Engine::open(stories(memory, vram));
+      ASSERT_TRUE(engine) << where << ": " << engine.error().message;
+      ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, 6));
+      ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, where));
+      (streams_experts((*engine)->plan().mode()) ? streamed : whole) = true;
+    }
+  }
+  EXPECT_TRUE(whole);
+  EXPECT_TRUE(streamed);
+}
+
+TEST_F(GpuSeveral, ADenseModelLiesOnBothWhereItFits) {
+  const EngineOptions its = options("hypura-stories-draft.gguf", kPlenty, 16 * kMiB);
+  auto engine = Engine::open(its);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kResident);
+  ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, static_cast<uint32_t>((*engine)->plan().layers.size())));
+  Reference reference(its.model, kSharedContext, 64, 1);
+  ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, "a dense model"));
+}
+
+TEST_F(GpuSeveral, ThePlanIsWhatIsOpened) {
+  const EngineOptions its = stories(kPlenty, 24 * kMiB);
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto engine = Engine::open(its);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ(plan->mode(), (*engine)->plan().mode());
+  ASSERT_TRUE(plan->device && plan->placement.gpu);
+  EXPECT_EQ(plan->device->name, "TestGpu and TestGpu1");
+  EXPECT_EQ(plan->device->budget, 48 * kMiB);
+  EXPECT_EQ(plan->placement.gpu->device_layers, (*engine)->plan().placement.gpu->device_layers);
+  EXPECT_NE(plan->sentence.find("and the output on TestGpu1"), std::string::npos) << plan->sentence;
+}
+
+// What says to have more memory than it gives.
+TEST_F(GpuSeveral, WhereOneHasLessThanItSaysItIsPlannedWithLess) {
+  const EngineOptions its = stories(kPlenty, 34 * kMiB);
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->mode(), Mode::kResident);
+  SecondGpu::get().set_largest_buffer(16 * kMiB);  // less than the weights of its layers, more than a layer
+  const auto engine = Engine::open(its);
+  SecondGpu::get().set_largest_buffer(SIZE_MAX);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kExpertStreaming);
+  ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, 6));
+  Reference reference(kStories, kSharedContext, 64, 1);
+  ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, "in less memory"));
+}
+
+TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
+  EngineOptions its = stories(26 * kMiB, 64 * kMiB);
+  its.run_history = true;
+  its.resident = false;
+  PlanOverrides overrides;
+  overrides.mode = Mode::kExpertStreaming;
+  overrides.gpu = {its.gpu, 8};
+  const auto tell = [](Engine& engine) {
+    GenerateOptions generate = greedy(120);
+    generate.sampling.temperature = 1;
+    generate.sampling.seed = 3;
+    const auto told = (*engine.new_session())->complete("Once upon a time, there was a little rabbit", generate);
+    EXPECT_TRUE(told) << told.error().message;
+  };
+  {
+    const auto engine = open_overridden(its, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    tell(**engine);
+    const EngineStats stats = (*engine)->stats();
+    EXPECT_EQ(stats.gpu_expert_lookups, stats.decoded_tokens * 6 * 4);
+    EXPECT_EQ(stats.expert_lookups, stats.gpu_expert_lookups);
+    EXPECT_LT(stats.gpu_expert_hits, stats.expert_hits);
+    EXPECT_GE(stats.gpu_upload_bytes, (stats.gpu_expert_lookups - stats.gpu_expert_hits) * kStoriesExpert);
+    ASSERT_TRUE((*engine)->close());
+  }
+  const auto engine = open_overridden(its, overrides);
+  ASSERT_TRUE(engine) << engine.error().message;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while ((*engine)->stats().gpu_upload_bytes < 6 * 8 * kStoriesExpert && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_EQ((*engine)->stats().gpu_upload_bytes, 6 * 8 * kStoriesExpert) << "every slot of both has got one";
+  tell(**engine);
+}
+
+TEST_F(GpuSeveral, WhatCannotBeTogetherIsRefusedByName) {
+  const auto refusal = [](const EngineOptions& its, ErrorCode code) {
+    const auto opened = Engine::open(its);
+    EXPECT_FALSE(opened) << its.gpu;
+    const auto planned = plan_model(its, nullptr);
+    EXPECT_FALSE(planned) << its.gpu;
+    EXPECT_EQ(opened.error().code, code) << opened.error().message;
+    return opened.error().message;
+  };
+  const auto named = [](const char* gpu) {
+    EngineOptions its = stories(kPlenty, 24 * kMiB);
+    its.gpu = gpu;
+    return its;
+  };
+  EXPECT_NE(refusal(named("TestGpu,testgpu"), ErrorCode::kUsage).find("name it once"), std::string::npos);
+  EXPECT_NE(refusal(named("TestGpu,CPU"), ErrorCode::kUsage).find("CPU has no memory of its own"), std::string::npos);
+  EXPECT_NE(refusal(options("hypura-stories-draft.gguf", kPlenty, 2 * kMiB), ErrorCode::kUsage).find("for one GPU"),
+            std::string::npos);
+  EXPECT_NE(refusal(stories(kPlenty, kMiB), ErrorCode::kBudget).find("cannot run on TestGpu"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hypura
