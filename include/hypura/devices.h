@@ -16,14 +16,17 @@
 namespace hypura {
 
 struct GpuDeviceInfo {
-  std::string name;            // what options call it: "CUDA0", "Vulkan0", "MTL0"
-  std::string description;     // the driver's name for it: "NVIDIA H200"
-  std::string backend;         // "CUDA", "Vulkan", "Metal"
-  std::string bus;             // its PCI address, "0000:c1:00.0"; empty where unknown
-  std::string same_as;         // the device listed before that is the same GPU by another backend; empty: none
-  uint64_t memory_total = 0;   // of its own; the machine's where it has none
-  uint64_t memory_free = 0;    // when it was asked
-  bool integrated = false;     // it has no memory of its own
+  std::string name;           // what options call it: "CUDA0", "Vulkan0", "MTL0"
+  std::string description;    // the driver's name for it: "NVIDIA H200"
+  std::string backend;        // "CUDA", "Vulkan", "Metal"
+  std::string bus;            // its PCI address, "0000:c1:00.0"; empty where unknown
+  std::string same_as;        // the device listed before that is the same GPU by another backend; empty: none
+  uint64_t memory_total = 0;  // of its own; the machine's where it has none
+  uint64_t memory_free = 0;   // when it was asked
+  bool integrated = false;    // it has no memory of its own
+  // It computes with weights wherever they lie in the machine's memory, as Apple's GPUs do: what is read for it is read
+  // to where it computes.
+  bool computes_in_ram = false;
   bool pinned_memory = false;  // it reads RAM that its driver has pinned, several times as fast as other RAM
   bool async = false;          // it copies while it computes,
   bool events = false;         // and can wait for a copy's end by itself
@@ -50,8 +53,8 @@ std::vector<GpuBackendInfo> gpu_backends();
 // llama.cpp's own device for the processor, treated as one, for tests. Fails with kUsage: says which devices there are.
 Result<GpuDeviceInfo> find_gpu(std::string_view name);
 
-// Those of `devices` that may be used where the user names none: GPUs with memory of their own, each once. What is
-// integrated shares the RAM that weights lie in anyway.
+// Those of `devices` that may be used where the user names none, each once: GPUs with memory of their own, and those
+// that compute in the machine's. Others that are integrated copy within the RAM that weights lie in anyway.
 std::vector<GpuDeviceInfo> gpus_by_default(const std::vector<GpuDeviceInfo>& devices);
 
 }  // namespace hypura

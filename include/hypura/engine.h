@@ -113,7 +113,7 @@ struct EngineStats {
   uint64_t decode_bytes = 0;               // of those, in decode passes
   uint64_t expert_lookups = 0;             // experts requested, in decode passes
   uint64_t expert_hits = 0;                // of those, in RAM or VRAM when requested; a pending read is a miss
-  uint64_t experts_read_ahead = 0;         // prefetched on a prediction, in decode passes
+  uint64_t experts_read_ahead = 0;         // read from disk on a prediction, in decode passes
   uint64_t experts_used_ahead = 0;         // of those, then requested
   uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
   uint64_t experts_predicted_correct = 0;  // of those, then requested
@@ -125,6 +125,9 @@ struct EngineStats {
   // with slots for all of their experts look up nothing; those brought whole, all of their experts.
   uint64_t gpu_expert_lookups = 0;
   uint64_t gpu_expert_hits = 0;
+  // Copied from RAM to VRAM on a prediction; and of those, then requested: no hits there, but found in RAM.
+  uint64_t gpu_experts_copied_ahead = 0;
+  uint64_t gpu_experts_used_ahead = 0;
   uint64_t gpu_upload_bytes = 0;       // of experts, from RAM to VRAM, in all passes
   uint64_t gpu_download_bytes = 0;     // of experts that were evicted there, to RAM
   uint64_t gpu_demoted_experts = 0;    // these experts

@@ -12,7 +12,8 @@ class CoactivationPredictor final : public BlockPredictor {
       : last_(static_cast<uint32_t>(layout.expert_layers.size()) - 1),
         counts_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts) {}
 
-  size_t predict(const ExpertBlock& block, std::span<const uint16_t> routed, std::span<ExpertPrediction> out) override {
+  size_t predict(const ChoosingBlock& block, std::span<const uint16_t> routed,
+                 std::span<ExpertPrediction> out) override {
     const auto used = static_cast<size_t>(block.used());
     if (block.layer > 0 && block.layer == layer_ + 1 && routed.size() == before_.size()) {
       for (size_t at = 0; at < routed.size(); at += used) {

@@ -78,7 +78,8 @@ void ExpertExecutor::predict(const ExpertBlock& block) {
   size_t predicted = 0;
   if (decoding()) {
     const bool wanted = predictor_ != nullptr && block.tokens() <= BlockPredictor::kMostRows;
-    predicted = wanted ? predictor_->predict(block, routed_, predictions_) : 0;
+    const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
+    predicted = wanted ? predictor_->predict(choosing, routed_, predictions_) : 0;
   } else if (prefetches_in_prompts_ && next < layout_.expert_layers.size() &&
              routed_.size() >= size_t{kChoicesForAll} * layout_.expert_layers[next].experts) {
     predicted = layout_.expert_layers[next].experts;

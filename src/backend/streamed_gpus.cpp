@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backend/gpu/device_memory.h"
+#include "backend/gpu/device_predictor.h"
 #include "backend/gpu/gpu_list.h"
 #include "backend/gpu/gpu_member.h"
 #include "backend/stream_device.h"
@@ -110,6 +111,10 @@ std::vector<const GpuStats*> StreamedWeights::gpu_stats() const {
   return all;
 }
 
+bool StreamedWeights::computes_in_ram() const {
+  return !gpus_.empty() && gpus_.front()->device->computes_in_ram();
+}
+
 // Copies from memory that is not pinned are several times slower. What one of CUDA's devices has pinned is pinned for
 // all of them.
 Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
@@ -136,11 +141,23 @@ GpuUse StreamedWeights::use_of(const GpuMember& gpu) const {
 Status StreamedWeights::allocate_gpus(uint32_t max_rows) {
   const GpuExecutor::Most most = {static_cast<uint32_t>(model_.experts_used), max_rows};
   for (const auto& gpu : gpus_) {
-    auto experts = GpuExecutor::create(*this, *gpu->device, *expert_store_, use_of(*gpu), most);
+    auto experts = GpuExecutor::create(*this, *gpu->device, expert_store_.get(), reader_, use_of(*gpu), most);
     if (!experts) {
       return propagate(experts.error());
     }
     gpu->experts = std::move(*experts);
+  }
+  return {};
+}
+
+// Each asks the routers of its own layers.
+Status StreamedWeights::predict_on_gpus() {
+  for (const auto& gpu : gpus_) {
+    auto predictor = DevicePredictor::create(layout_, *gpu->device);
+    if (!predictor) {
+      return propagate(predictor.error());
+    }
+    gpu->predictor = std::move(*predictor);
   }
   return {};
 }
@@ -170,6 +187,9 @@ Result<bool> StreamedWeights::warm_gpus() {
     if ((*executor)->warm()) {
       return true;
     }
+  }
+  if (expert_store_ == nullptr) {
+    return false;
   }
   if (!hot_below_.empty()) {
     if (Status status = gpus_[turn_]->experts->settle(); !status) {

@@ -15,7 +15,7 @@
 namespace hypura {
 
 void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
-  if (expert_store_ == nullptr || layout_.experts >= RoutingTrace::kNone) {
+  if (!streams_experts() || layout_.experts >= RoutingTrace::kNone) {
     return;
   }
   RoutingTrace shape;
@@ -37,18 +37,20 @@ void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
 }
 
 void StreamedWeights::recall(const RoutingTrace& trace) {
-  if (expert_store_ == nullptr || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
+  if (!streams_experts() || trace.layers != layout_.expert_layers.size() || trace.experts != layout_.experts) {
     return;
   }
   const std::lock_guard lock(mutex_);
   if (gpus_.empty()) {
     expert_store_->recall(trace);
   } else {
-    expert_store_->learn(trace);  // and by that all tiers, which rank experts together
+    if (expert_store_ != nullptr) {
+      expert_store_->learn(trace);  // and by that all tiers, which rank experts together
+      hot_below_ = hot_set(trace, expert_store_->quotas(), gpu_use_.layer_slots);
+    }
     for (const auto& gpu : gpus_) {
       gpu->experts->recall(trace);
     }
-    hot_below_ = hot_set(trace, expert_store_->quotas(), gpu_use_.layer_slots);
   }
   if (predictor_ != nullptr) {
     predictor_->recall(trace);
@@ -90,7 +92,7 @@ RoutingTrace StreamedWeights::routing() const {
 
 std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
   std::vector<ExpertsOfLayer> all;
-  if (expert_store_ == nullptr) {
+  if (!streams_experts()) {
     return all;
   }
   const std::lock_guard lock(mutex_);
@@ -99,7 +101,7 @@ std::vector<ExpertsOfLayer> StreamedWeights::experts(uint64_t tokens) const {
     ExpertsOfLayer& it = all.emplace_back();
     it.layer = layer.layer;
     for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      it.resident.push_back(expert_store_->resident(i, expert));
+      it.resident.push_back(expert_store_ != nullptr && expert_store_->resident(i, expert));
       it.on_gpu.push_back(
           std::ranges::any_of(gpus_, [&](const auto& gpu) { return gpu->experts->resident(i, expert); }));
     }

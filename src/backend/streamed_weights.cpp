@@ -7,6 +7,7 @@
 #include "backend/dense_executor.h"
 #include "backend/expert_block.h"
 #include "backend/expert_executor.h"
+#include "backend/gpu/device_predictor.h"
 #include "backend/gpu/gpu_list.h"
 #include "backend/gpu/gpu_member.h"
 #include "backend/repack_buffer.h"
@@ -220,7 +221,9 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
     if (Status status = allocate_experts(placement.ubatch); !status) {
       return status;
     }
-    start_predicting();
+    if (Status status = start_predicting(); !status) {
+      return status;
+    }
   }
   return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
 }
@@ -228,6 +231,9 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
   ExpertStore::Sizes sizes = {placed_.slots, placed_.spare_slots, placed_.layer_slots};
   const auto rest = [this] { inner_->rest(); };
+  if (computes_in_ram()) {
+    return allocate_gpus(max_rows);  // whose slots are RAM's
+  }
   if (!gpus_.empty()) {
     std::vector<TierShare> shares;
     for (size_t i = 0; i < layout_.expert_layers.size(); ++i) {
@@ -265,28 +271,45 @@ Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
   return {};
 }
 
-void StreamedWeights::start_predicting() {
-  if (experts_ == nullptr) {
-    return;  // nobody predicts for a GPU yet
-  }
+Status StreamedWeights::start_predicting() {
   if (read_ahead_ == ReadAhead::kCoactivation) {
     predictor_ = make_coactivation_predictor(layout_);
+  } else if (read_ahead_ != ReadAhead::kNone && !gpus_.empty()) {
+    if (Status status = predict_on_gpus(); !status) {
+      return status;
+    }
   } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
     predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
       const auto it = resident_by_name_.find(name);
       return it == resident_by_name_.end() ? nullptr : it->second;
     });
   }
-  experts_->predict_by(predictor_.get());
-  experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
+  predict(true);
+  if (experts_ != nullptr) {
+    experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
+  }
+  return {};
+}
+
+// Where the device does not copy while it computes, copies on a prediction could only cost.
+void StreamedWeights::predict(bool on) {
+  for (const auto& gpu : gpus_) {
+    BlockPredictor* its = gpu->predictor != nullptr ? gpu->predictor.get() : predictor_.get();
+    const bool copies = gpu->device->copy_stream() != gpu->device->stream();
+    gpu->experts->predict_by(on ? its : nullptr, copies || read_ahead_ != ReadAhead::kAuto);
+  }
+  if (experts_ != nullptr) {
+    experts_->predict_by(on ? predictor_.get() : nullptr);
+  }
 }
 
 Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   const std::lock_guard lock(mutex_);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
-  if (predictor_ != nullptr && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
+  const bool predicts = predictor_ != nullptr || !gpus_.empty();
+  if (predicts && read_ahead_ == ReadAhead::kAuto && decode && tokens == 1) {
     prefetch_switch_.note(seconds);
-    experts_->predict_by(prefetch_switch_.on() ? predictor_.get() : nullptr);
+    predict(prefetch_switch_.on());
   }
   return std::exchange(copy_failed_, false) ? fail(error_.code, "{}", error_.message) : Status();
 }

@@ -210,9 +210,13 @@ class StreamedWeights {
   GpuUse use_of(const GpuMember& gpu) const;
   Result<GpuExecutor*> turn_to(size_t gpu);
   Result<bool> warm_gpus();
+  Status predict_on_gpus();
   Status allocate_dense(const DensePlacement& placement);
-  void start_predicting();
+  Status start_predicting();
+  void predict(bool on);
   void keep_warming();
+  bool streams_experts() const { return expert_store_ != nullptr || !gpus_.empty(); }
+  bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
   Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
@@ -239,14 +243,14 @@ class StreamedWeights {
   std::unique_ptr<InnerGraph> inner_;
   std::vector<Reservation> reserved_;  // for what follows
   std::unique_ptr<RepackBuffer> repack_buffer_;
-  std::unique_ptr<BlockPredictor> predictor_;
   PrefetchSwitch prefetch_switch_;
   ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
   std::unique_ptr<ExpertStore> expert_store_;
   std::unique_ptr<ExpertExecutor> experts_;
-  GpuUse gpu_use_;                       // of all layers, whichever GPU has them
-  ggml_backend_dev_t beside_ = nullptr;  // that has layers of its own
-  std::mutex gpu_calls_;                 // of the inner backends of the following; locked before mutex_
+  GpuUse gpu_use_;                             // of all layers, whichever GPU has them
+  ggml_backend_dev_t beside_ = nullptr;        // that has layers of its own
+  std::mutex gpu_calls_;                       // of the inner backends of the following; locked before mutex_
+  std::unique_ptr<BlockPredictor> predictor_;  // where no GPU is asked itself
   // In the place of experts_. They take their turns with the store in RAM: see turn_to().
   std::vector<std::unique_ptr<GpuMember>> gpus_;
   size_t turn_ = 0;

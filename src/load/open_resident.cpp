@@ -36,7 +36,8 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   const VirtualFile file(*header, feed->get());
   ModelParams params;
   params.mtp = request.options.draft.mtp;
-  params.host_only = request.options.gpu == "none";
+  // Apple's GPUs would take all of it, also where the plan says that the processors are faster.
+  params.host_only = request.options.gpu == "none" || (request.gpu.exists() && request.gpu_layers() == nullptr);
   params.devices = devices_of(request, parts);
   params.layers_of_devices = layers_of_devices(parts.plan.placement);
   give_layers(request, params, parts);

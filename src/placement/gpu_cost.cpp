@@ -27,7 +27,7 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
   const auto bytes = static_cast<double>(group.bytes);
   const uint32_t missing = group.experts - layer.on_device;
   const uint32_t absent = missing - std::min(layer.in_ram, missing);
-  cost.uploaded = missing * bytes;
+  cost.uploaded = problem.gpu->in_ram ? 0 : missing * bytes;
   cost.bytes = absent * bytes;
   cost.uploading = cost.uploaded / (kStagedRate * speeds.upload_bytes_per_second);
   cost.reading = cost.bytes / problem.expert_disk.bytes_per_second + (absent > 0 ? problem.expert_disk.latency : 0);
@@ -38,7 +38,7 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
 void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer, double cuts,
                 PassCost& cost) {
   const auto bytes = static_cast<double>(problem.experts[layer.group].bytes);
-  cost.uploaded = cost.device_misses * bytes;
+  cost.uploaded = problem.gpu->in_ram ? 0 : cost.device_misses * bytes;
   cost.bytes = cost.misses * bytes;
   cost.cutting = cuts * speeds.sync_seconds;
   cost.uploading = cost.uploaded / speeds.upload_bytes_per_second;

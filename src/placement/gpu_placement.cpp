@@ -49,8 +49,9 @@ std::vector<uint32_t> fewest_of_layers(const PlacementProblem& problem) {
   return slots;
 }
 
+// None where the device's are RAM's.
 uint32_t fewest_ram_slots(const PlacementProblem& problem) {
-  return std::min(kFewestRamSlots, problem.expert_slots());
+  return problem.gpu->in_ram ? 0 : std::min(kFewestRamSlots, problem.expert_slots());
 }
 
 // A device's memory without slots and staging.
@@ -62,6 +63,12 @@ uint64_t device_base(const GpuProblem& gpu, const GpuPart& device, const GpuFram
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
   return problem.gpu->host_weights + problem.other + frame.pass->bytes + frame.pass->expert_bytes;
+}
+
+// A device's memory beside so much of RAM.
+uint64_t device_budget(const PlacementProblem& problem, const GpuPart& device, uint64_t ram) {
+  const uint64_t left = problem.budget - std::min(problem.budget, ram);
+  return problem.gpu->in_ram ? std::min(device.budget, left) : device.budget;
 }
 
 class GpuPlacer {
@@ -180,14 +187,17 @@ void GpuPlacer::share_out_ram(Placement& placement) const {
   without.insert(without.end(), with.begin(), with.end());
 
   ExpertPlacement& experts = placement.experts;
+  experts.layer_slots.assign(layers_, 0);
+  experts.group_slots.assign(problem_.experts.size(), 0);
+  if (ram_slots_ == 0) {
+    return;
+  }
   const uint32_t least = fewest_ram_slots(problem_);
   const uint32_t spare = std::clamp(problem_.most_used(), least, std::max(least, ram_slots_ / 2));
   const bool all = ram_slots_ == problem_.expert_slots() && without.size() == ram_slots_;
   experts.spare_slots = all ? 0 : spare;
   const auto kept = std::min<size_t>(ram_slots_ - experts.spare_slots, without.size());
   experts.slots = static_cast<uint32_t>(kept) + experts.spare_slots;
-  experts.layer_slots.assign(layers_, 0);
-  experts.group_slots.assign(problem_.experts.size(), 0);
   for (size_t i = 0; i < kept; ++i) {
     ++experts.layer_slots[without[i].layer];
     ++experts.group_slots[problem_.layer_groups[without[i].layer]];
@@ -201,10 +211,11 @@ std::optional<std::vector<uint64_t>> GpuPlacer::capacities() const {
                                ? 0
                                : device_base(gpu_, device, frame_) + gpu_slot_bytes(problem_, device, slots_) +
                                      (frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0);
-    if (bytes > device.budget) {
+    const uint64_t most = device_budget(problem_, device, ram_base(problem_, frame_));
+    if (bytes > most) {
       return std::nullopt;
     }
-    left.push_back(device.budget - bytes);
+    left.push_back(most - bytes);
   }
   return left;
 }
@@ -216,8 +227,10 @@ std::optional<Placement> GpuPlacer::place() {
   if (!capacity || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
     return std::nullopt;
   }
-  ram_slots_ = static_cast<uint32_t>(
-      std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
+  if (!gpu_.in_ram) {
+    ram_slots_ = static_cast<uint32_t>(
+        std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
+  }
   for (size_t i = 0; i < gpu_.devices.size() && !gpu_.layer_slots; ++i) {
     if (gpu_.devices[i].end_streamed > gpu_.devices[i].first_streamed) {
       spend(gpu_.devices[i], (*capacity)[i]);
@@ -253,10 +266,11 @@ Placement all_on_device(const PlacementProblem& problem, const GpuFrame& frame) 
 }
 
 bool fits(const PlacementProblem& problem, const Placement& placement) {
+  const uint64_t ram = gpu_ram_bytes(problem, placement);
   const auto fits_there = [&](const GpuPart& device) {
-    return gpu_device_bytes(problem, placement, device) <= device.budget;
+    return gpu_device_bytes(problem, placement, device) <= device_budget(problem, device, ram);
   };
-  return std::ranges::all_of(problem.gpu->devices, fits_there) && gpu_ram_bytes(problem, placement) <= problem.budget;
+  return std::ranges::all_of(problem.gpu->devices, fits_there) && ram <= problem.budget;
 }
 
 // Keeps the better of `best` and `placement`.
@@ -352,9 +366,26 @@ const GpuPart* too_small_device(const PlacementProblem& problem) {
   return it == problem.gpu->devices.end() ? nullptr : &*it;
 }
 
+namespace {
+
+// Of both, where the device computes in RAM: with all of the model there, or with the fewest slots.
+uint64_t least_in_ram(const PlacementProblem& problem, const GpuFrame& frame) {
+  const GpuProblem& gpu = *problem.gpu;
+  const GpuPart& device = gpu.devices.front();
+  const uint64_t both = ram_base(problem, frame) + device_base(gpu, device, frame);
+  const uint64_t all = both - frame.pass->expert_bytes - gpu.other + gpu_expert_bytes(problem, device);
+  const uint64_t some = both + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
+  return !gpu.may_stream ? all : gpu.may_hold_all ? std::min(some, all) : some;
+}
+
+}  // namespace
+
 uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
   const GpuProblem& gpu = *problem.gpu;
   return least_of_frames(gpu, [&](const GpuFrame& frame) {
+    if (gpu.in_ram) {
+      return least_in_ram(problem, frame);
+    }
     const uint64_t base = ram_base(problem, frame);
     const bool all =
         gpu.may_hold_all && std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {

@@ -26,7 +26,7 @@ uint64_t minimum_vram(const PlacementProblem& problem);
 // The first device whose budget is less than that; nullptr: there is none.
 const GpuPart* too_small_device(const PlacementProblem& problem);
 
-// The smallest of RAM, with the devices' budgets of their memory.
+// The smallest of RAM, with the devices' budgets of their memory; with what a device takes of it that computes in it.
 uint64_t minimum_gpu_ram(const PlacementProblem& problem);
 
 }  // namespace hypura

@@ -44,6 +44,50 @@ TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
   EXPECT_GT(placement->ubatch, 512U) << "large passes hide the copies of whole layers";
 }
 
+// Its slots are RAM's: one budget for both, nothing below, nothing copied.
+TEST(GpuPlacement, ADeviceThatComputesInRamTakesItsPartOfOneBudget) {
+  for (const uint64_t budget : {2 * kGiB, 4 * kGiB, 16 * kGiB}) {
+    for (const uint64_t most : {3 * kGiB, 16 * kGiB}) {
+      PlacementProblem problem = gpu_problem(most, budget);
+      problem.gpu->in_ram = true;
+      const auto placement = place_on_gpu(problem);
+      ASSERT_TRUE(placement) << placement.error().message;
+      const uint64_t both = gpu_device_bytes(problem, *placement) + total_bytes(problem, *placement);
+      EXPECT_LE(both, budget);
+      EXPECT_LE(gpu_device_bytes(problem, *placement), most);
+      EXPECT_EQ(placement->experts.slots, 0U);
+      EXPECT_EQ(placement->experts.streamed, std::min(budget, most) < 8 * kGiB);
+      const PassCost token = pass_cost(problem, *placement, 1);
+      EXPECT_EQ(token.uploaded, 0);
+      EXPECT_EQ(token.bytes > 0, placement->experts.streamed);
+      if (placement->experts.streamed) {
+        EXPECT_GT(both + problem.gpu->groups[0].slot_bytes, std::min(budget, most)) << "room for a slot is left";
+      }
+    }
+  }
+  PlacementProblem problem = gpu_problem(16 * kGiB, 256 * kMiB);
+  problem.gpu->in_ram = true;
+  EXPECT_FALSE(place_on_gpu(problem));
+  EXPECT_GT(minimum_gpu_ram(problem), 256 * kMiB);
+  problem.budget = minimum_gpu_ram(problem);
+  EXPECT_TRUE(place_on_gpu(problem)) << "which is enough";
+}
+
+// Where a layer waits too long for its router's choice.
+TEST(GpuPlacement, TheProcessorsComputeWhereCutsTakeTooLong) {
+  for (const double cut : {50e-6, 50e-3}) {
+    PlacementProblem problem = gpu_problem(3 * kGiB, 4 * kGiB);
+    problem.gpu->in_ram = true;
+    for (GpuSpeeds& speeds : problem.gpu->devices[0].speeds) {
+      speeds.sync_seconds = cut;
+    }
+    const auto placement = place(problem);
+    ASSERT_TRUE(placement) << placement.error().message;
+    EXPECT_EQ(placement->gpu.has_value(), cut < 1e-3);
+    EXPECT_EQ(placement->experts.slots > 500, !placement->gpu) << "who computes has all of the budget";
+  }
+}
+
 TEST(GpuPlacement, SomeExpertsComeAtATimeOnlyWhereTwoLayersDoNotFit) {
   bool whole = false;
   bool some = false;

@@ -48,12 +48,15 @@ struct GpuProblem {
   std::vector<GpuModelLayer> layers;  // of the model, and the output
   bool required = false;              // all of them are to compute, also where fewer or the processors would be faster,
   bool or_processors = true;          // and the processors where they cannot
-  bool may_hold_all = true;           // everything may lie there
-  bool may_stream = false;            // some experts may be in slots there, over slots in RAM
-  uint64_t host_weights = 0;          // that stay in RAM: the table of embeddings
-  uint64_t other = 0;                 // what streaming takes on each device besides slots and staging
-  std::vector<KvChoice> kv;           // in the devices' memory; at least one
-  std::vector<UbatchChoice> ubatch;   // at least one; device_bytes are those of one device
+  // The one device computes in the machine's memory: its slots are RAM's, nothing is below them, and its budget is a
+  // part of RAM's.
+  bool in_ram = false;
+  bool may_hold_all = true;          // everything may lie there
+  bool may_stream = false;           // some experts may be in slots there, over slots in RAM
+  uint64_t host_weights = 0;         // that stay in RAM: the table of embeddings
+  uint64_t other = 0;                // what streaming takes on each device besides slots and staging
+  std::vector<KvChoice> kv;          // in the devices' memory; at least one
+  std::vector<UbatchChoice> ubatch;  // at least one; device_bytes are those of one device
   std::vector<GpuGroup> groups;
   std::string obstacle;   // why it can compute nothing of this model; empty: it can
   std::string undivided;  // why none of the model's layers are there where all are too many; empty: they are

@@ -22,6 +22,7 @@ SplitSides sides_of(const SplitProblem& problem, uint32_t gpu_layers) {
   gpu.all = static_cast<uint32_t>(problem.layers.size());
   gpu.layers = std::min(gpu_layers, gpu.all);
   gpu.budget = problem.gpu_budget;
+  gpu.in_ram = problem.in_ram;
   gpu.offload_from = problem.offload_from;
   gpu.upload_bytes_per_second = problem.upload_bytes_per_second;
   gpu.handover = problem.handover;
@@ -61,7 +62,7 @@ std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layer
   const SplitSides sides = sides_of(problem, split.layers);
   const bool uses_gpu = split.layers > 0 || problem.offload_from > 0;
   split.gpu_bytes = sides.gpu_bytes + (uses_gpu ? problem.gpu_fixed : 0);
-  const uint64_t kept = problem.ram_fixed + sides.cpu_kv;
+  const uint64_t kept = problem.ram_fixed + sides.cpu_kv + (problem.in_ram ? split.gpu_bytes : 0);
   split.ram_bytes = kept + sides.gpu.host_weights;
   if (split.ram_bytes > problem.ram_budget) {
     if (kept + problem.ring > problem.ram_budget) {

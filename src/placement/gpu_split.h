@@ -24,6 +24,7 @@ struct SplitLayer {
 struct SplitProblem {
   std::vector<SplitLayer> layers;  // in order
   uint64_t gpu_budget = 0;
+  bool in_ram = false;     // that is a part of ram_budget: the GPU computes in the machine's memory
   uint64_t gpu_fixed = 0;  // compute buffers, once it computes anything
   uint64_t ram_budget = 0;
   uint64_t ram_fixed = 0;     // what is in RAM whoever computes: embeddings, vocabulary, compute buffers
@@ -39,7 +40,7 @@ struct SplitProblem {
 struct GpuSplit {
   uint32_t layers = 0;  // the last so many are the GPU's: llama.cpp's --n-gpu-layers
   uint64_t gpu_bytes = 0;
-  uint64_t ram_bytes = 0;
+  uint64_t ram_bytes = 0;       // with what the GPU takes of it
   uint64_t streamed_bytes = 0;  // read from disk in every pass
   double token_seconds = 0;     // of a pass of one token
   double prompt_seconds = 0;    // of a pass of prompt_pass tokens

@@ -86,10 +86,10 @@ std::vector<Frame> frames(const PlacementProblem& problem) {
     for (Frame frame : shapes(problem, mode)) {
       for (frame.kv = 0; frame.kv < problem.kv.size(); ++frame.kv) {
         for (frame.ubatch = 0; frame.ubatch < problem.ubatch.size(); ++frame.ubatch) {
-          const uint64_t bytes = frame_bytes(problem, frame);
-          const bool there =
-              !problem.split ||
-              split_device_bytes(problem, problem.kv[frame.kv], problem.ubatch[frame.ubatch]) <= problem.split->budget;
+          const uint64_t on_device =
+              problem.split ? split_device_bytes(problem, problem.kv[frame.kv], problem.ubatch[frame.ubatch]) : 0;
+          const bool there = !problem.split || on_device <= problem.split->budget;
+          const uint64_t bytes = frame_bytes(problem, frame) + (problem.split && problem.split->in_ram ? on_device : 0);
           if (there && bytes <= problem.budget) {
             fitting.push_back(frame);
             fitting.back().capacity = problem.budget - bytes;

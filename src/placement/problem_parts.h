@@ -33,6 +33,7 @@ struct GpuSplitPart {
   uint32_t layers = 0;        // so many, the output being one of them: llama.cpp's --n-gpu-layers
   uint32_t all = 0;           // of the model, with the output
   uint64_t budget = 0;        // of the device's memory
+  bool in_ram = false;        // which is a part of RAM's
   uint64_t weights = 0;       // there
   uint64_t host_weights = 0;  // of the processors' layers
   PassSeconds on_gpu;         // its layers

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/gpu/device_speed.h"
 #include "profiling/gpu_measuring.h"
 #include "support/fail.h"
 #include "support/units.h"
@@ -33,8 +34,12 @@ Result<std::vector<GpuDeviceInfo>> devices_by_default(const EngineOptions& optio
   std::vector<GpuDeviceInfo> devices;
   if (most > 0) {
     devices = gpus_by_default(gpu_devices());
+    const auto own = [](const GpuDeviceInfo& device) { return !device.integrated; };
     std::ranges::stable_sort(devices, std::ranges::greater(), &GpuDeviceInfo::memory_free);
-    devices.resize(std::min(devices.size(), most));
+    std::ranges::stable_partition(devices, own);
+    const auto with_memory = static_cast<size_t>(std::ranges::count_if(devices, own));
+    // What has no memory of its own computes alone.
+    devices.resize(std::min({devices.size(), most, std::max<size_t>(1, with_memory)}));
   }
   return devices;
 }
@@ -87,8 +92,14 @@ Result<std::vector<GpuDeviceInfo>> find_devices(const EngineOptions& options, co
   return std::move(choice->devices);
 }
 
+// What a GPU that computes in the machine's memory leaves to the rest of what it works with at once: the screen's.
+constexpr uint64_t kWorkingSetMargin = 2 * kGiB;
+
 // Half of what the machine allows where that is its memory.
 Result<uint64_t> most_vram(const GpuDeviceInfo& device, bool on_ram) {
+  if (device.computes_in_ram) {
+    return device.memory_total - std::min(device.memory_total, kWorkingSetMargin);
+  }
   if (on_ram) {
     return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
   }
@@ -106,6 +117,10 @@ Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& 
   uint64_t vram = options.vram.value_or(*most);
   if (!on_ram && vram > device.memory_free) {
     remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(vram));
+    vram = *most;
+  }
+  if (device.computes_in_ram && vram > *most) {
+    remark = fmt::format(" (lowered from {}: it works with no more at once)", format_bytes(vram));
     vram = *most;
   }
   const uint64_t runtime = on_ram ? 0 : gpu_runtime(device.backend).on_device;
@@ -207,11 +222,14 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
   if (Status status = add_devices(options, std::move(*devices), gpu); !status) {
     return propagate(status.error());
   }
+  if (gpu.computes_in_ram()) {
+    gpu.cut_seconds = measure_gpu_cut(gpu.name()).value_or(0);  // then it is assumed
+  }
   return gpu;
 }
 
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget) {
-  if (!gpu.exists() || gpu.devices.front().vram == kUnlimited) {
+  if (!gpu.exists() || gpu.devices.front().vram == kUnlimited || gpu.computes_in_ram()) {
     return budget;
   }
   if (!gpu.on_ram) {

@@ -32,6 +32,8 @@ struct ChosenGpu {
   std::vector<ChosenDevice> devices = {};  // none: the processors compute
   bool named = false;       // by the user: all are used, also where fewer or the processors would be faster
   bool on_ram = false;      // its memory is the machine's; it is alone then
+  double cut_seconds = 0;   // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
+                            // it was not
   std::string remark = {};  // " (lowered from ...)" when one gets less than was asked for, else empty
 
   bool exists() const { return !devices.empty(); }
@@ -39,6 +41,7 @@ struct ChosenGpu {
   uint64_t vram() const;     // of all devices
   // The processors stand for the GPU.
   bool is_processor() const { return exists() && devices.front().info.name == "CPU"; }
+  bool computes_in_ram() const { return exists() && devices.front().info.computes_in_ram; }
 };
 
 // "CUDA0, CUDA1 and CUDA2".
@@ -46,15 +49,17 @@ std::string joined_names(const std::vector<std::string>& names);
 
 // The devices that the options or `overrides` name; with "auto" those with memory of their own, the most free memory
 // first, that is not another program's: one where the RAM budget has room for its driver, more where their drivers take
-// an eighth of it at most. Without EngineOptions::vram
-// each may use what is free less a margin, 5 % of its memory and at least 512 MiB, for a desktop; of the machine's
-// memory half of what it allows. Fails with kUsage: there is no such device, several are named that cannot compute
-// together, or memory is given for none; with kBudget when the memory is less than its driver takes. The first call may
-// take some tenths of a second (hypura/devices.h).
+// an eighth of it at most; or one that computes in RAM. Without EngineOptions::vram each may use what is free less a
+// margin, 5 % of its memory and at least 512 MiB, for a desktop; of the machine's memory half of what it allows, or,
+// where it computes in that, as much as it works with at once less 2 GiB. How long a layer waits there is measured.
+// Fails with kUsage: there is no such device, several are named that cannot compute together, or memory is given for
+// none; with kBudget when the memory is less than its driver takes. The first call may take some tenths of a second
+// (hypura/devices.h).
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
 
 // `budget` less what the GPUs take of RAM: GpuRuntime::in_ram of each, and where its memory is the machine's that too,
-// as far as both are more than the machine allows. Fails as choose_budget, with kBudget when nothing is left.
+// as far as both are more than the machine allows. Where it computes in that, the budget is for both, and the plan
+// divides it. Fails as choose_budget, with kBudget when nothing is left.
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget);
 
 }  // namespace hypura

@@ -110,8 +110,9 @@ bool is_whole(const GpuProfile& profile) {
 
 }  // namespace
 
-GpuFigures::GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device)
+GpuFigures::GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device, double cut)
     : profile_(profile), assumed_(assumed_profile(device.backend)) {
+  assumed_.cut_seconds = cut > 0 ? cut : assumed_.cut_seconds;
   if (profile == nullptr || !is_whole(*profile)) {
     profile_ = nullptr;
     assumption_ = fmt::format(" by assumed speeds of {} (`hypura profile{}` measures it)", device.name,

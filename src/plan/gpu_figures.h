@@ -13,8 +13,8 @@ namespace hypura {
 class GpuFigures {
  public:
   // `profile` is the device's own, or null where it was not measured: then what a modest GPU of that kind does is
-  // assumed. It must outlive the object.
-  GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device);
+  // assumed, but for `cut`, GpuProfile::cut_seconds as measured just now; 0: it was not. It must outlive the object.
+  GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device, double cut = 0);
 
   // " by assumed speeds of CUDA0 (`hypura profile` measures it)", to end a prediction with; empty when it was measured.
   const std::string& assumption() const { return assumption_; }

@@ -168,6 +168,7 @@ uint32_t best_layers(const OpenRequest& request, uint32_t most) {
     SplitProblem split = LayerSpeeds(request, pass.tokens).split_problem(kv.bytes);
     split.gpu_fixed = pass.device_bytes + besides_layers(request);
     split.ram_budget = problem->budget;
+    split.in_ram = request.gpu.computes_in_ram();
     split.ram_fixed = host_bytes(request.model) + problem->other + pass.bytes;
     split.ring = 2 * problem->largest_slot_bytes();
     split.disk = problem->dense_disk;
@@ -188,6 +189,7 @@ void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {
   const GpuLayers& layers = *request.gpu_layers();
   const LayerSpeeds speeds(request, problem.ubatch.front().tokens);
   GpuSplitPart part = gpu_part(speeds.split_problem(0), layers.count);
+  part.in_ram = request.gpu.computes_in_ram();
   part.weights += layers.count > 0 ? besides_layers(request) : 0;
   const double kept = kv_share_before_gpu(request.model, layers);
   part.attention = (1 - kept) * speeds.attention();

@@ -75,6 +75,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.may_hold_all =
       request_.options.resident && !request_.options.record_routing && !overrides.gpu && allowed(Mode::kResident);
   gpu_.required = request_.gpu.named;
+  gpu_.in_ram = request_.gpu.computes_in_ram();
   gpu_.or_processors = !gpu_.may_stream;
   if (overrides.gpu) {
     gpu_.layer_slots = overrides.gpu->layer_slots;
@@ -156,7 +157,7 @@ void GpuProblemBuilder::add_device(const ChosenDevice& device) {
     part.speeds.assign(gpu_.ubatch.size(), speeds_of_processors(problem_));
     return;
   }
-  const GpuFigures figures(gpu_profile(request_, device.info.name), device.info);
+  const GpuFigures figures(gpu_profile(request_, device.info.name), device.info, request_.gpu.cut_seconds);
   for (const UbatchChoice& pass : gpu_.ubatch) {
     part.speeds.push_back(gpu_speeds(figures, request_, problem_, pass.tokens));
   }

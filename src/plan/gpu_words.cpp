@@ -149,18 +149,26 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
 std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const std::vector<DeviceShare> shares = shares_of(request, problem, placement);
   const bool several = shares.size() > 1;
-  std::string text = fmt::format("{} ({}) on {} in {} of {} memory{} and {} of RAM{}: {}", request.model.name,
-                                 format_bytes(request.model.bytes), joined_names(used_names(request, placement)),
-                                 format_bytes(budget_of(shares)), several ? "their" : "its", request.gpu.remark,
-                                 format_bytes(request.budget), request.budget_remark, shares_words(shares));
+  std::string text = fmt::format("{} ({}) on {} in ", request.model.name, format_bytes(request.model.bytes),
+                                 joined_names(used_names(request, placement)));
+  text +=
+      problem.gpu->in_ram
+          ? fmt::format("{} of RAM{}, {} of them with the GPU{}: ", format_bytes(request.budget), request.budget_remark,
+                        format_bytes(std::min(request.budget, budget_of(shares))), request.gpu.remark)
+          : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
+                        several ? "their" : "its", request.gpu.remark, format_bytes(request.budget),
+                        request.budget_remark);
+  text += shares_words(shares);
   if (!placement.experts.streamed) {
     return text + (several ? "fits, all weights on the GPUs" : "fits, all weights on the GPU");
   }
   const uint32_t all = problem.expert_slots();
   const uint32_t on_device = slots_on_device(problem, placement);
-  text += fmt::format("{} resident {}, with {} of {} experts ({} %); {} more in RAM",
-                      format_bytes(problem.gpu->weights()), several ? "there" : "on the GPU", on_device, all,
-                      on_device * 100 / all, std::min(placement.experts.slots, all - std::min(all, on_device)));
+  text += fmt::format("{} resident {}, with {} of {} experts ({} %)", format_bytes(problem.gpu->weights()),
+                      several ? "there" : "on the GPU", on_device, all, on_device * 100 / all);
+  text += problem.gpu->in_ram
+              ? ", which are RAM's"
+              : fmt::format("; {} more in RAM", std::min(placement.experts.slots, all - std::min(all, on_device)));
   return text + (placement.gpu->stages
                      ? fmt::format("; prompts bring whole layers, {} tokens at once", placement.ubatch)
                      : "; prompts bring some experts at a time: there is no room for two layers");
@@ -177,10 +185,13 @@ std::string gpu_token_sentence(const Plan& plan) {
        {device.cut_seconds, "waiting for the router's choices"},
        {device.disk_seconds, "the disk"}}};
   const auto most = std::ranges::max_element(parts);
-  std::string text =
-      fmt::format("a token finds {} of its experts on the GPU and {} in RAM, by {}; it copies {} there",
-                  share_words(*device.hit_rate), share_words(*device.ram_hit_rate), plan.prediction.hit_rate_source,
-                  format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)));
+  const bool below = *device.ram_hit_rate > 0 || device.uploaded_bytes_per_token > 0;
+  std::string text = fmt::format("a token finds {} of its experts on the GPU", share_words(*device.hit_rate));
+  text += below ? fmt::format(" and {} in RAM", share_words(*device.ram_hit_rate)) : "";
+  text += fmt::format(", by {}", plan.prediction.hit_rate_source);
+  text +=
+      below ? fmt::format("; it copies {} there", format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)))
+            : "";
   if (plan.prediction.bytes_per_token > 0) {
     text +=
         fmt::format(" and reads {} from disk", format_bytes(static_cast<uint64_t>(plan.prediction.bytes_per_token)));
@@ -196,8 +207,12 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
   std::string text = fmt::format("; {} {} nothing: ", request.gpu.name(), several ? "compute" : "computes");
   const auto with = place_on_gpu(problem);
   if (with) {
-    return text + fmt::format("the processors are faster, with {} {} tokens/s are expected", several ? "them" : "it",
-                              speed_words(1 / pass_cost(problem, *with, 1).seconds));
+    text += fmt::format("the processors are faster, with {} {} tokens/s are expected", several ? "them" : "it",
+                        speed_words(1 / pass_cost(problem, *with, 1).seconds));
+    return text + (request.gpu.cut_seconds > 0
+                       ? fmt::format(", where a layer waits {:.0f} us for its router's choice, measured now",
+                                     request.gpu.cut_seconds * 1e6)
+                       : "");
   }
   if (!problem.gpu->obstacle.empty()) {
     return text + problem.gpu->obstacle;
@@ -239,9 +254,9 @@ tl::unexpected<Error> gpu_too_small(const OpenRequest& request, const PlacementP
         request.model.name, request.gpu.name(), format_bytes(request.gpu.vram()), format_bytes(request.budget),
         format_bytes(minimum_vram(problem)), format_bytes(ram));
   }
-  return fail(ErrorCode::kBudget,
-              "{} cannot run on {} in {} of RAM: what stays there beside the GPU takes about {} at least",
-              request.model.name, request.gpu.name(), format_bytes(request.budget), format_bytes(no_less(ram)));
+  return fail(ErrorCode::kBudget, "{} cannot run on {} in {} of RAM: {} takes about {} at least", request.model.name,
+              request.gpu.name(), format_bytes(request.budget),
+              problem.gpu->in_ram ? "all of it" : "what stays there beside the GPU", format_bytes(no_less(ram)));
 }
 
 }  // namespace hypura

@@ -63,8 +63,9 @@ Result<GpuDeviceInfo> find_gpu(std::string_view name) {
 
 std::vector<GpuDeviceInfo> gpus_by_default(const std::vector<GpuDeviceInfo>& devices) {
   std::vector<GpuDeviceInfo> chosen;
-  std::ranges::copy_if(devices, std::back_inserter(chosen),
-                       [](const GpuDeviceInfo& device) { return !device.integrated && device.same_as.empty(); });
+  std::ranges::copy_if(devices, std::back_inserter(chosen), [](const GpuDeviceInfo& device) {
+    return (!device.integrated || device.computes_in_ram) && device.same_as.empty();
+  });
   return chosen;
 }
 

@@ -221,25 +221,52 @@ void ExpertStore::finish() {
 }
 
 void ExpertStore::prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions) {
-  predicted_layer_ = layer;
-  predictions_.assign(predictions.begin(), predictions.end());
+  expect(layer, predictions);
   if (arrived_ == leases_.size()) {
     start_prefetch();
   }
 }
 
+void ExpertStore::expect(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+  predicted_layer_ = layer;
+  predictions_.assign(predictions.begin(), predictions.end());
+}
+
 // All that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertStore::start_prefetch() {
   for (const ExpertPrediction& prediction : predictions_) {
-    if (cache_.free_slots() <= kReserve) {
+    if (!prefetch_one(predicted_layer_, prediction.expert)) {
       return;
     }
-    if (cache_.absent(predicted_layer_, prediction.expert)) {
-      const uint32_t slot = *cache_.take(predicted_layer_, prediction.expert);
-      prefetching_.push_back(slots_->fill(slot, {predicted_layer_, prediction.expert}, Priority::kPrefetch));
-      stats_.prefetches += decode_ ? 1 : 0;
+  }
+}
+
+// False when no slot is left for it, nor for others.
+bool ExpertStore::prefetch_one(uint32_t layer, uint32_t expert) {
+  if (cache_.free_slots() <= kReserve) {
+    return false;
+  }
+  if (cache_.absent(layer, expert)) {
+    prefetching_.push_back(slots_->fill(*cache_.take(layer, expert), {layer, expert}, Priority::kPrefetch));
+    stats_.prefetches += decode_ ? 1 : 0;
+  }
+  return true;
+}
+
+void ExpertStore::prefetch_for_above(uint32_t layer, std::span<const uint32_t> experts) {
+  stop_warming();
+  cancel_prefetches();
+  decode_ = true;
+  for (const uint32_t expert : experts) {
+    if (!prefetch_one(layer, expert)) {
+      return;
     }
   }
+}
+
+void ExpertStore::count_found(uint64_t experts) {
+  stats_.decode_lookups += experts;
+  stats_.decode_hits += experts;
 }
 
 void ExpertStore::raised(uint32_t layer, uint32_t expert) {

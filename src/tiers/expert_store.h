@@ -113,6 +113,9 @@ class ExpertStore {
   // At most once between acquire() and finish().
   void prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions);
 
+  // `predictions` of what `layer` will choose are compared with what it asks for; nothing is read for them.
+  void expect(uint32_t layer, std::span<const ExpertPrediction> predictions);
+
   // Lets reads go on, without blocking.
   void poll() { slots_->poll(); }
 
@@ -148,6 +151,20 @@ class ExpertStore {
   // All that was lowered has arrived. Not while a layer holds leases, which make room for it.
   void landed();
 
+  // The tier above expects that `layer` will choose `experts`, and keeps the score itself: those that are neither here
+  // nor on their way are read, as by prefetch(); what was prefetched before and not asked for is cancelled. When all
+  // that the layer in work asked for has arrived.
+  void prefetch_for_above(uint32_t layer, std::span<const uint32_t> experts);
+
+  // Pins an expert that is here, for a copy to the tier above before it is asked for; gives its slot. Besides leases,
+  // until unpin().
+  std::optional<uint32_t> pin(uint32_t layer, uint32_t expert) { return cache_.lookup(layer, expert); }
+  void unpin(uint32_t layer, uint32_t expert) { cache_.release(layer, expert); }
+
+  // The tier above was asked for `experts` experts in a decode pass that it had copied from here on a prediction: they
+  // count as found here.
+  void count_found(uint64_t experts);
+
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
 
   // What an expert is worth keeping by now, ExpertRanking::worth.
@@ -169,6 +186,7 @@ class ExpertStore {
   std::optional<uint32_t> slot_for(uint32_t expert);
   void score_predictions(std::span<const uint32_t> experts);
   void start_prefetch();
+  bool prefetch_one(uint32_t layer, uint32_t expert);
   void stop_warming();
   bool admit_warmed();
   bool admit(const Status& read, const TierSlots::Fill& fill);

@@ -15,8 +15,9 @@ struct StoreStats {
   std::atomic<uint64_t> decode_hits{0};  // resident when asked for; never what was prefetched
   std::atomic<uint64_t> prefill_lookups{0};
   std::atomic<uint64_t> prefill_hits{0};
-  std::atomic<uint64_t> prefetches{0};       // experts read on a prediction, in decode passes
-  std::atomic<uint64_t> prefetches_used{0};  // of these, asked for by the layer they were read for: lookups, never hits
+  std::atomic<uint64_t> prefetches{0};  // experts brought on a prediction, in decode passes
+  std::atomic<uint64_t> prefetches_used{
+      0};  // of these, asked for by the layer they were brought for: lookups, never hits
   // In decode passes: experts predicted for the next layer, in memory or not; those of them that it chose; and all that
   // such layers chose: correct / predictions is their precision, correct / predictable their recall.
   std::atomic<uint64_t> predictions{0};

@@ -3,15 +3,22 @@
 #include <algorithm>
 
 #include "backend/gpu/device_memory.h"
+#include "backend/gpu/device_predictor.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/gpu_list.h"
 #include "backend/gpu/slot_seeds.h"
+#include "support/memory/huge_pages.h"
+#include "tiers/slot_layout.h"
 
 namespace hypura {
 
 DeviceSizes device_sizes(const std::string& device, const ExpertLayer& layer) {
-  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(gpu_by_name(device));
+  ggml_backend_dev_t its_device = gpu_by_name(device);
   DeviceSizes sizes;
+  if (computes_in_ram(its_device)) {
+    return {SlotLayout({&layer, 1}).stride(), kHugePage};
+  }
+  ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(its_device);
   for (const ExpertPart& part : layer.parts) {
     sizes.expert_bytes += part.slice_bytes;
   }
@@ -32,7 +39,9 @@ IdBytes id_bytes(const StreamLayout& layout, uint32_t used, uint32_t max_rows, b
   constexpr uint64_t kAlignment = 256;  // of a tensor on a device, at most
   const uint64_t all = layout.expert_layers.size() * each;
   const uint64_t seeds = stages ? 2 * SlotSeeds::kTokens * layout.experts * sizeof(int32_t) : 0;
-  return {all + layout.expert_layers.size() * kAlignment, all + counts.fetched_bytes + seeds};
+  const DevicePredictor::Bytes predictor = DevicePredictor::bytes_for(layout);
+  return {all + layout.expert_layers.size() * kAlignment + predictor.on_device,
+          all + counts.fetched_bytes + seeds + predictor.in_ram};
 }
 
 }  // namespace hypura

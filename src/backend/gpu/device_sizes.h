@@ -17,8 +17,8 @@ struct DeviceSizes {
 // On gpu_by_name(device), which must be there. Any thread.
 DeviceSizes device_sizes(const std::string& device, const ExpertLayer& layer);
 
-// Bytes that GpuExecutor takes for the numbers of slots, in the device's memory and in RAM, for passes of `max_rows`
-// tokens that take `used` experts each.
+// Bytes that GpuExecutor and DevicePredictor take for the numbers of slots and for predictions, in the device's memory
+// and in RAM, for passes of `max_rows` tokens that take `used` experts each.
 struct IdBytes {
   uint64_t on_device = 0;
   uint64_t in_ram = 0;

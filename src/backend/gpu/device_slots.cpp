@@ -1,21 +1,22 @@
 #include "backend/gpu/device_slots.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "backend/gpu/slot_prefetch.h"
 #include "support/fail.h"
 
 namespace hypura {
 
 Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertLayer> layers,
-                                                         std::span<const uint32_t> slots, ggml_backend_t stream,
-                                                         ExpertUpload& upload) {
-  std::unique_ptr<DeviceSlots> made(new DeviceSlots(stream, upload));
+                                                         std::span<const uint32_t> slots, GpuDevice& device,
+                                                         ExpertSource& source) {
+  std::unique_ptr<DeviceSlots> made(new DeviceSlots(device.stream(), source));
   size_t tensors = 0;
   for (const ExpertLayer& layer : layers) {
     tensors += layer.parts.size();
   }
   made->context_ = describe_tensors(tensors);
-  ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(stream);
   for (size_t i = 0; i < layers.size(); ++i) {
     std::vector<ggml_tensor*>& matrices = made->matrices_.emplace_back();
     made->holds_.emplace_back(slots[i], kNoExpert);
@@ -23,12 +24,13 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
       continue;
     }
     matrices = describe_matrices(made->context_.get(), layers[i], slots[i], "slots of");
-    auto buffer = allocate_on(type, bytes_in(type, matrices), fmt::format("the slots of layer {}", layers[i].layer));
-    if (!buffer) {
-      return propagate(buffer.error());
+    auto room = ExpertRoom::create(device.inner(), ExpertRoom::bytes_for(device.inner(), layers[i], matrices),
+                                   fmt::format("the slots of layer {}", layers[i].layer));
+    if (!room) {
+      return propagate(room.error());
     }
-    made->buffers_.push_back(std::move(*buffer));
-    if (Status status = place_in(made->buffers_.back().get(), matrices); !status) {
+    made->rooms_.push_back(std::move(*room));
+    if (Status status = made->rooms_.back().place(layers[i], matrices); !status) {
       return propagate(status.error());
     }
   }
@@ -44,9 +46,7 @@ TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*
 Status DeviceSlots::wait(const Fill& fill) {
   if (!begun_ && !cancelled_) {
     begun_ = true;
-    std::ranges::sort(items_, {}, &UploadItem::expert);
-    const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
-    outcome_ = whole_.empty() ? upload_.run(slots, items_, decode_) : upload_.copy_on_device(slots, whole_, items_);
+    outcome_ = bring();
     for (const UploadItem& item : items_) {
       uint32_t& held = holds_[layer_][item.place];
       held = item.done ? item.expert : held;
@@ -62,6 +62,31 @@ Status DeviceSlots::wait(const Fill& fill) {
     waited_ = 0;
     begun_ = cancelled_ = false;
     outcome_ = {};
+  }
+  return status;
+}
+
+// What was prefetched comes last: what has to come from further is on its way meanwhile.
+Status DeviceSlots::bring() {
+  const auto prefetched = [this](const UploadItem& item) {
+    return whole_.empty() && prefetch_ != nullptr && prefetch_->has(layer_, item.expert);
+  };
+  std::ranges::sort(items_, {}, [&](const UploadItem& item) { return std::pair(prefetched(item), item.expert); });
+  const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
+  if (!whole_.empty()) {
+    source_.copy_on_device(slots, whole_, items_);
+    return {};
+  }
+  const std::span<UploadItem> all = items_;
+  const auto others = static_cast<size_t>(std::ranges::find_if(items_, prefetched) - items_.begin());
+  Status status = source_.run(slots, all.first(others), decode_);
+  if (status && others < all.size()) {
+    const auto brought = prefetch_->take(all.subspan(others));
+    if (!brought) {
+      return propagate(brought.error());
+    }
+    source_.copy_on_device(slots, *brought, all.subspan(others));
+    prefetch_->taken();
   }
   return status;
 }

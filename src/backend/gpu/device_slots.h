@@ -1,5 +1,6 @@
-// Slots in the memory of a device: of each matrix of each layer one tensor [ne0, ne1, slots], as MUL_MAT_ID takes it.
-// Filled from the tier below, in the order of the device's stream, so that no kernel meets a slot half filled.
+// Slots in memory that a device computes with: of each matrix of each layer one tensor [ne0, ne1, slots], as MUL_MAT_ID
+// takes it. Filled from the tier below, in the order of the device's stream, so that no kernel meets a slot half
+// filled.
 #pragma once
 
 #include <cstdint>
@@ -8,25 +9,29 @@
 #include <vector>
 
 #include "backend/gpu/device_memory.h"
-#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/expert_room.h"
+#include "backend/gpu/expert_source.h"
+#include "backend/gpu/gpu_device.h"
 #include "tiers/tier_slots.h"
 
 namespace hypura {
 
+class SlotPrefetch;
+
 // Not thread-safe: the owner serialises.
 class DeviceSlots final : public TierSlots {
  public:
-  // Allocates slots[i] slots for layers[i]; a layer may have none. The references and `stream`, by which they are
-  // filled, must outlive the object. Fails with kBudget.
+  // Allocates slots[i] slots for layers[i]; a layer may have none. The references must outlive the object. Fails with
+  // kBudget.
   static Result<std::unique_ptr<DeviceSlots>> create(std::span<const ExpertLayer> layers,
-                                                     std::span<const uint32_t> slots, ggml_backend_t stream,
-                                                     ExpertUpload& upload);
+                                                     std::span<const uint32_t> slots, GpuDevice& device,
+                                                     ExpertSource& source);
 
   // Fills that begin together go to the tier below together, when the first of them is waited for: what is missing
   // there is read at once.
   Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
   bool ended(const Fill& /*fill*/) override { return false; }
-  // Fails as ExpertUpload::run(). All fills of a layer must be waited for before the next layer's begin.
+  // Fails as ExpertSource::run(). All fills of a layer must be waited for before the next layer's begin.
   Status wait(const Fill& fill) override;
   void realign(const Fill& /*fill*/) override {}  // slots hold nothing but data
   void cancel(const Fill& /*fill*/) override { cancelled_ = true; }
@@ -44,16 +49,23 @@ class DeviceSlots final : public TierSlots {
   }
   void stop_copying() { copy_from({}, nullptr); }
 
+  // What it has brought is from now on copied from there, and not brought from the tier below; nullptr: nothing is. It
+  // must outlive the last fill.
+  void prefetch_by(SlotPrefetch* prefetch) { prefetch_ = prefetch; }
+
   // What the fills to come are for.
   void set_decode(bool decode) { decode_ = decode; }
 
  private:
-  DeviceSlots(ggml_backend_t stream, ExpertUpload& upload) : stream_(stream), upload_(upload) {}
+  DeviceSlots(ggml_backend_t stream, ExpertSource& source) : stream_(stream), source_(source) {}
+
+  Status bring();
 
   ggml_backend_t stream_;
-  ExpertUpload& upload_;
+  ExpertSource& source_;
+  SlotPrefetch* prefetch_ = nullptr;
   ggml_context_ptr context_;
-  std::vector<ggml_backend_buffer_ptr> buffers_;  // by layer
+  std::vector<ExpertRoom> rooms_;  // of layers that have slots
   std::vector<std::vector<ggml_tensor*>> matrices_;
   std::vector<std::vector<uint32_t>> holds_;  // by layer and slot: the expert whose bytes are there; or kNoExpert
 

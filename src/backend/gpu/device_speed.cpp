@@ -14,6 +14,7 @@ namespace hypura {
 namespace {
 
 constexpr double kWarmSeconds = 0.1;  // a GPU that rested has slow clocks at first
+constexpr double kCutSeconds = 0.005;
 
 Result<std::unique_ptr<DeviceBench>> open_bench(const std::string& name, const GpuTest& test) {
   ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
@@ -105,6 +106,18 @@ Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::str
   profile.kernels = std::move(*kernels);
   progress(1);
   return profile;
+}
+
+Result<double> measure_gpu_cut(const std::string& name) {
+  ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
+  if (device == nullptr) {
+    return fail(ErrorCode::kUsage, "there is no device '{}' to measure", name);
+  }
+  const auto bench = DeviceBench::create(device, {kMiB, kMiB});
+  if (!bench) {
+    return propagate(bench.error());
+  }
+  return measure_cut(**bench, kCutSeconds);
 }
 
 Result<std::vector<GpuKernelSpeed>> measure_gpu_kernels(const std::string& name, std::span<const std::string> types,

@@ -32,6 +32,9 @@ struct GpuTest {
 // when it cannot compute.
 Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::string> types, const GpuTest& test);
 
+// GpuProfile::cut_seconds alone, in some milliseconds. Likewise.
+Result<double> measure_gpu_cut(const std::string& name);
+
 // The types alone.
 Result<std::vector<GpuKernelSpeed>> measure_gpu_kernels(const std::string& name, std::span<const std::string> types,
                                                         const GpuTest& test);

@@ -9,7 +9,6 @@ namespace hypura {
 // The tier below is not told what was chosen: it ranks its experts as the slots of the device do.
 Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bool decode) {
   settle();
-  hits_ = 0;
   if (items.empty()) {
     return {};
   }
@@ -19,8 +18,7 @@ Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bo
   }
   stream_ = to.stream;
   below_.acquire(to.layer, {{}, 1, decode}, wanted_);
-  hits_ = below_.hits();
-  for (const ExpertStore::Lease& lease : below_.leases().first(to.slots ? hits_ : 0)) {
+  for (const ExpertStore::Lease& lease : below_.leases().first(to.slots ? below_.hits() : 0)) {
     below_.raised(to.layer, lease.expert());  // which makes room for what comes down
   }
   take_back(to, items);
@@ -44,8 +42,8 @@ Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bo
   return {};
 }
 
-Status ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
-                                    std::span<UploadItem> items) {
+void ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
+                                  std::span<UploadItem> items) {
   if (stream_ != to.stream) {
     settle();
     stream_ = to.stream;
@@ -55,12 +53,16 @@ Status ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tenso
   }
   take_back(to, items);
   for (UploadItem& item : items) {
-    for (size_t part = 0; part < whole.size(); ++part) {
-      copy_expert(to.stream, *whole[part], item.expert, *to.matrices[part], item.place);
-    }
+    copy_one(to.stream, to.layer, whole, item.expert, to.matrices, item.place);
     item.done = true;
   }
-  return {};
+}
+
+void ExpertUpload::copy_one(ggml_backend_t stream, uint32_t /*layer*/, std::span<ggml_tensor* const> from,
+                            uint32_t from_place, std::span<ggml_tensor* const> to, uint32_t to_place) {
+  for (size_t part = 0; part < from.size(); ++part) {
+    copy_expert(stream, *from[part], from_place, *to[part], to_place);
+  }
 }
 
 // In front of all that overwrites it.

@@ -5,10 +5,10 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
+#include "backend/gpu/expert_source.h"
 #include "backend/gpu/gpu_stats.h"
 #include "ggml-backend.h"
 #include "tiers/expert_store.h"
@@ -16,26 +16,8 @@
 
 namespace hypura {
 
-inline constexpr uint32_t kNoExpert = std::numeric_limits<uint32_t>::max();
-
-// An expert to bring, and where to: as expert number `place` of the device's tensors.
-struct UploadItem {
-  uint32_t expert = 0;
-  uint32_t place = 0;
-  uint32_t evicted = kNoExpert;  // what lies there so far, and may be worth keeping in the tier below
-  bool done = false;             // its copies have begun
-};
-
-// Where to, and in the order of which stream.
-struct UploadTarget {
-  ggml_backend_t stream = nullptr;
-  uint32_t layer = 0;
-  std::span<ggml_tensor* const> matrices;  // by part
-  bool slots = false;                      // what comes stays there: the tier below need not keep it
-};
-
 // Not thread-safe: the owner serialises. Settle before the stores or the stream go.
-class ExpertUpload {
+class ExpertUpload final : public ExpertSource {
  public:
   // The references must outlive the object.
   ExpertUpload(std::span<const ExpertLayer> layers, ExpertStore& below, GpuStats& stats)
@@ -44,23 +26,18 @@ class ExpertUpload {
   ExpertUpload(const ExpertUpload&) = delete;
   ExpertUpload& operator=(const ExpertUpload&) = delete;
 
-  // Begins to copy `items`, ascending experts, to the target, and what they overwrite to the tier below, where that is
-  // to have it. What is missing below is read, all of it together as far as there are slots. Fails with kIo; the items
-  // say what was done.
-  Status run(const UploadTarget& to, std::span<UploadItem> items, bool decode);
+  // What is overwritten goes to the tier below, where that is to have it. What is missing below is read, all of it
+  // together as far as there are slots.
+  Status run(const UploadTarget& to, std::span<UploadItem> items, bool decode) override;
+  void copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
+                      std::span<UploadItem> items) override;
 
-  // The same from `whole`, all experts of the layer in the memory of the device; what is overwritten goes to the tier
-  // below as there. Reads nothing, and does not fail.
-  Status copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole, std::span<UploadItem> items);
-
-  // Of the experts of the last run() how many were in the tier below.
-  size_t hits() const { return hits_; }
+  void copy_one(ggml_backend_t stream, uint32_t layer, std::span<ggml_tensor* const> from, uint32_t from_place,
+                std::span<ggml_tensor* const> to, uint32_t to_place) override;
 
   // Gives the slots below back.
-  void settle();
-
-  // The same, by a caller who has synchronised `stream` since the last run().
-  void synchronized(ggml_backend_t stream);
+  void settle() override;
+  void synchronized(ggml_backend_t stream) override;
 
  private:
   void take_back(const UploadTarget& to, std::span<const UploadItem> items);
@@ -72,7 +49,6 @@ class ExpertUpload {
   GpuStats& stats_;
   ggml_backend_t stream_ = nullptr;  // may still use the leases' slots
   std::vector<uint32_t> wanted_;
-  size_t hits_ = 0;
 };
 
 }  // namespace hypura

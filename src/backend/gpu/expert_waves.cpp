@@ -10,9 +10,17 @@ namespace hypura {
 namespace {
 
 constexpr size_t kWaveNodes = 256;
-// CUDA computes up to so many rows by other kernels than more: a wave stays on the side of them that the block is on.
-constexpr size_t kFewRows = 8;
-constexpr size_t kManyRows = 16;
+// Devices compute up to so many rows by other kernels than from so many on: a wave stays on the side of them that the
+// block is on. CUDA's, and Metal's: it multiplies matrices from 32 rows on.
+struct RowClasses {
+  size_t few = 8;
+  size_t many = 16;
+};
+constexpr RowClasses kMetalRows = {31, 32};
+
+RowClasses row_classes(const GpuDevice& device) {
+  return device.computes_in_ram() ? kMetalRows : RowClasses();
+}
 
 ggml_context_ptr graph_context() {
   return ggml_context_ptr(
@@ -70,11 +78,12 @@ std::vector<ExpertWaves::Wave> ExpertWaves::divide(const ExpertBlock& block, std
   std::stable_partition(order.begin(), order.end(),
                         [&](uint32_t expert) { return store_.resident(block.layer, expert); });
   const auto slots = static_cast<size_t>(slots_.matrices(block.layer).front()->ne[2]);
-  const bool few = static_cast<size_t>(block.tokens()) <= kFewRows;
+  const RowClasses rows = row_classes(device_);
+  const bool few = static_cast<size_t>(block.tokens()) <= rows.few;
   std::vector<Wave> waves;
   for (const uint32_t expert : order) {
     const bool full = waves.empty() || waves.back().experts.size() == slots ||
-                      (few && waves.back().pairs.size() + pairs[expert].size() > kFewRows);
+                      (few && waves.back().pairs.size() + pairs[expert].size() > rows.few);
     Wave& wave = full ? waves.emplace_back() : waves.back();
     wave.experts.push_back(expert);
     wave.pairs.insert(wave.pairs.end(), pairs[expert].begin(), pairs[expert].end());
@@ -82,7 +91,7 @@ std::vector<ExpertWaves::Wave> ExpertWaves::divide(const ExpertBlock& block, std
   }
   for (Wave& wave : waves) {
     std::ranges::sort(wave.experts);
-    while (!few && wave.pairs.size() < kManyRows) {  // the last row once more
+    while (!few && wave.pairs.size() < rows.many) {  // the last row once more
       wave.pairs.push_back(wave.pairs.back());
       wave.chosen.push_back(wave.chosen.back());
     }

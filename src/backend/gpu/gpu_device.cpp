@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "backend/gpu/gpu_list.h"
 #include "backend/stream_device.h"
 #include "backend/streamed_weights.h"
 #include "ggml-cpu.h"
@@ -181,6 +182,7 @@ struct GpuInterface {
 
 GpuDevice::GpuDevice(ggml_backend_dev_t inner, StreamedWeights& weights, const Place& place)
     : inner_(inner),
+      in_ram_(hypura::computes_in_ram(inner)),
       weights_(weights),
       name_(std::string("Hypura_") + ggml_backend_dev_name(inner)),
       calls_(place.calls),
@@ -194,7 +196,7 @@ Result<std::unique_ptr<GpuDevice>> GpuDevice::create(ggml_backend_dev_t inner, S
   ggml_backend_dev_props props{};
   ggml_backend_dev_get_props(inner, &props);
   gpu->stream_.reset(ggml_backend_dev_init(inner, nullptr));
-  const bool overlaps = props.caps.async && props.caps.events;
+  const bool overlaps = props.caps.async && props.caps.events && !gpu->in_ram_;
   if (overlaps) {
     gpu->copies_.reset(ggml_backend_dev_init(inner, nullptr));
   }

@@ -50,6 +50,10 @@ class GpuDevice {
   ggml_backend_dev_t device() { return &device_; }
   ggml_backend_dev_t inner() const { return inner_; }
 
+  // It computes in the machine's memory: experts are read to where it computes with them. What it is given and gives is
+  // then copied by the processors, after the stream was synchronised, and copy_stream() is stream().
+  bool computes_in_ram() const { return in_ram_; }
+
   // The inner backend that computes. Only inside StreamedWeights::compute(), or before there is a context.
   ggml_backend_t stream() const { return stream_.get(); }
   // One that copies meanwhile; the same as stream() where the device cannot do both at once.
@@ -63,6 +67,7 @@ class GpuDevice {
   friend struct GpuInterface;
 
   ggml_backend_dev_t inner_;
+  bool in_ram_;
   StreamedWeights& weights_;
   std::string name_;
   ggml_backend_device device_{};

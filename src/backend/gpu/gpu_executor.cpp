@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/gpu/direct_reads.h"
+#include "backend/gpu/expert_upload.h"
 #include "backend/graph_uses.h"
 #include "backend/stream_device.h"
 #include "support/fail.h"
@@ -19,16 +21,23 @@ bool is_passed_over(const ggml_tensor& node) {
 
 }  // namespace
 
-GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below)
-    : weights_(weights),
-      layers_(weights.layout().expert_layers),
-      device_(device),
-      below_(below),
-      upload_(weights.layout().expert_layers, below, stats_) {}
+GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader)
+    : weights_(weights), layers_(weights.layout().expert_layers), device_(device), below_(below) {
+  if (below != nullptr) {
+    source_ = std::make_unique<ExpertUpload>(layers_, *below, stats_);
+  } else {
+    auto reads = std::make_unique<DirectReads>(layers_, reader, stats_);
+    reads_ = reads.get();
+    source_ = std::move(reads);
+  }
+}
 
 GpuExecutor::~GpuExecutor() {
   try {
-    upload_.settle();
+    source_->settle();
+    if (prefetch_ != nullptr) {
+      prefetch_->settle();
+    }
     ggml_backend_synchronize(device_.stream());
   } catch (const std::exception& error) {
     logger().warn("{}: {}", ggml_backend_dev_name(device_.inner()), error.what());
@@ -36,8 +45,9 @@ GpuExecutor::~GpuExecutor() {
 }
 
 Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
-                                                         ExpertStore& below, const GpuUse& use, const Most& most) {
-  std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below));
+                                                         ExpertStore* below, Reader& reader, const GpuUse& use,
+                                                         const Most& most) {
+  std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below, reader));
   Status status;
   try {
     status = executor->allocate(use);
@@ -62,18 +72,18 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     sizes.own_slots.push_back(std::min(use.layer_slots[i], layers_[i].experts));
     device_layers_.push_back({sizes.own_slots.back()});
   }
-  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_.stream(), upload_);
+  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_, *source_);
   if (!slots) {
     return propagate(slots.error());
   }
   slots_ = slots->get();
   store_ = ExpertStore::over(
-      layers_, stats_, sizes, std::move(*slots), [] {}, &below_);
+      layers_, stats_, sizes, std::move(*slots), [] {}, below_);
   if (!use.stages) {
     waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
     return {};
   }
-  auto staging = LayerStaging::create(layers_, use.layers, *slots_, *store_, device_, upload_);
+  auto staging = LayerStaging::create(layers_, use.layers, *slots_, *store_, device_, *source_);
   if (!staging) {
     return propagate(staging.error());
   }
@@ -132,6 +142,7 @@ Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
   }
   decode_ = decode;
   computed_ = 0;
+  looked_at_.reset();
   warming_ = false;
   Status status;
   try {
@@ -159,6 +170,9 @@ Status GpuExecutor::run_blocks(ggml_cgraph* graph) {
   if (status) {
     status = compute(graph, ggml_graph_n_nodes(graph));
   }
+  if (status && looked_at_ && predictor_ != nullptr) {
+    predictor_->predict(*looked_at_, routed_, predictions_);  // of the last layer: one that learns, learns
+  }
   return status;
 }
 
@@ -171,6 +185,9 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
   found_in_ = 0;
   products_.clear();
   blocks_.clear();
+  if (predictor_ != nullptr) {
+    predictor_->look_at(graph);
+  }
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
     ggml_tensor* node = ggml_graph_node(graph, i);
     if (node->src[0] == nullptr || stream_owner(node->src[0]) != &weights_ || is_passed_over(*node)) {
@@ -209,18 +226,39 @@ Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
   return staging_ != nullptr ? use_staged(graph, block) : use_waves(graph, block);
 }
 
+// While the device computes what leads to the choice, what it is predicted to be is brought closer.
 Status GpuExecutor::look_at_choice(ggml_cgraph* graph, const Block& block) {
   Status status = compute(graph, block.first);
   if (status && seeds_ != nullptr) {
     status = seeds_->settle_all();
+  }
+  const bool predicts = predictor_ != nullptr && decode_ && block.ids->ne[1] <= BlockPredictor::kMostRows;
+  if (status && predicts) {
+    prefetch(block);
+    status = predictor_->begin(choosing(block));
   }
   if (status) {
     status = fetch_ids(block);
   }
   if (status) {
     note_choice(block);
+    looked_at_ = predicts ? std::optional(choosing(block)) : std::nullopt;
   }
   return status;
+}
+
+ChoosingBlock GpuExecutor::choosing(const Block& block) const {
+  return {block.layer, block.ids, products_[block.begin].node->src[1]};
+}
+
+// By what the layer before it chose.
+void GpuExecutor::prefetch(const Block& block) {
+  if (!looked_at_ || looked_at_->layer + 1 != block.layer || holds_all(block.layer)) {
+    return;
+  }
+  predictions_.resize(layers_[block.layer].experts);
+  const size_t count = predictor_->predict(*looked_at_, routed_, predictions_);
+  prefetch_->begin(block.layer, std::span(predictions_).first(count));
 }
 
 bool GpuExecutor::holds_all(uint32_t layer) const {
@@ -253,7 +291,7 @@ Status GpuExecutor::fill_whole(uint32_t layer, uint64_t most_bytes) {
   for (uint32_t i = 0; i < some.size(); ++i) {
     some[i] = {it.filled + i, it.filled + i};
   }
-  Status status = upload_.run({device_.stream(), layer, slots_->matrices(layer), true}, some, false);
+  Status status = source_->run({device_.stream(), layer, slots_->matrices(layer), true}, some, false);
   it.filled += status ? static_cast<uint32_t>(some.size()) : 0;
   return status;
 }
@@ -262,17 +300,28 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   if (Status status = compute(graph, block.first); !status) {
     return status;
   }
+  if (prefetch_ != nullptr) {
+    prefetch_->give_way(block.layer);
+  }
   const bool seeds = !decode_ && device_layers_[block.layer].slots > 0;
   if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {
     return status;
   }
-  if (seeds) {
+  const bool in_ram = device_.computes_in_ram();
+  if (seeds && !in_ram) {
     seeds_->fetch(block.layer, *block.ids);
   }
   auto matrices = staging_->bring(block.layer, decode_);
   if (!matrices) {
     seeds_->forget(block.layer);
     return propagate(matrices.error());
+  }
+  if (in_ram) {
+    ggml_backend_synchronize(device_.stream());  // behind the reads: it computed the layer before meanwhile
+    staging_->synchronized();
+  }
+  if (seeds && in_ram) {
+    seeds_->fetch(block.layer, *block.ids);
   }
   ++stats_.staged_layers;
   const uint32_t experts = layers_[block.layer].experts;
@@ -317,11 +366,17 @@ Status GpuExecutor::fetch_ids(const Block& block) {
     return fail(ErrorCode::kInternal, "layer {}: {} tokens are more than a pass was to have",
                 layers_[block.layer].layer, block.ids->ne[1]);
   }
-  ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  const bool in_ram = device_.computes_in_ram();
+  if (!in_ram) {
+    ggml_backend_tensor_get_async(device_.stream(), block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  }
   const auto start = std::chrono::steady_clock::now();
   ggml_backend_synchronize(device_.stream());
   add_seconds(stats_.choice_wait_seconds, start);
-  upload_.synchronized(device_.stream());
+  source_->synchronized(device_.stream());
+  if (in_ram) {
+    ggml_backend_tensor_get(block.ids, fetched_, 0, ggml_nbytes(block.ids));
+  }
   const uint32_t experts = layers_[block.layer].experts;
   routed_.clear();
   wanted_.clear();
@@ -346,8 +401,9 @@ void GpuExecutor::note_choice(const Block& block) {
   if (recorder_ == nullptr) {
     return;
   }
-  const auto held = std::ranges::count_if(
-      wanted_, [&](uint32_t expert) { return resident(block.layer, expert) || below_.resident(block.layer, expert); });
+  const auto held = std::ranges::count_if(wanted_, [&](uint32_t expert) {
+    return resident(block.layer, expert) || (below_ != nullptr && below_->resident(block.layer, expert));
+  });
   recorder_->note(block.layer, static_cast<uint32_t>(block.ids->ne[0]), routed_, static_cast<uint32_t>(held));
 }
 
@@ -377,7 +433,11 @@ ggml_tensor* GpuExecutor::remapped(const Block& block) {
   ids->ne[1] = block.ids->ne[1];
   ids->nb[1] = static_cast<size_t>(ids->ne[0]) * sizeof(int32_t);
   ids->nb[2] = ids->nb[3] = ids->nb[1] * static_cast<size_t>(ids->ne[1]);
-  ggml_backend_tensor_set_async(device_.stream(), ids, layer.host_ids, 0, ggml_nbytes(ids));
+  if (device_.computes_in_ram()) {
+    ggml_backend_tensor_set(ids, layer.host_ids, 0, ggml_nbytes(ids));
+  } else {
+    ggml_backend_tensor_set_async(device_.stream(), ids, layer.host_ids, 0, ggml_nbytes(ids));
+  }
   return ids;
 }
 

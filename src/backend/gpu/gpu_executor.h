@@ -18,19 +18,24 @@
 #include <span>
 #include <vector>
 
+#include "backend/block_predictor.h"
 #include "backend/gpu/device_slots.h"
-#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/expert_source.h"
 #include "backend/gpu/expert_waves.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
+#include "backend/gpu/slot_prefetch.h"
 #include "backend/gpu/slot_seeds.h"
 #include "backend/streamed_weights.h"
 #include "hypura/routing.h"
 #include "residency/routing_recorder.h"
+#include "storage/reader.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {
+
+class DirectReads;
 
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class GpuExecutor {
@@ -52,10 +57,12 @@ class GpuExecutor {
   static IdCounts id_counts(const StreamLayout& layout, uint32_t used, uint32_t tokens, bool stages);
 
   // For the layers of `use`; other devices compute the others. A layer without slots is always staged. `below` holds
-  // what the device does not, for all devices: before it is another's turn, settle(). Fails with kBudget, with
-  // kInternal when a layer can neither be staged nor has slots.
+  // what the device does not, for all devices: before it is another's turn, settle(). nullptr where the device computes
+  // in the machine's memory, and `reader` reads what has no slot. Fails with kBudget, with kInternal when a layer can
+  // neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
-                                                     ExpertStore& below, const GpuUse& use, const Most& most);
+                                                     ExpertStore* below, Reader& reader, const GpuUse& use,
+                                                     const Most& most);
   ~GpuExecutor();
   GpuExecutor(const GpuExecutor&) = delete;
   GpuExecutor& operator=(const GpuExecutor&) = delete;
@@ -64,6 +71,11 @@ class GpuExecutor {
   // well or badly. Fails with kIo, with kInternal when the router chose an expert that is not there or ggml refused.
   // Once the device has thrown it is lost: run() fails with kInternal from then on.
   Status run(ggml_cgraph* graph, bool decode);
+
+  // From now on the next layer's experts are prefetched as `predictor`, which must outlive the object, says, in decode
+  // passes of few tokens; nullptr: none are. With `copies` to the device too, where layers may pass through; else to
+  // RAM.
+  void predict_by(BlockPredictor* predictor, bool copies);
 
   // From now on what is chosen is noted in `recorder`, which must outlive the object, as far as it is looked at; with
   // `all` everything is looked at, at the price of a cut in front of each layer.
@@ -115,7 +127,7 @@ class GpuExecutor {
     int32_t* host_ids = nullptr;      // what is copied there
   };
 
-  GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore& below);
+  GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader);
   Status allocate(const GpuUse& use);
   Status allocate_ids(const Most& most);
   Status run_blocks(ggml_cgraph* graph);
@@ -127,6 +139,8 @@ class GpuExecutor {
   Status use_waves(ggml_cgraph* graph, const Block& block);
   Status look_at_choice(ggml_cgraph* graph, const Block& block);
   Status fetch_ids(const Block& block);
+  ChoosingBlock choosing(const Block& block) const;
+  void prefetch(const Block& block);
   void note_choice(const Block& block);
   Status fill_whole(uint32_t layer, uint64_t most_bytes);
   Result<bool> warm_some();
@@ -143,14 +157,17 @@ class GpuExecutor {
   const StreamedWeights& weights_;
   const std::vector<ExpertLayer>& layers_;
   GpuDevice& device_;
-  ExpertStore& below_;
+  ExpertStore* below_;
   GpuStats stats_;
-  ExpertUpload upload_;
+  std::unique_ptr<ExpertSource> source_;
+  DirectReads* reads_ = nullptr;           // where that is what source_ is
   DeviceSlots* slots_ = nullptr;           // the store's
   std::unique_ptr<ExpertStore> store_;     // of the experts in slots
   std::unique_ptr<LayerStaging> staging_;  // or waves_
   std::unique_ptr<SlotSeeds> seeds_;       // with staging_
   std::unique_ptr<ExpertWaves> waves_;
+  std::unique_ptr<SlotPrefetch> prefetch_;
+  BlockPredictor* predictor_ = nullptr;
   RoutingRecorder* recorder_ = nullptr;
   bool looks_at_all_ = false;
   std::optional<Error> lost_;  // the device is
@@ -169,13 +186,15 @@ class GpuExecutor {
 
   // Of the graph in work; members so that their memory is reused.
   bool decode_ = false;
-  int computed_ = 0;       // nodes that were handed to the device
-  uint64_t found_in_ = 0;  // the number of the graph that products_ and blocks_ are of
+  int computed_ = 0;                        // nodes that were handed to the device
+  std::optional<ChoosingBlock> looked_at_;  // whose choice is routed_
+  uint64_t found_in_ = 0;                   // the number of the graph that products_ and blocks_ are of
   std::vector<Product> products_;
   std::vector<Block> blocks_;
   std::vector<Patch> patches_;
   std::vector<uint16_t> routed_;  // [token][used]
   std::vector<uint32_t> wanted_;  // distinct ones, ascending
+  std::vector<ExpertPrediction> predictions_;
 };
 
 }  // namespace hypura

@@ -2,9 +2,29 @@
 #include <algorithm>
 
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/read_prefetch.h"
+#include "backend/gpu/upload_prefetch.h"
 #include "residency/hot_set.h"
 
 namespace hypura {
+
+void GpuExecutor::predict_by(BlockPredictor* predictor, bool copies) {
+  predictor_ = predictor;
+  if (predictor == nullptr || prefetch_ != nullptr) {
+    return;
+  }
+  if (below_ != nullptr) {
+    prefetch_ = std::make_unique<UploadPrefetch>(
+        UploadPrefetch::Parts{layers_, device_, *store_, *below_, copies ? staging_.get() : nullptr, stats_});
+  } else if (staging_ != nullptr) {
+    prefetch_ = std::make_unique<ReadPrefetch>(*reads_, *store_, *staging_, stats_);
+  } else {
+    predictor_ = nullptr;  // there is no place for what would come
+    return;
+  }
+  slots_->prefetch_by(prefetch_.get());
+  found_in_ = 0;  // the next graph is looked at
+}
 
 void GpuExecutor::record(RoutingRecorder* recorder, bool all) {
   recorder_ = recorder;
@@ -16,7 +36,10 @@ Status GpuExecutor::settle() {
     return propagate(*lost_);
   }
   try {
-    upload_.settle();
+    source_->settle();
+    if (prefetch_ != nullptr) {
+      prefetch_->settle();
+    }
   } catch (const std::exception& error) {
     return note_lost(error);
   }
@@ -29,6 +52,9 @@ bool GpuExecutor::resident(uint32_t layer, uint32_t expert) const {
 
 // The hottest experts of a layer go to its slots. Layers with slots for all get all.
 void GpuExecutor::recall(const RoutingTrace& trace) {
+  if (below_ == nullptr) {
+    store_->learn(trace);
+  }
   std::vector<uint32_t> slots = store_->quotas();
   for (uint32_t layer = 0; layer < slots.size(); ++layer) {
     slots[layer] = holds_all(layer) ? 0 : slots[layer];

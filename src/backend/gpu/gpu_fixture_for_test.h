@@ -10,6 +10,7 @@
 
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
+#include "backend/gpu/late_gpu_for_test.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "support/units.h"
@@ -90,6 +91,7 @@ class ExpertNetwork {
     others_ = describe_tensors(64);
     for (size_t i = 0; i < kLayers; ++i) {
       routers_.push_back(ggml_new_tensor_2d(others_.get(), GGML_TYPE_F32, width(), count()));
+      ggml_format_name(routers_.back(), "blk.%d.ffn_gate_inp.weight", layout.expert_layers[i].layer);
     }
     other_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(others_.get(), type));
     for (size_t i = 0; i < kLayers; ++i) {
@@ -216,7 +218,16 @@ class ExpertNetwork {
   std::vector<const ggml_tensor*> sources_;
 };
 
-class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
+// What computes: the processor, which does one thing after the other; a GPU, where ggml has one; one that does what was
+// begun at any time that it may; the same, computing in the machine's memory.
+enum class Inner : uint8_t { kCpu, kGpu, kLate, kInRam };
+
+inline std::string inner_name(const testing::TestParamInfo<Inner>& it) {
+  constexpr const char* kNames[] = {"Cpu", "Gpu", "Late", "InRam"};
+  return kNames[static_cast<size_t>(it.param)];
+}
+
+class GpuFixture : public testing::TestWithParam<Inner> {
  protected:
   static void SetUpTestSuite() {
     ggml_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
@@ -224,6 +235,9 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
   }
 
   void SetUp() override {
+    if (LateGpu* gpu = late()) {
+      gpu->add();
+    }
     if (inner() == nullptr) {
       GTEST_SKIP() << "ggml has no such device here";
     }
@@ -242,11 +256,20 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
     weights_.reset();
   }
 
+  static LateGpu* late() {
+    return GetParam() == Inner::kLate ? &LateGpu::get() : GetParam() == Inner::kInRam ? &LateGpu::in_ram() : nullptr;
+  }
+
   // The first that computes: another test's is only a name.
   static ggml_backend_dev_t inner() {
+    if (LateGpu* gpu = late()) {
+      return gpu->device();
+    }
+    const auto type = GetParam() == Inner::kCpu ? GGML_BACKEND_DEVICE_TYPE_CPU : GGML_BACKEND_DEVICE_TYPE_GPU;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
       ggml_backend_dev_t device = ggml_backend_dev_get(i);
-      if (ggml_backend_dev_type(device) == GetParam() && device->iface.init_backend != nullptr) {
+      if (ggml_backend_dev_type(device) == type && device->iface.init_backend != nullptr &&
+          device != LateGpu::get().device() && device != LateGpu::in_ram().device()) {
         return device;
       }
     }
@@ -255,7 +278,8 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
   static ggml_backend_buffer_type_t buffer_type() { return ggml_backend_dev_buffer_type(inner()); }
 
   // With so many slots for each layer on the device, and `below` in RAM.
-  void open(const std::vector<uint32_t>& slots, uint32_t below = 40, bool stages = true) {
+  void open(const std::vector<uint32_t>& slots, uint32_t below = 40, bool stages = true,
+            ReadAhead read_ahead = ReadAhead::kNone) {
     TearDown();
     auto reader = Reader::open({model_.files.front().path}, {});
     ASSERT_TRUE(reader);
@@ -268,9 +292,11 @@ class GpuFixture : public testing::TestWithParam<enum ggml_backend_dev_type> {
     Placement placement;
     placement.ubatch = 64;
     placement.gpu = {.layer_slots = slots, .stages = stages};
-    placement.experts.slots = below;
-    placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
-    ASSERT_TRUE(weights_->allocate_caches(placement, ReadAhead::kNone, false, budget_));
+    if (GetParam() != Inner::kInRam) {
+      placement.experts.slots = below;
+      placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
+    }
+    ASSERT_TRUE(weights_->allocate_caches(placement, read_ahead, false, budget_));
     backend_ = start(weights_->gpu_device());
     weights_->begin_pass(Phase::kDecode);
   }

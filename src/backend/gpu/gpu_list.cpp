@@ -31,6 +31,12 @@ std::string_view backend_name(ggml_backend_reg* backend) {
   return name == "MTL" ? "Metal" : name;
 }
 
+bool computes_in_ram(ggml_backend_device* device) {
+  ggml_backend_dev_props props{};
+  ggml_backend_dev_get_props(device, &props);
+  return is_apples(props);
+}
+
 GpuDeviceInfo describe_gpu(ggml_backend_device* device) {
   ggml_backend_dev_props props{};
   ggml_backend_dev_get_props(device, &props);
@@ -44,6 +50,7 @@ GpuDeviceInfo describe_gpu(ggml_backend_device* device) {
   // Vulkan subtracts what is in use from a budget that may be smaller.
   info.memory_free = std::min(props.memory_free, props.memory_total);
   info.integrated = props.type != GGML_BACKEND_DEVICE_TYPE_GPU || is_apples(props);
+  info.computes_in_ram = is_apples(props);
   info.pinned_memory = props.caps.host_buffer;
   info.async = props.caps.async;
   info.events = props.caps.events;
@@ -69,9 +76,7 @@ std::vector<GpuDeviceInfo> list_gpus() {
 std::vector<ggml_backend_device*> gpus_on_host_memory() {
   std::vector<ggml_backend_device*> devices;
   for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-    ggml_backend_dev_props props{};
-    ggml_backend_dev_get_props(ggml_backend_dev_get(i), &props);
-    if (is_gpu(ggml_backend_dev_get(i)) && is_apples(props)) {
+    if (is_gpu(ggml_backend_dev_get(i)) && computes_in_ram(ggml_backend_dev_get(i))) {
       devices.push_back(ggml_backend_dev_get(i));
     }
   }

@@ -20,7 +20,10 @@ GpuDeviceInfo describe_gpu(ggml_backend_device* device);
 // The GPUs that ggml has now (gpu_backends.h loads more), Hypura's own left out. Any thread.
 std::vector<GpuDeviceInfo> list_gpus();
 
-// Those that compute on the machine's own memory, which are Apple's: the budget for RAM holds for them.
+// Whether it is a GPU that computes in the machine's memory, wherever that lies: Apple's.
+bool computes_in_ram(ggml_backend_device* device);
+
+// Those of them that there are: the budget for RAM holds for them.
 std::vector<ggml_backend_device*> gpus_on_host_memory();
 
 // The GPU of that name, or ggml's device for the processor, in upper or lower case; nullptr: none.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "backend/block_predictor.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/streamed_weights.h"
@@ -17,7 +18,8 @@ struct GpuMember {
   std::string pattern;  // of the names of their streamed tensors
   std::unique_ptr<GpuDevice> device;
   ggml_backend_buffer_type stream_type{};
-  std::unique_ptr<GpuExecutor> experts;  // once the caches are allocated
+  std::unique_ptr<BlockPredictor> predictor;  // of its layers, where it is asked itself
+  std::unique_ptr<GpuExecutor> experts;       // once the caches are allocated
 };
 
 }  // namespace hypura

@@ -289,9 +289,7 @@ TEST_P(GpuTiersTest, ADeviceThatIsLostStaysLost) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Over, GpuTiersTest,
-                         testing::Values(GGML_BACKEND_DEVICE_TYPE_CPU, GGML_BACKEND_DEVICE_TYPE_GPU),
-                         [](const auto& it) { return it.param == GGML_BACKEND_DEVICE_TYPE_CPU ? "Cpu" : "Gpu"; });
+INSTANTIATE_TEST_SUITE_P(Over, GpuTiersTest, testing::Values(Inner::kCpu, Inner::kGpu, Inner::kLate), inner_name);
 
 }  // namespace
 }  // namespace hypura

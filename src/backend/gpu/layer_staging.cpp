@@ -9,8 +9,8 @@ namespace hypura {
 Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const ExpertLayer> layers,
                                                            const GpuLayerRange& ours, const DeviceSlots& slots,
                                                            const ExpertStore& store, GpuDevice& device,
-                                                           ExpertUpload& upload) {
-  std::unique_ptr<LayerStaging> staging(new LayerStaging(layers, slots, store, device, upload));
+                                                           ExpertSource& source) {
+  std::unique_ptr<LayerStaging> staging(new LayerStaging(layers, slots, store, device, source));
   if (Status status = staging->place(ours); !status) {
     return propagate(status.error());
   }
@@ -30,7 +30,6 @@ Status LayerStaging::place(const GpuLayerRange& ours) {
     tensors += layer.parts.size();
   }
   context_ = describe_tensors(tensors);
-  ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(device_.stream());
   uint64_t most = 0;
   size_t staged = 0;
   for (uint32_t i = 0; i < layers_.size(); ++i) {
@@ -40,22 +39,22 @@ Status LayerStaging::place(const GpuLayerRange& ours) {
     half_of_.push_back(staged % halves_.size());
     if (!whole && ours.has(i)) {
       matrices = describe_matrices(context_.get(), layers_[i], layers_[i].experts, "all of");
-      most = std::max(most, bytes_in(type, matrices));
+      most = std::max(most, ExpertRoom::bytes_for(device_.inner(), layers_[i], matrices));
       ++staged;
     }
   }
   for (Half& half : halves_) {
     if (most > 0) {
-      auto buffer = allocate_on(type, most, "the staging of layers");
-      if (!buffer) {
-        return propagate(buffer.error());
+      auto room = ExpertRoom::create(device_.inner(), most, "the staging of layers");
+      if (!room) {
+        return propagate(room.error());
       }
-      half.buffer = std::move(*buffer);
+      half.room = std::move(*room);
     }
   }
   for (uint32_t i = 0; i < layers_.size(); ++i) {
     if (!matrices_[i].empty()) {
-      if (Status status = place_in(halves_[half_of_[i]].buffer.get(), matrices_[i]); !status) {
+      if (Status status = halves_[half_of_[i]].room.place(layers_[i], matrices_[i]); !status) {
         return status;
       }
     }
@@ -64,17 +63,17 @@ Status LayerStaging::place(const GpuLayerRange& ours) {
 }
 
 Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool decode) {
-  upload_.settle();  // before the stream waits for what computes: only its copies are waited for here
+  source_.settle();  // before the stream waits for what computes: only its copies are waited for here
   begin(halves_[half_of_[layer]]);
   items_.clear();
   for (uint32_t expert = 0; expert < layers_[layer].experts; ++expert) {
     if (const auto slot = store_.slot_of(layer, expert)) {
-      copy_on_device(layer, expert, *slot);
+      source_.copy_one(device_.copy_stream(), layer, slots_.matrices(layer), *slot, matrices_[layer], expert);
     } else {
       items_.push_back({expert, expert});
     }
   }
-  if (Status status = upload_.run({device_.copy_stream(), layer, matrices_[layer]}, items_, decode); !status) {
+  if (Status status = source_.run({device_.copy_stream(), layer, matrices_[layer]}, items_, decode); !status) {
     return propagate(status.error());
   }
   missed_ = items_.size();
@@ -88,10 +87,7 @@ Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool d
 
 // The copy stream waits for what computes with the half's last layer, and for what is on its way into the slots.
 void LayerStaging::begin(Half& half) {
-  if (overlaps() && half.in_use) {
-    ggml_backend_event_wait(device_.copy_stream(), half.used.get());
-    half.in_use = false;
-  }
+  wait_until_used(half);
   if (overlaps() && slots_changed_) {
     ggml_backend_event_record(slots_landed_.get(), device_.stream());
     ggml_backend_event_wait(device_.copy_stream(), slots_landed_.get());
@@ -99,17 +95,32 @@ void LayerStaging::begin(Half& half) {
   slots_changed_ = false;
 }
 
-void LayerStaging::copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot) {
-  for (size_t part = 0; part < matrices_[layer].size(); ++part) {
-    copy_expert(device_.copy_stream(), *slots_.matrices(layer)[part], slot, *matrices_[layer][part], expert);
+void LayerStaging::wait_until_used(Half& half) {
+  if (overlaps() && half.in_use) {
+    ggml_backend_event_wait(device_.copy_stream(), half.used.get());
+    half.in_use = false;
+  } else if (device_.computes_in_ram() && half.in_use) {
+    ggml_backend_synchronize(device_.stream());
+    synchronized();
   }
 }
 
+void LayerStaging::synchronized() {
+  for (Half& half : halves_) {
+    half.in_use = false;
+  }
+}
+
+std::span<ggml_tensor* const> LayerStaging::make_room(uint32_t layer) {
+  wait_until_used(halves_[half_of_[layer]]);
+  return matrices_[layer];
+}
+
 void LayerStaging::used(uint32_t layer) {
+  Half& half = halves_[half_of_[layer]];
+  half.in_use = true;
   if (overlaps()) {
-    Half& half = halves_[half_of_[layer]];
     ggml_backend_event_record(half.used.get(), device_.stream());
-    half.in_use = true;
   }
 }
 

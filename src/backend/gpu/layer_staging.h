@@ -12,9 +12,11 @@
 
 #include "backend/gpu/device_memory.h"
 #include "backend/gpu/device_slots.h"
-#include "backend/gpu/expert_upload.h"
+#include "backend/gpu/expert_room.h"
+#include "backend/gpu/expert_source.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/streamed_weights.h"
+#include "tiers/expert_store.h"
 
 namespace hypura {
 
@@ -25,12 +27,16 @@ class LayerStaging {
   // the experts in them, and the other references must outlive the object. Fails with kBudget.
   static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const GpuLayerRange& ours,
                                                       const DeviceSlots& slots, const ExpertStore& store,
-                                                      GpuDevice& device, ExpertUpload& upload);
+                                                      GpuDevice& device, ExpertSource& source);
 
   // All experts of `layer`, by part, for what is computed from now on: from the slots, copied on the device, or from
-  // the tier below. used() must follow when it has been. Fails with kIo.
+  // below. used() must follow when it has been. Where the device computes in the machine's memory its work goes on
+  // meanwhile, and with what lies there must have ended: synchronized() follows. Fails with kIo.
   Result<std::span<ggml_tensor* const>> bring(uint32_t layer, bool decode);
   void used(uint32_t layer);
+
+  // The computing stream was synchronised: what used() was said of has been.
+  void synchronized();
 
   // Of which half bring() makes use for `layer`: of 0 and 1. What lies there is gone then.
   size_t half_of(uint32_t layer) const { return half_of_[layer]; }
@@ -40,31 +46,35 @@ class LayerStaging {
   // How many of the last layer's experts came from the tier below.
   size_t missed() const { return missed_; }
 
+  // Room for some experts of `layer`, which is staged at times, under their own numbers: for what the copy stream
+  // copies from now on. What lay there is gone. used() must follow what reads them.
+  std::span<ggml_tensor* const> make_room(uint32_t layer);
+
   // Something was brought into the slots by the computing stream.
   void slots_changed() { slots_changed_ = true; }
 
  private:
   // A stretch, and when what was brought has landed and has been used.
   struct Half {
-    ggml_backend_buffer_ptr buffer;
+    ExpertRoom room;
     ggml_backend_event_ptr landed;
     ggml_backend_event_ptr used;
     bool in_use = false;
   };
 
   LayerStaging(std::span<const ExpertLayer> layers, const DeviceSlots& slots, const ExpertStore& store,
-               GpuDevice& device, ExpertUpload& upload)
-      : layers_(layers), slots_(slots), store_(store), device_(device), upload_(upload) {}
+               GpuDevice& device, ExpertSource& source)
+      : layers_(layers), slots_(slots), store_(store), device_(device), source_(source) {}
   Status place(const GpuLayerRange& ours);
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
   void begin(Half& half);
-  void copy_on_device(uint32_t layer, uint32_t expert, uint32_t slot);
+  void wait_until_used(Half& half);
 
   std::span<const ExpertLayer> layers_;
   const DeviceSlots& slots_;
   const ExpertStore& store_;
   GpuDevice& device_;
-  ExpertUpload& upload_;
+  ExpertSource& source_;
   ggml_context_ptr context_;
   std::array<Half, 2> halves_;
   ggml_backend_event_ptr slots_landed_;

@@ -43,7 +43,11 @@ void SlotSeeds::fetch(uint32_t layer, const ggml_tensor& ids) {
     return;  // no sort as llama.cpp's
   }
   const size_t first = static_cast<size_t>(ids.ne[1] - choice.tokens) * ids.nb[1];
-  ggml_backend_tensor_get_async(it_.device.stream(), &ids, choice.ids, first, bytes);
+  if (it_.device.computes_in_ram()) {
+    ggml_backend_tensor_get(&ids, choice.ids, first, bytes);
+  } else {
+    ggml_backend_tensor_get_async(it_.device.stream(), &ids, choice.ids, first, bytes);
+  }
   if (choice.landed != nullptr) {
     ggml_backend_event_record(choice.landed.get(), it_.device.stream());
   }
@@ -58,7 +62,7 @@ Status SlotSeeds::settle(size_t half) {
   choice.pending = false;
   if (choice.landed != nullptr) {
     ggml_backend_event_synchronize(choice.landed.get());
-  } else {
+  } else if (!it_.device.computes_in_ram()) {
     ggml_backend_synchronize(it_.device.stream());
   }
   if (!read(choice)) {

@@ -42,7 +42,8 @@ class SlotSeeds {
   static Result<std::unique_ptr<SlotSeeds>> create(const Parts& parts, uint32_t experts);
 
   // `ids`, i32 [experts used, tokens], are what a prompt's tokens chose in `layer`, which is about to pass through:
-  // begins to fetch them. What was fetched for the same half before must be settled.
+  // begins to fetch them; where the device computes in the machine's memory its stream was synchronised. What was
+  // fetched for the same half before must be settled.
   void fetch(uint32_t layer, const ggml_tensor& ids);
 
   // The layer did not pass through after all.

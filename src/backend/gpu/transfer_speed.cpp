@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "backend/compute_bench.h"
+#include "backend/gpu/gpu_list.h"
 #include "backend/graph_uses.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
@@ -96,9 +97,10 @@ ggml_tensor* small_nodes(BenchGraph& graph, ggml_tensor* x, ggml_tensor* other, 
   return x;
 }
 
-// Computes `graph` in segments, and looks at what each gave before the next.
+// Computes `graph` in segments, and looks at what each gave before the next, as GpuExecutor does.
 bool compute_cut(DeviceBench& bench, ggml_cgraph* graph, ggml_tensor* sent, std::span<std::byte> choice) {
   const int nodes = ggml_graph_n_nodes(graph);
+  const bool in_ram = computes_in_ram(bench.device());
   for (int begin = 0; begin < nodes; begin += kNodesOfSegment) {
     const int end = std::min(begin + kNodesOfSegment, nodes);
     if (compute_part(bench.stream(), graph, begin, end) != GGML_STATUS_SUCCESS) {
@@ -106,9 +108,15 @@ bool compute_cut(DeviceBench& bench, ggml_cgraph* graph, ggml_tensor* sent, std:
     }
     if (end < nodes) {
       ggml_tensor* last = ggml_graph_node(graph, end - 1);
-      ggml_backend_tensor_get_async(bench.stream(), last, choice.data(), 0, choice.size());
-      ggml_backend_synchronize(bench.stream());
-      ggml_backend_tensor_set_async(bench.stream(), sent, choice.data(), 0, choice.size());
+      if (in_ram) {
+        ggml_backend_synchronize(bench.stream());
+        ggml_backend_tensor_get(last, choice.data(), 0, choice.size());
+        ggml_backend_tensor_set(sent, choice.data(), 0, choice.size());
+      } else {
+        ggml_backend_tensor_get_async(bench.stream(), last, choice.data(), 0, choice.size());
+        ggml_backend_synchronize(bench.stream());
+        ggml_backend_tensor_set_async(bench.stream(), sent, choice.data(), 0, choice.size());
+      }
     }
   }
   ggml_backend_synchronize(bench.stream());

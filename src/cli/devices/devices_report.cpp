@@ -29,7 +29,9 @@ std::string use_of(const DevicesReport& report, const GpuDeviceInfo& device) {
 
 std::string about(const GpuDeviceInfo& device) {
   std::string text = fmt::format("{} ({})", printable(device.description), device.backend);
-  text += device.integrated ? ", shares the machine's memory" : "";
+  text += device.computes_in_ram ? ", computes in the machine's memory"
+          : device.integrated    ? ", shares the machine's memory"
+                                 : "";
   text += device.pinned_memory || device.integrated ? "" : ", reads no pinned memory: slow";
   return text;
 }
@@ -68,6 +70,7 @@ Json to_json(const DevicesReport& report, const GpuDeviceInfo& device) {
           {"memory_total", device.memory_total},
           {"memory_free", device.memory_free},
           {"integrated", device.integrated},
+          {"computes_in_ram", device.computes_in_ram},
           {"pinned_memory", device.pinned_memory},
           {"async", device.async},
           {"events", device.events},

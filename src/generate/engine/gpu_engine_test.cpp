@@ -76,6 +76,9 @@ TEST_F(GpuEngine, CountersAddUpOverTheTiers) {
   EXPECT_GE(stats.gpu_upload_bytes, (stats.gpu_expert_lookups - stats.gpu_expert_hits) * kExpertBytes);
   EXPECT_EQ(stats.gpu_download_bytes, stats.gpu_demoted_experts * kExpertBytes);
   EXPECT_GT(stats.gpu_choice_wait_seconds, 0.0);
+  EXPECT_GT(stats.experts_predicted_correct, stats.experts_predicted / 5);
+  EXPECT_LT(stats.experts_predicted_correct, stats.experts_predictable);
+  EXPECT_EQ(stats.gpu_experts_copied_ahead, 0U) << "the processor cannot copy meanwhile";
 
   const auto without = open(options(), 0);
   ASSERT_NE(without, nullptr);

@@ -66,8 +66,10 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return options;
   }
 
-  static PlanOverrides with_slots(uint32_t slots, bool stages = true, const std::string& gpu = test_gpu()) {
+  static PlanOverrides with_slots(uint32_t slots, bool stages = true, ReadAhead read_ahead = ReadAhead::kRouter,
+                                  const std::string& gpu = test_gpu()) {
     PlanOverrides overrides;
+    overrides.read_ahead = read_ahead;
     overrides.mode = Mode::kExpertStreaming;
     overrides.gpu = {gpu, slots, stages};
     return overrides;
@@ -79,7 +81,7 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     uint64_t high = enough_;
     while (high - low > high / 20) {
       const uint64_t middle = low + (high - low) / 2;
-      (open_overridden(options(ubatch, 1, middle), with_slots(4, true, gpu)) ? high : low) = middle;
+      (open_overridden(options(ubatch, 1, middle), with_slots(4, true, ReadAhead::kRouter, gpu)) ? high : low) = middle;
     }
     return high;
   }
@@ -108,7 +110,9 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
       if (!stages && is_real_gpu()) {
         continue;  // CUDA's last bits depend on the number of slots then
       }
-      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_), with_slots(slots, stages));
+      const ReadAhead read_ahead = ubatch == kPrompt ? ReadAhead::kNone : ReadAhead::kRouter;
+      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_),
+                                    with_slots(slots, stages, read_ahead));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
@@ -135,7 +139,7 @@ TEST_P(GpuExactness, TwoGpusSayWhatOneSays) {
     if (!stages && is_real_gpu()) {
       continue;  // CUDA's last bits depend on the number of slots then
     }
-    auto engine = open_overridden(options(kPass, 1, least), with_slots(slots, stages, both));
+    auto engine = open_overridden(options(kPass, 1, least), with_slots(slots, stages, ReadAhead::kRouter, both));
     ASSERT_TRUE(engine) << engine.error().message;
     EXPECT_EQ((*engine)->plan().device->shares.size(), 2U);
     auto session = (*engine)->new_session();
@@ -203,6 +207,7 @@ TEST_P(GpuExactness, EightSequencesSharePasses) {
     ASSERT_NE(gpu, nullptr);
     EXPECT_GT(gpu->stats().uploaded_bytes, 0U);
     EXPECT_EQ(gpu->stats().staged_layers == 0, slots >= experts_);
+    EXPECT_GE(gpu->stats().prefetches, gpu->stats().prefetches_used);
   }
 }
 

@@ -44,6 +44,14 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.gpu_expert_lookups += gpu.decode_lookups;
   stats.gpu_expert_hits += hits;
   stats.expert_hits += hits;
+  stats.gpu_experts_copied_ahead += gpu.prefetches;
+  stats.gpu_experts_used_ahead += gpu.prefetches_used;
+  stats.experts_read_ahead += gpu.read_ahead;
+  stats.experts_used_ahead += gpu.read_ahead_used;
+  stats.io_wait_seconds += gpu.read_wait_seconds;
+  stats.experts_predicted += gpu.predictions;
+  stats.experts_predicted_correct += gpu.predictions_correct;
+  stats.experts_predictable += gpu.predictable;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
   stats.gpu_upload_bytes += gpu.uploaded_bytes;
