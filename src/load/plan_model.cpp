@@ -108,7 +108,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
       beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
                                 device.info.name, format_bytes(device.vram + runtime));
       device.vram = *options.vram - runtime;
-      gpu->remark.clear();
+      device.remark.clear();
     }
   }
   if (options.memory && *options.memory > budget->bytes) {

@@ -160,6 +160,17 @@ std::string ChosenGpu::name() const {
   return joined_names(names);
 }
 
+std::string ChosenGpu::remark(const std::vector<std::string>& names) const {
+  std::string text;
+  for (const ChosenDevice& it : devices) {
+    if (std::ranges::find(names, it.info.name) == names.end() || it.remark.empty()) {
+      continue;
+    }
+    text += names.size() == 1 ? it.remark : (text.empty() ? " (" : "; ") + it.info.name + it.remark;
+  }
+  return text + (text.empty() || names.size() == 1 ? "" : ")");
+}
+
 uint64_t ChosenGpu::vram() const {
   uint64_t bytes = 0;
   for (const ChosenDevice& it : devices) {
@@ -172,7 +183,6 @@ namespace {
 
 // Each with what it may use; one that another program has the memory of is left out where it was chosen here.
 Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devices, ChosenGpu& gpu) {
-  const bool several = devices.size() > 1;
   for (GpuDeviceInfo& device : devices) {
     std::string remark;
     const auto vram = usable_vram(options, device, gpu.on_ram, remark);
@@ -180,13 +190,8 @@ Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devi
       return propagate(vram.error());
     }
     if (vram) {
-      gpu.remark += several && !remark.empty() ? (gpu.remark.empty() ? "" : "; ") + device.name : "";
-      gpu.remark += remark;
-      gpu.devices.push_back({std::move(device), *vram});
+      gpu.devices.push_back({std::move(device), *vram, std::move(remark)});
     }
-  }
-  if (several && !gpu.remark.empty()) {
-    gpu.remark = fmt::format(" ({})", gpu.remark);
   }
   return {};
 }
@@ -215,7 +220,7 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
   gpu.on_ram = devices->front().integrated || devices->front().name == "CPU";
   if (overrides.gpu && !options.vram) {
     for (GpuDeviceInfo& device : *devices) {
-      gpu.devices.push_back({std::move(device), kUnlimited});
+      gpu.devices.push_back({std::move(device), kUnlimited, {}});
     }
     return gpu;
   }

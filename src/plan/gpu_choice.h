@@ -26,19 +26,22 @@ GpuRuntime gpu_runtime(std::string_view backend);
 struct ChosenDevice {
   GpuDeviceInfo info;
   uint64_t vram = 0;  // bytes for the model: what it may use less GpuRuntime::on_device
+  std::string remark =
+      {};  // " (lowered from ...) beside 384.0 MiB for its driver"; empty where there is nothing to say
 };
 
 struct ChosenGpu {
   std::vector<ChosenDevice> devices = {};  // none: the processors compute
-  bool named = false;       // by the user: all are used, also where fewer or the processors would be faster
-  bool on_ram = false;      // its memory is the machine's; it is alone then
-  double cut_seconds = 0;   // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
-                            // it was not
-  std::string remark = {};  // " (lowered from ...)" when one gets less than was asked for, else empty
+  bool named = false;      // by the user: all are used, also where fewer or the processors would be faster
+  bool on_ram = false;     // its memory is the machine's; it is alone then
+  double cut_seconds = 0;  // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
+                           // it was not
 
   bool exists() const { return !devices.empty(); }
   std::string name() const;  // "CUDA0", "CUDA0 and CUDA1"; empty where there is none
   uint64_t vram() const;     // of all devices
+  // ChosenDevice::remark of those; of several " (CUDA0 ...; CUDA1 ...)".
+  std::string remark(const std::vector<std::string>& names) const;
   // The processors stand for the GPU.
   bool is_processor() const { return exists() && devices.front().info.name == "CPU"; }
   bool computes_in_ram() const { return exists() && devices.front().info.computes_in_ram; }

@@ -49,8 +49,8 @@ std::string split_sentence(const OpenRequest& request, const GpuSplitPart& split
                                  ? fmt::format("no layer of {}", split.all - 1)
                                  : fmt::format("{} of {} layers and the output", split.layers - 1, split.all - 1);
   return fmt::format("{} ({}) on {} in {} of its memory{} and {} of RAM{}: {} on {}, ", request.model.name,
-                     format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram()), request.gpu.remark,
-                     format_bytes(request.budget), request.budget_remark, layers, device);
+                     format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram()),
+                     request.gpu.remark({device}), format_bytes(request.budget), request.budget_remark, layers, device);
 }
 
 std::string split_token_sentence(const Plan& plan) {

@@ -148,16 +148,16 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
 
 std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const std::vector<DeviceShare> shares = shares_of(request, problem, placement);
+  const std::vector<std::string> names = used_names(request, placement);
   const bool several = shares.size() > 1;
-  std::string text = fmt::format("{} ({}) on {} in ", request.model.name, format_bytes(request.model.bytes),
-                                 joined_names(used_names(request, placement)));
-  text +=
-      problem.gpu->in_ram
-          ? fmt::format("{} of RAM{}, {} of them with the GPU{}: ", format_bytes(request.budget), request.budget_remark,
-                        format_bytes(std::min(request.budget, budget_of(shares))), request.gpu.remark)
-          : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
-                        several ? "their" : "its", request.gpu.remark, format_bytes(request.budget),
-                        request.budget_remark);
+  const std::string remark = request.gpu.remark(names);
+  std::string text =
+      fmt::format("{} ({}) on {} in ", request.model.name, format_bytes(request.model.bytes), joined_names(names));
+  text += problem.gpu->in_ram
+              ? fmt::format("{} of RAM{}, {} of them with the GPU{}: ", format_bytes(request.budget),
+                            request.budget_remark, format_bytes(std::min(request.budget, budget_of(shares))), remark)
+              : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
+                            several ? "their" : "its", remark, format_bytes(request.budget), request.budget_remark);
   text += shares_words(shares);
   if (!placement.experts.streamed) {
     return text + (several ? "fits, all weights on the GPUs" : "fits, all weights on the GPU");
