@@ -39,6 +39,21 @@ TEST(GpuSplit, TheGpuGetsWhatItHasRoomFor) {
   EXPECT_NEAR(best->token_seconds, 45 * 0.001 + 36 * 0.010 + problem.handover, 1e-9);
 }
 
+// Where the GPU computes in RAM, what it takes is not there for the processors' layers.
+TEST(GpuSplit, OneMemoryIsNotGivenTwice) {
+  SplitProblem problem = large_dense();
+  problem.in_ram = true;
+  problem.ram_budget = 32 * kGiB;
+  const auto best = best_split(problem);
+  ASSERT_TRUE(best);
+  EXPECT_LE(best->gpu_bytes, problem.gpu_budget);
+  EXPECT_LE(best->ram_bytes, problem.ram_budget);
+  EXPECT_GE(best->ram_bytes, best->gpu_bytes + problem.ram_fixed);
+  EXPECT_GE(best->streamed_bytes, 81 * 500 * kMiB - problem.ram_budget) << "which does not hold the model";
+  problem.ram_budget = problem.gpu_fixed + problem.ram_fixed;
+  EXPECT_FALSE(best_split(problem, 1));
+}
+
 TEST(GpuSplit, TheOutputIsTheFirstOnTheGpu) {
   SplitProblem problem = large_dense();
   problem.layers.back().weights = 7 * kMiB;

@@ -36,7 +36,7 @@ Result<std::vector<GpuDeviceInfo>> devices_by_default(const EngineOptions& optio
     devices = gpus_by_default(gpu_devices());
     const auto own = [](const GpuDeviceInfo& device) { return !device.integrated; };
     std::ranges::stable_sort(devices, std::ranges::greater(), &GpuDeviceInfo::memory_free);
-    std::ranges::stable_partition(devices, own);
+    std::stable_partition(devices.begin(), devices.end(), own);
     const auto with_memory = static_cast<size_t>(std::ranges::count_if(devices, own));
     // What has no memory of its own computes alone.
     devices.resize(std::min({devices.size(), most, std::max<size_t>(1, with_memory)}));

@@ -52,6 +52,11 @@ Status ExpertRoom::place(const ExpertLayer& layer, std::span<ggml_tensor* const>
     matrix->nb[3] = matrix->nb[2] * static_cast<size_t>(matrix->ne[2]);
     const SlotPlace& place = layout.places(0)[part];
     std::byte* begin = own_.data() + place.begin + place.data_offset;
+    if (place.data_offset % ggml_backend_buffer_get_alignment(buffer_.get()) != 0) {
+      return fail(ErrorCode::kUsage, "'{}' begins at no multiple of {} bytes in its file, as {} wants: give --gpu none",
+                  matrix->name, ggml_backend_buffer_get_alignment(buffer_.get()),
+                  ggml_backend_buffer_name(buffer_.get()));
+    }
     if (ggml_backend_tensor_alloc(buffer_.get(), matrix, begin) != GGML_STATUS_SUCCESS) {
       return fail(ErrorCode::kInternal, "ggml could not place '{}' in the machine's memory", matrix->name);
     }

@@ -26,7 +26,7 @@ class ExpertRoom {
   static Result<ExpertRoom> create(ggml_backend_dev_t device, uint64_t bytes, const std::string& what);
 
   // Gives matrices of `layer`'s experts their places, from the beginning on: those of several layers may, in turn.
-  // Fails with kInternal.
+  // Fails with kInternal, with kUsage for a matrix that lies on disk so that the device could not compute with it.
   Status place(const ExpertLayer& layer, std::span<ggml_tensor* const> matrices) const;
 
  private:

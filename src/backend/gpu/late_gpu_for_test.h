@@ -6,11 +6,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <unordered_map>
 
 #include "ggml-backend-impl.h"
@@ -38,6 +41,9 @@ class LateGpu {
   }
 
   ggml_backend_dev_t device() { return &device_; }
+
+  // From now on who waits for it waits so long at least.
+  void set_wait(std::chrono::microseconds wait) { wait_ = wait; }
 
  private:
   // What a backend was given and has not run.
@@ -208,7 +214,12 @@ class LateGpu {
       stream(backend).begin([=] { awaited.wait(); });
     };
   }
-  static void finish(ggml_backend_t backend) { stream(backend).run_until(stream(backend).begun); }
+  static void finish(ggml_backend_t backend) {
+    stream(backend).run_until(stream(backend).begun);
+    if (const auto wait = of(backend).wait_.load(); wait.count() > 0) {
+      std::this_thread::sleep_for(wait);
+    }
+  }
 
   // The graph as it is now, whatever becomes of it: its nodes and all that they use, copied.
   struct Snapshot {
@@ -256,6 +267,7 @@ class LateGpu {
   const char* name_;
   bool in_ram_;
   std::once_flag added_;
+  std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};
   ggml_backend_reg registry_{};

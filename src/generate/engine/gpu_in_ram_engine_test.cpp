@@ -99,10 +99,16 @@ TEST_F(GpuInRamEngine, ItIsUsedByDefaultUnlessTheProcessorsAreFaster) {
   automatic.memory = 600 * kMiB;  // room for a driver
   const auto plan = plan_model(automatic, nullptr);
   ASSERT_TRUE(plan) << plan.error().message;
-  if (!plan->device) {  // a small model is
-    EXPECT_THAT(plan->sentence, testing::AllOf(testing::HasSubstr("the processors are faster"),
-                                               testing::HasSubstr("us for its router's choice, measured now")));
-  }
+  ASSERT_TRUE(plan->device) << plan->sentence;
+  EXPECT_EQ(plan->device->name, "InRamGpu");
+  automatic.vram = 35 * kMiB;  // for slots of some experts: layers are cut
+  LateGpu::in_ram().set_wait(std::chrono::milliseconds(3));
+  const auto cut = plan_model(automatic, nullptr);
+  LateGpu::in_ram().set_wait({});
+  ASSERT_TRUE(cut) << cut.error().message;
+  ASSERT_FALSE(cut->device) << cut->sentence;
+  EXPECT_THAT(cut->why, testing::AllOf(testing::HasSubstr("the processors are faster"),
+                                       testing::HasSubstr("us for its router's choice, measured now")));
   automatic.vram = 5 * kGiB;
   automatic.gpu = "InRamGpu";
   const auto lowered = plan_model(automatic, nullptr);
