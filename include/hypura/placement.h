@@ -41,9 +41,9 @@ struct GroupPlacement {
   Tier streamed_from = Tier::kDisk;
 };
 
-// The dense matrices that can be streamed, in order of use.
+// The dense matrices that can be streamed, in order of use; the larger ones in ranges of their rows.
 struct DensePlacement : GroupPlacement {
-  std::vector<bool> pinned = {};  // by matrix: whether it stays; empty when none is streamed
+  std::vector<bool> pinned = {};  // by range: whether it stays; empty when none is streamed
   uint64_t pinned_bytes = 0;      // slot bytes of those that stay
   uint64_t ring_bytes = 0;        // for the others
   uint64_t streamed_bytes = 0;    // of the others, on disk: read in every pass

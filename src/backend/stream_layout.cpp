@@ -87,20 +87,22 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
 }
 
 void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, const StreamedLayers& of,
-                   StreamLayout& layout) {
+                   uint64_t range_bytes, StreamLayout& layout) {
   for (const TensorInfo& tensor : model.tensors) {
     if (!streamable_dense(model, tensor) || !within(of, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
-    layout.dense.push_back({&tensor});
+    for (const RowRange& rows : cut_rows(tensor, range_bytes)) {
+      layout.dense.push_back(dense_item(tensor, rows));
+    }
     layout.dense_bytes += tensor.extent.length;
   }
   const auto position = [](const DenseItem& item) {
     const bool last = item.tensor->layer < 0;
     return std::pair(last ? INT32_MAX : item.tensor->layer, rank_in(kDenseSuffixes, suffix_of(*item.tensor)));
   };
-  std::sort(layout.dense.begin(), layout.dense.end(),
-            [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
+  std::stable_sort(layout.dense.begin(), layout.dense.end(),
+                   [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
 }
 
 // "(?!46\\.|47\\.)": not in these layers; empty when there are none.
@@ -162,7 +164,8 @@ bool StreamLayout::streams(const TensorInfo& tensor) const {
          });
 }
 
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked, StreamedLayers of) {
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked, StreamedLayers of,
+                     uint64_t range_bytes) {
   StreamLayout layout;
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
@@ -179,7 +182,7 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
     suffixes.erase(suffix);
   }
   lay_out_experts(model, suffixes, of, layout);
-  lay_out_dense(model, suffixes, of, layout);
+  lay_out_dense(model, suffixes, of, range_bytes, layout);
   layout.repacked = repacked;
   for (ExpertLayer& layer : layout.expert_layers) {
     for (ExpertPart& part : layer.parts) {

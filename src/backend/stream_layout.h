@@ -15,7 +15,7 @@ struct StreamLayout {
   std::vector<ExpertLayer> expert_layers;  // ascending layers
   uint32_t experts = 0;                    // most in any layer
   uint64_t expert_bytes = 0;               // of all experts, on disk
-  std::vector<DenseItem> dense;            // in the order a forward pass is expected to use them
+  std::vector<DenseItem> dense;            // in the order a pass is expected to use them, rows ascending
   uint64_t dense_bytes = 0;                // of all dense items, on disk
   uint64_t resident_bytes = 0;             // what is not streamed
   bool repacked = false;                   // a repacked copy is read
@@ -39,7 +39,9 @@ struct StreamedLayers {
 // Lays out the streaming of `model`: routed experts if `experts`, the dense matrices of the layers and the output
 // matrix if `dense`. The model must outlive the layout. A matrix whose name stands for a streamed role in one layer and
 // for another in a second stays resident, so that the pattern is exact. Of MTP layers only experts are streamed.
-// `repacked`: a repacked copy is read. `of`: not of all layers.
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked = false, StreamedLayers of = {});
+// `repacked`: a repacked copy is read. `of`: not of all layers. Dense matrices of more than `range_bytes` are cut into
+// ranges of rows.
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked = false, StreamedLayers of = {},
+                     uint64_t range_bytes = kWholeMatrix);
 
 }  // namespace hypura

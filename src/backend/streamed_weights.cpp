@@ -56,11 +56,12 @@ StreamedWeights::StreamedWeights(const Model& model, Reader& reader, StreamLayou
       resident_type_(make_resident_buffer_type(this)) {
   for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
     for (uint32_t part = 0; part < layout_.expert_layers[i].parts.size(); ++part) {
-      by_name_[layout_.expert_layers[i].parts[part].tensor->name] = {true, i, part, 0};
+      by_name_[layout_.expert_layers[i].parts[part].tensor->name] = {true, i, part, 0, 0};
     }
   }
   for (uint32_t item = 0; item < layout_.dense.size(); ++item) {
-    by_name_[layout_.dense[item].tensor->name] = {false, 0, 0, item};
+    StreamedTensor& dense = by_name_.try_emplace(layout_.dense[item].tensor->name, false, 0, 0, item, 0).first->second;
+    ++dense.items;
   }
 }
 
@@ -339,7 +340,7 @@ Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
       }
       i = block.end;
     } else if (weight != nullptr && !weight->expert && node->op == GGML_OP_MUL_MAT) {
-      if (Status status = dense_->add(node, weight->item); !status) {
+      if (Status status = dense_->add(node, *weight); !status) {
         return status;
       }
       ++i;
@@ -387,7 +388,7 @@ Status StreamedWeights::read_from_disk(const TensorInfo& tensor, void* data, uin
 Status StreamedWeights::copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
   const StreamedTensor* streamed = find(tensor);
   if (dense_ != nullptr && streamed != nullptr && !streamed->expert && !layout_.dense[streamed->item].repacked) {
-    return dense_->copy(streamed->item, offset, {static_cast<std::byte*>(data), size});
+    return dense_->copy(*streamed, offset, {static_cast<std::byte*>(data), size});
   }
   const TensorInfo* info = model_.find(tensor->name);
   if (info == nullptr) {

@@ -51,7 +51,8 @@ struct StreamedTensor {
   bool expert = false;
   uint32_t layer = 0;  // expert: index into StreamLayout::expert_layers
   uint32_t part = 0;   // expert: index into ExpertLayer::parts
-  uint32_t item = 0;   // dense: index into StreamLayout::dense
+  uint32_t item = 0;   // dense: index into StreamLayout::dense, of the first of
+  uint32_t items = 0;  // so many ranges
 };
 
 // The experts of a layer, as they are now.

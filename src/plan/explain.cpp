@@ -306,7 +306,7 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     plan.device = split_device_plan(request, problem, plan.placement);
   }
   plan.ledger = make_ledger(problem, plan.placement);
-  plan.tensors = placed_tensors(request.model, plan.placement, request.gpu_layers());
+  plan.tensors = placed_tensors(request.model, request.layout(true, true, false), plan.placement, request.gpu_layers());
   plan.layers = layer_shares(plan.tensors);
   plan.prediction = predict(request, problem, plan.placement);
   plan.sentence = plan_sentence(request, problem, plan.placement);

@@ -58,13 +58,24 @@ constexpr double kQuantisedKvCost = 0.02;
 
 }  // namespace
 
-PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
-  const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
-  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
+namespace {
+
+PassSeconds product_with(const MachineSpeeds& speeds, const TensorInfo& tensor, int64_t elements, uint64_t bytes) {
+  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(bytes), static_cast<double>(elements));
   if (is_output(tensor)) {
     seconds.more = 0;  // logits are wanted of a prompt's last token only
   }
   return seconds;
+}
+
+}  // namespace
+
+PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
+  return product_with(speeds, tensor, tensor.shape[0] * tensor.shape[1] * tensor.shape[2], tensor.extent.length);
+}
+
+PassSeconds item_seconds(const MachineSpeeds& speeds, const DenseItem& item) {
+  return product_with(speeds, *item.tensor, item.tensor->shape[0] * item.rows.rows, item.extent.length);
 }
 
 double layer_operations(const MachineSpeeds& speeds) {
@@ -202,9 +213,9 @@ void ProblemBuilder::add_dense() {
   uint64_t largest = 1;
   double reads = 0;
   for (const DenseItem& item : layout_.dense) {
-    reads += reads_of(item.tensor->extent.length);
+    reads += reads_of(item.extent.length);
     problem_.dense.push_back(dense_weight(item));
-    largest = std::max(largest, item.tensor->extent.length);
+    largest = std::max(largest, item.extent.length);
   }
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
@@ -217,7 +228,7 @@ void ProblemBuilder::add_dense() {
 // As computed by us: repacked for the passes of a prompt, where that pays.
 DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
-  DenseWeight weight = {tensor.extent.length, place_capacity(tensor.extent.length), matrix_seconds(speeds_, tensor)};
+  DenseWeight weight = {item.extent.length, place_capacity(item.extent.length), item_seconds(speeds_, item)};
   PassSeconds& seconds = weight.seconds;
   if (item.repacked) {
     const auto faster = speeds_.repacked_dense(tensor.type);
@@ -225,10 +236,10 @@ DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
     seconds.first /= faster.token;
     seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
   } else if (request_.repacks() && RepackBuffer::repacks(item) && !is_output(tensor)) {
-    const auto bytes = static_cast<double>(tensor.extent.length);
-    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    const auto bytes = static_cast<double>(item.extent.length);
+    const auto elements = static_cast<double>(tensor.shape[0] * item.rows.rows);
     weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
-    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
+    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], item.rows.rows));
   }
   return weight;
 }
@@ -313,7 +324,7 @@ void ProblemBuilder::add_resident() {
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
     const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
-    const PassSeconds seconds = matrix_seconds(speeds_, *item.tensor);
+    const PassSeconds seconds = item_seconds(speeds_, item);
     token += seconds.first / faster.token;
     prompt += seconds.of(kPromptTokens) / faster.prompt;
   }
@@ -376,10 +387,14 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
+uint64_t OpenRequest::range_bytes() const {
+  return overrides.range_bytes.value_or(MachineSpeeds(history.profile, threads).range_bytes());
+}
+
 StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy) const {
   const GpuLayers* layers = gpu_layers();
   return lay_out(model, experts, dense, from_copy,
-                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers));
+                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes());
 }
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,

@@ -61,7 +61,7 @@ class DenseStore {
   void restart_ring_at(uint32_t item);
   void end_reads();
   Place* place_of(uint32_t item);
-  const Extent& extent(uint32_t item) const { return items_[item].tensor->extent; }
+  const Extent& extent(uint32_t item) const { return items_[item].extent; }
 
   std::span<const DenseItem> items_;
   Reader& reader_;

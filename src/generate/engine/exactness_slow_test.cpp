@@ -20,6 +20,8 @@ constexpr uint32_t kContext = 512;
 // One token, few, a whole pass, and several with a part of one.
 const std::vector<size_t> kPrompts = {1, 7, 64, 150};
 constexpr uint32_t kUbatch = 64;
+// Of the models' matrices some are cut into several ranges of rows by it, others are not.
+constexpr uint64_t kRange = 64 * kKiB;
 
 std::vector<ModelCase> all_models() {
   std::vector<ModelCase> models = expert_models();
@@ -61,14 +63,15 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
   for (uint32_t threads : {1U, 2U}) {
     Reference reference(path_, kContext, kUbatch, threads);
     const std::vector<Expected> expected = expect_all(reference, kPrompts, test_tokens(3));
-    least = smallest_budget(options(threads), model->bytes * 2 + 512 * kMiB, least);
+    PlanOverrides overrides;
+    overrides.range_bytes = kRange;
+    least = smallest_budget(options(threads), model->bytes * 2 + 512 * kMiB, least, overrides);
     // From the smallest budget to one that caches everything, whoever's predictions are read ahead.
     const std::pair<double, ReadAhead> cases[] = {{0.0, ReadAhead::kAuto},         {0.15, ReadAhead::kRouter},
                                                   {0.3, ReadAhead::kCoactivation}, {0.5, ReadAhead::kRouter},
                                                   {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
     for (const auto& [share, read_ahead] : cases) {
       EngineOptions opened = options(threads);
-      PlanOverrides overrides;
       overrides.read_ahead = read_ahead;
       opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
       auto engine = open_overridden(opened, overrides);
@@ -104,7 +107,9 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   for (const auto& [share, threads] : {std::pair{0.0, 2U}, {0.3, 1U}, {0.3, 2U}, {1.2, 2U}}) {
     opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
     opened.threads = threads;
-    const auto engine = Engine::open(opened);
+    PlanOverrides overrides;
+    overrides.range_bytes = share == 0 ? kWholeMatrix : kRange;
+    const auto engine = open_overridden(opened, overrides);
     ASSERT_TRUE(engine) << engine.error().message;
     const auto session = (*engine)->new_session();
     ASSERT_TRUE(session);
