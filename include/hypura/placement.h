@@ -59,6 +59,10 @@ struct ExpertPlacement : GroupPlacement {
   std::vector<uint32_t> layer_slots = {};  // the same by MoE layer
 };
 
+// Tables of which a pass uses a row for each of its tokens, and nothing else, such as token embeddings. Streamed, their
+// rows are read when they are looked up.
+struct TablePlacement : GroupPlacement {};
+
 // GPUs that compute everything, each some layers that follow each other, with all of their dense weights in its memory.
 // With ExpertPlacement::streamed some experts of each layer have slots there, over those in RAM; without, all weights
 // are there.
@@ -77,6 +81,7 @@ struct GpuPlacement {
 struct Placement {
   DensePlacement dense;
   ExpertPlacement experts;
+  TablePlacement tables;
   std::optional<GpuPlacement> gpu;  // none: the processors compute
   KvType kv_type = KvType::kF16;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt

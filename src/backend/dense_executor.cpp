@@ -50,6 +50,15 @@ Status DenseExecutor::add_range(ggml_tensor* node, uint32_t item) {
   return {};
 }
 
+const std::byte* DenseExecutor::pinned_row(const StreamedTensor& matrix, int64_t row) const {
+  const auto begin = layout_.dense.begin() + matrix.item;
+  const auto after = std::upper_bound(begin, begin + matrix.items, row,
+                                      [](int64_t it, const DenseItem& item) { return it < item.rows.first; });
+  const DenseItem& item = *std::prev(after);
+  const std::byte* data = store_.pinned(static_cast<uint32_t>(std::prev(after) - layout_.dense.begin()));
+  return data == nullptr ? nullptr : data + static_cast<uint64_t>(row - item.rows.first) * item.tensor->row_bytes();
+}
+
 Status DenseExecutor::copy(const StreamedTensor& matrix, uint64_t offset, std::span<std::byte> to) {
   if (Status status = flush(); !status) {
     return status;

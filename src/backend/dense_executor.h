@@ -31,6 +31,9 @@ class DenseExecutor {
   // add().
   Status copy(const StreamedTensor& matrix, uint64_t offset, std::span<std::byte> to);
 
+  // The data of a row of `matrix`, where that is pinned, else nullptr. Of one that is not repacked.
+  const std::byte* pinned_row(const StreamedTensor& matrix, int64_t row) const;
+
   // Computes what was gathered, and releases its weights.
   Status flush();
 

@@ -72,7 +72,7 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
 }
 
 bool RepackBuffer::repacks(const DenseItem& item) {
-  return !item.repacked && item.tensor->role != TensorRole::kOutput;
+  return !item.repacked && item.tensor->role != TensorRole::kOutput && item.tensor->role != TensorRole::kEmbedding;
 }
 
 std::unique_ptr<RepackBuffer> RepackBuffer::create(uint64_t bytes) {

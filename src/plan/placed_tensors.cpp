@@ -56,6 +56,12 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const StreamLayout&
   }
   place_dense(layout, placement.dense, *model.tensors.data(), tensors);
   const TensorInfo* first = model.tensors.data();
+  for (const TableItem& table : layout.tables) {
+    if (placement.tables.streamed && !table.is_output) {
+      tensors[static_cast<size_t>(table.tensor - first)] =
+          placed(*table.tensor, Way::kRows, placement.tables.streamed_from, 0);
+    }
+  }
   for (size_t i = 0; i < experts.layer_slots.size(); ++i) {
     const ExpertLayer& layer = layout.expert_layers[i];
     for (const ExpertPart& part : layer.parts) {
@@ -79,6 +85,8 @@ const char* to_string(Way way) {
       return "slots";
     case Way::kRing:
       return "ring";
+    case Way::kRows:
+      return "rows";
     case Way::kUnused:
       return "unused";
   }

@@ -53,8 +53,9 @@ struct OpenRequest {
   bool repacks() const { return options.repack && gpu_layers() == nullptr; }
   // Dense matrices of more bytes move in ranges of their rows.
   uint64_t range_bytes() const;
-  // As lay_out(), of what the processors compute; `from_copy`: the repacked one.
-  StreamLayout layout(bool experts, bool dense, bool from_copy) const;
+  // As lay_out(), of what the processors compute; `from_copy`: the repacked one; `rows`: of tables, only rows are read.
+  // Beside a GPU with layers of its own tables stay.
+  StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.

@@ -41,6 +41,14 @@ struct DenseItem {
   Extent extent;  // on disk
 };
 
+// A table of which a pass uses some rows: they are looked up one by one (tiers/table_rows.h).
+struct TableItem {
+  const TensorInfo* tensor = nullptr;
+  uint32_t slots = 1;      // rows that the cache holds
+  bool is_output = false;  // it is the output matrix too, and among the dense items
+  bool by_token = false;   // a row for each token of the vocabulary, which tells what will be looked up
+};
+
 inline DenseItem dense_item(const TensorInfo& tensor, const RowRange& rows) {
   const Extent& whole = tensor.extent;
   const uint64_t row = whole.length / static_cast<uint64_t>(tensor.shape[1]);
