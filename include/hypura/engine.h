@@ -120,6 +120,8 @@ struct EngineStats {
   uint64_t experts_predictable = 0;        // requested by the layers that had predictions
   uint64_t experts_warmed = 0;             // read before the first pass, because earlier runs used them
   uint64_t warm_bytes = 0;                 // of those; a part of streamed_bytes
+  uint64_t table_rows = 0;                 // of tables that are read row by row, looked up
+  uint64_t table_rows_read = 0;            // of those, from disk
   // With a GPU that has slots for some experts, in decode passes: what of expert_lookups was looked up in VRAM, and of
   // that found there. What is missed there is looked up in RAM, and what is missed in RAM is read from disk. Layers
   // with slots for all of their experts look up nothing; those brought whole, all of their experts.

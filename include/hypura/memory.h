@@ -18,6 +18,7 @@ enum class Purpose : uint8_t {
   kResidentWeights,  // that are never streamed, of a model that streams others
   kPinnedWeights,    // dense ones that could be streamed, and stay
   kRing,             // of the dense ones that are streamed
+  kTableRows,        // of tables that are looked up row by row
   kExpertSlots,
   kExpertBuffers,  // rows of experts, bookkeeping of the cache
   kRepackBuffer,

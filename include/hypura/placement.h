@@ -41,9 +41,9 @@ struct GroupPlacement {
   Tier streamed_from = Tier::kDisk;
 };
 
-// The dense matrices that can be streamed, in order of use.
+// The dense matrices that can be streamed, in order of use; the larger ones in ranges of their rows.
 struct DensePlacement : GroupPlacement {
-  std::vector<bool> pinned = {};  // by matrix: whether it stays; empty when none is streamed
+  std::vector<bool> pinned = {};  // by range: whether it stays; empty when none is streamed
   uint64_t pinned_bytes = 0;      // slot bytes of those that stay
   uint64_t ring_bytes = 0;        // for the others
   uint64_t streamed_bytes = 0;    // of the others, on disk: read in every pass
@@ -58,6 +58,10 @@ struct ExpertPlacement : GroupPlacement {
       {};  // by group of layers that are alike: experts kept; the sum is slots - spare_slots
   std::vector<uint32_t> layer_slots = {};  // the same by MoE layer
 };
+
+// Tables of which a pass uses a row for each of its tokens, and nothing else, such as token embeddings. Streamed, their
+// rows are read when they are looked up.
+struct TablePlacement : GroupPlacement {};
 
 // GPUs that compute everything, each some layers that follow each other, with all of their dense weights in its memory.
 // With ExpertPlacement::streamed some experts of each layer have slots there, over those in RAM; without, all weights
@@ -77,6 +81,7 @@ struct GpuPlacement {
 struct Placement {
   DensePlacement dense;
   ExpertPlacement experts;
+  TablePlacement tables;
   std::optional<GpuPlacement> gpu;  // none: the processors compute
   KvType kv_type = KvType::kF16;
   uint32_t ubatch = 0;  // tokens in the largest pass of a prompt

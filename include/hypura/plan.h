@@ -19,9 +19,9 @@ struct MachineProfile;
 struct Model;
 
 // How a tensor is held.
-enum class Way : uint8_t { kPinned, kSlots, kRing, kUnused };
+enum class Way : uint8_t { kPinned, kSlots, kRing, kRows, kUnused };
 
-const char* to_string(Way way);  // "pinned", "slots", "ring", "unused"
+const char* to_string(Way way);  // "pinned", "slots", "ring", "rows" (of a table), "unused"
 
 struct PlacedTensor {
   std::string name;

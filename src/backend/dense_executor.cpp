@@ -1,14 +1,25 @@
 #include "backend/dense_executor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/repacked_layout.h"
+#include "backend/streamed_weights.h"
 #include "support/fail.h"
 
 namespace hypura {
 
-Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
-  if (!store_.ready(item)) {
+Status DenseExecutor::add(ggml_tensor* node, const StreamedTensor& matrix) {
+  for (uint32_t i = 0; i < matrix.items; ++i) {
+    if (Status status = add_range(node, matrix.item + i); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+Status DenseExecutor::add_range(ggml_tensor* node, uint32_t item) {
+  if (!store_.ready(item) || inner_.is_full()) {
     if (Status status = flush(); !status) {  // it makes place in the ring, and the weight is on its way
       return status;
     }
@@ -18,14 +29,19 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
     inner_.discard();
     return propagate(data.error());
   }
+  const RowRange& rows = layout_.dense[item].rows;
   ggml_tensor* weight = inner_.view(*node->src[0]);
   weight->buffer = nullptr;
   weight->data = *data;
+  weight->ne[1] = rows.rows;
+  weight->nb[2] = weight->nb[3] = weight->nb[1] * static_cast<size_t>(rows.rows);
   if (layout_.dense[item].repacked) {
     use_repacked_kernels(*weight);
   }
   ggml_tensor* view = inner_.view(*node);
   view->src[0] = weight;
+  view->ne[0] = rows.rows;
+  view->data = static_cast<float*>(node->data) + rows.first;
   if (repacks(*weight, *view, item)) {
     repack_->multiply(inner_, *weight, view->src[1], view);
   } else {
@@ -34,16 +50,35 @@ Status DenseExecutor::add(ggml_tensor* node, uint32_t item) {
   return {};
 }
 
-Status DenseExecutor::copy(uint32_t item, uint64_t offset, std::span<std::byte> to) {
+const std::byte* DenseExecutor::pinned_row(const StreamedTensor& matrix, int64_t row) const {
+  const auto begin = layout_.dense.begin() + matrix.item;
+  const auto after = std::upper_bound(begin, begin + matrix.items, row,
+                                      [](int64_t it, const DenseItem& item) { return it < item.rows.first; });
+  const DenseItem& item = *std::prev(after);
+  const std::byte* data = store_.pinned(static_cast<uint32_t>(std::prev(after) - layout_.dense.begin()));
+  return data == nullptr ? nullptr : data + static_cast<uint64_t>(row - item.rows.first) * item.tensor->row_bytes();
+}
+
+Status DenseExecutor::copy(const StreamedTensor& matrix, uint64_t offset, std::span<std::byte> to) {
   if (Status status = flush(); !status) {
     return status;
   }
-  const Result<std::byte*> data = store_.acquire(item);
-  if (!data) {
-    return propagate(data.error());
+  for (uint32_t i = 0; i < matrix.items && !to.empty(); ++i) {
+    const uint64_t length = layout_.dense[matrix.item + i].extent.length;
+    if (offset >= length) {
+      offset -= length;
+      continue;
+    }
+    const Result<std::byte*> data = store_.acquire(matrix.item + i);
+    if (!data) {
+      return propagate(data.error());
+    }
+    const uint64_t size = std::min<uint64_t>(length - offset, to.size());
+    std::memcpy(to.data(), *data + offset, size);
+    store_.release();
+    to = to.subspan(size);
+    offset = 0;
   }
-  std::memcpy(to.data(), *data + offset, to.size());
-  store_.release();
   return {};
 }
 

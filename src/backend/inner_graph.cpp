@@ -97,6 +97,10 @@ ggml_tensor* InnerGraph::ids(int64_t used, int64_t tokens, int32_t* data) {
   return contiguous(GGML_TYPE_I32, used, tokens, 1, data);
 }
 
+bool InnerGraph::is_full() const {
+  return static_cast<size_t>(ggml_graph_n_nodes(graph_)) + kMaxNodes / 4 > kMaxNodes;
+}
+
 void InnerGraph::add(ggml_tensor* node) {
   ggml_graph_add_node(graph_, node);
 }

@@ -52,6 +52,9 @@ class InnerGraph {
   // A contiguous i32 tensor of [used, tokens] over `data`, valid until the next run() returns.
   ggml_tensor* ids(int64_t used, int64_t tokens, int32_t* data);
 
+  // Whether it must be run before a product is added.
+  bool is_full() const;
+
   // Appends a node. Its sources must be computed, or come before it.
   void add(ggml_tensor* node);
 

@@ -34,8 +34,8 @@ ggml_tensor repack_node() {
   return node;
 }
 
-uint64_t capacity_for(const TensorInfo& tensor, uint64_t bytes, uint32_t rows) {
-  return rows >= RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) ? bytes : 0;
+uint64_t capacity_for(const TensorInfo& tensor, int64_t height, uint64_t bytes, uint32_t rows) {
+  return rows >= RepackBuffer::least_rows(tensor.type, tensor.shape[0], height) ? bytes : 0;
 }
 
 }  // namespace
@@ -59,19 +59,20 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
   uint64_t most = 0;
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
-      most = std::max(most, part.repacked ? 0 : capacity_for(*part.tensor, part.slice_bytes, max_rows));
+      most = std::max(
+          most, part.repacked ? 0 : capacity_for(*part.tensor, part.tensor->shape[1], part.slice_bytes, max_rows));
     }
   }
   for (const DenseItem& item : layout.dense) {
     if (repacks(item)) {
-      most = std::max(most, capacity_for(*item.tensor, item.tensor->extent.length, max_rows));
+      most = std::max(most, capacity_for(*item.tensor, item.rows.rows, item.extent.length, max_rows));
     }
   }
   return most;
 }
 
 bool RepackBuffer::repacks(const DenseItem& item) {
-  return !item.repacked && item.tensor->role != TensorRole::kOutput;
+  return !item.repacked && item.tensor->role != TensorRole::kOutput && item.tensor->role != TensorRole::kEmbedding;
 }
 
 std::unique_ptr<RepackBuffer> RepackBuffer::create(uint64_t bytes) {

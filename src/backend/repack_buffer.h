@@ -20,8 +20,8 @@ namespace hypura {
 // Not thread-safe: the owner serialises.
 class RepackBuffer {
  public:
-  // Bytes that a buffer for the largest matrix of `layout` takes; 0 when ggml has a faster layout for none of them, or
-  // only for some that no pass of `max_rows` tokens has rows enough for.
+  // Bytes that a buffer for the largest matrix of `layout`, or range of one, takes; 0 when ggml has a faster layout for
+  // none of them, or only for some that no pass of `max_rows` tokens has rows enough for.
   static uint64_t bytes(const StreamLayout& layout, uint32_t max_rows);
 
   // Rows from which on a product with such a matrix is faster repacked; the largest number when it never is.

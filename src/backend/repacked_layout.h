@@ -10,11 +10,9 @@
 
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "tiers/row_ranges.h"
 
 namespace hypura {
-
-// Rows of a matrix are interleaved in groups of 4, 8 or 16: what is cut is cut at multiples of this.
-inline constexpr int64_t kRowGroup = 16;
 
 // Whether ggml has one for such a matrix on this processor.
 bool has_repacked_layout(int type, int64_t ne0, int64_t ne1);
@@ -33,7 +31,8 @@ ggml_backend_buffer_t make_repacked_buffer(uint64_t bytes);
 // have one; `weight` may be several matrices at any distance from each other.
 void use_repacked_kernels(ggml_tensor& weight);
 
-// Repacks a matrix of a type and shape that have such a layout, or some of its rows in multiples of kRowGroup.
+// Repacks a matrix of a type and shape that have such a layout, or some of its rows in multiples of kRowGroup
+// (tiers/row_ranges.h).
 void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to);
 
 // Names the layout that matrices of `type` get here: other processors and versions of ggml may have another. Empty when

@@ -135,6 +135,9 @@ bool supports_op(ggml_backend_dev_t /*dev*/, const ggml_tensor* op) {
   if (op->op == GGML_OP_NONE) {
     return stream_owner(op) != nullptr;
   }
+  if (is_streamed_lookup(op)) {
+    return op->src[0]->buffer->buft->device == &stream_device;
+  }
   const ggml_tensor* origin = op->op == GGML_OP_VIEW ? nullptr : streamed_origin(op, kOriginDepth);
   const bool ours = origin != nullptr && origin->src[0]->buffer->buft->device == &stream_device;  // and not a GPU's
   return ours && !stream_owner(origin->src[0])->offloads(origin);
@@ -156,7 +159,8 @@ void free_backend(ggml_backend_t backend) {
 
 ggml_status graph_compute(ggml_backend_t /*backend*/, ggml_cgraph* graph) {
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
-    const ggml_tensor* origin = streamed_origin(ggml_graph_node(graph, i), kOriginDepth);
+    const ggml_tensor* node = ggml_graph_node(graph, i);
+    const ggml_tensor* origin = is_streamed_lookup(node) ? node : streamed_origin(node, kOriginDepth);
     if (origin != nullptr) {
       return stream_owner(origin->src[0])->compute(graph);
     }
@@ -292,9 +296,26 @@ bool is_row_op(const ggml_tensor* op) {
   }
 }
 
+namespace {
+
+// What the first source of `op` is; nullptr when it is not streamed, or is a part of something.
+const StreamedTensor* streamed_weight(const ggml_tensor* op) {
+  const StreamedWeights* weights = op->src[0]->view_src == nullptr ? stream_owner(op->src[0]) : nullptr;
+  return weights == nullptr ? nullptr : weights->find(op->src[0]);
+}
+
+}  // namespace
+
+// By a table that is no matrix of ours llama.cpp multiplies itself, with a copy: none of its models is known to.
 bool is_streamed_matmul(const ggml_tensor* op) {
-  return (op->op == GGML_OP_MUL_MAT || op->op == GGML_OP_MUL_MAT_ID) && op->src[0]->view_src == nullptr &&
-         stream_owner(op->src[0]) != nullptr;
+  const bool product = op->op == GGML_OP_MUL_MAT || op->op == GGML_OP_MUL_MAT_ID;
+  const StreamedTensor* weight = product ? streamed_weight(op) : nullptr;
+  return weight != nullptr && (weight->expert || weight->items > 0);
+}
+
+bool is_streamed_lookup(const ggml_tensor* op) {
+  const StreamedTensor* weight = op->op == GGML_OP_GET_ROWS ? streamed_weight(op) : nullptr;
+  return weight != nullptr && weight->table >= 0;
 }
 
 }  // namespace hypura

@@ -37,4 +37,7 @@ bool is_row_op(const ggml_tensor* op);
 // Whether `op` multiplies by a streamed matrix.
 bool is_streamed_matmul(const ggml_tensor* op);
 
+// Whether `op` looks up rows of a streamed table.
+bool is_streamed_lookup(const ggml_tensor* op);
+
 }  // namespace hypura

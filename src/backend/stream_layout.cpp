@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "backend/repacked_layout.h"
-#include "fmt/format.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -87,20 +87,75 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
 }
 
 void lay_out_dense(const Model& model, const std::set<std::string_view>& suffixes, const StreamedLayers& of,
-                   StreamLayout& layout) {
+                   uint64_t range_bytes, StreamLayout& layout) {
   for (const TensorInfo& tensor : model.tensors) {
     if (!streamable_dense(model, tensor) || !within(of, tensor) || !suffixes.contains(suffix_of(tensor))) {
       continue;
     }
-    layout.dense.push_back({&tensor});
+    for (const RowRange& rows : cut_rows(tensor, range_bytes)) {
+      layout.dense.push_back(dense_item(tensor, rows));
+    }
     layout.dense_bytes += tensor.extent.length;
   }
   const auto position = [](const DenseItem& item) {
     const bool last = item.tensor->layer < 0;
     return std::pair(last ? INT32_MAX : item.tensor->layer, rank_in(kDenseSuffixes, suffix_of(*item.tensor)));
   };
-  std::sort(layout.dense.begin(), layout.dense.end(),
-            [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
+  std::stable_sort(layout.dense.begin(), layout.dense.end(),
+                   [&](const DenseItem& a, const DenseItem& b) { return position(a) < position(b); });
+}
+
+// Tables that models only look rows up in, or multiply by as well.
+constexpr std::array<std::string_view, 2> kTables = {"token_embd.weight", "per_layer_token_embd.weight"};
+
+// Of what a table's cache holds. Chosen: half of a text's tokens are some hundred different ones, and a row that is
+// read takes one read.
+constexpr uint64_t kTableCacheShare = 64;
+constexpr uint64_t kLeastTableCache = 64 * kKiB;
+constexpr uint64_t kMostTableCache = 8 * kMiB;
+
+// Where there is no output matrix, a model that has an output at all multiplies by its token embeddings.
+bool is_output_too(const Model& model, const TensorInfo& table) {
+  const auto is_output = [](const TensorInfo& it) { return it.role == TensorRole::kOutput; };
+  const auto is_last_norm = [](const TensorInfo& it) {
+    return it.layer < 0 && it.name.ends_with("output_norm.weight");
+  };
+  return table.name == kTables.front() && std::ranges::none_of(model.tensors, is_output) &&
+         std::ranges::any_of(model.tensors, is_last_norm);
+}
+
+TableItem table_item(const Model& model, const TensorInfo& tensor, const std::optional<uint64_t>& cache) {
+  const uint64_t wanted =
+      cache.value_or(std::clamp(tensor.extent.length / kTableCacheShare, kLeastTableCache, kMostTableCache));
+  TableItem table;
+  table.tensor = &tensor;
+  table.slots = static_cast<uint32_t>(
+      std::clamp<uint64_t>(wanted / tensor.row_bytes(), 1, static_cast<uint64_t>(tensor.shape[1])));
+  table.is_output = is_output_too(model, tensor);
+  table.by_token = tensor.shape[1] == model.vocabulary;
+  return table;
+}
+
+void lay_out_tables(const Model& model, bool dense, const StreamedTables& wanted, uint64_t range_bytes,
+                    StreamLayout& layout) {
+  for (const TensorInfo& tensor : model.tensors) {
+    const bool is_table = rank_in(kTables, tensor.name) >= 0 && tensor.shape[1] > 1 && tensor.shape[2] == 1 &&
+                          tensor.shape[3] == 1 && tensor.shape[1] <= std::numeric_limits<int32_t>::max();
+    if (!is_table) {
+      continue;
+    }
+    const TableItem table = table_item(model, tensor, wanted.cache);
+    if (table.is_output && dense && wanted.output && model.mtp_layers == 0) {
+      layout.tables.push_back(table);
+      for (const RowRange& rows : cut_rows(tensor, range_bytes)) {
+        layout.dense.push_back(dense_item(tensor, rows));
+      }
+      layout.dense_bytes += tensor.extent.length;
+    } else if (!table.is_output && wanted.lookups) {
+      layout.tables.push_back(table);
+      layout.table_bytes += tensor.extent.length;
+    }
+  }
 }
 
 // "(?!46\\.|47\\.)": not in these layers; empty when there are none.
@@ -147,6 +202,15 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
   return pattern;
 }
 
+// With the tables' names, "token_embd.weight".
+std::string with_tables(std::string pattern, const std::vector<TableItem>& tables) {
+  for (const TableItem& table : tables) {
+    const std::string_view stem = std::string_view(table.tensor->name).substr(0, table.tensor->name.find('.'));
+    pattern += fmt::format("{}^{}\\.weight$", pattern.empty() ? "" : "|", stem);
+  }
+  return pattern;
+}
+
 }  // namespace
 
 bool is_repacked(const TensorInfo& tensor) {
@@ -156,13 +220,14 @@ bool is_repacked(const TensorInfo& tensor) {
 
 bool StreamLayout::streams(const TensorInfo& tensor) const {
   const auto is_it = [&](const auto& entry) { return entry.tensor == &tensor; };
-  return std::any_of(dense.begin(), dense.end(), is_it) ||
+  return std::any_of(dense.begin(), dense.end(), is_it) || std::any_of(tables.begin(), tables.end(), is_it) ||
          std::any_of(expert_layers.begin(), expert_layers.end(), [&](const ExpertLayer& layer) {
            return std::any_of(layer.parts.begin(), layer.parts.end(), is_it);
          });
 }
 
-StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked, StreamedLayers of) {
+StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked, StreamedLayers of,
+                     uint64_t range_bytes, const StreamedTables& tables) {
   StreamLayout layout;
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
@@ -179,7 +244,8 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
     suffixes.erase(suffix);
   }
   lay_out_experts(model, suffixes, of, layout);
-  lay_out_dense(model, suffixes, of, layout);
+  lay_out_dense(model, suffixes, of, range_bytes, layout);
+  lay_out_tables(model, dense, tables, range_bytes, layout);  // what is multiplied by in the end
   layout.repacked = repacked;
   for (ExpertLayer& layer : layout.expert_layers) {
     for (ExpertPart& part : layer.parts) {
@@ -189,8 +255,8 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
   for (DenseItem& item : layout.dense) {
     item.repacked = repacked && is_repacked(*item.tensor);
   }
-  layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes;
-  layout.pattern = pattern_of(model, suffixes, of);
+  layout.resident_bytes = model.bytes - layout.expert_bytes - layout.dense_bytes - layout.table_bytes;
+  layout.pattern = with_tables(pattern_of(model, suffixes, of), layout.tables);
   return layout;
 }
 

@@ -62,6 +62,67 @@ TEST(StreamLayout, LaterLayersCanBeLeftOut) {
   }
 }
 
+TensorInfo named(const std::string& name, TensorRole role, int64_t rows, uint64_t offset) {
+  TensorInfo tensor;
+  tensor.name = name;
+  tensor.role = role;
+  tensor.shape = {256, rows, 1, 1};
+  tensor.extent = {0, offset, static_cast<uint64_t>(rows) * 1024};  // F32
+  return tensor;
+}
+
+// With an output matrix or without, and with a table for layers.
+Model with_tables(bool output, bool per_layer) {
+  Model model;
+  model.vocabulary = 32000;
+  model.layers = 1;
+  model.tensors.push_back(named("token_embd.weight", TensorRole::kEmbedding, 32000, 0));
+  model.tensors.push_back(named("blk.0.attn_q.weight", TensorRole::kAttention, 512, 40000000));
+  model.tensors.back().layer = 0;
+  model.tensors.push_back(named("output_norm.weight", TensorRole::kNorm, 1, 41000000));
+  if (output) {
+    model.tensors.push_back(named("output.weight", TensorRole::kOutput, 32000, 42000000));
+  }
+  if (per_layer) {
+    model.tensors.push_back(named("per_layer_token_embd.weight", TensorRole::kEmbedding, 1000000, 82000000));
+  }
+  for (const TensorInfo& tensor : model.tensors) {
+    model.bytes += tensor.extent.length;
+  }
+  return model;
+}
+
+TEST(StreamLayout, TablesAreThoseThatRowsAreLookedUpIn) {
+  for (const auto& [output, per_layer] : {std::pair(true, false), std::pair(true, true), std::pair(false, true)}) {
+    const Model model = with_tables(output, per_layer);
+    const StreamLayout layout = lay_out(model, true, true, false, {}, 4000000, {true, true, {}});
+    ASSERT_EQ(layout.tables.size(), per_layer ? 2U : 1U);
+    EXPECT_EQ(layout.tables[0].tensor, model.tensors.data());
+    EXPECT_EQ(layout.tables[0].is_output, !output);
+    EXPECT_TRUE(layout.tables[0].by_token);
+    if (per_layer) {
+      EXPECT_FALSE(layout.tables[1].is_output);
+      EXPECT_FALSE(layout.tables[1].by_token) << "a million rows are not the tokens'";
+      EXPECT_EQ(layout.tables[1].slots, 8192U) << "8 MiB";
+    }
+    EXPECT_EQ(layout.resident_bytes + layout.expert_bytes + layout.dense_bytes + layout.table_bytes, model.bytes);
+    // What is multiplied by last moves in ranges, whichever tensor that is.
+    EXPECT_EQ(layout.dense.back().tensor->name, output ? "output.weight" : "token_embd.weight");
+    EXPECT_EQ(layout.dense.size(), 1U + 9U);
+    const std::regex pattern(layout.pattern);
+    for (const TensorInfo& tensor : model.tensors) {
+      EXPECT_EQ(std::regex_search(tensor.name, pattern), layout.streams(tensor)) << tensor.name;
+      EXPECT_EQ(layout.streams(tensor), tensor.role != TensorRole::kNorm) << tensor.name;
+    }
+    const StreamLayout without = lay_out(model, true, true);
+    EXPECT_TRUE(without.tables.empty());
+    EXPECT_FALSE(without.streams(model.tensors.front()));
+    const StreamLayout cached = lay_out(model, false, false, false, {}, kWholeMatrix, {true, true, 10240});
+    EXPECT_EQ(cached.tables.size(), (output ? 1U : 0U) + (per_layer ? 1U : 0U)) << "an output stays with dense weights";
+    EXPECT_EQ(cached.tables.back().slots, 10U);
+  }
+}
+
 TEST(StreamLayout, DenseItemsComeInTheOrderOfUse) {
   const Model model = demo();
   const StreamLayout layout = lay_out(model, false, true);

@@ -12,6 +12,7 @@
 #include "backend/gpu/gpu_member.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
+#include "backend/table_executor.h"
 #include "residency/routing_recorder.h"
 #include "residency/tier_quotas.h"
 #include "support/elapsed.h"
@@ -24,6 +25,7 @@
 #include "tiers/expert_store.h"
 #include "tiers/ram_slots.h"
 #include "tiers/slot_layout.h"
+#include "tiers/table_rows.h"
 
 namespace hypura {
 
@@ -57,11 +59,15 @@ StreamedWeights::StreamedWeights(const Model& model, Reader& reader, StreamLayou
       resident_type_(make_resident_buffer_type(this)) {
   for (uint32_t i = 0; i < layout_.expert_layers.size(); ++i) {
     for (uint32_t part = 0; part < layout_.expert_layers[i].parts.size(); ++part) {
-      by_name_[layout_.expert_layers[i].parts[part].tensor->name] = {true, i, part, 0};
+      by_name_[layout_.expert_layers[i].parts[part].tensor->name] = {true, i, part, 0, 0, -1};
     }
   }
   for (uint32_t item = 0; item < layout_.dense.size(); ++item) {
-    by_name_[layout_.dense[item].tensor->name] = {false, 0, 0, item};
+    const StreamedTensor first = {false, 0, 0, item, 0, -1};
+    ++by_name_.try_emplace(layout_.dense[item].tensor->name, first).first->second.items;
+  }
+  for (size_t i = 0; i < layout_.tables.size(); ++i) {
+    by_name_[layout_.tables[i].tensor->name].table = static_cast<int32_t>(i);
   }
 }
 
@@ -190,6 +196,7 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
       {Purpose::kExpertBuffers, buffers.in_ram, {}, Tier::kRam},
       {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
       {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
+      {Purpose::kTableRows, table_buffer_bytes(layout_), {}, Tier::kRam},
   };
   for (const LedgerLine& line : wanted) {
     if (line.bytes == 0) {
@@ -225,7 +232,10 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
       return status;
     }
   }
-  return layout_.dense.empty() ? Status() : allocate_dense(placement.dense);
+  if (Status status = layout_.dense.empty() ? Status() : allocate_dense(placement.dense); !status) {
+    return status;
+  }
+  return allocate_tables();
 }
 
 Status StreamedWeights::allocate_experts(uint32_t max_rows) {
@@ -314,8 +324,9 @@ Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   return std::exchange(copy_failed_, false) ? fail(error_.code, "{}", error_.message) : Status();
 }
 
-void StreamedWeights::begin_pass(Phase phase) {
+void StreamedWeights::begin_pass(Phase phase, std::span<const int32_t> tokens) {
   const std::lock_guard lock(mutex_);
+  expect_rows(tokens);
   stats_.phase.store(phase, std::memory_order_relaxed);
   if (recorder_ != nullptr) {
     recorder_->begin_pass(phase == Phase::kDecode);
@@ -323,6 +334,10 @@ void StreamedWeights::begin_pass(Phase phase) {
 }
 
 const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
+  if (by_tensor_.empty()) {  // llama.cpp was given no memory: it only tells what it would take
+    const auto named = by_name_.find(tensor->name);
+    return named == by_name_.end() ? nullptr : &named->second;
+  }
   const auto it = by_tensor_.find(tensor);
   return it == by_tensor_.end() ? nullptr : &it->second;
 }
@@ -348,7 +363,8 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph, size_t gpu) {
 Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
   for (int i = 0; i < ggml_graph_n_nodes(graph);) {
     ggml_tensor* node = ggml_graph_node(graph, i);
-    const StreamedTensor* weight = is_streamed_matmul(node) ? find(node->src[0]) : nullptr;
+    const bool ours = is_streamed_matmul(node) || is_streamed_lookup(node);
+    const StreamedTensor* weight = ours ? find(node->src[0]) : nullptr;
     if ((node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0 || ggml_is_empty(node)) {
       ++i;
     } else if (weight != nullptr && weight->expert && node->op == GGML_OP_MUL_MAT_ID) {
@@ -361,8 +377,17 @@ Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
         return status;
       }
       i = block.end;
+    } else if (weight != nullptr && node->op == GGML_OP_GET_ROWS) {
+      Status status = dense_ == nullptr ? Status() : dense_->flush();
+      if (status) {
+        status = lookups_->run(*node, *tables_[static_cast<size_t>(weight->table)]);
+      }
+      if (!status) {
+        return status;
+      }
+      ++i;
     } else if (weight != nullptr && !weight->expert && node->op == GGML_OP_MUL_MAT) {
-      if (Status status = dense_->add(node, weight->item); !status) {
+      if (Status status = dense_->add(node, *weight); !status) {
         return status;
       }
       ++i;
@@ -409,8 +434,8 @@ Status StreamedWeights::read_from_disk(const TensorInfo& tensor, void* data, uin
 
 Status StreamedWeights::copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size) {
   const StreamedTensor* streamed = find(tensor);
-  if (dense_ != nullptr && streamed != nullptr && !streamed->expert && !layout_.dense[streamed->item].repacked) {
-    return dense_->copy(streamed->item, offset, {static_cast<std::byte*>(data), size});
+  if (dense_ != nullptr && streamed != nullptr && streamed->items > 0 && !layout_.dense[streamed->item].repacked) {
+    return dense_->copy(*streamed, offset, {static_cast<std::byte*>(data), size});
   }
   const TensorInfo* info = model_.find(tensor->name);
   if (info == nullptr) {

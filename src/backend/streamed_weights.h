@@ -13,6 +13,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -42,6 +43,8 @@ class ExpertStore;
 class GpuExecutor;
 struct GpuMember;
 struct GpuStats;
+class TableExecutor;
+class TableRows;
 class RepackBuffer;
 class RoutingRecorder;
 class TierSlots;
@@ -51,7 +54,9 @@ struct StreamedTensor {
   bool expert = false;
   uint32_t layer = 0;  // expert: index into StreamLayout::expert_layers
   uint32_t part = 0;   // expert: index into ExpertLayer::parts
-  uint32_t item = 0;   // dense: index into StreamLayout::dense
+  uint32_t item = 0;   // dense: index into StreamLayout::dense, of the first of
+  uint32_t items = 0;  // so many ranges
+  int32_t table = -1;  // index into StreamLayout::tables; -1: rows of it are not looked up
 };
 
 // The experts of a layer, as they are now.
@@ -138,6 +143,9 @@ class StreamedWeights {
   // so that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
   Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget);
 
+  // Bytes that allocate_caches will take for the rows of tables.
+  static uint64_t table_buffer_bytes(const StreamLayout& layout);
+
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, and the cache's books.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
@@ -148,8 +156,9 @@ class StreamedWeights {
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);
 
-  // What is computed from now on, until the next call, is one pass of that kind.
-  void begin_pass(Phase phase);
+  // What is computed from now on, until the next call, is one pass of that kind, over these tokens; their rows of
+  // tables are read ahead.
+  void begin_pass(Phase phase, std::span<const int32_t> tokens = {});
 
   // The pass is over; it had so many tokens and took so long. Fails when a weight that another device computed with
   // could not be read, whatever llama.cpp says of the pass; take_error() tells why.
@@ -212,6 +221,8 @@ class StreamedWeights {
   Result<bool> warm_gpus();
   Status predict_on_gpus();
   Status allocate_dense(const DensePlacement& placement);
+  Status allocate_tables();
+  void expect_rows(std::span<const int32_t> tokens);
   Status start_predicting();
   void predict(bool on);
   void keep_warming();
@@ -259,6 +270,8 @@ class StreamedWeights {
   bool has_computed_ = false;
   std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
+  std::vector<std::unique_ptr<TableRows>> tables_;  // as in the layout
+  std::unique_ptr<TableExecutor> lookups_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;
   ExpertPlacement placed_;

@@ -23,7 +23,7 @@ std::vector<GpuRange> gpus_of(const OpenRequest& request, const Placement& place
 }
 
 // Up to where a context can be made.
-Status open_weights(const OpenRequest& request, Mode mode, Backing backing, OpenModel& parts) {
+Status open_weights(const OpenRequest& request, Mode mode, bool rows, Backing backing, OpenModel& parts) {
   const bool on_gpu = parts.plan.placement.gpu.has_value();  // which takes weights as they are in the model's own files
   auto reader = open_reader(request, request.mirrors, !on_gpu);
   if (!reader) {
@@ -31,7 +31,7 @@ Status open_weights(const OpenRequest& request, Mode mode, Backing backing, Open
   }
   parts.reader = std::move(*reader);
   const bool repacked = request.reads_repacked() && !on_gpu;
-  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked);
+  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked, rows);
   const bool beside = request.gpu_layers() != nullptr;
   auto weights = beside ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
                                                   request.gpu.devices.front().info.name, true)
@@ -53,7 +53,8 @@ Mode smallest_mode(const PlacementProblem& problem) {
 
 PlacementProblem with_real_sizes(const OpenRequest& request, PlacementProblem problem) {
   OpenModel parts;
-  const Status opened = open_weights(request, smallest_mode(problem), Backing::kNothing, parts);
+  const Status opened =
+      open_weights(request, smallest_mode(problem), problem.tables.may_stream, Backing::kNothing, parts);
   const auto smallest =
       std::min_element(problem.ubatch.begin(), problem.ubatch.end(),
                        [](const UbatchChoice& a, const UbatchChoice& b) { return a.tokens < b.tokens; });
@@ -77,7 +78,9 @@ Result<OpenModel> open_streaming(const OpenRequest& request, std::shared_ptr<Bud
   if (Status status = reserve_weights(std::move(budget), parts); !status) {
     return propagate(status.error());
   }
-  if (Status status = open_weights(request, parts.plan.mode(), Backing::kMemory, parts); !status) {
+  if (Status status =
+          open_weights(request, parts.plan.mode(), parts.plan.placement.tables.streamed, Backing::kMemory, parts);
+      !status) {
     return propagate(status.error());
   }
   if (Status status = replan(request, parts); !status) {

@@ -74,9 +74,22 @@ double overlapped(double computing, double reading, const Contention& costs) {
   return std::max(computing + costs.computing * reading, reading + costs.reading * computing);
 }
 
-uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass) {
-  return problem.fixed + problem.other + kv.bytes + pass.bytes +
-         (mode == Mode::kResident ? problem.unused + problem.growth : 0) +
+uint64_t table_buffer_bytes(const PlacementProblem& problem, Mode mode, bool rows) {
+  return (rows ? problem.tables.buffer_bytes : 0) + (streams_dense(mode) ? problem.tables.output_buffer_bytes : 0);
+}
+
+// The reads of a pass begin together, before anything is computed.
+Lookups lookups(const PlacementProblem& problem, Mode mode, bool rows, uint32_t tokens) {
+  const double each =
+      (rows ? problem.tables.token_bytes : 0) + (streams_dense(mode) ? problem.tables.output_token_bytes : 0);
+  const double bytes = tokens * each;
+  return {bytes > 0 ? problem.table_disk.latency + bytes / problem.table_disk.bytes_per_second : 0, bytes};
+}
+
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass,
+                    bool rows) {
+  return problem.fixed + (rows ? 0 : problem.tables.bytes) + table_buffer_bytes(problem, mode, rows) + problem.other +
+         kv.bytes + pass.bytes + (mode == Mode::kResident ? problem.unused + problem.growth : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
          (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
 }
@@ -85,7 +98,8 @@ uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement
   if (placement.gpu) {
     return gpu_ram_bytes(problem, placement);
   }
-  return base_bytes(problem, placement.mode(), problem.kv_choice(placement), problem.ubatch_choice(placement)) +
+  return base_bytes(problem, placement.mode(), problem.kv_choice(placement), problem.ubatch_choice(placement),
+                    placement.tables.streamed) +
          placement.dense.pinned_bytes + placement.dense.ring_bytes + placement.experts.slots * problem.slot_stride;
 }
 
@@ -131,7 +145,9 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
     return cost;
   }
   const auto dense_bytes = static_cast<double>(placement.dense.streamed_bytes);
-  cost.seconds = cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
+  const Lookups rows = lookups(problem, placement.mode(), placement.tables.streamed, tokens);
+  cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
+  cost.seconds = cost.compute + rows.seconds;
   const bool streamed = placement.experts.streamed;
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
@@ -154,7 +170,7 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   if (problem.split && dense_bytes > 0) {
     reading += disk_idles(*problem.split, placement.dense.ring_bytes, problem.dense_disk.bytes_per_second, tokens);
   }
-  cost.bytes += dense_bytes;
+  cost.bytes += dense_bytes + rows.bytes;
   cost.seconds = std::max(cost.seconds, reading + problem.contention.reading * cost.compute);
   return cost;
 }

@@ -38,8 +38,19 @@ Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& gro
 // A layer that computes and reads at once; `computing` and `reading` are the times of each alone.
 double overlapped(double computing, double reading, const Contention& costs);
 
-// Bytes of everything but slots, pinned weights and ring.
-uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass);
+// Bytes of everything but slots, pinned weights and ring. `rows`: of tables, only rows are in memory.
+uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass,
+                    bool rows = false);
+
+// Of these, for looking up rows.
+uint64_t table_buffer_bytes(const PlacementProblem& problem, Mode mode, bool rows);
+
+// What a pass of `tokens` tokens waits for their rows, and what it reads of them.
+struct Lookups {
+  double seconds = 0;
+  double bytes = 0;
+};
+Lookups lookups(const PlacementProblem& problem, Mode mode, bool rows, uint32_t tokens);
 
 // Bytes in the memory of a GPU that computes the last layers; 0 where none does.
 uint64_t split_device_bytes(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass);

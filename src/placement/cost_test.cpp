@@ -139,6 +139,24 @@ TEST(Cost, StreamedDenseWeightsHideComputing) {
   EXPECT_NEAR(pass_cost(problem, placement, 1).seconds, cost.compute, 1e-9);
 }
 
+TEST(Cost, APassWaitsForItsRowsOfTables) {
+  PlacementProblem problem = dense_problem(0);
+  Placement placement;
+  placement.dense.streamed = true;
+  const PassCost without = pass_cost(problem, placement, 64);
+  problem.tables = {100 * kMiB, kMiB, 8000, 2 * kMiB, 4000, true, true};
+  problem.table_disk = {1e9, 0.001};
+  const PassCost of_output = pass_cost(problem, placement, 64);
+  EXPECT_NEAR(of_output.seconds - without.seconds, 0.001 + 64 * 4000 / 1e9, 1e-9) << "an output is looked up too";
+  placement.tables.streamed = true;
+  const PassCost both = pass_cost(problem, placement, 64);
+  EXPECT_NEAR(both.seconds - without.seconds, 0.001 + 64 * 12000 / 1e9, 1e-9);
+  EXPECT_NEAR(both.bytes - without.bytes, 64 * 12000, 1e-9);
+  const uint64_t with_rows = total_bytes(problem, placement);
+  placement.tables.streamed = false;
+  EXPECT_EQ(total_bytes(problem, placement) - with_rows, 99 * kMiB);
+}
+
 TEST(Cost, DenseWeightsAreRepackedForPassesOfEnoughTokens) {
   PlacementProblem problem = dense_problem(0);
   const double before = dense_computing(problem, 16);

@@ -15,7 +15,7 @@ namespace {
 
 // One expert is computed while the next is read.
 constexpr uint32_t kMinSlots = 2;
-// Of the ring, beyond two of the largest tensors: bytes that keep the disk busy while a pinned tensor is computed.
+// Of the ring, beyond two of the largest ranges: bytes that keep the disk busy while a pinned tensor is computed.
 // Chosen, not measured: at 2 GB/s the disk fills them in 32 ms.
 constexpr uint64_t kRingAhead = 64 * kMiB;
 // A placement must be this much better than one that was found before it, which is the simpler.
@@ -39,7 +39,7 @@ uint64_t ring_ahead(const PlacementProblem& problem, const Frame& frame) {
 
 // Bytes of a frame without its capacity.
 uint64_t frame_bytes(const PlacementProblem& problem, const Frame& frame) {
-  uint64_t bytes = base_bytes(problem, frame.mode, problem.kv[frame.kv], problem.ubatch[frame.ubatch]);
+  uint64_t bytes = base_bytes(problem, frame.mode, problem.kv[frame.kv], problem.ubatch[frame.ubatch], frame.rows);
   if (streams_experts(frame.mode)) {
     bytes += (frame.all_cached ? problem.expert_slots() : frame.spare) * problem.slot_stride;
   }
@@ -49,11 +49,11 @@ uint64_t frame_bytes(const PlacementProblem& problem, const Frame& frame) {
   return bytes;
 }
 
-// The frames that `mode` may have, sizes of passes and KV cache left open.
-std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
-  std::vector<Frame> shapes = {Frame{mode, 0, 0, 0, false, streams_dense(mode), 0, 0}};
+// The frames that `mode` may have where tables stay, sizes of passes and KV cache left open.
+std::vector<Frame> shapes_with_tables(const PlacementProblem& problem, Mode mode) {
+  std::vector<Frame> shapes = {Frame{mode, 0, 0, 0, false, streams_dense(mode), false, 0, 0}};
   if (mode == Mode::kDenseStreaming) {
-    shapes.push_back(Frame{mode, 0, 0, 0, false, false, 0, 0});  // everything pinned after all
+    shapes.push_back(Frame{mode, 0, 0, 0, false, false, false, 0, 0});  // everything pinned after all
   }
   const auto has = [&](Mode other) {
     return std::find(problem.modes.begin(), problem.modes.end(), other) != problem.modes.end();
@@ -77,6 +77,22 @@ std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
     }
   }
   return shapes;
+}
+
+// The same, and with tables looked up row by row.
+std::vector<Frame> shapes(const PlacementProblem& problem, Mode mode) {
+  const std::vector<Frame> with_tables = shapes_with_tables(problem, mode);
+  std::vector<Frame> all;
+  if (mode == Mode::kResident || problem.tables.may_stay) {
+    all = with_tables;
+  }
+  for (Frame frame : with_tables) {
+    if (mode != Mode::kResident && problem.tables.may_stream) {
+      frame.rows = true;
+      all.push_back(frame);
+    }
+  }
+  return all;
 }
 
 // All frames that fit the budget, with their capacity.
@@ -159,6 +175,7 @@ Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cac
   placement.dense.streamed = streams_dense(frame.mode);
   placement.experts.streamed = streams_experts(frame.mode);
   placement.experts.all = problem.expert_slots();
+  placement.tables.streamed = frame.rows;
   placement.kv_type = problem.kv[frame.kv].type;
   placement.ubatch = problem.ubatch[frame.ubatch].tokens;
   uint64_t left = frame.capacity - ring_ahead(problem, frame);

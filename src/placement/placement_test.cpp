@@ -172,6 +172,28 @@ TEST(Placement, HoldsItsPromisesOnRandomProblems) {
   }
 }
 
+// A table of which a token reads a row goes before anything that a token reads more of.
+TEST(Placement, TablesAreLookedUpRowByRowWhereMemoryIsShort) {
+  for (PlacementProblem problem : {moe_problem(kGiB), dense_problem(kGiB)}) {
+    const uint64_t least = minimum_budget(problem);
+    problem.tables = {350 * kMiB, 6 * kMiB, 8192, 0, 0, true, true};
+    problem.table_disk = {1e9, 0.0001};
+    EXPECT_EQ(minimum_budget(problem), least + 6 * kMiB);
+    const auto rows = place(problem);
+    problem.tables.may_stream = false;
+    const auto whole = place(problem);
+    ASSERT_TRUE(rows && whole);
+    EXPECT_TRUE(rows->tables.streamed);
+    EXPECT_FALSE(whole->tables.streamed);
+    EXPECT_LT(rows->objective, whole->objective);
+    problem.tables.may_stream = true;
+    problem.table_disk.latency = 5;
+    EXPECT_FALSE(place(problem)->tables.streamed) << "a disk that slow";
+    problem.budget = 20 * kGiB;
+    EXPECT_EQ(place(problem)->mode(), Mode::kResident);
+  }
+}
+
 // The bound is worth something: on the measured models the plan is within a few per cent of it.
 TEST(Placement, ChoicesByHandAreKept) {
   PlacementProblem problem = dense_problem(2 * kGiB);

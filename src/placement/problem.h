@@ -50,6 +50,18 @@ struct ExpertGroup {
   double issuing = 0;  // that issuing the reads of one expert takes of the computing thread
 };
 
+// Tables of which a pass uses a row for each of its tokens.
+struct TableGroup {
+  uint64_t bytes = 0;         // on disk
+  uint64_t buffer_bytes = 0;  // of memory that looking rows up takes, where they do not stay
+  double token_bytes = 0;     // that a token reads then
+  // The same of a table that is the output matrix too, and so one of the dense weights, where these are streamed.
+  uint64_t output_buffer_bytes = 0;
+  double output_token_bytes = 0;
+  bool may_stay = true;
+  bool may_stream = false;
+};
+
 struct PlacementProblem {
   uint64_t budget = 0;
   uint64_t fixed = 0;        // weights that are never streamed
@@ -64,9 +76,11 @@ struct PlacementProblem {
   std::vector<size_t> layer_groups;  // by MoE layer, ascending: its group in `experts`
   uint64_t expert_bytes = 0;         // of all experts on disk
   uint64_t slot_stride = 0;          // one expert's slot
+  TableGroup tables;
 
   DiskSpeed expert_disk;  // for reads of an expert's matrices
   DiskSpeed dense_disk;   // for the ring's
+  DiskSpeed table_disk;   // for rows of tables
   // The same reads with the disk at its best, where that is more than it sustains: the physical bound is by these.
   double best_expert_bytes_per_second = 0;
   double best_dense_bytes_per_second = 0;

@@ -106,6 +106,14 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
   problem.contention = {between(0.01, 1), between(0.01, 1)};
   problem.modes = groups > 0 ? std::vector<Mode>{Mode::kResident, Mode::kExpertStreaming, Mode::kMixedStreaming}
                              : std::vector<Mode>{Mode::kResident, Mode::kDenseStreaming};
+  if (random() % 2 == 0) {
+    problem.tables = {bytes(2e7, 1e9), bytes(1e5, 1e7), between(4096, 1e5), 0, 0, true, true};
+  }
+  if (random() % 3 == 0) {
+    problem.tables.output_buffer_bytes = bytes(1e5, 1e7);
+    problem.tables.output_token_bytes = between(4096, 1e5);
+  }
+  problem.table_disk = {problem.expert_disk.bytes_per_second / between(1, 20), problem.expert_disk.latency};
   return problem;
 }
 

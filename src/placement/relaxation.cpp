@@ -66,6 +66,7 @@ PassTerms Builder::begin_pass(uint32_t tokens, double weight) {
   pass.computing.least = dense_computing(problem_, tokens) * (1 + problem_.kv[frame_.kv].slower);
   pass.reading.terms = {{seconds, 1}};
   pass.reading.least = problem_.contention.reading * pass.computing.least;
+  pass.computing.least += lookups(problem_, frame_.mode, frame_.rows, tokens).seconds;
   return pass;
 }
 

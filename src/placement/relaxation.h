@@ -16,6 +16,7 @@ struct Frame {
   uint32_t spare = 0;       // slots kept free
   bool all_cached = false;  // every expert has a slot, and none need be spare
   bool ring = false;        // dense weights are streamed, not only pinned
+  bool rows = false;        // tables are looked up row by row
   uint64_t ring_bytes = 0;  // of the ring
   uint64_t capacity = 0;    // bytes for pinned weights (with a ring) and for slots beyond the spare ones
 };

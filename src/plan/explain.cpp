@@ -74,6 +74,12 @@ uint64_t shown_and_no_less(uint64_t bytes) {
   return bytes;
 }
 
+// Weights that stay in llama.cpp's own buffers, of a model that others are streamed of.
+uint64_t resident_bytes(const PlacementProblem& problem, const Placement& placement) {
+  return problem.fixed + (placement.dense.streamed ? 0 : problem.dense_bytes()) +
+         (placement.tables.streamed ? 0 : problem.tables.bytes);
+}
+
 uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
   uint64_t bytes = 0;
   for (const TensorInfo& tensor : request.model.tensors) {
@@ -97,8 +103,7 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
     return text + (problem.split ? "the rest fits into RAM" : "fits, all weights resident");
   }
   text += request.reads_repacked() ? "from its repacked copy, " : "";
-  const uint64_t stays =
-      problem.fixed + (placement.dense.streamed ? placement.dense.pinned_bytes : problem.dense_bytes());
+  const uint64_t stays = resident_bytes(problem, placement) + placement.dense.pinned_bytes;
   text += fmt::format("{} resident", format_bytes(stays));
   if (placement.experts.streamed) {
     const uint32_t all = problem.expert_slots();
@@ -108,6 +113,9 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
   if (placement.dense.ring_bytes > 0) {
     text += fmt::format(", {} streamed for every token through a ring of {}",
                         format_bytes(placement.dense.streamed_bytes), format_bytes(placement.dense.ring_bytes));
+  }
+  if (placement.tables.streamed) {
+    text += fmt::format(", {} of tables read row by row", format_bytes(problem.tables.bytes));
   }
   return text;
 }
@@ -194,16 +202,18 @@ std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Place
   const ExpertPlacement& experts = placement.experts;
   std::vector<LedgerLine> ledger = split_ledger(problem, placement);
   if (placement.mode() == Mode::kResident) {
-    ledger.push_back(
-        {Purpose::kWeights, problem.fixed + problem.dense_bytes() + problem.expert_bytes + problem.growth});
+    ledger.push_back({Purpose::kWeights, resident_bytes(problem, placement) + problem.expert_bytes + problem.growth});
     if (problem.unused > 0) {
       ledger.push_back({Purpose::kUnusedWeights, problem.unused});
     }
   } else {
-    ledger.push_back({Purpose::kResidentWeights, problem.fixed + (dense.streamed ? 0 : problem.dense_bytes())});
+    ledger.push_back({Purpose::kResidentWeights, resident_bytes(problem, placement)});
     if (dense.streamed) {
       ledger.push_back({Purpose::kPinnedWeights, dense.pinned_bytes, "", dense.pinned_on});
       ledger.push_back({Purpose::kRing, dense.ring_bytes, "", dense.slots_on});
+    }
+    if (const uint64_t rows = table_buffer_bytes(problem, placement.mode(), placement.tables.streamed); rows > 0) {
+      ledger.push_back({Purpose::kTableRows, rows});
     }
     if (experts.streamed) {
       ledger.push_back({Purpose::kExpertSlots, experts.slots * problem.slot_stride,
@@ -275,8 +285,8 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
       1 / (prediction.calibration ? std::min(least, prediction.decode_seconds) : least);
 
   const MachineSpeeds speeds(request.history.profile, request.threads);
-  uint64_t loaded = problem.fixed + placement.dense.pinned_bytes + (problem.split ? problem.split->weights : 0);
-  loaded += placement.dense.streamed ? 0 : problem.dense_bytes();
+  uint64_t loaded = resident_bytes(problem, placement) + placement.dense.pinned_bytes;
+  loaded += problem.split ? problem.split->weights : 0;
   loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
@@ -306,7 +316,8 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     plan.device = split_device_plan(request, problem, plan.placement);
   }
   plan.ledger = make_ledger(problem, plan.placement);
-  plan.tensors = placed_tensors(request.model, plan.placement, request.gpu_layers());
+  plan.tensors = placed_tensors(request.model, request.layout(true, true, false, plan.placement.tables.streamed),
+                                plan.placement, request.gpu_layers());
   plan.layers = layer_shares(plan.tensors);
   plan.prediction = predict(request, problem, plan.placement);
   plan.sentence = plan_sentence(request, problem, plan.placement);

@@ -117,7 +117,7 @@ class GpuSpeedsTest : public testing::Test {
 
 TEST_F(GpuSpeedsTest, GoesWithTheProblemOfItsModel) {
   const GpuSpeeds gpu = speeds(some_gpu());
-  EXPECT_EQ(gpu.dense.size(), problem_.dense.size());
+  EXPECT_EQ(gpu.dense.size(), lay_out(model_, true, true).dense.size()) << "a GPU takes matrices whole";
   ASSERT_EQ(gpu.experts.size(), problem_.experts.size());
   EXPECT_GT(gpu.experts.front().first, 0);
   EXPECT_NEAR(gpu.sync_seconds, 15e-6, 2e-5);

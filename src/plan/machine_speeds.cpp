@@ -8,6 +8,7 @@
 
 #include "model/model.h"
 #include "storage/reader.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -39,6 +40,12 @@ constexpr double kRepackedInModel = 0.97;
 constexpr double kAloneGain = 1.3;
 // Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md, "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
+
+// Of ranges of rows; and the share of a range's product that may be what a product takes whatever its size. Chosen:
+// below the smallest a ring is no longer what a small budget is short of.
+constexpr uint64_t kSmallestRange = 8 * kMiB;
+constexpr uint64_t kLargestRange = 32 * kMiB;
+constexpr double kRangeOverhead = 0.01;
 
 // Mean of a figure over the kernels that have it; 0 when none has.
 template <class Get>
@@ -216,6 +223,21 @@ DiskSpeed MachineSpeeds::disk_at_best(uint64_t block, uint32_t depth) const {
   const auto bytes = static_cast<double>(like.front().block_bytes);
   const double alone = bytes / like.front().bytes_per_second;
   return {rate, like.front().depth == 1 ? std::max(0.0, alone - bytes / rate) : 0};
+}
+
+uint64_t MachineSpeeds::range_bytes() const {
+  const StoragePoint knee = profile_ == nullptr ? StoragePoint{} : profile_->storage.knee;
+  const uint64_t under_way = knee.block_bytes * knee.depth;
+  const ReaderOptions reader;
+  const auto reading = static_cast<double>(under_way > 0 ? under_way : reader.prefetch_depth * reader.chunk_bytes);
+  double fastest = kThreadBytes * threads_;
+  for (const KernelSpeed& it : profile_ == nullptr ? std::vector<KernelSpeed>() : profile_->kernels) {
+    fastest = std::max(fastest, it.matvec_bytes_per_second * scale_);
+  }
+  const double computing = operation_ * fastest / kRangeOverhead;
+  const double wanted =
+      std::clamp(std::max(reading, computing), static_cast<double>(kSmallestRange), static_cast<double>(kLargestRange));
+  return round_up(static_cast<uint64_t>(wanted), reader.chunk_bytes);
 }
 
 double MachineSpeeds::load_bytes_per_second() const {

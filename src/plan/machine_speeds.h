@@ -59,6 +59,11 @@ class MachineSpeeds {
   DiskSpeed disk(uint64_t block, uint32_t depth) const;
   DiskSpeed disk_at_best(uint64_t block, uint32_t depth) const;
 
+  // Of the ranges of rows that large dense matrices move in. Two of them are the least that a ring has: while one is
+  // computed the other is read, which must be enough for the disk's full speed, and enough computing for what a product
+  // takes whatever its size.
+  uint64_t range_bytes() const;
+
   // Reading what stays, one large tensor beside the other.
   double load_bytes_per_second() const;
 

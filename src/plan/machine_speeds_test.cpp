@@ -31,6 +31,22 @@ TEST(MachineSpeeds, ComputingGoesThroughBothMeasurements) {
   EXPECT_NEAR(seconds.of(512), 512 * 2 * 70e6 / 400e9 + 1e-6, 1e-9);
 }
 
+// The knee of the disk's curve, or what computing a range must take beside what a product takes whatever its size.
+TEST(MachineSpeeds, RangesOfRowsAreAsLargeAsDiskAndKernelsWant) {
+  MachineProfile profile = some_profile();  // 60 GB/s with its fastest kernel
+  profile.operation_seconds = 1e-9;
+  profile.storage.knee = {kMiB, 12, true, 3e9};
+  EXPECT_EQ(MachineSpeeds(&profile, 4).range_bytes(), 12 * kMiB);
+  profile.operation_seconds = 4e-6;
+  EXPECT_EQ(MachineSpeeds(&profile, 4).range_bytes(), 23 * kMiB) << "24 MB: computed in a hundred such times";
+  profile.operation_seconds = 1;
+  EXPECT_EQ(MachineSpeeds(&profile, 4).range_bytes(), 32 * kMiB) << "at most";
+  profile.operation_seconds = 1e-9;
+  profile.storage.knee = {64 * kKiB, 4, true, 3e9};
+  EXPECT_EQ(MachineSpeeds(&profile, 4).range_bytes(), 8 * kMiB) << "at least";
+  EXPECT_EQ(MachineSpeeds(nullptr, 4).range_bytes(), 16 * kMiB) << "what the reader has under way for the ring";
+}
+
 TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
   MachineProfile profile = some_profile();
   profile.kernels.front().repacked_matvec_bytes_per_second = 60e9;

@@ -23,10 +23,25 @@ PlacedTensor placed(const TensorInfo& tensor, Way way, Tier tier, double share) 
   return it;
 }
 
+// Of a matrix in ranges of rows, some may be pinned. `first`: of the model's tensors.
+void place_dense(const StreamLayout& layout, const DensePlacement& dense, const TensorInfo& first,
+                 std::vector<PlacedTensor>& tensors) {
+  for (size_t i = 0; i < dense.pinned.size(); ++i) {
+    const DenseItem& item = layout.dense[i];
+    if (!dense.pinned[i]) {
+      PlacedTensor& it = tensors[static_cast<size_t>(item.tensor - &first)];
+      const double streamed = static_cast<double>(item.rows.rows) / static_cast<double>(item.tensor->shape[1]);
+      it.way = Way::kRing;
+      it.tier = dense.streamed_from;
+      it.ram_share = std::max(0.0, it.ram_share - streamed);
+    }
+  }
+}
+
 }  // namespace
 
-std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& placement, const GpuLayers* layers) {
-  const DensePlacement& dense = placement.dense;
+std::vector<PlacedTensor> placed_tensors(const Model& model, const StreamLayout& layout, const Placement& placement,
+                                         const GpuLayers* layers) {
   const ExpertPlacement& experts = placement.experts;
   std::vector<PlacedTensor> tensors;
   for (const TensorInfo& tensor : model.tensors) {
@@ -39,13 +54,12 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const Placement& pl
   for (const TensorInfo& tensor : model.unused) {
     tensors.push_back(placed(tensor, Way::kUnused, Tier::kDisk, 0));
   }
-  const StreamLayout layout =
-      lay_out(model, true, true, false, layers != nullptr ? layers_before_gpu(model, *layers) : StreamedLayers());
+  place_dense(layout, placement.dense, *model.tensors.data(), tensors);
   const TensorInfo* first = model.tensors.data();
-  for (size_t i = 0; i < dense.pinned.size(); ++i) {
-    if (!dense.pinned[i]) {
-      const TensorInfo& tensor = *layout.dense[i].tensor;
-      tensors[static_cast<size_t>(&tensor - first)] = placed(tensor, Way::kRing, dense.streamed_from, 0);
+  for (const TableItem& table : layout.tables) {
+    if (placement.tables.streamed && !table.is_output) {
+      tensors[static_cast<size_t>(table.tensor - first)] =
+          placed(*table.tensor, Way::kRows, placement.tables.streamed_from, 0);
     }
   }
   for (size_t i = 0; i < experts.layer_slots.size(); ++i) {
@@ -71,6 +85,8 @@ const char* to_string(Way way) {
       return "slots";
     case Way::kRing:
       return "ring";
+    case Way::kRows:
+      return "rows";
     case Way::kUnused:
       return "unused";
   }

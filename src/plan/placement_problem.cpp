@@ -9,9 +9,7 @@
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
-#include "machine/memory.h"
 #include "placement/popularity.h"
-#include "plan/context_choice.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
@@ -21,6 +19,7 @@
 #include "support/fail.h"
 #include "tiers/direct_place.h"
 #include "tiers/slot_layout.h"
+#include "tiers/table_rows.h"
 
 namespace hypura {
 
@@ -58,13 +57,24 @@ constexpr double kQuantisedKvCost = 0.02;
 
 }  // namespace
 
-PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
-  const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1] * tensor.shape[2]);
-  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(tensor.extent.length), elements);
-  if (is_output(tensor)) {
-    seconds.more = 0;  // logits are wanted of a prompt's last token only
+namespace {
+
+PassSeconds product_with(const MachineSpeeds& speeds, const TensorInfo& tensor, int64_t elements, uint64_t bytes) {
+  PassSeconds seconds = speeds.matrix(tensor.type, static_cast<double>(bytes), static_cast<double>(elements));
+  if (gives_logits(tensor)) {
+    seconds.more = 0;  // they are wanted of a prompt's last token only
   }
   return seconds;
+}
+
+}  // namespace
+
+PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor) {
+  return product_with(speeds, tensor, tensor.shape[0] * tensor.shape[1] * tensor.shape[2], tensor.extent.length);
+}
+
+PassSeconds item_seconds(const MachineSpeeds& speeds, const DenseItem& item) {
+  return product_with(speeds, *item.tensor, item.tensor->shape[0] * item.rows.rows, item.extent.length);
 }
 
 double layer_operations(const MachineSpeeds& speeds) {
@@ -119,7 +129,7 @@ class ProblemBuilder {
   explicit ProblemBuilder(const OpenRequest& request)
       : request_(request),
         speeds_(request.history.profile, request.threads),
-        layout_(request.layout(true, true, request.reads_repacked())) {}
+        layout_(request.layout(true, true, request.reads_repacked(), true)) {}
 
   PlacementProblem build();
 
@@ -130,6 +140,7 @@ class ProblemBuilder {
   DenseWeight dense_weight(const DenseItem& item) const;
   void add_experts();
   void add_expert_seconds(ExpertGroup& group, const ExpertLayer& layer) const;
+  void add_tables();
   void add_rest();
   void add_resident();
   bool keeps_dense() const;
@@ -147,6 +158,7 @@ PlacementProblem ProblemBuilder::build() {
   add_choices();
   add_dense();
   add_experts();
+  add_tables();
   add_rest();
   add_resident();
   add_modes();
@@ -202,9 +214,9 @@ void ProblemBuilder::add_dense() {
   uint64_t largest = 1;
   double reads = 0;
   for (const DenseItem& item : layout_.dense) {
-    reads += reads_of(item.tensor->extent.length);
+    reads += reads_of(item.extent.length);
     problem_.dense.push_back(dense_weight(item));
-    largest = std::max(largest, item.tensor->extent.length);
+    largest = std::max(largest, item.extent.length);
   }
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
@@ -217,18 +229,18 @@ void ProblemBuilder::add_dense() {
 // As computed by us: repacked for the passes of a prompt, where that pays.
 DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
   const TensorInfo& tensor = *item.tensor;
-  DenseWeight weight = {tensor.extent.length, place_capacity(tensor.extent.length), matrix_seconds(speeds_, tensor)};
+  DenseWeight weight = {item.extent.length, place_capacity(item.extent.length), item_seconds(speeds_, item)};
   PassSeconds& seconds = weight.seconds;
   if (item.repacked) {
     const auto faster = speeds_.repacked_dense(tensor.type);
     const double prompt = seconds.of(kPromptTokens) / faster.prompt;
     seconds.first /= faster.token;
-    seconds.more = is_output(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
-  } else if (request_.repacks() && RepackBuffer::repacks(item) && !is_output(tensor)) {
-    const auto bytes = static_cast<double>(tensor.extent.length);
-    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    seconds.more = gives_logits(tensor) ? 0 : std::max(0.0, prompt - seconds.first) / (kPromptTokens - 1);
+  } else if (request_.repacks() && RepackBuffer::repacks(item) && !gives_logits(tensor)) {
+    const auto bytes = static_cast<double>(item.extent.length);
+    const auto elements = static_cast<double>(tensor.shape[0] * item.rows.rows);
     weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
-    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]));
+    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], item.rows.rows));
   }
   return weight;
 }
@@ -285,6 +297,27 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
   }
 }
 
+void ProblemBuilder::add_tables() {
+  TableGroup& tables = problem_.tables;
+  uint64_t smallest = UINT64_MAX;
+  for (const TableItem& table : layout_.tables) {
+    // Whole blocks; in most cases a row's bytes reach into one more than they fill.
+    const uint64_t row = table.tensor->row_bytes();
+    const auto token =
+        static_cast<double>(round_up(row, kDirectAlignment)) + static_cast<double>(row % kDirectAlignment);
+    smallest = std::min(smallest, row);
+    (table.is_output ? tables.output_buffer_bytes : tables.buffer_bytes) += TableRows::bytes_for(table);
+    (table.is_output ? tables.output_token_bytes : tables.token_bytes) += token;
+  }
+  tables.bytes = layout_.table_bytes;
+  tables.may_stream = tables.bytes > 0;
+  tables.may_stay = !request_.overrides.row_cache || tables.bytes == 0;
+  if (!layout_.tables.empty()) {
+    problem_.table_disk = speeds_.disk(smallest, ReaderOptions{}.depth);
+    problem_.table_disk.latency += kWakeSeconds;
+  }
+}
+
 void ProblemBuilder::add_rest() {
   const Model& model = request_.model;
   const bool has_output = std::any_of(model.tensors.begin(), model.tensors.end(), is_output);
@@ -313,7 +346,7 @@ void ProblemBuilder::add_resident() {
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
     const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
-    const PassSeconds seconds = matrix_seconds(speeds_, *item.tensor);
+    const PassSeconds seconds = item_seconds(speeds_, item);
     token += seconds.first / faster.token;
     prompt += seconds.of(kPromptTokens) / faster.prompt;
   }
@@ -376,36 +409,6 @@ uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estima
   return static_cast<uint64_t>(factor * static_cast<double>(estimate));
 }
 
-StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy) const {
-  const GpuLayers* layers = gpu_layers();
-  return lay_out(model, experts, dense, from_copy,
-                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers));
-}
-
-OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
-  OpenRequest request = {
-      options,
-      model,
-      budget.bytes,
-      options.threads > 0 ? options.threads : usable_cores(),
-      static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
-      history,
-      std::max(options.sequences, 1U),
-      {},
-      may_read_repacked(options) && !(overrides.gpu && overrides.gpu->layers) ? find_repacked(model) : RepackedCopy()};
-  request.budget_remark = budget.remark;
-  request.overrides = overrides;
-  request.gpu = gpu;
-  if (options.context == 0) {
-    const ContextChoice choice = choose_context(request);
-    request.context_remark = context_sentence(choice, request.sequences);
-    request.context = choice.context;
-    request.sequences = choice.sequences;
-  }
-  return request;
-}
-
 Result<PlacementProblem> placement_problem(const OpenRequest& request) {
   const KvType type = request.options.kv_type;
   if (type != KvType::kAuto && !kv_type_fits(request.model, type)) {
@@ -442,6 +445,8 @@ PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
   if (!placement.gpu) {
     problem.gpu.reset();
     problem.modes = {placement.mode()};
+    problem.tables.may_stay = !placement.tables.streamed;
+    problem.tables.may_stream = placement.tables.streamed;
     return problem;
   }
   problem.gpu->required = true;
@@ -480,21 +485,6 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
       it.device_bytes = in_proportion(it.device_bytes, real.device_compute, pass.device_bytes);
     }
   }
-}
-
-std::string calibration_key(const OpenRequest& request, const Placement& placement) {
-  if (placement.gpu) {
-    return fmt::format("{} on {}, {}", to_string(placement.mode()), joined_names(used_names(request, placement)),
-                       to_string(placement.kv_type));
-  }
-  std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
-                                request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
-                                placement.kv_type == KvType::kF16 ? "" : ", ",
-                                placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
-  if (const GpuLayers* layers = request.gpu_layers()) {
-    key += fmt::format(", {} layers on {}", layers->count, request.gpu.name());
-  }
-  return key;
 }
 
 }  // namespace hypura

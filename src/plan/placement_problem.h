@@ -51,8 +51,11 @@ struct OpenRequest {
   // Whether weights are laid out for the processors' fastest kernels. Beside a GPU with layers of its own they are not:
   // it takes them as they are, and a product must not depend on who computes it at which budget.
   bool repacks() const { return options.repack && gpu_layers() == nullptr; }
-  // As lay_out(), of what the processors compute; `from_copy`: the repacked one.
-  StreamLayout layout(bool experts, bool dense, bool from_copy) const;
+  // Dense matrices of more bytes move in ranges of their rows.
+  uint64_t range_bytes() const;
+  // As lay_out(), of what the processors compute; `from_copy`: the repacked one; `rows`: of tables, only rows are read.
+  // Beside a GPU with layers of its own tables stay.
+  StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
@@ -76,8 +79,9 @@ inline constexpr uint32_t kSmallestUbatch = 32;
 // hand none of the model's.
 Result<PlacementProblem> placement_problem(const OpenRequest& request);
 
-// One matrix on the processors. The output is of a prompt's last token only.
+// One matrix on the processors, or some of its rows. The output is of a prompt's last token only.
 PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor);
+PassSeconds item_seconds(const MachineSpeeds& speeds, const DenseItem& item);
 
 // What a layer without experts takes besides its products, for each pass.
 double layer_operations(const MachineSpeeds& speeds);

@@ -26,9 +26,11 @@ struct GpuOverride {
 };
 
 struct PlanOverrides {
-  std::optional<Mode> mode;            // none: any
-  std::optional<GpuOverride> gpu;      // no repacked copy is read; with slots the mode must be kExpertStreaming
-  std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without
+  std::optional<Mode> mode;             // none: any
+  std::optional<GpuOverride> gpu;       // no repacked copy is read; with slots the mode must be kExpertStreaming
+  std::optional<uint64_t> ring_ahead;   // bytes of the ring beyond those that it cannot do without
+  std::optional<uint64_t> range_bytes;  // that dense matrices are cut into (tiers/row_ranges.h)
+  std::optional<uint64_t> row_cache;    // bytes of rows that each table keeps, none of which stays
   ReadAhead read_ahead = ReadAhead::kAuto;
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
   bool warm_start = true;                  // false: the run history goes into the plan alone, not into the cache

@@ -33,6 +33,9 @@ class DenseStore {
   DenseStore(const DenseStore&) = delete;
   DenseStore& operator=(const DenseStore&) = delete;
 
+  // The item's data where it is pinned, else nullptr.
+  const std::byte* pinned(uint32_t item) const { return pinned_data_[item]; }
+
   // Whether the item is pinned, or in the ring and has arrived, well or badly. Lets reads go on; never blocks.
   bool ready(uint32_t item);
 
@@ -61,7 +64,7 @@ class DenseStore {
   void restart_ring_at(uint32_t item);
   void end_reads();
   Place* place_of(uint32_t item);
-  const Extent& extent(uint32_t item) const { return items_[item].tensor->extent; }
+  const Extent& extent(uint32_t item) const { return items_[item].extent; }
 
   std::span<const DenseItem> items_;
   Reader& reader_;

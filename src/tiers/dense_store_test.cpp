@@ -22,7 +22,8 @@ class DenseStoreTest : public testing::Test {
       tensor.name = "blk." + std::to_string(i) + ".matrix";
       tensor.extent = {0, offset, kBytes + i};
       offset += tensor.extent.length + 50;
-      items_.push_back({&tensor});
+      tensor.shape = {static_cast<int64_t>(tensor.extent.length), 1, 1, 1};
+      items_.push_back(dense_item(tensor, {0, 1}));
     }
   }
 

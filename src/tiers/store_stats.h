@@ -26,6 +26,8 @@ struct StoreStats {
   std::atomic<uint64_t> lowered{0};        // experts that came down from the tier above, which gave them up
   std::atomic<uint64_t> warmed{0};         // experts read before the first pass, because earlier runs used them
   std::atomic<uint64_t> warm_bytes{0};     // of them
+  std::atomic<uint64_t> table_lookups{0};  // rows of tables, in any pass
+  std::atomic<uint64_t> table_reads{0};    // of these, from disk
   std::atomic<double> io_wait_seconds{0};  // computation waited for a read
 };
 

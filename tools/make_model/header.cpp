@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "support/units.h"
 
@@ -74,6 +75,22 @@ void set_expert_keys(const KeyWriter& write, const GeneratorPlan& plan) {
   }
 }
 
+// Every second layer sees a window of the context.
+void set_gemma4_keys(gguf_context* keys, const KeyWriter& write, const GeneratorPlan& plan) {
+  constexpr int64_t kWindow = 128;
+  write.u32("attention.sliding_window", kWindow);
+  write.u32("attention.key_length_swa", plan.shape.head_dim);
+  write.u32("attention.value_length_swa", plan.shape.head_dim);
+  write.u32("rope.dimension_count_swa", plan.shape.head_dim);
+  write.u32("embedding_length_per_layer_input", plan.spec.per_layer);
+  std::vector<uint32_t> windowed;
+  for (int64_t layer = 0; layer < plan.layers; ++layer) {
+    windowed.push_back(layer % 2 == 0 ? 1 : 0);
+  }
+  gguf_set_arr_data(keys, "gemma4.attention.sliding_window_pattern", GGUF_TYPE_UINT32, windowed.data(),
+                    windowed.size());
+}
+
 void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& vocab) {
   const std::string arch(gguf_arch(plan.choice.arch));
   const Shape& shape = plan.shape;
@@ -99,6 +116,9 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
   write.f32("rope.freq_base", 10000.0F);
   write.f32("attention.layer_norm_rms_epsilon", 1e-5F);
   set_expert_keys(write, plan);
+  if (plan.choice.arch == Arch::kGemma4) {
+    set_gemma4_keys(keys, write, plan);
+  }
   gguf_set_kv(keys, vocab.keys.get());
 }
 

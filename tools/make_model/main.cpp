@@ -16,7 +16,7 @@ namespace {
 
 void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("output", spec.output, "File to write")->required();
-  app.add_option("--arch", spec.arch, "dense, mixtral, qwen3moe, qwen2moe, gpt-oss or fused")->required();
+  app.add_option("--arch", spec.arch, "dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused or gemma4")->required();
   app.add_option("--type", spec.type, "Q4_0, Q8_0, Q4_K, Q6_K or F16")->capture_default_str();
   app.add_option("--down-type", spec.down_type, "Another type for ffn_down and ffn_down_exps");
   app.add_option("--size", size, "Approximate size, such as 6G; sets the number of layers");
@@ -31,6 +31,9 @@ void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("--context", spec.context, "Context length the file states")->capture_default_str();
   app.add_option("--vocab", spec.vocab, "GGUF file whose tokenizer is copied");
   app.add_option("--vocab-tokens", spec.vocab_tokens, "Pad the vocabulary with unused tokens to N tokens");
+  app.add_flag("--tied", spec.tied, "The token embeddings are the output matrix too");
+  app.add_option("--per-layer", spec.per_layer, "gemma4: width of a layer's embeddings of a token")
+      ->capture_default_str();
   app.add_option("--split", spec.split, "Number of files")->capture_default_str();
   app.add_option("--skew", spec.skew, "Zipf-like exponent of expert popularity; 1 is strong")->capture_default_str();
   app.add_option("--quiet-after", spec.quiet_after, "Layers after the first N add little to the hidden state");

@@ -14,7 +14,7 @@ namespace hypura {
 // preset whose natural depth comes nearest when `size` is set.
 struct ModelSpec {
   std::filesystem::path output;  // "m.gguf"; with split > 1 the parts are m-00001-of-0000N.gguf
-  std::string arch = "dense";    // dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused
+  std::string arch = "dense";    // dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused, gemma4
   std::string type = "Q4_0";     // Q4_0, Q8_0, Q4_K, Q6_K, F16: every matrix but the router
   std::string down_type;         // another type for ffn_down and ffn_down_exps, as Q4_K_M files have; empty: `type`
   uint64_t size = 0;             // bytes to come near by choosing the number of layers; 0: the preset's layers
@@ -29,6 +29,8 @@ struct ModelSpec {
   int64_t context = 4096;       // tokens the file claims to be trained for
   std::filesystem::path vocab;  // GGUF whose tokenizer is copied; empty: the project's stories model
   int64_t vocab_tokens = 0;     // pads that vocabulary with unused tokens to so many; 0: as it is
+  bool tied = false;            // the token embeddings are the output matrix too; gemma4: always
+  int64_t per_layer = 256;      // gemma4: numbers that the table of per-layer embeddings has for a token and a layer
   int64_t split = 1;            // number of files
   double skew = 0.0;            // Zipf-like exponent of expert popularity; 0: no expert is preferred
   int64_t quiet_after = 0;      // layers after the first so many add only a little to the hidden state; 0: off

@@ -44,6 +44,8 @@ class Builder {
       : shape_(plan.shape),
         choice_(plan.choice),
         vocab_(vocab),
+        tied_(plan.spec.tied || plan.choice.arch == Arch::kGemma4),
+        per_layer_(plan.spec.per_layer),
         mtp_(plan.spec.mtp),
         loud_layers_(plan.spec.quiet_after > 0 ? plan.spec.quiet_after : plan.shape.layers) {}
 
@@ -51,17 +53,25 @@ class Builder {
     matrix("token_embd.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
     tensors_.back().deviation = 1.0F;
     tensors_.back().mean = kSharedMean;
+    if (choice_.arch == Arch::kGemma4) {
+      per_layer_table();
+    }
     for (layer_ = 0; layer_ < shape_.layers; ++layer_) {
       attention();
       feed_forward();
+      if (choice_.arch == Arch::kGemma4) {
+        per_layer_input();
+      }
     }
     for (int64_t i = 0; i < mtp_; ++i) {
       predict_further(shape_.layers + i);
     }
     layer_ = kNoLayer;
     add("output_norm.weight", GGML_TYPE_F32, {shape_.embedding}, Fill::kNorm, 0.02F);
-    matrix("output.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
-    tensors_.back().fill = Fill::kOutput;
+    if (!tied_) {
+      matrix("output.weight", {shape_.embedding, vocab_.tokens}, 1.0F);
+      tensors_.back().fill = Fill::kOutput;
+    }
     number_rows();
     return std::move(tensors_);
   }
@@ -136,11 +146,31 @@ class Builder {
       noise("attn_output.bias", {shape_.embedding});
       noise("attn_sinks.weight", {shape_.heads}, 1.0F);
     }
-    if (choice_.arch == Arch::kQwen3Moe || choice_.arch == Arch::kFused) {
+    if (choice_.arch == Arch::kGemma4) {
+      norm("post_attention_norm.weight", shape_.embedding);
+    }
+    if (choice_.arch == Arch::kQwen3Moe || choice_.arch == Arch::kFused || choice_.arch == Arch::kGemma4) {
       norm("attn_q_norm.weight", shape_.head_dim);
       norm("attn_k_norm.weight", shape_.head_dim);
     }
     norm(choice_.arch == Arch::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight", shape_.embedding);
+  }
+
+  // Embeddings of a token for every layer, and what of its embedding for the first layer is added to them.
+  void per_layer_table() {
+    const int64_t width = per_layer_ * shape_.layers;
+    matrix("per_layer_token_embd.weight", {width, vocab_.tokens}, 1.0F);
+    tensors_.back().deviation = 1.0F;
+    matrix("per_layer_model_proj.weight", {shape_.embedding, width}, 1.0F);
+    add("per_layer_proj_norm.weight", GGML_TYPE_F32, {per_layer_}, Fill::kNorm, 0.02F);
+    add("rope_freqs.weight", GGML_TYPE_F32, {shape_.head_dim / 2}, Fill::kNorm, 0.02F);
+  }
+
+  void per_layer_input() {
+    norm("post_ffw_norm.weight", shape_.embedding);
+    matrix(in_layer("inp_gate.weight"), {shape_.embedding, per_layer_}, 1.0F);
+    matrix(in_layer("proj.weight"), {per_layer_, shape_.embedding}, 1.0F);
+    norm("post_norm.weight", shape_.embedding);
   }
 
   void feed_forward() {
@@ -221,6 +251,8 @@ class Builder {
   const Shape& shape_;
   const Choice& choice_;
   const Vocab& vocab_;
+  bool tied_;
+  int64_t per_layer_;
   int64_t mtp_;
   int64_t loud_layers_;
   std::vector<TensorPlan> tensors_;
@@ -342,6 +374,8 @@ std::string_view gguf_arch(Arch arch) {
       return "gpt-oss";
     case Arch::kFused:
       return "hy_v3";
+    case Arch::kGemma4:
+      return "gemma4";
   }
   return "llama";
 }

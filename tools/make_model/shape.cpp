@@ -17,12 +17,13 @@ constexpr int64_t kMaxLayers = 512;
 constexpr int64_t kMaxExperts = 1024;
 constexpr int64_t kMaxDimension = int64_t{1} << 24;
 
-constexpr std::array<std::pair<std::string_view, Arch>, 6> kArchs = {{{"dense", Arch::kDense},
+constexpr std::array<std::pair<std::string_view, Arch>, 7> kArchs = {{{"dense", Arch::kDense},
                                                                       {"mixtral", Arch::kMixtral},
                                                                       {"qwen3moe", Arch::kQwen3Moe},
                                                                       {"qwen2moe", Arch::kQwen2Moe},
                                                                       {"gpt-oss", Arch::kGptOss},
-                                                                      {"fused", Arch::kFused}}};
+                                                                      {"fused", Arch::kFused},
+                                                                      {"gemma4", Arch::kGemma4}}};
 
 constexpr std::array<std::pair<std::string_view, ggml_type>, 5> kTypes = {{{"Q4_0", GGML_TYPE_Q4_0},
                                                                            {"Q8_0", GGML_TYPE_Q8_0},
@@ -57,6 +58,9 @@ constexpr Shape kFusedPresets[] = {{256, 4, 2, 64, 512, 32, 4, 64, 12},
                                    {2048, 32, 4, 128, 8192, 64, 8, 1024, 36},
                                    {4096, 64, 8, 128, 13312, 192, 8, 1536, 512}};
 
+constexpr Shape kGemma4Presets[] = {
+    {256, 4, 2, 64, 768, 0, 0, 0, 12}, {1536, 8, 1, 256, 6144, 0, 0, 0, 35}, {2560, 8, 2, 256, 10240, 0, 0, 0, 512}};
+
 template <class Table>
 std::string names(const Table& table) {
   std::string list;
@@ -86,6 +90,7 @@ Status check_flags(const ModelSpec& spec) {
                         {"--expert-ff", spec.expert_ff},
                         {"--experts-used", spec.experts_used},
                         {"--context", spec.context},
+                        {"--per-layer", spec.per_layer},
                         {"--split", spec.split}};
   for (const Flag& flag : flags) {
     if (flag.value < 0 || flag.value > kMaxDimension) {
@@ -219,6 +224,8 @@ std::span<const Shape> presets(Arch arch) {
       return kGptOssPresets;
     case Arch::kFused:
       return kFusedPresets;
+    case Arch::kGemma4:
+      return kGemma4Presets;
   }
   return {};
 }

@@ -11,7 +11,7 @@
 
 namespace hypura {
 
-enum class Arch { kDense, kMixtral, kQwen3Moe, kQwen2Moe, kGptOss, kFused };
+enum class Arch { kDense, kMixtral, kQwen3Moe, kQwen2Moe, kGptOss, kFused, kGemma4 };
 
 struct Shape {
   int64_t embedding = 0;

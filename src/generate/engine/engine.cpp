@@ -159,7 +159,11 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
   // A pass that evaluates a prompt is one for the cache's figures too, whatever rides on it.
   const Phase phase = prompt_tokens > 0 ? Phase::kPrefill : Phase::kDecode;
   if (model_.weights != nullptr) {
-    model_.weights->begin_pass(phase);
+    pass_tokens_.clear();
+    for (size_t i = 0; i < batch.size(); ++i) {
+      pass_tokens_.push_back(batch.token(i));
+    }
+    model_.weights->begin_pass(phase, pass_tokens_);
   }
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();

@@ -76,7 +76,8 @@ class EngineImpl final : public Engine {
   PassCounters counters_;
   uint64_t load_bytes_ = 0;
   double load_busy_seconds_ = 0;
-  mutable std::mutex mutex_;  // guards calibration_
+  std::vector<int32_t> pass_tokens_;  // of the pass in work
+  mutable std::mutex mutex_;          // guards calibration_
   DecodeCalibration calibration_;
   bool in_session_ = false;
   bool closed_ = false;

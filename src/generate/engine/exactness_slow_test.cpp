@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <numeric>
 
 #include "backend/repack_buffer.h"
 #include "generate/engine/model_cases_for_test.h"
@@ -20,12 +21,22 @@ constexpr uint32_t kContext = 512;
 // One token, few, a whole pass, and several with a part of one.
 const std::vector<size_t> kPrompts = {1, 7, 64, 150};
 constexpr uint32_t kUbatch = 64;
+// Of the models' matrices some are cut into several ranges of rows by it, others are not.
+constexpr uint64_t kRange = 64 * kKiB;
+// Fewer rows than passes have tokens.
+constexpr uint64_t kRowCache = 6 * kKiB;
 
 std::vector<ModelCase> all_models() {
   std::vector<ModelCase> models = expert_models();
   models.push_back({"stories_draft", "hypura-stories-draft.gguf", {}});
   models.push_back({"dense", "", small_spec("dense", "Q4_0")});
   models.push_back({"dense_f16", "", small_spec("dense", "F16")});
+  models.push_back({"dense_tied", "", small_spec("dense", "Q6_K")});
+  models.back().spec.tied = true;
+  models.push_back({"gemma4", "", small_spec("gemma4", "Q8_0")});
+  models.back().spec.skew = 0;
+  models.push_back({"qwen3moe_tied", "", small_spec("qwen3moe", "Q4_0")});
+  models.back().spec.tied = true;
   models.push_back({"dense_split", "", small_spec("dense", "Q8_0", "", 3)});
   return models;
 }
@@ -57,19 +68,25 @@ class Exactness : public testing::TestWithParam<ModelCase> {
 TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
   const auto model = open_model(path_);
   ASSERT_TRUE(model);
+  const bool has_table =
+      model->find("output.weight") != nullptr || model->find("per_layer_token_embd.weight") != nullptr;
+  const uint64_t rows_of_tests = std::accumulate(kPrompts.begin(), kPrompts.end(), 3 * kPrompts.size());
   uint64_t least = 0;
   for (uint32_t threads : {1U, 2U}) {
     Reference reference(path_, kContext, kUbatch, threads);
     const std::vector<Expected> expected = expect_all(reference, kPrompts, test_tokens(3));
-    least = smallest_budget(options(threads), model->bytes * 2 + 512 * kMiB, least);
+    PlanOverrides overrides;
+    overrides.range_bytes = kRange;
+    overrides.row_cache = kRowCache;
+    least = smallest_budget(options(threads), model->bytes * 2 + 512 * kMiB, least, overrides);
     // From the smallest budget to one that caches everything, whoever's predictions are read ahead.
     const std::pair<double, ReadAhead> cases[] = {{0.0, ReadAhead::kAuto},         {0.15, ReadAhead::kRouter},
                                                   {0.3, ReadAhead::kCoactivation}, {0.5, ReadAhead::kRouter},
                                                   {0.8, ReadAhead::kNone},         {1.2, ReadAhead::kAuto}};
     for (const auto& [share, read_ahead] : cases) {
       EngineOptions opened = options(threads);
-      PlanOverrides overrides;
       overrides.read_ahead = read_ahead;
+      overrides.row_cache = share > 1 ? std::optional<uint64_t>() : kRowCache;
       opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
       auto engine = open_overridden(opened, overrides);
       ASSERT_TRUE(engine) << engine.error().message;
@@ -77,6 +94,7 @@ TEST_P(Exactness, LogitsEqualThoseOfPlainLlama) {
       ASSERT_TRUE(session);
       const std::string where = fmt::format("{} threads, {}", threads, (*engine)->plan().sentence);
       ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, where));
+      EXPECT_GE((*engine)->stats().table_rows, share <= 1 && has_table ? rows_of_tests : 0) << where;
       if (share == 0.0) {
         EXPECT_GT((*engine)->stats().streamed_bytes, model->bytes / 2) << where;
       }
@@ -104,7 +122,9 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   for (const auto& [share, threads] : {std::pair{0.0, 2U}, {0.3, 1U}, {0.3, 2U}, {1.2, 2U}}) {
     opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
     opened.threads = threads;
-    const auto engine = Engine::open(opened);
+    PlanOverrides overrides;
+    overrides.range_bytes = share == 0 ? kWholeMatrix : kRange;
+    const auto engine = open_overridden(opened, overrides);
     ASSERT_TRUE(engine) << engine.error().message;
     const auto session = (*engine)->new_session();
     ASSERT_TRUE(session);

@@ -68,6 +68,7 @@ class GpuLayersExactness : public testing::TestWithParam<ModelCase> {
   static PlanOverrides overrides(const std::string& device, GpuLayers layers, std::optional<Mode> mode) {
     PlanOverrides overrides;
     overrides.mode = mode;
+    overrides.range_bytes = 64 * kKiB;  // some matrices are copied to the GPU range by range
     overrides.gpu = GpuOverride{device, 0, true, layers};
     return overrides;
   }

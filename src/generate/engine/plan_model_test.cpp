@@ -279,6 +279,47 @@ TEST(PlanModel, ReckonsWithRepacking) {
   EXPECT_LE(with->placement.experts.slots, without->placement.experts.slots);
 }
 
+// A dense model of 2.3 GiB, with a vocabulary of 128k tokens: its output matrix takes 288 MiB.
+TEST(PlanModel, ALargeOutputMatrixMovesAndIsPinnedInRanges) {
+  const TempDir folder;
+  ModelSpec spec;
+  spec.output = folder.path() / "m.gguf";
+  spec.embedding = 4096;
+  spec.heads = 32;
+  spec.kv_heads = 8;
+  spec.ff = 14336;
+  spec.layers = 16;
+  spec.vocab_tokens = 131072;
+  spec.sparse = true;
+  ASSERT_TRUE(make_model(spec));
+  EngineOptions options = demo(kGiB);
+  options.model = spec.output;
+  const MachineProfile machine = some_machine();
+  const auto plan = plan_model(options, &machine);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->mode(), Mode::kDenseStreaming);
+  EXPECT_LE(plan->placement.dense.ring_bytes, 112 * kMiB) << "two ranges, and some more to read ahead";
+  const auto output = std::ranges::find(plan->tensors, "output.weight", &PlacedTensor::name);
+  EXPECT_EQ(output->bytes, 288 * kMiB);
+  EXPECT_EQ(output->way, Way::kRing);
+  EXPECT_GT(output->ram_share, 0.02);
+  EXPECT_LT(output->ram_share, 0.98);
+  double in_ram = 0;
+  for (const PlacedTensor& tensor : plan->tensors) {
+    in_ram += tensor.ram_share * static_cast<double>(tensor.bytes);
+  }
+  EXPECT_NEAR(in_ram, static_cast<double>(plan->ledger[0].bytes + plan->ledger[1].bytes), 2e6) << "weights, pinned";
+
+  PlanOverrides whole;
+  whole.range_bytes = kWholeMatrix;
+  const auto model = open_model(options.model);
+  ASSERT_TRUE(model);
+  const auto without = plan_model(*model, options, &machine, whole);
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_GE(without->placement.dense.ring_bytes, 576 * kMiB);
+  EXPECT_GT(without->prediction.bytes_per_token, plan->prediction.bytes_per_token * 1.2);
+}
+
 TEST(PlanModel, LayersWithLargerExpertsAreAGroupOfTheirOwn) {
   const TempDir folder;
   ModelSpec spec;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "generate/engine/open_overridden.h"
 #include "generate/scheduler/pass_model.h"
 #include "hypura/engine.h"
 #include "llama.h"
@@ -174,11 +175,12 @@ inline void expect_same_logits(Session& session, const std::vector<Expected>& al
 
 // The smallest budget with which `options` can be opened, found by halving to 1 %; `high` must be enough. A `guess`,
 // such as what similar options need, saves most of the search.
-inline uint64_t smallest_budget(EngineOptions options, uint64_t high, uint64_t guess = 0) {
+inline uint64_t smallest_budget(EngineOptions options, uint64_t high, uint64_t guess = 0,
+                                const PlanOverrides& overrides = {}) {
   uint64_t low = 0;
   const auto narrow = [&](uint64_t memory) {
     options.memory = memory;
-    (Engine::open(options) ? high : low) = memory;
+    (open_overridden(options, overrides) ? high : low) = memory;
   };
   if (guess > 0) {
     narrow(guess);

@@ -83,6 +83,8 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.experts_predictable = stream.predictable;
   stats.experts_warmed = stream.warmed;
   stats.warm_bytes = stream.warm_bytes;
+  stats.table_rows = stream.table_lookups;
+  stats.table_rows_read = stream.table_reads;
   stats.io_wait_seconds = stream.io_wait_seconds;
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();

@@ -99,6 +99,7 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
   const std::vector<float> shares = shares_of_devices(params);
   its.tensor_split = params.devices.size() > 1 ? shares.data() : nullptr;
   its.load_mode = LLAMA_LOAD_MODE_NONE;
+  its.lazy_mode = LLAMA_LAZY_MODE_OFF;  // by itself it would map tables of more than 4 GiB, whatever their buffers
   its.no_alloc = !params.allocate;
   its.load_mtp = params.mtp;
   its.use_extra_bufts = params.repack;

@@ -26,6 +26,8 @@ const char* to_string(Purpose purpose) {
       return "pinned dense weights";
     case Purpose::kRing:
       return "ring for dense weights";
+    case Purpose::kTableRows:
+      return "rows of tables";
     case Purpose::kExpertSlots:
       return "expert slots";
     case Purpose::kExpertBuffers:

@@ -1,0 +1,88 @@
+// What is asked for when a model is opened: the part of placement_problem.h that comes before the problem.
+#include <algorithm>
+
+#include "machine/memory.h"
+#include "plan/context_choice.h"
+#include "plan/gpu_share.h"
+#include "plan/placement_problem.h"
+#include "support/fail.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+// A small model's matrices are cut smaller, so that two ranges are no more than a sixteenth of what is no expert.
+// Chosen.
+constexpr uint64_t kRangesOfModel = 32;
+constexpr uint64_t kSmallestRangeOfAll = 256 * kKiB;
+
+}  // namespace
+
+uint64_t OpenRequest::range_bytes() const {
+  uint64_t dense = 0;
+  for (const TensorInfo& tensor : model.tensors) {
+    dense += tensor.experts() > 0 ? 0 : tensor.extent.length;
+  }
+  const uint64_t for_model = std::max(dense / kRangesOfModel, kSmallestRangeOfAll);
+  const uint64_t for_machine = MachineSpeeds(history.profile, threads).range_bytes();
+  return overrides.range_bytes.value_or(std::min(for_machine, for_model));
+}
+
+StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows) const {
+  const GpuLayers* layers = gpu_layers();
+  const StreamedTables tables = {rows && layers == nullptr, layers == nullptr, overrides.row_cache};
+  return lay_out(model, experts, dense, from_copy,
+                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes(), tables);
+}
+
+OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
+  OpenRequest request = {
+      options,
+      model,
+      budget.bytes,
+      options.threads > 0 ? options.threads : usable_cores(),
+      static_cast<uint32_t>(std::min<int64_t>(options.context, model.context_length)),
+      history,
+      std::max(options.sequences, 1U),
+      {},
+      may_read_repacked(options) && !(overrides.gpu && overrides.gpu->layers) ? find_repacked(model) : RepackedCopy()};
+  request.budget_remark = budget.remark;
+  request.overrides = overrides;
+  request.gpu = gpu;
+  if (options.context == 0) {
+    const ContextChoice choice = choose_context(request);
+    request.context_remark = context_sentence(choice, request.sequences);
+    request.context = choice.context;
+    request.sequences = choice.sequences;
+  }
+  return request;
+}
+
+std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
+    if (placement.gpu->device_layers[i] > 0) {
+      names.push_back(request.gpu.devices[i].info.name);
+    }
+  }
+  return names;
+}
+
+std::string calibration_key(const OpenRequest& request, const Placement& placement) {
+  if (placement.gpu) {
+    return fmt::format("{} on {}, {}", to_string(placement.mode()), joined_names(used_names(request, placement)),
+                       to_string(placement.kv_type));
+  }
+  std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
+                                request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
+                                placement.kv_type == KvType::kF16 ? "" : ", ",
+                                placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
+  if (const GpuLayers* layers = request.gpu_layers()) {
+    key += fmt::format(", {} layers on {}", layers->count, request.gpu.name());
+  }
+  return key;
+}
+
+}  // namespace hypura
