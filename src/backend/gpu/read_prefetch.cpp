@@ -1,6 +1,9 @@
 #include "backend/gpu/read_prefetch.h"
 
 #include <algorithm>
+#include <chrono>
+
+#include "support/fail.h"
 
 namespace hypura {
 
