@@ -60,7 +60,6 @@ Result<std::unique_ptr<DevicePredictor>> DevicePredictor::create(const StreamLay
 Status DevicePredictor::allocate() {
   const size_t layers = layout_.expert_layers.size();
   const int64_t width = most_width(layout_);
-  products_.resize(layers);
   context_ = describe_tensors(layers + 2);
   std::vector<ggml_tensor*> all;
   for (size_t i = 0; i < layers; ++i) {
@@ -108,21 +107,24 @@ void DevicePredictor::look_at(ggml_cgraph* graph) {
     const auto it = weights_.find(name);
     return it == weights_.end() ? nullptr : it->second;
   });
+  products_.clear();
+  products_.resize(steps_.size() * kMostRows);
   for (size_t i = 0; i < steps_.size(); ++i) {
-    products_[i] = {};
     if (steps_[i].router != nullptr) {
       ggml_backend_tensor_set(rescale_[i], steps_[i].rescale.data(), 0, steps_[i].rescale.size() * sizeof(float));
     }
   }
 }
 
+DevicePredictor::Product& DevicePredictor::product_of(const ChoosingBlock& block) {
+  return products_[static_cast<size_t>(block.layer * kMostRows + block.tokens() - 1)];
+}
+
 // Of the block's input, rescaled, and the next layer's router.
-Status DevicePredictor::make_product(const ChoosingBlock& block) {
-  Product& it = products_[block.layer];
+Status DevicePredictor::make_product(const ChoosingBlock& block, Product& it) {
   const RouterStep& step = steps_[block.layer];
   constexpr size_t kTensors = 8;
   it.input = block.input->data;
-  it.tokens = block.tokens();
   it.context.reset(
       ggml_init({kTensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(kTensors, false), nullptr, true}));
   ggml_context* context = it.context.get();
@@ -153,9 +155,9 @@ Status DevicePredictor::begin(const ChoosingBlock& block) {
       block.tokens() > kMostRows) {
     return {};
   }
-  Product& it = products_[block.layer];
-  if (it.input != input->data || it.tokens != block.tokens()) {
-    if (Status status = make_product(block); !status) {
+  Product& it = product_of(block);
+  if (it.input != input->data) {
+    if (Status status = make_product(block, it); !status) {
       return status;
     }
   }
@@ -183,7 +185,7 @@ size_t DevicePredictor::predict(const ChoosingBlock& block, std::span<const uint
   const auto rows = static_cast<size_t>(std::exchange(begun_rows_, 0));
   const auto experts = static_cast<size_t>(step.router->ne[1]);
   if (device_.computes_in_ram()) {
-    const ggml_tensor* scores = ggml_graph_node(products_[block.layer].graph, -1);
+    const ggml_tensor* scores = ggml_graph_node(product_of(block).graph, -1);
     ggml_backend_tensor_get(scores, fetched_.data(), 0, ggml_nbytes(scores));
   }
   return ranking_.rank(step, fetched_.first(rows * experts), rows, static_cast<size_t>(block.used()), out);

@@ -37,10 +37,10 @@ class DevicePredictor final : public BlockPredictor {
                  std::span<ExpertPrediction> out) override;
 
  private:
-  // The product of one layer. What a device recorded of a graph it can play again as long as all addresses stay.
+  // The product of one layer for so many tokens. What a device recorded of a graph it can play again as long as all
+  // addresses stay.
   struct Product {
     const void* input = nullptr;  // it was made for
-    int64_t tokens = 0;
     ggml_context_ptr context;
     ggml_cgraph* graph = nullptr;
   };
@@ -48,7 +48,8 @@ class DevicePredictor final : public BlockPredictor {
   DevicePredictor(const StreamLayout& layout, GpuDevice& device) : layout_(layout), device_(device) {}
   Status allocate();
   bool is_complete() const;
-  Status make_product(const ChoosingBlock& block);
+  Product& product_of(const ChoosingBlock& block);
+  Status make_product(const ChoosingBlock& block, Product& it);
 
   const StreamLayout& layout_;
   GpuDevice& device_;
@@ -62,7 +63,7 @@ class DevicePredictor final : public BlockPredictor {
 
   std::unordered_map<std::string, const ggml_tensor*> weights_;
   std::vector<RouterStep> steps_;  // by layer that is left
-  std::vector<Product> products_;  // likewise
+  std::vector<Product> products_;  // likewise, each for one token to kMostRows
   RouterRanking ranking_;
   uint32_t begun_ = 0;      // the layer whose scores are fetched_,
   int64_t begun_rows_ = 0;  // for so many tokens; 0: none are

@@ -234,6 +234,11 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
   }
 
+  static void TearDownTestSuite() {
+    LateGpu::get().remove();
+    LateGpu::in_ram().remove();
+  }
+
   void SetUp() override {
     if (LateGpu* gpu = late()) {
       gpu->add();

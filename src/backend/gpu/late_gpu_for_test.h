@@ -11,7 +11,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <unordered_map>
@@ -24,7 +23,7 @@ namespace hypura {
 
 class LateGpu {
  public:
-  // The one with memory of its own, and the one without. The CPU backend must be loaded. ggml keeps them for as long as
+  // The one with memory of its own, and the one without. The CPU backend must be loaded. They live for as long as
   // the process runs.
   static LateGpu& get() {
     static auto* const gpu = new LateGpu("LateGpu", false);
@@ -35,9 +34,19 @@ class LateGpu {
     return *gpu;
   }
 
-  // Adds it to ggml's devices, once.
+  // Adds it to ggml's devices, and takes it away again: tests that come later in the process must not be given it. Not
+  // while it is used.
   void add() {
-    std::call_once(added_, [this] { ggml_backend_register(&registry_); });
+    if (!added_) {
+      ggml_backend_register(&registry_);
+      added_ = true;
+    }
+  }
+  void remove() {
+    if (added_) {
+      ggml_backend_unload(&registry_);
+      added_ = false;
+    }
   }
 
   ggml_backend_dev_t device() { return &device_; }
@@ -266,7 +275,7 @@ class LateGpu {
   ggml_backend_dev_t cpu_;
   const char* name_;
   bool in_ram_;
-  std::once_flag added_;
+  bool added_ = false;
   std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};

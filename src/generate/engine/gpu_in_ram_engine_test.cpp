@@ -24,6 +24,10 @@ class GpuInRamEngine : public testing::Test {
     ASSERT_TRUE(init_llama());
     LateGpu::in_ram().add();
   }
+  void TearDown() override {
+    LateGpu::in_ram().remove();
+    LateGpu::get().remove();
+  }
 
   static EngineOptions options(uint64_t memory) {
     EngineOptions options;
