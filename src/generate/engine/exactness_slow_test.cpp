@@ -115,14 +115,15 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   EngineOptions opened = options(2);
   opened.repack = true;
   opened.ubatch = opened.outputs = 256;
-  const uint64_t least = smallest_budget(opened, model->bytes * 2 + 512 * kMiB);
+  PlanOverrides overrides;
+  overrides.range_bytes = kWholeMatrix;
+  const uint64_t least = smallest_budget(opened, model->bytes * 2 + 512 * kMiB, 0, overrides);
   const std::vector<int32_t> prompt = test_tokens(300);
   const std::vector<float> plain = Reference(path_, kContext, 256, 2).evaluate(prompt, true);
   std::vector<float> first;
   for (const auto& [share, threads] : {std::pair{0.0, 2U}, {0.3, 1U}, {0.3, 2U}, {1.2, 2U}}) {
     opened.memory = least + static_cast<uint64_t>(share * static_cast<double>(model->bytes));
     opened.threads = threads;
-    PlanOverrides overrides;
     overrides.range_bytes = share == 0 ? kWholeMatrix : kRange;
     const auto engine = open_overridden(opened, overrides);
     ASSERT_TRUE(engine) << engine.error().message;

@@ -294,6 +294,7 @@ TEST(PlanModel, ALargeOutputMatrixMovesAndIsPinnedInRanges) {
   ASSERT_TRUE(make_model(spec));
   EngineOptions options = demo(kGiB);
   options.model = spec.output;
+  options.gpu = "none";
   const MachineProfile machine = some_machine();
   const auto plan = plan_model(options, &machine);
   ASSERT_TRUE(plan) << plan.error().message;
