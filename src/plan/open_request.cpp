@@ -3,6 +3,7 @@
 
 #include "machine/memory.h"
 #include "plan/context_choice.h"
+#include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
 #include "plan/placement_problem.h"
 #include "support/fail.h"
@@ -58,16 +59,6 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
     request.sequences = choice.sequences;
   }
   return request;
-}
-
-std::vector<std::string> used_names(const OpenRequest& request, const Placement& placement) {
-  std::vector<std::string> names;
-  for (size_t i = 0; i < request.gpu.devices.size(); ++i) {
-    if (placement.gpu->device_layers[i] > 0) {
-      names.push_back(request.gpu.devices[i].info.name);
-    }
-  }
-  return names;
 }
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
