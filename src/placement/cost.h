@@ -66,6 +66,7 @@ struct PassCost {
   double uploading = 0;      // seconds of copying, of cutting the work for a choice of experts, and of reading; they
   double cutting = 0;        // may go on beside computing
   double reading = 0;
+  double processors = 0;  // of the processors' computing, with mixed computing; beside the device's
 };
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 

@@ -5,6 +5,7 @@
 #include "backend/gpu/read_prefetch.h"
 #include "backend/gpu/upload_prefetch.h"
 #include "residency/hot_set.h"
+#include "support/fail.h"
 
 namespace hypura {
 

@@ -105,6 +105,7 @@ Json settings_json(const BenchReport& report) {
           {"memory", options.memory ? Json(*options.memory) : Json()},
           {"gpu", options.gpu},
           {"vram", options.vram ? Json(*options.vram) : Json()},
+          {"mixed_compute", options.mixed_compute},
           {"baseline_vram", report.plain_splits.gpu.empty() ? Json() : Json(report.plain_splits.vram)},
           {"cgroup_limit", report.limits.cgroup > 0 ? Json(report.limits.cgroup) : Json()},
           {"prompt_tokens", options.prompt_tokens},

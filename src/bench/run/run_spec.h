@@ -18,9 +18,10 @@ struct RunSpec {
   uint64_t memory = 0;               // bytes of hypura's budget; 0: what the engine chooses by itself
   std::string gpu = "auto";          // hypura: see EngineOptions; plain: names likewise, or none ("auto" is none to it)
   std::vector<uint64_t> gpu_shares;  // plain: of each of several, as PlainGpu
-  std::string watched_gpu;  // of whose memory RunResult::device_bytes is; empty: of `gpu`, where that is a name
-  uint64_t vram = 0;        // bytes; 0: what the engine chooses by itself
-  bool repack = true;       // plain: see PlainLlamaOptions
+  std::string watched_gpu;     // of whose memory RunResult::device_bytes is; empty: of `gpu`, where that is a name
+  uint64_t vram = 0;           // bytes; 0: what the engine chooses by itself
+  bool mixed_compute = false;  // hypura: see EngineOptions
+  bool repack = true;          // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // tokens of a pass; 0: as planned (hypura), as llama.cpp's default (plain)
@@ -126,6 +127,7 @@ struct RunResult {
   uint64_t expert_hits = 0;
   uint64_t gpu_expert_lookups = 0;
   uint64_t gpu_expert_hits = 0;  // of expert_hits
+  uint64_t cpu_experts = 0;
   uint64_t gpu_upload_bytes = 0;
   uint64_t gpu_download_bytes = 0;
   double io_wait_seconds = 0;
