@@ -337,7 +337,9 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   if (facts.draft_bytes > 0) {
     plan.budget += facts.draft_bytes;
     plan.ledger.push_back({Purpose::kDraftModel, facts.draft_bytes});
-    plan.sentence += fmt::format("; {} more for the draft model", format_bytes(facts.draft_bytes));
+    const bool beside = plan.device && !request.gpu.on_ram;
+    plan.sentence += fmt::format("; {} more for the draft model{}", format_bytes(facts.draft_bytes),
+                                 beside ? ", in RAM, which the processors compute" : "");
   }
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));

@@ -209,7 +209,7 @@ Status check_mixed(const OpenRequest& request, const PlacementProblem& problem, 
   if (!request.options.mixed_compute || (placement.gpu && request.model.experts > 0 && !in_ram)) {
     return {};
   }
-  std::string reason = "no GPU is used";
+  std::string reason = request.gpu.passed_over.empty() ? "no GPU is used" : request.gpu.passed_over;
   if (request.model.experts == 0) {
     reason = request.model.name + " has no experts";
   } else if (in_ram) {
@@ -250,6 +250,9 @@ std::string mixed_warning(const PlacementProblem& problem, const Placement& plac
 }
 
 std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  if (!problem.gpu && !problem.split && !request.gpu.passed_over.empty()) {
+    return "; " + request.gpu.passed_over;
+  }
   if (!problem.gpu || placement.gpu) {
     return {};
   }
@@ -277,7 +280,9 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
   const std::string least = format_bytes(no_less(minimum_vram(problem)));
   const std::string most = format_bytes(request.gpu.vram());
   return text + (problem.gpu->may_stream
-                     ? fmt::format("{} may be used of its memory, and {} are the least", most, least)
+                     ? fmt::format("{} may be used of its memory, and {} are the least, of which {} are weights that "
+                                   "must lie there",
+                                   most, least, format_bytes(problem.gpu->weights()))
                      : fmt::format("all of the model takes {} there, of {} that may be used{}{}", least, most,
                                    problem.gpu->undivided.empty() ? "" : ", and ", problem.gpu->undivided));
 }

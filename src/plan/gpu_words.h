@@ -33,7 +33,8 @@ std::optional<PassCost> mixed_other_way(const PlacementProblem& problem, const P
 // What is to be said of mixed computing that was asked for: that it is slower, or changes nothing; else empty.
 std::string mixed_warning(const PlacementProblem& problem, const Placement& placement);
 
-// "; CUDA0 computes nothing: ..." where the processors compute though there is a GPU; else empty.
+// "; CUDA0 computes nothing: ..." where the processors compute though there is a GPU, or one was passed over; else
+// empty.
 std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
 
 // The error where the GPU has to compute and cannot: the smallest of the memory that there is too little of.
