@@ -190,8 +190,9 @@ namespace {
 
 // Of what it may use its driver leaves nothing.
 std::string passed_over(const GpuDeviceInfo& device) {
-  return fmt::format("{} is passed over: of its memory {} may be used, and its driver alone takes about {}", device.name,
-                     format_bytes(free_for_models(device)), format_bytes(gpu_runtime(device.backend).on_device));
+  return fmt::format("{} is passed over: of its memory {} may be used, and its driver alone takes about {}",
+                     device.name, format_bytes(free_for_models(device)),
+                     format_bytes(gpu_runtime(device.backend).on_device));
 }
 
 // Each with what it may use; one that another program has the memory of is left out where it was chosen here.
