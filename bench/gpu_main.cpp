@@ -3,6 +3,7 @@
 
 #include "bench/gpu/gpu_report.h"
 #include "bench/isolation/capabilities.h"
+#include "bench/one_run.h"
 #include "bench/run/child.h"
 #include "machine/memory.h"
 #include "support/fail.h"
@@ -76,6 +77,12 @@ bool is_asked_for(const GpuCommandLine& line, const GpuScenario& scenario, const
          (names.empty() || std::find(names.begin(), names.end(), scenario.name) != names.end());
 }
 
+// None where there is no cap to keep to.
+Result<PlainSplits> splits_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common) {
+  const bool capped = vram_cap(scenario, model) > 0;
+  return capped ? splits_in_child("/proc/self/exe", own_spec(scenario, model, common)) : PlainSplits();
+}
+
 Status run_model(const GpuCommandLine& line, const std::filesystem::path& path, GpuReport& report) {
   auto model = divided_model(path);
   Status status = model ? measure_all_in_vram(line, *model) : propagate(model.error());
@@ -86,8 +93,13 @@ Status run_model(const GpuCommandLine& line, const std::filesystem::path& path, 
     if (!is_asked_for(line, scenario, *model)) {
       continue;
     }
+    const RunSpec common = common_spec(line, path);
+    const auto splits = splits_of(scenario, *model, common);
+    if (!splits) {
+      return propagate(splits.error());
+    }
     auto rounds = run_rounds(rounds_of(line, scenario.name, path, ram_budget(scenario, *model)),
-                             arms_of(scenario, *model, common_spec(line, path)));
+                             arms_of(scenario, *model, common, *splits));
     if (!rounds) {
       return propagate(rounds.error());
     }

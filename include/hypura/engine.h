@@ -48,6 +48,11 @@ struct EngineOptions {
   std::string gpu = "auto";
   // Bytes of the memory of each for the model; none: what is free, less what a desktop needs.
   std::optional<uint64_t> vram;
+  // With a GPU that has slots for some of the experts: while decoding, the processors compute those that have none from
+  // RAM, instead of copying them there. Faster where the link is slow. Logits then depend on which experts have slots,
+  // in their last bits: on the budgets, and on what was computed before (docs/design/gpu.md). Opening fails (kUsage)
+  // where no GPU computes with slots.
+  bool mixed_compute = false;
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
@@ -130,6 +135,7 @@ struct EngineStats {
   // Copied from RAM to VRAM on a prediction; and of those, then requested: no hits there, but found in RAM.
   uint64_t gpu_experts_copied_ahead = 0;
   uint64_t gpu_experts_used_ahead = 0;
+  uint64_t cpu_experts = 0;            // of those missed there, what the processors computed (mixed_compute)
   uint64_t gpu_upload_bytes = 0;       // of experts, from RAM to VRAM, in all passes
   uint64_t gpu_download_bytes = 0;     // of experts that were evicted there, to RAM
   uint64_t gpu_demoted_experts = 0;    // these experts

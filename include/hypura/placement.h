@@ -71,6 +71,8 @@ struct GpuPlacement {
   // Layers of which all experts are needed pass through memory for two of them; else some experts at a time are
   // computed.
   bool stages = true;
+  // In passes of few tokens the processors compute the experts that have no slot there (EngineOptions::mixed_compute).
+  bool mixed = false;
   uint64_t slot_bytes = 0;     // all slots, on all devices
   uint64_t staging_bytes = 0;  // for layers that pass through
   // By device: how many layers of the model it has, those that follow the devices before it; the output counts as one,

@@ -97,10 +97,11 @@ struct DevicePlan {
   std::optional<double> hit_rate;      // of expert uses, found there; none when all experts lie there
   std::optional<double> ram_hit_rate;  // and found in RAM; the rest is read from disk
   double uploaded_bytes_per_token = 0;
+  bool mixed = false;  // as GpuPlacement
   // Where a token's time goes.
   double compute_seconds = 0;
   double upload_seconds = 0;  // copies to the device
-  double cpu_seconds = 0;     // the processors' computing, of their layers
+  double cpu_seconds = 0;     // the processors' computing, of their layers; with mixed computing beside the device's
   double cut_seconds = 0;     // waiting for the router's choice, layer by layer
   double disk_seconds = 0;
 };
@@ -125,6 +126,8 @@ struct Plan {
   double more_memory_tokens_per_second = 0;
   double more_disk_tokens_per_second = 0;
   double more_vram_tokens_per_second = 0;  // with 1 GiB more of a GPU's memory; 0 where there is no GPU
+  // With EngineOptions::mixed_compute the other way; 0 where no GPU has slots for some of the experts.
+  double mixed_other_way_tokens_per_second = 0;
   // And with a repacked copy (hypura/repack.h). 0 where that is no choice: the plan reads one already, or streams
   // nothing, or no matrix that it may stream has a faster layout here, or the options exclude it.
   double repacked_tokens_per_second = 0;

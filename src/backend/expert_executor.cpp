@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "support/fail.h"
+
 namespace hypura {
 
 ExpertExecutor::ExpertExecutor(const StreamLayout& layout, ExpertStore& store, const StreamStats& stats)
@@ -17,7 +18,7 @@ Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayou
     return propagate(batch.error());
   }
   executor->batch_ = std::move(*batch);
-  executor->max_rows_ = max_rows;
+  executor->leased_ = std::make_unique<LeasedExperts>(store, *executor->batch_, max_rows);
   return executor;
 }
 
@@ -95,65 +96,10 @@ void ExpertExecutor::predict(const ExpertBlock& block) {
 Status ExpertExecutor::compute(const ExpertBlock& block) {
   const size_t all = store_.leases().size();
   if (store_.hits() == all && block.tokens() < ExpertBatch::kOwnCallRows) {
-    return batch_->compute_whole(block, chosen(0, all));
+    return batch_->compute_whole(block, leased_->chosen(0, all, pairs_));
   }
   Status status = batch_->keep_inputs(block);
-  if (status) {
-    status = compute_hits(block);
-  }
-  return status ? compute_misses(block) : status;
-}
-
-// Resident experts, in batches; between batches reads are given the chance to go on.
-Status ExpertExecutor::compute_hits(const ExpertBlock& block) {
-  for (size_t done = 0; done < store_.hits();) {
-    const size_t end = batch_end(done, store_.hits());
-    if (Status status = batch_->compute(block, chosen(done, end)); !status) {
-      return status;
-    }
-    store_.poll();
-    done = end;
-  }
-  return {};
-}
-
-// Missing experts, in the order of their reads; those that have arrived together are computed together.
-Status ExpertExecutor::compute_misses(const ExpertBlock& block) {
-  const size_t all = store_.leases().size();
-  for (size_t done = store_.hits(); done < all;) {
-    const size_t end = batch_end(done, all);
-    for (size_t lease = done; lease < end; ++lease) {
-      if (Status status = store_.wait(lease); !status) {
-        return status;
-      }
-    }
-    if (Status status = batch_->compute(block, chosen(done, end)); !status) {
-      return status;
-    }
-    store_.release_misses(end);
-    done = end;
-  }
-  return {};
-}
-
-// The leases from `begin` on that are computed in one call: as many as are ready and fit the row buffers, or one with
-// many rows. The first is waited for if need be.
-size_t ExpertExecutor::batch_end(size_t begin, size_t end) const {
-  uint64_t together = rows(begin);
-  size_t i = begin + 1;
-  while (rows(begin) < ExpertBatch::kOwnCallRows && i < end && rows(i) < ExpertBatch::kOwnCallRows &&
-         together + rows(i) <= max_rows_ && store_.ready(i)) {
-    together += rows(i++);
-  }
-  return i;
-}
-
-std::span<const ChosenExpert> ExpertExecutor::chosen(size_t begin, size_t end) {
-  chosen_.clear();
-  for (const ExpertStore::Lease& lease : store_.leases().subspan(begin, end - begin)) {
-    chosen_.push_back({lease.expert(), lease.slot(), pairs_[lease.expert()]});
-  }
-  return chosen_;
+  return status ? leased_->compute(block, pairs_) : status;
 }
 
 }  // namespace hypura

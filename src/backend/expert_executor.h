@@ -10,6 +10,7 @@
 #include "backend/expert_batch.h"
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
+#include "backend/leased_experts.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
@@ -55,11 +56,6 @@ class ExpertExecutor {
   bool decoding() const;
   void predict(const ExpertBlock& block);
   Status compute(const ExpertBlock& block);
-  Status compute_hits(const ExpertBlock& block);
-  Status compute_misses(const ExpertBlock& block);
-  size_t batch_end(size_t begin, size_t end) const;
-  std::span<const ChosenExpert> chosen(size_t begin, size_t end);
-  size_t rows(size_t lease) const { return pairs_[store_.leases()[lease].expert()].size(); }
 
   const StreamLayout& layout_;
   ExpertStore& store_;
@@ -67,14 +63,13 @@ class ExpertExecutor {
   BlockPredictor* predictor_ = nullptr;
   bool prefetches_in_prompts_ = false;
   std::unique_ptr<ExpertBatch> batch_;
-  uint32_t max_rows_ = 0;
+  std::unique_ptr<LeasedExperts> leased_;
   RoutingRecorder* recorder_ = nullptr;
 
   // Of the block in work; members so that their memory is reused.
-  std::vector<std::vector<uint32_t>> pairs_;  // by expert: the pairs (token * used + position) that chose it
-  std::vector<uint32_t> wanted_;              // experts that some pair chose, ascending
-  std::vector<uint16_t> routed_;              // by pair: its expert
-  std::vector<ChosenExpert> chosen_;
+  std::vector<std::vector<uint32_t>> pairs_;   // by expert: the pairs (token * used + position) that chose it
+  std::vector<uint32_t> wanted_;               // experts that some pair chose, ascending
+  std::vector<uint16_t> routed_;               // by pair: its expert
   std::vector<ExpertPrediction> predictions_;  // for the next layer
 };
 

@@ -131,7 +131,7 @@ Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
 
 // Other GPUs' layers have no slots on this one.
 GpuUse StreamedWeights::use_of(const GpuMember& gpu) const {
-  GpuUse use = {gpu_use_.layer_slots, gpu_use_.stages, gpu.range};
+  GpuUse use = {gpu_use_.layer_slots, gpu_use_.stages, gpu.range, gpu_use_.mixed};
   for (uint32_t layer = 0; layer < use.layer_slots.size(); ++layer) {
     use.layer_slots[layer] = gpu.range.has(layer) ? use.layer_slots[layer] : 0;
   }
@@ -141,7 +141,8 @@ GpuUse StreamedWeights::use_of(const GpuMember& gpu) const {
 Status StreamedWeights::allocate_gpus(uint32_t max_rows) {
   const GpuExecutor::Most most = {static_cast<uint32_t>(model_.experts_used), max_rows};
   for (const auto& gpu : gpus_) {
-    auto experts = GpuExecutor::create(*this, *gpu->device, expert_store_.get(), reader_, use_of(*gpu), most);
+    auto experts =
+        GpuExecutor::create(*this, *gpu->device, expert_store_.get(), reader_, use_of(*gpu), most, inner_.get());
     if (!experts) {
       return propagate(experts.error());
     }

@@ -166,7 +166,7 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
 }
 
 IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows,
-                                          uint32_t gpus) {
+                                          uint32_t gpus, bool mixed) {
   if (layout.expert_layers.empty()) {
     return {};
   }
@@ -177,6 +177,7 @@ IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Mode
     bytes = {std::max(bytes.on_device, its.on_device), std::max(bytes.in_ram, its.in_ram)};
   }
   bytes.on_device *= gpus;
+  bytes.in_ram += mixed ? CpuExperts::bytes_for(layout, model) : 0;
   bytes.in_ram = gpus * bytes.in_ram + (1 + gpus) * ExpertStore::bytes_for(layout.expert_layers);  // RAM's and theirs
   return bytes;
 }
@@ -184,9 +185,9 @@ IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Mode
 Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
   const DensePlacement& dense = placement.dense;
   const bool on_gpu = placement.gpu.has_value();
-  const IdBytes buffers = on_gpu
-                              ? gpu_buffer_bytes(layout_, model_, placement.ubatch, static_cast<uint32_t>(gpus_.size()))
-                              : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
+  const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch,
+                                                    static_cast<uint32_t>(gpus_.size()), placement.gpu->mixed)
+                                 : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
   const LedgerLine wanted[] = {
       {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
       {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
@@ -214,7 +215,7 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
   if (placement.gpu) {
-    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}};
+    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}, placement.gpu->mixed};
   }
   read_ahead_ = read_ahead;
   const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;
@@ -281,7 +282,11 @@ Status StreamedWeights::allocate_dense(const DensePlacement& placement) {
   return {};
 }
 
+// With mixed computing nothing is predicted: who computes an expert must not depend on when what was read ahead.
 Status StreamedWeights::start_predicting() {
+  if (gpu_use_.mixed) {
+    return {};
+  }
   if (read_ahead_ == ReadAhead::kCoactivation) {
     predictor_ = make_coactivation_predictor(layout_);
   } else if (read_ahead_ != ReadAhead::kNone && !gpus_.empty()) {

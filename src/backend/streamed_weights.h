@@ -95,6 +95,7 @@ struct GpuUse {
   // experts at a time, and each layer must have slots.
   bool stages = true;
   GpuLayerRange layers = {};
+  bool mixed = false;  // what is missing there in passes of few tokens is computed by the processors, and not brought
 };
 
 class StreamedWeights {
@@ -151,7 +152,8 @@ class StreamedWeights {
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
   // The same where so many GPUs compute, and bytes of their memory besides slots and staging.
-  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows, uint32_t gpus);
+  static IdBytes gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows, uint32_t gpus,
+                                  bool mixed);
 
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);
@@ -190,6 +192,7 @@ class StreamedWeights {
   Error take_error();
 
   const StreamLayout& layout() const { return layout_; }
+  const Model& model() const { return model_; }
   const StreamStats& stats() const { return stats_; }
   // What computes on that GPU with slots, once the caches are allocated; nullptr without one.
   const GpuExecutor* gpu(size_t number = 0) const;

@@ -20,6 +20,7 @@ struct BenchOptions {
   std::optional<uint64_t> memory;  // bytes; none: what the machine allows
   std::string gpu = "auto";        // as EngineOptions, of hypura's runs
   std::optional<uint64_t> vram;    // the same
+  bool mixed_compute = false;      // the same
   uint32_t repeat = 3;
   uint32_t context = 0;                        // 0: what prompt and answer need
   uint32_t threads = 0;                        // 0: the cores this process may use

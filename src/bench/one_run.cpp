@@ -15,6 +15,8 @@ namespace hypura {
 
 namespace {
 
+constexpr double kSplitsSeconds = 300;  // some twenty times a vocabulary is read
+
 RunResult failed_run(std::string message) {
   RunResult result;
   result.error = std::move(message);
@@ -67,6 +69,14 @@ Status empty_page_cache(const RoundsOptions& options) {
   return {};
 }
 
+ProcessRequest child_request(const std::filesystem::path& program, const RunSpec& spec, double seconds) {
+  ProcessRequest request;
+  request.program = program;
+  request.arguments = {"hypura", kChildCommand, to_json_line(spec)};
+  request.timeout_seconds = seconds;
+  return request;
+}
+
 Result<RunResult> run_in_its_cgroup(const RoundsOptions& options, const RunSpec& spec) {
   std::optional<MemoryCgroup> cgroup;
   if (options.limit > 0) {
@@ -76,10 +86,7 @@ Result<RunResult> run_in_its_cgroup(const RoundsOptions& options, const RunSpec&
     }
     cgroup.emplace(std::move(*made));
   }
-  ProcessRequest request;
-  request.program = options.program;
-  request.arguments = {"hypura", kChildCommand, to_json_line(spec)};
-  request.timeout_seconds = options.run_seconds;
+  ProcessRequest request = child_request(options.program, spec, options.run_seconds);
   if (cgroup) {
     request.entrance = cgroup->entrance();
   }
@@ -125,6 +132,20 @@ Result<RunResult> make_one_run(const RoundsOptions& options, const Arm& arm) {
     }
   }
   return result;
+}
+
+Result<PlainSplits> splits_in_child(const std::filesystem::path& program, RunSpec spec) {
+  spec.engine = "splits";
+  const auto outcome = run_process(child_request(program, spec, kSplitsSeconds));
+  if (!outcome) {
+    return propagate(outcome.error());
+  }
+  RunResult result = result_of(*outcome, false, kSplitsSeconds);
+  if (!result.error.empty()) {
+    const auto code = result.error_code == 0 ? ErrorCode::kInternal : static_cast<ErrorCode>(result.error_code);
+    return fail(code, "how plain llama.cpp divides the model best was not found: {}", result.error);
+  }
+  return std::move(result.plain_splits);
 }
 
 }  // namespace hypura

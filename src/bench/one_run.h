@@ -9,4 +9,8 @@ namespace hypura {
 // readahead. A run that failed, or that the page cache has spoilt, is a result with `error`. Fails as run_rounds does.
 Result<RunResult> make_one_run(const RoundsOptions& options, const Arm& arm);
 
+// find_plain_splits() in a process of `program`'s own, so that the caller's starts no GPU's driver. Fails as that does,
+// and as run_process().
+Result<PlainSplits> splits_in_child(const std::filesystem::path& program, RunSpec spec);
+
 }  // namespace hypura

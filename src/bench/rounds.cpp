@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bench/one_run.h"
+#include "bench/run/plain_splits.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -18,11 +19,16 @@ double best_rate(const ArmRuns& arm, bool prefill) {
   return best;
 }
 
+bool same_split(const RunSpec& a, const RunSpec& b) {
+  return a.gpu == b.gpu && a.gpu_layers == b.gpu_layers && a.cpu_expert_layers == b.cpu_expert_layers;
+}
+
 // Whether another readahead was faster for plain llama.cpp by more than runs of one arm ever differed: then this one is
 // not its best, and since it takes minutes a run it is not repeated.
 bool outdone(const std::vector<ArmRuns>& arms, const ArmRuns& arm, bool prefill) {
   return arm.arm.plain() && std::any_of(arms.begin(), arms.end(), [&](const ArmRuns& other) {
-           return other.arm.plain() && best_rate(other, prefill) > 1.5 * best_rate(arm, prefill);
+           return other.arm.plain() && same_split(other.arm.spec, arm.arm.spec) &&
+                  best_rate(other, prefill) > 1.5 * best_rate(arm, prefill);
          });
 }
 
@@ -123,16 +129,26 @@ std::string to_text(const DraftCount& count) {
   return fmt::format("{} of {}", count.accepted, count.drafted);
 }
 
-std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead) {
+std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead, const PlainSplits& splits) {
   spec.engine = "plain";
   spec.gpu = "none";
   spec.draft.clear();
   spec.draft_ngrams = false;
   spec.mirrors.clear();
+  std::vector<std::pair<std::string, RunSpec>> divided;
+  for (const PlainSplit& split : splits.splits) {
+    divided.emplace_back("plain, " + split.flags, split_spec(spec, splits, split));
+  }
+  if (divided.empty()) {
+    divided.emplace_back("plain", spec);
+  }
   const std::string own = readahead == nullptr ? "" : fmt::format(", {} KiB readahead", readahead->own_kib());
-  std::vector<Arm> arms = {{"plain" + own, spec}};
-  if (readahead != nullptr && readahead->own_kib() != kCommonReadaheadKib) {
-    arms.push_back({fmt::format("plain, {} KiB readahead", kCommonReadaheadKib), spec, kCommonReadaheadKib});
+  std::vector<Arm> arms;
+  for (const auto& [title, its] : divided) {
+    arms.push_back({title + own, its});
+    if (readahead != nullptr && readahead->own_kib() != kCommonReadaheadKib) {
+      arms.push_back({fmt::format("{}, {} KiB readahead", title, kCommonReadaheadKib), its, kCommonReadaheadKib});
+    }
   }
   return arms;
 }

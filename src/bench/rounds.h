@@ -72,9 +72,10 @@ inline double both_rate(const RunResult& run) {
   return read > 0 && made > 0 ? 1 / (1 / read + 1 / made) : made;
 }
 
-// Plain llama.cpp as it is compared: with the disk's own readahead and, where that is another and can be set, with
-// kCommonReadaheadKib; never with drafts. `readahead` is nullptr when it cannot be set.
-std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead);
+// Plain llama.cpp as it is compared: in each of `splits`, or by the processors alone where there is none; with the
+// disk's own readahead and, where that is another and can be set, with kCommonReadaheadKib; never with drafts.
+// `readahead` is nullptr when it cannot be set.
+std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead, const PlainSplits& splits = {});
 
 // The limit of the cgroup in which an engine must keep to `budget`: the budget and 5 % or 64 MiB, whichever is more. 0
 // without a budget.

@@ -62,6 +62,14 @@ TEST_F(RoundsTest, APlainArmThatCannotBeTheBestIsNotRepeated) {
   EXPECT_THAT(told_, ElementsAre("0 slow", "0 fast", "0 ours", "1 fast", "1 ours"));
 }
 
+TEST_F(RoundsTest, APlainArmOfAnotherSplitIsRepeated) {
+  Arm split = arm("slow", "plain", 7);
+  split.spec.gpu_layers = 3;
+  const auto rounds = run_rounds(options_, {split, arm("fast", "plain")});
+  ASSERT_TRUE(rounds) << rounds.error().message;
+  EXPECT_THAT(told_, ElementsAre("0 slow", "0 fast", "1 slow", "1 fast"));
+}
+
 TEST_F(RoundsTest, ARunThatFailsIsAResult) {
   const auto rounds = run_rounds(options_, {arm("ours", "broken")});
   ASSERT_TRUE(rounds) << rounds.error().message;
@@ -91,6 +99,25 @@ TEST(PlainArms, AreTwoWhereTheReadaheadCanBeSet) {
   EXPECT_EQ(alone[0].title, "plain");
   EXPECT_TRUE(alone[0].plain());
   EXPECT_FALSE(alone[0].readahead_kib);
+}
+
+TEST(PlainArms, AreThoseOfTheGpuWhereOneIsUsed) {
+  RunSpec ours;
+  ours.gpu = "auto";
+  ours.prompt_tokens = 700;
+  const PlainSplits splits = {"CUDA0", true, {kGiB}, {{"-ngl 3", 3, 0}, {"--cpu-moe", -1, 24}}};
+  const auto arms = plain_arms(ours, nullptr, splits);
+  ASSERT_EQ(arms.size(), 2);
+  EXPECT_EQ(arms[0].title, "plain, -ngl 3");
+  EXPECT_EQ(arms[0].spec.gpu_layers, 3);
+  EXPECT_EQ(arms[1].title, "plain, --cpu-moe");
+  EXPECT_EQ(arms[1].spec.gpu, "CUDA0");
+  EXPECT_EQ(arms[1].spec.cpu_expert_layers, 24U);
+  EXPECT_EQ(arms[1].spec.ubatch, 700U);
+  const auto none_fits = plain_arms(ours, nullptr, {"CUDA0", true, {1}, {}});
+  ASSERT_EQ(none_fits.size(), 1);
+  EXPECT_EQ(none_fits[0].title, "plain");
+  EXPECT_EQ(none_fits[0].spec.gpu, "none");
 }
 
 TEST(PlainArms, MakeNoDrafts) {

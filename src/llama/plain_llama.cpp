@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/gpu/gpu_list.h"
 #include "ggml-backend.h"
 #include "llama.h"
 #include "llama/llama_context.h"
@@ -26,36 +27,48 @@ class Split {
       overrides_.push_back({pattern.c_str(), ggml_backend_cpu_buffer_type()});
     }
     overrides_.push_back({nullptr, nullptr});
-    if (options.gpu.empty()) {
-      return {};
+    shares_.resize(std::max(llama_max_devices(), options.gpus.size()));
+    for (size_t i = 0; i < options.gpus.size(); ++i) {
+      devices_.push_back(gpu_by_name(options.gpus[i].name));
+      shares_[i] = static_cast<float>(options.gpus[i].share);
+      if (devices_.back() == nullptr) {
+        return fail(ErrorCode::kUsage, "ggml has no device '{}'", options.gpus[i].name);
+      }
     }
-    devices_[0] = ggml_backend_dev_by_name(options.gpu.c_str());
-    return devices_[0] != nullptr ? Status() : fail(ErrorCode::kUsage, "ggml has no device '{}'", options.gpu);
+    devices_.push_back(nullptr);
+    return {};
   }
 
+  std::vector<ggml_backend_dev_t> devices() const { return {devices_.begin(), devices_.end() - 1}; }
+
   void apply(const PlainLlamaOptions& options, llama_model_params& params) {
-    params.devices = devices_;  // none: the processor alone
-    params.n_gpu_layers = options.gpu.empty() ? 0 : options.gpu_layers;
+    params.devices = devices_.data();  // none: the processor alone
+    params.n_gpu_layers = options.gpus.empty() ? 0 : options.gpu_layers;
+    params.tensor_split = options.gpus.size() > 1 ? shares_.data() : nullptr;
     params.tensor_buft_overrides = patterns_.empty() ? nullptr : overrides_.data();
   }
 
  private:
   std::vector<std::string> patterns_;
   std::vector<llama_model_tensor_buft_override> overrides_;
-  ggml_backend_dev_t devices_[2] = {nullptr, nullptr};
+  std::vector<ggml_backend_dev_t> devices_;  // and nullptr
+  std::vector<float> shares_;                // of each that llama.cpp may have
 };
 
 class PlainLlamaImpl final : public PlainLlama {
  public:
-  Status open(const PlainLlamaOptions& options) {
+  // Without `allocate` it has sizes alone, and nothing can be evaluated.
+  Status open(const PlainLlamaOptions& options, bool allocate) {
     llama_model_params model = llama_model_default_params();
-    model.load_mode = LLAMA_LOAD_MODE_MMAP;
+    model.load_mode = allocate ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
+    model.no_alloc = !allocate;
     model.use_extra_bufts = options.repack;
     Split split;
     if (Status status = split.choose(options); !status) {
       return status;
     }
     split.apply(options, model);
+    devices_ = split.devices();
     take_llama_error();
     model_.reset(llama_model_load_from_file(options.model.c_str(), model));
     if (model_ == nullptr) {
@@ -76,6 +89,15 @@ class PlainLlamaImpl final : public PlainLlama {
                   options.model.string(), options.context, take_llama_error());
     }
     return {};
+  }
+
+  std::vector<uint64_t> device_bytes() const {
+    const ContextMemory memory = context_memory(*context_, devices_);
+    std::vector<uint64_t> bytes;
+    for (size_t i = 0; i < devices_.size(); ++i) {
+      bytes.push_back(weight_memory_on(*context_, *devices_[i]) + memory.devices[i].kv + memory.devices[i].compute);
+    }
+    return bytes;
   }
 
   std::vector<int32_t> tokenize(const std::string& text) const override {
@@ -109,23 +131,34 @@ class PlainLlamaImpl final : public PlainLlama {
   }
 
  private:
+  std::vector<ggml_backend_dev_t> devices_;
   LlamaModelPtr model_;
   LlamaContextPtr context_;
   Vocabulary vocab_{nullptr};
 };
 
-}  // namespace
-
-Result<std::unique_ptr<PlainLlama>> PlainLlama::open(const PlainLlamaOptions& options) {
+Result<std::unique_ptr<PlainLlamaImpl>> open_plain(const PlainLlamaOptions& options, bool allocate) {
   if (Status status = init_llama(); !status) {
     return propagate(status.error());
   }
   auto plain = std::make_unique<PlainLlamaImpl>();
-  const Status opened = guarded(ErrorCode::kBadModel, options.model.string(), [&] { return plain->open(options); });
+  const Status opened =
+      guarded(ErrorCode::kBadModel, options.model.string(), [&] { return plain->open(options, allocate); });
   if (!opened) {
     return propagate(opened.error());
   }
   return plain;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PlainLlama>> PlainLlama::open(const PlainLlamaOptions& options) {
+  auto plain = open_plain(options, true);
+  return plain ? Result<std::unique_ptr<PlainLlama>>(std::move(*plain)) : propagate(plain.error());
+}
+
+Result<std::vector<uint64_t>> PlainLlama::device_bytes(const PlainLlamaOptions& options) {
+  return open_plain(options, false).map([](const auto& plain) { return plain->device_bytes(); });
 }
 
 }  // namespace hypura

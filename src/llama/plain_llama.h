@@ -11,6 +11,12 @@
 
 namespace hypura {
 
+// One that computes. Layers are divided among several in proportion to their shares, by llama.cpp.
+struct PlainGpu {
+  std::string name;  // ggml's
+  uint64_t share = 0;
+};
+
 struct PlainLlamaOptions {
   std::filesystem::path model;
   uint32_t context = 1024;  // tokens
@@ -18,8 +24,8 @@ struct PlainLlamaOptions {
   // Let llama.cpp repack weights for speed. That copies them into memory that cannot be dropped, so it needs memory for
   // the whole model.
   bool repack = true;
-  uint32_t pass = 512;      // most tokens computed at once: llama.cpp's --ubatch-size
-  std::string gpu = {};     // ggml's name of the device that computes; empty: the processor alone
+  uint32_t pass = 512;              // most tokens computed at once: llama.cpp's --ubatch-size
+  std::vector<PlainGpu> gpus = {};  // that compute; none: the processor alone
   int32_t gpu_layers = -1;  // there, the output counted as one, the last of the model first; -1: all (--n-gpu-layers)
   uint32_t cpu_expert_layers = 0;  // whose experts stay on the processor, from the first layer on (--n-cpu-moe)
 };
@@ -30,6 +36,10 @@ class PlainLlama {
   // Fails with kUsage when ggml has no such device, with kBadModel when llama.cpp cannot load the model, with kBudget
   // when it cannot make the context.
   static Result<std::unique_ptr<PlainLlama>> open(const PlainLlamaOptions& options);
+
+  // What that would take of each GPU's memory: weights, keys and values, compute buffers, in bytes. llama.cpp lays them
+  // out and allocates nothing. Fails likewise.
+  static Result<std::vector<uint64_t>> device_bytes(const PlainLlamaOptions& options);
 
   virtual ~PlainLlama() = default;
 

@@ -10,6 +10,7 @@
 #include "machine/memory.h"
 #include "plan/context_choice.h"
 #include "plan/gpu_layers.h"
+#include "plan/gpu_words.h"
 #include "store/mirrors.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -103,6 +104,9 @@ Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>&
       return propagate(problem.error());
     }
     const auto placement = place(*problem);
+    if (Status status = placement ? check_mixed(request, *problem, *placement) : Status(); !status) {
+      return propagate(status.error());
+    }
     const bool whole = placement && placement->gpu && may_divide(request, *problem);
     if (!whole && !request.planned_layers) {
       return open_by(request, budget, std::move(*problem));

@@ -14,6 +14,7 @@
 #include "plan/budget_choice.h"
 #include "plan/explain.h"
 #include "plan/gpu_layers.h"
+#include "plan/gpu_words.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -72,6 +73,9 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
   plan.more_memory_tokens_per_second = with_more_memory(problem) / factor;
   plan.more_disk_tokens_per_second = with_more_disk(problem) / factor;
   plan.more_vram_tokens_per_second = with_more_vram(request, problem) / factor;
+  if (const auto other = mixed_other_way(problem, plan.placement)) {
+    plan.mixed_other_way_tokens_per_second = 1 / other->seconds / factor;
+  }
   const bool may = plan.mode() != Mode::kResident && !plan.device;
   plan.repacked_tokens_per_second = may ? with_repacked_copy(request) / factor : 0;
 }
@@ -134,6 +138,9 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   }
   if (!placement) {
     return too_small(request, *problem);
+  }
+  if (Status status = check_mixed(request, *problem, *placement); !status) {
+    return propagate(status.error());
   }
   Plan plan = make_plan(request, *problem, std::move(*placement));
   add_improvements(request, *problem, plan);

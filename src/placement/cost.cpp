@@ -195,19 +195,25 @@ double prompt_seconds(const PlacementProblem& problem, const Placement& placemen
 
 namespace {
 
-double objective_for(const PlacementProblem& problem, const Placement& placement, uint32_t prompt, double share) {
-  return pass_cost(problem, placement, 1).seconds + share / prompt * prompt_seconds(problem, placement, prompt, false);
+constexpr PromptWeight kGpuPrompt = {kGpuPromptTokens, kGpuPromptShare};
+
+double objective_for(const PlacementProblem& problem, const Placement& placement, const PromptWeight& prompt) {
+  return pass_cost(problem, placement, 1).seconds +
+         prompt.share / prompt.tokens * prompt_seconds(problem, placement, prompt.tokens, false);
 }
 
 }  // namespace
 
+PromptWeight prompt_weight(const PlacementProblem& problem) {
+  return problem.split && problem.split->offload_from > 0 ? kGpuPrompt : PromptWeight{kPromptTokens, kPromptShare};
+}
+
 double objective(const PlacementProblem& problem, const Placement& placement) {
-  return placement.gpu ? gpu_objective(problem, placement)
-                       : objective_for(problem, placement, kPromptTokens, kPromptShare);
+  return placement.gpu ? gpu_objective(problem, placement) : objective_for(problem, placement, prompt_weight(problem));
 }
 
 double gpu_objective(const PlacementProblem& problem, const Placement& placement) {
-  return objective_for(problem, placement, kGpuPromptTokens, kGpuPromptShare);
+  return objective_for(problem, placement, kGpuPrompt);
 }
 
 }  // namespace hypura

@@ -77,6 +77,7 @@ struct PassCost {
   double uploading = 0;      // seconds of copying, of cutting the work for a choice of experts, and of reading; they
   double cutting = 0;        // may go on beside computing
   double reading = 0;
+  double processors = 0;  // of the processors' computing, with mixed computing; beside the device's
 };
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 
@@ -99,10 +100,21 @@ struct QuotaShare {
 // How `slots` cached experts lie on the layers of `group`: evenly, the first layers taking one more.
 std::vector<QuotaShare> quota_shares(const ExpertGroup& group, uint32_t slots);
 
-// What a placement is chosen by: the time for a token made and kPromptShare prompt tokens read, of a prompt of
-// kPromptTokens, caches warm. Chosen: as many tokens read as made. Where a GPU computes, gpu_objective().
+// The prompt that a placement is chosen by: so many of its tokens are read for each that is made.
+struct PromptWeight {
+  uint32_t tokens = 1;
+  double share = 1;
+};
+
+// On the processors. Chosen: as many tokens read as made.
 inline constexpr uint32_t kPromptTokens = 512;
 inline constexpr double kPromptShare = 1.0;
+
+// That one; where prompts are a GPU's in all layers, kGpuPromptShare tokens of kGpuPromptTokens (gpu_cost.h).
+PromptWeight prompt_weight(const PlacementProblem& problem);
+
+// What a placement is chosen by: the time for a token made and tokens of a prompt read by prompt_weight(), caches warm.
+// Where a GPU computes, gpu_objective().
 double objective(const PlacementProblem& problem, const Placement& placement);
 
 // The same for kGpuPromptShare tokens of a prompt of kGpuPromptTokens (gpu_cost.h): GPUs have their placement chosen by

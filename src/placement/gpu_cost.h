@@ -3,6 +3,9 @@
 // While decoding, a layer that is cut costs its computing, the cut, the copies of what has no slot on the device, and
 // the reads of what is not in RAM either, one after the other. In a prompt the whole layer passes through the device:
 // it takes as long as the longest of computing, copying and reading, which go on beside each other.
+//
+// With mixed computing nothing is copied while decoding: the processors compute what has no slot, once it is in RAM,
+// while the device computes the rest.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +37,11 @@ struct GpuLayer {
   uint32_t on_device = 0;  // experts with a slot there
   uint32_t in_ram = 0;     // experts kept in RAM, counted from those that the device does not have
   bool stages = true;      // as GpuPlacement
+  bool mixed = false;      // the same
 };
+
+// Tokens of a pass, at most, in which the processors compute a part of a layer (backend/gpu/cpu_experts.h).
+inline constexpr uint32_t kMixedTokens = 16;
 
 // By `speeds`, of one of problem.gpu. `misses`: expected_misses() of the group for that many tokens. `beside`:
 // computing of the layer that is not its experts'; it hides copies, and is not part of the result.
@@ -54,6 +61,9 @@ double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, 
 uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement, const GpuPart& device);
 uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement);
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement);
+
+// Bytes of RAM that streaming experts takes besides slots.
+uint64_t gpu_buffer_bytes(const PlacementProblem& problem, const Placement& placement);
 
 // Bytes of the placement's compute buffers on all devices.
 uint64_t gpu_compute_bytes(const GpuProblem& gpu, const Placement& placement);

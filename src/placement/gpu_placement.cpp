@@ -61,8 +61,13 @@ uint64_t device_base(const GpuProblem& gpu, const GpuPart& device, const GpuFram
   return device.weights + gpu.other + device.kv[kv] + device.compute[pass];
 }
 
+// What RAM holds for streaming besides slots.
+uint64_t streaming_ram(const GpuProblem& gpu, const GpuFrame& frame) {
+  return frame.pass->expert_bytes + (gpu.mixed ? gpu.mixed_bytes : 0);
+}
+
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
-  return problem.gpu->host_weights + problem.other + frame.pass->bytes + frame.pass->expert_bytes;
+  return problem.gpu->host_weights + problem.other + frame.pass->bytes + streaming_ram(*problem.gpu, frame);
 }
 
 // A device's memory beside so much of RAM.
@@ -109,7 +114,7 @@ std::vector<double> GpuPlacer::costs(const GpuPart& device, size_t group) const 
   const auto in_ram = static_cast<uint32_t>(ram_slots_ / layers_);
   std::vector<double> all;
   for (uint32_t slots = 0; slots <= its.experts; ++slots) {
-    const GpuLayer layer = {group, slots, in_ram, frame_.stages};
+    const GpuLayer layer = {group, slots, in_ram, frame_.stages, gpu_.mixed};
     all.push_back(gpu_layer_cost(problem_, speeds, layer, 1, of_token, beside_token).seconds +
                   kGpuPromptShare / tokens *
                       gpu_layer_cost(problem_, speeds, layer, tokens, of_prompt, beside_prompt).seconds);
@@ -244,7 +249,7 @@ std::optional<Placement> GpuPlacer::place() {
   placement.kv_type = frame_.kv->type;
   placement.ubatch = frame_.pass->tokens;
   share_out_ram(placement);
-  placement.gpu = GpuPlacement{slots_, frame_.stages, 0, 0, layers_of_devices(gpu_)};
+  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_.mixed, 0, 0, layers_of_devices(gpu_)};
   for (const GpuPart& device : gpu_.devices) {
     placement.gpu->slot_bytes += gpu_slot_bytes(problem_, device, slots_);
     placement.gpu->staging_bytes += frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0;
@@ -392,7 +397,7 @@ uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
           return device.layers == 0 ||
                  device_base(gpu, device, frame) - gpu.other + gpu_expert_bytes(problem, device) <= device.budget;
         });
-    return all ? base - frame.pass->expert_bytes : base + fewest_ram_slots(problem) * problem.slot_stride;
+    return all ? base - streaming_ram(gpu, frame) : base + fewest_ram_slots(problem) * problem.slot_stride;
   });
 }
 

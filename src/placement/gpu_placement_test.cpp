@@ -88,6 +88,32 @@ TEST(GpuPlacement, TheProcessorsComputeWhereCutsTakeTooLong) {
   }
 }
 
+TEST(GpuPlacement, MixedComputingPaysWhereTheLinkIsSlow) {
+  std::vector<double> gains;
+  for (const double upload : {50e9, 12e9, 3e9}) {
+    PlacementProblem problem = gpu_problem(4 * kGiB, 8 * kGiB);
+    for (GpuSpeeds& speeds : problem.gpu->devices.front().speeds) {
+      speeds.upload_bytes_per_second = upload;
+    }
+    const auto copied = place_on_gpu(problem);
+    problem.gpu->mixed = true;
+    const auto mixed = place_on_gpu(problem);
+    ASSERT_TRUE(copied && mixed);
+    EXPECT_TRUE(mixed->gpu->mixed);
+    EXPECT_FALSE(copied->gpu->mixed);
+    expect_within_budgets(problem, *mixed);
+    const PassCost token = pass_cost(problem, *mixed, 1);
+    EXPECT_EQ(token.uploaded, 0);
+    EXPECT_GT(token.processors, 0);
+    EXPECT_GE(token.seconds, token.processors);
+    gains.push_back(pass_cost(problem, *copied, 1).seconds / token.seconds);
+    EXPECT_GT(pass_cost(problem, *mixed, mixed->ubatch).uploaded, 0) << "prompts bring whole layers";
+  }
+  EXPECT_LT(gains.front(), 1) << "a fast link";
+  EXPECT_GT(gains.back(), 2) << "a slow one";
+  EXPECT_TRUE(std::ranges::is_sorted(gains));
+}
+
 TEST(GpuPlacement, SomeExpertsComeAtATimeOnlyWhereTwoLayersDoNotFit) {
   bool whole = false;
   bool some = false;

@@ -53,6 +53,8 @@ struct GpuProblem {
   bool in_ram = false;
   bool may_hold_all = true;          // everything may lie there
   bool may_stream = false;           // some experts may be in slots there, over slots in RAM
+  bool mixed = false;                // in passes of few tokens the processors compute what has no slot there,
+  uint64_t mixed_bytes = 0;          // for which they take so much RAM
   uint64_t host_weights = 0;         // that stay in RAM: the table of embeddings
   uint64_t other = 0;                // what streaming takes on each device besides slots and staging
   std::vector<KvChoice> kv;          // in the devices' memory; at least one

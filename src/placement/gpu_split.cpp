@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "placement/cost.h"
+#include "placement/gpu_cost.h"
 
 namespace hypura {
 
@@ -77,7 +78,8 @@ std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layer
   split.streamed_bytes = std::min(split.streamed_bytes, sides.gpu.host_weights);
   split.token_seconds = split_pass_seconds(problem, sides, split, 1);
   split.prompt_seconds = split_pass_seconds(problem, sides, split, problem.prompt_pass);
-  split.objective = split.token_seconds + kPromptShare / problem.prompt_pass * split.prompt_seconds;
+  const double share = problem.offload_from > 0 ? kGpuPromptShare : kPromptShare;
+  split.objective = split.token_seconds + share / problem.prompt_pass * split.prompt_seconds;
   return split;
 }
 

@@ -177,11 +177,12 @@ void Builder::add_group(const ExpertGroup& group, std::vector<PassTerms>& passes
 }
 
 std::optional<Relaxed> Builder::solve() {
-  const uint32_t each = std::min(problem_.ubatch[frame_.ubatch].tokens, kPromptTokens);
-  const uint32_t prompt_passes = kPromptTokens / each;
+  const PromptWeight prompt = prompt_weight(problem_);
+  const uint32_t each = std::min(problem_.ubatch[frame_.ubatch].tokens, prompt.tokens);
+  const uint32_t prompt_passes = prompt.tokens / each;
   std::vector<PassTerms> passes;
   passes.push_back(begin_pass(1, 1));
-  passes.push_back(begin_pass(each, kPromptShare * prompt_passes / kPromptTokens));
+  passes.push_back(begin_pass(each, prompt.share * prompt_passes / prompt.tokens));
   if (frame_.ring) {
     add_pinning(passes);
   }

@@ -7,6 +7,7 @@
 #include "draft/draft_length.h"
 #include "draft/drafting.h"
 #include "placement/placement.h"
+#include "plan/gpu_layers.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -46,7 +47,8 @@ std::optional<DraftWorth> draft_worth(PlacementProblem problem, const DraftCost&
 }
 
 std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::filesystem::path& file, uint64_t bytes) {
-  const auto problem = placement_problem(request);
+  OpenRequest planned = request;
+  const auto problem = planned_problem(planned);
   const auto draft = open_model(file);
   if (!problem || !draft) {
     return std::nullopt;

@@ -184,6 +184,9 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
                     "every token. {} more memory would hold a token's experts",
                     kept, problem.slots_per_token(), format_bytes(missing)));
   }
+  if (std::string mixed = mixed_warning(problem, placement); !mixed.empty()) {
+    warnings.push_back(std::move(mixed));
+  }
   if (const uint64_t bytes = unstreamed_expert_bytes(request, lay_out(request.model, true, true)); bytes > 0) {
     warnings.push_back(fmt::format("{} of expert weights are in a form that cannot be streamed, and stay in memory",
                                    format_bytes(bytes)));
@@ -248,8 +251,11 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
-  const double compute =
+  double compute =
       placement.gpu ? gpu_resident_computing(problem, placement.ubatch, 1) : resident_computing(problem, 1);
+  if (placement.gpu && placement.gpu->mixed) {
+    compute = std::max(token.compute, token.processors);
+  }
   prediction.bound_by = disk > compute ? Limit::kDisk : Limit::kCompute;
   if (token.uploading > std::max(disk, compute)) {
     prediction.bound_by = Limit::kUpload;
@@ -342,7 +348,9 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   if (facts.draft_bytes > 0) {
     plan.budget += facts.draft_bytes;
     plan.ledger.push_back({Purpose::kDraftModel, facts.draft_bytes});
-    plan.sentence += fmt::format("; {} more for the draft model", format_bytes(facts.draft_bytes));
+    const bool beside = plan.device && !request.gpu.on_ram;
+    plan.sentence += fmt::format("; {} more for the draft model{}", format_bytes(facts.draft_bytes),
+                                 beside ? ", in RAM, which the processors compute" : "");
   }
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));

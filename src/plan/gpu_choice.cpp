@@ -95,6 +95,12 @@ Result<std::vector<GpuDeviceInfo>> find_devices(const EngineOptions& options, co
 // What a GPU that computes in the machine's memory leaves to the rest of what it works with at once: the screen's.
 constexpr uint64_t kWorkingSetMargin = 2 * kGiB;
 
+// What is free of its own memory, less what a desktop needs.
+uint64_t free_for_models(const GpuDeviceInfo& device) {
+  const uint64_t margin = std::max(kLeastMargin, device.memory_total / kMarginShare);
+  return device.memory_free - std::min(device.memory_free, margin);
+}
+
 // Half of what the machine allows where that is its memory.
 Result<uint64_t> most_vram(const GpuDeviceInfo& device, bool on_ram) {
   if (device.computes_in_ram) {
@@ -103,8 +109,7 @@ Result<uint64_t> most_vram(const GpuDeviceInfo& device, bool on_ram) {
   if (on_ram) {
     return choose_budget({}).map([](const BudgetChoice& budget) { return budget.bytes / 2; });
   }
-  const uint64_t margin = std::max(kLeastMargin, device.memory_total / kMarginShare);
-  return device.memory_free - std::min(device.memory_free, margin);
+  return free_for_models(device);
 }
 
 // What it may use; `remark` says where that is less than was asked for. Of that goes what the driver needs.
@@ -136,6 +141,19 @@ Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& 
 }
 
 }  // namespace
+
+bool is_taken(const GpuDeviceInfo& device) {
+  return !device.integrated && free_for_models(device) <= gpu_runtime(device.backend).on_device;
+}
+
+std::string no_room_for_driver(uint64_t budget, const GpuDrivers& drivers) {
+  const uint64_t least = gpu_runtime("CUDA").in_ram;
+  if (!drivers.any() || budget > least) {
+    return {};
+  }
+  return fmt::format("no GPU is looked for: its driver would take about {} of RAM, and {} may be used",
+                     format_bytes(least), format_bytes(budget));
+}
 
 GpuRuntime gpu_runtime(std::string_view backend) {
   if (backend == "CUDA") {
@@ -181,6 +199,13 @@ uint64_t ChosenGpu::vram() const {
 
 namespace {
 
+// Of what it may use its driver leaves nothing.
+std::string passed_over(const GpuDeviceInfo& device) {
+  return fmt::format("{} is passed over: of its memory {} may be used, and its driver alone takes about {}",
+                     device.name, format_bytes(free_for_models(device)),
+                     format_bytes(gpu_runtime(device.backend).on_device));
+}
+
 // Each with what it may use; one that another program has the memory of is left out where it was chosen here.
 Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devices, ChosenGpu& gpu) {
   for (GpuDeviceInfo& device : devices) {
@@ -191,6 +216,8 @@ Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devi
     }
     if (vram) {
       gpu.devices.push_back({std::move(device), *vram, std::move(remark)});
+    } else {
+      gpu.passed_over = passed_over(device);
     }
   }
   return {};
@@ -205,6 +232,11 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
   }
   ChosenGpu gpu;
   gpu.named = overrides.gpu || options.gpu != "auto";
+  if (devices->empty() && !options.vram && !gpu.named) {
+    const auto budget = choose_budget(options);
+    gpu.passed_over = no_room_for_driver(budget ? budget->bytes : 0, read_gpu_drivers());
+    return gpu;
+  }
   if (devices->empty()) {
     return options.vram
                ? fail(ErrorCode::kUsage,

@@ -8,6 +8,7 @@
 
 #include "hypura/devices.h"
 #include "hypura/engine.h"
+#include "machine/gpu_drivers.h"
 #include "plan/budget_choice.h"
 #include "plan/plan_overrides.h"
 
@@ -18,6 +19,14 @@ struct GpuRuntime {
   uint64_t on_device = 0;
   uint64_t in_ram = 0;
 };
+
+// Whether a GPU that is not named is passed over because its free memory is not more than its driver takes: others have
+// the rest.
+bool is_taken(const GpuDeviceInfo& device);
+
+// Why no GPU is asked for where RAM has `budget` bytes: a driver takes its part from the moment it is asked. Empty:
+// there is room, or no driver.
+std::string no_room_for_driver(uint64_t budget, const GpuDrivers& drivers);
 
 // By GpuDeviceInfo::backend. CUDA's as measured on an H200 (docs/lab/experiments.md); Vulkan's is
 // assumed.
@@ -36,6 +45,7 @@ struct ChosenGpu {
   bool on_ram = false;     // its memory is the machine's; it is alone then
   double cut_seconds = 0;  // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
                            // it was not
+  std::string passed_over = {};  // what stood in the way of one that was not named, a clause; else empty
 
   bool exists() const { return !devices.empty(); }
   std::string name() const;  // "CUDA0", "CUDA0 and CUDA1"; empty where there is none

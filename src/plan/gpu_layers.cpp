@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "llama/open/memory_estimate.h"
+#include "placement/cost.h"
 #include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
 #include "placement/gpu_split.h"
@@ -61,8 +62,7 @@ SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   split.gpu_budget = request_.gpu.vram();
   split.prompt_pass = pass_;
   split.handover = is_host() ? 0 : gpu_.cut();
-  // ggml's CPU device takes nothing over; and experts are the processors' wherever they are streamed.
-  split.offload_from = is_host() || request_.model.experts > 0 ? 0 : kOffloadTokens;
+  split.offload_from = takes_prompts(request_) ? kOffloadTokens : 0;
   add_weights(kv, split);
   add_products(split);
   add_launches(split);
@@ -185,6 +185,14 @@ uint32_t best_layers(const OpenRequest& request, uint32_t most) {
 
 }  // namespace
 
+bool takes_prompts(const OpenRequest& request) {
+  return !request.gpu.is_processor() && request.model.experts == 0;
+}
+
+uint32_t largest_pass(const OpenRequest& request) {
+  return request.gpu_layers() != nullptr && takes_prompts(request) ? kLargestGpuUbatch : kLargestUbatch;
+}
+
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {
   const GpuLayers& layers = *request.gpu_layers();
   const LayerSpeeds speeds(request, problem.ubatch.front().tokens);
@@ -241,7 +249,8 @@ Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uin
     request.planned_layers = GpuLayers{count, true};
     auto divided = placement_problem(request);
     const auto placement = divided ? place(*divided) : Result<Placement>(propagate(divided.error()));
-    if (placement && (request.gpu.named || !alone || placement->objective < alone->objective)) {
+    const bool better = placement && alone && gpu_objective(*divided, *placement) < gpu_objective(*problem, *alone);
+    if (placement && (request.gpu.named || !alone || better)) {
       return divided;
     }
     if (placement) {

@@ -12,6 +12,14 @@ namespace hypura {
 // so many tokens.
 inline constexpr uint32_t kOffloadTokens = 32;
 
+// Whether passes of so many tokens are computed by request.gpu in all layers, where it has some: not with experts,
+// which are the processors' wherever they are streamed, and not over ggml's CPU device, which takes nothing over.
+bool takes_prompts(const OpenRequest& request);
+
+// Tokens of the largest pass that is considered where the processors compute, with or without request.gpu_layers():
+// large ones hide what they copy to a GPU that takes them.
+uint32_t largest_pass(const OpenRequest& request);
+
 // Puts in what request.gpu has by request.gpu_layers(), which must be there: PlacementProblem::split, and what of KV
 // cache and compute buffers lies there. `problem` has all else of it.
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem);

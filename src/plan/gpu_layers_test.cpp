@@ -104,6 +104,74 @@ TEST_F(GpuLayersPlan, ThePredictionHasTheGpusPart) {
               split.on_gpu.of(32) + split.off_cpu.of(32) + copies + split.handover, 1e-12);
 }
 
+// Each pass copies the processors' weights to it.
+TEST_F(GpuLayersPlan, PromptsTakeLargePassesWhereThereIsRoom) {
+  options_.ubatch = 0;
+  options_.context = 1024;
+  OpenRequest its = request(kGiB, whole() * 8 / 10, true);
+  const auto problem = planned_problem(its);
+  ASSERT_TRUE(problem && problem->split);
+  EXPECT_EQ(problem->ubatch.front().tokens, 1024U);
+  PlacementProblem roomy = *problem;
+  roomy.split->budget = kGiB;
+  const auto placement = place(roomy);
+  ASSERT_TRUE(placement);
+  EXPECT_EQ(placement->ubatch, 1024U);
+  EXPECT_DOUBLE_EQ(placement->objective, gpu_objective(roomy, *placement));
+  its.planned_layers.reset();
+  EXPECT_EQ(placement_problem(its)->ubatch.front().tokens, kLargestUbatch) << "the processors alone";
+}
+
+TEST_F(GpuLayersPlan, TheOutputAloneIsSaidToBeAlone) {
+  OpenRequest its = request(kGiB, kGiB, true);
+  for (const auto& [count, words] :
+       {std::pair(0U, "none of 4 layers on CUDA0"), std::pair(1U, "the output and none of 4 layers on CUDA0"),
+        std::pair(3U, "2 of 4 layers and the output on CUDA0")}) {
+    its.planned_layers = GpuLayers{count, true};
+    const auto problem = placement_problem(its);
+    ASSERT_TRUE(problem);
+    const auto placement = place(*problem);
+    ASSERT_TRUE(placement);
+    const Plan plan = make_plan(its, *problem, *placement);
+    EXPECT_NE(plan.sentence.find(words), std::string::npos) << plan.sentence;
+  }
+}
+
+// As of a GPU that another program has, and of none that was looked for.
+TEST_F(GpuLayersPlan, AGpuThatIsPassedOverIsSaidToBe) {
+  OpenRequest its = request(kGiB, 0, false);
+  its.gpu = {};
+  const auto why = [&] {
+    const auto problem = planned_problem(its);
+    return make_plan(its, *problem, *place(*problem)).why;
+  };
+  EXPECT_EQ(why().find("passed over"), std::string::npos);
+  its.gpu.passed_over = "CUDA0 is passed over: it is taken";
+  EXPECT_NE(why().find("; CUDA0 is passed over: it is taken"), std::string::npos) << why();
+}
+
+TEST(PassedOverGpus, AreThoseWhoseMemoryOthersHave) {
+  GpuDeviceInfo device;
+  device.name = "CUDA0";
+  device.backend = "CUDA";
+  device.memory_total = 8 * kGiB;
+  device.memory_free = 7 * kGiB;
+  EXPECT_FALSE(is_taken(device));
+  device.memory_free = 800 * kMiB;
+  EXPECT_TRUE(is_taken(device)) << "512 MiB are a desktop's, and the driver takes 384";
+  device.integrated = true;
+  EXPECT_FALSE(is_taken(device));
+}
+
+TEST(PassedOverGpus, AreNotLookedForWhereADriverTakesAllRam) {
+  GpuDrivers drivers;
+  EXPECT_EQ(no_room_for_driver(100 * kMiB, drivers), "");
+  drivers.nvidia = true;
+  EXPECT_EQ(no_room_for_driver(kGiB, drivers), "");
+  EXPECT_EQ(no_room_for_driver(100 * kMiB, drivers),
+            "no GPU is looked for: its driver would take about 528.0 MiB of RAM, and 100.0 MiB may be used");
+}
+
 TEST_F(GpuLayersPlan, AGpuThatIsNotNamedIsUsedWhereItIsFaster) {
   OpenRequest its = request(kGiB, whole() * 6 / 10, false);
   const auto problem = planned_problem(its);
@@ -114,8 +182,9 @@ TEST_F(GpuLayersPlan, AGpuThatIsNotNamedIsUsedWhereItIsFaster) {
   const auto without = place(*placement_problem(alone));
   const auto with = place(*problem);
   ASSERT_TRUE(with && without);
-  EXPECT_LE(with->objective, without->objective);
-  EXPECT_EQ(its.planned_layers.has_value(), with->objective < without->objective);
+  const double alone_takes = gpu_objective(*placement_problem(alone), *without);
+  EXPECT_LE(gpu_objective(*problem, *with), alone_takes);
+  EXPECT_EQ(its.planned_layers.has_value(), gpu_objective(*problem, *with) < alone_takes);
 }
 
 TEST_F(GpuLayersPlan, FewerAreGivenWhereMoreDidNotFit) {

@@ -45,9 +45,10 @@ std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Plac
 
 std::string split_sentence(const OpenRequest& request, const GpuSplitPart& split) {
   const std::string device = request.gpu.name();
-  const std::string layers = split.layers == 0
-                                 ? fmt::format("no layer of {}", split.all - 1)
-                                 : fmt::format("{} of {} layers and the output", split.layers - 1, split.all - 1);
+  const std::string of_all = fmt::format("of {} layers", split.all - 1);
+  const std::string layers = split.layers == 0   ? "none " + of_all
+                             : split.layers == 1 ? "the output and none " + of_all
+                                                 : fmt::format("{} {} and the output", split.layers - 1, of_all);
   return fmt::format("{} ({}) on {} in {} of its memory{} and {} of RAM{}: {} on {}, ", request.model.name,
                      format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram()),
                      request.gpu.remark({device}), format_bytes(request.budget), request.budget_remark, layers, device);

@@ -74,6 +74,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.may_stream = !layout_.expert_layers.empty() && allowed(Mode::kExpertStreaming);
   gpu_.may_hold_all =
       request_.options.resident && !request_.options.record_routing && !overrides.gpu && allowed(Mode::kResident);
+  gpu_.mixed = request_.options.mixed_compute;
   gpu_.required = request_.gpu.named;
   gpu_.in_ram = request_.gpu.computes_in_ram();
   gpu_.or_processors = !gpu_.may_stream;
@@ -129,8 +130,10 @@ void GpuProblemBuilder::add_passes() {
     choice.bytes = is_host() ? 0 : in_ram;
     choice.device_bytes = on_device + (is_host() ? in_ram : 0);
     const auto devices = static_cast<uint32_t>(request_.gpu.devices.size());
-    choice.expert_bytes = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices).in_ram;
-    gpu_.other = std::max(gpu_.other, StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, 1).on_device);
+    const IdBytes buffers = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices, false);
+    choice.expert_bytes = buffers.in_ram;
+    gpu_.mixed_bytes = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices, true).in_ram - buffers.in_ram;
+    gpu_.other = std::max(gpu_.other, StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, 1, false).on_device);
     gpu_.ubatch.push_back(choice);
     ubatch /= 2;
   } while (options.ubatch == 0 && ubatch >= least);

@@ -111,6 +111,8 @@ DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& probl
   plan.upload_seconds = token.uploading;
   plan.cut_seconds = token.cutting;
   plan.disk_seconds = token.reading;
+  plan.mixed = placement.gpu->mixed && placement.experts.streamed;
+  plan.cpu_seconds = token.processors;
   return plan;
 }
 
@@ -139,7 +141,7 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
   if (experts.streamed) {
     add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
         fmt::format(" ({} of {})", experts.slots, experts.all));
-    add(Tier::kRam, Purpose::kExpertBuffers, pass.expert_bytes);
+    add(Tier::kRam, Purpose::kExpertBuffers, gpu_buffer_bytes(problem, placement));
   }
   add(Tier::kRam, Purpose::kComputeBuffers, pass.bytes);
   add(Tier::kRam, Purpose::kVocabulary, problem.other);
@@ -179,9 +181,10 @@ std::string gpu_token_sentence(const Plan& plan) {
   if (!device.hit_rate) {
     return "limited by the GPU's computing";
   }
-  const std::array<std::pair<double, const char*>, 4> parts = {
+  const std::array<std::pair<double, const char*>, 5> parts = {
       {{device.compute_seconds, "the GPU's computing"},
        {device.upload_seconds, "copies to the GPU"},
+       {device.cpu_seconds, "the processors' computing"},
        {device.cut_seconds, "waiting for the router's choices"},
        {device.disk_seconds, "the disk"}}};
   const auto most = std::ranges::max_element(parts);
@@ -189,17 +192,67 @@ std::string gpu_token_sentence(const Plan& plan) {
   std::string text = fmt::format("a token finds {} of its experts on the GPU", share_words(*device.hit_rate));
   text += below ? fmt::format(" and {} in RAM", share_words(*device.ram_hit_rate)) : "";
   text += fmt::format(", by {}", plan.prediction.hit_rate_source);
-  text +=
-      below ? fmt::format("; it copies {} there", format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)))
-            : "";
+  if (device.mixed) {
+    text += "; the processors compute what is not on the GPU";
+  } else if (below) {
+    text += fmt::format("; it copies {} there", format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)));
+  }
   if (plan.prediction.bytes_per_token > 0) {
-    text +=
-        fmt::format(" and reads {} from disk", format_bytes(static_cast<uint64_t>(plan.prediction.bytes_per_token)));
+    text += fmt::format("{} {} from disk", device.mixed ? ", of which it reads" : " and reads",
+                        format_bytes(static_cast<uint64_t>(plan.prediction.bytes_per_token)));
   }
   return text + fmt::format("; most of its time goes to {}", most->second);
 }
 
+Status check_mixed(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const bool in_ram = problem.gpu && problem.gpu->in_ram;
+  if (!request.options.mixed_compute || (placement.gpu && request.model.experts > 0 && !in_ram)) {
+    return {};
+  }
+  std::string reason = request.gpu.passed_over.empty() ? "no GPU is used" : request.gpu.passed_over;
+  if (request.model.experts == 0) {
+    reason = request.model.name + " has no experts";
+  } else if (in_ram) {
+    reason = request.gpu.name() + " computes in the machine's memory, where nothing is copied";
+  } else if (request.gpu_layers() != nullptr) {
+    reason = request.gpu.name() + " has whole layers";
+  } else if (problem.gpu) {
+    reason = why_no_gpu(request, problem, placement).substr(2);
+  }
+  return fail(ErrorCode::kUsage,
+              "--mixed-compute is for a GPU with slots for some of a model's experts, and {}: leave it out", reason);
+}
+
+std::optional<PassCost> mixed_other_way(const PlacementProblem& problem, const Placement& placement) {
+  if (!placement.gpu || !placement.experts.streamed || problem.gpu->in_ram) {
+    return std::nullopt;
+  }
+  PlacementProblem other = problem;
+  other.gpu->mixed = !placement.gpu->mixed;
+  const auto placed = place_on_gpu(other);
+  return placed ? std::optional(pass_cost(other, *placed, 1)) : std::nullopt;
+}
+
+std::string mixed_warning(const PlacementProblem& problem, const Placement& placement) {
+  constexpr double kWorthSaying = 1.05;
+  if (!placement.gpu || !problem.gpu->mixed) {
+    return {};
+  }
+  if (!placement.experts.streamed) {
+    return "all experts lie on the GPU: --mixed-compute changes nothing";
+  }
+  const double with = pass_cost(problem, placement, 1).seconds;
+  const auto without = mixed_other_way(problem, placement);
+  return without && with > kWorthSaying * without->seconds
+             ? fmt::format("--mixed-compute makes tokens slower here, by the plan: {} tokens/s, and {} without it",
+                           speed_words(1 / with), speed_words(1 / without->seconds))
+             : std::string();
+}
+
 std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  if (!problem.gpu && !problem.split && !request.gpu.passed_over.empty()) {
+    return "; " + request.gpu.passed_over;
+  }
   if (!problem.gpu || placement.gpu) {
     return {};
   }
@@ -227,7 +280,9 @@ std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& probl
   const std::string least = format_bytes(no_less(minimum_vram(problem)));
   const std::string most = format_bytes(request.gpu.vram());
   return text + (problem.gpu->may_stream
-                     ? fmt::format("{} may be used of its memory, and {} are the least", most, least)
+                     ? fmt::format("{} may be used of its memory, and {} are the least, of which {} are weights that "
+                                   "must lie there",
+                                   most, least, format_bytes(problem.gpu->weights()))
                      : fmt::format("all of the model takes {} there, of {} that may be used{}{}", least, most,
                                    problem.gpu->undivided.empty() ? "" : ", and ", problem.gpu->undivided));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hypura/plan.h"
+#include "placement/cost.h"
 #include "plan/placement_problem.h"
 
 namespace hypura {
@@ -22,7 +23,18 @@ std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem
 // What a token finds where, and what takes most of its time: "a token finds 53 % of its experts on the GPU, ...".
 std::string gpu_token_sentence(const Plan& plan);
 
-// "; CUDA0 computes nothing: ..." where the processors compute though there is a GPU; else empty.
+// Fails with kUsage where EngineOptions::mixed_compute would have no effect because no GPU computes with slots.
+Status check_mixed(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+
+// What a token takes when the processors compute what misses a GPU's slots, where it does not by `placement`, and the
+// other way round; none where the GPU has not slots for some of the experts.
+std::optional<PassCost> mixed_other_way(const PlacementProblem& problem, const Placement& placement);
+
+// What is to be said of mixed computing that was asked for: that it is slower, or changes nothing; else empty.
+std::string mixed_warning(const PlacementProblem& problem, const Placement& placement);
+
+// "; CUDA0 computes nothing: ..." where the processors compute though there is a GPU, or one was passed over; else
+// empty.
 std::string why_no_gpu(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
 
 // The error where the GPU has to compute and cannot: the smallest of the memory that there is too little of.

@@ -197,7 +197,7 @@ void ProblemBuilder::add_choices() {
   }
   // Every running sequence has a token in every pass.
   const uint32_t least = std::max(kSmallestUbatch, request_.sequences);
-  uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : kLargestUbatch, request_.context);
+  uint32_t ubatch = std::min(options.ubatch > 0 ? options.ubatch : largest_pass(request_), request_.context);
   ubatch = std::max(ubatch, request_.sequences);
   const StreamLayout experts = request_.layout(true, false, request_.reads_repacked());
   do {

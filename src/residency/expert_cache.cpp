@@ -137,6 +137,11 @@ ExpertCache::Entry* ExpertCache::least(uint32_t layer) {
   return victim;
 }
 
+double ExpertCache::least_worth(uint32_t layer) {
+  const Entry* victim = layers_[layer].free.empty() ? least(layer) : nullptr;
+  return victim == nullptr ? 0 : worth(layer, number_of(layer, *victim));
+}
+
 void ExpertCache::evict_one(uint32_t layer) {
   if (Entry* victim = least(layer); victim != nullptr) {
     victim->state = State::kAbsent;

@@ -97,6 +97,8 @@ class ExpertCache {
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }
   // What an expert is worth by now, ExpertRanking::worth.
   double worth(uint32_t layer, uint32_t expert) { return (*rankings_)[layer].worth(expert); }
+  // The same of what take() would evict from the layer's own slots; 0 where one is free, or all are pinned.
+  double least_worth(uint32_t layer);
 
  private:
   enum class State : uint8_t { kAbsent, kLoading, kResident };

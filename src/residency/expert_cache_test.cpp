@@ -124,6 +124,20 @@ TEST(ExpertCache, APinnedExpertStays) {
   cache.release(0, 0);
 }
 
+TEST(ExpertCache, TellsWhatOneMoreWouldDriveOut) {
+  ExpertCache::Config own;
+  own.layers = 1;
+  own.experts = 4;
+  own.own_slots = {2};
+  ExpertCache cache(own);
+  run_pass(cache, 0, 1, {0});
+  EXPECT_EQ(cache.least_worth(0), 0) << "a slot is free";
+  run_pass(cache, 0, 1, {0, 1});
+  EXPECT_GT(cache.least_worth(0), 0);
+  EXPECT_EQ(cache.least_worth(0), cache.worth(0, 1));
+  EXPECT_LT(cache.least_worth(0), cache.worth(0, 0));
+}
+
 TEST(ExpertCache, LayersMayHaveQuotasOfTheirOwn) {
   ExpertCache::Config its_config = config(2, 8, 7, 1);
   its_config.quotas = {5, 1};

@@ -170,6 +170,9 @@ class ExpertStore {
   // What an expert is worth keeping by now, ExpertRanking::worth.
   double worth(uint32_t layer, uint32_t expert) { return cache_.worth(layer, expert); }
 
+  // The same of what a missing expert of the layer would drive out; 0 where a slot is free.
+  double least_worth(uint32_t layer) { return cache_.least_worth(layer); }
+
   // In which slot a resident expert is.
   std::optional<uint32_t> slot_of(uint32_t layer, uint32_t expert) const { return cache_.slot_of(layer, expert); }
 

@@ -46,13 +46,16 @@ GpuExecutor::~GpuExecutor() {
 
 Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& weights, GpuDevice& device,
                                                          ExpertStore* below, Reader& reader, const GpuUse& use,
-                                                         const Most& most) {
+                                                         const Most& most, InnerGraph* processors) {
   std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below, reader));
   Status status;
   try {
     status = executor->allocate(use);
     if (status) {
       status = executor->allocate_ids(most);
+    }
+    if (status && use.mixed && below != nullptr) {
+      status = executor->allocate_mixed(*processors);
     }
   } catch (const std::exception& error) {
     status = executor->note_lost(error);
@@ -205,6 +208,9 @@ Status GpuExecutor::find_blocks(ggml_cgraph* graph) {
     blocks_.back().last = i;
     ++blocks_.back().end;
   }
+  if (cpu_ != nullptr) {
+    find_rows(graph);
+  }
   found_in_ = number;
   return {};
 }
@@ -219,6 +225,9 @@ Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
   }
   if (whole) {
     return use_whole(block);
+  }
+  if (!staged && mixes(block)) {
+    return use_mixed(graph, block);
   }
   if (!staged && wanted_.size() <= device_layers_[block.layer].slots) {
     return use_slots(block);
@@ -236,6 +245,9 @@ Status GpuExecutor::look_at_choice(ggml_cgraph* graph, const Block& block) {
   if (status && predicts) {
     prefetch(block);
     status = predictor_->begin(choosing(block));
+  }
+  if (status && mixes(block)) {
+    cpu_->fetch(*block.rows);
   }
   if (status) {
     status = fetch_ids(block);
@@ -422,11 +434,11 @@ Status GpuExecutor::bring_chosen(const Block& block) {
   return {};
 }
 
-// The choice in slot numbers, on its way to the device.
-ggml_tensor* GpuExecutor::remapped(const Block& block) {
+// The choice in slot numbers, on its way to the device: `others` for experts that have no slot.
+ggml_tensor* GpuExecutor::remapped(const Block& block, uint32_t others) {
   DeviceLayer& layer = device_layers_[block.layer];
   for (size_t i = 0; i < routed_.size(); ++i) {
-    layer.host_ids[i] = static_cast<int32_t>(*store_->slot_of(block.layer, routed_[i]));
+    layer.host_ids[i] = static_cast<int32_t>(store_->slot_of(block.layer, routed_[i]).value_or(others));
   }
   ggml_tensor* ids = layer.slot_ids;
   ids->ne[0] = block.ids->ne[0];

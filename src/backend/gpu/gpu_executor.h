@@ -4,12 +4,13 @@
 // A graph is handed to the device in segments. Three ways for the experts of a layer:
 // - all of them have slots: nothing is cut and nothing is fetched, the slots are the matrix;
 // - as a rule in decoding: the segment ends at the router, whose choice is fetched; what is missing comes into the
-//   slots, and slot numbers take the place of the expert numbers;
+//   slots, and slot numbers take the place of the expert numbers; with mixed computing the processors compute what is
+//   missing (cpu_experts.h);
 // - where the tokens choose nearly all, or more than there are slots: the whole layer passes through (layer_staging.h),
 //   and nothing is fetched; without room for that, some experts at a time (expert_waves.h).
 //
 // Each product has the operands that it would have with everything resident, and the kernels are the device's own:
-// hence the same bits.
+// hence the same bits, but for what the processors compute.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "backend/block_predictor.h"
+#include "backend/gpu/cpu_experts.h"
 #include "backend/gpu/device_slots.h"
 #include "backend/gpu/expert_source.h"
 #include "backend/gpu/expert_waves.h"
@@ -58,11 +60,11 @@ class GpuExecutor {
 
   // For the layers of `use`; other devices compute the others. A layer without slots is always staged. `below` holds
   // what the device does not, for all devices: before it is another's turn, settle(). nullptr where the device computes
-  // in the machine's memory, and `reader` reads what has no slot. Fails with kBudget, with kInternal when a layer can
-  // neither be staged nor has slots.
+  // in the machine's memory, and `reader` reads what has no slot. `processors` compute where use.mixed says so, and
+  // there is a tier below. Fails with kBudget, with kInternal when a layer can neither be staged nor has slots.
   static Result<std::unique_ptr<GpuExecutor>> create(const StreamedWeights& weights, GpuDevice& device,
                                                      ExpertStore* below, Reader& reader, const GpuUse& use,
-                                                     const Most& most);
+                                                     const Most& most, InnerGraph* processors = nullptr);
   ~GpuExecutor();
   GpuExecutor(const GpuExecutor&) = delete;
   GpuExecutor& operator=(const GpuExecutor&) = delete;
@@ -114,6 +116,7 @@ class GpuExecutor {
     int last = 0;
     size_t begin = 0;  // of products_
     size_t end = 0;
+    std::optional<ExpertBlock> rows = {};  // with mixed computing: all of them as one run of nodes, where they are
   };
   struct Patch {
     ggml_tensor* node = nullptr;
@@ -138,6 +141,11 @@ class GpuExecutor {
   Status use_slots(const Block& block);
   Status use_waves(ggml_cgraph* graph, const Block& block);
   Status look_at_choice(ggml_cgraph* graph, const Block& block);
+  Status allocate_mixed(InnerGraph& processors);
+  void find_rows(const ggml_cgraph* graph);
+  bool mixes(const Block& block) const;
+  Status use_mixed(ggml_cgraph* graph, const Block& block);
+  Status raise_best(uint32_t layer);
   Status fetch_ids(const Block& block);
   ChoosingBlock choosing(const Block& block) const;
   void prefetch(const Block& block);
@@ -147,7 +155,7 @@ class GpuExecutor {
   Status warm_slots();
   Status note_lost(const std::exception& error);
   Status bring_chosen(const Block& block);
-  ggml_tensor* remapped(const Block& block);
+  ggml_tensor* remapped(const Block& block, uint32_t others = 0);
   bool holds_all(uint32_t layer) const;
   bool stages(const Block& block) const;
   void patch(const Block& block, std::span<ggml_tensor* const> matrices, ggml_tensor* ids);
@@ -168,6 +176,7 @@ class GpuExecutor {
   std::unique_ptr<ExpertWaves> waves_;
   std::unique_ptr<SlotPrefetch> prefetch_;
   BlockPredictor* predictor_ = nullptr;
+  std::unique_ptr<CpuExperts> cpu_;  // with mixed computing
   RoutingRecorder* recorder_ = nullptr;
   bool looks_at_all_ = false;
   std::optional<Error> lost_;  // the device is
@@ -195,6 +204,8 @@ class GpuExecutor {
   std::vector<uint16_t> routed_;  // [token][used]
   std::vector<uint32_t> wanted_;  // distinct ones, ascending
   std::vector<ExpertPrediction> predictions_;
+  std::vector<uint32_t> there_;   // of these, in slots of the device
+  std::vector<uint32_t> missed_;  // and not
 };
 
 }  // namespace hypura

@@ -284,7 +284,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
 
   // With so many slots for each layer on the device, and `below` in RAM.
   void open(const std::vector<uint32_t>& slots, uint32_t below = 40, bool stages = true,
-            ReadAhead read_ahead = ReadAhead::kNone) {
+            ReadAhead read_ahead = ReadAhead::kNone, bool mixed = false) {
     TearDown();
     auto reader = Reader::open({model_.files.front().path}, {});
     ASSERT_TRUE(reader);
@@ -296,17 +296,21 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     ASSERT_TRUE(weights_->finish_loading({}));
     Placement placement;
     placement.ubatch = 64;
-    placement.gpu = {.layer_slots = slots, .stages = stages};
+    placement.gpu = {.layer_slots = slots, .stages = stages, .mixed = mixed};
     if (GetParam() != Inner::kInRam) {
       placement.experts.slots = below;
       placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
     }
     ASSERT_TRUE(weights_->allocate_caches(placement, read_ahead, false, budget_));
+    weights_->set_threads(1);
     backend_ = start(weights_->gpu_device());
     weights_->begin_pass(Phase::kDecode);
   }
   void open_even(uint32_t slots, uint32_t below = 40, bool stages = true) {
     open(std::vector<uint32_t>(6, slots), below, stages);
+  }
+  void open_mixed(uint32_t slots, uint32_t below = 40, bool stages = true) {
+    open(std::vector<uint32_t>(6, slots), below, stages, ReadAhead::kNone, true);
   }
 
   // As the engine: a pass of many tokens is one of a prompt.

@@ -20,6 +20,7 @@ struct GpuStats : StoreStats {
   std::atomic<uint64_t> read_ahead_used{0};
   std::atomic<double> read_wait_seconds{0};  // there: computation waited for a read
   std::atomic<uint64_t> staged_layers{0};    // brought whole, once for each pass that did
+  std::atomic<uint64_t> cpu_experts{0};      // missed in decode passes, and computed by the processors
   std::atomic<uint64_t> seeded{0};           // experts that slots got from layers that were brought whole
   // Until the device had computed a router's choice; where it computes meanwhile, that time is its own.
   std::atomic<double> choice_wait_seconds{0};

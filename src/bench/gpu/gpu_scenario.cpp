@@ -1,8 +1,8 @@
 #include "bench/gpu/gpu_scenario.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "bench/run/plain_splits.h"
 #include "model/model.h"
 #include "support/fail.h"
 #include "support/units.h"
@@ -17,14 +17,18 @@ constexpr uint64_t kOtherRam = 768 * kMiB;
 RunSpec plain_spec(const RunSpec& common) {
   RunSpec spec = common;
   spec.engine = "plain";
-  spec.memory = 0;
+  spec.predict = false;
+  spec.memory = spec.vram = 0;
   spec.ubatch = common.prompt_tokens;  // the whole prompt in a pass: its fastest
   return spec;
 }
 
-// Layers of those that the cap leaves no room for.
-uint32_t layers_outside(const GpuScenario& scenario, const DividedModel& model) {
-  return static_cast<uint32_t>(std::ceil((1 - scenario.vram_share) * model.layers - 1e-9));
+// Whether the scenario asks for it.
+bool is_wanted(const GpuScenario& scenario, const PlainSplit& split) {
+  if (!scenario.experts) {
+    return split.gpu_layers >= 0;
+  }
+  return split.flags == "--cpu-moe" || (split.cpu_expert_layers > 0 && scenario.ram_share <= 0);
 }
 
 }  // namespace
@@ -68,31 +72,28 @@ Arm all_in_vram(const RunSpec& common) {
   return {"plain, all in VRAM", plain_spec(common)};
 }
 
-std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, RunSpec common) {
+RunSpec own_spec(const GpuScenario& scenario, const DividedModel& model, RunSpec common) {
   if (ram_budget(scenario, model) > 0) {  // from a disk a prompt takes plain llama.cpp minutes
     common.prompt_tokens = 256;
     common.tokens = 32;
   }
-  RunSpec ours = common;
-  ours.engine = "hypura";
-  ours.predict = true;
-  ours.vram = vram_cap(scenario, model);
-  ours.memory = ram_budget(scenario, model);
+  common.engine = "hypura";
+  common.predict = true;
+  common.vram = vram_cap(scenario, model);
+  common.memory = ram_budget(scenario, model);
+  return common;
+}
+
+std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common,
+                         const PlainSplits& splits) {
+  const RunSpec ours = own_spec(scenario, model, common);
   std::vector<Arm> arms;
   if (ours.memory == 0) {
-    arms.push_back(all_in_vram(common));
+    arms.push_back(all_in_vram(ours));
   }
-  const uint32_t outside = layers_outside(scenario, model);
-  if (outside > 0 && !model.experts) {
-    arms.push_back({fmt::format("plain, -ngl {}", model.layers + 1 - outside), plain_spec(common)});
-    arms.back().spec.gpu_layers = static_cast<int32_t>(model.layers + 1 - outside);
-  }
-  if (outside > 0 && model.experts) {
-    arms.push_back({"plain, --cpu-moe", plain_spec(common)});
-    arms.back().spec.cpu_expert_layers = model.layers;
-    if (ours.memory == 0) {
-      arms.push_back({fmt::format("plain, --n-cpu-moe {}", outside), plain_spec(common)});
-      arms.back().spec.cpu_expert_layers = outside;
+  for (const PlainSplit& split : splits.splits) {
+    if (is_wanted(scenario, split)) {
+      arms.push_back({"plain, " + split.flags, split_spec(plain_spec(ours), splits, split)});
     }
   }
   for (Arm& arm : arms) {

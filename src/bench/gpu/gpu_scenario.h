@@ -50,9 +50,12 @@ uint64_t ram_budget(const GpuScenario& scenario, const DividedModel& model);
 // Plain llama.cpp with everything in VRAM: the first arm of each scenario.
 Arm all_in_vram(const RunSpec& common);
 
-// The arms of a scenario, model.all_in_vram known: all_in_vram() where RAM has no budget, plain llama.cpp's splits that
-// keep the cap, ours. A MoE's splits are all experts on the processor, and those of the fewest layers; a dense model's
-// the most layers that fit.
-std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, RunSpec common);
+// Ours of a scenario, model.all_in_vram known.
+RunSpec own_spec(const GpuScenario& scenario, const DividedModel& model, RunSpec common);
+
+// The arms: all_in_vram() where RAM has no budget; of `splits`, those of own_spec(), what divides a MoE by its experts
+// (--cpu-moe alone where RAM has a budget) or a dense model by its layers; ours.
+std::vector<Arm> arms_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common,
+                         const PlainSplits& splits);
 
 }  // namespace hypura::bench

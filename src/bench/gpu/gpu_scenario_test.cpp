@@ -18,6 +18,11 @@ DividedModel moe() {
   return {"moe.gguf", 24, true, 4000, 5000};
 }
 
+// Of a MoE under a cap, as they are found.
+PlainSplits moe_splits() {
+  return {"CUDA0", true, {3000}, {{"-ngl 13", 13, 0}, {"--cpu-moe", -1, 24}, {"--n-cpu-moe 12", -1, 12}}};
+}
+
 std::vector<std::string> titles(const std::vector<Arm>& arms) {
   std::vector<std::string> titles;
   for (const Arm& arm : arms) {
@@ -38,19 +43,21 @@ TEST(GpuScenario, TheCapIsWhatAllTakesLessAShareOfTheExperts) {
   EXPECT_EQ(vram_cap(scenario("moe-25"), moe()), 2000U);
 }
 
-TEST(GpuScenario, PlainSplitsKeepTheCap) {
+TEST(GpuScenario, AMoeIsDividedByItsExperts) {
   RunSpec common;
   common.prompt_tokens = 2048;
-  EXPECT_EQ(titles(arms_of(scenario("moe-100"), moe(), common)),
+  EXPECT_EQ(titles(arms_of(scenario("moe-100"), moe(), common, {})),
             (std::vector<std::string>{"plain, all in VRAM", "hypura"}));
-  const auto half = arms_of(scenario("moe-50"), moe(), common);
+  const auto half = arms_of(scenario("moe-50"), moe(), common, moe_splits());
   ASSERT_EQ(titles(half),
             (std::vector<std::string>{"plain, all in VRAM", "plain, --cpu-moe", "plain, --n-cpu-moe 12", "hypura"}));
   EXPECT_EQ(half[1].spec.cpu_expert_layers, 24U);
   EXPECT_EQ(half[2].spec.cpu_expert_layers, 12U);
   EXPECT_EQ(half[2].spec.ubatch, 2048U);
+  EXPECT_EQ(half[2].spec.gpu, "CUDA0");
+  EXPECT_EQ(half[2].spec.vram, 0U) << "it is the split that keeps the cap";
   EXPECT_EQ(half[3].spec.vram, 3000U);
-  const auto three_tiers = arms_of(scenario("moe-25-ram-50"), moe(), common);
+  const auto three_tiers = arms_of(scenario("moe-25-ram-50"), moe(), common, moe_splits());
   EXPECT_EQ(titles(three_tiers), (std::vector<std::string>{"plain, --cpu-moe", "hypura"}));
   EXPECT_FALSE(three_tiers[0].spec.repack);
   EXPECT_GT(three_tiers[1].spec.memory, 2000U);
@@ -58,7 +65,7 @@ TEST(GpuScenario, PlainSplitsKeepTheCap) {
 
 TEST(GpuScenario, ADenseModelsSplitIsTheLayersThatFit) {
   const DividedModel dense = {"dense.gguf", 25, false, 5000, 6000};
-  const auto arms = arms_of(scenario("dense-50"), dense, RunSpec());
+  const auto arms = arms_of(scenario("dense-50"), dense, RunSpec(), {"CUDA0", true, {3000}, {{"-ngl 13", 13, 0}}});
   ASSERT_EQ(titles(arms), (std::vector<std::string>{"plain, all in VRAM", "plain, -ngl 13", "hypura"}));
   EXPECT_EQ(arms[1].spec.gpu_layers, 13);
   EXPECT_LT(arms[2].spec.gpu_layers, 0) << "it is the plan that divides";
@@ -67,7 +74,7 @@ TEST(GpuScenario, ADenseModelsSplitIsTheLayersThatFit) {
 
 TEST(GpuReport, RatiosAreOfMediansByTheBestOfTheirs) {
   GpuScenarioRuns runs = {scenario("moe-50"), moe(), {}};
-  for (Arm& arm : arms_of(runs.scenario, runs.model, RunSpec())) {
+  for (Arm& arm : arms_of(runs.scenario, runs.model, RunSpec(), moe_splits())) {
     runs.arms.push_back({std::move(arm), {}});
   }
   runs.arms[0].runs = {run_of(1), run_of(1), run_of(1)};
@@ -84,7 +91,7 @@ TEST(GpuReport, RatiosAreOfMediansByTheBestOfTheirs) {
 
 TEST(GpuReport, ARunThatFailedIsNoVerdict) {
   GpuScenarioRuns runs = {scenario("moe-50"), moe(), {}};
-  for (Arm& arm : arms_of(runs.scenario, runs.model, RunSpec())) {
+  for (Arm& arm : arms_of(runs.scenario, runs.model, RunSpec(), moe_splits())) {
     runs.arms.push_back({std::move(arm), {run_of(1)}});
   }
   runs.arms.back().runs.front().error = "no memory";

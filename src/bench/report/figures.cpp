@@ -23,8 +23,11 @@ ArmFigures arm_figures(const ArmRuns& arm) {
   figures.prompt_bytes = spread_over(arm, [](const RunResult& run) { return as_double(run.prefill.bytes); });
   figures.process_peak = spread_over(arm, [](const RunResult& run) { return as_double(run.process_peak); });
   figures.cgroup_peak = spread_over(arm, [](const RunResult& run) { return as_double(run.group_peak); });
-  if (figures.cgroup_peak && figures.cgroup_peak->high <= 0) {
-    figures.cgroup_peak.reset();
+  figures.vram_peak = spread_over(arm, [](const RunResult& run) { return as_double(run.device_bytes); });
+  for (std::optional<Spread>* peak : {&figures.cgroup_peak, &figures.vram_peak}) {
+    if (*peak && (*peak)->high <= 0) {
+      peak->reset();
+    }
   }
   for (const RunResult& run : arm.runs) {
     if (!run.error.empty()) {

@@ -22,6 +22,7 @@ struct ArmFigures {
   std::optional<Spread> bytes_per_token;
   std::optional<Spread> prompt_bytes;
   std::optional<Spread> process_peak;  // resident in the process
+  std::optional<Spread> vram_peak;     // of a GPU's own memory; none where none was watched
   std::optional<Spread> cgroup_peak;   // charged to the cgroup, page cache included; none without one
   std::vector<std::string> failures;   // why runs failed, one each
 };

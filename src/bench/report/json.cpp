@@ -67,6 +67,9 @@ Json arms_json(const BenchReport& report) {
     const auto& readahead = arm.arm.readahead_kib;
     arms.push_back({{"engine", arm.arm.spec.engine},
                     {"title", figures.title},
+                    {"gpu", arm.arm.spec.gpu},
+                    {"gpu_layers", arm.arm.spec.gpu_layers},
+                    {"cpu_expert_layers", arm.arm.spec.cpu_expert_layers},
                     {"readahead_kib", readahead ? Json(*readahead) : Json()},
                     {"decode_tokens_per_second", or_null(figures.decode)},
                     {"prefill_tokens_per_second", or_null(figures.prefill)},
@@ -76,6 +79,7 @@ Json arms_json(const BenchReport& report) {
                     {"prompt_bytes", or_null(figures.prompt_bytes)},
                     {"process_peak", or_null(figures.process_peak)},
                     {"cgroup_peak", or_null(figures.cgroup_peak)},
+                    {"vram_peak", or_null(figures.vram_peak)},
                     {"runs", std::move(runs)}});
   }
   return arms;
@@ -99,6 +103,10 @@ Json settings_json(const BenchReport& report) {
           {"model_name", report.model_name},
           {"model_bytes", report.model_bytes},
           {"memory", options.memory ? Json(*options.memory) : Json()},
+          {"gpu", options.gpu},
+          {"vram", options.vram ? Json(*options.vram) : Json()},
+          {"mixed_compute", options.mixed_compute},
+          {"baseline_vram", report.plain_splits.gpu.empty() ? Json() : Json(report.plain_splits.vram)},
           {"cgroup_limit", report.limits.cgroup > 0 ? Json(report.limits.cgroup) : Json()},
           {"prompt_tokens", options.prompt_tokens},
           {"warmup_tokens", kBenchWarmupTokens},

@@ -17,6 +17,7 @@ struct BenchReport {
   uint64_t model_bytes = 0;
   MachineFacts machine;  // before the first run
   BenchLimits limits;
+  PlainSplits plain_splits;               // of the baseline
   std::vector<std::string> uncontrolled;  // a sentence each
   std::string no_bound;                   // why the disk was not probed, else empty
   Rounds rounds;

@@ -84,6 +84,24 @@ TEST(BenchTable, OfHypuraAloneHasNoRatio) {
   EXPECT_THAT(bench_table(report), Not(HasSubstr("best plain")));
 }
 
+TEST(BenchTable, TellsWhatOfAGpuEachTook) {
+  BenchReport report = some_report();
+  EXPECT_THAT(bench_table(report), Not(HasSubstr("VRAM")));
+  report.plain_splits = {"CUDA0,CUDA1", true, {4 * kGiB, 2 * kGiB}, {{"-ngl 3", 3, 0}}};
+  report.rounds.arms[0].runs[0].device_bytes = 900'000'000;
+  report.rounds.arms[1].runs[0].device_bytes = 800'000'000;
+  report.figures = bench_figures(report.rounds);
+  EXPECT_THAT(
+      bench_table(report),
+      AllOf(HasSubstr("\nVRAM: each may take 4.0 GiB of CUDA0's and 2.0 GiB of CUDA1's besides what a driver takes\n"),
+            HasSubstr("VRAM taken, MB            900 (900..900)     800 (800..800)")));
+  const auto json = nlohmann::json::parse(bench_json(report));
+  EXPECT_EQ(json["settings"]["baseline_vram"][1], 2 * kGiB);
+  EXPECT_EQ(json["arms"][1]["vram_peak"]["median"], 8e8);
+  report.plain_splits.splits.clear();
+  EXPECT_THAT(bench_table(report), HasSubstr("a driver takes; plain llama.cpp fits in no way"));
+}
+
 TEST(BenchTable, NamesRunsThatFailed) {
   BenchReport report = some_report();
   report.rounds.arms[1].runs[0].error = "killed by the kernel";

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "bench/report/report.h"
 #include "support/units.h"
@@ -44,15 +45,19 @@ std::vector<Row> rows_of(const BenchFigures& figures) {
     head.push_back("x best plain");
   }
   const bool in_cgroup = figures.arms.front().cgroup_peak.has_value();
-  return {head,
-          row_of(figures, "decode, tok/s", &ArmFigures::decode, 1, &figures.ratios.decode),
-          row_of(figures, "prompt, tok/s", &ArmFigures::prefill, 1, &figures.ratios.prefill),
-          row_of(figures, "first token, s", &ArmFigures::first_token, 1, &figures.ratios.first_token),
-          row_of(figures, "loading, s", &ArmFigures::load, 1, nullptr),
-          row_of(figures, "read for a token, MB", &ArmFigures::bytes_per_token, 1e6, nullptr),
-          row_of(figures, "read for the prompt, MB", &ArmFigures::prompt_bytes, 1e6, nullptr),
-          row_of(figures, "memory peak, MB", in_cgroup ? &ArmFigures::cgroup_peak : &ArmFigures::process_peak, 1e6,
-                 nullptr)};
+  std::vector<Row> rows = {head,
+                           row_of(figures, "decode, tok/s", &ArmFigures::decode, 1, &figures.ratios.decode),
+                           row_of(figures, "prompt, tok/s", &ArmFigures::prefill, 1, &figures.ratios.prefill),
+                           row_of(figures, "first token, s", &ArmFigures::first_token, 1, &figures.ratios.first_token),
+                           row_of(figures, "loading, s", &ArmFigures::load, 1, nullptr),
+                           row_of(figures, "read for a token, MB", &ArmFigures::bytes_per_token, 1e6, nullptr),
+                           row_of(figures, "read for the prompt, MB", &ArmFigures::prompt_bytes, 1e6, nullptr),
+                           row_of(figures, "memory peak, MB",
+                                  in_cgroup ? &ArmFigures::cgroup_peak : &ArmFigures::process_peak, 1e6, nullptr)};
+  if (figures.arms.front().vram_peak) {
+    rows.push_back(row_of(figures, "VRAM taken, MB", &ArmFigures::vram_peak, 1e6, nullptr));
+  }
+  return rows;
 }
 
 std::string aligned(const std::vector<Row>& rows) {
@@ -182,17 +187,33 @@ std::string mirrors_text(const BenchOptions& options) {
   return mirrors == 0 ? std::string() : fmt::format("; {} mirror{}", mirrors, mirrors == 1 ? "" : "s");
 }
 
+// "\nVRAM: each may take 4.0 GiB of CUDA0's and 4.0 GiB of CUDA1's besides what a driver takes", or "".
+std::string vram_text(const PlainSplits& splits) {
+  if (splits.gpu.empty()) {
+    return "";
+  }
+  std::string text;
+  std::istringstream names(splits.gpu);
+  std::string name;
+  for (size_t i = 0; i < splits.vram.size() && std::getline(names, name, ','); ++i) {
+    text += fmt::format("{}{} of {}'s", i > 0 ? " and " : "", format_bytes(splits.vram[i]), name);
+  }
+  const char* none = splits.splits.empty() ? "; plain llama.cpp fits in no way, so the processors compute it" : "";
+  return fmt::format("\nVRAM: each may take {} besides what a driver takes{}", text, none);
+}
+
 std::string head_of(const BenchReport& report) {
   const BenchOptions& options = report.options;
   const MachineFacts& machine = report.machine;
   return fmt::format(
       "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}{}\n"
       "{}, {} cores, {}, {}; load average {:.2f} before the first run\n"
-      "plan: {}\nruns: {}\n",
+      "plan: {}\nruns: {}{}\n",
       report.model_name, format_bytes(report.model_bytes), memory_text(options), options.prompt_tokens, options.tokens,
       options.repeat, options.repeat == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
       drafts_text(options.draft), mirrors_text(options), machine.processor, machine.cores, format_bytes(machine.memory),
-      machine.kernel, machine.load_average, report.figures.plan, report.limits.sentence);
+      machine.kernel, machine.load_average, report.figures.plan, report.limits.sentence,
+      vram_text(report.plain_splits));
 }
 
 std::string failures_of(const BenchFigures& figures) {

@@ -10,6 +10,7 @@
 #include "bench/run/run_spec.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
+#include "llama/plain_llama.h"
 #include "plan/plan_overrides.h"
 #include "support/fail.h"
 
@@ -55,6 +56,9 @@ class BenchEngine {
 
 // llama.cpp as it comes, weights mapped (mmap); repacked only when the spec allows.
 std::unique_ptr<BenchEngine> make_plain_engine();
+
+// How it is opened for a run.
+PlainLlamaOptions plain_options(const RunSpec& spec);
 
 // How this project's engine is opened for a run. Caches begin empty, and nothing is remembered unless the spec says so:
 // runs do not learn from each other, but predictions may.

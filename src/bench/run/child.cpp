@@ -1,6 +1,7 @@
 #include "bench/run/child.h"
 
 #include "bench/run/measure_run.h"
+#include "bench/run/plain_splits.h"
 #include "bench/run/prediction.h"
 #include "bench/run/serving_run.h"
 #include "support/fail.h"
@@ -14,6 +15,13 @@ Result<RunResult> make_run(const std::string& text) {
   const auto spec = spec_from_json(text);
   if (!spec) {
     return propagate(spec.error());
+  }
+  if (spec->engine == "splits") {
+    return find_plain_splits(*spec).map([](PlainSplits splits) {
+      RunResult result;
+      result.plain_splits = std::move(splits);
+      return result;
+    });
   }
   const bool ours = spec->engine == "hypura";
   const PredictedRun predicted = ours && spec->predict ? predict(*spec) : PredictedRun{};

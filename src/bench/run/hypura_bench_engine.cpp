@@ -114,6 +114,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   if (spec.vram > 0) {
     options.vram = spec.vram;
   }
+  options.mixed_compute = spec.mixed_compute;
   options.context = spec.context;
   options.predicted_at = spec.prompt_tokens + spec.warmup_tokens + spec.tokens / 2;
   options.threads = spec.threads;

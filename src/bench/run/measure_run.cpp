@@ -6,8 +6,8 @@
 
 #include "bench/run/phase_meter.h"
 #include "bench/run/prompt_text.h"
-#include "hypura/devices.h"
 #include "machine/memory.h"
+#include "profiling/gpu_measuring.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -131,12 +131,18 @@ Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& resul
   return answer ? measure_as_answer(engine, spec, *text, result) : measure_decode(engine, spec, result);
 }
 
-// Free on the device that the spec names; 0 where it names none.
+// Free on the devices that are to be watched; 0 where there is none.
 Result<uint64_t> free_on_device(const RunSpec& spec) {
-  if (!spec.names_gpu()) {
+  if (spec.watched_gpu.empty() && !spec.names_gpu()) {
     return 0;
   }
-  return find_gpu(spec.gpu).map([](const GpuDeviceInfo& device) { return device.memory_free; });
+  return choose_gpus(spec.watched_gpu.empty() ? spec.gpu : spec.watched_gpu).map([](const GpuChoice& choice) {
+    uint64_t bytes = 0;
+    for (const GpuDeviceInfo& device : choice.devices) {
+      bytes += device.memory_free;
+    }
+    return bytes;
+  });
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ void note_decode(const Phase& phase, RunResult& result) {
   result.expert_hits = phase.counted.expert_hits;
   result.gpu_expert_lookups = phase.counted.gpu_expert_lookups;
   result.gpu_expert_hits = phase.counted.gpu_expert_hits;
+  result.cpu_experts = phase.counted.cpu_experts;
   result.gpu_upload_bytes = phase.counted.gpu_upload_bytes;
   result.gpu_download_bytes = phase.counted.gpu_download_bytes;
   result.io_wait_seconds = phase.counted.io_wait_seconds;

@@ -1,3 +1,5 @@
+#include <sstream>
+
 #include "bench/run/bench_engine.h"
 #include "llama/plain_llama.h"
 #include "support/fail.h"
@@ -9,12 +11,7 @@ namespace {
 class PlainBenchEngine final : public BenchEngine {
  public:
   Status open(const RunSpec& spec) override {
-    PlainLlamaOptions options = {spec.model, spec.context, spec.threads, spec.repack};
-    options.pass = spec.ubatch > 0 ? spec.ubatch : options.pass;
-    options.gpu = spec.names_gpu() ? spec.gpu : "";
-    options.gpu_layers = spec.gpu_layers;
-    options.cpu_expert_layers = spec.cpu_expert_layers;
-    auto llama = PlainLlama::open(options);
+    auto llama = PlainLlama::open(plain_options(spec));
     if (!llama) {
       return propagate(llama.error());
     }
@@ -43,6 +40,19 @@ class PlainBenchEngine final : public BenchEngine {
 };
 
 }  // namespace
+
+PlainLlamaOptions plain_options(const RunSpec& spec) {
+  PlainLlamaOptions options = {spec.model, spec.context, spec.threads, spec.repack};
+  options.pass = spec.ubatch > 0 ? spec.ubatch : options.pass;
+  std::istringstream names(spec.names_gpu() ? spec.gpu : "");
+  for (std::string name; std::getline(names, name, ',');) {
+    const size_t number = options.gpus.size();
+    options.gpus.push_back({name, number < spec.gpu_shares.size() ? spec.gpu_shares[number] : 1});
+  }
+  options.gpu_layers = spec.gpu_layers;
+  options.cpu_expert_layers = spec.cpu_expert_layers;
+  return options;
+}
 
 std::unique_ptr<BenchEngine> make_plain_engine() {
   return std::make_unique<PlainBenchEngine>();

@@ -21,19 +21,23 @@ Status prepare_predictions(const std::filesystem::path& model) {
   return machine_profile(of_disk(model)).map([](const MachineProfile&) {});
 }
 
+Result<Plan> plan_of(const RunSpec& spec) {
+  const EngineOptions options = engine_options(spec);
+  return open_model(options.model).and_then([&](const Model& model) {
+    return mirrors_of(model, options).and_then([&](const std::vector<Mirror>& mirrors) {
+      const auto profile = with_mirrors(cached_profile(of_disk(options.model)), model, mirrors);
+      return plan_model(model, options, profile ? &*profile : nullptr, plan_overrides(spec));
+    });
+  });
+}
+
 PredictedRun predict(const RunSpec& spec) {
   PredictedRun predicted;
   if (spec.drafts()) {
     predicted.remark = "a plan is for passes of one token each, and by drafts they have several";
     return predicted;
   }
-  const EngineOptions options = engine_options(spec);
-  const auto plan = open_model(options.model).and_then([&](const Model& model) {
-    return mirrors_of(model, options).and_then([&](const std::vector<Mirror>& mirrors) {
-      const auto profile = with_mirrors(cached_profile(of_disk(options.model)), model, mirrors);
-      return plan_model(model, options, profile ? &*profile : nullptr, plan_overrides(spec));
-    });
-  });
+  const auto plan = plan_of(spec);
   if (!plan) {
     predicted.remark = plan.error().message;
     return predicted;

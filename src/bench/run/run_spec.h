@@ -12,12 +12,16 @@ namespace hypura {
 
 // One run in a fresh process.
 struct RunSpec {
-  std::string engine;  // "plain" or "hypura"
+  // "plain" or "hypura"; or "splits": nothing runs, and the result is find_plain_splits() (bench/run/plain_splits.h).
+  std::string engine;
   std::string model;
-  uint64_t memory = 0;       // bytes of hypura's budget; 0: what the engine chooses by itself
-  std::string gpu = "auto";  // hypura: see EngineOptions; plain: a device's name, or none ("auto" is none to it)
-  uint64_t vram = 0;         // bytes; 0: what the engine chooses by itself
-  bool repack = true;        // plain: see PlainLlamaOptions
+  uint64_t memory = 0;               // bytes of hypura's budget; 0: what the engine chooses by itself
+  std::string gpu = "auto";          // hypura: see EngineOptions; plain: names likewise, or none ("auto" is none to it)
+  std::vector<uint64_t> gpu_shares;  // plain: of each of several, as PlainGpu
+  std::string watched_gpu;     // of whose memory RunResult::device_bytes is; empty: of `gpu`, where that is a name
+  uint64_t vram = 0;           // bytes; 0: what the engine chooses by itself
+  bool mixed_compute = false;  // hypura: see EngineOptions
+  bool repack = true;          // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // tokens of a pass; 0: as planned (hypura), as llama.cpp's default (plain)
@@ -77,6 +81,21 @@ struct PhaseCost {
   double bytes_per_token() const { return tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0; }
 };
 
+// One way in which plain llama.cpp divides a model between a GPU and the processors.
+struct PlainSplit {
+  std::string flags;               // llama.cpp's: "-ngl 13", "--cpu-moe", "--n-cpu-moe 12"; or "all in VRAM"
+  int32_t gpu_layers = -1;         // as PlainLlamaOptions
+  uint32_t cpu_expert_layers = 0;  // the same
+};
+
+// Those that are best under caps of GPUs' memory.
+struct PlainSplits {
+  std::string gpu;                 // ggml's names of the devices, separated by commas; empty: none is used
+  bool own_memory = false;         // they have memory that is not the machine's
+  std::vector<uint64_t> vram;      // of each, bytes of its memory for the model, without what its driver takes
+  std::vector<PlainSplit> splits;  // that fit; empty: none does
+};
+
 // What the plan expected of a run, told before the model was opened.
 struct PredictedRun {
   bool known = false;  // false: this build has no plan to ask, or it failed (`remark`)
@@ -108,6 +127,7 @@ struct RunResult {
   uint64_t expert_hits = 0;
   uint64_t gpu_expert_lookups = 0;
   uint64_t gpu_expert_hits = 0;  // of expert_hits
+  uint64_t cpu_experts = 0;
   uint64_t gpu_upload_bytes = 0;
   uint64_t gpu_download_bytes = 0;
   double io_wait_seconds = 0;
@@ -120,8 +140,10 @@ struct RunResult {
   std::string plan_key;  // equal for equal plans: mode, size of passes, every line of the ledger
   PredictedRun predicted;
 
+  PlainSplits plain_splits;  // of "splits" alone
+
   uint64_t process_peak = 0;  // bytes resident at most
-  uint64_t device_bytes = 0;  // of the GPU's memory that the run took, at its end: nothing is given back before
+  uint64_t device_bytes = 0;  // of a GPU's memory that the run took, at its end: nothing is given back before
 
   // Added by the parent.
   uint64_t group_peak = 0;  // bytes charged to the memory cgroup at most, page cache included; 0 without a cgroup

@@ -30,6 +30,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.draft_mtp = true;
   spec.gpu = "CUDA0";
   spec.vram = 4096;
+  spec.mixed_compute = true;
   spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
@@ -47,6 +48,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(engine_options(*back).gpu, "CUDA0");
   EXPECT_EQ(engine_options(*back).vram, 4096U);
+  EXPECT_TRUE(engine_options(*back).mixed_compute);
   EXPECT_EQ(engine_options(RunSpec()).vram, std::nullopt);
   EXPECT_EQ(back->mirrors, spec.mirrors);
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "bench/isolation/capabilities.h"
+#include "bench/one_run.h"
 #include "bench/report/plot.h"
 #include "bench/report/report.h"
 #include "bench/run/prediction.h"
@@ -146,32 +147,16 @@ Status prepare_machine(Preparation& preparation) {
   return {};
 }
 
-Result<Preparation> prepare(const BenchOptions& options) {
-  Preparation preparation;
-  BenchOptions& used = preparation.report.options;
-  used = options;
-  used.context = bench_context(options);
-  used.threads = options.threads > 0 ? options.threads : usable_cores();
-  const Status status = lock_machine()
-                            .and_then([&] { return prepare_outputs(options, preparation); })
-                            .and_then([&] { return prepare_model(preparation); })
-                            .and_then([&] { return prepare_machine(preparation); })
-                            .and_then([&] { return prepare_predictions(used.model); });
-  if (!status) {
-    return propagate(status.error());
-  }
-  return preparation;
-}
-
-std::vector<Arm> arms_of(const Preparation& preparation, const Readahead* readahead) {
-  const BenchOptions& options = preparation.report.options;
+RunSpec hypura_spec(const BenchReport& report) {
+  const BenchOptions& options = report.options;
   RunSpec spec;
   spec.engine = "hypura";
   spec.model = options.model.string();
   spec.memory = options.memory.value_or(0);
   spec.gpu = options.gpu;
   spec.vram = options.vram.value_or(0);
-  spec.repack = preparation.report.limits.repack;
+  spec.mixed_compute = options.mixed_compute;
+  spec.repack = report.limits.repack;
   spec.threads = options.threads;
   spec.context = options.context;
   spec.prompt_tokens = options.prompt_tokens;
@@ -184,9 +169,44 @@ std::vector<Arm> arms_of(const Preparation& preparation, const Readahead* readah
     spec.mirrors.push_back(mirror.string());
   }
   spec.predict = true;
+  return spec;
+}
+
+// How plain llama.cpp uses the GPU that the plan does.
+Status prepare_baseline(BenchReport& report) {
+  if (!report.options.baseline) {
+    return {};
+  }
+  return executable_path()
+      .and_then([&](const std::filesystem::path& program) { return splits_in_child(program, hypura_spec(report)); })
+      .map([&](PlainSplits splits) { report.plain_splits = std::move(splits); });
+}
+
+Result<Preparation> prepare(const BenchOptions& options) {
+  Preparation preparation;
+  BenchOptions& used = preparation.report.options;
+  used = options;
+  used.context = bench_context(options);
+  used.threads = options.threads > 0 ? options.threads : usable_cores();
+  const Status status = lock_machine()
+                            .and_then([&] { return prepare_outputs(options, preparation); })
+                            .and_then([&] { return prepare_model(preparation); })
+                            .and_then([&] { return prepare_machine(preparation); })
+                            .and_then([&] { return prepare_predictions(used.model); })
+                            .and_then([&] { return prepare_baseline(preparation.report); });
+  if (!status) {
+    return propagate(status.error());
+  }
+  return preparation;
+}
+
+std::vector<Arm> arms_of(const BenchReport& report, const Readahead* readahead) {
+  RunSpec spec = hypura_spec(report);
+  const PlainSplits& splits = report.plain_splits;
+  spec.watched_gpu = splits.own_memory ? splits.gpu : "";
   std::vector<Arm> arms = {{"hypura", spec}};
-  if (options.baseline) {
-    for (Arm& arm : plain_arms(spec, readahead)) {
+  if (report.options.baseline) {
+    for (Arm& arm : plain_arms(spec, readahead, splits)) {
       arms.push_back(std::move(arm));
     }
   }
@@ -229,7 +249,7 @@ Result<Rounds> measure_all(const Preparation& preparation, Output& notes) {
     readahead.emplace(std::move(*found));
     options.readahead = &*readahead;
   }
-  return run_rounds(options, arms_of(preparation, options.readahead));
+  return run_rounds(options, arms_of(report, options.readahead));
 }
 
 Status write_outputs(const Preparation& preparation) {

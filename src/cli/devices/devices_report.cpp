@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "plan/gpu_choice.h"
 #include "support/printable.h"
 #include "support/units.h"
 
@@ -24,7 +25,10 @@ std::string use_of(const DevicesReport& report, const GpuDeviceInfo& device) {
   if (!device.same_as.empty()) {
     return "is " + device.same_as;
   }
-  return is_default(report, device) ? "by default" : "if named";
+  if (is_default(report, device)) {
+    return is_taken(device) ? "no: taken" : "by default";
+  }
+  return "if named";
 }
 
 std::string about(const GpuDeviceInfo& device) {
@@ -75,7 +79,8 @@ Json to_json(const DevicesReport& report, const GpuDeviceInfo& device) {
           {"async", device.async},
           {"events", device.events},
           {"same_as", device.same_as},
-          {"used_by_default", is_default(report, device)}};
+          {"used_by_default", is_default(report, device) && !is_taken(device)},
+          {"taken", is_taken(device)}};
 }
 
 }  // namespace
@@ -91,6 +96,16 @@ std::string devices_text(const DevicesReport& report) {
   }
   std::string text = aligned(rows);
   text += report.devices.empty() ? "\nNo GPU was found that models can be computed on.\n" : "";
+  for (const GpuDeviceInfo& device : report.devices) {
+    text +=
+        is_default(report, device) && is_taken(device)
+            ? fmt::format("\n{} is not used: other programs have its memory. End them, or give --gpu {} --vram SIZE.\n",
+                          device.name, device.name)
+            : "";
+  }
+  if (const std::string no_room = no_room_for_driver(report.memory_allowed, report.drivers); !no_room.empty()) {
+    text += fmt::format("\nBy default {}.\n", no_room);
+  }
   std::string others;
   for (const GpuBackendInfo& backend : report.backends) {
     others += backend.problem.empty() ? "" : why_unused(backend);

@@ -63,6 +63,24 @@ TEST(DevicesReport, AllWithMemoryOfTheirOwnMayBeUsed) {
   EXPECT_EQ(json["devices"][1]["used_by_default"], true);
 }
 
+TEST(DevicesReport, AGpuWhoseMemoryOthersHaveIsNotUsedByItself) {
+  DevicesReport report = machine();
+  report.devices = {gpu("CUDA0", "CUDA")};
+  report.devices[0].memory_free = 300 * kMiB;
+  EXPECT_THAT(devices_text(report), HasSubstr("no: taken  Some GPU"));
+  EXPECT_THAT(devices_text(report), HasSubstr("\nCUDA0 is not used: other programs have its memory."));
+  const auto json = devices_to_json(report);
+  EXPECT_EQ(json["devices"][0]["used_by_default"], false);
+  EXPECT_EQ(json["devices"][0]["taken"], true);
+}
+
+TEST(DevicesReport, SaysWhereADriverWouldTakeAllRam) {
+  DevicesReport report = machine();
+  report.drivers.nvidia = true;
+  report.memory_allowed = 400 * kMiB;
+  EXPECT_THAT(devices_text(report), HasSubstr("\nBy default no GPU is looked for: its driver would take"));
+}
+
 TEST(DevicesReport, SaysWhyABackendIsNotUsed) {
   DevicesReport report = machine();
   report.backends = {{"CUDA", "", false, "", "its library was not fetched", "make build GPU=cuda"},

@@ -53,6 +53,9 @@ void add_device(std::vector<Figure>& figures, const DevicePlan& device) {
   if (device.hit_rate) {
     figures.push_back({"experts on GPU", percent_words(*device.hit_rate),
                        fmt::format("of those asked for; {} in RAM", percent_words(device.ram_hit_rate.value_or(0)))});
+    if (device.mixed) {
+      figures.push_back({"processors", seconds_words(device.cpu_seconds), "a token, for the experts not on the GPU"});
+    }
     figures.push_back({"copied to GPU", format_bytes(static_cast<uint64_t>(device.uploaded_bytes_per_token)),
                        "a token, beside what lies there"});
   }
@@ -104,7 +107,9 @@ std::vector<Figure> predictions(const Plan& plan) {
 }
 
 std::vector<std::pair<const char*, double>> improved_speeds(const Plan& plan) {
-  return {{"1 GiB more VRAM", plan.more_vram_tokens_per_second},
+  const bool mixed = plan.device && plan.device->mixed;
+  return {{mixed ? "no mixed compute" : "mixed compute", plan.mixed_other_way_tokens_per_second},
+          {"1 GiB more VRAM", plan.more_vram_tokens_per_second},
           {"1 GiB more RAM", plan.more_memory_tokens_per_second},
           {"1 GB/s more disk", plan.more_disk_tokens_per_second},
           {"a repacked copy", plan.repacked_tokens_per_second}};

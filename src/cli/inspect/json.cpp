@@ -99,6 +99,7 @@ Json device_json(const DevicePlan& device, const Placement& placement) {
           {"stages_layers", device.stages},
           {"expert_hit_rate", device.hit_rate ? Json(*device.hit_rate) : Json(nullptr)},
           {"ram_hit_rate", device.ram_hit_rate ? Json(*device.ram_hit_rate) : Json(nullptr)},
+          {"mixed_compute", device.mixed},
           {"uploaded_bytes_per_token", device.uploaded_bytes_per_token},
           {"compute_seconds", device.compute_seconds},
           {"cpu_seconds", device.cpu_seconds},
@@ -132,6 +133,11 @@ Json plan_json(const Plan& plan) {
   json["predicted"] = prediction_json(plan.prediction);
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gib_more_vram"] = number_or_null(plan.more_vram_tokens_per_second);
+  const bool mixed = plan.device && plan.device->mixed;
+  const double other_way = plan.mixed_other_way_tokens_per_second;
+  const double this_way = other_way > 0 ? plan.prediction.tokens_per_second : 0;
+  json["predicted"]["tokens_per_second_with_mixed_compute"] = number_or_null(mixed ? this_way : other_way);
+  json["predicted"]["tokens_per_second_without_mixed_compute"] = number_or_null(mixed ? other_way : this_way);
   json["predicted"]["tokens_per_second_with_1_gb_per_second_more_disk"] =
       number_or_null(plan.more_disk_tokens_per_second);
   json["predicted"]["tokens_per_second_with_a_repacked_copy"] = number_or_null(plan.repacked_tokens_per_second);

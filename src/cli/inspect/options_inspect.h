@@ -17,6 +17,7 @@ struct InspectOptions {
   std::optional<uint64_t> memory;
   std::string gpu = "auto";  // as EngineOptions
   std::optional<uint64_t> vram;
+  bool mixed_compute = false;
   std::optional<uint32_t> context;
   bool tensors = false;
   bool json = false;                          // instead of text

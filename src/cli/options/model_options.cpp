@@ -46,14 +46,18 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
   return add_size_option(command, "--memory", "Memory budget: 24M, 6G or auto (default auto)", bytes);
 }
 
-void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, const char* group) {
+void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, bool& mixed_compute,
+                     const char* group) {
   CLI::Option* name = command.add_option("--gpu", gpu, "GPUs to compute on: names, none or auto (default auto)")
                           ->check(gpu_complaint)
                           ->option_text("NAMES");
   CLI::Option* size = add_size_option(command, "--vram", "Memory budget on each GPU: 6G or auto (default auto)", vram);
-  if (group != nullptr) {
-    name->group(group);
-    size->group(group);
+  CLI::Option* mixed =
+      command.add_flag("--mixed-compute", mixed_compute, "Compute experts that VRAM lacks on the processors");
+  for (CLI::Option* option : {name, size, mixed}) {
+    if (group != nullptr) {
+      option->group(group);
+    }
   }
 }
 
@@ -85,7 +89,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   static const NumberRange kThreads{1, 1024, true,
                                     "a whole number from 1 to 1024; leave out the flag for the best known value"};
   add_memory_option(command, options.memory);
-  add_gpu_options(command, options.gpu, options.vram, group);
+  add_gpu_options(command, options.gpu, options.vram, options.mixed_compute, group);
   add_context_option(command, std::move(set_context));
   add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
              [&options](double value) { options.threads = static_cast<uint32_t>(value); });

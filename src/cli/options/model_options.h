@@ -22,9 +22,10 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 
-// --gpu NAMES, checked for what can be no name, and --vram SIZE; "auto" leaves `vram` empty. In the group of
-// that name, unless it is null.
-void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, const char* group);
+// --gpu NAMES, checked for what can be no name, --vram SIZE, of which "auto" leaves `vram` empty, and --mixed-compute.
+// In the group of that name, unless it is null.
+void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, bool& mixed_compute,
+                     const char* group);
 
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
@@ -35,8 +36,8 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 // --draft, --draft-ngrams and --draft-mtp, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 
-// --memory, --gpu, --vram, --context, --threads, --kv-type, --no-direct-io, --no-repack, --no-repacked, --mirror and
-// those of drafts, in the group of that name.
+// --memory, --gpu, --vram, --mixed-compute, --context, --threads, --kv-type, --no-direct-io, --no-repack,
+// --no-repacked, --mirror and those of drafts, in the group of that name.
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group);
 

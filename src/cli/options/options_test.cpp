@@ -75,7 +75,8 @@ TEST(Options, DefaultsAreTheEngines) {
 
 TEST(Options, EveryCommandThatOpensAModelTakesAGpu) {
   for (const char* command : {"run", "chat", "serve", "inspect", "bench"}) {
-    const auto parsed = parse_command_line({command, "m.gguf", "--gpu", "CUDA0,CUDA1", "--vram", "6G"});
+    const auto parsed =
+        parse_command_line({command, "m.gguf", "--gpu", "CUDA0,CUDA1", "--vram", "6G", "--mixed-compute"});
     ASSERT_TRUE(parsed) << command << ": " << parsed.error().message;
     const EngineOptions& engine =
         parsed->action == CommandLine::Action::kServe ? parsed->serve.engine : parsed->options.engine;
@@ -83,6 +84,10 @@ TEST(Options, EveryCommandThatOpensAModelTakesAGpu) {
     const bool measures = parsed->action == CommandLine::Action::kBench;
     EXPECT_EQ(inspects ? parsed->inspect.gpu : measures ? parsed->bench.gpu : engine.gpu, "CUDA0,CUDA1") << command;
     EXPECT_EQ(inspects ? parsed->inspect.vram : measures ? parsed->bench.vram : engine.vram, 6 * kGiB) << command;
+    EXPECT_TRUE(inspects   ? parsed->inspect.mixed_compute
+                : measures ? parsed->bench.mixed_compute
+                           : engine.mixed_compute)
+        << command;
   }
   const auto by_default = parse_command_line({"run", "--vram", "auto"});
   ASSERT_TRUE(by_default) << by_default.error().message;

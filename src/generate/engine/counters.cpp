@@ -85,6 +85,8 @@ constexpr Counter<E> kEngineCounters[] = {
      "Experts copied from RAM to VRAM on a prediction.", "hypura_gpu_experts_copied_ahead_total"},
     {"gpu_experts_used_ahead", &E::gpu_experts_used_ahead, "experts", "Of those, used by the layer.",
      "hypura_gpu_experts_used_ahead_total"},
+    {"cpu_experts", &E::cpu_experts, "experts", "Of those missed in VRAM, computed by the processors.",
+     "hypura_cpu_experts_total"},
     {"gpu_upload_bytes", &E::gpu_upload_bytes, "bytes", "Bytes of experts copied from RAM to VRAM.",
      "hypura_gpu_upload_bytes_total"},
     {"gpu_download_bytes", &E::gpu_download_bytes, "bytes", "Bytes of evicted experts copied from VRAM to RAM.",

@@ -148,6 +148,25 @@ TEST_P(GpuExactness, TwoGpusSayWhatOneSays) {
   }
 }
 
+// Over the CPU the processors' kernels are the device's.
+TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlamaWhereTheProcessorsComputeToo) {
+  if (is_real_gpu()) {
+    GTEST_SKIP() << "last bits differ";
+  }
+  Reference reference(path_, kTokens, 64, 1, 1, false, reference_gpu());
+  const std::vector<Expected> expected = expect_all(reference, {1, 7, 64, 1, 1, 12}, test_tokens(3));
+  EngineOptions mixed = options(64, 1, enough_);
+  mixed.mixed_compute = true;
+  for (const bool stages : {true, false}) {
+    auto engine = open_overridden(mixed, with_slots(experts_ * 5 / 8, stages));
+    ASSERT_TRUE(engine) << engine.error().message;
+    auto session = (*engine)->new_session();
+    ASSERT_TRUE(session);
+    ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, stages ? "staged" : "in waves"));
+    EXPECT_GT((*engine)->stats().cpu_experts, 0U);
+  }
+}
+
 constexpr uint32_t kTalkers = 8;
 constexpr uint32_t kRows = 64;
 

@@ -54,6 +54,7 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.experts_predictable += gpu.predictable;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
+  stats.cpu_experts += gpu.cpu_experts;
   stats.gpu_upload_bytes += gpu.uploaded_bytes;
   stats.gpu_download_bytes += gpu.downloaded_bytes;
   stats.gpu_staged_layers += gpu.staged_layers;
