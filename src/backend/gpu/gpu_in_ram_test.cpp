@@ -26,6 +26,19 @@ TEST_P(GpuInRamTest, BitsAreTheInnerDevicesWhateverHasSlots) {
   }
 }
 
+// Metal multiplies matrices from 32 rows on, and vectors below: a wave is computed as its block would be.
+TEST_P(GpuInRamTest, WavesKeepToTheKernelsOfTheirBlock) {
+  for (const int64_t tokens : {9, 31, 32, 60}) {
+    ASSERT_NO_FATAL_FAILURE(open_even(3, 0, false));
+    streamed_->make_graph(tokens);
+    LateGpu::in_ram().take_rows();
+    ASSERT_FALSE(streamed_->compute(backend_.get(), 1).empty());
+    const auto [fewest, most] = LateGpu::in_ram().take_rows();
+    EXPECT_EQ(fewest < 32, tokens < 32) << fewest << " rows of " << tokens;
+    EXPECT_EQ(most < 32, tokens < 32) << most << " rows of " << tokens;
+  }
+}
+
 // As without: the slots, their hits and the bits. What is read ahead is read once.
 TEST_P(GpuInRamTest, ReadsAheadWhatTheNextLayerWillChoose) {
   uint64_t hits = 0;

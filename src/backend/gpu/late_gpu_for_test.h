@@ -5,6 +5,7 @@
 // Another has no memory but the machine's, copies nothing by itself and has no events, as Metal is used.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <random>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpp.h"
@@ -50,6 +52,9 @@ class LateGpu {
   }
 
   ggml_backend_dev_t device() { return &device_; }
+
+  // The fewest and the most rows of a product with experts since the last call.
+  std::pair<int64_t, int64_t> take_rows() { return std::exchange(rows_, kNoRows); }
 
   // From now on who waits for it waits so long at least.
   void set_wait(std::chrono::microseconds wait) { wait_ = wait; }
@@ -256,6 +261,11 @@ class LateGpu {
     snapshot->graph = ggml_new_graph_custom(snapshot->context.get(), nodes, false);
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
       ggml_tensor* node = snapshot->copy_of(ggml_graph_node(graph, i));
+      if (node->op == GGML_OP_MUL_MAT_ID) {
+        auto& [fewest, most] = of(backend).rows_;
+        fewest = std::min(fewest, node->src[2]->ne[1]);
+        most = std::max(most, node->src[2]->ne[1]);
+      }
       for (ggml_tensor*& source : node->src) {
         source = snapshot->copy_of(source);
       }
@@ -276,6 +286,8 @@ class LateGpu {
   const char* name_;
   bool in_ram_;
   bool added_ = false;
+  static constexpr std::pair<int64_t, int64_t> kNoRows = {INT64_MAX, 0};
+  std::pair<int64_t, int64_t> rows_ = kNoRows;
   std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};
