@@ -63,8 +63,8 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
-    return fmt::format("{} on {}, {}", to_string(placement.mode()), joined_names(used_names(request, placement)),
-                       to_string(placement.kv_type));
+    return fmt::format("{} on {}, {}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
+                       to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "");
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                                 request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
