@@ -172,8 +172,8 @@ MachineProfile read_profile(const Json& json) {
   for (const Json& value : json.at("ram_bytes_per_second")) {
     profile.ram_bytes_per_second.push_back(checked_rate(value, "ram_bytes_per_second"));
   }
-  profile.processor_share = json.contains("processor_share") ? rate(json, "processor_share") : 0;  // older ones lack it
-  profile.contradicted_by = json.contains("contradicted_by") ? rate(json, "contradicted_by") : 0;
+  profile.processor_share = rate(json, "processor_share");
+  profile.contradicted_by = rate(json, "contradicted_by");
   profile.operation_seconds = rate(json, "operation_seconds");
   profile.attention_per_second = rate(json, "attention_per_second");
   for (const Json& kernel : json.at("kernels")) {

@@ -2,9 +2,12 @@
 // what it made must be copied back. ggml's CPU backend computes for it, so that its bits are the processors'.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpp.h"
@@ -26,10 +29,13 @@ class NumberedGpu {
     return *gpu;
   }
 
-  // Adds it to ggml's devices, once.
+  // Adds it to ggml's devices until the test ends: tests that come later in the process must not be given it.
   static void add() {
     static std::once_flag once;
-    std::call_once(once, [] { ggml_backend_register(&get().registry_); });
+    std::call_once(once, [] { testing::UnitTest::GetInstance()->listeners().Append(new Remover); });
+    if (!std::exchange(get().added_, true)) {
+      ggml_backend_register(&get().registry_);
+    }
   }
 
   ggml_backend_dev_t device() { return &device_; }
@@ -42,6 +48,14 @@ class NumberedGpu {
   int64_t large_products() const { return large_products_; }
 
  private:
+  class Remover final : public testing::EmptyTestEventListener {
+    void OnTestEnd(const testing::TestInfo& /*test*/) override {
+      if (std::exchange(get().added_, false)) {
+        ggml_backend_unload(&get().registry_);
+      }
+    }
+  };
+
   NumberedGpu() : cpu_(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
     type_.iface.get_name = [](ggml_backend_buffer_type_t) { return kName; };
     type_.iface.alloc_buffer = allocate;
@@ -146,6 +160,7 @@ class NumberedGpu {
     set(inner(backend), threads);
   }
 
+  bool added_ = false;
   ggml_backend_dev_t cpu_;
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};
