@@ -81,7 +81,7 @@ void TableRows::expect(std::span<const int32_t> rows) {
 std::span<const int32_t> TableRows::find_missing(std::span<const int32_t> rows) {
   missing_.assign(rows.begin(), rows.end());
   std::ranges::sort(missing_);
-  missing_.erase(std::ranges::unique(missing_).begin(), missing_.end());
+  missing_.erase(std::unique(missing_.begin(), missing_.end()), missing_.end());
   std::erase_if(missing_, [this](int32_t row) { return cache_.holds(row) && cache_.use(row).held; });
   std::erase_if(missing_, [this](int32_t row) {
     const std::byte* data = in_memory_ ? in_memory_(row) : nullptr;
