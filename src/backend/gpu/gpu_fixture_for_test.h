@@ -313,6 +313,19 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     open(std::vector<uint32_t>(6, slots), below, stages, ReadAhead::kNone, true);
   }
 
+  // After `good` reads one fails, and with it a pass of `tokens`, which says so; the passes after it are as ever.
+  void expect_one_pass_fails(int64_t tokens, int good) {
+    streamed_->make_graph(tokens);
+    reader_->good = good;
+    ASSERT_TRUE(streamed_->compute(backend_.get(), 8).empty());
+    const Error error = weights_->take_error();
+    EXPECT_EQ(error.code, ErrorCode::kIo);
+    EXPECT_NE(error.message.find("expert"), std::string::npos) << error.message;
+    reader_->good.reset();
+    ASSERT_NO_FATAL_FAILURE(expect_same(tokens, 8));
+    ASSERT_NO_FATAL_FAILURE(expect_same(1, 9));
+  }
+
   // As the engine: a pass of many tokens is one of a prompt.
   void expect_same(int64_t tokens, uint32_t seed, std::optional<Phase> phase = {}) {
     weights_->begin_pass(phase.value_or(tokens > 8 ? Phase::kPrefill : Phase::kDecode));
