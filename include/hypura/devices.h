@@ -27,9 +27,10 @@ struct GpuDeviceInfo {
   // It computes with weights wherever they lie in the machine's memory, as Apple's GPUs do: what is read for it is read
   // to where it computes.
   bool computes_in_ram = false;
-  bool pinned_memory = false;  // it reads RAM that its driver has pinned, several times as fast as other RAM
-  bool async = false;          // it copies while it computes,
-  bool events = false;         // and can wait for a copy's end by itself
+  bool pinned_memory = false;    // it reads RAM that its driver has pinned, several times as fast as other RAM
+  bool async = false;            // it copies while it computes,
+  bool events = false;           // and can wait for a copy's end by itself
+  bool flash_attention = false;  // it has kernels for attention that need no memory for the scores
 };
 
 // A way to GPUs.

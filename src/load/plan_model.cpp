@@ -107,7 +107,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   std::optional<std::string> beyond;
   std::optional<std::string> beyond_vram;
   for (ChosenDevice& device : gpu->devices) {
-    const uint64_t runtime = gpu->on_ram ? 0 : gpu_runtime(device.info.backend).on_device;
+    const uint64_t runtime = gpu->on_ram ? 0 : gpu_runtime(device.info).on_device;
     if (options.vram && *options.vram > device.vram + runtime) {
       beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
                                 device.info.name, format_bytes(device.vram + runtime));

@@ -16,6 +16,9 @@ constexpr uint64_t kMarginShare = 20;  // of all its memory: one part in so many
 // By hand, for measurements, the slots are given: they need no budget.
 constexpr uint64_t kUnlimited = 1ULL << 60;
 
+// What its driver takes of RAM.
+constexpr uint64_t kCudaInRam = 528 * kMiB;
+
 // llama.cpp's own limit.
 constexpr size_t kMostDevices = 16;
 
@@ -25,7 +28,7 @@ constexpr uint64_t kDriversShare = 8;
 // How many drivers the RAM budget has room for: each takes its part from the moment it is asked which GPUs there are.
 size_t room_for_drivers(const EngineOptions& options) {
   const auto budget = choose_budget(options);
-  const uint64_t each = gpu_runtime("CUDA").in_ram;
+  const uint64_t each = kCudaInRam;
   return !budget || budget->bytes <= each ? 0 : std::max<uint64_t>(1, budget->bytes / (kDriversShare * each));
 }
 
@@ -128,7 +131,7 @@ Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& 
     remark = fmt::format(" (lowered from {}: it works with no more at once)", format_bytes(vram));
     vram = *most;
   }
-  const uint64_t runtime = on_ram ? 0 : gpu_runtime(device.backend).on_device;
+  const uint64_t runtime = on_ram ? 0 : gpu_runtime(device).on_device;
   if (runtime > 0 && vram <= runtime) {
     return fail(
         ErrorCode::kBudget,
@@ -143,11 +146,11 @@ Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& 
 }  // namespace
 
 bool is_taken(const GpuDeviceInfo& device) {
-  return !device.integrated && free_for_models(device) <= gpu_runtime(device.backend).on_device;
+  return !device.integrated && free_for_models(device) <= gpu_runtime(device).on_device;
 }
 
 std::string no_room_for_driver(uint64_t budget, const GpuDrivers& drivers) {
-  const uint64_t least = gpu_runtime("CUDA").in_ram;
+  const uint64_t least = kCudaInRam;
   if (!drivers.any() || budget > least) {
     return {};
   }
@@ -155,11 +158,12 @@ std::string no_room_for_driver(uint64_t budget, const GpuDrivers& drivers) {
                      format_bytes(least), format_bytes(budget));
 }
 
-GpuRuntime gpu_runtime(std::string_view backend) {
-  if (backend == "CUDA") {
-    return {384 * kMiB, 528 * kMiB};
+// Without flash attention its kernels convert the scores of a pass, in memory of their own.
+GpuRuntime gpu_runtime(const GpuDeviceInfo& device) {
+  if (device.backend == "CUDA") {
+    return {(device.flash_attention ? 288 : 480) * kMiB, kCudaInRam};
   }
-  return backend == "Vulkan" ? GpuRuntime{128 * kMiB, 128 * kMiB} : GpuRuntime{};
+  return device.backend == "Vulkan" ? GpuRuntime{128 * kMiB, 128 * kMiB} : GpuRuntime{};
 }
 
 std::string joined_names(const std::vector<std::string>& names) {
@@ -202,8 +206,7 @@ namespace {
 // Of what it may use its driver leaves nothing.
 std::string passed_over(const GpuDeviceInfo& device) {
   return fmt::format("{} is passed over: of its memory {} may be used, and its driver alone takes about {}",
-                     device.name, format_bytes(free_for_models(device)),
-                     format_bytes(gpu_runtime(device.backend).on_device));
+                     device.name, format_bytes(free_for_models(device)), format_bytes(gpu_runtime(device).on_device));
 }
 
 // Each with what it may use; one that another program has the memory of is left out where it was chosen here.
@@ -272,7 +275,7 @@ Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& g
   if (!gpu.on_ram) {
     uint64_t runtime = 0;
     for (const ChosenDevice& it : gpu.devices) {
-      runtime += gpu_runtime(it.info.backend).in_ram;
+      runtime += gpu_runtime(it.info).in_ram;
     }
     if (budget.bytes <= runtime) {
       return fail(ErrorCode::kBudget,

@@ -28,9 +28,8 @@ bool is_taken(const GpuDeviceInfo& device);
 // there is room, or no driver.
 std::string no_room_for_driver(uint64_t budget, const GpuDrivers& drivers);
 
-// By GpuDeviceInfo::backend. CUDA's as measured on an H200 (docs/lab/experiments.md); Vulkan's is
-// assumed.
-GpuRuntime gpu_runtime(std::string_view backend);
+// CUDA's as measured on an H200 (docs/lab/experiments.md); Vulkan's is assumed.
+GpuRuntime gpu_runtime(const GpuDeviceInfo& device);
 
 struct ChosenDevice {
   GpuDeviceInfo info;

@@ -39,7 +39,7 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
 
 TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*priority*/) {
   layer_ = source.layer;
-  items_.push_back({source.expert, slot, holds_[source.layer][slot]});
+  items_.push_back({source.expert, slot, whole_.empty() ? holds_[source.layer][slot] : kNoExpert});
   return {source, slot};
 }
 
@@ -72,7 +72,7 @@ Status DeviceSlots::bring() {
     return whole_.empty() && prefetch_ != nullptr && prefetch_->has(layer_, item.expert);
   };
   std::ranges::sort(items_, {}, [&](const UploadItem& item) { return std::pair(prefetched(item), item.expert); });
-  const UploadTarget slots = {whole_.empty() ? stream_ : copies_on_, layer_, matrices_[layer_], true};
+  const UploadTarget slots = {stream_, layer_, matrices_[layer_], true};
   if (!whole_.empty()) {
     source_.copy_on_device(slots, whole_, items_);
     return {};

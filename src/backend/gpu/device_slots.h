@@ -41,13 +41,10 @@ class DeviceSlots final : public TierSlots {
   // By part: the layer's matrices over its slots.
   std::span<ggml_tensor* const> matrices(uint32_t layer) const { return matrices_[layer]; }
 
-  // Fills from now on are copies, on `stream`, of what lies on the device: all experts of their layer, by part, under
-  // their own numbers. Until stop_copying().
-  void copy_from(std::span<ggml_tensor* const> whole, ggml_backend_t stream) {
-    whole_ = whole;
-    copies_on_ = stream;
-  }
-  void stop_copying() { copy_from({}, nullptr); }
+  // Fills from now on are copies of what lies on the device: all experts of their layer, by part, under their own
+  // numbers. What they evict is gone: to go down it would have to be waited for. Until stop_copying().
+  void copy_from(std::span<ggml_tensor* const> whole) { whole_ = whole; }
+  void stop_copying() { copy_from({}); }
 
   // What it has brought is from now on copied from there, and not brought from the tier below; nullptr: nothing is. It
   // must outlive the last fill.
@@ -70,7 +67,6 @@ class DeviceSlots final : public TierSlots {
   std::vector<std::vector<uint32_t>> holds_;  // by layer and slot: the expert whose bytes are there; or kNoExpert
 
   std::span<ggml_tensor* const> whole_;  // empty: fills come from the tier below
-  ggml_backend_t copies_on_ = nullptr;
 
   // Of the fills that began and were not all waited for.
   bool decode_ = false;

@@ -44,7 +44,8 @@ Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bo
 
 void ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
                                   std::span<UploadItem> items) {
-  if (stream_ != to.stream) {
+  const bool goes_down = std::ranges::any_of(items, [](const UploadItem& it) { return it.evicted != kNoExpert; });
+  if (goes_down && stream_ != to.stream) {
     settle();
     stream_ = to.stream;
   }

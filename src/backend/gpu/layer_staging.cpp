@@ -15,7 +15,6 @@ Result<std::unique_ptr<LayerStaging>> LayerStaging::create(std::span<const Exper
     return propagate(status.error());
   }
   if (staging->overlaps()) {
-    staging->slots_landed_.reset(ggml_backend_event_new(device.inner()));
     for (Half& half : staging->halves_) {
       half.landed.reset(ggml_backend_event_new(device.inner()));
       half.used.reset(ggml_backend_event_new(device.inner()));
@@ -62,37 +61,33 @@ Status LayerStaging::place(const GpuLayerRange& ours) {
   return {};
 }
 
-Result<std::span<ggml_tensor* const>> LayerStaging::bring(uint32_t layer, bool decode) {
+Status LayerStaging::bring(uint32_t layer, bool decode) {
   source_.settle();  // before the stream waits for what computes: only its copies are waited for here
-  begin(halves_[half_of_[layer]]);
+  Half& half = halves_[half_of_[layer]];
+  wait_until_used(half);
   items_.clear();
   for (uint32_t expert = 0; expert < layers_[layer].experts; ++expert) {
-    if (const auto slot = store_.slot_of(layer, expert)) {
-      source_.copy_one(device_.copy_stream(), layer, slots_.matrices(layer), *slot, matrices_[layer], expert);
-    } else {
+    if (!store_.slot_of(layer, expert)) {
       items_.push_back({expert, expert});
     }
   }
-  if (Status status = source_.run({device_.copy_stream(), layer, matrices_[layer]}, items_, decode); !status) {
-    return propagate(status.error());
-  }
   missed_ = items_.size();
-  if (overlaps()) {
-    ggml_backend_event_t landed = halves_[half_of_[layer]].landed.get();
-    ggml_backend_event_record(landed, device_.copy_stream());
-    ggml_backend_event_wait(device_.stream(), landed);
+  Status status = source_.run({device_.copy_stream(), layer, matrices_[layer]}, items_, decode);
+  if (status && overlaps()) {
+    ggml_backend_event_record(half.landed.get(), device_.copy_stream());
   }
-  return matrices_[layer];
+  return status;
 }
 
-// The copy stream waits for what computes with the half's last layer, and for what is on its way into the slots.
-void LayerStaging::begin(Half& half) {
-  wait_until_used(half);
-  if (overlaps() && slots_changed_) {
-    ggml_backend_event_record(slots_landed_.get(), device_.stream());
-    ggml_backend_event_wait(device_.copy_stream(), slots_landed_.get());
+void LayerStaging::complete(uint32_t layer) {
+  for (uint32_t expert = 0; expert < layers_[layer].experts; ++expert) {
+    if (const auto slot = store_.slot_of(layer, expert)) {
+      source_.copy_one(device_.stream(), layer, slots_.matrices(layer), *slot, matrices_[layer], expert);
+    }
   }
-  slots_changed_ = false;
+  if (overlaps()) {
+    ggml_backend_event_wait(device_.stream(), halves_[half_of_[layer]].landed.get());
+  }
 }
 
 void LayerStaging::wait_until_used(Half& half) {

@@ -29,10 +29,13 @@ class LayerStaging {
                                                       const DeviceSlots& slots, const ExpertStore& store,
                                                       GpuDevice& device, ExpertSource& source);
 
-  // All experts of `layer`, by part, for what is computed from now on: from the slots, copied on the device, or from
-  // below. used() must follow when it has been. Where the device computes in the machine's memory its work goes on
+  // Begins to bring what the slots lack of `layer`. Where the device computes in the machine's memory its work goes on
   // meanwhile, and with what lies there must have ended: synchronized() follows. Fails with kIo.
-  Result<std::span<ggml_tensor* const>> bring(uint32_t layer, bool decode);
+  Status bring(uint32_t layer, bool decode);
+  // For what is computed from now on matrices() of it hold all experts: what the slots have is copied on the device, in
+  // the order of the stream that computes. On the stream of copies it would wait, copy by copy, for a kernel of a
+  // product to leave it room, and what comes from below with it. used() must follow what computes with them.
+  void complete(uint32_t layer);
   void used(uint32_t layer);
 
   // The computing stream was synchronised: what used() was said of has been.
@@ -40,7 +43,7 @@ class LayerStaging {
 
   // Of which half bring() makes use for `layer`: of 0 and 1. What lies there is gone then.
   size_t half_of(uint32_t layer) const { return half_of_[layer]; }
-  // What bring() gives, and gave last for this half.
+  // By part: all experts of a layer that complete() was called for last of its half.
   std::span<ggml_tensor* const> matrices(uint32_t layer) const { return matrices_[layer]; }
 
   // How many of the last layer's experts came from the tier below.
@@ -49,9 +52,6 @@ class LayerStaging {
   // Room for some experts of `layer`, which is staged at times, under their own numbers: for what the copy stream
   // copies from now on. What lay there is gone. used() must follow what reads them.
   std::span<ggml_tensor* const> make_room(uint32_t layer);
-
-  // Something was brought into the slots by the computing stream.
-  void slots_changed() { slots_changed_ = true; }
 
  private:
   // A stretch, and when what was brought has landed and has been used.
@@ -67,7 +67,6 @@ class LayerStaging {
       : layers_(layers), slots_(slots), store_(store), device_(device), source_(source) {}
   Status place(const GpuLayerRange& ours);
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
-  void begin(Half& half);
   void wait_until_used(Half& half);
 
   std::span<const ExpertLayer> layers_;
@@ -77,8 +76,6 @@ class LayerStaging {
   ExpertSource& source_;
   ggml_context_ptr context_;
   std::array<Half, 2> halves_;
-  ggml_backend_event_ptr slots_landed_;
-  bool slots_changed_ = false;
   std::vector<std::vector<ggml_tensor*>> matrices_;  // by layer and part; none of those that are never staged
   std::vector<size_t> half_of_;                      // by layer
   std::vector<UploadItem> items_;

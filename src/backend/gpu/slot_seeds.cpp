@@ -28,7 +28,6 @@ Result<std::unique_ptr<SlotSeeds>> SlotSeeds::create(const Parts& parts, uint32_
     next += seeds->most_bytes_;
     choice.landed.reset(overlaps ? ggml_backend_event_new(parts.device.inner()) : nullptr);
   }
-  seeds->seeded_.reset(overlaps ? ggml_backend_event_new(parts.device.inner()) : nullptr);
   return seeds;
 }
 
@@ -118,10 +117,9 @@ void SlotSeeds::rank(const Choice& choice) {
   std::ranges::sort(wanted_);
 }
 
-// On the stream that staged the layer, and will overwrite it. What computes with the slots later waits for it.
+// In the order of the stream that computes, behind what it computed with the layer. What will overwrite it waits.
 Status SlotSeeds::copy(uint32_t layer) {
-  ggml_backend_t stream = it_.device.copy_stream();
-  it_.slots.copy_from(it_.staging.matrices(layer), stream);
+  it_.slots.copy_from(it_.staging.matrices(layer));
   it_.store.acquire(layer, {{}, 1, false}, wanted_);
   Status status;
   for (size_t lease = it_.store.hits(); status && lease < wanted_.size(); ++lease) {
@@ -130,9 +128,8 @@ Status SlotSeeds::copy(uint32_t layer) {
   }
   it_.store.finish();
   it_.slots.stop_copying();
-  if (seeded_ != nullptr) {
-    ggml_backend_event_record(seeded_.get(), stream);
-    ggml_backend_event_wait(it_.device.stream(), seeded_.get());
+  if (!it_.device.computes_in_ram()) {  // there they have ended
+    it_.staging.used(layer);
   }
   return status;
 }

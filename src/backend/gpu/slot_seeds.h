@@ -2,9 +2,9 @@
 // make worth most are copied into slots on the device, from where the layer still lies. So decoding begins warm.
 //
 // Which ones they are is known only behind the router. The choice is fetched in the order of the stream that computes,
-// and looked at when the layer's half is about to be given to the layer after the next: until that can be overwritten
-// what lies there has to have been computed with, and the choice was there before. So nobody waits for it who would not
-// wait anyway.
+// and looked at when the next layer is about to be brought, in the place of the layer before: what lies there has to
+// have been computed with, which the router came behind. So nobody waits for it who would not wait anyway, and the
+// device has the layer's own products to compute meanwhile.
 #pragma once
 
 #include <array>
@@ -34,7 +34,7 @@ class SlotSeeds {
     GpuDevice& device;
     DeviceSlots& slots;
     ExpertStore& store;  // of the experts in slots
-    const LayerStaging& staging;
+    LayerStaging& staging;
     GpuStats& stats;
   };
 
@@ -45,9 +45,6 @@ class SlotSeeds {
   // begins to fetch them; where the device computes in the machine's memory its stream was synchronised. What was
   // fetched for the same half before must be settled.
   void fetch(uint32_t layer, const ggml_tensor& ids);
-
-  // The layer did not pass through after all.
-  void forget(uint32_t layer) { choices_[it_.staging.half_of(layer)].pending = false; }
 
   // Gives the slots of the layer that lies in `half` what its choice was fetched for, if it was. Blocks until the
   // choice is there.
@@ -74,7 +71,6 @@ class SlotSeeds {
   ggml_backend_buffer_ptr host_;
   uint64_t most_bytes_ = 0;  // of one choice
   std::array<Choice, 2> choices_;
-  ggml_backend_event_ptr seeded_;
 
   std::vector<uint16_t> routed_;                     // [token][used]
   std::vector<std::pair<double, uint32_t>> worths_;  // with expert numbers

@@ -51,10 +51,11 @@ std::string mebibytes(const ArmRuns& arm, Figure figure) {
   return spread ? format_bytes(static_cast<uint64_t>(spread->high)) : "";
 }
 
+// In the last round: as of a model that has run here before.
 std::string predicted_text(const ArmRuns& arm) {
   const auto good = good_runs(arm);
-  const bool known = !good.empty() && good.front()->predicted.known;
-  return known ? to_text(good.front()->predicted.decode_tokens_per_second) : "";
+  const bool known = !good.empty() && good.back()->predicted.known;
+  return known ? to_text(good.back()->predicted.decode_tokens_per_second) : "";
 }
 
 // Of the tokens chosen in the first runs, how many from the first on are those of the scenario's first arm.
@@ -138,8 +139,8 @@ std::string gpu_markdown(const GpuReport& report) {
   std::string text =
       fmt::format("# On {}\n\nMedian (lowest..highest), tokens/s; most bytes of any run.\n\n", report.device);
   text +=
-      "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM "
-      "|\n|---|---|---|---|---|---|---|---|\n";
+      "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM | first tokens the same "
+      "|\n|---|---|---|---|---|---|---|---|---|\n";
   for (const GpuScenarioRuns& runs : report.scenarios) {
     add_rows(runs, text);
   }

@@ -79,6 +79,7 @@ RunSpec own_spec(const GpuScenario& scenario, const DividedModel& model, RunSpec
   }
   common.engine = "hypura";
   common.predict = true;
+  common.run_history = true;  // so that later rounds predict as a second run of the same model does
   common.vram = vram_cap(scenario, model);
   common.memory = ram_budget(scenario, model);
   return common;
