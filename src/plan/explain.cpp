@@ -96,7 +96,7 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
     return gpu_plan_sentence(request, problem, placement);
   }
   std::string text = problem.split
-                         ? split_sentence(request, *problem.split)
+                         ? split_sentence(request, problem, placement)
                          : fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
                                        format_bytes(request.budget), request.budget_remark);
   if (placement.mode() == Mode::kResident) {
@@ -292,7 +292,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
 
   const MachineSpeeds speeds(request.history.profile, request.threads);
   uint64_t loaded = resident_bytes(problem, placement) + placement.dense.pinned_bytes;
-  loaded += problem.split ? problem.split->weights : 0;
+  loaded += problem.split ? problem.split->weights() : 0;
   loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;

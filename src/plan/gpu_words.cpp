@@ -61,7 +61,8 @@ std::vector<DeviceShare> shares_of(const OpenRequest& request, const PlacementPr
   return shares;
 }
 
-// "layers 0 to 11 on CUDA0, 12 to 23 and the output on CUDA1; "; empty with one.
+}  // namespace
+
 std::string shares_words(const std::vector<DeviceShare>& shares) {
   std::string text;
   for (size_t i = 0; shares.size() > 1 && i < shares.size(); ++i) {
@@ -84,8 +85,6 @@ uint64_t budget_of(const std::vector<DeviceShare>& shares) {
   }
   return bytes;
 }
-
-}  // namespace
 
 DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const PassCost token = pass_cost(problem, placement, 1);
