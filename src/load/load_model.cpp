@@ -8,6 +8,8 @@
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
 #include "machine/memory.h"
+#include "placement/gpu_devices.h"
+#include "placement/gpu_placement.h"
 #include "plan/context_choice.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_words.h"
@@ -37,6 +39,9 @@ void take_out(const Placement& placement, int tries, PlacementProblem& problem) 
   if (tries < kMostTriesOfGpu) {
     for (GpuPart& device : problem.gpu->devices) {
       device.budget = static_cast<uint64_t>(kLessVram * static_cast<double>(device.budget));
+    }
+    if (problem.gpu->may_leave_layers && !place_on_gpu(problem)) {
+      divide_layers(problem);
     }
   } else {
     problem.modes = problem.gpu->required && !problem.gpu->or_processors ? std::vector<Mode>() : problem.modes;

@@ -188,10 +188,13 @@ Status reserve_context(OpenModel& parts) {
   ModelMemory& memory = parts.memory;
   const bool on_gpu = placement.gpu.has_value();
   const uint64_t of_layers = parts.problem.kv_choice(placement).device_bytes;
+  const uint64_t host_kv = on_gpu ? parts.problem.gpu->host_kv(placement.kv_type) : 0;
+  const uint64_t host_compute = on_gpu ? parts.problem.gpu->host_bytes(pass) : 0;
   const uint64_t compute = on_gpu ? gpu_compute_bytes(*parts.problem.gpu, placement) : pass.device_bytes;
-  return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
-                               {{Purpose::kKvCache, on_gpu ? kv : of_layers, {}, Tier::kDevice}, memory.device_kv},
-                               {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
+  const uint64_t device_kv = on_gpu ? kv - host_kv : of_layers;
+  return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? host_kv : kv}, memory.kv},
+                               {{Purpose::kKvCache, device_kv, {}, Tier::kDevice}, memory.device_kv},
+                               {{Purpose::kComputeBuffers, pass.bytes + host_compute}, memory.compute},
                                {{Purpose::kComputeBuffers, compute, {}, Tier::kDevice}, memory.device_compute}});
 }
 
@@ -277,11 +280,11 @@ namespace {
 // With a GPU what little of a KV cache is in RAM counts with the buffers there.
 void correct_context(OpenModel& parts, const ContextMemory& real) {
   ModelMemory& memory = parts.memory;
-  const bool on_gpu = parts.plan.placement.gpu.has_value();
+  const bool all_on_gpu = parts.plan.placement.gpu && parts.plan.placement.gpu->host_layers == 0;
   const uint64_t kv = real.kv - real.device_kv;
   const uint64_t compute = real.compute - real.device_compute;
-  memory.kv.correct(on_gpu ? 0 : kv);
-  memory.compute.correct(on_gpu ? kv + compute : compute);
+  memory.kv.correct(all_on_gpu ? 0 : kv);
+  memory.compute.correct(all_on_gpu ? kv + compute : compute);
   memory.device_kv.correct(real.device_kv);
   memory.device_compute.correct(real.device_compute);
 }

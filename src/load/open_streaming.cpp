@@ -12,7 +12,7 @@ namespace {
 // Those with slots.
 std::vector<GpuRange> gpus_of(const OpenRequest& request, const Placement& placement) {
   std::vector<GpuRange> gpus;
-  int64_t next = 0;
+  int64_t next = placement.gpu ? placement.gpu->host_layers : 0;
   for (size_t i = 0; placement.gpu && i < request.gpu.devices.size(); ++i) {
     if (const uint32_t layers = placement.gpu->device_layers[i]; layers > 0) {
       gpus.push_back({request.gpu.devices[i].info.name, next, next + layers});

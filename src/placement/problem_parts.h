@@ -69,6 +69,9 @@ struct UbatchChoice {
   uint64_t dense_bytes = 0;   // more repack buffer besides, when dense weights are streamed
   uint64_t device_bytes = 0;  // compute buffers in GPUs' memory, where they compute; `bytes` are then those in RAM
   bool measured = false;      // `bytes` and `device_bytes` are no estimates
+  // More in RAM where the processors compute some layers beside GPUs with slots: compute buffers, and row buffers.
+  uint64_t host_bytes = 0;
+  uint64_t host_expert_bytes = 0;
 };
 
 }  // namespace hypura

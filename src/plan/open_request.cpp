@@ -98,8 +98,10 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
-    return fmt::format("{} on {}, {}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
-                       to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "");
+    const uint32_t host = placement.gpu->host_layers;
+    return fmt::format("{} on {}, {}{}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
+                       to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "",
+                       host > 0 ? fmt::format(", {} layers on the processors", host) : "");
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                                 request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),

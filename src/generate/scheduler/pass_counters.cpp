@@ -63,12 +63,12 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.gpu_copy_wait_seconds += gpu.copy_wait_seconds;
 }
 
-// What was looked up in RAM had been missed in VRAM.
-void add_gpus(const std::vector<const GpuStats*>& gpus, EngineStats& stats) {
+// What was looked up in RAM had been missed in VRAM, but for the processors' layers.
+void add_gpus(const std::vector<const GpuStats*>& gpus, uint64_t host_lookups, EngineStats& stats) {
   for (const GpuStats* gpu : gpus) {
     add_gpu(*gpu, stats);
   }
-  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups;
+  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups + host_lookups;
 }
 
 }  // namespace
@@ -90,7 +90,7 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();
   stats.gpu_demoted_experts = stream.lowered;
-  add_gpus(weights.gpu_stats(), stats);
+  add_gpus(weights.gpu_stats(), stream.host_lookups, stats);
 }
 
 }  // namespace hypura
