@@ -245,7 +245,8 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
 
 double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens) {
   const GpuProblem& gpu = *problem.gpu;
-  double seconds = handovers(gpu, ubatch);
+  const double of_host = static_cast<double>(gpu.host.layers) / static_cast<double>(gpu.layers.size());
+  double seconds = handovers(gpu, ubatch) + of_host * problem.resident.of(tokens);
   for (const GpuPart& device : gpu.devices) {
     seconds += gpu.speeds_for(device, ubatch).resident.of(tokens) * share_of_layers(gpu, device);
   }

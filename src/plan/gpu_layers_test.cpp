@@ -244,6 +244,20 @@ TEST_F(GpuLayersPlan, SeveralGpusHaveMoreThanOneAndEachItsOwn) {
   EXPECT_NE(plan.why.find("CUDA0 and CUDA1 compute "), std::string::npos) << plan.why;
 }
 
+TEST_F(GpuLayersPlan, ASecondOneThatIsNotNamedIsUsedWhereItIsFaster) {
+  const uint64_t room = whole() * 5 / 10;
+  OpenRequest one = request(kGiB, room, false);
+  const auto alone = planned_problem(one);
+  OpenRequest two = shared(room, room, false);
+  const auto both = planned_problem(two);
+  ASSERT_TRUE(alone && both);
+  ASSERT_EQ(two.devices_with_layers().size(), 2U);
+  EXPECT_LT(gpu_objective(*both, *place(*both)), gpu_objective(*alone, *place(*alone)));
+  OpenRequest roomy = shared(whole() * 95 / 100, whole() / 4, false);
+  ASSERT_TRUE(planned_problem(roomy));
+  EXPECT_LE(roomy.layers_of_devices()[1], 2U) << "the first has room for all but a layer";
+}
+
 TEST_F(GpuLayersPlan, OneThatHasNoRoomGetsNothing) {
   OpenRequest its = shared(whole() * 6 / 10, 64 * kKiB, true);
   const auto problem = planned_problem(its);
