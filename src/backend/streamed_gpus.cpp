@@ -114,6 +114,14 @@ std::vector<const GpuStats*> StreamedWeights::gpu_stats() const {
   return all;
 }
 
+std::vector<std::string> StreamedWeights::gpu_names() const {
+  std::vector<std::string> names;
+  for (const auto& gpu : gpus_) {
+    names.emplace_back(ggml_backend_dev_name(gpu->device->inner()));
+  }
+  return names;
+}
+
 bool StreamedWeights::computes_in_ram() const {
   return !gpus_.empty() && gpus_.front()->device->computes_in_ram();
 }

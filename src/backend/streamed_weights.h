@@ -201,6 +201,8 @@ class StreamedWeights {
   const GpuExecutor* gpu(size_t number = 0) const;
   // The counters of each. Any thread.
   std::vector<const GpuStats*> gpu_stats() const;
+  // ggml's names of the GPUs with slots, in the same order. Any thread.
+  std::vector<std::string> gpu_names() const;
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 
@@ -288,7 +290,7 @@ class StreamedWeights {
   uint64_t recalled_tokens_ = 0;
   ExpertPlacement placed_;
   ReadAhead read_ahead_ = ReadAhead::kAuto;
-  Error error_;
+  Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};
   bool copy_failed_ = false;  // in this pass; error_ tells why
 
   std::thread warm_thread_;

@@ -290,6 +290,15 @@ TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
     EXPECT_EQ(stats.gpu_expert_lookups, stats.decoded_tokens * 6 * 4);
     EXPECT_EQ(stats.expert_lookups, stats.gpu_expert_lookups);
     EXPECT_LT(stats.gpu_expert_hits, stats.expert_hits);
+    ASSERT_EQ(stats.gpus.size(), 2U);
+    EXPECT_EQ(stats.gpus[0].name, SeparateGpu::kName);
+    EXPECT_EQ(stats.gpus[1].name, SecondGpu::kName);
+    EXPECT_GT(stats.gpus[1].expert_hits, 0U);
+    EXPECT_EQ(stats.gpus[0].expert_lookups + stats.gpus[1].expert_lookups, stats.gpu_expert_lookups);
+    EXPECT_EQ(stats.gpus[0].expert_hits + stats.gpus[1].expert_hits, stats.gpu_expert_hits);
+    EXPECT_EQ(stats.gpus[0].upload_bytes + stats.gpus[1].upload_bytes, stats.gpu_upload_bytes);
+    const std::vector<uint32_t>& layers = (*engine)->plan().placement.gpu->device_layers;
+    EXPECT_EQ(stats.gpus[0].expert_lookups, stats.decoded_tokens * layers[0] * 4) << "of its layers";
     EXPECT_GE(stats.gpu_upload_bytes, (stats.gpu_expert_lookups - stats.gpu_expert_hits) * kStoriesExpert);
     ASSERT_TRUE((*engine)->close());
   }
@@ -301,6 +310,23 @@ TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
   }
   EXPECT_EQ((*engine)->stats().gpu_upload_bytes, 6 * 8 * kStoriesExpert) << "every slot of both has got one";
   tell(**engine);
+}
+
+TEST_F(GpuSeveral, EachMayHaveABudgetOfItsOwn) {
+  EngineOptions its = stories(kPlenty, 0);
+  its.vram.reset();
+  its.vram_each = {16 * kMiB, 48 * kMiB};
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto engine = Engine::open(its);
+  ASSERT_TRUE(engine) << engine.error().message;
+  ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, 6));
+  for (const Plan& it : {*plan, (*engine)->plan()}) {
+    ASSERT_EQ(it.device->shares.size(), 2U);
+    EXPECT_EQ(it.device->shares[0].budget, 16 * kMiB);
+    EXPECT_EQ(it.device->shares[1].budget, 48 * kMiB);
+    EXPECT_LT(it.device->shares[0].layers, it.device->shares[1].layers) << it.sentence;
+  }
 }
 
 TEST_F(GpuSeveral, WhatCannotBeTogetherIsRefusedByName) {
@@ -319,6 +345,20 @@ TEST_F(GpuSeveral, WhatCannotBeTogetherIsRefusedByName) {
   };
   EXPECT_NE(refusal(named("TestGpu,testgpu"), ErrorCode::kUsage).find("name it once"), std::string::npos);
   EXPECT_NE(refusal(named("TestGpu,CPU"), ErrorCode::kUsage).find("CPU has no memory of its own"), std::string::npos);
+  const auto with_sizes = [](const char* gpu, std::vector<uint64_t> sizes) {
+    EngineOptions it = stories(kPlenty, 0);
+    it.gpu = gpu;
+    it.vram.reset();
+    it.vram_each = std::move(sizes);
+    return it;
+  };
+  const std::vector<uint64_t> two = {24 * kMiB, 24 * kMiB};
+  EXPECT_NE(refusal(with_sizes("TestGpu", two), ErrorCode::kUsage).find("gives 2 sizes, and --gpu TestGpu is 1 GPU:"),
+            std::string::npos);
+  EXPECT_NE(refusal(with_sizes("TestGpu,TestGpu1", {kMiB, kMiB, kMiB}), ErrorCode::kUsage).find("gives 3 sizes"),
+            std::string::npos);
+  EXPECT_NE(refusal(with_sizes("auto", two), ErrorCode::kUsage).find("name them by --gpu"), std::string::npos);
+  EXPECT_NE(refusal(with_sizes("none", two), ErrorCode::kUsage).find("--gpu none is 0 GPUs"), std::string::npos);
   EXPECT_NE(refusal(stories(kPlenty, kMiB), ErrorCode::kBudget).find("cannot run on TestGpu"), std::string::npos);
 }
 
