@@ -10,9 +10,11 @@
 #include <utility>
 
 #include "backend/gpu/separate_gpu_for_test.h"
+#include "generate/engine/engine_impl.h"
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
+#include "generate/scheduler/llama_pass_model.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
 #include "plan/budget_choice.h"
@@ -109,6 +111,53 @@ TEST_F(GpuSeveral, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
   }
   EXPECT_TRUE(whole);
   EXPECT_TRUE(streamed);
+}
+
+// Prompts in several passes of 512 tokens, and in one of up to 4096: logits of some tokens of each pass.
+TEST_F(GpuSeveral, LongPromptsAreThoseOfPlainLlama) {
+  constexpr uint32_t kLongContext = 4096;
+  constexpr uint32_t kLongOutputs = 8;  // of a pass
+  struct LongPrompt {
+    uint32_t pass = 0;
+    uint32_t tokens = 0;
+  };
+  const std::filesystem::path path = model_file({"moe", "", small_spec("qwen3moe", "Q4_0")}, folder_.path());
+  ASSERT_FALSE(path.empty());
+  for (const LongPrompt& prompt : {LongPrompt{512, 1100}, LongPrompt{4096, 1800}}) {
+    EngineOptions its = options("", 2 * kPlenty, 2 * kPlenty);
+    its.model = path;
+    its.context = kLongContext;
+    its.ubatch = prompt.pass;
+    its.outputs = kLongOutputs;
+    PlanOverrides overrides;
+    overrides.mode = Mode::kExpertStreaming;
+    overrides.gpu = {its.gpu, 4};
+    auto engine = open_engine(its, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    ASSERT_EQ((*engine)->plan().device->shares.size(), 2U);
+    ASSERT_EQ((*engine)->plan().placement.ubatch, prompt.pass);
+    LlamaPassModel model(**engine, 1);
+    Reference reference(path, kLongContext, prompt.pass, 1);
+    const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
+    const std::vector<int32_t> tokens = test_tokens(prompt.tokens);
+    for (uint32_t begin = 0; begin < prompt.tokens; begin += prompt.pass) {
+      const uint32_t end = std::min(begin + prompt.pass, prompt.tokens);
+      std::vector<PassToken> pass;
+      for (uint32_t i = begin; i < end; ++i) {
+        pass.push_back({tokens[i], i, 0, (end - 1 - i) % (prompt.pass / kLongOutputs) == 0});
+      }
+      const Status status = model.pass(pass, static_cast<uint32_t>(pass.size()));
+      ASSERT_TRUE(status) << begin << " of " << prompt.tokens << ": " << status.error().message;
+      ASSERT_TRUE(reference.decode(pass));
+      for (size_t i = 0; i < pass.size(); ++i) {
+        EXPECT_TRUE(!pass[i].output ||
+                    std::memcmp(model.logits(i), llama_get_logits_ith(reference.context(), static_cast<int32_t>(i)),
+                                vocabulary * sizeof(float)) == 0)
+            << "token " << begin + i << " in passes of " << prompt.pass;
+      }
+    }
+    EXPECT_GT((*engine)->stats().gpu_staged_layers, 0U) << "layers of which all experts are needed";
+  }
 }
 
 TEST_F(GpuSeveral, ADenseModelLiesOnBothWhereItFits) {
