@@ -48,6 +48,9 @@ struct EngineOptions {
   std::string gpu = "auto";
   // Bytes of the memory of each for the model; none: what is free, less what a desktop needs.
   std::optional<uint64_t> vram;
+  // In place of that: of the memory of each of the GPUs that `gpu` names, in their order. Opening fails (kUsage) where
+  // there are more or fewer of them.
+  std::vector<uint64_t> vram_each;
   // With a GPU that has slots for some of the experts: while decoding, the processors compute those that have none from
   // RAM, instead of copying them there. Faster where the link is slow. Logits then depend on which experts have slots,
   // in their last bits: on the budgets, and on what was computed before (docs/design/gpu.md). Opening fails (kUsage)
@@ -101,6 +104,22 @@ struct SamplingOptions {
   std::vector<std::pair<int32_t, float>> logit_bias = {};
 };
 
+// What one GPU has of the counters of EngineStats that begin with "gpu_", and of cpu_experts.
+struct GpuCounters {
+  std::string name;  // hypura/devices.h
+  uint64_t expert_lookups = 0;
+  uint64_t expert_hits = 0;
+  uint64_t experts_copied_ahead = 0;
+  uint64_t experts_used_ahead = 0;
+  uint64_t cpu_experts = 0;
+  uint64_t upload_bytes = 0;
+  uint64_t download_bytes = 0;
+  uint64_t staged_layers = 0;
+  uint64_t seeded_experts = 0;
+  double choice_wait_seconds = 0;
+  double copy_wait_seconds = 0;
+};
+
 // Counters since the engine was opened, or the difference of two readings. Bytes are those that the kernel delivered.
 // Times are in seconds, waited or computed on the calling thread.
 struct EngineStats {
@@ -151,6 +170,8 @@ struct EngineStats {
   // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
   // mirrors.
   std::vector<uint64_t> copy_bytes;
+  // Of each GPU that has slots for some experts, in the order of their layers.
+  std::vector<GpuCounters> gpus;
 
   EngineStats since(const EngineStats& earlier) const;
 };

@@ -63,7 +63,7 @@ struct ExpertPlacement : GroupPlacement {
 // rows are read when they are looked up.
 struct TablePlacement : GroupPlacement {};
 
-// GPUs that compute everything, each some layers that follow each other, with all of their dense weights in its memory.
+// GPUs that compute the model, each some layers that follow each other, with all of their dense weights in its memory.
 // With ExpertPlacement::streamed some experts of each layer have slots there, over those in RAM; without, all weights
 // are there.
 struct GpuPlacement {
@@ -78,6 +78,9 @@ struct GpuPlacement {
   // By device: how many layers of the model it has, those that follow the devices before it; the output counts as one,
   // the last. 0: it is not used.
   std::vector<uint32_t> device_layers = {};
+  // The layers before these, which the processors compute because the devices have no room for their dense weights:
+  // those lie in RAM, and so do experts, with a slot or read when needed.
+  uint32_t host_layers = 0;
 };
 
 struct Placement {

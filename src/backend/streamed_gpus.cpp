@@ -43,8 +43,13 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create_over(const Mode
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   auto weights = create(model, reader, std::move(layout));
+  if (weights && !gpus.empty() && gpus.front().first > 0) {
+    StreamedWeights& its = **weights;
+    its.host_ = streamed_in(its.layout_, {{}, 0, gpus.front().first});
+    its.host_pattern_ = pattern_in(its.layout_, its.host_);
+  }
   for (size_t i = 0; weights && i < gpus.size(); ++i) {
-    if (Status status = (*weights)->add_gpu(gpus[i], i, gpus.size() > 1); !status) {
+    if (Status status = (*weights)->add_gpu(gpus[i], i, gpus.size() > 1 || gpus[i].first > 0); !status) {
       return propagate(status.error());
     }
   }
@@ -74,9 +79,7 @@ std::vector<StreamBuffers> StreamedWeights::stream_buffers() {
   for (const auto& gpu : gpus_) {
     all.push_back({gpu->pattern, &gpu->stream_type});
   }
-  if (gpus_.empty()) {
-    all.push_back({layout_.pattern, &stream_type_});
-  }
+  all.push_back({gpus_.empty() ? layout_.pattern : host_pattern_, &stream_type_});
   std::erase_if(all, [](const StreamBuffers& it) { return it.pattern.empty(); });
   return all;
 }
@@ -109,6 +112,14 @@ std::vector<const GpuStats*> StreamedWeights::gpu_stats() const {
     }
   }
   return all;
+}
+
+std::vector<std::string> StreamedWeights::gpu_names() const {
+  std::vector<std::string> names;
+  for (const auto& gpu : gpus_) {
+    names.emplace_back(ggml_backend_dev_name(gpu->device->inner()));
+  }
+  return names;
 }
 
 bool StreamedWeights::computes_in_ram() const {
@@ -166,13 +177,19 @@ Status StreamedWeights::predict_on_gpus() {
 // The store in RAM knows one layer in work: who had it before gives back what his copies still hold there. The next
 // needs what he computed anyway.
 Result<GpuExecutor*> StreamedWeights::turn_to(size_t gpu) {
-  if (gpu != turn_) {
-    if (Status status = gpus_[turn_]->experts->settle(); !status) {
+  if (turn_ != gpu) {
+    if (Status status = turn_to_processors(); !status) {
       return propagate(status.error());
     }
     turn_ = gpu;
   }
   return gpus_[gpu]->experts.get();
+}
+
+Status StreamedWeights::turn_to_processors() {
+  Status status = turn_ ? gpus_[*turn_]->experts->settle() : Status();
+  turn_.reset();
+  return status;
 }
 
 // Whether something is left.
@@ -193,7 +210,7 @@ Result<bool> StreamedWeights::warm_gpus() {
     return false;
   }
   if (!hot_below_.empty()) {
-    if (Status status = gpus_[turn_]->experts->settle(); !status) {
+    if (Status status = turn_to_processors(); !status) {
       return propagate(status.error());
     }
     expert_store_->warm_with(std::exchange(hot_below_, {}));

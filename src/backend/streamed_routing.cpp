@@ -31,7 +31,7 @@ void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
   for (const auto& gpu : gpus_) {
     gpu->experts->record(recorder_.get(), every_layer);
   }
-  if (gpus_.empty()) {
+  if (experts_ != nullptr) {
     experts_->record(recorder_.get());
   }
 }

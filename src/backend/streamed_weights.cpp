@@ -187,14 +187,15 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
   const bool on_gpu = placement.gpu.has_value();
   const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch,
                                                     static_cast<uint32_t>(gpus_.size()), placement.gpu->mixed)
-                                 : IdBytes{0, expert_buffer_bytes(layout_, placement.ubatch)};
+                                 : IdBytes{};
+  const uint64_t rows = on_gpu && host_.end == 0 ? 0 : expert_buffer_bytes(layout_, placement.ubatch);
   const LedgerLine wanted[] = {
       {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
       {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
       {Purpose::kExpertBuffers, buffers.on_device, {}, Tier::kDevice},
       {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
       {Purpose::kExpertSlots, placed_.slots * SlotLayout(layout_.expert_layers).stride(), {}, placed_.slots_on},
-      {Purpose::kExpertBuffers, buffers.in_ram, {}, Tier::kRam},
+      {Purpose::kExpertBuffers, buffers.in_ram + rows, {}, Tier::kRam},
       {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
       {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
       {Purpose::kTableRows, table_buffer_bytes(layout_), {}, Tier::kRam},
@@ -256,13 +257,18 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
       return propagate(slots.error());
     }
     expert_store_ = ExpertStore::over(layout_.expert_layers, stats_, sizes, std::move(*slots), rest);
-    return allocate_gpus(max_rows);
+    Status status = allocate_gpus(max_rows);
+    return status && host_.end > 0 ? allocate_executor(max_rows) : status;
   }
   auto store = ExpertStore::create(layout_.expert_layers, reader_, stats_, sizes, rest);
   if (!store) {
     return propagate(store.error());
   }
   expert_store_ = std::move(*store);
+  return allocate_executor(max_rows);
+}
+
+Status StreamedWeights::allocate_executor(uint32_t max_rows) {
   auto experts = ExpertExecutor::create(layout_, *expert_store_, *inner_, stats_, max_rows, repack_buffer_.get());
   if (!experts) {
     return propagate(experts.error());
@@ -300,7 +306,7 @@ Status StreamedWeights::start_predicting() {
     });
   }
   predict(true);
-  if (experts_ != nullptr) {
+  if (experts_ != nullptr && gpus_.empty()) {
     experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
   }
   return {};
@@ -313,7 +319,7 @@ void StreamedWeights::predict(bool on) {
     const bool copies = gpu->device->copy_stream() != gpu->device->stream();
     gpu->experts->predict_by(on ? its : nullptr, copies || read_ahead_ != ReadAhead::kAuto);
   }
-  if (experts_ != nullptr) {
+  if (experts_ != nullptr && gpus_.empty()) {  // beside GPUs the layer after its last would be another's
     experts_->predict_by(on ? predictor_.get() : nullptr);
   }
 }
@@ -347,15 +353,19 @@ const StreamedTensor* StreamedWeights::find(const ggml_tensor* tensor) const {
   return it == by_tensor_.end() ? nullptr : &it->second;
 }
 
-ggml_status StreamedWeights::compute(ggml_cgraph* graph, size_t gpu) {
+// The processors wait for the copies of the GPU whose turn it was.
+ggml_status StreamedWeights::compute(ggml_cgraph* graph, std::optional<size_t> gpu) {
+  std::unique_lock calls(gpu_calls_, std::defer_lock);
+  if (!gpu && !gpus_.empty()) {
+    calls.lock();
+  }
   const std::lock_guard lock(mutex_);
   const auto start = std::chrono::steady_clock::now();
   const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   has_computed_ = true;
-  Status status = gpus_.empty()
-                      ? run_nodes(graph)
-                      : turn_to(gpu).and_then([&](GpuExecutor* executor) { return executor->run(graph, decode); });
+  Status status = gpu ? turn_to(*gpu).and_then([&](GpuExecutor* executor) { return executor->run(graph, decode); })
+                      : run_on_processors(graph);
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;
   stats_.compute_seconds.store(stats_.compute_seconds.load(std::memory_order_relaxed) + seconds_since(start) - wait,
                                std::memory_order_relaxed);
@@ -363,6 +373,19 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph, size_t gpu) {
     error_ = status.error();
   }
   return status && !copy_failed_ ? GGML_STATUS_SUCCESS : GGML_STATUS_FAILED;
+}
+
+Status StreamedWeights::run_on_processors(ggml_cgraph* graph) {
+  if (gpus_.empty()) {
+    return run_nodes(graph);
+  }
+  if (Status status = turn_to_processors(); !status) {
+    return status;
+  }
+  const uint64_t before = stats_.decode_lookups;
+  Status status = run_nodes(graph);
+  stats_.host_lookups += stats_.decode_lookups - before;
+  return status;
 }
 
 Status StreamedWeights::run_nodes(ggml_cgraph* graph) {

@@ -13,6 +13,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -108,7 +109,8 @@ class StreamedWeights {
   static Result<std::unique_ptr<StreamedWeights>> create(const Model& model, Reader& reader, StreamLayout layout,
                                                          const std::string& gpu = {}, bool beside = false);
 
-  // The same with several GPUs that have slots, each for its layers, in their order.
+  // The same with several GPUs that have slots, each for its layers, in their order. Layers before the first one's are
+  // the processors', which compute their experts from RAM's slots.
   static Result<std::unique_ptr<StreamedWeights>> create_over(const Model& model, Reader& reader, StreamLayout layout,
                                                               const std::vector<GpuRange>& gpus);
 
@@ -185,8 +187,9 @@ class StreamedWeights {
   // recorded. Any thread, but it may wait for a layer to be computed.
   std::vector<ExpertsOfLayer> experts(uint64_t tokens) const;
 
-  // Computes a part of llama.cpp's graph, on that one of the GPUs with slots. After a failure last_error() tells why.
-  ggml_status compute(ggml_cgraph* graph, size_t gpu = 0);
+  // Computes a part of llama.cpp's graph, on that one of the GPUs with slots, whose caller holds its lock; none: on the
+  // processors. After a failure last_error() tells why.
+  ggml_status compute(ggml_cgraph* graph, std::optional<size_t> gpu = {});
 
   // The error of the last failed compute(), which is forgotten.
   Error take_error();
@@ -198,6 +201,8 @@ class StreamedWeights {
   const GpuExecutor* gpu(size_t number = 0) const;
   // The counters of each. Any thread.
   std::vector<const GpuStats*> gpu_stats() const;
+  // ggml's names of the GPUs with slots, in the same order. Any thread.
+  std::vector<std::string> gpu_names() const;
   // Spent in ggml's kernels with streamed weights so far. Any thread.
   double kernel_seconds() const { return inner_->seconds(); }
 
@@ -221,6 +226,9 @@ class StreamedWeights {
   Status add_gpu(const GpuRange& range, size_t number, bool several);
   GpuUse use_of(const GpuMember& gpu) const;
   Result<GpuExecutor*> turn_to(size_t gpu);
+  Status turn_to_processors();
+  Status run_on_processors(ggml_cgraph* graph);
+  Status allocate_executor(uint32_t max_rows);
   Result<bool> warm_gpus();
   Status predict_on_gpus();
   Status allocate_dense(const DensePlacement& placement);
@@ -265,9 +273,12 @@ class StreamedWeights {
   ggml_backend_dev_t beside_ = nullptr;        // that has layers of its own
   std::mutex gpu_calls_;                       // of the inner backends of the following; locked before mutex_
   std::unique_ptr<BlockPredictor> predictor_;  // where no GPU is asked itself
-  // In the place of experts_. They take their turns with the store in RAM: see turn_to().
+  // In the place of experts_, or behind it, where the processors have the first layers. They take their turns with the
+  // store in RAM: see turn_to().
   std::vector<std::unique_ptr<GpuMember>> gpus_;
-  size_t turn_ = 0;
+  std::optional<size_t> turn_;          // none: the processors
+  GpuLayerRange host_ = {0, 0};         // the processors' beside GPUs
+  std::string host_pattern_;            // of the names of their streamed tensors
   std::vector<LayerExpert> hot_below_;  // to be warmed in RAM, once the GPUs have theirs
   size_t warmed_gpus_ = 0;
   bool has_computed_ = false;
@@ -279,7 +290,7 @@ class StreamedWeights {
   uint64_t recalled_tokens_ = 0;
   ExpertPlacement placed_;
   ReadAhead read_ahead_ = ReadAhead::kAuto;
-  Error error_;
+  Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};
   bool copy_failed_ = false;  // in this pass; error_ tells why
 
   std::thread warm_thread_;

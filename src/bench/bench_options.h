@@ -17,10 +17,11 @@ struct BenchOptions {
   bool baseline = false;
   uint32_t prompt_tokens = 512;
   uint32_t tokens = 64;
-  std::optional<uint64_t> memory;  // bytes; none: what the machine allows
-  std::string gpu = "auto";        // as EngineOptions, of hypura's runs
-  std::optional<uint64_t> vram;    // the same
-  bool mixed_compute = false;      // the same
+  std::optional<uint64_t> memory;   // bytes; none: what the machine allows
+  std::string gpu = "auto";         // as EngineOptions, of hypura's runs
+  std::optional<uint64_t> vram;     // the same
+  std::vector<uint64_t> vram_each;  // the same
+  bool mixed_compute = false;       // the same
   uint32_t repeat = 3;
   uint32_t context = 0;                        // 0: what prompt and answer need
   uint32_t threads = 0;                        // 0: the cores this process may use

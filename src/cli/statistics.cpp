@@ -125,6 +125,13 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
                                                      {"budget", plan.device->budget},
                                                      {"experts", plan.device->experts}}
                             : nlohmann::ordered_json(nullptr);
+  json["gpus"] = nlohmann::ordered_json::array();
+  for (const GpuCounters& gpu : stats.gpus) {
+    nlohmann::ordered_json& its = json["gpus"].emplace_back(nlohmann::ordered_json{{"name", gpu.name}});
+    for (const Counter<GpuCounters>& counter : gpu_counters()) {
+      with_number(counter, gpu, [&](auto number) { its[std::string(counter.name)] = number; });
+    }
+  }
   json["copies"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < std::min(plan.copies.size(), stats.copy_bytes.size()); ++i) {
     json["copies"].push_back({{"path", plan.copies[i]}, {"bytes", stats.copy_bytes[i]}});

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "generate/engine/counters.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -79,6 +80,18 @@ TEST(StatisticsJson, HoldsCopies) {
   stats.copy_bytes = {7, 8};
   const auto json = nlohmann::json::parse(statistics_json(stats, plan, "m", {}));
   EXPECT_EQ(json["copies"], nlohmann::json::parse(R"([{"path":"a.gguf","bytes":7},{"path":"b","bytes":8}])"));
+}
+
+TEST(StatisticsJson, HoldsTheCountersOfEachGpu) {
+  EngineStats stats = some_stats();
+  EXPECT_TRUE(nlohmann::json::parse(statistics_json(stats, some_plan(), "m", {}))["gpus"].empty());
+  stats.gpus = {{"CUDA0", 20, 15}, {"CUDA1", 8, 4}};
+  const auto json = nlohmann::json::parse(statistics_json(stats, some_plan(), "m", {}))["gpus"];
+  ASSERT_EQ(json.size(), 2U);
+  EXPECT_EQ(json[0].size(), 1 + gpu_counters().size());
+  EXPECT_EQ(json[1]["name"], "CUDA1");
+  EXPECT_EQ(json[1]["expert_lookups"], 8);
+  EXPECT_EQ(json[1]["expert_hits"], 4);
 }
 
 TEST(StatisticsLine, NeverDividesByZero) {

@@ -8,6 +8,8 @@
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
 #include "machine/memory.h"
+#include "placement/gpu_devices.h"
+#include "placement/gpu_placement.h"
 #include "plan/context_choice.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_words.h"
@@ -37,6 +39,9 @@ void take_out(const Placement& placement, int tries, PlacementProblem& problem) 
   if (tries < kMostTriesOfGpu) {
     for (GpuPart& device : problem.gpu->devices) {
       device.budget = static_cast<uint64_t>(kLessVram * static_cast<double>(device.budget));
+    }
+    if (problem.gpu->may_leave_layers && !place_on_gpu(problem)) {
+      divide_layers(problem);
     }
   } else {
     problem.modes = problem.gpu->required && !problem.gpu->or_processors ? std::vector<Mode>() : problem.modes;
@@ -95,9 +100,18 @@ PlacementProblem whole_on_gpu(PlacementProblem problem) {
   return problem;
 }
 
-// What the plan puts on a GPU of a dense model, and less where that does not hold it: all, some layers, none.
+// By GPU: less than it had, and any number where it had none; in the end none.
+std::vector<uint32_t> fewer_layers(std::vector<uint32_t> layers, int tries) {
+  for (uint32_t& it : layers) {
+    const uint32_t fewer = it == 0 ? UINT32_MAX : it - std::max(1U, it / kFewerLayers);
+    it = tries < kMostTriesOfGpu ? fewer : 0;
+  }
+  return layers;
+}
+
+// What the plan puts on GPUs of a dense model, and less where that does not hold it: all, some layers, none.
 Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
-  std::optional<uint32_t> most;
+  std::optional<std::vector<uint32_t>> most;
   for (int tries = 1;; ++tries) {
     auto problem = planned_problem(request, most);
     if (!problem) {
@@ -116,8 +130,7 @@ Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>&
       return model;
     }
     logger().debug("{}", model.error().message);
-    const uint32_t count = whole ? static_cast<uint32_t>(request.model.layers) + 1 : request.planned_layers->count;
-    most = tries < kMostTriesOfGpu ? count - std::max(1U, count / kFewerLayers) : 0;
+    most = fewer_layers(whole ? placement->gpu->device_layers : request.layers_of_devices(), tries);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "load/load_streamed.h"
 
+#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -78,6 +79,9 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   ModelParams params = params_of(request, backing);
   params.devices = parts.weights->gpu_devices();
   params.layers_of_devices = layers_of_devices(parts.plan.placement);
+  if (parts.plan.placement.gpu && parts.plan.placement.gpu->host_layers > 0) {
+    params.device_layers = std::accumulate(params.layers_of_devices.begin(), params.layers_of_devices.end(), 0);
+  }
   const std::vector<StreamBuffers> streams = parts.weights->stream_buffers();
   for (const StreamBuffers& it : streams) {
     params.buffers.push_back({it.pattern.c_str(), it.type});

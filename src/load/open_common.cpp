@@ -46,12 +46,17 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
   if (layers == nullptr) {
     return;
   }
-  params.devices = {gpu_by_name(request.gpu.devices.front().info.name)};
+  for (const std::string& name : request.names_with_layers()) {
+    params.devices.push_back(gpu_by_name(name));
+  }
+  params.layers_of_devices = request.layers_of_devices();
+  std::erase(params.layers_of_devices, 0U);
   params.device_layers = static_cast<int32_t>(layers->count);
   if (!layers->experts) {
     params.buffers.push_back({"exps\\.", host_memory()});  // behind what is streamed of them
   }
-  parts.layers_device = has_own_memory(*params.devices.front()) ? params.devices.front() : nullptr;
+  const bool own = has_own_memory(*params.devices.front());
+  parts.layers_devices = own ? params.devices : std::vector<ggml_backend_device*>();
 }
 
 namespace {
@@ -112,12 +117,8 @@ ContextMemory memory_of(const OpenRequest& request, const OpenModel& parts, cons
   if (layers == nullptr) {
     return context_memory(context, devices_of(request, parts));
   }
-  std::vector<ggml_backend_device*> with_layers;
-  if (parts.layers_device != nullptr) {
-    with_layers.push_back(parts.layers_device);
-  }
-  ContextMemory memory = context_memory(context, with_layers);
-  if (parts.layers_device == nullptr) {
+  ContextMemory memory = context_memory(context, parts.layers_devices);
+  if (parts.layers_devices.empty()) {
     const double kept = kv_share_before_gpu(request.model, *layers);
     memory.device_kv = memory.kv - static_cast<uint64_t>(kept * static_cast<double>(memory.kv));
   }
@@ -187,10 +188,13 @@ Status reserve_context(OpenModel& parts) {
   ModelMemory& memory = parts.memory;
   const bool on_gpu = placement.gpu.has_value();
   const uint64_t of_layers = parts.problem.kv_choice(placement).device_bytes;
+  const uint64_t host_kv = on_gpu ? parts.problem.gpu->host_kv(placement.kv_type) : 0;
+  const uint64_t host_compute = on_gpu ? parts.problem.gpu->host_bytes(pass) : 0;
   const uint64_t compute = on_gpu ? gpu_compute_bytes(*parts.problem.gpu, placement) : pass.device_bytes;
-  return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? 0 : kv}, memory.kv},
-                               {{Purpose::kKvCache, on_gpu ? kv : of_layers, {}, Tier::kDevice}, memory.device_kv},
-                               {{Purpose::kComputeBuffers, pass.bytes}, memory.compute},
+  const uint64_t device_kv = on_gpu ? kv - host_kv : of_layers;
+  return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? host_kv : kv}, memory.kv},
+                               {{Purpose::kKvCache, device_kv, {}, Tier::kDevice}, memory.device_kv},
+                               {{Purpose::kComputeBuffers, pass.bytes + host_compute}, memory.compute},
                                {{Purpose::kComputeBuffers, compute, {}, Tier::kDevice}, memory.device_compute}});
 }
 
@@ -234,8 +238,8 @@ namespace {
 // Bytes of the weights in GPUs' memory; by what is planned where that is the machine's and the GPU has some layers.
 uint64_t real_device_weights(const OpenRequest& request, const OpenModel& parts) {
   std::vector<ggml_backend_device*> devices = devices_of(request, parts);
-  if (devices.empty() && parts.layers_device != nullptr) {
-    devices.push_back(parts.layers_device);
+  if (devices.empty()) {
+    devices = parts.layers_devices;
   }
   uint64_t bytes = 0;
   for (ggml_backend_device* device : devices) {
@@ -276,13 +280,23 @@ namespace {
 // With a GPU what little of a KV cache is in RAM counts with the buffers there.
 void correct_context(OpenModel& parts, const ContextMemory& real) {
   ModelMemory& memory = parts.memory;
-  const bool on_gpu = parts.plan.placement.gpu.has_value();
+  const bool all_on_gpu = parts.plan.placement.gpu && parts.plan.placement.gpu->host_layers == 0;
   const uint64_t kv = real.kv - real.device_kv;
   const uint64_t compute = real.compute - real.device_compute;
-  memory.kv.correct(on_gpu ? 0 : kv);
-  memory.compute.correct(on_gpu ? kv + compute : compute);
+  memory.kv.correct(all_on_gpu ? 0 : kv);
+  memory.compute.correct(all_on_gpu ? kv + compute : compute);
   memory.device_kv.correct(real.device_kv);
   memory.device_compute.correct(real.device_compute);
+}
+
+// On GPUs that have some layers, whole.
+void put_in_layers(const OpenRequest& request, const OpenModel& parts, GpuSplitPart& split) {
+  const std::vector<size_t> with_layers = request.devices_with_layers();
+  for (size_t i = 0; i < with_layers.size(); ++i) {
+    split.devices[with_layers[i]].weights = parts.layers_devices.empty()
+                                                ? real_device_weights(request, parts)
+                                                : weight_memory_on(*parts.context, *parts.layers_devices[i]);
+  }
 }
 
 // On a device, of what slots, KV cache and buffers are to leave room for.
@@ -297,7 +311,7 @@ void put_in_weights(const OpenRequest& request, OpenModel& parts) {
     }
   }
   if (parts.problem.split) {
-    parts.problem.split->weights = real_device_weights(request, parts);
+    put_in_layers(request, parts, *parts.problem.split);
   }
 }
 

@@ -15,7 +15,7 @@ namespace hypura {
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool repacked);
 
-// Gives request.gpu_layers() to the GPU; does nothing where there are none.
+// Gives request.gpu_layers() to the GPUs; does nothing where there are none.
 void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts);
 
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "backend/streamed_weights.h"
 #include "history/run_history.h"
@@ -51,8 +52,8 @@ struct OpenModel {
   uint32_t context_size = 0;  // tokens of one sequence: as asked for or chosen, where llama.cpp rounds its own up
   uint32_t sequences = 1;
   uint32_t ubatch = 0;
-  uint32_t outputs = 1;                          // tokens of one pass whose logits are kept
-  ggml_backend_device* layers_device = nullptr;  // of a GPU that has some layers, in memory of its own; nullptr: none
+  uint32_t outputs = 1;                                   // tokens of one pass whose logits are kept
+  std::vector<ggml_backend_device*> layers_devices = {};  // of GPUs that have some layers, in memory of their own
   uint64_t load_bytes = 0;
   uint64_t mtp_bytes = 0;  // that drafting by MTP layers takes besides their weights
 

@@ -12,7 +12,7 @@ namespace {
 // Those with slots.
 std::vector<GpuRange> gpus_of(const OpenRequest& request, const Placement& placement) {
   std::vector<GpuRange> gpus;
-  int64_t next = 0;
+  int64_t next = placement.gpu ? placement.gpu->host_layers : 0;
   for (size_t i = 0; placement.gpu && i < request.gpu.devices.size(); ++i) {
     if (const uint32_t layers = placement.gpu->device_layers[i]; layers > 0) {
       gpus.push_back({request.gpu.devices[i].info.name, next, next + layers});
@@ -34,7 +34,7 @@ Status open_weights(const OpenRequest& request, Mode mode, bool rows, Backing ba
   StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked, rows);
   const bool beside = request.gpu_layers() != nullptr;
   auto weights = beside ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
-                                                  request.gpu.devices.front().info.name, true)
+                                                  request.names_with_layers().front(), true)
                         : StreamedWeights::create_over(request.model, *parts.reader, std::move(layout),
                                                        gpus_of(request, parts.plan.placement));
   if (!weights) {

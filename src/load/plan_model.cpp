@@ -106,12 +106,14 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   }
   std::optional<std::string> beyond;
   std::optional<std::string> beyond_vram;
-  for (ChosenDevice& device : gpu->devices) {
+  for (size_t i = 0; i < gpu->devices.size(); ++i) {
+    ChosenDevice& device = gpu->devices[i];
+    const auto asked = asked_vram(options, i);
     const uint64_t runtime = gpu->on_ram ? 0 : gpu_runtime(device.info).on_device;
-    if (options.vram && *options.vram > device.vram + runtime) {
+    if (asked && *asked > device.vram + runtime) {
       beyond_vram = fmt::format("of {}'s memory {} may be used now: here `hypura run` would lower --vram to that",
                                 device.info.name, format_bytes(device.vram + runtime));
-      device.vram = *options.vram - runtime;
+      device.vram = *asked - runtime;
       device.remark.clear();
     }
   }

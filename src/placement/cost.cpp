@@ -1,6 +1,7 @@
 #include "placement/cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "placement/gpu_cost.h"
 #include "placement/gpu_split.h"
@@ -55,7 +56,41 @@ double resident_computing(const PlacementProblem& problem, uint32_t tokens) {
 }
 
 uint64_t split_device_bytes(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass) {
-  return problem.split ? problem.split->weights + kv.device_bytes + pass.device_bytes : 0;
+  return problem.split ? problem.split->weights() + kv.device_bytes + pass.device_bytes : 0;
+}
+
+namespace {
+
+// Of `all` bytes those that a device has by its share, when the ones before it have theirs: they add up to all.
+uint64_t bytes_of_share(uint64_t all, double before, double share) {
+  const auto up_to = [all](double part) { return std::llround(part * static_cast<double>(all)); };
+  return static_cast<uint64_t>(up_to(before + share) - up_to(before));
+}
+
+}  // namespace
+
+std::vector<uint64_t> split_bytes_of_devices(const PlacementProblem& problem, const KvChoice& kv,
+                                             const UbatchChoice& pass) {
+  std::vector<uint64_t> bytes;
+  double kv_before = 0;
+  double compute_before = 0;
+  for (const GpuSplitShare& it : problem.split ? problem.split->devices : std::vector<GpuSplitShare>()) {
+    bytes.push_back(it.weights + bytes_of_share(kv.device_bytes, kv_before, it.kv_share) +
+                    bytes_of_share(pass.device_bytes, compute_before, it.compute_share));
+    kv_before += it.kv_share;
+    compute_before += it.compute_share;
+  }
+  return bytes;
+}
+
+const GpuSplitShare* too_small_share(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass) {
+  const std::vector<uint64_t> bytes = split_bytes_of_devices(problem, kv, pass);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] > problem.split->devices[i].budget) {
+      return &problem.split->devices[i];
+    }
+  }
+  return nullptr;
 }
 
 double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {

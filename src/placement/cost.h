@@ -52,8 +52,13 @@ struct Lookups {
 };
 Lookups lookups(const PlacementProblem& problem, Mode mode, bool rows, uint32_t tokens);
 
-// Bytes in the memory of a GPU that computes the last layers; 0 where none does.
+// Bytes in the memory of the GPUs that compute the last layers, of all and of each; 0 where none does.
 uint64_t split_device_bytes(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass);
+std::vector<uint64_t> split_bytes_of_devices(const PlacementProblem& problem, const KvChoice& kv,
+                                             const UbatchChoice& pass);
+
+// The first of those GPUs whose memory does not hold that; nullptr: each does.
+const GpuSplitShare* too_small_share(const PlacementProblem& problem, const KvChoice& kv, const UbatchChoice& pass);
 
 // Seconds of computing in a pass with everything resident.
 double resident_computing(const PlacementProblem& problem, uint32_t tokens);

@@ -132,10 +132,10 @@ double share_of_layers(const GpuProblem& gpu, const GpuPart& device) {
   return static_cast<double>(device.layers) / static_cast<double>(gpu.layers.size());
 }
 
-// What handing the pass on from device to device takes.
+// What handing the pass on from device to device takes, and from the processors to the first.
 double handovers(const GpuProblem& gpu, uint32_t ubatch) {
   double seconds = 0;
-  bool first = true;
+  bool first = gpu.host.layers == 0;
   for (const GpuPart& device : gpu.devices) {
     seconds += device.layers == 0 || first ? 0 : gpu.speeds_for(device, ubatch).sync_seconds;
     first = first && device.layers == 0;
@@ -169,6 +169,45 @@ void add_device(const PlacementProblem& problem, const Placement& placement, con
   }
 }
 
+// What is dense of the processors' layers: computed by them, or by the first device, which gets the weights copied.
+double host_dense_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
+  const GpuProblem& gpu = *problem.gpu;
+  const double share = static_cast<double>(gpu.host.layers) / static_cast<double>(gpu.layers.size());
+  if (gpu.offload_from == 0 || tokens < gpu.offload_from) {
+    return dense_computing(problem, tokens) * share;
+  }
+  const auto first = std::ranges::find_if(gpu.devices, [](const GpuPart& it) { return it.layers > 0; });
+  const GpuSpeeds& speeds = gpu.speeds_for(*first, placement.ubatch);
+  return gpu_dense_computing(speeds, tokens) * share +
+         static_cast<double>(gpu.host.weights) / speeds.upload_bytes_per_second;
+}
+
+// The layers that the processors compute, from RAM and disk.
+void add_host(const PlacementProblem& problem, const Placement& placement, const GpuPass& pass, PassCost& cost) {
+  if (problem.gpu->host.layers == 0) {
+    return;
+  }
+  const double slower = 1 + problem.kv_choice(placement).slower;
+  PassCost host;
+  host.seconds = host.processors = host_dense_seconds(problem, placement, pass.tokens) * slower;
+  for (size_t i = 0; i < problem.gpu->host.end_streamed; ++i) {
+    const ExpertGroup& group = problem.experts[problem.layer_groups[i]];
+    const std::vector<double>& misses = pass.misses[problem.layer_groups[i]];
+    PassCost layer;
+    layer.uses = layer.device_misses = misses[0];
+    layer.misses = misses[pass.cold ? 0 : std::min(group.experts, placement.experts.layer_slots[i])];
+    layer.processors = layer_computing(group, layer.uses, pass.tokens) + problem.block_seconds;
+    layer.bytes = layer.misses * static_cast<double>(group.bytes);
+    layer.reading =
+        layer.bytes / problem.expert_disk.bytes_per_second + std::min(1.0, layer.misses) * problem.expert_disk.latency;
+    // Nothing is read ahead for these layers.
+    const Contention costs = overlap_costs(problem, group, 0, pass.tokens);
+    layer.seconds = layer.misses > 0 ? overlapped(layer.processors, layer.reading, costs) : layer.processors;
+    add_layer(host, layer);
+  }
+  add_layer(cost, host);
+}
+
 size_t index_of_kv(const GpuProblem& gpu, const Placement& placement) {
   const auto it = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type);
   return it == gpu.kv.end() ? 0 : static_cast<size_t>(it - gpu.kv.begin());
@@ -197,6 +236,7 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
     pass.misses.push_back(expected_misses(group.popularity, tokens));
   }
   cost.seconds = cost.compute = handovers(*problem.gpu, placement.ubatch);
+  add_host(problem, placement, pass, cost);
   for (const GpuPart& device : problem.gpu->devices) {
     add_device(problem, placement, device, pass, cost);
   }
@@ -205,7 +245,8 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
 
 double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens) {
   const GpuProblem& gpu = *problem.gpu;
-  double seconds = handovers(gpu, ubatch);
+  const double of_host = static_cast<double>(gpu.host.layers) / static_cast<double>(gpu.layers.size());
+  double seconds = handovers(gpu, ubatch) + of_host * problem.resident.of(tokens);
   for (const GpuPart& device : gpu.devices) {
     seconds += gpu.speeds_for(device, ubatch).resident.of(tokens) * share_of_layers(gpu, device);
   }
@@ -274,11 +315,16 @@ uint64_t gpu_compute_bytes(const GpuProblem& gpu, const Placement& placement) {
 }
 
 uint64_t gpu_buffer_bytes(const PlacementProblem& problem, const Placement& placement) {
-  return problem.ubatch_choice(placement).expert_bytes + (placement.gpu->mixed ? problem.gpu->mixed_bytes : 0);
+  const UbatchChoice& pass = problem.ubatch_choice(placement);
+  return pass.expert_bytes + problem.gpu->host_expert_bytes(pass) +
+         (placement.gpu->mixed ? problem.gpu->mixed_bytes : 0);
 }
 
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement) {
-  const uint64_t always = problem.gpu->host_weights + problem.other + problem.ubatch_choice(placement).bytes;
+  const GpuProblem& gpu = *problem.gpu;
+  const UbatchChoice& pass = problem.ubatch_choice(placement);
+  const uint64_t of_host = gpu.host.weights + gpu.host_kv(placement.kv_type) + gpu.host_bytes(pass);
+  const uint64_t always = gpu.host_weights + problem.other + pass.bytes + of_host;
   return placement.experts.streamed
              ? always + gpu_buffer_bytes(problem, placement) + placement.experts.slots * problem.slot_stride
              : always;

@@ -54,7 +54,7 @@ double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);
 // As pass_cost(), of a placement with a GPU; problem.gpu must be there. `cold`: nothing is in slots yet.
 PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
 
-// Seconds of computing in a pass with everything on the devices.
+// Seconds of computing in a pass with everything in memory: on the devices, and in RAM what the processors have.
 double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens);
 
 // Bytes of everything on one device, on all of them, and of everything in RAM.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "placement/gpu_placement.h"
@@ -27,6 +28,7 @@ struct DivisionCost {
 };
 
 struct Division {
+  uint32_t host = 0;  // GpuHostLayers::layers
   std::vector<uint32_t> layers;
   DivisionCost cost;
   std::optional<Placement> placement;  // none: it does not fit
@@ -45,10 +47,14 @@ uint64_t lacking_vram(const PlacementProblem& problem) {
 
 Division divided(PlacementProblem& problem, std::vector<uint32_t> layers) {
   put_layers(*problem.gpu, layers);
-  if (auto placement = place_on_gpu(problem)) {
-    return {std::move(layers), {0, placement->objective}, std::move(*placement)};
+  const uint32_t host = problem.gpu->host.layers;
+  if (const uint64_t lacking = lacking_vram(problem); lacking > 0) {
+    return {host, std::move(layers), {1 + lacking, std::numeric_limits<double>::max()}, {}};
   }
-  return {std::move(layers), {1 + lacking_vram(problem), std::numeric_limits<double>::max()}, {}};
+  if (auto placement = place_on_gpu(problem)) {
+    return {host, std::move(layers), {0, placement->objective}, std::move(*placement)};
+  }
+  return {host, std::move(layers), {1, std::numeric_limits<double>::max()}, {}};
 }
 
 // With divisions, each `step` layers from the one before, of what a device and the next have together.
@@ -79,6 +85,7 @@ void keep_choices_around(GpuProblem& gpu, const Placement& placement, size_t mor
   const auto kv = std::ranges::find(gpu.kv, placement.kv_type, &KvChoice::type) - gpu.kv.begin();
   const auto pass = std::ranges::find(gpu.ubatch, placement.ubatch, &UbatchChoice::tokens) - gpu.ubatch.begin();
   keep_around(gpu.kv, static_cast<size_t>(kv), 0);
+  keep_around(gpu.host.kv, static_cast<size_t>(kv), 0);
   keep_around(gpu.ubatch, static_cast<size_t>(pass), more);
   for (GpuPart& device : gpu.devices) {
     keep_around(device.kv, static_cast<size_t>(kv), 0);
@@ -106,7 +113,18 @@ void put_layers(GpuProblem& gpu, std::span<const uint32_t> counts) {
   size_t next = 0;
   size_t streamed = 0;
   double share = 0;
-  std::vector<uint64_t> kv_before(gpu.kv.size());
+  gpu.host.weights = 0;
+  for (; next < gpu.host.layers; ++next) {
+    gpu.host.weights += gpu.layers[next].weights;
+    share += gpu.layers[next].kv_share;
+    streamed += gpu.layers[next].streams ? 1 : 0;
+  }
+  gpu.host.end_streamed = streamed;
+  std::vector<uint64_t> kv_before;
+  for (const KvChoice& kv : gpu.kv) {
+    kv_before.push_back(static_cast<uint64_t>(share * static_cast<double>(kv.bytes)));
+  }
+  gpu.host.kv = kv_before;
   for (size_t i = 0; i < gpu.devices.size(); ++i) {
     GpuPart& device = gpu.devices[i];
     device.layers = counts[i];
@@ -133,6 +151,12 @@ void put_layers(GpuProblem& gpu, std::span<const uint32_t> counts) {
   }
 }
 
+void leave_layers(GpuProblem& gpu, uint32_t layers) {
+  gpu.host.layers = layers;
+  gpu.host.end_streamed = static_cast<size_t>(
+      std::ranges::count_if(std::span(gpu.layers).first(layers), [](const GpuModelLayer& it) { return it.streams; }));
+}
+
 std::vector<uint32_t> layers_of_devices(const GpuProblem& gpu) {
   std::vector<uint32_t> layers;
   for (const GpuPart& device : gpu.devices) {
@@ -153,8 +177,8 @@ std::vector<uint32_t> layers_by_memory(const PlacementProblem& problem, uint32_t
   }
   std::vector<double> middles;
   double size = 0;
-  size_t streamed = 0;
-  for (const GpuModelLayer& layer : gpu.layers) {
+  size_t streamed = gpu.host.end_streamed;
+  for (const GpuModelLayer& layer : std::span(gpu.layers).subspan(gpu.host.layers)) {
     double its = static_cast<double>(layer.weights) + layer.kv_share * static_cast<double>(gpu.kv.front().bytes) + 1;
     if (layer.streams) {
       const ExpertGroup& group = problem.experts[problem.layer_groups[streamed++]];
@@ -165,7 +189,7 @@ std::vector<uint32_t> layers_by_memory(const PlacementProblem& problem, uint32_t
   }
   std::vector<uint32_t> layers(gpu.devices.size());
   uint32_t next = 0;
-  const auto all = static_cast<uint32_t>(gpu.layers.size());
+  const auto all = static_cast<uint32_t>(middles.size());
   for (uint32_t i = 0; i < used; ++i) {
     const uint32_t most = all - (used - 1 - i);  // one is left for each that follows
     const uint32_t begin = next++;
@@ -181,15 +205,44 @@ void keep_gpu_choices(GpuProblem& gpu, const Placement& placement) {
   keep_choices_around(gpu, placement, 0);
 }
 
-void divide_layers(PlacementProblem& problem) {
-  GpuProblem& gpu = *problem.gpu;
-  const auto most = static_cast<uint32_t>(std::min(gpu.devices.size(), gpu.layers.size()));
+namespace {
+
+// With as many layers left to the processors as gpu.host says.
+Division best_by_memory(PlacementProblem& problem) {
+  const GpuProblem& gpu = *problem.gpu;
+  const auto most = static_cast<uint32_t>(std::min(gpu.devices.size(), gpu.layers.size() - gpu.host.layers));
   Division best;
   for (uint32_t used = gpu.required ? most : 1; used <= most && !best.whole(); ++used) {
     Division its = divided(problem, layers_by_memory(problem, used));
     if (best.layers.empty() || its.cost.better_than(best.cost)) {
       best = std::move(its);
     }
+  }
+  return best;
+}
+
+// The processors get the first layers, as many as is best of the numbers with which the others fit the devices. One
+// layer and the output at least are the devices'.
+Division with_host_layers(PlacementProblem& problem, Division best) {
+  for (uint32_t layers = 1; layers + 2 <= problem.gpu->layers.size(); ++layers) {
+    leave_layers(*problem.gpu, layers);
+    Division its = best_by_memory(problem);
+    if (its.cost.better_than(best.cost)) {
+      best = std::move(its);
+    }
+  }
+  leave_layers(*problem.gpu, best.host);
+  return best;
+}
+
+}  // namespace
+
+void divide_layers(PlacementProblem& problem) {
+  GpuProblem& gpu = *problem.gpu;
+  leave_layers(gpu, 0);
+  Division best = best_by_memory(problem);
+  if (!best.placement && gpu.may_leave_layers) {
+    best = with_host_layers(problem, std::move(best));
   }
   best = improved(problem, std::move(best), true);
   for (int sweep = 0; sweep < kMostSweeps; ++sweep) {

@@ -15,22 +15,26 @@
 
 namespace hypura {
 
-// Gives each device so many of gpu.layers, in order; the counts, one for each device, add up to all. Sizes that were
-// corrected by what llama.cpp allocates are estimates again.
+// Leaves so many of the first of gpu.layers to the processors; the others are to be put anew.
+void leave_layers(GpuProblem& gpu, uint32_t layers);
+
+// Gives each device so many of gpu.layers, in order, behind those that are the processors'; the counts, one for each
+// device, add up to all. Sizes that were corrected by what llama.cpp allocates are estimates again.
 void put_layers(GpuProblem& gpu, std::span<const uint32_t> counts);
 
 // What put_layers() was given last.
 std::vector<uint32_t> layers_of_devices(const GpuProblem& gpu);
 
 // For put_layers(), with layers for the first `used` devices, at least one each: as their memory allows. `used` is at
-// most the number of layers.
+// most the number of layers that are not the processors'.
 std::vector<uint32_t> layers_by_memory(const PlacementProblem& problem, uint32_t used);
 
 // Leaves the KV cache and the passes of the placement only.
 void keep_gpu_choices(GpuProblem& gpu, const Placement& placement);
 
 // Gives the devices of problem.gpu the layers with which place_on_gpu() finds least time. All devices get some where
-// they are required, else the first of them, as many as are best by their memory. Where nothing fits, those that lack
+// they are required, else the first of them, as many as are best by their memory. Where nothing fits, the first layers
+// are the processors', if they may be, and where nothing fits then either, that is done by which the devices lack
 // least.
 void divide_layers(PlacementProblem& problem);
 

@@ -125,6 +125,48 @@ TEST(GpuDevices, EverythingLiesOnTwoWhereOneIsTooSmall) {
   expect_within_budgets(problem, *placement);
 }
 
+// Layers whose dense weights do not fit are the processors', the first ones.
+TEST(GpuDevices, TheProcessorsGetLayersThatDoNotFit) {
+  const uint64_t all = minimum_vram(gpu_problem(8 * kGiB, 8 * kGiB));
+  uint32_t host = 0;
+  double objective = 0;
+  for (const uint64_t percent : {100, 80, 60, 40}) {
+    PlacementProblem problem = gpu_problem(all * percent / 100, 8 * kGiB);
+    divide_layers(problem);
+    EXPECT_EQ(place_on_gpu(problem).has_value(), percent == 100) << "none may be left to them";
+    problem.gpu->may_leave_layers = true;
+    divide_layers(problem);
+    const GpuProblem& gpu = *problem.gpu;
+    const auto placement = place_on_gpu(problem);
+    ASSERT_TRUE(placement) << placement.error().message;
+    expect_within_budgets(problem, *placement);
+    EXPECT_EQ(placement->gpu->host_layers, gpu.host.layers);
+    EXPECT_EQ(gpu.host.layers + gpu.devices[0].layers, 25U);
+    EXPECT_EQ(gpu.host.end_streamed, gpu.devices[0].first_streamed);
+    EXPECT_EQ(gpu.host.weights, gpu.host.layers * 10 * kMiB);
+    EXPECT_EQ(gpu.host.kv[0] + gpu.devices[0].kv[0], gpu.kv[0].bytes);
+    EXPECT_EQ(pass_cost(problem, *placement, 1).processors > 0, gpu.host.layers > 0);
+    EXPECT_TRUE(percent == 100 || gpu.host.layers > host) << percent << " %";
+    EXPECT_GT(placement->objective, objective) << "what the processors compute takes longer";
+    host = gpu.host.layers;
+    objective = placement->objective;
+  }
+}
+
+TEST(GpuDevices, SeveralShareWhatTheProcessorsLeave) {
+  const uint64_t all = minimum_vram(gpu_problem(8 * kGiB, 8 * kGiB));
+  PlacementProblem problem = gpu_problem({all * 4 / 10, all * 4 / 10}, 8 * kGiB);
+  problem.gpu->may_leave_layers = true;
+  problem.gpu->required = true;
+  divide_layers(problem);
+  const auto placement = place_on_gpu(problem);
+  ASSERT_TRUE(placement) << placement.error().message;
+  expect_within_budgets(problem, *placement);
+  EXPECT_EQ(problem.gpu->used(), 2U);
+  EXPECT_GT(problem.gpu->host.layers, 0U);
+  EXPECT_EQ(problem.gpu->host.layers + problem.gpu->devices[0].layers + problem.gpu->devices[1].layers, 25U);
+}
+
 TEST(GpuDevices, WhichMemoryIsTooSmallIsSaid) {
   PlacementProblem problem = gpu_problem({4 * kGiB, 10 * kMiB}, 8 * kGiB);
   problem.gpu->required = true;

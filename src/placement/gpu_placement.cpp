@@ -34,17 +34,18 @@ struct HullStep {
   double gain = 0;
 };
 
-// Without a cut layer's slots a token's experts would have no place.
+// Without a cut layer's slots a token's experts would have no place. The processors' layers have none.
 uint32_t fewest_slots(const ExpertGroup& group) {
   return std::min(group.used, group.experts);
 }
 
 std::vector<uint32_t> fewest_of_layers(const PlacementProblem& problem) {
   std::vector<uint32_t> slots;
-  for (const size_t group : problem.layer_groups) {
-    const ExpertGroup& its = problem.experts[group];
+  for (size_t layer = 0; layer < problem.layer_groups.size(); ++layer) {
+    const ExpertGroup& its = problem.experts[problem.layer_groups[layer]];
     const auto& by_hand = problem.gpu->layer_slots;
-    slots.push_back(by_hand ? std::min(*by_hand, its.experts) : fewest_slots(its));
+    const uint32_t on_device = by_hand ? std::min(*by_hand, its.experts) : fewest_slots(its);
+    slots.push_back(layer < problem.gpu->host.end_streamed ? 0 : on_device);
   }
   return slots;
 }
@@ -63,11 +64,13 @@ uint64_t device_base(const GpuProblem& gpu, const GpuPart& device, const GpuFram
 
 // What RAM holds for streaming besides slots.
 uint64_t streaming_ram(const GpuProblem& gpu, const GpuFrame& frame) {
-  return frame.pass->expert_bytes + (gpu.mixed ? gpu.mixed_bytes : 0);
+  return frame.pass->expert_bytes + gpu.host_expert_bytes(*frame.pass) + (gpu.mixed ? gpu.mixed_bytes : 0);
 }
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
-  return problem.gpu->host_weights + problem.other + frame.pass->bytes + streaming_ram(*problem.gpu, frame);
+  const GpuProblem& gpu = *problem.gpu;
+  return gpu.host_weights + gpu.host.weights + gpu.host_kv(frame.kv->type) + gpu.host_bytes(*frame.pass) +
+         problem.other + frame.pass->bytes + streaming_ram(gpu, frame);
 }
 
 // A device's memory beside so much of RAM.
@@ -249,7 +252,7 @@ std::optional<Placement> GpuPlacer::place() {
   placement.kv_type = frame_.kv->type;
   placement.ubatch = frame_.pass->tokens;
   share_out_ram(placement);
-  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_.mixed, 0, 0, layers_of_devices(gpu_)};
+  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_.mixed, 0, 0, layers_of_devices(gpu_), gpu_.host.layers};
   for (const GpuPart& device : gpu_.devices) {
     placement.gpu->slot_bytes += gpu_slot_bytes(problem_, device, slots_);
     placement.gpu->staging_bytes += frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0;
@@ -318,7 +321,7 @@ std::optional<Placement> best_of_frames(const PlacementProblem& problem, bool st
     for (const UbatchChoice& pass : problem.gpu->ubatch) {
       const GpuFrame frame = {&kv, &pass, stages};
       const Placement all = all_on_device(problem, frame);
-      if (problem.gpu->may_hold_all && fits(problem, all)) {
+      if (problem.gpu->may_hold_all && problem.gpu->host.layers == 0 && fits(problem, all)) {
         offer_on_gpu(problem, all, best);
       }
       if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
@@ -353,7 +356,8 @@ uint64_t minimum_vram(const PlacementProblem& problem, const GpuPart& device) {
     const uint64_t base = device_base(gpu, device, frame);
     const uint64_t all = base - gpu.other + gpu_expert_bytes(problem, device);
     const uint64_t some = base + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
-    return gpu.may_stream && (some < all || !gpu.may_hold_all) ? some : all;
+    const bool may_hold_all = gpu.may_hold_all && gpu.host.layers == 0;
+    return gpu.may_stream && (some < all || !may_hold_all) ? some : all;
   });
 }
 
@@ -393,7 +397,7 @@ uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
     }
     const uint64_t base = ram_base(problem, frame);
     const bool all =
-        gpu.may_hold_all && std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {
+        gpu.may_hold_all && gpu.host.layers == 0 && std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {
           return device.layers == 0 ||
                  device_base(gpu, device, frame) - gpu.other + gpu_expert_bytes(problem, device) <= device.budget;
         });

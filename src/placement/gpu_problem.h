@@ -43,9 +43,19 @@ struct GpuPart {
   bool has(size_t streamed_layer) const { return streamed_layer >= first_streamed && streamed_layer < end_streamed; }
 };
 
+// The model's first layers, where the processors compute them beside the devices. How many is for divide_layers() to
+// say, and the rest for put_layers().
+struct GpuHostLayers {
+  uint32_t layers = 0;       // of GpuProblem::layers, before those of the devices
+  size_t end_streamed = 0;   // of PlacementProblem::layer_groups, those before this one
+  uint64_t weights = 0;      // in RAM, all but the experts that can be streamed
+  std::vector<uint64_t> kv;  // bytes there, for each of GpuProblem::kv
+};
+
 struct GpuProblem {
   std::vector<GpuPart> devices;       // at least one, in the order of the layers
   std::vector<GpuModelLayer> layers;  // of the model, and the output
+  GpuHostLayers host;                 // the first of these
   bool required = false;              // all of them are to compute, also where fewer or the processors would be faster,
   bool or_processors = true;          // and the processors where they cannot
   // The one device computes in the machine's memory: its slots are RAM's, nothing is below them, and its budget is a
@@ -53,11 +63,14 @@ struct GpuProblem {
   bool in_ram = false;
   bool may_hold_all = true;          // everything may lie there
   bool may_stream = false;           // some experts may be in slots there, over slots in RAM
+  bool may_leave_layers = false;     // the first layers may be the processors' where the others fit there
+  uint32_t offload_from = 0;         // passes of so many tokens have their dense products in those layers computed by
+                                     // the first device, which gets the weights copied; 0: none have
   bool mixed = false;                // in passes of few tokens the processors compute what has no slot there,
   uint64_t mixed_bytes = 0;          // for which they take so much RAM
   uint64_t host_weights = 0;         // that stay in RAM: the table of embeddings
   uint64_t other = 0;                // what streaming takes on each device besides slots and staging
-  std::vector<KvChoice> kv;          // in the devices' memory; at least one
+  std::vector<KvChoice> kv;          // of all layers; at least one
   std::vector<UbatchChoice> ubatch;  // at least one; device_bytes are those of one device
   std::vector<GpuGroup> groups;
   std::string obstacle;   // why it can compute nothing of this model; empty: it can
@@ -69,7 +82,11 @@ struct GpuProblem {
 
   uint64_t budget() const;   // of all that have layers
   uint64_t weights() const;  // GpuPart::weights of all
-  uint32_t used() const;     // devices that have layers
+  // In RAM, of the processors' layers; 0 where they have none.
+  uint64_t host_kv(KvType type) const;
+  uint64_t host_bytes(const UbatchChoice& pass) const { return host.layers > 0 ? pass.host_bytes : 0; }
+  uint64_t host_expert_bytes(const UbatchChoice& pass) const { return host.layers > 0 ? pass.host_expert_bytes : 0; }
+  uint32_t used() const;  // devices that have layers
   // Of that device, for placements with passes of `tokens` tokens.
   const GpuSpeeds& speeds_for(const GpuPart& device, uint32_t tokens) const;
 };

@@ -102,11 +102,11 @@ std::vector<Frame> frames(const PlacementProblem& problem) {
     for (Frame frame : shapes(problem, mode)) {
       for (frame.kv = 0; frame.kv < problem.kv.size(); ++frame.kv) {
         for (frame.ubatch = 0; frame.ubatch < problem.ubatch.size(); ++frame.ubatch) {
-          const uint64_t on_device =
-              problem.split ? split_device_bytes(problem, problem.kv[frame.kv], problem.ubatch[frame.ubatch]) : 0;
-          const bool there = !problem.split || on_device <= problem.split->budget;
-          const uint64_t bytes = frame_bytes(problem, frame) + (problem.split && problem.split->in_ram ? on_device : 0);
-          if (there && bytes <= problem.budget) {
+          const KvChoice& kv = problem.kv[frame.kv];
+          const UbatchChoice& pass = problem.ubatch[frame.ubatch];
+          const bool in_ram = problem.split && problem.split->in_ram;
+          const uint64_t bytes = frame_bytes(problem, frame) + (in_ram ? split_device_bytes(problem, kv, pass) : 0);
+          if (too_small_share(problem, kv, pass) == nullptr && bytes <= problem.budget) {
             fitting.push_back(frame);
             fitting.back().capacity = problem.budget - bytes;
           }
@@ -199,21 +199,24 @@ Placement fill(const PlacementProblem& problem, const Frame& frame, uint32_t cac
   return placement;
 }
 
-// The least that the GPU's layers take of its memory.
-uint64_t minimum_split_vram(const PlacementProblem& problem) {
+// The least that the layers of that GPU take of its memory.
+uint64_t minimum_split_vram(const PlacementProblem& problem, size_t device) {
   uint64_t least = UINT64_MAX;
   for (const KvChoice& kv : problem.kv) {
     for (const UbatchChoice& pass : problem.ubatch) {
-      least = std::min(least, split_device_bytes(problem, kv, pass));
+      least = std::min(least, split_bytes_of_devices(problem, kv, pass)[device]);
     }
   }
   return least;
 }
 
 tl::unexpected<Error> too_small(const PlacementProblem& problem) {
-  if (problem.split && minimum_split_vram(problem) > problem.split->budget) {
-    return fail(ErrorCode::kBudget, "{} of the GPU's memory cannot hold {} layers of the model: they take {}",
-                format_bytes(problem.split->budget), problem.split->layers, format_bytes(minimum_split_vram(problem)));
+  for (size_t i = 0; problem.split && i < problem.split->devices.size(); ++i) {
+    const GpuSplitShare& device = problem.split->devices[i];
+    if (const uint64_t least = minimum_split_vram(problem, i); least > device.budget) {
+      return fail(ErrorCode::kBudget, "{} of the GPU's memory cannot hold {} layers of the model: they take {}",
+                  format_bytes(device.budget), device.layers, format_bytes(least));
+    }
   }
   return fail(ErrorCode::kBudget, "a budget of {} cannot hold the model: the smallest that can is {}",
               format_bytes(problem.budget), format_bytes(minimum_budget(problem)));

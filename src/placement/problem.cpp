@@ -20,6 +20,11 @@ uint64_t GpuProblem::weights() const {
   return bytes;
 }
 
+uint64_t GpuProblem::host_kv(KvType type) const {
+  const auto it = std::ranges::find(kv, type, &KvChoice::type);
+  return host.layers > 0 && it != kv.end() ? host.kv[static_cast<size_t>(it - kv.begin())] : 0;
+}
+
 uint32_t GpuProblem::used() const {
   return static_cast<uint32_t>(std::ranges::count_if(devices, [](const GpuPart& it) { return it.layers > 0; }));
 }

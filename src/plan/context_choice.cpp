@@ -10,6 +10,7 @@
 #include "llama/open/memory_estimate.h"
 #include "placement/cost.h"
 #include "placement/gpu_devices.h"
+#include "placement/gpu_placement.h"
 #include "placement/placement.h"
 
 namespace hypura {
@@ -91,6 +92,9 @@ Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin)
   if (problem->gpu) {
     add_margin(problem->gpu->kv, problem->gpu->ubatch, margin);
     put_layers(*problem->gpu, layers_of_devices(*problem->gpu));
+    if (problem->gpu->may_leave_layers && !place_on_gpu(*problem)) {
+      divide_layers(*problem);
+    }
   }
   const auto placement = place(*problem);
   if (!placement) {

@@ -96,7 +96,7 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
     return gpu_plan_sentence(request, problem, placement);
   }
   std::string text = problem.split
-                         ? split_sentence(request, *problem.split)
+                         ? split_sentence(request, problem, placement)
                          : fmt::format("{} ({}) in {}{}: ", request.model.name, format_bytes(request.model.bytes),
                                        format_bytes(request.budget), request.budget_remark);
   if (placement.mode() == Mode::kResident) {
@@ -121,10 +121,10 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
 }
 
 // Of the speeds that the prediction is made of.
-std::string what_is_assumed(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
+std::string what_is_assumed(const OpenRequest& request, const Plan& plan) {
   const std::string on_cpu = MachineSpeeds(request.history.profile, request.threads).assumption();
   const std::string on_gpu = plan.device ? gpu_assumption(request) : "";
-  if (!problem.split) {
+  if (!plan.device || !plan.device->layers) {
     return plan.device ? on_gpu : on_cpu;
   }
   return on_gpu + (on_gpu.empty() || on_cpu.empty() ? "" : " and") + on_cpu;
@@ -133,9 +133,9 @@ std::string what_is_assumed(const OpenRequest& request, const PlacementProblem& 
 // What to expect of it, and what limits it.
 std::string why_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
   const Prediction& prediction = plan.prediction;
-  std::string text = fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
-                                 prediction.calibration ? ", calibrated by earlier runs" : "",
-                                 what_is_assumed(request, problem, plan));
+  std::string text =
+      fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
+                  prediction.calibration ? ", calibrated by earlier runs" : "", what_is_assumed(request, plan));
   if (problem.split) {
     text += ": " + split_token_sentence(plan);
   } else if (plan.device) {
@@ -292,7 +292,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
 
   const MachineSpeeds speeds(request.history.profile, request.threads);
   uint64_t loaded = resident_bytes(problem, placement) + placement.dense.pinned_bytes;
-  loaded += problem.split ? problem.split->weights : 0;
+  loaded += problem.split ? problem.split->weights() : 0;
   loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;

@@ -116,13 +116,13 @@ Result<uint64_t> most_vram(const GpuDeviceInfo& device, bool on_ram) {
 }
 
 // What it may use; `remark` says where that is less than was asked for. Of that goes what the driver needs.
-Result<uint64_t> usable_vram(const EngineOptions& options, const GpuDeviceInfo& device, bool on_ram,
+Result<uint64_t> usable_vram(std::optional<uint64_t> asked, const GpuDeviceInfo& device, bool on_ram,
                              std::string& remark) {
   const auto most = most_vram(device, on_ram);
   if (!most) {
     return propagate(most.error());
   }
-  uint64_t vram = options.vram.value_or(*most);
+  uint64_t vram = asked.value_or(*most);
   if (!on_ram && vram > device.memory_free) {
     remark = fmt::format(" (lowered from {}: no more of its memory is free)", format_bytes(vram));
     vram = *most;
@@ -211,9 +211,10 @@ std::string passed_over(const GpuDeviceInfo& device) {
 
 // Each with what it may use; one that another program has the memory of is left out where it was chosen here.
 Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devices, ChosenGpu& gpu) {
-  for (GpuDeviceInfo& device : devices) {
+  for (size_t i = 0; i < devices.size(); ++i) {
+    GpuDeviceInfo& device = devices[i];
     std::string remark;
-    const auto vram = usable_vram(options, device, gpu.on_ram, remark);
+    const auto vram = usable_vram(asked_vram(options, i), device, gpu.on_ram, remark);
     if (!vram && (gpu.named || options.vram)) {
       return propagate(vram.error());
     }
@@ -226,12 +227,39 @@ Status add_devices(const EngineOptions& options, std::vector<GpuDeviceInfo> devi
   return {};
 }
 
+// A size for each is for GPUs that are named.
+Status check_sizes(const EngineOptions& options, size_t devices) {
+  const size_t sizes = options.vram_each.size();
+  if (sizes == 0 || (options.gpu != "auto" && sizes == devices && !options.vram)) {
+    return {};
+  }
+  if (options.gpu == "auto") {
+    return fail(ErrorCode::kUsage,
+                "--vram gives {} sizes, one for each of several GPUs, and none is named: name them by --gpu, or give "
+                "one size for each that is used",
+                sizes);
+  }
+  if (sizes == devices) {
+    return fail(ErrorCode::kUsage, "vram and vram_each both say what memory the GPUs may use: leave one out");
+  }
+  return fail(ErrorCode::kUsage,
+              "--vram gives {} sizes, and --gpu {} is {} GPU{}: give one size for each, in their order, or one for all",
+              sizes, options.gpu, devices, devices == 1 ? "" : "s");
+}
+
 }  // namespace
+
+std::optional<uint64_t> asked_vram(const EngineOptions& options, size_t device) {
+  return device < options.vram_each.size() ? std::optional(options.vram_each[device]) : options.vram;
+}
 
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides) {
   auto devices = find_devices(options, overrides.gpu ? overrides.gpu->device : options.gpu);
   if (!devices) {
     return propagate(devices.error());
+  }
+  if (Status status = check_sizes(options, devices->size()); !status) {
+    return propagate(status.error());
   }
   ChosenGpu gpu;
   gpu.named = overrides.gpu || options.gpu != "auto";
@@ -253,7 +281,7 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
                 overrides.gpu->device);
   }
   gpu.on_ram = devices->front().integrated || devices->front().name == "CPU";
-  if (overrides.gpu && !options.vram) {
+  if (overrides.gpu && !options.vram && options.vram_each.empty()) {
     for (GpuDeviceInfo& device : *devices) {
       gpu.devices.push_back({std::move(device), kUnlimited, {}});
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,14 +60,17 @@ struct ChosenGpu {
 // "CUDA0, CUDA1 and CUDA2".
 std::string joined_names(const std::vector<std::string>& names);
 
+// What the options give of the memory of ChosenGpu::devices[device]: their `vram`, or its own; none: "auto".
+std::optional<uint64_t> asked_vram(const EngineOptions& options, size_t device);
+
 // The devices that the options or `overrides` name; with "auto" those with memory of their own, the most free memory
 // first, that is not another program's: one where the RAM budget has room for its driver, more where their drivers take
 // an eighth of it at most; or one that computes in RAM. Without EngineOptions::vram each may use what is free less a
 // margin, 5 % of its memory and at least 512 MiB, for a desktop; of the machine's memory half of what it allows, or,
 // where it computes in that, as much as it works with at once less 2 GiB. How long a layer waits there is measured.
 // Fails with kUsage: there is no such device, several are named that cannot compute together, or memory is given for
-// none; with kBudget when the memory is less than its driver takes. The first call may take some tenths of a second
-// (hypura/devices.h).
+// none, or for more or fewer than are named; with kBudget when the memory is less than its driver takes. The first call
+// may take some tenths of a second (hypura/devices.h).
 Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& overrides);
 
 // `budget` less what the GPUs take of RAM: GpuRuntime::in_ram of each, and where its memory is the machine's that too,

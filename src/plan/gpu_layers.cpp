@@ -1,5 +1,7 @@
 #include "plan/gpu_layers.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "llama/open/memory_estimate.h"
@@ -12,6 +14,7 @@
 #include "plan/gpu_speeds.h"
 #include "plan/multiplied.h"
 #include "support/fail.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -19,54 +22,51 @@ namespace {
 
 constexpr uint64_t kLayerTensorPadding = 256;  // a tensor's alignment on a device, at most
 
-// The one that has layers.
-const GpuDeviceInfo& device_of(const OpenRequest& request) {
-  return request.gpu.devices.front().info;
-}
-
 // Of a request's model: its layers, and then its output.
 class LayerSpeeds {
  public:
   LayerSpeeds(const OpenRequest& request, uint32_t pass)
-      : request_(request),
-        cpu_(request.history.profile, request.threads),
-        gpu_(gpu_profile(request, device_of(request).name), device_of(request)),
-        pass_(std::max(pass, 2U)) {}
+      : request_(request), cpu_(request.history.profile, request.threads), pass_(std::max(pass, 2U)) {
+    for (const ChosenDevice& it : request.gpu.devices) {
+      gpus_.emplace_back(gpu_profile(request, it.info.name), it.info);
+    }
+  }
 
-  // Without budgets and what is in memory besides. `kv`: bytes of all keys and values.
+  // Without what is in memory besides. `kv`: bytes of all keys and values.
   SplitProblem split_problem(uint64_t kv) const;
 
-  // Of all layers, what a token's pass takes on the GPU for each token that is in the context already.
-  double attention() const {
+  // Of all layers, what a token's pass takes on that GPU for each token that is in the context already.
+  double attention(size_t device) const {
     const double width = attention_width(request_.model);
-    return is_host() ? cpu_.attention(width) : gpu_.attention(width);
+    return is_host() ? cpu_.attention(width) : gpus_[device].attention(width);
   }
 
  private:
   bool is_host() const { return request_.gpu.is_processor(); }
   void add_weights(uint64_t kv, SplitProblem& split) const;
+  void add_padding(SplitProblem& split) const;
+  void add_devices(SplitProblem& split) const;
   void add_products(SplitProblem& split) const;
   void add_launches(SplitProblem& split) const;
-  void add_copies(SplitProblem& split) const;
-  PassSeconds product(const TensorInfo& tensor, bool on_gpu) const;
+  double upload_rate(const GpuFigures& gpu) const;
+  PassSeconds used_part(const TensorInfo& tensor, PassSeconds seconds) const;
 
   const OpenRequest& request_;
   MachineSpeeds cpu_;
-  GpuFigures gpu_;
+  std::vector<GpuFigures> gpus_;
   uint32_t pass_;
 };
 
 SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   SplitProblem split;
   split.layers.resize(static_cast<size_t>(request_.model.layers) + 1);
-  split.gpu_budget = request_.gpu.vram();
   split.prompt_pass = pass_;
-  split.handover = is_host() ? 0 : gpu_.cut();
   split.offload_from = takes_prompts(request_) ? kOffloadTokens : 0;
   add_weights(kv, split);
+  add_padding(split);
+  add_devices(split);
   add_products(split);
   add_launches(split);
-  add_copies(split);
   return split;
 }
 
@@ -82,9 +82,31 @@ void LayerSpeeds::add_weights(uint64_t kv, SplitProblem& split) const {
   }
 }
 
+// What lies in a GPU's own memory besides a layer's tensors: what those are padded by, and the table of embeddings
+// where it is the output matrix too.
+void LayerSpeeds::add_padding(SplitProblem& split) const {
+  const Model& model = request_.model;
+  const bool has_output = std::ranges::any_of(model.tensors, is_output);
+  for (size_t i = 0; !request_.gpu.on_ram && i < model.tensors.size(); ++i) {
+    const TensorInfo& tensor = model.tensors[i];
+    const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
+    const bool copied = is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
+    split.layers[layer].more_on_gpu += kLayerTensorPadding + (copied ? tensor.extent.length : 0);
+  }
+}
+
+void LayerSpeeds::add_devices(SplitProblem& split) const {
+  for (size_t i = 0; i < gpus_.size(); ++i) {
+    SplitDevice& device = split.devices.emplace_back();
+    device.budget = request_.gpu.devices[i].vram;
+    device.seconds.resize(split.layers.size());
+    device.upload_bytes_per_second = upload_rate(gpus_[i]);
+    device.handover = is_host() ? 0 : gpus_[i].cut();
+  }
+}
+
 // Of experts, what a token uses.
-PassSeconds LayerSpeeds::product(const TensorInfo& tensor, bool on_gpu) const {
-  PassSeconds seconds = on_gpu && !is_host() ? product_seconds(gpu_, tensor, pass_) : matrix_seconds(cpu_, tensor);
+PassSeconds LayerSpeeds::used_part(const TensorInfo& tensor, PassSeconds seconds) const {
   if (tensor.role == TensorRole::kRoutedExpert && request_.model.experts > 0) {
     const double used = static_cast<double>(request_.model.experts_used) / static_cast<double>(request_.model.experts);
     seconds.first *= used;
@@ -99,10 +121,15 @@ void LayerSpeeds::add_products(SplitProblem& split) const {
   const bool has_output = std::ranges::any_of(model.tensors, is_output);
   for (const TensorInfo& tensor : model.tensors) {
     const bool with_the_processors = its != nullptr && !its->experts && tensor.role == TensorRole::kRoutedExpert;
-    if (is_multiplied(tensor, has_output) && !with_the_processors) {
-      const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
-      split.layers[layer].on_cpu += product(tensor, false);
-      split.layers[layer].on_gpu += product(tensor, true);
+    if (!is_multiplied(tensor, has_output) || with_the_processors) {
+      continue;
+    }
+    const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
+    const PassSeconds here = matrix_seconds(cpu_, tensor);
+    split.layers[layer].on_cpu += used_part(tensor, here);
+    for (size_t i = 0; i < gpus_.size(); ++i) {
+      const PassSeconds there = is_host() ? here : product_seconds(gpus_[i], tensor, pass_);
+      split.devices[i].seconds[layer] += used_part(tensor, there);
     }
   }
 }
@@ -111,39 +138,26 @@ void LayerSpeeds::add_launches(SplitProblem& split) const {
   const auto layers = static_cast<double>(split.layers.size() - 1);
   const double before = std::min(request_.options.predicted_at, request_.context);
   const double on_cpu = layer_operations(cpu_) + before / layers * cpu_.attention(attention_width(request_.model));
-  const double on_gpu = (is_host() ? layer_operations(cpu_) : layer_launches(gpu_)) + before / layers * attention();
   for (size_t i = 0; i + 1 < split.layers.size(); ++i) {
     split.layers[i].on_cpu.first += on_cpu;
-    split.layers[i].on_gpu.first += on_gpu;
+    for (size_t device = 0; device < gpus_.size(); ++device) {
+      split.devices[device].seconds[i].first +=
+          (is_host() ? layer_operations(cpu_) : layer_launches(gpus_[device])) + before / layers * attention(device);
+    }
   }
 }
 
 // One matrix after another.
-void LayerSpeeds::add_copies(SplitProblem& split) const {
+double LayerSpeeds::upload_rate(const GpuFigures& gpu) const {
   double bytes = 0;
   double seconds = 0;
   for (const TensorInfo& tensor : request_.model.tensors) {
     if (tensor.layer >= 0 && is_multiplied(tensor, true)) {
       bytes += static_cast<double>(tensor.extent.length);
-      seconds += gpu_.upload(static_cast<double>(tensor.extent.length));
+      seconds += gpu.upload(static_cast<double>(tensor.extent.length));
     }
   }
-  split.upload_bytes_per_second = seconds > 0 ? bytes / seconds : 1;
-}
-
-// What lies in a GPU's own memory besides the layers' tensors: what those are padded by, and the table of embeddings
-// where it is the output matrix too.
-uint64_t besides_layers(const OpenRequest& request) {
-  const Model& model = request.model;
-  if (request.gpu.on_ram) {
-    return 0;
-  }
-  uint64_t bytes = model.tensors.size() * kLayerTensorPadding;
-  const bool has_output = std::ranges::any_of(model.tensors, is_output);
-  for (const TensorInfo& tensor : model.tensors) {
-    bytes += is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding ? tensor.extent.length : 0;
-  }
-  return bytes;
+  return seconds > 0 ? bytes / seconds : 1;
 }
 
 // What no GPU has of the model.
@@ -156,8 +170,10 @@ uint64_t host_bytes(const Model& model) {
   return bytes;
 }
 
-// 0: none fits.
-uint32_t best_layers(const OpenRequest& request, uint32_t most) {
+// The best division with at most `most` layers on all GPUs, and so many on each by `of_each`, if there is such; none
+// fits: empty.
+std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
+                                     const std::optional<std::vector<uint32_t>>& of_each, bool all_devices) {
   OpenRequest without = request;
   without.planned_layers = GpuLayers{0, true};
   const auto problem = placement_problem(without);
@@ -166,7 +182,11 @@ uint32_t best_layers(const OpenRequest& request, uint32_t most) {
     const KvChoice& kv = problem->kv[i % problem->kv.size()];
     const UbatchChoice& pass = problem->ubatch[i / problem->kv.size()];
     SplitProblem split = LayerSpeeds(request, pass.tokens).split_problem(kv.bytes);
-    split.gpu_fixed = pass.device_bytes + besides_layers(request);
+    for (size_t device = 0; device < split.devices.size(); ++device) {
+      split.devices[device].fixed = pass.device_bytes;
+      split.devices[device].most = of_each ? (*of_each)[device] : split.devices[device].most;
+    }
+    split.all_devices = all_devices;
     split.ram_budget = problem->budget;
     split.in_ram = request.gpu.computes_in_ram();
     split.ram_fixed = host_bytes(request.model) + problem->other + pass.bytes;
@@ -177,10 +197,18 @@ uint32_t best_layers(const OpenRequest& request, uint32_t most) {
       its->objective *= 1 + kv.slower;
     }
     if (its && (!best || its->objective < best->objective)) {
-      best = its;
+      best = std::move(its);
     }
   }
-  return best ? best->layers : 0;
+  return best ? std::optional(GpuLayers{best->layers, true, best->device_layers}) : std::nullopt;
+}
+
+// GPUs that were named have a layer each, where that fits.
+std::optional<GpuLayers> planned_layers(const OpenRequest& request, uint32_t most,
+                                        const std::optional<std::vector<uint32_t>>& of_each) {
+  const bool all = request.gpu.named && request.gpu.devices.size() > 1;
+  auto layers = all ? best_layers(request, most, of_each, true) : std::nullopt;
+  return layers ? layers : best_layers(request, most, of_each, false);
 }
 
 }  // namespace
@@ -196,17 +224,35 @@ uint32_t largest_pass(const OpenRequest& request) {
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {
   const GpuLayers& layers = *request.gpu_layers();
   const LayerSpeeds speeds(request, problem.ubatch.front().tokens);
-  GpuSplitPart part = gpu_part(speeds.split_problem(0), layers.count);
+  const std::vector<uint32_t> of_devices = request.layers_of_devices();
+  // Of keys and values only the shares are taken from here.
+  GpuSplitPart part = gpu_part(speeds.split_problem(kGiB), of_devices);
   part.in_ram = request.gpu.computes_in_ram();
-  part.weights += layers.count > 0 ? besides_layers(request) : 0;
-  const double kept = kv_share_before_gpu(request.model, layers);
-  part.attention = (1 - kept) * speeds.attention();
+  for (size_t i = 0; i < of_devices.size(); ++i) {
+    part.attention += (1 - kv_share_before_gpu(request.model, layers)) * part.devices[i].kv_share * speeds.attention(i);
+  }
+  const auto used = static_cast<uint64_t>(request.devices_with_layers().size());
   problem.split = part;
   for (KvChoice& it : problem.kv) {
     it.device_bytes = estimate_kv_bytes(request.model, request.cells(), it.type) - it.bytes;
   }
   for (UbatchChoice& it : problem.ubatch) {
-    it.device_bytes = request.gpu.on_ram ? 0 : it.bytes;  // either may need as much as one that computes all
+    // Any may need as much as one that computes all.
+    it.device_bytes = request.gpu.on_ram ? 0 : used * it.bytes;
+  }
+}
+
+void correct_gpu_layers(GpuSplitPart& split, const ContextMemory& real) {
+  const auto share = [](uint64_t its, uint64_t all) {
+    return all > 0 ? static_cast<double>(its) / static_cast<double>(all) : 0;
+  };
+  size_t used = 0;
+  for (GpuSplitShare& it : split.devices) {
+    if (it.layers > 0 && used < real.devices.size()) {
+      it.kv_share = share(real.devices[used].kv, real.device_kv);
+      it.compute_share = share(real.devices[used].compute, real.device_compute);
+      ++used;
+    }
   }
 }
 
@@ -215,7 +261,7 @@ bool may_divide(const OpenRequest& request, const PlacementProblem& problem) {
          problem.gpu->obstacle.empty();
 }
 
-Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uint32_t> most) {
+Result<PlacementProblem> planned_problem(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
   request.planned_layers.reset();
   auto problem = placement_problem(request);
   if (problem && problem->gpu) {
@@ -227,26 +273,15 @@ Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uin
   if (!most && place_on_gpu(*problem)) {
     return problem;
   }
-  if (request.gpu.devices.size() > 1 && request.gpu.named) {
-    return fail(
-        ErrorCode::kUsage,
-        "{} does not fit into the memory of {} as a whole, and a part of a dense model is for one GPU beside the "
-        "processors, not for several: name one of them by --gpu",
-        request.model.name, request.gpu.name());
-  }
-  if (request.gpu.devices.size() > 1) {
-    request.gpu.devices.resize(1);
-    problem = placement_problem(request);
-    if (!problem) {
-      return problem;
-    }
-  }
   problem->gpu->may_hold_all = false;
   const auto alone = place(*problem);
-  problem->gpu->undivided = most == 0U ? "its memory did not hold what llama.cpp wanted to put there"
-                                       : "not even the smallest part of it fits there";
-  for (uint32_t count = best_layers(request, most.value_or(UINT32_MAX)); count > 0; --count) {
-    request.planned_layers = GpuLayers{count, true};
+  const bool nothing = most && std::ranges::count(*most, 0U) == std::ssize(*most);
+  const char* whose = request.gpu.devices.size() > 1 ? "their" : "its";
+  problem->gpu->undivided = nothing ? fmt::format("{} memory did not hold what llama.cpp wanted to put there", whose)
+                                    : "not even the smallest part of it fits there";
+  for (auto layers = planned_layers(request, UINT32_MAX, most); layers;
+       layers = planned_layers(request, layers->count - 1, most)) {
+    request.planned_layers = layers;
     auto divided = placement_problem(request);
     const auto placement = divided ? place(*divided) : Result<Placement>(propagate(divided.error()));
     const bool better = placement && alone && gpu_objective(*divided, *placement) < gpu_objective(*problem, *alone);

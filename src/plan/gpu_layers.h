@@ -1,8 +1,10 @@
-// How many of a dense model's last layers a GPU computes whose memory has no room for all, and what a placement problem
+// How many of a dense model's last layers GPUs compute whose memory has no room for all, and what a placement problem
 // then says of them (docs/design/gpu.md, "Dense models").
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "plan/placement_problem.h"
 
@@ -24,14 +26,17 @@ uint32_t largest_pass(const OpenRequest& request);
 // cache and compute buffers lies there. `problem` has all else of it.
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem);
 
+// Puts in how the GPUs that have layers share what llama.cpp really allocated there, where they have memory of their
+// own.
+void correct_gpu_layers(GpuSplitPart& split, const ContextMemory& real);
+
 // The problem whose solution is the plan. As placement_problem(), with the layers that several GPUs share divided as is
-// best (placement/gpu_devices.h), unless request.gpu has no room for all of a dense
-// model: then that of the number of layers there, `most` at most, with the least objective; request.planned_layers is
-// that number. A GPU that was named gets one layer at least where one fits; without any layer the problem is the
-// processors', and GpuProblem::undivided says why. With `most`, the whole model on the GPU is not considered. Of
-// several GPUs that have no room for it the first alone gets layers; where they were named, it fails with kUsage. Fails
-// as placement_problem().
-Result<PlacementProblem> planned_problem(OpenRequest& request, std::optional<uint32_t> most = {});
+// best (placement/gpu_devices.h), unless request.gpu has no room for all of a dense model: then that of the layers
+// there, by GPU at most `most`, with the least objective; request.planned_layers is that division. A GPU that was named
+// gets one layer at least where one fits, several each one if they can; without any layer the problem is the
+// processors', and GpuProblem::undivided says why. With `most`, the whole model on GPUs is not considered. Fails as
+// placement_problem().
+Result<PlacementProblem> planned_problem(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most = {});
 
 // Whether the plan divides the layers of the request's model where they do not fit.
 bool may_divide(const OpenRequest& request, const PlacementProblem& problem);

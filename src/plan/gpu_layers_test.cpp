@@ -34,6 +34,15 @@ class GpuLayersPlan : public testing::Test {
     return make_request(options_, model_, {memory, {}}, history_, {}, gpu);
   }
 
+  // On two of them.
+  OpenRequest shared(uint64_t first, uint64_t second, bool named) const {
+    OpenRequest its = request(kGiB, first, named);
+    its.gpu.devices.push_back(its.gpu.devices.front());
+    its.gpu.devices[1].info.name = "CUDA1";
+    its.gpu.devices[1].vram = second;
+    return its;
+  }
+
   // That all of it takes.
   uint64_t whole() const {
     const OpenRequest its = request(kGiB, kGiB, true);
@@ -113,7 +122,7 @@ TEST_F(GpuLayersPlan, PromptsTakeLargePassesWhereThereIsRoom) {
   ASSERT_TRUE(problem && problem->split);
   EXPECT_EQ(problem->ubatch.front().tokens, 1024U);
   PlacementProblem roomy = *problem;
-  roomy.split->budget = kGiB;
+  roomy.split->devices[0].budget = kGiB;
   const auto placement = place(roomy);
   ASSERT_TRUE(placement);
   EXPECT_EQ(placement->ubatch, 1024U);
@@ -193,10 +202,10 @@ TEST_F(GpuLayersPlan, AGpuThatIsNotNamedIsUsedWhereItIsFaster) {
 
 TEST_F(GpuLayersPlan, FewerAreGivenWhereMoreDidNotFit) {
   OpenRequest its = request(kGiB, kGiB, true);
-  ASSERT_TRUE(planned_problem(its, 2));
+  ASSERT_TRUE(planned_problem(its, {{2}}));
   ASSERT_TRUE(its.planned_layers);
   EXPECT_LE(its.planned_layers->count, 2U);
-  const auto none = planned_problem(its, 0);
+  const auto none = planned_problem(its, {{0}});
   ASSERT_TRUE(none);
   EXPECT_FALSE(its.planned_layers);
   const auto placement = place(*none);
@@ -207,11 +216,68 @@ TEST_F(GpuLayersPlan, FewerAreGivenWhereMoreDidNotFit) {
   EXPECT_NE(plan.why.find("did not hold what llama.cpp wanted"), std::string::npos) << plan.why;
 }
 
+TEST_F(GpuLayersPlan, SeveralGpusHaveMoreThanOneAndEachItsOwn) {
+  const uint64_t room = whole() * 5 / 10;
+  OpenRequest one = request(kGiB, room, true);
+  ASSERT_TRUE(planned_problem(one) && one.planned_layers);
+  OpenRequest two = shared(room, room, true);
+  const auto problem = planned_problem(two);
+  ASSERT_TRUE(problem && problem->split && two.planned_layers);
+  EXPECT_GT(two.planned_layers->count, one.planned_layers->count);
+  EXPECT_LE(two.planned_layers->count, static_cast<uint32_t>(model_.layers));
+  const auto placement = place(*problem);
+  ASSERT_TRUE(placement);
+  const Plan plan = make_plan(two, *problem, *placement);
+  ASSERT_EQ(plan.device->shares.size(), 2U);
+  EXPECT_EQ(plan.device->name, "CUDA0 and CUDA1");
+  uint32_t next = static_cast<uint32_t>(model_.layers) - *plan.device->layers;
+  uint64_t bytes = 0;
+  for (const DeviceShare& share : plan.device->shares) {
+    EXPECT_EQ(share.first_layer, next);
+    EXPECT_LE(share.bytes, room);
+    next += share.layers;
+    bytes += share.bytes;
+  }
+  EXPECT_EQ(next, static_cast<uint32_t>(model_.layers));
+  for (const LedgerLine& line : plan.ledger) {
+    bytes -= line.tier == Tier::kDevice ? line.bytes : 0;
+  }
+  EXPECT_EQ(bytes, 0U) << "the ledger has what both have";
+  EXPECT_NE(plan.sentence.find("and the output there, layers "), std::string::npos) << plan.sentence;
+  EXPECT_NE(plan.sentence.find("the output on CUDA1; the rest fits into RAM"), std::string::npos) << plan.sentence;
+  EXPECT_NE(plan.why.find("CUDA0 and CUDA1 compute "), std::string::npos) << plan.why;
+}
+
+TEST_F(GpuLayersPlan, ASecondOneThatIsNotNamedIsUsedWhereItIsFaster) {
+  const uint64_t room = whole() * 5 / 10;
+  OpenRequest one = request(kGiB, room, false);
+  const auto alone = planned_problem(one);
+  OpenRequest two = shared(room, room, false);
+  const auto both = planned_problem(two);
+  ASSERT_TRUE(alone && both);
+  ASSERT_EQ(two.devices_with_layers().size(), 2U);
+  EXPECT_LT(gpu_objective(*both, *place(*both)), gpu_objective(*alone, *place(*alone)));
+  OpenRequest roomy = shared(whole() * 95 / 100, whole() / 4, false);
+  ASSERT_TRUE(planned_problem(roomy));
+  EXPECT_LE(roomy.layers_of_devices()[1], 2U) << "the first has room for all but a layer";
+}
+
+TEST_F(GpuLayersPlan, OneThatHasNoRoomGetsNothing) {
+  OpenRequest its = shared(whole() * 6 / 10, 64 * kKiB, true);
+  const auto problem = planned_problem(its);
+  ASSERT_TRUE(problem && its.planned_layers);
+  EXPECT_EQ(its.layers_of_devices()[1], 0U);
+  EXPECT_EQ(its.names_with_layers(), std::vector<std::string>{"CUDA0"});
+  const Plan plan = make_plan(its, *problem, *place(*problem));
+  EXPECT_TRUE(plan.device->shares.empty());
+  EXPECT_EQ(plan.device->budget, whole() * 6 / 10) << "of those that compute";
+}
+
 TEST_F(GpuLayersPlan, RealSizesThatAreTooManyAreNoPlacement) {
   OpenRequest its = request(kGiB, whole() * 6 / 10, true);
   auto problem = planned_problem(its);
   ASSERT_TRUE(problem && problem->split && place(*problem));
-  problem->split->weights = problem->split->budget;
+  problem->split->devices[0].weights = problem->split->devices[0].budget;
   const auto refused = place(*problem);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBudget);

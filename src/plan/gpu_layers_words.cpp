@@ -5,23 +5,49 @@
 #include <algorithm>
 
 #include "placement/cost.h"
+#include "plan/gpu_words.h"
 #include "support/units.h"
 
 namespace hypura {
+
+namespace {
+
+// Of the GPUs that have layers.
+std::vector<DeviceShare> split_shares(const OpenRequest& request, const PlacementProblem& problem,
+                                      const Placement& placement) {
+  const GpuSplitPart& split = *problem.split;
+  const std::vector<uint64_t> bytes =
+      split_bytes_of_devices(problem, problem.kv_choice(placement), problem.ubatch_choice(placement));
+  std::vector<DeviceShare> shares;
+  uint32_t next = split.all - split.layers;
+  for (const size_t i : request.devices_with_layers()) {
+    const GpuSplitShare& its = split.devices[i];
+    shares.push_back({request.gpu.devices[i].info.name, its.budget, bytes[i], next, its.layers});
+    next += its.layers;
+  }
+  shares.back().layers -= shares.back().layers > 0 ? 1 : 0;  // the output
+  return shares;
+}
+
+}  // namespace
 
 DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const GpuSplitPart& split = *problem.split;
   const PassCost token = pass_cost(problem, placement, 1);
   DevicePlan plan;
-  plan.name = request.gpu.name();
-  plan.description = request.gpu.devices.front().info.description;
-  plan.budget = request.gpu.vram();
+  plan.name = joined_names(request.names_with_layers());
+  plan.shares = split_shares(request, problem, placement);
+  plan.description = request.gpu.devices[request.devices_with_layers().front()].info.description;
+  plan.budget = budget_of(plan.shares);
   plan.layers = split.layers > 0 ? split.layers - 1 : 0;
   plan.all_layers = split.all - 1;
-  plan.weights = split.weights;
+  plan.weights = split.weights();
   plan.compute_seconds = split.on_gpu.first;
   plan.cpu_seconds = std::max(0.0, token.compute - split.on_gpu.first);
   plan.disk_seconds = token.bytes / problem.dense_disk.bytes_per_second;
+  if (plan.shares.size() == 1) {
+    plan.shares.clear();
+  }
   return plan;
 }
 
@@ -37,27 +63,32 @@ std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Plac
       ledger.push_back({purpose, bytes, note, Tier::kDevice});
     }
   };
-  add(weights, problem.split->weights);
+  add(weights, problem.split->weights());
   add(Purpose::kKvCache, problem.kv_choice(placement).device_bytes, type);
   add(Purpose::kComputeBuffers, problem.ubatch_choice(placement).device_bytes);
   return ledger;
 }
 
-std::string split_sentence(const OpenRequest& request, const GpuSplitPart& split) {
-  const std::string device = request.gpu.name();
+std::string split_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const GpuSplitPart& split = *problem.split;
+  const std::vector<DeviceShare> shares = split_shares(request, problem, placement);
+  const std::vector<std::string> names = request.names_with_layers();
   const std::string of_all = fmt::format("of {} layers", split.all - 1);
   const std::string layers = split.layers == 0   ? "none " + of_all
                              : split.layers == 1 ? "the output and none " + of_all
                                                  : fmt::format("{} {} and the output", split.layers - 1, of_all);
-  return fmt::format("{} ({}) on {} in {} of its memory{} and {} of RAM{}: {} on {}, ", request.model.name,
-                     format_bytes(request.model.bytes), device, format_bytes(request.gpu.vram()),
-                     request.gpu.remark({device}), format_bytes(request.budget), request.budget_remark, layers, device);
+  const bool several = shares.size() > 1;
+  return fmt::format("{} ({}) on {} in {} of {} memory{} and {} of RAM{}: {} {}, {}", request.model.name,
+                     format_bytes(request.model.bytes), joined_names(names), format_bytes(budget_of(shares)),
+                     several ? "their" : "its", request.gpu.remark(names), format_bytes(request.budget),
+                     request.budget_remark, layers, several ? "there" : "on " + names.front(), shares_words(shares));
 }
 
 std::string split_token_sentence(const Plan& plan) {
   const DevicePlan& device = *plan.device;
-  std::string text = fmt::format("{} computes {:.1f} ms of a token, the processors {:.1f} ms", device.name,
-                                 device.compute_seconds * 1000, device.cpu_seconds * 1000);
+  std::string text = fmt::format("{} {} {:.1f} ms of a token, the processors {:.1f} ms", device.name,
+                                 device.shares.empty() ? "computes" : "compute", device.compute_seconds * 1000,
+                                 device.cpu_seconds * 1000);
   if (plan.prediction.bytes_per_token > 0) {
     text +=
         fmt::format("; {} are read from disk for each, which takes {:.1f} ms",

@@ -1,4 +1,4 @@
-// What a plan says of a GPU that computes the last layers of a model, beside the processors.
+// What a plan says of GPUs that compute the last layers of a model, beside the processors.
 #pragma once
 
 #include <string>
@@ -9,15 +9,16 @@
 
 namespace hypura {
 
-// The part of the plan that is about request.gpu. problem.split must be there.
+// The part of the plan that is about the GPUs. problem.split must be there.
 DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
 
-// The lines of the ledger for its memory; none without problem.split.
+// The lines of the ledger for their memory; none without problem.split.
 std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Placement& placement);
 
 // The beginning of the plan's sentence: "Name (5.3 GiB) on CUDA0 in 4.0 GiB of its memory and 8.0 GiB of RAM: 12 of 32
-// layers and the output on CUDA0, ".
-std::string split_sentence(const OpenRequest& request, const GpuSplitPart& split);
+// layers and the output on CUDA0, "; of several "12 of 32 layers and the output there, layers 20 to 25 on CUDA0, 26 to
+// 31 and the output on CUDA1; ".
+std::string split_sentence(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
 
 // "CUDA0 computes 2.1 ms of a token, the processors 31.0 ms; 1.2 GiB of it are read from disk".
 std::string split_token_sentence(const Plan& plan);

@@ -1,5 +1,7 @@
 #include "plan/gpu_problem.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "backend/gpu/device_sizes.h"
@@ -9,6 +11,7 @@
 #include "llama/open/mtp_layers.h"
 #include "placement/gpu_devices.h"
 #include "plan/gpu_figures.h"
+#include "plan/gpu_layers.h"
 #include "plan/gpu_speeds.h"
 
 namespace hypura {
@@ -78,6 +81,8 @@ void GpuProblemBuilder::add_ways() {
   gpu_.required = request_.gpu.named;
   gpu_.in_ram = request_.gpu.computes_in_ram();
   gpu_.or_processors = !gpu_.may_stream;
+  gpu_.may_leave_layers = gpu_.may_stream && !gpu_.in_ram && !is_host() && !overrides.gpu;
+  gpu_.offload_from = kOffloadTokens;
   if (overrides.gpu) {
     gpu_.layer_slots = overrides.gpu->layer_slots;
     gpu_.stages = overrides.gpu->stages;
@@ -132,6 +137,8 @@ void GpuProblemBuilder::add_passes() {
     const auto devices = static_cast<uint32_t>(request_.gpu.devices.size());
     const IdBytes buffers = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices, false);
     choice.expert_bytes = buffers.in_ram;
+    choice.host_bytes = on_device;
+    choice.host_expert_bytes = StreamedWeights::expert_buffer_bytes(layout_, ubatch);
     gpu_.mixed_bytes = StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, devices, true).in_ram - buffers.in_ram;
     gpu_.other = std::max(gpu_.other, StreamedWeights::gpu_buffer_bytes(layout_, model, ubatch, 1, false).on_device);
     gpu_.ubatch.push_back(choice);
@@ -244,22 +251,31 @@ void correct_gpu_estimates(GpuProblem& gpu, const Placement& placement, const Co
   }
   const KvChoice cache = *kv;
   const UbatchChoice its = *pass;
-  const uint64_t in_ram = real.kv - real.device_kv + real.compute - real.device_compute;
+  const bool has_host = gpu.host.layers > 0;
+  const uint64_t kv_in_ram = real.kv - real.device_kv;
+  if (has_host) {
+    correct_part(gpu.kv, static_cast<size_t>(kv - gpu.kv.begin()), kv_in_ram, gpu.host.kv);
+  }
+  const uint64_t of_layers = has_host ? real.kv : real.device_kv;
   for (KvChoice& it : gpu.kv) {
     if (it.type == cache.type) {
-      it.bytes = real.device_kv;
+      it.bytes = of_layers;
       it.measured = true;
     } else if (!it.measured) {
-      it.bytes = in_proportion(it.bytes, real.device_kv, cache.bytes);
+      it.bytes = in_proportion(it.bytes, of_layers, cache.bytes);
     }
   }
+  const uint64_t in_ram = (has_host ? 0 : kv_in_ram) + real.compute - real.device_compute;
+  const uint64_t estimate = its.bytes + gpu.host_bytes(its);
   for (UbatchChoice& it : gpu.ubatch) {
+    const uint64_t its_estimate = it.bytes + gpu.host_bytes(it);
     if (it.tokens == its.tokens) {  // with another KV cache it may take less
       it.bytes = it.measured ? std::max(it.bytes, in_ram) : in_ram;
       it.measured = true;
     } else if (!it.measured) {
-      it.bytes = in_proportion(it.bytes, in_ram, its.bytes);
+      it.bytes = in_proportion(its_estimate, in_ram, estimate);
     }
+    it.host_bytes = 0;  // all is in `bytes` now
   }
 }
 

@@ -42,7 +42,7 @@ namespace {
 std::vector<DeviceShare> shares_of(const OpenRequest& request, const PlacementProblem& problem,
                                    const Placement& placement) {
   std::vector<DeviceShare> shares;
-  uint32_t next = 0;
+  uint32_t next = problem.gpu->host.layers;
   for (size_t i = 0; i < problem.gpu->devices.size(); ++i) {
     const GpuPart& device = problem.gpu->devices[i];
     if (device.layers == 0) {
@@ -61,7 +61,8 @@ std::vector<DeviceShare> shares_of(const OpenRequest& request, const PlacementPr
   return shares;
 }
 
-// "layers 0 to 11 on CUDA0, 12 to 23 and the output on CUDA1; "; empty with one.
+}  // namespace
+
 std::string shares_words(const std::vector<DeviceShare>& shares) {
   std::string text;
   for (size_t i = 0; shares.size() > 1 && i < shares.size(); ++i) {
@@ -77,6 +78,17 @@ std::string shares_words(const std::vector<DeviceShare>& shares) {
   return text + (text.empty() ? "" : "; ");
 }
 
+namespace {
+
+// "layers 0 to 3 of 24 on the processors; "; empty where they have none.
+std::string host_words(const GpuProblem& gpu) {
+  const uint32_t layers = gpu.host.layers;
+  const std::string which = layers == 1 ? "layer 0" : fmt::format("layers 0 to {}", layers - 1);
+  return layers == 0 ? "" : fmt::format("{} of {} on the processors; ", which, gpu.layers.size() - 1);
+}
+
+}  // namespace
+
 uint64_t budget_of(const std::vector<DeviceShare>& shares) {
   uint64_t bytes = 0;
   for (const DeviceShare& it : shares) {
@@ -84,8 +96,6 @@ uint64_t budget_of(const std::vector<DeviceShare>& shares) {
   }
   return bytes;
 }
-
-}  // namespace
 
 DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const PassCost token = pass_cost(problem, placement, 1);
@@ -98,6 +108,10 @@ DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& probl
   plan.description = first->info.description;
   if (plan.shares.size() == 1) {
     plan.shares.clear();
+  }
+  plan.all_layers = static_cast<uint32_t>(problem.gpu->layers.size() - 1);
+  if (problem.gpu->host.layers > 0) {
+    plan.layers = plan.all_layers - problem.gpu->host.layers;
   }
   plan.experts = slots_on_device(problem, placement);
   plan.weights = problem.gpu->weights() + (placement.experts.streamed ? 0 : problem.expert_bytes);
@@ -119,6 +133,7 @@ DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& probl
 std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placement& placement) {
   const GpuProblem& gpu = *problem.gpu;
   const UbatchChoice& pass = problem.ubatch_choice(placement);
+  const uint64_t host_kv = gpu.host_kv(placement.kv_type);
   const ExpertPlacement& experts = placement.experts;
   const Purpose weights = experts.streamed ? Purpose::kResidentWeights : Purpose::kWeights;
   const std::string type = placement.kv_type == KvType::kF16 ? "" : fmt::format(", {}", to_string(placement.kv_type));
@@ -135,15 +150,16 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
     add(Tier::kDevice, Purpose::kExpertBuffers, gpu.used() * gpu.other);
     add(Tier::kDevice, Purpose::kStaging, placement.gpu->staging_bytes);
   }
-  add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes, type);
+  add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes - host_kv, type);
   add(Tier::kDevice, Purpose::kComputeBuffers, gpu_compute_bytes(gpu, placement));
-  add(Tier::kRam, weights, gpu.host_weights);
+  add(Tier::kRam, weights, gpu.host_weights + gpu.host.weights);
   if (experts.streamed) {
     add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
         fmt::format(" ({} of {})", experts.slots, experts.all));
     add(Tier::kRam, Purpose::kExpertBuffers, gpu_buffer_bytes(problem, placement));
   }
-  add(Tier::kRam, Purpose::kComputeBuffers, pass.bytes);
+  add(Tier::kRam, Purpose::kKvCache, host_kv, type);
+  add(Tier::kRam, Purpose::kComputeBuffers, pass.bytes + gpu.host_bytes(pass));
   add(Tier::kRam, Purpose::kVocabulary, problem.other);
   return ledger;
 }
@@ -160,7 +176,7 @@ std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem
                             request.budget_remark, format_bytes(std::min(request.budget, budget_of(shares))), remark)
               : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
                             several ? "their" : "its", remark, format_bytes(request.budget), request.budget_remark);
-  text += shares_words(shares);
+  text += host_words(*problem.gpu) + shares_words(shares);
   if (!placement.experts.streamed) {
     return text + (several ? "fits, all weights on the GPUs" : "fits, all weights on the GPU");
   }

@@ -1,6 +1,7 @@
 // What a placement on a GPU means, for people and for plans.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,12 @@ namespace hypura {
 
 // The part of the plan that is about request.gpu, which computes by `placement`.
 DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement);
+
+// "layers 0 to 11 on CUDA0, 12 to 23 and the output on CUDA1; "; empty with one.
+std::string shares_words(const std::vector<DeviceShare>& shares);
+
+// Of their memory, all together.
+uint64_t budget_of(const std::vector<DeviceShare>& shares);
 
 // As make_ledger(), of a placement with a GPU.
 std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placement& placement);

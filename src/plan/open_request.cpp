@@ -30,6 +30,41 @@ uint64_t OpenRequest::range_bytes() const {
   return overrides.range_bytes.value_or(std::min(for_machine, for_model));
 }
 
+std::vector<uint32_t> OpenRequest::layers_of_devices() const {
+  const GpuLayers* layers = gpu_layers();
+  if (layers == nullptr) {
+    return {};
+  }
+  std::vector<uint32_t> counts = layers->of_devices;
+  counts.resize(gpu.devices.size());
+  if (layers->of_devices.empty()) {
+    counts.front() = layers->count;
+  }
+  return counts;
+}
+
+std::vector<size_t> OpenRequest::devices_with_layers() const {
+  const std::vector<uint32_t> counts = layers_of_devices();
+  std::vector<size_t> devices;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] > 0) {
+      devices.push_back(i);
+    }
+  }
+  if (devices.empty() && !counts.empty()) {
+    devices.push_back(0);
+  }
+  return devices;
+}
+
+std::vector<std::string> OpenRequest::names_with_layers() const {
+  std::vector<std::string> names;
+  for (const size_t device : devices_with_layers()) {
+    names.push_back(gpu.devices[device].info.name);
+  }
+  return names;
+}
+
 StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows) const {
   const GpuLayers* layers = gpu_layers();
   const StreamedTables tables = {rows && layers == nullptr, layers == nullptr, overrides.row_cache};
@@ -63,15 +98,17 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
 
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
-    return fmt::format("{} on {}, {}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
-                       to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "");
+    const uint32_t host = placement.gpu->host_layers;
+    return fmt::format("{} on {}, {}{}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
+                       to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "",
+                       host > 0 ? fmt::format(", {} layers on the processors", host) : "");
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,
                                 request.reads_repacked() ? "repacked copy" : (request.repacks() ? "repacked" : "plain"),
                                 placement.kv_type == KvType::kF16 ? "" : ", ",
                                 placement.kv_type == KvType::kF16 ? "" : to_string(placement.kv_type));
   if (const GpuLayers* layers = request.gpu_layers()) {
-    key += fmt::format(", {} layers on {}", layers->count, request.gpu.name());
+    key += fmt::format(", {} layers on {}", layers->count, joined_names(request.names_with_layers()));
   }
   return key;
 }

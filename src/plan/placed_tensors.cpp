@@ -44,10 +44,13 @@ std::vector<PlacedTensor> placed_tensors(const Model& model, const StreamLayout&
                                          const GpuLayers* layers) {
   const ExpertPlacement& experts = placement.experts;
   std::vector<PlacedTensor> tensors;
+  std::optional<GpuLayers> its_layers = layers != nullptr ? std::optional(*layers) : std::nullopt;
+  if (layers == nullptr && placement.gpu) {
+    its_layers = GpuLayers{static_cast<uint32_t>(model.layers) + 1 - placement.gpu->host_layers, true};
+  }
   for (const TensorInfo& tensor : model.tensors) {
     // A GPU's model has its table of embeddings in RAM.
-    const bool on_device =
-        layers != nullptr ? on_gpu(model, *layers, tensor) : placement.gpu && tensor.role != TensorRole::kEmbedding;
+    const bool on_device = its_layers && on_gpu(model, *its_layers, tensor);
     tensors.push_back(placed(tensor, Way::kPinned, on_device ? Tier::kDevice : Tier::kRam, on_device ? 0 : 1));
     tensors.back().device_share = on_device ? 1 : 0;
   }

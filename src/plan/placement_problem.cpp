@@ -465,6 +465,9 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
   const UbatchChoice pass = problem.ubatch_choice(placement);
   const uint64_t kv = real.kv - real.device_kv;
   const uint64_t compute = real.compute - real.device_compute;
+  if (problem.split) {
+    correct_gpu_layers(*problem.split, real);
+  }
   for (KvChoice& it : problem.kv) {
     if (it.type == cache.type) {
       it.bytes = kv;

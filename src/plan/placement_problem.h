@@ -41,13 +41,18 @@ struct OpenRequest {
   std::optional<GpuLayers> planned_layers = {};  // a plan's choice (plan/gpu_layers.h)
 
   bool reads_repacked() const { return !repacked.files.empty() && gpu_layers() == nullptr; }
-  // The layers that a GPU computes without slots; nullptr: none.
+  // The layers that GPUs compute without slots; nullptr: none.
   const GpuLayers* gpu_layers() const {
     if (overrides.gpu && overrides.gpu->layers) {
       return &*overrides.gpu->layers;
     }
     return planned_layers ? &*planned_layers : nullptr;
   }
+  // Of these, how many each of gpu.devices has; empty where there are none.
+  std::vector<uint32_t> layers_of_devices() const;
+  // Which of gpu.devices have some, in the order of the layers; the first where the number of layers is 0.
+  std::vector<size_t> devices_with_layers() const;
+  std::vector<std::string> names_with_layers() const;
   // Whether weights are laid out for the processors' fastest kernels. Beside a GPU with layers of its own they are not:
   // it takes them as they are, and a product must not depend on who computes it at which budget.
   bool repacks() const { return options.repack && gpu_layers() == nullptr; }

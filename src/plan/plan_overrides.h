@@ -4,16 +4,19 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "hypura/placement.h"
 
 namespace hypura {
 
-// The last layers of a model, with their keys and values, are a GPU's, which has all of their weights in its own
+// The last layers of a model, with their keys and values, are GPUs', which have all of their weights in their own
 // memory; the others are the processors', in any mode (docs/design/gpu.md, "Dense models").
 struct GpuLayers {
   uint32_t count = 0;   // as llama.cpp's --n-gpu-layers: 1 is the output alone, n the output and the last n - 1 layers
   bool experts = true;  // false: the routed experts of these layers too are the processors', as with its --cpu-moe
+  // Of several GPUs each has so many of them, in the order of the layers; they add up to the count. None: one has all.
+  std::vector<uint32_t> of_devices = {};
 };
 
 // ggml's device of that name, or several separated by commas, computes everything, with slots for so many experts of

@@ -120,6 +120,7 @@ class BusyGenerator : public FakeGenerator {
     stats.engine.drafted_tokens = 6;
     stats.engine.accepted_draft_tokens = 5;
     stats.engine.copy_bytes = {700, 300};
+    stats.engine.gpus = {{"CUDA0", 20, 15}, {"CUDA1", 8, 4}};
     return stats;
   }
 };
@@ -152,6 +153,8 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_accepted_draft_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_right_drafted_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_bytes{model=\"stories:latest\",purpose=\"expert slots\"} 4096\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_gpu_device_expert_hits_total{model=\"stories:latest\",gpu=\"CUDA0\"} 15\n"
+                              "hypura_gpu_device_expert_hits_total{model=\"stories:latest\",gpu=\"CUDA1\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("hypura_copy_read_bytes_total{model=\"stories:latest\",copy=\"1\"} 300\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_budget_bytes{model=\"stories:latest\"} 8192\n"));
 }

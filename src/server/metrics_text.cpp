@@ -118,6 +118,18 @@ void add_counters(MetricsText& text, std::string_view model, std::span<const Cou
   }
 }
 
+// The same of each GPU.
+void add_gpus(MetricsText& text, std::string_view model, const std::vector<GpuCounters>& gpus) {
+  for (const Counter<GpuCounters>& counter : gpu_counters()) {
+    if (!gpus.empty()) {
+      text.begin(counter.metric, kCounter, counter.help);
+    }
+    for (const GpuCounters& gpu : gpus) {
+      with_number(counter, gpu, [&](auto number) { text.value({{"model", model}, {"gpu", gpu.name}}, number); });
+    }
+  }
+}
+
 void add_rates(MetricsText& text, std::string_view model, const EngineStats& stats) {
   text.single("hypura_decode_tokens_per_second", kGauge,
               "Tokens of answers for each second of decoding, since loading.", {{"model", model}},
@@ -177,6 +189,7 @@ std::string prometheus(const Metrics& metrics, const ModelHost& host) {
     const GeneratorStats stats = generator->stats();
     add_counters(text, name, generator_counters(), stats);
     add_counters(text, name, engine_counters(), stats.engine);
+    add_gpus(text, name, stats.engine.gpus);
     add_rates(text, name, stats.engine);
     add_reads(text, name, stats.engine);
     add_memory(text, name, generator->plan());

@@ -56,15 +56,19 @@ class LateGpu {
   // The fewest and the most rows of a product with experts since the last call.
   std::pair<int64_t, int64_t> take_rows() { return std::exchange(rows_, kNoRows); }
 
+  // From now on nothing runs before something waits for it; or what is drawn, as before.
+  void set_idle(bool idle) { idle_ = idle; }
+
   // From now on who waits for it waits so long at least.
   void set_wait(std::chrono::microseconds wait) { wait_ = wait; }
 
  private:
   // What a backend was given and has not run.
   struct Stream {
-    explicit Stream(ggml_backend_t backend) : cpu(backend) {}
+    Stream(ggml_backend_t backend, const std::atomic<bool>& is_idle) : cpu(backend), idle(is_idle) {}
 
     ggml_backend_ptr cpu;
+    const std::atomic<bool>& idle;
     std::deque<std::function<void()>> work;
     uint64_t begun = 0;
     uint64_t done = 0;
@@ -73,7 +77,7 @@ class LateGpu {
     void begin(std::function<void()> it) {
       work.push_back(std::move(it));
       ++begun;
-      if (random() % 2 == 0) {
+      if (!idle && random() % 2 == 0) {
         run_until(begun);
       }
     }
@@ -198,7 +202,8 @@ class LateGpu {
     if (!of(device).in_ram_) {
       add_copies(its);
     }
-    return new ggml_backend{&guid, its, device, new Stream(ggml_backend_dev_init(of(device).cpu_, nullptr))};
+    return new ggml_backend{&guid, its, device,
+                            new Stream(ggml_backend_dev_init(of(device).cpu_, nullptr), of(device).idle_)};
   }
   static void add_copies(ggml_backend_i& its) {
     its.set_tensor_async = [](ggml_backend_t backend, ggml_tensor* tensor, const void* data, size_t offset,
@@ -288,6 +293,7 @@ class LateGpu {
   bool added_ = false;
   static constexpr std::pair<int64_t, int64_t> kNoRows = {INT64_MAX, 0};
   std::pair<int64_t, int64_t> rows_ = kNoRows;
+  std::atomic<bool> idle_{false};
   std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};

@@ -104,7 +104,9 @@ Json settings_json(const BenchReport& report) {
           {"model_bytes", report.model_bytes},
           {"memory", options.memory ? Json(*options.memory) : Json()},
           {"gpu", options.gpu},
-          {"vram", options.vram ? Json(*options.vram) : Json()},
+          {"vram", options.vram                ? Json(*options.vram)
+                   : options.vram_each.empty() ? Json()
+                                               : Json(options.vram_each)},
           {"mixed_compute", options.mixed_compute},
           {"baseline_vram", report.plain_splits.gpu.empty() ? Json() : Json(report.plain_splits.vram)},
           {"cgroup_limit", report.limits.cgroup > 0 ? Json(report.limits.cgroup) : Json()},

@@ -114,6 +114,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   if (spec.vram > 0) {
     options.vram = spec.vram;
   }
+  options.vram_each = spec.vram_each;
   options.mixed_compute = spec.mixed_compute;
   options.context = spec.context;
   options.predicted_at = spec.prompt_tokens + spec.warmup_tokens + spec.tokens / 2;

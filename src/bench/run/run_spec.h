@@ -18,10 +18,11 @@ struct RunSpec {
   uint64_t memory = 0;               // bytes of hypura's budget; 0: what the engine chooses by itself
   std::string gpu = "auto";          // hypura: see EngineOptions; plain: names likewise, or none ("auto" is none to it)
   std::vector<uint64_t> gpu_shares;  // plain: of each of several, as PlainGpu
-  std::string watched_gpu;     // of whose memory RunResult::device_bytes is; empty: of `gpu`, where that is a name
-  uint64_t vram = 0;           // bytes; 0: what the engine chooses by itself
-  bool mixed_compute = false;  // hypura: see EngineOptions
-  bool repack = true;          // plain: see PlainLlamaOptions
+  std::string watched_gpu;  // of whose memory RunResult::device_bytes is; empty: of `gpu`, where that is a name
+  uint64_t vram = 0;        // bytes; 0: what the engine chooses by itself
+  std::vector<uint64_t> vram_each = {};  // hypura: see EngineOptions
+  bool mixed_compute = false;            // the same
+  bool repack = true;                    // plain: see PlainLlamaOptions
   uint32_t threads = 1;
   uint32_t context = 1024;
   uint32_t ubatch = 0;          // tokens of a pass; 0: as planned (hypura), as llama.cpp's default (plain)

@@ -155,6 +155,7 @@ RunSpec hypura_spec(const BenchReport& report) {
   spec.memory = options.memory.value_or(0);
   spec.gpu = options.gpu;
   spec.vram = options.vram.value_or(0);
+  spec.vram_each = options.vram_each;
   spec.mixed_compute = options.mixed_compute;
   spec.repack = report.limits.repack;
   spec.threads = options.threads;

@@ -72,8 +72,8 @@ bool says_how_to_measure(const BenchOptions& options) {
   const BenchOptions usual;
   return !options.model.empty() || options.baseline || options.prompt_tokens != usual.prompt_tokens ||
          options.tokens != usual.tokens || options.memory || options.gpu != usual.gpu || options.vram ||
-         options.mixed_compute || options.repeat != usual.repeat || options.context > 0 || options.threads > 0 ||
-         options.plot || options.force || options.draft.any() || !options.mirrors.empty();
+         !options.vram_each.empty() || options.mixed_compute || options.repeat != usual.repeat || options.context > 0 ||
+         options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty();
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   command->group("Commands")->footer(kBenchFooter);
   add_model_option(*command, options.model)->group(kMeasured);
   add_memory_option(*command, options.memory)->group(kMeasured);
-  add_gpu_options(*command, options.gpu, options.vram, options.mixed_compute, kMeasured);
+  add_gpu_options(*command, {options.gpu, options.vram, options.vram_each, options.mixed_compute}, kMeasured);
   command
       ->add_flag("--baseline", options.baseline, "Also measure plain llama.cpp (mapped weights) under the same limit")
       ->group(kMeasured);

@@ -24,6 +24,7 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   engine.memory = options.memory;
   engine.gpu = options.gpu;
   engine.vram = options.vram;
+  engine.vram_each = options.vram_each;
   engine.mixed_compute = options.mixed_compute;
   engine.context = options.context.value_or(0);
   return engine;

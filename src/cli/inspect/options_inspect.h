@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
@@ -17,6 +18,7 @@ struct InspectOptions {
   std::optional<uint64_t> memory;
   std::string gpu = "auto";  // as EngineOptions
   std::optional<uint64_t> vram;
+  std::vector<uint64_t> vram_each;
   bool mixed_compute = false;
   std::optional<uint32_t> context;
   bool tensors = false;

@@ -1,5 +1,6 @@
 #include "cli/options/model_options.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -46,14 +47,55 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
   return add_size_option(command, "--memory", "Memory budget: 24M, 6G or auto (default auto)", bytes);
 }
 
-void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, bool& mixed_compute,
-                     const char* group) {
-  CLI::Option* name = command.add_option("--gpu", gpu, "GPUs to compute on: names, none or auto (default auto)")
-                          ->check(gpu_complaint)
-                          ->option_text("NAMES");
-  CLI::Option* size = add_size_option(command, "--vram", "Memory budget on each GPU: 6G or auto (default auto)", vram);
+namespace {
+
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::string vram_complaint(const std::string& text) {
+  for (const std::string& part : parts_of(text)) {
+    if (text != "auto" && !parse_bytes(part)) {
+      return "'" + part + "' is not a size; write it like 24M or 6G, 6G,12G for two GPUs, or auto";
+    }
+  }
+  return {};
+}
+
+CLI::Option* add_vram_option(CLI::App& command, std::optional<uint64_t>& vram, std::vector<uint64_t>& each) {
+  const auto store = [&vram, &each](const std::string& text) {
+    vram.reset();
+    each.clear();
+    for (const std::string& part : text == "auto" ? std::vector<std::string>() : parts_of(text)) {
+      each.push_back(parse_bytes(part).value_or(0));
+    }
+    if (each.size() == 1) {
+      vram = each.front();
+      each.clear();
+    }
+  };
+  return command
+      .add_option_function<std::string>("--vram", store, "Memory budget on each GPU: 6G, 6G,12G or auto (default auto)")
+      ->check(vram_complaint)
+      ->option_text("SIZE");
+}
+
+}  // namespace
+
+void add_gpu_options(CLI::App& command, const GpuOptions& options, const char* group) {
+  CLI::Option* name =
+      command.add_option("--gpu", options.gpu, "GPUs to compute on: names, none or auto (default auto)")
+          ->check(gpu_complaint)
+          ->option_text("NAMES");
+  CLI::Option* size = add_vram_option(command, options.vram, options.vram_each);
   CLI::Option* mixed =
-      command.add_flag("--mixed-compute", mixed_compute, "Compute experts that VRAM lacks on the processors");
+      command.add_flag("--mixed-compute", options.mixed_compute, "Compute experts that VRAM lacks on the processors");
   for (CLI::Option* option : {name, size, mixed}) {
     if (group != nullptr) {
       option->group(group);
@@ -89,7 +131,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   static const NumberRange kThreads{1, 1024, true,
                                     "a whole number from 1 to 1024; leave out the flag for the best known value"};
   add_memory_option(command, options.memory);
-  add_gpu_options(command, options.gpu, options.vram, options.mixed_compute, group);
+  add_gpu_options(command, {options.gpu, options.vram, options.vram_each, options.mixed_compute}, group);
   add_context_option(command, std::move(set_context));
   add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
              [&options](double value) { options.threads = static_cast<uint32_t>(value); });

@@ -22,10 +22,17 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 
-// --gpu NAMES, checked for what can be no name, --vram SIZE, of which "auto" leaves `vram` empty, and --mixed-compute.
-// In the group of that name, unless it is null.
-void add_gpu_options(CLI::App& command, std::string& gpu, std::optional<uint64_t>& vram, bool& mixed_compute,
-                     const char* group);
+// Where the options that say what GPUs do are stored, as in EngineOptions.
+struct GpuOptions {
+  std::string& gpu;
+  std::optional<uint64_t>& vram;
+  std::vector<uint64_t>& vram_each;
+  bool& mixed_compute;
+};
+
+// --gpu NAMES, checked for what can be no name, --vram SIZE or SIZE,SIZE, of which "auto" leaves both empty, and
+// --mixed-compute. In the group of that name, unless it is null.
+void add_gpu_options(CLI::App& command, const GpuOptions& options, const char* group);
 
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);

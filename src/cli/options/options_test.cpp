@@ -89,6 +89,17 @@ TEST(Options, EveryCommandThatOpensAModelTakesAGpu) {
                            : engine.mixed_compute)
         << command;
   }
+  for (const char* command : {"run", "serve", "inspect", "bench"}) {
+    const auto parsed = parse_command_line({command, "m.gguf", "--gpu", "CUDA0,CUDA1", "--vram", "6G,12G"});
+    ASSERT_TRUE(parsed) << command << ": " << parsed.error().message;
+    const bool serves = parsed->action == CommandLine::Action::kServe;
+    const EngineOptions& engine = serves ? parsed->serve.engine : parsed->options.engine;
+    const std::vector<uint64_t>& each = parsed->action == CommandLine::Action::kInspect ? parsed->inspect.vram_each
+                                        : parsed->action == CommandLine::Action::kBench ? parsed->bench.vram_each
+                                                                                        : engine.vram_each;
+    EXPECT_EQ(each, (std::vector<uint64_t>{6 * kGiB, 12 * kGiB})) << command;
+    EXPECT_EQ(engine.vram, std::nullopt) << command;
+  }
   const auto by_default = parse_command_line({"run", "--vram", "auto"});
   ASSERT_TRUE(by_default) << by_default.error().message;
   EXPECT_EQ(by_default->options.engine.gpu, "auto");
@@ -223,6 +234,8 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"run", "--gpu", ""}, {"--gpu", "hypura devices"}},
                                          Refused{{"inspect", "--gpu", "CUDA0,"}, {"--gpu", "'CUDA0,'"}},
                                          Refused{{"chat", "--vram", "6Q"}, {"--vram", "'6Q'", "auto"}},
+                                         Refused{{"run", "--vram", "6G,"}, {"--vram", "''", "6G,12G"}},
+                                         Refused{{"run", "--vram", "6G,auto"}, {"--vram", "'auto'", "6G,12G"}},
                                          Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},
                                          Refused{{"inspect", "--context", "0"}, {"--context", "1 or more"}},
                                          Refused{{"inspect", "--html", ""}, {"--html", "empty"}},

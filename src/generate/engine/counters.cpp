@@ -111,6 +111,33 @@ constexpr Counter<E> kEngineCounters[] = {
     {"memory_peak", &E::memory_peak, "bytes", "Peak memory of the process.", "hypura_memory_peak_bytes", {}, false},
 };
 
+using G = GpuCounters;
+
+constexpr Counter<G> kGpuCounters[] = {
+    {"expert_lookups", &G::expert_lookups, "experts", "Experts looked up in the GPU's memory, in decode passes.",
+     "hypura_gpu_device_expert_lookups_total"},
+    {"expert_hits", &G::expert_hits, "experts", "Of those, there when requested.",
+     "hypura_gpu_device_expert_hits_total"},
+    {"experts_copied_ahead", &G::experts_copied_ahead, "experts", "Experts copied to the GPU on a prediction.",
+     "hypura_gpu_device_experts_copied_ahead_total"},
+    {"experts_used_ahead", &G::experts_used_ahead, "experts", "Of those, used by the layer.",
+     "hypura_gpu_device_experts_used_ahead_total"},
+    {"cpu_experts", &G::cpu_experts, "experts", "Of those missed there, computed by the processors.",
+     "hypura_gpu_device_cpu_experts_total"},
+    {"upload_bytes", &G::upload_bytes, "bytes", "Bytes of experts copied from RAM to the GPU.",
+     "hypura_gpu_device_upload_bytes_total"},
+    {"download_bytes", &G::download_bytes, "bytes", "Bytes of evicted experts copied from the GPU to RAM.",
+     "hypura_gpu_device_download_bytes_total"},
+    {"staged_layers", &G::staged_layers, "layers", "Layers brought to the GPU whole, once for each pass.",
+     "hypura_gpu_device_staged_layers_total"},
+    {"seeded_experts", &G::seeded_experts, "experts", "Experts that its slots got from such layers.",
+     "hypura_gpu_device_seeded_experts_total"},
+    {"choice_wait_seconds", &G::choice_wait_seconds, "seconds",
+     "Time waited for the GPU to compute up to a router's choice.", "hypura_gpu_device_choice_wait_seconds_total"},
+    {"copy_wait_seconds", &G::copy_wait_seconds, "seconds", "Time waited for copies between RAM and the GPU to end.",
+     "hypura_gpu_device_copy_wait_seconds_total"},
+};
+
 constexpr Counter<S> kGeneratorCounters[] = {
     {"running", &S::running, "answers", "Answers being generated.", "hypura_answers_running", {}, false},
     {"queued", &S::queued, "answers", "Answers in the queue.", "hypura_answers_queued", {}, false},
@@ -137,6 +164,10 @@ std::span<const Counter<EngineStats>> engine_counters() {
   return kEngineCounters;
 }
 
+std::span<const Counter<GpuCounters>> gpu_counters() {
+  return kGpuCounters;
+}
+
 std::span<const Counter<GeneratorStats>> generator_counters() {
   return kGeneratorCounters;
 }
@@ -150,6 +181,11 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   }
   for (size_t i = 0; i < std::min(copy_bytes.size(), earlier.copy_bytes.size()); ++i) {
     difference.copy_bytes[i] -= earlier.copy_bytes[i];
+  }
+  for (size_t i = 0; i < std::min(gpus.size(), earlier.gpus.size()); ++i) {
+    for (const Counter<GpuCounters>& counter : gpu_counters()) {
+      std::visit([&](auto field) { difference.gpus[i].*field -= earlier.gpus[i].*field; }, counter.field);
+    }
   }
   return difference;
 }

@@ -10,7 +10,7 @@
 
 namespace hypura {
 
-// One field of EngineStats or GeneratorStats.
+// One field of EngineStats, GpuCounters or GeneratorStats.
 template <class Stats>
 struct Counter {
   std::string_view name;  // as the field, and in JSON
@@ -23,8 +23,11 @@ struct Counter {
   bool older_name = false;       // of a field that has a row of its own
 };
 
-// All fields but copy_bytes, which has one number for each copy of the model.
+// All fields but copy_bytes, which has one number for each copy of the model, and gpus.
 std::span<const Counter<EngineStats>> engine_counters();
+
+// Of one of `gpus`: all fields but the name.
+std::span<const Counter<GpuCounters>> gpu_counters();
 
 // All fields but `engine`.
 std::span<const Counter<GeneratorStats>> generator_counters();

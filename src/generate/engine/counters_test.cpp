@@ -23,7 +23,9 @@ size_t bytes_of_fields(std::span<const Counter<Stats>> counters) {
 }
 
 TEST(Counters, HaveEveryFieldOfTheEngines) {
-  EXPECT_EQ(bytes_of_fields(engine_counters()) + sizeof(EngineStats::copy_bytes), sizeof(EngineStats));
+  EXPECT_EQ(bytes_of_fields(engine_counters()) + sizeof(EngineStats::copy_bytes) + sizeof(EngineStats::gpus),
+            sizeof(EngineStats));
+  EXPECT_EQ(bytes_of_fields(gpu_counters()) + sizeof(GpuCounters::name), sizeof(GpuCounters));
 }
 
 TEST(Counters, HaveEveryFieldOfTheGenerator) {
@@ -57,6 +59,7 @@ void expect_well_described(std::span<const Counter<Stats>> counters) {
 
 TEST(Counters, AreEachDescribed) {
   expect_well_described(engine_counters());
+  expect_well_described(gpu_counters());
   expect_well_described(generator_counters());
 }
 
@@ -88,6 +91,20 @@ TEST(Counters, ADifferenceHasWhatWasAddedAndTheLatestPeak) {
     });
     ++n;
   }
+}
+
+TEST(Counters, ADifferenceIsOfEachGpu) {
+  EngineStats earlier;
+  EngineStats later;
+  earlier.gpus = {{"CUDA0", 20, 15}, {"CUDA1", 8, 4}};
+  later.gpus = {{"CUDA0", 25, 16}, {"CUDA1", 80, 40}};
+  const EngineStats difference = later.since(earlier);
+  ASSERT_EQ(difference.gpus.size(), 2U);
+  EXPECT_EQ(difference.gpus[0].name, "CUDA0");
+  EXPECT_EQ(difference.gpus[0].expert_lookups, 5U);
+  EXPECT_EQ(difference.gpus[0].expert_hits, 1U);
+  EXPECT_EQ(difference.gpus[1].expert_lookups, 72U);
+  EXPECT_EQ(difference.gpus[1].expert_hits, 36U);
 }
 
 }  // namespace

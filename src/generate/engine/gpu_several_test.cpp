@@ -10,8 +10,11 @@
 #include <utility>
 
 #include "backend/gpu/separate_gpu_for_test.h"
+#include "generate/engine/engine_impl.h"
+#include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
+#include "generate/scheduler/llama_pass_model.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
 #include "plan/budget_choice.h"
@@ -110,6 +113,53 @@ TEST_F(GpuSeveral, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
   EXPECT_TRUE(streamed);
 }
 
+// Prompts in several passes of 512 tokens, and in one of up to 4096: logits of some tokens of each pass.
+TEST_F(GpuSeveral, LongPromptsAreThoseOfPlainLlama) {
+  constexpr uint32_t kLongContext = 4096;
+  constexpr uint32_t kLongOutputs = 8;  // of a pass
+  struct LongPrompt {
+    uint32_t pass = 0;
+    uint32_t tokens = 0;
+  };
+  const std::filesystem::path path = model_file({"moe", "", small_spec("qwen3moe", "Q4_0")}, folder_.path());
+  ASSERT_FALSE(path.empty());
+  for (const LongPrompt& prompt : {LongPrompt{512, 1100}, LongPrompt{4096, 1800}}) {
+    EngineOptions its = options("", 2 * kPlenty, 2 * kPlenty);
+    its.model = path;
+    its.context = kLongContext;
+    its.ubatch = prompt.pass;
+    its.outputs = kLongOutputs;
+    PlanOverrides overrides;
+    overrides.mode = Mode::kExpertStreaming;
+    overrides.gpu = {its.gpu, 4};
+    auto engine = open_engine(its, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    ASSERT_EQ((*engine)->plan().device->shares.size(), 2U);
+    ASSERT_EQ((*engine)->plan().placement.ubatch, prompt.pass);
+    LlamaPassModel model(**engine, 1);
+    Reference reference(path, kLongContext, prompt.pass, 1);
+    const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
+    const std::vector<int32_t> tokens = test_tokens(prompt.tokens);
+    for (uint32_t begin = 0; begin < prompt.tokens; begin += prompt.pass) {
+      const uint32_t end = std::min(begin + prompt.pass, prompt.tokens);
+      std::vector<PassToken> pass;
+      for (uint32_t i = begin; i < end; ++i) {
+        pass.push_back({tokens[i], i, 0, (end - 1 - i) % (prompt.pass / kLongOutputs) == 0});
+      }
+      const Status status = model.pass(pass, static_cast<uint32_t>(pass.size()));
+      ASSERT_TRUE(status) << begin << " of " << prompt.tokens << ": " << status.error().message;
+      ASSERT_TRUE(reference.decode(pass));
+      for (size_t i = 0; i < pass.size(); ++i) {
+        EXPECT_TRUE(!pass[i].output ||
+                    std::memcmp(model.logits(i), llama_get_logits_ith(reference.context(), static_cast<int32_t>(i)),
+                                vocabulary * sizeof(float)) == 0)
+            << "token " << begin + i << " in passes of " << prompt.pass;
+      }
+    }
+    EXPECT_GT((*engine)->stats().gpu_staged_layers, 0U) << "layers of which all experts are needed";
+  }
+}
+
 TEST_F(GpuSeveral, ADenseModelLiesOnBothWhereItFits) {
   const EngineOptions its = options("hypura-stories-draft.gguf", kPlenty, 16 * kMiB);
   auto engine = Engine::open(its);
@@ -118,6 +168,105 @@ TEST_F(GpuSeveral, ADenseModelLiesOnBothWhereItFits) {
   ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, static_cast<uint32_t>((*engine)->plan().layers.size())));
   Reference reference(its.model, kSharedContext, 64, 1);
   ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, "a dense model"));
+}
+
+// Of a model with more layers, that both together have no room for: by --gpu, and by auto.
+class GpuSeveralDivided : public GpuSeveral {
+ protected:
+  void SetUp() override {
+    GpuSeveral::SetUp();
+    ModelSpec spec = small_spec("dense", "Q4_0");
+    spec.layers = 8;
+    spec.embedding = 512;  // so that weights count for more than buffers
+    spec.ff = 2048;
+    path_ = model_file({"dense", "", spec}, folder_.path());
+    ASSERT_FALSE(path_.empty());
+  }
+
+  EngineOptions dense(uint64_t memory, uint64_t vram) const {
+    EngineOptions its = options("", memory, vram);
+    its.model = path_;
+    return its;
+  }
+
+  // Layers of each, which both have.
+  static std::vector<uint32_t> layers_of(const Plan& plan) {
+    std::vector<uint32_t> layers;
+    for (const DeviceShare& share : plan.device ? plan.device->shares : std::vector<DeviceShare>()) {
+      layers.push_back(share.layers);
+      EXPECT_LE(share.bytes, share.budget);
+    }
+    if (!layers.empty()) {
+      ++layers.back();  // the output
+    }
+    return layers;
+  }
+
+  void expect_plain_logits(Engine& engine, const std::string& where) const {
+    const std::vector<uint32_t> layers = layers_of(engine.plan());
+    ASSERT_EQ(layers.size(), 2U) << where << ": " << engine.plan().sentence;
+    Reference reference(path_, kSharedContext, 64, 1, 1, false,
+                        {SeparateGpu::kName, layers[0] + layers[1], true, {SecondGpu::kName}, layers});
+    ASSERT_NO_FATAL_FAILURE(expect_logits(engine, reference, where));
+  }
+
+  std::filesystem::path path_;
+};
+
+TEST_F(GpuSeveralDivided, WhatFitsOnNeitherIsTheProcessors) {
+  const auto both = plan_model(dense(kPlenty, 64 * kMiB), nullptr);
+  ASSERT_TRUE(both) << both.error().message;
+  EXPECT_EQ(both->placement.gpu->device_layers.size(), 2U) << "all of it fits";
+  for (const uint64_t vram : {8 * kMiB, 10 * kMiB}) {
+    const int64_t before = SecondGpu::get().single_products();
+    const EngineOptions its = dense(kPlenty, vram);
+    const auto plan = plan_model(its, nullptr);
+    ASSERT_TRUE(plan) << plan.error().message;
+    auto engine = Engine::open(its);
+    ASSERT_TRUE(engine) << engine.error().message;
+    EXPECT_EQ(layers_of(*plan), layers_of((*engine)->plan()));
+    ASSERT_NO_FATAL_FAILURE(expect_plain_logits(**engine, format_bytes(vram)));
+    EXPECT_GT(SecondGpu::get().single_products(), before);
+    uint64_t there = 0;
+    for (const LedgerLine& line : (*engine)->ledger()) {
+      there += line.tier == Tier::kDevice ? line.bytes : 0;
+    }
+    EXPECT_LE(there, 2 * vram);
+    EXPECT_GT(there, vram) << "more than one may use";
+  }
+}
+
+// The processors' layers are streamed.
+TEST_F(GpuSeveralDivided, TheRestNeedNotFitIntoRam) {
+  uint64_t memory = kPlenty;
+  const auto is_streamed = [&] {
+    const auto plan = plan_model(dense(memory, 8 * kMiB), nullptr);
+    return !plan || plan->mode() == Mode::kDenseStreaming;
+  };
+  while (!is_streamed()) {
+    memory -= kMiB;
+  }
+  auto engine = Engine::open(dense(memory, 8 * kMiB));
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->plan().mode(), Mode::kDenseStreaming);
+  ASSERT_NO_FATAL_FAILURE(expect_plain_logits(**engine, "streamed"));
+}
+
+// What says to have more memory than it gives.
+TEST_F(GpuSeveralDivided, WhereOneHasLessThanItSaysBothGetFewer) {
+  const EngineOptions its = dense(kPlenty, 9 * kMiB);
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const std::vector<uint32_t> planned = layers_of(*plan);
+  ASSERT_EQ(planned.size(), 2U);
+  SecondGpu::get().set_largest_buffer(plan->device->weights * planned[1] / (planned[0] + planned[1]) * 8 / 10);
+  auto engine = Engine::open(its);
+  SecondGpu::get().set_largest_buffer(SIZE_MAX);
+  ASSERT_TRUE(engine) << engine.error().message;
+  const std::vector<uint32_t> fewer = layers_of((*engine)->plan());
+  ASSERT_EQ(fewer.size(), 2U) << (*engine)->plan().why;
+  EXPECT_LT(fewer[1], planned[1]);
+  ASSERT_NO_FATAL_FAILURE(expect_plain_logits(**engine, "in less memory"));
 }
 
 TEST_F(GpuSeveral, ThePlanIsWhatIsOpened) {
@@ -190,6 +339,15 @@ TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
     EXPECT_EQ(stats.gpu_expert_lookups, stats.decoded_tokens * 6 * 4);
     EXPECT_EQ(stats.expert_lookups, stats.gpu_expert_lookups);
     EXPECT_LT(stats.gpu_expert_hits, stats.expert_hits);
+    ASSERT_EQ(stats.gpus.size(), 2U);
+    EXPECT_EQ(stats.gpus[0].name, SeparateGpu::kName);
+    EXPECT_EQ(stats.gpus[1].name, SecondGpu::kName);
+    EXPECT_GT(stats.gpus[1].expert_hits, 0U);
+    EXPECT_EQ(stats.gpus[0].expert_lookups + stats.gpus[1].expert_lookups, stats.gpu_expert_lookups);
+    EXPECT_EQ(stats.gpus[0].expert_hits + stats.gpus[1].expert_hits, stats.gpu_expert_hits);
+    EXPECT_EQ(stats.gpus[0].upload_bytes + stats.gpus[1].upload_bytes, stats.gpu_upload_bytes);
+    const std::vector<uint32_t>& layers = (*engine)->plan().placement.gpu->device_layers;
+    EXPECT_EQ(stats.gpus[0].expert_lookups, stats.decoded_tokens * layers[0] * 4) << "of its layers";
     EXPECT_GE(stats.gpu_upload_bytes, (stats.gpu_expert_lookups - stats.gpu_expert_hits) * kStoriesExpert);
     ASSERT_TRUE((*engine)->close());
   }
@@ -201,6 +359,23 @@ TEST_F(GpuSeveral, CountersAreOfAllAndAWarmStartFillsAll) {
   }
   EXPECT_EQ((*engine)->stats().gpu_upload_bytes, 6 * 8 * kStoriesExpert) << "every slot of both has got one";
   tell(**engine);
+}
+
+TEST_F(GpuSeveral, EachMayHaveABudgetOfItsOwn) {
+  EngineOptions its = stories(kPlenty, 0);
+  its.vram.reset();
+  its.vram_each = {16 * kMiB, 48 * kMiB};
+  const auto plan = plan_model(its, nullptr);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto engine = Engine::open(its);
+  ASSERT_TRUE(engine) << engine.error().message;
+  ASSERT_NO_FATAL_FAILURE(expect_shared(**engine, 6));
+  for (const Plan& it : {*plan, (*engine)->plan()}) {
+    ASSERT_EQ(it.device->shares.size(), 2U);
+    EXPECT_EQ(it.device->shares[0].budget, 16 * kMiB);
+    EXPECT_EQ(it.device->shares[1].budget, 48 * kMiB);
+    EXPECT_LT(it.device->shares[0].layers, it.device->shares[1].layers) << it.sentence;
+  }
 }
 
 TEST_F(GpuSeveral, WhatCannotBeTogetherIsRefusedByName) {
@@ -219,8 +394,20 @@ TEST_F(GpuSeveral, WhatCannotBeTogetherIsRefusedByName) {
   };
   EXPECT_NE(refusal(named("TestGpu,testgpu"), ErrorCode::kUsage).find("name it once"), std::string::npos);
   EXPECT_NE(refusal(named("TestGpu,CPU"), ErrorCode::kUsage).find("CPU has no memory of its own"), std::string::npos);
-  EXPECT_NE(refusal(options("hypura-stories-draft.gguf", kPlenty, 2 * kMiB), ErrorCode::kUsage).find("for one GPU"),
+  const auto with_sizes = [](const char* gpu, std::vector<uint64_t> sizes) {
+    EngineOptions it = stories(kPlenty, 0);
+    it.gpu = gpu;
+    it.vram.reset();
+    it.vram_each = std::move(sizes);
+    return it;
+  };
+  const std::vector<uint64_t> two = {24 * kMiB, 24 * kMiB};
+  EXPECT_NE(refusal(with_sizes("TestGpu", two), ErrorCode::kUsage).find("gives 2 sizes, and --gpu TestGpu is 1 GPU:"),
             std::string::npos);
+  EXPECT_NE(refusal(with_sizes("TestGpu,TestGpu1", {kMiB, kMiB, kMiB}), ErrorCode::kUsage).find("gives 3 sizes"),
+            std::string::npos);
+  EXPECT_NE(refusal(with_sizes("auto", two), ErrorCode::kUsage).find("name them by --gpu"), std::string::npos);
+  EXPECT_NE(refusal(with_sizes("none", two), ErrorCode::kUsage).find("--gpu none is 0 GPUs"), std::string::npos);
   EXPECT_NE(refusal(stories(kPlenty, kMiB), ErrorCode::kBudget).find("cannot run on TestGpu"), std::string::npos);
 }
 

@@ -22,11 +22,14 @@
 
 namespace hypura {
 
-// What of a reference ggml's device of that name computes: as llama.cpp's --n-gpu-layers and --cpu-moe.
+// What of a reference ggml's device of that name computes: as llama.cpp's --n-gpu-layers and --cpu-moe; and with more
+// devices its --tensor-split.
 struct ReferenceGpu {
   std::string device;
   uint32_t layers = 0;
   bool experts = true;
+  std::vector<std::string> more = {};
+  std::vector<uint32_t> of_devices = {};  // layers
 };
 
 // A plain llama.cpp context over the whole model: resident, repacked only if so asked, passes of `ubatch` tokens.
@@ -38,9 +41,16 @@ class Reference {
     static_cast<void>(init_llama());
     llama_model_params model = llama_model_default_params();
     model.use_extra_bufts = repacked;
-    ggml_backend_dev_t devices[] = {gpu.device.empty() ? nullptr : ggml_backend_dev_by_name(gpu.device.c_str()),
-                                    nullptr};
-    model.devices = devices;
+    std::vector<ggml_backend_dev_t> devices = {gpu.device.empty() ? nullptr
+                                                                  : ggml_backend_dev_by_name(gpu.device.c_str())};
+    for (const std::string& name : gpu.more) {
+      devices.push_back(ggml_backend_dev_by_name(name.c_str()));
+    }
+    devices.push_back(nullptr);
+    model.devices = devices.data();
+    std::vector<float> shares(std::max(llama_max_devices(), gpu.of_devices.size()));
+    std::ranges::copy(gpu.of_devices, shares.begin());
+    model.tensor_split = gpu.of_devices.empty() ? nullptr : shares.data();
     model.n_gpu_layers = static_cast<int32_t>(gpu.layers);
     const llama_model_tensor_buft_override on_cpu[] = {
         {"\\.ffn_(up|down|gate|gate_up)_(ch|)exps", ggml_backend_cpu_buffer_type()}, {nullptr, nullptr}};

@@ -1,5 +1,7 @@
 #include "generate/scheduler/pass_counters.h"
 
+#include <utility>
+
 #include "backend/gpu/gpu_stats.h"
 
 namespace hypura {
@@ -38,14 +40,19 @@ EngineStats PassCounters::read() const {
 
 namespace {
 
+GpuCounters counters_of(const GpuStats& gpu, std::string name) {
+  return {std::move(name),     gpu.decode_lookups, gpu.decode_hits,         gpu.prefetches,
+          gpu.prefetches_used, gpu.cpu_experts,    gpu.uploaded_bytes,      gpu.downloaded_bytes,
+          gpu.staged_layers,   gpu.seeded,         gpu.choice_wait_seconds, gpu.copy_wait_seconds};
+}
+
 // Of one of the GPUs.
-void add_gpu(const GpuStats& gpu, EngineStats& stats) {
-  const uint64_t hits = gpu.decode_hits;
-  stats.gpu_expert_lookups += gpu.decode_lookups;
-  stats.gpu_expert_hits += hits;
-  stats.expert_hits += hits;
-  stats.gpu_experts_copied_ahead += gpu.prefetches;
-  stats.gpu_experts_used_ahead += gpu.prefetches_used;
+void add_gpu(const GpuStats& gpu, const GpuCounters& its, EngineStats& stats) {
+  stats.gpu_expert_lookups += its.expert_lookups;
+  stats.gpu_expert_hits += its.expert_hits;
+  stats.expert_hits += its.expert_hits;
+  stats.gpu_experts_copied_ahead += its.experts_copied_ahead;
+  stats.gpu_experts_used_ahead += its.experts_used_ahead;
   stats.experts_read_ahead += gpu.read_ahead;
   stats.experts_used_ahead += gpu.read_ahead_used;
   stats.io_wait_seconds += gpu.read_wait_seconds;
@@ -54,21 +61,24 @@ void add_gpu(const GpuStats& gpu, EngineStats& stats) {
   stats.experts_predictable += gpu.predictable;
   stats.experts_warmed += gpu.warmed;
   stats.warm_bytes += gpu.warm_bytes;
-  stats.cpu_experts += gpu.cpu_experts;
-  stats.gpu_upload_bytes += gpu.uploaded_bytes;
-  stats.gpu_download_bytes += gpu.downloaded_bytes;
-  stats.gpu_staged_layers += gpu.staged_layers;
-  stats.gpu_seeded_experts += gpu.seeded;
-  stats.gpu_choice_wait_seconds += gpu.choice_wait_seconds;
-  stats.gpu_copy_wait_seconds += gpu.copy_wait_seconds;
+  stats.cpu_experts += its.cpu_experts;
+  stats.gpu_upload_bytes += its.upload_bytes;
+  stats.gpu_download_bytes += its.download_bytes;
+  stats.gpu_staged_layers += its.staged_layers;
+  stats.gpu_seeded_experts += its.seeded_experts;
+  stats.gpu_choice_wait_seconds += its.choice_wait_seconds;
+  stats.gpu_copy_wait_seconds += its.copy_wait_seconds;
 }
 
-// What was looked up in RAM had been missed in VRAM.
-void add_gpus(const std::vector<const GpuStats*>& gpus, EngineStats& stats) {
-  for (const GpuStats* gpu : gpus) {
-    add_gpu(*gpu, stats);
+// What was looked up in RAM had been missed in VRAM, but for the processors' layers.
+void add_gpus(const StreamedWeights& weights, uint64_t host_lookups, EngineStats& stats) {
+  const std::vector<const GpuStats*> gpus = weights.gpu_stats();
+  const std::vector<std::string> names = weights.gpu_names();
+  for (size_t i = 0; i < gpus.size(); ++i) {
+    stats.gpus.push_back(counters_of(*gpus[i], names[i]));
+    add_gpu(*gpus[i], stats.gpus.back(), stats);
   }
-  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups;
+  stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups + host_lookups;
 }
 
 }  // namespace
@@ -90,7 +100,7 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.stream_compute_seconds = stream.compute_seconds;
   stats.stream_kernel_seconds = weights.kernel_seconds();
   stats.gpu_demoted_experts = stream.lowered;
-  add_gpus(weights.gpu_stats(), stats);
+  add_gpus(weights, stream.host_lookups, stats);
 }
 
 }  // namespace hypura
