@@ -66,6 +66,19 @@ TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
   EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 1) << "assumed where nothing is known";
 }
 
+TEST(MachineSpeeds, RepackedExpertsGainNoMoreThanTheirKernels) {
+  MachineProfile profile = some_profile();
+  const auto gain = [&] { return MachineSpeeds(&profile, 4).repacked_expert(GGML_TYPE_Q4_0); };
+  EXPECT_EQ(gain().token, 1) << "it is not repacked here";
+  profile.kernels.front().repacked_matvec_bytes_per_second = 40e9;
+  profile.kernels.front().repacked_matmul_flops = 440e9;
+  EXPECT_NEAR(gain().token, 1, 1e-9);
+  EXPECT_NEAR(gain().prompt, 1.1, 1e-9);
+  profile.kernels.front().repacked_matvec_bytes_per_second = 80e9;
+  EXPECT_NEAR(gain().token, 1.2, 1e-9) << "but no more than in models";
+  EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_expert(GGML_TYPE_Q4_0).token, 1) << "assumed where nothing is known";
+}
+
 TEST(MachineSpeeds, FewerThreadsAreSlowerAndOtherTypesGetTheMean) {
   const MachineProfile profile = some_profile();
   const auto first = [&](uint32_t threads, int type, double bytes) {

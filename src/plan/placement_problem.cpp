@@ -353,7 +353,7 @@ void ProblemBuilder::add_resident() {
   const std::vector<size_t> groups = groups_of_layers(layout_);
   for (size_t i = 0; i < groups.size(); ++i) {
     const std::vector<ExpertPart>& parts = layout_.expert_layers[i].parts;
-    const auto faster = repack ? MachineSpeeds::repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? speeds_.repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
     PassSeconds expert;
     for (const ExpertPart& part : parts) {
       expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
