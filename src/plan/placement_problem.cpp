@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/own_layouts.h"
 #include "backend/repack_buffer.h"
-#include "backend/repacked_layout.h"
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
