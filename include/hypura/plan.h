@@ -62,7 +62,7 @@ struct Prediction {
   std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
   double prefill512_seconds = 0;   // for a prompt of 512 tokens
   double prefill4096_seconds = 0;  // and of 4096 tokens, whatever the context
-  double load_seconds = 0;         // reading resident weights at the disk's best rate
+  double load_seconds = 0;         // reading resident weights at the disk's full rate
   double first_token_seconds = 0;  // loading and a prompt of 512 tokens
   // The physical bound: with this division of memory, no engine is faster than the disk delivers the misses, or than
   // the processor computes the resident model.

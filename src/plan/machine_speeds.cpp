@@ -112,6 +112,8 @@ MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
   if (profile->operation_seconds > 0) {
     operation_ = profile->operation_seconds;
   }
+  scale_ *= profile->lasting_share;
+  operation_ /= profile->lasting_share;
   if (profile->storage.points.empty()) {
     assumption_ = " by an assumed disk (`hypura profile --path` measures this one)";
   } else if (profile->kernels.empty()) {
@@ -211,6 +213,7 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) const {
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
   DiskSpeed speed = disk_at_best(block, depth);
+  speed.bytes_per_second *= reading_lasts();
   const double sustained = profile_ == nullptr ? 0 : profile_->storage.sustained_bytes_per_second;
   if (sustained > 0) {
     speed.bytes_per_second = std::min(speed.bytes_per_second, sustained);
@@ -261,7 +264,15 @@ double MachineSpeeds::load_bytes_per_second() const {
   const double measured = profile_ == nullptr ? 0
                                               : std::max(profile_->storage.sequential_bytes_per_second,
                                                          profile_->storage.scattered_bytes_per_second);
-  return measured > 0 ? measured : kDiskBytes;
+  return measured > 0 ? measured * reading_lasts() : kDiskBytes;
+}
+
+double MachineSpeeds::reading_lasts() const {
+  return profile_ == nullptr ? 1 : profile_->storage.lasting_share;
+}
+
+double MachineSpeeds::computing_lasts() const {
+  return profile_ == nullptr ? 1 : profile_->lasting_share;
 }
 
 }  // namespace hypura

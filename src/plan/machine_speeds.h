@@ -1,4 +1,5 @@
-// How fast this machine computes and reads, in the terms of the placement: from its profile, or assumed.
+// How fast this machine computes and reads, in the terms of the placement: from its profile, or assumed. Where the
+// profile tells what lasts of the best speeds, all here but disk_at_best() is what lasts.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +69,11 @@ class MachineSpeeds {
   // Reading what stays, one large tensor beside the other.
   double load_bytes_per_second() const;
 
+  // Of the processors' best speed, the share that the speeds here are.
+  double computing_lasts() const;
+
  private:
+  double reading_lasts() const;
   double kernel_bytes_per_second(const char* type) const;
   double kernel_flops(const char* type) const;
   // Of an expert's matrix with all tokens that chose it, repacked.

@@ -106,6 +106,22 @@ TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
   EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
 }
 
+TEST(MachineSpeeds, WhatLastsIsWhatCounts) {
+  MachineProfile profile = some_profile();
+  const MachineSpeeds best(&profile, 4);
+  const double disk = best.disk(kMiB, 16).bytes_per_second;
+  const double computing = best.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first;
+  const double loading = best.load_bytes_per_second();
+  profile.lasting_share = 0.5;
+  profile.storage.lasting_share = 0.25;
+  const MachineSpeeds lasting(&profile, 4);
+  EXPECT_NEAR(lasting.disk(kMiB, 16).bytes_per_second, disk / 4, 1);
+  EXPECT_NEAR(lasting.disk_at_best(kMiB, 16).bytes_per_second, disk, 1);
+  EXPECT_NEAR(lasting.load_bytes_per_second(), loading / 4, 1);
+  EXPECT_NEAR(lasting.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first, 2 * computing, 1e-9);
+  EXPECT_EQ(lasting.computing_lasts(), 0.5);
+}
+
 TEST(MachineSpeeds, ContentionAndAttentionAreThoseOfTheProfile) {
   MachineProfile profile = some_profile();
   EXPECT_EQ(MachineSpeeds(&profile, 4).contention().computing, 0) << "not measured";

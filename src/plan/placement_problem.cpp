@@ -336,6 +336,7 @@ void ProblemBuilder::add_rest() {
   problem_.attention = ours * speeds_.attention(attention_width(model));
   problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
   problem_.contention = speeds_.contention();
+  problem_.computing_lasts = speeds_.computing_lasts();
   problem_.block_seconds = kBlockSeconds;
 }
 

@@ -192,6 +192,8 @@ TEST(Options, ProfileTakesItsFlags) {
   ASSERT_TRUE(all) << all.error().message;
   EXPECT_EQ(all->profile.path, "/models");
   EXPECT_TRUE(all->profile.force && all->profile.json);
+  EXPECT_TRUE(parse_command_line({"profile", "--again"})->profile.again);
+  EXPECT_FALSE(parse_command_line({"profile", "--again", "--force"})) << "one of them";
   EXPECT_EQ(all->profile.gpu, "CUDA0,CPU");
   EXPECT_THAT(parse_command_line({"profile", "--help"}).value().text,
               AllOf(HasSubstr("--path"), HasSubstr("Examples")));
