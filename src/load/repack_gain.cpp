@@ -55,8 +55,8 @@ Result<RepackGain> predict_repack_gain(const EngineOptions& options, const Machi
   const Prediction& plain = gain.plain.prediction;
   const bool faster = gain.tokens_per_second > 0 && gains(plain.decode_seconds, 1 / gain.tokens_per_second);
   if (gain.nothing.empty() && !faster && !gains(plain.prefill512_seconds, gain.prefill512_seconds)) {
-    gain.nothing = fmt::format("tokens and prompts are predicted to take as long with it as without, in {} of memory",
-                               format_bytes(gain.plain.budget));
+    gain.nothing = fmt::format("tokens and prompts are predicted to take as long with it as without, in {} of memory{}",
+                               format_bytes(gain.plain.budget), gain.assumed);
   }
   return gain;
 }

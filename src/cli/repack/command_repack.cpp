@@ -34,9 +34,8 @@ Status tell_gain(const RepackCommandOptions& options, Output& notes) {
   if (!gain->nothing.empty() && !options.force) {
     return fail(ErrorCode::kUsage, "{}", repack_refusal(options.model, *gain));
   }
-  notes.write(gain->nothing.empty()
-                  ? fmt::format("hypura: {}\n", repack_gain_text(options.model, *gain))
-                  : fmt::format("hypura: a repacked copy gives nothing here: {}{}\n", gain->nothing, gain->assumed));
+  notes.write(gain->nothing.empty() ? fmt::format("hypura: {}\n", repack_gain_text(options.model, *gain))
+                                    : fmt::format("hypura: a repacked copy gives nothing here: {}\n", gain->nothing));
   return {};
 }
 
