@@ -46,14 +46,17 @@ struct StorageProfile {
   double lasting_share = 1;  // as MachineProfile::lasting_share, of reading
 };
 
-// One ggml type at MachineProfile::threads threads: weights in the file's layout, and repacked. 0 where ggml has no
-// repacked layout on this processor.
+// One ggml type at MachineProfile::threads threads: weights in the file's layout, repacked, and as llama.cpp lays out
+// dense matrices that stay in memory where that is neither (AMX's tiles). 0 where there is no such layout on this
+// processor. All in the file's bytes.
 struct KernelSpeed {
   std::string type;                    // "q4_0", as ggml_type_name()
   double matvec_bytes_per_second = 0;  // weight bytes, one column (decode), weights in RAM and not in a cache
   double matmul_flops = 0;             // 2*m*n*k per second at 512 columns (prefill)
   double repacked_matvec_bytes_per_second = 0;
   double repacked_matmul_flops = 0;
+  double resident_matvec_bytes_per_second = 0;
+  double resident_matmul_flops = 0;
 };
 
 // Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.

@@ -1,7 +1,9 @@
 #include "backend/own_layouts.h"
 
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
 
 namespace hypura {
 
@@ -68,6 +70,33 @@ std::optional<uint64_t> own_layout_bytes(int type, int64_t ne0, int64_t ne1) {
   ggml_backend_buffer_type_t own = own_layout_of(type, ne0, ne1);
   const ggml_tensor matrix = matrix_of(type, ne0, ne1);
   return own == nullptr ? std::nullopt : std::optional<uint64_t>(ggml_backend_buft_get_alloc_size(own, &matrix));
+}
+
+std::vector<std::byte> laid_out_rows(ggml_backend_buffer_type_t layout, int type, int64_t ne0, int64_t rows,
+                                     const std::byte* from) {
+  ggml_tensor matrix = matrix_of(type, ne0, rows);
+  const size_t bytes = ggml_backend_buft_get_alloc_size(layout, &matrix);
+  const BufferPtr buffer(ggml_backend_buft_alloc_buffer(layout, bytes), ggml_backend_buffer_free);
+  if (buffer == nullptr) {
+    return {};
+  }
+  ggml_backend_tensor_alloc(buffer.get(), &matrix, ggml_backend_buffer_get_base(buffer.get()));
+  ggml_backend_tensor_set(&matrix, from, 0, ggml_nbytes(&matrix));
+  const auto* data = static_cast<const std::byte*>(matrix.data);
+  return {data, data + bytes};
+}
+
+void use_kernels_of(ggml_backend_buffer_type_t layout, ggml_tensor& weight) {
+  static std::mutex mutex;
+  static std::map<ggml_backend_buffer_type_t, ggml_backend_buffer_t> buffers;  // not for data; kept to the end
+  const std::lock_guard lock(mutex);
+  auto it = buffers.find(layout);
+  if (it == buffers.end()) {
+    it = buffers.emplace(layout, ggml_backend_buft_alloc_buffer(layout, 1)).first;
+  }
+  weight.view_src = nullptr;
+  weight.buffer = it->second;
+  ggml_backend_buffer_init_tensor(weight.buffer, &weight);
 }
 
 }  // namespace hypura

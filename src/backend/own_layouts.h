@@ -3,6 +3,7 @@
 // be loaded; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -26,6 +27,14 @@ bool is_repacked_layout(ggml_backend_buffer_type_t type);
 
 // Bytes of such a matrix in the layout that the loader puts it into. Empty where it stays as in the file.
 std::optional<uint64_t> own_layout_bytes(int type, int64_t ne0, int64_t ne1);
+
+// `rows` rows, some whole groups (kRowGroup), laid out: that many bytes of own_layout_of() such a matrix. Empty when
+// ggml cannot.
+std::vector<std::byte> laid_out_rows(ggml_backend_buffer_type_t layout, int type, int64_t ne0, int64_t rows,
+                                     const std::byte* from);
+
+// Has ggml multiply by `weight`, whose data are in that layout, with the kernels for it.
+void use_kernels_of(ggml_backend_buffer_type_t layout, ggml_tensor& weight);
 
 // A matrix without data.
 ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1);

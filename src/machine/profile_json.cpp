@@ -192,7 +192,8 @@ MachineProfile read_profile(const Json& json) {
   for (const Json& kernel : json.at("kernels")) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
-                               rate(kernel, "repacked_matmul_flops")});
+                               rate(kernel, "repacked_matmul_flops"), rate(kernel, "resident_matvec_bytes_per_second"),
+                               rate(kernel, "resident_matmul_flops")});
   }
   if (json.contains("gpus")) {  // a profile from before there were any stays valid
     for (const Json& gpu : json.at("gpus")) {
@@ -265,7 +266,9 @@ Json profile_to_json(const MachineProfile& profile) {
                                {"matvec_bytes_per_second", kernel.matvec_bytes_per_second},
                                {"matmul_flops", kernel.matmul_flops},
                                {"repacked_matvec_bytes_per_second", kernel.repacked_matvec_bytes_per_second},
-                               {"repacked_matmul_flops", kernel.repacked_matmul_flops}});
+                               {"repacked_matmul_flops", kernel.repacked_matmul_flops},
+                               {"resident_matvec_bytes_per_second", kernel.resident_matvec_bytes_per_second},
+                               {"resident_matmul_flops", kernel.resident_matmul_flops}});
   }
   return json;
 }

@@ -199,6 +199,15 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
           kernel->repacked_matmul_flops / kernel->matmul_flops};
 }
 
+MachineSpeeds::Repacked MachineSpeeds::resident_dense(int type) const {
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  if (kernel == nullptr || kernel->matmul_flops <= 0 || kernel->resident_matmul_flops <= 0) {
+    return repacked_dense(type);
+  }
+  return {kRepackedInModel / kInModel * kernel->resident_matvec_bytes_per_second / kernel->matvec_bytes_per_second,
+          kernel->resident_matmul_flops / kernel->matmul_flops};
+}
+
 MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) const {
   const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0) {

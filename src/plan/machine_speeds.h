@@ -43,6 +43,8 @@ class MachineSpeeds {
   };
   Repacked repacked_dense(int type) const;
   Repacked repacked_expert(int type) const;
+  // The same of a dense matrix of a resident model, which llama.cpp may lay out in another way (AMX's tiles).
+  Repacked resident_dense(int type) const;
 
   // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
   Contention contention() const;

@@ -79,6 +79,20 @@ TEST(MachineSpeeds, RepackedExpertsGainNoMoreThanTheirKernels) {
   EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_expert(GGML_TYPE_Q4_0).token, 1) << "assumed where nothing is known";
 }
 
+TEST(MachineSpeeds, ResidentMatricesMayLieInTiles) {
+  MachineProfile profile = some_profile();
+  KernelSpeed& kernel = profile.kernels.front();
+  kernel.repacked_matvec_bytes_per_second = 60e9;
+  kernel.repacked_matmul_flops = 1000e9;
+  const auto gain = [&] { return MachineSpeeds(&profile, 4).resident_dense(GGML_TYPE_Q4_0); };
+  EXPECT_NEAR(gain().prompt, 2.5, 1e-9) << "repacked";
+  kernel.resident_matvec_bytes_per_second = 50e9;
+  kernel.resident_matmul_flops = 4000e9;
+  EXPECT_NEAR(gain().prompt, 10, 1e-9);
+  EXPECT_NEAR(gain().token, 0.97 / 0.75 * 50 / 40, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 2.5, 1e-9) << "streamed ones do not";
+}
+
 TEST(MachineSpeeds, FewerThreadsAreSlowerAndOtherTypesGetTheMean) {
   const MachineProfile profile = some_profile();
   const auto first = [&](uint32_t threads, int type, double bytes) {

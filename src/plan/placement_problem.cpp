@@ -346,7 +346,7 @@ void ProblemBuilder::add_resident() {
   double token = problem_.rest.first;
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
-    const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? speeds_.resident_dense(item.tensor->type) : MachineSpeeds::Repacked{};
     const PassSeconds seconds = item_seconds(speeds_, item);
     token += seconds.first / faster.token;
     prompt += seconds.of(kPromptTokens) / faster.prompt;

@@ -81,6 +81,9 @@ std::string kernel_section(const MachineProfile& profile) {
     if (kernel.repacked_matmul_flops > 0) {
       text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops);
     }
+    if (kernel.resident_matmul_flops > 0) {
+      text += line("  in memory", kernel.resident_matvec_bytes_per_second, kernel.resident_matmul_flops);
+    }
   }
   if (profile.attention_per_second > 0) {
     text += attention_sentence(profile.attention_per_second);
