@@ -18,7 +18,7 @@ make_model "$models/quiet-draft.gguf" 400000000 --arch dense --type Q4_0 --size 
 
 if [ -n "${HYPURA_BENCH_PACKED:-}" ]; then
   for model in moe6g dense6g; do
-    [ -e "$models/$model.gguf.packed" ] || "$bin/hypura" repack "$models/$model.gguf"
+    [ -e "$models/$model.gguf.packed" ] || "$bin/hypura" repack --force "$models/$model.gguf"
   done
 fi
 

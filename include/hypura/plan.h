@@ -62,7 +62,7 @@ struct Prediction {
   std::string hit_rate_source;     // "the routing of 512 earlier tokens", or "the prior"
   double prefill512_seconds = 0;   // for a prompt of 512 tokens
   double prefill4096_seconds = 0;  // and of 4096 tokens, whatever the context
-  double load_seconds = 0;         // reading resident weights at the disk's best rate
+  double load_seconds = 0;         // reading resident weights at the disk's full rate
   double first_token_seconds = 0;  // loading and a prompt of 512 tokens
   // The physical bound: with this division of memory, no engine is faster than the disk delivers the misses, or than
   // the processor computes the resident model.
@@ -128,9 +128,11 @@ struct Plan {
   double more_vram_tokens_per_second = 0;  // with 1 GiB more of a GPU's memory; 0 where there is no GPU
   // With EngineOptions::mixed_compute the other way; 0 where no GPU has slots for some of the experts.
   double mixed_other_way_tokens_per_second = 0;
-  // And with a repacked copy (hypura/repack.h). 0 where that is no choice: the plan reads one already, or streams
-  // nothing, or no matrix that it may stream has a faster layout here, or the options exclude it.
+  // And with a repacked copy (hypura/repack.h), also how long a prompt of 512 tokens then takes. 0 where that is no
+  // choice: the plan reads one already, or streams nothing, or no matrix that it may stream has a faster layout here,
+  // or the options want other kernels.
   double repacked_tokens_per_second = 0;
+  double repacked_prefill512_seconds = 0;
 
   // For people.
   std::string sentence;          // one line: what the plan does

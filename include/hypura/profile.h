@@ -43,16 +43,20 @@ struct StorageProfile {
   // share that reading keeps. 0: not measured.
   double computing_kept = 0;
   double reading_kept = 0;
+  double lasting_share = 1;  // as MachineProfile::lasting_share, of reading
 };
 
-// One ggml type at MachineProfile::threads threads: weights in the file's layout, and repacked. 0 where ggml has no
-// repacked layout on this processor.
+// One ggml type at MachineProfile::threads threads: weights in the file's layout, repacked, and as llama.cpp lays out
+// dense matrices that stay in memory where that is neither (AMX's tiles). 0 where there is no such layout on this
+// processor. All in the file's bytes.
 struct KernelSpeed {
   std::string type;                    // "q4_0", as ggml_type_name()
   double matvec_bytes_per_second = 0;  // weight bytes, one column (decode), weights in RAM and not in a cache
   double matmul_flops = 0;             // 2*m*n*k per second at 512 columns (prefill)
   double repacked_matvec_bytes_per_second = 0;
   double repacked_matmul_flops = 0;
+  double resident_matvec_bytes_per_second = 0;
+  double resident_matmul_flops = 0;
 };
 
 // Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.
@@ -123,6 +127,12 @@ struct MachineProfile {
   // Whether the machine had better be measured again; machine_profile() then does.
   bool doubtful() const { return disturbed() || contradicted_by > 0; }
 
+  // Of a machine that was measured twice, minutes apart, the rates here are the better ones. This is the share of them
+  // that computing had in the worse of the two measurements; 1 where they differ by noise alone, and of a machine that
+  // was measured once. Plans count on what lasts; what no machine can exceed is by the better rates.
+  double lasting_share = 1;
+  std::string first_measured_at;  // as measured_at; empty: it was measured once
+
   std::vector<double> ram_bytes_per_second;  // [n-1]: n threads reading
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
@@ -141,6 +151,8 @@ struct MachineProfile {
 struct ProfileOptions {
   std::filesystem::path path;  // file or folder whose disk counts; empty: the current folder
   bool force = false;          // measure, whatever is cached
+  bool again = false;          // measure once more, and keep what is better and what lasts; without a profile that can
+                               // be trusted this is a first time
   uint32_t threads = 0;        // for kernels; 0: one for each usable core
   std::string gpu = "auto";    // GPUs to measure: "auto": those that are used where none is named (devices.h); "none";
                                // names, separated by commas, "CPU" among them

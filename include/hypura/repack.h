@@ -6,14 +6,35 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "hypura/plan.h"
 #include "hypura/result.h"
 
 namespace hypura {
 
 // The name of the copy of one file.
 std::filesystem::path repacked_name(const std::filesystem::path& file);
+
+// What a model's repacked copy gives on this machine.
+struct RepackGain {
+  Plan plain;                     // for the model as it is
+  double tokens_per_second = 0;   // of decoding from a copy; 0: none would be read
+  double prefill512_seconds = 0;  // for a prompt of 512 tokens, likewise
+  uint64_t copy_bytes = 0;        // of disk, for all files
+  // Why it gives nothing: a sentence without its full stop. Empty where a token or a prompt takes at least
+  // kLeastRepackGain less time.
+  std::string nothing;
+  std::string assumed;  // " by assumed speeds (...)", or what else was not measured: empty where everything was
+};
+
+// Chosen: predictions of the same model do not tell smaller differences apart.
+inline constexpr double kLeastRepackGain = 0.02;
+
+// Plans the model with and without a repacked copy, whether it has one or not; by assumed speeds without `profile`.
+// Reads the headers only. Any thread. Fails as plan_model().
+Result<RepackGain> predict_repack_gain(const EngineOptions& options, const MachineProfile* profile);
 
 struct RepackSummary {
   std::vector<std::filesystem::path> files;  // as written, beside the model's

@@ -9,6 +9,7 @@
 #include <random>
 #include <tuple>
 
+#include "backend/own_layouts.h"
 #include "backend/repacked_layout.h"
 #include "support/fail.h"
 
@@ -68,13 +69,36 @@ std::optional<ggml_type> weight_type(const std::string& name) {
   return found && has_kernels(*found) ? found : std::nullopt;
 }
 
-uint64_t whole_rows(ggml_type type, uint64_t bytes) {
-  return round_down(bytes, ggml_row_size(type, kRowLength) * kRowGroup);
+namespace {
+
+ggml_backend_buffer_type_t own_layout(ggml_type type, int64_t length) {
+  return own_layout_of(type, length, length);
 }
 
-int matrices_in(ggml_type type, uint64_t bytes) {
-  const auto rows = static_cast<int64_t>(bytes / ggml_row_size(type, kRowLength));
-  return static_cast<int>((rows + kRowLength - 1) / kRowLength);
+// AMX's kernels take tiles of 16 rows by twos.
+int64_t rows_of_group(WeightLayout layout) {
+  return layout == WeightLayout::kOwn ? 4 * kRowGroup : kRowGroup;
+}
+
+}  // namespace
+
+bool has_own_layout(ggml_type type, int64_t size) {
+  ggml_backend_buffer_type_t own = own_layout(type, size);
+  return own != nullptr && !is_repacked_layout(own);
+}
+
+uint64_t group_bytes(ggml_type type, WeightLayout layout, int64_t length) {
+  const ggml_tensor group = matrix_of(type, length, rows_of_group(layout));
+  return layout == WeightLayout::kOwn ? ggml_backend_buft_get_alloc_size(own_layout(type, length), &group)
+                                      : ggml_nbytes(&group);
+}
+
+int64_t rows_in(ggml_type type, WeightLayout layout, uint64_t bytes) {
+  return static_cast<int64_t>(bytes / group_bytes(type, layout, kRowLength)) * rows_of_group(layout);
+}
+
+int matrices_in(ggml_type type, WeightLayout layout, uint64_t bytes) {
+  return static_cast<int>((rows_in(type, layout, bytes) + kRowLength - 1) / kRowLength);
 }
 
 std::vector<std::byte> make_weights(ggml_type type, float deviation) {
@@ -88,11 +112,16 @@ std::vector<std::byte> make_weights(ggml_type type, float deviation) {
   return weights;
 }
 
-std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> weights, int64_t length) {
-  std::vector<std::byte> plain(ggml_row_size(type, length) * kRowGroup);
+std::vector<std::byte> rows_as(WeightLayout layout, ggml_type type, std::span<const std::byte> weights,
+                               int64_t length) {
+  const int64_t rows = rows_of_group(layout);
+  std::vector<std::byte> plain(ggml_row_size(type, length) * static_cast<size_t>(rows));
   repeat(weights, plain);
+  if (layout == WeightLayout::kOwn) {
+    return laid_out_rows(own_layout(type, length), type, length, rows, plain.data());
+  }
   std::vector<std::byte> repacked(plain.size());
-  repack_rows(type, length, kRowGroup, plain.data(), repacked.data());
+  repack_rows(type, length, rows, plain.data(), repacked.data());
   return repacked;
 }
 
@@ -122,6 +151,8 @@ ggml_tensor* ComputeBench::weights(ggml_type type, WeightLayout layout, int64_t 
   ggml_tensor* made = tensor(type, row_length, rows, data);
   if (layout == WeightLayout::kRepacked) {
     use_repacked_kernels(*made);
+  } else if (layout == WeightLayout::kOwn) {
+    use_kernels_of(own_layout(type, row_length), *made);
   }
   return made;
 }
@@ -141,12 +172,12 @@ void ComputeBench::attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* 
 
 void ComputeBench::multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory,
                                 std::vector<float>& column, std::vector<float>& result) {
-  const uint64_t row_bytes = ggml_row_size(type, kRowLength);
-  const auto all_rows = static_cast<int64_t>(whole_rows(type, memory.size()) / row_bytes);
+  const int64_t all_rows = rows_in(type, layout, memory.size());
   ggml_tensor* x = tensor(GGML_TYPE_F32, kRowLength, 1, column.data());
   for (int64_t row = 0; row < all_rows; row += kRowLength) {
     const int64_t rows = std::min(kRowLength, all_rows - row);
-    std::byte* at = memory.data() + static_cast<uint64_t>(row) * row_bytes;
+    const auto groups = static_cast<uint64_t>(row / rows_of_group(layout));
+    std::byte* at = memory.data() + groups * group_bytes(type, layout, kRowLength);
     multiply(weights(type, layout, kRowLength, rows, at), x, result.data());
   }
 }

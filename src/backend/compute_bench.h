@@ -27,22 +27,28 @@ inline constexpr uint64_t kFewestWeights = 512 * kKiB;
 // The type that ggml calls `name`, when weights can have it: ggml can make it from floats and multiply by it.
 std::optional<ggml_type> weight_type(const std::string& name);
 
-// What multiply_all() multiplies by, of so many bytes: whole groups of rows (kRowGroup).
-uint64_t whole_rows(ggml_type type, uint64_t bytes);
+// How weights lie in memory: as in files, repacked (repacked_layout.h), or as the loader lays out matrices that stay,
+// where that is neither (own_layouts.h).
+enum class WeightLayout { kAsInFiles, kRepacked, kOwn };
 
-// How many matrices multiply_all() makes of so many bytes.
-int matrices_in(ggml_type type, uint64_t bytes);
+// Of a group of rows of that length: of as many (a multiple of kRowGroup) as can be repeated.
+uint64_t group_bytes(ggml_type type, WeightLayout layout, int64_t length);
+
+// The rows that multiply_all() makes of so many bytes: whole groups.
+int64_t rows_in(ggml_type type, WeightLayout layout, uint64_t bytes);
+
+// How many matrices it makes of them.
+int matrices_in(ggml_type type, WeightLayout layout, uint64_t bytes);
 
 // Random rows of `type`, to be repeated, with numbers of that standard deviation. Blocks follow each other in a row and
 // from row to row, so they are the same for any length of row.
 std::vector<std::byte> make_weights(ggml_type type, float deviation = 0.05F);
 
-// The repacked layout (repacked_layout.h) of rows of `length` made of `weights`, to be repeated into matrices of that
-// length; `type` must have one.
-std::vector<std::byte> repacked_rows(ggml_type type, std::span<const std::byte> weights, int64_t length);
+// Rows of `length` made of `weights` in that layout, to be repeated into matrices of that length; `type` must have it.
+std::vector<std::byte> rows_as(WeightLayout layout, ggml_type type, std::span<const std::byte> weights, int64_t length);
 
-// How weights lie in memory.
-enum class WeightLayout { kAsInFiles, kRepacked };
+// Whether the loader lays out such matrices, square ones, in a way that is neither as in files nor repacked.
+bool has_own_layout(ggml_type type, int64_t size);
 
 // Fills `memory` with copies of `pattern`, the last one cut.
 void repeat(std::span<const std::byte> pattern, std::span<std::byte> memory);

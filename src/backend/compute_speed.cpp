@@ -41,7 +41,7 @@ Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double second
   repeat(trial.rows, memory);
   std::vector<float> column(kRowLength, 0.5F);
   std::vector<float> result(kRowLength);
-  ComputeBench bench(graph, matrices_in(trial.type, memory.size()));
+  ComputeBench bench(graph, matrices_in(trial.type, trial.layout, memory.size()));
   bench.multiply_all(trial.type, trial.layout, memory, column, result);
   return bench.time(seconds, true, trial.matvec, taken);
 }
@@ -100,13 +100,15 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
     }
     const std::vector<std::byte> weights = make_weights(*type);
     trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}});
+    const auto add = [&](WeightLayout layout) {
+      trials.push_back(
+          {*type, layout, rows_as(layout, *type, weights, kRowLength), rows_as(layout, *type, weights, size), {}, {}});
+    };
     if (has_repacked_layout(*type, kRowLength, kRowLength) && has_repacked_layout(*type, size, size)) {
-      trials.push_back({*type,
-                        WeightLayout::kRepacked,
-                        repacked_rows(*type, weights, kRowLength),
-                        repacked_rows(*type, weights, size),
-                        {},
-                        {}});
+      add(WeightLayout::kRepacked);
+    }
+    if (has_own_layout(*type, kRowLength) && has_own_layout(*type, size)) {
+      add(WeightLayout::kOwn);
     }
   }
   return trials;
@@ -116,13 +118,19 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
 std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_bytes, int64_t size) {
   std::vector<KernelSpeed> speeds;
   for (Trial& trial : trials) {
-    const double matvec = static_cast<double>(whole_rows(trial.type, matvec_bytes)) / median(trial.matvec);
+    // In bytes as in files, however they lie.
+    const auto bytes = static_cast<double>(rows_in(trial.type, trial.layout, matvec_bytes)) *
+                       static_cast<double>(ggml_row_size(trial.type, kRowLength));
+    const double matvec = bytes / median(trial.matvec);
     const double matmul = 2.0 * static_cast<double>(size * size * kColumns) / median(trial.matmul);
     if (trial.layout == WeightLayout::kAsInFiles) {
       speeds.push_back({ggml_type_name(trial.type), matvec, matmul});
-    } else {
+    } else if (trial.layout == WeightLayout::kRepacked) {
       speeds.back().repacked_matvec_bytes_per_second = matvec;
       speeds.back().repacked_matmul_flops = matmul;
+    } else {
+      speeds.back().resident_matvec_bytes_per_second = matvec;
+      speeds.back().resident_matmul_flops = matmul;
     }
   }
   return speeds;

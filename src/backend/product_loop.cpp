@@ -19,7 +19,8 @@ Result<std::unique_ptr<ProductLoop>> ProductLoop::create(const std::string& type
   }
   (*graph)->set_threads(static_cast<int>(test.threads));
   (*graph)->set_threadpool(test.pool);
-  const uint64_t bytes = whole_rows(*weights_type, std::clamp(test.weight_bytes, kFewestWeights, kMostWeights));
+  const uint64_t group = group_bytes(*weights_type, WeightLayout::kAsInFiles, kRowLength);
+  const uint64_t bytes = std::clamp(test.weight_bytes, kFewestWeights, kMostWeights) / group * group;
   auto memory = MemoryRegion::allocate(bytes);
   if (!memory) {
     return propagate(memory.error(), "memory to measure computing with");
@@ -29,7 +30,8 @@ Result<std::unique_ptr<ProductLoop>> ProductLoop::create(const std::string& type
   loop->column_.assign(kRowLength, 0.5F);
   loop->result_.assign(kRowLength, 0.0F);
   repeat(make_weights(*weights_type), loop->memory_.span().first(bytes));
-  loop->bench_ = std::make_unique<ComputeBench>(*loop->graph_, matrices_in(*weights_type, bytes));
+  loop->bench_ =
+      std::make_unique<ComputeBench>(*loop->graph_, matrices_in(*weights_type, WeightLayout::kAsInFiles, bytes));
   loop->bench_->multiply_all(*weights_type, WeightLayout::kAsInFiles, loop->memory_.span().first(bytes), loop->column_,
                              loop->result_);
   return loop;

@@ -5,9 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 
+#include "backend/own_layouts.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 #include "tiers/row_ranges.h"
@@ -16,13 +16,6 @@ namespace hypura {
 
 // Whether ggml has one for such a matrix on this processor.
 bool has_repacked_layout(int type, int64_t ne0, int64_t ne1);
-
-// Bytes of such a matrix in the layout of this processor's own that llama.cpp's loader puts it into: a repacked one, or
-// another that some processors have (AMX's tiles). Empty where it stays as in the file.
-std::optional<uint64_t> own_layout_bytes(int type, int64_t ne0, int64_t ne1);
-
-// A matrix without data.
-ggml_tensor matrix_of(int type, int64_t ne0, int64_t ne1);
 
 // A buffer that ggml takes for one of such matrices; nullptr when it cannot be had.
 ggml_backend_buffer_t make_repacked_buffer(uint64_t bytes);

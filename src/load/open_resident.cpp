@@ -1,7 +1,16 @@
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "backend/placed_weights.h"
+#include "backend/weight_filler.h"
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "load/open_common.h"
 #include "load/open_model.h"
+#include "machine/memory.h"
 #include "support/fail.h"
 #include "support/memory/huge_pages.h"
 #include "support/units.h"
@@ -12,28 +21,49 @@ namespace {
 
 constexpr uint64_t kWeightBuffer = 64 * kMiB;  // smaller mappings are left alone
 
-// llama.cpp's own loader, with its own layouts, over a file of ours. From the model's own files: all of it is read but
-// once.
-Status load_whole(const OpenRequest& request, OpenModel& parts) {
-  auto header = make_virtual_header(request.model);
-  if (!header) {
-    return propagate(header.error());
+using ExtentByName = std::map<std::string_view, Extent>;
+
+ExtentByName extents_of(const Model& model) {
+  ExtentByName extents;
+  for (const auto* tensors : {&model.tensors, &model.unused}) {
+    for (const TensorInfo& it : *tensors) {
+      extents.emplace(it.name, it.extent);
+    }
   }
-  auto reader = open_reader(request, {}, false);
-  if (!reader) {
-    return propagate(reader.error());
+  return extents;
+}
+
+// What ggml has placed, and what of the files goes there. Fails where llama.cpp has made of a tensor what is not the
+// file's.
+Result<std::vector<UnfilledWeight>> unfilled(const PlacedWeights& placed, const Model& model) {
+  const ExtentByName extents = extents_of(model);
+  std::vector<UnfilledWeight> weights;
+  for (ggml_tensor* tensor : placed.tensors()) {
+    const auto it = extents.find(ggml_get_name(tensor));
+    if (it == extents.end() || it->second.length != ggml_nbytes(tensor)) {
+      return fail(ErrorCode::kInternal, "{}: llama.cpp made a tensor '{}' that is not as in the file",
+                  model.files.front().path.string(), ggml_get_name(tensor));
+    }
+    weights.push_back({tensor, it->second});
   }
-  // Out of what the process may take besides, little of which is in use yet.
-  parts.memory.overhead.correct(kProcessOverhead - TensorFeed::kBytes);
-  const auto staging = parts.budget->reserve(Purpose::kStaging, Tier::kRam, TensorFeed::kBytes);
-  if (!staging) {
-    return propagate(staging.error());
+  return weights;
+}
+
+// We read what ggml has placed; the loader gets what else there is.
+void leave_out_placed(const PlacedWeights& placed, const Model& model, VirtualHeader& header) {
+  const ExtentByName extents = extents_of(model);
+  std::set<std::pair<uint32_t, uint64_t>> ours;  // by where they begin
+  for (const ggml_tensor* tensor : placed.tensors()) {
+    if (const auto it = extents.find(ggml_get_name(tensor)); it != extents.end()) {
+      ours.emplace(it->second.file, it->second.offset);
+    }
   }
-  auto feed = TensorFeed::create(*header, **reader);
-  if (!feed) {
-    return propagate(feed.error());
+  for (VirtualTensor& tensor : header.tensors) {
+    tensor.given = !ours.contains({tensor.extent.file, tensor.extent.offset});
   }
-  const VirtualFile file(*header, feed->get());
+}
+
+ModelParams params_of(const OpenRequest& request, OpenModel& parts) {
   ModelParams params;
   params.mtp = request.options.draft.mtp;
   // Apple's GPUs would take all of it, also where the plan says that the processors are faster.
@@ -42,12 +72,30 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   params.layers_of_devices = layers_of_devices(parts.plan.placement);
   give_layers(request, params, parts);
   params.repack = request.repacks() && params.devices.empty();
-  params.progress = [&options = request.options](float share) {
+  return params;
+}
+
+// llama.cpp's own loader, with its own layouts, over a file of ours: where devices have weights it gets their data,
+// else only the header. What is then placed in RAM is in `placed`, without its data.
+Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& placed, Reader& reader) {
+  auto header = make_virtual_header(request.model);
+  if (!header) {
+    return propagate(header.error());
+  }
+  auto feed = TensorFeed::create(*header, reader);
+  if (!feed) {
+    return propagate(feed.error());
+  }
+  const VirtualFile file(*header, feed->get());
+  ModelParams params = params_of(request, parts);
+  params.placed = &placed;
+  params.progress = [&](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);
+      leave_out_placed(placed, request.model, *header);
     }
-    if (options.progress) {
-      options.progress(share);
+    if (request.options.progress && placed.tensors().empty()) {
+      request.options.progress(share);
     }
   };
   auto model = make_llama_model(request.model, file, params);
@@ -56,8 +104,34 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
     return propagate(error ? *error : model.error());
   }
   parts.llama = std::move(*model);
-  parts.load_bytes = (*reader)->stats().demand_bytes;
   return {};
+}
+
+// From the model's own files: all of it is read but once.
+Status load_whole(const OpenRequest& request, OpenModel& parts) {
+  auto reader = open_reader(request, {}, false);
+  if (!reader) {
+    return propagate(reader.error());
+  }
+  // Out of what the process may take besides, little of which is in use yet. First for the loader, then for us.
+  constexpr uint64_t kStaging = std::max(TensorFeed::kBytes, kFillingBytes);
+  parts.memory.overhead.correct(kProcessOverhead - kStaging);
+  const auto staging = parts.budget->reserve(Purpose::kStaging, Tier::kRam, kStaging);
+  if (!staging) {
+    return propagate(staging.error());
+  }
+  PlacedWeights placed;
+  Status status = make_model(request, parts, placed, **reader);
+  if (!status) {
+    return status;
+  }
+  auto weights = unfilled(placed, request.model);
+  if (!weights) {
+    return propagate(weights.error());
+  }
+  status = fill_weights(std::move(*weights), **reader, usable_cores(), request.options.progress);
+  parts.load_bytes = (*reader)->stats().demand_bytes;
+  return status;
 }
 
 }  // namespace

@@ -57,14 +57,22 @@ double with_more_disk(PlacementProblem problem) {
   return tokens_per_second(problem);
 }
 
-double with_repacked_copy(OpenRequest request) {
-  const bool may = may_read_repacked(request.options) && !request.reads_repacked();
+struct RepackedSpeeds {
+  double tokens_per_second = 0;
+  double prefill512_seconds = 0;
+};
+
+RepackedSpeeds with_repacked_copy(OpenRequest request) {
+  const bool may = request.options.repack && request.options.mirrors.empty() && !request.reads_repacked();
   if (!may || std::none_of(request.model.tensors.begin(), request.model.tensors.end(), is_repacked)) {
-    return 0;
+    return {};
   }
   request.repacked.files = {repacked_name(request.model.files.front().path)};
   const auto problem = placement_problem(request);
-  return problem ? tokens_per_second(*problem) : 0;
+  const auto placement = problem.and_then([](const PlacementProblem& it) { return place(it); });
+  return placement ? RepackedSpeeds{1 / pass_cost(*problem, *placement, 1).seconds,
+                                    prompt_seconds(*problem, *placement, 512, true)}
+                   : RepackedSpeeds{};
 }
 
 // What the plan would be worth with more of something.
@@ -77,7 +85,9 @@ void add_improvements(const OpenRequest& request, const PlacementProblem& proble
     plan.mixed_other_way_tokens_per_second = 1 / other->seconds / factor;
   }
   const bool may = plan.mode() != Mode::kResident && !plan.device;
-  plan.repacked_tokens_per_second = may ? with_repacked_copy(request) / factor : 0;
+  const RepackedSpeeds repacked = may ? with_repacked_copy(request) : RepackedSpeeds{};
+  plan.repacked_tokens_per_second = repacked.tokens_per_second / factor;
+  plan.repacked_prefill512_seconds = repacked.prefill512_seconds;
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 5;
+constexpr int kFormat = 6;
 
 Json fingerprint_to_json(const Fingerprint& fingerprint) {
   Json json = Json::object();

@@ -35,9 +35,11 @@ MachineProfile sample() {
   profile.ram_bytes_per_second = {1.5e10, 2.7182818284590451e10};
   profile.processor_share = 0.75;
   profile.contradicted_by = 2.5;
+  profile.lasting_share = 0.8;
+  profile.first_measured_at = "2025-01-02T03:00:00Z";
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
-  profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11}, {"f32", 2e10, 1e11}};
+  profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11, 1.2e10, 2e12}, {"f32", 2e10, 1e11}};
   GpuProfile gpu;
   gpu.name = "GPU0";
   gpu.description = "Some GPU";
@@ -62,6 +64,7 @@ MachineProfile sample() {
   profile.storage.read_seconds = 1e-5;
   profile.storage.computing_kept = 0.5;
   profile.storage.reading_kept = 0.75;
+  profile.storage.lasting_share = 0.6;
   profile.measured_at = "2025-01-02T03:04:05Z";
   return profile;
 }

@@ -41,6 +41,15 @@ double rate(const Json& json, const char* key) {
   return checked_rate(json.at(key), key);
 }
 
+// Rates are multiplied by it, so it is more than 0.
+double share(const Json& json, const char* key) {
+  const double value = rate(json, key);
+  if (value <= 0 || value > 1) {
+    throw std::invalid_argument(std::string(key) + " is not more than 0 and at most 1");
+  }
+  return value;
+}
+
 std::string text(const Json& json, const char* key) {
   return json.at(key).get<std::string>();
 }
@@ -67,6 +76,7 @@ Json storage_to_json(const StorageProfile& storage) {
                {"read_seconds", storage.read_seconds},
                {"computing_kept", storage.computing_kept},
                {"reading_kept", storage.reading_kept},
+               {"lasting_share", storage.lasting_share},
                {"knee", point_to_json(storage.knee)}};
   json["points"] = Json::array();
   for (const StoragePoint& point : storage.points) {
@@ -86,6 +96,7 @@ StorageProfile storage_from_json(const Json& json) {
   storage.read_seconds = rate(json, "read_seconds");
   storage.computing_kept = rate(json, "computing_kept");
   storage.reading_kept = rate(json, "reading_kept");
+  storage.lasting_share = share(json, "lasting_share");
   storage.knee = point_from_json(json.at("knee"));
   for (const Json& point : json.at("points")) {
     storage.points.push_back(point_from_json(point));
@@ -174,12 +185,15 @@ MachineProfile read_profile(const Json& json) {
   }
   profile.processor_share = rate(json, "processor_share");
   profile.contradicted_by = rate(json, "contradicted_by");
+  profile.lasting_share = share(json, "lasting_share");
+  profile.first_measured_at = text(json, "first_measured_at");
   profile.operation_seconds = rate(json, "operation_seconds");
   profile.attention_per_second = rate(json, "attention_per_second");
   for (const Json& kernel : json.at("kernels")) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
-                               rate(kernel, "repacked_matmul_flops")});
+                               rate(kernel, "repacked_matmul_flops"), rate(kernel, "resident_matvec_bytes_per_second"),
+                               rate(kernel, "resident_matmul_flops")});
   }
   if (json.contains("gpus")) {  // a profile from before there were any stays valid
     for (const Json& gpu : json.at("gpus")) {
@@ -234,6 +248,8 @@ Json profile_to_json(const MachineProfile& profile) {
                {"ram_bytes_per_second", profile.ram_bytes_per_second},
                {"processor_share", profile.processor_share},
                {"contradicted_by", profile.contradicted_by},
+               {"lasting_share", profile.lasting_share},
+               {"first_measured_at", profile.first_measured_at},
                {"operation_seconds", profile.operation_seconds},
                {"attention_per_second", profile.attention_per_second},
                {"kernels", Json::array()},
@@ -250,7 +266,9 @@ Json profile_to_json(const MachineProfile& profile) {
                                {"matvec_bytes_per_second", kernel.matvec_bytes_per_second},
                                {"matmul_flops", kernel.matmul_flops},
                                {"repacked_matvec_bytes_per_second", kernel.repacked_matvec_bytes_per_second},
-                               {"repacked_matmul_flops", kernel.repacked_matmul_flops}});
+                               {"repacked_matmul_flops", kernel.repacked_matmul_flops},
+                               {"resident_matvec_bytes_per_second", kernel.resident_matvec_bytes_per_second},
+                               {"resident_matmul_flops", kernel.resident_matmul_flops}});
   }
   return json;
 }

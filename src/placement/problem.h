@@ -87,10 +87,11 @@ struct PlacementProblem {
   double dense_issuing = 0;  // that issuing the ring's reads takes of the computing thread, a byte
   uint64_t dense_ahead = 0;  // bytes that the ring has the disk work on at a time, at most
   Contention contention;
-  PassSeconds rest;          // what is neither a dense weight here nor an expert: norms, attention, routers, the output
-  PassSeconds resident;      // a whole pass with everything resident, as llama.cpp's own loader lays weights out
-  double attention = 0;      // what a token's pass takes besides for each token that is in the context already
-  double block_seconds = 0;  // what streaming costs a MoE layer besides reading and computing
+  PassSeconds rest;      // what is neither a dense weight here nor an expert: norms, attention, routers, the output
+  PassSeconds resident;  // a whole pass with everything resident, as llama.cpp's own loader lays weights out
+  double computing_lasts = 1;  // the share of the processors' best speed that computing is reckoned with
+  double attention = 0;        // what a token's pass takes besides for each token that is in the context already
+  double block_seconds = 0;    // what streaming costs a MoE layer besides reading and computing
 
   bool reads_ahead = false;  // a token's experts of the next layer are predicted, and read while one layer is computed
 

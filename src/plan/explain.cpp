@@ -251,8 +251,8 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
-  double compute =
-      placement.gpu ? gpu_resident_computing(problem, placement.ubatch, 1) : resident_computing(problem, 1);
+  double compute = placement.gpu ? gpu_resident_computing(problem, placement.ubatch, 1)
+                                 : resident_computing(problem, 1) * problem.computing_lasts;
   if (placement.gpu && placement.gpu->mixed) {
     compute = std::max(token.compute, token.processors);
   }

@@ -36,6 +36,8 @@ constexpr double kThreadAttention = 2e9;
 // What products for one token reach of a repacked kernel's rate: 32.7 of 33.6 GB/s in a resident dense model, Q4_0, two
 // threads (docs/lab/experiments.md, "Repacked, as the profile measures it").
 constexpr double kRepackedInModel = 0.97;
+// Of experts' matrices in models, Q4_0 (docs/lab/experiments.md, "Packed copies").
+constexpr MachineSpeeds::Repacked kExpertGain = {1.2, 1.4};
 // An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk.
 constexpr double kAloneGain = 1.3;
 // Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md, "Repacking for prompts").
@@ -110,6 +112,8 @@ MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
   if (profile->operation_seconds > 0) {
     operation_ = profile->operation_seconds;
   }
+  scale_ *= profile->lasting_share;
+  operation_ /= profile->lasting_share;
   if (profile->storage.points.empty()) {
     assumption_ = " by an assumed disk (`hypura profile --path` measures this one)";
   } else if (profile->kernels.empty()) {
@@ -129,6 +133,13 @@ double MachineSpeeds::kernel_flops(const char* type) const {
   return measured > 0 ? measured * scale_ : kThreadFlops * threads_;
 }
 
+double MachineSpeeds::alone_flops(const char* type) const {
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type);
+  const bool measured = kernel != nullptr && kernel->matmul_flops > 0 && kernel->repacked_matmul_flops > 0;
+  return kernel_flops(type) *
+         (measured ? std::min(kAloneGain, kernel->repacked_matmul_flops / kernel->matmul_flops) : kAloneGain);
+}
+
 PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const {
   const char* name = type_name(type);
   const double first = bytes / (kInModel * kernel_bytes_per_second(name)) + operation_;
@@ -142,7 +153,7 @@ PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
 }
 
 PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elements) const {
-  const double rate = kernel_flops(type_name(type)) * kAloneGain;
+  const double rate = alone_flops(type_name(type));
   return {expert_matrix(type, bytes).first / repacked_expert(type).token, 2 * elements / rate};
 }
 
@@ -152,7 +163,7 @@ PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elemen
 }
 
 PassSeconds MachineSpeeds::repacked_alone(int type, double bytes, double elements) const {
-  return repacked_first(bytes, elements, kernel_flops(type_name(type)) * kAloneGain);
+  return repacked_first(bytes, elements, alone_flops(type_name(type)));
 }
 
 PassSeconds MachineSpeeds::repacked_first(double bytes, double elements, double flops) const {
@@ -188,12 +199,30 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
           kernel->repacked_matmul_flops / kernel->matmul_flops};
 }
 
-MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) {
-  return usually_repacked(type_name(type)) ? Repacked{1.2, 1.4} : Repacked{};
+MachineSpeeds::Repacked MachineSpeeds::resident_dense(int type) const {
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  if (kernel == nullptr || kernel->matmul_flops <= 0 || kernel->resident_matmul_flops <= 0) {
+    return repacked_dense(type);
+  }
+  return {kRepackedInModel / kInModel * kernel->resident_matvec_bytes_per_second / kernel->matvec_bytes_per_second,
+          kernel->resident_matmul_flops / kernel->matmul_flops};
+}
+
+MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) const {
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  if (kernel == nullptr || kernel->matmul_flops <= 0) {
+    return usually_repacked(type_name(type)) ? kExpertGain : Repacked{};
+  }
+  if (kernel->repacked_matmul_flops <= 0) {
+    return {};
+  }
+  return {std::min(kExpertGain.token, kernel->repacked_matvec_bytes_per_second / kernel->matvec_bytes_per_second),
+          std::min(kExpertGain.prompt, kernel->repacked_matmul_flops / kernel->matmul_flops)};
 }
 
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
   DiskSpeed speed = disk_at_best(block, depth);
+  speed.bytes_per_second *= reading_lasts();
   const double sustained = profile_ == nullptr ? 0 : profile_->storage.sustained_bytes_per_second;
   if (sustained > 0) {
     speed.bytes_per_second = std::min(speed.bytes_per_second, sustained);
@@ -244,7 +273,15 @@ double MachineSpeeds::load_bytes_per_second() const {
   const double measured = profile_ == nullptr ? 0
                                               : std::max(profile_->storage.sequential_bytes_per_second,
                                                          profile_->storage.scattered_bytes_per_second);
-  return measured > 0 ? measured : kDiskBytes;
+  return measured > 0 ? measured * reading_lasts() : kDiskBytes;
+}
+
+double MachineSpeeds::reading_lasts() const {
+  return profile_ == nullptr ? 1 : profile_->storage.lasting_share;
+}
+
+double MachineSpeeds::computing_lasts() const {
+  return profile_ == nullptr ? 1 : profile_->lasting_share;
 }
 
 }  // namespace hypura

@@ -1,4 +1,5 @@
-// How fast this machine computes and reads, in the terms of the placement: from its profile, or assumed.
+// How fast this machine computes and reads, in the terms of the placement: from its profile, or assumed. Where the
+// profile tells what lasts of the best speeds, all here but disk_at_best() is what lasts.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +35,16 @@ class MachineSpeeds {
 
   // How much longer a matrix of `type` takes as it is on disk than in llama.cpp's repacked form: for one token and for
   // a prompt. 1 and 1 where it is not repacked. A dense matrix as this machine's profile says, if it does; an expert's,
-  // which is smaller and has fewer columns, as measured in models on one machine.
+  // which is smaller and has fewer columns, as measured in models on one machine, but no more than the profile says of
+  // the kernels.
   struct Repacked {
     double token = 1;
     double prompt = 1;
   };
   Repacked repacked_dense(int type) const;
-  static Repacked repacked_expert(int type);
+  Repacked repacked_expert(int type) const;
+  // The same of a dense matrix of a resident model, which llama.cpp may lay out in another way (AMX's tiles).
+  Repacked resident_dense(int type) const;
 
   // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
   Contention contention() const;
@@ -67,9 +71,15 @@ class MachineSpeeds {
   // Reading what stays, one large tensor beside the other.
   double load_bytes_per_second() const;
 
+  // Of the processors' best speed, the share that the speeds here are.
+  double computing_lasts() const;
+
  private:
+  double reading_lasts() const;
   double kernel_bytes_per_second(const char* type) const;
   double kernel_flops(const char* type) const;
+  // Of an expert's matrix with all tokens that chose it, repacked.
+  double alone_flops(const char* type) const;
   // Repacking, then rows at so many operations a second.
   PassSeconds repacked_first(double bytes, double elements, double flops) const;
 

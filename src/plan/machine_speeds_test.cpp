@@ -66,6 +66,33 @@ TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
   EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 1) << "assumed where nothing is known";
 }
 
+TEST(MachineSpeeds, RepackedExpertsGainNoMoreThanTheirKernels) {
+  MachineProfile profile = some_profile();
+  const auto gain = [&] { return MachineSpeeds(&profile, 4).repacked_expert(GGML_TYPE_Q4_0); };
+  EXPECT_EQ(gain().token, 1) << "it is not repacked here";
+  profile.kernels.front().repacked_matvec_bytes_per_second = 40e9;
+  profile.kernels.front().repacked_matmul_flops = 440e9;
+  EXPECT_NEAR(gain().token, 1, 1e-9);
+  EXPECT_NEAR(gain().prompt, 1.1, 1e-9);
+  profile.kernels.front().repacked_matvec_bytes_per_second = 80e9;
+  EXPECT_NEAR(gain().token, 1.2, 1e-9) << "but no more than in models";
+  EXPECT_GT(MachineSpeeds(nullptr, 4).repacked_expert(GGML_TYPE_Q4_0).token, 1) << "assumed where nothing is known";
+}
+
+TEST(MachineSpeeds, ResidentMatricesMayLieInTiles) {
+  MachineProfile profile = some_profile();
+  KernelSpeed& kernel = profile.kernels.front();
+  kernel.repacked_matvec_bytes_per_second = 60e9;
+  kernel.repacked_matmul_flops = 1000e9;
+  const auto gain = [&] { return MachineSpeeds(&profile, 4).resident_dense(GGML_TYPE_Q4_0); };
+  EXPECT_NEAR(gain().prompt, 2.5, 1e-9) << "repacked";
+  kernel.resident_matvec_bytes_per_second = 50e9;
+  kernel.resident_matmul_flops = 4000e9;
+  EXPECT_NEAR(gain().prompt, 10, 1e-9);
+  EXPECT_NEAR(gain().token, 0.97 / 0.75 * 50 / 40, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).repacked_dense(GGML_TYPE_Q4_0).prompt, 2.5, 1e-9) << "streamed ones do not";
+}
+
 TEST(MachineSpeeds, FewerThreadsAreSlowerAndOtherTypesGetTheMean) {
   const MachineProfile profile = some_profile();
   const auto first = [&](uint32_t threads, int type, double bytes) {
@@ -91,6 +118,22 @@ TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
   EXPECT_NEAR(speeds.disk_at_best(30 * kMiB, 16).bytes_per_second, 3e9, 1);
   EXPECT_NEAR(speeds.disk(72 * kKiB, 64).bytes_per_second, 2e9, 1) << "small reads are slower than that anyway";
   EXPECT_NEAR(speeds.load_bytes_per_second(), 5e9, 1) << "loading is short";
+}
+
+TEST(MachineSpeeds, WhatLastsIsWhatCounts) {
+  MachineProfile profile = some_profile();
+  const MachineSpeeds best(&profile, 4);
+  const double disk = best.disk(kMiB, 16).bytes_per_second;
+  const double computing = best.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first;
+  const double loading = best.load_bytes_per_second();
+  profile.lasting_share = 0.5;
+  profile.storage.lasting_share = 0.25;
+  const MachineSpeeds lasting(&profile, 4);
+  EXPECT_NEAR(lasting.disk(kMiB, 16).bytes_per_second, disk / 4, 1);
+  EXPECT_NEAR(lasting.disk_at_best(kMiB, 16).bytes_per_second, disk, 1);
+  EXPECT_NEAR(lasting.load_bytes_per_second(), loading / 4, 1);
+  EXPECT_NEAR(lasting.matrix(GGML_TYPE_Q4_0, 40e6, 70e6).first, 2 * computing, 1e-9);
+  EXPECT_EQ(lasting.computing_lasts(), 0.5);
 }
 
 TEST(MachineSpeeds, ContentionAndAttentionAreThoseOfTheProfile) {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/own_layouts.h"
 #include "backend/repack_buffer.h"
-#include "backend/repacked_layout.h"
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
@@ -336,6 +336,7 @@ void ProblemBuilder::add_rest() {
   problem_.attention = ours * speeds_.attention(attention_width(model));
   problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
   problem_.contention = speeds_.contention();
+  problem_.computing_lasts = speeds_.computing_lasts();
   problem_.block_seconds = kBlockSeconds;
 }
 
@@ -345,7 +346,7 @@ void ProblemBuilder::add_resident() {
   double token = problem_.rest.first;
   double prompt = problem_.rest.of(kPromptTokens);
   for (const DenseItem& item : layout_.dense) {
-    const auto faster = repack ? speeds_.repacked_dense(item.tensor->type) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? speeds_.resident_dense(item.tensor->type) : MachineSpeeds::Repacked{};
     const PassSeconds seconds = item_seconds(speeds_, item);
     token += seconds.first / faster.token;
     prompt += seconds.of(kPromptTokens) / faster.prompt;
@@ -353,7 +354,7 @@ void ProblemBuilder::add_resident() {
   const std::vector<size_t> groups = groups_of_layers(layout_);
   for (size_t i = 0; i < groups.size(); ++i) {
     const std::vector<ExpertPart>& parts = layout_.expert_layers[i].parts;
-    const auto faster = repack ? MachineSpeeds::repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
+    const auto faster = repack ? speeds_.repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
     PassSeconds expert;
     for (const ExpertPart& part : parts) {
       expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));

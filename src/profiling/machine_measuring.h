@@ -25,7 +25,7 @@ struct MeasuringEffort {
   int64_t matmul_size = ComputeTest{}.matmul_size;
   double kernel_seconds = ComputeTest{}.seconds;
   double both_seconds = 0.2;  // of computing, of reading and of both, each
-  bool when_doubtful = true;  // measure again where the cached profile is doubtful
+  bool when_doubtful = true;  // measure again where the cached profile is doubtful; leave out what others disturb
   GpuTest gpu;                // its threads and progress are not used
 };
 

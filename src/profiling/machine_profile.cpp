@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "hypura/profile.h"
+#include "machine/two_measurements.h"
 #include "profiling/gpu_measuring.h"
 #include "profiling/machine_measuring.h"
 #include "profiling/profile_target.h"
@@ -78,6 +79,24 @@ Result<MachineProfile> measure_again(const ProfileTarget& target, MachineProfile
   return now;
 }
 
+// A second time beside the first, or beside one of two in the place of both: machines change. One that others disturb
+// says nothing of what lasts, and of another disk or without one there is nothing to compare.
+Result<MachineProfile> measure_once_more(const ProfileTarget& target, MachineProfile before,
+                                         const ProfileProgress& progress, const MeasuringEffort& effort) {
+  auto now = measure_machine(target, progress, effort);
+  if (!now) {
+    return now;
+  }
+  if (now->disturbed() && effort.when_doubtful) {
+    logger().warn("other programs had {:.0f} % of the processors meanwhile; this measurement does not count",
+                  (1 - now->processor_share) * 100);
+    return before;
+  }
+  MachineProfile both = two_measurements(before, std::move(*now));
+  keep(target, both);
+  return both;
+}
+
 // The cached profile or a new one, without what is to be known of GPUs; `share` of the progress.
 Result<MachineProfile> profile_of_processor(const ProfileTarget& target, const ProfileOptions& options,
                                             const MeasuringEffort& effort, double share) {
@@ -87,6 +106,9 @@ Result<MachineProfile> profile_of_processor(const ProfileTarget& target, const P
     auto profile = load(target, problem);
     if (profile && profile->doubtful() && effort.when_doubtful) {
       return measure_again(target, std::move(*profile), progress, effort);
+    }
+    if (profile && options.again) {
+      return measure_once_more(target, std::move(*profile), progress, effort);
     }
     if (profile) {
       if (Status status = add_missing_types(target, *profile, progress, effort); !status) {

@@ -151,6 +151,19 @@ TEST_F(MachineProfileTest, IsMeasuredAgainWhenARunContradictedIt) {
   EXPECT_EQ(cached_profile(as_runs)->ram_bytes_per_second, anew->ram_bytes_per_second) << "kept";
 }
 
+TEST_F(MachineProfileTest, ASecondTimeKeepsTheBetterSpeeds) {
+  ProfileOptions once_more = options();
+  once_more.again = true;
+  const auto first = machine_profile(once_more, quick());
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->first_measured_at, "") << "there was none before";
+  const auto both = machine_profile(once_more, quick());
+  ASSERT_TRUE(both) << both.error().message;
+  EXPECT_EQ(both->first_measured_at, first->measured_at);
+  EXPECT_GE(both->kernel("q4_0")->matmul_flops, first->kernel("q4_0")->matmul_flops);
+  EXPECT_EQ(cached_profile(options())->first_measured_at, first->measured_at) << "kept";
+}
+
 TEST_F(MachineProfileTest, AGpuIsMeasuredOnceWhenItIsThere) {
   ProfileOptions none = options();
   none.gpu = "none";

@@ -106,6 +106,8 @@ class LocalModelHost : public ModelHost {
   void set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator);
   void close(Lock& lock);
   bool must_close() const;
+  void rest(Lock& lock);
+  void end_idle_work(Lock& lock);
   ModelLease make_lease(KeepAlive keep, double load_seconds);
   void end_lease();
 
@@ -131,6 +133,11 @@ class LocalModelHost : public ModelHost {
   Steady::time_point expires_;  // without leases
   bool unload_asked_ = false;
   std::vector<std::function<void()>> when_unloaded_;
+
+  // Of the host's thread alone.
+  std::unique_ptr<IdleWork> idle_;
+  const ServedModel* last_loaded_ = nullptr;  // null again once nothing is to be done for it
+  Steady::time_point rests_until_;            // no idle work is begun before
 
   std::thread thread_;
 };
@@ -235,7 +242,9 @@ bool LocalModelHost::must_close() const {
 void LocalModelHost::run() {
   Lock lock(mutex_);
   while (true) {
-    if (!stopping_ && !waiting_.empty() && must_check(*waiting_.front().model)) {
+    if (idle_ != nullptr && (stopping_ || !waiting_.empty())) {
+      end_idle_work(lock);
+    } else if (!stopping_ && !waiting_.empty() && must_check(*waiting_.front().model)) {
       check(lock);
     } else if (loaded_ != nullptr && leases_ == 0 && must_close()) {
       close(lock);
@@ -245,6 +254,8 @@ void LocalModelHost::run() {
       load(lock);
     } else if (loaded_ != nullptr && leases_ == 0 && keep_ >= Nanoseconds(0)) {
       changed_.wait_until(lock, expires_);
+    } else if (loaded_ == nullptr && last_loaded_ != nullptr && options_.idle.begin) {
+      rest(lock);
     } else {
       changed_.wait(lock);
     }
@@ -258,6 +269,45 @@ void LocalModelHost::run() {
 
 const std::filesystem::path& LocalModelHost::file_of(const ServedModel& model) const {
   return options_.models[static_cast<size_t>(&model - models_.data())];
+}
+
+// Without a model, and nothing asked for: waits for either, or for the time of idle work, which it begins and looks
+// after.
+void LocalModelHost::rest(Lock& lock) {
+  if (idle_ == nullptr && Steady::now() < rests_until_) {
+    changed_.wait_until(lock, rests_until_);
+    return;
+  }
+  if (idle_ != nullptr) {
+    changed_.wait_for(lock, options_.idle.look);
+    const std::string how = idle_->ended();
+    if (!how.empty()) {
+      logger().info("msg=idle-work-ended reason=\"{}\"", how);
+      idle_.reset();
+      last_loaded_ = nullptr;
+    }
+    return;
+  }
+  const std::filesystem::path& file = file_of(*last_loaded_);
+  lock.unlock();
+  std::unique_ptr<IdleWork> begun = options_.idle.begin(file);
+  lock.lock();
+  if (begun == nullptr) {
+    last_loaded_ = nullptr;  // until another model was loaded
+    return;
+  }
+  idle_ = std::move(begun);
+  rests_until_ = Steady::now() + options_.idle.again;
+}
+
+// For what is more urgent. Whoever waits does not wait for the work, only for its end.
+void LocalModelHost::end_idle_work(Lock& lock) {
+  std::unique_ptr<IdleWork> ending = std::move(idle_);
+  lock.unlock();
+  const std::string how = ending->ended();
+  ending.reset();
+  logger().info("msg=idle-work-ended reason=\"{}\"", how.empty() ? "something is asked for" : how);
+  lock.lock();
 }
 
 // With the lock held. What is not known is found out where another model would be unloaded for it, and else by loading.
@@ -374,7 +424,8 @@ void LocalModelHost::set_loaded(const ServedModel& model, std::unique_ptr<Genera
 void LocalModelHost::close(Lock& lock) {
   std::shared_ptr<Generator> given = std::exchange(generator_, nullptr);
   const std::vector<std::function<void()>> unloaded = std::exchange(when_unloaded_, {});
-  const std::string& name = std::exchange(loaded_, nullptr)->name;
+  last_loaded_ = std::exchange(loaded_, nullptr);
+  const std::string& name = last_loaded_->name;
   unload_asked_ = false;
   lock.unlock();
   given.reset();
@@ -387,6 +438,7 @@ void LocalModelHost::close(Lock& lock) {
   }
   closing.reset();
   logger().info("msg=unloaded model={}", name);
+  rests_until_ = std::max(rests_until_, Steady::now() + options_.idle.after);
   for (const auto& done : unloaded) {
     done();
   }

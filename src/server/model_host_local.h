@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "server/idle_work.h"
 #include "server/model_host.h"
 
 namespace hypura {
@@ -14,6 +15,7 @@ struct ModelHostOptions {
   std::vector<std::filesystem::path> models;  // at least one
   Generator::Options generator;               // engine.model is filled in for each
   KeepAlive keep_alive;                       // of leases that say nothing
+  IdleWorkOptions idle;                       // without `begin`: none. What is asked for meanwhile ends it
 
   // Tests put others here.
   std::function<Result<ModelCard>(const std::filesystem::path&)> read_card = &read_model_card;

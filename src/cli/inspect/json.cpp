@@ -143,6 +143,7 @@ Json plan_json(const Plan& plan) {
   json["predicted"]["tokens_per_second_with_a_repacked_copy"] = number_or_null(plan.repacked_tokens_per_second);
   // Its name until 0.1.
   json["predicted"]["tokens_per_second_with_a_packed_copy"] = number_or_null(plan.repacked_tokens_per_second);
+  json["predicted"]["prefill_512_seconds_with_a_repacked_copy"] = number_or_null(plan.repacked_prefill512_seconds);
   return json;
 }
 

@@ -190,6 +190,11 @@ TEST(Options, ProfileTakesItsFlags) {
   ASSERT_TRUE(repack) << repack.error().message;
   EXPECT_EQ(repack->action, CommandLine::Action::kRepack);
   EXPECT_EQ(repack->repack.model, "model.gguf");
+  EXPECT_FALSE(repack->repack.force || repack->repack.memory);
+  const auto forced = parse_command_line({"repack", "model.gguf", "--force", "--memory", "6G"});
+  ASSERT_TRUE(forced) << forced.error().message;
+  EXPECT_TRUE(forced->repack.force);
+  EXPECT_EQ(forced->repack.memory, 6ULL << 30);
   for (const char* flag : {"--no-repacked", "--no-packed"}) {
     EXPECT_FALSE(parse_command_line({"run", flag})->options.engine.repacked) << flag;
   }
@@ -198,6 +203,8 @@ TEST(Options, ProfileTakesItsFlags) {
   ASSERT_TRUE(all) << all.error().message;
   EXPECT_EQ(all->profile.path, "/models");
   EXPECT_TRUE(all->profile.force && all->profile.json);
+  EXPECT_TRUE(parse_command_line({"profile", "--again"})->profile.again);
+  EXPECT_FALSE(parse_command_line({"profile", "--again", "--force"})) << "one of them";
   EXPECT_EQ(all->profile.gpu, "CUDA0,CPU");
   EXPECT_THAT(parse_command_line({"profile", "--help"}).value().text,
               AllOf(HasSubstr("--path"), HasSubstr("Examples")));

@@ -20,6 +20,7 @@ Result<int> profile_command(const ProfileCommandOptions& options) {
     ProfileOptions request;
     request.path = options.path;
     request.force = options.force;
+    request.again = options.again;
     request.gpu = options.gpu;
     request.progress = [&bar](double share, std::string_view what) { bar.show(share, fmt::format("{:<21}", what)); };
     return machine_profile(request);

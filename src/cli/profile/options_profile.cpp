@@ -30,7 +30,9 @@ CLI::App* add_profile_command(CLI::App& program, ProfileCommandOptions& options)
   command->add_option("--gpu", options.gpu, "GPUs to measure: names, none or auto (default auto)")
       ->check([](const std::string& text) { return text.empty() ? std::string("the name is empty") : std::string(); })
       ->option_text("NAMES");
-  command->add_flag("--force", options.force, "Measure again, even if a result is cached");
+  CLI::Option* force = command->add_flag("--force", options.force, "Measure anew, even if a result is cached");
+  command->add_flag("--again", options.again, "Measure once more, minutes later: keep best and lasting speeds")
+      ->excludes(force);
   command->add_flag("--json", options.json, "Print JSON instead of a table");
   return command;
 }

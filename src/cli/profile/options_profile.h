@@ -10,6 +10,7 @@ namespace hypura {
 struct ProfileCommandOptions {
   std::filesystem::path path;  // --path; empty: the current folder
   bool force = false;
+  bool again = false;        // as ProfileOptions
   std::string gpu = "auto";  // as ProfileOptions
   bool json = false;
 };

@@ -81,6 +81,9 @@ std::string kernel_section(const MachineProfile& profile) {
     if (kernel.repacked_matmul_flops > 0) {
       text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops);
     }
+    if (kernel.resident_matmul_flops > 0) {
+      text += line("  in memory", kernel.resident_matvec_bytes_per_second, kernel.resident_matmul_flops);
+    }
   }
   if (profile.attention_per_second > 0) {
     text += attention_sentence(profile.attention_per_second);
@@ -214,6 +217,21 @@ std::string storage_section(const MachineProfile& profile) {
   return text + knee_sentence(storage) + contention_sentence(storage) + sustained_sentence(storage) + meaning(profile);
 }
 
+// What two measurements differ by.
+std::string lasting_sentence(const MachineProfile& profile) {
+  if (profile.first_measured_at.empty()) {
+    return "";
+  }
+  const double computing = profile.lasting_share * 100;
+  const double reading = profile.storage.lasting_share * 100;
+  const std::string share =
+      computing == 100 && reading == 100
+          ? "both differ by noise alone"
+          : fmt::format("of them computing keeps {:.0f} %, the disk {:.0f} %; plans count on that", computing, reading);
+  return fmt::format("\nThe better speeds of two measurements, the first of them {}: {}.\n", profile.first_measured_at,
+                     share);
+}
+
 // What speaks against the figures.
 std::string doubt_sentence(const MachineProfile& profile) {
   if (profile.disturbed()) {
@@ -253,6 +271,7 @@ std::string profile_text(const MachineProfile& profile) {
     text += gpu_section(gpu);
   }
   text += storage_section(profile);
+  text += lasting_sentence(profile);
   text += doubt_sentence(profile);
   return text + fmt::format("\nMeasured {}. `hypura profile --force` measures again.\n", profile.measured_at);
 }

@@ -88,6 +88,15 @@ TEST(ProfileText, WhatTheDiskSustainsIsWhatCounts) {
               AllOf(HasSubstr("A long run sustained 1.00 GB/s"), HasSubstr("1 GiB from this disk waits 1.07 s")));
 }
 
+TEST(ProfileText, SaysWhatTwoMeasurementsDifferBy) {
+  MachineProfile profile = sample();
+  EXPECT_THAT(profile_text(profile), Not(HasSubstr("two measurements")));
+  profile.first_measured_at = "2025-01-02T03:00:00Z";
+  EXPECT_THAT(profile_text(profile), HasSubstr("the first of them 2025-01-02T03:00:00Z: both differ by noise alone"));
+  profile.storage.lasting_share = 0.6;
+  EXPECT_THAT(profile_text(profile), HasSubstr("computing keeps 100 %, the disk 60 %; plans count on that"));
+}
+
 TEST(ProfileText, SaysWhatSpeaksAgainstIt) {
   MachineProfile profile = sample();
   EXPECT_THAT(profile_text(profile), Not(HasSubstr("measures again.\n\nMeasured")));

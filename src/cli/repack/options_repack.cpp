@@ -11,9 +11,12 @@ constexpr const char* kRepackFooter =
 processor. Every command then reads the copy, as long as it matches the model and the processor. --no-repacked ignores
 it, and you may delete it at any time. The model itself is still needed.
 
+Before it starts it says what the copy will give here, by this machine's profile. Where that is nothing it writes none
+and ends with code 2.
+
 Examples:
   hypura repack model.gguf
-  hypura run model.gguf --memory 6G
+  hypura repack model.gguf --memory 6G
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 
@@ -25,6 +28,8 @@ CLI::App* add_repack_command(CLI::App& program, RepackCommandOptions& options) {
                           ->alias("pack")
                           ->footer(kRepackFooter);
   command->add_option("MODEL", options.model, "GGUF file")->required()->check(named)->option_text(" ");
+  add_memory_option(*command, options.memory);
+  command->add_flag("--force", options.force, "Write the copy even where it gives nothing here");
   return command;
 }
 

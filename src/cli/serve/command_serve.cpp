@@ -8,6 +8,7 @@
 #include "cli/demo_model.h"
 #include "cli/output.h"
 #include "cli/progress_bar.h"
+#include "cli/serve/idle_profile.h"
 #include "cli/serve/stop_signals.h"
 #include "cli/statistics.h"
 #include "server/metrics.h"
@@ -92,6 +93,9 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& b
   host.generator.parallel = options.parallel.value_or(Generator::Options().parallel);
   host.generator.queue = options.queue.value_or(Generator::Options().queue);
   host.keep_alive = options.keep_alive.value_or(KeepAlive());
+  host.idle.begin = [memory = options.engine.memory](const std::filesystem::path& model) {
+    return begin_idle_profile(model, memory);
+  };
   return host;
 }
 

@@ -10,6 +10,7 @@
 #include "ggml.h"
 #include "hypura/engine.h"
 #include "hypura/plan.h"
+#include "hypura/profile.h"
 #include "hypura/repack.h"
 #include "llama/llama_runtime.h"
 #include "make_model/make_model.h"
@@ -211,6 +212,40 @@ TEST_F(Repacking, PlansSayWhatACopyWouldGive) {
   ASSERT_TRUE(with);
   EXPECT_EQ(with->repacked_tokens_per_second, 0) << "it is read";
   EXPECT_NEAR(with->prediction.tokens_per_second, without->repacked_tokens_per_second, 1e-9);
+}
+
+TEST_F(Repacking, SaysBeforehandWhatACopyGives) {
+  const auto gain = predict_repack_gain(options(), nullptr);
+  ASSERT_TRUE(gain) << gain.error().message;
+  EXPECT_EQ(gain->nothing, "");
+  EXPECT_THAT(gain->assumed, HasSubstr("assumed speeds"));
+  EXPECT_GT(gain->tokens_per_second, gain->plain.prediction.tokens_per_second);
+  EXPECT_LT(gain->prefill512_seconds, gain->plain.prediction.prefill512_seconds);
+  ASSERT_TRUE(repack_model(path_));
+  EXPECT_EQ(gain->copy_bytes, fs::file_size(repacked_name(path_)));
+  EXPECT_EQ(predict_repack_gain(options(), nullptr)->tokens_per_second, gain->tokens_per_second)
+      << "whether there is one already or not";
+}
+
+TEST_F(Repacking, SaysBeforehandWhenACopyGivesNothing) {
+  EngineOptions resident = options();
+  resident.resident = true;
+  EXPECT_THAT(predict_repack_gain(resident, nullptr)->nothing, HasSubstr("fits into"));
+  EngineOptions other = options();
+  other.model = make("F16");
+  EXPECT_THAT(predict_repack_gain(other, nullptr)->nothing, HasSubstr("no faster layout"));
+  MachineProfile profile;  // of a processor whose kernels are as fast either way
+  profile.threads = 1;
+  profile.kernels = {{"q4_0", 10e9, 4e9, 7.5e9, 4e9}, {"f32", 10e9, 4e9}};
+  EngineOptions one_thread = options();
+  one_thread.threads = 1;
+  const auto gain = predict_repack_gain(one_thread, &profile);
+  ASSERT_TRUE(gain) << gain.error().message;
+  EXPECT_THAT(gain->nothing, HasSubstr("as long with it as without"))
+      << gain->tokens_per_second << " and " << gain->plain.prediction.tokens_per_second << ", "
+      << gain->prefill512_seconds << " and " << gain->plain.prediction.prefill512_seconds;
+  other.model = folder_.path() / "missing.gguf";
+  EXPECT_EQ(predict_repack_gain(other, nullptr).error().code, ErrorCode::kIo);
 }
 
 // Which matrices are streamed depends on whether the MTP layers draft; what is repacked does not.

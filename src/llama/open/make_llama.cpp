@@ -113,7 +113,18 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
     return true;
   };
   take_llama_error();
-  return loaded(model, llama_model_load_from_file_ptr(file.file(), its));
+  if (params.placed == nullptr || devices.front() != nullptr) {
+    return loaded(model, llama_model_load_from_file_ptr(file.file(), its));
+  }
+  llama_model* made = nullptr;
+  {
+    const PlacedWeights::Watch watch(*params.placed);
+    made = llama_model_load_from_file_ptr(file.file(), its);
+  }
+  if (made != nullptr) {
+    params.placed->restore();
+  }
+  return loaded(model, made);
 }
 
 Result<LlamaModelPtr> make_llama_model(const Model& model) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "backend/placed_weights.h"
 #include "hypura/placement.h"
 #include "hypura/result.h"
 #include "llama/llama_context.h"
@@ -33,6 +34,8 @@ struct ModelParams {
   bool allocate = true;                       // memory for weights
   std::vector<BufferOverride> buffers;        // the first that matches; llama.cpp's own choice where none does
   std::function<void(float share)> progress;  // with 0 when all buffers are allocated and none is written; may be none
+  // Where no device but the processors has weights: gets those, which are then left to the caller to fill. May be null.
+  PlacedWeights* placed = nullptr;
 };
 
 // The type of buffers that the processors' weights lie in by default.
