@@ -17,6 +17,10 @@ constexpr double kNothing = 1e-30;
 ExpertRanking::ExpertRanking(uint32_t experts)
     : experts_(experts), shares_(experts), follows_(2, experts), next_(experts), one_(experts) {}
 
+double ExpertRanking::half_life_tokens(uint32_t experts, uint32_t used) {
+  return kHalfLifeTokens * std::sqrt(experts / (8.0 * used));
+}
+
 uint64_t ExpertRanking::bytes_for(uint32_t layers, uint32_t experts) {
   return layers * (CoActivation::bytes_for(2, experts) + 3 * sizeof(double) * uint64_t{experts});
 }
@@ -31,7 +35,7 @@ void ExpertRanking::note(const PassChoice& pass) {
 
 void ExpertRanking::fade(const PassChoice& pass) {
   const double tokens = pass.tokens();
-  const double faded = std::exp2(-tokens / kHalfLifeTokens);
+  const double faded = std::exp2(-tokens / half_life_tokens(experts_, pass.used));
   for (double& share : shares_) {
     share = share < kNothing ? 0 : share * faded;
   }

@@ -1,8 +1,8 @@
 // How much each expert of one layer is worth keeping, told from what tokens chose there so far.
 //
-// An expert is worth the share of late tokens that chose it, which fades with a half-life of kHalfLifeTokens, and
-// kNextWeight times the likelihood that the next token chooses it, given what the last one chose: naive Bayes over how
-// often one choice followed another in this layer (CoActivation, from token to token). Both are in 0..1.
+// An expert is worth the share of late tokens that chose it, which fades with half_life_tokens(), and kNextWeight times
+// the likelihood that the next token chooses it, given what the last one chose: naive Bayes over how often one choice
+// followed another in this layer (CoActivation, from token to token). Both are in 0..1.
 //
 // The worth of an expert does not depend on what is held. Not thread-safe: the owner serialises.
 #pragma once
@@ -26,8 +26,14 @@ struct PassChoice {
 
 class ExpertRanking {
  public:
+  // Where a token uses an eighth of the experts.
   static constexpr double kHalfLifeTokens = 22;
   static constexpr double kNextWeight = 0.8;
+
+  // The fewer of the experts a token uses, the longer uses have to count to tell experts apart, and the more the text
+  // changes meanwhile: as the root of it. The best half-lives on the stories model's own choice of 4, of its first 2
+  // and of its first 1 of 32 experts are 16, 31 and 44 tokens (docs/lab/experiments.md).
+  static double half_life_tokens(uint32_t experts, uint32_t used);
 
   // For a layer of that many experts, 1..65534.
   explicit ExpertRanking(uint32_t experts);

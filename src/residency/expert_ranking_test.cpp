@@ -37,6 +37,19 @@ TEST(ExpertRanking, UsesCountAndFade) {
   EXPECT_GT(ranking.worth(2), ranking.worth(0));
 }
 
+// By what one use is worth beside none, after tokens that passed the layer by.
+TEST(ExpertRanking, UsesFadeMoreSlowlyWhereFewOfManyAreUsed) {
+  for (const auto& [experts, tokens] : {std::pair(8U, 22), std::pair(32U, 44)}) {
+    ExpertRanking ranking(experts);
+    decode(ranking, {0});
+    const double use = ranking.worth(0) - ranking.worth(1);
+    for (int i = 0; i < tokens; ++i) {
+      decode(ranking, {RoutingTrace::kNone});
+    }
+    EXPECT_NEAR(ranking.worth(0) - ranking.worth(1), use / 2, use / 100) << experts;
+  }
+}
+
 TEST(ExpertRanking, WhatFollowedBeforeIsWorthMore) {
   ExpertRanking ranking(8);
   for (int i = 0; i < 10; ++i) {
@@ -107,7 +120,7 @@ TEST(ExpertRanking, NumbersThatAreNoExpertAreSkipped) {
     const auto a = static_cast<uint16_t>(i % 3);
     const auto b = static_cast<uint16_t>(3 + i % 5);
     decode(with, {a, kNone, b}, 3);
-    decode(without, {a, b}, 2);
+    decode(without, {a, b, 8}, 3);  // experts are 0 to 7
   }
   for (uint32_t expert = 0; expert < 8; ++expert) {
     EXPECT_EQ(with.worth(expert), without.worth(expert));

@@ -42,7 +42,8 @@ ExpertStore::ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats,
               sizes.own_slots},
              below != nullptr ? below->cache_.rankings() : nullptr),
       slots_(std::move(slots)),
-      before_blocking_(std::move(before_blocking)) {}
+      before_blocking_(std::move(before_blocking)),
+      record_(static_cast<uint32_t>(layers.size())) {}
 
 Result<std::unique_ptr<ExpertStore>> ExpertStore::create(std::span<const ExpertLayer> layers, Reader& reader,
                                                          StoreStats& stats, const Sizes& sizes,
@@ -157,11 +158,14 @@ std::optional<uint32_t> ExpertStore::slot_for(uint32_t expert) {
 // The layer that was predicted for has chosen.
 void ExpertStore::score_predictions(std::span<const uint32_t> experts) {
   if (decode_ && predicted_layer_ == layer_ && !predictions_.empty()) {
-    const auto correct = std::ranges::count_if(predictions_, [&](const ExpertPrediction& prediction) {
-      return std::ranges::binary_search(experts, prediction.expert);
-    });
+    for (size_t i = 0; i < predictions_.size(); ++i) {
+      const bool correct = std::ranges::binary_search(experts, predictions_[i].expert);
+      stats_.predictions_correct += correct ? 1 : 0;
+      if (predicted_absent_[i]) {
+        record_.note(layer_, i, predictions_.size(), correct);
+      }
+    }
     stats_.predictions += predictions_.size();
-    stats_.predictions_correct += static_cast<uint64_t>(correct);
     stats_.predictable += experts.size();
   }
   predictions_.clear();
@@ -230,15 +234,23 @@ void ExpertStore::prefetch(uint32_t layer, std::span<const ExpertPrediction> pre
 void ExpertStore::expect(uint32_t layer, std::span<const ExpertPrediction> predictions) {
   predicted_layer_ = layer;
   predictions_.assign(predictions.begin(), predictions.end());
+  predicted_absent_.clear();
+  for (const ExpertPrediction& prediction : predictions) {
+    predicted_absent_.push_back(cache_.absent(layer, prediction.expert));
+  }
 }
 
 // All that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertStore::start_prefetch() {
-  for (const ExpertPrediction& prediction : predictions_) {
-    if (!prefetch_one(predicted_layer_, prediction.expert)) {
+  for (size_t i = 0; i < predictions_.size(); ++i) {
+    if (worth_reading(i) && !prefetch_one(predicted_layer_, predictions_[i].expert)) {
       return;
     }
   }
+}
+
+bool ExpertStore::worth_reading(size_t prediction) const {
+  return !decode_ || cache_.holds_all() || record_.pays(predicted_layer_, prediction, predictions_.size());
 }
 
 // False when no slot is left for it, nor for others.

@@ -6,7 +6,8 @@
 // The slots are a cache above the disk, and what is read is not yet admitted: ExpertCache decides what stays. What was
 // prefetched on a prediction takes a slot as any expert that loads, and becomes the pending lease of the layer that
 // asks for it. What was not asked for is cancelled when that layer comes, so that predictions never move the cache.
-// Where every expert has a slot nothing can be moved, and what was predicted wrongly is kept for later.
+// Decoding reads on a prediction only where such predictions were right of late (PredictionRecord). Where every expert
+// has a slot nothing can be moved, and what was predicted wrongly is kept for later: there all are read.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "residency/expert_cache.h"
 #include "residency/expert_predictor.h"
 #include "residency/layer_expert.h"
+#include "residency/prediction_record.h"
 #include "storage/reader.h"
 #include "tiers/slices.h"
 #include "tiers/store_stats.h"
@@ -109,8 +111,8 @@ class ExpertStore {
   void finish();
 
   // `predictions` of what `layer`, the next, will choose, surest first. Those that are neither there nor on their way
-  // are read as soon as all that the layer in work asked for has arrived, as long as more than kReserve slots are free.
-  // At most once between acquire() and finish().
+  // are read as soon as all that the layer in work asked for has arrived, as long as more than kReserve slots are free
+  // and, while decoding, the record says that it pays. At most once between acquire() and finish().
   void prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions);
 
   // `predictions` of what `layer` will choose are compared with what it asks for; nothing is read for them.
@@ -189,6 +191,7 @@ class ExpertStore {
   std::optional<uint32_t> slot_for(uint32_t expert);
   void score_predictions(std::span<const uint32_t> experts);
   void start_prefetch();
+  bool worth_reading(size_t prediction) const;
   bool prefetch_one(uint32_t layer, uint32_t expert);
   void stop_warming();
   bool admit_warmed();
@@ -217,6 +220,8 @@ class ExpertStore {
   // For the next layer.
   uint32_t predicted_layer_ = 0;
   std::vector<ExpertPrediction> predictions_;
+  std::vector<bool> predicted_absent_;  // by prediction: its expert was not here when it was made
+  PredictionRecord record_;             // of those
 
   std::vector<TierSlots::Fill> prefetching_;
   std::vector<TierSlots::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet

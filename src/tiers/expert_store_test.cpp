@@ -326,6 +326,29 @@ TEST_F(ExpertStoreTest, PredictionsAreScoredAgainstWhatTheLayerChose) {
   EXPECT_EQ(stats.predictions, 3U) << "another layer came";
 }
 
+// Of two predictions the first is always right, the second never.
+TEST_F(ExpertStoreTest, WhatWasWrongOfLateIsReadNoMore) {
+  make(7, 4, {1, 0, 1});
+  use(0, {0});
+  const auto read_ahead = [&] {
+    const uint64_t before = stats.prefetches;
+    acquire(0, {0});
+    predict(1, {1, 2});
+    use_all(0);
+    use(1, {1});
+    return stats.prefetches - before;
+  };
+  EXPECT_EQ(read_ahead(), 2U) << "nothing is known yet";
+  for (int i = 0; i < 8; ++i) {
+    read_ahead();
+  }
+  EXPECT_EQ(read_ahead(), 1U);
+  const uint64_t used = stats.prefetches_used;
+  read_ahead();
+  EXPECT_EQ(stats.prefetches_used, used + 1) << "the right one";
+  EXPECT_EQ(stats.predictions, 11 * 2U) << "what is not read is scored all the same";
+}
+
 TEST_F(ExpertStoreTest, InPromptsPrefetchesAreNotCounted) {
   make(16, 8);
   acquire(0, {0, 1}, false);
@@ -375,10 +398,12 @@ class ExpertStoreStress : public StoreFixture, public testing::WithParamInterfac
     }
   }
 
+  // Two predictions of three are right, so that they go on being read.
   void run_layer(uint32_t layer, bool decode) {
-    acquire(layer, some(decode ? 2 : 8), decode);
+    acquire(layer, chosen, decode);
+    chosen = some(decode ? 2 : 8);
     if (layer + 1 < kLayers && random() % 2 == 0) {
-      predict(layer + 1, some(4));
+      predict(layer + 1, random() % 3 == 0 ? some(4) : chosen);
     }
     released = store->hits();
     for (size_t done = store->hits(); done < store->leases().size();) {
@@ -403,6 +428,7 @@ class ExpertStoreStress : public StoreFixture, public testing::WithParamInterfac
     store->finish();
   }
 
+  Experts chosen = {0};  // by the layer that comes next
   size_t released = 0;
   uint64_t waits = 0;
   std::mt19937 random{11};
@@ -417,6 +443,10 @@ TEST_P(ExpertStoreStress, SlotsHaveOneOwnerAndPinnedOnesKeepTheirData) {
     }
   }
   EXPECT_GT(waits, GetParam().second == 0 ? 10U : 400U);
+  if (GetParam().second > 2) {
+    EXPECT_GT(stats.prefetches_used, 100U);
+    EXPECT_GT(stats.prefetches, stats.prefetches_used) << "some were wrong";
+  }
   store.reset();
   EXPECT_TRUE(reader.under_way().empty());
   EXPECT_FALSE(reader.misplaced);

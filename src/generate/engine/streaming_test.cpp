@@ -75,8 +75,10 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
     }
     EXPECT_EQ(told->text, text) << to_string(read_ahead);
     EXPECT_EQ(stats.expert_lookups, without.expert_lookups) << to_string(read_ahead);
-    EXPECT_GT(stats.experts_read_ahead, 20U) << to_string(read_ahead);
-    EXPECT_GT(stats.experts_used_ahead, stats.experts_read_ahead / 5) << to_string(read_ahead);
+    // Only what is mostly right is read, but for the first tokens, from which that is learned; co-activation seldom is.
+    const bool reads = read_ahead == ReadAhead::kRouter;
+    EXPECT_GT(stats.experts_read_ahead, reads ? 20U : 0U);
+    EXPECT_GT(stats.experts_used_ahead, reads ? stats.experts_read_ahead / 2 : 0);
     EXPECT_LE(stats.experts_used_ahead, std::min(stats.experts_read_ahead, stats.expert_lookups - stats.expert_hits));
     // Of the model's 32 experts a token uses 4: by chance one prediction of eight is correct.
     EXPECT_GT(stats.experts_predicted_correct, stats.experts_predicted / 5) << to_string(read_ahead);
