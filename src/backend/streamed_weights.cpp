@@ -222,7 +222,7 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
   if (Status status = reserve(placement, repacked, budget); !status) {
     return status;
   }
-  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(repacked)) == nullptr) {
+  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(layout_, repacked)) == nullptr) {
     return fail(ErrorCode::kBudget, "cannot allocate {} for the repack buffer", format_bytes(repacked));
   }
   if (!layout_.expert_layers.empty()) {

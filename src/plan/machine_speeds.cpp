@@ -188,6 +188,12 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
           kernel->repacked_matmul_flops / kernel->matmul_flops};
 }
 
+bool MachineSpeeds::gains_nothing_repacked(int type) const {
+  const KernelSpeed* kernel = profile_ == nullptr || profile_->doubtful() ? nullptr : profile_->kernel(type_name(type));
+  return kernel != nullptr && kernel->matmul_flops > 0 && kernel->repacked_matmul_flops > 0 &&
+         kernel->repacked_matmul_flops < kLeastGain * kernel->matmul_flops;
+}
+
 MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) {
   return usually_repacked(type_name(type)) ? Repacked{1.2, 1.4} : Repacked{};
 }
