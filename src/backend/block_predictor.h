@@ -40,6 +40,14 @@ class BlockPredictor {
   virtual size_t predict(const ChoosingBlock& block, std::span<const uint16_t> routed,
                          std::span<ExpertPrediction> out) = 0;
 
+  // The same of a prompt: for its last `tokens` tokens, however many, or kSampledRows of them. 0 where it predicts
+  // decoding only.
+  static constexpr int64_t kSampledRows = 128;
+  virtual size_t predict_prompt(const ChoosingBlock& /*block*/, int64_t /*tokens*/,
+                                std::span<ExpertPrediction> /*out*/) {
+    return 0;
+  }
+
   // Where a device computes: `graph`, with this model's layers, is new, and tells where their weights lie.
   virtual void look_at(ggml_cgraph* /*graph*/) {}
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <string_view>
 
 #include "backend/repacked_layout.h"
 #include "support/fail.h"
@@ -17,7 +19,30 @@ uint64_t f32_row(int64_t elements) {
   return round_up(static_cast<uint64_t>(elements) * sizeof(float), kRowAlignment);
 }
 
+// As ExpertBatch::own_call_rows(), of a layer with one matrix.
+uint32_t own_call_rows_of(const StreamLayout& layout, const ExpertPart& part, bool repacks) {
+  constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
+  const TensorInfo& tensor = *part.tensor;
+  const bool switches = std::string_view(ggml_type_name(static_cast<ggml_type>(tensor.type))).starts_with("iq");
+  if (part.repacked || switches) {
+    return ExpertBatch::kOwnCallRows;
+  }
+  const int64_t least =
+      repacks ? RepackBuffer::least_rows(layout, tensor.type, tensor.shape[0], tensor.shape[1]) : int64_t{kNever};
+  return static_cast<uint32_t>(std::min<int64_t>(least, kNever));
+}
+
 }  // namespace
+
+ExpertBatch::ExpertBatch(const StreamLayout& layout, const ExpertStore& store, InnerGraph& inner, RepackBuffer* repack)
+    : layout_(layout), store_(store), inner_(inner), repack_(repack) {
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    uint32_t& rows = own_call_rows_.emplace_back(std::numeric_limits<uint32_t>::max());
+    for (const ExpertPart& part : layer.parts) {
+      rows = std::min(rows, own_call_rows_of(layout, part, repack != nullptr));
+    }
+  }
+}
 
 Result<std::unique_ptr<ExpertBatch>> ExpertBatch::create(const StreamLayout& layout, const ExpertStore& store,
                                                          InnerGraph& inner, uint32_t max_rows, RepackBuffer* repack) {
@@ -166,7 +191,7 @@ ggml_tensor* ExpertBatch::row_view(const ExpertBlock& block, const BlockNode& it
 // rows that the expert is always alone, whatever is cached: the last bits may be others.
 void ExpertBatch::add(const ExpertBlock& block, const BlockNode& it, ggml_tensor* view, bool alone) {
   const int64_t rows = view->ne[2];
-  if (it.weight == nullptr || !alone || rows < kOwnCallRows || view->src[1]->type != GGML_TYPE_F32 ||
+  if (it.weight == nullptr || !alone || rows < own_call_rows(block.layer) || view->src[1]->type != GGML_TYPE_F32 ||
       !ggml_is_contiguous(view->src[1])) {
     inner_.add(view);
     return;

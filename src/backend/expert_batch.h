@@ -26,14 +26,23 @@ struct ChosenExpert {
 // Not thread-safe: the owner serialises. The references must outlive the object.
 class ExpertBatch {
  public:
-  // From this many rows on an expert is computed in a call of its own: ggml's IQ kernels switch to another algorithm
-  // there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is contiguous, which one slot is and several are not.
+  // From this many rows on an expert of such types that ggml has other kernels for then is computed in a call of its
+  // own: its IQ kernels switch to another algorithm there (GGML_IQP_MIN_BATCH_ID), and only for a matrix that is
+  // contiguous, which one slot is and several are not.
   static constexpr uint32_t kOwnCallRows = 8;
+
+  // Rows of several experts that are computed in one call, at most: it takes some milliseconds, in which nobody looks
+  // after reads, and ggml's memory for it, which no budget knows, grows with rows times slots.
+  static constexpr uint32_t kRowsTogether = 64;
 
   // `store` says where the slots lie. Allocates buffers for `max_rows` rows; fails with kBudget. An expert that is
   // computed alone is repacked in `repack` where that pays; nullptr: never.
   static Result<std::unique_ptr<ExpertBatch>> create(const StreamLayout& layout, const ExpertStore& store,
                                                      InnerGraph& inner, uint32_t max_rows, RepackBuffer* repack);
+
+  // Rows from which on an expert of the layer is computed in a call of its own, whatever is cached: the bits may be
+  // others than in one with several. With fewer they are the same.
+  uint32_t own_call_rows(uint32_t layer) const { return own_call_rows_[layer]; }
 
   // Bytes of those buffers, for each row.
   static uint64_t row_bytes(const StreamLayout& layout);
@@ -53,8 +62,7 @@ class ExpertBatch {
  private:
   using Views = std::vector<ggml_tensor*>;  // one for each node of the block so far
 
-  ExpertBatch(const StreamLayout& layout, const ExpertStore& store, InnerGraph& inner, RepackBuffer* repack)
-      : layout_(layout), store_(store), inner_(inner), repack_(repack) {}
+  ExpertBatch(const StreamLayout& layout, const ExpertStore& store, InnerGraph& inner, RepackBuffer* repack);
 
   void take_pairs(std::span<const ChosenExpert> chosen);
   void find_slot_range(std::span<const ChosenExpert> chosen);
@@ -73,6 +81,7 @@ class ExpertBatch {
   const ExpertStore& store_;
   InnerGraph& inner_;
   RepackBuffer* repack_;
+  std::vector<uint32_t> own_call_rows_;  // by layer
   MemoryRegion rows_;
   uint64_t rows_used_ = 0;
   uint64_t kept_end_ = 0;  // of rows_: the kept inputs lie before it, a batch's rows behind

@@ -75,27 +75,66 @@ bool ExpertExecutor::decoding() const {
 
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::predict(const ExpertBlock& block) {
-  const uint32_t next = block.layer + 1;
-  size_t predicted = 0;
-  if (decoding()) {
-    const bool wanted = predictor_ != nullptr && block.tokens() <= BlockPredictor::kMostRows;
-    const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
-    predicted = wanted ? predictor_->predict(choosing, routed_, predictions_) : 0;
-  } else if (prefetches_in_prompts_ && next < layout_.expert_layers.size() &&
-             routed_.size() >= size_t{kChoicesForAll} * layout_.expert_layers[next].experts) {
-    predicted = layout_.expert_layers[next].experts;
-    for (uint32_t expert = 0; expert < predicted; ++expert) {
-      predictions_[expert] = {expert, 1};
+  const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
+  if (!decoding()) {
+    if (streams_prompts_ && block.layer + 1 < layout_.expert_layers.size()) {
+      const size_t predicted = predict_prompt(choosing);
+      store_.stream_ahead(block.layer + 1, std::span(predictions_).first(predicted));
+    }
+  } else if (predictor_ != nullptr && block.tokens() <= BlockPredictor::kMostRows) {
+    const size_t predicted = predictor_->predict(choosing, routed_, predictions_);
+    if (predicted > 0) {
+      store_.prefetch(block.layer + 1, std::span(predictions_).first(predicted));
     }
   }
-  if (predicted > 0) {
-    store_.prefetch(next, std::span(predictions_).first(predicted));
+}
+
+// What the tokens of a prompt want of the next layer, what most of them want first. Where nobody can tell, and where
+// every expert has a slot and is kept for later, all, if they make choices enough.
+size_t ExpertExecutor::predict_prompt(const ChoosingBlock& block) {
+  const uint32_t next = block.layer + 1;
+  const auto all = static_cast<size_t>(block.tokens());
+  const bool few = next + 1 == layout_.expert_layers.size() && !store_.holds_all();
+  const size_t tokens = few ? std::min(outputs_, all) : all;
+  if (tokens == 0) {
+    return 0;
+  }
+  const size_t predicted = prompt_predictor_ == nullptr
+                               ? 0
+                               : prompt_predictor_->predict_prompt(block, static_cast<int64_t>(tokens), predictions_);
+  return predicted > 0 && !store_.holds_all()
+             ? predicted
+             : predict_all(next, tokens * static_cast<size_t>(block.used()), predicted);
+}
+
+// All experts of `layer`, behind those that are `predicted` already, if so many choices are to be made there that
+// nearly every one is wanted.
+size_t ExpertExecutor::predict_all(uint32_t layer, size_t choices, size_t predicted) {
+  const uint32_t experts = layout_.expert_layers[layer].experts;
+  if (choices < size_t{kChoicesForAll} * experts) {
+    return predicted;
+  }
+  const auto first = std::span(predictions_).first(predicted);
+  for (uint32_t expert = 0; expert < experts; ++expert) {
+    if (std::ranges::find(first, expert, &ExpertPrediction::expert) == first.end()) {
+      predictions_[predicted++] = {expert, 0};
+    }
+  }
+  return predicted;
+}
+
+void ExpertExecutor::begin_pass(size_t outputs, size_t choices) {
+  outputs_ = outputs;
+  if (streams_prompts_ && choices > 0) {
+    store_.stream_ahead(0, std::span(predictions_).first(predict_all(0, choices, 0)));
   }
 }
 
 Status ExpertExecutor::compute(const ExpertBlock& block) {
   const size_t all = store_.leases().size();
-  if (store_.hits() == all && block.tokens() < ExpertBatch::kOwnCallRows) {
+  const auto pairs = static_cast<uint32_t>(block.used() * block.tokens());
+  const uint32_t most = std::max(ExpertBatch::kRowsTogether, static_cast<uint32_t>(block.used()));
+  if (store_.hits() == all && pairs <= most && block.tokens() < batch_->own_call_rows(block.layer)) {
     return batch_->compute_whole(block, leased_->chosen(0, all, pairs_));
   }
   Status status = batch_->keep_inputs(block);

@@ -42,8 +42,17 @@ class ExpertExecutor {
   // From now on the next layer's experts are prefetched as `predictor` says, in decode passes; nullptr: none are.
   void predict_by(BlockPredictor* predictor) { predictor_ = predictor; }
 
-  // Whether the next layer's experts are prefetched in a prompt's passes, whose tokens together choose nearly all.
-  void prefetch_in_prompts(bool wanted) { prefetches_in_prompts_ = wanted; }
+  // From now on the next layer's experts are read ahead in a prompt's passes too: those that `predictor` expects
+  // (nullptr: it is not asked), and all where the pass makes choices enough.
+  void stream_prompts(BlockPredictor* predictor) {
+    streams_prompts_ = true;
+    prompt_predictor_ = predictor;
+  }
+
+  // A pass begins. Of its tokens `outputs`, the last ones, are computed in the last layer: those whose logits are
+  // wanted. Of a prompt's, which make so many choices in each layer (0: of another), the first layer's experts are read
+  // from now on.
+  void begin_pass(size_t outputs, size_t choices);
 
   // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
   void record(RoutingRecorder* recorder) { recorder_ = recorder; }
@@ -55,13 +64,17 @@ class ExpertExecutor {
   void acquire(const ExpertBlock& block);
   bool decoding() const;
   void predict(const ExpertBlock& block);
+  size_t predict_prompt(const ChoosingBlock& block);
+  size_t predict_all(uint32_t layer, size_t choices, size_t predicted);
   Status compute(const ExpertBlock& block);
 
   const StreamLayout& layout_;
   ExpertStore& store_;
   const StreamStats& stats_;
   BlockPredictor* predictor_ = nullptr;
-  bool prefetches_in_prompts_ = false;
+  bool streams_prompts_ = false;
+  BlockPredictor* prompt_predictor_ = nullptr;
+  size_t outputs_ = 0;  // of the pass in work
   std::unique_ptr<ExpertBatch> batch_;
   std::unique_ptr<LeasedExperts> leased_;
   RoutingRecorder* recorder_ = nullptr;

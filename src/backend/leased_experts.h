@@ -29,9 +29,9 @@ class LeasedExperts {
   std::span<const ChosenExpert> chosen(size_t begin, size_t end, Pairs pairs);
 
  private:
-  Status compute_hits(const ExpertBlock& block, Pairs pairs);
-  Status compute_misses(const ExpertBlock& block, Pairs pairs);
-  size_t batch_end(size_t begin, size_t end, Pairs pairs) const;
+  Status compute_hits(const ExpertBlock& block, Pairs pairs, size_t& begin);
+  Status compute_misses(const ExpertBlock& block, Pairs pairs, size_t& begin);
+  size_t batch_end(uint32_t layer, size_t begin, size_t end, Pairs pairs) const;
   size_t rows(size_t lease, Pairs pairs) const { return pairs[store_.leases()[lease].expert()].size(); }
 
   ExpertStore& store_;

@@ -9,6 +9,8 @@ namespace hypura {
 
 namespace {
 
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
 // Repacks this thread's share of the matrix src[0] into src[1].
 void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
   const ggml_tensor& from = *node->src[0];
@@ -34,25 +36,30 @@ ggml_tensor repack_node() {
   return node;
 }
 
-uint64_t capacity_for(const TensorInfo& tensor, int64_t height, uint64_t bytes, uint32_t rows) {
-  return rows >= RepackBuffer::least_rows(tensor.type, tensor.shape[0], height) ? bytes : 0;
+uint64_t capacity_for(const StreamLayout& layout, const TensorInfo& tensor, int64_t height, uint64_t bytes,
+                      uint32_t rows) {
+  return rows >= RepackBuffer::least_rows(layout, tensor.type, tensor.shape[0], height) ? bytes : 0;
 }
 
 }  // namespace
 
 int64_t RepackBuffer::least_rows(int type, int64_t ne0, int64_t ne1) {
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  // Measured with AVX-512 (docs/lab/experiments.md, "Repacking for prompts").
+  // docs/lab/experiments.md, "Repacking for prompts" and "Prompts of small experts".
   switch (type) {
     case GGML_TYPE_Q4_0:
     case GGML_TYPE_IQ4_NL:
     case GGML_TYPE_MXFP4:
       return has_repacked_layout(type, ne0, ne1) ? 16 : kNever;
     case GGML_TYPE_Q4_K:
-      return has_repacked_layout(type, ne0, ne1) ? 64 : kNever;
+      return has_repacked_layout(type, ne0, ne1) ? 32 : kNever;
     default:
       return kNever;
   }
+}
+
+int64_t RepackBuffer::least_rows(const StreamLayout& layout, int type, int64_t ne0, int64_t ne1) {
+  const bool never = std::ranges::find(layout.never_repacked, type) != layout.never_repacked.end();
+  return never ? kNever : least_rows(type, ne0, ne1);
 }
 
 uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
@@ -60,12 +67,13 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
       most = std::max(
-          most, part.repacked ? 0 : capacity_for(*part.tensor, part.tensor->shape[1], part.slice_bytes, max_rows));
+          most,
+          part.repacked ? 0 : capacity_for(layout, *part.tensor, part.tensor->shape[1], part.slice_bytes, max_rows));
     }
   }
   for (const DenseItem& item : layout.dense) {
     if (repacks(item)) {
-      most = std::max(most, capacity_for(*item.tensor, item.rows.rows, item.extent.length, max_rows));
+      most = std::max(most, capacity_for(layout, *item.tensor, item.rows.rows, item.extent.length, max_rows));
     }
   }
   return most;
@@ -75,19 +83,20 @@ bool RepackBuffer::repacks(const DenseItem& item) {
   return !item.repacked && item.tensor->role != TensorRole::kOutput && item.tensor->role != TensorRole::kEmbedding;
 }
 
-std::unique_ptr<RepackBuffer> RepackBuffer::create(uint64_t bytes) {
+std::unique_ptr<RepackBuffer> RepackBuffer::create(const StreamLayout& layout, uint64_t bytes) {
   ggml_backend_buffer_t buffer = make_repacked_buffer(bytes);
-  return buffer == nullptr ? nullptr : std::unique_ptr<RepackBuffer>(new RepackBuffer(buffer));
+  return buffer == nullptr ? nullptr : std::unique_ptr<RepackBuffer>(new RepackBuffer(layout, buffer));
 }
 
-RepackBuffer::RepackBuffer(ggml_backend_buffer_t buffer) : buffer_(buffer), repack_(repack_node()) {}
+RepackBuffer::RepackBuffer(const StreamLayout& layout, ggml_backend_buffer_t buffer)
+    : layout_(layout), buffer_(buffer), repack_(repack_node()) {}
 
 RepackBuffer::~RepackBuffer() {
   ggml_backend_buffer_free(buffer_);
 }
 
 bool RepackBuffer::pays(const ggml_tensor& weight, int64_t rows) const {
-  return rows >= least_rows(weight.type, weight.ne[0], weight.ne[1]) &&
+  return rows >= least_rows(layout_, weight.type, weight.ne[0], weight.ne[1]) &&
          ggml_row_size(weight.type, weight.ne[0]) * static_cast<size_t>(weight.ne[1]) <=
              ggml_backend_buffer_get_size(buffer_);
 }

@@ -24,22 +24,27 @@ class RepackBuffer {
   // none of them, or only for some that no pass of `max_rows` tokens has rows enough for.
   static uint64_t bytes(const StreamLayout& layout, uint32_t max_rows);
 
-  // Rows from which on a product with such a matrix is faster repacked; the largest number when it never is.
+  // Rows from which on a product with such a matrix is faster repacked; the largest number when it never is. Measured
+  // once, on a processor with AVX-512.
   static int64_t least_rows(int type, int64_t ne0, int64_t ne1);
+
+  // The same of a matrix of `layout`, which may say of its type that repacking never pays on this processor.
+  static int64_t least_rows(const StreamLayout& layout, int type, int64_t ne0, int64_t ne1);
 
   // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want, nor with
   // one that is read repacked.
   static bool repacks(const DenseItem& item);
 
-  // Allocates a buffer of `bytes`; nullptr when ggml cannot.
-  static std::unique_ptr<RepackBuffer> create(uint64_t bytes);
+  // Allocates a buffer of `bytes` for matrices of `layout`, which must outlive it; nullptr when ggml cannot.
+  static std::unique_ptr<RepackBuffer> create(const StreamLayout& layout, uint64_t bytes);
 
   ~RepackBuffer();
   RepackBuffer(const RepackBuffer&) = delete;
   RepackBuffer& operator=(const RepackBuffer&) = delete;
 
-  // Whether `weight`, one matrix, is faster repacked for products with `rows` rows. It depends on these and on what
-  // kernels ggml has for this machine, and on nothing else, so that every run computes the same.
+  // Whether `weight`, one matrix, is faster repacked for products with `rows` rows. It depends on these, on what
+  // kernels ggml has for this machine and on what its profile says of them, and on nothing else, so that every run
+  // computes the same.
   bool pays(const ggml_tensor& weight, int64_t rows) const;
 
   // Adds to `inner` the repacking of `weight` into the buffer, and its product with `input`, contiguous f32 rows, into
@@ -47,8 +52,9 @@ class RepackBuffer {
   void multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product);
 
  private:
-  explicit RepackBuffer(ggml_backend_buffer_t buffer);
+  RepackBuffer(const StreamLayout& layout, ggml_backend_buffer_t buffer);
 
+  const StreamLayout& layout_;
   ggml_backend_buffer_t buffer_;
   ggml_tensor repack_;  // the node that repacks, without its sources
 };

@@ -102,6 +102,7 @@ class RepackBufferTest : public testing::Test {
   }
 
   std::mt19937 generator_{7};
+  StreamLayout layout_;
   std::unique_ptr<InnerGraph> inner_;
   std::vector<std::byte> data_;
   ggml_tensor weight_{};
@@ -110,7 +111,7 @@ class RepackBufferTest : public testing::Test {
 TEST_F(RepackBufferTest, MultipliesAsLlamaDoesWithWeightsItRepacked) {
   for (int64_t height : {8, 64, 72, 200}) {
     make_matrix(height);
-    const auto repack = RepackBuffer::create(data_.size());
+    const auto repack = RepackBuffer::create(layout_, data_.size());
     ASSERT_NE(repack, nullptr);
     for (int64_t count : {16, 17, 64}) {
       std::vector<float> rows = random(kWidth * count);
@@ -125,7 +126,7 @@ TEST_F(RepackBufferTest, MultipliesAsLlamaDoesWithWeightsItRepacked) {
 // The sums are the same numbers added in another order: were they equal to the bit, nothing would have been repacked.
 TEST_F(RepackBufferTest, DiffersFromTheLayoutOnDiskInTheLastBitsOnly) {
   make_matrix(64);
-  const auto repack = RepackBuffer::create(data_.size());
+  const auto repack = RepackBuffer::create(layout_, data_.size());
   std::vector<float> rows = random(kWidth * 64);
   const std::vector<float> repacked = in_buffer(*repack, rows, 2);
   const std::vector<float> plain = resident(rows, false);
@@ -137,7 +138,7 @@ TEST_F(RepackBufferTest, DiffersFromTheLayoutOnDiskInTheLastBitsOnly) {
 
 TEST_F(RepackBufferTest, OneBufferServesMatricesOneAfterTheOther) {
   make_matrix(64);
-  const auto repack = RepackBuffer::create(data_.size());
+  const auto repack = RepackBuffer::create(layout_, data_.size());
   std::vector<float> rows = random(kWidth * 16);
   const std::vector<std::byte> first = data_;
   const std::vector<float> of_first = resident(rows, true);
@@ -158,13 +159,23 @@ TEST_F(RepackBufferTest, OneBufferServesMatricesOneAfterTheOther) {
 
 TEST_F(RepackBufferTest, PaysForManyRowsThatFit) {
   make_matrix(64);
-  const auto repack = RepackBuffer::create(data_.size());
+  const auto repack = RepackBuffer::create(layout_, data_.size());
   EXPECT_FALSE(repack->pays(weight_, 1));
   EXPECT_FALSE(repack->pays(weight_, 15));
   EXPECT_TRUE(repack->pays(weight_, 16));
-  EXPECT_FALSE(RepackBuffer::create(data_.size() / 2)->pays(weight_, 16)) << "the buffer is too small for it";
+  EXPECT_FALSE(RepackBuffer::create(layout_, data_.size() / 2)->pays(weight_, 16)) << "the buffer is too small for it";
   EXPECT_EQ(RepackBuffer::least_rows(GGML_TYPE_F16, kWidth, 64), std::numeric_limits<int64_t>::max());
   EXPECT_EQ(RepackBuffer::least_rows(GGML_TYPE_Q4_0, kWidth, 7), std::numeric_limits<int64_t>::max());
+}
+
+TEST_F(RepackBufferTest, NeverPaysForTypesThatGainNothing) {
+  make_matrix(64);
+  const auto repack = RepackBuffer::create(layout_, data_.size());
+  layout_.never_repacked = {GGML_TYPE_Q4_K};
+  EXPECT_TRUE(repack->pays(weight_, 16));
+  layout_.never_repacked.push_back(GGML_TYPE_Q4_0);
+  EXPECT_FALSE(repack->pays(weight_, 512));
+  EXPECT_EQ(RepackBuffer::least_rows(layout_, GGML_TYPE_Q4_0, kWidth, 64), std::numeric_limits<int64_t>::max());
 }
 
 }  // namespace

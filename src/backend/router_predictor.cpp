@@ -16,26 +16,39 @@ class RouterPredictor final : public BlockPredictor {
 
   size_t predict(const ChoosingBlock& block, std::span<const uint16_t> /*routed*/,
                  std::span<ExpertPrediction> out) override {
+    return predict_rows(block, block.tokens(), block.tokens(), out);
+  }
+
+  size_t predict_prompt(const ChoosingBlock& block, int64_t tokens, std::span<ExpertPrediction> out) override {
+    return predict_rows(block, tokens, std::min(tokens, kSampledRows), out);
+  }
+
+ private:
+  // By `sampled` rows, spread evenly over the block's last `rows`.
+  size_t predict_rows(const ChoosingBlock& block, int64_t rows, int64_t sampled, std::span<ExpertPrediction> out) {
     const RouterStep& step = steps_[block.layer];
     const ggml_tensor* input = block.input;
     if (step.router == nullptr || input->type != GGML_TYPE_F32 || input->ne[0] != step.router->ne[0]) {
       return 0;
     }
-    const auto rows = static_cast<size_t>(block.tokens());
-    score(step, input, rows);
-    return ranking_.rank(step, scores_, rows, static_cast<size_t>(block.used()), out);
+    rows_.clear();
+    for (int64_t i = 0; i < sampled; ++i) {
+      rows_.push_back(block.tokens() - rows + i * rows / sampled);
+    }
+    score(step, input);
+    return ranking_.rank(step, scores_, rows_.size(), static_cast<size_t>(block.used()), out);
   }
 
- private:
-  // scores_[row][expert]
-  void score(const RouterStep& step, const ggml_tensor* input, size_t rows) {
+  // scores_[row of rows_][expert]
+  void score(const RouterStep& step, const ggml_tensor* input) {
+    const size_t rows = rows_.size();
     const size_t width = step.rescale.size();
     const auto experts = static_cast<size_t>(step.router->ne[1]);
     inputs_.resize(width * rows);
     scores_.resize(experts * rows);
     for (size_t row = 0; row < rows; ++row) {
-      const auto* from =
-          reinterpret_cast<const float*>(static_cast<const std::byte*>(input->data) + row * input->nb[2]);
+      const auto* from = reinterpret_cast<const float*>(static_cast<const std::byte*>(input->data) +
+                                                        static_cast<size_t>(rows_[row]) * input->nb[2]);
       std::transform(from, from + width, step.rescale.begin(),
                      inputs_.begin() + static_cast<std::ptrdiff_t>(row * width), std::multiplies<>());
     }
@@ -53,6 +66,7 @@ class RouterPredictor final : public BlockPredictor {
   InnerGraph& inner_;
   std::vector<RouterStep> steps_;
   RouterRanking ranking_;
+  std::vector<int64_t> rows_;  // of the block, that are scored
   std::vector<float> inputs_;
   std::vector<float> scores_;
 };

@@ -223,7 +223,7 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
   if (Status status = reserve(placement, repacked, budget); !status) {
     return status;
   }
-  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(repacked)) == nullptr) {
+  if (repacked > 0 && (repack_buffer_ = RepackBuffer::create(layout_, repacked)) == nullptr) {
     return fail(ErrorCode::kBudget, "cannot allocate {} for the repack buffer", format_bytes(repacked));
   }
   if (!layout_.expert_layers.empty()) {
@@ -306,8 +306,8 @@ Status StreamedWeights::start_predicting() {
     });
   }
   predict(true);
-  if (experts_ != nullptr && gpus_.empty()) {
-    experts_->prefetch_in_prompts(read_ahead_ != ReadAhead::kNone);
+  if (experts_ != nullptr && gpus_.empty() && read_ahead_ != ReadAhead::kNone) {
+    experts_->stream_prompts(predictor_.get());
   }
   return {};
 }
@@ -335,10 +335,14 @@ Status StreamedWeights::end_pass(size_t tokens, double seconds) {
   return std::exchange(copy_failed_, false) ? fail(error_.code, "{}", error_.message) : Status();
 }
 
-void StreamedWeights::begin_pass(Phase phase, std::span<const int32_t> tokens) {
+void StreamedWeights::begin_pass(Phase phase, std::span<const int32_t> tokens, size_t outputs) {
   const std::lock_guard lock(mutex_);
   expect_rows(tokens);
   stats_.phase.store(phase, std::memory_order_relaxed);
+  if (experts_ != nullptr) {
+    const size_t used = phase == Phase::kPrefill ? static_cast<size_t>(model_.experts_used) : 0;
+    experts_->begin_pass(outputs, tokens.size() * used);
+  }
   if (recorder_ != nullptr) {
     recorder_->begin_pass(phase == Phase::kDecode);
   }

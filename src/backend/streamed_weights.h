@@ -160,9 +160,9 @@ class StreamedWeights {
   void set_threads(int threads) { inner_->set_threads(threads); }
   void set_threadpool(ggml_threadpool* pool);
 
-  // What is computed from now on, until the next call, is one pass of that kind, over these tokens; their rows of
-  // tables are read ahead.
-  void begin_pass(Phase phase, std::span<const int32_t> tokens = {});
+  // What is computed from now on, until the next call, is one pass of that kind, over these tokens, of which the last
+  // `outputs` give logits; the tokens' rows of tables are read ahead.
+  void begin_pass(Phase phase, std::span<const int32_t> tokens = {}, size_t outputs = 0);
 
   // The pass is over; it had so many tokens and took so long. Fails when a weight that another device computed with
   // could not be read, whatever llama.cpp says of the pass; take_error() tells why.

@@ -50,6 +50,11 @@ size_t Batch::size() const {
   return static_cast<size_t>(batch_->n_tokens);
 }
 
+size_t Batch::outputs() const {
+  return static_cast<size_t>(
+      std::count_if(batch_->logits, batch_->logits + batch_->n_tokens, [](int8_t it) { return it != 0; }));
+}
+
 int32_t Batch::token(size_t row) const {
   return batch_->token[row];
 }

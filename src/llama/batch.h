@@ -30,6 +30,7 @@ class Batch {
   void want_none();
 
   size_t size() const;
+  size_t outputs() const;
   int32_t token(size_t row) const;
   uint32_t position(size_t row) const;
   uint32_t sequence(size_t row) const;

@@ -27,7 +27,8 @@ PassCost layer_cost(const PlacementProblem& problem, const Placement& placement,
     const uint32_t spare = placement.experts.spare_slots;
     const double rounds = spare > 0 ? std::max(any, cost.misses / spare) : any;
     const double reading = cost.bytes / problem.expert_disk.bytes_per_second + rounds * problem.expert_disk.latency;
-    cost.seconds = overlapped(cost.compute, reading, overlap_costs(problem, group, spare, tokens));
+    cost.seconds = overlapped(cost.compute, reading, overlap_costs(problem, group, spare, tokens),
+                              read_before(problem, group, spare, tokens));
   }
   return cost;
 }
@@ -100,13 +101,25 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
 }
 
 Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
-  const bool ahead = problem.reads_ahead && tokens == 1 && spare >= group.used;
+  const bool ahead = problem.reads_ahead && (tokens > 1 || spare >= group.used);
   const double loss = ahead ? kOverlapLossAhead : kOverlapLoss;
   return {std::max(loss, problem.contention.computing), std::max(loss, problem.contention.reading)};
 }
 
-double overlapped(double computing, double reading, const Contention& costs) {
-  return std::max(computing + costs.computing * reading, reading + costs.reading * computing);
+double read_before(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
+  if (!problem.reads_ahead || tokens == 1) {
+    return 0;
+  }
+  double layers = 0;
+  for (const ExpertGroup& it : problem.experts) {
+    layers += it.layers;
+  }
+  const double slots = spare * static_cast<double>(group.bytes) / problem.expert_disk.bytes_per_second;
+  return std::min(slots, dense_computing(problem, tokens) / layers);
+}
+
+double overlapped(double computing, double reading, const Contention& costs, double before) {
+  return std::max(computing + costs.computing * reading, std::max(0.0, reading - before) + costs.reading * computing);
 }
 
 uint64_t table_buffer_bytes(const PlacementProblem& problem, Mode mode, bool rows) {

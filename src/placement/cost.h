@@ -18,8 +18,8 @@ namespace hypura {
 inline constexpr double kOverlapLoss = 0.4;
 
 // Where the next layer's experts are read ahead the disk works while this layer's last ones and the next one's
-// attention are computed: nothing is lost. Measured: a token takes 13 to 18 % less (docs/lab/experiments.md, "Reading
-// ahead").
+// attention are computed: nothing is lost. Measured: a token takes 13 to 18 % less, a prompt of 128 tokens as long as
+// its computing (docs/lab/experiments.md, "Reading ahead" and "Prompts of small experts").
 inline constexpr double kOverlapLossAhead = 0;
 
 // Seconds of computing in a pass of `tokens` tokens with all dense weights, and what is neither dense nor an expert.
@@ -31,12 +31,17 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
 
 // What a second of reading adds to a layer that computes for longer than it reads, and the other way round. An expert
 // layer loses the share above anyway, and that covers what reading and computing take from each other
-// (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: predictions
-// need one for each expert of a token, and are made for few tokens only.
+// (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: while
+// decoding, predictions need one for each expert of a token.
 Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
 
-// A layer that computes and reads at once; `computing` and `reading` are the times of each alone.
-double overlapped(double computing, double reading, const Contention& costs);
+// Of the reading of one layer of `group` in a prompt's pass of `tokens` tokens, what goes on under the computing that
+// comes before its experts, attention and routers: as much as `spare` slots take.
+double read_before(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
+
+// A layer that computes and reads at once; `computing` and `reading` are the times of each alone. `before`: of the
+// reading, done when it begins.
+double overlapped(double computing, double reading, const Contention& costs, double before = 0);
 
 // Bytes of everything but slots, pinned weights and ring. `rows`: of tables, only rows are in memory.
 uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& kv, const UbatchChoice& pass,
@@ -86,8 +91,8 @@ struct PassCost {
 };
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 
-// A prompt of `tokens` tokens, in passes of the ubatch. `cold`: nothing is cached yet, so the first of them reads all
-// experts that it uses.
+// A prompt of `tokens` tokens, in passes of the ubatch. `cold`: nothing is cached yet, so the first of
+// them reads all experts that it uses.
 double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
 
 // Bytes that the ring may have under way when an expert layer asks for its reads, which then wait for them.

@@ -154,6 +154,7 @@ void Builder::add_layers(const ExpertGroup& group, const std::vector<Piece>& pie
     const double without = weights[i].computing * compute + weights[i].reading * any.at_zero * once;
     rows[i].least = layers * (without + uses * of_a_miss[i]);
   }
+  rows[1].least -= layers * read_before(problem_, group, frame_.spare, pass.tokens);
   const double slowed = problem_.contention.reading;
   const double read = transfer + slowed * group.issuing;
   pass.reading.least += layers * (uses * read + slowed * (compute + problem_.block_seconds));

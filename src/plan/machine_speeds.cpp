@@ -220,6 +220,12 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) const {
           std::min(kExpertGain.prompt, kernel->repacked_matmul_flops / kernel->matmul_flops)};
 }
 
+bool MachineSpeeds::gains_nothing_repacked(int type) const {
+  const KernelSpeed* kernel = profile_ == nullptr || profile_->doubtful() ? nullptr : profile_->kernel(type_name(type));
+  return kernel != nullptr && kernel->matmul_flops > 0 && kernel->repacked_matmul_flops > 0 &&
+         kernel->repacked_matmul_flops < kLeastGain * kernel->matmul_flops;
+}
+
 DiskSpeed MachineSpeeds::disk(uint64_t block, uint32_t depth) const {
   DiskSpeed speed = disk_at_best(block, depth);
   speed.bytes_per_second *= reading_lasts();

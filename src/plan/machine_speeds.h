@@ -46,6 +46,12 @@ class MachineSpeeds {
   // The same of a dense matrix of a resident model, which llama.cpp may lay out in another way (AMX's tiles).
   Repacked resident_dense(int type) const;
 
+  // Whether this machine's profile, where it is to be trusted, says that a prompt gains less than kLeastGain by
+  // matrices of `type` being repacked: then making the layout anew for each pass takes more than it gives. What was not
+  // measured is no such type.
+  static constexpr double kLeastGain = 1.25;
+  bool gains_nothing_repacked(int type) const;
+
   // Reading and computing at once. Where that was not measured reading is slowed by an eighth.
   Contention contention() const;
 

@@ -47,6 +47,20 @@ TEST(MachineSpeeds, RangesOfRowsAreAsLargeAsDiskAndKernelsWant) {
   EXPECT_EQ(MachineSpeeds(nullptr, 4).range_bytes(), 16 * kMiB) << "what the reader has under way for the ring";
 }
 
+TEST(MachineSpeeds, WhatIsHardlyFasterRepackedGainsNothing) {
+  MachineProfile profile = some_profile();
+  const auto gains_nothing = [&](int type) { return MachineSpeeds(&profile, 4).gains_nothing_repacked(type); };
+  EXPECT_FALSE(gains_nothing(GGML_TYPE_Q4_0)) << "that was not measured";
+  profile.kernels.front().repacked_matmul_flops = 440e9;
+  EXPECT_TRUE(gains_nothing(GGML_TYPE_Q4_0));
+  EXPECT_FALSE(gains_nothing(GGML_TYPE_Q4_K));
+  profile.processor_share = 0.5;
+  EXPECT_FALSE(gains_nothing(GGML_TYPE_Q4_0)) << "by a profile of a bad minute";
+  profile.processor_share = 1;
+  profile.kernels.front().repacked_matmul_flops = 800e9;
+  EXPECT_FALSE(gains_nothing(GGML_TYPE_Q4_0));
+}
+
 TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
   MachineProfile profile = some_profile();
   profile.kernels.front().repacked_matvec_bytes_per_second = 60e9;

@@ -68,8 +68,17 @@ std::vector<std::string> OpenRequest::names_with_layers() const {
 StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows) const {
   const GpuLayers* layers = gpu_layers();
   const StreamedTables tables = {rows && layers == nullptr, layers == nullptr, overrides.row_cache};
-  return lay_out(model, experts, dense, from_copy,
-                 layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes(), tables);
+  StreamLayout layout =
+      lay_out(model, experts, dense, from_copy,
+              layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes(), tables);
+  const MachineSpeeds speeds(history.profile, threads);
+  std::vector<int>& never = layout.never_repacked;
+  for (const TensorInfo& tensor : model.tensors) {
+    if (speeds.gains_nothing_repacked(tensor.type) && std::ranges::find(never, tensor.type) == never.end()) {
+      never.push_back(tensor.type);
+    }
+  }
+  return layout;
 }
 
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,

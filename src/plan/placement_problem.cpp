@@ -240,7 +240,8 @@ DenseWeight ProblemBuilder::dense_weight(const DenseItem& item) const {
     const auto bytes = static_cast<double>(item.extent.length);
     const auto elements = static_cast<double>(tensor.shape[0] * item.rows.rows);
     weight.repacked = speeds_.repacked_matrix(tensor.type, bytes, elements);
-    weight.repacked_from = static_cast<double>(RepackBuffer::least_rows(tensor.type, tensor.shape[0], item.rows.rows));
+    weight.repacked_from =
+        static_cast<double>(RepackBuffer::least_rows(layout_, tensor.type, tensor.shape[0], item.rows.rows));
   }
   return weight;
 }
@@ -285,7 +286,7 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
       continue;
     }
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
-    const int64_t from = RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]);
+    const int64_t from = RepackBuffer::least_rows(layout_, tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
     if (request_.repacks() && from < std::numeric_limits<int64_t>::max()) {
       const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
@@ -374,8 +375,9 @@ void ProblemBuilder::add_resident() {
 bool ProblemBuilder::keeps_dense() const {
   return std::any_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseItem& item) {
     const TensorInfo& tensor = *item.tensor;
-    const bool repacked = request_.repacks() && RepackBuffer::repacks(item) &&
-                          RepackBuffer::least_rows(tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
+    const bool repacked =
+        request_.repacks() && RepackBuffer::repacks(item) &&
+        RepackBuffer::least_rows(layout_, tensor.type, tensor.shape[0], tensor.shape[1]) <= kLargestUbatch;
     return item.repacked || repacked;
   });
 }

@@ -105,17 +105,31 @@ void ExpertStore::acquire(uint32_t layer, const PassChoice& choice, std::span<co
   score_predictions(experts);
 }
 
-// Misses that are on their way come first. What else is on its way is not wanted.
+// Misses that are on their way come first, in the order of their reads. What else is on its way is not wanted.
 void ExpertStore::claim_prefetches() {
-  for (size_t i = hits_; i < leases_.size(); ++i) {
-    if (const auto fill = claim({layer_, leases_[i].expert_})) {
-      leases_[i].state_ = Lease::State::kPending;
-      leases_[i].fill_ = *fill;
-      std::swap(leases_[i], leases_[requested_++]);
-    }
+  const std::vector<TierSlots::Fill> began = prefetching_;
+  for (const TierSlots::Fill& fill : began) {
+    claim_for(fill.source);
+  }
+  for (const TierSlots::Fill& fill : std::vector<TierSlots::Fill>(unwanted_)) {
+    claim_for(fill.source);
   }
   stats_.prefetches_used += decode_ ? requested_ - hits_ : 0;
   cancel_prefetches();
+}
+
+// Makes what is on its way the lease's that asks for it, if one does.
+void ExpertStore::claim_for(LayerExpert on_its_way) {
+  const auto lease = std::find_if(leases_.begin() + static_cast<std::ptrdiff_t>(requested_), leases_.end(),
+                                  [&](const Lease& it) { return it.expert_ == on_its_way.expert; });
+  if (on_its_way.layer != layer_ || lease == leases_.end()) {
+    return;
+  }
+  if (const auto fill = claim(on_its_way)) {
+    lease->state_ = Lease::State::kPending;
+    lease->fill_ = *fill;
+    std::swap(*lease, leases_[requested_++]);
+  }
 }
 
 // The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
@@ -169,6 +183,7 @@ void ExpertStore::score_predictions(std::span<const uint32_t> experts) {
     stats_.predictable += experts.size();
   }
   predictions_.clear();
+  streaming_ = false;
 }
 
 bool ExpertStore::ready(size_t lease) {
@@ -192,7 +207,7 @@ Status ExpertStore::wait(size_t lease) {
     return propagate(read.error(), fmt::format("expert {} of layer {}", it.expert_, layers_[layer_].layer));
   }
   it.state_ = Lease::State::kPinned;
-  if (++arrived_ == leases_.size()) {
+  if (++arrived_ == leases_.size() && !streaming_) {
     start_prefetch();
   }
   return {};
@@ -204,6 +219,7 @@ void ExpertStore::release_misses(size_t end) {
     leases_[released_].state_ = Lease::State::kEnded;
   }
   request_misses();
+  go_on_streaming();
 }
 
 void ExpertStore::finish() {
@@ -231,7 +247,16 @@ void ExpertStore::prefetch(uint32_t layer, std::span<const ExpertPrediction> pre
   }
 }
 
+void ExpertStore::stream_ahead(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+  stop_warming();
+  expect(layer, predictions);
+  streaming_ = true;
+  go_on_streaming();
+}
+
 void ExpertStore::expect(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+  streaming_ = false;
+  streamed_ = 0;
   predicted_layer_ = layer;
   predictions_.assign(predictions.begin(), predictions.end());
   predicted_absent_.clear();
@@ -243,7 +268,7 @@ void ExpertStore::expect(uint32_t layer, std::span<const ExpertPrediction> predi
 // All that was asked for is there, so that nothing that is wanted waits for what may be.
 void ExpertStore::start_prefetch() {
   for (size_t i = 0; i < predictions_.size(); ++i) {
-    if (worth_reading(i) && !prefetch_one(predicted_layer_, predictions_[i].expert)) {
+    if (worth_reading(i) && !prefetch_one(predicted_layer_, predictions_[i].expert, Priority::kPrefetch)) {
       return;
     }
   }
@@ -253,13 +278,21 @@ bool ExpertStore::worth_reading(size_t prediction) const {
   return !decode_ || cache_.holds_all() || record_.pays(predicted_layer_, prediction, predictions_.size());
 }
 
+// Behind what is under way, in the order of the requests.
+void ExpertStore::go_on_streaming() {
+  while (streaming_ && requested_ == leases_.size() && streamed_ < predictions_.size() &&
+         prefetch_one(predicted_layer_, predictions_[streamed_].expert, Priority::kDemand)) {
+    ++streamed_;
+  }
+}
+
 // False when no slot is left for it, nor for others.
-bool ExpertStore::prefetch_one(uint32_t layer, uint32_t expert) {
+bool ExpertStore::prefetch_one(uint32_t layer, uint32_t expert, Priority priority) {
   if (cache_.free_slots() <= kReserve) {
     return false;
   }
   if (cache_.absent(layer, expert)) {
-    prefetching_.push_back(slots_->fill(*cache_.take(layer, expert), {layer, expert}, Priority::kPrefetch));
+    prefetching_.push_back(slots_->fill(*cache_.take(layer, expert), {layer, expert}, priority));
     stats_.prefetches += decode_ ? 1 : 0;
   }
   return true;
@@ -270,7 +303,7 @@ void ExpertStore::prefetch_for_above(uint32_t layer, std::span<const uint32_t> e
   cancel_prefetches();
   decode_ = true;
   for (const uint32_t expert : experts) {
-    if (!prefetch_one(layer, expert)) {
+    if (!prefetch_one(layer, expert, Priority::kPrefetch)) {
       return;
     }
   }

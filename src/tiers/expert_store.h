@@ -92,6 +92,12 @@ class ExpertStore {
   std::span<const Lease> leases() const { return leases_; }
   size_t hits() const { return hits_; }
 
+  // Misses that have a slot, and are not released.
+  size_t misses_in_slots() const { return requested_ - released_; }
+
+  // Whether more would be read if there were slots for it.
+  bool wants_slots() const { return requested_ < leases_.size() || (streaming_ && streamed_ < predictions_.size()); }
+
   // Whether the lease has a slot: else release_misses() has to free one before it is waited for.
   bool requested(size_t lease) const { return leases_[lease].state_ != Lease::State::kQueued; }
 
@@ -114,6 +120,11 @@ class ExpertStore {
   // are read as soon as all that the layer in work asked for has arrived, as long as more than kReserve slots are free
   // and, while decoding, the record says that it pays. At most once between acquire() and finish().
   void prefetch(uint32_t layer, std::span<const ExpertPrediction> predictions);
+
+  // The same for a prompt, whose tokens together choose nearly all: they are read as soon as all that the layer in work
+  // asked for is requested, and go on as it releases slots. What comes next is needed as surely as what is under way,
+  // so that it need not wait for it, and the disk never rests.
+  void stream_ahead(uint32_t layer, std::span<const ExpertPrediction> predictions);
 
   // `predictions` of what `layer` will choose are compared with what it asks for; nothing is read for them.
   void expect(uint32_t layer, std::span<const ExpertPrediction> predictions);
@@ -167,6 +178,9 @@ class ExpertStore {
   // count as found here.
   void count_found(uint64_t experts);
 
+  // Every expert has a slot: none is ever evicted.
+  bool holds_all() const { return cache_.holds_all(); }
+
   bool resident(uint32_t layer, uint32_t expert) const { return cache_.resident(layer, expert); }
 
   // What an expert is worth keeping by now, ExpertRanking::worth.
@@ -186,13 +200,15 @@ class ExpertStore {
               std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking, const ExpertStore* below);
 
   void claim_prefetches();
+  void claim_for(LayerExpert on_its_way);
   std::optional<TierSlots::Fill> claim(LayerExpert wanted);
   void request_misses();
   std::optional<uint32_t> slot_for(uint32_t expert);
   void score_predictions(std::span<const uint32_t> experts);
   void start_prefetch();
   bool worth_reading(size_t prediction) const;
-  bool prefetch_one(uint32_t layer, uint32_t expert);
+  bool prefetch_one(uint32_t layer, uint32_t expert, Priority priority);
+  void go_on_streaming();
   void stop_warming();
   bool admit_warmed();
   bool admit(const Status& read, const TierSlots::Fill& fill);
@@ -222,6 +238,8 @@ class ExpertStore {
   std::vector<ExpertPrediction> predictions_;
   std::vector<bool> predicted_absent_;  // by prediction: its expert was not here when it was made
   PredictionRecord record_;             // of those
+  size_t streamed_ = 0;     // of these, seen to; the others as slots become free
+  bool streaming_ = false;  // they are wanted by a prompt
 
   std::vector<TierSlots::Fill> prefetching_;
   std::vector<TierSlots::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet

@@ -33,13 +33,18 @@ class StoreFixture : public testing::Test {
     store->acquire(layer, {chosen, std::max(1U, static_cast<uint32_t>(chosen.size())), decode}, experts);
   }
 
-  void predict(uint32_t layer, const Experts& experts) {
-    std::vector<ExpertPrediction> predictions;
+  static std::vector<ExpertPrediction> predictions(const Experts& experts) {
+    std::vector<ExpertPrediction> all;
     for (const uint32_t expert : experts) {
-      predictions.push_back({expert, 1});
+      all.push_back({expert, 1});
     }
-    store->prefetch(layer, predictions);
+    return all;
   }
+
+  void predict(uint32_t layer, const Experts& experts) { store->prefetch(layer, predictions(experts)); }
+
+  // Of a prompt.
+  void stream_ahead(uint32_t layer, const Experts& experts) { store->stream_ahead(layer, predictions(experts)); }
 
   Experts leased() const {
     Experts experts;

@@ -157,12 +157,12 @@ TEST_F(ExpertStoreTest, WhatIsOnItsWayBecomesTheLease) {
   EXPECT_EQ(reader.groups()[2].priority, Priority::kPrefetch);
   EXPECT_EQ(stats.prefetches, 2U);
   const uint64_t hits = stats.decode_hits;
-  reader.end(4);
-  EXPECT_FALSE(store->resident(1, 2)) << "nobody has asked for it";
+  reader.end(3);
+  EXPECT_FALSE(store->resident(1, 5)) << "nobody has asked for it";
 
   acquire(1, {0, 2, 5});
   EXPECT_EQ(store->hits(), 0U) << "it arrived in time, but it is a lookup and no hit";
-  EXPECT_EQ(leased(), Experts({2, 5, 0})) << "what is on its way comes first";
+  EXPECT_EQ(leased(), Experts({5, 2, 0})) << "what is on its way comes first, in its order";
   EXPECT_TRUE(store->ready(0));
   EXPECT_EQ(reader.groups().size(), 5U) << "nothing is read twice";
   use_all(1);
@@ -361,6 +361,46 @@ TEST_F(ExpertStoreTest, InPromptsPrefetchesAreNotCounted) {
   EXPECT_EQ(stats.predictions, 0U);
 }
 
+TEST_F(ExpertStoreTest, APromptReadsOnAsSlotsBecomeFree) {
+  make(4, 4, {0, 0, 0});
+  acquire(0, {0, 1, 2, 3, 4}, false);
+  stream_ahead(1, {5, 2, 0});
+  EXPECT_EQ(store->misses_in_slots(), 4U);
+  for (const size_t lease : {0, 1}) {
+    ASSERT_TRUE(store->wait(lease));
+    store->release_misses(lease + 1);
+    EXPECT_EQ(reader.groups().size(), 5U) << "its own experts, and a slot that is left free";
+  }
+  ASSERT_TRUE(store->wait(2));
+  store->release_misses(3);
+  ASSERT_EQ(reader.groups().size(), 6U) << "though two of the layer's are under way";
+  EXPECT_EQ(reader.groups()[5].priority, Priority::kDemand);
+  ASSERT_TRUE(store->wait(3));
+  store->release_misses(4);
+  EXPECT_EQ(reader.groups().size(), 7U);
+  ASSERT_TRUE(store->wait(4));
+  EXPECT_EQ(reader.groups().size(), 7U) << "no slot has become free";
+  store->release_misses(5);
+  store->finish();
+  EXPECT_EQ(reader.groups().size(), 8U);
+  acquire(1, {0, 1, 2}, false);
+  EXPECT_EQ(leased(), Experts({2, 0, 1})) << "5 was not chosen";
+  EXPECT_TRUE(reader.groups()[5].cancelled);
+  use_all(1);
+  EXPECT_EQ(reader.groups().size(), 9U);
+  EXPECT_EQ(stats.prefetches, 0U);
+}
+
+TEST_F(ExpertStoreTest, APromptReadsTheFirstLayerBeforeItIsAskedFor) {
+  make(8, 4, {1, 1, 1});
+  stream_ahead(0, {3, 1});
+  EXPECT_EQ(reader.groups().size(), 2U);
+  acquire(0, {1, 2, 3}, false);
+  EXPECT_EQ(leased(), Experts({3, 1, 2}));
+  EXPECT_EQ(reader.groups().size(), 3U);
+  use_all(0);
+}
+
 // --- all of it together
 
 // Passes as they come, reads that end as they like: a slot never has two owners, and what is pinned has its data until
@@ -403,7 +443,11 @@ class ExpertStoreStress : public StoreFixture, public testing::WithParamInterfac
     acquire(layer, chosen, decode);
     chosen = some(decode ? 2 : 8);
     if (layer + 1 < kLayers && random() % 2 == 0) {
-      predict(layer + 1, random() % 3 == 0 ? some(4) : chosen);
+      if (decode) {
+        predict(layer + 1, random() % 3 == 0 ? some(4) : chosen);
+      } else {
+        stream_ahead(layer + 1, some(6));
+      }
     }
     released = store->hits();
     for (size_t done = store->hits(); done < store->leases().size();) {

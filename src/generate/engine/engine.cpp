@@ -163,7 +163,7 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
     for (size_t i = 0; i < batch.size(); ++i) {
       pass_tokens_.push_back(batch.token(i));
     }
-    model_.weights->begin_pass(phase, pass_tokens_);
+    model_.weights->begin_pass(phase, pass_tokens_, batch.outputs());
   }
   const uint64_t bytes_before = bytes_read();
   const auto start = std::chrono::steady_clock::now();

@@ -89,8 +89,7 @@ TEST(Streaming, ReadingAheadChangesNeitherTextNorHits) {
   }
 }
 
-// A prompt's passes read all experts of the next layer ahead, and what the prompt does not choose is kept for later; of
-// the first layer there are only those that it chose.
+// A prompt's passes read all experts of a layer ahead, and what the prompt does not choose is kept for later.
 TEST(Streaming, WithRoomForAllAPromptLeavesThemThere) {
   PlanOverrides overrides;
   overrides.mode = Mode::kExpertStreaming;
