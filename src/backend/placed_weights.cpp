@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "backend/own_layouts.h"
@@ -80,8 +81,8 @@ std::vector<WatchedType> watchable_types() {
 }
 
 const std::vector<WatchedType>& watched_types() {
-  static const std::vector<WatchedType> all = watchable_types();
-  return all;
+  static const std::vector<WatchedType> kAll = watchable_types();
+  return kAll;
 }
 
 bool is_host(ggml_backend_buffer_type_t /*type*/) {
@@ -96,13 +97,12 @@ uint64_t row_bytes(const ggml_tensor& tensor) {
 
 // Only what is allocated while its thread watches is treated differently, so the interface stays replaced.
 PlacedWeights::Watch::Watch(PlacedWeights& weights) {
-  static const bool replaced = [] {
+  static std::once_flag replaced;
+  std::call_once(replaced, [] {
     for (const WatchedType& it : watched_types()) {
       std::atomic_ref<Allocate>(it.type->iface.alloc_buffer).store(allocate);
     }
-    return true;
-  }();
-  static_cast<void>(replaced);
+  });
   watching = &weights;
 }
 

@@ -101,13 +101,14 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens) {
 }
 
 Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
-  const bool ahead = problem.reads_ahead && (tokens > 1 || spare >= group.used);
+  const bool decodes = tokens <= kMostDecoded;
+  const bool ahead = problem.reads_ahead && (!decodes || (tokens == 1 && spare >= group.used));
   const double loss = ahead ? kOverlapLossAhead : kOverlapLoss;
   return {std::max(loss, problem.contention.computing), std::max(loss, problem.contention.reading)};
 }
 
 double read_before(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens) {
-  if (!problem.reads_ahead || tokens == 1) {
+  if (!problem.reads_ahead || tokens <= kMostDecoded) {
     return 0;
   }
   double layers = 0;

@@ -22,6 +22,10 @@ inline constexpr double kOverlapLoss = 0.4;
 // its computing (docs/lab/experiments.md, "Reading ahead" and "Prompts of small experts").
 inline constexpr double kOverlapLossAhead = 0;
 
+// A pass of no more tokens is taken for a token with its drafts, or for several answers' tokens: predictions are made
+// for few tokens only, and do not read as much ahead as in a prompt.
+inline constexpr uint32_t kMostDecoded = 16;
+
 // Seconds of computing in a pass of `tokens` tokens with all dense weights, and what is neither dense nor an expert.
 double dense_computing(const PlacementProblem& problem, uint32_t tokens);
 
@@ -32,7 +36,7 @@ double layer_computing(const ExpertGroup& group, double uses, uint32_t tokens);
 // What a second of reading adds to a layer that computes for longer than it reads, and the other way round. An expert
 // layer loses the share above anyway, and that covers what reading and computing take from each other
 // (PlacementProblem::contention): the larger of the two counts. `tokens` in the pass, with `spare` slots: while
-// decoding, predictions need one for each expert of a token.
+// decoding, predictions need one for each expert of a token, and nothing is counted on them for several tokens.
 Contention overlap_costs(const PlacementProblem& problem, const ExpertGroup& group, uint32_t spare, uint32_t tokens);
 
 // Of the reading of one layer of `group` in a prompt's pass of `tokens` tokens, what goes on under the computing that

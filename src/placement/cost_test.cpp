@@ -77,11 +77,13 @@ TEST(Cost, ReadingAheadHidesTheShorter) {
                    2 * static_cast<double>(problem.experts[0].bytes) / 1e9);
   EXPECT_NEAR(of_prompt - pass_cost(problem, placement, 64).seconds,
               24 * before + kOverlapLoss * (compute - dense_computing(problem, 64) - 24 * problem.block_seconds), 1e-9);
+  const double drafts_ahead = pass_cost(problem, placement, kMostDecoded).seconds;
   Placement few = placement;
   few.experts.spare_slots = 4;
   const double ahead = pass_cost(problem, few, 1).seconds;
   problem.reads_ahead = false;
   EXPECT_EQ(pass_cost(problem, few, 1).seconds, ahead) << "there is no slot for a prediction";
+  EXPECT_EQ(pass_cost(problem, placement, kMostDecoded).seconds, drafts_ahead) << "a token and its drafts";
 }
 
 TEST(Cost, ReadingAndComputingTakeFromEachOther) {

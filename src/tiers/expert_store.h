@@ -238,8 +238,8 @@ class ExpertStore {
   std::vector<ExpertPrediction> predictions_;
   std::vector<bool> predicted_absent_;  // by prediction: its expert was not here when it was made
   PredictionRecord record_;             // of those
-  size_t streamed_ = 0;     // of these, seen to; the others as slots become free
-  bool streaming_ = false;  // they are wanted by a prompt
+  size_t streamed_ = 0;                 // of these, seen to; the others as slots become free
+  bool streaming_ = false;              // they are wanted by a prompt
 
   std::vector<TierSlots::Fill> prefetching_;
   std::vector<TierSlots::Fill> unwanted_;  // cancelled, or left to end where all is kept; their slots are not free yet

@@ -131,14 +131,14 @@ LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::
 }
 
 const std::vector<LoadedGpuBackend>& load_gpu_backends() {
-  static const std::vector<LoadedGpuBackend> all = [] {
+  static const std::vector<LoadedGpuBackend> kAll = [] {
     std::vector<LoadedGpuBackend> backends;
     for (const GpuBackend& backend : gpu_backends_of_system()) {
       backends.push_back(load(backend));
     }
     return backends;
   }();
-  return all;
+  return kAll;
 }
 
 }  // namespace hypura

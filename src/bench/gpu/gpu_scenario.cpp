@@ -50,12 +50,12 @@ Result<DividedModel> divided_model(const std::filesystem::path& path) {
 }
 
 const std::vector<GpuScenario>& gpu_scenarios() {
-  static const std::vector<GpuScenario> all = {
+  static const std::vector<GpuScenario> kAll = {
       {"moe-100", true, 1.0, 0, 0, 0.97, 0},   {"moe-50", true, 0.5, 0, 2.2, 0.40, 0},
       {"moe-25", true, 0.25, 0, 1.7, 0, 0.9},  {"moe-25-ram-50", true, 0.25, 0.5, 2.0, 0, 0},
       {"dense-50", false, 0.5, 0, 0.98, 0, 0},
   };
-  return all;
+  return kAll;
 }
 
 uint64_t vram_cap(const GpuScenario& scenario, const DividedModel& model) {
