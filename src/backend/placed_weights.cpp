@@ -1,7 +1,6 @@
 #include "backend/placed_weights.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -100,7 +99,7 @@ PlacedWeights::Watch::Watch(PlacedWeights& weights) {
   static std::once_flag replaced;
   std::call_once(replaced, [] {
     for (const WatchedType& it : watched_types()) {
-      std::atomic_ref<Allocate>(it.type->iface.alloc_buffer).store(allocate);
+      __atomic_store_n(&it.type->iface.alloc_buffer, &allocate, __ATOMIC_RELEASE);  // Apple's library has no atomic_ref
     }
   });
   watching = &weights;
