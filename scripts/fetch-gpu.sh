@@ -19,7 +19,7 @@ fail() {
 }
 
 # Whether the linker finds a library of this name when the program starts, or the program itself would
-# (src/backend/gpu/gpu_backends_linux.cpp).
+# (src/backend/gpu/devices/gpu_backends_linux.cpp).
 has_library() {
   local folder
   [[ "$(ldconfig -p 2>/dev/null)" != *"$1 "* ]] || return 0

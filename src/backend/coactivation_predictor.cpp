@@ -1,6 +1,6 @@
 #include "backend/block_predictor.h"
 #include "residency/coactivation.h"
-#include "residency/routing_steps.h"
+#include "residency/replay/routing_steps.h"
 
 namespace hypura {
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "backend/own_layouts.h"
+#include "backend/loading/own_layouts.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 #include "tiers/row_ranges.h"

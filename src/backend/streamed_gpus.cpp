@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "backend/gpu/device_memory.h"
-#include "backend/gpu/device_predictor.h"
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_member.h"
+#include "backend/gpu/prefetch/device_predictor.h"
 #include "backend/stream_device.h"
 #include "residency/hot_set.h"
 #include "support/fail.h"

@@ -8,7 +8,7 @@
 #include "history/saved_routing.h"
 #include "history/sustained_rate.h"
 #include "profiling/profile_target.h"
-#include "residency/replay.h"
+#include "residency/replay/replay.h"
 #include "support/units.h"
 
 namespace hypura {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "ggml-backend.h"
 #include "llama.h"
 #include "llama/llama_context.h"

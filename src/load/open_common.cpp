@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "draft/mtp_head.h"
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"

@@ -4,8 +4,8 @@
 #include <string_view>
 #include <utility>
 
-#include "backend/placed_weights.h"
-#include "backend/weight_filler.h"
+#include "backend/loading/placed_weights.h"
+#include "backend/loading/weight_filler.h"
 #include "llama/open/make_llama.h"
 #include "llama/open/tensor_feed.h"
 #include "load/open_common.h"

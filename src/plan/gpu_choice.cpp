@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backend/gpu/device_speed.h"
+#include "backend/gpu/speed/device_speed.h"
 #include "profiling/gpu_measuring.h"
 #include "support/fail.h"
 #include "support/units.h"

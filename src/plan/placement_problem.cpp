@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/own_layouts.h"
+#include "backend/loading/own_layouts.h"
 #include "backend/repack_buffer.h"
 #include "backend/streamed_weights.h"
 #include "llama/open/memory_estimate.h"

@@ -1,7 +1,7 @@
 // Why a way to GPUs finds none, and what to do about it.
 #pragma once
 
-#include "backend/gpu/gpu_backends.h"
+#include "backend/gpu/devices/gpu_backends.h"
 #include "hypura/devices.h"
 #include "machine/gpu_drivers.h"
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "backend/gpu/gpu_backends.h"
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_backends.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "hypura/devices.h"
 #include "llama/llama_runtime.h"
 #include "profiling/gpu_advice.h"

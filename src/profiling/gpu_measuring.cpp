@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "backend/gpu/device_speed.h"
+#include "backend/gpu/speed/device_speed.h"
 #include "llama/llama_runtime.h"
 #include "support/fail.h"
 #include "support/log.h"

@@ -7,15 +7,15 @@
 #include <ctime>
 #include <thread>
 
-#include "backend/compute_speed.h"
-#include "backend/product_loop.h"
+#include "backend/speed/compute_speed.h"
+#include "backend/speed/product_loop.h"
 #include "llama/llama_runtime.h"
 #include "machine/cpu.h"
 #include "machine/file_system.h"
 #include "machine/memory.h"
-#include "machine/ram_bandwidth.h"
-#include "machine/scratch_file.h"
-#include "machine/storage_speed.h"
+#include "machine/speed/ram_bandwidth.h"
+#include "machine/speed/scratch_file.h"
+#include "machine/speed/storage_speed.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"

@@ -5,10 +5,10 @@
 #include <span>
 #include <string>
 
-#include "backend/compute_speed.h"
-#include "backend/gpu/device_speed.h"
-#include "machine/scratch_file.h"
-#include "machine/storage_speed.h"
+#include "backend/gpu/speed/device_speed.h"
+#include "backend/speed/compute_speed.h"
+#include "machine/speed/scratch_file.h"
+#include "machine/speed/storage_speed.h"
 #include "profiling/profile_target.h"
 
 namespace hypura {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "backend/compute_speed.h"
+#include "backend/speed/compute_speed.h"
 #include "llama/llama_runtime.h"
 #include "machine/cpu.h"
 #include "machine/file_system.h"

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "residency/trace_for_test.h"
+#include "residency/replay/trace_for_test.h"
 
 namespace hypura {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "residency/visits.h"
+#include "residency/replay/visits.h"
 
 namespace hypura {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "residency/hot_set.h"
-#include "residency/visits.h"
+#include "residency/replay/visits.h"
 #include "support/fail.h"
 #include "tiers/ram_slots.h"
 

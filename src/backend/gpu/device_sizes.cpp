@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "backend/gpu/device_memory.h"
-#include "backend/gpu/device_predictor.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_executor.h"
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/prefetch/device_predictor.h"
 #include "backend/gpu/slot_seeds.h"
 #include "support/memory/huge_pages.h"
 #include "tiers/slot_layout.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "backend/gpu/slot_prefetch.h"
+#include "backend/gpu/prefetch/slot_prefetch.h"
 #include "support/fail.h"
 
 namespace hypura {

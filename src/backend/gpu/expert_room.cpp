@@ -1,7 +1,7 @@
 #include "backend/gpu/expert_room.h"
 
 #include "backend/gpu/device_memory.h"
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "support/fail.h"
 #include "support/units.h"
 #include "tiers/slot_layout.h"

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "backend/stream_device.h"
 #include "backend/streamed_weights.h"
 #include "ggml-cpu.h"

@@ -27,7 +27,7 @@
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
-#include "backend/gpu/slot_prefetch.h"
+#include "backend/gpu/prefetch/slot_prefetch.h"
 #include "backend/gpu/slot_seeds.h"
 #include "backend/streamed_weights.h"
 #include "hypura/routing.h"

@@ -1,6 +1,6 @@
 // Layers that pass through whole: for passes that need nearly all of their experts.
 #include "backend/gpu/gpu_executor.h"
-#include "backend/gpu/slot_prefetch.h"
+#include "backend/gpu/prefetch/slot_prefetch.h"
 
 namespace hypura {
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "backend/gpu/gpu_executor.h"
-#include "backend/gpu/read_prefetch.h"
-#include "backend/gpu/upload_prefetch.h"
+#include "backend/gpu/prefetch/read_prefetch.h"
+#include "backend/gpu/prefetch/upload_prefetch.h"
 #include "residency/hot_set.h"
 #include "support/fail.h"
 

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <random>
 
-#include "backend/gpu/gpu_backends.h"
+#include "backend/gpu/devices/gpu_backends.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/late_gpu_for_test.h"

@@ -1,7 +1,7 @@
 // A device that computes in the machine's memory: the slots of RAM are its own, experts are read to where it computes
 // with them, and nothing is copied up. Over one that computes as late as it may.
+#include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_fixture_for_test.h"
-#include "backend/gpu/gpu_list.h"
 
 namespace hypura {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "hypura/result.h"
 #include "hypura/routing.h"
-#include "residency/prediction_replay.h"
-#include "residency/replay.h"
+#include "residency/replay/prediction_replay.h"
+#include "residency/replay/replay.h"
 
 namespace hypura {
 

@@ -10,7 +10,7 @@
 #include "history/saved_routing.h"
 #include "llama/models_for_test.h"
 #include "make_model/make_model.h"
-#include "residency/replay.h"
+#include "residency/replay/replay.h"
 #include "support/cache_folder.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"

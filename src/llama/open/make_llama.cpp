@@ -4,7 +4,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "backend/gpu/gpu_list.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "ggml-backend.h"
 #include "gguf.h"
 #include "llama.h"

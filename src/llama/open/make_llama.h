@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "backend/placed_weights.h"
+#include "backend/loading/placed_weights.h"
 #include "hypura/placement.h"
 #include "hypura/result.h"
 #include "llama/llama_context.h"

@@ -1,0 +1,144 @@
+#include "backend/gpu/devices/gpu_backends.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "backend/ggml_folder.h"
+#include "backend/gpu/devices/gpu_list.h"
+#include "ggml-backend.h"
+#include "ggml.h"
+
+namespace hypura {
+
+namespace {
+
+// Hears what ggml logs while it lives: a backend tells in no other way why it found nothing.
+class LogListener {
+ public:
+  LogListener() {
+    ggml_log_get(&before_, &before_data_);
+    ggml_log_set(hear, this);
+  }
+  ~LogListener() { ggml_log_set(before_, before_data_); }
+  LogListener(const LogListener&) = delete;
+  LogListener& operator=(const LogListener&) = delete;
+
+  // The first error, without the name of the function that logged it; empty: there was none.
+  std::string error() {
+    const std::lock_guard lock(mutex_);
+    const size_t colon = error_.find(": ");
+    std::string line = colon == std::string::npos ? error_ : error_.substr(colon + 2);
+    line.erase(line.find_last_not_of(" \n.") + 1);
+    return line;
+  }
+
+ private:
+  static void hear(ggml_log_level level, const char* text, void* data) {
+    auto* self = static_cast<LogListener*>(data);
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (level == GGML_LOG_LEVEL_ERROR && self->error_.empty()) {
+        self->error_ = text;
+      }
+    }
+    self->before_(level, text, self->before_data_);
+  }
+
+  ggml_log_callback before_ = nullptr;
+  void* before_data_ = nullptr;
+  std::mutex mutex_;
+  std::string error_;
+};
+
+ggml_backend_reg_t registered(std::string_view name) {
+  for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+    if (backend_name(ggml_backend_reg_get(i)) == name) {
+      return ggml_backend_reg_get(i);
+    }
+  }
+  return nullptr;
+}
+
+std::filesystem::path find_library(std::string_view name) {
+  const std::filesystem::path folder = ggml_folder();
+  for (const std::filesystem::path& path : {folder / "gpu" / name, folder / name}) {
+    std::error_code error;
+    if (!name.empty() && std::filesystem::exists(path, error)) {
+      return path;
+    }
+  }
+  return {};
+}
+
+// More than a library of ggml's needs of others, and than these need of each other.
+constexpr int kMostTries = 8;
+
+// Empty when it is open, else the linker's reason. What it needs and the linker does not find is looked for in
+// gpu_library_folders() too, and opened before it: the linker takes that for what it looks for.
+std::string open_library(const std::filesystem::path& library, int tries = kMostTries) {
+  if (dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) {
+    return {};
+  }
+  const char* reason = dlerror();
+  std::string error = reason == nullptr ? "no reason given" : reason;
+  const std::string missing = missing_library(error);
+  const bool found = !missing.empty() && tries > 0 && std::ranges::any_of(gpu_library_folders(), [&](auto folder) {
+    return open_library(std::filesystem::path(folder) / missing, tries - 1).empty();
+  });
+  return found ? open_library(library, tries - 1) : error;
+}
+
+LoadedGpuBackend load(const GpuBackend& backend) {
+  LoadedGpuBackend result;
+  if (ggml_backend_reg_t reg = registered(backend.name); reg != nullptr) {
+    result.loaded = true;
+    result.devices = ggml_backend_reg_dev_count(reg);
+  } else if (const std::filesystem::path library = find_library(backend.library); !library.empty()) {
+    return load_gpu_library(backend.name, library);
+  }
+  result.name = backend.name;
+  return result;
+}
+
+}  // namespace
+
+std::string missing_library(std::string_view error) {
+  const size_t colon = error.find(": cannot open shared object file");
+  const std::string_view name = error.substr(0, colon);
+  return colon == std::string_view::npos || name.find('/') != std::string_view::npos ? std::string()
+                                                                                     : std::string(name);
+}
+
+LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::path& library) {
+  LoadedGpuBackend result;
+  result.name = name;
+  result.library = library;
+  // ggml would tell the linker's reason in its log alone. It opens what is open then; nothing is closed again, since
+  // drivers have threads of their own.
+  result.error = open_library(library);
+  result.missing_library = missing_library(result.error);
+  if (!result.error.empty()) {
+    return result;
+  }
+  LogListener log;
+  ggml_backend_reg_t reg = ggml_backend_load(library.c_str());
+  result.error = log.error();
+  result.loaded = reg != nullptr;
+  result.devices = reg == nullptr ? 0 : ggml_backend_reg_dev_count(reg);
+  return result;
+}
+
+const std::vector<LoadedGpuBackend>& load_gpu_backends() {
+  static const std::vector<LoadedGpuBackend> kAll = [] {
+    std::vector<LoadedGpuBackend> backends;
+    for (const GpuBackend& backend : gpu_backends_of_system()) {
+      backends.push_back(load(backend));
+    }
+    return backends;
+  }();
+  return kAll;
+}
+
+}  // namespace hypura

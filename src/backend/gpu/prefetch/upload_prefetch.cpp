@@ -1,0 +1,86 @@
+#include "backend/gpu/prefetch/upload_prefetch.h"
+
+#include <algorithm>
+
+namespace hypura {
+
+UploadPrefetch::UploadPrefetch(const Parts& parts) : it_(parts) {
+  const bool overlaps = parts.device.copy_stream() != parts.device.stream();
+  landed_.reset(overlaps ? ggml_backend_event_new(parts.device.inner()) : nullptr);
+}
+
+// Some layers are never staged, since all of their experts have slots.
+bool UploadPrefetch::copies(uint32_t layer) const {
+  return it_.staging != nullptr && !it_.staging->matrices(layer).empty();
+}
+
+void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predictions) {
+  settle();
+  experts_.clear();
+  it_.store.expect(layer, predictions);
+  layer_ = layer;
+  from_disk_.clear();
+  matrices_ = copies(layer) ? it_.staging->make_room(layer) : std::span<ggml_tensor* const>();
+  for (const ExpertPrediction& prediction : predictions) {
+    const uint32_t expert = prediction.expert;
+    if (it_.store.resident(layer, expert)) {
+      continue;
+    }
+    if (!it_.below.resident(layer, expert)) {
+      from_disk_.push_back(expert);
+    } else if (!matrices_.empty()) {
+      copy(expert, *it_.below.pin(layer, expert));
+    }
+  }
+  if (landed_ != nullptr && !experts_.empty()) {
+    ggml_backend_event_record(landed_.get(), it_.device.copy_stream());
+  }
+  it_.below.prefetch_for_above(layer, from_disk_);
+}
+
+void UploadPrefetch::copy(uint32_t expert, uint32_t slot) {
+  for (uint32_t part = 0; part < matrices_.size(); ++part) {
+    const uint64_t slice = it_.layers[layer_].parts[part].slice_bytes;
+    ggml_backend_tensor_set_async(it_.device.copy_stream(), matrices_[part], it_.below.view(layer_, part).at(slot),
+                                  expert * matrices_[part]->nb[2], slice);
+    it_.stats.uploaded_bytes += slice;
+  }
+  pinned_.push_back({layer_, expert});
+  experts_.push_back(expert);
+  ++it_.stats.prefetches;
+}
+
+bool UploadPrefetch::has(uint32_t layer, uint32_t expert) const {
+  return layer == layer_ && std::ranges::find(experts_, expert) != experts_.end();
+}
+
+Result<std::span<ggml_tensor* const>> UploadPrefetch::take(std::span<const UploadItem> items) {
+  if (landed_ != nullptr) {
+    ggml_backend_event_wait(it_.device.stream(), landed_.get());
+  }
+  it_.stats.prefetches_used += items.size();
+  it_.below.count_found(items.size());
+  return matrices_;
+}
+
+void UploadPrefetch::taken() {
+  it_.staging->used(layer_);
+}
+
+// They have ended long ago as a rule: a layer was computed since.
+void UploadPrefetch::settle() {
+  if (pinned_.empty()) {
+    return;
+  }
+  if (landed_ != nullptr) {
+    ggml_backend_event_synchronize(landed_.get());
+  } else {
+    ggml_backend_synchronize(it_.device.stream());
+  }
+  for (const LayerExpert& it : pinned_) {
+    it_.below.unpin(it.layer, it.expert);
+  }
+  pinned_.clear();
+}
+
+}  // namespace hypura

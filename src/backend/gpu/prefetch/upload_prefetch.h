@@ -1,0 +1,51 @@
+// What RAM has comes to the device, and what only the disk has to RAM. Copies go on after the call; the slots of RAM
+// that they read stay pinned until they ended.
+#pragma once
+
+#include <vector>
+
+#include "backend/gpu/gpu_device.h"
+#include "backend/gpu/gpu_stats.h"
+#include "backend/gpu/layer_staging.h"
+#include "backend/gpu/prefetch/slot_prefetch.h"
+#include "tiers/expert_store.h"
+
+namespace hypura {
+
+class UploadPrefetch final : public SlotPrefetch {
+ public:
+  // What the object works with; all must outlive it.
+  struct Parts {
+    std::span<const ExpertLayer> layers;
+    GpuDevice& device;
+    ExpertStore& store;  // of the experts in slots of the device
+    ExpertStore& below;
+    LayerStaging* staging;  // nullptr: nothing comes to the device
+    GpuStats& stats;
+  };
+
+  explicit UploadPrefetch(const Parts& parts);
+
+  void begin(uint32_t layer, std::span<const ExpertPrediction> predictions) override;
+  bool has(uint32_t layer, uint32_t expert) const override;
+  Result<std::span<ggml_tensor* const>> take(std::span<const UploadItem> items) override;
+  void taken() override;
+  void give_way(uint32_t /*layer*/) override { experts_.clear(); }
+
+  // Gives the slots of RAM back: waits for the copies.
+  void settle() override;
+
+ private:
+  bool copies(uint32_t layer) const;
+  void copy(uint32_t expert, uint32_t slot);
+
+  Parts it_;
+  ggml_backend_event_ptr landed_;
+  uint32_t layer_ = 0;
+  std::span<ggml_tensor* const> matrices_;
+  std::vector<uint32_t> experts_;    // on the device
+  std::vector<LayerExpert> pinned_;  // in RAM
+  std::vector<uint32_t> from_disk_;
+};
+
+}  // namespace hypura
