@@ -6,9 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
-#include <utility>
 
 #include "backend/gpu/separate_gpu_for_test.h"
 #include "generate/engine/model_cases_for_test.h"
@@ -103,17 +101,7 @@ class GpuHostLayersTest : public testing::Test {
 
   // Prompts in several passes, of more and of fewer tokens than a GPU takes from the processors, and single tokens.
   static void expect_logits(Engine& engine, Reference& reference, const std::string& where) {
-    auto session = engine.new_session();
-    ASSERT_TRUE(session) << session.error().message;
-    bool fresh = true;
-    for (const size_t length : {size_t{150}, size_t{1}, size_t{1}, size_t{7}, size_t{1}}) {
-      const auto actual = (*session)->evaluate(test_tokens(length));
-      ASSERT_TRUE(actual) << where << ": " << actual.error().message;
-      const std::vector<float> expected = reference.evaluate(test_tokens(length), std::exchange(fresh, false));
-      ASSERT_EQ(actual->size(), expected.size());
-      EXPECT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
-          << where << ": logits differ after " << length << " tokens";
-    }
+    expect_logits_of(reference, engine, 150, where);
   }
 
   TempDir folder_;

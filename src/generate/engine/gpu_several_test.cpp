@@ -78,17 +78,7 @@ class GpuSeveral : public testing::Test {
   }
 
   static void expect_logits(Engine& engine, Reference& reference, const std::string& where) {
-    auto session = engine.new_session();
-    ASSERT_TRUE(session) << session.error().message;
-    bool fresh = true;
-    for (const size_t length : {size_t{60}, size_t{1}, size_t{1}, size_t{7}, size_t{1}}) {
-      const auto actual = (*session)->evaluate(test_tokens(length));
-      ASSERT_TRUE(actual) << where << ": " << actual.error().message;
-      const std::vector<float> expected = reference.evaluate(test_tokens(length), std::exchange(fresh, false));
-      ASSERT_EQ(actual->size(), expected.size());
-      EXPECT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
-          << where << ": logits differ after " << length << " tokens";
-    }
+    expect_logits_of(reference, engine, 60, where);
   }
 
   TempDir folder_;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "generate/engine/open_overridden.h"
@@ -207,6 +208,22 @@ inline GenerateOptions greedy(int32_t tokens) {
   options.max_tokens = tokens;
   options.sampling.temperature = 0;
   return options;
+}
+
+// Logits that `engine` gives are those of `reference`, which is empty so far, bit for bit: of a prompt of so many
+// tokens, of single ones, and of a few.
+inline void expect_logits_of(Reference& reference, Engine& engine, size_t prompt, const std::string& where) {
+  auto session = engine.new_session();
+  ASSERT_TRUE(session) << session.error().message;
+  bool fresh = true;
+  for (const size_t length : {prompt, size_t{1}, size_t{1}, size_t{7}, size_t{1}}) {
+    const auto actual = (*session)->evaluate(test_tokens(length));
+    ASSERT_TRUE(actual) << where << ": " << actual.error().message;
+    const std::vector<float> expected = reference.evaluate(test_tokens(length), std::exchange(fresh, false));
+    ASSERT_EQ(actual->size(), expected.size());
+    EXPECT_EQ(std::memcmp(actual->data(), expected.data(), expected.size() * sizeof(float)), 0)
+        << where << ": logits differ after " << length << " tokens";
+  }
 }
 
 }  // namespace hypura
