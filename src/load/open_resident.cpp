@@ -35,8 +35,8 @@ ExtentByName extents_of(const Model& model) {
 
 // What ggml has placed, and what of the files goes there. Fails where llama.cpp has made of a tensor what is not the
 // file's.
-Result<std::vector<UnfilledWeight>> unfilled(const PlacedWeights& placed, const Model& model) {
-  const ExtentByName extents = extents_of(model);
+Result<std::vector<UnfilledWeight>> unfilled(const PlacedWeights& placed, const Model& model,
+                                             const ExtentByName& extents) {
   std::vector<UnfilledWeight> weights;
   for (ggml_tensor* tensor : placed.tensors()) {
     const auto it = extents.find(ggml_get_name(tensor));
@@ -50,8 +50,7 @@ Result<std::vector<UnfilledWeight>> unfilled(const PlacedWeights& placed, const 
 }
 
 // We read what ggml has placed; the loader gets what else there is.
-void leave_out_placed(const PlacedWeights& placed, const Model& model, VirtualHeader& header) {
-  const ExtentByName extents = extents_of(model);
+void leave_out_placed(const PlacedWeights& placed, const ExtentByName& extents, VirtualHeader& header) {
   std::set<std::pair<uint32_t, uint64_t>> ours;  // by where they begin
   for (const ggml_tensor* tensor : placed.tensors()) {
     if (const auto it = extents.find(ggml_get_name(tensor)); it != extents.end()) {
@@ -77,7 +76,8 @@ ModelParams params_of(const OpenRequest& request, OpenModel& parts) {
 
 // llama.cpp's own loader, with its own layouts, over a file of ours: where devices have weights it gets their data,
 // else only the header. What is then placed in RAM is in `placed`, without its data.
-Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& placed, Reader& reader) {
+Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& placed, const ExtentByName& extents,
+                  Reader& reader) {
   auto header = make_virtual_header(request.model);
   if (!header) {
     return propagate(header.error());
@@ -92,7 +92,7 @@ Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& p
   params.progress = [&](float share) {
     if (share == 0) {  // all buffers are allocated, and none is written
       advise_huge_pages_in_large_mappings(kWeightBuffer);
-      leave_out_placed(placed, request.model, *header);
+      leave_out_placed(placed, extents, *header);
     }
     if (request.options.progress && placed.tensors().empty()) {
       request.options.progress(share);
@@ -120,12 +120,13 @@ Status load_whole(const OpenRequest& request, OpenModel& parts) {
   if (!staging) {
     return propagate(staging.error());
   }
+  const ExtentByName extents = extents_of(request.model);
   PlacedWeights placed;
-  Status status = make_model(request, parts, placed, **reader);
+  Status status = make_model(request, parts, placed, extents, **reader);
   if (!status) {
     return status;
   }
-  auto weights = unfilled(placed, request.model);
+  auto weights = unfilled(placed, request.model, extents);
   if (!weights) {
     return propagate(weights.error());
   }

@@ -35,11 +35,7 @@ class GpuDivided : public testing::TestWithParam<std::string> {
   void SetUp() override {
     ASSERT_TRUE(init_llama());
     SeparateGpu::add();
-    ModelSpec spec = small_spec("dense", "Q4_0");
-    spec.layers = 8;
-    spec.embedding = 512;  // so that weights count for more than buffers
-    spec.ff = 2048;
-    path_ = model_file({"dense", "", spec}, folder_.path());
+    path_ = model_file({"dense", "", divided_spec()}, folder_.path());
     ASSERT_FALSE(path_.empty());
   }
 

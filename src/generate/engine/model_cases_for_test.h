@@ -36,6 +36,15 @@ inline ModelSpec small_spec(const std::string& arch, const std::string& type, co
   return spec;
 }
 
+// Of a dense model that devices share: wide enough that weights count for more than buffers.
+inline ModelSpec divided_spec() {
+  ModelSpec spec = small_spec("dense", "Q4_0");
+  spec.layers = 8;
+  spec.embedding = 512;
+  spec.ff = 2048;
+  return spec;
+}
+
 // One of each kind with experts.
 inline std::vector<ModelCase> expert_models() {
   return {{"stories_moe", "hypura-stories-moe.gguf", {}},
