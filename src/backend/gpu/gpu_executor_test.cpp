@@ -1,5 +1,6 @@
 // A device over one of ggml's gives the bits of that device itself, whatever has slots on it: over the CPU, which does
 // one thing after the other, and over a GPU where ggml has one, whose copies go on meanwhile.
+#include <string_view>
 #include <thread>
 
 #include "backend/gpu/gpu_fixture_for_test.h"
@@ -73,14 +74,16 @@ TEST_P(GpuExecutorTest, TokensThatChooseTooManyBringWholeLayersToo) {
   EXPECT_EQ(stats().staged_layers, static_cast<uint64_t>(kLayers));
 }
 
-// Without room for whole layers. CUDA rounds the last bits of many rows by how many there are in all.
+// Without room for whole layers. Products of many rows are rounded by how many there are in all: CUDA's from nine rows
+// on, Vulkan's from two.
 TEST_P(GpuExecutorTest, WavesGiveTheSameBits) {
+  const bool cuda = std::string_view(ggml_backend_dev_name(inner())).starts_with("CUDA");
   for (const uint32_t slots : {1U, 3U, 4U, 9U, 32U}) {
     SCOPED_TRACE(testing::Message() << slots << " slots");
     ASSERT_NO_FATAL_FAILURE(open_even(slots, 40, false));
     uint32_t seed = 0;
     for (const int64_t tokens : {1, 1, 2, 7, 15, 16, 60, 1, 3, 1}) {
-      if (GetParam() != Inner::kGpu || tokens <= 8 || slots == 32) {
+      if (GetParam() != Inner::kGpu || tokens <= (cuda ? 8 : 1) || slots == 32) {
         ASSERT_NO_FATAL_FAILURE(expect_same(tokens, ++seed));
       }
     }
@@ -106,7 +109,6 @@ TEST_P(GpuExecutorTest, ALayerNeedsSlotsOrRoomToPassThrough) {
   auto weights = StreamedWeights::create(model_, *reader_, layout_, ggml_backend_dev_name(inner()));
   ASSERT_TRUE(weights);
   Placement placement;
-  placement.gpu = GpuPlacement{{1, 1, 0, 1, 1, 1}, false};
   placement.ubatch = 1;
   placement.gpu = {.layer_slots = {1, 1, 0, 1, 1, 1}, .stages = false};
   placement.experts.slots = 4;

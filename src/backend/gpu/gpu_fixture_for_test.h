@@ -116,6 +116,10 @@ class ExpertNetwork {
     }
   }
 
+  // From the next make_graph() on every layer's router sees the input, not what the layers before make of it: then
+  // rounding in one layer chooses no other expert in the next.
+  void route_by_input() { routes_by_input_ = true; }
+
   void make_graph(int64_t tokens) {
     graph_context_.reset(ggml_init({ggml_tensor_overhead() * 512 + ggml_graph_overhead(), nullptr, true}));
     ggml_context* context = graph_context_.get();
@@ -177,7 +181,8 @@ class ExpertNetwork {
 
   ggml_tensor* add_layer(ggml_context* context, size_t i, ggml_tensor* x, int64_t tokens) {
     ggml_tensor* normed = ggml_rms_norm(context, x, 1e-5F);
-    ggml_tensor* scores = ggml_mul_mat(context, routers_[i], normed);
+    ggml_tensor* seen = routes_by_input_ ? ggml_rms_norm(context, input_, 1e-5F) : normed;
+    ggml_tensor* scores = ggml_mul_mat(context, routers_[i], seen);
     ggml_tensor* sorted = ggml_argsort(context, scores, GGML_SORT_ORDER_DESC);
     ggml_set_output(sorted);                                                               // for chosen()
     ggml_tensor* chosen = ggml_view_2d(context, sorted, kUsed, tokens, sorted->nb[1], 0);  // as llama.cpp's
@@ -216,6 +221,7 @@ class ExpertNetwork {
   ggml_tensor* input_ = nullptr;
   ggml_tensor* output_ = nullptr;
   std::vector<ggml_tensor*> chosen_;  // by layer
+  bool routes_by_input_ = false;
   ggml_cgraph* graph_ = nullptr;
   std::vector<const ggml_tensor*> sources_;
 };

@@ -186,7 +186,10 @@ Result<double> BenchGraph::time(double seconds, const std::function<bool()>& run
     }
     times.push_back(seconds_since(begin));
   }
-  return is_computed() ? Result<double>(median(times)) : failed();
+  if (!is_computed()) {
+    return fail(ErrorCode::kInternal, "what {} computed while its speed was measured is no number", bench_.name());
+  }
+  return median(times);
 }
 
 bool BenchGraph::is_computed() const {

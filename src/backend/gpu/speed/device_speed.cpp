@@ -1,12 +1,14 @@
 #include "backend/gpu/speed/device_speed.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "backend/gpu/speed/device_bench.h"
 #include "backend/gpu/speed/product_speed.h"
 #include "backend/gpu/speed/transfer_speed.h"
 #include "ggml-backend.h"
 #include "support/fail.h"
+#include "support/log.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -39,16 +41,23 @@ bool is_pinned(ggml_backend_dev_t device) {
   return type != nullptr && type != ggml_backend_cpu_buffer_type();
 }
 
+// A type that cannot be measured is left out: the others say enough. Fails where none can be.
 Result<std::vector<GpuKernelSpeed>> measure_kernels(DeviceBench& bench, std::span<const std::string> types,
                                                     const GpuTest& test, const std::function<void(double)>& progress) {
   std::vector<GpuKernelSpeed> kernels;
-  for (const std::string& type : types) {
-    auto speed = measure_products(bench, type, test.matmul_size, test.seconds);
-    if (!speed) {
-      return propagate(speed.error());
+  std::optional<Error> failed;
+  for (size_t i = 0; i < types.size(); ++i) {
+    auto speed = measure_products(bench, types[i], test.matmul_size, test.seconds);
+    if (speed) {
+      kernels.push_back(std::move(*speed));
+    } else {
+      logger().warn("{} weights were not measured: {}", types[i], speed.error().message);
+      failed = speed.error();
     }
-    kernels.push_back(std::move(*speed));
-    progress(static_cast<double>(kernels.size()) / static_cast<double>(types.size()));
+    progress(static_cast<double>(i + 1) / static_cast<double>(types.size()));
+  }
+  if (kernels.empty() && failed) {
+    return propagate(*failed);
   }
   return kernels;
 }

@@ -35,7 +35,7 @@ Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::str
 // GpuProfile::cut_seconds alone, in some milliseconds. Likewise.
 Result<double> measure_gpu_cut(const std::string& name);
 
-// The types alone.
+// The types alone: those that could be measured, with a warning for each other. Fails where none could.
 Result<std::vector<GpuKernelSpeed>> measure_gpu_kernels(const std::string& name, std::span<const std::string> types,
                                                         const GpuTest& test);
 

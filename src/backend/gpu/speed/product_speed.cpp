@@ -205,7 +205,7 @@ double beyond(double seconds, double least) {
 Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std::function<Chain(int64_t)>& many) const {
   const auto some = seconds_of_long(bench_, many(kTokens), 1, seconds_);
   if (!some) {
-    return propagate(some.error());
+    return propagate(some.error(), fmt::format("{} tokens", kTokens));
   }
   if (*some == 0) {
     return {};
@@ -217,7 +217,7 @@ Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std:
   }
   const auto more = seconds_of_long(bench_, many(kManyTokens), 1, seconds_);
   if (!more) {
-    return propagate(more.error());
+    return propagate(more.error(), fmt::format("{} tokens", kManyTokens));
   }
   speed.large_matmul_flops = operations * kManyTokens / beyond(*more, speed.seconds);
   return {};
@@ -280,9 +280,13 @@ Result<GpuKernelSpeed> measure_products(DeviceBench& bench, const std::string& t
   const TypeBench types(bench, *weights, size, seconds);
   const auto matrix = types.matrix();
   if (!matrix) {
-    return propagate(matrix.error());
+    return propagate(matrix.error(), "products with a matrix");
   }
-  return types.experts().map([&](const GpuProductSpeed& experts) { return GpuKernelSpeed{type, *matrix, experts}; });
+  const auto experts = types.experts();
+  if (!experts) {
+    return propagate(experts.error(), "products with experts");
+  }
+  return GpuKernelSpeed{type, *matrix, *experts};
 }
 
 }  // namespace hypura
