@@ -60,11 +60,15 @@ struct EngineOptions {
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
   double context_share = 0.125;  // of the budget: the most that such a context's KV cache may take beyond 4096 tokens
-  bool fewer_sequences = false;  // with such a context: allow fewer sequences, with more context each
   uint32_t predicted_at = 0;     // tokens in the context that decode predictions are for
-  uint32_t sequences = 1;        // sequences of that context, for Generator; a Session uses the first
-  uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
-  uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
+  // Answers at once, for Generator; a Session uses the first. They share the cells of the KV cache: enough for one
+  // whole context at least, for all of them where the budget affords that without making the model slower.
+  uint32_t sequences = 1;
+  // Sequences besides, which keep what earlier answers held. They share the same cells and cost no memory; none are
+  // made where a sequence has a state of its own (recurrent models).
+  uint32_t idle_sequences = 0;
+  uint32_t threads = 0;  // compute threads; 0: as measured best for this machine's cores
+  uint32_t ubatch = 0;   // tokens computed at once in prefill; 0: chosen from the budget
   // Of the KV cache. kQ8_0 halves it and changes the last bits of logits; kAuto uses it where the memory gained makes
   // the model faster.
   KvType kv_type = KvType::kF16;

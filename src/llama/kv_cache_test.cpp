@@ -62,7 +62,7 @@ TEST(KvCache, AConversationGoesOnWhereItIs) {
   EXPECT_EQ(next.reused, 100U);
   EXPECT_EQ(memory.cuts, cuts) << "nothing is to be forgotten";
   EXPECT_EQ(cache.idle(), 1U);
-  EXPECT_EQ(cache.held(), 100U);
+  EXPECT_EQ(cache.used_cells(), 100U);
 }
 
 TEST(KvCache, ABeginningIsCopiedFromWhoeverHasIt) {
@@ -129,6 +129,30 @@ TEST(KvCache, WhatAPassLeftBeyondItsTokensIsCutAway) {
   EXPECT_EQ(cache.cut(0, 10), 10U);
   EXPECT_EQ(memory.held[0], 10U);
   EXPECT_EQ(cache.tokens(0).size(), 10U);
+}
+
+TEST(KvCache, CellsAreTakenBackFromTheEndsOfIdleSequences) {
+  CountingMemory memory(4);
+  KvCache cache(memory, 1000);
+  answer(cache, memory, run_of(0, 500));
+  std::vector<int32_t> side = run_of(0, 300);
+  side.resize(340, 7000);
+  EXPECT_EQ(answer(cache, memory, side).reused, 300U);
+  EXPECT_EQ(answer(cache, memory, run_of(5000, 5200), false).sequence, 2U);
+  EXPECT_EQ(cache.free_cells(), 1000U - 500 - 40 - 200);
+  EXPECT_EQ(cache.shared_tokens(), 300U);
+  std::vector<uint32_t> told;
+  cache.on_forgotten([&](uint32_t sequence, uint32_t left) { told.insert(told.end(), {sequence, left}); });
+  EXPECT_TRUE(cache.make_room(260));
+  EXPECT_TRUE(told.empty()) << "there is enough";
+  EXPECT_TRUE(cache.make_room(290));
+  EXPECT_EQ(told, (std::vector<uint32_t>{1, 0})) << "the small one, whose beginning the other one has";
+  EXPECT_TRUE(cache.make_room(400));
+  EXPECT_EQ(memory.held[0], 400U) << "its end alone";
+  EXPECT_EQ(cache.room(cache.choose(run_of(0, 350), UINT32_MAX)), 1000U - 200 - 349);
+  EXPECT_FALSE(cache.make_room(801)) << "what is in use stays";
+  EXPECT_EQ(memory.held, (std::vector<uint32_t>{0, 0, 200, 0}));
+  EXPECT_EQ(cache.free_cells(), 800U);
 }
 
 TEST(KvCache, LeavesNothingBehind) {

@@ -134,18 +134,20 @@ Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>&
   }
 }
 
-// With less context than was chosen by estimates, where llama.cpp takes more than those.
+// With fewer cells and less context than were chosen by estimates, where llama.cpp takes more than those.
 Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
   while (true) {
     auto model = open_best(request, budget);
-    const bool less = !model && model.error().code == ErrorCode::kBudget && request.options.context == 0 &&
-                      request.context > kLeastContext;
-    if (!less) {
+    const bool too_much = !model && model.error().code == ErrorCode::kBudget;
+    if (too_much && request.pool > request.context) {
+      request.pool = std::max(request.pool / 2, request.context);
+    } else if (too_much && request.options.context == 0 && request.context > kLeastContext) {
+      request.context = std::max(request.context / 2, kLeastContext);
+      request.pool = request.context;
+    } else {
       return model;
     }
-    request.context = std::max(request.context / 2, kLeastContext);
-    request.context_remark =
-        context_sentence({request.context, request.sequences, "more does not fit the budget"}, request.sequences);
+    request.context_remark = context_sentence(request, "more does not fit the budget");
   }
 }
 
@@ -175,7 +177,7 @@ Result<OpenModel> open_requested(OpenRequest request) {
     return model;
   }
   model->context_size = request.context;
-  model->sequences = request.sequences;
+  model->answers = request.sequences;
   model->outputs = request.most_outputs;
   OpenFacts facts;
   facts.reader = model->reader != nullptr ? model->reader->description() : "";

@@ -50,7 +50,8 @@ struct OpenModel {
   Plan plan;
   RunConditions conditions;   // of what a run with it teaches
   uint32_t context_size = 0;  // tokens of one sequence: as asked for or chosen, where llama.cpp rounds its own up
-  uint32_t sequences = 1;
+  uint32_t answers = 1;       // at once
+  uint32_t sequences = 1;     // of the context: as many at least
   uint32_t ubatch = 0;
   uint32_t outputs = 1;                                   // tokens of one pass whose logits are kept
   std::vector<ggml_backend_device*> layers_devices = {};  // of GPUs that have some layers, in memory of their own

@@ -313,6 +313,7 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
   plan.budget = request.budget;
   plan.process_overhead = kProcessOverhead;
   plan.context = request.context;
+  plan.cells = request.cells();
   plan.pinned_bytes = plan.placement.dense.streamed ? plan.placement.dense.pinned_bytes : problem.dense_bytes();
   if (plan.placement.gpu) {
     plan.device = device_plan(request, problem, plan.placement);

@@ -118,7 +118,7 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
 }
 
 void add_answer_options(CLI::App& command, ServeOptions& options) {
-  add_number(command, "--parallel", "Parallel requests (default 4; fewer if memory is short)", kParallel,
+  add_number(command, "--parallel", "Parallel requests (default 4), which share the KV cache", kParallel,
              [&options](double n) { options.parallel = static_cast<uint32_t>(n); })
       ->group(kAnswers);
   add_number(command, "--queue", "Requests that may wait in the queue (default 512)", kQueue, [&options](double n) {

@@ -46,6 +46,7 @@ class EngineImpl final : public Engine {
   const ChatPrompt& chat() const { return chat_; }
   // Tokens of context that were asked for; llama.cpp rounds its own number up.
   uint32_t context_size() const { return model_.context_size; }
+  uint32_t answers() const { return model_.answers; }
   uint32_t sequences() const { return model_.sequences; }
   uint32_t ubatch() const { return model_.ubatch; }
   uint32_t outputs() const { return model_.outputs; }

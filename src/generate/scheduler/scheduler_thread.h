@@ -22,9 +22,9 @@ namespace hypura {
 
 class SchedulerThread {
  public:
-  // Starts the thread. At most `queue` jobs wait besides those that run. The thread alone uses the first three, which
-  // must outlive the object. `after_pass` is called on it after each pass: whether nothing runs now.
-  SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t queue,
+  // Starts the thread. At most `parallel` jobs run, and `queue` wait besides. The thread alone uses the first three,
+  // which must outlive the object. `after_pass` is called on it after each pass: whether nothing runs now.
+  SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t parallel, uint32_t queue,
                   std::function<void(bool idle)> after_pass = {});
 
   // Ends all jobs (kCancelled).
