@@ -39,12 +39,15 @@ std::string what_is_read(const Prediction& prediction) {
   return text;
 }
 
-// "KV cache as q8_0, which saves 300.0 MiB": said when it was the planner's doing.
+// "the KV cache is q8_0, which frees 300.0 MiB and makes tokens 8 % faster": said when it was the planner's doing.
 std::string kv_remark(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const std::vector<KvChoice>& kv = placement.gpu ? problem.gpu->kv : problem.kv;
-  if (request.options.kv_type != KvType::kAuto || placement.kv_type == KvType::kF16 ||
-      kv.front().type != KvType::kF16) {
+  if (request.options.kv_type != KvType::kAuto || kv.front().type != KvType::kF16 || kv.size() < 2) {
     return {};
+  }
+  if (placement.kv_type == KvType::kF16) {
+    return fmt::format("; the KV cache stays f16: {} would free {}, which gains less than it costs",
+                       to_string(kv.back().type), format_bytes(kv.front().bytes - kv.back().bytes));
   }
   PlacementProblem full = problem;
   full.kv.resize(1);
