@@ -65,7 +65,7 @@ struct EngineOptions {
   // whole context at least, for all of them where the budget affords that without making the model slower.
   uint32_t sequences = 1;
   // Sequences besides, which keep what earlier answers held. They share the same cells and cost no memory; none are
-  // made where a sequence has a state of its own (recurrent models).
+  // made where a sequence has a state of its own (recurrent models) or cells of its own (DeepSeek V4).
   uint32_t idle_sequences = 0;
   uint32_t threads = 0;  // compute threads; 0: as measured best for this machine's cores
   uint32_t ubatch = 0;   // tokens computed at once in prefill; 0: chosen from the budget

@@ -18,7 +18,8 @@ namespace {
 
 // Tokens whose embeddings one pass gives. Each takes a row of logits as well, since llama.cpp makes both.
 constexpr uint32_t kEmbeddingRows = 16;
-// Sequences of the context, in use and idle. llama.cpp has a row of logits for each, of which there are as many anyway.
+// Sequences of the context, in use and idle. llama.cpp has a row of logits for each, of which there are as many anyway;
+// but not for MTP layers, which then have no more than they must.
 constexpr uint32_t kSequences = 16;
 constexpr uint32_t kLeastIdle = 4;
 static_assert(kSequences <= kEmbeddingRows);
@@ -137,7 +138,8 @@ Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& opt
   for (;; parallel /= 2) {
     EngineOptions wanted = options.engine;
     wanted.sequences = parallel;
-    wanted.idle_sequences = std::max(kSequences - std::min(parallel, kSequences), kLeastIdle);
+    const uint32_t idle = wanted.draft.mtp ? 0 : kSequences - std::min(parallel, kSequences);
+    wanted.idle_sequences = std::max(idle, kLeastIdle);
     wanted.outputs = std::max({wanted.outputs, parallel + wanted.idle_sequences, kEmbeddingRows});
     auto engine = open_engine(wanted, overrides);
     if (!engine && (engine.error().code != ErrorCode::kBudget || parallel == 1)) {

@@ -84,7 +84,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
   params.cells = request.cells();
   params.sequences =
       request.sequences +
-      (can_cut(*parts.llama) ? std::min(request.options.idle_sequences, most_sequences() - request.sequences) : 0);
+      (shares_cells(*parts.llama) ? std::min(request.options.idle_sequences, most_sequences() - request.sequences) : 0);
   params.pass = placement.ubatch;
   params.outputs = request.outputs(placement.ubatch);
   params.threads = request.threads;
