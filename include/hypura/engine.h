@@ -72,9 +72,13 @@ struct EngineOptions {
   // Of the KV cache. kQ8_0 halves it and changes the last bits of logits; kAuto uses it where the memory gained makes
   // the model faster.
   KvType kv_type = KvType::kF16;
-  uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;   // false: stream even when the model would fit
-  bool direct_io = true;  // false: read through the page cache
+  // Keep the keys and values of conversations that lose their place in the context, in a small share of the budget and
+  // in the user's cache folder (docs/design/kv.md): what they are of lies there too, as tokens.
+  bool keep_kv = false;
+  std::optional<uint64_t> kv_disk;  // most bytes in that folder, of all models; 0: none; none: a share of what is free
+  uint32_t outputs = 1;             // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
+  bool resident = true;             // false: stream even when the model would fit
+  bool direct_io = true;            // false: read through the page cache
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
@@ -170,7 +174,17 @@ struct EngineStats {
   double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
   double stream_kernel_seconds = 0;    // of that, inside ggml's kernels; the rest is bookkeeping
   double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;            // of the process, bytes
+  // With keep_kv, beyond the context: what is kept in RAM and, of this model, on disk; what was fetched from there and
+  // written to disk.
+  uint64_t kv_host_entries = 0;
+  uint64_t kv_host_bytes = 0;
+  uint64_t kv_disk_entries = 0;
+  uint64_t kv_disk_bytes = 0;
+  uint64_t kv_entries_fetched = 0;
+  uint64_t kv_restored_tokens = 0;  // of these entries, which were not computed again
+  uint64_t kv_read_bytes = 0;
+  uint64_t kv_written_bytes = 0;
+  uint64_t memory_peak = 0;  // of the process, bytes
   // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
   // mirrors.
   std::vector<uint64_t> copy_bytes;

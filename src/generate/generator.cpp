@@ -37,7 +37,7 @@ class GeneratorImpl final : public Generator {
         format_(engine_->chat()),
         bound_(engine_->vocabulary()),
         memory_(engine_->context(), engine_->sequences()),
-        cache_(memory_, cells(engine_->context())),
+        cache_(memory_, cells(engine_->context()), engine_->kept()),
         model_(*engine_, parallel),
         live_(*engine_),
         scheduler_(model_, cache_, engine_->drafting(), parallel, options.queue,

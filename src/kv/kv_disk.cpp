@@ -153,7 +153,10 @@ Result<bool> KvDisk::write(const KvEntry& entry) {
     return false;
   }
   const fs::path path = folder_ / to_string(name);
-  if (Status status = write_kv_file(path, entry); !status) {
+  std::error_code missing;  // cleared meanwhile, perhaps
+  Status status = fs::exists(folder_, missing) ? Status() : write_kv_about(folder_, identity_, {});
+  status = status ? write_kv_file(path, entry) : std::move(status);
+  if (!status) {
     return find(name) > 0 ? Result<bool>(true) : propagate(status.error());  // another process was at it
   }
   const std::lock_guard lock(mutex_);

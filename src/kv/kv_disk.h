@@ -125,6 +125,10 @@ struct KvFolder {
 // The folder in the user's cache folder that all is under. Fails with kIo when there is none.
 Result<std::filesystem::path> kv_root();
 
+// What is used where nobody says how much: a tenth of what is free there, with what is there already, but no more than
+// 64 GiB.
+uint64_t default_kv_disk(const std::filesystem::path& root);
+
 // All under the root, the one used last first. No folder is no error.
 std::vector<KvFolder> list_kv(const std::filesystem::path& root);
 

@@ -211,6 +211,17 @@ TEST_F(KvDiskTest, FoldersAreListedAndRemoved) {
   EXPECT_TRUE(list_kv(root_ / "nowhere").empty());
 }
 
+TEST_F(KvDiskTest, MayBeClearedWhileItIsInUse) {
+  const auto disk = open();
+  const KvEntry entry = entry_of(counted(256), 0);
+  ASSERT_EQ(disk->write(entry), true);
+  ASSERT_TRUE(remove_kv(list_kv(root_)));
+  EXPECT_FALSE(disk->read(name_of(entry)));
+  EXPECT_EQ(disk->write(entry), true);
+  EXPECT_EQ(list_kv(root_).size(), 1U);
+  EXPECT_TRUE(disk->read(name_of(entry)));
+}
+
 TEST_F(KvDiskTest, AFolderThatCannotBeMadeIsAnError) {
   folder_.write("file", "");
   const auto disk = KvDisk::open(folder_.path() / "file" / "kv", identity_, 1000);

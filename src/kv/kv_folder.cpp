@@ -12,6 +12,7 @@
 #include "support/cache_folder.h"
 #include "support/fail.h"
 #include "support/fnv.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -77,6 +78,21 @@ Result<fs::path> kv_root() {
     return fail(ErrorCode::kIo, "no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path");
   }
   return *cache / "kv";
+}
+
+uint64_t default_kv_disk(const fs::path& root) {
+  constexpr uint64_t kShare = 10;
+  fs::path there = root;
+  std::error_code error;
+  while (!fs::exists(there, error) && there.has_relative_path()) {
+    there = there.parent_path();
+  }
+  const fs::space_info space = fs::space(there, error);
+  uint64_t bytes = error ? 0 : space.available;
+  for (const KvFolder& it : list_kv(root)) {
+    bytes += it.bytes;
+  }
+  return std::min(bytes / kShare, 64 * kGiB);
 }
 
 std::vector<KvFolder> list_kv(const fs::path& root) {

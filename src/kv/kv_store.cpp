@@ -119,10 +119,26 @@ bool KvStore::has(std::span<const int32_t> text, uint32_t from) {
   return find(name).has_value();
 }
 
-// Gives up what is written, the one unused for longest first. False where that is not enough.
-bool KvStore::make_room(uint64_t bytes) {
-  for (auto it = held_.begin(); stats_.host_bytes + bytes > most_ && it != held_.end();) {
-    if (it->to_write) {
+std::optional<uint32_t> KvStore::first_missing_block(std::span<const int32_t> text, uint32_t after) {
+  const std::lock_guard lock(mutex_);
+  KvKey key = identity_;
+  for (uint32_t from = 0; from + kKvBlockTokens <= text.size(); from += kKvBlockTokens) {
+    key = kv_key_after(key, text.subspan(from, kKvBlockTokens));
+    if (from + kKvBlockTokens > after && !find({key, from, from + kKvBlockTokens})) {
+      return from;
+    }
+  }
+  return std::nullopt;
+}
+
+// Gives up what is on disk or will never be, the one unused for longest first; but nothing that the entry is of no use
+// without. False where that is not enough.
+bool KvStore::make_room(const KvEntry& entry) {
+  const auto is_before = [&](const KvEntry& it) {
+    return it.end() < entry.end() && std::ranges::equal(it.tokens, std::span(entry.tokens).first(it.end()));
+  };
+  for (auto it = held_.begin(); stats_.host_bytes + entry.bytes() > most_ && it != held_.end();) {
+    if (it->to_write || (!it->on_disk && is_before(*it->entry))) {
       ++it;
       continue;
     }
@@ -130,21 +146,22 @@ bool KvStore::make_room(uint64_t bytes) {
     --stats_.host_entries;
     it = held_.erase(it);
   }
-  return stats_.host_bytes + bytes <= most_;
+  return stats_.host_bytes + entry.bytes() <= most_;
 }
 
 KvStore::Put KvStore::put(KvEntry entry, bool wait) {
   const uint64_t bytes = entry.bytes();
   std::unique_lock lock(mutex_);
-  if (bytes > most_) {
+  bool room = bytes <= most_ && make_room(entry);
+  if (!room && (bytes > most_ || !has_to_write())) {
     ++stats_.dropped;
     return Put::kNever;
   }
-  bool room = make_room(bytes);
   if (!room && wait) {
     ++waiting_;
     changed_.notify_all();
-    room = changed_.wait_for(lock, kLongestWait, [&] { return make_room(bytes); });
+    room =
+        changed_.wait_for(lock, kLongestWait, [&] { return make_room(entry) || !has_to_write(); }) && make_room(entry);
     --waiting_;
   }
   if (!room) {
@@ -188,6 +205,7 @@ void KvStore::write_all() {
     const auto it = std::ranges::find_if(held_, [&](const Held& one) { return one.entry == entry; });
     if (it != held_.end()) {
       it->to_write = false;
+      it->on_disk = written.value_or(false);
     }
     stats_.dropped += written.value_or(false) ? 0 : 1;
     changed_.notify_all();

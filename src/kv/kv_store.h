@@ -58,6 +58,8 @@ class KvStore {
 
   // Whether the tokens from `from` on need not be put in.
   bool has(std::span<const int32_t> text, uint32_t from);
+  // Where the first block begins that is not there, of those that end after `after` and within the text.
+  std::optional<uint32_t> first_missing_block(std::span<const int32_t> text, uint32_t after);
   KvKey key(std::span<const int32_t> text) const { return kv_key_after(identity_, text); }
 
   enum class Put { kDone, kLater, kNever };
@@ -73,11 +75,12 @@ class KvStore {
   struct Held {
     std::shared_ptr<const KvEntry> entry;
     bool to_write = false;
+    bool on_disk = false;
   };
 
   KvFileName name_of(const KvEntry& entry) const { return {entry.key, entry.from, entry.end()}; }
   const Held* held(const KvFileName& name) const;  // the mutex is held, as for those that follow
-  bool make_room(uint64_t bytes);
+  bool make_room(const KvEntry& entry);
   std::optional<KvFound> find(const KvFileName& name);
   bool has_to_write() const;
   void write_all();

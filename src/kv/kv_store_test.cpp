@@ -50,6 +50,11 @@ TEST_F(KvStoreTest, ATextIsFoundAsFarAsItIsTheSame) {
   EXPECT_TRUE(store.blocks(other, 256).empty()) << "the same tokens after others are not the same block";
   EXPECT_TRUE(store.has(std::span(text).first(512), 256));
   EXPECT_FALSE(store.has(std::span(text).first(511), 256));
+  EXPECT_EQ(store.first_missing_block(text, 0), std::nullopt);
+  EXPECT_EQ(store.first_missing_block(other, 0), 0U);
+  EXPECT_EQ(store.first_missing_block(other, 256), 256U);
+  EXPECT_EQ(store.first_missing_block(counted(1024), 0), 768U);
+  EXPECT_EQ(store.first_missing_block(counted(255, 9), 0), std::nullopt) << "no whole block";
 }
 
 TEST_F(KvStoreTest, WhatIsGotIsTheTextAskedFor) {

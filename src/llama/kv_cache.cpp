@@ -11,8 +11,8 @@ constexpr uint32_t kTakenBack = 64;
 
 }  // namespace
 
-KvCache::KvCache(KvMemory& memory, uint32_t cells)
-    : memory_(memory), cells_(cells), entries_(memory.sequences()), books_(memory.sequences()) {}
+KvCache::KvCache(KvMemory& memory, uint32_t cells, KvKeeper* keeper)
+    : memory_(memory), keeper_(keeper), cells_(cells), entries_(memory.sequences()), books_(memory.sequences()) {}
 
 KvCache::~KvCache() {
   for (uint32_t sequence = 0; sequence < entries_.size(); ++sequence) {
@@ -61,12 +61,63 @@ KvPlace KvCache::acquire(std::span<const int32_t> prompt, uint32_t most) {
   }
   entry.idle = false;
   entry.last_used = ++clock_;
+  if (keeper_ != nullptr) {
+    keeper_->note_busy(true);
+    fetch(place.sequence, prompt.first(std::min<size_t>(most, std::max<size_t>(prompt.size(), 1) - 1)));
+    const auto held = static_cast<uint32_t>(entry.tokens.size());
+    place.restored = held - std::min(place.reused, held);
+    place.reused = held;
+  }
   return place;
+}
+
+// Puts in what is kept of the text after what the sequence holds of it.
+void KvCache::fetch(uint32_t sequence, std::span<const int32_t> text) {
+  const Entry& entry = entries_[sequence];
+  const auto fetch = keeper_->fetch(text, static_cast<uint32_t>(entry.tokens.size()));
+  if (fetch == nullptr) {
+    return;
+  }
+  if (fetch->from() < entry.tokens.size() && forget(sequence, fetch->from()) != fetch->from()) {
+    return;
+  }
+  for (uint32_t count = fetch->next(); count > 0; count = fetch->next()) {
+    const auto held = static_cast<uint32_t>(entry.tokens.size());
+    if (!make_room(count)) {
+      return;
+    }
+    if (!fetch->load(sequence)) {
+      forget(sequence, held);
+      return;
+    }
+    append(sequence, text.subspan(held, count));
+  }
 }
 
 void KvCache::release(uint32_t sequence) {
   entries_[sequence].idle = true;
   entries_[sequence].last_used = ++clock_;
+  if (keeper_ != nullptr && idle() == sequences()) {
+    keeper_->note_busy(false);
+  }
+}
+
+KvKeeper::Kept KvCache::keep_some(bool wait) {
+  while (keeper_ != nullptr) {
+    uint32_t latest = sequences();
+    for (uint32_t i = 0; i < sequences(); ++i) {
+      const bool wanted = entries_[i].idle && entries_[i].kept < entries_[i].tokens.size();
+      latest = wanted && (latest == sequences() || entries_[i].last_used > entries_[latest].last_used) ? i : latest;
+    }
+    if (latest == sequences()) {
+      break;
+    }
+    const KvKeeper::Kept kept = keeper_->keep(latest, entries_[latest].tokens, entries_[latest].kept, wait);
+    if (kept != KvKeeper::Kept::kAll) {
+      return kept;
+    }
+  }
+  return KvKeeper::Kept::kAll;
 }
 
 void KvCache::append(uint32_t sequence, std::span<const int32_t> tokens) {
@@ -94,9 +145,14 @@ bool KvCache::make_room(uint32_t count) {
 
 // All that a sequence loses, it loses here.
 uint32_t KvCache::forget(uint32_t sequence, uint32_t count) {
+  Entry& it = entries_[sequence];
+  if (keeper_ != nullptr && it.idle && count < it.tokens.size() && it.kept < it.tokens.size()) {
+    keeper_->losing(sequence, it.tokens, std::max(count, it.kept));
+  }
   const uint32_t left = memory_.cut(sequence, count);
   books_.cut(sequence, left);
-  entries_[sequence].tokens.resize(left);
+  it.tokens.resize(left);
+  it.kept = std::min(it.kept, left);
   if (told_) {
     told_(sequence, left);
   }

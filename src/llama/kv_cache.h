@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "llama/cell_books.h"
+#include "llama/kv_keeper.h"
 #include "llama/kv_memory.h"
 #include "llama/sequence_choice.h"
 
@@ -25,18 +26,24 @@ namespace hypura {
 // Where a prompt was put.
 struct KvPlace {
   uint32_t sequence = 0;
-  uint32_t donor = 0;   // whose beginning it took over; `sequence`: its own
-  uint32_t reused = 0;  // tokens of the prompt that it holds already
+  uint32_t donor = 0;     // whose beginning it took over; `sequence`: its own
+  uint32_t reused = 0;    // tokens of the prompt that it holds already
+  uint32_t restored = 0;  // of these, from beyond the context
 };
 
 class KvCache {
  public:
-  // The memory must be empty, have `cells`, and outlive the object.
-  explicit KvCache(KvMemory& memory, uint32_t cells = UINT32_MAX);
+  // The memory must be empty, have `cells`, and outlive the object. What idle sequences lose is kept in the keeper, and
+  // what a prompt needs fetched from there; it must outlive the object too, null: none.
+  explicit KvCache(KvMemory& memory, uint32_t cells = UINT32_MAX, KvKeeper* keeper = nullptr);
   // Leaves the memory empty.
   ~KvCache();
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
+
+  // Keeps one more entry of what idle sequences hold, the one used last first: when there is time. With `wait` as
+  // KvKeeper::keep. kAll without a keeper.
+  KvKeeper::Kept keep_some(bool wait);
 
   uint32_t sequences() const { return static_cast<uint32_t>(entries_.size()); }
   // Sequences that are not in use. They keep what they hold until their cells are needed, or they are acquired again.
@@ -84,12 +91,15 @@ class KvCache {
     std::vector<int32_t> tokens;
     bool idle = true;
     uint64_t last_used = 0;  // by clock_
+    uint32_t kept = 0;       // tokens that the keeper need not look at
   };
 
   std::vector<SequenceView> views() const;
   uint32_t forget(uint32_t sequence, uint32_t count);
+  void fetch(uint32_t sequence, std::span<const int32_t> text);
 
   KvMemory& memory_;
+  KvKeeper* const keeper_;
   const uint32_t cells_;
   std::vector<Entry> entries_;  // by sequence
   CellBooks books_;

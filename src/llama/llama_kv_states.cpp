@@ -21,9 +21,13 @@ llama_pos position_of(uint32_t token) {
   return static_cast<llama_pos>(token);
 }
 
-// What llama.cpp gives of a whole sequence; nothing on failure.
-std::vector<uint8_t> state_of(llama_context& context, uint32_t sequence) {
-  std::vector<uint8_t> state(llama_state_seq_get_size(&context, id_of(sequence)));
+// What llama.cpp gives of a whole sequence; nothing on failure, and where it is more than `most` bytes.
+std::vector<uint8_t> state_of(llama_context& context, uint32_t sequence, uint64_t most) {
+  const size_t size = llama_state_seq_get_size(&context, id_of(sequence));
+  if (size > most) {
+    return {};
+  }
+  std::vector<uint8_t> state(size);
   if (llama_state_seq_get_data(&context, state.data(), state.size(), id_of(sequence)) != state.size()) {
     state.clear();
   }
@@ -48,17 +52,13 @@ auto or_nothing(Work&& work) -> decltype(work()) {
 
 }  // namespace
 
-LlamaKvStates::LlamaKvStates(llama_context& context, uint32_t spare)
+LlamaKvStates::LlamaKvStates(llama_context& context, uint32_t spare, uint64_t most)
     : context_(context),
       memory_(llama_get_memory(&context)),
       spare_(spare),
+      most_(most),
       window_(static_cast<uint32_t>(std::max(llama_model_n_swa(llama_get_model(&context)), 0))),
       whole_(!can_cut(*llama_get_model(&context))) {}
-
-uint64_t LlamaKvStates::bytes(uint64_t kv_bytes, uint32_t cells, uint32_t tokens) {
-  constexpr uint64_t kOfAToken = 32;  // positions and such
-  return kv_bytes / std::max(cells, 1U) * tokens + uint64_t{kOfAToken} * tokens + 65536;
-}
 
 // Of layers that attend to a window llama.cpp saves only what the sequence's last token sees. In a part of half a
 // window, which begins at a multiple of that, the last token sees all.
@@ -73,7 +73,7 @@ uint32_t LlamaKvStates::part_end(uint32_t from, uint32_t end) const {
 std::vector<uint8_t> LlamaKvStates::save(uint32_t sequence, uint32_t from, uint32_t end) {
   return or_nothing([&]() -> std::vector<uint8_t> {
     if (whole_) {
-      return state_of(context_, sequence);
+      return state_of(context_, sequence, most_);
     }
     const llama_pos first = llama_memory_seq_pos_min(memory_, id_of(sequence));
     if (first < 0 || first > position_of(from)) {

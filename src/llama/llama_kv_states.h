@@ -16,15 +16,12 @@ namespace hypura {
 class LlamaKvStates final : public KvStates {
  public:
   // The context must have a sequence `spare` that nobody else uses, in one stream of cells with the others; none is
-  // needed where the state is whole(). It must outlive the object.
-  LlamaKvStates(llama_context& context, uint32_t spare);
+  // needed where the state is whole(). It must outlive the object. What takes more than `most` bytes is not saved.
+  LlamaKvStates(llama_context& context, uint32_t spare, uint64_t most = UINT64_MAX);
 
   bool whole() const override { return whole_; }
   std::vector<uint8_t> save(uint32_t sequence, uint32_t from, uint32_t end) override;
   bool load(uint32_t sequence, uint32_t from, uint32_t end, std::span<const uint8_t> state) override;
-
-  // Bytes that save() gives of so many tokens, about.
-  static uint64_t bytes(uint64_t kv_bytes, uint32_t cells, uint32_t tokens);
 
  private:
   uint32_t part_end(uint32_t from, uint32_t end) const;
@@ -34,6 +31,7 @@ class LlamaKvStates final : public KvStates {
   llama_context& context_;
   llama_memory_i* memory_;
   uint32_t spare_;
+  uint64_t most_;
   uint32_t window_;  // as LlamaKvMemory's
   bool whole_;
 };

@@ -172,6 +172,7 @@ Result<OpenModel> open_requested(OpenRequest request) {
   if (drafts.ngrams || drafts.mtp || draft->drafter != nullptr) {
     request.most_outputs = std::max(request.most_outputs, request.sequences + kMostDrafted);
   }
+  KeptMemory kept = reserve_kept_memory(request, *budget);
   auto model = open_in_budget(request, budget);
   if (!model) {
     return model;
@@ -184,9 +185,12 @@ Result<OpenModel> open_requested(OpenRequest request) {
   facts.draft_bytes = draft->reserved.bytes();
   facts.draft_left_out = draft->left_out;
   facts.mtp_bytes = model->mtp_bytes;
+  facts.kept_bytes = kept.reserved.bytes();
+  facts.kept_left_out = kept.left_out;
   model->plan = make_plan(request, model->problem, std::move(model->plan.placement));
   add_opened(request, facts, model->plan);
   model->draft = std::move(*draft);
+  model->kept_memory = std::move(kept);
   const MachineProfile* profile = request.history.profile;
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
                        calibration_key(request, model->plan.placement)};

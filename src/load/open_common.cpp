@@ -89,6 +89,10 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
   params.outputs = request.outputs(placement.ubatch);
   params.threads = request.threads;
   params.kv_type = placement.kv_type;
+  parts.sequences = params.sequences;
+  // Behind those, for what passes between the context and the store beyond it.
+  params.sequences += request.spare_sequence && can_cut(*parts.llama) && params.sequences < most_sequences() ? 1 : 0;
+  params.outputs = std::max(params.outputs, params.sequences);
   parts.mtp.reset();
   parts.context.reset();  // before the next one: their buffers must not be held at once
   parts.context = make_llama_context(*parts.llama, params);
@@ -96,7 +100,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
                 request.cells(), to_string(placement.kv_type), take_llama_error());
   }
-  parts.sequences = params.sequences;
+  params.sequences = parts.sequences;
   parts.ubatch = pass_tokens(*parts.context);  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
     parts.threadpool = make_threadpool(request.threads);

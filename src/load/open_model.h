@@ -12,6 +12,7 @@
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "load/draft_model.h"
+#include "load/kept_memory.h"
 #include "model/model.h"
 #include "plan/explain.h"
 #include "plan/plan_overrides.h"
@@ -45,6 +46,7 @@ struct OpenModel {
   LlamaContextPtr context;
   LlamaContextPtr mtp;       // of its MTP layers; null unless they draft
   ThreadpoolPtr threadpool;  // outlives neither context nor weights: both are stopped before it goes
+  KeptMemory kept_memory;
   DraftModel draft;          // what is not taken from here is destroyed first
   PlacementProblem problem;  // that the plan is the solution of, with real sizes
   Plan plan;

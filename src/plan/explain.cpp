@@ -359,6 +359,13 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));
   }
+  if (facts.kept_bytes > 0) {
+    plan.budget += facts.kept_bytes;
+    plan.ledger.push_back({Purpose::kKvStore, facts.kept_bytes});
+  }
+  if (!facts.kept_left_out.empty()) {
+    plan.warnings.push_back(facts.kept_left_out);
+  }
   if (!facts.draft_left_out.empty()) {
     plan.warnings.push_back(facts.draft_left_out);
   }

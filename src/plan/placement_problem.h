@@ -35,6 +35,7 @@ struct OpenRequest {
   std::string context_remark = {};          // as Plan::context_sentence
   std::string budget_remark = {};           // as BudgetChoice::remark
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
+  bool spare_sequence = false;              // the context has one more, which parts of others pass through
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
   ChosenGpu gpu = {};                            // those that may compute

@@ -228,6 +228,8 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
       ->group("Model and memory");
   add_engine_options(
       *command, options.engine, [&options](uint32_t tokens) { options.context = tokens; }, "Model and memory");
+  options.engine.keep_kv = true;
+  add_kv_disk_option(*command, options.engine.kv_disk)->group("Model and memory");
   add_answer_options(*command, options);
   add_server_options(*command, options);
   return command;

@@ -67,8 +67,9 @@ uint32_t PassScheduler::evaluated_by_others(const Run& run) const {
 
 void PassScheduler::place(std::unique_ptr<Run> run) {
   const KvPlace place = cache_.acquire(run->tokens, run->most_reused());
-  if (drafting_ != nullptr && place.donor != place.sequence && place.reused > 0) {
-    drafting_->note_copied(place.donor, place.sequence, place.reused);
+  const uint32_t copied = place.reused - place.restored;
+  if (drafting_ != nullptr && place.donor != place.sequence && copied > 0) {
+    drafting_->note_copied(place.donor, place.sequence, copied);
   }
   if (!run->began) {
     run->began = Clock::now();

@@ -110,6 +110,8 @@ void SchedulerThread::work() {
   }
   scheduler_.cancel_all();
   tell_ended();
+  while (cache_.keep_some(true) == KvKeeper::Kept::kOne) {
+  }
   std::deque<Job> rest;
   {
     const std::lock_guard lock(mutex_);
@@ -121,14 +123,36 @@ void SchedulerThread::work() {
   }
 }
 
+bool SchedulerThread::nothing_to_do_locked() const {
+  return !closing_ && queue_.empty() && cancelled_.empty() && scheduler_.idle();
+}
+
+// Keeps what idle sequences hold beyond the context, entry by entry: a job waits for one at most.
+void SchedulerThread::keep_while_idle() {
+  constexpr std::chrono::milliseconds kForRoom(50);
+  std::unique_lock lock(mutex_);
+  while (nothing_to_do_locked()) {
+    lock.unlock();
+    const KvKeeper::Kept kept = cache_.keep_some(false);
+    lock.lock();
+    if (kept == KvKeeper::Kept::kAll) {
+      return;
+    }
+    if (kept == KvKeeper::Kept::kLater) {
+      wake_.wait_for(lock, kForRoom, [&] { return !nothing_to_do_locked(); });
+    }
+  }
+}
+
 // Sleeps until there is something to do. False when all is to end. Ends what was cancelled, queued or running, and
 // admits as many others as there are free places.
 bool SchedulerThread::take_jobs() {
+  keep_while_idle();
   std::vector<uint64_t> ids;
   std::vector<Job> gone;
   {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return closing_ || !queue_.empty() || !cancelled_.empty() || !scheduler_.idle(); });
+    wake_.wait(lock, [&] { return !nothing_to_do_locked(); });
     if (closing_) {
       return false;
     }

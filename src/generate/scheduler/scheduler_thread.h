@@ -54,10 +54,12 @@ class SchedulerThread {
   // On the thread:
   void work();
   bool take_jobs();
+  void keep_while_idle();
+  bool nothing_to_do_locked() const;  // the mutex is held
   void tell_ended();
   void tell(JobEnd ended);
 
-  const KvCache& cache_;     // the thread's
+  KvCache& cache_;           // the thread's
   PassScheduler scheduler_;  // the thread's
   const std::function<void(bool)> after_pass_;
   const uint32_t queue_limit_;
