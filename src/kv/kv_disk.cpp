@@ -99,13 +99,11 @@ uint64_t KvDisk::find(const KvFileName& name) {
   return bytes;
 }
 
-std::vector<KvFileName> KvDisk::states() const {
+std::vector<KvFileName> KvDisk::names() const {
   const std::lock_guard lock(mutex_);
   std::vector<KvFileName> names;
   for (const auto& [name, known] : known_) {
-    if (name.from == 0) {
-      names.push_back(name);
-    }
+    names.push_back(name);
   }
   return names;
 }

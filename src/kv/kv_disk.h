@@ -71,8 +71,7 @@ class KvDisk {
 
   // Bytes of the entry's file; 0: there is none.
   uint64_t find(const KvFileName& name);
-  // Entries that are whole states, by what they end at.
-  std::vector<KvFileName> states() const;
+  std::vector<KvFileName> names() const;
 
   // Fails as read_kv_file(); a damaged file is removed.
   Result<KvEntry> read(const KvFileName& name);

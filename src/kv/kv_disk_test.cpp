@@ -45,7 +45,7 @@ TEST_F(KvDiskTest, WhatIsWrittenIsThereWhenItIsOpenedAgain) {
   EXPECT_EQ(read->state, entry.state);
   EXPECT_EQ(disk->stats().read_bytes, kv_file_bytes(entry));
   EXPECT_EQ(disk->stats().written_bytes, 0U) << "of this one";
-  EXPECT_EQ(disk->states(), std::vector{name_of(entry)});
+  EXPECT_EQ(disk->names(), std::vector{name_of(entry)});
 }
 
 TEST_F(KvDiskTest, WritesNothingTwice) {

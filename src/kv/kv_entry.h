@@ -12,7 +12,8 @@
 namespace hypura {
 
 // Tokens of a block. Where a sequence's memory can be cut, entries are blocks that follow each other, and a text loses
-// from its first other token on. Where it cannot, an entry is the whole state after any number of tokens.
+// from its first other token on. Where it cannot, an entry has any number of tokens, those after another entry, and the
+// state after the last of them; or, from 0 on, all that there is of a sequence.
 inline constexpr uint32_t kKvBlockTokens = 256;
 
 // A text's beginning of some length, under one identity: of the model, and of all that keys and values depend on. What
@@ -28,7 +29,7 @@ inline KvKey kv_key_of(std::string_view identity) {
 }
 
 // The keys and values of tokens `from` to the end of `tokens`, which are all that come before them too: they depend on
-// those. `from` 0 in an entry that is a whole state.
+// those.
 struct KvEntry {
   KvKey key = 0;  // of `tokens`
   uint32_t from = 0;

@@ -70,25 +70,27 @@ std::vector<KvFound> KvStore::blocks(std::span<const int32_t> text, uint32_t fro
   return found;
 }
 
-std::optional<KvFound> KvStore::state(std::span<const int32_t> text, uint32_t more_than) {
-  std::vector<KvFileName> names = disk_ == nullptr ? std::vector<KvFileName>() : disk_->states();
+std::vector<KvFound> KvStore::chain(std::span<const int32_t> text, uint32_t from) {
+  std::vector<KvFileName> names = disk_ == nullptr ? std::vector<KvFileName>() : disk_->names();
   const std::lock_guard lock(mutex_);
   for (const Held& it : held_) {
     names.push_back(name_of(*it.entry));
   }
-  std::erase_if(names,
-                [&](const KvFileName& it) { return it.from != 0 || it.end > text.size() || it.end <= more_than; });
-  std::ranges::sort(names, {}, &KvFileName::end);
-  std::optional<KvFound> longest;
-  KvKey key = identity_;
-  uint32_t done = 0;
-  for (const KvFileName& it : names) {
-    key = kv_key_after(key, text.subspan(done, it.end - done));
-    done = it.end;
-    const auto found = it.key == key ? find(it) : std::nullopt;
-    longest = found ? found : longest;
+  std::erase_if(names, [&](const KvFileName& it) { return it.end > text.size(); });
+  std::ranges::sort(names, std::ranges::greater(), &KvFileName::end);
+  std::vector<KvFound> found;
+  for (bool more = true; more;) {
+    more = false;
+    for (auto it = names.begin(); !more && it != names.end(); ++it) {
+      const auto entry = it->from == from && it->key == key(text.first(it->end)) ? find(*it) : std::nullopt;
+      if (entry) {
+        found.push_back(*entry);
+        from = it->end;
+        more = true;
+      }
+    }
   }
-  return longest;
+  return found;
 }
 
 std::shared_ptr<const KvEntry> KvStore::get(const KvFound& found, std::span<const int32_t> text) {

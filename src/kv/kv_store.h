@@ -50,8 +50,8 @@ class KvStore {
   // The blocks of the text's beginning from `from` on, a multiple of kKvBlockTokens, one after the other as far as they
   // are there and end within the text.
   std::vector<KvFound> blocks(std::span<const int32_t> text, uint32_t from);
-  // The longest whole state of the text's beginning that has more than `more_than` tokens.
-  std::optional<KvFound> state(std::span<const int32_t> text, uint32_t more_than);
+  // Entries of any length of the text's beginning, from `from` on, one after the other, each the longest there is.
+  std::vector<KvFound> chain(std::span<const int32_t> text, uint32_t from);
 
   // Null when it is gone, or damaged, or is not what its name promises.
   std::shared_ptr<const KvEntry> get(const KvFound& found, std::span<const int32_t> text);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <utility>
 
 #include "kv/kv_entries_for_test.h"
 #include "support/temp_dir_for_test.h"
@@ -73,21 +74,27 @@ TEST_F(KvStoreTest, WhatIsGotIsTheTextAskedFor) {
   EXPECT_EQ(store.stats().hits, 1U);
 }
 
-TEST_F(KvStoreTest, TheLongestStateOfTheTextIsFound) {
+TEST_F(KvStoreTest, EntriesOfAnyLengthFollowEachOther) {
   KvStore store(kTestIdentity, 100000, disk());
-  for (const uint32_t tokens : {100U, 300U, 200U}) {
-    EXPECT_EQ(store.put(entry_of(counted(tokens), 0), true), KvStore::Put::kDone);
+  for (const auto& [end, from] : std::vector<std::pair<uint32_t, uint32_t>>{
+           {100, 0}, {200, 0}, {300, 0}, {230, 200}, {250, 200}, {255, 100}, {260, 250}, {270, 260}}) {
+    EXPECT_EQ(store.put(entry_of(counted(end), from), true), KvStore::Put::kDone);
   }
-  EXPECT_EQ(store.put(entry_of(counted(250, 5), 0), true), KvStore::Put::kDone) << "another text";
-  const std::vector<int32_t> text = counted(260);
+  EXPECT_EQ(store.put(entry_of(counted(258, 5), 0), true), KvStore::Put::kDone) << "another text";
+  const auto ends = [&](uint32_t tokens, uint32_t from) {
+    std::vector<uint32_t> all;
+    for (const KvFound& it : store.chain(counted(tokens), from)) {
+      all.push_back(it.name.end);
+    }
+    return all;
+  };
   for (int tier = 0; tier < 2; ++tier) {
-    const auto found = store.state(text, 0);
-    ASSERT_TRUE(found);
-    EXPECT_EQ(found->name.end, 200U);
-    EXPECT_EQ(store.state(text, 150)->name.end, 200U);
-    EXPECT_EQ(store.state(text, 200), std::nullopt);
-    ASSERT_NE(store.get(*found, text), nullptr);
-    wait_for_writes(store, 4);
+    EXPECT_EQ(ends(265, 0), (std::vector<uint32_t>{200, 250, 260}));
+    EXPECT_EQ(ends(265, 250), (std::vector<uint32_t>{260}));
+    EXPECT_EQ(ends(240, 0), (std::vector<uint32_t>{200, 230}));
+    EXPECT_EQ(ends(99, 0), (std::vector<uint32_t>{}));
+    EXPECT_EQ(ends(265, 240), (std::vector<uint32_t>{}));
+    wait_for_writes(store, 9);
   }
 }
 

@@ -61,12 +61,11 @@ bool KeptKv::pays(uint64_t host_bytes, uint64_t disk_bytes, uint32_t from, uint3
 
 std::unique_ptr<KvFetch> KeptKv::fetch(std::span<const int32_t> text, uint32_t held) {
   std::vector<KvFound> entries;
-  if (states_.whole()) {
-    if (const auto state = store_->state(text, held)) {
-      entries.push_back(*state);
-    }
-  } else {
+  if (states_.parts() == KvStates::Parts::kAny) {
     entries = store_->blocks(text, held / kKvBlockTokens * kKvBlockTokens);
+  } else {
+    entries = store_->chain(text, held);
+    entries = entries.empty() ? store_->chain(text, 0) : std::move(entries);
   }
   if (entries.empty() || entries.back().name.end <= held) {
     return nullptr;
@@ -91,17 +90,26 @@ void KeptKv::losing(uint32_t sequence, std::span<const int32_t> tokens, uint32_t
 
 KvKeeper::Kept KeptKv::keep(uint32_t sequence, std::span<const int32_t> tokens, uint32_t& done, bool wait) {
   const auto end = static_cast<uint32_t>(tokens.size());
-  Kept kept = Kept::kAll;
-  if (states_.whole()) {
-    const bool known = end < kKvBlockTokens || done == end || store_->has(tokens, 0);
-    kept = known ? Kept::kAll : keep_entry(sequence, tokens, 0, wait);
-  } else if (const auto from = store_->first_missing_block(tokens, done)) {
-    const uint32_t its_end = *from + kKvBlockTokens;
-    kept = keep_entry(sequence, tokens.first(its_end), *from, wait);
-    done = kept == Kept::kOne ? its_end : done;
-  }
-  done = kept == Kept::kAll || (kept == Kept::kOne && states_.whole()) ? end : done;
+  const std::optional<uint32_t> from = next_entry(tokens, done);
+  const uint32_t its_end = states_.parts() == KvStates::Parts::kAny ? from.value_or(0) + kKvBlockTokens : end;
+  const Kept kept = from ? keep_entry(sequence, tokens.first(its_end), *from, wait) : Kept::kAll;
+  done = kept == Kept::kOne ? its_end : kept == Kept::kAll ? end : done;
   return kept;
+}
+
+// Where the next entry begins that the store has not. A state is not worth one for a few tokens.
+std::optional<uint32_t> KeptKv::next_entry(std::span<const int32_t> tokens, uint32_t done) {
+  if (states_.parts() == KvStates::Parts::kAny) {
+    return store_->first_missing_block(tokens, done);
+  }
+  const std::vector<KvFound> stored = store_->chain(tokens, 0);
+  const uint32_t end = stored.empty() ? 0 : stored.back().name.end;
+  const bool worth_it = done < tokens.size() && tokens.size() >= end + kKvBlockTokens;
+  return !worth_it ? std::nullopt : std::optional(states_.parts() == KvStates::Parts::kWhole ? 0 : end);
+}
+
+uint32_t KeptKv::stride() const {
+  return states_.parts() == KvStates::Parts::kLast ? kKvStride : UINT32_MAX;
 }
 
 // The entry of tokens `from` to the end of `text`. kAll too where it cannot be kept, nor then what follows it.

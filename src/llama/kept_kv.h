@@ -4,12 +4,17 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "kv/kv_store.h"
 #include "llama/kv_keeper.h"
 #include "llama/kv_states.h"
 
 namespace hypura {
+
+// Tokens after which the state of a running sequence is kept: another tail, or a prompt that was dropped and comes
+// again, loses no more than these.
+inline constexpr uint32_t kKvStride = 2048;
 
 // What is known of speeds before anything was fetched.
 struct KeptKvSpeeds {
@@ -30,6 +35,7 @@ class KeptKv final : public KvKeeper {
   std::unique_ptr<KvFetch> fetch(std::span<const int32_t> text, uint32_t held) override;
   void losing(uint32_t sequence, std::span<const int32_t> tokens, uint32_t left) override;
   Kept keep(uint32_t sequence, std::span<const int32_t> tokens, uint32_t& done, bool wait) override;
+  uint32_t stride() const override;
   void note_busy(bool busy) override { store_->note_busy(busy); }
 
   KeptKvStats stats() const;  // any thread
@@ -39,6 +45,7 @@ class KeptKv final : public KvKeeper {
 
   bool pays(uint64_t host_bytes, uint64_t disk_bytes, uint32_t from, uint32_t end) const;
   void note_fetched(uint64_t disk_bytes, double seconds, uint32_t tokens);
+  std::optional<uint32_t> next_entry(std::span<const int32_t> tokens, uint32_t done);
   Kept keep_entry(uint32_t sequence, std::span<const int32_t> text, uint32_t from, bool wait);
 
   KvStates& states_;

@@ -16,9 +16,9 @@ std::vector<uint8_t> state_to(uint32_t end) {
 // A state says where it ends.
 class PlainStates final : public KvStates {
  public:
-  explicit PlainStates(bool whole) : whole_(whole) {}
+  explicit PlainStates(Parts parts) : parts_(parts) {}
 
-  bool whole() const override { return whole_; }
+  Parts parts() const override { return parts_; }
   std::vector<uint8_t> save(uint32_t /*sequence*/, uint32_t from, uint32_t end) override {
     ++saves;
     return end > gone_before && from < gone_before ? std::vector<uint8_t>() : state_to(end);
@@ -34,7 +34,7 @@ class PlainStates final : public KvStates {
   uint32_t gone_before = 0;
 
  private:
-  bool whole_;
+  Parts parts_;
 };
 
 class KeptKvTest : public testing::Test {
@@ -72,7 +72,7 @@ class KeptKvTest : public testing::Test {
 };
 
 TEST_F(KeptKvTest, BlocksAreKeptOnceAndFetched) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   const std::vector<int32_t> text = counted(700);
   {
     const auto kept = open(states);
@@ -93,7 +93,7 @@ TEST_F(KeptKvTest, BlocksAreKeptOnceAndFetched) {
 }
 
 TEST_F(KeptKvTest, OfATextThatGoesOnWhatIsNewIsKept) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   const auto kept = open(states);
   kept->losing(0, counted(600), 0);
   EXPECT_EQ(states.saves, 2);
@@ -107,23 +107,42 @@ TEST_F(KeptKvTest, OfATextThatGoesOnWhatIsNewIsKept) {
 }
 
 TEST_F(KeptKvTest, WholeStatesServeTextsThatBeginWithThem) {
-  PlainStates states(true);
+  PlainStates states(KvStates::Parts::kWhole);
   const auto kept = open(states);
   EXPECT_EQ(keep(*kept, counted(300), false), KvKeeper::Kept::kOne);
   EXPECT_EQ(keep(*kept, counted(300), false), KvKeeper::Kept::kAll);
-  kept->losing(0, counted(420), 0);
+  EXPECT_EQ(keep(*kept, counted(420), false), KvKeeper::Kept::kAll) << "not worth another";
+  kept->losing(0, counted(560), 0);
   EXPECT_EQ(keep(*kept, counted(255, 9), false), KvKeeper::Kept::kAll) << "not worth a file";
   EXPECT_EQ(states.saves, 2);
-  EXPECT_EQ(fetch_all(*kept, counted(1000), 0), (Parts{{0, 420}}));
+  EXPECT_EQ(fetch_all(*kept, counted(1000), 0), (Parts{{0, 560}}));
   EXPECT_EQ(fetch_all(*kept, counted(400), 0), (Parts{{0, 300}}));
   EXPECT_TRUE(fetch_all(*kept, counted(400), 310).empty()) << "it holds more already";
   std::vector<int32_t> other = counted(1000);
   other[299] = 0;
   EXPECT_TRUE(fetch_all(*kept, other, 0).empty());
+  EXPECT_EQ(kept->stride(), UINT32_MAX);
+}
+
+// What is new of a sequence with a state, and the state: each entry goes on from another.
+TEST_F(KeptKvTest, StatesFollowEachOther) {
+  PlainStates states(KvStates::Parts::kLast);
+  const auto kept = open(states);
+  EXPECT_EQ(kept->stride(), kKvStride);
+  EXPECT_EQ(keep(*kept, counted(300), false), KvKeeper::Kept::kOne);
+  EXPECT_EQ(keep(*kept, counted(500), false), KvKeeper::Kept::kAll) << "not worth one";
+  EXPECT_EQ(keep(*kept, counted(600), false), KvKeeper::Kept::kOne);
+  EXPECT_EQ(keep(*kept, counted(600), false), KvKeeper::Kept::kAll);
+  kept->losing(0, counted(1000), 0);
+  EXPECT_EQ(fetch_all(*kept, counted(2000), 0), (Parts{{0, 300}, {300, 600}, {600, 1000}}));
+  EXPECT_EQ(fetch_all(*kept, counted(2000), 300), (Parts{{300, 600}, {600, 1000}}));
+  EXPECT_EQ(fetch_all(*kept, counted(2000), 310), (Parts{{0, 300}, {300, 600}, {600, 1000}})) << "anew";
+  EXPECT_EQ(fetch_all(*kept, counted(999), 0), (Parts{{0, 300}, {300, 600}}));
+  EXPECT_TRUE(fetch_all(*kept, counted(999), 610).empty());
 }
 
 TEST_F(KeptKvTest, WhatIsFasterComputedIsNeitherKeptNorFetched) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   const auto kept = open(states);
   kept->losing(0, counted(512), 0);
   token_seconds_ = 1e-9;
@@ -135,7 +154,7 @@ TEST_F(KeptKvTest, WhatIsFasterComputedIsNeitherKeptNorFetched) {
 }
 
 TEST_F(KeptKvTest, AHoleEndsWhatIsKept) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   const auto kept = open(states);
   states.gone_before = 300;
   kept->losing(0, counted(1024), 0);
@@ -146,7 +165,7 @@ TEST_F(KeptKvTest, AHoleEndsWhatIsKept) {
 // Where the disk takes nothing and RAM has not all of a text, its beginning stays, of which the rest is useless
 // without.
 TEST_F(KeptKvTest, ATextIsGoneThroughOnce) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   auto store = std::make_unique<KvStore>(kTestIdentity, 3 * entry_of(counted(768), 512).bytes(), nullptr);
   KeptKv kept(states, std::move(store), {[](uint32_t tokens) { return double{1} * tokens; }, 1e9});
   const std::vector<int32_t> text = counted(2560);
@@ -161,7 +180,7 @@ TEST_F(KeptKvTest, ATextIsGoneThroughOnce) {
 }
 
 TEST_F(KeptKvTest, WhereThereIsNoRoomItIsTriedLater) {
-  PlainStates states(false);
+  PlainStates states(KvStates::Parts::kAny);
   const auto kept = open(states, 2 * entry_of(counted(512), 256).bytes());
   kept->note_busy(true);
   const std::vector<int32_t> text = counted(1024);

@@ -124,6 +124,9 @@ void KvCache::append(uint32_t sequence, std::span<const int32_t> tokens) {
   Entry& it = entries_[sequence];
   it.tokens.insert(it.tokens.end(), tokens.begin(), tokens.end());
   books_.append(sequence, static_cast<uint32_t>(tokens.size()));
+  if (keeper_ != nullptr && it.tokens.size() - it.kept >= keeper_->stride()) {
+    keeper_->keep(sequence, it.tokens, it.kept, true);
+  }
 }
 
 uint32_t KvCache::cut(uint32_t sequence, uint32_t count) {

@@ -176,11 +176,13 @@ class ListingKeeper final : public KvKeeper {
     done = kept.size() % 2 == 1 ? done + 10 : static_cast<uint32_t>(tokens.size());
     return kept.size() % 2 == 1 ? Kept::kOne : Kept::kAll;
   }
+  uint32_t stride() const override { return wanted_after; }
   void note_busy(bool is) override { busy = is; }
 
   std::vector<std::pair<uint32_t, uint32_t>> lost;
   std::vector<uint32_t> kept;
   bool busy = false;
+  uint32_t wanted_after = UINT32_MAX;
   uint32_t fails_at = UINT32_MAX;  // the block that begins there
 
  private:
@@ -272,6 +274,18 @@ TEST(KvCache, IdleSequencesAreKeptTheLatestFirst) {
   EXPECT_EQ(keeper.kept, (std::vector<uint32_t>{1, 1, 0, 0}));
   EXPECT_EQ(cache.keep_some(false), KvKeeper::Kept::kAll);
   EXPECT_EQ(keeper.kept.size(), 4U) << "nobody is asked again";
+}
+
+TEST(KvCache, ARunningSequenceIsKeptNowAndThenWhereThatIsWanted) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, {});
+  keeper.wanted_after = 30;
+  KvCache cache(memory, 1000, &keeper);
+  cache.acquire(run_of(0, 100), UINT32_MAX);
+  cache.append(0, run_of(0, 29));
+  EXPECT_TRUE(keeper.kept.empty());
+  cache.append(0, run_of(29, 30));
+  EXPECT_EQ(keeper.kept.size(), 1U);
 }
 
 TEST(KvCache, TheKeeperKnowsWhetherPassesRun) {

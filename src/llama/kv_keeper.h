@@ -40,6 +40,9 @@ class KvKeeper {
   enum class Kept { kOne, kLater, kAll };  // kLater: there is no room yet, for which `wait` waits some seconds
   virtual Kept keep(uint32_t sequence, std::span<const int32_t> tokens, uint32_t& done, bool wait) = 0;
 
+  // Of a sequence in use too an entry is to be kept after so many tokens.
+  virtual uint32_t stride() const = 0;
+
   // Whether passes run.
   virtual void note_busy(bool busy) = 0;
 };

@@ -38,6 +38,15 @@ bool set_state(llama_context& context, uint32_t sequence, std::span<const uint8_
   return llama_state_seq_set_data(&context, state.data(), state.size(), id_of(sequence)) == state.size();
 }
 
+// A state takes no part of a sequence but its end. Beside layers that attend to a window (DeepSeek V4 has such, and
+// copies no part of a sequence) it is not tried.
+KvStates::Parts parts_of(const llama_model& model) {
+  if (can_cut(model)) {
+    return KvStates::Parts::kAny;
+  }
+  return llama_model_n_swa(&model) > 0 ? KvStates::Parts::kWhole : KvStates::Parts::kLast;
+}
+
 // A state that llama.cpp refuses, or does not get, is computed instead.
 template <class Work>
 auto or_nothing(Work&& work) -> decltype(work()) {
@@ -58,7 +67,11 @@ LlamaKvStates::LlamaKvStates(llama_context& context, uint32_t spare, uint64_t mo
       spare_(spare),
       most_(most),
       window_(static_cast<uint32_t>(std::max(llama_model_n_swa(llama_get_model(&context)), 0))),
-      whole_(!can_cut(*llama_get_model(&context))) {}
+      parts_(parts_of(*llama_get_model(&context))) {}
+
+bool needs_spare(const llama_model& model) {
+  return parts_of(model) != KvStates::Parts::kWhole;
+}
 
 // Of layers that attend to a window llama.cpp saves only what the sequence's last token sees. In a part of half a
 // window, which begins at a multiple of that, the last token sees all.
@@ -72,12 +85,13 @@ uint32_t LlamaKvStates::part_end(uint32_t from, uint32_t end) const {
 
 std::vector<uint8_t> LlamaKvStates::save(uint32_t sequence, uint32_t from, uint32_t end) {
   return or_nothing([&]() -> std::vector<uint8_t> {
-    if (whole_) {
-      return state_of(context_, sequence, most_);
-    }
     const llama_pos first = llama_memory_seq_pos_min(memory_, id_of(sequence));
-    if (first < 0 || first > position_of(from)) {
+    if (first < 0 || (parts_ == Parts::kAny && first > position_of(from)) ||
+        (parts_ != Parts::kAny && llama_memory_seq_pos_max(memory_, id_of(sequence)) + 1 != position_of(end))) {
       return {};
+    }
+    if (parts_ == Parts::kWhole) {
+      return state_of(context_, sequence, most_);
     }
     std::vector<uint8_t> state;
     for (uint32_t part = from; part < end; part = part_end(part, end)) {
@@ -95,18 +109,21 @@ bool LlamaKvStates::add_part(uint32_t sequence, uint32_t from, uint32_t end, std
   llama_memory_seq_cp(memory_, id_of(sequence), id_of(spare_), position_of(from), position_of(end));
   const uint64_t size = llama_state_seq_get_size(&context_, id_of(spare_));
   const size_t begin = to.size();
+  if (begin + size > most_) {
+    llama_memory_seq_rm(memory_, id_of(spare_), -1, -1);
+    return false;
+  }
   to.resize(begin + sizeof(size) + size);
   std::memcpy(to.data() + begin, &size, sizeof(size));
   const size_t got = llama_state_seq_get_data(&context_, to.data() + begin + sizeof(size), size, id_of(spare_));
-  const bool all = llama_memory_seq_pos_min(memory_, id_of(spare_)) == position_of(from) &&
-                   llama_memory_seq_pos_max(memory_, id_of(spare_)) + 1 == position_of(end);
+  const bool all = spare_has(from, end);
   llama_memory_seq_rm(memory_, id_of(spare_), -1, -1);
   return got == size && all;
 }
 
 bool LlamaKvStates::load(uint32_t sequence, uint32_t from, uint32_t end, std::span<const uint8_t> state) {
   return or_nothing([&]() -> bool {
-    if (whole_) {
+    if (parts_ == Parts::kWhole) {
       return set_state(context_, sequence, state) &&
              llama_memory_seq_pos_max(memory_, id_of(sequence)) + 1 == position_of(end);
     }
@@ -126,10 +143,14 @@ bool LlamaKvStates::load(uint32_t sequence, uint32_t from, uint32_t end, std::sp
   });
 }
 
+// A state knows only which token it is after.
+bool LlamaKvStates::spare_has(uint32_t from, uint32_t end) const {
+  return llama_memory_seq_pos_max(memory_, id_of(spare_)) + 1 == position_of(end) &&
+         (parts_ != Parts::kAny || llama_memory_seq_pos_min(memory_, id_of(spare_)) == position_of(from));
+}
+
 bool LlamaKvStates::load_part(uint32_t sequence, uint32_t from, uint32_t end, std::span<const uint8_t> part) {
-  const bool loaded = set_state(context_, spare_, part) &&
-                      llama_memory_seq_pos_min(memory_, id_of(spare_)) == position_of(from) &&
-                      llama_memory_seq_pos_max(memory_, id_of(spare_)) + 1 == position_of(end);
+  const bool loaded = set_state(context_, spare_, part) && spare_has(from, end);
   if (loaded) {
     llama_memory_seq_cp(memory_, id_of(spare_), id_of(sequence), position_of(from), position_of(end));
   }

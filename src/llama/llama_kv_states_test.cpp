@@ -100,7 +100,7 @@ std::filesystem::path make_hybrid(const TempDir& folder) {
 struct MemoryKind {
   std::string name;
   std::function<std::filesystem::path(const TempDir&)> make;
-  bool whole = false;
+  KvStates::Parts parts = KvStates::Parts::kAny;
 };
 
 void PrintTo(const MemoryKind& it, std::ostream* out) {
@@ -157,22 +157,19 @@ TEST_P(KvStatesTest, WhatIsLoadedComputesWhatWouldHaveBeen) {
     ASSERT_NE(first, nullptr);
     LlamaKvStates saving(*first, kSpare);
     LlamaKvStates loading(*second, kSpare);
-    ASSERT_EQ(saving.whole(), GetParam().whole);
-    evaluate(*first, 0, 512);
-    const std::vector<uint32_t> ends = saving.whole() ? std::vector{512U} : std::vector{256U, 512U};
-    uint32_t from = 0;
-    for (const uint32_t end : ends) {
-      const std::vector<uint8_t> state = saving.save(0, from, end);
+    ASSERT_EQ(saving.parts(), GetParam().parts);
+    for (const uint32_t end : {256U, 512U}) {
+      evaluate(*first, end - 256, end);
+      const std::vector<uint8_t> state = saving.save(0, end - 256, end);
       ASSERT_FALSE(state.empty());
-      ASSERT_TRUE(loading.load(0, from, end, state));
-      from = end;
+      ASSERT_TRUE(loading.load(0, end - 256, end, state));
     }
     const std::vector<float> expected = evaluate(*first, 512, 600);
     const std::vector<float> actual = evaluate(*second, 512, 600);
     ASSERT_EQ(actual.size(), expected.size());
     EXPECT_EQ(std::memcmp(actual.data(), expected.data(), expected.size() * sizeof(float)), 0) << ggml_type_name(type);
     EXPECT_NE(expected.front(), expected.back()) << "or nothing was computed";
-    if (!saving.whole()) {
+    if (GetParam().parts == KvStates::Parts::kAny) {
       EXPECT_EQ(loading.save(0, 256, 512), saving.save(0, 256, 512));
     }
   }
@@ -200,7 +197,7 @@ TEST_P(KvStatesTest, WhatIsNotAllThereIsNotLoaded) {
   const std::vector<uint8_t> state = states.save(0, 0, 256);
   EXPECT_FALSE(states.load(1, 0, 256, std::span(state).first(state.size() / 2)));
   EXPECT_FALSE(states.load(1, 0, 512, state)) << "another number of tokens";
-  if (!states.whole()) {
+  if (GetParam().parts == KvStates::Parts::kAny) {
     EXPECT_FALSE(states.load(1, 256, 512, state)) << "other places";
     EXPECT_TRUE(states.save(0, 256, 512).empty()) << "tokens that it does not hold";
   }
@@ -214,8 +211,8 @@ INSTANTIATE_TEST_SUITE_P(
                     MemoryKind{"shared_windows", [](const TempDir& folder) { return make(folder, "gemma4"); }},
                     MemoryKind{"low_rank", make_mla},
                     MemoryKind{"recurrent", [](const TempDir& folder) { return fill(folder, zero_mamba().bytes()); },
-                               true},
-                    MemoryKind{"hybrid", make_hybrid, true}),
+                               KvStates::Parts::kLast},
+                    MemoryKind{"hybrid", make_hybrid, KvStates::Parts::kLast}),
     [](const testing::TestParamInfo<MemoryKind>& it) { return it.param.name; });
 
 }  // namespace

@@ -25,15 +25,12 @@ constexpr uint64_t kBlocksInRam = 2;
 constexpr uint64_t kBlocksInWork = 4;
 // Of an entry: its tokens, positions, llama.cpp's headers. Assumed.
 constexpr uint64_t kKvEntryOverhead = 256 * kKiB;
-// A state that cannot be cut is not kept where there is no room for this much of a conversation.
-constexpr uint32_t kLeastTokensOfState = 1024;
-
 struct KeptSizes {
   uint64_t most = 0;  // of entries in RAM
   uint64_t all = 0;   // with those that are being read and written
 };
 
-// Of a model whose state cannot be cut an entry is all of a sequence: one, and another that is being read or saved.
+// Of a model with a state an entry has the tokens since the last one: one, and two in work.
 KeptSizes sizes_of(const OpenRequest& request) {
   const KvType type = request.options.kv_type == KvType::kQ8_0 ? KvType::kQ8_0 : KvType::kF16;
   const auto state = static_cast<uint64_t>(estimate_state_bytes(request.model));
@@ -46,9 +43,9 @@ KeptSizes sizes_of(const OpenRequest& request) {
     const uint64_t most = std::max(kBlocksInRam * block, share);
     return {most, most + kBlocksInWork * block};
   }
-  const uint64_t least = bytes(std::min(request.context, kLeastTokensOfState));
-  const uint64_t most = std::max(least, std::min(bytes(request.context), share));
-  return {most, 3 * most};
+  const uint64_t entry = bytes(std::min(request.context, kKvStride + kLargestUbatch));
+  const uint64_t most = std::max(entry, share);
+  return {most, most + 2 * entry};
 }
 
 // Where a model chooses by the length of its context how positions are turned, keys depend on it.
