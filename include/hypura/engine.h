@@ -60,17 +60,25 @@ struct EngineOptions {
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
   double context_share = 0.125;  // of the budget: the most that such a context's KV cache may take beyond 4096 tokens
-  bool fewer_sequences = false;  // with such a context: allow fewer sequences, with more context each
   uint32_t predicted_at = 0;     // tokens in the context that decode predictions are for
-  uint32_t sequences = 1;        // sequences of that context, for Generator; a Session uses the first
-  uint32_t threads = 0;          // compute threads; 0: as measured best for this machine's cores
-  uint32_t ubatch = 0;           // tokens computed at once in prefill; 0: chosen from the budget
+  // Answers at once, for Generator; a Session uses the first. They share the cells of the KV cache: enough for one
+  // whole context at least, for all of them where the budget affords that without making the model slower.
+  uint32_t sequences = 1;
+  // Sequences besides, which keep what earlier answers held. They share the same cells and cost no memory; none are
+  // made where a sequence has a state of its own (recurrent models) or cells of its own (DeepSeek V4).
+  uint32_t idle_sequences = 0;
+  uint32_t threads = 0;  // compute threads; 0: as measured best for this machine's cores
+  uint32_t ubatch = 0;   // tokens computed at once in prefill; 0: chosen from the budget
   // Of the KV cache. kQ8_0 halves it and changes the last bits of logits; kAuto uses it where the memory gained makes
   // the model faster.
   KvType kv_type = KvType::kF16;
-  uint32_t outputs = 1;   // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
-  bool resident = true;   // false: stream even when the model would fit
-  bool direct_io = true;  // false: read through the page cache
+  // Keep the keys and values of conversations that lose their place in the context, in a small share of the budget and
+  // in the user's cache folder (docs/design/kv.md): what they are of lies there too, as tokens.
+  bool keep_kv = false;
+  std::optional<uint64_t> kv_disk;  // most bytes in that folder, of all models; 0: none; none: a share of what is free
+  uint32_t outputs = 1;             // most tokens of one pass whose logits are kept; evaluate() splits its passes by it
+  bool resident = true;             // false: stream even when the model would fit
+  bool direct_io = true;            // false: read through the page cache
   // Let weights be repacked for speed: all of a full-resident model's when it is opened, streamed ones for passes with
   // many tokens. It changes the last bits of results: sums are made in another order.
   bool repack = true;
@@ -166,7 +174,17 @@ struct EngineStats {
   double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
   double stream_kernel_seconds = 0;    // of that, inside ggml's kernels; the rest is bookkeeping
   double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
-  uint64_t memory_peak = 0;            // of the process, bytes
+  // With keep_kv, beyond the context: what is kept in RAM and, of this model, on disk; what was fetched from there and
+  // written to disk.
+  uint64_t kv_host_entries = 0;
+  uint64_t kv_host_bytes = 0;
+  uint64_t kv_disk_entries = 0;
+  uint64_t kv_disk_bytes = 0;
+  uint64_t kv_entries_fetched = 0;
+  uint64_t kv_restored_tokens = 0;  // of these entries, which were not computed again
+  uint64_t kv_read_bytes = 0;
+  uint64_t kv_written_bytes = 0;
+  uint64_t memory_peak = 0;  // of the process, bytes
   // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
   // mirrors.
   std::vector<uint64_t> copy_bytes;

@@ -47,7 +47,7 @@ struct AnswerRequest {
 
   uint32_t context_tokens = 0;  // of this answer, at most what the engine was opened with; 0: that
   bool truncate = true;  // cut a prompt that is too long: oldest messages first, then its middle; false: refuse it
-  bool shift = true;     // a full context drops half of what follows the first `keep` tokens and goes on
+  bool shift = true;     // a full context drops half of what follows the first `keep` tokens, 4 at least, and goes on
   uint32_t keep = 4;
 };
 
@@ -158,11 +158,14 @@ struct GeneratorStats {
   uint64_t cancelled = 0;       // of those
   uint64_t prompt_tokens = 0;   // of all answers' prompts
   uint64_t cached_tokens = 0;   // of those, not evaluated again
-  uint32_t running = 0;
+  uint64_t parked = 0;          // times that an answer made room for an older one, and went on later
+  uint32_t running = 0;         // waiting ones included
+  uint32_t waiting = 0;         // of those, for cells, or for another to evaluate the beginning of their prompts
   uint32_t queued = 0;
-  uint32_t parallel = 0;      // answers that can run at once
-  uint32_t context_used = 0;  // cells of the KV cache
-  uint32_t context_size = 0;
+  uint32_t parallel = 0;        // answers that can run at once
+  uint32_t context_used = 0;    // cells of the KV cache
+  uint32_t context_size = 0;    // of so many, which all answers share
+  uint64_t context_shared = 0;  // tokens that need no cell, since another sequence holds them
 };
 
 // A layer's experts: which are in memory, and which were used recently. Empty for a layer without experts.

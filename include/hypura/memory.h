@@ -23,6 +23,7 @@ enum class Purpose : uint8_t {
   kExpertBuffers,  // rows of experts, bookkeeping of the cache
   kRepackBuffer,
   kKvCache,
+  kKvStore,  // keys and values beyond the context
   kComputeBuffers,
   kVocabulary,
   kDraftModel,

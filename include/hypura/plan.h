@@ -137,7 +137,8 @@ struct Plan {
   // For people.
   std::string sentence;          // one line: what the plan does
   std::string why;               // one line: the expected speed, and what limits it
-  std::string context_sentence;  // the chosen context and why; empty where it was given
+  uint32_t cells = 0;            // of the KV cache, in tokens: what all answers share
+  std::string context_sentence;  // the chosen context and why; empty where it was given and there are cells for all
   std::vector<std::string> warnings;
   // For an open model with mirrors: the paths that EngineStats::copy_bytes counts for, the model, then each mirror as
   // given.

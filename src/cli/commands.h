@@ -28,6 +28,9 @@ Result<int> profile_command(const ProfileCommandOptions& options);
 // A repacked copy of a model, written beside it.
 Result<int> repack_command(const RepackCommandOptions& options);
 
+// What is kept of conversations on disk: a table or JSON on standard output; or removes it.
+Result<int> kv_command(const KvOptions& options);
+
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
 Result<int> serve_command(const ServeOptions& options);
 

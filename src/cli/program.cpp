@@ -41,6 +41,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return repack_command(command_line.repack);
     case CommandLine::Action::kBench:
       return bench_command(command_line.bench);
+    case CommandLine::Action::kKv:
+      return kv_command(command_line.kv);
     case CommandLine::Action::kServe:
       return serve_command(command_line.serve);
   }

@@ -22,6 +22,9 @@ class Drafter {
 
   // An empty sequence holds the first `count` tokens of another now.
   virtual void note_copied(uint32_t /*from*/, uint32_t /*to*/, uint32_t /*count*/) {}
+
+  // A sequence has forgotten all but its first `left` tokens.
+  virtual void note_forgotten(uint32_t /*sequence*/, uint32_t /*left*/) {}
 };
 
 // What followed the last few tokens where they stood before: good at code that is edited, tables, quotations.

@@ -41,6 +41,14 @@ void Drafting::note_verified(const Draft& draft, uint32_t accepted) {
   }
 }
 
+void Drafting::note_forgotten(uint32_t sequence, uint32_t left) {
+  for (const Source& it : sources_) {
+    if (it.drafter != nullptr) {
+      it.drafter->note_forgotten(sequence, left);
+    }
+  }
+}
+
 void Drafting::note_copied(uint32_t from, uint32_t to, uint32_t count) {
   for (const Source& it : sources_) {
     if (it.drafter != nullptr) {

@@ -41,6 +41,9 @@ class Drafting {
   // An empty sequence holds the first `count` tokens of another now.
   void note_copied(uint32_t from, uint32_t to, uint32_t count);
 
+  // A sequence has forgotten all but its first `left` tokens.
+  void note_forgotten(uint32_t sequence, uint32_t left);
+
  private:
   struct Source {
     std::unique_ptr<Drafter> drafter;  // null once it failed

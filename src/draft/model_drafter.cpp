@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 
 #include "llama/batch.h"
@@ -29,6 +30,7 @@ class LlamaDrafter final : public ModelDrafter {
         context_(std::move(context)),
         vocabulary_(*model_),
         held_(sequences),
+        asked_(sequences),
         batch_(kPassTokens) {}
 
   uint64_t bytes() const override {
@@ -40,8 +42,8 @@ class LlamaDrafter final : public ModelDrafter {
 
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most) override {
     std::vector<int32_t> drafted;
-    most = std::min<uint32_t>(most, capacity(tokens.size()));
-    if (most == 0 || tokens.empty()) {
+    asked_[sequence] = ++clock_;
+    if (most == 0 || tokens.empty() || !make_room(sequence, tokens.size() + most)) {
       return drafted;
     }
     if (Status status = follow(sequence, tokens); !status) {
@@ -60,9 +62,28 @@ class LlamaDrafter final : public ModelDrafter {
   }
 
  private:
-  uint32_t capacity(size_t tokens) const {
-    const size_t context = cells(*context_) / held_.size();
-    return tokens < context ? static_cast<uint32_t>(context - tokens) : 0;
+  // Whether there are cells for so many tokens of a sequence. What others hold that were not asked about for longest is
+  // forgotten for that, but not what answers hold that run now: two of them would push each other out at each pass.
+  bool make_room(uint32_t sequence, size_t tokens) {
+    size_t others = 0;
+    for (uint32_t i = 0; i < held_.size(); ++i) {
+      others += i == sequence ? 0 : held_[i].size();
+    }
+    while (others + tokens > cells(*context_)) {
+      std::optional<uint32_t> oldest;
+      for (uint32_t i = 0; i < held_.size(); ++i) {
+        const bool runs = asked_[i] + 2 * held_.size() > clock_;
+        const bool older = !held_[i].empty() && (!oldest || asked_[i] < asked_[*oldest]);
+        oldest = i != sequence && !runs && older ? i : oldest;
+      }
+      if (!oldest) {
+        return false;
+      }
+      others -= held_[*oldest].size();
+      forget_tokens(*context_, *oldest, 0);
+      held_[*oldest].clear();
+    }
+    return true;
   }
 
   // Makes the sequence hold `tokens`, the last of them evaluated last.
@@ -99,12 +120,14 @@ class LlamaDrafter final : public ModelDrafter {
   LlamaContextPtr context_;
   Vocabulary vocabulary_;
   std::vector<std::vector<int32_t>> held_;  // by sequence: tokens whose keys and values are in the context
+  std::vector<uint64_t> asked_;             // by sequence: when it was asked about last, by clock_
+  uint64_t clock_ = 0;                      // counts drafts that were asked for
   Batch batch_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file, uint32_t context,
+Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file, uint32_t cells,
                                                          uint32_t sequences, uint32_t threads) {
   // Read by our own reader first: it says what is wrong with a file, where llama.cpp would only fail.
   auto read = open_model(file);
@@ -122,7 +145,7 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
     return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
   ContextParams params;
-  params.cells = context * sequences;
+  params.cells = cells;
   params.sequences = sequences;
   params.pass = kPassTokens;
   params.outputs = sequences;

@@ -20,9 +20,9 @@ class ModelDrafter : public Drafter {
   virtual void set_threadpool(ggml_threadpool* pool) = 0;
 };
 
-// Opens the model in `file` for `sequences` sequences of `context` tokens each. Fails with kIo, kBadModel, or kUsage
+// Opens the model in `file` for `sequences` sequences, which share `cells`. Fails with kIo, kBadModel, or kUsage
 // when it is a model that a draft cannot be taken from (an encoder, a recurrent state).
-Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file, uint32_t context,
+Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file, uint32_t cells,
                                                          uint32_t sequences, uint32_t threads);
 
 // Whether the two number the same texts alike, and begin and end alike; else a sentence that names the first difference

@@ -22,6 +22,7 @@ class MtpDrafter final : public Drafter {
   }
 
   void note_copied(uint32_t from, uint32_t to, uint32_t count) override { head_.copy(from, to, count); }
+  void note_forgotten(uint32_t sequence, uint32_t left) override { head_.forget(sequence, left); }
 
  private:
   MtpHead& head_;
@@ -121,6 +122,12 @@ void MtpHead::forget_from(uint32_t sequence, uint32_t count) {
   const uint32_t from = count > it.computed ? 0 : count;
   forget_tokens(head_, sequence, from);
   it.computed = count;
+}
+
+void MtpHead::forget(uint32_t sequence, uint32_t left) {
+  if (left < followed_[sequence].known()) {
+    forget_from(sequence, left);
+  }
 }
 
 void MtpHead::copy(uint32_t from, uint32_t to, uint32_t count) {

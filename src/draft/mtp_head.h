@@ -39,8 +39,15 @@ class MtpHead {
   // An empty sequence holds the first `count` tokens of another now.
   void copy(uint32_t from, uint32_t to, uint32_t count);
 
+  // A sequence has forgotten all but its first `left` tokens.
+  void forget(uint32_t sequence, uint32_t left);
+
   // As Drafter. After a failure nothing more is computed here, and every later call fails.
   Result<std::vector<int32_t>> draft(uint32_t sequence, std::span<const int32_t> tokens, uint32_t most);
+
+  // Cells that its context needs beyond those of the model's, where sequences share some: what waits to be computed is
+  // computed for each.
+  static constexpr uint32_t cells_besides(uint32_t sequences) { return sequences > 1 ? sequences * kMostWaiting : 0; }
 
   // Bytes of the object, for states `width` wide and passes of `ubatch` tokens.
   static uint64_t bytes(uint32_t ubatch, uint32_t sequences, uint64_t width);
@@ -48,7 +55,7 @@ class MtpHead {
  private:
   // Tokens that wait for each sequence, at most. More than a draft has: those are never computed before it is known
   // which of them are accepted.
-  static constexpr size_t kMostWaiting = 64;
+  static constexpr uint32_t kMostWaiting = 64;
 
   struct Followed {
     uint32_t computed = 0;         // tokens whose keys and values are in the head's context

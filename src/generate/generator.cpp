@@ -7,6 +7,7 @@
 #include "generate/generator_request.h"
 #include "generate/scheduler/llama_pass_model.h"
 #include "generate/scheduler/scheduler_thread.h"
+#include "llama/llama_context.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_kv_memory.h"
 #include "support/fail.h"
@@ -17,6 +18,11 @@ namespace {
 
 // Tokens whose embeddings one pass gives. Each takes a row of logits as well, since llama.cpp makes both.
 constexpr uint32_t kEmbeddingRows = 16;
+// Sequences of the context, in use and idle. llama.cpp has a row of logits for each, of which there are as many anyway;
+// but not for MTP layers, which then have no more than they must.
+constexpr uint32_t kSequences = 16;
+constexpr uint32_t kLeastIdle = 4;
+static_assert(kSequences <= kEmbeddingRows);
 // Tokens whose routing is noted for live(), when nothing else asked for more.
 constexpr uint64_t kRoutingTokens = 64;
 
@@ -30,14 +36,15 @@ class GeneratorImpl final : public Generator {
         plan_(engine_->plan()),
         format_(engine_->chat()),
         bound_(engine_->vocabulary()),
-        memory_(engine_->context(), parallel),
-        cache_(memory_),
+        memory_(engine_->context(), engine_->sequences()),
+        cache_(memory_, cells(engine_->context()), engine_->kept()),
         model_(*engine_, parallel),
         live_(*engine_),
-        scheduler_(model_, cache_, engine_->drafting(), options.queue, [this](bool idle) { live_.note_pass(idle); }) {
-    if (parallel < options.parallel && plan_.context_sentence.empty()) {
+        scheduler_(model_, cache_, engine_->drafting(), parallel, options.queue,
+                   [this](bool idle) { live_.note_pass(idle); }) {
+    if (parallel < options.parallel) {
       plan_.warnings.push_back(
-          fmt::format("the budget holds the context of {} answer{} at once, not of {}: give more memory or a smaller "
+          fmt::format("the budget holds {} answer{} at once, not {}: give more memory or a smaller "
                       "context",
                       parallel, parallel == 1 ? "" : "s", options.parallel));
     }
@@ -95,7 +102,6 @@ class GeneratorImpl final : public Generator {
   GeneratorStats stats() const override {
     GeneratorStats stats = scheduler_.stats();
     stats.engine = engine_->stats();
-    stats.context_size = stats.parallel * context_size();
     return stats;
   }
 
@@ -132,7 +138,9 @@ Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& opt
   for (;; parallel /= 2) {
     EngineOptions wanted = options.engine;
     wanted.sequences = parallel;
-    wanted.outputs = std::max({wanted.outputs, parallel, kEmbeddingRows});
+    const uint32_t idle = wanted.draft.mtp ? 0 : kSequences - std::min(parallel, kSequences);
+    wanted.idle_sequences = std::max(idle, kLeastIdle);
+    wanted.outputs = std::max({wanted.outputs, parallel + wanted.idle_sequences, kEmbeddingRows});
     auto engine = open_engine(wanted, overrides);
     if (!engine && (engine.error().code != ErrorCode::kBudget || parallel == 1)) {
       return propagate(engine.error());
@@ -143,8 +151,8 @@ Result<std::unique_ptr<Generator>> open_overridden(const Generator::Options& opt
     if ((*engine)->weights() != nullptr && !wanted.run_history && !wanted.record_routing) {
       (*engine)->weights()->record_routing(kRoutingTokens);
     }
-    const uint32_t sequences = (*engine)->sequences();
-    return std::make_unique<GeneratorImpl>(std::move(*engine), options, sequences);
+    const uint32_t answers = (*engine)->answers();
+    return std::make_unique<GeneratorImpl>(std::move(*engine), options, answers);
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace hypura {
@@ -62,7 +65,7 @@ TEST(KvCache, AConversationGoesOnWhereItIs) {
   EXPECT_EQ(next.reused, 100U);
   EXPECT_EQ(memory.cuts, cuts) << "nothing is to be forgotten";
   EXPECT_EQ(cache.idle(), 1U);
-  EXPECT_EQ(cache.held(), 100U);
+  EXPECT_EQ(cache.used_cells(), 100U);
 }
 
 TEST(KvCache, ABeginningIsCopiedFromWhoeverHasIt) {
@@ -129,6 +132,171 @@ TEST(KvCache, WhatAPassLeftBeyondItsTokensIsCutAway) {
   EXPECT_EQ(cache.cut(0, 10), 10U);
   EXPECT_EQ(memory.held[0], 10U);
   EXPECT_EQ(cache.tokens(0).size(), 10U);
+}
+
+TEST(KvCache, CellsAreTakenBackFromTheEndsOfIdleSequences) {
+  CountingMemory memory(4);
+  KvCache cache(memory, 1000);
+  answer(cache, memory, run_of(0, 500));
+  std::vector<int32_t> side = run_of(0, 300);
+  side.resize(340, 7000);
+  EXPECT_EQ(answer(cache, memory, side).reused, 300U);
+  EXPECT_EQ(answer(cache, memory, run_of(5000, 5200), false).sequence, 2U);
+  EXPECT_EQ(cache.free_cells(), 1000U - 500 - 40 - 200);
+  EXPECT_EQ(cache.shared_tokens(), 300U);
+  std::vector<uint32_t> told;
+  cache.on_forgotten([&](uint32_t sequence, uint32_t left) { told.insert(told.end(), {sequence, left}); });
+  EXPECT_TRUE(cache.make_room(260));
+  EXPECT_TRUE(told.empty()) << "there is enough";
+  EXPECT_TRUE(cache.make_room(290));
+  EXPECT_EQ(told, (std::vector<uint32_t>{1, 0})) << "the small one, whose beginning the other one has";
+  EXPECT_TRUE(cache.make_room(400));
+  EXPECT_EQ(memory.held[0], 400U) << "its end alone";
+  EXPECT_EQ(cache.room(cache.choose(run_of(0, 350), UINT32_MAX)), 1000U - 200 - 349);
+  EXPECT_FALSE(cache.make_room(801)) << "what is in use stays";
+  EXPECT_EQ(memory.held, (std::vector<uint32_t>{0, 0, 200, 0}));
+  EXPECT_EQ(cache.free_cells(), 800U);
+}
+
+// Has blocks of ten tokens of one text, and notes what it is told.
+class ListingKeeper final : public KvKeeper {
+ public:
+  ListingKeeper(CountingMemory& memory, std::vector<int32_t> text) : memory_(memory), text_(std::move(text)) {}
+
+  std::unique_ptr<KvFetch> fetch(std::span<const int32_t> text, uint32_t held) override {
+    const auto same = static_cast<uint32_t>(std::ranges::mismatch(text, text_).in1 - text.begin());
+    return same / 10 * 10 > held ? std::make_unique<Fetch>(*this, held / 10 * 10, same / 10 * 10) : nullptr;
+  }
+  void losing(uint32_t sequence, std::span<const int32_t> tokens, uint32_t left) override {
+    EXPECT_EQ(memory_.held[sequence], tokens.size()) << "they are still there";
+    lost.emplace_back(sequence, left);
+  }
+  Kept keep(uint32_t sequence, std::span<const int32_t> tokens, uint32_t& done, bool /*wait*/) override {
+    kept.push_back(sequence);
+    done = kept.size() % 2 == 1 ? done + 10 : static_cast<uint32_t>(tokens.size());
+    return kept.size() % 2 == 1 ? Kept::kOne : Kept::kAll;
+  }
+  uint32_t stride() const override { return wanted_after; }
+  void note_busy(bool is) override { busy = is; }
+
+  std::vector<std::pair<uint32_t, uint32_t>> lost;
+  std::vector<uint32_t> kept;
+  bool busy = false;
+  uint32_t wanted_after = UINT32_MAX;
+  uint32_t fails_at = UINT32_MAX;  // the block that begins there
+
+ private:
+  class Fetch final : public KvFetch {
+   public:
+    Fetch(ListingKeeper& keeper, uint32_t from, uint32_t end) : keeper_(keeper), from_(from), end_(end) {}
+    uint32_t from() const override { return from_; }
+    uint32_t next() const override { return from_ < end_ ? 10 : 0; }
+    bool load(uint32_t sequence) override {
+      uint32_t& held = keeper_.memory_.held[sequence];
+      EXPECT_EQ(held, from_);
+      const bool works = from_ != keeper_.fails_at;
+      held = from_ += works ? 10 : 3;
+      return works;
+    }
+
+   private:
+    ListingKeeper& keeper_;
+    uint32_t from_;
+    uint32_t end_;
+  };
+
+  CountingMemory& memory_;
+  std::vector<int32_t> text_;
+};
+
+TEST(KvCache, WhatFollowsIsFetchedFromTheKeeper) {
+  CountingMemory memory(2);
+  ListingKeeper keeper(memory, run_of(0, 100));
+  KvCache cache(memory, 1000, &keeper);
+  const KvPlace place = cache.acquire(run_of(0, 55), UINT32_MAX);
+  EXPECT_EQ(place.reused, 50U);
+  EXPECT_EQ(place.restored, 50U);
+  EXPECT_TRUE(std::ranges::equal(cache.tokens(place.sequence), run_of(0, 50)));
+  EXPECT_EQ(memory.held[place.sequence], 50U);
+  cache.release(place.sequence);
+  const KvPlace next = cache.acquire(run_of(0, 81), UINT32_MAX);
+  EXPECT_EQ(next.sequence, place.sequence);
+  EXPECT_EQ(next.reused, 80U);
+  EXPECT_EQ(next.restored, 30U);
+  cache.release(next.sequence);
+  EXPECT_EQ(cache.acquire(run_of(0, 81), 0).reused, 0U) << "no more than is wanted";
+}
+
+TEST(KvCache, APartOfABlockIsFetchedAgain) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, run_of(0, 100));
+  KvCache cache(memory, 1000, &keeper);
+  answer(cache, memory, run_of(0, 8));
+  const KvPlace place = cache.acquire(run_of(0, 41), UINT32_MAX);
+  EXPECT_EQ(place.reused, 40U);
+  EXPECT_EQ(place.restored, 32U);
+  EXPECT_EQ(memory.held[0], 40U);
+}
+
+TEST(KvCache, WhatCannotBeFetchedIsLeftToBeComputed) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, run_of(0, 100));
+  keeper.fails_at = 20;
+  KvCache cache(memory, 1000, &keeper);
+  const KvPlace place = cache.acquire(run_of(0, 100), UINT32_MAX);
+  EXPECT_EQ(place.reused, 20U);
+  EXPECT_EQ(memory.held[0], 20U) << "what was left of the block is gone";
+}
+
+TEST(KvCache, WhatAnIdleSequenceLosesIsOffered) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, {});
+  KvCache cache(memory, 1000, &keeper);
+  answer(cache, memory, run_of(0, 50));
+  EXPECT_TRUE(keeper.lost.empty());
+  answer(cache, memory, run_of(0, 60));
+  EXPECT_TRUE(keeper.lost.empty()) << "it went on";
+  answer(cache, memory, run_of(5000, 5010), false);
+  EXPECT_EQ(keeper.lost, (std::vector<std::pair<uint32_t, uint32_t>>{{0, 0}}));
+  cache.cut(0, 5);
+  EXPECT_EQ(keeper.lost.size(), 1U) << "what a running one drops nobody asked to keep";
+}
+
+TEST(KvCache, IdleSequencesAreKeptTheLatestFirst) {
+  CountingMemory memory(2);
+  ListingKeeper keeper(memory, {});
+  KvCache cache(memory, 1000, &keeper);
+  answer(cache, memory, run_of(0, 50));
+  answer(cache, memory, run_of(5000, 5050));
+  EXPECT_EQ(cache.keep_some(false), KvKeeper::Kept::kOne);
+  EXPECT_EQ(cache.keep_some(false), KvKeeper::Kept::kOne) << "the first is all kept, and one entry of the other";
+  EXPECT_EQ(cache.keep_some(false), KvKeeper::Kept::kAll);
+  EXPECT_EQ(keeper.kept, (std::vector<uint32_t>{1, 1, 0, 0}));
+  EXPECT_EQ(cache.keep_some(false), KvKeeper::Kept::kAll);
+  EXPECT_EQ(keeper.kept.size(), 4U) << "nobody is asked again";
+}
+
+TEST(KvCache, ARunningSequenceIsKeptNowAndThenWhereThatIsWanted) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, {});
+  keeper.wanted_after = 30;
+  KvCache cache(memory, 1000, &keeper);
+  cache.acquire(run_of(0, 100), UINT32_MAX);
+  cache.append(0, run_of(0, 29));
+  EXPECT_TRUE(keeper.kept.empty());
+  cache.append(0, run_of(29, 30));
+  EXPECT_EQ(keeper.kept.size(), 1U);
+}
+
+TEST(KvCache, TheKeeperKnowsWhetherPassesRun) {
+  CountingMemory memory(2);
+  ListingKeeper keeper(memory, {});
+  KvCache cache(memory, 1000, &keeper);
+  answer(cache, memory, run_of(0, 10), false);
+  answer(cache, memory, run_of(5000, 5010));
+  EXPECT_TRUE(keeper.busy);
+  cache.release(0);
+  EXPECT_FALSE(keeper.busy);
 }
 
 TEST(KvCache, LeavesNothingBehind) {

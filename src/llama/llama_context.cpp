@@ -1,5 +1,8 @@
 #include "llama/llama_context.h"
 
+#include <array>
+#include <string_view>
+
 #include "ggml-backend.h"
 #include "llama-ext.h"
 #include "llama/tokenizer/tokenizer.h"
@@ -17,6 +20,12 @@ void LlamaDeleter::operator()(llama_context* context) const {
 
 bool can_cut(const llama_model& model) {
   return !llama_model_is_recurrent(&model) && !llama_model_is_hybrid(&model);
+}
+
+bool shares_cells(const llama_model& model) {
+  std::array<char, 64> architecture{};
+  llama_model_meta_val_str(&model, "general.architecture", architecture.data(), architecture.size());
+  return can_cut(model) && std::string_view(architecture.data()) != "deepseek4";
 }
 
 bool has_encoder(const llama_model& model) {

@@ -25,6 +25,9 @@ using LlamaContextPtr = std::unique_ptr<llama_context, LlamaDeleter>;
 
 // Whether the end of a sequence can be removed, and its beginning copied: not of a recurrent state.
 bool can_cut(const llama_model& model);
+// Whether its sequences take cells of one stream, so that more of them cost no memory. Not where each has a state, nor
+// of DeepSeek V4, whose memory (llama-kv-cache-dsv4.h) has a stream for each sequence, as long as all cells together.
+bool shares_cells(const llama_model& model);
 bool has_encoder(const llama_model& model);
 
 // Numbers of a token's embedding.

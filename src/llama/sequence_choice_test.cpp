@@ -86,6 +86,35 @@ TEST(ChooseSequence, TheOnlySequenceIsItsOwnDonor) {
   EXPECT_EQ(it.reused, 30U);
 }
 
+TEST(ChooseSequence, SharesRatherThanLoseWhatAnotherTurnMayWant) {
+  const std::vector<int32_t> held = numbers(0, 100);
+  std::vector<int32_t> prompt = numbers(0, 90);
+  prompt.push_back(7000);
+  EXPECT_EQ(choose({{held, true, 1}, {{}, true, 0}}, prompt).sequence, 1U);
+  EXPECT_EQ(choose({{held, true, 3, 95}, {numbers(500, 504), true, 2}}, prompt).sequence, 1U) << "loses 5, or 4";
+  EXPECT_EQ(choose({{held, true, 3, 95}, {numbers(500, 520), true, 2}}, prompt).sequence, 0U) << "or 20";
+  EXPECT_EQ(choose({{held, true, 1, 100}, {{}, true, 0}}, prompt).sequence, 0U) << "another one has all of it";
+}
+
+TEST(LeastWorth, TheSmallGoFirstAndOfThoseAlikeTheOldest) {
+  const std::vector<int32_t> longest = numbers(0, 3000);
+  const std::vector<int32_t> middle = numbers(5000, 5500);
+  const std::vector<int32_t> title = numbers(9000, 9030);
+  const auto least = [](const std::vector<SequenceView>& all) { return least_worth(all); };
+  EXPECT_EQ(least({{longest, true, 1}, {middle, true, 2}, {title, true, 8}, {title, true, 9}}), 2U);
+  EXPECT_EQ(least({{longest, true, 1}, {middle, true, 2}, {title, false, 8}}), 1U);
+  EXPECT_EQ(least({{longest, true, 1}, {middle, true, 2, 495}, {title, true, 8}}), 1U) << "only five are its own";
+  EXPECT_EQ(least({{longest, true, 1}, {longest, true, 2}, {{}, true, 0}}), 0U) << "the empty one has nothing to give";
+  EXPECT_EQ(least({{longest, false, 1}, {{}, true, 0}}), std::nullopt);
+}
+
+TEST(LeastWorth, WhatWasForgottenForLongGoesInTheEnd) {
+  const std::vector<int32_t> longest = numbers(0, 3000);
+  const std::vector<int32_t> title = numbers(9000, 9030);
+  EXPECT_EQ(least_worth(std::vector<SequenceView>{{longest, true, 1}, {title, true, 400}}), 1U);
+  EXPECT_EQ(least_worth(std::vector<SequenceView>{{longest, true, 1}, {title, true, 600}}), 0U);
+}
+
 TEST(ChooseSequence, AStateThatCannotBeCutIsOnlyGoneOnWith) {
   const std::vector<int32_t> held = numbers(0, 100);
   EXPECT_EQ(choose({{held, true, 0}}, numbers(0, 99), false).reused, 0U);

@@ -32,7 +32,8 @@ Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget) {
   if (!reserved) {
     return propagate(reserved.error());
   }
-  auto drafter = open_model_drafter(file, request.context, request.sequences, request.threads);
+  auto drafter =
+      open_model_drafter(file, request.cells(), request.sequences + request.options.idle_sequences, request.threads);
   if (!drafter) {
     return propagate(drafter.error());
   }

@@ -134,18 +134,20 @@ Result<OpenModel> open_best(OpenRequest& request, const std::shared_ptr<Budget>&
   }
 }
 
-// With less context than was chosen by estimates, where llama.cpp takes more than those.
+// With fewer cells and less context than were chosen by estimates, where llama.cpp takes more than those.
 Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Budget>& budget) {
   while (true) {
     auto model = open_best(request, budget);
-    const bool less = !model && model.error().code == ErrorCode::kBudget && request.options.context == 0 &&
-                      request.context > kLeastContext;
-    if (!less) {
+    const bool too_much = !model && model.error().code == ErrorCode::kBudget;
+    if (too_much && request.pool > request.context) {
+      request.pool = std::max(request.pool / 2, request.context);
+    } else if (too_much && request.options.context == 0 && request.context > kLeastContext) {
+      request.context = std::max(request.context / 2, kLeastContext);
+      request.pool = request.context;
+    } else {
       return model;
     }
-    request.context = std::max(request.context / 2, kLeastContext);
-    request.context_remark =
-        context_sentence({request.context, request.sequences, "more does not fit the budget"}, request.sequences);
+    request.context_remark = context_sentence(request, "more does not fit the budget");
   }
 }
 
@@ -170,21 +172,25 @@ Result<OpenModel> open_requested(OpenRequest request) {
   if (drafts.ngrams || drafts.mtp || draft->drafter != nullptr) {
     request.most_outputs = std::max(request.most_outputs, request.sequences + kMostDrafted);
   }
+  KeptMemory kept = reserve_kept_memory(request, *budget);
   auto model = open_in_budget(request, budget);
   if (!model) {
     return model;
   }
   model->context_size = request.context;
-  model->sequences = request.sequences;
+  model->answers = request.sequences;
   model->outputs = request.most_outputs;
   OpenFacts facts;
   facts.reader = model->reader != nullptr ? model->reader->description() : "";
   facts.draft_bytes = draft->reserved.bytes();
   facts.draft_left_out = draft->left_out;
   facts.mtp_bytes = model->mtp_bytes;
+  facts.kept_bytes = kept.reserved.bytes();
+  facts.kept_left_out = kept.left_out;
   model->plan = make_plan(request, model->problem, std::move(model->plan.placement));
   add_opened(request, facts, model->plan);
   model->draft = std::move(*draft);
+  model->kept_memory = std::move(kept);
   const MachineProfile* profile = request.history.profile;
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
                        calibration_key(request, model->plan.placement)};

@@ -65,7 +65,8 @@ namespace {
 // read once for each pass of a prompt.
 Status make_mtp_context(const OpenRequest& request, ContextParams params, OpenModel& parts) {
   params.mtp = true;
-  params.outputs = request.sequences;
+  params.cells += MtpHead::cells_besides(params.sequences);
+  params.outputs = params.sequences;
   parts.mtp = make_llama_context(*parts.llama, params);
   if (parts.mtp == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the model's MTP layers: {}",
@@ -81,11 +82,17 @@ Status make_mtp_context(const OpenRequest& request, ContextParams params, OpenMo
 Status make_context(const OpenRequest& request, OpenModel& parts, const Placement& placement) {
   ContextParams params;
   params.cells = request.cells();
-  params.sequences = request.sequences;
+  params.sequences =
+      request.sequences +
+      (shares_cells(*parts.llama) ? std::min(request.options.idle_sequences, most_sequences() - request.sequences) : 0);
   params.pass = placement.ubatch;
   params.outputs = request.outputs(placement.ubatch);
   params.threads = request.threads;
   params.kv_type = placement.kv_type;
+  parts.sequences = params.sequences;
+  // Behind those, for what passes between the context and the store beyond it.
+  params.sequences += request.spare_sequence && can_cut(*parts.llama) && params.sequences < most_sequences() ? 1 : 0;
+  params.outputs = std::max(params.outputs, params.sequences);
   parts.mtp.reset();
   parts.context.reset();  // before the next one: their buffers must not be held at once
   parts.context = make_llama_context(*parts.llama, params);
@@ -93,6 +100,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens with a KV cache of type {}: {}",
                 request.cells(), to_string(placement.kv_type), take_llama_error());
   }
+  params.sequences = parts.sequences;
   parts.ubatch = pass_tokens(*parts.context);  // lowered when it was more than the context
   if (parts.threadpool == nullptr) {
     parts.threadpool = make_threadpool(request.threads);
@@ -108,7 +116,7 @@ uint64_t later_output_bytes(const OpenRequest& request, const OpenModel& parts) 
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
   const uint64_t rows = request.outputs(parts.ubatch);
-  return rows > request.sequences ? ((rows - request.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
+  return rows > parts.sequences ? ((rows - parts.sequences) * vocabulary + rows * width) * sizeof(float) : 0;
 }
 
 // A GPU with layers of its own on the machine's memory has its part of the KV cache by what is planned.
@@ -134,8 +142,8 @@ ContextMemory mtp_memory(const OpenRequest& request, const OpenModel& parts) {
   ContextMemory memory = memory_of(request, parts, *parts.mtp);
   const auto vocabulary = static_cast<uint64_t>(Vocabulary(*parts.llama).size());
   const uint64_t width = embedding_width(*parts.llama);
-  memory.compute += (request.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
-  memory.compute += MtpHead::bytes(parts.ubatch, request.sequences, width);
+  memory.compute += (parts.sequences * (vocabulary + width) + parts.ubatch * width) * sizeof(float);
+  memory.compute += MtpHead::bytes(parts.ubatch, parts.sequences, width);
   return memory;
 }
 

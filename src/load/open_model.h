@@ -12,6 +12,7 @@
 #include "llama/llama_context.h"
 #include "llama/llama_runtime.h"
 #include "load/draft_model.h"
+#include "load/kept_memory.h"
 #include "model/model.h"
 #include "plan/explain.h"
 #include "plan/plan_overrides.h"
@@ -45,12 +46,14 @@ struct OpenModel {
   LlamaContextPtr context;
   LlamaContextPtr mtp;       // of its MTP layers; null unless they draft
   ThreadpoolPtr threadpool;  // outlives neither context nor weights: both are stopped before it goes
+  KeptMemory kept_memory;
   DraftModel draft;          // what is not taken from here is destroyed first
   PlacementProblem problem;  // that the plan is the solution of, with real sizes
   Plan plan;
   RunConditions conditions;   // of what a run with it teaches
   uint32_t context_size = 0;  // tokens of one sequence: as asked for or chosen, where llama.cpp rounds its own up
-  uint32_t sequences = 1;
+  uint32_t answers = 1;       // at once
+  uint32_t sequences = 1;     // of the context: as many at least
   uint32_t ubatch = 0;
   uint32_t outputs = 1;                                   // tokens of one pass whose logits are kept
   std::vector<ggml_backend_device*> layers_devices = {};  // of GPUs that have some layers, in memory of their own

@@ -21,6 +21,8 @@ constexpr double kTolerated = 1.03;       // of the time without more context
 constexpr uint64_t kSurplusShare = 8;     // of the budget: one part in so many
 constexpr uint64_t kEstimateMargin = 10;  // percent by which llama.cpp may take more than was estimated
 constexpr uint32_t kPromptLength = 512;
+constexpr uint32_t kIdleShare = 8;    // of a context: one part in so many for idle conversations,
+constexpr uint32_t kLeastIdle = 256;  // where that is so many tokens at least: llama.cpp has cells by as many
 
 // What a context costs.
 struct Cost {
@@ -40,6 +42,11 @@ void add_margin(std::vector<KvChoice>& kv, std::vector<UbatchChoice>& ubatch, ui
   }
 }
 
+// As many cells as all answers could want.
+uint32_t most_cells(const OpenRequest& request, uint32_t context) {
+  return static_cast<uint32_t>(std::min<uint64_t>(uint64_t{context} * request.sequences, INT32_MAX));
+}
+
 class ContextChooser {
  public:
   explicit ContextChooser(const OpenRequest& request)
@@ -55,17 +62,15 @@ class ContextChooser {
   }
 
   ContextChoice choose();
+  // For the request's own context.
+  uint32_t choose_pool();
 
  private:
-  struct Tried {
-    uint32_t context = 0;
-    std::string why;
-  };
-
-  Cost cost(uint32_t context, uint32_t sequences, uint64_t margin) const;
+  Cost cost(uint32_t context, uint32_t pool, uint64_t margin) const;
   std::string objection(const Cost& cost, double share) const;
-  Tried best(uint32_t sequences) const;
-  void grow(Tried& tried, uint32_t sequences) const;
+  ContextChoice best() const;
+  void grow(ContextChoice& chosen) const;
+  uint32_t pool_of(uint32_t context, double share) const;
   ContextChoice least() const;
 
   const OpenRequest& request_;
@@ -76,10 +81,10 @@ class ContextChooser {
   Cost plain_cost_;
 };
 
-Cost ContextChooser::cost(uint32_t context, uint32_t sequences, uint64_t margin) const {
+Cost ContextChooser::cost(uint32_t context, uint32_t pool, uint64_t margin) const {
   OpenRequest request = request_;
   request.context = context;
-  request.sequences = sequences;
+  request.pool = pool;
   if (draft_) {
     request.budget -=
         std::min(request.budget, draft_->bytes + estimate_kv_bytes(*draft_, request.cells(), KvType::kF16));
@@ -118,67 +123,78 @@ std::string ContextChooser::objection(const Cost& cost, double share) const {
   return {};
 }
 
-// The most context with so many sequences; 0 when not even the plain one fits.
-ContextChooser::Tried ContextChooser::best(uint32_t sequences) const {
-  Tried tried;
+// The most context with cells for one; 0 when not even the plain one fits.
+ContextChoice ContextChooser::best() const {
+  ContextChoice chosen{0, 0, {}};
   for (uint32_t context = good_; context > plain_; context = std::max(context / 2, plain_)) {
-    std::string why = objection(cost(context, sequences, kEstimateMargin), request_.options.context_share);
+    std::string why = objection(cost(context, context, kEstimateMargin), request_.options.context_share);
     if (why.empty()) {
-      tried.context = context;
-      return tried;
+      chosen.context = context;
+      return chosen;
     }
-    tried.why = std::move(why);
+    chosen.why = std::move(why);
   }
-  if (cost(plain_, sequences, 0).token < std::numeric_limits<double>::infinity()) {
-    tried.context = plain_;
+  if (cost(plain_, plain_, 0).token < std::numeric_limits<double>::infinity()) {
+    chosen.context = plain_;
   }
-  return tried;
+  return chosen;
 }
 
-void ContextChooser::grow(Tried& tried, uint32_t sequences) const {
+// More than the good one, with cells for all.
+void ContextChooser::grow(ContextChoice& chosen) const {
   constexpr double kSurplus = 1.0 / kSurplusShare;
-  while (tried.context < trained_) {
-    const auto more = static_cast<uint32_t>(std::min<uint64_t>(uint64_t{tried.context} * 2, trained_));
-    tried.why = objection(cost(more, sequences, kEstimateMargin), kSurplus);
-    if (!tried.why.empty()) {
+  while (chosen.context < trained_) {
+    const auto more = static_cast<uint32_t>(std::min<uint64_t>(uint64_t{chosen.context} * 2, trained_));
+    chosen.why = objection(cost(more, most_cells(request_, more), kEstimateMargin), kSurplus);
+    if (!chosen.why.empty()) {
       return;
     }
-    tried.context = more;
+    chosen.context = more;
   }
+}
+
+uint32_t ContextChooser::pool_of(uint32_t context, double share) const {
+  const uint32_t besides = context / kIdleShare < kLeastIdle ? 0 : context / kIdleShare;
+  const auto objects = [&](uint32_t pool) { return !objection(cost(context, pool, kEstimateMargin), share).empty(); };
+  for (uint32_t pool = most_cells(request_, context); pool > context + besides; pool /= 2) {
+    if (!objects(pool)) {
+      return pool;
+    }
+  }
+  return besides > 0 && !objects(context + besides) ? context + besides : context;
 }
 
 // What fits, when the plain context does not.
 ContextChoice ContextChooser::least() const {
   for (uint32_t context = plain_ / 2; context >= kLeastContext; context /= 2) {
-    for (uint32_t sequences = request_.sequences; sequences > 0;
-         sequences = request_.options.fewer_sequences ? sequences / 2 : 0) {
-      if (cost(context, sequences, 0).token < std::numeric_limits<double>::infinity()) {
-        return {context, sequences, "more does not fit the budget"};
-      }
+    if (cost(context, context, 0).token < std::numeric_limits<double>::infinity()) {
+      return {context, context, "more does not fit the budget"};
     }
   }
-  return {std::min(kLeastContext, trained_), request_.options.fewer_sequences ? 1 : request_.sequences, ""};
+  const uint32_t least = std::min(kLeastContext, trained_);
+  return {least, least, ""};
 }
 
 ContextChoice ContextChooser::choose() {
-  std::optional<ContextChoice> chosen;
-  for (uint32_t sequences = request_.sequences; sequences > 0; sequences /= 2) {
-    if (!chosen) {
-      plain_cost_ = cost(plain_, sequences, 0);
-    }
-    Tried tried = best(sequences);
-    if (tried.context >= good_) {
-      grow(tried, sequences);
-    }
-    const bool useful = tried.context >= std::min(kUsefulContext, good_);
-    if (tried.context > 0 && (!chosen || (useful && tried.context > chosen->context))) {
-      chosen = ContextChoice{tried.context, sequences, tried.context == trained_ ? "" : tried.why};
-    }
-    if (tried.context >= good_ || !request_.options.fewer_sequences) {
-      break;
-    }
+  plain_cost_ = cost(plain_, plain_, 0);
+  ContextChoice chosen = best();
+  if (chosen.context == 0) {
+    return least();
   }
-  return chosen ? *chosen : least();
+  if (chosen.context >= good_) {
+    grow(chosen);
+  }
+  if (chosen.context == trained_) {
+    chosen.why.clear();
+  }
+  chosen.pool = pool_of(chosen.context, request_.options.context_share);
+  return chosen;
+}
+
+uint32_t ContextChooser::choose_pool() {
+  plain_cost_ = cost(request_.context, request_.context, 0);
+  const bool fits = plain_cost_.token < std::numeric_limits<double>::infinity();
+  return fits ? pool_of(request_.context, request_.options.context_share) : request_.context;
 }
 
 }  // namespace
@@ -187,16 +203,26 @@ ContextChoice choose_context(const OpenRequest& request) {
   return ContextChooser(request).choose();
 }
 
-std::string context_sentence(const ContextChoice& choice, uint32_t wanted_sequences) {
-  std::string text = fmt::format("{} tokens of context", choice.context);
-  if (wanted_sequences > 1) {
-    text +=
-        choice.sequences == 1 ? " for one answer at a time" : fmt::format(" for each of {} answers", choice.sequences);
+uint32_t choose_pool(const OpenRequest& request) {
+  return ContextChooser(request).choose_pool();
+}
+
+std::string context_sentence(const OpenRequest& request, const std::string& why) {
+  std::string text = fmt::format("{} tokens of context", request.context);
+  if (request.sequences > 1) {
+    text += fmt::format(" for each of {} answers", request.sequences);
   }
-  if (choice.sequences < wanted_sequences) {
-    text += fmt::format(" instead of {}, which would leave less to each", wanted_sequences);
+  if (!why.empty()) {
+    text += ": " + why;
+  } else if (request.options.context == 0) {
+    text += ", all that the model was trained for";
   }
-  return text + (choice.why.empty() ? ", all that the model was trained for" : ": " + choice.why);
+  if (request.cells() < request.context * request.sequences) {
+    text += fmt::format("; they share a KV cache of {}", request.cells());
+  } else if (request.cells() > request.context * request.sequences) {
+    text += fmt::format("; the KV cache has {} more, for idle conversations", request.cells() - request.context);
+  }
+  return text;
 }
 
 }  // namespace hypura

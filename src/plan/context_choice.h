@@ -10,25 +10,29 @@ namespace hypura {
 
 // What agents need: their instructions and tools alone take 20 000 tokens.
 inline constexpr uint32_t kGoodContext = 32768;
-// With less than this they do not get far: more than the plain context is then not worth fewer answers at once.
-inline constexpr uint32_t kUsefulContext = 16384;
 // What is given although the model is slower for it; less where more does not fit.
 inline constexpr uint32_t kPlainContext = 4096;
 inline constexpr uint32_t kLeastContext = 256;
 
 struct ContextChoice {
-  uint32_t context = kLeastContext;  // tokens of one sequence
-  uint32_t sequences = 1;
-  std::string why;  // why it is not more
+  uint32_t context = kLeastContext;  // tokens of one answer, at most
+  uint32_t pool = kLeastContext;     // cells that all answers share
+  std::string why;                   // why the context is not more
 };
 
 // For `request`, whose own context is not looked at. Up to kGoodContext, or what the model was trained for, as long as
 // tokens take no more than 3 % longer by the plan than with kPlainContext and, beyond that, its cache takes no more
-// than options.context_share of the budget; then on while the cache takes no more than an eighth. Fewer sequences than
-// the request's, where options.fewer_sequences allows it and each has kUsefulContext or more then.
+// than options.context_share of the budget; then on while the cache takes no more than an eighth. The pool as
+// choose_pool().
 ContextChoice choose_context(const OpenRequest& request);
 
-// "32768 tokens of context for each of 4 answers: …"
-std::string context_sentence(const ContextChoice& choice, uint32_t wanted_sequences);
+// The cells that the sequences of `request` share, each of which may take a whole context: as many as all could want,
+// or half as many, and so on, by the same rules; one context at least, and an eighth of it besides for idle
+// conversations where that is affordable.
+uint32_t choose_pool(const OpenRequest& request);
+
+// "32768 tokens of context for each of 4 answers: …; they share a KV cache of 65536". `why` the context is not more;
+// empty: not told where it was given, else it is all that the model was trained for.
+std::string context_sentence(const OpenRequest& request, const std::string& why);
 
 }  // namespace hypura

@@ -39,12 +39,15 @@ std::string what_is_read(const Prediction& prediction) {
   return text;
 }
 
-// "KV cache as q8_0, which saves 300.0 MiB": said when it was the planner's doing.
+// "the KV cache is q8_0, which frees 300.0 MiB and makes tokens 8 % faster": said when it was the planner's doing.
 std::string kv_remark(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const std::vector<KvChoice>& kv = placement.gpu ? problem.gpu->kv : problem.kv;
-  if (request.options.kv_type != KvType::kAuto || placement.kv_type == KvType::kF16 ||
-      kv.front().type != KvType::kF16) {
+  if (request.options.kv_type != KvType::kAuto || kv.front().type != KvType::kF16 || kv.size() < 2) {
     return {};
+  }
+  if (placement.kv_type == KvType::kF16) {
+    return fmt::format("; the KV cache stays f16: {} would free {}, which gains less than it costs",
+                       to_string(kv.back().type), format_bytes(kv.front().bytes - kv.back().bytes));
   }
   PlacementProblem full = problem;
   full.kv.resize(1);
@@ -313,6 +316,7 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
   plan.budget = request.budget;
   plan.process_overhead = kProcessOverhead;
   plan.context = request.context;
+  plan.cells = request.cells();
   plan.pinned_bytes = plan.placement.dense.streamed ? plan.placement.dense.pinned_bytes : problem.dense_bytes();
   if (plan.placement.gpu) {
     plan.device = device_plan(request, problem, plan.placement);
@@ -354,6 +358,13 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   }
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));
+  }
+  if (facts.kept_bytes > 0) {
+    plan.budget += facts.kept_bytes;
+    plan.ledger.push_back({Purpose::kKvStore, facts.kept_bytes});
+  }
+  if (!facts.kept_left_out.empty()) {
+    plan.warnings.push_back(facts.kept_left_out);
   }
   if (!facts.draft_left_out.empty()) {
     plan.warnings.push_back(facts.draft_left_out);

@@ -19,6 +19,8 @@ struct OpenFacts {
   uint64_t draft_bytes = 0;    // of a draft model
   std::string draft_left_out;  // why there is none; empty when it was not asked for, or is there
   uint64_t mtp_bytes = 0;      // that drafting by MTP layers takes besides their weights; 0: they do not draft
+  uint64_t kept_bytes = 0;     // for keys and values beyond the context
+  std::string kept_left_out;   // why none are kept; empty when that was not asked for, or they are
 };
 void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan);
 

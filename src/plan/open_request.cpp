@@ -98,9 +98,15 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
   request.gpu = gpu;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
-    request.context_remark = context_sentence(choice, request.sequences);
     request.context = choice.context;
-    request.sequences = choice.sequences;
+    request.pool = choice.pool;
+    request.context_remark = context_sentence(request, choice.why);
+  } else if (options.sequences + options.idle_sequences > 1) {
+    request.pool = choose_pool(request);
+    request.context_remark = request.cells() < request.context * request.sequences ? context_sentence(request, {}) : "";
+  }
+  if (overrides.pool) {
+    request.pool = std::max(*overrides.pool, request.context);
   }
   return request;
 }

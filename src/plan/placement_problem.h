@@ -35,10 +35,12 @@ struct OpenRequest {
   std::string context_remark = {};          // as Plan::context_sentence
   std::string budget_remark = {};           // as BudgetChoice::remark
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
+  bool spare_sequence = false;              // the context has one more, which parts of others pass through
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
   PlanOverrides overrides = {};
   ChosenGpu gpu = {};                            // those that may compute
   std::optional<GpuLayers> planned_layers = {};  // a plan's choice (plan/gpu_layers.h)
+  uint32_t pool = 0;                             // cells that all sequences share; 0: as many as all could want
 
   bool reads_repacked() const { return !repacked.files.empty() && gpu_layers() == nullptr; }
   // The layers that GPUs compute without slots; nullptr: none.
@@ -62,7 +64,7 @@ struct OpenRequest {
   // Beside a GPU with layers of its own tables stay.
   StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false) const;
   // Tokens that the KV cache holds.
-  uint32_t cells() const { return context * sequences; }
+  uint32_t cells() const { return pool > 0 ? pool : context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
   uint32_t outputs(uint32_t ubatch) const { return std::max(std::min(most_outputs, ubatch), sequences); }
 };

@@ -33,6 +33,7 @@ struct PlanOverrides {
   std::optional<GpuOverride> gpu;       // no repacked copy is read; with slots the mode must be kExpertStreaming
   std::optional<uint64_t> ring_ahead;   // bytes of the ring beyond those that it cannot do without
   std::optional<uint64_t> range_bytes;  // that dense matrices are cut into (tiers/row_ranges.h)
+  std::optional<uint32_t> pool;         // cells of the KV cache, one context at least
   std::optional<uint64_t> row_cache;    // bytes of rows that each table keeps, none of which stays
   ReadAhead read_ahead = ReadAhead::kAuto;
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest

@@ -16,6 +16,9 @@ namespace {
 
 constexpr const char* kBusyText = "server busy, please try again.  maximum pending requests exceeded";
 
+// What JSON may begin with, and its readers pass over.
+constexpr const char* kJsonSpace = " ";
+
 // Why an answer that has ended is none.
 std::optional<Error> error_of(const AnswerEnd& end) {
   if (end.stop == StopReason::kCancelled) {
@@ -156,7 +159,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
       const std::lock_guard lock(mutex_);
       failed = failed_;
     }
-    if (job_.stream && !failed) {
+    if (!failed) {
       exchange_->on_quiet([weak = weak_from_this()] {
         if (const auto self = weak.lock()) {
           self->say_something();
@@ -227,17 +230,18 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
       refuse(error);
       return;
     }
-    send([&] { return job_.format->on_error(error); });
+    send([&] { return job_.stream ? job_.format->on_error(error) : refusal(error).body; });
     lock.unlock();
     exchange_->finish();
   }
 
   void tell_all() {
-    if (!job_.stream) {
+    if (!job_.stream && !started_) {
       exchange_->respond(job_.format->all(std::move(choices_)));
       return;
     }
-    send([&] { return job_.format->on_all_ended(choices_); });
+    send(
+        [&] { return job_.stream ? job_.format->on_all_ended(choices_) : job_.format->all(std::move(choices_)).body; });
     exchange_->finish();
   }
 
@@ -273,15 +277,15 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
     const std::lock_guard lock(mutex_);
     if (!ended_ && !failed_) {
       const bool started = started_;
-      send([&] { return started ? job_.format->on_quiet() : std::string(); });
+      send([&] { return !job_.stream ? std::string(kJsonSpace) : started ? job_.format->on_quiet() : std::string(); });
     }
   }
 
-  // Sends the text that `make` gives, after the stream's head. With the mutex held, or once the answer has ended.
+  // Sends the text that `make` gives, after the head. With the mutex held, or once the answer has ended.
   void send(const std::function<std::string()>& make) {
     if (!started_) {
       started_ = true;
-      HttpResponse head = job_.format->on_begin();
+      HttpResponse head = job_.stream ? job_.format->on_begin() : HttpResponse();
       head.body += make();
       exchange_->start(std::move(head));
     } else if (std::string text = make(); !text.empty()) {
@@ -289,10 +293,11 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
     }
   }
 
-  void refuse(const Error& error) {
-    exchange_->respond(
-        job_.format->refusal(error.code == ErrorCode::kBusy ? Error{error.code, kBusyText, std::nullopt} : error));
+  HttpResponse refusal(const Error& error) {
+    return job_.format->refusal(error.code == ErrorCode::kBusy ? Error{error.code, kBusyText, std::nullopt} : error);
   }
+
+  void refuse(const Error& error) { exchange_->respond(refusal(error)); }
 
   const ApiContext context_;  // a copy: the server may be gone before its last exchange
   const std::shared_ptr<Exchange> exchange_;
@@ -306,7 +311,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
   std::vector<Asked> asked_;
   size_t next_ = 0;       // choice that is not asked for yet
   size_t running_ = 0;    // asked for and not ended
-  bool started_ = false;  // the stream's head is written
+  bool started_ = false;  // the head is written
   bool gone_ = false;
   bool failed_ = false;  // one of the choices did
   bool ended_ = false;   // all have, or will not be asked for

@@ -45,7 +45,8 @@ class AnswerFormat {
   // The last text, when the answer fails after on_begin.
   virtual std::string on_error(const Error& error) = 0;
 
-  // Not streamed: `answer` is all pieces in one.
+  // Not streamed: `answer` is all pieces in one. JSON, with status 200: where it is long in coming, the head has gone
+  // out already, and spaces after it.
   virtual HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) = 0;
 
   // Nothing was sent yet, streamed or not. http_status() tells the status.
@@ -91,9 +92,9 @@ struct AnswerJob {
 // model is loading, while it is queued and while it runs. Returns at once. The exchange must have no other on_gone and
 // on_quiet.
 //
-// A stream's head goes out with its first piece, so that what fails before has a status of its own. When that takes
-// long (the prompt of a model larger than memory may take minutes) it goes out by itself: clients give up on a server
-// that sends no head. What fails from then on is told in the stream.
+// The head goes out with the first piece of a stream, or with the whole answer, so that what fails before has a status
+// of its own. When that takes long (the prompt of a model larger than memory may take minutes) it goes out by itself:
+// clients give up on a server that sends no head. What fails from then on is told in the body, with status 200.
 //
 // Of many choices a few are asked of the model at a time. When one of them fails, so does the whole.
 void run_answer(const ApiContext& context, std::shared_ptr<Exchange> exchange, AnswerJob job);

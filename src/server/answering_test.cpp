@@ -244,13 +244,36 @@ TEST_F(AnsweringTest, NoHeadGoesOutBeforeTheAnswerIsTaken) {
   EXPECT_EQ(exchange->body(), "too long");
 }
 
-TEST_F(AnsweringTest, AWholeAnswerHasNoHeadOfItsOwn) {
+TEST_F(AnsweringTest, SpacesComeBeforeAWholeAnswerThatIsLongInComing) {
   api.generator().hold = true;
   run(false);
-  exchange->quiet();
   EXPECT_EQ(exchange->answers(), 0);
+  EXPECT_TRUE(exchange->quiet());
+  EXPECT_TRUE(exchange->streamed());
+  EXPECT_EQ(exchange->status(), 200);
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), "  ");
+  EXPECT_FALSE(exchange->done());
   api.generator().play(1);
-  EXPECT_EQ(exchange->body(), "ab");
+  EXPECT_EQ(exchange->body(), "  ab");
+  EXPECT_TRUE(exchange->done());
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), "  ab") << "nothing comes after the end";
+  EXPECT_EQ(exchange->answers(), 1);
+}
+
+TEST_F(AnsweringTest, AWholeAnswerThatFailsAfterItsHeadSaysSo) {
+  api.generator().hold = true;
+  api.generator().pieces = {};
+  api.generator().end.stop = StopReason::kError;
+  api.generator().end.error = Error{ErrorCode::kIo, "disk"};
+  run(false);
+  exchange->quiet();
+  api.generator().play(1);
+  EXPECT_EQ(exchange->status(), 200);
+  EXPECT_EQ(exchange->body(), " disk");
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(exchange->answers(), 1);
 }
 
 // Answers on a thread of its own, without end until it is cancelled.

@@ -61,16 +61,17 @@ Status check_free_space(const std::filesystem::path& path, uint64_t bytes) {
 
 }  // namespace
 
-Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse) {
+Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse, Readers readers) {
   if (!sparse) {
     if (auto enough = check_free_space(path, bytes); !enough) {
       return propagate(enough.error());
     }
   }
   remove_leftover(path);
-  int fd = open_nameless(folder_of(path));
+  const unsigned mode = readers == Readers::kUser ? 0600 : 0644;
+  int fd = open_nameless(folder_of(path), mode);
   const bool named = fd < 0;
-  fd = named ? open_uncached(partial_path(path)) : fd;
+  fd = named ? open_uncached(partial_path(path), mode) : fd;
   if (fd < 0) {
     return fail(ErrorCode::kIo, "{} cannot be created: {}", path.string(), std::generic_category().message(errno));
   }

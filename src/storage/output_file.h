@@ -12,6 +12,9 @@
 
 namespace hypura {
 
+// Who may read a new file: whom the umask lets, or its user alone.
+enum class Readers : uint8_t { kAll, kUser };
+
 // Collects bytes in one buffer while another thread writes the previous. The file has no name until finish(), and is
 // gone if that is never reached, however the program ends; where there are no such files, it carries ".partial" behind
 // its name until then, and is removed unless the program is killed. Use from one thread.
@@ -19,7 +22,8 @@ class OutputFile {
  public:
   // `bytes` is the length the file will have. Fails with kIo when it cannot be created or the disk has too little
   // space (unless `sparse`, when only the header will take any).
-  static Result<OutputFile> create(const std::filesystem::path& path, uint64_t bytes, bool sparse);
+  static Result<OutputFile> create(const std::filesystem::path& path, uint64_t bytes, bool sparse,
+                                   Readers readers = Readers::kAll);
 
   // Removes what a program that was killed left of the file at `path`.
   static void remove_leftover(const std::filesystem::path& path);

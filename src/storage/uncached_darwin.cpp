@@ -7,15 +7,15 @@
 
 namespace hypura {
 
-int open_uncached(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+int open_uncached(const std::filesystem::path& path, unsigned mode) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd >= 0) {
     ::fcntl(fd, F_NOCACHE, 1);
   }
   return fd;
 }
 
-int open_nameless(const std::filesystem::path& /*folder*/) {
+int open_nameless(const std::filesystem::path& /*folder*/, unsigned /*mode*/) {
   return -1;
 }
 

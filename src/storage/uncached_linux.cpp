@@ -9,11 +9,11 @@
 
 namespace hypura {
 
-int open_uncached(const std::filesystem::path& path) {
+int open_uncached(const std::filesystem::path& path, unsigned mode) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-  const int fd = ::open(path.c_str(), kFlags | O_DIRECT, 0644);
+  const int fd = ::open(path.c_str(), kFlags | O_DIRECT, mode);
   // Some file systems have no direct writes; flush_uncached drops their pages instead.
-  return fd < 0 && errno == EINVAL ? ::open(path.c_str(), kFlags, 0644) : fd;
+  return fd < 0 && errno == EINVAL ? ::open(path.c_str(), kFlags, mode) : fd;
 }
 
 namespace {
@@ -25,10 +25,10 @@ std::string shown_at(int fd) {
 
 }  // namespace
 
-int open_nameless(const std::filesystem::path& folder) {
+int open_nameless(const std::filesystem::path& folder, unsigned mode) {
   constexpr int kFlags = O_WRONLY | O_TMPFILE | O_CLOEXEC;
-  int fd = ::open(folder.c_str(), kFlags | O_DIRECT, 0644);
-  fd = fd < 0 && errno == EINVAL ? ::open(folder.c_str(), kFlags, 0644) : fd;
+  int fd = ::open(folder.c_str(), kFlags | O_DIRECT, mode);
+  fd = fd < 0 && errno == EINVAL ? ::open(folder.c_str(), kFlags, mode) : fd;
   if (fd >= 0 && ::access(shown_at(fd).c_str(), F_OK) != 0) {  // it could not be given a name
     ::close(fd);
     return -1;

@@ -47,6 +47,24 @@ CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes
   return add_size_option(command, "--memory", "Memory budget: 24M, 6G or auto (default auto)", bytes);
 }
 
+CLI::Option* add_kv_disk_option(CLI::App& command, std::optional<uint64_t>& bytes) {
+  const auto store = [&bytes](const std::string& text) {
+    const auto size = parse_bytes(text);
+    bytes = text == "0" ? std::optional<uint64_t>(0) : size ? std::optional(*size) : std::nullopt;
+  };
+  const auto complaint = [](const std::string& text) {
+    return text == "0" || text == "auto" || parse_bytes(text)
+               ? std::string()
+               : "'" + text + "' is not a size; write it like 20G, 0 for none, or auto";
+  };
+  return command
+      .add_option_function<std::string>("--kv-disk", store,
+                                        "Disk for conversations and what was computed for them; 0: none (default auto: "
+                                        "a tenth of what is free; with run 0)")
+      ->check(complaint)
+      ->option_text("SIZE");
+}
+
 namespace {
 
 std::vector<std::string> parts_of(const std::string& text) {

@@ -22,6 +22,9 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 
+// --kv-disk SIZE, of which "auto" leaves `bytes` empty.
+CLI::Option* add_kv_disk_option(CLI::App& command, std::optional<uint64_t>& bytes);
+
 // Where the options that say what GPUs do are stored, as in EngineOptions.
 struct GpuOptions {
   std::string& gpu;

@@ -35,6 +35,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura repack model.gguf
   hypura bench model.gguf --memory 6G
   hypura serve model.gguf --memory 6G
+  hypura kv list
 
 `hypura COMMAND --help` shows a command's flags.)";
 
@@ -65,6 +66,7 @@ void add_model_options(CLI::App& command, RunOptions& options) {
   options.engine.context = 0;  // what the budget affords
   add_engine_options(
       command, options.engine, [&options](uint32_t tokens) { options.engine.context = tokens; }, kModelGroup);
+  add_kv_disk_option(command, options.engine.kv_disk)->group(kModelGroup);
 }
 
 void add_sampling_options(CLI::App& command, RunOptions& options) {
@@ -210,6 +212,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   const CLI::App* bench = add_bench_command(program, command_line.bench);
   const CLI::App* devices = add_devices_command(program, command_line.devices);
   const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
+  const CLI::App* kv = add_kv_command(program, command_line.kv);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
   const CLI::App* repack = add_repack_command(program, command_line.repack);
   const CLI::App* serve = add_serve_command(program, command_line.serve);
@@ -233,6 +236,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     command_line.action = CommandLine::Action::kRepack;
     return command_line;
   }
+  if (program.got_subcommand(kv)) {
+    command_line.action = CommandLine::Action::kKv;
+    return command_line;
+  }
   if (program.got_subcommand(devices)) {
     command_line.action = CommandLine::Action::kDevices;
     return command_line;
@@ -247,6 +254,8 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   }
   const bool is_chat = interactive || program.got_subcommand(chat);
   command_line.action = is_chat ? CommandLine::Action::kChat : CommandLine::Action::kRun;
+  // A single prompt is kept only if that is asked for.
+  options.engine.keep_kv = is_chat || options.engine.kv_disk.value_or(0) > 0;
   return command_line;
 }
 

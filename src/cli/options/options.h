@@ -10,6 +10,7 @@
 #include "cli/bench/options_bench.h"
 #include "cli/devices/options_devices.h"
 #include "cli/inspect/options_inspect.h"
+#include "cli/kv/options_kv.h"
 #include "cli/profile/options_profile.h"
 #include "cli/repack/options_repack.h"
 #include "cli/serve/options_serve.h"
@@ -36,13 +37,14 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kProfile, kRepack, kServe };
+  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kProfile, kRepack, kServe };
   Action action = Action::kPrint;
   std::string text;               // kPrint: help or version, for standard output
   RunOptions options;             // kRun, kChat
   BenchOptions bench;             // kBench
   DevicesOptions devices;         // kDevices
   InspectOptions inspect;         // kInspect
+  KvOptions kv;                   // kKv
   ProfileCommandOptions profile;  // kProfile
   RepackCommandOptions repack;    // kRepack
   ServeOptions serve;             // kServe

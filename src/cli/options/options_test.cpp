@@ -58,6 +58,36 @@ TEST(Options, Devices) {
   EXPECT_FALSE(parse_command_line({"devices"})->devices.json);
 }
 
+TEST(Options, Kv) {
+  const auto list = parse_command_line({"kv", "list", "--json"});
+  ASSERT_TRUE(list) << list.error().message;
+  EXPECT_EQ(list->action, CommandLine::Action::kKv);
+  EXPECT_EQ(list->kv.what, KvOptions::What::kList);
+  EXPECT_TRUE(list->kv.json);
+  const auto clear = parse_command_line({"kv", "clear", "m.gguf"});
+  ASSERT_TRUE(clear) << clear.error().message;
+  EXPECT_EQ(clear->kv.what, KvOptions::What::kClear);
+  EXPECT_EQ(clear->kv.model, "m.gguf");
+  EXPECT_EQ(parse_command_line({"kv", "clear"})->kv.model, std::nullopt);
+  EXPECT_FALSE(parse_command_line({"kv"}));
+  EXPECT_FALSE(parse_command_line({"kv", "list", "m.gguf"}));
+}
+
+TEST(Options, WhatIsKeptOnDisk) {
+  EXPECT_FALSE(parse_command_line({"run", "m.gguf"})->options.engine.keep_kv) << "one prompt";
+  EXPECT_FALSE(parse_command_line({"run", "m.gguf", "--kv-disk", "0"})->options.engine.keep_kv);
+  EXPECT_TRUE(parse_command_line({"run", "m.gguf", "--kv-disk", "2G"})->options.engine.keep_kv);
+  const auto chat = parse_command_line({"chat", "m.gguf"});
+  EXPECT_TRUE(chat->options.engine.keep_kv);
+  EXPECT_EQ(chat->options.engine.kv_disk, std::nullopt);
+  EXPECT_EQ(parse_command_line({"chat", "m.gguf", "--kv-disk", "0"})->options.engine.kv_disk, 0U);
+  const auto serve = parse_command_line({"serve", "m.gguf", "--kv-disk", "20G"});
+  EXPECT_TRUE(serve->serve.engine.keep_kv);
+  EXPECT_EQ(serve->serve.engine.kv_disk, 20 * kGiB);
+  EXPECT_EQ(parse_command_line({"serve", "--kv-disk", "auto"})->serve.engine.kv_disk, std::nullopt);
+  EXPECT_FALSE(parse_command_line({"serve", "--kv-disk", "much"}));
+}
+
 TEST(Options, DefaultsAreTheEngines) {
   const auto parsed = parse_command_line({"run"});
   ASSERT_TRUE(parsed);

@@ -88,7 +88,6 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& b
   host.generator.engine = options.engine;
   host.generator.engine.context = options.context.value_or(0);
   host.generator.engine.context_share = 1;
-  host.generator.engine.fewer_sequences = !options.parallel;
   host.generator.engine.progress = [&bar](double share) { bar.show(share); };
   host.generator.parallel = options.parallel.value_or(Generator::Options().parallel);
   host.generator.queue = options.queue.value_or(Generator::Options().queue);

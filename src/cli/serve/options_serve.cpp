@@ -118,7 +118,7 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
 }
 
 void add_answer_options(CLI::App& command, ServeOptions& options) {
-  add_number(command, "--parallel", "Parallel requests (default 4; fewer if memory is short)", kParallel,
+  add_number(command, "--parallel", "Parallel requests (default 4), which share the KV cache", kParallel,
              [&options](double n) { options.parallel = static_cast<uint32_t>(n); })
       ->group(kAnswers);
   add_number(command, "--queue", "Requests that may wait in the queue (default 512)", kQueue, [&options](double n) {
@@ -228,6 +228,8 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
       ->group("Model and memory");
   add_engine_options(
       *command, options.engine, [&options](uint32_t tokens) { options.context = tokens; }, "Model and memory");
+  options.engine.keep_kv = true;
+  add_kv_disk_option(*command, options.engine.kv_disk)->group("Model and memory");
   add_answer_options(*command, options);
   add_server_options(*command, options);
   return command;

@@ -47,15 +47,16 @@ class ContextChoiceTest : public testing::Test {
     const OpenRequest request = make_request(options_, model_, {budget, ""}, history);
     EXPECT_THAT(request.context_remark, HasSubstr(std::to_string(request.context)));
     const std::string why = request.context_remark.substr(request.context_remark.find(": ") + 1);
-    return {request.context, request.sequences, why};
+    return {request.context, request.cells(), why};
   }
 
-  double token_seconds(uint64_t budget, uint32_t context, uint32_t sequences) {
+  double token_seconds(uint64_t budget, uint32_t context, uint32_t pool) {
     EngineOptions options = options_;
     options.context = context;
-    options.sequences = sequences;
+    options.sequences = 4;
     const RunHistory history = load_history(model_, nullptr);
-    const OpenRequest request = make_request(options, model_, {budget, ""}, history);
+    OpenRequest request = make_request(options, model_, {budget, ""}, history);
+    request.pool = pool;
     const auto problem = placement_problem(request);
     const auto solution = problem ? place(*problem) : propagate(problem.error());
     return solution ? pass_cost(*problem, *solution, 1).seconds : 1e9;
@@ -68,12 +69,11 @@ class ContextChoiceTest : public testing::Test {
 
 TEST_F(ContextChoiceTest, WithMuchMemoryItIsWhatTheModelWasTrainedFor) {
   options_.context_share = 1;
-  options_.fewer_sequences = true;
   for (const int64_t trained : {1000, 4096, 32768}) {
     use_model("dense", 2 * kGiB, trained);
     const ContextChoice choice = choose(200 * kGiB);
     EXPECT_EQ(choice.context, trained);
-    EXPECT_EQ(choice.sequences, 4U);
+    EXPECT_EQ(choice.pool, 4 * trained);
   }
   use_model("dense", 2 * kGiB, 1 << 20);
   const ContextChoice much = choose(200 * kGiB);
@@ -83,34 +83,40 @@ TEST_F(ContextChoiceTest, WithMuchMemoryItIsWhatTheModelWasTrainedFor) {
 
 TEST_F(ContextChoiceTest, MoreThanThePlainOneCostsNextToNothing) {
   options_.context_share = 1;
-  options_.fewer_sequences = true;
   for (const char* arch : {"dense", "qwen3moe", "gpt-oss"}) {
     use_model(arch, 8 * kGiB, 131072);
     for (const uint64_t budget : {2 * kGiB, 4 * kGiB, 7 * kGiB, 10 * kGiB, 24 * kGiB}) {
       const ContextChoice choice = choose(budget);
       EXPECT_GE(choice.context, kPlainContext) << arch << " in " << format_bytes(budget);
-      const double plain = token_seconds(budget, kPlainContext, 4);  // for as many as were wanted
-      EXPECT_LE(token_seconds(budget, choice.context, choice.sequences), plain * 1.03)
-          << arch << " in " << format_bytes(budget) << ": " << choice.context << " x " << choice.sequences;
+      const double plain = token_seconds(budget, kPlainContext, kPlainContext);
+      EXPECT_LE(token_seconds(budget, choice.context, choice.pool), plain * 1.03)
+          << arch << " in " << format_bytes(budget) << ": " << choice.context << " of " << choice.pool;
     }
   }
 }
 
-TEST_F(ContextChoiceTest, FewerAnswersGetMoreEach) {
+TEST_F(ContextChoiceTest, AnswersShareWhatTheBudgetAffords) {
   options_.context_share = 1;
   use_model("dense", 4 * kGiB, 131072);
-  const uint64_t budget = 12 * kGiB;
-  const ContextChoice all = choose(budget);
-  options_.fewer_sequences = true;
-  const ContextChoice fewer = choose(budget);
-  EXPECT_EQ(all.sequences, 4U);
-  EXPECT_LT(fewer.sequences, 4U);
-  EXPECT_GT(fewer.context, all.context);
-  EXPECT_GE(all.context, kPlainContext);
+  bool shared = false;
+  bool for_idle_ones = false;
+  for (uint64_t budget = 48 * kGiB; budget > 6 * kGiB; budget -= budget / 12) {
+    const ContextChoice choice = choose(budget);
+    EXPECT_GE(choice.pool, choice.context);
+    EXPECT_LE(choice.pool, 4 * choice.context);
+    shared = shared || (choice.context >= kGoodContext && choice.pool == 2 * choice.context);
+    for_idle_ones = for_idle_ones || choice.pool == choice.context + choice.context / 8;
+  }
+  EXPECT_TRUE(shared) << "a long context for each is worth more than cells for all of them";
+  EXPECT_TRUE(for_idle_ones);
+  options_.context = 8192;
+  const RunHistory history = load_history(model_, nullptr);
+  const OpenRequest given = make_request(options_, model_, {8 * kGiB, ""}, history);
+  EXPECT_EQ(given.context, 8192U);
+  EXPECT_EQ(given.cells() < 4U * 8192, !given.context_remark.empty()) << given.context_remark;
 }
 
 TEST_F(ContextChoiceTest, InLittleMemoryItIsWhatFits) {
-  options_.fewer_sequences = true;
   use_model("dense", 2 * kGiB, 131072);
   uint64_t budget = 2 * kGiB;
   ContextChoice choice = choose(budget);
@@ -119,7 +125,7 @@ TEST_F(ContextChoiceTest, InLittleMemoryItIsWhatFits) {
     choice = choose(budget);
   }
   EXPECT_LT(choice.context, kPlainContext);
-  EXPECT_LT(token_seconds(budget, choice.context, choice.sequences), 1e9);
+  EXPECT_LT(token_seconds(budget, choice.context, choice.pool), 1e9);
   EXPECT_EQ(choose(kMiB).context, kLeastContext) << "which is then told to be too much";
 }
 
@@ -138,13 +144,12 @@ TEST(ContextOfGenerator, IsChosenAndToldWhereNobodySaysHowMuch) {
   options.engine.context = 0;
   options.engine.threads = 1;
   options.engine.run_history = false;
-  options.engine.fewer_sequences = true;
   options.engine.context_share = 1;
   const auto generator = Generator::open(options);
   ASSERT_TRUE(generator) << generator.error().message;
   EXPECT_EQ((*generator)->context_size(), 1024U);
-  EXPECT_EQ((*generator)->plan().context_sentence,
-            "1024 tokens of context for each of 4 answers, all that the model was trained for");
+  EXPECT_THAT((*generator)->plan().context_sentence,
+              HasSubstr("1024 tokens of context for each of 4 answers, all that the model was trained for"));
   EXPECT_TRUE((*generator)->plan().warnings.empty() ||
               (*generator)->plan().warnings[0].find("lowered") == std::string::npos);
   EXPECT_EQ((*generator)->stats().parallel, 4U);

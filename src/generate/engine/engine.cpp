@@ -24,6 +24,7 @@ Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, co
   std::unique_ptr<EngineImpl> engine;
   const Status started = guarded(ErrorCode::kBadModel, options.model.string(), [&] {
     engine = std::make_unique<EngineImpl>(std::move(*model), options);
+    engine->start_keeping();
     return engine->start_drafting();
   });
   if (!started) {
@@ -65,6 +66,13 @@ Status EngineImpl::start_drafting() {
   return {};
 }
 
+void EngineImpl::start_keeping() {
+  if (model_.kept_memory.most > 0) {
+    states_ = std::make_unique<LlamaKvStates>(context(), model_.sequences, model_.kept_memory.most);
+    kept_ = open_kept_kv(options_, model_, *states_);
+  }
+}
+
 void EngineImpl::begin(double load_seconds) {
   counters_.note_loaded(load_seconds);
   load_bytes_ = bytes_read();
@@ -96,6 +104,9 @@ EngineStats EngineImpl::stats() const {
   }
   if (model_.weights != nullptr) {
     add_streaming(*model_.weights, stats);
+  }
+  if (kept_ != nullptr) {
+    add_kept(kept_->stats(), stats);
   }
   stats.memory_peak = read_process_memory().peak;
   return stats;

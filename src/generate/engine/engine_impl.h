@@ -13,6 +13,8 @@
 #include "history/calibration.h"
 #include "hypura/engine.h"
 #include "llama/batch.h"
+#include "llama/kept_kv.h"
+#include "llama/llama_kv_states.h"
 #include "llama/vocabulary.h"
 #include "load/open_model.h"
 #include "plan/plan_overrides.h"
@@ -25,6 +27,8 @@ class EngineImpl final : public Engine {
 
   // Makes the drafters. Fails with kUsage when the draft model has another vocabulary.
   Status start_drafting();
+  // Opens what keeps keys and values beyond the context, where the options say so.
+  void start_keeping();
   // The model is open and that took so long. Begins to read the experts that earlier runs used most; whatever is
   // computed ends it.
   void begin(double load_seconds);
@@ -46,6 +50,7 @@ class EngineImpl final : public Engine {
   const ChatPrompt& chat() const { return chat_; }
   // Tokens of context that were asked for; llama.cpp rounds its own number up.
   uint32_t context_size() const { return model_.context_size; }
+  uint32_t answers() const { return model_.answers; }
   uint32_t sequences() const { return model_.sequences; }
   uint32_t ubatch() const { return model_.ubatch; }
   uint32_t outputs() const { return model_.outputs; }
@@ -59,6 +64,8 @@ class EngineImpl final : public Engine {
   void note_answered(size_t tokens) { counters_.note_answered(tokens); }
   // Null unless the model's MTP layers draft.
   MtpHead* mtp() { return mtp_.get(); }
+  // Null where nothing is kept beyond the context.
+  KeptKv* kept() { return kept_.get(); }
   void end_session() { in_session_ = false; }
 
  private:
@@ -73,6 +80,8 @@ class EngineImpl final : public Engine {
   ChatPrompt chat_;
   std::unique_ptr<MtpHead> mtp_;
   std::unique_ptr<Drafting> drafting_;  // before model_ is gone: it computes with its threads
+  std::unique_ptr<LlamaKvStates> states_;
+  std::unique_ptr<KeptKv> kept_;
   PassCounters counters_;
   uint64_t load_bytes_ = 0;
   double load_busy_seconds_ = 0;

@@ -208,7 +208,9 @@ std::vector<SharedPass> shared_passes(const std::filesystem::path& path) {
 TEST_P(GpuExactness, EightSequencesSharePasses) {
   const std::vector<SharedPass> all = shared_passes(path_);
   for (const uint32_t slots : {4U, 12U, kMostSlots}) {
-    auto engine = open_engine(options(kRows, 1, enough_, kTalkers), with_slots(slots));
+    PlanOverrides its = with_slots(slots);
+    its.pool = kTokens * kTalkers;
+    auto engine = open_engine(options(kRows, 1, enough_, kTalkers), its);
     ASSERT_TRUE(engine) << engine.error().message;
     LlamaPassModel model(**engine, kTalkers);
     const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());

@@ -195,7 +195,8 @@ TEST_P(GpuLayersExactness, ExpertsMayStayWithTheProcessors) {
 TEST_P(GpuLayersExactness, SequencesSharePasses) {
   constexpr uint32_t kSharers = 4;
   const GpuLayers layers = {counts()[2], true};
-  const PlanOverrides its = overrides(SeparateGpu::kName, layers, streaming(layers));
+  PlanOverrides its = overrides(SeparateGpu::kName, layers, streaming(layers));
+  its.pool = kSplitTokens * kSharers;
   auto engine = open_engine(options(least_memory(its, kSharers), kSharers), its);
   ASSERT_TRUE(engine) << engine.error().message;
   LlamaPassModel model(**engine, kSharers);

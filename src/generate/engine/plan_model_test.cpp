@@ -203,7 +203,9 @@ TEST(PlanModel, AQuantisedKvCacheIsTakenWhenAskedForOrWhenItPays) {
   EXPECT_TRUE((*session)->evaluate(test_tokens(4)));
   options.kv_type = KvType::kAuto;
   options.memory = kGiB;
-  EXPECT_EQ(plan_model(options, nullptr)->placement.kv_type, KvType::kF16);
+  const auto enough = plan_model(options, nullptr);
+  EXPECT_EQ(enough->placement.kv_type, KvType::kF16);
+  EXPECT_NE(enough->why.find("the KV cache stays f16: q8_0 would free"), std::string::npos) << enough->why;
 }
 
 TEST(PlanModel, ABudgetThatCannotWorkNamesOneThatCan) {

@@ -22,11 +22,13 @@ SessionImpl::SessionImpl(EngineImpl& engine)
     : engine_(engine),
       vocab_(engine.vocabulary()),
       memory_(engine.context(), 1),
-      cache_(memory_),
+      cache_(memory_, UINT32_MAX, engine.kept()),
       model_(engine, 1),
       scheduler_(model_, cache_, engine.drafting()) {}
 
 SessionImpl::~SessionImpl() {
+  while (cache_.keep_some(true) == KvKeeper::Kept::kOne) {
+  }
   engine_.end_session();
 }
 
@@ -89,6 +91,9 @@ Result<Generated> SessionImpl::generate(std::vector<int32_t> prompt, const Gener
     }
   }
   engine_.note_answered(generated.tokens.size());
+  // Copied now, written while the next question is typed.
+  while (cache_.keep_some(false) == KvKeeper::Kept::kOne) {
+  }
   const auto stop = stop_reason(std::get<AnswerEnd>(scheduler_.take_ended().front().outcome));
   if (!stop) {
     return propagate(stop.error());

@@ -83,6 +83,17 @@ void add_gpus(const StreamedWeights& weights, uint64_t host_lookups, EngineStats
 
 }  // namespace
 
+void add_kept(const KeptKvStats& kept, EngineStats& stats) {
+  stats.kv_host_entries = kept.store.host_entries;
+  stats.kv_host_bytes = kept.store.host_bytes;
+  stats.kv_disk_entries = kept.store.disk.entries;
+  stats.kv_disk_bytes = kept.store.disk.bytes;
+  stats.kv_entries_fetched = kept.store.hits;
+  stats.kv_restored_tokens = kept.restored_tokens;
+  stats.kv_read_bytes = kept.store.disk.read_bytes;
+  stats.kv_written_bytes = kept.store.disk.written_bytes;
+}
+
 void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   const StreamStats& stream = weights.stats();
   stats.expert_lookups = stream.decode_lookups;

@@ -5,6 +5,7 @@
 
 #include "backend/streamed_weights.h"
 #include "hypura/engine.h"
+#include "llama/kept_kv.h"
 
 namespace hypura {
 
@@ -32,6 +33,9 @@ class PassCounters {
   mutable std::mutex mutex_;  // guards stats_
   EngineStats stats_;
 };
+
+// Puts in what is kept beyond the context.
+void add_kept(const KeptKvStats& kept, EngineStats& stats);
 
 // Puts in what has happened to the experts and dense weights that are streamed.
 void add_streaming(const StreamedWeights& weights, EngineStats& stats);

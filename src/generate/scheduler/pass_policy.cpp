@@ -43,6 +43,10 @@ std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits
   return shares;
 }
 
+uint32_t worth_waiting(const PassLimits& limits) {
+  return std::max(limits.tokens / 2, 1U);
+}
+
 std::vector<int32_t> cut_middle(const std::vector<int32_t>& prompt, uint32_t keep, uint32_t limit) {
   const size_t size = std::min<size_t>(prompt.size(), std::max<uint32_t>(limit / 2, 1));
   const size_t head = std::min<size_t>(keep, size - 1);
@@ -52,7 +56,7 @@ std::vector<int32_t> cut_middle(const std::vector<int32_t>& prompt, uint32_t kee
 }
 
 std::vector<int32_t> drop_half(const std::vector<int32_t>& tokens, uint32_t keep) {
-  const size_t head = std::min<size_t>(keep, tokens.size() / 2);
+  const size_t head = std::min<size_t>(std::max(keep, kSinks), tokens.size() / 2);
   const size_t dropped = std::max<size_t>((tokens.size() - head) / 2, 1);
   std::vector<int32_t> rest = tokens;
   const auto from = rest.begin() + static_cast<std::ptrdiff_t>(head);

@@ -24,10 +24,18 @@ struct PassLimits {
 // prompts, and what they cannot have evenly goes in turn, beginning with rider `first` (any number).
 std::vector<uint32_t> share_pass(std::span<const Rider> riders, const PassLimits& limits, uint64_t first);
 
+// A job that waits until another has evaluated the beginning of its prompt saves so many tokens at least: half a pass.
+// What is less than that is rather evaluated twice, together.
+uint32_t worth_waiting(const PassLimits& limits);
+
 // A prompt that does not fit `limit` tokens: its first `keep` and its end, half the limit together.
 std::vector<int32_t> cut_middle(const std::vector<int32_t>& prompt, uint32_t keep, uint32_t limit);
 
-// What remains of a full context: its first `keep` tokens and the later half of the others.
+// Models attend to the first tokens of a text whatever they are, and go astray without them (attention sinks: G. Xiao
+// et al., Efficient Streaming Language Models with Attention Sinks, arXiv 2309.17453, which finds four to be enough).
+inline constexpr uint32_t kSinks = 4;
+
+// What remains of a full context: its first `keep` tokens, kSinks at least, and the later half of the others.
 std::vector<int32_t> drop_half(const std::vector<int32_t>& tokens, uint32_t keep);
 
 }  // namespace hypura

@@ -5,25 +5,12 @@
 #include <numeric>
 #include <utility>
 
+#include "generate/scheduler/pass_run.h"
 #include "llama/llama_guard.h"
 #include "llama/tokenizer/common_beginning.h"
 #include "support/fail.h"
 
 namespace hypura {
-
-// A job that has a sequence.
-struct PassScheduler::Run {
-  explicit Run(Job its_job) : job(std::move(its_job)), tokens(job.prompt), all(job.prompt), admitted(Clock::now()) {}
-
-  Job job;
-  std::vector<int32_t> tokens;  // that the sequence is to hold: what of it is not held is pending
-  std::vector<int32_t> all;     // prompt and answer, whatever was dropped
-  uint32_t cached = 0;
-  uint32_t sampled = 0;
-  std::vector<float> embedding;  // the sum of those that count
-  Clock::time_point admitted;
-  std::optional<Clock::time_point> answering;  // since the prompt was evaluated
-};
 
 namespace {
 
@@ -64,23 +51,32 @@ Result<Embedding> mean(std::vector<float> sum, const Job& job) {
 
 }  // namespace
 
-PassScheduler::PassScheduler(PassModel& model, KvCache& cache, Drafting* drafting)
-    : runs_(cache.sequences()), model_(model), cache_(cache), drafting_(drafting) {}
+PassScheduler::PassScheduler(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t parallel)
+    : parallel_(std::min(parallel, cache.sequences())),
+      runs_(cache.sequences()),
+      model_(model),
+      cache_(cache),
+      drafting_(drafting) {
+  if (drafting_ != nullptr) {
+    cache_.on_forgotten([this](uint32_t id, uint32_t left) { drafting_->note_forgotten(id, left); });
+  }
+}
 
-PassScheduler::~PassScheduler() = default;
+PassScheduler::~PassScheduler() {
+  cache_.on_forgotten({});
+}
 
 uint32_t PassScheduler::pending(uint32_t id) const {
   return runs_[id] == nullptr ? 0 : static_cast<uint32_t>(runs_[id]->tokens.size()) - held(id);
 }
 
+uint32_t PassScheduler::running() const {
+  return static_cast<uint32_t>(
+      std::count_if(runs_.begin(), runs_.end(), [](const auto& run) { return run != nullptr; }));
+}
+
 void PassScheduler::admit(Job job) {
-  // An embedding wants to see the tokens that it is made of.
-  const KvPlace place = cache_.acquire(job.prompt, job.embed ? job.embed->first : UINT32_MAX);
-  if (drafting_ != nullptr && place.donor != place.sequence && place.reused > 0) {
-    drafting_->note_copied(place.donor, place.sequence, place.reused);
-  }
-  runs_[place.sequence] = std::make_unique<Run>(std::move(job));
-  runs_[place.sequence]->cached = place.reused;
+  waiting_.push_back(std::make_unique<Run>(std::move(job), ++last_order_));
 }
 
 void PassScheduler::cancel(uint64_t id) {
@@ -88,6 +84,12 @@ void PassScheduler::cancel(uint64_t id) {
     if (runs_[i] != nullptr && runs_[i]->job.id == id) {
       end(i, StopReason::kCancelled, std::nullopt);
     }
+  }
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& run) { return run->job.id == id; });
+  if (it != waiting_.end()) {
+    std::unique_ptr<Run> run = std::move(*it);
+    waiting_.erase(it);
+    tell_end(std::move(run), StopReason::kCancelled, std::nullopt);
   }
 }
 
@@ -97,9 +99,13 @@ void PassScheduler::cancel_all() {
       end(i, StopReason::kCancelled, std::nullopt);
     }
   }
+  for (std::unique_ptr<Run>& run : std::exchange(waiting_, {})) {
+    tell_end(std::move(run), StopReason::kCancelled, std::nullopt);
+  }
 }
 
 void PassScheduler::pass() {
+  place_waiting();
   answer_pass();
   embed_pass();
 }
@@ -113,9 +119,20 @@ std::vector<Rider> PassScheduler::riders() const {
   return riders;
 }
 
+// The tokens of each sequence in the next pass, for which there are cells, and `riders` as they are then.
+std::vector<uint32_t> PassScheduler::share_cells(std::vector<Rider>& riders) {
+  for (;;) {
+    riders = this->riders();
+    std::vector<uint32_t> shares = share_pass(riders, model_.limits(), counts_.passes);
+    if (!park_for(std::accumulate(shares.begin(), shares.end(), 0U))) {
+      return shares;
+    }
+  }
+}
+
 void PassScheduler::answer_pass() {
-  const std::vector<Rider> riders = this->riders();
-  const std::vector<uint32_t> shares = share_pass(riders, model_.limits(), counts_.passes);
+  std::vector<Rider> riders;
+  const std::vector<uint32_t> shares = share_cells(riders);
   DraftedPass drafted = draft(riders, shares);
   const std::vector<PassToken> tokens = pass_tokens(shares);
   if (tokens.empty()) {
@@ -129,15 +146,17 @@ void PassScheduler::answer_pass() {
   const Status status = model_.pass(tokens, prompt_tokens);
   drafted.pass_seconds = seconds(start, Clock::now());
   count_pass(tokens.size());
-  hold(shares, status);
-  for (size_t row = 0; status && row < tokens.size(); ++row) {
+  if (!hold(shares, status)) {
+    return;
+  }
+  for (size_t row = 0; row < tokens.size(); ++row) {
     if (tokens[row].output) {
       const uint32_t id = tokens[row].sequence;
       drafted.accepted += verify(id, row);
       row += drafts_[id].tokens.size();
     }
   }
-  if (status && drafting_ != nullptr && drafted.answers > 0) {
+  if (drafting_ != nullptr && drafted.answers > 0) {
     model_.note_drafted(drafted.drafted, drafted.accepted);
     drafting_->note_pass(drafted);
   }
@@ -151,10 +170,15 @@ DraftedPass PassScheduler::draft(const std::vector<Rider>& riders, const std::ve
   for (size_t id = 0; id < riders.size(); ++id) {
     pass.answers += riders[id].answering ? shares[id] : 0;
   }
+  if (drafting_ == nullptr || pass.answers == 0) {
+    return pass;
+  }
+  cache_.make_room(pass.tokens + pass.answers * kMostDrafted);  // as far as there is
   const PassLimits limits = model_.limits();
-  const auto rows = static_cast<uint32_t>(runs_.size());  // every sequence may want one of its own
-  uint32_t capacity = std::min(limits.tokens - pass.tokens, std::max(limits.outputs, rows) - rows);
-  for (uint32_t id = 0; drafting_ != nullptr && id < runs_.size(); ++id) {
+  uint32_t capacity =
+      std::min({limits.tokens - pass.tokens, std::max(limits.outputs, parallel_) - parallel_,  // each wants one row
+                cache_.free_cells() - std::min(cache_.free_cells(), pass.tokens)});
+  for (uint32_t id = 0; id < runs_.size(); ++id) {
     if (!riders[id].answering || shares[id] == 0) {
       continue;
     }
@@ -190,8 +214,12 @@ std::vector<PassToken> PassScheduler::pass_tokens(const std::vector<uint32_t>& s
   return tokens;
 }
 
-// The sequences hold what was evaluated of them, drafts not yet counted.
-void PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& status) {
+// The sequences hold what was evaluated of them, drafts not yet counted. False when that is nothing: the pass failed,
+// and its answers with it, or is to be made again with less in it.
+bool PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& status) {
+  if (!status && status.error().code == ErrorCode::kContextFull && find_no_slot()) {
+    return false;
+  }
   for (uint32_t id = 0; id < runs_.size(); ++id) {
     if (shares[id] > 0 && !status) {
       fail_sequence(id, status.error());
@@ -199,6 +227,7 @@ void PassScheduler::hold(const std::vector<uint32_t>& shares, const Status& stat
       cache_.append(id, std::span(runs_[id]->tokens).subspan(held(id), shares[id]));
     }
   }
+  return status.has_value();
 }
 
 // A pass failed: what it left of its tokens is not known, and what was there before is kept where it can be.
@@ -273,11 +302,16 @@ bool PassScheduler::add_token(uint32_t id, int32_t token) {
 // One part of each embedding under way. Their passes are their own: they give embeddings instead of logits.
 void PassScheduler::embed_pass() {
   for (uint32_t id = 0; id < runs_.size(); ++id) {
-    if (runs_[id] == nullptr || !runs_[id]->job.embed) {
+    const auto embeds = [&] { return runs_[id] != nullptr && runs_[id]->job.embed; };
+    while (embeds() && park_for(std::min(model_.limits().tokens, runs_[id]->job.embed->end - held(id)))) {
+    }
+    if (!embeds()) {
       continue;
     }
     if (const Status status = embed_part(id); !status) {
-      fail_sequence(id, status.error());
+      if (status.error().code != ErrorCode::kContextFull || !find_no_slot()) {
+        fail_sequence(id, status.error());
+      }
     } else if (held(id) == runs_[id]->job.embed->end) {
       end(id, StopReason::kEndOfText, std::nullopt);
     }
@@ -305,8 +339,13 @@ Status PassScheduler::embed_part(uint32_t id) {
 
 // The sequence is idle from then on, and keeps what it holds.
 void PassScheduler::end(uint32_t id, StopReason stop, std::optional<Error> error) {
-  const std::unique_ptr<Run> run = std::move(runs_[id]);
+  std::unique_ptr<Run> run = std::move(runs_[id]);
   cache_.release(id);
+  cells_are_short_ = false;
+  tell_end(std::move(run), stop, std::move(error));
+}
+
+void PassScheduler::tell_end(std::unique_ptr<Run> run, StopReason stop, std::optional<Error> error) {
   Job& job = run->job;
   if (job.embed) {
     ended_.push_back({job.id, nullptr,
@@ -322,8 +361,9 @@ void PassScheduler::end(uint32_t id, StopReason stop, std::optional<Error> error
   end.cut_from = job.cut_from;
   end.cached_prompt_tokens = run->cached;
   end.answer_tokens = run->sampled;
-  end.queued_seconds = seconds(job.submitted, run->admitted);
-  end.prompt_seconds = seconds(run->admitted, run->answering.value_or(now));
+  const Clock::time_point began = run->began.value_or(now);
+  end.queued_seconds = seconds(job.submitted, began);
+  end.prompt_seconds = seconds(began, run->answering.value_or(now));
   end.answer_seconds = run->answering ? seconds(*run->answering, now) : 0;
   end.tokens = std::move(run->all);
   job.source->tell(end);

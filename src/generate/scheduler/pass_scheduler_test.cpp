@@ -61,7 +61,7 @@ TEST(PassScheduler, NothingIsComputedWhereNothingRuns) {
   driven.pass();
   EXPECT_TRUE(model.passes().empty());
   EXPECT_TRUE(driven.scheduler().idle());
-  EXPECT_EQ(driven.scheduler().idle_sequences(), 2U);
+  EXPECT_EQ(driven.scheduler().free_places(), 2U);
 }
 
 TEST(PassScheduler, AnswersAreCancelledInTheirPromptAndAfterIt) {

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <numeric>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,9 +21,12 @@
 
 namespace hypura {
 
+// Tokens have cells, of which there are `cells`: a pass that finds too few of them fails, as llama.cpp's does, and
+// leaves nothing.
 class FakeModel : public PassModel, public KvMemory {
  public:
-  explicit FakeModel(uint32_t sequences, PassLimits limits = {16, 16}) : limits_(limits), held_(sequences) {}
+  explicit FakeModel(uint32_t sequences, PassLimits limits = {16, 16}, uint32_t cells = UINT32_MAX)
+      : limits_(limits), cells_(cells), held_(sequences), cells_of_(sequences) {}
 
   uint32_t sequences() const override { return static_cast<uint32_t>(held_.size()); }
   PassLimits limits() const override { return limits_; }
@@ -29,13 +34,17 @@ class FakeModel : public PassModel, public KvMemory {
 
   Status pass(std::span<const PassToken> tokens, uint32_t prompt_tokens) override {
     std::this_thread::sleep_for(takes_);
+    if (used_cells() + tokens.size() > cells_ || std::exchange(no_slot_, false)) {
+      ++unplaced_;
+      return fail(ErrorCode::kContextFull, "no cells");
+    }
     passes_.emplace_back(tokens.begin(), tokens.end());
     prompt_tokens_.push_back(prompt_tokens);
     rows_.assign(tokens.size(), 0);
     for (size_t i = 0; i < tokens.size(); ++i) {
       std::vector<int32_t>& held = held_[tokens[i].sequence];
       in_order_ = in_order_ && tokens[i].position == held.size();
-      held.push_back(tokens[i].token);
+      hold(tokens[i]);
       rows_[i] = static_cast<float>(next(held));
     }
     if (std::exchange(fails_, false)) {
@@ -55,12 +64,14 @@ class FakeModel : public PassModel, public KvMemory {
     const uint32_t left = count < lost_ ? 0 : count;
     in_order_ = in_order_ && left <= held_[sequence].size();
     held_[sequence].resize(left);
+    cells_of_[sequence].resize(left);
     return left;
   }
 
   uint32_t copy(uint32_t from, uint32_t to, uint32_t count) override {
     in_order_ = in_order_ && held_[to].empty() && held_[from].size() >= count;
     held_[to].assign(held_[from].begin(), held_[from].begin() + count);
+    cells_of_[to].assign(cells_of_[from].begin(), cells_of_[from].begin() + count);
     return count;
   }
 
@@ -69,7 +80,7 @@ class FakeModel : public PassModel, public KvMemory {
     sum.resize(1);
     for (const PassToken& it : tokens) {
       in_order_ = in_order_ && it.position == held_[it.sequence].size();
-      held_[it.sequence].push_back(it.token);
+      hold(it);
       sum[0] += static_cast<float>(it.token);
     }
     return {};
@@ -91,6 +102,21 @@ class FakeModel : public PassModel, public KvMemory {
   // A sequence cannot be cut to fewer tokens: what is before them is not there any more.
   void lose(uint32_t tokens) { lost_ = tokens; }
 
+  // The next pass finds no cells, though there are.
+  void find_no_slot() { no_slot_ = true; }
+
+  // Passes that found no cells.
+  uint32_t unplaced() const { return unplaced_; }
+  uint32_t used_cells() const {
+    std::set<uint64_t> used;
+    for (const auto& cells : cells_of_) {
+      used.insert(cells.begin(), cells.end());
+    }
+    return static_cast<uint32_t>(used.size());
+  }
+  // Tokens of prompts that were evaluated.
+  uint32_t evaluated() const { return std::accumulate(prompt_tokens_.begin(), prompt_tokens_.end(), 0U); }
+
   const std::vector<std::vector<PassToken>>& passes() const { return passes_; }
   const std::vector<uint32_t>& prompt_tokens() const { return prompt_tokens_; }
   // Whether every token came at the end of its sequence.
@@ -99,8 +125,18 @@ class FakeModel : public PassModel, public KvMemory {
   uint32_t accepted() const { return accepted_; }
 
  private:
+  void hold(const PassToken& it) {
+    held_[it.sequence].push_back(it.token);
+    cells_of_[it.sequence].push_back(++last_cell_);
+  }
+
   PassLimits limits_;
+  uint32_t cells_;
   std::vector<std::vector<int32_t>> held_;
+  std::vector<std::vector<uint64_t>> cells_of_;  // a number for each cell that was ever filled
+  uint64_t last_cell_ = 0;
+  bool no_slot_ = false;
+  uint32_t unplaced_ = 0;
   std::vector<float> rows_;
   std::chrono::microseconds takes_{0};
   bool fails_ = false;
@@ -170,12 +206,13 @@ inline std::string said_alone(std::vector<int32_t> tokens, uint32_t count) {
 // A scheduler over a fake model, driven on the test's thread.
 class DrivenScheduler {
  public:
-  explicit DrivenScheduler(FakeModel& model, Drafting* drafting = nullptr)
-      : cache_(model), scheduler_(model, cache_, drafting) {}
+  explicit DrivenScheduler(FakeModel& model, Drafting* drafting = nullptr, uint32_t parallel = UINT32_MAX,
+                           uint32_t cells = UINT32_MAX)
+      : cache_(model, cells), scheduler_(model, cache_, drafting, parallel) {}
 
-  // Admits the job as soon as a sequence is idle. Gives its number.
+  // Admits the job as soon as there is a place. Gives its number.
   uint64_t start(Job job) {
-    while (scheduler_.idle_sequences() == 0) {
+    while (scheduler_.free_places() == 0) {
       pass();
     }
     job.id = ++last_;

@@ -24,10 +24,14 @@ JobEnd unstarted(Job job) {
 
 }  // namespace
 
-SchedulerThread::SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t queue,
-                                 std::function<void(bool)> after_pass)
-    : cache_(cache), scheduler_(model, cache, drafting), after_pass_(std::move(after_pass)), queue_limit_(queue) {
-  stats_.parallel = cache.sequences();
+SchedulerThread::SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t parallel,
+                                 uint32_t queue, std::function<void(bool)> after_pass)
+    : cache_(cache),
+      scheduler_(model, cache, drafting, parallel),
+      after_pass_(std::move(after_pass)),
+      queue_limit_(queue) {
+  stats_.parallel = scheduler_.free_places();
+  stats_.context_size = cache.cells();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -106,6 +110,8 @@ void SchedulerThread::work() {
   }
   scheduler_.cancel_all();
   tell_ended();
+  while (cache_.keep_some(true) == KvKeeper::Kept::kOne) {
+  }
   std::deque<Job> rest;
   {
     const std::lock_guard lock(mutex_);
@@ -117,14 +123,36 @@ void SchedulerThread::work() {
   }
 }
 
+bool SchedulerThread::nothing_to_do_locked() const {
+  return !closing_ && queue_.empty() && cancelled_.empty() && scheduler_.idle();
+}
+
+// Keeps what idle sequences hold beyond the context, entry by entry: a job waits for one at most.
+void SchedulerThread::keep_while_idle() {
+  constexpr std::chrono::milliseconds kForRoom(50);
+  std::unique_lock lock(mutex_);
+  while (nothing_to_do_locked()) {
+    lock.unlock();
+    const KvKeeper::Kept kept = cache_.keep_some(false);
+    lock.lock();
+    if (kept == KvKeeper::Kept::kAll) {
+      return;
+    }
+    if (kept == KvKeeper::Kept::kLater) {
+      wake_.wait_for(lock, kForRoom, [&] { return !nothing_to_do_locked(); });
+    }
+  }
+}
+
 // Sleeps until there is something to do. False when all is to end. Ends what was cancelled, queued or running, and
-// admits as many others as there are idle sequences.
+// admits as many others as there are free places.
 bool SchedulerThread::take_jobs() {
+  keep_while_idle();
   std::vector<uint64_t> ids;
   std::vector<Job> gone;
   {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return closing_ || !queue_.empty() || !cancelled_.empty() || !scheduler_.idle(); });
+    wake_.wait(lock, [&] { return !nothing_to_do_locked(); });
     if (closing_) {
       return false;
     }
@@ -143,7 +171,7 @@ bool SchedulerThread::take_jobs() {
   std::vector<Job> admitted;
   {
     const std::lock_guard lock(mutex_);
-    for (uint32_t idle = scheduler_.idle_sequences(); idle > 0 && !queue_.empty(); --idle) {
+    for (uint32_t free = scheduler_.free_places(); free > 0 && !queue_.empty(); --free) {
       admitted.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++stats_.running;
@@ -165,8 +193,11 @@ void SchedulerThread::tell_ended() {
     const std::lock_guard lock(mutex_);
     stats_.passes = scheduler_.counts().passes;
     stats_.batched_tokens = scheduler_.counts().tokens;
-    stats_.context_used = static_cast<uint32_t>(cache_.held());
-    stats_.running = stats_.parallel - scheduler_.idle_sequences();
+    stats_.parked = scheduler_.counts().parked;
+    stats_.context_used = cache_.used_cells();
+    stats_.context_shared = cache_.shared_tokens();
+    stats_.running = stats_.parallel - scheduler_.free_places();
+    stats_.waiting = scheduler_.waiting();
   }
   for (JobEnd& it : ended) {
     tell(std::move(it));

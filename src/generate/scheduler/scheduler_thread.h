@@ -22,9 +22,9 @@ namespace hypura {
 
 class SchedulerThread {
  public:
-  // Starts the thread. At most `queue` jobs wait besides those that run. The thread alone uses the first three, which
-  // must outlive the object. `after_pass` is called on it after each pass: whether nothing runs now.
-  SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t queue,
+  // Starts the thread. At most `parallel` jobs run, and `queue` wait besides. The thread alone uses the first three,
+  // which must outlive the object. `after_pass` is called on it after each pass: whether nothing runs now.
+  SchedulerThread(PassModel& model, KvCache& cache, Drafting* drafting, uint32_t parallel, uint32_t queue,
                   std::function<void(bool idle)> after_pass = {});
 
   // Ends all jobs (kCancelled).
@@ -54,10 +54,12 @@ class SchedulerThread {
   // On the thread:
   void work();
   bool take_jobs();
+  void keep_while_idle();
+  bool nothing_to_do_locked() const;  // the mutex is held
   void tell_ended();
   void tell(JobEnd ended);
 
-  const KvCache& cache_;     // the thread's
+  KvCache& cache_;           // the thread's
   PassScheduler scheduler_;  // the thread's
   const std::function<void(bool)> after_pass_;
   const uint32_t queue_limit_;

@@ -104,7 +104,7 @@ class WaitingSink : public AnswerSink {
 // A thread over a model and its books.
 struct Running {
   Running(GatedModel& model, uint32_t queue, std::function<void(bool)> after_pass = {})
-      : cache(model), thread(model, cache, nullptr, queue, std::move(after_pass)) {}
+      : cache(model), thread(model, cache, nullptr, UINT32_MAX, queue, std::move(after_pass)) {}
 
   std::shared_ptr<WaitingSink> submit(std::vector<int32_t> tokens, uint32_t count, uint64_t* id = nullptr) {
     auto sink = std::make_shared<WaitingSink>();

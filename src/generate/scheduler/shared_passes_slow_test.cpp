@@ -14,14 +14,17 @@
 #include "generate/generator_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
 #include "generate/scheduler/scheduler_thread.h"
+#include "llama/llama_context.h"
 #include "llama/llama_kv_memory.h"
 #include "support/units.h"
 
 namespace hypura {
 namespace {
 
-constexpr uint32_t kSequences = 4;
+constexpr uint32_t kSequences = 4;     // answers at once
+constexpr uint32_t kAllSequences = 6;  // of the context
 constexpr uint32_t kTalkContext = 256;
+constexpr uint32_t kPool = 512;  // cells: answers take each other's
 constexpr uint32_t kTalkUbatch = 32;
 constexpr uint32_t kThreads = 1;  // exactness_slow_test.cpp has more
 
@@ -154,9 +157,11 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   options.threads = kThreads;
   options.draft.ngrams = how.drafts;
   options.sequences = options.outputs = kSequences;
+  options.idle_sequences = kAllSequences - kSequences;
   options.run_history = false;
   options.repack = false;  // as the reference
   PlanOverrides overrides;
+  overrides.pool = kPool;
   if (how.gpu) {
     overrides.mode = Mode::kExpertStreaming;
     overrides.gpu = {"CPU", 8};
@@ -171,11 +176,11 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
   std::vector<Done> done;
   LlamaPassModel passes(**engine, kSequences);
   NotingModel model(passes, vocabulary, done);
-  LlamaKvMemory kv((*engine)->context(), kSequences);
+  LlamaKvMemory kv((*engine)->context(), kAllSequences);
   NotingMemory memory(kv, done);
   {
-    KvCache cache(memory);
-    SchedulerThread scheduler(model, cache, (*engine)->drafting(), 16);
+    KvCache cache(memory, cells((*engine)->context()));
+    SchedulerThread scheduler(model, cache, (*engine)->drafting(), kSequences, 16);
     std::vector<std::thread> people;
     for (uint32_t who = 0; who < kSequences + 2; ++who) {
       people.emplace_back([&, who] { talk(scheduler, vocabulary, who); });
@@ -190,8 +195,7 @@ std::vector<Done> talk_all(const TalkCase& how, std::string& mode) {
 // The same on a plain context, and whether all logits are the same. Gives how many rows were compared.
 class Plain {
  public:
-  explicit Plain(const std::filesystem::path& path)
-      : model_(path, kSequences * kTalkContext, kTalkUbatch, kThreads, kSequences) {}
+  explicit Plain(const std::filesystem::path& path) : model_(path, kPool, kTalkUbatch, kThreads, kAllSequences) {}
 
   size_t repeat(const std::vector<Done>& all) {
     size_t rows = 0;

@@ -30,16 +30,27 @@ TEST_F(OllamaChat, StreamsMessages) {
   EXPECT_FALSE(records[2].contains("context"));
 }
 
-TEST_F(OllamaChat, SendsAHeadAndNothingElseWhileNothingIsSaid) {
+TEST_F(OllamaChat, SpacesComeBeforeARecordThatIsLongInComing) {
   api.generator().hold = true;
   api.generator().pieces = {text_piece("Hello")};
   const auto exchange = api.post("/api/chat", kChatHello);
   exchange->quiet();
   EXPECT_TRUE(exchange->streamed());
   exchange->quiet();
-  EXPECT_EQ(exchange->body(), "") << "each line is a record";
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), "  ") << "each line is a record: JSON, which may begin with spaces";
   api.generator().play(1);
   EXPECT_EQ(records_of(exchange).size(), 2U);
+}
+
+TEST_F(OllamaChat, SpacesComeBeforeAnObjectThatIsLongInComing) {
+  api.generator().hold = true;
+  const auto exchange =
+      api.post("/api/chat", R"({"model":"stories","messages":[{"role":"user","content":"Hi"}],"stream":false})");
+  exchange->quiet();
+  EXPECT_EQ(exchange->body(), " ");
+  api.generator().play(1);
+  EXPECT_EQ(json_of(exchange)["done"], true);
 }
 
 TEST_F(OllamaChat, AnswersWithOneObjectWithoutStream) {

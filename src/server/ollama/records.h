@@ -22,6 +22,8 @@ class RecordFormat : public AnswerFormat {
   void on_lease(const ModelLease& lease) override;
   HttpResponse on_begin() override;
   std::string on_piece(AnswerPiece piece) override;
+  // Before the next record: each line is JSON, which may begin with spaces.
+  std::string on_quiet() override { return " "; }
   std::string on_end(const AnswerEnd& end) override;
   std::string on_error(const Error& error) override;
   HttpResponse whole(AnswerPiece answer, const AnswerEnd& end) override;

@@ -36,6 +36,8 @@ const char* to_string(Purpose purpose) {
       return "repack buffer";
     case Purpose::kKvCache:
       return "KV cache";
+    case Purpose::kKvStore:
+      return "KV beyond the context";
     case Purpose::kComputeBuffers:
       return "compute buffers";
     case Purpose::kVocabulary:

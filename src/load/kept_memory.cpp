@@ -1,0 +1,135 @@
+#include "load/kept_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "history/model_fingerprint.h"
+#include "kv/kv_disk.h"
+#include "llama/llama_runtime.h"
+#include "llama/open/memory_estimate.h"
+#include "load/open_model.h"
+#include "machine/cpu.h"
+#include "support/fail.h"
+#include "support/log.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+// What is kept in RAM is worth little beside experts: they are read for every token, an entry once in a conversation.
+constexpr uint64_t kShareOfBudget = 64;
+constexpr uint64_t kLeastShareOfBudget = 16;  // more than that is not taken
+// Blocks in RAM, at least; and besides, two that are being read and two that are being written.
+constexpr uint64_t kBlocksInRam = 2;
+constexpr uint64_t kBlocksInWork = 4;
+// Of an entry: its tokens, positions, llama.cpp's headers. Assumed.
+constexpr uint64_t kKvEntryOverhead = 256 * kKiB;
+struct KeptSizes {
+  uint64_t most = 0;  // of entries in RAM
+  uint64_t all = 0;   // with those that are being read and written
+};
+
+// Of a model with a state an entry has the tokens since the last one: one, and two in work.
+KeptSizes sizes_of(const OpenRequest& request) {
+  const KvType type = request.options.kv_type == KvType::kQ8_0 ? KvType::kQ8_0 : KvType::kF16;
+  const auto state = static_cast<uint64_t>(estimate_state_bytes(request.model));
+  const auto bytes = [&](uint32_t tokens) {
+    return kKvEntryOverhead + estimate_kv_bytes(request.model, tokens, type) + state;
+  };
+  const uint64_t share = request.budget / kShareOfBudget;
+  if (state == 0) {
+    const uint64_t block = bytes(kKvBlockTokens);
+    const uint64_t most = std::max(kBlocksInRam * block, share);
+    return {most, most + kBlocksInWork * block};
+  }
+  const uint64_t entry = bytes(std::min(request.context, kKvStride + kLargestUbatch));
+  const uint64_t most = std::max(entry, share);
+  return {most, most + 2 * entry};
+}
+
+// Where a model chooses by the length of its context how positions are turned, keys depend on it.
+bool depends_on_context(const Model& model) {
+  return std::ranges::any_of(model.tensors,
+                             [](const TensorInfo& it) { return it.name.find("rope_factors") != std::string::npos; });
+}
+
+KvIdentity identity_of(const OpenModel& model) {
+  const Plan& plan = model.plan;
+  KvIdentity identity;
+  std::error_code unknown;
+  const std::filesystem::path& file = model.file->files.front().path;
+  const std::filesystem::path whole = std::filesystem::absolute(file, unknown);
+  identity.model = (unknown ? file : whole).string();
+  identity.fingerprint = fmt::format("{:016x}", model_fingerprint(*model.file));
+  identity.build = fmt::format("Hypura {}, ggml {}", HYPURA_VERSION, ggml_build());
+  identity.way =
+      fmt::format("{}, {}, {}", model.conditions.calibration_key, to_string(plan.placement.kv_type), read_cpu().model);
+  if (depends_on_context(*model.file)) {
+    identity.way += fmt::format(", {} tokens of context", cells(*model.context));
+  }
+  return identity;
+}
+
+std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity& identity) {
+  if (options.kv_disk == 0) {
+    return nullptr;
+  }
+  auto disk = kv_root().and_then([&](const std::filesystem::path& root) {
+    return KvDisk::open(root, identity, options.kv_disk.value_or(default_kv_disk(root)));
+  });
+  if (!disk) {
+    logger().warn("conversations are not kept on disk: {}", disk.error().message);
+  }
+  return disk ? std::move(*disk) : nullptr;
+}
+
+// By the plan's figures for 512 and 4096 tokens.
+double prompt_seconds(const Prediction& prediction, uint32_t tokens) {
+  constexpr double kFew = 512;
+  constexpr double kMany = 4096;
+  const double few = prediction.prefill512_seconds;
+  const double each = (prediction.prefill4096_seconds - few) / (kMany - kFew);
+  return tokens < kFew ? few * tokens / kFew : few + each * (tokens - kFew);
+}
+
+}  // namespace
+
+KeptMemory reserve_kept_memory(OpenRequest& request, Budget& budget) {
+  KeptMemory kept;
+  if (!request.options.keep_kv) {
+    return kept;
+  }
+  const KeptSizes sizes = sizes_of(request);
+  auto reserved = sizes.all <= request.budget / kLeastShareOfBudget
+                      ? budget.reserve(Purpose::kKvStore, Tier::kRam, sizes.all)
+                      : fail(ErrorCode::kBudget, "that takes {} of memory, more than a sixteenth of the budget of {}",
+                             format_bytes(sizes.all), format_bytes(request.budget));
+  if (!reserved) {
+    kept.left_out = fmt::format("conversations are not kept beyond the context: {}", reserved.error().message);
+    return kept;
+  }
+  request.budget -= sizes.all;
+  request.spare_sequence = true;
+  kept.most = sizes.most;
+  kept.reserved = std::move(*reserved);
+  return kept;
+}
+
+std::unique_ptr<KeptKv> open_kept_kv(const EngineOptions& options, OpenModel& model, KvStates& states) {
+  KeptMemory& kept = model.kept_memory;
+  Budget& budget = *model.budget;
+  const uint64_t left = budget.limit(Tier::kRam) - std::min(budget.limit(Tier::kRam), budget.reserved(Tier::kRam));
+  const uint64_t more = std::min(left / 2, model.memory.kv.bytes());
+  kept.reserved.correct(kept.reserved.bytes() + more);
+  kept.most += more;
+  const KvIdentity identity = identity_of(model);
+  const Prediction& prediction = model.plan.prediction;
+  KeptKvSpeeds speeds;
+  speeds.prompt_seconds = [prediction](uint32_t tokens) { return prompt_seconds(prediction, tokens); };
+  speeds.disk_bytes_per_second = model.problem.dense_disk.bytes_per_second;
+  auto store = std::make_unique<KvStore>(kv_key_of(identity.text()), kept.most, open_disk(options, identity));
+  return std::make_unique<KeptKv>(states, std::move(store), std::move(speeds));
+}
+
+}  // namespace hypura
