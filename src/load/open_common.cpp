@@ -86,7 +86,7 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
       request.sequences +
       (shares_cells(*parts.llama) ? std::min(request.options.idle_sequences, most_sequences() - request.sequences) : 0);
   params.pass = placement.ubatch;
-  params.outputs = request.outputs(placement.ubatch);
+  params.outputs = std::max(request.outputs(placement.ubatch), params.sequences);  // llama.cpp wants one for each
   params.threads = request.threads;
   params.kv_type = placement.kv_type;
   parts.sequences = params.sequences;

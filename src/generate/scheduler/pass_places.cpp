@@ -23,6 +23,7 @@ void PassScheduler::place_waiting() {
       return;
     }
     if (placing == Placing::kWaitsForBeginning) {
+      (*it)->waited = true;
       ++it;
       continue;
     }
@@ -34,7 +35,8 @@ void PassScheduler::place_waiting() {
 
 PassScheduler::Placing PassScheduler::placing_of(const Run& run) const {
   const SequenceChoice choice = cache_.choose(run.tokens, run.most_reused());
-  if (evaluated_by_others(run) >= choice.reused + worth_waiting(model_.limits())) {
+  const uint32_t saved = run.waited ? 1 : worth_waiting(model_.limits());
+  if (evaluated_by_others(run) >= choice.reused + saved) {
     return Placing::kWaitsForBeginning;
   }
   if (running() == 0) {
@@ -62,7 +64,7 @@ uint32_t PassScheduler::evaluated_by_others(const Run& run) const {
       most = std::max(most, common_beginning(runs_[id]->tokens, run.tokens));
     }
   }
-  return std::min(most, run.most_reused());
+  return std::min({most, run.most_reused(), static_cast<uint32_t>(run.tokens.size()) - 1});
 }
 
 void PassScheduler::place(std::unique_ptr<Run> run) {

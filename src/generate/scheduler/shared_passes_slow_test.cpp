@@ -250,7 +250,7 @@ TEST_P(SharedPasses, GiveWhatPlainLlamaGives) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, SharedPasses,
-                         testing::Values(TalkCase{"hypura-stories-moe.gguf", 16 * kMiB, "mixed-streaming"},
+                         testing::Values(TalkCase{"hypura-stories-moe.gguf", 12 * kMiB, "mixed-streaming"},
                                          TalkCase{"hypura-stories-moe.gguf", 28 * kMiB, "expert-streaming"},
                                          TalkCase{"hypura-stories-moe.gguf", 28 * kMiB, "expert-streaming", true, true},
                                          TalkCase{"hypura-stories-draft.gguf", 9 * kMiB, "dense-streaming"},
