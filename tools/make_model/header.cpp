@@ -18,16 +18,21 @@ struct GgmlDeleter {
 };
 
 // The numbers that general.file_type gives the types; a label only.
-uint32_t file_type(ggml_type type) {
-  switch (type) {
+uint32_t file_type(const Choice& choice) {
+  if (choice.mixture != Mixture::kNone) {
+    return choice.mixture == Mixture::kQ4KM ? 15 : 38;
+  }
+  switch (choice.type) {
     case GGML_TYPE_F16:
       return 1;
     case GGML_TYPE_Q4_0:
       return 2;
     case GGML_TYPE_Q8_0:
       return 7;
+    case GGML_TYPE_Q2_K:
+      return 10;
     case GGML_TYPE_Q4_K:
-      return 15;
+      return 14;
     default:
       return 18;
   }
@@ -66,12 +71,56 @@ void set_expert_keys(const KeyWriter& write, const GeneratorPlan& plan) {
     write.u32("expert_shared_feed_forward_length", shape.ff);
   } else if (arch == Arch::kGptOss) {
     write.u32("attention.sliding_window", 128);
-  } else if (arch == Arch::kFused) {
-    constexpr int64_t kSigmoidGating = 2;
+  } else if (has_shared_expert(arch)) {
     write.u32("expert_shared_feed_forward_length", shape.expert_ff);
+  }
+  if (arch == Arch::kFused || arch == Arch::kDeepSeek2 || arch == Arch::kGlm4Moe) {
+    constexpr int64_t kSigmoidGating = 2;
     write.u32("expert_gating_func", kSigmoidGating);
     write.flag("expert_weights_norm", true);
-    write.u32("leading_dense_block_count", plan.spec.mtp > 0 ? 0 : 1);
+    write.u32("leading_dense_block_count", leading_dense_layers(plan));
+  }
+  if (arch == Arch::kDeepSeek2 || arch == Arch::kGlm4Moe) {
+    write.u32("expert_shared_count", 1);
+    write.f32("expert_weights_scale", 1.0F);
+  }
+}
+
+// All heads share one key, the latent vector with its rotated part, and one value, the vector itself.
+void set_latent_keys(const KeyWriter& write, const Shape& shape) {
+  const LatentShape latent = latent_shape(shape);
+  write.u32("attention.q_lora_rank", latent.query_rank);
+  write.u32("attention.kv_lora_rank", latent.rank);
+  write.u32("attention.key_length", latent.rank + latent.rope);
+  write.u32("attention.value_length", latent.rank);
+  write.u32("attention.key_length_mla", shape.head_dim + latent.rope);
+  write.u32("attention.value_length_mla", shape.head_dim);
+  write.u32("rope.dimension_count", latent.rope);
+}
+
+void set_delta_keys(const KeyWriter& write, const Shape& shape) {
+  const DeltaShape delta = delta_shape(shape);
+  write.u32("full_attention_interval", kFullAttentionInterval);
+  write.u32("ssm.conv_kernel", delta.convolution);
+  write.u32("ssm.state_size", delta.state);
+  write.u32("ssm.group_count", delta.key_heads);
+  write.u32("ssm.time_step_rank", delta.value_heads);
+  write.u32("ssm.inner_size", delta.state * delta.value_heads);
+}
+
+void set_attention_keys(const KeyWriter& write, Arch arch, const Shape& shape) {
+  write.u32("attention.head_count", shape.heads);
+  write.u32("attention.head_count_kv", shape.kv_heads);
+  if (arch == Arch::kDeepSeek2) {
+    set_latent_keys(write, shape);
+    return;
+  }
+  write.u32("attention.key_length", shape.head_dim);
+  write.u32("attention.value_length", shape.head_dim);
+  const int64_t turned = arch == Arch::kGlm4Moe ? 2 : arch == Arch::kQwen3Next ? 4 : 1;  // one of so many numbers
+  write.u32("rope.dimension_count", shape.head_dim / turned);
+  if (arch == Arch::kQwen3Next) {
+    set_delta_keys(write, shape);
   }
 }
 
@@ -97,7 +146,7 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
   gguf_set_val_str(keys, "general.architecture", arch.c_str());
   gguf_set_val_str(keys, "general.type", "model");
   gguf_set_val_str(keys, "general.name", fmt::format("random {}", plan.spec.arch).c_str());
-  gguf_set_val_u32(keys, "general.file_type", file_type(plan.choice.type));
+  gguf_set_val_u32(keys, "general.file_type", file_type(plan.choice));
   gguf_set_val_u32(keys, "general.quantization_version", GGML_QNT_VERSION);
   const KeyWriter write(keys, arch);
   write.u32("vocab_size", vocab.tokens);
@@ -108,11 +157,7 @@ void set_model_keys(gguf_context* keys, const GeneratorPlan& plan, const Vocab& 
     write.u32("nextn_predict_layers", plan.spec.mtp);
   }
   write.u32("feed_forward_length", shape.ff > 0 ? shape.ff : shape.expert_ff);
-  write.u32("attention.head_count", shape.heads);
-  write.u32("attention.head_count_kv", shape.kv_heads);
-  write.u32("attention.key_length", shape.head_dim);
-  write.u32("attention.value_length", shape.head_dim);
-  write.u32("rope.dimension_count", shape.head_dim);
+  set_attention_keys(write, plan.choice.arch, shape);
   write.f32("rope.freq_base", 10000.0F);
   write.f32("attention.layer_norm_rms_epsilon", 1e-5F);
   set_expert_keys(write, plan);

@@ -16,8 +16,10 @@ namespace {
 
 void add_options(CLI::App& app, ModelSpec& spec, std::string& size) {
   app.add_option("output", spec.output, "File to write")->required();
-  app.add_option("--arch", spec.arch, "dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused or gemma4")->required();
-  app.add_option("--type", spec.type, "Q4_0, Q8_0, Q4_K, Q6_K or F16")->capture_default_str();
+  app.add_option("--arch", spec.arch,
+                 "dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused, gemma4, deepseek2, glm4moe or qwen3next")
+      ->required();
+  app.add_option("--type", spec.type, "Q4_0, Q8_0, Q2_K, Q4_K, Q6_K, F16, Q4_K_M or MXFP4_MOE")->capture_default_str();
   app.add_option("--down-type", spec.down_type, "Another type for ffn_down and ffn_down_exps");
   app.add_option("--size", size, "Approximate size, such as 6G; sets the number of layers");
   app.add_option("--layers", spec.layers, "Number of layers (4)");

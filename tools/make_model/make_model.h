@@ -14,11 +14,14 @@ namespace hypura {
 // preset whose natural depth comes nearest when `size` is set.
 struct ModelSpec {
   std::filesystem::path output;  // "m.gguf"; with split > 1 the parts are m-00001-of-0000N.gguf
-  std::string arch = "dense";    // dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused, gemma4
-  std::string type = "Q4_0";     // Q4_0, Q8_0, Q4_K, Q6_K, F16: every matrix but the router
-  std::string down_type;         // another type for ffn_down and ffn_down_exps, as Q4_K_M files have; empty: `type`
-  uint64_t size = 0;             // bytes to come near by choosing the number of layers; 0: the preset's layers
-  int64_t layers = 0;            // exclusive with `size`
+  // dense, mixtral, qwen3moe, qwen2moe, gpt-oss, fused, gemma4, deepseek2 (MLA), glm4moe, qwen3next (hybrid)
+  std::string arch = "dense";
+  // Q4_0, Q8_0, Q2_K, Q4_K, Q6_K, F16: every matrix but the router. Or a mixture: Q4_K_M, with Q6_K for what weighs
+  // more, or MXFP4_MOE, experts in MXFP4 and all else in Q8_0
+  std::string type = "Q4_0";
+  std::string down_type;  // another type for ffn_down and ffn_down_exps; empty: `type`
+  uint64_t size = 0;      // bytes to come near by choosing the number of layers; 0: the preset's layers
+  int64_t layers = 0;     // exclusive with `size`
   int64_t embedding = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;

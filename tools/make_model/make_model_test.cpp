@@ -110,7 +110,9 @@ class Llama {
       return true;
     }();
     EXPECT_TRUE(kLoaded);
-    model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
+    llama_model_params model = llama_model_default_params();
+    model.use_extra_bufts = false;  // with AMX's layouts llama.cpp 0.4.0 ends the process over deepseek2
+    model_.reset(llama_model_load_from_file(path.c_str(), model));
     if (!model_) {
       return;
     }
@@ -236,13 +238,14 @@ TEST_P(EveryKind, LoadsAndDecodes) {
   spec.down_type = GetParam().down_type;
   spec.experts = GetParam().experts;
   spec.split = GetParam().split;
+  spec.layers = spec.arch == "qwen3next" ? 4 : 3;  // the fourth is its first with attention
   const auto path = make_model(spec);
   ASSERT_TRUE(path) << path.error().message;
   EXPECT_EQ(files_in(dir), GetParam().split);
 
   Llama llama(*path);
   ASSERT_TRUE(llama.ready());
-  EXPECT_EQ(llama_model_n_layer(llama.model()), 3);
+  EXPECT_EQ(llama_model_n_layer(llama.model()), spec.layers);
   const Generated text = llama.generate(prompt_of(32), 24);
   EXPECT_TRUE(text.finite);
   EXPECT_GT(text.deviation, 0.3F);
@@ -258,7 +261,9 @@ INSTANTIATE_TEST_SUITE_P(MakeModel, EveryKind,
                                          Kind{"qwen3moe", "Q6_K", "", 16, 1}, Kind{"qwen2moe", "Q4_0", "", 0, 1},
                                          Kind{"qwen2moe", "Q4_K", "", 16, 1}, Kind{"gpt-oss", "Q4_0", "", 0, 1},
                                          Kind{"gpt-oss", "Q8_0", "", 0, 2}, Kind{"gpt-oss", "F16", "", 8, 1},
-                                         Kind{"fused", "Q4_0", "", 0, 1}, Kind{"fused", "Q4_0", "Q6_K", 16, 1}));
+                                         Kind{"gpt-oss", "MXFP4_MOE", "", 0, 1}, Kind{"fused", "Q4_0", "", 0, 1},
+                                         Kind{"fused", "Q4_0", "Q6_K", 16, 1}, Kind{"deepseek2", "Q2_K", "", 16, 1},
+                                         Kind{"glm4moe", "Q4_K_M", "", 16, 1}, Kind{"qwen3next", "Q4_0", "", 16, 1}));
 
 TEST(MakeModel, StaysFiniteForHundredsOfTokens) {
   const TempDir dir;
@@ -371,7 +376,7 @@ TEST(MakeModel, QuietLayersLetTheDraftPredictTheWholeModel) {
 }
 
 TEST(MakeModel, SkewMakesSomeExpertsPopular) {
-  for (const char* arch : {"mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused"}) {
+  for (const char* arch : {"mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused", "deepseek2", "qwen3next"}) {
     std::map<double, double> share;
     for (const double skew : {0.0, 1.0}) {
       const TempDir dir;

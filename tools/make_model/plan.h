@@ -31,7 +31,7 @@ struct TensorPlan {
   std::vector<int64_t> dims;  // fastest first, as ggml has them
   Fill fill = Fill::kBlocks;
   float deviation = 0.0F;
-  float mean = 0.0F;        // kBlocks: of the values; kRouter: of the input it will see, which carries the skew
+  float mean = 0.0F;        // kBlocks, kNoise: of the values; kRouter: of the input it will see, which carries the skew
   float share = 1.0F;       // kBlocks, kNoise: multiplies the values that the above gives; less in quiet layers
   int64_t layer = -1;       // -1: of none
   std::string copy_of;      // the tensor whose bytes it has; empty: bytes of its own
@@ -60,6 +60,9 @@ inline constexpr float kQuietShare = 0.1F;
 
 // The part of the model's hidden state that MTP layers take besides the embedding: enough for drafts to depend on it.
 inline constexpr float kStateShare = 0.2F;
+
+// Layers without experts that come before those with them.
+int64_t leading_dense_layers(const GeneratorPlan& plan);
 
 // The name llama.cpp gives the architecture ("llama", "hy_v3", ...).
 std::string_view gguf_arch(Arch arch);

@@ -133,7 +133,8 @@ TEST_F(PlanTest, SizeGivesNaturalDimensions) {
 }
 
 TEST_F(PlanTest, SizeIsMetForEveryArchitecture) {
-  for (const char* arch : {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused"}) {
+  for (const char* arch :
+       {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused", "deepseek2", "glm4moe", "qwen3next"}) {
     for (const uint64_t size : {256 * kMiB, 3 * kGiB, 40 * kGiB, 300 * kGiB}) {
       ModelSpec spec = spec_of(arch);
       spec.size = size;
@@ -159,10 +160,53 @@ TEST_F(PlanTest, DownTypeChangesOnlyDownTensors) {
   }
 }
 
+// As llama.cpp's quantiser makes it: Q6_K for the output, and in half of the layers for values and down matrices; types
+// of small blocks where rows are no multiple of 256.
+TEST_F(PlanTest, MixturesHaveSeveralTypes) {
+  ModelSpec spec = spec_of("dense", "Q4_K_M");
+  spec.layers = 16;
+  const auto plan = plan_model(spec, vocab_);
+  ASSERT_TRUE(plan) << plan.error().message;
+  std::map<std::string, std::vector<int64_t>> favoured;
+  for (const TensorPlan& tensor : plan->tensors) {
+    if (tensor.type == GGML_TYPE_Q6_K) {
+      favoured[tensor.layer < 0 ? tensor.name : tensor.name.substr(tensor.name.find('.', 4) + 1)].push_back(
+          tensor.layer);
+    } else {
+      EXPECT_TRUE(tensor.type == GGML_TYPE_Q4_K || tensor.type == GGML_TYPE_F32) << tensor.name;
+    }
+  }
+  const std::vector<int64_t> layers = {0, 1, 4, 7, 10, 13, 14, 15};
+  EXPECT_EQ(favoured, (std::map<std::string, std::vector<int64_t>>{
+                          {"output.weight", {-1}}, {"attn_v.weight", layers}, {"ffn_down.weight", layers}}));
+
+  spec = spec_of("glm4moe", "Q4_K_M");
+  spec.layers = 16;
+  const auto narrow = plan_model(spec, vocab_);
+  ASSERT_TRUE(narrow) << narrow.error().message;
+  for (const TensorPlan& tensor : narrow->tensors) {
+    if (tensor.name.ends_with("ffn_down_exps.weight")) {
+      const bool more = std::find(layers.begin(), layers.end(), tensor.layer) != layers.end();
+      EXPECT_EQ(tensor.type, more ? GGML_TYPE_Q8_0 : GGML_TYPE_Q5_0) << tensor.name;
+    }
+  }
+
+  const auto experts = plan_model(spec_of("gpt-oss", "MXFP4_MOE"), vocab_);
+  ASSERT_TRUE(experts) << experts.error().message;
+  for (const TensorPlan& tensor : experts->tensors) {
+    if (tensor.type != GGML_TYPE_F32) {
+      EXPECT_EQ(tensor.type == GGML_TYPE_MXFP4, tensor.name.find("_exps.") != std::string::npos) << tensor.name;
+    }
+  }
+}
+
 TEST_F(PlanTest, RefusesWhatCannotBe) {
   expect_usage(spec_of("gpt5"), "--arch gpt5 is unknown; choose one of dense, mixtral");
   expect_usage(spec_of("dense", "Q3_Z"), "--type Q3_Z is unknown");
-  ModelSpec spec = spec_of("dense", "Q4_K");
+  ModelSpec spec = spec_of("dense", "Q4_K_M");
+  spec.down_type = "Q6_K";
+  expect_usage(spec, "--type Q4_K_M decides the types of all matrices");
+  spec = spec_of("dense", "Q4_K");
   spec.embedding = 320;
   expect_usage(spec, "--embedding is 320, but q4_K rows must be a multiple of 256");
   spec = spec_of("dense");
@@ -182,6 +226,9 @@ TEST_F(PlanTest, RefusesWhatCannotBe) {
   spec = spec_of("dense");
   spec.size = kMiB;
   expect_usage(spec, "is too small");
+  spec = spec_of("qwen3next");
+  spec.layers = 3;
+  expect_usage(spec, "its first layer with attention as the 4th");
   spec = spec_of("dense");
   spec.split = 1000;
   expect_usage(spec, "more parts than the model's");
@@ -222,7 +269,7 @@ TEST_F(PlanTest, EveryTensorCanHaveItsOwnPart) {
 
 // 128 experts of 256-wide K-quant rows: one block a row, the hardest case for telling rows apart.
 TEST_F(PlanTest, NoTwoRowsAreEqual) {
-  for (const char* type : {"Q4_0", "Q8_0", "Q4_K", "Q6_K", "F16"}) {
+  for (const char* type : {"Q4_0", "Q8_0", "Q2_K", "Q4_K", "Q6_K", "F16", "MXFP4_MOE"}) {
     ModelSpec spec = spec_of("qwen3moe", type);
     spec.layers = 1;
     const auto plan = plan_model(spec, vocab_);
@@ -265,12 +312,13 @@ TEST_F(PlanTest, RowsDoNotDependOnHowTheyAreAskedFor) {
 // Twelve layers are enough for pools whose size depends on the depth. A fused model's first layer alone has other
 // tensors than the rest, and so begins other pools.
 TEST_F(PlanTest, KeptTensorsHaveTheBytesOfTheWholeModel) {
-  for (const char* arch : {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused"}) {
+  for (const char* arch :
+       {"dense", "mixtral", "qwen3moe", "qwen2moe", "gpt-oss", "fused", "deepseek2", "glm4moe", "qwen3next"}) {
     ModelSpec spec = spec_of(arch);
     spec.layers = 12;
     spec.quiet_after = 2;
     const auto whole = plan_model(spec, vocab_);
-    spec.keep_layers = std::string_view(arch) == "fused" ? 1 : 3;
+    spec.keep_layers = whole && leading_dense_layers(*whole) > 0 ? 1 : 4;
     const auto kept = plan_model(spec, vocab_);
     ASSERT_TRUE(whole && kept) << arch;
     EXPECT_EQ(whole->layers, 12);
@@ -359,7 +407,8 @@ TEST_F(PlanTest, QuietLayersAddLess) {
       {"mixtral", {"attn_output.weight", "ffn_down_exps.weight"}},
       {"qwen2moe", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}},
       {"gpt-oss", {"attn_output.weight", "attn_output.bias", "ffn_down_exps.weight", "ffn_down_exps.bias"}},
-      {"fused", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}}};
+      {"fused", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}},
+      {"deepseek2", {"attn_output.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight"}}};
   for (const auto& [arch, expected] : cases) {
     ModelSpec spec = spec_of(arch);
     spec.layers = 12;

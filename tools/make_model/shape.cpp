@@ -17,19 +17,26 @@ constexpr int64_t kMaxLayers = 512;
 constexpr int64_t kMaxExperts = 1024;
 constexpr int64_t kMaxDimension = int64_t{1} << 24;
 
-constexpr std::array<std::pair<std::string_view, Arch>, 7> kArchs = {{{"dense", Arch::kDense},
-                                                                      {"mixtral", Arch::kMixtral},
-                                                                      {"qwen3moe", Arch::kQwen3Moe},
-                                                                      {"qwen2moe", Arch::kQwen2Moe},
-                                                                      {"gpt-oss", Arch::kGptOss},
-                                                                      {"fused", Arch::kFused},
-                                                                      {"gemma4", Arch::kGemma4}}};
+constexpr std::array<std::pair<std::string_view, Arch>, 10> kArchs = {{{"dense", Arch::kDense},
+                                                                       {"mixtral", Arch::kMixtral},
+                                                                       {"qwen3moe", Arch::kQwen3Moe},
+                                                                       {"qwen2moe", Arch::kQwen2Moe},
+                                                                       {"gpt-oss", Arch::kGptOss},
+                                                                       {"fused", Arch::kFused},
+                                                                       {"gemma4", Arch::kGemma4},
+                                                                       {"deepseek2", Arch::kDeepSeek2},
+                                                                       {"glm4moe", Arch::kGlm4Moe},
+                                                                       {"qwen3next", Arch::kQwen3Next}}};
 
-constexpr std::array<std::pair<std::string_view, ggml_type>, 5> kTypes = {{{"Q4_0", GGML_TYPE_Q4_0},
+constexpr std::array<std::pair<std::string_view, ggml_type>, 6> kTypes = {{{"Q4_0", GGML_TYPE_Q4_0},
                                                                            {"Q8_0", GGML_TYPE_Q8_0},
+                                                                           {"Q2_K", GGML_TYPE_Q2_K},
                                                                            {"Q4_K", GGML_TYPE_Q4_K},
                                                                            {"Q6_K", GGML_TYPE_Q6_K},
                                                                            {"F16", GGML_TYPE_F16}}};
+
+constexpr std::array<std::pair<std::string_view, Mixture>, 2> kMixtures = {
+    {{"Q4_K_M", Mixture::kQ4KM}, {"MXFP4_MOE", Mixture::kMxfp4Moe}}};
 
 // embedding, heads, kv_heads, head_dim, ff, experts, experts_used, expert_ff, layers
 constexpr Shape kDensePresets[] = {{256, 4, 2, 64, 768, 0, 0, 0, 12},       {1024, 16, 4, 64, 2816, 0, 0, 0, 24},
@@ -60,6 +67,18 @@ constexpr Shape kFusedPresets[] = {{256, 4, 2, 64, 512, 32, 4, 64, 12},
 
 constexpr Shape kGemma4Presets[] = {
     {256, 4, 2, 64, 768, 0, 0, 0, 12}, {1536, 8, 1, 256, 6144, 0, 0, 0, 35}, {2560, 8, 2, 256, 10240, 0, 0, 0, 512}};
+
+constexpr Shape kDeepSeek2Presets[] = {{256, 4, 1, 64, 512, 32, 4, 64, 12},
+                                       {1024, 16, 1, 64, 2816, 64, 6, 512, 24},
+                                       {2048, 16, 1, 128, 10944, 64, 6, 1408, 48},
+                                       {7168, 128, 1, 128, 18432, 256, 8, 2048, 512}};
+constexpr Shape kGlm4MoePresets[] = {{256, 4, 2, 64, 512, 32, 4, 64, 12},
+                                     {1024, 16, 4, 64, 2816, 64, 8, 512, 40},
+                                     {4096, 96, 8, 128, 10944, 128, 8, 1408, 512}};
+constexpr Shape kQwen3NextPresets[] = {{256, 4, 2, 64, 0, 128, 8, 64, 8},
+                                       {512, 8, 2, 64, 0, 128, 8, 128, 24},
+                                       {1024, 16, 2, 128, 0, 256, 10, 256, 40},
+                                       {2048, 16, 2, 256, 0, 512, 10, 512, 512}};
 
 template <class Table>
 std::string names(const Table& table) {
@@ -166,11 +185,18 @@ Status check_multiple(std::string_view what, int64_t value, ggml_type type) {
               ggml_type_name(type), row_unit(type));
 }
 
+// Mixtures have a type of small blocks for rows that their own do not divide.
+ggml_type type_for_rows(const Choice& choice, ggml_type type) {
+  return choice.mixture == Mixture::kNone ? type : GGML_TYPE_Q8_0;
+}
+
 Status check_shape(const Shape& shape, const Choice& choice) {
+  const ggml_type rows = type_for_rows(choice, choice.type);
+  const ggml_type down_rows = type_for_rows(choice, choice.down_type);
   for (const auto& [what, value, type] :
-       {std::tuple{"--embedding", shape.embedding, choice.type},
-        std::tuple{"heads times head size", shape.heads * shape.head_dim, choice.type},
-        std::tuple{"--ff", shape.ff, choice.down_type}, std::tuple{"--expert-ff", shape.expert_ff, choice.down_type}}) {
+       {std::tuple{"--embedding", shape.embedding, rows},
+        std::tuple{"heads times head size", shape.heads * shape.head_dim, rows},
+        std::tuple{"--ff", shape.ff, down_rows}, std::tuple{"--expert-ff", shape.expert_ff, down_rows}}) {
     if (auto status = check_multiple(what, value, type); !status) {
       return status;
     }
@@ -194,20 +220,39 @@ int64_t row_unit(ggml_type type) {
   return std::max<int64_t>(32, ggml_blck_size(type));
 }
 
+LatentShape latent_shape(const Shape& shape) {
+  return {.rank = 4 * shape.head_dim, .query_rank = 12 * shape.head_dim, .rope = shape.head_dim / 2};
+}
+
+DeltaShape delta_shape(const Shape& shape) {
+  return {.state = shape.head_dim / 2, .key_heads = shape.heads, .value_heads = 2 * shape.heads};
+}
+
+bool has_shared_expert(Arch arch) {
+  return arch == Arch::kFused || arch == Arch::kDeepSeek2 || arch == Arch::kGlm4Moe || arch == Arch::kQwen3Next;
+}
+
 Result<Choice> parse_choice(const ModelSpec& spec) {
   const auto arch = find_name(kArchs, spec.arch);
   if (arch == kArchs.end()) {
     return fail(ErrorCode::kUsage, "--arch {} is unknown; choose one of {}", spec.arch, names(kArchs));
   }
+  if (const auto mixture = find_name(kMixtures, spec.type); mixture != kMixtures.end()) {
+    if (!spec.down_type.empty()) {
+      return fail(ErrorCode::kUsage, "--type {} decides the types of all matrices; leave out --down-type", spec.type);
+    }
+    return Choice{arch->second, GGML_TYPE_Q4_K, GGML_TYPE_Q4_K, mixture->second};
+  }
   const auto type = find_name(kTypes, spec.type);
   if (type == kTypes.end()) {
-    return fail(ErrorCode::kUsage, "--type {} is unknown; choose one of {}", spec.type, names(kTypes));
+    return fail(ErrorCode::kUsage, "--type {} is unknown; choose one of {}, {}", spec.type, names(kTypes),
+                names(kMixtures));
   }
   const auto down = spec.down_type.empty() ? type : find_name(kTypes, spec.down_type);
   if (down == kTypes.end()) {
     return fail(ErrorCode::kUsage, "--down-type {} is unknown; choose one of {}", spec.down_type, names(kTypes));
   }
-  return Choice{arch->second, type->second, down->second};
+  return Choice{arch->second, type->second, down->second, Mixture::kNone};
 }
 
 std::span<const Shape> presets(Arch arch) {
@@ -226,6 +271,12 @@ std::span<const Shape> presets(Arch arch) {
       return kFusedPresets;
     case Arch::kGemma4:
       return kGemma4Presets;
+    case Arch::kDeepSeek2:
+      return kDeepSeek2Presets;
+    case Arch::kGlm4Moe:
+      return kGlm4MoePresets;
+    case Arch::kQwen3Next:
+      return kQwen3NextPresets;
   }
   return {};
 }
@@ -241,8 +292,8 @@ Result<Shape> resolve_shape(const ModelSpec& spec, const Choice& choice, const S
   if (auto status = check_dense_flags(spec, preset); !status) {
     return propagate(status.error());
   }
-  const int64_t unit = row_unit(choice.type);
-  const int64_t down_unit = row_unit(choice.down_type);
+  const int64_t unit = row_unit(type_for_rows(choice, choice.type));
+  const int64_t down_unit = row_unit(type_for_rows(choice, choice.down_type));
   shape.layers = spec.layers;
   shape.embedding = wish(spec.embedding, preset.embedding, unit);
   shape.ff = wish(spec.ff, preset.ff, down_unit);

@@ -11,7 +11,10 @@
 
 namespace hypura {
 
-enum class Arch { kDense, kMixtral, kQwen3Moe, kQwen2Moe, kGptOss, kFused, kGemma4 };
+enum class Arch { kDense, kMixtral, kQwen3Moe, kQwen2Moe, kGptOss, kFused, kGemma4, kDeepSeek2, kGlm4Moe, kQwen3Next };
+
+// Files in which matrices have several types, as llama.cpp's quantiser and converter write them.
+enum class Mixture { kNone, kQ4KM, kMxfp4Moe };
 
 struct Shape {
   int64_t embedding = 0;
@@ -30,7 +33,34 @@ struct Choice {
   Arch arch = Arch::kDense;
   ggml_type type = GGML_TYPE_Q4_0;
   ggml_type down_type = GGML_TYPE_Q4_0;
+  Mixture mixture = Mixture::kNone;  // else which matrix has which type: type_of_matrix()
 };
+
+// deepseek2: of the latent vectors, in the proportions of DeepSeek-V3. The head size is that without the rotated part.
+struct LatentShape {
+  int64_t rank = 0;  // of keys and values
+  int64_t query_rank = 0;
+  int64_t rope = 0;  // numbers of a key that carry its position
+};
+LatentShape latent_shape(const Shape& shape);
+
+// qwen3next: of the layers with a state, in the proportions of Qwen3-Next.
+struct DeltaShape {
+  int64_t state = 0;  // numbers of a head
+  int64_t key_heads = 0;
+  int64_t value_heads = 0;
+  int64_t convolution = 4;  // tokens
+};
+DeltaShape delta_shape(const Shape& shape);
+
+// qwen3next: every fourth layer.
+inline constexpr int64_t kFullAttentionInterval = 4;
+constexpr bool has_full_attention(int64_t layer) {
+  return (layer + 1) % kFullAttentionInterval == 0;
+}
+
+// An expert as wide as the others that every token uses.
+bool has_shared_expert(Arch arch);
 
 // Resolves the names in `spec`; fails with kUsage and the list of what is known.
 Result<Choice> parse_choice(const ModelSpec& spec);

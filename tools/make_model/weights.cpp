@@ -25,7 +25,13 @@ size_t stamp_offset(ggml_type type) {
   switch (type) {
     case GGML_TYPE_Q4_0:
     case GGML_TYPE_Q8_0:
+    case GGML_TYPE_Q5_0:
       return sizeof(ggml_fp16_t);
+    case GGML_TYPE_MXFP4:
+      return sizeof(uint8_t);
+    case GGML_TYPE_Q2_K:
+      return 16;
+    case GGML_TYPE_Q5_K:
     case GGML_TYPE_Q4_K:
       return 2 * sizeof(ggml_fp16_t) + 12;
     default:
@@ -174,7 +180,7 @@ void TensorSource::fill_floats(const TensorPlan& tensor, uint64_t first, std::sp
       row[width / 2 + first + i] = kStateShare;
     } else {
       Rng rng(stream + first + i);
-      const float centre = tensor.fill == Fill::kNorm ? 1.0F : 0.0F;
+      const float centre = tensor.fill == Fill::kNorm ? 1.0F : tensor.mean;
       const float deviation = tensor.share * tensor.deviation;
       std::generate(row.begin(), row.end(), [&] { return centre + deviation * rng.normal(); });
     }

@@ -147,6 +147,47 @@ TEST_P(Exactness, RepackedPromptsAreTheSameAtEveryBudget) {
   }
 }
 
+// The shapes of other families: latent attention, a recurrent state, shared experts, mixtures of types. Only what tells
+// them apart is tried: resident, and with the least memory.
+class ExactnessOfShapes : public Exactness {};
+
+TEST_P(ExactnessOfShapes, ResidentAndWithTheLeastMemoryAsPlainLlama) {
+  const auto model = open_model(path_);
+  ASSERT_TRUE(model);
+  Reference reference(path_, kContext, kUbatch, 1);
+  const std::vector<Expected> expected = expect_all(reference, {70}, test_tokens(2));
+  PlanOverrides overrides;
+  overrides.range_bytes = kRange;
+  const uint64_t least = smallest_budget(options(1), model->bytes * 2 + 512 * kMiB, 0, overrides);
+  for (const bool resident : {true, false}) {
+    EngineOptions opened = options(1);
+    opened.resident = resident;
+    opened.memory = resident ? std::optional<uint64_t>() : least;
+    const auto engine = open_overridden(opened, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    const auto session = (*engine)->new_session();
+    ASSERT_TRUE(session);
+    const std::string& where = (*engine)->plan().sentence;
+    ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, where));
+    EXPECT_EQ((*engine)->plan().mode() == Mode::kResident, resident) << where;
+    EXPECT_EQ((*engine)->stats().streamed_bytes > model->bytes / 2, !resident) << where;
+  }
+}
+
+std::vector<ModelCase> models_of_shapes() {
+  std::vector<ModelCase> models = {{"deepseek2", "", small_spec("deepseek2", "Q4_0")},
+                                   {"glm4moe_mixture", "", small_spec("glm4moe", "Q4_K_M")},
+                                   {"qwen3next", "", small_spec("qwen3next", "Q4_0")},
+                                   {"gpt_oss_mxfp4", "", small_spec("gpt-oss", "MXFP4_MOE")}};
+  for (ModelCase& it : models) {
+    it.spec.experts = 16;
+  }
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ExactnessOfShapes, testing::ValuesIn(models_of_shapes()),
+                         [](const auto& it) { return it.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(Models, Exactness, testing::ValuesIn(all_models()),
                          [](const auto& it) { return it.param.name; });
 
