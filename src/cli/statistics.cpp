@@ -151,8 +151,10 @@ std::string ledger_table(const Plan& plan) {
     lines.emplace_back(to_string(line), line.bytes);
     (line.tier == Tier::kDevice ? on_device : sum) += line.bytes;
   }
-  if (plan.device) {
+  if (on_device > 0) {
     lines.emplace_back("sum on the GPU", on_device);
+  }
+  if (plan.device) {
     lines.emplace_back("budget on the GPU", plan.device->budget);
   }
   lines.emplace_back("sum", sum);
@@ -198,7 +200,7 @@ std::string ledger_comparison(const Plan& plan, const std::vector<LedgerLine>& r
     its.reserved += row.reserved;
     width = std::max(width, row.name.size());
   }
-  if (plan.device) {
+  if (on_device.planned > 0 || on_device.reserved > 0) {
     rows.push_back({{Purpose::kProcessOverhead, Tier::kDevice}, on_device});
   }
   rows.push_back({{Purpose::kProcessOverhead, Tier::kRam}, sum});

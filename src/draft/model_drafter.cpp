@@ -19,23 +19,29 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kPassTokens = 256;
 // Vocabularies of one family are padded to different lengths.
 constexpr int kMostPadding = 128;
 
 class LlamaDrafter final : public ModelDrafter {
  public:
-  LlamaDrafter(LlamaModelPtr model, LlamaContextPtr context, uint32_t sequences)
+  LlamaDrafter(LlamaModelPtr model, LlamaContextPtr context, const DrafterParams& params)
       : model_(std::move(model)),
         context_(std::move(context)),
+        device_(params.device),
         vocabulary_(*model_),
-        held_(sequences),
-        asked_(sequences),
-        batch_(kPassTokens) {}
+        held_(params.sequences),
+        asked_(params.sequences),
+        batch_(kDraftPassTokens) {}
 
-  uint64_t bytes() const override {
-    const ContextMemory memory = context_memory(*context_);
-    return weight_bytes(*model_) + memory.kv + memory.compute;
+  DraftBytes bytes() const override {
+    if (device_ == nullptr) {
+      const ContextMemory memory = context_memory(*context_);
+      return {weight_bytes(*model_) + memory.kv + memory.compute, 0};
+    }
+    const ContextMemory memory = context_memory(*context_, {&device_, 1});
+    const uint64_t weights = weight_memory_on(*context_, *device_);
+    const uint64_t there = weights + memory.device_kv + memory.device_compute;
+    return {weight_memory(*context_, nullptr) + memory.kv + memory.compute - there, there};
   }
   Vocabulary vocabulary() const override { return vocabulary_; }
   void set_threadpool(ggml_threadpool* pool) override { attach_threadpool(*context_, pool); }
@@ -95,7 +101,7 @@ class LlamaDrafter final : public ModelDrafter {
       held.resize(common);
     }
     while (held.size() < tokens.size()) {
-      const size_t count = std::min<size_t>(kPassTokens, tokens.size() - held.size());
+      const size_t count = std::min<size_t>(kDraftPassTokens, tokens.size() - held.size());
       if (Status status = evaluate(sequence, tokens.subspan(held.size(), count)); !status) {
         return status;
       }
@@ -118,6 +124,7 @@ class LlamaDrafter final : public ModelDrafter {
 
   LlamaModelPtr model_;
   LlamaContextPtr context_;
+  ggml_backend_device* device_;
   Vocabulary vocabulary_;
   std::vector<std::vector<int32_t>> held_;  // by sequence: tokens whose keys and values are in the context
   std::vector<uint64_t> asked_;             // by sequence: when it was asked about last, by clock_
@@ -127,8 +134,8 @@ class LlamaDrafter final : public ModelDrafter {
 
 }  // namespace
 
-Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file, uint32_t cells,
-                                                         uint32_t sequences, uint32_t threads) {
+Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::path& file,
+                                                         const DrafterParams& params) {
   // Read by our own reader first: it says what is wrong with a file, where llama.cpp would only fail.
   auto read = open_model(file);
   if (!read) {
@@ -137,25 +144,25 @@ Result<std::unique_ptr<ModelDrafter>> open_model_drafter(const std::filesystem::
   if (Status status = try_model(used_part(*read, false)); !status) {
     return propagate(status.error(), "the draft model");
   }
-  auto model = make_llama_model(*read);
+  auto model = make_llama_model(*read, params.device);
   if (!model) {
     return propagate(model.error(), "the draft model");
   }
   if (has_encoder(**model) || !can_cut(**model)) {
     return fail(ErrorCode::kUsage, "{}: a draft model must be decoder-only, without recurrent state", file.string());
   }
-  ContextParams params;
-  params.cells = cells;
-  params.sequences = sequences;
-  params.pass = kPassTokens;
-  params.outputs = sequences;
-  params.threads = threads;
-  LlamaContextPtr made = make_llama_context(**model, params);
+  ContextParams its;
+  its.cells = params.cells;
+  its.sequences = params.sequences;
+  its.pass = kDraftPassTokens;
+  its.outputs = params.sequences;
+  its.threads = params.threads;
+  LlamaContextPtr made = make_llama_context(**model, its);
   if (made == nullptr) {
     return fail(ErrorCode::kBudget, "llama.cpp could not make a context of {} tokens for the draft model {}: {}",
-                params.cells, file.string(), take_llama_error());
+                its.cells, file.string(), take_llama_error());
   }
-  return std::make_unique<LlamaDrafter>(std::move(*model), std::move(made), sequences);
+  return std::make_unique<LlamaDrafter>(std::move(*model), std::move(made), params);
 }
 
 Status check_vocabularies(Vocabulary target, Vocabulary draft) {

@@ -18,8 +18,8 @@ namespace hypura {
 // Any of it may be missing.
 struct RunHistory {
   const MachineProfile* profile = nullptr;
-  // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as hit_curve() gives it
-  // from a routing trace; empty: unknown.
+  // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as lasting_hit_curve()
+  // gives it from a routing trace; empty: unknown.
   std::vector<double> hit_curve;
   std::optional<RoutingTrace> routing;  // that the curve is of
   std::string hit_source;               // where the curve comes from, for people: "the routing of 512 earlier tokens"

@@ -1,4 +1,4 @@
-// The small model that drafts (DraftOptions::model), out of the same budget.
+// The small model that drafts (DraftOptions::model), out of the same memory.
 #pragma once
 
 #include <memory>
@@ -11,13 +11,17 @@
 namespace hypura {
 
 struct DraftModel {
+  Reservation reserved;  // for it, in RAM
+  Reservation on_device;
   std::unique_ptr<ModelDrafter> drafter;  // null: none was asked for, or it is left out
-  Reservation reserved;                   // for it
+  std::string device;                     // the GPU that it lies on; empty: RAM
+  std::string not_there;                  // why it does not lie on a GPU, though there is one: a sentence
   std::string left_out;                   // why it is left out; empty when it is not
 };
 
-// Opens the draft model that the options name, out of `budget`, and takes its bytes off the budget of `request` before
-// that is divided; unless that costs more than drafts can give. Fails as open_model_drafter, and with kBudget when it
+// Opens the draft model that the options name, out of `budget`, on a GPU or in RAM, wherever it gives more, and takes
+// its bytes off the memory of `request` before that is divided; unless that costs more than drafts can give. It lies in
+// RAM also where the GPU turns out to have no memory for it. Fails as open_model_drafter, and with kBudget when it
 // takes the whole budget.
 Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget);
 

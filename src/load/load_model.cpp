@@ -182,8 +182,9 @@ Result<OpenModel> open_requested(OpenRequest request) {
   model->outputs = request.most_outputs;
   OpenFacts facts;
   facts.reader = model->reader != nullptr ? model->reader->description() : "";
-  facts.draft_bytes = draft->reserved.bytes();
-  facts.draft_left_out = draft->left_out;
+  facts.draft = {draft->reserved.bytes(), draft->on_device.bytes()};
+  facts.draft_device = draft->device;
+  facts.draft_remark = draft->left_out.empty() ? draft->not_there : draft->left_out;
   facts.mtp_bytes = model->mtp_bytes;
   facts.kept_bytes = kept.reserved.bytes();
   facts.kept_left_out = kept.left_out;

@@ -19,8 +19,7 @@ inline constexpr double kPriorExponent = 0.6;
 std::vector<double> prior_popularity(uint32_t experts, uint32_t used);
 
 // From hit rates: hits[q] with q experts of the layer cached, 0 <= q <= experts. They need be neither monotone nor
-// concave: the smallest concave curve above them counts. A curve that ends below 1 (a short trace, in which first uses
-// weigh) is stretched to 1.
+// concave: the smallest concave curve above them counts. A curve that does not end at 1 is stretched until it does.
 std::vector<double> popularity_from_hits(std::span<const double> hits, uint32_t used);
 
 // Distinct experts that a pass of `tokens` tokens is expected to use of those from rank `first` on, tokens choosing

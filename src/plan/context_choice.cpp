@@ -12,6 +12,7 @@
 #include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
 #include "placement/placement.h"
+#include "plan/draft_worth.h"
 
 namespace hypura {
 
@@ -67,6 +68,7 @@ class ContextChooser {
 
  private:
   Cost cost(uint32_t context, uint32_t pool, uint64_t margin) const;
+  Cost cost_of(OpenRequest request, uint64_t margin) const;
   std::string objection(const Cost& cost, double share) const;
   ContextChoice best() const;
   void grow(ContextChoice& chosen) const;
@@ -85,10 +87,19 @@ Cost ContextChooser::cost(uint32_t context, uint32_t pool, uint64_t margin) cons
   OpenRequest request = request_;
   request.context = context;
   request.pool = pool;
-  if (draft_) {
-    request.budget -=
-        std::min(request.budget, draft_->bytes + estimate_kv_bytes(*draft_, request.cells(), KvType::kF16));
+  if (!draft_) {
+    return cost_of(std::move(request), margin);
   }
+  const Cost in_ram = cost_of(beside_draft(request, estimated_draft_place(request, *draft_, std::nullopt)), margin);
+  const auto device = device_for_draft(request);
+  if (!device) {
+    return in_ram;
+  }
+  const Cost there = cost_of(beside_draft(request, estimated_draft_place(request, *draft_, device)), margin);
+  return there.token < in_ram.token ? there : in_ram;
+}
+
+Cost ContextChooser::cost_of(OpenRequest request, uint64_t margin) const {
   auto problem = placement_problem(request);
   if (!problem) {
     return {};

@@ -6,8 +6,10 @@
 
 #include "draft/draft_length.h"
 #include "draft/drafting.h"
+#include "llama/open/memory_estimate.h"
 #include "placement/placement.h"
 #include "plan/gpu_layers.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -28,42 +30,111 @@ double drafted_rate(const PlacementProblem& problem, const Placement& placement,
   return best;
 }
 
-}  // namespace
-
-std::optional<DraftWorth> draft_worth(PlacementProblem problem, const DraftCost& cost) {
-  const auto whole = place(problem);
-  if (!whole || cost.bytes >= problem.budget) {
-    return std::nullopt;
-  }
-  DraftWorth worth;
-  worth.without = 1 / pass_cost(problem, *whole, 1).seconds;
-  problem.budget -= cost.bytes;
-  const auto rest = place(problem);
-  if (!rest) {
-    return std::nullopt;
-  }
-  worth.with = drafted_rate(problem, *rest, cost.seconds);
-  return worth;
-}
-
-std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::filesystem::path& file, uint64_t bytes) {
-  OpenRequest planned = request;
-  const auto problem = planned_problem(planned);
-  const auto draft = open_model(file);
-  if (!problem || !draft) {
-    return std::nullopt;
-  }
+// Of the draft model, to make one token.
+std::optional<double> draft_seconds(const OpenRequest& request, const Model& draft, const DraftPlace& place) {
   const EngineOptions as_it_comes;
   const RunHistory machine{request.history.profile, {}, {}, {}, {}};
-  const auto of_draft = placement_problem({as_it_comes, *draft, bytes, request.threads, request.context, machine});
-  return of_draft ? draft_worth(*problem, {bytes, of_draft->resident.first}) : std::nullopt;
+  OpenRequest its = {as_it_comes, draft, place.bytes.in_ram, request.threads, request.context, machine};
+  if (place.device) {
+    its.gpu.devices = {request.gpu.devices[*place.device]};
+  }
+  const auto problem = placement_problem(its);
+  if (!problem) {
+    return std::nullopt;
+  }
+  return problem->gpu ? problem->gpu->devices.front().speeds.front().resident.first : problem->resident.first;
 }
 
-std::string left_out_sentence(const std::filesystem::path& file, uint64_t bytes, const DraftWorth& worth) {
+std::string gpu_name(const OpenRequest& request, size_t device) {
+  return request.gpu.devices[device].info.name;
+}
+
+}  // namespace
+
+std::optional<DraftWorth> draft_worth(const PlacementProblem& whole, const PlacementProblem& left,
+                                      double draft_seconds) {
+  const auto alone = place(whole);
+  const auto beside = place(left);
+  if (!alone || !beside) {
+    return std::nullopt;
+  }
+  return DraftWorth{1 / pass_cost(whole, *alone, 1).seconds, drafted_rate(left, *beside, draft_seconds)};
+}
+
+OpenRequest beside_draft(OpenRequest request, const DraftPlace& place) {
+  request.budget -= std::min(request.budget, place.bytes.in_ram);
+  if (place.device) {
+    uint64_t& vram = request.gpu.devices[*place.device].vram;
+    vram -= std::min(vram, place.bytes.on_device);
+  }
+  return request;
+}
+
+std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::filesystem::path& file,
+                                      const DraftPlace& place) {
+  OpenRequest all = request;
+  OpenRequest rest = beside_draft(request, place);
+  const auto whole = planned_problem(all);
+  const auto left = planned_problem(rest);
+  const auto draft = open_model(file);
+  if (!whole || !left || !draft || rest.budget == 0) {
+    return std::nullopt;
+  }
+  const auto seconds = draft_seconds(request, *draft, place);
+  return seconds ? draft_worth(*whole, *left, *seconds) : std::nullopt;
+}
+
+std::optional<size_t> device_for_draft(const OpenRequest& request) {
+  const std::vector<ChosenDevice>& devices = request.gpu.devices;
+  if (devices.empty() || request.gpu.on_ram || request.gpu.computes_in_ram()) {
+    return std::nullopt;
+  }
+  return static_cast<size_t>(std::ranges::max_element(devices, {}, &ChosenDevice::vram) - devices.begin());
+}
+
+DraftPlace estimated_draft_place(const OpenRequest& request, const Model& draft, std::optional<size_t> device) {
+  const uint64_t buffers = estimate_kv_bytes(draft, request.cells(), KvType::kF16) +
+                           estimate_compute_bytes(draft, kDraftPassTokens, request.cells(), request.sequences);
+  if (!device) {
+    return {std::nullopt, {draft.bytes + buffers, 0}};
+  }
+  uint64_t table = 0;
+  bool has_output = false;
+  for (const TensorInfo& tensor : draft.tensors) {
+    table += tensor.role == TensorRole::kEmbedding ? tensor.extent.length : 0;
+    has_output = has_output || tensor.role == TensorRole::kOutput;
+  }
+  // What it is given, and the logits that come back.
+  const uint64_t rows = kDraftPassTokens * static_cast<uint64_t>(draft.embedding_length) +
+                        request.sequences * static_cast<uint64_t>(draft.vocabulary);
+  return {device, {table + rows * sizeof(float), draft.bytes - (has_output ? table : 0) + buffers}};
+}
+
+ChosenDraftPlace choose_draft_place(const OpenRequest& request, const std::filesystem::path& file) {
+  const auto device = device_for_draft(request);
+  const auto draft = device ? open_model(file) : fail(ErrorCode::kUsage, "there is no choice");
+  if (!draft) {
+    return {};  // opening the file will tell what is wrong with it
+  }
+  const DraftPlace there = estimated_draft_place(request, *draft, device);
+  const auto on_device = draft_worth(request, file, there);
+  const auto in_ram = draft_worth(request, file, estimated_draft_place(request, *draft, std::nullopt));
+  if (on_device && (!in_ram || on_device->with > in_ram->with || request.overrides.draft_on_gpu)) {
+    return {there, {}};
+  }
+  const std::string name = gpu_name(request, *device);
+  return {{},
+          on_device
+              ? fmt::format("with its {} in {}'s memory fewer tokens/s are expected",
+                            format_bytes(there.bytes.on_device), name)
+              : fmt::format("{} has no room for its {} beside the model", name, format_bytes(there.bytes.on_device))};
+}
+
+std::string left_out_sentence(const std::filesystem::path& file, const DraftBytes& bytes, const DraftWorth& worth) {
   return fmt::format(
       "the draft model {} is left out: its {} of the memory are worth more to the model itself; with drafts {:.2g} % "
       "fewer tokens/s are expected, even if nine of ten are accepted",
-      file.string(), format_bytes(bytes), 100 * (1 - worth.with / worth.without));
+      file.string(), format_bytes(bytes.in_ram + bytes.on_device), 100 * (1 - worth.with / worth.without));
 }
 
 }  // namespace hypura

@@ -337,6 +337,33 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
   return plan;
 }
 
+namespace {
+
+void add_draft(const OpenRequest& request, const OpenFacts& facts, Plan& plan) {
+  const DraftBytes& bytes = facts.draft;
+  plan.budget += bytes.in_ram;
+  plan.ledger.push_back({Purpose::kDraftModel, bytes.in_ram});
+  if (facts.draft_device.empty()) {
+    const bool beside = plan.device && !request.gpu.on_ram && !request.gpu.computes_in_ram();
+    plan.sentence += fmt::format("; {} more for the draft model{}", format_bytes(bytes.in_ram),
+                                 beside ? ", in RAM, which the processors compute" : "");
+    return;
+  }
+  plan.ledger.push_back({Purpose::kDraftModel, bytes.on_device, "", Tier::kDevice});
+  if (plan.device) {
+    plan.device->budget += bytes.on_device;
+    const auto its = std::ranges::find(plan.device->shares, facts.draft_device, &DeviceShare::name);
+    if (its != plan.device->shares.end()) {
+      its->budget += bytes.on_device;
+      its->bytes += bytes.on_device;
+    }
+  }
+  plan.sentence += fmt::format("; the draft model takes {} more on {}, which computes it, and {} more of RAM",
+                               format_bytes(bytes.on_device), facts.draft_device, format_bytes(bytes.in_ram));
+}
+
+}  // namespace
+
 void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) {
   const EngineOptions& options = request.options;
   if (!facts.reader.empty()) {
@@ -349,12 +376,8 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
     }
     plan.sentence += fmt::format(", from {} copies", plan.copies.size());
   }
-  if (facts.draft_bytes > 0) {
-    plan.budget += facts.draft_bytes;
-    plan.ledger.push_back({Purpose::kDraftModel, facts.draft_bytes});
-    const bool beside = plan.device && !request.gpu.on_ram;
-    plan.sentence += fmt::format("; {} more for the draft model{}", format_bytes(facts.draft_bytes),
-                                 beside ? ", in RAM, which the processors compute" : "");
+  if (facts.draft.in_ram > 0) {
+    add_draft(request, facts, plan);
   }
   if (facts.mtp_bytes > 0) {
     plan.sentence += fmt::format("; drafts by its MTP layers, whose context takes {}", format_bytes(facts.mtp_bytes));
@@ -366,8 +389,8 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   if (!facts.kept_left_out.empty()) {
     plan.warnings.push_back(facts.kept_left_out);
   }
-  if (!facts.draft_left_out.empty()) {
-    plan.warnings.push_back(facts.draft_left_out);
+  if (!facts.draft_remark.empty()) {
+    plan.warnings.push_back(facts.draft_remark);
   }
   if (facts.reader.empty() && !options.mirrors.empty()) {
     plan.warnings.emplace_back("the whole model is in memory, loaded from its own files: the mirrors are not read");

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "draft/model_drafter.h"
 #include "hypura/plan.h"
 #include "placement/placement.h"
 #include "plan/placement_problem.h"
@@ -15,12 +16,13 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
 
 // What opening a model adds to its plan.
 struct OpenFacts {
-  std::string reader;          // how streamed weights are read; empty: none are
-  uint64_t draft_bytes = 0;    // of a draft model
-  std::string draft_left_out;  // why there is none; empty when it was not asked for, or is there
-  uint64_t mtp_bytes = 0;      // that drafting by MTP layers takes besides their weights; 0: they do not draft
-  uint64_t kept_bytes = 0;     // for keys and values beyond the context
-  std::string kept_left_out;   // why none are kept; empty when that was not asked for, or they are
+  std::string reader;         // how streamed weights are read; empty: none are
+  DraftBytes draft;           // of a draft model
+  std::string draft_device;   // the GPU that it lies on; empty: RAM
+  std::string draft_remark;   // why there is none, or not on a GPU; empty where there is nothing to say
+  uint64_t mtp_bytes = 0;     // that drafting by MTP layers takes besides their weights; 0: they do not draft
+  uint64_t kept_bytes = 0;    // for keys and values beyond the context
+  std::string kept_left_out;  // why none are kept; empty when that was not asked for, or they are
 };
 void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan);
 

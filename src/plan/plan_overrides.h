@@ -39,6 +39,7 @@ struct PlanOverrides {
   std::optional<uint32_t> cached_experts;  // as many as fit, up to this; in mixed streaming dense weights get the rest
   bool warm_start = true;                  // false: the run history goes into the plan alone, not into the cache
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
+  bool draft_on_gpu = false;               // it lies on the GPU, where there is room, though RAM gives more
 };
 
 }  // namespace hypura

@@ -129,6 +129,10 @@ class ExpertStore {
   // `predictions` of what `layer` will choose are compared with what it asks for; nothing is read for them.
   void expect(uint32_t layer, std::span<const ExpertPrediction> predictions);
 
+  // Whether that prediction, by its number, is worth reading if its expert is not here: while decoding, as the record
+  // says.
+  bool worth_reading(size_t prediction) const;
+
   // Lets reads go on, without blocking.
   void poll() { slots_->poll(); }
 
@@ -206,7 +210,6 @@ class ExpertStore {
   std::optional<uint32_t> slot_for(uint32_t expert);
   void score_predictions(std::span<const uint32_t> experts);
   void start_prefetch();
-  bool worth_reading(size_t prediction) const;
   bool prefetch_one(uint32_t layer, uint32_t expert, Priority priority);
   void go_on_streaming();
   void stop_warming();

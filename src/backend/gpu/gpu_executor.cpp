@@ -254,6 +254,9 @@ Status GpuExecutor::look_at_choice(ggml_cgraph* graph, const Block& block) {
   }
   if (status) {
     note_choice(block);
+    if (predicts) {
+      prefetch_->note_chosen(block.layer, wanted_);
+    }
     looked_at_ = predicts ? std::optional(choosing(block)) : std::nullopt;
   }
   return status;

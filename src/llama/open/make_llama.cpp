@@ -127,8 +127,12 @@ Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& fi
   return loaded(model, made);
 }
 
-Result<LlamaModelPtr> make_llama_model(const Model& model) {
-  std::vector<ggml_backend_dev_t> devices = chosen_devices({});
+Result<LlamaModelPtr> make_llama_model(const Model& model, ggml_backend_device* device) {
+  ModelParams chosen;
+  if (device != nullptr) {
+    chosen.devices = {device};
+  }
+  std::vector<ggml_backend_dev_t> devices = chosen_devices(chosen);
   llama_model_params params = llama_model_default_params();
   params.devices = devices.data();
   params.n_gpu_layers = devices.front() == nullptr ? 0 : -1;

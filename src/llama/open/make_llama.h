@@ -48,8 +48,9 @@ bool has_own_memory(ggml_backend_device& device);
 // it; with kBudget where there is no memory for the weights.
 Result<LlamaModelPtr> make_llama_model(const Model& model, const VirtualFile& file, const ModelParams& params);
 
-// The model as llama.cpp loads it from its own files, by direct reads. Fails likewise.
-Result<LlamaModelPtr> make_llama_model(const Model& model);
+// The model as llama.cpp loads it from its own files, by direct reads: all of it on `device`, but the table of tokens;
+// nullptr: in RAM, where a GPU whose memory that is computes it. Fails likewise.
+Result<LlamaModelPtr> make_llama_model(const Model& model, ggml_backend_device* device = nullptr);
 
 struct ContextParams {
   uint32_t cells = 0;  // tokens of all sequences together

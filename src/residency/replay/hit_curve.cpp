@@ -16,17 +16,22 @@ namespace {
 
 class LayerStack {
  public:
-  explicit LayerStack(uint32_t experts) : ranking_(experts), asked_(experts), gone_(experts) {}
+  explicit LayerStack(uint32_t experts) : ranking_(experts), asked_(experts), gone_(experts), seen_(experts) {}
 
-  // Notes what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert.
-  template <class Hit>
-  void take_in(const Visit& pass, Hit hit) {
+  // Notes what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert, and
+  // `first` with the number of experts that were asked for before, for each that was not.
+  template <class Hit, class First>
+  void take_in(const Visit& pass, Hit hit, First first) {
     ++number_;
     ranking_.note(pass.choice);
     waiting_.clear();
     for (const Use& use : pass.uses) {
       asked_[use.expert] = number_;
       push(use.expert);
+      if (!seen_[use.expert]) {
+        first(static_cast<uint32_t>(stack_.size()));
+        seen_[use.expert] = true;
+      }
     }
     restack(hit);
   }
@@ -86,35 +91,87 @@ class LayerStack {
   std::vector<Candidate> waiting_;  // a heap, best first; may hold some that are gone
   std::vector<uint64_t> asked_;     // by expert: the last visit that asked for it
   std::vector<uint64_t> gone_;      // by expert: the last visit in which it left waiting_
+  std::vector<bool> seen_;          // by expert: it was asked for before
   uint64_t number_ = 0;             // of the visit
 };
+
+// Of a run that goes on, passes by which the policy has learned nearly all it can (docs/lab/experiments.md).
+constexpr size_t kWarmUpPasses = 256;
+
+// Decode passes in front of those that count.
+size_t warm_up(const RoutingTrace& trace) {
+  const auto passes = static_cast<size_t>(std::ranges::count(trace.passes, true, &RoutingPass::decode));
+  return std::min(kWarmUpPasses, passes / 2);
+}
+
+class HitCounts {
+ public:
+  explicit HitCounts(const RoutingTrace& trace)
+      : width_(size_t{trace.experts} + 1), hits_(trace.layers * width_), lookups_(trace.layers) {}
+
+  // Of the layer's hits, by quota: those that smaller quotas have not.
+  std::span<double> of(uint32_t layer) { return std::span(hits_).subspan(layer * width_, width_); }
+
+  void looked_up(uint32_t layer, size_t experts) { lookups_[layer] += static_cast<double>(experts); }
+
+  // Per lookup, with those of smaller quotas.
+  std::vector<double> curve() && {
+    for (uint32_t layer = 0; layer < lookups_.size(); ++layer) {
+      double sum = 0;
+      for (double& it : of(layer)) {
+        sum += it;
+        it = lookups_[layer] > 0 ? sum / lookups_[layer] : 0;
+      }
+    }
+    return std::move(hits_);
+  }
+
+ private:
+  size_t width_;
+  std::vector<double> hits_;
+  std::vector<double> lookups_;
+};
+
+// Without counting the first `left_out` decode passes. `first`: adds to a layer's hits what the first use of an expert
+// counts for, when so many others were asked for before.
+template <class First>
+std::vector<double> curve_of(const RoutingTrace& trace, size_t left_out, First first) {
+  if (trace.layers == 0 || trace.experts == 0) {
+    return {};
+  }
+  HitCounts counts(trace);
+  std::vector<LayerStack> stacks(trace.layers, LayerStack(trace.experts));
+  std::vector<size_t> passes(trace.layers);
+  const Visits visits(trace);
+  for (const Visit& visit : visits.all()) {
+    passes[visit.layer] += visit.decode ? 1 : 0;
+    const bool counted = visit.decode && passes[visit.layer] > left_out;
+    const std::span<double> hits = counts.of(visit.layer);
+    stacks[visit.layer].take_in(
+        visit, [&](uint32_t quota) { hits[quota] += counted ? 1 : 0; },
+        [&](uint32_t before) {
+          if (counted) {
+            first(hits, before);
+          }
+        });
+    counts.looked_up(visit.layer, counted ? visit.uses.size() : 0);
+  }
+  return std::move(counts).curve();
+}
 
 }  // namespace
 
 std::vector<double> hit_curve(const RoutingTrace& trace) {
-  if (trace.layers == 0 || trace.experts == 0) {
-    return {};
-  }
-  const size_t width = size_t{trace.experts} + 1;
-  std::vector<double> curve(trace.layers * width);
-  std::vector<double> lookups(trace.layers);
-  std::vector<LayerStack> stacks(trace.layers, LayerStack(trace.experts));
-  const Visits visits(trace);
-  for (const Visit& visit : visits.all()) {
-    double* hits = curve.data() + visit.layer * width;
-    const double counted = visit.decode ? 1 : 0;
-    stacks[visit.layer].take_in(visit, [&](uint32_t quota) { hits[quota] += counted; });
-    lookups[visit.layer] += counted * static_cast<double>(visit.uses.size());
-  }
-  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
-    double hits = 0;
-    for (size_t quota = 0; quota < width; ++quota) {
-      double& rate = curve[layer * width + quota];
-      hits += rate;
-      rate = lookups[layer] > 0 ? hits / lookups[layer] : 0;
+  return curve_of(trace, 0, [](std::span<double> /*hits*/, uint32_t /*before*/) {});
+}
+
+std::vector<double> lasting_hit_curve(const RoutingTrace& trace) {
+  return curve_of(trace, warm_up(trace), [](std::span<double> hits, uint32_t before) {
+    const std::span<double> deeper = hits.subspan(before + 1);
+    for (double& it : deeper) {
+      it += 1 / static_cast<double>(deeper.size());
     }
-  }
-  return curve;
+  });
 }
 
 }  // namespace hypura

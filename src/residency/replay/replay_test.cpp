@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <functional>
+#include <random>
+
 #include "residency/replay/trace_for_test.h"
 
 namespace hypura {
@@ -153,6 +157,82 @@ TEST(HitCurve, RisesWithTheQuotaOnRealRouting) {
     }
     EXPECT_GT(curve[layer * 33 + 32], 0.99);  // all but the first use of each
   }
+}
+
+// Each token chooses by itself, an expert of rank r about in proportion to 1/r.
+RoutingTrace zipf_trace(uint32_t layers, uint32_t experts, uint32_t used, uint32_t tokens) {
+  std::mt19937 engine(11);
+  std::extreme_value_distribution<double> noise;
+  RoutingTrace trace;
+  trace.layers = layers;
+  trace.experts = experts;
+  trace.used = used;
+  std::vector<std::pair<double, uint16_t>> scores(experts);
+  for (uint32_t row = 0; row < tokens * layers; ++row) {
+    if (row % layers == 0) {
+      trace.passes.push_back({1, true, 0});
+    }
+    for (uint16_t expert = 0; expert < experts; ++expert) {
+      const uint32_t rank = (expert * 37U + row % layers) % experts;
+      scores[expert] = {noise(engine) - std::log(rank + 1.0), expert};
+    }
+    std::partial_sort(scores.begin(), scores.begin() + used, scores.end(), std::greater());
+    for (uint32_t i = 0; i < used; ++i) {
+      trace.chosen.push_back(scores[i].second);
+    }
+  }
+  return trace;
+}
+
+RoutingTrace part_of(const RoutingTrace& trace, size_t first, size_t tokens) {
+  RoutingTrace part = trace;
+  part.keep_latest(trace.passes.size() - first);
+  part.passes.resize(tokens);
+  part.chosen.resize(tokens * trace.layers * trace.used);
+  return part;
+}
+
+double mean_miss_rate(const RoutingTrace& trace, const std::vector<double>& curve, uint32_t quota) {
+  double hits = 0;
+  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
+    hits += curve[layer * (trace.experts + 1) + quota] / trace.layers;
+  }
+  return 1 - hits;
+}
+
+// From a stretch of 112 tokens what a run misses that goes on, within 15 %.
+TEST(LastingHitCurve, OfAShortTraceIsThatOfALongOne) {
+  const RoutingTrace stories = stories_trace();
+  for (const RoutingTrace& trace : {stories, zipf_trace(4, 128, 8, 1200)}) {
+    const size_t all = trace.passes.size();
+    for (const uint32_t quota : {trace.experts / 4, trace.experts / 2, trace.experts * 3 / 4}) {
+      const auto replayed = [&](const RoutingTrace& part) {
+        return replay(part, Policy::kLive, trace.layers * quota + 1, 1);
+      };
+      const ReplayResult whole = replayed(trace);
+      const ReplayResult begin = replayed(part_of(trace, 0, all / 2));
+      const double missed =
+          1 - static_cast<double>(whole.hits - begin.hits) / static_cast<double>(whole.lookups - begin.lookups);
+      double told = 0;
+      constexpr size_t kStretches = 4;
+      for (size_t i = 0; i < kStretches; ++i) {
+        const RoutingTrace part = part_of(trace, i * all / kStretches, 112);
+        told += mean_miss_rate(part, lasting_hit_curve(part), quota) / kStretches;
+      }
+      EXPECT_NEAR(told / missed, 1, 0.15) << quota << " of " << trace.experts;
+    }
+  }
+}
+
+TEST(LastingHitCurve, EndsAtOneAndHasNoFirstUses) {
+  std::mt19937 engine(7);
+  const RoutingTrace trace = random_trace(engine, 2, 24, 3, 90);
+  const std::vector<double> curve = lasting_hit_curve(trace);
+  for (const size_t layer : {0U, 1U}) {
+    EXPECT_NEAR(curve[layer * 25 + 24], 1, 1e-12);
+    EXPECT_EQ(curve[layer * 25], 0);
+  }
+  EXPECT_TRUE(lasting_hit_curve({}).empty());
 }
 
 // How much of the way from LRU to the optimum (Belady) the live policy goes on real routing (docs/lab/experiments.md),

@@ -15,9 +15,9 @@ void ReadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predi
   }
   end_unwanted(staging_.half_of(layer));
   const std::span<ggml_tensor* const> matrices = staging_.make_room(layer);
-  for (const ExpertPrediction& prediction : predictions) {
-    const uint32_t expert = prediction.expert;
-    if (!store_.resident(layer, expert)) {
+  for (size_t place = 0; place < predictions.size(); ++place) {
+    const uint32_t expert = predictions[place].expert;
+    if (!store_.resident(layer, expert) && store_.worth_reading(place)) {
       coming_.push_back({layer, expert, reads_.begin(layer, expert, matrices, expert, Priority::kPrefetch)});
       ++stats_.read_ahead;
     }

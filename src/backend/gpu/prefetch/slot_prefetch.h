@@ -3,7 +3,8 @@
 //
 // What comes to the device lies where layers pass through (layer_staging.h), since a wrong prediction must move no
 // slot: when the layer chooses such an expert, it is copied into a slot from there. It counts as a prefetch, and never
-// as one that was found in a slot.
+// as one that was found in a slot. Only what predictions are mostly right about is brought (PredictionRecord): what is
+// in vain takes the link, or the disk, from what was asked for.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,9 @@ class SlotPrefetch {
   // Begins to bring what `layer`, the next, will choose by `predictions`, surest first. What was prefetched before is
   // forgotten. All that was asked for has been brought.
   virtual void begin(uint32_t layer, std::span<const ExpertPrediction> predictions) = 0;
+
+  // `layer` chose `experts`, ascending. At most once after begin() for it, and before any of them is brought.
+  virtual void note_chosen(uint32_t layer, std::span<const uint32_t> experts) = 0;
 
   // Whether the expert was prefetched to the device.
   virtual bool has(uint32_t layer, uint32_t expert) const = 0;

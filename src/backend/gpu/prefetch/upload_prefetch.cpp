@@ -4,7 +4,8 @@
 
 namespace hypura {
 
-UploadPrefetch::UploadPrefetch(const Parts& parts) : it_(parts) {
+UploadPrefetch::UploadPrefetch(const Parts& parts)
+    : it_(parts), disk_record_(static_cast<uint32_t>(parts.layers.size())) {
   const bool overlaps = parts.device.copy_stream() != parts.device.stream();
   landed_.reset(overlaps ? ggml_backend_event_new(parts.device.inner()) : nullptr);
 }
@@ -19,16 +20,22 @@ void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> pre
   experts_.clear();
   it_.store.expect(layer, predictions);
   layer_ = layer;
+  absent_.clear();
+  predicted_ = predictions.size();
   from_disk_.clear();
   matrices_ = copies(layer) ? it_.staging->make_room(layer) : std::span<ggml_tensor* const>();
-  for (const ExpertPrediction& prediction : predictions) {
-    const uint32_t expert = prediction.expert;
+  for (size_t place = 0; place < predictions.size(); ++place) {
+    const uint32_t expert = predictions[place].expert;
     if (it_.store.resident(layer, expert)) {
       continue;
     }
     if (!it_.below.resident(layer, expert)) {
-      from_disk_.push_back(expert);
-    } else if (!matrices_.empty()) {
+      absent_.push_back({expert, place});
+      // Where RAM has room for all, what was read in vain is there when it is chosen later.
+      if (it_.below.holds_all() || disk_record_.pays(layer, place, predicted_)) {
+        from_disk_.push_back(expert);
+      }
+    } else if (!matrices_.empty() && it_.store.worth_reading(place)) {
       copy(expert, *it_.below.pin(layer, expert));
     }
   }
@@ -48,6 +55,13 @@ void UploadPrefetch::copy(uint32_t expert, uint32_t slot) {
   pinned_.push_back({layer_, expert});
   experts_.push_back(expert);
   ++it_.stats.prefetches;
+}
+
+void UploadPrefetch::note_chosen(uint32_t layer, std::span<const uint32_t> experts) {
+  for (const Absent& it : layer == layer_ ? std::span<const Absent>(absent_) : std::span<const Absent>()) {
+    disk_record_.note(layer, it.place, predicted_, std::ranges::binary_search(experts, it.expert));
+  }
+  absent_.clear();
 }
 
 bool UploadPrefetch::has(uint32_t layer, uint32_t expert) const {

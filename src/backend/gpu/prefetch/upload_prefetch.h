@@ -1,5 +1,6 @@
 // What RAM has comes to the device, and what only the disk has to RAM. Copies go on after the call; the slots of RAM
-// that they read stay pinned until they ended.
+// that they read stay pinned until they ended. Of both there is a record of their own: what neither tier has is chosen
+// less often than what only the device has not.
 #pragma once
 
 #include <vector>
@@ -8,6 +9,7 @@
 #include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
 #include "backend/gpu/prefetch/slot_prefetch.h"
+#include "residency/prediction_record.h"
 #include "tiers/expert_store.h"
 
 namespace hypura {
@@ -27,6 +29,7 @@ class UploadPrefetch final : public SlotPrefetch {
   explicit UploadPrefetch(const Parts& parts);
 
   void begin(uint32_t layer, std::span<const ExpertPrediction> predictions) override;
+  void note_chosen(uint32_t layer, std::span<const uint32_t> experts) override;
   bool has(uint32_t layer, uint32_t expert) const override;
   Result<std::span<ggml_tensor* const>> take(std::span<const UploadItem> items) override;
   void taken() override;
@@ -36,6 +39,12 @@ class UploadPrefetch final : public SlotPrefetch {
   void settle() override;
 
  private:
+  // A prediction of an expert that only the disk has.
+  struct Absent {
+    uint32_t expert = 0;
+    size_t place = 0;  // among the layer's predictions
+  };
+
   bool copies(uint32_t layer) const;
   void copy(uint32_t expert, uint32_t slot);
 
@@ -45,7 +54,10 @@ class UploadPrefetch final : public SlotPrefetch {
   std::span<ggml_tensor* const> matrices_;
   std::vector<uint32_t> experts_;    // on the device
   std::vector<LayerExpert> pinned_;  // in RAM
-  std::vector<uint32_t> from_disk_;
+  std::vector<Absent> absent_;
+  size_t predicted_ = 0;             // for the layer
+  PredictionRecord disk_record_;     // of those that are absent_
+  std::vector<uint32_t> from_disk_;  // of them, read
 };
 
 }  // namespace hypura

@@ -75,6 +75,19 @@ class UploadPrefetchTest : public GpuFixture {
     return true;
   }
 
+  // The layer that predictions were for chooses one expert.
+  void choose(uint32_t layer, uint32_t expert) {
+    const uint32_t chosen[] = {expert};
+    prefetch_->note_chosen(layer, chosen);
+    source_->settle();
+    store_->acquire(layer, {{}, 1, true}, chosen);
+    for (size_t lease = store_->hits(); lease < store_->leases().size(); ++lease) {
+      ASSERT_TRUE(store_->wait(lease));
+    }
+    store_->finish();
+    source_->settle();
+  }
+
   StoreStats below_stats_;
   GpuStats stats_;
   std::unique_ptr<ExpertStore> below_;
@@ -131,6 +144,39 @@ TEST_P(UploadPrefetchTest, WhatIsTakenHasArrived) {
   prefetch_->taken();
   ggml_backend_synchronize(device().stream());
   EXPECT_TRUE(holds(slots_->matrices(1), 2, {1, 7}));
+}
+
+// Predictions that were wrong of late are neither copied nor read; once they are right again, they are.
+TEST_P(UploadPrefetchTest, OnlyWhatIsMostlyRightIsBrought) {
+  const ExpertPrediction seventh[] = {{7, 1}};
+  const auto copies = [&](uint32_t chosen) {
+    EXPECT_NO_FATAL_FAILURE(read(1, 7));
+    prefetch_->begin(1, seventh);
+    const bool brought = prefetch_->has(1, 7);
+    EXPECT_NO_FATAL_FAILURE(choose(1, chosen));
+    return brought;
+  };
+  EXPECT_TRUE(copies(9));
+  for (int i = 0; i < 3; ++i) {
+    copies(9);
+  }
+  EXPECT_FALSE(copies(9));
+  EXPECT_EQ(stats_.prefetches_used, 0U);
+
+  const ExpertPrediction twentieth[] = {{20, 1}};
+  const auto reads = [&](uint32_t layer, uint32_t chosen) {
+    const uint64_t before = below_stats_.prefetches;
+    prefetch_->begin(layer, twentieth);
+    EXPECT_FALSE(prefetch_->has(layer, 20));
+    EXPECT_NO_FATAL_FAILURE(choose(layer, chosen));
+    return below_stats_.prefetches > before;
+  };
+  EXPECT_TRUE(reads(1, 9)) << "what was copied in vain says nothing of what is read";
+  for (int i = 0; i < 3; ++i) {
+    reads(1, 9);
+  }
+  EXPECT_FALSE(reads(1, 9));
+  EXPECT_TRUE(reads(2, 9)) << "nothing is known of that layer";
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, UploadPrefetchTest, testing::Values(Inner::kLate), inner_name);
