@@ -57,6 +57,10 @@ Status place_in(ggml_backend_buffer_t buffer, std::span<ggml_tensor* const> tens
   return {};
 }
 
+ggml_backend_buffer_t buffer_of(const ggml_tensor& tensor) {
+  return tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
+}
+
 void copy_expert(ggml_backend_t stream, const ggml_tensor& from, uint32_t from_place, ggml_tensor& to,
                  uint32_t to_place) {
   const auto one = [](const ggml_tensor& matrices, uint32_t place) {

@@ -30,6 +30,9 @@ Result<ggml_backend_buffer_ptr> allocate_on(ggml_backend_buffer_type_t type, uin
 // Gives `tensors` their places in `buffer`, one after another from its beginning on. Fails with kInternal.
 Status place_in(ggml_backend_buffer_t buffer, std::span<ggml_tensor* const> tensors);
 
+// The buffer that a tensor or view lies in. With the address it tells where: some devices' buffers all begin at one.
+ggml_backend_buffer_t buffer_of(const ggml_tensor& tensor);
+
 // Begins to copy expert number `from_place` of one tensor of experts to `to_place` of another, alike and on the device
 // of `stream`, in its order.
 void copy_expert(ggml_backend_t stream, const ggml_tensor& from, uint32_t from_place, ggml_tensor& to,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/gpu/device_memory.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -30,7 +31,7 @@ ggml_context_ptr graph_context() {
 ggml_tensor* outside(ggml_context* context, const ggml_tensor& original, int64_t ne0, int64_t rows) {
   ggml_tensor* tensor = ggml_new_tensor_2d(context, original.type, ne0, rows);
   tensor->data = original.data;
-  tensor->buffer = original.view_src != nullptr ? original.view_src->buffer : original.buffer;
+  tensor->buffer = buffer_of(original);
   return tensor;
 }
 
@@ -112,7 +113,7 @@ Status ExpertWaves::keep_inputs(const ExpertBlock& block) {
     ggml_tensor* same = ggml_dup_tensor(kept_context_.get(), source);
     std::memcpy(same->nb, source->nb, sizeof same->nb);
     same->data = source->data;
-    same->buffer = source->view_src != nullptr ? source->view_src->buffer : source->buffer;
+    same->buffer = buffer_of(*source);
     ggml_tensor* copy = ggml_cont(kept_context_.get(), same);
     ggml_set_output(copy);
     ggml_build_forward_expand(graph, copy);

@@ -125,12 +125,13 @@ Status DevicePredictor::make_product(const ChoosingBlock& block, Product& it) {
   const RouterStep& step = steps_[block.layer];
   constexpr size_t kTensors = 8;
   it.input = block.input->data;
+  it.buffer = buffer_of(*block.input);
   it.context.reset(
       ggml_init({kTensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(kTensors, false), nullptr, true}));
   ggml_context* context = it.context.get();
   ggml_tensor* input = ggml_new_tensor_2d(context, GGML_TYPE_F32, block.input->ne[0], block.tokens());
   input->data = block.input->data;
-  input->buffer = block.input->view_src != nullptr ? block.input->view_src->buffer : block.input->buffer;
+  input->buffer = it.buffer;
   ggml_tensor* rescale = ggml_view_1d(context, rescale_[block.layer], block.input->ne[0], 0);
   rescale->buffer = rescale_[block.layer]->buffer;
   ggml_tensor* scaled = ggml_mul(context, input, rescale);
@@ -156,7 +157,7 @@ Status DevicePredictor::begin(const ChoosingBlock& block) {
     return {};
   }
   Product& it = product_of(block);
-  if (it.input != input->data) {
+  if (it.input != input->data || it.buffer != buffer_of(*input)) {
     if (Status status = make_product(block, it); !status) {
       return status;
     }

@@ -40,7 +40,8 @@ class DevicePredictor final : public BlockPredictor {
   // The product of one layer for so many tokens. What a device recorded of a graph it can play again as long as all
   // addresses stay.
   struct Product {
-    const void* input = nullptr;  // it was made for
+    const void* input = nullptr;             // it was made for,
+    ggml_backend_buffer_t buffer = nullptr;  // in this
     ggml_context_ptr context;
     ggml_cgraph* graph = nullptr;
   };
