@@ -143,6 +143,11 @@ std::vector<std::string> StreamedWeights::gpu_names() const {
   return names;
 }
 
+bool StreamedWeights::lost() const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(gpus_, [](const auto& gpu) { return gpu->experts != nullptr && gpu->experts->lost(); });
+}
+
 bool StreamedWeights::computes_in_ram() const {
   return !gpus_.empty() && gpus_.front()->device->computes_in_ram();
 }

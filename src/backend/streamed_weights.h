@@ -198,6 +198,9 @@ class StreamedWeights {
   // The error of the last failed compute(), which is forgotten.
   Error take_error();
 
+  // Whether a GPU with slots is lost: nothing can be computed any more.
+  bool lost() const;
+
   const StreamLayout& layout() const { return layout_; }
   const Model& model() const { return model_; }
   const StreamStats& stats() const { return stats_; }
