@@ -7,7 +7,12 @@
 namespace hypura {
 
 ExpertExecutor::ExpertExecutor(const StreamLayout& layout, ExpertStore& store, const StreamStats& stats)
-    : layout_(layout), store_(store), stats_(stats), pairs_(layout.experts), predictions_(layout.experts) {}
+    : layout_(layout),
+      store_(store),
+      stats_(stats),
+      end_(static_cast<uint32_t>(layout.expert_layers.size())),
+      pairs_(layout.experts),
+      predictions_(layout.experts) {}
 
 Result<std::unique_ptr<ExpertExecutor>> ExpertExecutor::create(const StreamLayout& layout, ExpertStore& store,
                                                                InnerGraph& inner, const StreamStats& stats,
@@ -76,14 +81,15 @@ bool ExpertExecutor::decoding() const {
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::predict(const ExpertBlock& block) {
   const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
+  const bool last = block.layer + 1 >= end_;
   if (!decoding()) {
-    if (streams_prompts_ && block.layer + 1 < layout_.expert_layers.size()) {
+    if (streams_prompts_ && !last) {
       const size_t predicted = predict_prompt(choosing);
       store_.stream_ahead(block.layer + 1, std::span(predictions_).first(predicted));
     }
   } else if (predictor_ != nullptr && block.tokens() <= BlockPredictor::kMostRows) {
     const size_t predicted = predictor_->predict(choosing, routed_, predictions_);
-    if (predicted > 0) {
+    if (predicted > 0 && !last) {
       store_.prefetch(block.layer + 1, std::span(predictions_).first(predicted));
     }
   }

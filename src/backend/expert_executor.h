@@ -39,6 +39,9 @@ class ExpertExecutor {
   ExpertExecutor(const ExpertExecutor&) = delete;
   ExpertExecutor& operator=(const ExpertExecutor&) = delete;
 
+  // It computes the layers before this one, and reads nothing ahead for others; at first all of them.
+  void compute_before(uint32_t layer) { end_ = layer; }
+
   // From now on the next layer's experts are prefetched as `predictor` says, in decode passes; nullptr: none are.
   void predict_by(BlockPredictor* predictor) { predictor_ = predictor; }
 
@@ -75,6 +78,7 @@ class ExpertExecutor {
   bool streams_prompts_ = false;
   BlockPredictor* prompt_predictor_ = nullptr;
   size_t outputs_ = 0;  // of the pass in work
+  uint32_t end_;        // of its layers
   std::unique_ptr<ExpertBatch> batch_;
   std::unique_ptr<LeasedExperts> leased_;
   RoutingRecorder* recorder_ = nullptr;

@@ -260,4 +260,8 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
   return layout;
 }
 
+std::string table_pattern(const StreamLayout& layout) {
+  return with_tables({}, layout.tables);
+}
+
 }  // namespace hypura

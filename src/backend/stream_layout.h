@@ -28,6 +28,9 @@ struct StreamLayout {
   bool streams(const TensorInfo& tensor) const;
 };
 
+// Regular expression matching the names of the layout's tables, no others; empty: it has none.
+std::string table_pattern(const StreamLayout& layout);
+
 // Whether a tensor is repacked (repacked_layout.h) in a repacked copy of its model: where there is such a layout and
 // the tensor is one that models stream. It depends on nothing but the tensor; what a certain model keeps resident all
 // the same is read from the model itself.

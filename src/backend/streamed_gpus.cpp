@@ -25,13 +25,33 @@ GpuLayerRange streamed_in(const StreamLayout& layout, const GpuRange& range) {
   return {before(range.first), before(range.end)};
 }
 
-// "^(?=blk\\.(2|3)\\.)(?:...)": what the layout's matches, in these layers; empty where there are none.
-std::string pattern_in(const StreamLayout& layout, const GpuLayerRange& layers) {
+// "2|3"; empty where there are none.
+std::string numbers_in(const StreamLayout& layout, const GpuLayerRange& layers) {
   std::string list;
   for (uint32_t i = layers.first; i < layers.end; ++i) {
     list += fmt::format("{}{}", list.empty() ? "" : "|", layout.expert_layers[i].layer);
   }
+  return list;
+}
+
+// "^(?=blk\\.(2|3)\\.)(?:...)": what the layout's matches, in these layers; empty where there are none.
+std::string pattern_in(const StreamLayout& layout, const GpuLayerRange& layers) {
+  const std::string list = numbers_in(layout, layers);
   return list.empty() ? list : fmt::format("^(?=blk\\.({})\\.)(?:{})", list, layout.pattern);
+}
+
+// The weights that router_steps() asks for.
+std::string asked_in(const StreamLayout& layout, const GpuLayerRange& layers) {
+  const std::string list = numbers_in(layout, layers);
+  return list.empty()
+             ? list
+             : fmt::format("^blk\\.({})\\.(ffn_gate_inp|exp_probs_b|ffn_norm|post_attention_norm)\\.(weight|bias)$",
+                           list);
+}
+
+// What one of two regular expressions matches, either of which may be empty.
+std::string either(const std::string& first, const std::string& second) {
+  return first + (first.empty() || second.empty() ? "" : "|") + second;
 }
 
 }  // namespace
@@ -43,20 +63,21 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create_over(const Mode
     return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
   }
   auto weights = create(model, reader, std::move(layout));
-  if (weights && !gpus.empty() && gpus.front().first > 0) {
+  if (weights && !gpus.empty()) {
     StreamedWeights& its = **weights;
     its.host_ = streamed_in(its.layout_, {{}, 0, gpus.front().first});
-    its.host_pattern_ = pattern_in(its.layout_, its.host_);
+    its.asked_pattern_ = asked_in(its.layout_, its.host_);
+    its.host_pattern_ = either(pattern_in(its.layout_, its.host_), table_pattern(its.layout_));
   }
   for (size_t i = 0; weights && i < gpus.size(); ++i) {
-    if (Status status = (*weights)->add_gpu(gpus[i], i, gpus.size() > 1 || gpus[i].first > 0); !status) {
+    if (Status status = (*weights)->add_gpu(gpus[i], i); !status) {
       return propagate(status.error());
     }
   }
   return weights;
 }
 
-Status StreamedWeights::add_gpu(const GpuRange& range, size_t number, bool several) {
+Status StreamedWeights::add_gpu(const GpuRange& range, size_t number) {
   ggml_backend_dev_t inner = gpu_by_name(range.device);
   if (inner == nullptr) {
     return fail(ErrorCode::kUsage, "ggml has no device '{}' here", range.device);
@@ -67,7 +88,7 @@ Status StreamedWeights::add_gpu(const GpuRange& range, size_t number, bool sever
   }
   auto gpu = std::make_unique<GpuMember>();
   gpu->range = streamed_in(layout_, range);
-  gpu->pattern = several ? pattern_in(layout_, gpu->range) : layout_.pattern;
+  gpu->pattern = pattern_in(layout_, gpu->range);
   gpu->device = std::move(*device);
   gpu->stream_type = make_stream_buffer_type(this, gpu->device->device());
   gpus_.push_back(std::move(gpu));
@@ -120,6 +141,11 @@ std::vector<std::string> StreamedWeights::gpu_names() const {
     names.emplace_back(ggml_backend_dev_name(gpu->device->inner()));
   }
   return names;
+}
+
+bool StreamedWeights::lost() const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(gpus_, [](const auto& gpu) { return gpu->experts != nullptr && gpu->experts->lost(); });
 }
 
 bool StreamedWeights::computes_in_ram() const {

@@ -14,6 +14,17 @@
 
 namespace hypura {
 
+// Of the layers that the processors compute: no other's weights are here.
+void StreamedWeights::ask_routers() {
+  if (experts_ == nullptr || placed_.spare_slots == 0) {
+    return;
+  }
+  predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
+    const auto it = resident_by_name_.find(name);
+    return it == resident_by_name_.end() ? nullptr : it->second;
+  });
+}
+
 void StreamedWeights::record_routing(uint64_t tokens, bool every_layer) {
   if (!streams_experts() || layout_.experts >= RoutingTrace::kNone) {
     return;

@@ -274,6 +274,9 @@ Status StreamedWeights::allocate_executor(uint32_t max_rows) {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
+  if (!gpus_.empty()) {
+    experts_->compute_before(host_.end);
+  }
   return {};
 }
 
@@ -299,14 +302,12 @@ Status StreamedWeights::start_predicting() {
     if (Status status = predict_on_gpus(); !status) {
       return status;
     }
-  } else if (read_ahead_ != ReadAhead::kNone && placed_.spare_slots > 0) {
-    predictor_ = make_router_predictor(layout_, *inner_, [this](const std::string& name) {
-      const auto it = resident_by_name_.find(name);
-      return it == resident_by_name_.end() ? nullptr : it->second;
-    });
+    ask_routers();
+  } else if (read_ahead_ != ReadAhead::kNone) {
+    ask_routers();
   }
   predict(true);
-  if (experts_ != nullptr && gpus_.empty() && read_ahead_ != ReadAhead::kNone) {
+  if (experts_ != nullptr && read_ahead_ != ReadAhead::kNone) {
     experts_->stream_prompts(predictor_.get());
   }
   return {};
@@ -319,7 +320,7 @@ void StreamedWeights::predict(bool on) {
     const bool copies = gpu->device->copy_stream() != gpu->device->stream();
     gpu->experts->predict_by(on ? its : nullptr, copies || read_ahead_ != ReadAhead::kAuto);
   }
-  if (experts_ != nullptr && gpus_.empty()) {  // beside GPUs the layer after its last would be another's
+  if (experts_ != nullptr) {
     experts_->predict_by(on ? predictor_.get() : nullptr);
   }
 }
@@ -341,7 +342,8 @@ void StreamedWeights::begin_pass(Phase phase, std::span<const int32_t> tokens, s
   stats_.phase.store(phase, std::memory_order_relaxed);
   if (experts_ != nullptr) {
     const size_t used = phase == Phase::kPrefill ? static_cast<size_t>(model_.experts_used) : 0;
-    experts_->begin_pass(outputs, tokens.size() * used);
+    // Beside GPUs their copies may still hold slots in RAM: nothing is read before the processors' turn.
+    experts_->begin_pass(outputs, gpus_.empty() ? tokens.size() * used : 0);
   }
   if (recorder_ != nullptr) {
     recorder_->begin_pass(phase == Phase::kDecode);

@@ -110,7 +110,7 @@ class StreamedWeights {
                                                          const std::string& gpu = {}, bool beside = false);
 
   // The same with several GPUs that have slots, each for its layers, in their order. Layers before the first one's are
-  // the processors', which compute their experts from RAM's slots.
+  // the processors', which compute their experts from RAM's slots; so are the rows of streamed tables.
   static Result<std::unique_ptr<StreamedWeights>> create_over(const Model& model, Reader& reader, StreamLayout layout,
                                                               const std::vector<GpuRange>& gpus);
 
@@ -121,6 +121,10 @@ class StreamedWeights {
   // For llama_model_params.tensor_buft_overrides: what is streamed, and, where no GPU has slots, everything else.
   std::vector<StreamBuffers> stream_buffers();
   ggml_backend_buffer_type_t resident_buffer_type() { return &resident_type_; }
+
+  // Where the processors compute layers beside GPUs with slots: what of them is read here as well, into the resident
+  // buffers, so that their routers can be asked ahead. Empty: nothing is.
+  const std::string& asked_pattern() const { return asked_pattern_; }
   // The type of the first of the stream buffers.
   ggml_backend_buffer_type_t stream_buffer_type();
 
@@ -194,6 +198,9 @@ class StreamedWeights {
   // The error of the last failed compute(), which is forgotten.
   Error take_error();
 
+  // Whether a GPU with slots is lost: nothing can be computed any more.
+  bool lost() const;
+
   const StreamLayout& layout() const { return layout_; }
   const Model& model() const { return model_; }
   const StreamStats& stats() const { return stats_; }
@@ -223,7 +230,7 @@ class StreamedWeights {
   Status allocate_experts(uint32_t max_rows);
   Result<std::unique_ptr<TierSlots>> pinned_slots();
   Status allocate_gpus(uint32_t max_rows);
-  Status add_gpu(const GpuRange& range, size_t number, bool several);
+  Status add_gpu(const GpuRange& range, size_t number);
   GpuUse use_of(const GpuMember& gpu) const;
   Result<GpuExecutor*> turn_to(size_t gpu);
   Status turn_to_processors();
@@ -231,6 +238,7 @@ class StreamedWeights {
   Status allocate_executor(uint32_t max_rows);
   Result<bool> warm_gpus();
   Status predict_on_gpus();
+  void ask_routers();
   Status allocate_dense(const DensePlacement& placement);
   Status allocate_tables();
   void expect_rows(std::span<const int32_t> tokens);
@@ -272,13 +280,14 @@ class StreamedWeights {
   GpuUse gpu_use_;                             // of all layers, whichever GPU has them
   ggml_backend_dev_t beside_ = nullptr;        // that has layers of its own
   std::mutex gpu_calls_;                       // of the inner backends of the following; locked before mutex_
-  std::unique_ptr<BlockPredictor> predictor_;  // where no GPU is asked itself
+  std::unique_ptr<BlockPredictor> predictor_;  // of the processors' layers, and where no GPU is asked itself
   // In the place of experts_, or behind it, where the processors have the first layers. They take their turns with the
   // store in RAM: see turn_to().
   std::vector<std::unique_ptr<GpuMember>> gpus_;
   std::optional<size_t> turn_;          // none: the processors
   GpuLayerRange host_ = {0, 0};         // the processors' beside GPUs
-  std::string host_pattern_;            // of the names of their streamed tensors
+  std::string asked_pattern_;           // of the names of what tells their routers' choices
+  std::string host_pattern_;            // of the names of their streamed tensors, and of tables
   std::vector<LayerExpert> hot_below_;  // to be warmed in RAM, once the GPUs have theirs
   size_t warmed_gpus_ = 0;
   bool has_computed_ = false;

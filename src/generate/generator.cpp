@@ -108,6 +108,7 @@ class GeneratorImpl final : public Generator {
   std::vector<LiveLayer> live() const override { return live_.layers(); }
   uint32_t context_size() const override { return engine_->context_size(); }
   Status close() override { return engine_->close(); }
+  bool must_reopen() const override { return engine_->must_reopen(); }
 
  private:
   ServedContext served() const {

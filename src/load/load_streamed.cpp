@@ -1,6 +1,7 @@
 #include "load/load_streamed.h"
 
 #include <numeric>
+#include <regex>
 #include <set>
 #include <string>
 #include <utility>
@@ -41,24 +42,35 @@ Status load_for_cpu(const OpenRequest& request, OpenModel& parts, const VirtualH
   return load(request, parts, file, params);
 }
 
-void leave_out_streamed(const StreamLayout& layout, VirtualHeader& header) {
-  std::set<std::pair<uint32_t, uint64_t>> streamed;  // by where they begin
+// What is read here. `asked`: StreamedWeights::asked_pattern().
+void leave_out_own(const Model& model, const StreamLayout& layout, const std::string& asked, VirtualHeader& header) {
+  std::set<std::pair<uint32_t, uint64_t>> own;  // by where they begin
   const auto begin = [](const Extent& extent) { return std::pair(extent.file, extent.offset); };
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
-      streamed.insert(begin(part.tensor->extent));
+      own.insert(begin(part.tensor->extent));
     }
   }
   for (const DenseItem& item : layout.dense) {
-    streamed.insert(begin(item.tensor->extent));
+    own.insert(begin(item.tensor->extent));
+  }
+  for (const TableItem& table : layout.tables) {
+    own.insert(begin(table.tensor->extent));
+  }
+  const std::regex pattern(asked);
+  for (const TensorInfo& tensor : model.tensors) {
+    if (!asked.empty() && std::regex_search(tensor.name, pattern)) {
+      own.insert(begin(tensor.extent));
+    }
   }
   for (VirtualTensor& tensor : header.tensors) {
-    tensor.given = !streamed.contains(begin(tensor.extent));
+    tensor.given = !own.contains(begin(tensor.extent));
   }
 }
 
 Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader& header, Backing backing) {
-  leave_out_streamed(parts.weights->layout(), header);
+  const std::string& asked = parts.weights->asked_pattern();
+  leave_out_own(request.model, parts.weights->layout(), asked, header);
   std::unique_ptr<TensorFeed> feed;
   Reservation staging;
   if (backing == Backing::kMemory) {
@@ -85,6 +97,9 @@ Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader&
   const std::vector<StreamBuffers> streams = parts.weights->stream_buffers();
   for (const StreamBuffers& it : streams) {
     params.buffers.push_back({it.pattern.c_str(), it.type});
+  }
+  if (!asked.empty()) {
+    params.buffers.push_back({asked.c_str(), parts.weights->resident_buffer_type()});
   }
   give_layers(request, params, parts);
   Status status = load(request, parts, file, params);

@@ -200,8 +200,7 @@ void add_host(const PlacementProblem& problem, const Placement& placement, const
     layer.bytes = layer.misses * static_cast<double>(group.bytes);
     layer.reading =
         layer.bytes / problem.expert_disk.bytes_per_second + std::min(1.0, layer.misses) * problem.expert_disk.latency;
-    // Nothing is read ahead for these layers.
-    const Contention costs = overlap_costs(problem, group, 0, pass.tokens);
+    const Contention costs = overlap_costs(problem, group, placement.experts.spare_slots, pass.tokens);
     layer.seconds = layer.misses > 0 ? overlapped(layer.processors, layer.reading, costs) : layer.processors;
     add_layer(host, layer);
   }
@@ -236,6 +235,10 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
     pass.misses.push_back(expected_misses(group.popularity, tokens));
   }
   cost.seconds = cost.compute = handovers(*problem.gpu, placement.ubatch);
+  const Lookups rows = lookups(problem, placement.mode(), placement.tables.streamed, tokens);
+  cost.seconds += rows.seconds;
+  cost.reading += rows.seconds;
+  cost.bytes += rows.bytes;
   add_host(problem, placement, pass, cost);
   for (const GpuPart& device : problem.gpu->devices) {
     add_device(problem, placement, device, pass, cost);
@@ -314,6 +317,11 @@ uint64_t gpu_compute_bytes(const GpuProblem& gpu, const Placement& placement) {
   return bytes;
 }
 
+uint64_t gpu_table_bytes(const PlacementProblem& problem, bool rows) {
+  const uint64_t all = problem.gpu->host_weights;
+  return rows ? all - problem.tables.bytes + problem.tables.buffer_bytes : all;
+}
+
 uint64_t gpu_buffer_bytes(const PlacementProblem& problem, const Placement& placement) {
   const UbatchChoice& pass = problem.ubatch_choice(placement);
   return pass.expert_bytes + problem.gpu->host_expert_bytes(pass) +
@@ -324,7 +332,7 @@ uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placeme
   const GpuProblem& gpu = *problem.gpu;
   const UbatchChoice& pass = problem.ubatch_choice(placement);
   const uint64_t of_host = gpu.host.weights + gpu.host_kv(placement.kv_type) + gpu.host_bytes(pass);
-  const uint64_t always = gpu.host_weights + problem.other + pass.bytes + of_host;
+  const uint64_t always = gpu_table_bytes(problem, placement.tables.streamed) + problem.other + pass.bytes + of_host;
   return placement.experts.streamed
              ? always + gpu_buffer_bytes(problem, placement) + placement.experts.slots * problem.slot_stride
              : always;

@@ -62,6 +62,9 @@ uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& plac
 uint64_t gpu_device_bytes(const PlacementProblem& problem, const Placement& placement);
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement);
 
+// Bytes of RAM that the tables take, of which the processors look rows up: as they are, or with `rows` for some rows.
+uint64_t gpu_table_bytes(const PlacementProblem& problem, bool rows);
+
 // Bytes of RAM that streaming experts takes besides slots.
 uint64_t gpu_buffer_bytes(const PlacementProblem& problem, const Placement& placement);
 

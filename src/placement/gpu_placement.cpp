@@ -24,6 +24,7 @@ struct GpuFrame {
   const KvChoice* kv = nullptr;
   const UbatchChoice* pass = nullptr;
   bool stages = true;
+  bool rows = false;  // tables are looked up row by row
 };
 
 // A stretch of a group's hull: so much a byte is saved by going from some slots of a layer to more.
@@ -69,8 +70,8 @@ uint64_t streaming_ram(const GpuProblem& gpu, const GpuFrame& frame) {
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
   const GpuProblem& gpu = *problem.gpu;
-  return gpu.host_weights + gpu.host.weights + gpu.host_kv(frame.kv->type) + gpu.host_bytes(*frame.pass) +
-         problem.other + frame.pass->bytes + streaming_ram(gpu, frame);
+  return gpu_table_bytes(problem, frame.rows) + gpu.host.weights + gpu.host_kv(frame.kv->type) +
+         gpu.host_bytes(*frame.pass) + problem.other + frame.pass->bytes + streaming_ram(gpu, frame);
 }
 
 // A device's memory beside so much of RAM.
@@ -249,6 +250,7 @@ std::optional<Placement> GpuPlacer::place() {
   placement.dense.pinned_on = Tier::kDevice;
   placement.experts.streamed = true;
   placement.experts.all = problem_.expert_slots();
+  placement.tables.streamed = frame_.rows;
   placement.kv_type = frame_.kv->type;
   placement.ubatch = frame_.pass->tokens;
   share_out_ram(placement);
@@ -289,14 +291,28 @@ void offer_on_gpu(const PlacementProblem& problem, Placement placement, std::opt
   }
 }
 
+// All but those in which tables must stay or must not.
+std::vector<GpuFrame> gpu_frames(const PlacementProblem& problem, bool stages) {
+  std::vector<GpuFrame> frames;
+  for (const KvChoice& kv : problem.gpu->kv) {
+    for (const UbatchChoice& pass : problem.gpu->ubatch) {
+      for (const bool rows : {false, true}) {
+        const bool may_look_up = problem.gpu->may_look_up && problem.tables.may_stream;
+        if (rows ? may_look_up : problem.tables.may_stay || !may_look_up) {
+          frames.push_back({&kv, &pass, stages, rows});
+        }
+      }
+    }
+  }
+  return frames;
+}
+
 // What `measure` makes of each frame, at least.
 template <class Measure>
-uint64_t least_of_frames(const GpuProblem& gpu, const Measure& measure) {
+uint64_t least_of_frames(const PlacementProblem& problem, const Measure& measure) {
   uint64_t least = UINT64_MAX;
-  for (const KvChoice& kv : gpu.kv) {
-    for (const UbatchChoice& pass : gpu.ubatch) {
-      least = std::min(least, measure(GpuFrame{&kv, &pass, false}));
-    }
+  for (const GpuFrame& frame : gpu_frames(problem, false)) {
+    least = std::min(least, measure(frame));
   }
   return least;
 }
@@ -317,16 +333,13 @@ tl::unexpected<Error> gpu_cannot(const PlacementProblem& problem) {
 // The best of all frames in which layers that are needed whole pass through, or in which some experts at a time come.
 std::optional<Placement> best_of_frames(const PlacementProblem& problem, bool stages) {
   std::optional<Placement> best;
-  for (const KvChoice& kv : problem.gpu->kv) {
-    for (const UbatchChoice& pass : problem.gpu->ubatch) {
-      const GpuFrame frame = {&kv, &pass, stages};
-      const Placement all = all_on_device(problem, frame);
-      if (problem.gpu->may_hold_all && problem.gpu->host.layers == 0 && fits(problem, all)) {
-        offer_on_gpu(problem, all, best);
-      }
-      if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
-        offer_on_gpu(problem, std::move(*placement), best);
-      }
+  for (const GpuFrame& frame : gpu_frames(problem, stages)) {
+    const Placement all = all_on_device(problem, frame);
+    if (!frame.rows && problem.gpu->may_hold_all && problem.gpu->host.layers == 0 && fits(problem, all)) {
+      offer_on_gpu(problem, all, best);
+    }
+    if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {
+      offer_on_gpu(problem, std::move(*placement), best);
     }
   }
   return best;
@@ -352,7 +365,7 @@ uint64_t minimum_vram(const PlacementProblem& problem, const GpuPart& device) {
   if (device.layers == 0) {
     return 0;
   }
-  return least_of_frames(gpu, [&](const GpuFrame& frame) {
+  return least_of_frames(problem, [&](const GpuFrame& frame) {
     const uint64_t base = device_base(gpu, device, frame);
     const uint64_t all = base - gpu.other + gpu_expert_bytes(problem, device);
     const uint64_t some = base + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
@@ -384,20 +397,22 @@ uint64_t least_in_ram(const PlacementProblem& problem, const GpuFrame& frame) {
   const uint64_t both = ram_base(problem, frame) + device_base(gpu, device, frame);
   const uint64_t all = both - frame.pass->expert_bytes - gpu.other + gpu_expert_bytes(problem, device);
   const uint64_t some = both + gpu_slot_bytes(problem, device, fewest_of_layers(problem));
-  return !gpu.may_stream ? all : gpu.may_hold_all ? std::min(some, all) : some;
+  const bool may_hold_all = gpu.may_hold_all && !frame.rows;
+  return !gpu.may_stream ? all : may_hold_all ? std::min(some, all) : some;
 }
 
 }  // namespace
 
 uint64_t minimum_gpu_ram(const PlacementProblem& problem) {
   const GpuProblem& gpu = *problem.gpu;
-  return least_of_frames(gpu, [&](const GpuFrame& frame) {
+  return least_of_frames(problem, [&](const GpuFrame& frame) {
     if (gpu.in_ram) {
       return least_in_ram(problem, frame);
     }
     const uint64_t base = ram_base(problem, frame);
     const bool all =
-        gpu.may_hold_all && gpu.host.layers == 0 && std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {
+        gpu.may_hold_all && !frame.rows && gpu.host.layers == 0 &&
+        std::ranges::all_of(gpu.devices, [&](const GpuPart& device) {
           return device.layers == 0 ||
                  device_base(gpu, device, frame) - gpu.other + gpu_expert_bytes(problem, device) <= device.budget;
         });

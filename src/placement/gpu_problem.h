@@ -63,6 +63,7 @@ struct GpuProblem {
   bool in_ram = false;
   bool may_hold_all = true;          // everything may lie there
   bool may_stream = false;           // some experts may be in slots there, over slots in RAM
+  bool may_look_up = false;          // tables may be looked up row by row where experts are in slots
   bool may_leave_layers = false;     // the first layers may be the processors' where the others fit there
   uint32_t offload_from = 0;         // passes of so many tokens have their dense products in those layers computed by
                                      // the first device, which gets the weights copied; 0: none have

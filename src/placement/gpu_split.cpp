@@ -187,8 +187,8 @@ std::optional<GpuSplit> divided_at(const SplitProblem& problem, const Divisions&
     return std::nullopt;
   }
   split.streamed_bytes = std::min(split.streamed_bytes, sides.gpu.host_weights);
-  split.token_seconds = split_pass_seconds(problem, sides, split, 1);
-  split.prompt_seconds = split_pass_seconds(problem, sides, split, problem.prompt_pass);
+  split.token_seconds = split_pass_seconds(problem, sides, split, 1) + problem.token_lookup;
+  split.prompt_seconds = split_pass_seconds(problem, sides, split, problem.prompt_pass) + problem.prompt_lookup;
   split.objective = split.token_seconds + prompt_part(problem) * split.prompt_seconds;
   return split;
 }

@@ -39,6 +39,8 @@ struct SplitProblem {
   bool in_ram = false;  // the one device's budget is a part of ram_budget: it computes in the machine's memory
   uint64_t ram_budget = 0;
   uint64_t ram_fixed = 0;    // what is in RAM whoever computes: embeddings, vocabulary, compute buffers
+  double token_lookup = 0;   // seconds that a pass of one token waits for rows of tables, before it computes,
+  double prompt_lookup = 0;  // and one of prompt_pass
   uint64_t ring = 0;         // of RAM, once anything is streamed: the least with which that works
   DiskSpeed disk;            // for the ring's reads
   uint32_t prompt_pass = 1;  // tokens of a prompt's pass

@@ -178,9 +178,15 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
   without.planned_layers = GpuLayers{0, true};
   const auto problem = placement_problem(without);
   std::optional<GpuSplit> best;
-  for (size_t i = 0; problem && i < problem->kv.size() * problem->ubatch.size(); ++i) {
+  const size_t choices = problem ? problem->kv.size() * problem->ubatch.size() : 0;
+  for (size_t i = 0; i < 2 * choices; ++i) {
     const KvChoice& kv = problem->kv[i % problem->kv.size()];
-    const UbatchChoice& pass = problem->ubatch[i / problem->kv.size()];
+    const UbatchChoice& pass = problem->ubatch[i % choices / problem->kv.size()];
+    const TableGroup& tables = problem->tables;
+    const bool rows = i >= choices;
+    if (!(rows ? tables.may_stream : tables.may_stay)) {
+      continue;
+    }
     SplitProblem split = LayerSpeeds(request, pass.tokens).split_problem(kv.bytes);
     for (size_t device = 0; device < split.devices.size(); ++device) {
       split.devices[device].fixed = pass.device_bytes;
@@ -190,6 +196,11 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
     split.ram_budget = problem->budget;
     split.in_ram = request.gpu.computes_in_ram();
     split.ram_fixed = host_bytes(request.model) + problem->other + pass.bytes;
+    if (rows) {
+      split.ram_fixed = split.ram_fixed + tables.buffer_bytes - tables.bytes;
+      split.token_lookup = lookups(*problem, Mode::kDenseStreaming, true, 1).seconds;
+      split.prompt_lookup = lookups(*problem, Mode::kDenseStreaming, true, pass.tokens).seconds;
+    }
     split.ring = 2 * problem->largest_slot_bytes();
     split.disk = problem->dense_disk;
     auto its = best_split(split, 1, most);

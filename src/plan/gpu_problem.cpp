@@ -81,6 +81,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.required = request_.gpu.named;
   gpu_.in_ram = request_.gpu.computes_in_ram();
   gpu_.or_processors = !gpu_.may_stream;
+  gpu_.may_look_up = !is_host();
   gpu_.may_leave_layers = gpu_.may_stream && !gpu_.in_ram && !is_host() && !overrides.gpu;
   gpu_.offload_from = kOffloadTokens;
   if (overrides.gpu) {

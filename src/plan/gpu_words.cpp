@@ -152,7 +152,9 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
   }
   add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes - host_kv, type);
   add(Tier::kDevice, Purpose::kComputeBuffers, gpu_compute_bytes(gpu, placement));
-  add(Tier::kRam, weights, gpu.host_weights + gpu.host.weights);
+  const bool rows = placement.tables.streamed;
+  add(Tier::kRam, weights, gpu.host_weights - (rows ? problem.tables.bytes : 0) + gpu.host.weights);
+  add(Tier::kRam, Purpose::kTableRows, table_buffer_bytes(problem, placement.mode(), rows));
   if (experts.streamed) {
     add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
         fmt::format(" ({} of {})", experts.slots, experts.all));

@@ -67,7 +67,7 @@ std::vector<std::string> OpenRequest::names_with_layers() const {
 
 StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows) const {
   const GpuLayers* layers = gpu_layers();
-  const StreamedTables tables = {rows && layers == nullptr, layers == nullptr, overrides.row_cache};
+  const StreamedTables tables = {rows, layers == nullptr, overrides.row_cache};
   StreamLayout layout =
       lay_out(model, experts, dense, from_copy,
               layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes(), tables);

@@ -391,7 +391,8 @@ void ProblemBuilder::add_modes() {
   if (!layout_.expert_layers.empty() && !keeps_dense()) {
     problem_.modes.push_back(Mode::kExpertStreaming);
   }
-  if (!layout_.dense.empty()) {
+  const bool only_tables = request_.gpu_layers() != nullptr && layout_.expert_layers.empty() && !layout_.tables.empty();
+  if (!layout_.dense.empty() || only_tables) {
     problem_.modes.push_back(layout_.expert_layers.empty() ? Mode::kDenseStreaming : Mode::kMixedStreaming);
   }
 }
@@ -456,6 +457,8 @@ PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
   problem.gpu->or_processors = false;
   problem.gpu->may_hold_all = !placement.experts.streamed;
   problem.gpu->may_stream = placement.experts.streamed;
+  problem.tables.may_stay = !placement.tables.streamed;
+  problem.tables.may_stream = placement.tables.streamed;
   return problem;
 }
 

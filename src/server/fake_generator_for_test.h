@@ -1,6 +1,7 @@
 // A model that answers with what a test tells it to.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,7 @@ class FakeGenerator : public Generator {
   std::vector<EmbedRequest> embed_requests;
   std::vector<AnswerId> cancelled;
   int closed = 0;  // calls of close()
+  std::atomic<bool> reopen = false;
 
   Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
     if (refusal) {
@@ -90,6 +92,7 @@ class FakeGenerator : public Generator {
   GeneratorStats stats() const override { return {}; }
   std::vector<LiveLayer> live() const override { return {}; }
   uint32_t context_size() const override { return context; }
+  bool must_reopen() const override { return reopen; }
   Status close() override {
     ++closed;
     return {};

@@ -64,8 +64,9 @@ bool is_of_the_file(const Error& error) {
 }
 
 // Loading and unloading happen on one thread of the host's own. All state below `mutex_` is guarded by it; no function
-// of others is called while it is held. The Generator belongs to the host; what it gives away is a shared pointer whose
-// deleter only says that the last copy has gone, so that a model is never closed on one of its own threads.
+// of others is called while it is held, but for must_reopen(), which only looks. The Generator belongs to the host;
+// what it gives away is a shared pointer whose deleter only says that the last copy has gone, so that a model is never
+// closed on one of its own threads.
 class LocalModelHost : public ModelHost {
  public:
   LocalModelHost(ModelHostOptions options, std::vector<ServedModel> models)
@@ -166,8 +167,8 @@ void LocalModelHost::lease(const ServedModel& model, std::optional<KeepAlive> ke
   {
     const std::lock_guard lock(mutex_);
     if (!stopping_) {
-      // Whoever waits for another model is not overtaken.
-      if (loaded_ != &model || !waiting_.empty()) {
+      // Whoever waits for another model is not overtaken; who waits for this one, where it must be opened again.
+      if (loaded_ != &model || !waiting_.empty() || generator_->must_reopen()) {
         waiting_.push_back({&model, kept, std::move(ready), Steady::now()});
         changed_.notify_all();
         return;
@@ -233,10 +234,10 @@ void LocalModelHost::end_lease() {
   }
 }
 
-// With the lock held, and no lease. What waits is for another model.
+// With the lock held, and no lease. What waits is for another model, or for this one opened again.
 bool LocalModelHost::must_close() const {
   const bool expired = keep_ >= Nanoseconds(0) && Steady::now() >= expires_;
-  return stopping_ || unload_asked_ || expired || !waiting_.empty();
+  return stopping_ || unload_asked_ || expired || !waiting_.empty() || generator_->must_reopen();
 }
 
 void LocalModelHost::run() {
@@ -427,6 +428,12 @@ void LocalModelHost::close(Lock& lock) {
   last_loaded_ = std::exchange(loaded_, nullptr);
   const std::string& name = last_loaded_->name;
   unload_asked_ = false;
+  if (given->must_reopen()) {
+    logger().warn(
+        "msg=out-of-gpu-memory model={} reason=\"other programs took it; the model is opened again when it is "
+        "asked for\"",
+        name);
+  }
   lock.unlock();
   given.reset();
   lock.lock();

@@ -255,6 +255,21 @@ TEST_F(ModelHostTest, ARequestSaysHowLongItStays) {
   EXPECT_TRUE(wait_for_log(2));
 }
 
+TEST_F(ModelHostTest, IsOpenedAgainWhereAGpuHasNoMemoryLeft) {
+  make();
+  auto lease = ask(0).get();
+  dynamic_cast<FakeGenerator&>(*lease->generator).reopen = true;
+  auto next = ask(0);
+  EXPECT_EQ(next.wait_for(milliseconds(20)), std::future_status::timeout) << "an answer still runs";
+  *lease = ModelLease();
+  lease = next.get();
+  ASSERT_TRUE(lease);
+  EXPECT_THAT(log(), ElementsAre("open Alpha", "close Alpha", "open Alpha"));
+  dynamic_cast<FakeGenerator&>(*lease->generator).reopen = true;
+  *lease = ModelLease();
+  EXPECT_TRUE(wait_for_log(4)) << "its memory is given back at once";
+}
+
 TEST_F(ModelHostTest, UnloadsWhenAskedAfterTheAnswers) {
   make();
   std::promise<void> never_loaded;

@@ -92,6 +92,9 @@ class GpuExecutor {
   // do.
   bool warm();
 
+  // The device has thrown.
+  bool lost() const { return lost_.has_value(); }
+
   // Ends all copies: nothing of the tier below is held any more, so that another device's executor may use it. Fails
   // with kInternal when the device is lost.
   Status settle();

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 
 #include "ggml-backend-impl.h"
@@ -42,6 +43,9 @@ class NumberedGpu {
 
   // From now on buffers of more bytes are refused, as where the device's memory is taken.
   void set_largest_buffer(size_t bytes) { largest_buffer_ = bytes; }
+
+  // From now on it throws this instead of computing; nothing: it computes.
+  void set_failure(const char* what) { failure_ = what; }
 
   // Products computed so far, of one row each and of at least kLeastRows.
   int64_t single_products() const { return single_products_; }
@@ -144,6 +148,9 @@ class NumberedGpu {
     return new ggml_backend{&guid, its, device, ggml_backend_dev_init(get().cpu_, nullptr)};
   }
   static ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
+    if (const char* what = get().failure_) {
+      throw std::runtime_error(what);
+    }
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
       const ggml_tensor* node = ggml_graph_node(graph, i);
       if (node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID) {
@@ -167,6 +174,7 @@ class NumberedGpu {
   ggml_backend_reg registry_{};
   std::atomic<int64_t> single_products_{0};
   std::atomic<int64_t> large_products_{0};
+  std::atomic<const char*> failure_{nullptr};
   std::atomic<size_t> largest_buffer_{SIZE_MAX};
 };
 

@@ -6,6 +6,7 @@
 #include "generate/engine/open_overridden.h"
 #include "history/sustained_rate.h"
 #include "llama/llama_guard.h"
+#include "llama/llama_runtime.h"
 #include "machine/memory.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
@@ -152,8 +153,32 @@ Result<Status> EngineImpl::decode(const Batch& batch) {
       [&]() -> Result<Status> { return hypura::decode(context(), batch); }, Guarding::kPass);
   if (!result) {
     broken_ = result.error();
+    note_lost_memory(fmt::format("{}; {}", result.error().message, take_llama_error()));
   }
   return result;
+}
+
+// `reason`: what llama.cpp, ggml and its backends said. A pass that was given up there leaves the device's work undone,
+// so that it cannot go on with less.
+void EngineImpl::note_lost_memory(const std::string& reason) {
+  const bool no_memory =
+      reason.find("out of memory") != std::string::npos || reason.find("OutOfDeviceMemory") != std::string::npos;
+  if (no_memory && model_.plan.device) {
+    broken_ = Error{ErrorCode::kBudget,
+                    fmt::format("{} has no memory left for a pass, since other programs took it ({}): open the model "
+                                "again, for which what is free then will be divided",
+                                model_.plan.device->name, reason)};
+    must_reopen_ = true;
+  }
+}
+
+void EngineImpl::note_lost_device(const Error& error) {
+  std::string reason = error.message;
+  if (model_.weights != nullptr && model_.weights->lost()) {
+    broken_ = model_.weights->take_error();
+    reason = fmt::format("{}; {}", broken_->message, reason);
+  }
+  note_lost_memory(reason);
 }
 
 Status EngineImpl::result_of(const Status& computed) {
@@ -185,7 +210,13 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
     computed = computed ? std::move(read) : std::move(computed);
   }
   if (!result) {
-    return propagate(result.error());
+    return propagate(*broken_);
+  }
+  if (!computed) {
+    note_lost_device(computed.error());
+  }
+  if (broken_) {
+    return propagate(*broken_);
   }
   if (computed && mtp_ != nullptr) {
     mtp_->note_pass(batch);

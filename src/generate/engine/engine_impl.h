@@ -67,10 +67,14 @@ class EngineImpl final : public Engine {
   // Null where nothing is kept beyond the context.
   KeptKv* kept() { return kept_.get(); }
   void end_session() { in_session_ = false; }
+  // As Generator::must_reopen().
+  bool must_reopen() const { return must_reopen_; }
 
  private:
   Result<Status> decode(const Batch& batch);
   Status result_of(const Status& computed);
+  void note_lost_memory(const std::string& reason);
+  void note_lost_device(const Error& error);
   uint64_t bytes_read() const;
   double busy_seconds() const;
   RunRecord run_record() const;
@@ -90,6 +94,7 @@ class EngineImpl final : public Engine {
   DecodeCalibration calibration_;
   bool in_session_ = false;
   bool closed_ = false;
+  std::atomic<bool> must_reopen_{false};
   std::optional<Error> broken_;  // what stopped llama.cpp in a pass; none is made afterwards
 };
 

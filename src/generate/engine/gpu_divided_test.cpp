@@ -59,8 +59,7 @@ class GpuDivided : public testing::TestWithParam<std::string> {
     return plan ? sum_in(plan->ledger, Tier::kDevice) : 0;
   }
 
-  // The least of RAM with which the GPU computes some layers in so much of its memory, to 5 %. Without it the model
-  // runs in less: rows of the token embeddings are then all that is in RAM of them.
+  // The least of RAM with which the GPU computes some layers in so much of its memory, to 5 %.
   uint64_t least_memory(uint64_t vram) const {
     uint64_t low = 0;
     uint64_t high = 256 * kMiB;

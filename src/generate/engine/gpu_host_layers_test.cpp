@@ -99,6 +99,24 @@ class GpuHostLayersTest : public testing::Test {
     }
   }
 
+  // The processors' layers have predictions, besides the GPU's.
+  static void expect_read_ahead(Engine& engine, const std::string& where) {
+    const GpuPlacement& gpu = *engine.plan().placement.gpu;
+    ASSERT_GT(gpu.host_layers, 1U) << where;
+    const auto partly = static_cast<uint64_t>(
+        std::ranges::count_if(gpu.layer_slots, [](uint32_t slots) { return slots > 0 && slots < kHostExperts; }));
+    auto session = engine.new_session();
+    ASSERT_TRUE((*session)->evaluate(test_tokens(20)));
+    const EngineStats before = engine.stats();
+    for (const int32_t token : test_tokens(8)) {
+      ASSERT_TRUE((*session)->evaluate({token}));
+    }
+    const EngineStats stats = engine.stats().since(before);
+    const uint64_t of_gpu = 8 * (partly - 1) * kHostUsed;  // at most: nothing is predicted for its first layer
+    EXPECT_GT(stats.experts_predictable, of_gpu) << where;
+    EXPECT_GT(stats.experts_read_ahead, 0U) << where;
+  }
+
   // Prompts in several passes, of more and of fewer tokens than a GPU takes from the processors, and single tokens.
   static void expect_logits(Engine& engine, Reference& reference, const std::string& where) {
     expect_logits_of(reference, engine, 150, where);
@@ -130,6 +148,9 @@ TEST_F(GpuHostLayersTest, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
       expect_within_budgets(**engine, its);
       Reference reference(path_, kHostContext, kHostPass, 1, 1, false, {SeparateGpu::kName, layers + 1, true});
       ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, where));
+      if (memory != kHostPlenty) {
+        ASSERT_NO_FATAL_FAILURE(expect_read_ahead(**engine, where));
+      }
     }
   }
 }
