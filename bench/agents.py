@@ -30,7 +30,7 @@ class Server:
         return body.decode() if text else json.loads(body)
 
     def metric(self, name):
-        lines = [line for line in self.get("/metrics", text=True).splitlines() if line.startswith(name + " ")]
+        lines = [line for line in self.get("/metrics", text=True).splitlines() if line.startswith(name + "{")]
         return float(lines[0].split()[1])
 
     def begin(self, prompt, tokens):

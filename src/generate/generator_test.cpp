@@ -347,8 +347,7 @@ TEST_F(GeneratorTest, TheCountsAddUp) {
   EXPECT_EQ(after.engine.decoded_tokens - before.engine.decoded_tokens, 5U);
   EXPECT_EQ(after.running, 0U);
   EXPECT_EQ(after.parallel, 4U);
-  EXPECT_GE(after.context_size, 256U);
-  EXPECT_LE(after.context_size, 4U * 256U);
+  EXPECT_EQ(after.context_size, 4U * 256U);
   EXPECT_GT(after.context_used, 0U);
   EXPECT_LE(after.context_used, after.context_size);
   EXPECT_GT(heard.end.prompt_seconds, 0);

@@ -70,9 +70,12 @@ class ContextChooser {
   Cost cost(uint32_t context, uint32_t pool, uint64_t margin) const;
   Cost cost_of(OpenRequest request, uint64_t margin) const;
   std::string objection(const Cost& cost, double share) const;
+  bool fits(uint32_t context, uint32_t pool) const;
+  uint32_t fitting_pool(uint32_t context, uint32_t pool) const;
+  uint32_t least_pool(uint32_t context) const;
   ContextChoice best() const;
   void grow(ContextChoice& chosen) const;
-  uint32_t pool_of(uint32_t context, double share) const;
+  uint32_t pool_of(uint32_t context) const;
   ContextChoice least() const;
 
   const OpenRequest& request_;
@@ -80,7 +83,8 @@ class ContextChooser {
   const uint32_t good_;
   const uint32_t plain_;
   std::optional<Model> draft_;  // it comes out of the same budget, and has a context of its own
-  Cost plain_cost_;
+  uint32_t plain_pool_ = 0;     // cells for all answers with the plain context, or less where that does not fit
+  Cost plain_cost_;             // with those
 };
 
 Cost ContextChooser::cost(uint32_t context, uint32_t pool, uint64_t margin) const {
@@ -134,18 +138,35 @@ std::string ContextChooser::objection(const Cost& cost, double share) const {
   return {};
 }
 
-// The most context with cells for one; 0 when not even the plain one fits.
+bool ContextChooser::fits(uint32_t context, uint32_t pool) const {
+  return cost(context, pool, 0).token < std::numeric_limits<double>::infinity();
+}
+
+// So many cells, or half as many and so on; one context where not even that fits.
+uint32_t ContextChooser::fitting_pool(uint32_t context, uint32_t pool) const {
+  while (pool > context && !fits(context, pool)) {
+    pool = std::max(pool / 2, context);
+  }
+  return pool;
+}
+
+// What is not given up for speed: one context, and the plain one for each answer.
+uint32_t ContextChooser::least_pool(uint32_t context) const {
+  return std::max(context, std::min(most_cells(request_, context), plain_pool_));
+}
+
+// The most context with the least pool; 0 when not even the plain one fits.
 ContextChoice ContextChooser::best() const {
   ContextChoice chosen{0, 0, {}};
   for (uint32_t context = good_; context > plain_; context = std::max(context / 2, plain_)) {
-    std::string why = objection(cost(context, context, kEstimateMargin), request_.options.context_share);
+    std::string why = objection(cost(context, least_pool(context), kEstimateMargin), request_.options.context_share);
     if (why.empty()) {
       chosen.context = context;
       return chosen;
     }
     chosen.why = std::move(why);
   }
-  if (cost(plain_, plain_, 0).token < std::numeric_limits<double>::infinity()) {
+  if (fits(plain_, plain_pool_)) {
     chosen.context = plain_;
   }
   return chosen;
@@ -164,22 +185,26 @@ void ContextChooser::grow(ContextChoice& chosen) const {
   }
 }
 
-uint32_t ContextChooser::pool_of(uint32_t context, double share) const {
+uint32_t ContextChooser::pool_of(uint32_t context) const {
+  const auto affordable = [&](uint32_t pool) {
+    return objection(cost(context, pool, kEstimateMargin), request_.options.context_share).empty();
+  };
+  const uint32_t least = least_pool(context);
   const uint32_t besides = context / kIdleShare < kLeastIdle ? 0 : context / kIdleShare;
-  const auto objects = [&](uint32_t pool) { return !objection(cost(context, pool, kEstimateMargin), share).empty(); };
-  for (uint32_t pool = most_cells(request_, context); pool > context + besides; pool /= 2) {
-    if (!objects(pool)) {
+  for (uint32_t pool = most_cells(request_, context); pool > std::max(least, context + besides); pool /= 2) {
+    if (affordable(pool)) {
       return pool;
     }
   }
-  return besides > 0 && !objects(context + besides) ? context + besides : context;
+  return least < context + besides && affordable(context + besides) ? context + besides : least;
 }
 
 // What fits, when the plain context does not.
 ContextChoice ContextChooser::least() const {
   for (uint32_t context = plain_ / 2; context >= kLeastContext; context /= 2) {
-    if (cost(context, context, 0).token < std::numeric_limits<double>::infinity()) {
-      return {context, context, "more does not fit the budget"};
+    const uint32_t pool = fitting_pool(context, most_cells(request_, context));
+    if (fits(context, pool)) {
+      return {context, pool, "more does not fit the budget"};
     }
   }
   const uint32_t least = std::min(kLeastContext, trained_);
@@ -187,7 +212,8 @@ ContextChoice ContextChooser::least() const {
 }
 
 ContextChoice ContextChooser::choose() {
-  plain_cost_ = cost(plain_, plain_, 0);
+  plain_pool_ = fitting_pool(plain_, most_cells(request_, plain_));
+  plain_cost_ = cost(plain_, plain_pool_, 0);
   ContextChoice chosen = best();
   if (chosen.context == 0) {
     return least();
@@ -198,14 +224,15 @@ ContextChoice ContextChooser::choose() {
   if (chosen.context == trained_) {
     chosen.why.clear();
   }
-  chosen.pool = pool_of(chosen.context, request_.options.context_share);
+  chosen.pool = pool_of(chosen.context);
   return chosen;
 }
 
 uint32_t ContextChooser::choose_pool() {
-  plain_cost_ = cost(request_.context, request_.context, 0);
-  const bool fits = plain_cost_.token < std::numeric_limits<double>::infinity();
-  return fits ? pool_of(request_.context, request_.options.context_share) : request_.context;
+  const uint32_t context = request_.context;
+  plain_pool_ = fitting_pool(context, std::max(context, most_cells(request_, std::min(context, plain_))));
+  plain_cost_ = cost(context, plain_pool_, 0);
+  return fits(context, plain_pool_) ? pool_of(context) : context;
 }
 
 }  // namespace
