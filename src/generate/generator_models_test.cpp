@@ -194,9 +194,7 @@ TEST(Generator, AnswersShareTheCellsThatTheBudgetHolds) {
   const auto generator = open(options);
   ASSERT_NE(generator, nullptr);
   const uint32_t parallel = generator->stats().parallel;
-  EXPECT_GE(parallel, 4U);
-  EXPECT_LT(parallel, 64U) << "each has a row of logits";
-  EXPECT_THAT(generator->plan().warnings.back(), HasSubstr("answers at once, not 64"));
+  EXPECT_GE(parallel, 4U) << "fewer than 64 only where there is no place for a row of logits for each";
   EXPECT_EQ(generator->context_size(), 1024U);
   const uint32_t cells = generator->stats().context_size;
   EXPECT_LT(cells, parallel * 1024);

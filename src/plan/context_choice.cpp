@@ -22,6 +22,9 @@ constexpr double kTolerated = 1.03;       // of the time without more context
 constexpr uint64_t kSurplusShare = 8;     // of the budget: one part in so many
 constexpr uint64_t kEstimateMargin = 10;  // percent by which llama.cpp may take more than was estimated
 constexpr uint32_t kPromptLength = 512;
+// Of the time with cells for one answer, for many of the plain context. Eight at once make 1.8 to 6 times as many
+// tokens as one (docs/results.md).
+constexpr double kToleratedForMany = 1.25;
 constexpr uint32_t kIdleShare = 8;    // of a context: one part in so many for idle conversations,
 constexpr uint32_t kLeastIdle = 256;  // where that is so many tokens at least: llama.cpp has cells by as many
 
@@ -83,7 +86,7 @@ class ContextChooser {
   const uint32_t good_;
   const uint32_t plain_;
   std::optional<Model> draft_;  // it comes out of the same budget, and has a context of its own
-  uint32_t plain_pool_ = 0;     // cells for all answers with the plain context, or less where that does not fit
+  uint32_t plain_pool_ = 0;     // cells for all answers with the plain context, or less where that is too much
   Cost plain_cost_;             // with those
 };
 
@@ -142,15 +145,16 @@ bool ContextChooser::fits(uint32_t context, uint32_t pool) const {
   return cost(context, pool, 0).token < std::numeric_limits<double>::infinity();
 }
 
-// So many cells, or half as many and so on; one context where not even that fits.
+// So many cells, or half as many and so on; one context where more does not fit, or makes one answer too slow.
 uint32_t ContextChooser::fitting_pool(uint32_t context, uint32_t pool) const {
-  while (pool > context && !fits(context, pool)) {
+  const double alone = cost(context, context, 0).token;
+  while (pool > context && !(cost(context, pool, 0).token <= alone * kToleratedForMany)) {
     pool = std::max(pool / 2, context);
   }
   return pool;
 }
 
-// What is not given up for speed: one context, and the plain one for each answer.
+// What is not given up for a little speed: one context, and the plain one for each answer.
 uint32_t ContextChooser::least_pool(uint32_t context) const {
   return std::max(context, std::min(most_cells(request_, context), plain_pool_));
 }

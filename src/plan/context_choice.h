@@ -28,8 +28,8 @@ ContextChoice choose_context(const OpenRequest& request);
 
 // The cells that the sequences of `request` share, each of which may take a whole context: as many as all could want,
 // or half as many, and so on, by the same rules. One context at least, and an eighth of it besides for idle
-// conversations where that is affordable; and kPlainContext for each, or the context where that is less, as long as
-// that fits.
+// conversations where that is affordable; and kPlainContext for each, or the context where that is less, as long as one
+// answer's tokens take no more than a quarter longer for it than with one context.
 uint32_t choose_pool(const OpenRequest& request);
 
 // "32768 tokens of context for each of 4 answers: …; they share a KV cache of 65536". `why` the context is not more;

@@ -104,7 +104,7 @@ TEST_F(ContextChoiceTest, AnswersShareWhatTheBudgetAffords) {
     const ContextChoice choice = choose(budget);
     EXPECT_GE(choice.pool, choice.context);
     EXPECT_LE(choice.pool, 4 * choice.context);
-    EXPECT_GE(choice.pool, 4 * kPlainContext) << "which is given at any price";
+    EXPECT_GE(choice.pool, 4 * kPlainContext);
     shared = shared || (choice.context >= kGoodContext && choice.pool == 2 * choice.context);
     for_idle_ones = for_idle_ones || choice.pool == choice.context + choice.context / 8;
   }
