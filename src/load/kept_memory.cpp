@@ -54,6 +54,16 @@ bool depends_on_context(const Model& model) {
                              [](const TensorInfo& it) { return it.name.find("rope_factors") != std::string::npos; });
 }
 
+// Its files' times too: other weights may stand behind the same header.
+std::string fingerprint_of(const Model& model) {
+  std::string text = fmt::format("{:016x}", model_fingerprint(model));
+  for (const ModelFile& it : model.files) {
+    std::error_code unknown;
+    text += fmt::format(" {}", std::filesystem::last_write_time(it.path, unknown).time_since_epoch().count());
+  }
+  return text;
+}
+
 KvIdentity identity_of(const OpenModel& model) {
   const Plan& plan = model.plan;
   KvIdentity identity;
@@ -61,7 +71,7 @@ KvIdentity identity_of(const OpenModel& model) {
   const std::filesystem::path& file = model.file->files.front().path;
   const std::filesystem::path whole = std::filesystem::absolute(file, unknown);
   identity.model = (unknown ? file : whole).string();
-  identity.fingerprint = fmt::format("{:016x}", model_fingerprint(*model.file));
+  identity.fingerprint = fingerprint_of(*model.file);
   identity.build = fmt::format("Hypura {}, ggml {}", HYPURA_VERSION, ggml_build());
   identity.way =
       fmt::format("{}, {}, {}", model.conditions.calibration_key, to_string(plan.placement.kv_type), read_cpu().model);

@@ -176,6 +176,25 @@ TEST_F(KeptKvEngineTest, ARecurrentModelGoesOnAfterARestart) {
   EXPECT_GE(next->end.cached_prompt_tokens, 300U);
 }
 
+TEST_F(KeptKvEngineTest, AModelThatWasWrittenAgainIsAnother) {
+  EngineOptions options = options_of(true, 120 * kMiB);
+  options.model = folder_.write("model.gguf", zero_mamba().bytes());
+  options.context = 512;
+  const auto evaluated = [&](size_t letters) {
+    const auto engine = Engine::open(options);
+    EXPECT_TRUE(engine) << engine.error().message;
+    GenerateOptions generate;
+    generate.max_tokens = 1;
+    EXPECT_TRUE((*(*engine)->new_session())->complete(std::string(letters, 'x'), generate));
+    return (*engine)->stats().prompt_tokens;
+  };
+  EXPECT_GE(evaluated(300), 300U);
+  EXPECT_LE(evaluated(340), 40U);
+  std::filesystem::last_write_time(options.model,
+                                   std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_GE(evaluated(340), 340U);
+}
+
 TEST_F(KeptKvEngineTest, DamagedFilesAreComputedAnew) {
   const std::vector<ChatMessage> messages = conversation();
   Turn first;
