@@ -139,6 +139,7 @@ struct Plan {
   std::string why;               // one line: the expected speed, and what limits it
   uint32_t cells = 0;            // of the KV cache, in tokens: what all answers share
   std::string context_sentence;  // the chosen context and why; empty where it was given and there are cells for all
+  std::string kept_sentence;     // of an open model: where conversations are kept beyond the context; empty: nowhere
   std::vector<std::string> warnings;
   // For an open model with mirrors: the paths that EngineStats::copy_bytes counts for, the model, then each mirror as
   // given.

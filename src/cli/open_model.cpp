@@ -36,6 +36,9 @@ Result<std::unique_ptr<Engine>> open_model(const RunOptions& options, Output& no
   if (!quiet) {
     const Plan& plan = (*engine)->plan();
     notes.write(fmt::format("{}; {}\n", plan.sentence, plan.why));
+    if (!plan.kept_sentence.empty()) {
+      notes.write(fmt::format("{}\n", plan.kept_sentence));
+    }
     for (const std::string& warning : plan.warnings) {
       notes.write(fmt::format("warning: {}\n", warning));
     }

@@ -75,7 +75,7 @@ class FrontToBack {
   }
 
  private:
-  static constexpr size_t kPiece = 4 * kMiB;
+  static constexpr size_t kPiece = kKvReadBytes;
 
   Status fill() {
     const int64_t got = fd_.get() < 0 ? -int64_t{errno} : read_at(fd_.get(), memory_.get(), kPiece, offset_);
@@ -134,7 +134,7 @@ Status write_kv_file(const std::filesystem::path& path, const KvEntry& entry) {
   header.tokens = entry.tokens.size();
   header.state = entry.state.size();
   header.checksum = checksum_of(header, entry);
-  auto file = OutputFile::create(path, kv_file_bytes(entry), false, Readers::kUser);
+  auto file = OutputFile::create(path, kv_file_bytes(entry), false, Readers::kUser, kKvWriteBytes / 2);
   if (!file) {
     return propagate(file.error());
   }

@@ -27,6 +27,10 @@ std::optional<KvFileName> parse_kv_file_name(std::string_view name);
 // Bytes of the file that the entry makes.
 uint64_t kv_file_bytes(const KvEntry& entry);
 
+// Bytes of memory that writing and reading take besides the entry.
+inline constexpr uint64_t kKvWriteBytes = uint64_t{8} << 20U;
+inline constexpr uint64_t kKvReadBytes = uint64_t{4} << 20U;
+
 // Fails with kIo: no space, no folder. Then there is no such file, or the one that was there.
 Status write_kv_file(const std::filesystem::path& path, const KvEntry& entry);
 

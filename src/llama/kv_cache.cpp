@@ -1,6 +1,7 @@
 #include "llama/kv_cache.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace hypura {
 
@@ -8,6 +9,8 @@ namespace {
 
 // What is taken back of a sequence at a time, at least: each time llama.cpp looks at all of its cells.
 constexpr uint32_t kTakenBack = 64;
+
+constexpr std::chrono::seconds kLongestKeeping(10);
 
 }  // namespace
 
@@ -118,6 +121,12 @@ KvKeeper::Kept KvCache::keep_some(bool wait) {
     }
   }
   return KvKeeper::Kept::kAll;
+}
+
+void KvCache::keep_rest() {
+  const auto until = std::chrono::steady_clock::now() + kLongestKeeping;
+  while (keep_some(true) == KvKeeper::Kept::kOne && std::chrono::steady_clock::now() < until) {
+  }
 }
 
 void KvCache::append(uint32_t sequence, std::span<const int32_t> tokens) {

@@ -44,6 +44,8 @@ class KvCache {
   // Keeps one more entry of what idle sequences hold, the one used last first: when there is time. With `wait` as
   // KvKeeper::keep. kAll without a keeper.
   KvKeeper::Kept keep_some(bool wait);
+  // Keeps all of it, but for no longer than some seconds: before all is forgotten.
+  void keep_rest();
 
   uint32_t sequences() const { return static_cast<uint32_t>(entries_.size()); }
   // Sequences that are not in use. They keep what they hold until their cells are needed, or they are acquired again.

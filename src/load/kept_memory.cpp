@@ -10,7 +10,6 @@
 #include "load/open_model.h"
 #include "machine/cpu.h"
 #include "support/fail.h"
-#include "support/log.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -19,10 +18,10 @@ namespace {
 
 // What is kept in RAM is worth little beside experts: they are read for every token, an entry once in a conversation.
 constexpr uint64_t kShareOfBudget = 64;
-constexpr uint64_t kLeastShareOfBudget = 16;  // more than that is not taken
-// Blocks in RAM, at least; and besides, two that are being read and two that are being written.
+constexpr uint64_t kMostOfBudget = 12;  // more than this part is not taken
+// Blocks in RAM, at least; and those that are being read: one is used, one is coming.
 constexpr uint64_t kBlocksInRam = 2;
-constexpr uint64_t kBlocksInWork = 4;
+constexpr uint64_t kBlocksInWork = 2;
 // Of an entry: its tokens, positions, llama.cpp's headers. Assumed.
 constexpr uint64_t kKvEntryOverhead = 256 * kKiB;
 struct KeptSizes {
@@ -38,20 +37,31 @@ KeptSizes sizes_of(const OpenRequest& request) {
     return kKvEntryOverhead + estimate_kv_bytes(request.model, tokens, type) + state;
   };
   const uint64_t share = request.budget / kShareOfBudget;
+  const uint64_t in_files = std::min(kKvWriteBytes, 2 * bytes(kKvBlockTokens)) + kKvReadBytes;
   if (state == 0) {
     const uint64_t block = bytes(kKvBlockTokens);
     const uint64_t most = std::max(kBlocksInRam * block, share);
-    return {most, most + kBlocksInWork * block};
+    return {most, most + kBlocksInWork * block + in_files};
   }
   const uint64_t entry = bytes(std::min(request.context, kKvStride + kLargestUbatch));
   const uint64_t most = std::max(entry, share);
-  return {most, most + 2 * entry};
+  return {most, most + kBlocksInWork * entry + in_files};
 }
 
 // Where a model chooses by the length of its context how positions are turned, keys depend on it.
 bool depends_on_context(const Model& model) {
   return std::ranges::any_of(model.tensors,
                              [](const TensorInfo& it) { return it.name.find("rope_factors") != std::string::npos; });
+}
+
+// Its files' times too: other weights may stand behind the same header.
+std::string fingerprint_of(const Model& model) {
+  std::string text = fmt::format("{:016x}", model_fingerprint(model));
+  for (const ModelFile& it : model.files) {
+    std::error_code unknown;
+    text += fmt::format(" {}", std::filesystem::last_write_time(it.path, unknown).time_since_epoch().count());
+  }
+  return text;
 }
 
 KvIdentity identity_of(const OpenModel& model) {
@@ -61,7 +71,7 @@ KvIdentity identity_of(const OpenModel& model) {
   const std::filesystem::path& file = model.file->files.front().path;
   const std::filesystem::path whole = std::filesystem::absolute(file, unknown);
   identity.model = (unknown ? file : whole).string();
-  identity.fingerprint = fmt::format("{:016x}", model_fingerprint(*model.file));
+  identity.fingerprint = fingerprint_of(*model.file);
   identity.build = fmt::format("Hypura {}, ggml {}", HYPURA_VERSION, ggml_build());
   identity.way =
       fmt::format("{}, {}, {}", model.conditions.calibration_key, to_string(plan.placement.kv_type), read_cpu().model);
@@ -71,15 +81,21 @@ KvIdentity identity_of(const OpenModel& model) {
   return identity;
 }
 
-std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity& identity) {
+// With the sentence that says so in the plan.
+std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity& identity, Plan& plan) {
+  plan.kept_sentence = "conversations that leave the context are kept in memory";
   if (options.kv_disk == 0) {
     return nullptr;
   }
   auto disk = kv_root().and_then([&](const std::filesystem::path& root) {
-    return KvDisk::open(root, identity, options.kv_disk.value_or(default_kv_disk(root)));
+    const uint64_t most = options.kv_disk.value_or(default_kv_disk(root));
+    return KvDisk::open(root, identity, most).map([&](std::unique_ptr<KvDisk> opened) {
+      plan.kept_sentence += fmt::format(" and on disk: up to {} in {} (--kv-disk)", format_bytes(most), root.string());
+      return opened;
+    });
   });
   if (!disk) {
-    logger().warn("conversations are not kept on disk: {}", disk.error().message);
+    plan.warnings.push_back(fmt::format("conversations are not kept on disk: {}", disk.error().message));
   }
   return disk ? std::move(*disk) : nullptr;
 }
@@ -101,9 +117,9 @@ KeptMemory reserve_kept_memory(OpenRequest& request, Budget& budget) {
     return kept;
   }
   const KeptSizes sizes = sizes_of(request);
-  auto reserved = sizes.all <= request.budget / kLeastShareOfBudget
+  auto reserved = sizes.all <= request.budget / kMostOfBudget
                       ? budget.reserve(Purpose::kKvStore, Tier::kRam, sizes.all)
-                      : fail(ErrorCode::kBudget, "that takes {} of memory, more than a sixteenth of the budget of {}",
+                      : fail(ErrorCode::kBudget, "that takes {} of memory, more than a twelfth of the budget of {}",
                              format_bytes(sizes.all), format_bytes(request.budget));
   if (!reserved) {
     kept.left_out = fmt::format("conversations are not kept beyond the context: {}", reserved.error().message);
@@ -128,7 +144,8 @@ std::unique_ptr<KeptKv> open_kept_kv(const EngineOptions& options, OpenModel& mo
   KeptKvSpeeds speeds;
   speeds.prompt_seconds = [prediction](uint32_t tokens) { return prompt_seconds(prediction, tokens); };
   speeds.disk_bytes_per_second = model.problem.dense_disk.bytes_per_second;
-  auto store = std::make_unique<KvStore>(kv_key_of(identity.text()), kept.most, open_disk(options, identity));
+  auto store =
+      std::make_unique<KvStore>(kv_key_of(identity.text()), kept.most, open_disk(options, identity, model.plan));
   return std::make_unique<KeptKv>(states, std::move(store), std::move(speeds));
 }
 

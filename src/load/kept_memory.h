@@ -23,8 +23,8 @@ struct KeptMemory {
 KeptMemory reserve_kept_memory(OpenRequest& request, Budget& budget);
 
 // The keeper of an open model, whose context has a spare sequence behind its others. A folder on disk that cannot be
-// used costs a warning. More of the budget is taken where the plan leaves something over. `states` is what the keeper
-// is made for.
+// used costs a warning of the plan, which says what is kept. More of the budget is taken where it leaves something
+// over. `states` is what the keeper is made for.
 std::unique_ptr<KeptKv> open_kept_kv(const EngineOptions& options, OpenModel& model, KvStates& states);
 
 }  // namespace hypura

@@ -5,6 +5,7 @@
 
 #include "backend/gpu/devices/gpu_list.h"
 #include "draft/mtp_head.h"
+#include "llama/llama_kv_states.h"
 #include "llama/mtp_context.h"
 #include "llama/vocabulary.h"
 #include "placement/gpu_cost.h"
@@ -86,13 +87,13 @@ Status make_context(const OpenRequest& request, OpenModel& parts, const Placemen
       request.sequences +
       (shares_cells(*parts.llama) ? std::min(request.options.idle_sequences, most_sequences() - request.sequences) : 0);
   params.pass = placement.ubatch;
-  params.outputs = std::max(request.outputs(placement.ubatch), params.sequences);  // llama.cpp wants one for each
   params.threads = request.threads;
   params.kv_type = placement.kv_type;
   parts.sequences = params.sequences;
   // Behind those, for what passes between the context and the store beyond it.
-  params.sequences += request.spare_sequence && can_cut(*parts.llama) && params.sequences < most_sequences() ? 1 : 0;
-  params.outputs = std::max(params.outputs, params.sequences);
+  params.sequences +=
+      request.spare_sequence && needs_spare(*parts.llama) && params.sequences < most_sequences() ? 1 : 0;
+  params.outputs = std::max(request.outputs(placement.ubatch), params.sequences);  // llama.cpp wants one for each
   parts.mtp.reset();
   parts.context.reset();  // before the next one: their buffers must not be held at once
   parts.context = make_llama_context(*parts.llama, params);

@@ -384,6 +384,7 @@ void add_opened(const OpenRequest& request, const OpenFacts& facts, Plan& plan) 
   }
   if (facts.kept_bytes > 0) {
     plan.budget += facts.kept_bytes;
+    plan.prediction.memory_peak += facts.kept_bytes;
     plan.ledger.push_back({Purpose::kKvStore, facts.kept_bytes});
   }
   if (!facts.kept_left_out.empty()) {

@@ -17,7 +17,6 @@ namespace hypura {
 namespace {
 
 constexpr size_t kWriteBlock = 4096;
-constexpr size_t kBufferBytes = 32 * kMiB;
 
 tl::unexpected<Error> write_failed(const std::filesystem::path& path, int error) {
   return fail(ErrorCode::kIo, "{} could not be written: {}", path.string(), std::generic_category().message(error));
@@ -61,7 +60,8 @@ Status check_free_space(const std::filesystem::path& path, uint64_t bytes) {
 
 }  // namespace
 
-Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse, Readers readers) {
+Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_t bytes, bool sparse, Readers readers,
+                                      size_t buffer) {
   if (!sparse) {
     if (auto enough = check_free_space(path, bytes); !enough) {
       return propagate(enough.error());
@@ -75,19 +75,19 @@ Result<OutputFile> OutputFile::create(const std::filesystem::path& path, uint64_
   if (fd < 0) {
     return fail(ErrorCode::kIo, "{} cannot be created: {}", path.string(), std::generic_category().message(errno));
   }
-  return OutputFile(path, fd, named, bytes);
+  return OutputFile(path, fd, named, bytes, buffer);
 }
 
 void OutputFile::remove_leftover(const std::filesystem::path& path) {
   ::unlink(partial_path(path).c_str());
 }
 
-OutputFile::OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes)
+OutputFile::OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes, size_t buffer)
     : path_(std::move(path)),
       fd_(fd),
       named_(named),
       bytes_(bytes),
-      capacity_(static_cast<size_t>(std::min<uint64_t>(kBufferBytes, round_up(bytes, kWriteBlock)))),
+      capacity_(static_cast<size_t>(std::min<uint64_t>(buffer, round_up(bytes, kWriteBlock)))),
       filling_(static_cast<uint8_t*>(std::aligned_alloc(kWriteBlock, capacity_))),
       writing_(static_cast<uint8_t*>(std::aligned_alloc(kWriteBlock, capacity_))) {}
 

@@ -21,9 +21,9 @@ enum class Readers : uint8_t { kAll, kUser };
 class OutputFile {
  public:
   // `bytes` is the length the file will have. Fails with kIo when it cannot be created or the disk has too little
-  // space (unless `sparse`, when only the header will take any).
+  // space (unless `sparse`, when only the header will take any). `buffer`: bytes of memory that each of the two takes.
   static Result<OutputFile> create(const std::filesystem::path& path, uint64_t bytes, bool sparse,
-                                   Readers readers = Readers::kAll);
+                                   Readers readers = Readers::kAll, size_t buffer = size_t{32} << 20U);
 
   // Removes what a program that was killed left of the file at `path`.
   static void remove_leftover(const std::filesystem::path& path);
@@ -49,7 +49,7 @@ class OutputFile {
   };
   using Buffer = std::unique_ptr<uint8_t[], Free>;
 
-  OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes);
+  OutputFile(std::filesystem::path path, int fd, bool named, uint64_t bytes, size_t buffer);
 
   Status give_name();
   Status flush();

@@ -152,6 +152,9 @@ std::string banner(const Server& server, const ModelHost& host, const ServedMode
   if (!plan.context_sentence.empty()) {
     text += fmt::format("  {}\n", plan.context_sentence);
   }
+  if (!plan.kept_sentence.empty()) {
+    text += fmt::format("  {}\n", plan.kept_sentence);
+  }
   for (const std::string& warning : plan.warnings) {
     text += fmt::format("  warning: {}\n", warning);
   }

@@ -9,6 +9,7 @@
 
 #include "hypura/generator.h"
 #include "kv/kv_entry.h"
+#include "make_model/zero_model.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -31,16 +32,16 @@ class KeptKvEngineTest : public testing::Test {
     options.kv_disk = 256 * kMiB;
     return options;
   }
-  static std::unique_ptr<Engine> open(bool keep, uint64_t memory = 100 * kMiB) {
+  static std::unique_ptr<Engine> open(bool keep, uint64_t memory = 120 * kMiB) {
     auto engine = Engine::open(options_of(keep, memory));
     EXPECT_TRUE(engine) << engine.error().message;
     return std::move(*engine);
   }
 
-  // About 700 tokens, then a question.
+  // About 550 tokens, then a question.
   static std::vector<ChatMessage> conversation() {
     std::string story;
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 46; ++i) {
       story += "Once upon a time there was a small dog number " + std::to_string(i) + ". ";
     }
     return {{"user", story}};
@@ -48,7 +49,7 @@ class KeptKvEngineTest : public testing::Test {
 
   std::unique_ptr<Generator> serve(uint32_t parallel = 1) const {
     Generator::Options options;
-    options.engine = options_of(true, 100 * kMiB);
+    options.engine = options_of(true, 120 * kMiB);
     options.parallel = parallel;
     auto generator = Generator::open(options);
     EXPECT_TRUE(generator) << generator.error().message;
@@ -145,7 +146,53 @@ TEST_F(KeptKvEngineTest, WhatLostItsPlaceGoesOnAndAnotherTailWhereItParts) {
   std::vector<ChatMessage> tail = other;
   tail.front().content.resize(tail.front().content.size() - 500);
   tail.front().content += "But the cat was large.";
-  EXPECT_GE(answer(*generator, tail).end.cached_prompt_tokens, 512U);
+  EXPECT_GE(answer(*generator, tail).end.cached_prompt_tokens, 256U);
+}
+
+// Its state cannot be cut: it goes on where the answer ended.
+TEST_F(KeptKvEngineTest, ARecurrentModelGoesOnAfterARestart) {
+  Generator::Options options;
+  options.engine = options_of(true, 120 * kMiB);
+  options.engine.model = folder_.write("recurrent.gguf", zero_mamba().bytes());
+  options.engine.context = 512;
+  options.parallel = 2;
+  AnswerRequest request;
+  request.prompt = std::string(300, 'x');
+  request.max_tokens = 4;
+  {
+    const auto generator = Generator::open(options);
+    ASSERT_TRUE(generator) << generator.error().message;
+    const auto first = (*generator)->generate(request);
+    ASSERT_TRUE(first) << first.error().message;
+    EXPECT_EQ(first->end.cached_prompt_tokens, 0U);
+    EXPECT_GT(first->end.prompt_tokens, 300U);
+    request.context = first->end.tokens;
+    request.prompt = "and more";
+  }
+  const auto generator = Generator::open(options);
+  ASSERT_TRUE(generator) << generator.error().message;
+  const auto next = (*generator)->generate(request);
+  ASSERT_TRUE(next) << next.error().message;
+  EXPECT_GE(next->end.cached_prompt_tokens, 300U);
+}
+
+TEST_F(KeptKvEngineTest, AModelThatWasWrittenAgainIsAnother) {
+  EngineOptions options = options_of(true, 120 * kMiB);
+  options.model = folder_.write("model.gguf", zero_mamba().bytes());
+  options.context = 512;
+  const auto evaluated = [&](size_t letters) {
+    const auto engine = Engine::open(options);
+    EXPECT_TRUE(engine) << engine.error().message;
+    GenerateOptions generate;
+    generate.max_tokens = 1;
+    EXPECT_TRUE((*(*engine)->new_session())->complete(std::string(letters, 'x'), generate));
+    return (*engine)->stats().prompt_tokens;
+  };
+  EXPECT_GE(evaluated(300), 300U);
+  EXPECT_LE(evaluated(340), 40U);
+  std::filesystem::last_write_time(options.model,
+                                   std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_GE(evaluated(340), 340U);
 }
 
 TEST_F(KeptKvEngineTest, DamagedFilesAreComputedAnew) {

@@ -27,8 +27,7 @@ SessionImpl::SessionImpl(EngineImpl& engine)
       scheduler_(model_, cache_, engine.drafting()) {}
 
 SessionImpl::~SessionImpl() {
-  while (cache_.keep_some(true) == KvKeeper::Kept::kOne) {
-  }
+  cache_.keep_rest();
   engine_.end_session();
 }
 

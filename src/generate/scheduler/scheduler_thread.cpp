@@ -110,8 +110,7 @@ void SchedulerThread::work() {
   }
   scheduler_.cancel_all();
   tell_ended();
-  while (cache_.keep_some(true) == KvKeeper::Kept::kOne) {
-  }
+  cache_.keep_rest();
   std::deque<Job> rest;
   {
     const std::lock_guard lock(mutex_);

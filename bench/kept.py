@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""kept.py MODEL --memory SIZE [--program PATH] [--tokens N] [--rounds N] [WHAT...]: what keeping conversations gives.
+
+`restart`: a conversation of N tokens, the server stopped and started, its next turn, and another tail after seven eighths
+of it; the ratio of the times to the first token of the next turn, for which the first was kept, and the first, for
+which all was computed. `decode`: tokens a second of an answer while blocks of another conversation wait to
+be written, and with --kv-disk 0, in turn. Conversations are kept in a folder of its own, which is removed. Prints one
+JSON object.
+"""
+import argparse
+import http.client
+import json
+import os
+import random
+import statistics
+import subprocess
+import tempfile
+import time
+
+PORT = 8471
+
+
+class Server:
+    def __init__(self, options, folder, kv_disk, context):
+        words = [options.program, "serve", options.model, "--memory", options.memory, "--context", str(context)]
+        words += ["--parallel", "2", "--port", str(PORT), "--kv-disk", kv_disk]
+        self.log = open(os.path.join(folder, "log"), "w+")
+        self.process = subprocess.Popen(words, env=dict(os.environ, XDG_CACHE_HOME=folder), stderr=self.log)
+        while self.process.poll() is None:
+            try:
+                self.model = json.loads(self.get("/v1/models"))["data"][0]["id"]
+                if "hypura_model_loaded" in self.get("/metrics"):
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        self.log.seek(0)
+        raise SystemExit(self.log.read())
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+    def metric(self, name):
+        return next(float(it.split()[-1]) for it in self.get("/metrics").splitlines() if it.startswith(name))
+
+    def ask(self, prompt, tokens):
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=3600)
+        body = {"model": self.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True,
+                "stream_options": {"include_usage": True}}
+        start = time.monotonic()
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = {"first": None, "text": ""}
+        for line in connection.getresponse():
+            if not line.startswith(b"data: {"):
+                continue
+            event = json.loads(line[6:])
+            if event.get("choices") and event["choices"][0]["text"]:
+                answer["first"] = answer["first"] or time.monotonic() - start
+                answer["text"] += event["choices"][0]["text"]
+            answer["usage"] = event.get("usage") or answer.get("usage")
+        answer["seconds"] = time.monotonic() - start
+        return answer
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def numbers(seed, count):
+    source = random.Random(seed)
+    return [source.randrange(300, 4000) for _ in range(count)]
+
+
+def figures(answer):
+    cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+    return {"seconds_to_first_token": round(answer["first"] or answer["seconds"], 2), "cached": cached,
+            "evaluated": answer["usage"]["prompt_tokens"] - cached}
+
+
+def restart(options, folder):
+    first = numbers("first", options.tokens)
+    second = first + numbers("second", 80)
+    server = Server(options, folder, "auto", options.tokens + 1024)
+    computed = server.ask(first, 16)
+    result = {"first turn": figures(computed)}
+    server.stop()
+    server = Server(options, folder, "auto", options.tokens + 1024)
+    kept = server.ask(second, 16)
+    result["second turn after a restart"] = figures(kept)
+    result["read_bytes"] = server.metric("hypura_kv_read_bytes_total")
+    tail = first[: options.tokens * 7 // 8] + numbers("tail", 200)
+    result["another tail"] = figures(server.ask(tail, 1))
+    server.stop()
+    result["ratio"] = round(kept["first"] / computed["first"], 4)
+    return result
+
+
+def decode(options, folder):
+    rates = {"auto": [], "0": []}
+    for i in range(2 * options.rounds):
+        kv_disk = "auto" if i % 4 in (0, 3) else "0"
+        server = Server(options, folder, kv_disk, 4096)
+        server.ask(numbers(f"other {i}", 900), 1)
+        answer = server.ask(numbers("short", 8), 96)
+        rates[kv_disk].append((answer["usage"]["completion_tokens"] - 1) / (answer["seconds"] - answer["first"]))
+        server.stop()
+    medians = {name: statistics.median(all) for name, all in rates.items()}
+    return {"tokens_per_second": {name: [round(it, 2) for it in all] for name, all in rates.items()},
+            "ratio": round(medians["auto"] / medians["0"], 3)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("what", nargs="*", help="restart, decode; all without")
+    parser.add_argument("--memory", required=True)
+    parser.add_argument("--program", default="hypura")
+    parser.add_argument("--tokens", type=int, default=8000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, measure in (("restart", restart), ("decode", decode)):
+            if not options.what or name in options.what:
+                result[name] = measure(options, folder)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
