@@ -159,39 +159,6 @@ TEST(HitCurve, RisesWithTheQuotaOnRealRouting) {
   }
 }
 
-// Each token chooses by itself, an expert of rank r about in proportion to 1/r.
-RoutingTrace zipf_trace(uint32_t layers, uint32_t experts, uint32_t used, uint32_t tokens) {
-  std::mt19937 engine(11);
-  std::extreme_value_distribution<double> noise;
-  RoutingTrace trace;
-  trace.layers = layers;
-  trace.experts = experts;
-  trace.used = used;
-  std::vector<std::pair<double, uint16_t>> scores(experts);
-  for (uint32_t row = 0; row < tokens * layers; ++row) {
-    if (row % layers == 0) {
-      trace.passes.push_back({1, true, 0});
-    }
-    for (uint16_t expert = 0; expert < experts; ++expert) {
-      const uint32_t rank = (expert * 37U + row % layers) % experts;
-      scores[expert] = {noise(engine) - std::log(rank + 1.0), expert};
-    }
-    std::partial_sort(scores.begin(), scores.begin() + used, scores.end(), std::greater());
-    for (uint32_t i = 0; i < used; ++i) {
-      trace.chosen.push_back(scores[i].second);
-    }
-  }
-  return trace;
-}
-
-RoutingTrace part_of(const RoutingTrace& trace, size_t first, size_t tokens) {
-  RoutingTrace part = trace;
-  part.keep_latest(trace.passes.size() - first);
-  part.passes.resize(tokens);
-  part.chosen.resize(tokens * trace.layers * trace.used);
-  return part;
-}
-
 double mean_miss_rate(const RoutingTrace& trace, const std::vector<double>& curve, uint32_t quota) {
   double hits = 0;
   for (uint32_t layer = 0; layer < trace.layers; ++layer) {
