@@ -41,12 +41,15 @@ shape() {
   shift 4
   wanted "$name" || return 0
   make_model "$models/$name.gguf" "$bytes" "$@"
+  rm -f "$results/$name".{md,json}
   # shellcheck disable=SC2046 # two words, or none
   "$bin/hypura-bench" "--$kind" "$models/$name.gguf" $(named "$scenario") "${flags[@]}" \
     --json "$results/$name.json" --markdown "$results/$name.md" || status=$?
   [ -n "$keep" ] || rm -f "$models/$name.gguf"
-  printf '\n# %s\n\n' "$name"
-  sed -n '/^## /,$p' "$results/$name.md"
+  if [ -e "$results/$name.md" ]; then
+    printf '\n# %s\n\n' "$name"
+    sed -n '/^## /,$p' "$results/$name.md"
+  fi
 }
 
 status=0
