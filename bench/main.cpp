@@ -32,15 +32,18 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--draft", models.draft, "Model that drafts for the target")->check(CLI::ExistingFile);
   app.add_option("--stories-draft", models.stories_draft, "Model that drafts for the stories model")
       ->check(CLI::ExistingFile);
-  app.add_option("--scenario", line.scenarios,
-                 "What to measure, may be repeated [all that the models allow, but ahead, repacked, predict, sweep and "
-                 "draft-moe]");
+  app.add_option(
+      "--scenario", line.scenarios,
+      "What to measure, may be repeated [all that the models allow, but ahead, repacked, predict, sweep, shape, "
+      "table and draft-moe]");
   app.add_option("--repeat", line.options.repeat, "Rounds")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--tokens", line.options.tokens, "Tokens decoded and counted in a run")
       ->check(CLI::Range(1, 400))
       ->capture_default_str();
   app.add_option("--threads", line.options.threads, "Compute threads of both engines [as the engine chooses]")
       ->check(CLI::Range(1, 1024));
+  app.add_option("--readahead", line.options.readahead_kib,
+                 "KiB: measure plain llama.cpp with this readahead only, the disk's own or 128 [with both]");
   app.add_option("--json", line.json, "Also write every run and figure to this file");
   app.add_option("--markdown", line.markdown, "Write the tables to this file, not to standard output");
   app.add_flag("--quick", line.quick, "One round of 8 tokens and a short disk probe: to try, not to report");

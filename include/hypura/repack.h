@@ -26,7 +26,8 @@ struct RepackGain {
   // Why it gives nothing: a sentence without its full stop. Empty where a token or a prompt takes at least
   // kLeastRepackGain less time.
   std::string nothing;
-  std::string assumed;  // " by assumed speeds (...)", or what else was not measured: empty where everything was
+  bool writable = true;  // repack_model() has something to write: ggml has a faster layout for some of its types here
+  std::string assumed;   // " by assumed speeds (...)", or what else was not measured: empty where everything was
 };
 
 // Chosen: predictions of the same model do not tell smaller differences apart.

@@ -62,6 +62,7 @@ class PlainLlamaImpl final : public PlainLlama {
     llama_model_params model = llama_model_default_params();
     model.load_mode = allocate ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
     model.no_alloc = !allocate;
+    model.lazy_mode = options.lazy_tables ? LLAMA_LAZY_MODE_ON : LLAMA_LAZY_MODE_AUTO;
     model.use_extra_bufts = options.repack;
     Split split;
     if (Status status = split.choose(options); !status) {

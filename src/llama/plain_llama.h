@@ -28,6 +28,9 @@ struct PlainLlamaOptions {
   std::vector<PlainGpu> gpus = {};  // that compute; none: the processor alone
   int32_t gpu_layers = -1;  // there, the output counted as one, the last of the model first; -1: all (--n-gpu-layers)
   uint32_t cpu_expert_layers = 0;  // whose experts stay on the processor, from the first layer on (--n-cpu-moe)
+  // Of tables (embeddings for every layer) only the rows that are used are read, through the mapping (--lazy-mode on);
+  // else so are those of more than 4 GiB.
+  bool lazy_tables = false;
 };
 
 // Belongs to one thread.

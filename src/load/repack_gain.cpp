@@ -13,8 +13,8 @@ namespace hypura {
 namespace {
 
 // What keeps a copy from being read at all; empty: nothing.
-std::string why_not_read(const Model& model, const Plan& plan) {
-  if (std::ranges::none_of(model.tensors, is_repacked)) {
+std::string why_not_read(bool writable, const Plan& plan) {
+  if (!writable) {
     return "ggml has no faster layout for this model's types on this processor";
   }
   if (plan.device) {
@@ -51,7 +51,8 @@ Result<RepackGain> predict_repack_gain(const EngineOptions& options, const Machi
     gain.copy_bytes += repacked_label_offset(file.size) + kRepackedLabelBytes;
   }
   gain.assumed = MachineSpeeds(profile, 1).assumption();
-  gain.nothing = why_not_read(*model, gain.plain);
+  gain.writable = std::ranges::any_of(model->tensors, is_repacked);
+  gain.nothing = why_not_read(gain.writable, gain.plain);
   const Prediction& plain = gain.plain.prediction;
   const bool faster = gain.tokens_per_second > 0 && gains(plain.decode_seconds, 1 / gain.tokens_per_second);
   if (gain.nothing.empty() && !faster && !gains(plain.prefill512_seconds, gain.prefill512_seconds)) {

@@ -98,6 +98,13 @@ bool usually_repacked(std::string_view type) {
   return type == "q4_0" || type == "q4_K" || type == "iq4_nl";
 }
 
+// Whether ggml multiplies one matrix by many columns with llamafile's kernels, which its products with experts have no
+// part in.
+bool has_column_kernel(std::string_view type) {
+  return type == "q4_0" || type == "q5_0" || type == "q8_0" || type == "iq4_nl" || type == "f16" || type == "bf16" ||
+         type == "f32";
+}
+
 }  // namespace
 
 MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
@@ -147,14 +154,17 @@ PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const
   return {first, std::max(0.0, many - first) / (kPromptColumns - 1)};
 }
 
-PassSeconds MachineSpeeds::expert_matrix(int type, double bytes) const {
-  const double rate = kernel_bytes_per_second(type_name(type));
-  return {bytes / (kInModel * rate), bytes / rate};
+PassSeconds MachineSpeeds::expert_matrix(int type, double bytes, double elements) const {
+  const char* name = type_name(type);
+  const double rate = kernel_bytes_per_second(name);
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(name);
+  const bool alike = kernel != nullptr && kernel->matmul_flops > 0 && !has_column_kernel(name);
+  return {bytes / (kInModel * rate), alike ? std::min(bytes / rate, 2 * elements / kernel_flops(name)) : bytes / rate};
 }
 
 PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elements) const {
   const double rate = alone_flops(type_name(type));
-  return {expert_matrix(type, bytes).first / repacked_expert(type).token, 2 * elements / rate};
+  return {expert_matrix(type, bytes, elements).first / repacked_expert(type).token, 2 * elements / rate};
 }
 
 PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {

@@ -285,11 +285,11 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
       group.repacked += repacked;
       continue;
     }
-    const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes);
+    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes, elements);
     const int64_t from = RepackBuffer::least_rows(layout_, tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
     if (request_.repacks() && from < std::numeric_limits<int64_t>::max()) {
-      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
       group.repacked += speeds_.repacked_alone(tensor.type, bytes, elements);
       group.repacked_from = std::min(group.repacked_from, static_cast<double>(from));
     } else {
@@ -358,7 +358,9 @@ void ProblemBuilder::add_resident() {
     const auto faster = repack ? speeds_.repacked_expert(parts.front().tensor->type) : MachineSpeeds::Repacked{};
     PassSeconds expert;
     for (const ExpertPart& part : parts) {
-      expert += speeds_.expert_matrix(part.tensor->type, static_cast<double>(part.slice_bytes));
+      const TensorInfo& tensor = *part.tensor;
+      expert += speeds_.expert_matrix(tensor.type, static_cast<double>(part.slice_bytes),
+                                      static_cast<double>(tensor.shape[0] * tensor.shape[1]));
     }
     const ExpertGroup& group = problem_.experts[groups[i]];
     const double touched = expected_experts(group.popularity, 0, kPromptTokens);

@@ -12,7 +12,7 @@ ExpertCache::ExpertCache(const Config& config, std::shared_ptr<Rankings> ranking
       rankings_(rankings != nullptr ? std::move(rankings)
                                     : std::make_shared<Rankings>(config.layers, ExpertRanking(config.experts))) {
   assert(config.layers > 0 && config.experts > 0);
-  // Lowest slots are handed out first, so that the memory of slots never used is never touched.
+  // Lowest slots are handed out first: the order in which their memory is provided (RamSlots).
   const auto fill = [](std::vector<Slot>& free, uint32_t slots) {
     for (Slot slot = slots; slot-- > 0;) {
       free.push_back(slot);

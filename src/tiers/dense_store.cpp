@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "support/fail.h"
+#include "support/memory/pages_ahead.h"
 #include "tiers/direct_place.h"
 
 namespace hypura {
@@ -47,6 +48,7 @@ Status DenseStore::read_pinned(const std::vector<bool>& pinned) {
     return propagate(memory.error(), "the pinned weights");
   }
   pinned_ = std::move(*memory);
+  const PagesAhead ahead(pinned_.span());  // while they are read
   std::vector<ReadRequest> requests;
   std::byte* place = pinned_.data();
   for (uint32_t item = 0; item < items_.size(); ++item) {

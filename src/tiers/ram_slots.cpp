@@ -15,6 +15,7 @@ Result<std::unique_ptr<RamSlots>> RamSlots::create(std::span<const ExpertLayer> 
   }
   auto made = over(layers, reader, memory->span());
   made->own_ = std::move(*memory);
+  made->ahead_ = std::make_unique<PagesAhead>(made->own_.span());
   return made;
 }
 

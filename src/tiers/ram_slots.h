@@ -8,6 +8,7 @@
 
 #include "storage/reader.h"
 #include "support/memory/memory_region.h"
+#include "support/memory/pages_ahead.h"
 #include "tiers/slices.h"
 #include "tiers/slot_layout.h"
 #include "tiers/tier_slots.h"
@@ -50,6 +51,7 @@ class RamSlots final : public TierSlots {
   Reader& reader_;
   SlotLayout layout_;
   MemoryRegion own_;
+  std::unique_ptr<PagesAhead> ahead_;  // of own_
   std::byte* memory_ = nullptr;
   std::vector<ReadRequest> requests_;  // of the fill that begins
 };

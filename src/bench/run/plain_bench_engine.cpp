@@ -51,6 +51,7 @@ PlainLlamaOptions plain_options(const RunSpec& spec) {
   }
   options.gpu_layers = spec.gpu_layers;
   options.cpu_expert_layers = spec.cpu_expert_layers;
+  options.lazy_tables = spec.lazy_tables;
   return options;
 }
 

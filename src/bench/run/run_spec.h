@@ -35,6 +35,7 @@ struct RunSpec {
   std::string read_ahead;          // as parse_read_ahead takes it; empty: as it pays
   int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions; hypura: as GpuLayers, -1: as planned
   uint32_t cpu_expert_layers = 0;  // plain: as PlainLlamaOptions
+  bool lazy_tables = false;        // the same
   bool warm_prompt = false;        // the prompt is evaluated once before it is measured: caches and kernels are warm
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted

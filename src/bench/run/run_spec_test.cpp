@@ -30,6 +30,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.draft_mtp = true;
   spec.gpu = "CUDA0";
   spec.vram = 4096;
+  spec.lazy_tables = true;
   spec.mixed_compute = true;
   spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
   const auto back = spec_from_json(to_json_line(spec));
@@ -48,6 +49,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(engine_options(*back).gpu, "CUDA0");
   EXPECT_EQ(engine_options(*back).vram, 4096U);
+  EXPECT_TRUE(plain_options(*back).lazy_tables);
   EXPECT_TRUE(engine_options(*back).mixed_compute);
   EXPECT_EQ(engine_options(RunSpec()).vram, std::nullopt);
   EXPECT_EQ(back->mirrors, spec.mirrors);

@@ -84,6 +84,29 @@ std::optional<Bound> bound_of(const ScenarioRuns& runs, const ResidentSpeed& res
                compute_only && tokens_per_second >= *compute_only};
 }
 
+std::optional<Overlap> overlap_of(const ScenarioRuns& runs) {
+  const std::vector<RunResult>& ours = hypura_arm(runs).runs;
+  std::vector<double> reading;
+  std::vector<double> computing;
+  std::vector<double> taken;
+  std::vector<double> shares;
+  for (size_t i = 0; i < std::min(ours.size(), runs.disk.size()); ++i) {
+    const PhaseCost& prompt = ours[i].prefill;
+    if (!ours[i].error.empty() || prompt.seconds <= 0 || runs.disk[i].bytes_per_second <= 0) {
+      continue;
+    }
+    reading.push_back(static_cast<double>(prompt.bytes) / runs.disk[i].bytes_per_second);
+    computing.push_back(prompt.split.streamed + prompt.split.other);
+    taken.push_back(prompt.seconds);
+    shares.push_back(std::max(reading.back(), computing.back()) / prompt.seconds);
+  }
+  if (runs.scenario.special != Special::kShape || runs.scenario.kind != Kind::kPrefill || shares.empty()) {
+    return std::nullopt;
+  }
+  return Overlap{spread_of(reading)->median, spread_of(computing)->median, spread_of(taken)->median,
+                 spread_of(shares)->median};
+}
+
 std::optional<LoadTime> load_of(const ScenarioRuns& runs) {
   const ArmRuns& arm = hypura_arm(runs);
   const auto seconds = spread_over(arm, [](const RunResult& run) { return run.first_token_seconds; });
@@ -103,14 +126,18 @@ double error_of(double said, double measured) {
 std::optional<PredictionCheck> check_prediction(const ScenarioRuns& runs) {
   const ArmRuns& arm = hypura_arm(runs);
   const auto good = good_runs(arm);
-  if (runs.scenario.kind != Kind::kPredict || good.empty() || !good.front()->predicted.known) {
+  if (!runs.scenario.is_predicted() || good.empty() || !good.front()->predicted.known) {
     return std::nullopt;
   }
+  const bool prompt = runs.scenario.kind == Kind::kPrefill;
+  const auto said = [prompt](const RunResult& run) {
+    return prompt ? 512 / run.predicted.prefill512_seconds : run.predicted.decode_tokens_per_second;
+  };
   const auto over = [&arm](auto value) { return *spread_over(arm, value); };
   PredictionCheck prediction;
-  prediction.first_speed = good.front()->predicted.decode_tokens_per_second;
-  prediction.predicted_speed = good.back()->predicted.decode_tokens_per_second;
-  prediction.measured_speed = over(decode_rate);
+  prediction.first_speed = said(*good.front());
+  prediction.predicted_speed = said(*good.back());
+  prediction.measured_speed = prompt ? over(prefill_rate) : over(decode_rate);
   prediction.speed_error = error_of(prediction.predicted_speed, prediction.measured_speed.median);
   prediction.predicted_peak =
       over([](const RunResult& run) { return static_cast<double>(run.predicted.memory_peak); }).median;
@@ -210,13 +237,18 @@ std::vector<Verdict> verdicts_of(const Evaluation& evaluation, const Capabilitie
         {"seconds to first token", load && complete ? std::optional(load->first_token_seconds.median) : std::nullopt,
          kLoadFactor * (load ? load->disk_seconds : 0) + kLoadExtraSeconds, false, capabilities.drop_caches});
   }
-  if (scenario.kind == Kind::kPredict) {
+  if (scenario.special == Special::kShape && scenario.kind == Kind::kPrefill) {
+    const auto& overlap = evaluation.overlap;
+    verdicts.push_back({"longer of reading and computing, share of the time",
+                        overlap && complete ? std::optional(overlap->share) : std::nullopt, kOverlapShare, true, true});
+  }
+  if (scenario.is_predicted()) {
+    const double most = scenario.kind == Kind::kPredict ? kSpeedErrorPercent : kShapeSpeedErrorPercent;
     const auto& prediction = evaluation.prediction;
     const auto percent = [&](double PredictionCheck::*error) {
       return prediction && complete ? std::optional(100 * std::abs((*prediction).*error)) : std::nullopt;
     };
-    verdicts.push_back(
-        {"speed predicted, % off", percent(&PredictionCheck::speed_error), kSpeedErrorPercent, false, true});
+    verdicts.push_back({"speed predicted, % off", percent(&PredictionCheck::speed_error), most, false, true});
     verdicts.push_back(
         {"peak predicted, % off", percent(&PredictionCheck::peak_error), kMemoryErrorPercent, false, true});
   }
@@ -246,6 +278,7 @@ Evaluation evaluate(ScenarioRuns runs, const ResidentSpeed& resident, const Capa
   Evaluation evaluation;
   evaluation.comparisons = compare_all(runs);
   evaluation.bound = bound_of(runs, resident);
+  evaluation.overlap = overlap_of(runs);
   evaluation.load = load_of(runs);
   evaluation.prediction = check_prediction(runs);
   evaluation.sweep = sweep_of(runs);

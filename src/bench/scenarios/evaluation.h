@@ -26,6 +26,14 @@ struct Bound {
   bool by_compute = false;       // computing is the tighter limit, not the disk
 };
 
+// How a prompt's reading and computing went beside each other. Seconds, medians of the rounds.
+struct Overlap {
+  double reading = 0;    // its bytes by what the disk gave alone, just before and after
+  double computing = 0;  // as counted while reads were under way
+  double taken = 0;
+  double share = 0;  // the longer of the two by what was taken, median of the rounds
+};
+
 struct LoadTime {
   Spread first_token_seconds;
   double resident_bytes = 0;  // median
@@ -77,6 +85,7 @@ struct Evaluation {
   ScenarioRuns runs;
   std::vector<Comparison> comparisons;
   std::optional<Bound> bound;
+  std::optional<Overlap> overlap;
   std::optional<LoadTime> load;
   std::optional<PredictionCheck> prediction;
   std::optional<SweepResult> sweep;

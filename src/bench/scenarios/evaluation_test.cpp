@@ -158,6 +158,30 @@ TEST(Evaluate, HoldsThePredictionAgainstTheMeasurement) {
   EXPECT_FALSE(evaluation.verdicts[1].passed());  // 10 % of the peak, 5 allowed
 }
 
+// Reading takes 1 s and computing 3 of 4; 2 and 1 of 2.5; the disk was not probed beside the third.
+TEST(Evaluate, HoldsAPromptAgainstTheLongerOfReadingAndComputing) {
+  ScenarioRuns runs = scenario_of("shape-prompt512-moe");
+  const auto prompt = [](double seconds, uint64_t bytes, double computing) {
+    RunResult run;
+    run.prefill = {512, seconds, bytes, {0.1, computing - 0.5, 0.5, 0}};
+    run.predicted.known = true;
+    run.predicted.prefill512_seconds = 5;
+    return run;
+  };
+  runs.arms = {{arm("hypura", "hypura"), {prompt(4, 1000, 3), prompt(2.5, 2000, 1), prompt(9, 1, 1)}}};
+  runs.disk = {{1000, {}}, {1000, {}}};
+  const Evaluation evaluation = evaluate(std::move(runs), {}, everything());
+  ASSERT_TRUE(evaluation.overlap);
+  EXPECT_DOUBLE_EQ(evaluation.overlap->share, 0.775);  // of .75 and .8
+  EXPECT_DOUBLE_EQ(evaluation.overlap->taken, 3.25);
+  ASSERT_TRUE(evaluation.prediction);
+  EXPECT_DOUBLE_EQ(evaluation.prediction->predicted_speed, 512.0 / 5);
+  EXPECT_DOUBLE_EQ(evaluation.prediction->measured_speed.median, 512.0 / 4);
+  ASSERT_EQ(evaluation.verdicts.size(), 4);  // the ratio; this; speed and peak
+  EXPECT_FALSE(evaluation.verdicts[1].passed());
+  EXPECT_FALSE(evaluation.verdicts[2].passed());  // 20 % of the speed, 15 allowed
+}
+
 TEST(Evaluate, APlanThatPredictsNothingFails) {
   ScenarioRuns runs = scenario_of("predict-moe-35");
   runs.arms = {{arm("hypura", "hypura"), {decoded(10, 100)}}};

@@ -82,6 +82,12 @@ Json scenario_json(const Evaluation& evaluation) {
                      {"set_by", bound->by_compute ? "computing" : "disk"},
                      {"share", bound->share}};
   }
+  if (const auto& overlap = evaluation.overlap; overlap) {
+    json["overlap"] = {{"reading_seconds", overlap->reading},
+                       {"computing_seconds", overlap->computing},
+                       {"taken_seconds", overlap->taken},
+                       {"share", overlap->share}};
+  }
   if (const auto& load = evaluation.load; load) {
     json["load"] = {{"first_token_seconds", to_json(load->first_token_seconds)},
                     {"resident_bytes", load->resident_bytes},

@@ -92,6 +92,25 @@ void add_bounds(const Report& report, std::string& text) {
   }
 }
 
+void add_overlaps(const Report& report, std::string& text) {
+  std::string rows;
+  for (const Evaluation& evaluation : report.evaluations) {
+    if (const auto& overlap = evaluation.overlap; overlap) {
+      rows += fmt::format("| {} | {} | {} | {} | {:.2f} | {} |\n", evaluation.runs.scenario.name,
+                          to_text(overlap->reading), to_text(overlap->computing), to_text(overlap->taken),
+                          overlap->share, verdict_on(evaluation, "longer of reading and computing, share of the time"));
+    }
+  }
+  if (!rows.empty()) {
+    text +=
+        "\n## Reading and computing of prompts\n\nSeconds. Reading: the bytes by the disk's speed alone; computing: as "
+        "counted in the runs, beside reading.\n\n"
+        "| scenario | reading | computing | taken | the longer by what was taken | target |\n"
+        "|---|---|---|---|---|---|\n" +
+        rows;
+  }
+}
+
 void add_loads(const Report& report, std::string& text) {
   for (const Evaluation& evaluation : report.evaluations) {
     if (const auto& load = evaluation.load; load) {
@@ -120,14 +139,15 @@ void add_predictions(const Report& report, std::string& text) {
                           verdict_on(evaluation, "speed predicted, % off"), to_text(told->predicted_peak / 1e6),
                           megabytes(told->measured_peak), signed_percent(told->peak_error),
                           verdict_on(evaluation, "peak predicted, % off"));
-    } else if (runs.scenario.kind == Kind::kPredict) {
+    } else if (runs.scenario.is_predicted()) {
       rows += fmt::format("| {} | {} | n/a | n/a | n/a | n/a | | n/a | n/a | n/a | |\n", runs.scenario.name,
                           memory_text(runs));
     }
   }
   if (!rows.empty()) {
     text +=
-        "\n## Prediction against measurement\n\nDecode in tokens/s, peak of the process in MB; the error is a share of "
+        "\n## Prediction against measurement\n\nTokens/s of decoding, or of a prompt of 512; peak of the process in "
+        "MB; the error is a share of "
         "what was measured. The error is that of the last round's prediction, which is calibrated by those before.\n\n"
         "| scenario | budget | predicted at first | and at last | measured | error | target | predicted peak | "
         "measured peak | error | target |\n"
@@ -320,6 +340,7 @@ std::string markdown_report(const Report& report) {
   }
   add_speeds(report, text);
   add_bounds(report, text);
+  add_overlaps(report, text);
   add_loads(report, text);
   add_predictions(report, text);
   add_servings(report, text);

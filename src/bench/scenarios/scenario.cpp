@@ -62,6 +62,32 @@ void add_at_each_share(std::vector<Scenario>& scenarios, const char* group, Kind
   }
 }
 
+// "shape-decode-moe" and so on, at 35 % of the bytes.
+void add_shapes(std::vector<Scenario>& scenarios) {
+  for (const auto& [model_name, model] : {std::pair{"moe", ModelKind::kMoe}, {"dense", ModelKind::kDense}}) {
+    const bool dense = model == ModelKind::kDense;
+    Scenario scenario = {
+        fmt::format("shape-decode-{}", model_name), model, 0.35, Kind::kDecode, dense ? 2.0 : 4.0, dense ? 0.95 : 0};
+    scenario.special = Special::kShape;
+    scenarios.push_back(scenario);
+    for (const uint32_t tokens : {32U, 128U, 512U, 2048U}) {
+      scenario = {fmt::format("shape-prompt{}-{}", tokens, model_name), model, 0.35, Kind::kPrefill, 1.2, 0};
+      scenario.special = Special::kShape;
+      scenario.prompt_tokens = tokens;
+      scenarios.push_back(scenario);
+    }
+  }
+}
+
+// Of a dense model whose tables are 4/5 of the file, so that they are four times the budget.
+void add_tables(std::vector<Scenario>& scenarios) {
+  Scenario prompt = {"table-prompt512", ModelKind::kDense, 0.2, Kind::kPrefill, 2.0, 0};
+  Scenario decode = {"table-decode", ModelKind::kDense, 0.2, Kind::kDecode, 1.0, 0};
+  prompt.special = decode.special = Special::kTable;
+  scenarios.push_back(prompt);
+  scenarios.push_back(decode);
+}
+
 std::string list_of_names() {
   std::string text;
   for (const Scenario& scenario : all_scenarios()) {
@@ -77,7 +103,8 @@ void warm_up(const Scenario& scenario, RunSpec& spec) {
     spec.warmup_tokens = 1;
     spec.tokens = std::min(spec.tokens, 10U);
   } else {
-    spec.warmup_tokens = 96;
+    // Plain llama.cpp is warmed up too where it is compared with, and takes most of a second for a token there.
+    spec.warmup_tokens = scenario.special == Special::kShape ? 24 : 96;
   }
   if (scenario.model == ModelKind::kStories) {
     spec.context =
@@ -139,8 +166,8 @@ const std::vector<Scenario>& all_scenarios() {
         {"dense70", kDense, 0.70, Kind::kDecode, 2.5, 0},
         {"prefill512-moe", kMoe, 0.35, Kind::kPrefill, 1.5, 0.85},
         {"prefill512-dense", kDense, 0.35, Kind::kPrefill, 1.5, 0.85},
-        {"prefill2048-moe", kMoe, 0.35, Kind::kPrefill, 1.5, 0.85},
-        {"prefill2048-dense", kDense, 0.35, Kind::kPrefill, 1.5, 0.85},
+        {"prefill2048-moe", kMoe, 0.35, Kind::kPrefill, 1.5, 0.85, DraftBy::kNothing, 2048},
+        {"prefill2048-dense", kDense, 0.35, Kind::kPrefill, 1.5, 0.85, DraftBy::kNothing, 2048},
         {"together-moe", kMoe, 0.35, Kind::kTogether, 2.0, 0},
         {"together-dense", kDense, 0.35, Kind::kTogether, 5.0, 0},
         {"served-moe", kMoe, 0.35, Kind::kServed, 0.97, 0},
@@ -162,6 +189,8 @@ const std::vector<Scenario>& all_scenarios() {
     };
     add_at_each_share(scenarios, "predict", Kind::kPredict);
     add_at_each_share(scenarios, "sweep", Kind::kSweep);
+    add_shapes(scenarios);
+    add_tables(scenarios);
     return scenarios;
   }();
   return kScenarios;
@@ -206,8 +235,13 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
   RunSpec spec;
   spec.gpu = "none";  // bench/gpu.sh measures those
   spec.tokens = tokens;
+  spec.lazy_tables = scenario.special == Special::kTable;
+  spec.predict = spec.run_history = scenario.special == Special::kShape;
   switch (scenario.kind) {
     case Kind::kDecode:
+      if (scenario.special != Special::kNone) {
+        warm_up(scenario, spec);
+      }
       break;
     case Kind::kSweep:
       spec.prompt_tokens = 512;
@@ -247,7 +281,7 @@ RunSpec spec_of(const Scenario& scenario, uint32_t tokens) {
       spec.context = 2048;
       break;
     case Kind::kPrefill:
-      spec.prompt_tokens = is_named("prefill2048", scenario) ? 2048 : 512;
+      spec.prompt_tokens = scenario.prompt_tokens;
       spec.context = spec.prompt_tokens + 128;
       spec.warmup_tokens = spec.tokens = 0;
       break;

@@ -13,7 +13,7 @@ namespace hypura::bench {
 
 enum class Kind {
   kDecode,          // tokens made one by one, within a budget
-  kPrefill,         // one prompt of 512 or 2048 tokens, within a budget
+  kPrefill,         // one prompt, within a budget
   kResident,        // both, with memory for the whole model
   kLoad,            // from opening the model to the first token, within a budget; no plain llama.cpp to compare with
   kPredict,         // decode within a budget, held against what the plan predicted; hypura alone
@@ -53,6 +53,14 @@ struct Models {
   }
 };
 
+// Of scenarios for models of other shapes than the benchmark's own two.
+enum class Special {
+  kNone,
+  kShape,  // prompts of 32 to 2048 tokens and decoding, with predictions and with reading held against computing
+  kTable,  // a model whose tables are larger than the budget; plain llama.cpp reads their rows from the file
+           // (--lazy-mode)
+};
+
 struct Scenario {
   std::string name;
   ModelKind model = ModelKind::kMoe;
@@ -61,18 +69,24 @@ struct Scenario {
   double ratio_target = 0;  // hypura's speed by that of what it is compared with, at least; 0: no target
   double bound_target = 0;  // share of the physical bound, at least; 0: no target
   DraftBy draft = DraftBy::kNothing;
+  uint32_t prompt_tokens = 512;  // of a kPrefill
+  Special special = Special::kNone;
 
   bool against_plain() const { return kind == Kind::kDecode || kind == Kind::kPrefill || kind == Kind::kResident; }
   // Takes long or asks another question: runs only when named.
   bool on_request() const {
-    return asks_the_plan() || kind == Kind::kAhead || is_repacked() ||
+    return asks_the_plan() || special != Special::kNone || kind == Kind::kAhead || is_repacked() ||
            (kind == Kind::kDraft && model == ModelKind::kStories);
   }
   // Has a physical bound: a prompt, or tokens decoded one by one, of weights that are read.
   bool has_bound() const { return kind == Kind::kDecode || kind == Kind::kAhead || kind == Kind::kPrefill; }
   bool is_repacked() const { return kind == Kind::kRepacked || kind == Kind::kRepackedPrompt; }
   // Is about what the plan says.
-  bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep; }
+  bool asks_the_plan() const { return kind == Kind::kPredict || kind == Kind::kSweep || special == Special::kShape; }
+  // Speed and memory are held against what the plan predicted: it predicts decoding, and prompts of 512 tokens.
+  bool is_predicted() const {
+    return kind == Kind::kPredict || (special == Special::kShape && (kind == Kind::kDecode || prompt_tokens == 512));
+  }
 };
 
 // The load target: this many times what the disk needs for the weights that stay, and a second.
@@ -82,8 +96,11 @@ inline constexpr double kLoadExtraSeconds = 1.0;
 // How far a prediction may be off, in per cent of the measurement, and how much of the best hand-set plan's speed the
 // automatic one must reach.
 inline constexpr double kSpeedErrorPercent = 20;
+inline constexpr double kShapeSpeedErrorPercent = 15;
 inline constexpr double kMemoryErrorPercent = 5;
 inline constexpr double kSweepShare = 0.97;
+// The longer of reading and computing by the time of a prompt, at least (Overlap).
+inline constexpr double kOverlapShare = 0.8;
 // Seconds to the first token of a conversation's second turn, by those of its first, at most.
 inline constexpr double kSecondTurn = 0.15;
 

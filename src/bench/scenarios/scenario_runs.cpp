@@ -1,5 +1,6 @@
 #include "bench/scenarios/scenario_runs.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "bench/isolation/readahead.h"
@@ -48,7 +49,17 @@ std::vector<Arm> served_arms(const Scenario& scenario, const RunSpec& spec) {
   return arms;
 }
 
-std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead* readahead) {
+// Plain llama.cpp's, but for those with another readahead than the one that is asked for.
+std::vector<Arm> wanted_plain_arms(const RunSpec& spec, const Readahead* readahead, uint32_t wanted_kib) {
+  std::vector<Arm> arms = plain_arms(spec, readahead);
+  const auto kib_of = [&](const Arm& arm) { return arm.readahead_kib.value_or(readahead->own_kib()); };
+  if (readahead != nullptr && std::ranges::any_of(arms, [&](const Arm& arm) { return kib_of(arm) == wanted_kib; })) {
+    std::erase_if(arms, [&](const Arm& arm) { return kib_of(arm) != wanted_kib; });
+  }
+  return arms;
+}
+
+std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead* readahead, uint32_t wanted_kib) {
   spec.engine = "hypura";
   if (scenario.kind == Kind::kSweep) {
     return sweep_arms(scenario, spec);
@@ -71,12 +82,12 @@ std::vector<Arm> arms_of(const Scenario& scenario, RunSpec spec, const Readahead
   }
   std::vector<Arm> arms;
   if (scenario.against_plain()) {
-    arms = plain_arms(spec, readahead);
+    arms = wanted_plain_arms(spec, readahead, wanted_kib);
     if (scenario.kind == Kind::kResident) {
       arms.resize(1);  // everything is read once: the readahead decides nothing
     }
   }
-  if (scenario.kind == Kind::kPrefill) {
+  if (scenario.kind == Kind::kPrefill && scenario.special == Special::kNone) {
     arms.push_back({"hypura, nothing repacked", spec});
     arms.back().spec.repack_streamed = false;
   }
@@ -157,7 +168,7 @@ Result<ScenarioRuns> run_scenario(const BenchOptions& options, const Capabilitie
   spec.threads = options.threads;
   RoundsOptions rounds = rounds_options(options, capabilities, runs);
   rounds.readahead = readahead ? &*readahead : nullptr;
-  auto made = run_rounds(rounds, arms_of(scenario, spec, rounds.readahead));
+  auto made = run_rounds(rounds, arms_of(scenario, spec, rounds.readahead, options.readahead_kib));
   if (!made) {
     return propagate(made.error());
   }

@@ -22,6 +22,8 @@ struct BenchOptions {
   uint32_t threads = 1;
   double probe_seconds = 1.0;  // for each pattern of the disk probe
   bool uncapped = false;       // go on where no memory cgroup can be made
+  // Plain llama.cpp is measured with this readahead alone, where the disk has it or it is kCommonReadaheadKib; 0: both.
+  uint32_t readahead_kib = 0;
 };
 
 struct ScenarioRuns {

@@ -45,6 +45,30 @@ TEST(SelectScenarios, TakesWhatIsOnRequestOnlyWhenNamed) {
   EXPECT_EQ(select_scenarios({"sweep"}, {kFile, kFile, kFile})->size(), 12);
 }
 
+TEST(SelectScenarios, TakesShapesAndTablesOnlyWhenNamed) {
+  EXPECT_THAT(names_of(select_scenarios({"shape"}, {"", kFile})),
+              ElementsAre("shape-decode-dense", "shape-prompt32-dense", "shape-prompt128-dense",
+                          "shape-prompt512-dense", "shape-prompt2048-dense"));
+  EXPECT_EQ(select_scenarios({"shape"}, {kFile, kFile})->size(), 10);
+  const auto tables = select_scenarios({"table"}, {"", kFile});
+  EXPECT_THAT(names_of(tables), ElementsAre("table-prompt512", "table-decode"));
+  for (const Scenario& scenario : *tables) {
+    EXPECT_TRUE(spec_of(scenario, 32).lazy_tables);
+  }
+}
+
+TEST(SpecOf, ShapesHavePromptsOfTheirLengthAndPredictions) {
+  const auto scenarios = select_scenarios({"shape"}, {kFile, kFile});
+  ASSERT_TRUE(scenarios);
+  for (const Scenario& scenario : *scenarios) {
+    const RunSpec spec = spec_of(scenario, 32);
+    EXPECT_EQ(spec.prompt_tokens, scenario.kind == Kind::kPrefill ? scenario.prompt_tokens : 16) << scenario.name;
+    EXPECT_LE(spec.prompt_tokens + spec.warmup_tokens + spec.tokens, spec.context) << scenario.name;
+    EXPECT_TRUE(spec.predict) << scenario.name;
+    EXPECT_FALSE(spec.lazy_tables) << scenario.name;
+  }
+}
+
 Models pair_of(const char* target, const char* draft) {
   Models models;
   models.target = target;

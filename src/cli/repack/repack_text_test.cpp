@@ -36,5 +36,14 @@ TEST(RepackText, ARefusalSaysWhyAndWhatToDo) {
   }
 }
 
+TEST(RepackText, ARefusalOffersNothingWhereNothingCanBeWritten) {
+  RepackGain gain;
+  gain.writable = false;
+  gain.nothing = "ggml has no faster layout";
+  const std::string text = repack_refusal("m.gguf", gain);
+  EXPECT_THAT(text, HasSubstr("m.gguf: there is nothing to repack: ggml has no faster layout"));
+  EXPECT_EQ(text.find("--"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace hypura
