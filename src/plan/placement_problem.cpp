@@ -386,16 +386,15 @@ bool ProblemBuilder::keeps_dense() const {
 
 // A MoE's experts are what most tokens do not use: they are streamed before anything else is.
 void ProblemBuilder::add_modes() {
-  const bool streamable = !layout_.expert_layers.empty() || !layout_.dense.empty();
-  if (request_.options.resident || !streamable) {
+  const bool experts = !layout_.expert_layers.empty();
+  if (request_.options.resident || (!experts && layout_.dense.empty())) {
     problem_.modes.push_back(Mode::kResident);
   }
-  if (!layout_.expert_layers.empty() && !keeps_dense()) {
+  if (experts && !keeps_dense()) {
     problem_.modes.push_back(Mode::kExpertStreaming);
   }
-  const bool only_tables = request_.gpu_layers() != nullptr && layout_.expert_layers.empty() && !layout_.tables.empty();
-  if (!layout_.dense.empty() || only_tables) {
-    problem_.modes.push_back(layout_.expert_layers.empty() ? Mode::kDenseStreaming : Mode::kMixedStreaming);
+  if (!layout_.dense.empty() || (request_.gpu_layers() != nullptr && !experts && !layout_.tables.empty())) {
+    problem_.modes.push_back(experts ? Mode::kMixedStreaming : Mode::kDenseStreaming);
   }
 }
 

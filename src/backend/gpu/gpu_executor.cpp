@@ -397,11 +397,28 @@ Status GpuExecutor::bring_chosen(const Block& block) {
   return {};
 }
 
-// The choice in slot numbers, on its way to the device: `others` for experts that have no slot.
-ggml_tensor* GpuExecutor::remapped(const Block& block, uint32_t others) {
+// One token's choice in slot numbers. An expert without a slot gets the number of one that the token did not choose:
+// CUDA's kernel for several tokens writes where it should not when a token chooses an expert twice.
+void GpuExecutor::number_slots(uint32_t layer, std::span<const uint16_t> chosen, std::span<int32_t> slots) const {
+  constexpr int32_t kNone = -1;
+  std::ranges::transform(chosen, slots.begin(), [&](uint16_t expert) {
+    const auto slot = store_->slot_of(layer, expert);
+    return slot ? static_cast<int32_t>(*slot) : kNone;
+  });
+  int32_t other = 0;
+  for (int32_t& slot : slots) {
+    for (; slot == kNone; ++other) {
+      slot = std::ranges::find(slots, other) == slots.end() ? other : kNone;
+    }
+  }
+}
+
+// The choice in slot numbers, on its way to the device.
+ggml_tensor* GpuExecutor::remapped(const Block& block) {
   DeviceLayer& layer = device_layers_[block.layer];
-  for (size_t i = 0; i < routed_.size(); ++i) {
-    layer.host_ids[i] = static_cast<int32_t>(store_->slot_of(block.layer, routed_[i]).value_or(others));
+  const auto used = static_cast<size_t>(block.ids->ne[0]);
+  for (size_t first = 0; first < routed_.size(); first += used) {
+    number_slots(block.layer, std::span(routed_).subspan(first, used), std::span(layer.host_ids + first, used));
   }
   ggml_tensor* ids = layer.slot_ids;
   ids->ne[0] = block.ids->ne[0];

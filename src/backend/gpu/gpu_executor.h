@@ -161,7 +161,8 @@ class GpuExecutor {
   Status warm_slots();
   Status note_lost(const std::exception& error);
   Status bring_chosen(const Block& block);
-  ggml_tensor* remapped(const Block& block, uint32_t others = 0);
+  void number_slots(uint32_t layer, std::span<const uint16_t> chosen, std::span<int32_t> slots) const;
+  ggml_tensor* remapped(const Block& block);
   bool holds_all(uint32_t layer) const;
   bool stages(const Block& block) const;
   void patch(const Block& block, std::span<ggml_tensor* const> matrices, ggml_tensor* ids);

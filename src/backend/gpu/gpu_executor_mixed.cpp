@@ -34,10 +34,10 @@ void GpuExecutor::find_rows(const ggml_cgraph* graph) {
 }
 
 bool GpuExecutor::mixes(const Block& block) const {
-  return cpu_ != nullptr && block.rows && device_layers_[block.layer].slots > 0;
+  return cpu_ != nullptr && block.rows && device_layers_[block.layer].slots >= block.ids->ne[0];
 }
 
-// The device computes all rows, those that are not its own with any expert: they are written over.
+// The device computes all rows, those that are not its own with some other expert: they are written over.
 Status GpuExecutor::use_mixed(ggml_cgraph* graph, const Block& block) {
   there_.clear();
   missed_.clear();
@@ -55,7 +55,7 @@ Status GpuExecutor::use_mixed(ggml_cgraph* graph, const Block& block) {
   if (there_.empty()) {
     computed_ = block.rows->end;
   } else {
-    patch(block, slots_->matrices(block.layer), remapped(block, *store_->slot_of(block.layer, there_.front())));
+    patch(block, slots_->matrices(block.layer), remapped(block));
     status = compute(graph, block.rows->end);
   }
   store_->finish();

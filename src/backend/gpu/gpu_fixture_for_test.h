@@ -270,6 +270,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     streamed_.reset();
     backend_.reset();
     weights_.reset();
+    EXPECT_FALSE(late() != nullptr && late()->take_repeats()) << "a token was given one expert twice";
   }
 
   static LateGpu* late() {

@@ -16,6 +16,7 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpp.h"
@@ -55,6 +56,9 @@ class LateGpu {
 
   // The fewest and the most rows of a product with experts since the last call.
   std::pair<int64_t, int64_t> take_rows() { return std::exchange(rows_, kNoRows); }
+
+  // Whether a product had a token with one expert twice, since the last call: kernels of GPUs need not bear it.
+  bool take_repeats() { return repeats_.exchange(false); }
 
   // From now on nothing runs before something waits for it; or what is drawn, as before.
   void set_idle(bool idle) { idle_ = idle; }
@@ -277,8 +281,26 @@ class LateGpu {
       ggml_graph_add_node(snapshot->graph, node);
     }
     Stream* its = &stream(backend);
-    its->begin([its, snapshot] { ggml_backend_graph_compute(its->cpu.get(), snapshot->graph); });
+    LateGpu* gpu = &of(backend);
+    its->begin([its, gpu, snapshot] {
+      ggml_backend_graph_compute(its->cpu.get(), snapshot->graph);
+      for (int i = 0; i < ggml_graph_n_nodes(snapshot->graph); ++i) {
+        gpu->note_repeats(*ggml_graph_node(snapshot->graph, i));
+      }
+    });
     return GGML_STATUS_SUCCESS;
+  }
+  void note_repeats(const ggml_tensor& node) {
+    const ggml_tensor* ids = node.op == GGML_OP_MUL_MAT_ID ? node.src[2] : nullptr;
+    for (int64_t token = 0; ids != nullptr && token < ids->ne[1]; ++token) {
+      const auto* chosen = reinterpret_cast<const int32_t*>(static_cast<const std::byte*>(ids->data) +
+                                                            static_cast<size_t>(token) * ids->nb[1]);
+      std::vector<int32_t> sorted(chosen, chosen + ids->ne[0]);
+      std::ranges::sort(sorted);
+      if (std::ranges::adjacent_find(sorted) != sorted.end()) {
+        repeats_ = true;
+      }
+    }
   }
   static void set_threads(ggml_backend_t backend, int threads) {
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(of(backend).cpu_);
@@ -293,6 +315,7 @@ class LateGpu {
   bool added_ = false;
   static constexpr std::pair<int64_t, int64_t> kNoRows = {INT64_MAX, 0};
   std::pair<int64_t, int64_t> rows_ = kNoRows;
+  std::atomic<bool> repeats_{false};
   std::atomic<bool> idle_{false};
   std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};

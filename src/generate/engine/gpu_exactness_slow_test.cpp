@@ -111,7 +111,7 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
         continue;  // CUDA's last bits depend on the number of slots then
       }
       const ReadAhead read_ahead = ubatch == kPrompt ? ReadAhead::kNone : ReadAhead::kRouter;
-      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least : enough_),
+      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least + least / 20 : enough_),
                                     with_slots(slots, stages, read_ahead));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();

@@ -74,17 +74,20 @@ Status measure_others(DeviceBench& bench, double seconds, GpuProfile& profile) {
   profile.copies = measure_copies(bench, seconds);
   const auto operation = measure_operation(bench, seconds);
   if (!operation) {
-    return propagate(operation.error());
+    return propagate(operation.error(), "small operations");
   }
   profile.operation_seconds = *operation;
   const auto cut = measure_cut(bench, seconds);
   if (!cut) {
-    return propagate(cut.error());
+    return propagate(cut.error(), "a graph in segments");
   }
   profile.cut_seconds = *cut;
-  return measure_attention(bench, profile.operation_seconds, seconds).map([&](double rate) {
-    profile.attention_per_second = rate;
-  });
+  const auto attention = measure_attention(bench, profile.operation_seconds, seconds);
+  if (!attention) {
+    return propagate(attention.error(), "attention");
+  }
+  profile.attention_per_second = *attention;
+  return {};
 }
 
 }  // namespace
@@ -103,7 +106,7 @@ Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::str
     }
   };
   if (const auto warm = measure_operation(**bench, std::min(kWarmSeconds, 4 * test.seconds)); !warm) {
-    return propagate(warm.error());
+    return propagate(warm.error(), "small operations, for the first time");
   }
   if (Status status = measure_others(**bench, test.seconds, profile); !status) {
     return propagate(status.error());
