@@ -24,9 +24,9 @@ Exit codes: 0 done, 1 internal, 2 usage (nothing is kept of that model), 5 input
 CLI::App* add_kv_command(CLI::App& program, KvOptions& options) {
   CLI::App* command = program.add_subcommand("kv", "List or clear the conversations that are kept on disk")
                           ->group("Commands")
-                          ->require_subcommand(1)
+                          ->require_subcommand(0, 1)
                           ->footer(kKvFooter);
-  CLI::App* list = command->add_subcommand("list", "List them by model");
+  CLI::App* list = command->add_subcommand("list", "List them by model, as kv alone does");
   list->add_flag("--json", options.json, "Print JSON instead of a table");
   CLI::App* clear = command->add_subcommand("clear", "Remove those of a model, or all");
   clear->add_option("MODEL", options.model, "GGUF file, or its name (default: all models)")

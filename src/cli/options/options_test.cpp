@@ -69,7 +69,7 @@ TEST(Options, Kv) {
   EXPECT_EQ(clear->kv.what, KvOptions::What::kClear);
   EXPECT_EQ(clear->kv.model, "m.gguf");
   EXPECT_EQ(parse_command_line({"kv", "clear"})->kv.model, std::nullopt);
-  EXPECT_FALSE(parse_command_line({"kv"}));
+  EXPECT_EQ(parse_command_line({"kv"})->kv.what, KvOptions::What::kList);
   EXPECT_FALSE(parse_command_line({"kv", "list", "m.gguf"}));
 }
 
