@@ -278,14 +278,13 @@ void ProblemBuilder::add_expert_seconds(ExpertGroup& group, const ExpertLayer& l
   for (const ExpertPart& part : layer.parts) {
     const TensorInfo& tensor = *part.tensor;
     const auto bytes = static_cast<double>(part.slice_bytes);
+    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
     if (part.repacked) {
-      const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
       const PassSeconds repacked = speeds_.repacked_expert(tensor.type, bytes, elements);
       group.seconds += repacked;
       group.repacked += repacked;
       continue;
     }
-    const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
     const PassSeconds plain = speeds_.expert_matrix(tensor.type, bytes, elements);
     const int64_t from = RepackBuffer::least_rows(layout_, tensor.type, tensor.shape[0], tensor.shape[1]);
     group.seconds += plain;
