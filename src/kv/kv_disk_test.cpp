@@ -48,6 +48,11 @@ TEST_F(KvDiskTest, WhatIsWrittenIsThereWhenItIsOpenedAgain) {
   EXPECT_EQ(disk->names(), std::vector{name_of(entry)});
 }
 
+TEST_F(KvDiskTest, OnlyTheUserMayLookIntoAFolder) {
+  open();
+  EXPECT_EQ(fs::status(list_kv(root_).front().folder).permissions(), fs::perms::owner_all);
+}
+
 TEST_F(KvDiskTest, WritesNothingTwice) {
   const KvEntry entry = entry_of(counted(256), 0);
   const auto disk = open();

@@ -53,6 +53,9 @@ Status write_kv_about(const fs::path& folder, const KvIdentity& identity, const 
                        {"build", identity.build},
                        {"way", identity.way},
                        {"hits", hits}};
+  std::error_code unsupported;  // by the file system; files are the user's only anyway
+  fs::create_directories(folder, unsupported);
+  fs::permissions(folder, fs::perms::owner_all, unsupported);
   return write_file_atomically(folder / "about.json",
                                json.dump(2, ' ', false, KvJson::error_handler_t::replace) + "\n");
 }
