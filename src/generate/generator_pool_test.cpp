@@ -156,7 +156,7 @@ class Secrets {
   std::atomic<int> compared_{0};
 };
 
-// For ten minutes, each time with a new order of events: --gtest_repeat=500.
+// For ten minutes, each time with a new order of events: --gtest_repeat=600.
 TEST(GeneratorPool, NobodyIsToldAnothersSecret) {
   EXPECT_GT(Secrets().ask(3), 16);
 }
