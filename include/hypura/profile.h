@@ -93,7 +93,7 @@ struct GpuProfile {
   double cut_seconds = 0;           // what a graph costs besides for a cut: 32 bytes fetched, the device waited for, 32
                                     // bytes sent, the rest started
   double operation_seconds = 0;     // one small graph node, in a graph that was computed before
-  double attention_per_second = 0;  // as MachineProfile's, 4096 tokens attended to; 0 where it has no kernel for it
+  double attention_per_second = 0;  // as MachineProfile's, 4096 tokens attended to; 0: no kernel, or not measured
   std::vector<GpuKernelSpeed> kernels;
   std::string measured_at;  // ISO 8601, UTC
 
