@@ -36,7 +36,7 @@ Result<std::unique_ptr<KvDisk>> KvDisk::open(const fs::path& root, const KvIdent
   std::unique_ptr<KvDisk> disk(new KvDisk(root, folder, identity, most));
   disk->drop_stale();
   disk->adopt();
-  if (Status status = write_kv_about(folder, identity, read_kv_about(folder).hits); !status) {
+  if (Status status = write_kv_about(folder, identity, disk->hits()); !status) {
     return propagate(status.error());
   }
   return disk;
@@ -46,25 +46,30 @@ KvDisk::KvDisk(fs::path root, fs::path folder, KvIdentity identity, uint64_t mos
     : root_(std::move(root)), folder_(std::move(folder)), identity_(std::move(identity)), most_(most) {}
 
 KvDisk::~KvDisk() {
+  static_cast<void>(write_kv_about(folder_, identity_, hits()));  // only what goes first depends on it
+}
+
+// By file name, of entries that were used.
+std::map<std::string, uint64_t> KvDisk::hits() const {
   std::map<std::string, uint64_t> hits;
   for (const auto& [name, known] : known_) {
     if (known.hits > 0) {
       hits.emplace(to_string(name), known.hits);
     }
   }
-  static_cast<void>(write_kv_about(folder_, identity_, hits));  // only what goes first depends on it
+  return hits;
 }
 
-void KvDisk::drop_stale() const {
+// Counts what stays.
+void KvDisk::drop_stale() {
   for (const KvFolder& it : list_kv(root_)) {
     const bool same_model = it.identity.model == identity_.model;
     std::error_code unknown;
     const bool changed =
         same_model && (it.identity.fingerprint != identity_.fingerprint || it.identity.build != identity_.build);
     const bool gone = !same_model && !fs::exists(it.identity.model, unknown) && !unknown;
-    if (changed || gone) {
-      static_cast<void>(remove_kv({it}));
-    }
+    const bool removed = (changed || gone) && remove_kv({it});
+    total_ += removed ? 0 : it.bytes;
   }
 }
 
@@ -76,9 +81,6 @@ void KvDisk::adopt() {
     stats_.bytes += it.bytes;
   }
   stats_.entries = known_.size();
-  for (const KvFolder& it : list_kv(root_)) {
-    total_ += it.bytes;
-  }
 }
 
 uint64_t KvDisk::find(const KvFileName& name) {

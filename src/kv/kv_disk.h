@@ -96,7 +96,8 @@ class KvDisk {
 
   KvDisk(std::filesystem::path root, std::filesystem::path folder, KvIdentity identity, uint64_t most);
   void adopt();
-  void drop_stale() const;
+  void drop_stale();
+  std::map<std::string, uint64_t> hits() const;
   std::vector<Candidate> candidates() const;
   bool make_room(const KvEntry& entry);
   void forget(const KvFileName& name);

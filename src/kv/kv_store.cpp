@@ -41,13 +41,12 @@ KvStore::~KvStore() {
   writer_.join();
 }
 
-const KvStore::Held* KvStore::held(const KvFileName& name) const {
-  const auto it = std::ranges::find_if(held_, [&](const Held& one) { return name_of(*one.entry) == name; });
-  return it == held_.end() ? nullptr : &*it;
+std::list<KvStore::Held>::iterator KvStore::held(const KvFileName& name) {
+  return std::ranges::find_if(held_, [&](const Held& one) { return name_of(*one.entry) == name; });
 }
 
 std::optional<KvFound> KvStore::find(const KvFileName& name) {
-  if (const Held* it = held(name)) {
+  if (const auto it = held(name); it != held_.end()) {
     return KvFound{name, it->entry->bytes(), 0};
   }
   const uint64_t bytes = disk_ == nullptr ? 0 : disk_->find(name);
@@ -97,8 +96,7 @@ std::shared_ptr<const KvEntry> KvStore::get(const KvFound& found, std::span<cons
   std::shared_ptr<const KvEntry> entry;
   {
     const std::lock_guard lock(mutex_);
-    const auto it = std::ranges::find_if(held_, [&](const Held& one) { return name_of(*one.entry) == found.name; });
-    if (it != held_.end()) {
+    if (const auto it = held(found.name); it != held_.end()) {
       entry = it->entry;
       held_.splice(held_.end(), held_, it);
     }
@@ -113,12 +111,6 @@ std::shared_ptr<const KvEntry> KvStore::get(const KvFound& found, std::span<cons
   const std::lock_guard lock(mutex_);
   ++stats_.hits;
   return entry;
-}
-
-bool KvStore::has(std::span<const int32_t> text, uint32_t from) {
-  const KvFileName name{key(text), from, static_cast<uint32_t>(text.size())};
-  const std::lock_guard lock(mutex_);
-  return find(name).has_value();
 }
 
 std::optional<uint32_t> KvStore::first_missing_block(std::span<const int32_t> text, uint32_t after) {

@@ -56,8 +56,6 @@ class KvStore {
   // Null when it is gone, or damaged, or is not what its name promises.
   std::shared_ptr<const KvEntry> get(const KvFound& found, std::span<const int32_t> text);
 
-  // Whether the tokens from `from` on need not be put in.
-  bool has(std::span<const int32_t> text, uint32_t from);
   // Where the first block begins that is not there, of those that end after `after` and within the text.
   std::optional<uint32_t> first_missing_block(std::span<const int32_t> text, uint32_t after);
   KvKey key(std::span<const int32_t> text) const { return kv_key_after(identity_, text); }
@@ -79,7 +77,7 @@ class KvStore {
   };
 
   KvFileName name_of(const KvEntry& entry) const { return {entry.key, entry.from, entry.end()}; }
-  const Held* held(const KvFileName& name) const;  // the mutex is held, as for those that follow
+  std::list<Held>::iterator held(const KvFileName& name);  // the mutex is held, as for those that follow
   bool make_room(const KvEntry& entry);
   std::optional<KvFound> find(const KvFileName& name);
   bool has_to_write() const;

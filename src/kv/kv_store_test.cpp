@@ -49,8 +49,8 @@ TEST_F(KvStoreTest, ATextIsFoundAsFarAsItIsTheSame) {
   other[0] = 0;
   EXPECT_TRUE(store.blocks(other, 0).empty());
   EXPECT_TRUE(store.blocks(other, 256).empty()) << "the same tokens after others are not the same block";
-  EXPECT_TRUE(store.has(std::span(text).first(512), 256));
-  EXPECT_FALSE(store.has(std::span(text).first(511), 256));
+  EXPECT_EQ(store.chain(std::span(text).first(512), 256).size(), 1U);
+  EXPECT_TRUE(store.chain(std::span(text).first(511), 256).empty());
   EXPECT_EQ(store.first_missing_block(text, 0), std::nullopt);
   EXPECT_EQ(store.first_missing_block(other, 0), 0U);
   EXPECT_EQ(store.first_missing_block(other, 256), 256U);

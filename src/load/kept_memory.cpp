@@ -24,6 +24,7 @@ constexpr uint64_t kBlocksInRam = 2;
 constexpr uint64_t kBlocksInWork = 2;
 // Of an entry: its tokens, positions, llama.cpp's headers. Assumed.
 constexpr uint64_t kKvEntryOverhead = 256 * kKiB;
+
 struct KeptSizes {
   uint64_t most = 0;  // of entries in RAM
   uint64_t all = 0;   // with those that are being read and written
@@ -88,7 +89,8 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity
     return nullptr;
   }
   auto disk = kv_root().and_then([&](const std::filesystem::path& root) {
-    const uint64_t most = options.kv_disk.value_or(default_kv_disk(root));
+    const uint64_t most =
+        options.kv_disk ? *options.kv_disk : default_kv_disk(root);  // which looks at all that is there
     return KvDisk::open(root, identity, most).map([&](std::unique_ptr<KvDisk> opened) {
       plan.kept_sentence += fmt::format(" and on disk: up to {} in {} (--kv-disk)", format_bytes(most), root.string());
       return opened;

@@ -40,16 +40,7 @@ class GpuDivided : public testing::TestWithParam<std::string> {
   }
 
   EngineOptions options(uint64_t memory, uint64_t vram) const {
-    EngineOptions options;
-    options.model = path_;
-    options.gpu = GetParam();
-    options.vram = vram;
-    options.memory = memory;
-    options.context = kDividedTokens;
-    options.ubatch = options.outputs = kDividedPass;
-    options.threads = 1;
-    options.run_history = false;
-    return options;
+    return gpu_options(path_, GetParam(), memory, vram, kDividedTokens, kDividedPass);
   }
 
   // That all of it takes of the GPU's memory.

@@ -44,16 +44,7 @@ class GpuHostLayersTest : public testing::Test {
   }
 
   EngineOptions options(uint64_t memory, uint64_t vram, const std::string& gpu = SeparateGpu::kName) const {
-    EngineOptions options;
-    options.model = path_;
-    options.gpu = gpu;
-    options.vram = vram;
-    options.memory = memory;
-    options.context = kHostContext;
-    options.ubatch = options.outputs = kHostPass;
-    options.threads = 1;
-    options.run_history = false;
-    return options;
+    return gpu_options(path_, gpu, memory, vram, kHostContext, kHostPass);
   }
 
   // The least, to 2 %, for which a plan is as wanted.

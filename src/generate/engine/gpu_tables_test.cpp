@@ -35,16 +35,7 @@ class GpuTables : public testing::Test {
   }
 
   EngineOptions options(const std::string& gpu, uint64_t memory, std::optional<uint64_t> vram) const {
-    EngineOptions options;
-    options.model = path_;
-    options.gpu = gpu;
-    options.vram = vram;
-    options.memory = memory;
-    options.context = kTableContext;
-    options.ubatch = options.outputs = kTablePass;
-    options.threads = 1;
-    options.run_history = false;
-    return options;
+    return gpu_options(path_, gpu, memory, vram, kTableContext, kTablePass);
   }
 
   // Opens, with rows of tables looked up and the logits of `reference`.

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
 
+#include "hypura/engine.h"
 #include "make_model/make_model.h"
 
 namespace hypura {
@@ -67,6 +69,21 @@ inline std::filesystem::path model_file(const ModelCase& it, const std::filesyst
   const auto made = make_model(spec);
   EXPECT_TRUE(made) << made.error().message;
   return made ? *made : std::filesystem::path();
+}
+
+// For a small model on a GPU: one thread, passes of so many tokens, nothing remembered of earlier runs.
+inline EngineOptions gpu_options(const std::filesystem::path& model, const std::string& gpu, uint64_t memory,
+                                 std::optional<uint64_t> vram, uint32_t context, uint32_t pass) {
+  EngineOptions options;
+  options.model = model;
+  options.gpu = gpu;
+  options.vram = vram;
+  options.memory = memory;
+  options.context = context;
+  options.ubatch = options.outputs = pass;
+  options.threads = 1;
+  options.run_history = false;
+  return options;
 }
 
 }  // namespace hypura

@@ -88,6 +88,17 @@ class UploadPrefetchTest : public GpuFixture {
     source_->settle();
   }
 
+  // The expert is predicted for the layer, and goes from where it was copied ahead into a slot.
+  void prefetch_into_slot(uint32_t layer, uint32_t expert, uint32_t slot) {
+    const ExpertPrediction predicted[] = {{expert, 1}};
+    prefetch_->begin(layer, predicted);
+    const UploadItem item = {expert, slot};
+    const auto brought = prefetch_->take({&item, 1});
+    ASSERT_TRUE(brought);
+    source_->copy_one(device().stream(), layer, *brought, expert, slots_->matrices(layer), slot);
+    prefetch_->taken();
+  }
+
   StoreStats below_stats_;
   GpuStats stats_;
   std::unique_ptr<ExpertStore> below_;
@@ -117,13 +128,8 @@ TEST_P(UploadPrefetchTest, RamsSlotsAreGivenAwayOnceTheirCopiesEnded) {
 TEST_P(UploadPrefetchTest, ItsPlaceIsGivenAwayOnceItWasTaken) {
   ASSERT_NO_FATAL_FAILURE(read(1, 7));
   ASSERT_NO_FATAL_FAILURE(read(3, 7));
+  ASSERT_NO_FATAL_FAILURE(prefetch_into_slot(1, 7, 2));
   const ExpertPrediction seventh[] = {{7, 1}};
-  prefetch_->begin(1, seventh);
-  const UploadItem item = {7, 2};
-  const auto brought = prefetch_->take({&item, 1});
-  ASSERT_TRUE(brought);
-  source_->copy_one(device().stream(), 1, *brought, 7, slots_->matrices(1), 2);
-  prefetch_->taken();
   prefetch_->begin(3, seventh);  // comes to lie in the same place
   EXPECT_TRUE(prefetch_->has(3, 7));
   ggml_backend_synchronize(device().copy_stream());
@@ -135,13 +141,7 @@ TEST_P(UploadPrefetchTest, ItsPlaceIsGivenAwayOnceItWasTaken) {
 // What computes waits for what was copied ahead.
 TEST_P(UploadPrefetchTest, WhatIsTakenHasArrived) {
   ASSERT_NO_FATAL_FAILURE(read(1, 7));
-  const ExpertPrediction seventh[] = {{7, 1}};
-  prefetch_->begin(1, seventh);
-  const UploadItem item = {7, 2};
-  const auto brought = prefetch_->take({&item, 1});
-  ASSERT_TRUE(brought);
-  source_->copy_one(device().stream(), 1, *brought, 7, slots_->matrices(1), 2);
-  prefetch_->taken();
+  ASSERT_NO_FATAL_FAILURE(prefetch_into_slot(1, 7, 2));
   ggml_backend_synchronize(device().stream());
   EXPECT_TRUE(holds(slots_->matrices(1), 2, {1, 7}));
 }
