@@ -14,6 +14,8 @@ constexpr int kClassShift = 13;  // IOPRIO_CLASS_SHIFT
 
 }  // namespace
 
-void lower_disk_priority() { ::syscall(SYS_ioprio_set, kOfProcess, 0, kIdleClass << kClassShift); }
+void lower_disk_priority() {
+  ::syscall(SYS_ioprio_set, kOfProcess, 0, kIdleClass << kClassShift);
+}
 
 }  // namespace hypura

@@ -10,8 +10,6 @@ namespace hypura {
 
 namespace {
 
-// What putting an entry that is in RAM into a context is reckoned with.
-constexpr double kHostBytesPerSecond = 2e9;
 // How much the last fetch counts in the disk's rate.
 constexpr double kLastFetch = 0.5;
 

@@ -16,6 +16,9 @@ namespace hypura {
 // again, loses no more than these.
 inline constexpr uint32_t kKvStride = 2048;
 
+// What putting an entry that is in RAM into a context is reckoned with. Assumed.
+inline constexpr double kHostBytesPerSecond = 2e9;
+
 // What is known of speeds before anything was fetched.
 struct KeptKvSpeeds {
   std::function<double(uint32_t tokens)> prompt_seconds;  // that evaluating so many tokens takes

@@ -66,38 +66,52 @@ KvPlace KvCache::acquire(std::span<const int32_t> prompt, uint32_t most) {
   entry.last_used = ++clock_;
   if (keeper_ != nullptr) {
     keeper_->note_busy(true);
-    fetch(place.sequence, prompt.first(std::min<size_t>(most, std::max<size_t>(prompt.size(), 1) - 1)));
-    const auto held = static_cast<uint32_t>(entry.tokens.size());
-    place.restored = held - std::min(place.reused, held);
-    place.reused = held;
+    begin_fetch(place.sequence, prompt.first(std::min<size_t>(most, std::max<size_t>(prompt.size(), 1) - 1)));
+    place.reused = static_cast<uint32_t>(entry.tokens.size());
   }
   return place;
 }
 
-// Puts in what is kept of the text after what the sequence holds of it.
-void KvCache::fetch(uint32_t sequence, std::span<const int32_t> text) {
-  const Entry& entry = entries_[sequence];
-  const auto fetch = keeper_->fetch(text, static_cast<uint32_t>(entry.tokens.size()));
+// Of what is kept of the text after what the sequence holds of it.
+void KvCache::begin_fetch(uint32_t sequence, std::span<const int32_t> text) {
+  Entry& entry = entries_[sequence];
+  entry.text.assign(text.begin(), text.end());
+  auto fetch = keeper_->fetch(entry.text, static_cast<uint32_t>(entry.tokens.size()));
   if (fetch == nullptr) {
     return;
   }
-  if (fetch->from() < entry.tokens.size() && forget(sequence, fetch->from()) != fetch->from()) {
-    return;
-  }
-  for (uint32_t count = fetch->next(); count > 0; count = fetch->next()) {
-    const auto held = static_cast<uint32_t>(entry.tokens.size());
-    if (!make_room(count)) {
-      return;
-    }
-    if (!fetch->load(sequence)) {
-      forget(sequence, held);
-      return;
-    }
-    append(sequence, text.subspan(held, count));
+  if (fetch->from() >= entry.tokens.size() || forget(sequence, fetch->from()) == fetch->from()) {
+    entry.fetch = std::move(fetch);
   }
 }
 
+uint32_t KvCache::fetch_next(uint32_t sequence) {
+  Entry& entry = entries_[sequence];
+  const size_t held = entry.tokens.size();
+  if (!load_next(sequence)) {
+    entry.fetch.reset();
+  }
+  return static_cast<uint32_t>(entry.tokens.size() - std::min(held, entry.tokens.size()));
+}
+
+// False when there is no more to come.
+bool KvCache::load_next(uint32_t sequence) {
+  Entry& entry = entries_[sequence];
+  const uint32_t count = entry.fetch->next();
+  const auto held = static_cast<uint32_t>(entry.tokens.size());
+  if (!make_room(count)) {
+    return false;
+  }
+  if (!entry.fetch->load(sequence)) {
+    forget(sequence, held);
+    return false;
+  }
+  append(sequence, std::span<const int32_t>(entry.text).subspan(held, count));
+  return entry.fetch->next() > 0;
+}
+
 void KvCache::release(uint32_t sequence) {
+  entries_[sequence].fetch.reset();
   entries_[sequence].idle = true;
   entries_[sequence].last_used = ++clock_;
   if (keeper_ != nullptr && idle() == sequences()) {
@@ -162,6 +176,9 @@ uint32_t KvCache::forget(uint32_t sequence, uint32_t count) {
     keeper_->losing(sequence, it.tokens, std::max(count, it.kept));
   }
   const uint32_t left = memory_.cut(sequence, count);
+  if (left < it.tokens.size()) {
+    it.fetch.reset();  // what it has follows these tokens
+  }
   books_.cut(sequence, left);
   it.tokens.resize(left);
   it.kept = std::min(it.kept, left);

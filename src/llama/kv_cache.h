@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -26,9 +27,8 @@ namespace hypura {
 // Where a prompt was put.
 struct KvPlace {
   uint32_t sequence = 0;
-  uint32_t donor = 0;     // whose beginning it took over; `sequence`: its own
-  uint32_t reused = 0;    // tokens of the prompt that it holds already
-  uint32_t restored = 0;  // of these, from beyond the context
+  uint32_t donor = 0;   // whose beginning it took over; `sequence`: its own
+  uint32_t reused = 0;  // tokens of the prompt that it holds already
 };
 
 class KvCache {
@@ -67,9 +67,16 @@ class KvCache {
   // Cells that could be free after acquire() as chosen, if all other idle sequences were cleared.
   uint32_t room(const SequenceChoice& choice) const;
 
-  // Takes an idle sequence into use, of which there must be one, and makes it hold as much as is at hand of the first
-  // `most` tokens of `prompt`, never its last, and nothing else. Which one: choose_sequence().
+  // Takes an idle sequence into use, of which there must be one, and makes it hold as much as the context has of the
+  // first `most` tokens of `prompt`, never its last, and nothing else. Which one: choose_sequence(). What the keeper
+  // has besides is fetched from then on.
   KvPlace acquire(std::span<const int32_t> prompt, uint32_t most);
+
+  // Whether there is more to fetch for the sequence, which is in use. Until then nothing is to be appended to it.
+  bool is_fetching(uint32_t sequence) const { return entries_[sequence].fetch != nullptr; }
+  // Puts in the next entry of what is fetched, and waits until it was read: some milliseconds each. What cannot be
+  // fetched is left to be computed. Gives the tokens that the sequence holds besides, from now on.
+  uint32_t fetch_next(uint32_t sequence);
 
   // The sequence is idle from now on.
   void release(uint32_t sequence);
@@ -92,13 +99,16 @@ class KvCache {
   struct Entry {
     std::vector<int32_t> tokens;
     bool idle = true;
-    uint64_t last_used = 0;  // by clock_
-    uint32_t kept = 0;       // tokens that the keeper need not look at
+    uint64_t last_used = 0;                    // by clock_
+    uint32_t kept = 0;                         // tokens that the keeper need not look at
+    std::vector<int32_t> text = {};            // what is fetched is of it
+    std::unique_ptr<KvFetch> fetch = nullptr;  // goes before the text
   };
 
   std::vector<SequenceView> views() const;
   uint32_t forget(uint32_t sequence, uint32_t count);
-  void fetch(uint32_t sequence, std::span<const int32_t> text);
+  void begin_fetch(uint32_t sequence, std::span<const int32_t> text);
+  bool load_next(uint32_t sequence);
 
   KvMemory& memory_;
   KvKeeper* const keeper_;

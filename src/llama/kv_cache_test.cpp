@@ -43,9 +43,18 @@ class CountingMemory final : public KvMemory {
   int cuts = 0;
 };
 
+uint32_t fetch_all(KvCache& cache, uint32_t sequence) {
+  uint32_t fetched = 0;
+  while (cache.is_fetching(sequence)) {
+    fetched += cache.fetch_next(sequence);
+  }
+  return fetched;
+}
+
 // Evaluates the rest of the prompt.
 KvPlace answer(KvCache& cache, CountingMemory& memory, const std::vector<int32_t>& prompt, bool release = true) {
-  const KvPlace place = cache.acquire(prompt, UINT32_MAX);
+  KvPlace place = cache.acquire(prompt, UINT32_MAX);
+  place.reused += fetch_all(cache, place.sequence);
   cache.append(place.sequence, std::span(prompt).subspan(place.reused));
   memory.held[place.sequence] = static_cast<uint32_t>(prompt.size());
   if (release) {
@@ -214,17 +223,44 @@ TEST(KvCache, WhatFollowsIsFetchedFromTheKeeper) {
   ListingKeeper keeper(memory, run_of(0, 100));
   KvCache cache(memory, 1000, &keeper);
   const KvPlace place = cache.acquire(run_of(0, 55), UINT32_MAX);
-  EXPECT_EQ(place.reused, 50U);
-  EXPECT_EQ(place.restored, 50U);
+  EXPECT_EQ(place.reused, 0U);
+  EXPECT_EQ(cache.fetch_next(place.sequence), 10U) << "entry by entry";
+  EXPECT_EQ(fetch_all(cache, place.sequence), 40U);
   EXPECT_TRUE(std::ranges::equal(cache.tokens(place.sequence), run_of(0, 50)));
   EXPECT_EQ(memory.held[place.sequence], 50U);
   cache.release(place.sequence);
   const KvPlace next = cache.acquire(run_of(0, 81), UINT32_MAX);
   EXPECT_EQ(next.sequence, place.sequence);
-  EXPECT_EQ(next.reused, 80U);
-  EXPECT_EQ(next.restored, 30U);
+  EXPECT_EQ(next.reused, 50U);
+  EXPECT_EQ(fetch_all(cache, next.sequence), 30U);
   cache.release(next.sequence);
-  EXPECT_EQ(cache.acquire(run_of(0, 81), 0).reused, 0U) << "no more than is wanted";
+  const KvPlace none = cache.acquire(run_of(0, 81), 0);
+  EXPECT_EQ(none.reused + fetch_all(cache, none.sequence), 0U) << "no more than is wanted";
+}
+
+TEST(KvCache, WhoIsDroppedWhileItIsFetchedKeepsWhatIsThere) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, run_of(0, 100));
+  KvCache cache(memory, 1000, &keeper);
+  cache.acquire(run_of(0, 100), UINT32_MAX);
+  EXPECT_EQ(cache.fetch_next(0), 10U);
+  cache.release(0);
+  EXPECT_FALSE(cache.is_fetching(0));
+  EXPECT_EQ(memory.held[0], 10U);
+  EXPECT_EQ(cache.acquire(run_of(0, 100), UINT32_MAX).reused, 10U);
+  EXPECT_EQ(fetch_all(cache, 0), 80U);
+}
+
+TEST(KvCache, WhatFollowsOnWhatIsGoneIsNotFetched) {
+  CountingMemory memory(1);
+  ListingKeeper keeper(memory, run_of(0, 100));
+  KvCache cache(memory, 1000, &keeper);
+  cache.acquire(run_of(0, 100), UINT32_MAX);
+  EXPECT_EQ(cache.fetch_next(0), 10U);
+  EXPECT_EQ(cache.cut(0, 10), 10U);
+  EXPECT_TRUE(cache.is_fetching(0)) << "nothing is gone";
+  EXPECT_EQ(cache.cut(0, 5), 5U);
+  EXPECT_FALSE(cache.is_fetching(0));
 }
 
 TEST(KvCache, APartOfABlockIsFetchedAgain) {
@@ -233,8 +269,8 @@ TEST(KvCache, APartOfABlockIsFetchedAgain) {
   KvCache cache(memory, 1000, &keeper);
   answer(cache, memory, run_of(0, 8));
   const KvPlace place = cache.acquire(run_of(0, 41), UINT32_MAX);
-  EXPECT_EQ(place.reused, 40U);
-  EXPECT_EQ(place.restored, 32U);
+  EXPECT_EQ(place.reused, 0U) << "a block begins where the sequence held more";
+  EXPECT_EQ(fetch_all(cache, 0), 40U);
   EXPECT_EQ(memory.held[0], 40U);
 }
 
@@ -243,8 +279,8 @@ TEST(KvCache, WhatCannotBeFetchedIsLeftToBeComputed) {
   ListingKeeper keeper(memory, run_of(0, 100));
   keeper.fails_at = 20;
   KvCache cache(memory, 1000, &keeper);
-  const KvPlace place = cache.acquire(run_of(0, 100), UINT32_MAX);
-  EXPECT_EQ(place.reused, 20U);
+  cache.acquire(run_of(0, 100), UINT32_MAX);
+  EXPECT_EQ(fetch_all(cache, 0), 20U);
   EXPECT_EQ(memory.held[0], 20U) << "what was left of the block is gone";
 }
 

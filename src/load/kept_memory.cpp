@@ -6,48 +6,15 @@
 #include "history/model_fingerprint.h"
 #include "kv/kv_disk.h"
 #include "llama/llama_runtime.h"
-#include "llama/open/memory_estimate.h"
 #include "load/open_model.h"
 #include "machine/cpu.h"
+#include "plan/kept_choice.h"
 #include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
 
 namespace {
-
-// What is kept in RAM is worth little beside experts: they are read for every token, an entry once in a conversation.
-constexpr uint64_t kShareOfBudget = 64;
-constexpr uint64_t kMostOfBudget = 12;  // more than this part is not taken
-// Blocks in RAM, at least; and those that are being read: one is used, one is coming.
-constexpr uint64_t kBlocksInRam = 2;
-constexpr uint64_t kBlocksInWork = 2;
-// Of an entry: its tokens, positions, llama.cpp's headers. Assumed.
-constexpr uint64_t kKvEntryOverhead = 256 * kKiB;
-
-struct KeptSizes {
-  uint64_t most = 0;  // of entries in RAM
-  uint64_t all = 0;   // with those that are being read and written
-};
-
-// Of a model with a state an entry has the tokens since the last one: one, and two in work.
-KeptSizes sizes_of(const OpenRequest& request) {
-  const KvType type = request.options.kv_type == KvType::kQ8_0 ? KvType::kQ8_0 : KvType::kF16;
-  const auto state = static_cast<uint64_t>(estimate_state_bytes(request.model));
-  const auto bytes = [&](uint32_t tokens) {
-    return kKvEntryOverhead + estimate_kv_bytes(request.model, tokens, type) + state;
-  };
-  const uint64_t share = request.budget / kShareOfBudget;
-  const uint64_t in_files = std::min(kKvWriteBytes, 2 * bytes(kKvBlockTokens)) + kKvReadBytes;
-  if (state == 0) {
-    const uint64_t block = bytes(kKvBlockTokens);
-    const uint64_t most = std::max(kBlocksInRam * block, share);
-    return {most, most + kBlocksInWork * block + in_files};
-  }
-  const uint64_t entry = bytes(std::min(request.context, kKvStride + kLargestUbatch));
-  const uint64_t most = std::max(entry, share);
-  return {most, most + kBlocksInWork * entry + in_files};
-}
 
 // Where a model chooses by the length of its context how positions are turned, keys depend on it.
 bool depends_on_context(const Model& model) {
@@ -82,9 +49,8 @@ KvIdentity identity_of(const OpenModel& model) {
   return identity;
 }
 
-// With the sentence that says so in the plan.
+// The plan's sentence gets that too.
 std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity& identity, Plan& plan) {
-  plan.kept_sentence = "conversations that leave the context are kept in memory";
   if (options.kv_disk == 0) {
     return nullptr;
   }
@@ -92,7 +58,7 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const KvIdentity
     const uint64_t most =
         options.kv_disk ? *options.kv_disk : default_kv_disk(root);  // which looks at all that is there
     return KvDisk::open(root, identity, most).map([&](std::unique_ptr<KvDisk> opened) {
-      plan.kept_sentence += fmt::format(" and on disk: up to {} in {} (--kv-disk)", format_bytes(most), root.string());
+      plan.kept_sentence += fmt::format("; and on disk, up to {} in {} (--kv-disk)", format_bytes(most), root.string());
       return opened;
     });
   });
@@ -118,29 +84,27 @@ KeptMemory reserve_kept_memory(OpenRequest& request, Budget& budget) {
   if (!request.options.keep_kv) {
     return kept;
   }
-  const KeptSizes sizes = sizes_of(request);
-  auto reserved = sizes.all <= request.budget / kMostOfBudget
-                      ? budget.reserve(Purpose::kKvStore, Tier::kRam, sizes.all)
-                      : fail(ErrorCode::kBudget, "that takes {} of memory, more than a twelfth of the budget of {}",
-                             format_bytes(sizes.all), format_bytes(request.budget));
+  const KeptChoice choice = choose_kept(request);
+  auto reserved = choice.most > 0
+                      ? budget.reserve(Purpose::kKvStore, Tier::kRam, choice.all)
+                      : fail(ErrorCode::kBudget, "the memory for that would cost the weights more than it saves");
   if (!reserved) {
     kept.left_out = fmt::format("conversations are not kept beyond the context: {}", reserved.error().message);
     return kept;
   }
-  request.budget -= sizes.all;
+  request.budget -= choice.all;
   request.spare_sequence = true;
-  kept.most = sizes.most;
+  kept.most = choice.most;
   kept.reserved = std::move(*reserved);
+  kept.sentence =
+      fmt::format("conversations that leave the context are kept in memory, up to {}{}", format_bytes(choice.most),
+                  choice.more_pays_not ? " (more would cost the weights there more than it saves)" : "");
   return kept;
 }
 
 std::unique_ptr<KeptKv> open_kept_kv(const EngineOptions& options, OpenModel& model, KvStates& states) {
-  KeptMemory& kept = model.kept_memory;
-  Budget& budget = *model.budget;
-  const uint64_t left = budget.limit(Tier::kRam) - std::min(budget.limit(Tier::kRam), budget.reserved(Tier::kRam));
-  const uint64_t more = std::min(left / 2, model.memory.kv.bytes());
-  kept.reserved.correct(kept.reserved.bytes() + more);
-  kept.most += more;
+  const KeptMemory& kept = model.kept_memory;
+  model.plan.kept_sentence = kept.sentence;
   const KvIdentity identity = identity_of(model);
   const Prediction& prediction = model.plan.prediction;
   KeptKvSpeeds speeds;

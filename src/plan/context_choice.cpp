@@ -4,15 +4,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <optional>
 
 #include "llama/open/memory_estimate.h"
-#include "placement/cost.h"
-#include "placement/gpu_devices.h"
-#include "placement/gpu_placement.h"
-#include "placement/placement.h"
 #include "plan/draft_worth.h"
+#include "plan/request_cost.h"
 
 namespace hypura {
 
@@ -21,30 +17,11 @@ namespace {
 constexpr double kTolerated = 1.03;       // of the time without more context
 constexpr uint64_t kSurplusShare = 8;     // of the budget: one part in so many
 constexpr uint64_t kEstimateMargin = 10;  // percent by which llama.cpp may take more than was estimated
-constexpr uint32_t kPromptLength = 512;
 // Of the time with cells for one answer, for many of the plain context. Eight at once make 1.8 to 6 times as many
 // tokens as one (docs/results.md).
 constexpr double kToleratedForMany = 1.25;
 constexpr uint32_t kIdleShare = 8;    // of a context: one part in so many for idle conversations,
 constexpr uint32_t kLeastIdle = 256;  // where that is so many tokens at least: llama.cpp has cells by as many
-
-// What a context costs.
-struct Cost {
-  double token = std::numeric_limits<double>::infinity();   // seconds; infinite: it does not fit
-  double prompt = std::numeric_limits<double>::infinity();  // of kPromptLength tokens
-  uint64_t kv = 0;                                          // bytes,
-  uint64_t budget = 0;                                      // of the memory that they are in
-};
-
-void add_margin(std::vector<KvChoice>& kv, std::vector<UbatchChoice>& ubatch, uint64_t percent) {
-  for (KvChoice& it : kv) {
-    it.bytes += it.bytes / 100 * percent;
-  }
-  for (UbatchChoice& it : ubatch) {
-    it.bytes += it.bytes / 100 * percent;
-    it.device_bytes += it.device_bytes / 100 * percent;
-  }
-}
 
 // As many cells as all answers could want.
 uint32_t most_cells(const OpenRequest& request, uint32_t context) {
@@ -70,9 +47,8 @@ class ContextChooser {
   uint32_t choose_pool();
 
  private:
-  Cost cost(uint32_t context, uint32_t pool, uint64_t margin) const;
-  Cost cost_of(OpenRequest request, uint64_t margin) const;
-  std::string objection(const Cost& cost, double share) const;
+  RequestCost cost(uint32_t context, uint32_t pool, uint64_t margin) const;
+  std::string objection(const RequestCost& cost, double share) const;
   bool fits(uint32_t context, uint32_t pool) const;
   uint32_t fitting_pool(uint32_t context, uint32_t pool) const;
   uint32_t least_pool(uint32_t context) const;
@@ -87,49 +63,30 @@ class ContextChooser {
   const uint32_t plain_;
   std::optional<Model> draft_;  // it comes out of the same budget, and has a context of its own
   uint32_t plain_pool_ = 0;     // cells for all answers with the plain context, or less where that is too much
-  Cost plain_cost_;             // with those
+  RequestCost plain_cost_;      // with those
 };
 
-Cost ContextChooser::cost(uint32_t context, uint32_t pool, uint64_t margin) const {
+RequestCost ContextChooser::cost(uint32_t context, uint32_t pool, uint64_t margin) const {
   OpenRequest request = request_;
   request.context = context;
   request.pool = pool;
   if (!draft_) {
-    return cost_of(std::move(request), margin);
+    return request_cost(request, margin);
   }
-  const Cost in_ram = cost_of(beside_draft(request, estimated_draft_place(request, *draft_, std::nullopt)), margin);
+  const RequestCost in_ram =
+      request_cost(beside_draft(request, estimated_draft_place(request, *draft_, std::nullopt)), margin);
   const auto device = device_for_draft(request);
   if (!device) {
     return in_ram;
   }
-  const Cost there = cost_of(beside_draft(request, estimated_draft_place(request, *draft_, device)), margin);
+  const RequestCost there =
+      request_cost(beside_draft(request, estimated_draft_place(request, *draft_, device)), margin);
   return there.token < in_ram.token ? there : in_ram;
 }
 
-Cost ContextChooser::cost_of(OpenRequest request, uint64_t margin) const {
-  auto problem = placement_problem(request);
-  if (!problem) {
-    return {};
-  }
-  add_margin(problem->kv, problem->ubatch, margin);
-  if (problem->gpu) {
-    add_margin(problem->gpu->kv, problem->gpu->ubatch, margin);
-    put_layers(*problem->gpu, layers_of_devices(*problem->gpu));
-    if (problem->gpu->may_leave_layers && !place_on_gpu(*problem)) {
-      divide_layers(*problem);
-    }
-  }
-  const auto placement = place(*problem);
-  if (!placement) {
-    return {};
-  }
-  return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kPromptLength, false),
-          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget() : request_.budget};
-}
-
 // What speaks against a context; empty: nothing.
-std::string ContextChooser::objection(const Cost& cost, double share) const {
-  if (!(cost.token < std::numeric_limits<double>::infinity())) {
+std::string ContextChooser::objection(const RequestCost& cost, double share) const {
+  if (!cost.fits()) {
     return "more does not fit the budget";
   }
   if (cost.token > plain_cost_.token * kTolerated || cost.prompt > plain_cost_.prompt * kTolerated) {
@@ -142,7 +99,7 @@ std::string ContextChooser::objection(const Cost& cost, double share) const {
 }
 
 bool ContextChooser::fits(uint32_t context, uint32_t pool) const {
-  return cost(context, pool, 0).token < std::numeric_limits<double>::infinity();
+  return cost(context, pool, 0).fits();
 }
 
 // So many cells, or half as many and so on; one context where more does not fit, or makes one answer too slow.

@@ -69,15 +69,30 @@ uint32_t PassScheduler::evaluated_by_others(const Run& run) const {
 
 void PassScheduler::place(std::unique_ptr<Run> run) {
   const KvPlace place = cache_.acquire(run->tokens, run->most_reused());
-  const uint32_t copied = place.reused - place.restored;
-  if (drafting_ != nullptr && place.donor != place.sequence && copied > 0) {
-    drafting_->note_copied(place.donor, place.sequence, copied);
+  if (drafting_ != nullptr && place.donor != place.sequence && place.reused > 0) {
+    drafting_->note_copied(place.donor, place.sequence, place.reused);
   }
   if (!run->began) {
     run->began = Clock::now();
     run->cached = place.reused;
   }
   runs_[place.sequence] = std::move(run);
+}
+
+// Where nobody else runs, one entry at a time: who comes meanwhile, or goes, waits for no more.
+void PassScheduler::fetch_some() {
+  const std::vector<Rider> riders = this->riders();
+  const bool others = std::ranges::any_of(riders, [](const Rider& it) { return it.pending > 0; });
+  const auto until = Clock::now() + std::chrono::duration<double>(others ? last_pass_seconds_ : 0);
+  for (uint32_t id = 0; id < runs_.size(); ++id) {
+    while (runs_[id] != nullptr && cache_.is_fetching(id)) {
+      const uint32_t fetched = cache_.fetch_next(id);
+      runs_[id]->cached += runs_[id]->parked ? 0 : fetched;
+      if (Clock::now() >= until) {
+        return;
+      }
+    }
+  }
 }
 
 uint32_t PassScheduler::youngest() const {
@@ -94,6 +109,7 @@ uint32_t PassScheduler::youngest() const {
 void PassScheduler::park(uint32_t id) {
   std::unique_ptr<Run> run = std::move(runs_[id]);
   cache_.release(id);
+  run->parked = true;
   run->embedding.clear();
   ++counts_.parked;
   const auto older = [&](const std::unique_ptr<Run>& it) { return it->order < run->order; };

@@ -23,6 +23,7 @@ struct PassScheduler::Run {
   std::vector<int32_t> all;     // prompt and answer, whatever was dropped
   uint64_t order;               // the larger the younger
   bool waited = false;          // for a beginning that another evaluates: then for all of it
+  bool parked = false;          // at least once
   uint32_t cached = 0;
   uint32_t sampled = 0;
   std::vector<float> embedding;                // the sum of those that count

@@ -106,6 +106,7 @@ void PassScheduler::cancel_all() {
 
 void PassScheduler::pass() {
   place_waiting();
+  fetch_some();
   answer_pass();
   embed_pass();
 }
@@ -113,7 +114,7 @@ void PassScheduler::pass() {
 std::vector<Rider> PassScheduler::riders() const {
   std::vector<Rider> riders;
   for (uint32_t id = 0; id < runs_.size(); ++id) {
-    const bool answer = runs_[id] != nullptr && runs_[id]->job.source != nullptr;
+    const bool answer = runs_[id] != nullptr && runs_[id]->job.source != nullptr && !cache_.is_fetching(id);
     riders.push_back({answer ? pending(id) : 0, answer && runs_[id]->answering && pending(id) == 1});
   }
   return riders;
@@ -144,7 +145,7 @@ void PassScheduler::answer_pass() {
   }
   const Clock::time_point start = Clock::now();
   const Status status = model_.pass(tokens, prompt_tokens);
-  drafted.pass_seconds = seconds(start, Clock::now());
+  drafted.pass_seconds = last_pass_seconds_ = seconds(start, Clock::now());
   count_pass(tokens.size());
   if (!hold(shares, status)) {
     return;
@@ -302,7 +303,7 @@ bool PassScheduler::add_token(uint32_t id, int32_t token) {
 // One part of each embedding under way. Their passes are their own: they give embeddings instead of logits.
 void PassScheduler::embed_pass() {
   for (uint32_t id = 0; id < runs_.size(); ++id) {
-    const auto embeds = [&] { return runs_[id] != nullptr && runs_[id]->job.embed; };
+    const auto embeds = [&] { return runs_[id] != nullptr && runs_[id]->job.embed && !cache_.is_fetching(id); };
     while (embeds() && park_for(std::min(model_.limits().tokens, runs_[id]->job.embed->end - held(id)))) {
     }
     if (!embeds()) {

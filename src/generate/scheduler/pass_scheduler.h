@@ -58,7 +58,9 @@ class PassScheduler {
   void cancel(uint64_t id);
   void cancel_all();
 
-  // One pass for the answers that run, and one for each embedding; none where there are none.
+  // One pass for the answers that run, and one for each embedding; none where there are none. Before it some of what is
+  // kept beyond the context is put in, of jobs that wait for that: for as long as a pass takes where others run, so
+  // that fetching and passes share the time, and the disk reads on during the pass.
   void pass();
 
   // The jobs that have ended since the last call.
@@ -85,6 +87,7 @@ class PassScheduler {
   void park(uint32_t id);
   bool park_for(uint32_t cells);
   bool find_no_slot();
+  void fetch_some();
 
   std::vector<Rider> riders() const;
   std::vector<uint32_t> share_cells(std::vector<Rider>& riders);
@@ -109,6 +112,7 @@ class PassScheduler {
 
   std::deque<std::unique_ptr<Run>> waiting_;  // the oldest first
   uint64_t last_order_ = 0;
+  double last_pass_seconds_ = 0;
   bool cells_are_short_ = false;  // llama.cpp found none for a pass: nobody is placed beside others until one has ended
 
   PassModel& model_;

@@ -99,6 +99,12 @@ class FakeModel : public PassModel, public KvMemory {
   void take(std::chrono::microseconds time) { takes_ = time; }
   // The next pass leaves its tokens in the memory, and fails.
   void fail_next() { fails_ = true; }
+  // The sequence holds these too.
+  void restore(uint32_t sequence, std::span<const int32_t> tokens) {
+    for (const int32_t token : tokens) {
+      hold({token, static_cast<uint32_t>(held_[sequence].size()), sequence, false});
+    }
+  }
   // A sequence cannot be cut to fewer tokens: what is before them is not there any more.
   void lose(uint32_t tokens) { lost_ = tokens; }
 
@@ -207,8 +213,8 @@ inline std::string said_alone(std::vector<int32_t> tokens, uint32_t count) {
 class DrivenScheduler {
  public:
   explicit DrivenScheduler(FakeModel& model, Drafting* drafting = nullptr, uint32_t parallel = UINT32_MAX,
-                           uint32_t cells = UINT32_MAX)
-      : cache_(model, cells), scheduler_(model, cache_, drafting, parallel) {}
+                           uint32_t cells = UINT32_MAX, KvKeeper* keeper = nullptr)
+      : cache_(model, cells, keeper), scheduler_(model, cache_, drafting, parallel) {}
 
   // Admits the job as soon as there is a place. Gives its number.
   uint64_t start(Job job) {

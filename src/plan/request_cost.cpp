@@ -1,0 +1,48 @@
+#include "plan/request_cost.h"
+
+#include <vector>
+
+#include "placement/cost.h"
+#include "placement/gpu_devices.h"
+#include "placement/gpu_placement.h"
+#include "placement/placement.h"
+
+namespace hypura {
+
+namespace {
+
+void add_margin(std::vector<KvChoice>& kv, std::vector<UbatchChoice>& ubatch, uint64_t percent) {
+  for (KvChoice& it : kv) {
+    it.bytes += it.bytes / 100 * percent;
+  }
+  for (UbatchChoice& it : ubatch) {
+    it.bytes += it.bytes / 100 * percent;
+    it.device_bytes += it.device_bytes / 100 * percent;
+  }
+}
+
+}  // namespace
+
+RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
+  auto problem = placement_problem(request);
+  if (!problem) {
+    return {};
+  }
+  add_margin(problem->kv, problem->ubatch, margin);
+  if (problem->gpu) {
+    add_margin(problem->gpu->kv, problem->gpu->ubatch, margin);
+    put_layers(*problem->gpu, layers_of_devices(*problem->gpu));
+    if (problem->gpu->may_leave_layers && !place_on_gpu(*problem)) {
+      divide_layers(*problem);
+    }
+  }
+  const auto placement = place(*problem);
+  if (!placement) {
+    return {};
+  }
+  return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kComparedPrompt, false),
+          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget() : request.budget,
+          problem->dense_disk.bytes_per_second};
+}
+
+}  // namespace hypura
