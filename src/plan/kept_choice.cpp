@@ -57,16 +57,16 @@ KeptTerms terms_of(const OpenRequest& request, const RequestCost& cost) {
 KeptChoice choose_kept(const KeptTerms& terms, const std::function<double(uint64_t bytes)>& turn_seconds) {
   const double without = turn_seconds(0);
   KeptChoice best;
-  double most_gained = 0;
+  double most_saved = 0;
   const uint64_t most = std::max(kMostConversations * terms.conversation, terms.least);
   for (uint64_t bytes = terms.least; bytes <= most; bytes *= 2) {
-    const double gained = saved(terms, bytes) - (turn_seconds(bytes + terms.in_work) - without);
-    if (!(gained > 0) || gained < most_gained) {
-      best.more_pays_not = true;
-      break;
+    const double in_all = saved(terms, bytes) - (turn_seconds(bytes + terms.in_work) - without);
+    const bool better = in_all > 0 && in_all >= most_saved;
+    best.more_pays_not = !better;
+    if (better) {
+      most_saved = in_all;
+      best = {bytes, bytes + terms.in_work};
     }
-    most_gained = gained;
-    best = {bytes, bytes + terms.in_work};
   }
   return best;
 }

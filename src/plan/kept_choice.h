@@ -29,9 +29,9 @@ struct KeptChoice {
   bool more_pays_not = false;
 };
 
-// `turn_seconds` of a turn when so many bytes are not there for weights; infinite: then the model does not fit. The
-// least is doubled as long as what is gained, in the mean of all turns, less what they lose does not get worse; up to
-// four conversations. The longer ago a conversation was the less likely it is gone on with: each further one in RAM is
+// `turn_seconds` of a turn when so many bytes are not there for weights; infinite: then the model does not fit. Of the
+// least, twice that, and so on up to four conversations, the choice is what saves most in the mean of all turns, less
+// what they lose. The longer ago a conversation was the less likely it is gone on with: each further one in RAM is
 // taken to serve half of what those before it leave.
 KeptChoice choose_kept(const KeptTerms& terms, const std::function<double(uint64_t bytes)>& turn_seconds);
 
