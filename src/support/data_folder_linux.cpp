@@ -1,0 +1,9 @@
+#include "support/data_folder.h"
+
+namespace hypura {
+
+std::filesystem::path data_in_home() {
+  return ".local/share";
+}
+
+}  // namespace hypura
