@@ -17,7 +17,7 @@ class FetchedTest : public testing::Test {
     dir_.write("hub/models--o--r/refs/main", "c1");
     const fs::path path = repository_ / "snapshots" / commit / name;
     fs::create_directories(path.parent_path());
-    fs::create_symlink(fs::path("../../blobs") / blob, path);
+    fs::create_symlink(fs::relative(bytes, path.parent_path()), path);
     return {path, bytes};
   }
 
