@@ -62,7 +62,8 @@ def violations(path, room, rooms):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
         if not match:
-            name = LLAMA_NAME.search(line.partition("//")[0])
+            # What stands in quotes, a variable of the environment for one, is no name of llama.h.
+            name = LLAMA_NAME.search(re.sub(r'"[^"]*"', '""', line).partition("//")[0])
             if name and room != "llama" and not is_test:
                 yield number, f"{room} may not use {name.group()}: only llama/ may"
             continue

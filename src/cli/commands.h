@@ -1,6 +1,9 @@
 // The commands. Each returns the program's exit code, or the error that ends it.
 #pragma once
 
+#include <filesystem>
+#include <vector>
+
 #include "cli/options/options.h"
 #include "hypura/result.h"
 
@@ -31,7 +34,12 @@ Result<int> repack_command(const RepackCommandOptions& options);
 // What is kept of conversations on disk: a table or JSON on standard output; or removes it.
 Result<int> kv_command(const KvOptions& options);
 
+// The models on this machine: a list, or one in detail, on standard output; or removes one that Hypura fetched or
+// created. `folders` are those of --models.
+Result<int> models_command(const ModelsOptions& options, const std::vector<std::filesystem::path>& folders);
+
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
-Result<int> serve_command(const ServeOptions& options);
+// `folders` are those of --models.
+Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders);
 
 }  // namespace hypura

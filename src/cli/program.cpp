@@ -6,10 +6,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/run/child.h"
 #include "cli/commands.h"
+#include "cli/models/named_model.h"
 #include "cli/options/options.h"
 #include "cli/output.h"
 #include "support/fail.h"
@@ -43,10 +45,23 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return bench_command(command_line.bench);
     case CommandLine::Action::kKv:
       return kv_command(command_line.kv);
+    case CommandLine::Action::kModels:
+      return models_command(command_line.models, command_line.model_folders);
     case CommandLine::Action::kServe:
-      return serve_command(command_line.serve);
+      return serve_command(command_line.serve, command_line.model_folders);
   }
   return fail(ErrorCode::kInternal, "the command line names a command that does not exist");
+}
+
+Result<int> run_with_models(CommandLine command_line) {
+  const auto notes = resolve_models(command_line);
+  if (!notes) {
+    return propagate(notes.error());
+  }
+  for (const std::string& note : *notes) {
+    Output(STDERR_FILENO, "standard error").write(fmt::format("hypura: {}\n", printable_lines(note)));
+  }
+  return run_command_line(command_line);
 }
 
 }  // namespace
@@ -63,9 +78,9 @@ int run_program(int argc, char** argv) {
   if (words.size() == 3 && std::string_view(words[1]) == kChildCommand) {
     return run_as_child(words[2]);
   }
-  const auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
+  auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
   init_log(command_line && (command_line->options.verbose || command_line->serve.verbose));
-  const auto code = command_line.and_then(run_command_line);
+  const auto code = std::move(command_line).and_then(run_with_models);
   if (code) {
     return *code;
   }

@@ -61,6 +61,21 @@ TEST_F(Splits, ExtensionsMayBeInCapitals) {
   EXPECT_EQ(mixed->files[1].path.extension(), ".gguf");
 }
 
+TEST_F(Splits, TheOtherPartsAreBesideTheLink) {
+  // As in Hugging Face's cache: what the links lead to is named by its hash.
+  dir_.write("blobs/aa", part_bytes({}, tensors(0, 2)));
+  dir_.write("blobs/bb", part_bytes({.index = 1}, tensors(2, 5)));
+  const std::filesystem::path snapshot = dir_.path() / "snapshots/c1";
+  std::filesystem::create_directories(snapshot);
+  std::filesystem::create_symlink("../../blobs/aa", snapshot / "small-00001-of-00002.gguf");
+  std::filesystem::create_symlink("../../blobs/bb", snapshot / "small-00002-of-00002.gguf");
+  const Result<Model> model = open_model(snapshot / "small-00001-of-00002.gguf");
+  ASSERT_TRUE(model) << model.error().message;
+  ASSERT_EQ(model->files.size(), 2U);
+  EXPECT_EQ(model->files[1].path, snapshot / "small-00002-of-00002.gguf");
+  EXPECT_EQ(model->tensors.size(), 5U);
+}
+
 TEST_F(Splits, AnyPartOpensTheSet) {
   const std::filesystem::path first = write_first();
   const std::filesystem::path second = write_second();

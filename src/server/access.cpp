@@ -137,13 +137,13 @@ Status check_origin_rule(const std::string& rule) {
 }
 
 bool origin_allowed(const AccessRules& rules, std::string_view origin) {
-  const std::string lower = lower_case(origin);
+  const std::string lower = ascii_lower(origin);
   const std::string_view text = lower;
   const auto local = [text](std::string_view allowed) {
     return text.starts_with(allowed) && is_port_or_nothing(text.substr(allowed.size()));
   };
   const auto app = [text](std::string_view allowed) { return text.starts_with(allowed); };
-  const auto ruled = [text](const std::string& rule) { return rule_allows(lower_case(rule), text); };
+  const auto ruled = [text](const std::string& rule) { return rule_allows(ascii_lower(rule), text); };
   return std::any_of(kLocalOrigins.begin(), kLocalOrigins.end(), local) ||
          std::any_of(kAppOrigins.begin(), kAppOrigins.end(), app) ||
          std::any_of(rules.origins.begin(), rules.origins.end(), ruled);

@@ -126,8 +126,8 @@ std::string canonical_address(std::string_view text) {
 }
 
 bool host_allowed(const AccessRules& rules, std::string_view host) {
-  const std::string name = lower_case(without_port(host));
-  if (name.empty() || name == "localhost" || (!rules.machine.empty() && name == lower_case(rules.machine))) {
+  const std::string name = ascii_lower(without_port(host));
+  if (name.empty() || name == "localhost" || (!rules.machine.empty() && name == ascii_lower(rules.machine))) {
     return true;
   }
   const std::string address = canonical_address(name);

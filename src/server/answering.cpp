@@ -50,7 +50,7 @@ class AnswerRun : public std::enable_shared_from_this<AnswerRun> {
         self->cancel();
       }
     });
-    context_.host.lease(*job_.model, job_.keep, [self = shared_from_this()](Result<ModelLease> lease) {
+    context_.host.lease(job_.model, job_.keep, [self = shared_from_this()](Result<ModelLease> lease) {
       if (lease) {
         self->submit(std::move(*lease));
       } else {

@@ -80,7 +80,7 @@ class ChoicesFormat : public AnswerFormat {
 };
 
 struct AnswerJob {
-  const ServedModel* model = nullptr;  // one of the host's
+  ModelPtr model;
   std::optional<KeepAlive> keep;
   AnswerRequest request;            // its context_tokens are lowered to what the model was opened with
   std::vector<AnswerRequest> more;  // of further choices

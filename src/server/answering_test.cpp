@@ -56,7 +56,7 @@ class AnsweringTest : public testing::Test {
 
   void run(bool stream, AnswerRequest request = {}) {
     AnswerJob job;
-    job.model = api.host.models().data();
+    job.model = api.host.models().front();
     job.request = std::move(request);
     job.stream = stream;
     job.format = std::make_unique<PlainFormat>();
@@ -378,7 +378,7 @@ class ChoicesTest : public AnsweringTest {
  protected:
   void run_choices(size_t count, bool stream) {
     AnswerJob job;
-    job.model = api.host.models().data();
+    job.model = api.host.models().front();
     job.more.resize(count - 1);
     job.stream = stream;
     job.format = std::make_unique<CountingFormat>();
@@ -465,7 +465,7 @@ TEST_F(ChoicesTest, WhoGoesWhileAskingLeavesNothingBehind) {
     std::function<void(const AnswerPiece&)> goes_;
   };
   AnswerJob job;
-  job.model = api.host.models().data();
+  job.model = api.host.models().front();
   job.more.resize(3);
   job.format = std::make_unique<GoingFormat>(go);
   run_answer(api.context, exchange, std::move(job));

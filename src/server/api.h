@@ -10,13 +10,16 @@
 
 namespace hypura {
 
-class Metrics;  // server/metrics.h
+class Metrics;       // server/metrics.h
+class ModelLibrary;  // server/library.h
 
 // What a route answers with. Outlives all exchanges.
 struct ApiContext {
   ModelHost& host;
   Metrics& metrics;
-  uint32_t context = 0;  // of one answer, by default; 0: the model's own
+  uint32_t context = 0;             // of one answer, by default; 0: the model's own
+  ModelLibrary* library = nullptr;  // null: the host offers what it was started with, and nothing changes that
+  bool allow_changes = false;       // clients on other machines may change what is offered
 };
 
 // One route. `pattern` is a path; a last segment "*" takes the rest of it, slashes included. A route that answers GET

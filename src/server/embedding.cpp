@@ -94,7 +94,7 @@ void run_embedding(const ApiContext& context, std::shared_ptr<Exchange> exchange
       self->gone = true;
     }
   });
-  context.host.lease(*work->job.model, work->job.keep, [work](Result<ModelLease> lease) {
+  context.host.lease(work->job.model, work->job.keep, [work](Result<ModelLease> lease) {
     if (!lease) {
       work->exchange->respond(work->answer(propagate(lease.error())));
     } else if (work->gone || work->job.texts.empty()) {

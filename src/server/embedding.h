@@ -14,7 +14,7 @@
 namespace hypura {
 
 struct EmbeddingJob {
-  const ServedModel* model = nullptr;  // one of the host's, with embeddings
+  ModelPtr model;  // with embeddings
   std::optional<KeepAlive> keep;
   std::vector<EmbedRequest> texts;  // none: the model is loaded, and that is all; `truncate` is that of all
   bool truncate = true;

@@ -17,6 +17,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;                                          // whole, de-chunked
   bool head_only = false;                                    // HEAD: the body of the answer is left out
+  bool from_here = false;                                    // the client is on this machine, by its address
 
   // The first header of that name (lower case); empty when there is none.
   std::string header(const std::string& name) const;

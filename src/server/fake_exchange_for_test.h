@@ -17,12 +17,14 @@ class FakeExchange : public Exchange {
  public:
   FakeExchange(std::string method, std::string path, std::string body = {}) {
     request_.head_only = method == "HEAD";
+    request_.from_here = true;
     request_.method = std::move(method);
     request_.path = std::move(path);
     request_.body = std::move(body);
   }
 
   const HttpRequest& request() const override { return request_; }
+  void set_from_here(bool from_here) { request_.from_here = from_here; }
   void add_header(std::string name, std::string value) {
     request_.headers.emplace_back(std::move(name), std::move(value));
   }

@@ -34,13 +34,13 @@ class FakeHost : public ModelHost {
   // What was asked for.
   std::vector<std::optional<KeepAlive>> keeps;
   int unloads = 0;
+  std::vector<OfferedModel> offered;
   std::atomic<int> leases{0};  // alive now
 
   FakeHost() {
-    models_.resize(1);
-    models_[0].name = "stories:latest";
-    models_[0].digest = std::string(64, 'a');
-    ModelCard& card = models_[0].card;
+    model_->name = "stories:latest";
+    model_->digest = std::string(64, 'a');
+    ModelCard& card = model_->card;
     card.name = "stories";
     card.architecture = "llama";
     card.parameter_size = "83.7M";
@@ -54,18 +54,19 @@ class FakeHost : public ModelHost {
     card.metadata = R"({"general.architecture":"llama"})";
   }
 
-  ModelCard& card() { return models_[0].card; }
+  ModelCard& card() { return model_->card; }
+  ServedModel& model() { return *model_; }
 
-  const std::vector<ServedModel>& models() const override { return models_; }
+  std::vector<ModelPtr> models() const override { return {model_}; }
 
-  const ServedModel* find(const std::string& name) const override {
+  ModelPtr find(const std::string& name) const override {
     std::string lower = name;
     std::transform(lower.begin(), lower.end(), lower.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return lower == "stories" || lower == "stories:latest" ? &models_[0] : nullptr;
+    return lower == "stories" || lower == "stories:latest" ? model_ : nullptr;
   }
 
-  void lease(const ServedModel& /*model*/, std::optional<KeepAlive> keep,
+  void lease(const ModelPtr& /*model*/, std::optional<KeepAlive> keep,
              std::function<void(Result<ModelLease>)> ready) override {
     keeps.push_back(keep);
     waiting_.push_back(std::move(ready));
@@ -87,23 +88,25 @@ class FakeHost : public ModelHost {
     }
   }
 
-  void unload(const ServedModel& /*model*/, std::function<void()> done) override {
+  void unload(const ModelPtr& /*model*/, std::function<void()> done) override {
     ++unloads;
     is_loaded_ = false;
     done();
   }
 
+  void offer(const std::vector<OfferedModel>& models) override { offered = models; }
+
   std::vector<LoadedModel> loaded() const override {
     if (!is_loaded_) {
       return {};
     }
-    return {{&models_[0], expires, 50'000'000, generator->context}};
+    return {{model_, expires, 50'000'000, generator->context}};
   }
 
   std::shared_ptr<Generator> current() const override { return is_loaded_ ? generator : nullptr; }
 
  private:
-  std::vector<ServedModel> models_;
+  std::shared_ptr<ServedModel> model_ = std::make_shared<ServedModel>();
   std::vector<std::function<void(Result<ModelLease>)>> waiting_;
   bool is_loaded_ = false;
 };

@@ -181,8 +181,8 @@ std::string prometheus(const Metrics& metrics, const ModelHost& host) {
   const std::vector<LoadedModel> loaded = host.loaded();
   const std::string name = loaded.empty() ? std::string() : loaded.front().model->name;
   text.begin("hypura_model_loaded", kGauge, "1 for the model that is loaded.");
-  for (const ServedModel& model : host.models()) {
-    text.value({{"model", model.name}}, model.name == name ? 1 : 0);
+  for (const ModelPtr& model : host.models()) {
+    text.value({{"model", model->name}}, model->name == name ? 1 : 0);
   }
   const std::shared_ptr<Generator> generator = host.current();
   if (generator != nullptr && !name.empty()) {

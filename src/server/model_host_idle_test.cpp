@@ -42,8 +42,8 @@ class IdleHostTest : public testing::Test {
 
   void make() {
     ModelHostOptions options;
-    options.models.emplace_back("/models/Alpha.gguf");
-    options.models.emplace_back("/models/Beta.gguf");
+    options.models.push_back({"", "/models/Alpha.gguf"});
+    options.models.push_back({"", "/models/Beta.gguf"});
     options.keep_alive = KeepAlive{milliseconds(0)};
     options.idle = idle;
     options.read_card = [](const std::filesystem::path& path) {

@@ -36,28 +36,6 @@ void call(const Ready& ready, Result<ModelLease> lease) {
   }
 }
 
-// " reason=\"...\"", on the line it ends.
-std::string logged_reason(const Error& error) {
-  std::string reason = printable(error.message.substr(0, error.message.find('\n')));
-  std::replace(reason.begin(), reason.end(), '"', '\'');
-  return fmt::format(" reason=\"{}\"", reason);
-}
-
-// When a file was last changed, and how large it is: what was found out about it holds while that stays.
-struct FileStamp {
-  std::filesystem::file_time_type changed;
-  uint64_t bytes = 0;
-  bool operator==(const FileStamp&) const = default;
-};
-
-FileStamp stamp_of(const std::filesystem::path& file) {
-  std::error_code error;
-  FileStamp stamp;
-  stamp.changed = std::filesystem::last_write_time(file, error);
-  stamp.bytes = std::filesystem::file_size(file, error);
-  return stamp;
-}
-
 // Whether trying again is of no use as long as the file is the same.
 bool is_of_the_file(const Error& error) {
   return error.code == ErrorCode::kBadModel || error.code == ErrorCode::kUsage;
@@ -69,16 +47,21 @@ bool is_of_the_file(const Error& error) {
 // closed on one of its own threads.
 class LocalModelHost : public ModelHost {
  public:
-  LocalModelHost(ModelHostOptions options, std::vector<ServedModel> models)
-      : options_(std::move(options)), models_(std::move(models)), thread_([this] { run(); }) {}
+  LocalModelHost(ModelHostOptions options, std::vector<ModelPtr> models)
+      : options_(std::move(options)),
+        named_(std::move(models)),
+        shelf_(options_.read_card),
+        models_(named_),
+        thread_([this] { run(); }) {}
   ~LocalModelHost() override;
   LocalModelHost(const LocalModelHost&) = delete;
   LocalModelHost& operator=(const LocalModelHost&) = delete;
 
-  const std::vector<ServedModel>& models() const override { return models_; }
-  const ServedModel* find(const std::string& name) const override;
-  void lease(const ServedModel& model, std::optional<KeepAlive> keep, Ready ready) override;
-  void unload(const ServedModel& model, std::function<void()> done) override;
+  std::vector<ModelPtr> models() const override;
+  ModelPtr find(const std::string& name) const override { return find_by_name(models(), name); }
+  void offer(const std::vector<OfferedModel>& models) override;
+  void lease(const ModelPtr& model, std::optional<KeepAlive> keep, Ready ready) override;
+  void unload(const ModelPtr& model, std::function<void()> done) override;
   std::vector<LoadedModel> loaded() const override;
   std::shared_ptr<Generator> current() const override;
 
@@ -86,7 +69,7 @@ class LocalModelHost : public ModelHost {
   using Lock = std::unique_lock<std::mutex>;
 
   struct Waiting {
-    const ServedModel* model = nullptr;
+    ModelPtr model;
     KeepAlive keep;
     Ready ready;
     Steady::time_point since;
@@ -101,10 +84,10 @@ class LocalModelHost : public ModelHost {
   void run();
   void check(Lock& lock);
   void load(Lock& lock);
-  const std::filesystem::path& file_of(const ServedModel& model) const;
+  bool is_loaded(const ServedModel& model) const { return loaded_ != nullptr && same_weights(*loaded_, model); }
   bool must_check(const ServedModel& model) const;
   std::vector<Waiting> take_waiting_for(const ServedModel& model);
-  void set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator);
+  void set_loaded(ModelPtr model, std::unique_ptr<Generator> generator);
   void close(Lock& lock);
   bool must_close() const;
   void rest(Lock& lock);
@@ -113,16 +96,18 @@ class LocalModelHost : public ModelHost {
   void end_lease();
 
   const ModelHostOptions options_;
-  const std::vector<ServedModel> models_;
+  const std::vector<ModelPtr> named_;
+  ModelShelf shelf_;  // of the thread that offers
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<ModelPtr> models_;  // that are offered
   bool stopping_ = false;
-  std::deque<Waiting> waiting_;           // for a model to be loaded, oldest first
-  const ServedModel* loading_ = nullptr;  // right now
-  std::map<const ServedModel*, Verdict> verdicts_;
+  std::deque<Waiting> waiting_;  // for a model to be loaded, oldest first
+  ModelPtr loading_;             // right now
+  std::map<std::filesystem::path, Verdict> verdicts_;
 
-  const ServedModel* loaded_ = nullptr;
+  ModelPtr loaded_;
   std::unique_ptr<Generator> owned_;
   std::shared_ptr<Generator> generator_;  // `owned_`, as it is given away
   bool given_back_ = true;                // no copy of `generator_` is left
@@ -137,8 +122,8 @@ class LocalModelHost : public ModelHost {
 
   // Of the host's thread alone.
   std::unique_ptr<IdleWork> idle_;
-  const ServedModel* last_loaded_ = nullptr;  // null again once nothing is to be done for it
-  Steady::time_point rests_until_;            // no idle work is begun before
+  ModelPtr last_loaded_;            // null again once nothing is to be done for it
+  Steady::time_point rests_until_;  // no idle work is begun before
 
   std::thread thread_;
 };
@@ -152,24 +137,26 @@ LocalModelHost::~LocalModelHost() {
   thread_.join();
 }
 
-const ServedModel* LocalModelHost::find(const std::string& name) const {
-  for (size_t i = 0; i < models_.size(); ++i) {
-    if (means_model(name, models_[i].name, options_.models[i])) {
-      return &models_[i];
-    }
-  }
-  return nullptr;
+std::vector<ModelPtr> LocalModelHost::models() const {
+  const std::lock_guard lock(mutex_);
+  return models_;
 }
 
-void LocalModelHost::lease(const ServedModel& model, std::optional<KeepAlive> keep, Ready ready) {
+void LocalModelHost::offer(const std::vector<OfferedModel>& models) {
+  std::vector<ModelPtr> all = shelf_.fill(named_, models);
+  const std::lock_guard lock(mutex_);
+  models_.swap(all);
+}
+
+void LocalModelHost::lease(const ModelPtr& model, std::optional<KeepAlive> keep, Ready ready) {
   const KeepAlive kept = keep.value_or(options_.keep_alive);
   Result<ModelLease> lease = fail(ErrorCode::kCancelled, "the server is stopping");
   {
     const std::lock_guard lock(mutex_);
     if (!stopping_) {
       // Whoever waits for another model is not overtaken; who waits for this one, where it must be opened again.
-      if (loaded_ != &model || !waiting_.empty() || generator_->must_reopen()) {
-        waiting_.push_back({&model, kept, std::move(ready), Steady::now()});
+      if (!is_loaded(*model) || !waiting_.empty() || generator_->must_reopen()) {
+        waiting_.push_back({model, kept, std::move(ready), Steady::now()});
         changed_.notify_all();
         return;
       }
@@ -179,10 +166,10 @@ void LocalModelHost::lease(const ServedModel& model, std::optional<KeepAlive> ke
   call(ready, std::move(lease));
 }
 
-void LocalModelHost::unload(const ServedModel& model, std::function<void()> done) {
+void LocalModelHost::unload(const ModelPtr& model, std::function<void()> done) {
   {
     const std::lock_guard lock(mutex_);
-    if (loaded_ == &model || loading_ == &model) {
+    if (is_loaded(*model) || (loading_ != nullptr && same_weights(*loading_, *model))) {
       unload_asked_ = true;
       when_unloaded_.push_back(std::move(done));
       changed_.notify_all();
@@ -268,10 +255,6 @@ void LocalModelHost::run() {
   }
 }
 
-const std::filesystem::path& LocalModelHost::file_of(const ServedModel& model) const {
-  return options_.models[static_cast<size_t>(&model - models_.data())];
-}
-
 // Without a model, and nothing asked for: waits for either, or for the time of idle work, which it begins and looks
 // after.
 void LocalModelHost::rest(Lock& lock) {
@@ -289,7 +272,7 @@ void LocalModelHost::rest(Lock& lock) {
     }
     return;
   }
-  const std::filesystem::path& file = file_of(*last_loaded_);
+  const std::filesystem::path file = last_loaded_->file;
   lock.unlock();
   std::unique_ptr<IdleWork> begun = options_.idle.begin(file);
   lock.lock();
@@ -313,17 +296,17 @@ void LocalModelHost::end_idle_work(Lock& lock) {
 
 // With the lock held. What is not known is found out where another model would be unloaded for it, and else by loading.
 bool LocalModelHost::must_check(const ServedModel& model) const {
-  const auto known = verdicts_.find(&model);
-  if (known != verdicts_.end() && known->second.stamp == stamp_of(file_of(model))) {
+  const auto known = verdicts_.find(model.file);
+  if (known != verdicts_.end() && known->second.stamp == stamp_of(model.file)) {
     return known->second.error.has_value();
   }
-  return loaded_ != nullptr && loaded_ != &model;
+  return loaded_ != nullptr && !is_loaded(model);
 }
 
 // With the lock held.
 std::vector<LocalModelHost::Waiting> LocalModelHost::take_waiting_for(const ServedModel& model) {
-  const auto others = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                            [&](const Waiting& waiting) { return waiting.model == &model; });
+  const auto others = std::stable_partition(
+      waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) { return same_weights(*waiting.model, model); });
   std::vector<Waiting> taken(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(others));
   waiting_.erase(waiting_.begin(), others);
   return taken;
@@ -331,11 +314,12 @@ std::vector<LocalModelHost::Waiting> LocalModelHost::take_waiting_for(const Serv
 
 // Looks whether the model that has been waited for longest can be loaded, while another one is and stays if it cannot.
 void LocalModelHost::check(Lock& lock) {
-  const ServedModel& model = *waiting_.front().model;
-  const auto known = verdicts_.find(&model);
+  const ModelPtr front = waiting_.front().model;
+  const ServedModel& model = *front;
+  const auto known = verdicts_.find(model.file);
   const std::optional<Verdict> before = known == verdicts_.end() ? std::nullopt : std::optional(known->second);
   lock.unlock();
-  const std::filesystem::path& file = file_of(model);
+  const std::filesystem::path& file = model.file;
   Verdict verdict{stamp_of(file), std::nullopt};
   if (before && before->stamp == verdict.stamp) {
     verdict.error = before->error;
@@ -346,7 +330,7 @@ void LocalModelHost::check(Lock& lock) {
   lock.lock();
   const bool kept = !verdict.error || is_of_the_file(*verdict.error);
   if (kept) {
-    verdicts_[&model] = verdict;
+    verdicts_[model.file] = verdict;
   }
   if (!verdict.error) {
     return;
@@ -361,11 +345,12 @@ void LocalModelHost::check(Lock& lock) {
 
 // Loads the model that has been waited for longest, and gives it to all who wait for it.
 void LocalModelHost::load(Lock& lock) {
-  const ServedModel& model = *waiting_.front().model;
-  loading_ = &model;
+  const ModelPtr front = waiting_.front().model;
+  const ServedModel& model = *front;
+  loading_ = front;
   lock.unlock();
   Generator::Options options = options_.generator;
-  options.engine.model = file_of(model);
+  options.engine.model = model.file;
   const FileStamp stamp = stamp_of(options.engine.model);
   const auto began = Steady::now();
   Result<std::unique_ptr<Generator>> opened = options_.open(options);
@@ -379,14 +364,14 @@ void LocalModelHost::load(Lock& lock) {
   std::vector<std::function<void()>> unloaded;
   std::vector<Result<ModelLease>> leases;
   if (opened) {
-    verdicts_[&model] = {stamp, std::nullopt};
-    set_loaded(model, std::move(*opened));
+    verdicts_[model.file] = {stamp, std::nullopt};
+    set_loaded(front, std::move(*opened));
     for (const Waiting& waiting : served) {
       leases.emplace_back(make_lease(waiting.keep, std::chrono::duration<double>(ended - waiting.since).count()));
     }
   } else {
     if (is_of_the_file(opened.error())) {
-      verdicts_[&model] = {stamp, opened.error()};
+      verdicts_[model.file] = {stamp, opened.error()};
     }
     leases.assign(served.size(), propagate(opened.error()));
     unload_asked_ = false;
@@ -403,8 +388,8 @@ void LocalModelHost::load(Lock& lock) {
 }
 
 // With the lock held.
-void LocalModelHost::set_loaded(const ServedModel& model, std::unique_ptr<Generator> generator) {
-  loaded_ = &model;
+void LocalModelHost::set_loaded(ModelPtr model, std::unique_ptr<Generator> generator) {
+  loaded_ = std::move(model);
   const auto& ledger = generator->plan().ledger;
   memory_ = gpu_memory_ = 0;
   for (const LedgerLine& line : ledger) {
@@ -426,7 +411,7 @@ void LocalModelHost::close(Lock& lock) {
   std::shared_ptr<Generator> given = std::exchange(generator_, nullptr);
   const std::vector<std::function<void()>> unloaded = std::exchange(when_unloaded_, {});
   last_loaded_ = std::exchange(loaded_, nullptr);
-  const std::string& name = last_loaded_->name;
+  const std::string name = last_loaded_->name;
   unload_asked_ = false;
   if (given->must_reopen()) {
     logger().warn(
@@ -455,35 +440,11 @@ void LocalModelHost::close(Lock& lock) {
 }  // namespace
 
 Result<std::unique_ptr<ModelHost>> make_model_host(ModelHostOptions options) {
-  std::vector<ServedModel> models;
-  std::vector<std::filesystem::path> files;
-  std::optional<Error> unreadable;
-  for (const std::filesystem::path& path : options.models) {
-    auto card = options.read_card(path);
-    if (!card) {
-      logger().warn("msg=left-out model={}{}", printable(path.filename().string()), logged_reason(card.error()));
-      unreadable = unreadable.value_or(card.error());
-      continue;
-    }
-    ServedModel model;
-    model.name = served_name(*card);
-    model.digest = model_digest(*card, path);
-    model.card = std::move(*card);
-    const auto same = std::find_if(models.begin(), models.end(), [&](const ServedModel& other) {
-      return equal_ignoring_case(other.name, model.name);
-    });
-    if (same != models.end()) {
-      return fail(ErrorCode::kUsage, "{} and {} would both be served as {}; rename one of the files",
-                  files[static_cast<size_t>(same - models.begin())].string(), path.string(), model.name);
-    }
-    models.push_back(std::move(model));
-    files.push_back(path);
+  auto models = read_named_models(options.models, options.read_card);
+  if (!models) {
+    return propagate(models.error());
   }
-  if (models.empty()) {
-    return propagate(unreadable.value_or(Error{ErrorCode::kUsage, "no model is named"}));
-  }
-  options.models = std::move(files);
-  return std::make_unique<LocalModelHost>(std::move(options), std::move(models));
+  return std::make_unique<LocalModelHost>(std::move(options), std::move(*models));
 }
 
 }  // namespace hypura

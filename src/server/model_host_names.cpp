@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "server/server_text.h"
+#include "store/names/model_name.h"
 #include "support/fnv.h"
 
 namespace hypura {
@@ -47,15 +48,44 @@ std::string served_name(const ModelCard& card) {
 }
 
 bool means_model(std::string_view asked, std::string_view name, const std::filesystem::path& file) {
-  std::string short_name = lower_case(name);
+  std::string short_name = ascii_lower(name);
   remove_suffix(short_name, kLatest);
-  std::string wanted = lower_case(asked);
+  std::string wanted = ascii_lower(asked);
   if (wanted.starts_with(kLibrary)) {
     wanted.erase(0, kLibrary.size());
   }
   remove_suffix(wanted, kLocal);
   remove_suffix(wanted, kLatest);
-  return !wanted.empty() && (wanted == short_name || wanted == lower_case(file.filename().string()));
+  return !wanted.empty() && (wanted == short_name || wanted == ascii_lower(file.filename().string()));
+}
+
+ModelPtr find_by_name(const std::vector<ModelPtr>& models, const std::string& asked) {
+  for (const ModelPtr& model : models) {
+    if (means_model(asked, model->name, model->file)) {
+      return model;
+    }
+  }
+  const auto name = read_model_name(asked, FilesAs::kErrors);
+  if (!name) {
+    return nullptr;
+  }
+  for (const NameReading& reading : name->readings) {
+    const std::string whole = ascii_lower(text_of(reading));
+    for (const char* quant : {"", ":q4_k_m", ":q8_0"}) {
+      for (const ModelPtr& model : models) {
+        if (means_model(whole + quant, model->name, {})) {
+          return model;
+        }
+      }
+    }
+    const auto first = std::find_if(models.begin(), models.end(), [&](const ModelPtr& model) {
+      return std::holds_alternative<HuggingFaceName>(reading) && ascii_lower(model->name).starts_with(whole + ":");
+    });
+    if (first != models.end()) {
+      return *first;
+    }
+  }
+  return nullptr;
 }
 
 std::string model_digest(const ModelCard& card, const std::filesystem::path& file) {

@@ -49,7 +49,9 @@ class ModelHostTest : public testing::Test {
  protected:
   void make(std::vector<std::filesystem::path> files = {"/models/Alpha.gguf", "/models/beta-00001-of-00002.gguf"}) {
     ModelHostOptions options;
-    options.models = std::move(files);
+    for (const std::filesystem::path& file : files) {
+      options.models.push_back({"", file});
+    }
     options.keep_alive = KeepAlive{keep};
     options.read_card = [](const std::filesystem::path& path) {
       ModelCard card;
@@ -79,7 +81,9 @@ class ModelHostTest : public testing::Test {
   // Made anew, with a file among others that cannot be read.
   Result<std::unique_ptr<ModelHost>> with_unreadable(std::vector<std::filesystem::path> files) {
     ModelHostOptions options;
-    options.models = std::move(files);
+    for (const std::filesystem::path& file : files) {
+      options.models.push_back({"", file});
+    }
     options.read_card = [](const std::filesystem::path& path) -> Result<ModelCard> {
       ModelCard card;
       card.name = path.stem().string();
@@ -92,7 +96,7 @@ class ModelHostTest : public testing::Test {
     return make_model_host(std::move(options));
   }
 
-  const ServedModel& model(size_t number) { return host->models().at(number); }
+  ModelPtr model(size_t number) { return host->models().at(number); }
 
   std::future<Result<ModelLease>> ask(size_t number, std::optional<Nanoseconds> time = std::nullopt) {
     auto promise = std::make_shared<std::promise<Result<ModelLease>>>();
@@ -148,11 +152,10 @@ TEST_F(ModelHostTest, AFileThatCannotBeReadHarmsNoOther) {
   ASSERT_TRUE(made) << made.error().message;
   ASSERT_EQ((*made)->models().size(), 2U);
   EXPECT_EQ((*made)->find("bad1"), nullptr);
-  const ServedModel* better = (*made)->find("better");
+  const ModelPtr better = (*made)->find("better");
   ASSERT_NE(better, nullptr);
   std::promise<std::string> said;
-  (*made)->lease(*better, std::nullopt,
-                 [&](const Result<ModelLease>& lease) { said.set_value(lease.error().message); });
+  (*made)->lease(better, std::nullopt, [&](const Result<ModelLease>& lease) { said.set_value(lease.error().message); });
   EXPECT_EQ(said.get_future().get(), "asked for /m/better.gguf") << "names and files stay together";
   const auto none = with_unreadable({"/m/bad1.gguf", "/m/bad2.gguf"});
   ASSERT_FALSE(none);
@@ -161,13 +164,13 @@ TEST_F(ModelHostTest, AFileThatCannotBeReadHarmsNoOther) {
 
 TEST_F(ModelHostTest, KnowsItsModelsWithoutLoadingThem) {
   make();
-  EXPECT_EQ(model(0).name, "Alpha:latest");
-  EXPECT_EQ(model(1).name, "beta:latest");
+  EXPECT_EQ(model(0)->name, "Alpha:latest");
+  EXPECT_EQ(model(1)->name, "beta:latest");
   for (const char* name : {"Alpha", "alpha", "ALPHA:latest", "alpha:local", "library/alpha", "library/alpha:latest",
                            "Alpha.gguf", "alpha.gguf:latest"}) {
-    EXPECT_EQ(host->find(name), &model(0)) << name;
+    EXPECT_EQ(host->find(name), model(0)) << name;
   }
-  EXPECT_EQ(host->find("beta-00001-of-00002.gguf"), &model(1));
+  EXPECT_EQ(host->find("beta-00001-of-00002.gguf"), model(1));
   for (const char* name : {"", ":latest", "alpha:cloud", "alpha:7b", "alph", "alpha2", "other/alpha", "library/"}) {
     EXPECT_EQ(host->find(name), nullptr) << name;
   }
@@ -188,7 +191,7 @@ TEST_F(ModelHostTest, LoadsOnceAndTellsHowLongThatTook) {
   EXPECT_EQ(host->current(), first->generator);
   const auto loaded = host->loaded();
   ASSERT_EQ(loaded.size(), 1U);
-  EXPECT_EQ(loaded[0].model, &model(0));
+  EXPECT_EQ(loaded[0].model, model(0));
   EXPECT_EQ(loaded[0].memory, 1024U);
   EXPECT_EQ(loaded[0].context, 4096U);
   ASSERT_TRUE(loaded[0].expires);
@@ -208,7 +211,7 @@ TEST_F(ModelHostTest, AnotherModelWaitsForTheFirstOnesAnswers) {
   *alpha = ModelLease();
   auto beta_lease = beta.get();
   ASSERT_TRUE(beta_lease);
-  EXPECT_EQ(host->loaded().at(0).model, &model(1));
+  EXPECT_EQ(host->loaded().at(0).model, model(1));
   EXPECT_EQ(alpha_again.wait_for(milliseconds(20)), std::future_status::timeout);
   *beta_lease = ModelLease();
   EXPECT_TRUE(alpha_again.get());
@@ -350,7 +353,7 @@ TEST_F(ModelHostTest, ManyThreadsShareIt) {
 
 TEST(ModelHostOptionsTest, TwoModelsOfOneNameAreRefused) {
   ModelHostOptions options;
-  options.models = {"/a/m.gguf", "/b/M.gguf"};
+  options.models = {{"", "/a/m.gguf"}, {"", "/b/M.gguf"}};
   options.read_card = [](const std::filesystem::path& path) {
     ModelCard card;
     card.name = path.stem().string();
@@ -378,27 +381,27 @@ TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
   const std::string model{std::istreambuf_iterator<char>(file), {}};
   const TempDir dir;
   ModelHostOptions options;
-  options.models = {path};
+  options.models = {{"", path}};
   for (const auto& [name, text] : std::vector<std::pair<const char*, const char*>>{
            {"deep.gguf", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
            {"long.gguf", "{% for i in range(1000000000) %}{% endfor %}"},
            {"large.gguf", "{{ 'x' * 1000000000000 }}"}}) {
-    options.models.push_back(dir.write(name, with_template(model, text)));
+    options.models.push_back({"", dir.write(name, with_template(model, text))});
   }
   options.generator.engine.context = 256;
   const auto host = make_model_host(options);
   ASSERT_TRUE(host) << host.error().message;
   ASSERT_EQ((*host)->models().size(), 4U);
-  for (const ServedModel& served : (*host)->models()) {
+  for (const ModelPtr& served : (*host)->models()) {
     std::promise<Result<ModelLease>> promise;
     (*host)->lease(served, std::nullopt, [&](Result<ModelLease> lease) { promise.set_value(std::move(lease)); });
     const Result<ModelLease> lease = promise.get_future().get();
-    ASSERT_TRUE(lease) << served.name << ": " << lease.error().message;
+    ASSERT_TRUE(lease) << served->name << ": " << lease.error().message;
     AnswerRequest request;
     ChatMessage& message = request.messages.emplace_back();
     message.role = "user";
     message.content = "Hello.";
-    EXPECT_TRUE(lease->generator->render(request)) << served.name;
+    EXPECT_TRUE(lease->generator->render(request)) << served->name;
   }
 }
 

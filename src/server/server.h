@@ -18,8 +18,10 @@ namespace hypura {
 struct ServerOptions {
   HttpAddress address;
   HttpLimits limits;
-  AccessRules access;    // check_host is decided by the address
-  uint32_t context = 0;  // tokens of one answer; 0: what each model was opened with
+  AccessRules access;               // check_host is decided by the address
+  uint32_t context = 0;             // tokens of one answer; 0: what each model was opened with
+  ModelLibrary* library = nullptr;  // outlives the server; null: the host's models are all there are
+  bool allow_changes = false;       // clients on other machines may change what the library has
 };
 
 // Serves from start() until stop() or destruction. Any thread but the server's own.

@@ -5,11 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "support/ascii.h"
+
 namespace hypura {
-
-std::string lower_case(std::string_view text);
-
-bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 // Without spaces and tabs at both ends.
 std::string_view trimmed(std::string_view text);

@@ -1,5 +1,8 @@
 // The official Ollama client against POST /api/*.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Ollama } from "ollama";
 import { MODEL, WHOLE_FORM, countAnswer, countQuestion, hotAnswer, hotQuestion, startServer, until } from "./server.mjs";
@@ -198,6 +201,31 @@ test("errors are the client's errors", async () => {
   await assert.rejects(ollama.copy({ source: MODEL, destination: "other" }), { status_code: 501 });
   await assert.rejects(ollama.delete({ model: "nothing" }), { status_code: 404 });
   assert.equal((await ollama.pull({ model: MODEL })).status, "success");
+});
+
+test("models are made from others, copied and deleted, where the catalogue is offered", async () => {
+  const home = mkdtempSync(join(tmpdir(), "hypura-models-"));
+  const env = { HOME: home, XDG_DATA_HOME: home, HF_HUB_CACHE: join(home, "hub"), OLLAMA_MODELS: join(home, "ollama") };
+  const other = await startServer({ args: ["--catalogue"], env });
+  try {
+    const client = new Ollama({ host: other.url });
+    const names = async () => (await client.list()).models.map((it) => it.name);
+    const parameters = { temperature: 0, num_predict: 3 };
+    const made = await client.create({ model: "short", from: MODEL, system: "Be short.", parameters });
+    assert.equal(made.status, "success");
+    assert.equal((await client.show({ model: "short" })).system, "Be short.");
+    const answer = await client.chat({ model: "short", messages: question });
+    assert.equal(answer.eval_count, 3);
+    await client.copy({ source: "short", destination: "gpt-4o" });
+    assert.deepEqual(await names(), [`${MODEL}:latest`, "gpt-4o:latest", "short:latest"]);
+    await client.delete({ model: "short" });
+    await assert.rejects(client.delete({ model: MODEL }), { status_code: 403 });
+    assert.deepEqual(await names(), [`${MODEL}:latest`, "gpt-4o:latest"]);
+    assert.equal((await client.chat({ model: "gpt-4o", messages: question })).eval_count, 3);
+  } finally {
+    await other.stop();
+    rmSync(home, { recursive: true, force: true });
+  }
 });
 
 test("a prompt that is too long is cut when it may be", async () => {

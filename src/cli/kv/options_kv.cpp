@@ -29,7 +29,7 @@ CLI::App* add_kv_command(CLI::App& program, KvOptions& options) {
   CLI::App* list = command->add_subcommand("list", "List them by model, as kv alone does");
   list->add_flag("--json", options.json, "Print JSON instead of a table");
   CLI::App* clear = command->add_subcommand("clear", "Remove those of a model, or all");
-  clear->add_option("MODEL", options.model, "GGUF file, or its name (default: all models)")
+  clear->add_option("MODEL", options.model, "GGUF file, its name, or that of `hypura list` (default: all models)")
       ->check(named)
       ->option_text(" ");
   clear->callback([&options] { options.what = KvOptions::What::kClear; });

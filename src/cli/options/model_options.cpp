@@ -15,7 +15,21 @@ std::string named(const std::string& text) {
 }
 
 CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model) {
-  return command.add_option("MODEL", model, "GGUF file (default: bundled demo model)")->check(named)->option_text(" ");
+  return command
+      .add_option("MODEL", model, "GGUF file, or a name that `hypura list` shows (default: bundled demo model)")
+      ->check(named)
+      ->option_text(" ");
+}
+
+CLI::Option* add_models_folder_option(CLI::App& command, std::vector<std::filesystem::path>& folders) {
+  const auto complaint = [](const std::string& text) {
+    std::error_code unknown;
+    return std::filesystem::is_directory(text, unknown) ? std::string() : "'" + text + "' is not a folder";
+  };
+  return command.add_option("--models", folders, "Folder with more models to find by name; repeatable")
+      ->check(complaint)
+      ->allow_extra_args(false)
+      ->option_text("DIR");
 }
 
 namespace {
@@ -136,7 +150,7 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 }
 
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
-  command.add_option("--draft", options.model, "Draft model: a small GGUF file of the same family")
+  command.add_option("--draft", options.model, "Draft model: a small model of the same family, a GGUF file or a name")
       ->check(named)
       ->option_text("FILE")
       ->group(group);

@@ -19,6 +19,9 @@ std::string named(const std::string& text);
 // The positional MODEL; `model` stays empty when it is left out. The option may be given a group.
 CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 
+// --models DIR, repeatable: folders of models besides those that are known.
+CLI::Option* add_models_folder_option(CLI::App& command, std::vector<std::filesystem::path>& folders);
+
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 

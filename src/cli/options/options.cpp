@@ -29,7 +29,8 @@ constexpr const char* kPromptGroup = "Prompt";
 constexpr const char* kMainFooter = R"(Examples:
   hypura run --prompt "Once upon a time"
   hypura chat model.gguf --memory 6G
-  hypura inspect model.gguf --memory 6G
+  hypura list
+  hypura inspect qwen3:30b --memory 6G
   hypura devices
   hypura profile --path /models
   hypura repack model.gguf
@@ -209,13 +210,20 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
     add_sampling_options(*command, options);
     add_output_options(*command, options);
   }
-  const CLI::App* bench = add_bench_command(program, command_line.bench);
+  CLI::App* bench = add_bench_command(program, command_line.bench);
   const CLI::App* devices = add_devices_command(program, command_line.devices);
-  const CLI::App* inspect = add_inspect_command(program, command_line.inspect);
+  CLI::App* inspect = add_inspect_command(program, command_line.inspect);
   const CLI::App* kv = add_kv_command(program, command_line.kv);
+  const ModelsCommands models = add_models_commands(program, command_line.models);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
-  const CLI::App* repack = add_repack_command(program, command_line.repack);
-  const CLI::App* serve = add_serve_command(program, command_line.serve);
+  CLI::App* repack = add_repack_command(program, command_line.repack);
+  CLI::App* serve = add_serve_command(program, command_line.serve);
+  for (CLI::App* command : {run, chat, serve}) {
+    add_models_folder_option(*command, command_line.model_folders)->group(kModelGroup);
+  }
+  for (CLI::App* command : {bench, inspect, repack, models.list, models.show, models.remove}) {
+    add_models_folder_option(*command, command_line.model_folders);
+  }
 
   std::reverse(words.begin(), words.end());
   if (auto parsed = parse(program, std::move(words)); !parsed || parsed->has_value()) {
@@ -239,6 +247,12 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   if (program.got_subcommand(kv)) {
     command_line.action = CommandLine::Action::kKv;
     return command_line;
+  }
+  for (const CLI::App* command : {models.list, models.show, models.remove}) {
+    if (program.got_subcommand(command)) {
+      command_line.action = CommandLine::Action::kModels;
+      return command_line;
+    }
   }
   if (program.got_subcommand(devices)) {
     command_line.action = CommandLine::Action::kDevices;

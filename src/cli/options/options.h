@@ -11,6 +11,7 @@
 #include "cli/devices/options_devices.h"
 #include "cli/inspect/options_inspect.h"
 #include "cli/kv/options_kv.h"
+#include "cli/models/options_models.h"
 #include "cli/profile/options_profile.h"
 #include "cli/repack/options_repack.h"
 #include "cli/serve/options_serve.h"
@@ -37,17 +38,19 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kProfile, kRepack, kServe };
+  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kModels, kProfile, kRepack, kServe };
   Action action = Action::kPrint;
-  std::string text;               // kPrint: help or version, for standard output
-  RunOptions options;             // kRun, kChat
-  BenchOptions bench;             // kBench
-  DevicesOptions devices;         // kDevices
-  InspectOptions inspect;         // kInspect
-  KvOptions kv;                   // kKv
-  ProfileCommandOptions profile;  // kProfile
-  RepackCommandOptions repack;    // kRepack
-  ServeOptions serve;             // kServe
+  std::string text;                                  // kPrint: help or version, for standard output
+  RunOptions options;                                // kRun, kChat
+  BenchOptions bench;                                // kBench
+  DevicesOptions devices;                            // kDevices
+  InspectOptions inspect;                            // kInspect
+  KvOptions kv;                                      // kKv
+  ModelsOptions models;                              // kModels
+  ProfileCommandOptions profile;                     // kProfile
+  RepackCommandOptions repack;                       // kRepack
+  ServeOptions serve;                                // kServe
+  std::vector<std::filesystem::path> model_folders;  // --models, of all commands that take a model's name
 };
 
 // Reads the words after the program's name. Fails with kUsage and a sentence that names the flag.

@@ -27,7 +27,10 @@ CLI::App* add_repack_command(CLI::App& program, RepackCommandOptions& options) {
                           ->group("Commands")
                           ->alias("pack")
                           ->footer(kRepackFooter);
-  command->add_option("MODEL", options.model, "GGUF file")->required()->check(named)->option_text(" ");
+  command->add_option("MODEL", options.model, "GGUF file, or the name of one in a folder of --models")
+      ->required()
+      ->check(named)
+      ->option_text(" ");
   add_memory_option(*command, options.memory);
   command->add_flag("--force", options.force, "Write the copy even where it gives nothing here");
   return command;

@@ -6,11 +6,13 @@
 
 #include "cli/commands.h"
 #include "cli/demo_model.h"
+#include "cli/models/named_model.h"
 #include "cli/output.h"
 #include "cli/progress_bar.h"
 #include "cli/serve/idle_profile.h"
 #include "cli/serve/stop_signals.h"
 #include "cli/statistics.h"
+#include "server/library_local.h"
 #include "server/metrics.h"
 #include "server/model_host_local.h"
 #include "server/server.h"
@@ -54,6 +56,7 @@ class LoadingBar {
 struct Running {
   Metrics metrics;
   std::unique_ptr<ModelHost> host;
+  std::unique_ptr<ModelLibrary> library;  // null: only what was named is offered
   std::unique_ptr<Server> server;
 
   Running() = default;
@@ -61,6 +64,7 @@ struct Running {
     if (server) {
       server->stop(std::chrono::milliseconds(0));
     }
+    library.reset();
     host.reset();
   }
   Running(const Running&) = delete;
@@ -75,16 +79,34 @@ void log_for_serving(bool verbose) {
   }
 }
 
-Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& bar) {
-  ModelHostOptions host;
-  host.models = options.models;
-  if (host.models.empty()) {
+// The models that were named, or the demo model.
+Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, const ModelPlaces& places) {
+  std::vector<OfferedModel> models;
+  NamedModels known(places);
+  for (const std::string& name : options.models) {
+    auto found = known.find(name);
+    if (!found) {
+      return propagate(found.error());
+    }
+    models.push_back(found->entry ? offered_of(*found->entry) : OfferedModel{"", found->file});
+  }
+  if (models.empty()) {
     auto demo = model_or_demo({});
     if (!demo) {
       return propagate(demo.error());
     }
-    host.models.push_back(std::move(*demo));
+    models.push_back({"", std::move(*demo)});
   }
+  return models;
+}
+
+Result<ModelHostOptions> host_options(const ServeOptions& options, const ModelPlaces& places, LoadingBar& bar) {
+  ModelHostOptions host;
+  auto models = named_models(options, places);
+  if (!models) {
+    return propagate(models.error());
+  }
+  host.models = std::move(*models);
   host.generator.engine = options.engine;
   host.generator.engine.context = options.context.value_or(0);
   host.generator.engine.context_share = 1;
@@ -98,8 +120,10 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, LoadingBar& b
   return host;
 }
 
-ServerOptions server_options(const ServeOptions& options) {
+ServerOptions server_options(const ServeOptions& options, ModelLibrary* library) {
   ServerOptions server;
+  server.library = library;
+  server.allow_changes = options.allow_changes;
   server.address = {options.host.value_or(kServeHost), options.port.value_or(kServePort)};
   server.access = local_access_rules();
   server.access.origins = options.origins.value_or(std::vector<std::string>());
@@ -108,7 +132,7 @@ ServerOptions server_options(const ServeOptions& options) {
   return server;
 }
 
-Result<ModelLease> load(ModelHost& host, const ServedModel& model, LoadingBar& bar) {
+Result<ModelLease> load(ModelHost& host, const ModelPtr& model, LoadingBar& bar) {
   std::promise<Result<ModelLease>> loaded;
   bar.begin();
   host.lease(model, std::nullopt, [&loaded](Result<ModelLease> lease) { loaded.set_value(std::move(lease)); });
@@ -118,21 +142,21 @@ Result<ModelLease> load(ModelHost& host, const ServedModel& model, LoadingBar& b
 }
 
 struct FirstLoaded {
-  const ServedModel* model = nullptr;
+  ModelPtr model;
   ModelLease lease;
 };
 
 // The first of the models that can be loaded. Fails with the error of the first when none can.
-Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) {
+Result<FirstLoaded> load_first(ModelHost& host, const std::vector<ModelPtr>& named, LoadingBar& bar, Output& notes) {
   std::optional<Error> failed;
-  for (const ServedModel& model : host.models()) {
+  for (const ModelPtr& model : named) {
     auto lease = load(host, model, bar);
     if (lease) {
-      return FirstLoaded{&model, std::move(*lease)};
+      return FirstLoaded{model, std::move(*lease)};
     }
-    if (host.models().size() > 1) {
+    if (named.size() > 1) {
       notes.write(
-          fmt::format("warning: {} cannot be loaded: {}\n", model.name, printable_lines(lease.error().message)));
+          fmt::format("warning: {} cannot be loaded: {}\n", model->name, printable_lines(lease.error().message)));
     }
     failed = failed.value_or(lease.error());
   }
@@ -141,11 +165,16 @@ Result<FirstLoaded> load_first(ModelHost& host, LoadingBar& bar, Output& notes) 
 
 std::string banner(const Server& server, const ModelHost& host, const ServedModel& loaded, const Plan& plan) {
   std::string text = fmt::format("\n{} is served at {}\n", loaded.name, server.url());
+  constexpr size_t kMostNamed = 12;
   const char* introduction = "loaded in its place on request: ";
-  for (const ServedModel& model : host.models()) {
-    if (&model != &loaded) {
-      text += fmt::format("  {}{}\n", std::exchange(introduction, "  and "), model.name);
+  size_t others = 0;
+  for (const ModelPtr& model : host.models()) {
+    if (model->name != loaded.name && ++others <= kMostNamed) {
+      text += fmt::format("  {}{}\n", std::exchange(introduction, "  and "), printable(model->name));
     }
+  }
+  if (others > kMostNamed) {
+    text += fmt::format("    and {} more; `hypura list` shows them\n", others - kMostNamed);
   }
   text += "  APIs: Ollama (/api), OpenAI (/v1), Anthropic (/v1/messages); chat page at /; metrics at /metrics\n";
   text += fmt::format("  {}; {}\n", plan.sentence, plan.why);
@@ -166,7 +195,7 @@ std::string banner(const Server& server, const ModelHost& host, const ServedMode
 
 }  // namespace
 
-Result<int> serve_command(const ServeOptions& options) {
+Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders) {
   Output notes(STDERR_FILENO, "standard error");
   ServeOptions filled = options;
   if (Status status = add_serve_environment(filled, process_environment); !status) {
@@ -174,7 +203,8 @@ Result<int> serve_command(const ServeOptions& options) {
   }
   log_for_serving(filled.verbose);
   LoadingBar bar(notes);
-  auto models = host_options(filled, bar);
+  const ModelPlaces places = model_places(folders);
+  auto models = host_options(filled, places, bar);
   if (!models) {
     return propagate(models.error());
   }
@@ -184,18 +214,28 @@ Result<int> serve_command(const ServeOptions& options) {
     return propagate(host.error());
   }
   running.host = std::move(*host);
+  const std::vector<ModelPtr> named = running.host->models();
+  const auto looked = std::make_shared<std::promise<void>>();  // that the catalogue was, once
+  if (filled.models.empty() || filled.catalogue) {
+    running.library = make_local_library({places}, *running.host);
+    running.library->refresh([looked](const Status& /*status*/) { looked->set_value(); });
+  } else {
+    looked->set_value();
+  }
   // Before the model, which may take a minute: a port that is taken shows at once.
-  auto server = Server::start(server_options(filled), all_routes(), *running.host, running.metrics);
+  auto server =
+      Server::start(server_options(filled, running.library.get()), all_routes(), *running.host, running.metrics);
   if (!server) {
     return propagate(server.error());
   }
   running.server = std::move(*server);
   {
-    const auto first = load_first(*running.host, bar, notes);
+    const auto first = load_first(*running.host, named, bar, notes);
     if (!first) {
       return propagate(first.error());
     }
     const Plan& plan = first->lease.generator->plan();
+    looked->get_future().wait();
     notes.write(banner(*running.server, *running.host, *first->model, plan));
     if (filled.verbose) {
       notes.write(ledger_table(plan));

@@ -28,7 +28,8 @@ constexpr const char* kAnswers = "Answers";
 
 constexpr const char* kServeFooter =
     R"(Serves the Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages) APIs, and a chat page at /.
-The first model loads at once, the others on first use. Ctrl-C stops after the running answers.
+The first model loads at once, the others on first use: without MODEL, and with --catalogue, those
+of `hypura list` too, as they come and go. Ctrl-C stops after the running answers.
 Environment variables, used where the flag is not given: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE,
 OLLAMA_CONTEXT_LENGTH, OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
 
@@ -36,6 +37,7 @@ Examples:
   hypura serve
   hypura serve model.gguf --memory 6G
   hypura serve model.gguf --port 11434
+  hypura serve qwen3:30b --catalogue --models /data/models
   HYPURA_API_KEY=secret hypura serve model.gguf --host 0.0.0.0
 
 Exit codes: 0 stopped, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output, 130 stopped at once)";
@@ -113,6 +115,8 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
       ->option_text("LIST");
   add_number(command, "--grace", "Seconds to let running requests finish at shutdown (default 10)", kGrace,
              [&options](double seconds) { options.grace = seconds; })
+      ->group(kServed);
+  command.add_flag("--allow-changes", options.allow_changes, "Let clients on other machines change the models")
       ->group(kServed);
   command.add_flag("--verbose", options.verbose, "Show the memory ledger and the log")->group(kServed);
 }
@@ -222,9 +226,14 @@ Result<HostAndPort> read_ollama_host(const std::string& text) {
 CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
   CLI::App* command = program.add_subcommand("serve", "Serve the Ollama, OpenAI and Anthropic APIs over HTTP");
   command->group("Commands")->footer(kServeFooter);
-  command->add_option("MODEL", options.models, "GGUF files (default: bundled demo model)")
+  command
+      ->add_option(
+          "MODEL", options.models,
+          "GGUF files or names that `hypura list` shows (default: the bundled demo model, and all on the list)")
       ->check(named)
       ->option_text("...")
+      ->group("Model and memory");
+  command->add_flag("--catalogue", options.catalogue, "Offer all models on this machine besides those named")
       ->group("Model and memory");
   add_engine_options(
       *command, options.engine, [&options](uint32_t tokens) { options.context = tokens; }, "Model and memory");

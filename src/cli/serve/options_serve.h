@@ -21,8 +21,10 @@ namespace hypura {
 // What `hypura serve` was asked for. What has a value here but none in the flags comes from the environment, and else
 // is as it stands.
 struct ServeOptions {
-  std::vector<std::filesystem::path> models;  // empty: the demo model
-  EngineOptions engine;                       // `model` is not used
+  std::vector<std::string> models;  // names or files; empty: the demo model and the catalogue
+  bool catalogue = false;           // offer the catalogue besides `models`
+  bool allow_changes = false;       // as ServerOptions
+  EngineOptions engine;             // `model` is not used
   std::optional<std::string> host;
   std::optional<uint16_t> port;
   std::optional<uint32_t> context;

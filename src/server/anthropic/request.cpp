@@ -36,7 +36,7 @@ void read_system(Fields& in, Conversation& conversation) {
 
 void read_message(Fields& in, const Json& json, Conversation& conversation) {
   Fields message(json, "MessagesRequest.messages");
-  const std::string role = lower_case(message.text("role").value_or(""));
+  const std::string role = ascii_lower(message.text("role").value_or(""));
   if (message.status() && role != "user" && role != "assistant" && role != "system") {
     v1::refuse(message, fmt::format("invalid role: \"{}\", role must be one of [user, assistant, system]", role));
   }

@@ -8,6 +8,7 @@
 #include "server/anthropic/replies.h"
 #include "server/anthropic/request.h"
 #include "server/api.h"
+#include "server/preset.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
 #include "server/v1/served_model.h"
@@ -57,55 +58,54 @@ class MessageFormat : public AnswerFormat {
   uint64_t prompt_tokens_ = 0;
 };
 
-// The request and its model; when something is wrong with them, the exchange is answered and nothing returned.
-std::optional<std::pair<MessagesRequest, const ServedModel*>> read_request(const ApiContext& context,
-                                                                           const ExchangePtr& exchange,
-                                                                           RequestUse use) {
+using Then = void(const ApiContext& context, const ExchangePtr& exchange, MessagesRequest& request, ModelPtr model);
+
+// Calls `then` with the request and its model; when something is wrong with them, the exchange is answered.
+void read_request(const ApiContext& context, const ExchangePtr& exchange, RequestUse use, Then* then) {
   const Result<Json> body = v1::read_body(exchange->request());
-  Result<MessagesRequest> request = body ? read_messages_request(*body, use, context.context) : propagate(body.error());
-  const ServedModel* model = v1::served_model(context, *exchange, request);
-  if (model == nullptr) {
-    return std::nullopt;
-  }
-  if (!model->card.thinking) {  // agents ask every model for it: it is answered without
-    request->answer.think = false;
-    request->answer.effort.clear();
-    request->answer.thinking_budget.reset();
-  }
-  if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
-    v1::reply_error(*exchange, able.error());
-    return std::nullopt;
-  }
-  return std::pair(std::move(*request), model);
+  Result<MessagesRequest> read = body ? read_messages_request(*body, use, context.context) : propagate(body.error());
+  v1::with_served_model(
+      context, exchange, std::move(read), [&context, exchange, then](MessagesRequest& request, ModelPtr model) {
+        if (!model->card.thinking) {  // agents ask every model for it: it is answered without
+          request.answer.think = false;
+          request.answer.effort.clear();
+          request.answer.thinking_budget.reset();
+        }
+        if (const Status able = v1::check_abilities(request.model, model->card, request.answer); !able) {
+          v1::reply_error(*exchange, able.error());
+          return;
+        }
+        then(context, exchange, request, std::move(model));
+      });
 }
 
-void messages(const ApiContext& context, const ExchangePtr& exchange) {
-  auto read = read_request(context, exchange, RequestUse::kAnswer);
-  if (!read) {
-    return;
-  }
-  auto& [request, model] = *read;
+void answer(const ApiContext& context, const ExchangePtr& exchange, MessagesRequest& request, ModelPtr model) {
   AnswerJob job;
-  job.model = model;
   job.stream = request.stream;
   job.format = std::make_unique<MessageFormat>(MessageWriter(std::move(request.model)));
   job.request = std::move(request.answer);
+  begin_with(*model, context.context, job);
+  job.model = std::move(model);
   run_answer(context, exchange, std::move(job));
 }
 
-void count(const ApiContext& context, const ExchangePtr& exchange) {
-  auto read = read_request(context, exchange, RequestUse::kCount);
-  if (!read) {
-    return;
-  }
-  auto& [request, model] = *read;
-  context.host.lease(*model, std::nullopt, [exchange, answer = std::move(request.answer)](Result<ModelLease> lease) {
-    Result<uint64_t> tokens = lease ? count_tokens(*lease->generator, answer) : propagate(lease.error());
+void messages(const ApiContext& context, const ExchangePtr& exchange) {
+  read_request(context, exchange, RequestUse::kAnswer, answer);
+}
+
+void count_for(const ApiContext& context, const ExchangePtr& exchange, MessagesRequest& request, ModelPtr model) {
+  begin_with(*model, context.context, request.answer);
+  context.host.lease(model, std::nullopt, [exchange, asked = std::move(request.answer)](Result<ModelLease> lease) {
+    Result<uint64_t> tokens = lease ? count_tokens(*lease->generator, asked) : propagate(lease.error());
     if (lease) {
       release(std::move(*lease));
     }
     exchange->respond(tokens ? json_reply({{"input_tokens", *tokens}}) : error_reply(tokens.error()));
   });
+}
+
+void count(const ApiContext& context, const ExchangePtr& exchange) {
+  read_request(context, exchange, RequestUse::kCount, count_for);
 }
 
 void not_offered(const ApiContext& /*context*/, const ExchangePtr& exchange) {

@@ -52,12 +52,24 @@ bool HttpCore::wait_until_empty(std::chrono::milliseconds at_most) {
   return count_changed_.wait_for(lock, at_most, [this] { return count_ == 0; });
 }
 
+namespace {
+
+// An IPv4 address may come as one of IPv6.
+bool is_loopback(const asio::ip::address& address) {
+  const bool mapped = address.is_v6() && address.to_v6().is_v4_mapped();
+  return mapped ? asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback() : address.is_loopback();
+}
+
+}  // namespace
+
 Connection::Connection(std::shared_ptr<HttpCore> core, asio::ip::tcp::socket socket)
     : core_(std::move(core)), socket_(std::move(socket)) {
   error_code ignored;  // a socket that takes no options shows at the first read
   socket_.non_blocking(true, ignored);
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+  const auto peer = socket_.remote_endpoint(ignored);
+  from_here_ = !ignored && is_loopback(peer.address());
 }
 
 void Connection::start() {
@@ -213,6 +225,7 @@ void Connection::begin_answer() {
   reported_ = false;
   record_ = std::make_shared<AnswerRecord>();
   record_->request = parser_->take_request();
+  record_->request.from_here = from_here_;
   parser_.reset();
   const auto exchange = std::make_shared<HttpExchange>(shared_from_this(), turn_, record_);
   exchange_ = exchange;

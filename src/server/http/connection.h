@@ -161,6 +161,7 @@ class Connection : public AnswerPort, public std::enable_shared_from_this<Connec
   uint64_t turn_ = 0;
   std::shared_ptr<AnswerRecord> record_;
   std::weak_ptr<HttpExchange> exchange_;
+  bool from_here_ = false;  // the client is on this machine
   bool keep_alive_ = false;
   bool http10_ = false;
   BodyFraming framing_ = BodyFraming::kLength;

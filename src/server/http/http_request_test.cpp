@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "server/http/http_service_for_test.h"
@@ -45,6 +46,19 @@ TEST_F(HttpRequestTest, RequestsSentTogetherAreAnsweredInOrder) {
   EXPECT_EQ(client.read_response().body, "GET /1?|");
   EXPECT_EQ(client.read_response().body, "POST /2?|abc");
   EXPECT_EQ(client.read_response().body, "GET /3?|");
+}
+
+TEST_F(HttpRequestTest, AClientOnThisMachineIsKnownAsOne) {
+  std::atomic<bool> from_here = false;
+  service.on_request = [&](const std::shared_ptr<Exchange>& exchange) {
+    from_here = exchange->request().from_here;
+    exchange->respond({});
+  };
+  serve();
+  RawClient client(port());
+  client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n");
+  client.read_response();
+  EXPECT_TRUE(from_here);
 }
 
 TEST_F(HttpRequestTest, BytesMayComeOneByOne) {

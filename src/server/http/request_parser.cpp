@@ -121,7 +121,7 @@ bool RequestParser::read_target() {
 
 void RequestParser::read_header() {
   for (const auto& field : beast_->parser.get()) {
-    request_.headers.emplace_back(lower_case(to_string(field.name_string())), to_string(field.value()));
+    request_.headers.emplace_back(ascii_lower(to_string(field.name_string())), to_string(field.value()));
   }
   keep_alive_ = beast_->parser.keep_alive();
   http10_ = beast_->parser.get().version() == 10;

@@ -6,13 +6,14 @@
 #include "server/json/time.h"
 #include "server/ollama/options.h"
 #include "server/ollama/replies.h"
+#include "server/preset.h"
 
 namespace hypura::ollama {
 
 namespace {
 
 // The prompt that the model would see, instead of an answer.
-void render(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ServedModel& model,
+void render(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ModelPtr& model,
             const AnswerFields& fields, AnswerRequest request) {
   const auto respond = [exchange, name = fields.model, asked = std::move(request)](Result<ModelLease> lease) {
     if (!lease) {
@@ -31,7 +32,7 @@ void render(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
 
 }  // namespace
 
-std::optional<HttpResponse> refusal(const AnswerFields& fields, const ServedModel* model) {
+std::optional<HttpResponse> refusal(const AnswerFields& fields, const ModelPtr& model) {
   if (model == nullptr) {
     return not_found(fields.model);
   }
@@ -48,7 +49,7 @@ bool wants_unload(const AnswerFields& fields) {
   return fields.keep && fields.keep->time == Nanoseconds(0);
 }
 
-void load_or_unload(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ServedModel& model,
+void load_or_unload(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ModelPtr& model,
                     const AnswerFields& fields, RecordShape shape) {
   if (wants_unload(fields)) {
     context.host.unload(model, [exchange, name = fields.model, shape] {
@@ -67,11 +68,18 @@ void load_or_unload(const ApiContext& context, const std::shared_ptr<Exchange>& 
   });
 }
 
-void start_answer(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ServedModel& model,
+void start_answer(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const ModelPtr& model,
                   const AnswerFields& fields, AnswerRequest request, RecordShape shape, bool with_context) {
-  apply(fields.options, context.context, request);
+  // A model's own parameters may be of a store that nobody checked.
+  const Result<Options> options = options_over(*model, fields.given_options ? &*fields.given_options : nullptr);
+  if (!options) {
+    exchange->respond(error_reply(options.error()));
+    return;
+  }
+  apply(*options, context.context, request);
+  begin_conversation(*model, request);
   request.json_schema = fields.json_schema;
-  if (model.card.thinking && !request.prompt) {
+  if (model->card.thinking && !request.prompt) {
     request.think = fields.think.value_or(true);
     request.effort = fields.effort;
   }
@@ -84,7 +92,7 @@ void start_answer(const ApiContext& context, const std::shared_ptr<Exchange>& ex
     return;
   }
   AnswerJob job;
-  job.model = &model;
+  job.model = model;
   job.keep = fields.keep;
   job.request = std::move(request);
   job.stream = fields.stream;

@@ -8,6 +8,7 @@
 #include "server/answering.h"
 #include "server/embedding.h"
 #include "server/json/time.h"
+#include "server/library.h"
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"
 #include "server/ollama/routes.h"
@@ -45,9 +46,31 @@ HttpResponse embeddings_reply(const Embeddings& embeddings) {
   return response;
 }
 
+using ReplyTo = HttpResponse(const EmbedFields& request, const Embeddings& embeddings, Clock::time_point start);
+
+void embed(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const EmbedFields& request,
+           ModelPtr model, ReplyTo* reply) {
+  if (model == nullptr) {
+    exchange->respond(not_found(request.model));
+    return;
+  }
+  if (!model->card.embeddings) {
+    exchange->respond(no_support(request.model, "embeddings", 501));
+    return;
+  }
+  EmbeddingJob job{std::move(model), request.keep, {}, request.truncate};
+  for (const std::string& text : request.texts) {
+    job.texts.push_back({text});
+  }
+  run_embedding(context, exchange, std::move(job),
+                [request, reply, start = Clock::now()](const Result<Embeddings>& embeddings) {
+                  return embeddings ? reply(request, *embeddings, start) : failure(embeddings.error());
+                });
+}
+
 // Reads, checks and runs a request; `reply` writes what came.
-template <class Read, class Reply>
-void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, Read read, Reply reply) {
+template <class Read>
+void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, Read read, ReplyTo* reply) {
   const std::optional<Json> json = read_body(*exchange);
   if (!json) {
     return;
@@ -57,23 +80,10 @@ void handle(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
     exchange->respond(error_reply(request.error()));
     return;
   }
-  const ServedModel* model = context.host.find(request->model);
-  if (model == nullptr) {
-    exchange->respond(not_found(request->model));
-    return;
-  }
-  if (!model->card.embeddings) {
-    exchange->respond(no_support(request->model, "embeddings", 501));
-    return;
-  }
-  EmbeddingJob job{model, request->keep, {}, request->truncate};
-  for (const std::string& text : request->texts) {
-    job.texts.push_back({text});
-  }
-  run_embedding(context, exchange, std::move(job),
-                [request = *request, reply, start = Clock::now()](const Result<Embeddings>& embeddings) {
-                  return embeddings ? reply(request, *embeddings, start) : failure(embeddings.error());
-                });
+  const auto then = [&context, exchange, asked = *request, reply](ModelPtr model) {
+    embed(context, exchange, asked, std::move(model), reply);
+  };
+  find_soon(context, request->model, then);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // POST /api/generate
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "server/library.h"
 #include "server/ollama/answer.h"
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"
@@ -12,7 +14,7 @@ namespace hypura::ollama {
 
 namespace {
 
-std::optional<HttpResponse> refuse(const GenerateRequest& request, const ServedModel* model) {
+std::optional<HttpResponse> refuse(const GenerateRequest& request, const ModelPtr& model) {
   if (auto refused = refusal(request.fields, model)) {
     return refused;
   }
@@ -31,12 +33,15 @@ std::optional<HttpResponse> refuse(const GenerateRequest& request, const ServedM
 }
 
 // A model without a template of its own completes text: the prompt as it stands, after the system text.
-AnswerRequest answer_request(GenerateRequest& request, const ModelCard& card) {
+AnswerRequest answer_request(GenerateRequest& request, const ServedModel& model) {
   AnswerRequest answer;
   // Ollama cuts a prompt only when it may shift the context too.
   request.fields.truncate = request.fields.truncate && request.fields.shift;
   answer.context = std::move(request.context);
-  if (request.raw || card.chat_template.empty()) {
+  if (!request.raw && request.system.empty()) {
+    request.system = model.preset.system;
+  }
+  if (request.raw || model.card.chat_template.empty()) {
     answer.prompt = request.system.empty() ? std::move(request.prompt) : request.system + "\n\n" + request.prompt;
     return answer;
   }
@@ -51,6 +56,20 @@ AnswerRequest answer_request(GenerateRequest& request, const ModelCard& card) {
   return answer;
 }
 
+void generate(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, GenerateRequest& request,
+              const ModelPtr& model) {
+  if (auto refused = refuse(request, model)) {
+    exchange->respond(std::move(*refused));
+    return;
+  }
+  if (request.prompt.empty()) {
+    load_or_unload(context, exchange, model, request.fields, RecordShape::kGenerate);
+    return;
+  }
+  AnswerRequest answer = answer_request(request, *model);
+  start_answer(context, exchange, model, request.fields, std::move(answer), RecordShape::kGenerate, !request.raw);
+}
+
 }  // namespace
 
 void handle_generate(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
@@ -63,17 +82,9 @@ void handle_generate(const ApiContext& context, const std::shared_ptr<Exchange>&
     exchange->respond(error_reply(request.error()));
     return;
   }
-  const ServedModel* model = context.host.find(request->fields.model);
-  if (auto refused = refuse(*request, model)) {
-    exchange->respond(std::move(*refused));
-    return;
-  }
-  if (request->prompt.empty()) {
-    load_or_unload(context, exchange, *model, request->fields, RecordShape::kGenerate);
-    return;
-  }
-  AnswerRequest answer = answer_request(*request, model->card);
-  start_answer(context, exchange, *model, request->fields, std::move(answer), RecordShape::kGenerate, !request->raw);
+  const auto kept = std::make_shared<GenerateRequest>(std::move(*request));
+  find_soon(context, kept->fields.model,
+            [&context, exchange, kept](const ModelPtr& model) { generate(context, exchange, *kept, model); });
 }
 
 }  // namespace hypura::ollama

@@ -1,4 +1,6 @@
-// What changes the set of models: this server has those that it was started with, and says so.
+// What takes models away: DELETE /api/delete; and what this server does not do, which it says.
+#include "server/library.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -57,8 +59,8 @@ std::optional<NamedRequest> read_named(Exchange& exchange, const std::string& ow
 
 std::string served_names(const ModelHost& host) {
   std::string names;
-  for (const ServedModel& model : host.models()) {
-    names += (names.empty() ? "" : ", ") + model.name;
+  for (const ModelPtr& model : host.models()) {
+    names += (names.empty() ? "" : ", ") + model->name;
   }
   return names;
 }
@@ -97,25 +99,30 @@ void handle_delete(const ApiContext& context, const std::shared_ptr<Exchange>& e
   if (!request) {
     return;
   }
-  exchange->respond(
-      context.host.find(request->name) == nullptr
-          ? not_found(request->name)
-          : error_reply(403, fmt::format("model '{}' is not deleted: {}", request->name, only_served(context.host))));
-}
-
-void handle_copy(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
-  const std::optional<Json> body = read_body(*exchange);
-  if (!body) {
-    return;
-  }
-  Fields in(*body, "CopyRequest");
-  const std::string source = in.text("source").value_or("");
-  if (!in.status()) {
-    exchange->respond(error_reply(in.status().error()));
-    return;
-  }
-  exchange->respond(context.host.find(source) == nullptr ? not_found(source)
-                                                         : error_reply(501, only_served(context.host)));
+  find_soon(context, request->name, [&context, exchange, name = request->name](const ModelPtr& model) {
+    if (model == nullptr) {
+      exchange->respond(not_found(name));
+      return;
+    }
+    if (context.library == nullptr) {
+      exchange->respond(
+          error_reply(403, fmt::format("model '{}' is not deleted: {}", name, only_served(context.host))));
+      return;
+    }
+    if (!may_change(context, *exchange)) {
+      exchange->respond(error_reply(403, kMayNotChange));
+      return;
+    }
+    context.library->remove(model->name, [exchange](const Status& done) {
+      HttpResponse nothing;
+      nothing.content_type.clear();
+      // What may not be deleted here is known: it was asked for by a client, which can do nothing about it.
+      const bool forbidden = !done && done.error().code == ErrorCode::kUsage;
+      exchange->respond(done        ? nothing
+                        : forbidden ? error_reply(403, done.error().message)
+                                    : error_reply(done.error()));
+    });
+  });
 }
 
 void handle_other_change(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {

@@ -1,10 +1,14 @@
 // What models there are: GET /api/version, /api/tags, /api/ps, POST /api/show
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "server/json/time.h"
+#include "server/library.h"
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"
 #include "server/ollama/routes.h"
@@ -17,11 +21,9 @@ namespace {
 // Clients compare it as a semantic version, to learn what the API has: this is the Ollama whose API is answered.
 constexpr const char* kOllamaVersion = "0.33.0";
 
-// Without `verbose`, /api/show leaves out what arrays hold that are longer.
-constexpr size_t kLongestArray = 5;
-
-Json details_json(const ModelCard& card) {
-  return {{"parent_model", ""},
+Json details_json(const ServedModel& model) {
+  const ModelCard& card = model.card;
+  return {{"parent_model", model.from},
           {"format", "gguf"},
           {"family", card.architecture},
           {"families", Json::array({card.architecture})},
@@ -53,7 +55,7 @@ Json model_info(const ModelCard& card, bool verbose) {
   info.erase("general.name");
   info.erase("tokenizer.chat_template");
   for (Json& value : info) {
-    if (!verbose && value.is_array() && value.size() > kLongestArray) {
+    if (!verbose && value.is_array() && value.size() > kLongestListed) {
       value = Json::array();
     }
   }
@@ -65,15 +67,66 @@ Json model_info(const ModelCard& card, bool verbose) {
   return info;
 }
 
-Json show_json(const ModelCard& card, bool verbose, const std::string& system) {
+// A Modelfile's lines: "temperature                    0.7", one for each value.
+std::string parameters_text(const std::string& parameters) {
+  const Result<Json> json = parameters.empty() ? Json::object() : parse_json(parameters);
+  std::string text;
+  if (!json || !json->is_object()) {
+    return text;
+  }
+  for (const auto& [name, value] : json->items()) {
+    for (const Json& one : value.is_array() ? value : Json::array({value})) {
+      text += fmt::format("{}{:<30} {}", text.empty() ? "" : "\n", name, dump_json(one));
+    }
+  }
+  return text;
+}
+
+std::string modelfile_text(const ServedModel& model, const std::string& system) {
+  constexpr const char* kThreeQuotes = "\"\"\"";
+  std::string text = fmt::format("FROM {}\n", model.from.empty() ? model.name : model.from);
+  if (!system.empty()) {
+    text += fmt::format("SYSTEM {}{}{}\n", kThreeQuotes, system, kThreeQuotes);
+  }
+  std::string parameters = parameters_text(model.preset.parameters);
+  for (size_t at = 0; at < parameters.size();) {
+    const size_t end = std::min(parameters.find('\n', at), parameters.size());
+    text += fmt::format("PARAMETER {}\n", parameters.substr(at, end - at));
+    at = end + 1;
+  }
+  return text;
+}
+
+// All of it again, for whom it is not kept.
+Result<ModelPtr> whole_model(const ModelPtr& model) {
+  return read_model_card(model->file).map([&](ModelCard&& card) {
+    auto whole = std::make_shared<ServedModel>(*model);
+    whole->card = std::move(card);
+    return ModelPtr(std::move(whole));
+  });
+}
+
+Json show_json(const ServedModel& model, bool verbose, const std::string& asked_system) {
+  const ModelCard& card = model.card;
+  const std::string& system = asked_system.empty() ? model.preset.system : asked_system;
   Json json = Json::object();
+  if (!model.license.empty()) {
+    json["license"] = model.license;
+  }
+  json["modelfile"] = modelfile_text(model, system);
+  if (!model.preset.parameters.empty()) {
+    json["parameters"] = parameters_text(model.preset.parameters);
+  }
+  if (const Result<Json> messages = parse_json(model.preset.messages); messages && messages->is_array()) {
+    json["messages"] = *messages;
+  }
   if (!card.chat_template.empty()) {
     json["template"] = card.chat_template;
   }
   if (!system.empty()) {
     json["system"] = system;
   }
-  json["details"] = details_json(card);
+  json["details"] = details_json(model);
   json["model_info"] = model_info(card, verbose);
   json["capabilities"] = capabilities_json(card);
   json["modified_at"] = rfc3339(card.modified);
@@ -99,19 +152,21 @@ void handle_version(const ApiContext& /*context*/, const std::shared_ptr<Exchang
 }
 
 void handle_tags(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
-  Json models = Json::array();
-  for (const ServedModel& model : context.host.models()) {
-    Json json = named_json(model);
-    json["modified_at"] = rfc3339(model.card.modified);
-    json["size"] = model.card.bytes;
-    json["digest"] = model.digest;
-    json["details"] = details_json(model.card);
-    json["details"]["context_length"] = model.card.trained_context;
-    json["details"]["embedding_length"] = model.card.embedding_length;
-    json["capabilities"] = capabilities_json(model.card);
-    models.push_back(std::move(json));
-  }
-  exchange->respond(json_reply({{"models", std::move(models)}}));
+  refresh(context, [&context, exchange] {
+    Json models = Json::array();
+    for (const ModelPtr& model : context.host.models()) {
+      Json json = named_json(*model);
+      json["modified_at"] = rfc3339(model->card.modified);
+      json["size"] = model->card.bytes;
+      json["digest"] = model->digest;
+      json["details"] = details_json(*model);
+      json["details"]["context_length"] = model->card.trained_context;
+      json["details"]["embedding_length"] = model->card.embedding_length;
+      json["capabilities"] = capabilities_json(model->card);
+      models.push_back(std::move(json));
+    }
+    exchange->respond(json_reply({{"models", std::move(models)}}));
+  });
 }
 
 void handle_ps(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
@@ -120,7 +175,7 @@ void handle_ps(const ApiContext& context, const std::shared_ptr<Exchange>& excha
     Json json = named_json(*loaded.model);
     json["size"] = loaded.memory;
     json["digest"] = loaded.model->digest;
-    json["details"] = details_json(loaded.model->card);
+    json["details"] = details_json(*loaded.model);
     json["expires_at"] = expires(loaded);
     json["size_vram"] = loaded.gpu_memory;
     json["context_length"] = loaded.context;
@@ -147,8 +202,14 @@ void handle_show(const ApiContext& context, const std::shared_ptr<Exchange>& exc
     exchange->respond(error_reply(400, "model is required"));
     return;
   }
-  const ServedModel* model = context.host.find(name);
-  exchange->respond(model == nullptr ? not_found(name) : json_reply(show_json(model->card, verbose, system)));
+  find_soon(context, name, [exchange, name, verbose, system](const ModelPtr& model) {
+    if (model == nullptr) {
+      exchange->respond(not_found(name));
+      return;
+    }
+    const Result<ModelPtr> whole = verbose && model->shortened ? whole_model(model) : Result<ModelPtr>(model);
+    exchange->respond(whole ? json_reply(show_json(**whole, verbose, system)) : error_reply(whole.error()));
+  });
 }
 
 }  // namespace hypura::ollama

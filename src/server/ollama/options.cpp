@@ -146,6 +146,10 @@ Result<Options> read_options(const Json* json) {
   return options;
 }
 
+bool is_option(std::string_view name) {
+  return std::any_of(kOptions.begin(), kOptions.end(), [&](const Option& one) { return one.name == name; });
+}
+
 void apply(const Options& options, uint32_t server_context, AnswerRequest& request) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   request.sampling = options.sampling;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hypura/engine.h"
@@ -26,6 +27,9 @@ struct Options {
 // Reads the object, or no object (null). An option that is null counts as absent; one that no model here has a use for
 // is logged and ignored. Fails with kUsage: `option "num_predict" must be of type integer`.
 Result<Options> read_options(const Json* json);
+
+// Whether there is an option of that name, with an effect here or without.
+bool is_option(std::string_view name);
 
 // Sets what they say. An answer without a limit gets one: ten times its context, which is `server_context` tokens or
 // what the options ask for, if that is less. 0: it differs from model to model, and the limit is the model's matter.

@@ -52,6 +52,9 @@ AnswerFields read_answer_fields(Fields& in) {
   fields.model = in.text("model").value_or("");
   fields.stream = in.boolean("stream").value_or(true);
   read_options_field(in, fields.options);
+  if (const Json* given = in.object("options")) {
+    fields.given_options = *given;
+  }
   take(in, read_keep_alive(in.find("keep_alive")), fields.keep);
   take(in, read_format(in.find("format")), fields.json_schema);
   read_think(in, fields);

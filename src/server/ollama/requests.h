@@ -19,7 +19,8 @@ namespace hypura::ollama {
 struct AnswerFields {
   std::string model;
   bool stream = true;
-  Options options;
+  Options options;                    // of the request alone
+  std::optional<Json> given_options;  // as they came
   std::optional<KeepAlive> keep;
   std::optional<std::string> json_schema;
   std::optional<bool> think;

@@ -16,7 +16,7 @@ std::vector<Route> ollama_routes() {
       {"POST", "/api/pull", handle_pull},
       {"DELETE", "/api/delete", handle_delete},
       {"POST", "/api/copy", handle_copy},
-      {"POST", "/api/create", handle_other_change},
+      {"POST", "/api/create", handle_create},
       {"POST", "/api/push", handle_other_change},
       {"POST", "/api/blobs/*", handle_other_change},
       {"HEAD", "/api/blobs/*", handle_blob_head},

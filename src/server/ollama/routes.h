@@ -23,12 +23,15 @@ Handler handle_tags;
 Handler handle_ps;
 Handler handle_show;
 
-// library.cpp: what changes the set of models, which this server does not
+// library.cpp: what changes the set of models
 Handler handle_pull;
 Handler handle_delete;
-Handler handle_copy;
 Handler handle_other_change;
 Handler handle_blob_head;
+
+// create.cpp
+Handler handle_create;
+Handler handle_copy;
 
 // account.cpp: what needs ollama.com
 Handler handle_account;

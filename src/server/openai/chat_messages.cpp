@@ -93,7 +93,7 @@ ChatMessage read_message(Fields& request, const Json& json, v1::CalledTools& cal
 }  // namespace
 
 std::string read_role(Fields& message) {
-  std::string role = lower_case(message.text("role").value_or(""));
+  std::string role = ascii_lower(message.text("role").value_or(""));
   if (role == "developer") {
     return "system";
   }

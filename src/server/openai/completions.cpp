@@ -7,6 +7,7 @@
 #include "server/openai/completion_records.h"
 #include "server/openai/handlers.h"
 #include "server/openai/replies.h"
+#include "server/preset.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
 #include "server/v1/served_model.h"
@@ -28,29 +29,34 @@ std::unique_ptr<AnswerFormat> completion_format(const CompletionRequest& request
                                             request.per_prompt, request.echoes);
 }
 
-// Answers what `read` makes of the body.
-void complete(const ApiContext& context, const ExchangePtr& exchange, Read* read, MakeFormat* make_format) {
-  const Result<Json> body = v1::read_body(exchange->request());
-  Result<CompletionRequest> request = body ? read(*body, context.context) : propagate(body.error());
-  const ServedModel* model = v1::served_model(context, *exchange, request);
-  if (model == nullptr) {
-    return;
-  }
-  Status able = v1::check_abilities(request->model, model->card, request->answer);
-  if (able && !request->suffix.empty()) {
-    able = fail(ErrorCode::kUsage, "\"{}\" does not support insert", request->model);
+void start(const ApiContext& context, const ExchangePtr& exchange, CompletionRequest& request, ModelPtr model,
+           MakeFormat* make_format) {
+  Status able = v1::check_abilities(request.model, model->card, request.answer);
+  if (able && !request.suffix.empty()) {
+    able = fail(ErrorCode::kUsage, "\"{}\" does not support insert", request.model);
   }
   if (!able) {
     v1::reply_error(*exchange, able.error());
     return;
   }
   AnswerJob job;
-  job.model = model;
-  job.format = make_format(*request);
-  job.request = std::move(request->answer);
-  job.more = std::move(request->more);
-  job.stream = request->stream;
+  job.format = make_format(request);
+  job.request = std::move(request.answer);
+  job.more = std::move(request.more);
+  begin_with(*model, context.context, job);
+  job.model = std::move(model);
+  job.stream = request.stream;
   run_answer(context, exchange, std::move(job));
+}
+
+// Answers what `read` makes of the body.
+void complete(const ApiContext& context, const ExchangePtr& exchange, Read* read, MakeFormat* make_format) {
+  const Result<Json> body = v1::read_body(exchange->request());
+  Result<CompletionRequest> request = body ? read(*body, context.context) : propagate(body.error());
+  v1::with_served_model(context, exchange, std::move(request),
+                        [&context, exchange, make_format](CompletionRequest& asked, ModelPtr model) {
+                          start(context, exchange, asked, std::move(model), make_format);
+                        });
 }
 
 }  // namespace

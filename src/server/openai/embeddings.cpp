@@ -84,26 +84,29 @@ HttpResponse reply(const EmbeddingRequest& request, const Embeddings& embeddings
   return response;
 }
 
+void start(const ApiContext& context, const ExchangePtr& exchange, EmbeddingRequest& asked, ModelPtr model) {
+  if (!model->card.embeddings) {
+    exchange->respond(error_reply(400, fmt::format("\"{}\" does not support embeddings", asked.model)));
+    return;
+  }
+  EmbeddingJob job;
+  job.model = std::move(model);
+  job.texts = std::move(asked.texts);
+  job.truncate = false;
+  run_embedding(context, exchange, std::move(job), [request = std::move(asked)](const Result<Embeddings>& made) {
+    return made ? reply(request, *made) : error_reply(made.error(), "input");
+  });
+}
+
 }  // namespace
 
 void embeddings(const ApiContext& context, const ExchangePtr& exchange) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<EmbeddingRequest> request = body ? read_embedding(*body) : propagate(body.error());
-  const ServedModel* model = v1::served_model(context, *exchange, request);
-  if (model == nullptr) {
-    return;
-  }
-  if (!model->card.embeddings) {
-    exchange->respond(error_reply(400, fmt::format("\"{}\" does not support embeddings", request->model)));
-    return;
-  }
-  EmbeddingJob job;
-  job.model = model;
-  job.texts = std::move(request->texts);
-  job.truncate = false;
-  run_embedding(context, exchange, std::move(job), [request = std::move(*request)](const Result<Embeddings>& made) {
-    return made ? reply(request, *made) : error_reply(made.error(), "input");
-  });
+  v1::with_served_model(context, exchange, std::move(request),
+                        [&context, exchange](EmbeddingRequest& asked, ModelPtr model) {
+                          start(context, exchange, asked, std::move(model));
+                        });
 }
 
 }  // namespace hypura::openai

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "server/library.h"
 #include "server/openai/handlers.h"
 #include "server/openai/replies.h"
 #include "server/v1/served_model.h"
@@ -15,19 +16,20 @@ Json model_json(const std::string& id, const ServedModel& model) {
 }  // namespace
 
 void list_models(const ApiContext& context, const ExchangePtr& exchange) {
-  Json data = Json::array();
-  for (const ServedModel& model : context.host.models()) {
-    data.push_back(model_json(model.name, model));
-  }
-  exchange->respond(json_reply({{"object", "list"}, {"data", std::move(data)}}));
+  refresh(context, [&context, exchange] {
+    Json data = Json::array();
+    for (const ModelPtr& model : context.host.models()) {
+      data.push_back(model_json(model->name, *model));
+    }
+    exchange->respond(json_reply({{"object", "list"}, {"data", std::move(data)}}));
+  });
 }
 
 void show_model(const ApiContext& context, const ExchangePtr& exchange) {
   constexpr std::string_view kBefore = "/v1/models/";
   const std::string id = exchange->request().path.substr(kBefore.size());
-  if (const ServedModel* model = v1::find_model(context, *exchange, id)) {
-    exchange->respond(json_reply(model_json(id, *model)));
-  }
+  v1::with_model(context, exchange, id,
+                 [exchange, id](const ModelPtr& model) { exchange->respond(json_reply(model_json(id, *model))); });
 }
 
 }  // namespace hypura::openai

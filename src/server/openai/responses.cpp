@@ -6,6 +6,7 @@
 #include "server/openai/replies.h"
 #include "server/openai/responses_request.h"
 #include "server/openai/responses_writer.h"
+#include "server/preset.h"
 #include "server/v1/answer_rules.h"
 #include "server/v1/body.h"
 #include "server/v1/served_model.h"
@@ -38,26 +39,30 @@ class ResponsesFormat : public AnswerFormat {
   ResponsesWriter writer_;
 };
 
+void start(const ApiContext& context, const ExchangePtr& exchange, ResponsesRequest& request, ModelPtr model) {
+  if (const Status able = v1::check_abilities(request.model, model->card, request.answer); !able) {
+    v1::reply_error(*exchange, able.error());
+    return;
+  }
+  AnswerJob job;
+  job.request = std::move(request.answer);
+  job.stream = request.stream;
+  job.format = std::make_unique<ResponsesFormat>(
+      ResponsesWriter(std::move(request.model), std::move(request.echo), request.give_reasoning));
+  begin_with(*model, context.context, job);
+  job.model = std::move(model);
+  run_answer(context, exchange, std::move(job));
+}
+
 }  // namespace
 
 void responses(const ApiContext& context, const ExchangePtr& exchange) {
   const Result<Json> body = v1::read_body(exchange->request());
   Result<ResponsesRequest> request = body ? read_responses_request(*body, context.context) : propagate(body.error());
-  const ServedModel* model = v1::served_model(context, *exchange, request);
-  if (model == nullptr) {
-    return;
-  }
-  if (const Status able = v1::check_abilities(request->model, model->card, request->answer); !able) {
-    v1::reply_error(*exchange, able.error());
-    return;
-  }
-  AnswerJob job;
-  job.model = model;
-  job.request = std::move(request->answer);
-  job.stream = request->stream;
-  job.format = std::make_unique<ResponsesFormat>(
-      ResponsesWriter(std::move(request->model), std::move(request->echo), request->give_reasoning));
-  run_answer(context, exchange, std::move(job));
+  v1::with_served_model(context, exchange, std::move(request),
+                        [&context, exchange](ResponsesRequest& asked, ModelPtr model) {
+                          start(context, exchange, asked, std::move(model));
+                        });
 }
 
 }  // namespace hypura::openai

@@ -14,9 +14,9 @@ using Seconds = std::chrono::duration<double>;
 // Strings of a page are text, whatever bytes a model's file has.
 Json models_json(const ModelHost& host) {
   Json models = Json::array();
-  for (const ServedModel& model : host.models()) {
-    const ModelCard& card = model.card;
-    models.push_back({{"name", model.name},
+  for (const ModelPtr& model : host.models()) {
+    const ModelCard& card = model->card;
+    models.push_back({{"name", model->name},
                       {"architecture", card.architecture},
                       {"parameter_size", card.parameter_size},
                       {"quantization", card.quantization},

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "server/api.h"
+#include "server/library.h"
 #include "server/metrics.h"
 #include "server/page/live_json.h"
 #include "server/page/page_data.h"
@@ -42,7 +43,7 @@ bool has_tag(const HttpRequest& request, std::string_view tag) {
   });
 }
 
-void show_root(const ApiContext& /*context*/, const Reply& exchange) {
+void show_root(const ApiContext& context, const Reply& exchange) {
   HttpResponse response;
   response.headers = {{"Vary", "Accept"}};
   if (!wants_page(exchange->request())) {
@@ -51,6 +52,7 @@ void show_root(const ApiContext& /*context*/, const Reply& exchange) {
     exchange->respond(std::move(response));
     return;
   }
+  refresh(context, [] {});  // for the list of models, which the page reads in a moment
   const PageData& page = page_data();
   response.headers.insert(response.headers.end(), {{"ETag", page.tag},
                                                    {"Cache-Control", "no-cache"},

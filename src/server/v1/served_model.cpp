@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "server/answering.h"
+#include "server/library.h"
 #include "server/router.h"
 
 namespace hypura::v1 {
@@ -11,12 +14,15 @@ void reply_error(Exchange& exchange, const Error& error) {
   exchange.respond(error_response(exchange.request().path, http_status(error.code), error.message));
 }
 
-const ServedModel* find_model(const ApiContext& context, Exchange& exchange, const std::string& name) {
-  const ServedModel* model = context.host.find(name);
-  if (model == nullptr) {
-    exchange.respond(error_response(exchange.request().path, 404, fmt::format("model '{}' not found", name)));
-  }
-  return model;
+void with_model(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const std::string& name,
+                std::function<void(ModelPtr)> then) {
+  find_soon(context, name, [exchange, name, then = std::move(then)](ModelPtr model) {
+    if (model == nullptr) {
+      exchange->respond(error_response(exchange->request().path, 404, fmt::format("model '{}' not found", name)));
+      return;
+    }
+    then(std::move(model));
+  });
 }
 
 }  // namespace hypura::v1

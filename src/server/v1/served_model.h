@@ -1,7 +1,10 @@
 // From a request under /v1 to the model that answers it.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "hypura/result.h"
 #include "server/api.h"
@@ -12,18 +15,21 @@ namespace hypura::v1 {
 // Answers with an error, in the form of the API that the request's path belongs to.
 void reply_error(Exchange& exchange, const Error& error);
 
-// The model of that name; when there is none the exchange is answered with 404, and null is given.
-const ServedModel* find_model(const ApiContext& context, Exchange& exchange, const std::string& name);
+// Calls `then` with the model of that name, or answers with 404. As find_soon (server/library.h) in all else.
+void with_model(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const std::string& name,
+                std::function<void(ModelPtr)> then);
 
-// The model of a request that was read, by its field `model`. When it could not be read, or has no such model, the
-// exchange is answered, and null is given.
-template <class Request>
-const ServedModel* served_model(const ApiContext& context, Exchange& exchange, const Result<Request>& request) {
+// Calls `then(request, model)` with a request that was read and the model that its field `model` names. When it could
+// not be read, or there is no such model, the exchange is answered.
+template <class Request, class Then>
+void with_served_model(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, Result<Request> request,
+                       Then then) {
   if (!request) {
-    reply_error(exchange, request.error());
-    return nullptr;
+    reply_error(*exchange, request.error());
+    return;
   }
-  return find_model(context, exchange, request->model);
+  const auto kept = std::make_shared<Request>(std::move(*request));
+  with_model(context, exchange, kept->model, [kept, then](ModelPtr model) { then(*kept, std::move(model)); });
 }
 
 }  // namespace hypura::v1

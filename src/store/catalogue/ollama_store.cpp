@@ -22,10 +22,10 @@ constexpr size_t kMostChildren = 64;
 
 // The file of a layer; empty when the digest is no SHA-256: it must lead nowhere else.
 fs::path blob_of(const fs::path& store, const std::string& digest) {
-  constexpr size_t kPrefix = 7;
+  constexpr size_t kDigestPrefix = 7;
   constexpr size_t kHex = 64;
   const bool named = digest.starts_with("sha256:") || digest.starts_with("sha256-");
-  const std::string hex = named ? ascii_lower(digest.substr(kPrefix)) : "";
+  const std::string hex = named ? ascii_lower(digest.substr(kDigestPrefix)) : "";
   const bool right = hex.size() == kHex && hex.find_first_not_of("0123456789abcdef") == std::string::npos;
   return right ? store / "blobs" / ("sha256-" + hex) : fs::path();
 }

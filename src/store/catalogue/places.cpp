@@ -1,8 +1,9 @@
 #include "store/catalogue/places.h"
 
 #include <algorithm>
-#include <string_view>
+#include <string>
 
+#include "store/catalogue/walk.h"
 #include "support/data_folder.h"
 #include "support/environment.h"
 
@@ -26,7 +27,7 @@ fs::path hugging_face_cache(const std::optional<fs::path>& home) {
   return home ? *home / ".cache" / "huggingface" / "hub" : fs::path();
 }
 
-std::optional<fs::path> llama_cache(const std::optional<fs::path>& home) {
+std::optional<fs::path> cache_of_llama(const std::optional<fs::path>& home) {
   if (const auto cache = path_from_environment("LLAMA_CACHE")) {
     return cache;
   }
@@ -55,7 +56,7 @@ ModelPlaces places_from_environment() {
   if (home) {
     places.lm_studio = {*home / ".lmstudio" / "models", *home / ".cache" / "lm-studio" / "models"};
   }
-  if (auto cache = llama_cache(home)) {
+  if (auto cache = cache_of_llama(home)) {
     places.folders.push_back(std::move(*cache));
   }
   places.data = data_folder();
@@ -68,10 +69,8 @@ void add_models_folder(ModelPlaces& places, const fs::path& folder) {
     places.ollama.push_back(folder);
     return;
   }
-  fs::directory_iterator it(folder, error);
-  const bool cache = !error && std::any_of(begin(it), end(it), [](const fs::directory_entry& entry) {
-    return entry.path().filename().string().starts_with("models--");
-  });
+  const bool cache =
+      std::ranges::any_of(names_in(folder), [](const std::string& name) { return name.starts_with("models--"); });
   (cache ? places.hugging_face : places.folders).push_back(folder);
 }
 

@@ -1,0 +1,125 @@
+#include "cli/models/named_model.h"
+
+#include <utility>
+
+#include "support/fail.h"
+
+namespace hypura {
+namespace {
+
+Status resolve(std::filesystem::path& model, NamedModels& models) {
+  if (model.empty()) {
+    return {};
+  }
+  return models.find(model.string()).map([&](NamedModel&& found) { model = std::move(found.file); });
+}
+
+// A copy beside the model would lie in a folder that another program looks after, and stay there when it removes the
+// model.
+Status resolve_for_copy(std::filesystem::path& model, NamedModels& models) {
+  auto found = models.find(model.string());
+  if (!found) {
+    return propagate(found.error());
+  }
+  const bool kept_by_others = found->entry && found->entry->origin != ModelOrigin::kFolder;
+  if (kept_by_others) {
+    return fail(ErrorCode::kUsage,
+                "{} lies in a store ({}), and a repacked copy would be written beside it; copy {} to a folder of your "
+                "own and name the copy",
+                found->entry->name, origin_words(found->entry->origin), found->file.string());
+  }
+  model = std::move(found->file);
+  return {};
+}
+
+}  // namespace
+
+Result<NamedModel> NamedModels::find(const std::string& name) {
+  const auto read = read_model_name(name);
+  if (read && std::holds_alternative<FileName>(read->readings.front())) {
+    return NamedModel{std::get<FileName>(read->readings.front()).path, std::nullopt};
+  }
+  return find_in(catalogue(), name).map([](const CatalogueEntry* entry) {
+    return NamedModel{entry->files.front(), *entry};
+  });
+}
+
+const Catalogue& NamedModels::catalogue() {
+  if (!catalogue_) {
+    catalogue_ = read_catalogue(places_);
+  }
+  return *catalogue_;
+}
+
+ModelPlaces model_places(const std::vector<std::filesystem::path>& folders) {
+  ModelPlaces places = places_from_environment();
+  for (const std::filesystem::path& folder : folders) {
+    std::error_code unknown;
+    add_models_folder(places, std::filesystem::absolute(folder, unknown).lexically_normal());
+  }
+  return places;
+}
+
+namespace {
+
+Status resolve_for_answers(RunOptions& options, NamedModels& models, std::vector<std::string>& notes) {
+  if (options.engine.model.empty()) {
+    return {};
+  }
+  auto found = models.find(options.engine.model.string());
+  if (!found) {
+    return propagate(found.error());
+  }
+  options.engine.model = std::move(found->file);
+  if (!found->entry) {
+    return {};
+  }
+  const ModelPreset& preset = found->entry->preset;
+  if (!preset.system.empty() && !options.system && !options.raw) {
+    options.system = preset.system;
+  }
+  if (!preset.parameters.empty() || !preset.messages.empty()) {
+    notes.push_back(
+        fmt::format("the parameters and messages that {} begins with are for `hypura serve`; here the flags count",
+                    found->entry->name));
+  }
+  return {};
+}
+
+Status resolve_in(CommandLine& line, NamedModels& models, std::vector<std::string>& notes) {
+  switch (line.action) {
+    case CommandLine::Action::kRun:
+    case CommandLine::Action::kChat:
+      return resolve_for_answers(line.options, models, notes).and_then([&] {
+        return resolve(line.options.engine.draft.model, models);
+      });
+    case CommandLine::Action::kBench:
+      return resolve(line.bench.model, models).and_then([&] { return resolve(line.bench.draft.model, models); });
+    case CommandLine::Action::kInspect:
+      return resolve(line.inspect.model, models);
+    case CommandLine::Action::kRepack:
+      return resolve_for_copy(line.repack.model, models);
+    case CommandLine::Action::kKv:
+      // What is kept of a model may outlive it: what is no name of one here is looked for by itself.
+      if (line.kv.model) {
+        if (auto found = models.find(line.kv.model->string())) {
+          line.kv.model = std::move(found->file);
+        }
+      }
+      return {};
+    case CommandLine::Action::kServe:
+      return resolve(line.serve.engine.draft.model, models);
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> resolve_models(CommandLine& line) {
+  NamedModels models(model_places(line.model_folders));
+  std::vector<std::string> notes;
+  return resolve_in(line, models, notes).map([&] { return std::move(notes); });
+}
+
+}  // namespace hypura
