@@ -13,6 +13,10 @@ find_package(Threads REQUIRED)
 add_library(hypura_editline INTERFACE)
 target_link_libraries(hypura_editline INTERFACE hypura_headers -L${HYPURA_CROSS_DIR}/lib -ledit)
 set(HYPURA_EDIT hypura_editline)
+# So is libcurl; SHA-256 is in its libSystem.
+add_library(hypura_curl INTERFACE)
+target_link_libraries(hypura_curl INTERFACE hypura_headers -L${HYPURA_CROSS_DIR}/lib -lcurl)
+set(HYPURA_CURL hypura_curl)
 set(HYPURA_URING "")
 set(HYPURA_CLP "") # no solver for linear programs: plans are found by rule, and say so
 set(HYPURA_BEAST hypura_headers)

@@ -46,6 +46,11 @@ endif()
 find_package(Boost 1.81 REQUIRED)
 set(HYPURA_BEAST Boost::headers)
 
+# For fetching models: HTTP, and the SHA-256 of what came.
+find_package(CURL 7.85 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+set(HYPURA_CURL CURL::libcurl OpenSSL::Crypto)
+
 find_path(EDITLINE_INCLUDE histedit.h REQUIRED)
 find_library(EDITLINE_LIBRARY edit REQUIRED)
 add_library(editline::editline INTERFACE IMPORTED)

@@ -32,9 +32,10 @@ if [ ! -x "$cross/bin/c++" ]; then
 fi
 
 # Only these of /usr/include: the rest belongs to Linux's C library.
-for library in CLI boost fmt histedit.h nlohmann spdlog tl; do
+for library in CLI boost curl fmt histedit.h nlohmann spdlog tl; do
   from=/usr/include/$library
-  [ -e "$from" ] || from=$PWD/deps/debian$from
+  [ -e "$from" ] || from=/usr/include/x86_64-linux-gnu/$library
+  [ -e "$from" ] || from=$PWD/deps/debian/usr/include/$library
   if [ ! -e "$from" ]; then
     echo "The headers /usr/include/$library are missing: run scripts/install-packages.sh." >&2
     exit 1
@@ -42,22 +43,32 @@ for library in CLI boost fmt histedit.h nlohmann spdlog tl; do
   ln -sfn "$from" "$cross/include/$library"
 done
 
-# macOS has libedit; the linker needs to know only its name and the functions used. Before adding one here, check that
-# macOS's libedit has it: Linux's is newer.
-symbols=_el_init,_el_end,_el_reset,_el_gets,_el_set,_el_get,_el_resize,_el_source,_el_wset
-symbols+=,_history_init,_history_end,_history
-cat > "$cross/lib/libedit.tbd" <<TBD
+# Libraries of macOS; the linker needs to know only their names and the functions used.
+stub() { # library, its install name, its versions, symbols
+  cat > "$cross/lib/$1.tbd" <<TBD
 --- !tapi-tbd
 tbd-version: 4
 targets: [ arm64-macos ]
-install-name: '/usr/lib/libedit.3.dylib'
-current-version: 3
-compatibility-version: 2
+install-name: '$2'
+current-version: $3
+compatibility-version: $4
 exports:
   - targets: [ arm64-macos ]
-    symbols: [ $symbols ]
+    symbols: [ $5 ]
 ...
 TBD
+}
+# Before adding one here, check that macOS's libedit has it: Linux's is newer.
+symbols=_el_init,_el_end,_el_reset,_el_gets,_el_set,_el_get,_el_resize,_el_source,_el_wset
+symbols+=,_history_init,_history_end,_history
+stub libedit /usr/lib/libedit.3.dylib 3 2 $symbols
+# macOS 13 has curl 7.85 or later.
+symbols=_curl_global_init,_curl_free,_curl_slist_append,_curl_slist_free_all
+symbols+=,_curl_easy_init,_curl_easy_cleanup,_curl_easy_setopt,_curl_easy_strerror
+symbols+=,_curl_multi_init,_curl_multi_cleanup,_curl_multi_add_handle,_curl_multi_remove_handle
+symbols+=,_curl_multi_perform,_curl_multi_poll,_curl_multi_info_read
+symbols+=,_curl_url,_curl_url_cleanup,_curl_url_get,_curl_url_set
+stub libcurl /usr/lib/libcurl.4.dylib 9 7 $symbols
 
 if [ ! -f build/macos/build.ninja ] || [ -n "${CMAKE_FLAGS:-}" ]; then
   # Zig caches what it compiles by itself; ccache does not know this compiler.

@@ -25,6 +25,7 @@ SEAMS = [
     (r"histedit\.h|editline/.*|CLI/.*", {"cli"}),
     (r"spdlog/.*", {"support"}),
     (r"boost/.*", {"server"}),
+    (r"curl/.*|openssl/.*|CommonCrypto/.*", {"store"}),
     (r"(Clp|Coin).*\.h(pp)?", {"placement"}),
 ]
 POLICY_ROOMS = {"residency", "placement"}
