@@ -17,7 +17,7 @@ constexpr uint64_t kLastStep = kMiB;
 
 }  // namespace
 
-Result<HeaderReader> HeaderReader::open(const std::filesystem::path& path) {
+Result<HeaderReader> HeaderReader::open(const std::filesystem::path& path, BytesWanted wanted) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) {
@@ -34,7 +34,7 @@ Result<HeaderReader> HeaderReader::open(const std::filesystem::path& path) {
     const std::error_code reason = error ? error : std::error_code(errno, std::generic_category());
     return fail(ErrorCode::kIo, "{}: cannot be opened: {}", path.string(), reason.message());
   }
-  return HeaderReader(path, std::move(file), size);
+  return HeaderReader(path, std::move(file), size, std::move(wanted));
 }
 
 Result<std::string_view> HeaderReader::text(std::string_view what) {
@@ -92,6 +92,9 @@ Status HeaderReader::ensure(uint64_t count, std::string_view what) {
   }
   const uint64_t step = std::clamp(have, kFirstStep, kLastStep);
   const uint64_t want = std::min(file_size_, round_up(position_ + count, step));
+  if (Status status = wanted_ ? wanted_(want) : Status(); !status) {
+    return status;
+  }
   bytes_.resize(want);
   if (std::fread(bytes_.data() + have, 1, want - have, file_.get()) != want - have) {
     return fail(ErrorCode::kIo, "{}: reading {} bytes at offset {} failed: {}", path_.string(), want - have, have,

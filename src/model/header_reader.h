@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,11 +16,15 @@
 
 namespace hypura {
 
+// Called before bytes of a file are read, so that those up to `end` can still be put there: for a file that is fetched
+// as it is read. An error ends the reading.
+using BytesWanted = std::function<Status(uint64_t end)>;
+
 // Thread-compatible: one thread at a time. `what` in every call names, for the error's message, the thing being read.
 class HeaderReader {
  public:
   // Fails with kIo, also on what is not a regular file.
-  static Result<HeaderReader> open(const std::filesystem::path& path);
+  static Result<HeaderReader> open(const std::filesystem::path& path, BytesWanted wanted = {});
 
   template <class T>
   Result<T> number(std::string_view what) {
@@ -52,8 +57,9 @@ class HeaderReader {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
 
-  HeaderReader(std::filesystem::path path, std::unique_ptr<std::FILE, FileCloser> file, uint64_t file_size)
-      : path_(std::move(path)), file_(std::move(file)), file_size_(file_size) {}
+  HeaderReader(std::filesystem::path path, std::unique_ptr<std::FILE, FileCloser> file, uint64_t file_size,
+               BytesWanted wanted)
+      : path_(std::move(path)), file_(std::move(file)), file_size_(file_size), wanted_(std::move(wanted)) {}
 
   // Makes bytes_ hold `count` bytes from position_ on.
   Status ensure(uint64_t count, std::string_view what);
@@ -61,6 +67,7 @@ class HeaderReader {
   std::filesystem::path path_;
   std::unique_ptr<std::FILE, FileCloser> file_;
   uint64_t file_size_ = 0;
+  BytesWanted wanted_;
   uint64_t position_ = 0;  // <= bytes_.size() <= file_size_
   std::vector<uint8_t> bytes_;
 };

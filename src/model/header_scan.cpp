@@ -243,8 +243,8 @@ Result<HeaderTensor> scan_tensor(HeaderReader& in, uint64_t index) {
 
 }  // namespace
 
-Result<Header> scan_header(const std::filesystem::path& path) {
-  Result<HeaderReader> in = HeaderReader::open(path);
+Result<Header> scan_header(const std::filesystem::path& path, const BytesWanted& wanted) {
+  Result<HeaderReader> in = HeaderReader::open(path, wanted);
   if (!in) {
     return propagate(in.error());
   }

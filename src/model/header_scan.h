@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hypura/result.h"
+#include "model/header_reader.h"
 
 namespace hypura {
 
@@ -40,9 +41,10 @@ struct Header {
 };
 
 // Reads and scans the header of the file at `path`. Every length is checked against the file's size before anything
-// is read or allocated for it. Fails with kIo when the file cannot be opened or read, else with kBadModel. Does not
-// look at what keys mean, nor at duplicates (ggml's parser does).
-Result<Header> scan_header(const std::filesystem::path& path);
+// is read or allocated for it; `wanted`, where there is one, is called before anything is read. Fails with kIo when the
+// file cannot be opened or read, else with kBadModel. Does not look at what keys mean, nor at duplicates (ggml's parser
+// does).
+Result<Header> scan_header(const std::filesystem::path& path, const BytesWanted& wanted = {});
 
 // Checks that the tensors' data is aligned, in order, free of overlaps and inside the file. Fails with kBadModel,
 // naming the file and the tensor.

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include "store/fetch/blob_place.h"
 #include "store/fetch/part_file.h"
 #include "store/fetch/sha256.h"
-#include "store/fetch/web_address.h"
 #include "support/fail.h"
 #include "support/printable.h"
 #include "support/units.h"
@@ -23,40 +22,6 @@ using DownloadClock = std::chrono::steady_clock;
 
 constexpr auto kLongestPoll = std::chrono::milliseconds(100);
 constexpr uint64_t kHashedAtOnce = 4 * kMiB;
-
-std::optional<uint64_t> whole_number(std::string_view text) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty() ? std::optional(number)
-                                                                                   : std::nullopt;
-}
-
-struct ContentRange {
-  ByteRange range;
-  uint64_t size = 0;
-};
-
-// "bytes 0-99/1000"
-std::optional<ContentRange> read_content_range(std::string_view text) {
-  const size_t dash = text.find('-');
-  const size_t slash = text.find('/');
-  if (!text.starts_with("bytes ") || dash == std::string_view::npos || slash == std::string_view::npos ||
-      slash < dash) {
-    return std::nullopt;
-  }
-  const auto first = whole_number(text.substr(6, dash - 6));
-  const auto last = whole_number(text.substr(dash + 1, slash - dash - 1));
-  const auto size = whole_number(text.substr(slash + 1));
-  if (!first || !last || !size || *last < *first || *last >= *size) {
-    return std::nullopt;
-  }
-  return ContentRange{{*first, *last + 1}, *size};
-}
-
-std::string unquoted(std::string text) {
-  std::erase(text, '"');
-  return text;
-}
 
 // What a signed address answers when its time is over, or a server that moved the file meanwhile.
 bool is_stale(int status) {
@@ -108,10 +73,8 @@ class Download {
   std::filesystem::path target_;
   const DownloadOptions& options_;
 
-  std::string url_;    // that has the bytes, behind all redirects
-  std::string token_;  // for it
+  BlobPlace place_;
   BlobIdentity identity_;
-  bool ranges_ = false;  // the server gives some
 
   std::optional<PartFile> part_;
   std::vector<Lane> lanes_;
@@ -135,7 +98,7 @@ Result<DownloadReport> Download::run() {
     return propagate(part.error());
   }
   part_ = std::move(*part);
-  if (!ranges_ && part_->there().total() < identity_.size) {
+  if (!place_.ranges && part_->there().total() < identity_.size) {
     if (Status status = part_->begin_anew(identity_); !status) {
       return propagate(status.error());
     }
@@ -154,36 +117,16 @@ Result<DownloadReport> Download::run() {
 
 // Follows the redirects once, so that the ranges need not, and learns length and version.
 Status Download::locate() {
-  WebRequest request{source_.url, source_.token, {}, ByteRange{0, 1}};
-  const auto page = get_patiently(client_, request, std::nullopt, options_.retries, options_.keep_going);
-  if (!page) {
-    return propagate(page.error());
+  auto place = locate_blob(client_, source_.url, source_.token, options_.retries, options_.keep_going);
+  if (!place) {
+    return propagate(place.error());
   }
-  const WebHead& head = page->head;
-  std::optional<uint64_t> size;
-  if (head.status == 206) {
-    const auto range = read_content_range(head.header("content-range"));
-    size = range ? std::optional(range->size) : std::nullopt;
-  } else if (head.status == 200) {
-    size = whole_number(head.header("content-length"));
-  } else {
-    return propagate(refused(source_.url, head, !source_.token.empty()));
-  }
-  if (!size) {
-    return fail(ErrorCode::kIo, "{}: the server does not tell how long the file is", source_.url);
-  }
-  if (source_.size > 0 && *size != source_.size) {
+  if (source_.size > 0 && place->size != source_.size) {
     return fail(ErrorCode::kIo, "{}: the server has {} bytes, but its listing says {}; try again later", source_.url,
-                *size, source_.size);
+                place->size, source_.size);
   }
-  ranges_ = head.status == 206;
-  url_ = head.url;
-  token_ = origin_of(url_) == origin_of(source_.url) ? source_.token : std::string();
-  identity_ = {*size, source_.sha256, head.header("etag")};
-  const auto linked = page->seen.find("x-linked-etag");
-  if (identity_.sha256.empty() && linked != page->seen.end() && is_sha256(unquoted(linked->second))) {
-    identity_.sha256 = unquoted(linked->second);
-  }
+  place_ = std::move(*place);
+  identity_ = {place_.size, source_.sha256.empty() ? place_.sha256 : source_.sha256, place_.etag};
   return {};
 }
 
@@ -202,7 +145,7 @@ Status Download::check_room() const {
 }
 
 Status Download::fetch_all() {
-  lanes_.assign(ranges_ ? std::max(options_.connections, 1U) : 1U, Lane());
+  lanes_.assign(place_.ranges ? std::max(options_.connections, 1U) : 1U, Lane());
   for (;;) {
     if (stopped()) {
       return fail(ErrorCode::kCancelled, "stopped; what was fetched is kept: run the same again to go on");
@@ -251,7 +194,7 @@ Status Download::begin_anew() {
   sha256_ = Sha256();
   hashed_ = 0;
   report_.kept = 0;
-  lanes_.assign(ranges_ ? lanes_.size() : 1, Lane());
+  lanes_.assign(place_.ranges ? lanes_.size() : 1, Lane());
   return part_->begin_anew(identity_).and_then([this] { return check_room(); });
 }
 
@@ -262,7 +205,7 @@ std::optional<ByteRange> Download::next_range() const {
       taken.add({lane.position, lane.end});
     }
   }
-  return taken.missing(0, ranges_ ? options_.chunk : identity_.size, identity_.size);
+  return taken.missing(0, place_.ranges ? options_.chunk : identity_.size, identity_.size);
 }
 
 void Download::begin_ranges() {
@@ -280,12 +223,10 @@ void Download::begin_ranges() {
 void Download::begin(Lane& lane, ByteRange range) {
   lane = {range.begin, range.end, true};
   WebCall call;
-  call.request = {url_, token_, {}, {}};
-  if (ranges_) {
+  call.request = {place_.url, place_.token, {}, {}};
+  if (place_.ranges) {
     call.request.range = range;
-    if (!identity_.etag.empty() && !identity_.etag.starts_with("W/")) {  // weak ones may not be asked for
-      call.request.headers.push_back("If-Range: " + identity_.etag);
-    }
+    call.request.headers = same_version(place_.etag);
   }
   call.on_head = [this, &lane](const WebHead& head) { return take_head(lane, head); };
   call.on_bytes = [this, &lane](std::span<const uint8_t> bytes) { return take_bytes(lane, bytes); };
@@ -295,7 +236,7 @@ void Download::begin(Lane& lane, ByteRange range) {
 
 Result<bool> Download::take_head(const Lane& lane, const WebHead& head) {
   const bool other_version = head.header("etag") != identity_.etag;
-  if (head.status == 206 && ranges_) {
+  if (head.status == 206 && place_.ranges) {
     const auto range = read_content_range(head.header("content-range"));
     if (range && (range->size != identity_.size || other_version)) {
       turn_ = Turn::kChanged;
@@ -309,22 +250,22 @@ Result<bool> Download::take_head(const Lane& lane, const WebHead& head) {
   }
   if (head.status == 200 || head.status == 416 || head.status == 412) {
     const bool same = !other_version && whole_number(head.header("content-length")) == identity_.size;
-    if (head.status == 200 && !ranges_ && same) {
+    if (head.status == 200 && !place_.ranges && same) {
       return true;
     }
     turn_ = Turn::kChanged;
     return false;
   }
   if (is_temporary(head.status)) {
-    note_failure(refused(source_.url, head, !token_.empty()));
+    note_failure(refused(source_.url, head, !place_.token.empty()));
     return false;
   }
   if (is_stale(head.status)) {
     turn_ = Turn::kStale;
-    note_failure(refused(source_.url, head, !token_.empty()));
+    note_failure(refused(source_.url, head, !place_.token.empty()));
     return false;
   }
-  return propagate(refused(source_.url, head, !token_.empty()));
+  return propagate(refused(source_.url, head, !place_.token.empty()));
 }
 
 Status Download::take_bytes(Lane& lane, std::span<const uint8_t> bytes) {
@@ -351,7 +292,7 @@ void Download::take_end(Lane& lane, const WebResult<WebHead>& result) {
   } else if (result->status / 100 == 2 && turn_ == Turn::kNone) {
     note_failure({ErrorCode::kIo, fmt::format("{}: the answer ended early", source_.url)});
   }
-  if (!ranges_ && turn_ == Turn::kNone && !fatal_) {  // there is no going on in the middle
+  if (!place_.ranges && turn_ == Turn::kNone && !fatal_) {  // there is no going on in the middle
     sha256_ = Sha256();
     hashed_ = 0;
     if (Status status = part_->begin_anew(identity_); !status) {
@@ -473,20 +414,6 @@ Result<uint64_t> free_space_for(const std::filesystem::path& folder) {
     return fail(ErrorCode::kIo, "{}: cannot tell how much room there is: {}", place.string(), error.message());
   }
   return space.available;
-}
-
-Error refused(const std::string& what, const WebHead& head, bool with_token) {
-  std::string why = fmt::format("the server answered with status {}", head.status);
-  const std::string said = printable(head.header("x-error-message").substr(0, 300));
-  if (head.status == 401 || head.status == 403) {
-    why += with_token ? "; the token may not read this: on Hugging Face, accept the model's terms on its page first"
-                      : "; it is not there, or needs a token: set HF_TOKEN to one from huggingface.co/settings/tokens";
-  } else if (head.status == 404) {
-    why += ": it is not there; check the name";
-  } else if (head.status == 429) {
-    why += ": too many requests; try again later";
-  }
-  return {ErrorCode::kIo, fmt::format("{}: {}{}", what, why, said.empty() ? "" : fmt::format(" ({})", said))};
 }
 
 }  // namespace hypura

@@ -67,7 +67,4 @@ Result<DownloadReport> download(WebClient& client, const BlobSource& source, con
 // Bytes that a user may still write where `folder` lies, or its nearest parent that is there. Fails with kIo.
 Result<uint64_t> free_space_for(const std::filesystem::path& folder);
 
-// What an error status means to a user, as a sentence that begins with `what`.
-Error refused(const std::string& what, const WebHead& head, bool with_token);
-
 }  // namespace hypura

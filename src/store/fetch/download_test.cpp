@@ -13,9 +13,8 @@
 #include <sstream>
 #include <thread>
 
-#include "store/fetch/loopback_server_for_test.h"
+#include "store/fetch/fake_hub_for_test.h"
 #include "store/fetch/part_file.h"
-#include "store/fetch/sha256.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {
@@ -23,12 +22,6 @@ namespace {
 
 constexpr size_t kSize = 300'000;
 constexpr const char* kEtag = "\"one\"";
-
-std::string sha256_of(const std::string& bytes) {
-  Sha256 hash;
-  hash.add({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-  return hash.finish();
-}
 
 std::string contents(const std::filesystem::path& path) {
   std::ostringstream text;

@@ -48,6 +48,12 @@ std::filesystem::path PartFile::record_path(const std::filesystem::path& target)
   return bytes_path(target).string() + ".json";
 }
 
+uint64_t bytes_of_part(const std::filesystem::path& target, const BlobIdentity& identity) {
+  PartFile part(target, identity);
+  part.read_record();
+  return part.there_.total();
+}
+
 Result<PartFile> PartFile::open(const std::filesystem::path& target, const BlobIdentity& identity) {
   PartFile part(target, identity);
   std::error_code error;

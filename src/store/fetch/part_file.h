@@ -21,6 +21,9 @@ struct BlobIdentity {
   bool continues(const BlobIdentity& other) const;
 };
 
+// How many bytes of a target that is not whole yet an earlier run left, which a run for `identity` could go on with.
+uint64_t bytes_of_part(const std::filesystem::path& target, const BlobIdentity& identity);
+
 // The bytes of `target` lie in target + ".hypura.incomplete" until they are all there, at their places, with holes
 // between: a name of its own, because what lies under huggingface_hub's ".incomplete" is without holes. The record,
 // with ".json" behind that, is written after the bytes it names, so what it says is there however the program ended.
@@ -54,6 +57,8 @@ class PartFile {
   static std::filesystem::path record_path(const std::filesystem::path& target);
 
  private:
+  friend uint64_t bytes_of_part(const std::filesystem::path& target, const BlobIdentity& identity);
+
   PartFile(std::filesystem::path target, BlobIdentity identity)
       : target_(std::move(target)), identity_(std::move(identity)) {}
 
