@@ -18,6 +18,10 @@ Result<int> bench_command(const BenchOptions& options);
 // A conversation: lines from the terminal or standard input, answers on standard output.
 Result<int> chat_command(const RunOptions& options);
 
+// Fetches a model by its name: questions and progress on standard error, its path on standard output. `folders` are
+// looked through as well for what is there already; `yes`: without a question.
+Result<int> pull_command(const PullOptions& options, const std::vector<std::filesystem::path>& folders, bool yes);
+
 // A model's plan in words, as JSON or as a page, without loading it. Where there is no plan (a budget too small, say)
 // the model is shown all the same, and the reason is the error.
 Result<int> inspect_command(const InspectOptions& options);
@@ -40,6 +44,6 @@ Result<int> models_command(const ModelsOptions& options, const std::vector<std::
 
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
 // `folders` are those of --models.
-Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders);
+Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders, bool yes);
 
 }  // namespace hypura

@@ -39,6 +39,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return devices_command(command_line.devices);
     case CommandLine::Action::kProfile:
       return profile_command(command_line.profile);
+    case CommandLine::Action::kPull:
+      return pull_command(command_line.pull, command_line.model_folders, command_line.yes);
     case CommandLine::Action::kRepack:
       return repack_command(command_line.repack);
     case CommandLine::Action::kBench:
@@ -48,7 +50,7 @@ Result<int> run_command_line(const CommandLine& command_line) {
     case CommandLine::Action::kModels:
       return models_command(command_line.models, command_line.model_folders);
     case CommandLine::Action::kServe:
-      return serve_command(command_line.serve, command_line.model_folders);
+      return serve_command(command_line.serve, command_line.model_folders, command_line.yes);
   }
   return fail(ErrorCode::kInternal, "the command line names a command that does not exist");
 }

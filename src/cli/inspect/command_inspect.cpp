@@ -10,9 +10,12 @@
 #include "cli/inspect/page_file.h"
 #include "cli/inspect/text.h"
 #include "cli/output.h"
+#include "cli/pull/missing_model.h"
 #include "hypura/plan.h"
 #include "hypura/profile.h"
 #include "support/fail.h"
+#include "support/printable.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -45,24 +48,50 @@ Status show(const InspectOptions& options, const InspectView& view, Output& out,
   return {};
 }
 
+// What is shown: the model, its file, and a path on the disk that it is on, or would be.
+struct SeenModel {
+  Model model;
+  std::filesystem::path file;
+  std::filesystem::path disk;
+};
+
+Result<SeenModel> open_here(const InspectOptions& options) {
+  const auto path = model_or_demo(options.model);
+  if (!path) {
+    return propagate(path.error());
+  }
+  return open_model(*path).map([&](Model&& model) { return SeenModel{std::move(model), *path, *path}; });
+}
+
+Result<SeenModel> look_from_afar(const InspectOptions& options, Output& notes) {
+  MissingModels missing(places_from_environment(), notes);
+  auto look = missing.look(options.model.string());
+  if (!look || !look->header) {
+    return propagate(!look ? look.error() : look->header.error());
+  }
+  notes.write(fmt::format(
+      "{} is not on this machine; its header was read from its server: {} of {}; `hypura pull {}` fetches it\n",
+      printable(look->remote.name), format_bytes(look->header->fetched), format_bytes(look->remote.bytes()),
+      printable(look->remote.name)));
+  std::filesystem::path file = look->header->model.files.front().path;
+  return SeenModel{std::move(look->header->model), std::move(file), folder_there_is(look->remote)};
+}
+
 }  // namespace
 
 Result<int> inspect_command(const InspectOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
-  const auto path = model_or_demo(options.model);
-  if (!path) {
-    return propagate(path.error());
+  const auto seen = options.remote ? look_from_afar(options, notes) : open_here(options);
+  if (!seen) {
+    return propagate(seen.error());
   }
-  const auto model = open_model(*path);
-  if (!model) {
-    return propagate(model.error());
-  }
+  const auto& [model, file, disk] = *seen;
   ProfileOptions where;
-  where.path = *path;
+  where.path = disk;
   const std::optional<MachineProfile> machine = cached_profile(where);
-  const auto plan = plan_model(*model, engine_options(options, *path), machine ? &*machine : nullptr);
-  InspectView view{*model};
+  const auto plan = plan_model(model, engine_options(options, file), machine ? &*machine : nullptr);
+  InspectView view{model};
   view.machine = machine ? &*machine : nullptr;
   view.plan = plan ? &*plan : nullptr;
   view.error = plan ? nullptr : &plan.error();

@@ -10,11 +10,12 @@ namespace hypura {
 namespace {
 
 constexpr const char* kInspectFooter =
-    R"(Reads only the model's header. Without --memory, plans for the memory this machine allows. NO_COLOR disables colours.
+    R"(Reads only the model's header; of a model that is not on this machine, a few MiB from its server. Without --memory, plans for the memory this machine allows. NO_COLOR disables colours.
 
 Examples:
   hypura inspect model.gguf
   hypura inspect model.gguf --memory 32G --context 16384
+  hypura inspect hf.co/Qwen/Qwen3-30B-A3B-GGUF:Q4_K_M
   hypura inspect model-00001-of-00020.gguf --memory 32G --html plan.html
   hypura inspect model.gguf --json | jq .plan.predicted
 

@@ -15,6 +15,7 @@ namespace hypura {
 
 struct InspectOptions {
   std::filesystem::path model;  // empty: the demo model
+  bool remote = false;          // `model` is the name of one that is not on this machine
   std::optional<uint64_t> memory;
   std::string gpu = "auto";  // as EngineOptions
   std::optional<uint64_t> vram;

@@ -1,7 +1,11 @@
 #include "cli/models/named_model.h"
 
+#include <unistd.h>
+
 #include <utility>
 
+#include "cli/output.h"
+#include "cli/pull/missing_model.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -39,9 +43,18 @@ Result<NamedModel> NamedModels::find(const std::string& name) {
   if (read && std::holds_alternative<FileName>(read->readings.front())) {
     return NamedModel{std::get<FileName>(read->readings.front()).path, std::nullopt};
   }
-  return find_in(catalogue(), name).map([](const CatalogueEntry* entry) {
-    return NamedModel{entry->files.front(), *entry};
-  });
+  const auto named = [](const CatalogueEntry* entry) { return NamedModel{entry->files.front(), *entry}; };
+  const auto found = find_in(catalogue(), name);
+  if (found || !get_missing_ || found.error().code != ErrorCode::kUsage) {
+    return found.map(named);
+  }
+  const auto file = get_missing_(name);
+  if (!file) {
+    return propagate(file.error());
+  }
+  catalogue_.reset();  // what came with it is in there now
+  const auto fetched = find_in(catalogue(), name);
+  return fetched ? named(*fetched) : NamedModel{*file, std::nullopt};
 }
 
 const Catalogue& NamedModels::catalogue() {
@@ -95,8 +108,11 @@ Status resolve_in(CommandLine& line, NamedModels& models, std::vector<std::strin
       });
     case CommandLine::Action::kBench:
       return resolve(line.bench.model, models).and_then([&] { return resolve(line.bench.draft.model, models); });
-    case CommandLine::Action::kInspect:
-      return resolve(line.inspect.model, models);
+    case CommandLine::Action::kInspect: {
+      Status found = resolve(line.inspect.model, models);
+      line.inspect.remote = !found && found.error().code == ErrorCode::kUsage;
+      return line.inspect.remote ? Status() : found;
+    }
     case CommandLine::Action::kRepack:
       return resolve_for_copy(line.repack.model, models);
     case CommandLine::Action::kKv:
@@ -114,10 +130,30 @@ Status resolve_in(CommandLine& line, NamedModels& models, std::vector<std::strin
   }
 }
 
+// Only for commands that run a model.
+NamedModels::GetMissing get_missing(const CommandLine& line, MissingModels& missing) {
+  using Action = CommandLine::Action;
+  const Consent consent = line.yes ? Consent::kGiven : Consent::kAsk;
+  if (line.action == Action::kRun || line.action == Action::kChat || line.action == Action::kServe) {
+    const bool serves = line.action == Action::kServe;
+    return [&missing, consent, engine = serves ? line.serve.engine : line.options.engine](const std::string& name) {
+      const bool is_draft = name == engine.draft.model.string();
+      return missing.fetch(name, consent, is_draft ? nullptr : &engine);
+    };
+  }
+  if (line.action == Action::kBench) {
+    return [&missing, consent](const std::string& name) { return missing.fetch(name, consent, nullptr); };
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> resolve_models(CommandLine& line) {
-  NamedModels models(model_places(line.model_folders));
+  const ModelPlaces places = model_places(line.model_folders);
+  Output words(STDERR_FILENO, "standard error");
+  MissingModels missing(places, words);
+  NamedModels models(places, get_missing(line, missing));
   std::vector<std::string> notes;
   return resolve_in(line, models, notes).map([&] { return std::move(notes); });
 }

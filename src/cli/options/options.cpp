@@ -29,6 +29,7 @@ constexpr const char* kPromptGroup = "Prompt";
 constexpr const char* kMainFooter = R"(Examples:
   hypura run --prompt "Once upon a time"
   hypura chat model.gguf --memory 6G
+  hypura pull qwen3:30b
   hypura list
   hypura inspect qwen3:30b --memory 6G
   hypura devices
@@ -216,13 +217,18 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   const CLI::App* kv = add_kv_command(program, command_line.kv);
   const ModelsCommands models = add_models_commands(program, command_line.models);
   const CLI::App* profile = add_profile_command(program, command_line.profile);
+  CLI::App* pull = add_pull_command(program, command_line.pull);
   CLI::App* repack = add_repack_command(program, command_line.repack);
   CLI::App* serve = add_serve_command(program, command_line.serve);
   for (CLI::App* command : {run, chat, serve}) {
     add_models_folder_option(*command, command_line.model_folders)->group(kModelGroup);
+    add_yes_option(*command, command_line.yes, kModelGroup);
   }
-  for (CLI::App* command : {bench, inspect, repack, models.list, models.show, models.remove}) {
+  for (CLI::App* command : {bench, inspect, pull, repack, models.list, models.show, models.remove}) {
     add_models_folder_option(*command, command_line.model_folders);
+  }
+  for (CLI::App* command : {bench, pull}) {
+    add_yes_option(*command, command_line.yes, nullptr);
   }
 
   std::reverse(words.begin(), words.end());
@@ -239,6 +245,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   if (program.got_subcommand(serve)) {
     command_line.action = CommandLine::Action::kServe;
     return check_serve_options(command_line.serve).map([&] { return command_line; });
+  }
+  if (program.got_subcommand(pull)) {
+    command_line.action = CommandLine::Action::kPull;
+    return command_line;
   }
   if (program.got_subcommand(repack)) {
     command_line.action = CommandLine::Action::kRepack;

@@ -13,6 +13,7 @@
 #include "cli/kv/options_kv.h"
 #include "cli/models/options_models.h"
 #include "cli/profile/options_profile.h"
+#include "cli/pull/options_pull.h"
 #include "cli/repack/options_repack.h"
 #include "cli/serve/options_serve.h"
 #include "hypura/engine.h"
@@ -38,7 +39,7 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kModels, kProfile, kRepack, kServe };
+  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kModels, kProfile, kPull, kRepack, kServe };
   Action action = Action::kPrint;
   std::string text;                                  // kPrint: help or version, for standard output
   RunOptions options;                                // kRun, kChat
@@ -48,9 +49,11 @@ struct CommandLine {
   KvOptions kv;                                      // kKv
   ModelsOptions models;                              // kModels
   ProfileCommandOptions profile;                     // kProfile
+  PullOptions pull;                                  // kPull
   RepackCommandOptions repack;                       // kRepack
   ServeOptions serve;                                // kServe
   std::vector<std::filesystem::path> model_folders;  // --models, of all commands that take a model's name
+  bool yes = false;                                  // --yes: fetch a model that is not here without asking
 };
 
 // Reads the words after the program's name. Fails with kUsage and a sentence that names the flag.

@@ -9,6 +9,7 @@
 #include "cli/models/named_model.h"
 #include "cli/output.h"
 #include "cli/progress_bar.h"
+#include "cli/pull/missing_model.h"
 #include "cli/serve/idle_profile.h"
 #include "cli/serve/stop_signals.h"
 #include "cli/statistics.h"
@@ -80,9 +81,13 @@ void log_for_serving(bool verbose) {
 }
 
 // The models that were named, or the demo model.
-Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, const ModelPlaces& places) {
+Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, const ModelPlaces& places, bool yes) {
   std::vector<OfferedModel> models;
-  NamedModels known(places);
+  Output words(STDERR_FILENO, "standard error");
+  MissingModels missing(places, words);
+  NamedModels known(places, [&](const std::string& name) {
+    return missing.fetch(name, yes ? Consent::kGiven : Consent::kAsk, &options.engine);
+  });
   for (const std::string& name : options.models) {
     auto found = known.find(name);
     if (!found) {
@@ -100,9 +105,10 @@ Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, cons
   return models;
 }
 
-Result<ModelHostOptions> host_options(const ServeOptions& options, const ModelPlaces& places, LoadingBar& bar) {
+Result<ModelHostOptions> host_options(const ServeOptions& options, const ModelPlaces& places, bool yes,
+                                      LoadingBar& bar) {
   ModelHostOptions host;
-  auto models = named_models(options, places);
+  auto models = named_models(options, places, yes);
   if (!models) {
     return propagate(models.error());
   }
@@ -195,7 +201,7 @@ std::string banner(const Server& server, const ModelHost& host, const ServedMode
 
 }  // namespace
 
-Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders) {
+Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders, bool yes) {
   Output notes(STDERR_FILENO, "standard error");
   ServeOptions filled = options;
   if (Status status = add_serve_environment(filled, process_environment); !status) {
@@ -204,7 +210,7 @@ Result<int> serve_command(const ServeOptions& options, const std::vector<std::fi
   log_for_serving(filled.verbose);
   LoadingBar bar(notes);
   const ModelPlaces places = model_places(folders);
-  auto models = host_options(filled, places, bar);
+  auto models = host_options(filled, places, yes, bar);
   if (!models) {
     return propagate(models.error());
   }

@@ -45,7 +45,7 @@ struct RemoteModel {
 struct RemoteAccess {
   WebClient& client;
   const FetchSettings& settings;
-  RetryPolicy retries = {.most = 2};
+  RetryPolicy retries;
   KeepGoing keep_going;
 };
 
