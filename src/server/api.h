@@ -10,6 +10,7 @@
 
 namespace hypura {
 
+class ModelPulls;    // server/pulls.h
 class Metrics;       // server/metrics.h
 class ModelLibrary;  // server/library.h
 
@@ -20,6 +21,7 @@ struct ApiContext {
   uint32_t context = 0;             // of one answer, by default; 0: the model's own
   ModelLibrary* library = nullptr;  // null: the host offers what it was started with, and nothing changes that
   bool allow_changes = false;       // clients on other machines may change what is offered
+  ModelPulls* pulls = nullptr;      // null: nothing is fetched for clients
 };
 
 // One route. `pattern` is a path; a last segment "*" takes the rest of it, slashes included. A route that answers GET

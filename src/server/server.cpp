@@ -17,7 +17,7 @@ class WholeServer : public Server, private HttpService {
   WholeServer(const ServerOptions& options, std::vector<Route> routes, ModelHost& host, Metrics& metrics)
       : rules_(options.access),
         router_(std::move(routes)),
-        context_{host, metrics, options.context, options.library, options.allow_changes} {}
+        context_{host, metrics, options.context, options.library, options.allow_changes, options.pulls} {}
   ~WholeServer() override { stop(std::chrono::milliseconds(0)); }
   WholeServer(const WholeServer&) = delete;
   WholeServer& operator=(const WholeServer&) = delete;

@@ -22,6 +22,7 @@ struct ServerOptions {
   uint32_t context = 0;             // tokens of one answer; 0: what each model was opened with
   ModelLibrary* library = nullptr;  // outlives the server; null: the host's models are all there are
   bool allow_changes = false;       // clients on other machines may change what the library has
+  ModelPulls* pulls = nullptr;      // outlives the server; null: nothing is fetched for clients
 };
 
 // Serves from start() until stop() or destruction. Any thread but the server's own.

@@ -30,16 +30,20 @@ bool says_yes(const std::string& line) {
 
 }  // namespace
 
+Result<FetchSettings> settings_for_fetching(const ModelPlaces& places) {
+  if (!places.data) {
+    return fail(ErrorCode::kUsage, "there is no folder for Hypura's own data: set HOME or XDG_DATA_HOME");
+  }
+  const auto& caches = places.hugging_face;
+  return fetch_settings(caches.empty() ? std::filesystem::path() : caches.front(), *places.data,
+                        [](const char* variable) { return process_environment(variable); });
+}
+
 Status MissingModels::begin() {
   if (client_) {
     return {};
   }
-  if (!places_.data) {
-    return fail(ErrorCode::kUsage, "there is no folder for Hypura's own data: set HOME or XDG_DATA_HOME");
-  }
-  const auto& caches = places_.hugging_face;
-  auto settings = fetch_settings(caches.empty() ? std::filesystem::path() : caches.front(), *places_.data,
-                                 [](const char* variable) { return process_environment(variable); });
+  auto settings = settings_for_fetching(places_);
   auto client = WebClient::make();
   if (!settings || !client) {
     return propagate(!settings ? settings.error() : client.error());

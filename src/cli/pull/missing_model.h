@@ -55,6 +55,10 @@ class MissingModels {
   std::unique_ptr<WebClient> client_;
 };
 
+// What the environment says about fetching into these places. Fails as fetch_settings, and with kUsage without a folder
+// for Hypura's own data.
+Result<FetchSettings> settings_for_fetching(const ModelPlaces& places);
+
 // How a model would run where its files would lie.
 Result<Plan> plan_of(const RemoteLook& look, const EngineOptions& options);
 

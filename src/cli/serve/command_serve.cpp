@@ -16,6 +16,7 @@
 #include "server/library_local.h"
 #include "server/metrics.h"
 #include "server/model_host_local.h"
+#include "server/pulls.h"
 #include "server/server.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -58,6 +59,7 @@ struct Running {
   Metrics metrics;
   std::unique_ptr<ModelHost> host;
   std::unique_ptr<ModelLibrary> library;  // null: only what was named is offered
+  std::unique_ptr<ModelPulls> pulls;      // null: without a library, or a folder to fetch into
   std::unique_ptr<Server> server;
 
   Running() = default;
@@ -65,6 +67,7 @@ struct Running {
     if (server) {
       server->stop(std::chrono::milliseconds(0));
     }
+    pulls.reset();  // whose ends are told to the library
     library.reset();
     host.reset();
   }
@@ -126,9 +129,10 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, const ModelPl
   return host;
 }
 
-ServerOptions server_options(const ServeOptions& options, ModelLibrary* library) {
+ServerOptions server_options(const ServeOptions& options, const Running& running) {
   ServerOptions server;
-  server.library = library;
+  server.library = running.library.get();
+  server.pulls = running.pulls.get();
   server.allow_changes = options.allow_changes;
   server.address = {options.host.value_or(kServeHost), options.port.value_or(kServePort)};
   server.access = local_access_rules();
@@ -224,13 +228,19 @@ Result<int> serve_command(const ServeOptions& options, const std::vector<std::fi
   const auto looked = std::make_shared<std::promise<void>>();  // that the catalogue was, once
   if (filled.models.empty() || filled.catalogue) {
     running.library = make_local_library({places}, *running.host);
+    if (places.data) {
+      auto settings = settings_for_fetching(places);
+      if (!settings) {
+        return propagate(settings.error());
+      }
+      running.pulls = std::make_unique<ModelPulls>(std::move(*settings));
+    }
     running.library->refresh([looked](const Status& /*status*/) { looked->set_value(); });
   } else {
     looked->set_value();
   }
   // Before the model, which may take a minute: a port that is taken shows at once.
-  auto server =
-      Server::start(server_options(filled, running.library.get()), all_routes(), *running.host, running.metrics);
+  auto server = Server::start(server_options(filled, running), all_routes(), *running.host, running.metrics);
   if (!server) {
     return propagate(server.error());
   }

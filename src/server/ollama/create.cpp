@@ -8,6 +8,7 @@
 
 #include "server/library.h"
 #include "server/ollama/modelfile.h"
+#include "server/ollama/named_request.h"
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"
 #include "server/ollama/routes.h"
@@ -68,20 +69,6 @@ NewModel new_model(const CreateRequest& request, const ServedModel& from) {
   model.preset.messages = request.file.messages.empty() ? "" : dump_json(request.file.messages);
   model.license = request.file.license;
   return model;
-}
-
-// In the form of progress that clients wait for the end of.
-void succeed(Exchange& exchange, bool stream) {
-  HttpResponse response;
-  response.body = dump_json({{"status", "success"}});
-  if (!stream) {
-    exchange.respond(std::move(response));
-    return;
-  }
-  response.content_type = "application/x-ndjson";
-  response.body += "\n";
-  exchange.start(std::move(response));
-  exchange.finish();
 }
 
 void create(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, const CreateRequest& request,

@@ -23,8 +23,10 @@ Handler handle_tags;
 Handler handle_ps;
 Handler handle_show;
 
-// library.cpp: what changes the set of models
+// pull.cpp
 Handler handle_pull;
+
+// library.cpp: what takes models away, and what is not done
 Handler handle_delete;
 Handler handle_other_change;
 Handler handle_blob_head;
