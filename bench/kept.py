@@ -4,8 +4,9 @@
 `restart`: a conversation of N tokens, the server stopped and started, its next turn, and another tail after seven eighths
 of it; the ratio of the times to the first token of the next turn, for which the first was kept, and the first, for
 which all was computed. `decode`: tokens a second of an answer while blocks of another conversation wait to
-be written, and with --kv-disk 0, in turn. Conversations are kept in a folder of its own, which is removed. Prints one
-JSON object.
+be written, and with --kv-disk 0, in turn. `beside`: what an answer's tokens wait for each other while a conversation of N
+tokens is fetched and its next turn begins, after a restart. Conversations are kept in a folder of its own, which is
+removed. Prints one JSON object.
 """
 import argparse
 import http.client
@@ -15,6 +16,7 @@ import random
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 
 PORT = 8471
@@ -45,13 +47,13 @@ class Server:
     def metric(self, name):
         return next(float(it.split()[-1]) for it in self.get("/metrics").splitlines() if it.startswith(name))
 
-    def ask(self, prompt, tokens):
+    def ask(self, prompt, tokens, times=None):
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=3600)
         body = {"model": self.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True,
                 "stream_options": {"include_usage": True}}
         start = time.monotonic()
         connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-        answer = {"first": None, "text": ""}
+        answer = {"first": None, "text": "", "times": [] if times is None else times}
         for line in connection.getresponse():
             if not line.startswith(b"data: {"):
                 continue
@@ -59,6 +61,7 @@ class Server:
             if event.get("choices") and event["choices"][0]["text"]:
                 answer["first"] = answer["first"] or time.monotonic() - start
                 answer["text"] += event["choices"][0]["text"]
+                answer["times"].append(time.monotonic())
             answer["usage"] = event.get("usage") or answer.get("usage")
         answer["seconds"] = time.monotonic() - start
         return answer
@@ -112,10 +115,34 @@ def decode(options, folder):
             "ratios": [round(it, 3) for it in ratios], "ratio": round(statistics.median(ratios), 3)}
 
 
+def beside(options, folder):
+    conversation = numbers("kept", options.tokens)
+    server = Server(options, folder, "auto", options.tokens + 1024)
+    server.ask(conversation, 1)
+    server.stop()
+    server = Server(options, folder, "auto", options.tokens + 1024)
+    times = []
+    writer = threading.Thread(target=server.ask, args=(numbers("beside", 8), 128, times))
+    writer.start()
+    while len(times) < 32:
+        time.sleep(0.01)
+    at = time.monotonic()
+    asked = server.ask(conversation + numbers("next", 8), 1)
+    writer.join()
+    server.stop()
+    gaps = {"before": [], "beside": []}
+    for earlier, later in zip(times, times[1:]):
+        if earlier < at + asked["seconds"]:
+            gaps["before" if later < at else "beside"].append(later - earlier)
+    return {"next turn": figures(asked), "median_wait_before": round(statistics.median(gaps["before"]), 3),
+            "median_wait_beside": round(statistics.median(gaps["beside"]), 3),
+            "longest_wait_beside": round(max(gaps["beside"]), 3)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("what", nargs="*", help="restart, decode; all without")
+    parser.add_argument("what", nargs="*", help="restart, decode, beside; all without")
     parser.add_argument("--memory", required=True)
     parser.add_argument("--program", default="hypura")
     parser.add_argument("--tokens", type=int, default=8000)
@@ -123,7 +150,7 @@ def main():
     options = parser.parse_args()
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, measure in (("restart", restart), ("decode", decode)):
+        for name, measure in (("restart", restart), ("decode", decode), ("beside", beside)):
             if not options.what or name in options.what:
                 result[name] = measure(options, folder)
     print(json.dumps(result, indent=2))
