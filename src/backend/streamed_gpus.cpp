@@ -153,8 +153,11 @@ bool StreamedWeights::computes_in_ram() const {
 }
 
 // Copies from memory that is not pinned are several times slower. What one of CUDA's devices has pinned is pinned for
-// all of them.
+// all of them. A device that pins none takes any.
 Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
+  if (ggml_backend_dev_host_buffer_type(gpus_.front()->device->inner()) == nullptr) {
+    return RamSlots::create(layout_.expert_layers, reader_, placed_.slots);
+  }
   const uint64_t bytes = RamSlots::bytes_for(layout_.expert_layers, placed_.slots);
   auto memory = allocate_pinned(gpus_.front()->device->inner(), bytes + kDirectAlignment);
   if (!memory) {

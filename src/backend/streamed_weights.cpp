@@ -14,7 +14,6 @@
 #include "backend/stream_device.h"
 #include "backend/table_executor.h"
 #include "residency/routing_recorder.h"
-#include "residency/tier_quotas.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -24,7 +23,6 @@
 #include "tiers/direct_place.h"
 #include "tiers/expert_store.h"
 #include "tiers/ram_slots.h"
-#include "tiers/slot_layout.h"
 #include "tiers/table_rows.h"
 
 namespace hypura {
@@ -182,39 +180,9 @@ IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Mode
   return bytes;
 }
 
-Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget) {
-  const DensePlacement& dense = placement.dense;
-  const bool on_gpu = placement.gpu.has_value();
-  const IdBytes buffers = on_gpu ? gpu_buffer_bytes(layout_, model_, placement.ubatch,
-                                                    static_cast<uint32_t>(gpus_.size()), placement.gpu->mixed)
-                                 : IdBytes{};
-  const uint64_t rows = on_gpu && host_.end == 0 ? 0 : expert_buffer_bytes(layout_, placement.ubatch);
-  const LedgerLine wanted[] = {
-      {Purpose::kExpertSlots, on_gpu ? placement.gpu->slot_bytes : 0, {}, Tier::kDevice},
-      {Purpose::kStaging, on_gpu ? placement.gpu->staging_bytes : 0, {}, Tier::kDevice},
-      {Purpose::kExpertBuffers, buffers.on_device, {}, Tier::kDevice},
-      {Purpose::kRepackBuffer, repack_bytes, {}, Tier::kRam},
-      {Purpose::kExpertSlots, placed_.slots * SlotLayout(layout_.expert_layers).stride(), {}, placed_.slots_on},
-      {Purpose::kExpertBuffers, buffers.in_ram + rows, {}, Tier::kRam},
-      {Purpose::kPinnedWeights, dense.pinned_bytes, {}, dense.pinned_on},
-      {Purpose::kRing, dense.ring_bytes, {}, dense.slots_on},
-      {Purpose::kTableRows, table_buffer_bytes(layout_), {}, Tier::kRam},
-  };
-  for (const LedgerLine& line : wanted) {
-    if (line.bytes == 0) {
-      continue;
-    }
-    auto reservation = budget.reserve(line.purpose, line.tier, line.bytes);
-    if (!reservation) {
-      return propagate(reservation.error());
-    }
-    reserved_.push_back(std::move(*reservation));
-  }
-  return {};
-}
-
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
+  last_slots_ = placed_.slots;
   if (placement.gpu) {
     gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}, placement.gpu->mixed};
   }
@@ -247,11 +215,7 @@ Status StreamedWeights::allocate_experts(uint32_t max_rows) {
     return allocate_gpus(max_rows);  // whose slots are RAM's
   }
   if (!gpus_.empty()) {
-    std::vector<TierShare> shares;
-    for (size_t i = 0; i < layout_.expert_layers.size(); ++i) {
-      shares.push_back({layout_.expert_layers[i].experts, gpu_use_.layer_slots[i]});
-    }
-    sizes.quotas = quotas_below(shares, placed_.layer_slots, placed_.slots - placed_.spare_slots);
+    sizes.quotas = quotas_of(placed_);
     auto slots = pinned_slots();
     if (!slots) {
       return propagate(slots.error());
@@ -370,6 +334,9 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph, std::optional<size_t> g
   const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   has_computed_ = true;
+  if (resize_asked_) {
+    apply_resize();
+  }
   Status status = gpu ? turn_to(*gpu).and_then([&](GpuExecutor* executor) { return executor->run(graph, decode); })
                       : run_on_processors(graph);
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;

@@ -150,6 +150,20 @@ class StreamedWeights {
   // so that the sizes can be what its buffers left of the budget. Fails with kBudget when they are more, with kIo.
   Status allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget);
 
+  // Whether resize() gives memory back; where not, why, for people: "its slots are ...".
+  bool resizes() const { return why_fixed().empty(); }
+  std::string why_fixed() const;
+
+  // Divides the memory of the caches anew: by slots for experts in RAM and pinned weights, of which there may be no
+  // more than allocate_caches() was given, and the ring. What is given back goes to the system at once; all that stays
+  // keeps its bytes, and what is taken anew fills as it is used. Logits do not change. Done between two parts of a
+  // graph, by the thread that computes or this one: blocks for as long as a part takes. Reservations are corrected. Any
+  // thread, one at a time. Fails with kBudget, with the old division, when a ring cannot be had.
+  Status resize(const ExpertPlacement& experts, const DensePlacement& dense);
+
+  // Bytes of slots in RAM, pinned weights and ring that are reserved now.
+  uint64_t cache_bytes() const;
+
   // Bytes that allocate_caches will take for the rows of tables.
   static uint64_t table_buffer_bytes(const StreamLayout& layout);
 
@@ -225,6 +239,12 @@ class StreamedWeights {
   void read_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
 
  private:
+  // A division of the caches' memory.
+  struct Resize {
+    ExpertPlacement experts;
+    DensePlacement dense;
+  };
+
   StreamedWeights(const Model& model, Reader& reader, StreamLayout layout);
   void note_placement_error(Error error);
   Status allocate_experts(uint32_t max_rows);
@@ -245,6 +265,11 @@ class StreamedWeights {
   Status start_predicting();
   void predict(bool on);
   void keep_warming();
+  uint64_t slot_bytes(const ExpertPlacement& experts) const;
+  std::vector<uint32_t> quotas_of(const ExpertPlacement& experts) const;
+  void apply_resize();
+  Result<bool> try_resize(const Resize& wanted);
+  void warm_again();
   bool streams_experts() const { return expert_store_ != nullptr || !gpus_.empty(); }
   bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
@@ -272,6 +297,9 @@ class StreamedWeights {
   StreamStats stats_;         // outlives the stores, which count until they are gone
   std::unique_ptr<InnerGraph> inner_;
   std::vector<Reservation> reserved_;  // for what follows
+  Reservation slots_reserved_;         // in RAM
+  Reservation pinned_reserved_;
+  Reservation ring_reserved_;
   std::unique_ptr<RepackBuffer> repack_buffer_;
   PrefetchSwitch prefetch_switch_;
   ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
@@ -301,6 +329,12 @@ class StreamedWeights {
   ReadAhead read_ahead_ = ReadAhead::kAuto;
   Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};
   bool copy_failed_ = false;  // in this pass; error_ tells why
+
+  std::mutex resize_mutex_;                // guards resize_; locked after mutex_
+  Resize resize_;                          // that is asked for
+  std::atomic<bool> resize_asked_{false};  // and not yet made
+  Status resized_;                         // how that ended
+  uint32_t last_slots_ = 0;                // of who resizes
 
   std::thread warm_thread_;
   std::atomic<bool> closing_{false};

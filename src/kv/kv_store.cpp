@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <iterator>
 #include <utility>
 
 #include "kv/low_priority.h"
@@ -20,7 +21,7 @@ constexpr auto kLongestWait = 10s;
 }  // namespace
 
 KvStore::KvStore(KvKey identity, uint64_t most, std::unique_ptr<KvDisk> disk)
-    : identity_(identity), most_(most), disk_(std::move(disk)) {
+    : identity_(identity), disk_(std::move(disk)), most_(most) {
   if (disk_ != nullptr) {
     writer_ = std::thread([this] { write_all(); });
   }
@@ -136,11 +137,27 @@ bool KvStore::make_room(const KvEntry& entry) {
       ++it;
       continue;
     }
-    stats_.host_bytes -= it->entry->bytes();
-    --stats_.host_entries;
-    it = held_.erase(it);
+    it = drop(it);
   }
   return stats_.host_bytes + entry.bytes() <= most_;
+}
+
+std::list<KvStore::Held>::iterator KvStore::drop(std::list<Held>::iterator it) {
+  stats_.host_bytes -= it->entry->bytes();
+  --stats_.host_entries;
+  return held_.erase(it);
+}
+
+void KvStore::keep_to_most() {
+  for (auto it = held_.begin(); stats_.host_bytes > most_ && it != held_.end();) {
+    it = it->to_write ? std::next(it) : drop(it);
+  }
+}
+
+void KvStore::set_most(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  most_ = bytes;
+  keep_to_most();
 }
 
 KvStore::Put KvStore::put(KvEntry entry, bool wait) {
@@ -202,6 +219,7 @@ void KvStore::write_all() {
       it->on_disk = written.value_or(false);
     }
     stats_.dropped += written.value_or(false) ? 0 : 1;
+    keep_to_most();
     changed_.notify_all();
   }
 }

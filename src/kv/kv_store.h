@@ -67,6 +67,9 @@ class KvStore {
   // Whether something is computed, beside which nothing should be written.
   void note_busy(bool busy);
 
+  // Bytes in RAM from now on. What was used longest ago is dropped at once, or as soon as it is written.
+  void set_most(uint64_t bytes);
+
   KvStoreStats stats() const;
 
  private:
@@ -79,15 +82,17 @@ class KvStore {
   KvFileName name_of(const KvEntry& entry) const { return {entry.key, entry.from, entry.end()}; }
   std::list<Held>::iterator held(const KvFileName& name);  // the mutex is held, as for those that follow
   bool make_room(const KvEntry& entry);
+  std::list<Held>::iterator drop(std::list<Held>::iterator it);
+  void keep_to_most();
   std::optional<KvFound> find(const KvFileName& name);
   bool has_to_write() const;
   void write_all();
 
   const KvKey identity_;
-  const uint64_t most_;
   const std::unique_ptr<KvDisk> disk_;
 
   mutable std::mutex mutex_;  // guards what follows
+  uint64_t most_;
   std::condition_variable changed_;
   std::list<Held> held_;  // the one used last at the end
   KvStoreStats stats_;

@@ -158,5 +158,38 @@ TEST_F(KvStoreTest, ADiskThatTakesNothingLosesNothingElse) {
   EXPECT_EQ(store.blocks(counted(256, 5000), 0).size(), 1U) << "the newest are in RAM";
 }
 
+TEST_F(KvStoreTest, WithLessRoomWhatWasUsedLongestAgoGoesFirst) {
+  KvStore store(kTestIdentity, 100000, nullptr);
+  const std::vector<int32_t> text = counted(1024);
+  put_blocks(store, text);
+  ASSERT_EQ(store.stats().host_entries, 4U);
+  const uint64_t less = store.stats().host_bytes - 1;
+  store.set_most(less);
+  EXPECT_EQ(store.stats().host_entries, 3U);
+  EXPECT_LE(store.stats().host_bytes, less);
+  EXPECT_TRUE(store.blocks(text, 0).empty());
+  EXPECT_EQ(store.blocks(text, 256).size(), 3U);
+  store.set_most(0);
+  EXPECT_EQ(store.stats().host_bytes, 0U);
+  EXPECT_EQ(store.put(entry_of(std::vector<int32_t>(text.begin(), text.begin() + 256), 0), true), KvStore::Put::kNever);
+  store.set_most(100000);
+  put_blocks(store, text);
+  EXPECT_EQ(store.stats().host_entries, 4U);
+}
+
+TEST_F(KvStoreTest, WithNoRoomWhatIsNotYetWrittenIsWrittenFirst) {
+  KvStore store(kTestIdentity, 100000, disk());
+  store.note_busy(true);
+  put_blocks(store, counted(512));
+  store.set_most(0);
+  EXPECT_EQ(store.stats().host_entries, 2U);
+  store.note_busy(false);
+  wait_for_writes(store, 2);
+  for (int i = 0; i < 5000 && store.stats().host_entries > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(store.stats().host_bytes, 0U);
+}
+
 }  // namespace
 }  // namespace hypura

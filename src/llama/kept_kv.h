@@ -42,6 +42,8 @@ class KeptKv final : public KvKeeper {
   void note_busy(bool busy) override { store_->note_busy(busy); }
 
   KeptKvStats stats() const;  // any thread
+  // As KvStore::set_most(). Any thread.
+  void set_most(uint64_t bytes) { store_->set_most(bytes); }
 
  private:
   class Fetch;

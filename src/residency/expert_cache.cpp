@@ -26,15 +26,67 @@ ExpertCache::ExpertCache(const Config& config, std::shared_ptr<Rankings> ranking
     }
     return;
   }
+  fill(free_, config.slots);
+  set_quotas();
+}
+
+void ExpertCache::set_quotas() {
+  const Config& config = config_;
   assert(config.spare <= config.slots);
   assert(config.spare > 0 || config.slots >= config.layers * config.experts);
   assert(config.quotas.empty() || config.quotas.size() == config.layers);
-  fill(free_, config.slots);
   const uint32_t shared = config.slots - config.spare;
   for (uint32_t i = 0; i < config.layers; ++i) {
     const uint32_t even = shared / config.layers + (i < shared % config.layers ? 1 : 0);
     layers_[i].quota = std::min(config.experts, config.quotas.empty() ? even : config.quotas[i]);
   }
+}
+
+// Nothing is pinned or loading.
+bool ExpertCache::at_rest() const {
+  return std::ranges::all_of(layers_, [](const Layer& layer) {
+    return std::ranges::all_of(layer.entries,
+                               [](const Entry& it) { return it.state != State::kLoading && it.pins == 0; });
+  });
+}
+
+std::optional<std::vector<ExpertCache::Move>> ExpertCache::resize(uint32_t slots, uint32_t spare,
+                                                                  const std::vector<uint32_t>& quotas) {
+  assert(config_.own_slots.empty());
+  if (!at_rest()) {
+    return std::nullopt;
+  }
+  config_.slots = slots;
+  config_.spare = spare;
+  config_.quotas = quotas;
+  set_quotas();
+  std::vector<Entry*> behind;
+  std::vector<bool> used(slots);
+  for (uint32_t layer = 0; layer < layers_.size(); ++layer) {
+    while (layers_[layer].held > layers_[layer].quota) {
+      evict_one(layer);
+    }
+    for (Entry& it : layers_[layer].entries) {
+      if (it.state == State::kResident && it.slot >= slots) {
+        behind.push_back(&it);
+      } else if (it.state == State::kResident) {
+        used[it.slot] = true;
+      }
+    }
+  }
+  free_.clear();
+  for (Slot slot = slots; slot-- > 0;) {
+    if (!used[slot]) {
+      free_.push_back(slot);
+    }
+  }
+  std::vector<Move> moves;
+  for (Entry* it : behind) {
+    moves.push_back({it->slot, free_.back()});
+    it->slot = free_.back();
+    free_.pop_back();
+  }
+  return moves;
 }
 
 std::optional<ExpertCache::Slot> ExpertCache::lookup(uint32_t layer, uint32_t expert) {

@@ -84,6 +84,18 @@ class ExpertCache {
   // worth least (it may be this one) is evicted and its slot freed.
   void release(uint32_t layer, uint32_t expert);
 
+  // Bytes of a slot that are to be moved to another.
+  struct Move {
+    Slot from = 0;
+    Slot to = 0;
+  };
+
+  // From now on there are so many slots, spare ones and quotas, as in Config. What a layer holds beyond its quota is
+  // evicted, what is worth least first; what lies behind the last slot is from now on in one that was free: gives what
+  // the caller has to move before it takes a slot. Nothing changes, and nothing is given, while something is pinned or
+  // loading. Not where layers have slots of their own.
+  std::optional<std::vector<Move>> resize(uint32_t slots, uint32_t spare, const std::vector<uint32_t>& quotas);
+
   bool resident(uint32_t layer, uint32_t expert) const;
   // Where a resident expert is.
   std::optional<Slot> slot_of(uint32_t layer, uint32_t expert) const;
@@ -95,6 +107,7 @@ class ExpertCache {
   uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t slots() const { return config_.slots; }
   uint32_t quota(uint32_t layer) const { return layers_[layer].quota; }
+  uint32_t held(uint32_t layer) const { return layers_[layer].held; }
   // What an expert is worth by now, ExpertRanking::worth.
   double worth(uint32_t layer, uint32_t expert) { return (*rankings_)[layer].worth(expert); }
   // The same of what take() would evict from the layer's own slots; 0 where one is free, or all are pinned.
@@ -124,6 +137,8 @@ class ExpertCache {
   uint32_t number_of(uint32_t layer, const Entry& it) const {
     return static_cast<uint32_t>(&it - layers_[layer].entries.data());
   }
+  bool at_rest() const;
+  void set_quotas();
   Entry* least(uint32_t layer);
   void evict_one(uint32_t layer);
 

@@ -296,5 +296,53 @@ TEST(ExpertCache, TwoTiersMayRankTogether) {
   EXPECT_EQ(below.worth(0, 3), above.worth(0, 3));
 }
 
+TEST(ExpertCache, WithFewerSlotsKeepsWhatIsWorthMostAndSaysWhatToMove) {
+  ExpertCache cache(config(2, 8, 10, 2));
+  for (int i = 0; i < 3; ++i) {
+    run_pass(cache, 0, 1, {0, 1});
+    run_pass(cache, 1, 1, {5, 6});
+  }
+  run_pass(cache, 0, 1, {2, 3});
+  run_pass(cache, 1, 1, {3, 4});
+  const auto moves = cache.resize(5, 1, {2, 2});
+  ASSERT_TRUE(moves);
+  EXPECT_EQ(cache.slots(), 5U);
+  EXPECT_EQ(cache.free_slots(), 1U);
+  std::set<uint32_t> slots;
+  for (const auto& [layer, expert] : {std::pair(0U, 0U), {0U, 1U}, {1U, 5U}, {1U, 6U}}) {
+    ASSERT_TRUE(cache.resident(layer, expert)) << layer << ' ' << expert;
+    EXPECT_LT(*cache.slot_of(layer, expert), 5U);
+    slots.insert(*cache.slot_of(layer, expert));
+  }
+  EXPECT_EQ(slots.size(), 4U);
+  EXPECT_FALSE(cache.resident(0, 2) || cache.resident(0, 3) || cache.resident(1, 3) || cache.resident(1, 4));
+  for (const ExpertCache::Move& move : *moves) {
+    EXPECT_GE(move.from, 5U);
+    EXPECT_TRUE(slots.contains(move.to));
+  }
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1}), 2U);
+  EXPECT_EQ(run_pass(cache, 1, 1, {4}), 0U);
+
+  ASSERT_TRUE(cache.resize(16, 0, {8, 8}));  // and more again: nothing moves
+  EXPECT_TRUE(cache.holds_all());
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1}), 2U);
+  run_pass(cache, 0, 1, {2, 3, 4, 5, 6, 7});
+  run_pass(cache, 1, 1, {0, 1, 2, 3, 4, 5, 6, 7});
+  EXPECT_EQ(cache.free_slots(), 0U);
+}
+
+TEST(ExpertCache, IsNotResizedWhileSomethingIsPinnedOrLoading) {
+  ExpertCache cache(config(1, 8, 6, 2));
+  run_pass(cache, 0, 1, {0, 1});
+  ASSERT_TRUE(cache.lookup(0, 1));
+  EXPECT_FALSE(cache.resize(3, 1, {2}));
+  EXPECT_EQ(cache.slots(), 6U);
+  cache.release(0, 1);
+  ASSERT_TRUE(cache.take(0, 4));
+  EXPECT_FALSE(cache.resize(3, 1, {2}));
+  cache.abandon(0, 4);
+  EXPECT_TRUE(cache.resize(3, 1, {2}));
+}
+
 }  // namespace
 }  // namespace hypura

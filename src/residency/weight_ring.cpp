@@ -7,10 +7,52 @@
 
 namespace hypura {
 
-WeightRing::WeightRing(std::vector<uint64_t> sizes, uint64_t capacity)
+WeightRing::WeightRing(std::vector<uint64_t> sizes, uint64_t capacity, const std::vector<bool>& streamed)
     : sizes_(std::move(sizes)), capacity_(capacity), order_(sizes_.size()), seen_(sizes_.size()) {
-  assert(!sizes_.empty() && capacity_ >= *std::max_element(sizes_.begin(), sizes_.end()));
   std::iota(order_.begin(), order_.end(), 0U);
+  std::erase_if(order_, [&](uint32_t item) { return !streamed.empty() && !streamed[item]; });
+  assert(!order_.empty());
+  assert(std::ranges::all_of(order_, [this](uint32_t item) { return sizes_[item] <= capacity_; }));
+}
+
+void WeightRing::change(uint64_t capacity, const std::vector<bool>& streamed) {
+  capacity_ = capacity;
+  held_.clear();
+  std::vector<uint32_t> order;
+  for (const uint32_t item : order_) {
+    if (streamed[item]) {
+      order.push_back(item);
+    }
+  }
+  // What is new comes behind what lies before it in the file.
+  for (uint32_t item = 0; item < streamed.size(); ++item) {
+    if (streamed[item] && std::ranges::find(order, item) == order.end()) {
+      const auto after = std::ranges::find_if(order, [item](uint32_t other) { return other > item; });
+      order.insert(after, item);
+    }
+  }
+  order_ = std::move(order);
+  assert(std::ranges::all_of(order_, [this](uint32_t item) { return sizes_[item] <= capacity_; }));
+  next_ = 0;
+  if (!used_.empty()) {
+    const auto next = std::ranges::find_if(order_, [this](uint32_t item) { return item > used_.back(); });
+    next_ = next == order_.end() ? 0 : static_cast<size_t>(next - order_.begin());
+    part_ = true;
+  }
+}
+
+void WeightRing::leave_out(uint32_t item) {
+  const auto it = std::ranges::find(order_, item);
+  if (it == order_.end()) {
+    return;
+  }
+  const auto at = static_cast<size_t>(it - order_.begin());
+  order_.erase(it);
+  next_ -= at < next_ ? 1 : 0;
+  next_ = next_ < order_.size() ? next_ : 0;
+  std::erase(used_, item);
+  seen_[item] = false;
+  part_ = true;
 }
 
 std::optional<uint64_t> WeightRing::place_for(uint64_t size) const {
@@ -29,6 +71,9 @@ std::optional<uint64_t> WeightRing::place_for(uint64_t size) const {
 }
 
 std::optional<WeightRing::Fetch> WeightRing::next_fetch() {
+  if (order_.empty()) {
+    return std::nullopt;
+  }
   const uint32_t item = order_[next_];
   if (std::any_of(held_.begin(), held_.end(), [&](const Held& it) { return it.item == item; })) {
     return std::nullopt;  // all are held, or the order has just changed: it is fetched again after its use
@@ -67,7 +112,7 @@ void WeightRing::retire(uint32_t item) {
 
 void WeightRing::note_use(uint32_t item) {
   if (seen_[item]) {  // the next pass has begun
-    if (used_ != order_) {
+    if (!std::exchange(part_, false) && used_ != order_) {
       // What is held was fetched by the old order. It stays: a mismatch shows as a use out of turn, which restarts.
       const auto upcoming = std::find(used_.begin(), used_.end(), order_[next_]);
       next_ = upcoming == used_.end() ? 0 : static_cast<size_t>(upcoming - used_.begin());

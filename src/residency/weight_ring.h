@@ -6,6 +6,8 @@
 // another order, or left some out, that is expected from then on. A tensor may be used before its turn as long as the
 // ring holds it; one that it does not hold makes the ring start over from it.
 //
+// Which tensors pass through it may change (change(), leave_out()), as memory for the others comes and goes.
+//
 // Invariants: a tensor is in the ring at most once; places do not overlap; a place is reused only after retire() of the
 // tensor that lay there and of all before it, or after restart_at().
 //
@@ -27,8 +29,9 @@ class WeightRing {
     uint64_t offset = 0;
   };
 
-  // `sizes[i]`: capacity that item i takes. `capacity`: bytes of the ring, at least the largest size.
-  WeightRing(std::vector<uint64_t> sizes, uint64_t capacity);
+  // `sizes[i]`: capacity that item i takes. `capacity`: bytes of the ring, at least the largest size. `streamed`: the
+  // items that pass through it; empty: all.
+  WeightRing(std::vector<uint64_t> sizes, uint64_t capacity, const std::vector<bool>& streamed = {});
 
   // The next tensor to read, when it fits; the ring then holds it. Call until none is given.
   std::optional<Fetch> next_fetch();
@@ -42,6 +45,16 @@ class WeightRing {
 
   // `item`, which the ring holds, was used: its place is free once those before it are.
   void retire(uint32_t item);
+
+  // Empties the ring, which has another capacity and other items from now on, and goes on behind the item that was used
+  // last. The owner must first have stopped all reads into the ring.
+  void change(uint64_t capacity, const std::vector<bool>& streamed);
+
+  // `item`, which the ring does not hold, passes through it no more.
+  void leave_out(uint32_t item);
+
+  // Nothing passes through it any more.
+  bool empty() const { return order_.empty(); }
 
   uint64_t capacity() const { return capacity_; }
 
@@ -63,6 +76,7 @@ class WeightRing {
   std::deque<Held> held_;        // oldest first
   std::vector<uint32_t> used_;   // what this pass used so far
   std::vector<bool> seen_;       // by item: in used_
+  bool part_ = false;            // this pass used some that did not pass through then: its order says nothing
 };
 
 }  // namespace hypura

@@ -120,5 +120,44 @@ TEST(WeightRing, PlacesNeverOverlapUnderRandomUse) {
   }
 }
 
+TEST(WeightRing, GoesOnWithOtherItemsBehindTheLastThatWasUsed) {
+  WeightRing ring({10, 10, 10, 10, 10, 10}, 20, {true, false, true, false, true, false});
+  const auto fetched = [&] {
+    std::vector<uint32_t> items;
+    while (const auto fetch = ring.next_fetch()) {
+      items.push_back(fetch->item);
+    }
+    return items;
+  };
+  using Items = std::vector<uint32_t>;
+  EXPECT_EQ(fetched(), (Items{0, 2}));
+  ring.retire(0);
+  ring.change(30, {true, true, true, true, true, false});  // two more, and a larger ring
+  EXPECT_EQ(fetched(), (Items{1, 2, 3}));
+  for (const uint32_t item : {1U, 2U, 3U}) {
+    ring.retire(item);
+  }
+  EXPECT_EQ(fetched(), (Items{4, 0, 1}));
+  ring.retire(4);
+  ring.retire(0);  // the next pass has begun; the order is what it was, though the last one did not use all
+  EXPECT_EQ(fetched(), (Items{2, 3}));
+  ring.retire(1);
+  ring.leave_out(1);
+  EXPECT_EQ(fetched(), (Items{4}));
+  for (const uint32_t item : {2U, 3U, 4U}) {
+    ring.retire(item);
+  }
+  EXPECT_EQ(fetched(), (Items{0, 2, 3}));
+  for (const uint32_t item : {0U, 2U, 3U}) {
+    ring.retire(item);
+    ring.leave_out(item);
+  }
+  EXPECT_EQ(fetched(), (Items{4}));
+  ring.retire(4);
+  ring.leave_out(4);
+  EXPECT_TRUE(ring.empty());
+  EXPECT_FALSE(ring.next_fetch());
+}
+
 }  // namespace
 }  // namespace hypura

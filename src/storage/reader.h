@@ -103,8 +103,11 @@ class Reader {
   // Names memory that will be a destination many times, for io_uring's registered buffers. Best effort: where the
   // system refuses (RLIMIT_MEMLOCK) or has no such thing (the pread pool) reads work all the same. Memory is pinned
   // piece by piece (64 MiB), when something is first read into the piece: pinning touches every page, and at once that
-  // took seconds of loading (docs/lab/experiments.md). The memory must outlive the reader.
+  // took seconds of loading (docs/lab/experiments.md). The memory must outlive the reader, or be forgotten.
   virtual void register_memory(std::span<std::byte> memory) = 0;
+
+  // The end of that, for some of the memory: the kernel holds its pages no longer. No read into it may be under way.
+  virtual void forget_memory(std::span<std::byte> memory) = 0;
 
   virtual ReaderStats stats() const = 0;
 

@@ -10,6 +10,7 @@
 #include "storage/process_reads.h"
 #include "storage/reader.h"
 #include "storage/test_files.h"
+#include "support/memory/memory_region.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -104,6 +105,46 @@ TEST(ReaderLinux, PinsMemoryPieceByPieceWhenItIsReadInto) {
   EXPECT_EQ(pinned_bytes(), pinned);
   reader->reset();
   munmap(mapped, size);
+}
+
+// What the kernel knows of memory would go on to be read into, wherever the process's own pages are by then.
+TEST(ReaderLinux, ForgetsMemoryThatIsGivenBack) {
+  constexpr uint64_t kPiece = 64 * kMiB;
+  const TempDir folder;
+  const auto path = write_pattern(folder, 0, 4 * kMiB);
+  auto reader = Reader::open({path}, {});
+  ASSERT_TRUE(reader);
+  auto region = MemoryRegion::allocate(2 * kPiece);
+  ASSERT_TRUE(region);
+  const auto expect_read_to = [&](uint64_t at) {
+    const ReadRequest request = {.offset = 0, .length = 2 * kMiB, .destination = region->data() + at};
+    const Status status = (*reader)->wait((*reader)->submit({&request, 1}, Priority::kDemand));
+    ASSERT_TRUE(status) << status.error().message;
+    for (uint64_t i = 0; i < request.length; i += 7) {
+      ASSERT_EQ(request.destination[i], pattern_byte(0, i)) << i;
+    }
+  };
+  (*reader)->register_memory(region->span());
+  expect_read_to(10 * kMiB);
+  expect_read_to(kPiece + 10 * kMiB);
+  const uint64_t kept = 20 * kMiB;
+  const std::span<std::byte> behind = region->span().subspan(kept);
+  for (int turn = 0; turn < 3; ++turn) {
+    (*reader)->forget_memory(behind);
+    region->give_back(kept, behind.size());
+    EXPECT_EQ(region->data()[kPiece + 10 * kMiB], std::byte{0}) << "it was given back";
+    expect_read_to(10 * kMiB);  // what stays is known as before, to its end only
+    expect_read_to(18 * kMiB);
+    (*reader)->register_memory(behind);
+    expect_read_to(30 * kMiB);
+    expect_read_to(kPiece + 10 * kMiB);
+  }
+  (*reader)->forget_memory(region->span().subspan(5 * kMiB, kMiB));  // out of the middle
+  expect_read_to(2 * kMiB);
+  expect_read_to(4 * kMiB);
+  expect_read_to(8 * kMiB);
+  (*reader)->forget_memory(region->span());
+  expect_read_to(8 * kMiB);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ class ThreadReader final : public ReaderCore {
   std::error_code start(uint32_t threads);
 
   void register_memory(std::span<std::byte> /*memory*/) override {}
+  void forget_memory(std::span<std::byte> /*memory*/) override {}
 
  private:
   void advance() override;

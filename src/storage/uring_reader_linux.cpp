@@ -34,6 +34,7 @@ class UringReader final : public ReaderCore {
   ~UringReader() override;
 
   void register_memory(std::span<std::byte> memory) override;
+  void forget_memory(std::span<std::byte> memory) override;
 
  private:
   // A stretch of memory that the kernel is to know. It learns it when something is first read into it.
@@ -53,6 +54,8 @@ class UringReader final : public ReaderCore {
   void submit_staged();
   const Buffer* buffer_of(const std::byte* memory, uint64_t length);
   bool registered(Buffer& buffer);
+  void unregister(Buffer& buffer);
+  void submit_all_staged();
 
   // All guarded by mutex_.
   io_uring ring_;
@@ -61,6 +64,8 @@ class UringReader final : public ReaderCore {
   bool sleeping_ = false;                  // a thread is in the kernel, waiting for a completion
   bool has_slots_ = false;                 // the kernel gave us the table for registered memory
   std::vector<Buffer> buffers_;            // sorted by address
+  std::vector<unsigned> free_slots_;       // of the table, before used_slots_
+  unsigned used_slots_ = 0;
 };
 
 UringReader::UringReader(OpenFiles files, const ReaderOptions& options, const io_uring& ring)
@@ -201,9 +206,61 @@ void UringReader::register_memory(std::span<std::byte> memory) {
   for (size_t at = 0; at < memory.size(); at += kBufferBytes) {
     std::byte* begin = memory.data() + at;
     std::byte* end = begin + std::min<size_t>(kBufferBytes, memory.size() - at);
-    buffers_.push_back({begin, end, static_cast<unsigned>(buffers_.size())});
+    unsigned slot = used_slots_;
+    if (free_slots_.empty()) {
+      ++used_slots_;
+    } else {
+      slot = free_slots_.back();
+      free_slots_.pop_back();
+    }
+    buffers_.push_back({begin, end, slot});
   }
   std::sort(buffers_.begin(), buffers_.end(), [](const Buffer& a, const Buffer& b) { return a.begin < b.begin; });
+}
+
+// What is under way keeps the kernel's old notion of its buffer until it has ended.
+void UringReader::unregister(Buffer& buffer) {
+  if (std::exchange(buffer.state, Buffer::kNew) == Buffer::kRegistered) {
+    const iovec nothing{nullptr, 0};
+    io_uring_register_buffers_update_tag(&ring_, buffer.slot, &nothing, nullptr, 1);
+  }
+}
+
+// The kernel takes them at once, but when it is short of memory.
+void UringReader::submit_all_staged() {
+  submit_staged();
+  while (!staged_.empty()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    advance();
+  }
+}
+
+// A piece that is forgotten in part ends there from now on; what of it lies behind becomes one of its own.
+void UringReader::forget_memory(std::span<std::byte> memory) {
+  std::byte* begin = memory.data();
+  std::byte* end = begin + memory.size();
+  std::span<std::byte> behind;
+  {
+    const std::lock_guard lock(mutex_);
+    submit_all_staged();  // they name a place in the table
+    for (Buffer& it : buffers_) {
+      if (it.end <= begin || it.begin >= end) {
+        continue;
+      }
+      unregister(it);
+      if (it.end > end) {
+        behind = {end, it.end};
+      }
+      it.end = std::max(it.begin, begin);
+      if (it.begin == it.end) {
+        free_slots_.push_back(it.slot);
+      }
+    }
+    std::erase_if(buffers_, [](const Buffer& it) { return it.begin == it.end; });
+  }
+  if (!behind.empty()) {
+    register_memory(behind);
+  }
 }
 
 // Plain reads came after io_uring itself (Linux 5.6).

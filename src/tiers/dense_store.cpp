@@ -1,8 +1,10 @@
 #include "tiers/dense_store.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "residency/spread_order.h"
 #include "support/fail.h"
 #include "support/memory/pages_ahead.h"
 #include "tiers/direct_place.h"
@@ -15,8 +17,9 @@ DenseStore::DenseStore(std::span<const DenseItem> items, Reader& reader, StoreSt
       reader_(reader),
       stats_(stats),
       before_blocking_(std::move(before_blocking)),
+      place_(items.size()),
       pinned_data_(items.size()),
-      ring_item_(items.size()) {}
+      wanted_(items.size()) {}
 
 Result<std::unique_ptr<DenseStore>> DenseStore::create(std::span<const DenseItem> items, Reader& reader,
                                                        StoreStats& stats, const std::vector<bool>& pinned,
@@ -51,38 +54,108 @@ Status DenseStore::read_pinned(const std::vector<bool>& pinned) {
   const PagesAhead ahead(pinned_.span());  // while they are read
   std::vector<ReadRequest> requests;
   std::byte* place = pinned_.data();
-  for (uint32_t item = 0; item < items_.size(); ++item) {
-    if (pinned[item]) {
-      requests.push_back(read_into(place, extent(item)));
-      pinned_data_[item] = requests.back().destination;
-      place += place_capacity(extent(item).length);
-    }
+  for (const uint32_t item : in_spread_order(pinned)) {  // what goes first lies last: it leaves whole huge pages
+    requests.push_back(read_into(place, extent(item)));
+    place_[item] = place;
+    pinned_data_[item] = requests.back().destination;
+    place += place_capacity(extent(item).length);
   }
   return reader_.wait(reader_.submit(requests, Priority::kDemand));
 }
 
+std::vector<bool> DenseStore::streamed() const {
+  std::vector<bool> all;
+  for (const std::byte* data : pinned_data_) {
+    all.push_back(data == nullptr);
+  }
+  return all;
+}
+
+std::vector<uint64_t> DenseStore::capacities() const {
+  std::vector<uint64_t> all;
+  for (const DenseItem& item : items_) {
+    all.push_back(place_capacity(item.extent.length));
+  }
+  return all;
+}
+
 // For what is not pinned.
 Status DenseStore::make_ring(uint64_t bytes) {
-  std::vector<uint64_t> capacities;
-  for (uint32_t item = 0; item < items_.size(); ++item) {
-    if (pinned_data_[item] == nullptr) {
-      ring_item_[item] = static_cast<uint32_t>(capacities.size());
-      item_of_.push_back(item);
-      capacities.push_back(place_capacity(extent(item).length));
-    }
-  }
-  if (capacities.empty()) {
+  const std::vector<bool> through = streamed();
+  if (std::ranges::find(through, true) == through.end()) {
     return {};
   }
   auto memory = MemoryRegion::allocate(bytes);
   if (!memory) {
     return propagate(memory.error(), "the ring for streamed weights");
   }
-  memory_ = std::move(*memory);
-  ring_ = std::make_unique<WeightRing>(std::move(capacities), bytes);
-  reader_.register_memory(memory_.span());
+  take_memory(std::move(*memory));
+  ring_ = std::make_unique<WeightRing>(capacities(), bytes, through);
   fill_ring();
   return {};
+}
+
+// For the ring, in the place of what it has.
+void DenseStore::take_memory(MemoryRegion memory) {
+  if (memory_.size() > 0) {
+    reader_.forget_memory(memory_.span());
+  }
+  memory_ = std::move(memory);
+  if (memory_.size() > 0) {
+    reader_.register_memory(memory_.span());
+  }
+}
+
+void DenseStore::end_ring() {
+  end_reads();
+  ring_.reset();
+  take_memory({});
+}
+
+void DenseStore::unpin(uint32_t item) {
+  pinned_data_[item] = nullptr;
+  pinned_.give_back(static_cast<uint64_t>(place_[item] - pinned_.data()), place_capacity(extent(item).length));
+}
+
+Status DenseStore::keep(const std::vector<bool>& pinned, uint64_t ring_bytes) {
+  const bool other_ring = ring_bytes > 0 && ring_bytes != this->ring_bytes();
+  MemoryRegion memory;
+  if (other_ring) {  // before anything is given up
+    auto made = MemoryRegion::allocate(ring_bytes);
+    if (!made) {
+      return propagate(made.error(), "the ring for streamed weights");
+    }
+    memory = std::move(*made);
+  }
+  end_reads();
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    wanted_[item] = pinned[item] && is_streamed(item);
+    if (!pinned[item] && !is_streamed(item)) {
+      unpin(item);
+    }
+  }
+  if (ring_ == nullptr && !other_ring) {
+    return {};
+  }
+  if (other_ring) {
+    take_memory(std::move(memory));
+  }
+  const std::vector<bool> through = streamed();
+  if (ring_ == nullptr) {
+    ring_ = std::make_unique<WeightRing>(capacities(), ring_bytes, through);
+  } else {
+    ring_->change(other_ring ? ring_bytes : ring_->capacity(), through);
+  }
+  fill_ring();
+  return {};
+}
+
+// It lies in the ring, whole.
+void DenseStore::pin_from_ring(uint32_t item) {
+  const std::byte* data = memory_.data() + place_of(item)->offset + data_offset(extent(item));
+  pinned_data_[item] = place_[item] + data_offset(extent(item));
+  std::memcpy(pinned_data_[item], data, extent(item).length);
+  wanted_[item] = false;
 }
 
 void DenseStore::fill_ring() {
@@ -90,16 +163,15 @@ void DenseStore::fill_ring() {
     return;
   }
   while (const auto fetch = ring_->next_fetch()) {
-    const uint32_t item = item_of_[fetch->item];
-    const ReadRequest read = read_into(memory_.data() + fetch->offset, extent(item));
-    places_.push_back({item, fetch->offset, reader_.submit({&read, 1}, Priority::kPrefetch)});
+    const ReadRequest read = read_into(memory_.data() + fetch->offset, extent(fetch->item));
+    places_.push_back({fetch->item, fetch->offset, reader_.submit({&read, 1}, Priority::kPrefetch)});
   }
 }
 
 void DenseStore::restart_ring_at(uint32_t item) {
   end_reads();
   in_use_.clear();
-  ring_->restart_at(ring_item_[item]);
+  ring_->restart_at(item);
 }
 
 void DenseStore::end_reads() {
@@ -157,10 +229,17 @@ Result<std::byte*> DenseStore::acquire(uint32_t item) {
 
 void DenseStore::release() {
   for (const uint32_t item : in_use_) {
-    ring_->retire(ring_item_[item]);
+    ring_->retire(item);
+    if (wanted_[item]) {
+      pin_from_ring(item);
+      ring_->leave_out(item);
+    }
     places_.erase(places_.begin() + (place_of(item) - places_.data()));
   }
   in_use_.clear();
+  if (ring_ != nullptr && ring_->empty()) {
+    end_ring();
+  }
   fill_ring();
 }
 

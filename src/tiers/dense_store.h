@@ -33,6 +33,15 @@ class DenseStore {
   DenseStore(const DenseStore&) = delete;
   DenseStore& operator=(const DenseStore&) = delete;
 
+  // From now on these items are pinned, which must be some of those that were at first, and the ring has `ring_bytes`
+  // for the others; 0 where all are pinned. The memory of the rest goes back to the system. What is pinned anew stays
+  // as it passes through the ring the next time, so that nothing is read for it; when all do the ring is gone. Only
+  // when nothing is in use. Fails with kBudget, when there is no ring any more but what it can do without.
+  Status keep(const std::vector<bool>& pinned, uint64_t ring_bytes);
+
+  // Bytes that the ring has now.
+  uint64_t ring_bytes() const { return ring_ == nullptr ? 0 : ring_->capacity(); }
+
   // The item's data where it is pinned, else nullptr.
   const std::byte* pinned(uint32_t item) const { return pinned_data_[item]; }
 
@@ -59,7 +68,14 @@ class DenseStore {
              std::function<void()> before_blocking);
 
   Status read_pinned(const std::vector<bool>& pinned);
+  bool is_streamed(uint32_t item) const { return pinned_data_[item] == nullptr; }
+  std::vector<bool> streamed() const;
+  std::vector<uint64_t> capacities() const;  // by item, of its place
+  void unpin(uint32_t item);
+  void pin_from_ring(uint32_t item);
+  void end_ring();
   Status make_ring(uint64_t bytes);
+  void take_memory(MemoryRegion memory);
   void fill_ring();
   void restart_ring_at(uint32_t item);
   void end_reads();
@@ -71,11 +87,11 @@ class DenseStore {
   StoreStats& stats_;
   std::function<void()> before_blocking_;
   MemoryRegion pinned_;
+  std::vector<std::byte*> place_;        // by item: where it is read to to be pinned; nullptr: it never is
   std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it passes through the ring
+  std::vector<bool> wanted_;             // by item: it is to be pinned, but passes through the ring the next time
   MemoryRegion memory_;                  // the ring's
   std::unique_ptr<WeightRing> ring_;     // nullptr when there is none
-  std::vector<uint32_t> ring_item_;      // by item: its number in the ring
-  std::vector<uint32_t> item_of_;        // by number in the ring: the item
   std::vector<Place> places_;            // oldest first
   std::vector<uint32_t> in_use_;         // items of the ring
 };

@@ -177,5 +177,60 @@ TEST_F(DenseStoreTest, NoReadOutlivesIt) {
   EXPECT_TRUE(reader_.under_way().empty());
 }
 
+TEST_F(DenseStoreTest, GivesPinnedWeightsBackAndPinsThemAgainFromTheRing) {
+  const std::vector<bool> all(6, true);
+  make(all, 0);
+  const std::vector<bool> some = {true, false, false, true, false, false};
+  for (int turn = 0; turn < 2; ++turn) {
+    use(0);
+    use(1);
+    ASSERT_TRUE(store_->keep(some, 2 * place_capacity(kBytes)));  // in the middle of a pass
+    EXPECT_EQ(store_->ring_bytes(), 2 * place_capacity(kBytes));
+    for (uint32_t item = 0; item < 6; ++item) {
+      EXPECT_EQ(store_->pinned(item) != nullptr, some[item]) << item;
+    }
+    for (uint32_t item = 2; item < 6; ++item) {
+      use(item);
+    }
+    for (int pass = 0; pass < 3; ++pass) {
+      for (uint32_t item = 0; item < 6; ++item) {
+        use(item);
+      }
+    }
+    ASSERT_TRUE(store_->keep({true, true, true, true, false, true}, 3 * place_capacity(kBytes)));
+    for (uint32_t item = 0; item < 6; ++item) {
+      use(item);
+    }
+    EXPECT_NE(store_->pinned(1), nullptr);
+    ASSERT_TRUE(store_->keep(all, 0));
+    EXPECT_GT(store_->ring_bytes(), 0U) << "the last one comes through it";
+    const size_t before = reader_.groups().size();
+    for (uint32_t item = 0; item < 6; ++item) {
+      use(item);
+    }
+    EXPECT_EQ(store_->ring_bytes(), 0U);
+    EXPECT_LE(reader_.groups().size(), before + 1) << "nothing else is read for it";
+    use(4);
+  }
+  EXPECT_TRUE(reader_.under_way().empty());
+  EXPECT_FALSE(reader_.misplaced);
+}
+
+TEST_F(DenseStoreTest, AFailedReadAfterItIsOnlyThat) {
+  make(std::vector<bool>(6, true), 0);
+  reader_.fail_next = Error{ErrorCode::kIo, "gone"};
+  ASSERT_TRUE(store_->keep(kNonePinned, 2 * place_capacity(kBytes)));
+  const auto failed = store_->acquire(0);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+  for (uint32_t item = 0; item < 6; ++item) {
+    use(item);
+  }
+  ASSERT_TRUE(store_->keep(std::vector<bool>(6, true), 0));
+  for (uint32_t item = 0; item < 6; ++item) {
+    use(item);
+  }
+}
+
 }  // namespace
 }  // namespace hypura

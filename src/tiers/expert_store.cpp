@@ -71,6 +71,10 @@ ExpertStore::~ExpertStore() {
   finish();
   landed();
   cancel_prefetches();
+  end_all_unwanted();
+}
+
+void ExpertStore::end_all_unwanted() {
   for (const TierSlots::Fill& fill : unwanted_) {
     slots_->cancel(fill);
   }

@@ -155,6 +155,17 @@ class ExpertStore {
   // such an expert will be told), or acquire() was called, to which what is under way is then prefetched.
   bool warm();
 
+  // Whether there can be fewer slots than at first, whose memory is then the system's.
+  bool resizes() const { return slots_->resizes(); }
+
+  // From now on there are so many slots, at most as many as at first; own_slots is not looked at. What is worth least
+  // goes; what stays keeps its bytes. Between finish() and acquire(); ends what is under way. False, and nothing has
+  // changed, while the tier above pins something. Only where resizes().
+  bool resize(const Sizes& sizes);
+
+  // What is worth most of what is not here is to be read by warm(), of each layer up to its quota.
+  void warm_again();
+
   // --- a store below another tier ---
 
   // The tier above has an expert of here too: here it goes before all others.
@@ -216,6 +227,7 @@ class ExpertStore {
   bool admit_warmed();
   bool admit(const Status& read, const TierSlots::Fill& fill);
   void cancel_prefetches();
+  void end_all_unwanted();
   void end_unwanted(const TierSlots::Fill& fill);
   bool reclaim(bool wait);
 

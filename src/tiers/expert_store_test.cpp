@@ -397,5 +397,76 @@ TEST_F(ExpertStoreTest, APromptReadsTheFirstLayerBeforeItIsAskedFor) {
   use_all(0);
 }
 
+TEST_F(ExpertStoreTest, WithFewerSlotsWhatStaysKeepsItsBytes) {
+  make(12, 3);
+  for (int pass = 0; pass < 3; ++pass) {
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      use(layer, {1, 4});
+      use(layer, {pass == 2 ? 5U : 0U});
+    }
+  }
+  acquire(0, {1});
+  EXPECT_FALSE(store->resize({6, 3, {1, 1, 1}})) << "a layer is in work";
+  predict(1, {2});
+  use_all(0);
+  ASSERT_TRUE(store->resize({6, 3, {1, 1, 1}})) << "what was predicted ends";
+  EXPECT_TRUE(reader.under_way().empty());
+  EXPECT_FALSE(reader.forgotten.empty());
+  const uint64_t before = reader.groups().size();
+  uint64_t kept = 0;
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    for (uint32_t expert = 0; expert < kExperts; ++expert) {
+      if (store->resident(layer, expert)) {
+        ++kept;
+        use(layer, {expert});
+      }
+    }
+  }
+  EXPECT_EQ(kept, 3U);
+  EXPECT_EQ(reader.groups().size(), before) << "nothing is read again";
+  use(1, {0, 1, 2, 3, 4, 5});
+  use(2, {0, 1, 2, 3, 4, 5}, false);
+
+  ASSERT_TRUE(store->resize({12, 3, {3, 3, 3}}));
+  EXPECT_EQ(reader.registered.size(), reader.forgotten.size());
+  store->warm_again();
+  while (store->warm()) {
+    reader.end_all();
+  }
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    EXPECT_TRUE(store->resident(layer, 1) && store->resident(layer, 4)) << layer;
+  }
+  const uint64_t warm = reader.groups().size();
+  use(0, {1, 4});
+  EXPECT_EQ(reader.groups().size(), warm);
+  EXPECT_FALSE(reader.misplaced);
+}
+
+TEST_F(ExpertStoreTest, FromAllToFewAndBackAndAFailedReadBetween) {
+  make(kLayers * kExperts, 0);
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    use(layer, {0, 1, 2, 3, 4, 5});
+  }
+  predict(0, {1});
+  ASSERT_TRUE(store->resize({3, 2, {1, 0, 0}}));
+  acquire(1, {0, 1, 2});
+  reader.fail_group(reader.groups().size(), {ErrorCode::kIo, "gone"});
+  Status status;
+  for (size_t i = 0; status && i < 3; ++i) {
+    status = store->wait(i);
+    if (status) {
+      store->release_misses(i + 1);
+    }
+  }
+  EXPECT_FALSE(status);
+  store->finish();
+  ASSERT_TRUE(store->resize({kLayers * kExperts, 0, {kExperts, kExperts, kExperts}}));
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    use(layer, {0, 1, 2, 3, 4, 5});
+    use(layer, {0, 1, 2, 3, 4, 5});
+  }
+  EXPECT_TRUE(store->holds_all());
+}
+
 }  // namespace
 }  // namespace hypura

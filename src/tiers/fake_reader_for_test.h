@@ -118,12 +118,14 @@ class FakeReader : public Reader {
   }
 
   void register_memory(std::span<std::byte> memory) override { registered = memory; }
+  void forget_memory(std::span<std::byte> memory) override { forgotten = memory; }
   ReaderStats stats() const override { return {}; }
   std::string description() const override { return "fake"; }
   std::string notice() const override { return {}; }
 
   bool misplaced = false;  // a request broke the rules of ReadRequest
   std::span<std::byte> registered;
+  std::span<std::byte> forgotten;
 
  private:
   Group& at(ReadGroup number) { return groups_[number - 1]; }

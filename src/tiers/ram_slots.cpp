@@ -13,7 +13,7 @@ Result<std::unique_ptr<RamSlots>> RamSlots::create(std::span<const ExpertLayer> 
   if (!memory) {
     return propagate(memory.error(), "the expert slots");
   }
-  auto made = over(layers, reader, memory->span());
+  auto made = over(layers, reader, memory->span().first(bytes_for(layers, slots)));
   made->own_ = std::move(*memory);
   made->ahead_ = std::make_unique<PagesAhead>(made->own_.span());
   return made;
@@ -23,6 +23,7 @@ std::unique_ptr<RamSlots> RamSlots::over(std::span<const ExpertLayer> layers, Re
                                          std::span<std::byte> memory) {
   std::unique_ptr<RamSlots> made(new RamSlots(layers, reader));
   made->memory_ = memory.data();
+  made->bytes_ = memory.size();
   reader.register_memory(memory);
   return made;
 }
@@ -47,6 +48,24 @@ void RamSlots::realign(const Fill& fill) {
       std::memmove(place + places[part].data_offset, place + arrived, parts[part].slice_bytes);
     }
   }
+}
+
+void RamSlots::move(uint32_t from, uint32_t to) {
+  std::memcpy(data(to), data(from), layout_.stride());
+}
+
+void RamSlots::resize(uint32_t slots) {
+  const uint64_t bytes = slots * layout_.stride();
+  if (bytes < bytes_) {
+    ahead_.reset();  // it would take them again
+    reader_.forget_memory({memory_ + bytes, bytes_ - bytes});
+    own_.give_back(bytes, bytes_ - bytes);
+  } else if (bytes > bytes_) {
+    const std::span<std::byte> more(memory_ + bytes_, bytes - bytes_);
+    reader_.register_memory(more);
+    ahead_ = std::make_unique<PagesAhead>(more);
+  }
+  bytes_ = bytes;
 }
 
 }  // namespace hypura

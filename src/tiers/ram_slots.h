@@ -37,6 +37,10 @@ class RamSlots final : public TierSlots {
   void realign(const Fill& fill) override;
   void cancel(const Fill& fill) override { reader_.cancel(fill.reads); }
   void poll() override { reader_.poll(); }
+  // Where the memory is its own.
+  bool resizes() const override { return own_.size() > 0; }
+  void move(uint32_t from, uint32_t to) override;
+  void resize(uint32_t slots) override;
 
   MatrixView view(uint32_t layer, uint32_t part) const override {
     const SlotPlace& place = layout_.places(layer)[part];
@@ -51,8 +55,9 @@ class RamSlots final : public TierSlots {
   Reader& reader_;
   SlotLayout layout_;
   MemoryRegion own_;
-  std::unique_ptr<PagesAhead> ahead_;  // of own_
+  std::unique_ptr<PagesAhead> ahead_;  // of some of own_
   std::byte* memory_ = nullptr;
+  uint64_t bytes_ = 0;                 // from there on, of slots that have memory
   std::vector<ReadRequest> requests_;  // of the fill that begins
 };
 

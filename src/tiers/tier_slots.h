@@ -53,6 +53,14 @@ class TierSlots {
   // Lets fills go on, without blocking.
   virtual void poll() = 0;
 
+  // Whether there can be fewer slots, whose memory then goes back to the system: only then what follows may be called,
+  // and only when no fill is under way.
+  virtual bool resizes() const { return false; }
+  // Copies all that is in a slot to another.
+  virtual void move(uint32_t /*from*/, uint32_t /*to*/) {}
+  // The first `slots` slots have memory from now on, at most as many as there were at first; the others have none.
+  virtual void resize(uint32_t /*slots*/) {}
+
   // Where the tier's kernels find a matrix of the layer's experts: addresses of its own memory, which only those of RAM
   // may be read at.
   virtual MatrixView view(uint32_t layer, uint32_t part) const = 0;

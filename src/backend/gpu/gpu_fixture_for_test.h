@@ -42,6 +42,7 @@ class FailingReader final : public Reader {
   void poll() override { reader_->poll(); }
   void cancel(ReadGroup group) override { reader_->cancel(group); }
   void register_memory(std::span<std::byte> memory) override { reader_->register_memory(memory); }
+  void forget_memory(std::span<std::byte> memory) override { reader_->forget_memory(memory); }
   ReaderStats stats() const override { return reader_->stats(); }
   std::string description() const override { return reader_->description(); }
   std::string notice() const override { return reader_->notice(); }

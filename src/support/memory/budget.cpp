@@ -37,8 +37,8 @@ void Reservation::release() {
 Budget::Budget(uint64_t ram, uint64_t device) : limits_{device, ram} {}
 
 Result<Reservation> Budget::reserve(Purpose purpose, Tier tier, uint64_t bytes) {
-  const uint64_t most = limit(tier);
   const std::lock_guard lock(mutex_);
+  const uint64_t most = limit_locked(tier);
   const uint64_t used = taken(tier);
   if (used > most || bytes > most - used) {
     return fail(ErrorCode::kBudget, "{} for {} do not fit: of {} in {} {} are taken", format_bytes(bytes),
@@ -51,7 +51,17 @@ Result<Reservation> Budget::reserve(Purpose purpose, Tier tier, uint64_t bytes) 
 }
 
 uint64_t Budget::limit(Tier tier) const {
+  const std::lock_guard lock(mutex_);
+  return limit_locked(tier);
+}
+
+uint64_t Budget::limit_locked(Tier tier) const {
   return tier == Tier::kDisk ? 0 : limits_[static_cast<size_t>(tier)];
+}
+
+void Budget::set_ram_limit(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limits_[static_cast<size_t>(Tier::kRam)] = bytes;
 }
 
 uint64_t Budget::reserved(Tier tier) const {

@@ -60,6 +60,8 @@ class Budget {
   Result<Reservation> reserve(Purpose purpose, Tier tier, uint64_t bytes);
 
   uint64_t limit(Tier tier) const;
+  // From now on. What is reserved stays, though it be more.
+  void set_ram_limit(uint64_t bytes);
   uint64_t reserved(Tier tier) const;
 
   // What is reserved now, a line for each purpose and tier, in the order of the purposes.
@@ -75,10 +77,11 @@ class Budget {
 
   void replace(const Key& key, uint64_t before, uint64_t bytes);
   void give_back(const Key& key, uint64_t bytes);
-  uint64_t taken(Tier tier) const;  // with the lock held
+  uint64_t limit_locked(Tier tier) const;  // with the lock held, as what follows
+  uint64_t taken(Tier tier) const;
 
-  const std::array<uint64_t, 2> limits_;  // by tier
-  mutable std::mutex mutex_;              // guards sums_
+  mutable std::mutex mutex_;        // guards what follows
+  std::array<uint64_t, 2> limits_;  // by tier
   std::map<Key, Sum> sums_;
 };
 

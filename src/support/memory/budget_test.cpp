@@ -116,5 +116,17 @@ TEST(Budget, ThreadsNeverHaveMoreThanThereIs) {
   EXPECT_LE(refused, 8000);
 }
 
+TEST(Budget, MayHaveLessAndMoreAgain) {
+  Budget budget(10 * kMiB, kMiB);
+  const auto slots = budget.reserve(Purpose::kExpertSlots, Tier::kRam, 6 * kMiB);
+  ASSERT_TRUE(slots);
+  budget.set_ram_limit(4 * kMiB);
+  EXPECT_EQ(budget.limit(Tier::kRam), 4 * kMiB);
+  EXPECT_EQ(budget.limit(Tier::kDevice), kMiB);
+  EXPECT_FALSE(budget.reserve(Purpose::kRing, Tier::kRam, 1)) << "more is reserved already";
+  budget.set_ram_limit(8 * kMiB);
+  EXPECT_TRUE(budget.reserve(Purpose::kRing, Tier::kRam, 2 * kMiB));
+}
+
 }  // namespace
 }  // namespace hypura

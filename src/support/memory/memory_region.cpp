@@ -1,12 +1,16 @@
 #include "support/memory/memory_region.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "support/fail.h"
+#include "support/log.h"
+#include "support/memory/give_back.h"
 #include "support/memory/huge_pages.h"
 #include "support/units.h"
 
@@ -57,6 +61,15 @@ Result<MemoryRegion> MemoryRegion::allocate(uint64_t bytes) {
     advise_huge_pages(region.data_, region.size_);
   }
   return region;
+}
+
+void MemoryRegion::give_back(uint64_t offset, uint64_t bytes) {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = round_up(offset, page);
+  const uint64_t end = round_down(std::min(offset + bytes, size_), page);
+  if (begin < end && !give_pages_back({data_ + begin, end - begin})) {
+    logger().warn("the system takes back no memory: {}", std::generic_category().message(errno));
+  }
 }
 
 Result<MemoryRegion> MemoryRegion::reserve(uint64_t bytes) {

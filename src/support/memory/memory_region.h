@@ -26,6 +26,10 @@ class MemoryRegion {
   // Addresses only: any access is a fault. For tensors whose bytes are elsewhere. Fails with kBudget.
   static Result<MemoryRegion> reserve(uint64_t bytes);
 
+  // Whole pages of these bytes go back to the system: what was in them is lost, and they may be used again, as new
+  // ones. No read may be under way into them, and no reader may know them (Reader::forget_memory).
+  void give_back(uint64_t offset, uint64_t bytes);
+
   std::byte* data() const { return data_; }
   uint64_t size() const { return size_; }
   std::span<std::byte> span() const { return {data_, size_}; }
