@@ -150,10 +150,11 @@ struct EngineStats {
   uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
   uint64_t experts_predicted_correct = 0;  // of those, then requested
   uint64_t experts_predictable = 0;        // requested by the layers that had predictions
-  uint64_t experts_warmed = 0;             // read before the first pass, because earlier runs used them
-  uint64_t warm_bytes = 0;                 // of those; a part of streamed_bytes
-  uint64_t table_rows = 0;                 // of tables that are read row by row, looked up
-  uint64_t table_rows_read = 0;            // of those, from disk
+  // Read before the first pass, because earlier runs used them, or while nothing ran, when there was room again.
+  uint64_t experts_warmed = 0;
+  uint64_t warm_bytes = 0;       // of those; a part of streamed_bytes
+  uint64_t table_rows = 0;       // of tables that are read row by row, looked up
+  uint64_t table_rows_read = 0;  // of those, from disk
   // With a GPU that has slots for some experts, in decode passes: what of expert_lookups was looked up in VRAM, and of
   // that found there. What is missed there is looked up in RAM, and what is missed in RAM is read from disk. Layers
   // with slots for all of their experts look up nothing; those brought whole, all of their experts.
@@ -185,6 +186,11 @@ struct EngineStats {
   uint64_t kv_read_bytes = 0;
   uint64_t kv_written_bytes = 0;
   uint64_t memory_peak = 0;  // of the process, bytes
+  // Of the model, as MemoryState.
+  uint64_t memory_limit = 0;
+  uint64_t memory_given_back_bytes = 0;
+  uint64_t memory_shrunk = 0;
+  uint64_t memory_grown = 0;
   // Read from disk, loading included, for each copy of the model: its own files, then each mirror. Empty without
   // mirrors.
   std::vector<uint64_t> copy_bytes;
@@ -259,6 +265,14 @@ class Engine {
   virtual const Plan& plan() const = 0;
   // What is reserved now of the budget and the process overhead, by purpose; the plan has the estimates. Any thread.
   virtual std::vector<LedgerLine> ledger() const = 0;
+
+  // What it has of the memory that it was opened with, and may have from now on: at most that. What is given back is
+  // the system's when the call returns, also in the middle of a pass; it blocks for as long as some layers of one take.
+  // Answers are the same at every size, and only slower. `why` is for people: "memory pressure". Fails with kBudget
+  // for less than MemoryState::least. Any thread.
+  virtual MemoryState memory() const = 0;
+  virtual Status set_memory(uint64_t bytes, std::string_view why) = 0;
+
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
 

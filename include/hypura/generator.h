@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -220,6 +221,10 @@ class Generator {
   virtual GeneratorStats stats() const = 0;         // any thread
   virtual std::vector<LiveLayer> live() const = 0;  // any thread
   virtual uint32_t context_size() const = 0;        // of one answer
+
+  // As those of Engine. Any thread.
+  virtual MemoryState memory() const = 0;
+  virtual Status set_memory(uint64_t bytes, std::string_view why) = 0;
 
   // As Engine::close(): call it when no answer is running. Any thread, one at a time.
   virtual Status close() = 0;

@@ -41,6 +41,20 @@ struct LedgerLine {
   Tier tier = Tier::kRam;
 };
 
+// The memory of an open model, which can be made less and more again while it runs (docs/guide/memory.md). Bytes are
+// counted as EngineOptions::memory counts them.
+struct MemoryState {
+  uint64_t opened = 0;            // with: it never has more
+  uint64_t limit = 0;             // now
+  uint64_t least = 0;             // that it can do with as it is open
+  std::string fixed;              // why that is as much, where nothing or little can be given back; else empty
+  uint64_t given_back_bytes = 0;  // to the system so far, all times together
+  uint64_t shrunk = 0;            // so many times
+  uint64_t grown = 0;
+  double tokens_per_second = 0;  // of decoding, that is expected with this
+  std::string sentence;          // for people, while it has less than it was opened with; else empty
+};
+
 // "expert slots (80 of 192)", "KV cache on the GPU".
 std::string to_string(const LedgerLine& line);
 

@@ -107,6 +107,8 @@ class GeneratorImpl final : public Generator {
 
   std::vector<LiveLayer> live() const override { return live_.layers(); }
   uint32_t context_size() const override { return engine_->context_size(); }
+  MemoryState memory() const override { return engine_->memory(); }
+  Status set_memory(uint64_t bytes, std::string_view why) override { return engine_->set_memory(bytes, why); }
   Status close() override { return engine_->close(); }
   bool must_reopen() const override { return engine_->must_reopen(); }
 

@@ -1,6 +1,7 @@
 // A model that answers with what a test tells it to.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -27,12 +28,14 @@ class FakeGenerator : public Generator {
   Plan plan_summary;
   std::vector<float> embedding{3, 4};
   uint32_t context = 4096;
+  MemoryState memory_state;
 
   // What was asked for.
   std::vector<AnswerRequest> requests;
   std::vector<EmbedRequest> embed_requests;
   std::vector<AnswerId> cancelled;
-  int closed = 0;  // calls of close()
+  int closed = 0;                           // calls of close()
+  std::vector<std::string> memory_reasons;  // of set_memory()
   std::atomic<bool> reopen = false;
 
   Result<AnswerId> submit(AnswerRequest request, std::shared_ptr<AnswerSink> sink) override {
@@ -93,6 +96,19 @@ class FakeGenerator : public Generator {
   std::vector<LiveLayer> live() const override { return {}; }
   uint32_t context_size() const override { return context; }
   bool must_reopen() const override { return reopen; }
+  MemoryState memory() const override {
+    const std::lock_guard lock(mutex_);
+    return memory_state;
+  }
+  Status set_memory(uint64_t bytes, std::string_view why) override {
+    const std::lock_guard lock(mutex_);
+    if (bytes < memory_state.least) {
+      return fail(ErrorCode::kBudget, "stories cannot run in {} bytes", bytes);
+    }
+    memory_state.limit = std::min(bytes, memory_state.opened);
+    memory_reasons.emplace_back(why);
+    return {};
+  }
   Status close() override {
     ++closed;
     return {};
@@ -116,7 +132,7 @@ class FakeGenerator : public Generator {
     sink.on_end(how);
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<AnswerId, std::shared_ptr<AnswerSink>> held_;
 };
 

@@ -132,6 +132,19 @@ constexpr Counter<E> kEngineCounters[] = {
     {"kv_written_bytes", &E::kv_written_bytes, "bytes", "Bytes of entries written to disk.",
      "hypura_kv_written_bytes_total"},
     {"memory_peak", &E::memory_peak, "bytes", "Peak memory of the process.", "hypura_memory_peak_bytes", {}, false},
+    {"memory_limit",
+     &E::memory_limit,
+     "bytes",
+     "Memory that the model may have now.",
+     "hypura_memory_limit_bytes",
+     {},
+     false},
+    {"memory_given_back_bytes", &E::memory_given_back_bytes, "bytes", "Memory of caches given back to the system.",
+     "hypura_memory_given_back_bytes_total"},
+    {"memory_shrunk", &E::memory_shrunk, "times", "Times that the model was given less memory.",
+     "hypura_memory_shrunk_times_total"},
+    {"memory_grown", &E::memory_grown, "times", "Times that the model was given more memory again.",
+     "hypura_memory_grown_times_total"},
 };
 
 using G = GpuCounters;

@@ -72,6 +72,7 @@ void EngineImpl::start_keeping() {
     states_ = std::make_unique<LlamaKvStates>(context(), model_.sequences, model_.kept_memory.most);
     kept_ = open_kept_kv(options_, model_, *states_);
   }
+  memory_ = std::make_unique<EngineMemory>(model_, kept_.get());
 }
 
 void EngineImpl::begin(double load_seconds) {
@@ -110,6 +111,11 @@ EngineStats EngineImpl::stats() const {
     add_kept(kept_->stats(), stats);
   }
   stats.memory_peak = read_process_memory().peak;
+  const MemoryState memory = memory_->state();
+  stats.memory_limit = memory.limit;
+  stats.memory_given_back_bytes = memory.given_back_bytes;
+  stats.memory_shrunk = memory.shrunk;
+  stats.memory_grown = memory.grown;
   return stats;
 }
 
@@ -118,12 +124,13 @@ RoutingTrace EngineImpl::routing() const {
 }
 
 // A model that only dense weights are streamed of teaches what the disk sustains, any other its calibration: both would
-// correct plans twice. With mirrors neither is the model's disk's alone.
+// correct plans twice. With mirrors neither is the model's disk's alone. Where memory was given back the plan was
+// another, and others wanted the machine.
 RunRecord EngineImpl::run_record() const {
   RunRecord record;
   record.routing = routing();
   const Placement& placement = model_.plan.placement;
-  if (!options_.mirrors.empty()) {
+  if (!options_.mirrors.empty() || memory_->has_changed()) {
     return record;
   }
   if (placement.mode() == Mode::kDenseStreaming) {
@@ -224,7 +231,7 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
   const double seconds = seconds_since(start);
   const uint64_t bytes = bytes_read() - bytes_before;
   counters_.note_pass({static_cast<uint32_t>(batch.size()), prompt_tokens, seconds, bytes});
-  if (computed && phase == Phase::kDecode && batch.size() == 1) {
+  if (computed && phase == Phase::kDecode && batch.size() == 1 && !memory_->has_changed()) {
     const std::lock_guard lock(mutex_);
     calibration_.note({seconds, bytes, batch.position(0)});
   }

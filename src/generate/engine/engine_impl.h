@@ -9,6 +9,7 @@
 #include "chat/chat_prompt.h"
 #include "draft/drafting.h"
 #include "draft/mtp_head.h"
+#include "generate/engine/engine_memory.h"
 #include "generate/scheduler/pass_counters.h"
 #include "history/calibration.h"
 #include "hypura/engine.h"
@@ -37,6 +38,8 @@ class EngineImpl final : public Engine {
   bool has_chat_template() const override { return chat_.explicit_template(); }
   const Plan& plan() const override { return model_.plan; }
   std::vector<LedgerLine> ledger() const override { return model_.budget->ledger(); }
+  MemoryState memory() const override { return memory_->state(); }
+  Status set_memory(uint64_t bytes, std::string_view why) override { return memory_->set(bytes, why); }
   EngineStats stats() const override;
   std::string model_name() const override { return model_.file->name; }
   RoutingTrace routing() const override;
@@ -86,6 +89,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Drafting> drafting_;  // before model_ is gone: it computes with its threads
   std::unique_ptr<LlamaKvStates> states_;
   std::unique_ptr<KeptKv> kept_;
+  std::unique_ptr<EngineMemory> memory_;
   PassCounters counters_;
   uint64_t load_bytes_ = 0;
   double load_busy_seconds_ = 0;
