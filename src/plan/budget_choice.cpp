@@ -2,23 +2,30 @@
 
 #include <algorithm>
 
-#include "machine/memory.h"
 #include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
+
+// What this process uses already is part of the margin: it must not count twice. A cgroup may use more than its limit
+// where that was lowered.
+uint64_t affordable_budget(const MemoryLimits& limits, uint64_t resident) {
+  uint64_t allowed = limits.available + resident;
+  if (limits.cgroup_limit) {
+    const uint64_t others = limits.cgroup_used - std::min(limits.cgroup_used, resident);
+    allowed = std::min(limits.available + std::min(resident, limits.cgroup_used),
+                       *limits.cgroup_limit - std::min(*limits.cgroup_limit, others));
+  }
+  const uint64_t margin = std::max(kProcessOverhead, allowed / 20);
+  return allowed > margin ? allowed - margin : 0;
+}
 
 Result<BudgetChoice> choose_budget(const EngineOptions& options) {
   const auto limits = read_memory_limits();
   if (!limits) {
     return propagate(limits.error());
   }
-  // What this process uses already is part of the margin: it must not count twice.
-  const uint64_t resident = read_process_memory().resident;
-  const uint64_t own = limits->cgroup_limit ? std::min(resident, limits->cgroup_used) : resident;
-  const uint64_t allowed = limits->allowed() + own;
-  const uint64_t margin = std::max(kProcessOverhead, allowed / 20);
-  const uint64_t most = allowed > margin ? allowed - margin : 0;
+  const uint64_t most = affordable_budget(*limits, read_process_memory().resident);
   if (!options.memory || *options.memory <= most) {
     return BudgetChoice{options.memory.value_or(most), {}};
   }
