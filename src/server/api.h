@@ -10,9 +10,10 @@
 
 namespace hypura {
 
-class ModelPulls;    // server/pulls.h
+class MemoryKeeper;  // server/memory_keeper.h
 class Metrics;       // server/metrics.h
 class ModelLibrary;  // server/library.h
+class ModelPulls;    // server/pulls.h
 
 // What a route answers with. Outlives all exchanges.
 struct ApiContext {
@@ -22,6 +23,7 @@ struct ApiContext {
   ModelLibrary* library = nullptr;  // null: the host offers what it was started with, and nothing changes that
   bool allow_changes = false;       // clients on other machines may change what is offered
   ModelPulls* pulls = nullptr;      // null: nothing is fetched for clients
+  MemoryKeeper* memory = nullptr;   // null: memory stays as it is
 };
 
 // One route. `pattern` is a path; a last segment "*" takes the rest of it, slashes included. A route that answers GET
@@ -37,5 +39,6 @@ std::vector<Route> ollama_routes();     // server/ollama/
 std::vector<Route> openai_routes();     // server/openai/
 std::vector<Route> anthropic_routes();  // server/anthropic/
 std::vector<Route> page_routes();       // server/page/: the page at "/", its live data, /metrics
+std::vector<Route> memory_routes();     // /hypura/memory
 
 }  // namespace hypura

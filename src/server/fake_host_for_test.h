@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class FakeHost : public ModelHost {
   int unloads = 0;
   std::vector<OfferedModel> offered;
   std::atomic<int> leases{0};  // alive now
+  std::optional<uint64_t> memory_limit;
 
   FakeHost() {
     model_->name = "stories:latest";
@@ -82,7 +84,7 @@ class FakeHost : public ModelHost {
         ready(propagate(*load_error));
         continue;
       }
-      is_loaded_ = true;
+      set_loaded(true);
       ++leases;
       ready(ModelLease{generator, load_seconds, std::shared_ptr<void>(nullptr, [this](void*) { --leases; })});
     }
@@ -90,24 +92,41 @@ class FakeHost : public ModelHost {
 
   void unload(const ModelPtr& /*model*/, std::function<void()> done) override {
     ++unloads;
-    is_loaded_ = false;
+    set_loaded(false);
     done();
   }
 
   void offer(const std::vector<OfferedModel>& models) override { offered = models; }
 
+  // For tests: what is loaded from now on.
+  void replace(std::shared_ptr<FakeGenerator> other) {
+    const std::lock_guard lock(mutex_);
+    generator = std::move(other);
+  }
+
+  void limit_memory(std::optional<uint64_t> bytes) override { memory_limit = bytes; }
   std::vector<LoadedModel> loaded() const override {
+    const std::lock_guard lock(mutex_);
     if (!is_loaded_) {
       return {};
     }
     return {{model_, expires, 50'000'000, generator->context}};
   }
 
-  std::shared_ptr<Generator> current() const override { return is_loaded_ ? generator : nullptr; }
+  std::shared_ptr<Generator> current() const override {
+    const std::lock_guard lock(mutex_);
+    return is_loaded_ ? generator : nullptr;
+  }
 
  private:
+  void set_loaded(bool loaded) {
+    const std::lock_guard lock(mutex_);
+    is_loaded_ = loaded;
+  }
+
   std::shared_ptr<ServedModel> model_ = std::make_shared<ServedModel>();
   std::vector<std::function<void(Result<ModelLease>)>> waiting_;
+  mutable std::mutex mutex_;  // guards what follows, and `generator` where current() looks
   bool is_loaded_ = false;
 };
 

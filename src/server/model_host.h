@@ -90,6 +90,9 @@ class ModelHost {
   // out. One thread at a time.
   virtual void offer(const std::vector<OfferedModel>& models) = 0;
 
+  // What is loaded from now on is opened with at most so many bytes of memory; none: as the host was told at first.
+  virtual void limit_memory(std::optional<uint64_t> bytes) = 0;
+
   virtual std::vector<LoadedModel> loaded() const = 0;
 
   // The loaded model, without keeping it alive; null when none is.

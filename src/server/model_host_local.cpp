@@ -62,6 +62,7 @@ class LocalModelHost : public ModelHost {
   void offer(const std::vector<OfferedModel>& models) override;
   void lease(const ModelPtr& model, std::optional<KeepAlive> keep, Ready ready) override;
   void unload(const ModelPtr& model, std::function<void()> done) override;
+  void limit_memory(std::optional<uint64_t> bytes) override;
   std::vector<LoadedModel> loaded() const override;
   std::shared_ptr<Generator> current() const override;
 
@@ -119,6 +120,7 @@ class LocalModelHost : public ModelHost {
   Steady::time_point expires_;  // without leases
   bool unload_asked_ = false;
   std::vector<std::function<void()>> when_unloaded_;
+  std::optional<uint64_t> most_memory_;  // of what is loaded from now on
 
   // Of the host's thread alone.
   std::unique_ptr<IdleWork> idle_;
@@ -177,6 +179,11 @@ void LocalModelHost::unload(const ModelPtr& model, std::function<void()> done) {
     }
   }
   done();
+}
+
+void LocalModelHost::limit_memory(std::optional<uint64_t> bytes) {
+  const std::lock_guard lock(mutex_);
+  most_memory_ = bytes;
 }
 
 std::vector<LoadedModel> LocalModelHost::loaded() const {
@@ -348,8 +355,12 @@ void LocalModelHost::load(Lock& lock) {
   const ModelPtr front = waiting_.front().model;
   const ServedModel& model = *front;
   loading_ = front;
+  const std::optional<uint64_t> most_memory = most_memory_;
   lock.unlock();
   Generator::Options options = options_.generator;
+  if (most_memory) {
+    options.engine.memory = std::min(*most_memory, options.engine.memory.value_or(*most_memory));
+  }
   options.engine.model = model.file;
   const FileStamp stamp = stamp_of(options.engine.model);
   const auto began = Steady::now();

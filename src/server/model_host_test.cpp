@@ -67,6 +67,7 @@ class ModelHostTest : public testing::Test {
       if (broken) {
         return fail(ErrorCode::kBadModel, "{} is damaged", file);
       }
+      opened_with = what.engine.memory.value_or(0);
       return std::make_unique<NotedGenerator>(file, log_, log_mutex_);
     };
     options.check = [this](const std::filesystem::path& file) -> Status {
@@ -120,9 +121,10 @@ class ModelHostTest : public testing::Test {
 
   Nanoseconds keep = std::chrono::minutes(5);
   bool broken = false;
-  std::string unusable;              // a model that cannot be loaded
-  std::atomic<int> checks = 0;       // how often that was asked
-  std::atomic<bool> may_open{true};  // opening waits for it
+  std::string unusable;                  // a model that cannot be loaded
+  std::atomic<int> checks = 0;           // how often that was asked
+  std::atomic<bool> may_open{true};      // opening waits for it
+  std::atomic<uint64_t> opened_with{0};  // bytes; 0: it was told nothing
 
  private:
   std::mutex log_mutex_;
@@ -425,6 +427,18 @@ TEST(ServedName, HasATag) {
   ModelCard card;
   card.name = "Qwen3:30b";
   EXPECT_EQ(served_name(card), "Qwen3-30b:latest");
+}
+
+TEST_F(ModelHostTest, WhatIsLoadedLaterHasTheMemoryThatIsSet) {
+  make();
+  EXPECT_TRUE(ask(0, Nanoseconds(0)).get());
+  EXPECT_EQ(opened_with, 0U) << "as the machine allows";
+  host->limit_memory(1000);
+  EXPECT_TRUE(ask(1, Nanoseconds(0)).get());
+  EXPECT_EQ(opened_with, 1000U);
+  host->limit_memory(std::nullopt);
+  EXPECT_TRUE(ask(0, Nanoseconds(0)).get());
+  EXPECT_EQ(opened_with, 0U);
 }
 
 }  // namespace

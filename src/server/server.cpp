@@ -15,9 +15,13 @@ namespace {
 class WholeServer : public Server, private HttpService {
  public:
   WholeServer(const ServerOptions& options, std::vector<Route> routes, ModelHost& host, Metrics& metrics)
-      : rules_(options.access),
-        router_(std::move(routes)),
-        context_{host, metrics, options.context, options.library, options.allow_changes, options.pulls} {}
+      : rules_(options.access), router_(std::move(routes)), context_{host,
+                                                                     metrics,
+                                                                     options.context,
+                                                                     options.library,
+                                                                     options.allow_changes,
+                                                                     options.pulls,
+                                                                     options.memory} {}
   ~WholeServer() override { stop(std::chrono::milliseconds(0)); }
   WholeServer(const WholeServer&) = delete;
   WholeServer& operator=(const WholeServer&) = delete;

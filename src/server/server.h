@@ -23,6 +23,7 @@ struct ServerOptions {
   ModelLibrary* library = nullptr;  // outlives the server; null: the host's models are all there are
   bool allow_changes = false;       // clients on other machines may change what the library has
   ModelPulls* pulls = nullptr;      // outlives the server; null: nothing is fetched for clients
+  MemoryKeeper* memory = nullptr;   // outlives the server; null: memory cannot be set
 };
 
 // Serves from start() until stop() or destruction. Any thread but the server's own.

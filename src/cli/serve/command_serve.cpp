@@ -11,9 +11,11 @@
 #include "cli/progress_bar.h"
 #include "cli/pull/missing_model.h"
 #include "cli/serve/idle_profile.h"
+#include "cli/serve/memory_signals.h"
 #include "cli/serve/stop_signals.h"
 #include "cli/statistics.h"
 #include "server/library_local.h"
+#include "server/memory_keeper.h"
 #include "server/metrics.h"
 #include "server/model_host_local.h"
 #include "server/pulls.h"
@@ -54,12 +56,13 @@ class LoadingBar {
   std::optional<ProgressBar> bar_;
 };
 
-// What must end in this order: requests, then models, then what requests refer to.
+// What must end in this order: requests, then who looks after memory, then models, then what requests refer to.
 struct Running {
   Metrics metrics;
   std::unique_ptr<ModelHost> host;
   std::unique_ptr<ModelLibrary> library;  // null: only what was named is offered
   std::unique_ptr<ModelPulls> pulls;      // null: without a library, or a folder to fetch into
+  std::unique_ptr<MemoryKeeper> memory;
   std::unique_ptr<Server> server;
 
   Running() = default;
@@ -69,6 +72,7 @@ struct Running {
     }
     pulls.reset();  // whose ends are told to the library
     library.reset();
+    memory.reset();
     host.reset();
   }
   Running(const Running&) = delete;
@@ -134,6 +138,7 @@ ServerOptions server_options(const ServeOptions& options, const Running& running
   server.library = running.library.get();
   server.pulls = running.pulls.get();
   server.allow_changes = options.allow_changes;
+  server.memory = running.memory.get();
   server.address = {options.host.value_or(kServeHost), options.port.value_or(kServePort)};
   server.access = local_access_rules();
   server.access.origins = options.origins.value_or(std::vector<std::string>());
@@ -212,6 +217,7 @@ Result<int> serve_command(const ServeOptions& options, const std::vector<std::fi
     return propagate(status.error());
   }
   log_for_serving(filled.verbose);
+  const MemorySignals memory_signals;
   LoadingBar bar(notes);
   const ModelPlaces places = model_places(folders);
   auto models = host_options(filled, places, yes, bar);
@@ -224,6 +230,10 @@ Result<int> serve_command(const ServeOptions& options, const std::vector<std::fi
     return propagate(host.error());
   }
   running.host = std::move(*host);
+  MemoryKeeperOptions keeping;
+  keeping.follows = !filled.engine.memory;
+  keeping.signals = &MemorySignals::take;
+  running.memory = std::make_unique<MemoryKeeper>(*running.host, std::move(keeping));
   const std::vector<ModelPtr> named = running.host->models();
   const auto looked = std::make_shared<std::promise<void>>();  // that the catalogue was, once
   if (filled.models.empty() || filled.catalogue) {

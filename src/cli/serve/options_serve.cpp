@@ -30,6 +30,7 @@ constexpr const char* kServeFooter =
     R"(Serves the Ollama (/api), OpenAI (/v1) and Anthropic (/v1/messages) APIs, and a chat page at /.
 The first model loads at once, the others on first use: without MODEL, and with --catalogue, those
 of `hypura list` too, as they come and go. Ctrl-C stops after the running answers.
+SIGUSR1 gives back all memory that the loaded model can do without, SIGUSR2 takes it again; see POST /hypura/memory.
 Environment variables, used where the flag is not given: OLLAMA_HOST, OLLAMA_ORIGINS, OLLAMA_KEEP_ALIVE,
 OLLAMA_CONTEXT_LENGTH, OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE, HYPURA_API_KEY.
 
@@ -116,7 +117,9 @@ void add_server_options(CLI::App& command, ServeOptions& options) {
   add_number(command, "--grace", "Seconds to let running requests finish at shutdown (default 10)", kGrace,
              [&options](double seconds) { options.grace = seconds; })
       ->group(kServed);
-  command.add_flag("--allow-changes", options.allow_changes, "Let clients on other machines change the models")
+  command
+      .add_flag("--allow-changes", options.allow_changes,
+                "Let clients on other machines change the models and their memory")
       ->group(kServed);
   command.add_flag("--verbose", options.verbose, "Show the memory ledger and the log")->group(kServed);
 }

@@ -4,6 +4,7 @@
 
 #include "generate/engine/counters.h"
 #include "server/json/json.h"
+#include "server/memory_json.h"
 
 namespace hypura {
 
@@ -96,6 +97,7 @@ std::string live_json(const ModelHost& host) {
                {"models", models_json(host)},
                {"loaded", nullptr},
                {"plan", nullptr},
+               {"memory", nullptr},
                {"stats", nullptr},
                {"layers", Json::array()}};
   // Two questions to the host, between which the model may go: either answer alone means that none is loaded.
@@ -104,6 +106,7 @@ std::string live_json(const ModelHost& host) {
   if (generator != nullptr && !loaded.empty()) {
     json["loaded"] = loaded_json(loaded.front());
     json["plan"] = plan_json(generator->plan());
+    json["memory"] = memory_json(generator->memory());
     json["stats"] = stats_json(generator->stats());
     json["layers"] = layers_json(generator->live());
   }

@@ -17,10 +17,15 @@ function Section({ title, look = "", children }) {
   );
 }
 
-function Plan({ plan }) {
+function Plan({ plan, memory }) {
   return (
     <Section title="The plan" look="plan">
       <p>{plan.sentence}</p>
+      {memory?.sentence && (
+        <p class="callout" role="status">
+          {memory.sentence}; expect {formatNumber(memory.tokens_per_second)} tokens/s
+        </p>
+      )}
       {plan.why && <p class="muted">{plan.why}</p>}
       {plan.warnings.map((it) => <p key={it} class="callout">{it}</p>)}
     </Section>
@@ -49,7 +54,7 @@ function Loaded({ state }) {
         )}
       </Section>
       <Section title="Memory"><Memory plan={plan} peak={stats.memory_peak} /></Section>
-      <Plan plan={plan} />
+      <Plan plan={plan} memory={state.memory} />
     </>
   );
 }
