@@ -79,6 +79,7 @@ endef
 .PHONY: program llama llama-models check-sources
 
 check-sources: packages-check
+	scripts/llama-pin.sh check
 	scripts/check-format.sh
 	scripts/check-imports.py
 	scripts/check-docs.py

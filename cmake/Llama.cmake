@@ -2,13 +2,18 @@
 # sampling, chat templates). The compute backends (CPU variants, Metal) are loaded at run time from the folder that ggml
 # itself was loaded from, those for other GPUs from gpu/ below it: HYPURA_LLAMA_LIB_DIR in this build tree, lib/hypura
 # where it is installed.
-set(HYPURA_LLAMA prebuilt CACHE STRING "Where llama.cpp comes from: prebuilt, or source (built from the pinned bundle)")
+set(HYPURA_LLAMA prebuilt CACHE STRING "Where llama.cpp comes from: prebuilt, or source (built from its source)")
 set_property(CACHE HYPURA_LLAMA PROPERTY STRINGS prebuilt source)
 set(HYPURA_LLAMA_DIR "" CACHE PATH "A folder with llama.cpp's own shared libraries, used instead of both")
-set(HYPURA_LLAMA_SOURCE ${PROJECT_SOURCE_DIR}/deps/llama.cpp)
+set(HYPURA_LLAMA_OWN_SOURCE "" CACHE PATH "The source of another llama.cpp than the pinned one, to build or for HYPURA_LLAMA_DIR")
 
 if(NOT HYPURA_LLAMA MATCHES "^(prebuilt|source)$")
   message(FATAL_ERROR "HYPURA_LLAMA is \"${HYPURA_LLAMA}\"; it must be prebuilt or source.")
+endif()
+
+if(HYPURA_LLAMA_OWN_SOURCE AND HYPURA_LLAMA STREQUAL "prebuilt" AND NOT HYPURA_LLAMA_DIR)
+  message(FATAL_ERROR "HYPURA_LLAMA_OWN_SOURCE is given, but the prebuilt libraries are of the pinned llama.cpp: "
+    "set HYPURA_LLAMA=source to build it, or HYPURA_LLAMA_DIR to the libraries that were built of it.")
 endif()
 
 if(HYPURA_LLAMA STREQUAL "source" OR HYPURA_LLAMA_DIR)
@@ -23,14 +28,24 @@ endif()
 set(llama_prebuilt
   ${PROJECT_SOURCE_DIR}/deps/llama-${llama_platform}/node_modules/@node-llama-cpp/${llama_platform}/bins/${llama_platform})
 
+# Which release each platform has says deps/llama-pins.txt.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/deps/llama-pins.txt)
+execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/llama-pin.sh source ${llama_platform}
+  OUTPUT_VARIABLE HYPURA_LLAMA_SOURCE OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+set(HYPURA_LLAMA_SOURCE ${PROJECT_SOURCE_DIR}/${HYPURA_LLAMA_SOURCE})
+if(HYPURA_LLAMA_OWN_SOURCE)
+  set(HYPURA_LLAMA_SOURCE ${HYPURA_LLAMA_OWN_SOURCE})
+endif()
+
 set(llama_wanted ${HYPURA_LLAMA_SOURCE}/include/llama.h)
 set(llama_parts "")
+set(llama_missing "")
 if(HYPURA_TESTS OR HYPURA_FUZZ)
-  list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/models/templates)
+  list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/models/templates ${HYPURA_LLAMA_SOURCE}/tests/test-llama-archs.cpp)
   list(APPEND llama_parts --models)
 endif()
 if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
-  list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/CMakeLists.txt)
+  list(APPEND llama_wanted ${HYPURA_LLAMA_SOURCE}/ggml/CMakeLists.txt)
   list(APPEND llama_parts --code)
 endif()
 if(NOT llama_platform STREQUAL "none")
@@ -38,11 +53,35 @@ if(NOT llama_platform STREQUAL "none")
 endif()
 foreach(path ${llama_wanted})
   if(NOT EXISTS ${path})
-    execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch-llama.sh ${llama_parts} ${llama_platform}
-      COMMAND_ERROR_IS_FATAL ANY)
-    break()
+    list(APPEND llama_missing ${path})
   endif()
 endforeach()
+if(HYPURA_LLAMA_OWN_SOURCE)
+  if(llama_missing)
+    message(FATAL_ERROR "HYPURA_LLAMA_OWN_SOURCE must be llama.cpp's source, but there is no ${llama_missing}.")
+  endif()
+else()
+  # What was fetched of another version is no better than nothing.
+  execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/llama-pin.sh version ${llama_platform}
+    OUTPUT_VARIABLE llama_pinned OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  set(llama_fetched "")
+  if(EXISTS ${HYPURA_LLAMA_SOURCE}/.version)
+    file(STRINGS ${HYPURA_LLAMA_SOURCE}/.version llama_fetched)
+  endif()
+  if(llama_missing OR NOT llama_fetched STREQUAL llama_pinned)
+    execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch-llama.sh ${llama_parts} ${llama_platform}
+      COMMAND_ERROR_IS_FATAL ANY)
+  endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${HYPURA_LLAMA_SOURCE}/.version)
+endif()
+
+# What the program is compiled for; it starts with no other.
+file(STRINGS ${HYPURA_LLAMA_SOURCE}/CMakeLists.txt llama_numbers REGEX "^set\\(LLAMA_VERSION_(MAJOR|MINOR|PATCH) [0-9]+\\)")
+list(TRANSFORM llama_numbers REPLACE "[^0-9]" "")
+list(JOIN llama_numbers "." HYPURA_LLAMA_VERSION)
+if(NOT HYPURA_LLAMA_VERSION MATCHES "^[0-9]+\\.[0-9]+\\.[0-9]+$")
+  message(FATAL_ERROR "${HYPURA_LLAMA_SOURCE}/CMakeLists.txt does not say which release of llama.cpp it is of.")
+endif()
 
 add_library(llama_ggml INTERFACE)
 add_library(llama::ggml ALIAS llama_ggml)
@@ -52,10 +91,11 @@ target_include_directories(llama_ggml SYSTEM INTERFACE
   ${HYPURA_LLAMA_SOURCE}/include ${HYPURA_LLAMA_SOURCE}/ggml/include ${HYPURA_LLAMA_SOURCE}/ggml/src)
 target_include_directories(llama_llama SYSTEM INTERFACE
   ${HYPURA_LLAMA_SOURCE}/src ${HYPURA_LLAMA_SOURCE}/common ${HYPURA_LLAMA_SOURCE}/vendor)
+target_compile_definitions(llama_llama INTERFACE HYPURA_LLAMA_VERSION="${HYPURA_LLAMA_VERSION}")
 target_link_libraries(llama_llama INTERFACE llama_ggml)
 
 # The one library in HYPURA_LLAMA_LIB_DIR called `name`: plain (libllama.so, as llama.cpp's own build calls it), or
-# with a version in the name (libllama.v0.4.0.so, as the prebuilt packages call it).
+# with a version in the name (libllama.v0.5.0.so, as the prebuilt packages call it).
 function(llama_library out name)
   set(suffix ${CMAKE_SHARED_LIBRARY_SUFFIX})
   set(found ${HYPURA_LLAMA_LIB_DIR}/${name}${suffix})
@@ -75,7 +115,7 @@ if(HYPURA_LLAMA STREQUAL "source" AND NOT HYPURA_LLAMA_DIR)
   set(LLAMA_BUILD_COMMON ON CACHE BOOL "")
   set(LLAMA_OPENSSL OFF CACHE BOOL "")
   set(LLAMA_BUILD_NUMBER 0) # or it would take our repository for its own
-  set(LLAMA_BUILD_COMMIT "v0.4.0")
+  set(LLAMA_BUILD_COMMIT "v${HYPURA_LLAMA_VERSION}")
   set(BUILD_SHARED_LIBS ON)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
   set(CMAKE_UNITY_BUILD OFF)  # its sources are not made to be compiled together

@@ -1,6 +1,6 @@
 // The ggml device that computes with streamed weights: the seam to ggml's backend interface.
 //
-// What is relied on upstream (llama.cpp v0.4.0), held by the engine's exactness tests:
+// What is relied on upstream (llama.cpp v0.4.0 and v0.5.0), held by the engine's exactness tests:
 // - llama_context makes a backend of every ACCEL device, in the order GPU, ACCEL, CPU, one for each context;
 // - the scheduler gives an operation to the first backend that supports its weights' buffer type and the operation, and
 //   moves others to us only when supports_op says so;

@@ -81,6 +81,9 @@ Function cpu_function(const char* name) {
 }
 
 Status load_backends() {
+  if (auto status = check_llama_version(llama_version(), HYPURA_LLAMA_VERSION); !status) {
+    return status;
+  }
   set_abort_handlers();
   llama_log_set(forward_log, nullptr);
   silence_common_log();
@@ -105,6 +108,16 @@ Status init_llama() {
   static Status status;
   std::call_once(once, [] { status = load_backends(); });
   return status;
+}
+
+Status check_llama_version(std::string_view found, std::string_view compiled_for) {
+  if (found.substr(0, found.find('-')) == compiled_for) {
+    return {};
+  }
+  return fail(ErrorCode::kInternal,
+              "this program was compiled for llama.cpp {}, and the libraries in {} are llama.cpp {}: install what was "
+              "built together, or configure with HYPURA_LLAMA_DIR and HYPURA_LLAMA_OWN_SOURCE of one llama.cpp",
+              compiled_for, ggml_folder().string(), found);
 }
 
 std::string ggml_build() {

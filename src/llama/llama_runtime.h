@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "hypura/result.h"
 
@@ -14,6 +15,10 @@ namespace hypura {
 // what its assertions do (llama_guard.h). Once in a process; later calls give the first result. Thread-safe. Fails with
 // kInternal, naming the folder searched.
 Status init_llama();
+
+// Whether libraries of the version `found` ("0.5.0", "0.5.1-dev") are what was compiled for: between versions
+// llama.cpp's structs change without a word. Fails with kInternal, naming both.
+Status check_llama_version(std::string_view found, std::string_view compiled_for);
 
 // ggml's version and commit.
 std::string ggml_build();

@@ -1,5 +1,5 @@
 // Which weights are a GPU's when it computes the last layers of a model, and which are left to the processors: told
-// from the header, as llama.cpp (v0.4.0) divides a model by its n_gpu_layers. The engine's tests compare it with the
+// from the header, as llama.cpp (v0.5.0) divides a model by its n_gpu_layers. The engine's tests compare it with the
 // buffers that llama.cpp then has.
 #pragma once
 

@@ -16,13 +16,24 @@ namespace {
 using schema::GrammarForTest;
 using schema::Json;
 
+// Adds llama.cpp's rules for a schema, which v0.5.0 wants read first, and v0.4.0 with its references resolved.
+template <class Builder, class Value>
+std::string add_schema(const Builder& builder, const std::string& name, Value schema) {
+  if constexpr (requires { builder.resolve_refs(schema); }) {
+    builder.resolve_refs(schema);
+    return builder.add_schema(name, schema);
+  } else {
+    const auto read = common_chat_schema_from_json(schema);
+    return builder.add_schema(name, *read.root);
+  }
+}
+
 // The grammar for the arguments of a tool, as llama.cpp makes it for chat formats that write them as JSON.
 std::string arguments_grammar(const std::string& parameters, bool flat) {
   ToolSchemas schemas(flat);
-  common_json tamed = common_json::parse(schemas.add("tool", parameters));
+  const common_json tamed = common_json::parse(schemas.add("tool", parameters));
   return schemas.complete(build_grammar([&](const common_grammar_builder& builder) {
-    builder.resolve_refs(tamed);
-    builder.add_rule("root", builder.add_schema("tool-x-schema", tamed));
+    builder.add_rule("root", add_schema(builder, "tool-x-schema", tamed));
   }));
 }
 
@@ -192,9 +203,7 @@ TEST(ToolSchemasTest, DefinitionsOfOneNameAreKeptApart) {
   GrammarForTest grammar(build_grammar([&](const common_grammar_builder& builder) {
     std::vector<std::string> rules;
     for (size_t i = 0; i < tamed.size(); ++i) {
-      common_json schema = common_json::parse(tamed[i]);
-      builder.resolve_refs(schema);
-      rules.push_back(builder.add_schema(fmt::format("tool-{}", i), schema));
+      rules.push_back(add_schema(builder, fmt::format("tool-{}", i), common_json::parse(tamed[i])));
     }
     builder.add_rule("root", fmt::format("\"1\" {} | \"2\" {}", rules[0], rules[1]));
   }));

@@ -14,6 +14,7 @@
 #include "jinja/runtime.h"
 #include "templates/conversation_texts.h"
 #include "templates/jinja_values.h"
+#include "templates/own_node.h"
 #include "templates/template_meter.h"
 
 namespace hypura::metered {
@@ -57,13 +58,14 @@ class Execution {
 
 // A node as llama.cpp has it, counted.
 template <class Node>
-class Metered : public Node {
+class Metered : public OwnNode<Node> {
  public:
-  using Node::Node;
+  using OwnNode<Node>::OwnNode;
 
   Place place;
 
-  jinja::value execute_impl(jinja::context& context) override {
+ protected:
+  jinja::value evaluate(jinja::context& context) const final {
     jinja::value result = counted(context);
     if (place.statement) {
       keep_value(TemplateMeter::current(), result);
@@ -71,9 +73,8 @@ class Metered : public Node {
     return result;
   }
 
- protected:
-  virtual jinja::value execute_counted(jinja::context& context, TemplateMeter& /*meter*/) {
-    return Node::execute_impl(context);
+  virtual jinja::value execute_counted(jinja::context& context, TemplateMeter& /*meter*/) const {
+    return OwnNode<Node>::inherited(context);
   }
 
  private:
@@ -82,7 +83,7 @@ class Metered : public Node {
       std::is_same_v<Node, jinja::identifier> || std::is_same_v<Node, jinja::ternary_expression> ||
       std::is_same_v<Node, jinja::select_expression> || std::is_same_v<Node, jinja::string_literal>;
 
-  jinja::value counted(jinja::context& context) {
+  jinja::value counted(jinja::context& context) const {
     Execution execution(place.scope_bytes);
     jinja::value result = execute_counted(context, execution.meter());
     return kPasses ? result : held_value(execution.meter(), std::move(result));
@@ -90,10 +91,10 @@ class Metered : public Node {
 };
 
 // An expression whose value is there already.
-class GivenNode final : public jinja::expression {
+class GivenNode final : public OwnNode<jinja::expression> {
  public:
   explicit GivenNode(jinja::value given) : given_(std::move(given)) {}
-  jinja::value execute_impl(jinja::context& /*context*/) override { return given_; }
+  jinja::value evaluate(jinja::context& /*context*/) const override { return given_; }
 
  private:
   jinja::value given_;
@@ -104,10 +105,10 @@ inline statement_ptr given(jinja::value it) {
 }
 
 // An index, a length or a step.
-class IndexNode final : public jinja::expression {
+class IndexNode final : public OwnNode<jinja::expression> {
  public:
   explicit IndexNode(statement_ptr inner) : inner_(std::move(inner)) {}
-  jinja::value execute_impl(jinja::context& context) override {
+  jinja::value evaluate(jinja::context& context) const override {
     jinja::value result = inner_->execute(context);
     check_index(TemplateMeter::current(), result);
     return result;
@@ -118,10 +119,10 @@ class IndexNode final : public jinja::expression {
 };
 
 // What a loop goes over. It copies its scope, of `names_` variables, for each item.
-class ItemsNode final : public jinja::expression {
+class ItemsNode final : public OwnNode<jinja::expression> {
  public:
   ItemsNode(statement_ptr inner, size_t names) : inner_(std::move(inner)), names_(names) {}
-  jinja::value execute_impl(jinja::context& context) override {
+  jinja::value evaluate(jinja::context& context) const override {
     jinja::value result = inner_->execute(context);
     TemplateMeter& meter = TemplateMeter::current();
     const size_t count = result->val_arr.size() + result->val_obj.size();
@@ -140,10 +141,10 @@ class ItemsNode final : public jinja::expression {
 };
 
 // Gives a function that looks at its arguments first, where it is one that must.
-class CalleeNode final : public jinja::expression {
+class CalleeNode final : public OwnNode<jinja::expression> {
  public:
   explicit CalleeNode(statement_ptr inner) : inner_(std::move(inner)) {}
-  jinja::value execute_impl(jinja::context& context) override {
+  jinja::value evaluate(jinja::context& context) const override {
     jinja::value callee = inner_->execute(context);
     const auto* function = jinja::cast_val<jinja::value_func>(callee);
     if (function == nullptr || !is_guarded(function->name)) {
@@ -166,10 +167,12 @@ class CalleeNode final : public jinja::expression {
 };
 
 // The text of statements, as a block gives it to what is around it.
-class CapturedNode : public jinja::expression {
+class CapturedNode final : public Metered<jinja::expression> {
  public:
   explicit CapturedNode(statements body) : body_(std::move(body)) {}
-  jinja::value execute_impl(jinja::context& context) override {
+
+ protected:
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& /*meter*/) const override {
     auto results = jinja::mk_val<jinja::value_array>();
     for (const statement_ptr& node : body_) {
       results->push_back(node->execute(context));
@@ -184,10 +187,10 @@ class CapturedNode : public jinja::expression {
 };
 
 // A whole template. What it makes of the conversation that was asked for is noted, and rendered once.
-class WholeNode final : public jinja::statement {
+class WholeNode final : public OwnNode<jinja::statement> {
  public:
   explicit WholeNode(statements body) : body_(std::move(body)) {}
-  jinja::value execute_impl(jinja::context& context) override {
+  jinja::value evaluate(jinja::context& context) const override {
     ConversationTexts* texts = NotedTexts::current();
     if (texts == nullptr || context.get_val(kAskedVariable)->is_undefined()) {
       return rendered(context);
@@ -222,7 +225,7 @@ class BinaryNode final : public Metered<jinja::binary_expression> {
   using Metered::Metered;
 
  protected:
-  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) const override {
     if (op.value != "*" && op.value != "+" && op.value != "~") {
       return Metered::execute_counted(context, meter);
     }
@@ -256,7 +259,7 @@ class FilterNode final : public Metered<jinja::filter_expression> {
   using Metered::Metered;
 
  protected:
-  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) const override {
     const auto* call = jinja::cast_stmt<jinja::call_expression>(filter);
     const auto* name = jinja::cast_stmt<jinja::identifier>(call == nullptr ? filter : call->callee);
     if (operand == nullptr || name == nullptr || !is_guarded(name->val)) {
@@ -284,7 +287,7 @@ class TestNode final : public Metered<jinja::test_expression> {
   using Metered::Metered;
 
  protected:
-  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) const override {
     const auto* call = jinja::cast_stmt<jinja::call_expression>(test);
     const auto* name = call == nullptr ? nullptr : jinja::cast_stmt<jinja::identifier>(call->callee);
     if (name == nullptr || !is_guarded(name->val)) {
@@ -312,7 +315,7 @@ class LiteralNode final : public Metered<Node> {
   using Metered<Node>::Metered;
 
  protected:
-  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) const override {
     jinja::value result = Metered<Node>::execute_counted(context, meter);
     const auto composite = [](const jinja::value& it) { return is_composite(it); };
     const auto holds = [&](const auto& pair) { return composite(pair.first) || composite(pair.second); };
@@ -329,7 +332,7 @@ class SetNode final : public Metered<jinja::set_statement> {
   using Metered::Metered;
 
  protected:
-  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) override {
+  jinja::value execute_counted(jinja::context& context, TemplateMeter& meter) const override {
     const auto* member = jinja::cast_stmt<jinja::member_expression>(assignee);
     const auto* property = member == nullptr ? nullptr : jinja::cast_stmt<jinja::identifier>(member->property);
     if (property == nullptr || member->computed || val == nullptr) {

@@ -117,11 +117,11 @@ class Rebuilder {
     }
     if (auto* it = as<jinja::set_statement>(node)) {
       statement_ptr given_value =
-          it->val == nullptr ? make<Metered<CapturedNode>>({}, body(it->body)) : rebuilt(std::move(it->val));
+          it->val == nullptr ? make<CapturedNode>({}, body(it->body)) : rebuilt(std::move(it->val));
       return make<SetNode>(place, assigned(std::move(it->assignee)), std::move(given_value), statements());
     }
     if (auto* it = as<jinja::filter_statement>(node)) {
-      return make<FilterNode>(place, make<Metered<CapturedNode>>({}, body(it->body)), named(std::move(it->filter)));
+      return make<FilterNode>(place, make<CapturedNode>({}, body(it->body)), named(std::move(it->filter)));
     }
     return nullptr;
   }

@@ -111,7 +111,7 @@ class Llama {
     }();
     EXPECT_TRUE(kLoaded);
     llama_model_params model = llama_model_default_params();
-    model.use_extra_bufts = false;  // with AMX's layouts llama.cpp 0.4.0 ends the process over deepseek2
+    model.use_extra_bufts = false;  // with AMX's layouts llama.cpp v0.4.0 and v0.5.0 end the process over deepseek2
     model_.reset(llama_model_load_from_file(path.c_str(), model));
     if (!model_) {
       return;

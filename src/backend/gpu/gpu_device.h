@@ -6,7 +6,7 @@
 // and no memory, and graphs, which StreamedWeights computes. It is not in ggml's registry: each open model has one of
 // its own, by llama_model_params.devices.
 //
-// What is relied on upstream (llama.cpp v0.4.0), held by the tests here and by the engine's exactness tests:
+// What is relied on upstream (llama.cpp v0.4.0 and v0.5.0), held by the tests here and by the engine's exactness tests:
 // - a device in llama_model_params.devices need not be registered, but has a registry entry, which is asked for
 //   ggml_backend_set_n_threads;
 // - llama_context makes a backend of it for each context: all of them share one inner backend, behind a lock, or two

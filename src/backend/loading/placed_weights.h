@@ -6,7 +6,7 @@
 // nothing to read and nothing to lay out. The bits are those that ggml would have made: it makes them, some rows at a
 // time.
 //
-// What is relied on upstream (ggml and llama.cpp v0.4.0): buffers are allocated through their type's interface, by the
+// What is relied on upstream (llama.cpp v0.4.0, v0.5.0): buffers are allocated through their type's interface, by the
 // thread that loads; a tensor is announced by its buffer's init_tensor; the loader reads into a buffer that says it is
 // host memory, and does not set its tensors; rows of a layout are laid out in groups, independent of each other. The
 // last is tried for each layout, and one that is otherwise is left to the loader. (placed_weights_test.cpp)

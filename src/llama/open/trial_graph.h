@@ -9,7 +9,7 @@ struct ggml_cgraph;
 namespace hypura {
 
 // The first thing that a kernel would end the process for: "a norm's epsilon is -1"; nothing when all is well. What is
-// told here of ggml is from its source (v0.4.0): where the numbers of an operation are, and which its CPU kernels take.
+// told here of ggml is from its source: where the numbers of an operation are, and which its CPU kernels take.
 std::optional<std::string> fault_of_graph(const ggml_cgraph* graph);
 
 }  // namespace hypura

@@ -4,7 +4,7 @@
 // file's seek answers a position in the data section with the end of the file, and a read of min(wanted, bytes to
 // the end) bytes is one of none. Not one byte is copied for a tensor, whatever its size.
 //
-// What is relied on upstream (llama.cpp v0.4.0, llama_file over a FILE): a tensor is read by fseek to its offset,
+// What is relied on upstream (llama.cpp v0.4.0, v0.5.0; llama_file on a FILE): a tensor is read by fseek to its offset,
 // ftell, and fread of min(size, file size - position); and in the C library, that fseek to a multiple of the buffer
 // size calls the stream's seek with just that offset and takes over the position that it answers. Each data offset is
 // therefore a multiple of kVirtualAlignment, which is also the size of the stream's buffer. If any of this changes, the

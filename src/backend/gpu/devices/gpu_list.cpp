@@ -16,7 +16,7 @@ bool is_gpu(ggml_backend_dev_t device) {
   return (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) && !is_stream_device(device);
 }
 
-// Metal calls Apple's GPUs dedicated; of the dedicated kinds of llama.cpp v0.4.0 it alone computes on host memory.
+// Metal calls Apple's GPUs dedicated; of the dedicated kinds of llama.cpp v0.5.0 it alone computes on host memory.
 bool is_apples(const ggml_backend_dev_props& props) {
   return props.type == GGML_BACKEND_DEVICE_TYPE_GPU && props.caps.buffer_from_host_ptr;
 }
