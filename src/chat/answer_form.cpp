@@ -130,6 +130,7 @@ Status FormMaker::hold_to(const AnswerRequest& request, const std::string& schem
 
 // The answer is a call, or JSON of `schema` where that is not empty.
 Status FormMaker::hold_to_calls(const std::string& schema) {
+  form_.parser->end_with_calls();
   Status status = shape_.calls_begin_there ? hold_to_known_calls() : hold_to_calls_as_llama();
   if (!status || schema.empty()) {
     return status;
@@ -290,6 +291,7 @@ Status FormMaker::set_parser(const common_chat_params& params) {
                             without_space_at_first(shape_.after_thinking + shape_.content_opening), std::move(calls)});
   if (!inputs_.parallel_tool_calls) {
     form_.parser->limit_calls(1);
+    form_.parser->end_with_calls();
   }
   return {};
 }

@@ -33,6 +33,11 @@ class AnswerParser {
   void limit_calls(size_t most) { most_calls_ = most; }
   bool over() const { return over_; }
 
+  // Text behind calls is not given: the answer is over() when it comes. llama.cpp's grammar for Ling 3 lets an answer
+  // go on that is to be calls, and its parser takes a second call, where only one may be made, for such text. Before
+  // the first add().
+  void end_with_calls() { ends_with_calls_ = true; }
+
   // What the template's marks say of text that the parser leaves. Before the first add().
   void know_marks(AnswerRest marks) { marks_ = std::move(marks); }
 
@@ -77,6 +82,7 @@ class AnswerParser {
   size_t most_calls_ = SIZE_MAX;
   bool called_ = false;  // one was given
   bool said_ = false;    // something was given: else all text is content in the end
+  bool ends_with_calls_ = false;
   bool over_ = false;
   size_t nesting_ = 0;  // of brackets, also of those within quotes
   size_t deepest_ = 0;
