@@ -34,7 +34,8 @@ Status DenseExecutor::add_range(ggml_tensor* node, uint32_t item) {
   weight->buffer = nullptr;
   weight->data = *data;
   weight->ne[1] = rows.rows;
-  weight->nb[2] = weight->nb[3] = weight->nb[1] * static_cast<size_t>(rows.rows);
+  weight->nb[2] = weight->nb[1] * static_cast<size_t>(rows.rows);
+  weight->nb[3] = weight->nb[2] * static_cast<size_t>(weight->ne[2]);
   if (layout_.dense[item].repacked) {
     use_repacked_kernels(*weight);
   }

@@ -80,7 +80,8 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
 }
 
 bool RepackBuffer::repacks(const DenseItem& item) {
-  return !item.repacked && item.tensor->role != TensorRole::kOutput && item.tensor->role != TensorRole::kEmbedding;
+  return !item.repacked && item.tensor->shape[2] == 1 && item.tensor->role != TensorRole::kOutput &&
+         item.tensor->role != TensorRole::kEmbedding;
 }
 
 std::unique_ptr<RepackBuffer> RepackBuffer::create(const StreamLayout& layout, uint64_t bytes) {

@@ -17,11 +17,12 @@ namespace {
 
 // The dense matrices a graph multiplies by, in the order of llama.cpp's graphs. Each is used by MUL_MAT only; should an
 // architecture use one otherwise, ggml's scheduler copies it through the buffer's get_tensor: slow, still right.
-constexpr std::array<std::string_view, 17> kDenseSuffixes = {
-    "attn_qkv.weight",       "attn_q_a.weight", "attn_q_b.weight", "attn_q.weight",       "attn_kv_a_mqa.weight",
-    "attn_kv_b.weight",      "attn_k.weight",   "attn_v.weight",   "attn_gate.weight",    "attn_output.weight",
-    "ffn_up.weight",         "ffn_gate.weight", "ffn_down.weight", "ffn_up_shexp.weight", "ffn_gate_shexp.weight",
-    "ffn_down_shexp.weight", "output.weight"};
+constexpr std::array<std::string_view, 21> kDenseSuffixes = {
+    "ssm_in.weight",        "attn_qkv.weight",  "attn_q_a.weight",     "attn_q_b.weight",       "attn_q.weight",
+    "attn_kv_a_mqa.weight", "attn_kv_b.weight", "attn_k_b.weight",     "attn_v_b.weight",       "attn_k.weight",
+    "attn_v.weight",        "attn_gate.weight", "ssm_out.weight",      "attn_output.weight",    "ffn_up.weight",
+    "ffn_gate.weight",      "ffn_down.weight",  "ffn_up_shexp.weight", "ffn_gate_shexp.weight", "ffn_down_shexp.weight",
+    "output.weight"};
 constexpr std::array<std::string_view, 4> kExpertSuffixes = {"ffn_up_exps.weight", "ffn_gate_exps.weight",
                                                              "ffn_gate_up_exps.weight", "ffn_down_exps.weight"};
 
@@ -49,8 +50,9 @@ bool streamable_expert(const TensorInfo& tensor) {
          rank_in(kExpertSuffixes, suffix_of(tensor)) >= 0;
 }
 
+// One matrix, or one for each head (of latent attention).
 bool is_dense_matrix(const TensorInfo& tensor) {
-  const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[2] == 1 && tensor.shape[3] == 1;
+  const bool matrix = tensor.shape[0] > 1 && tensor.shape[1] > 1 && tensor.shape[3] == 1;
   const int rank = rank_in(kDenseSuffixes, suffix_of(tensor));
   return matrix && rank >= 0 && (tensor.layer >= 0) == (suffix_of(tensor) != "output.weight");
 }
@@ -214,7 +216,7 @@ std::string with_tables(std::string pattern, const std::vector<TableItem>& table
 }  // namespace
 
 bool is_repacked(const TensorInfo& tensor) {
-  const bool is_streamed = streamable_expert(tensor) || is_dense_matrix(tensor);
+  const bool is_streamed = streamable_expert(tensor) || (is_dense_matrix(tensor) && tensor.shape[2] == 1);
   return is_streamed && has_repacked_layout(tensor.type, tensor.shape[0], tensor.shape[1]);
 }
 

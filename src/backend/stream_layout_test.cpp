@@ -123,6 +123,30 @@ TEST(StreamLayout, TablesAreThoseThatRowsAreLookedUpIn) {
   }
 }
 
+// Latent attention has a matrix for each head in one tensor, which moves as one, however large.
+TEST(StreamLayout, MatricesOfHeadsStayTogether) {
+  Model model;
+  model.layers = 1;
+  for (const char* name : {"blk.0.attn_output.weight", "blk.0.attn_v_b.weight", "blk.0.attn_k_b.weight"}) {
+    TensorInfo tensor = named(name, TensorRole::kAttention, 512, model.bytes);
+    tensor.layer = 0;
+    tensor.shape[2] = model.bytes == 0 ? 1 : 16;
+    tensor.extent.length *= static_cast<uint64_t>(tensor.shape[2]);
+    model.bytes += tensor.extent.length;
+    model.tensors.push_back(tensor);
+  }
+  const StreamLayout layout = lay_out(model, true, true, false, {}, 512 * 1024 / 4);
+  ASSERT_EQ(layout.dense.size(), 6U) << "one is cut into four";
+  EXPECT_EQ(layout.dense[0].tensor->name, "blk.0.attn_k_b.weight");
+  EXPECT_EQ(layout.dense[1].tensor->name, "blk.0.attn_v_b.weight");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(layout.dense[i].rows.rows, 512);
+    EXPECT_EQ(layout.dense[i].extent.offset, layout.dense[i].tensor->extent.offset);
+    EXPECT_EQ(layout.dense[i].extent.length, 16U * 512 * 1024);
+  }
+  EXPECT_EQ(layout.resident_bytes, 0U);
+}
+
 TEST(StreamLayout, DenseItemsComeInTheOrderOfUse) {
   const Model model = demo();
   const StreamLayout layout = lay_out(model, false, true);

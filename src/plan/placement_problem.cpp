@@ -74,7 +74,8 @@ PassSeconds matrix_seconds(const MachineSpeeds& speeds, const TensorInfo& tensor
 }
 
 PassSeconds item_seconds(const MachineSpeeds& speeds, const DenseItem& item) {
-  return product_with(speeds, *item.tensor, item.tensor->shape[0] * item.rows.rows, item.extent.length);
+  const TensorInfo& tensor = *item.tensor;
+  return product_with(speeds, tensor, tensor.shape[0] * item.rows.rows * tensor.shape[2], item.extent.length);
 }
 
 double layer_operations(const MachineSpeeds& speeds) {

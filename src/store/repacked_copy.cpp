@@ -80,7 +80,8 @@ Result<std::string> repacked_label(const Model& model, size_t file) {
       types.insert(tensor.type);
     }
   }
-  std::string label = fmt::format("Hypura repacked copy 1\nof {} bytes with the header {:016x}\n",
+  // The number goes up with what is_repacked() says of any tensor.
+  std::string label = fmt::format("Hypura repacked copy 2\nof {} bytes with the header {:016x}\n",
                                   model.files[file].size, fnv1a(*header));
   for (int type : types) {
     if (const std::string name = repacked_layout_name(type); !name.empty()) {

@@ -43,7 +43,7 @@ std::vector<RowRange> cut_rows(int64_t rows, uint64_t row_bytes, uint64_t bytes)
 }
 
 std::vector<RowRange> cut_rows(const TensorInfo& matrix, uint64_t bytes) {
-  return cut_rows(matrix.shape[1], matrix.row_bytes(), bytes);
+  return cut_rows(matrix.shape[1], matrix.row_bytes(), matrix.shape[2] == 1 ? bytes : kWholeMatrix);
 }
 
 }  // namespace hypura

@@ -30,7 +30,7 @@ struct RowRange {
 // has the fewest rows that a range may have. One range where that is enough.
 std::vector<RowRange> cut_rows(int64_t rows, uint64_t row_bytes, uint64_t bytes);
 
-// The same of a matrix of that type.
+// The same of a tensor. Several matrices in one, those of heads, stay together: a range has rows of each.
 std::vector<RowRange> cut_rows(const TensorInfo& matrix, uint64_t bytes);
 
 }  // namespace hypura

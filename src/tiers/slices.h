@@ -33,7 +33,8 @@ struct ExpertLayer {
   }
 };
 
-// Rows of a dense matrix, all or some (tiers/row_ranges.h), that are pinned or pass through the ring together.
+// Rows of a dense matrix, all or some (tiers/row_ranges.h), that are pinned or pass through the ring together; or all
+// of several matrices, one for each head, in one tensor.
 struct DenseItem {
   const TensorInfo* tensor = nullptr;
   bool repacked = false;  // as ExpertPart
