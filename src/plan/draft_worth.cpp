@@ -93,7 +93,7 @@ std::optional<size_t> device_for_draft(const OpenRequest& request) {
 }
 
 DraftPlace estimated_draft_place(const OpenRequest& request, const Model& draft, std::optional<size_t> device) {
-  const uint64_t buffers = estimate_kv_bytes(draft, request.cells(), KvType::kF16) +
+  const uint64_t buffers = estimate_context_bytes(draft, request.cells(), KvType::kF16, request.sequences) +
                            estimate_compute_bytes(draft, kDraftPassTokens, request.cells(), request.sequences);
   if (!device) {
     return {std::nullopt, {draft.bytes + buffers, 0}};

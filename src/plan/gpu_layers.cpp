@@ -245,7 +245,7 @@ void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {
   const auto used = static_cast<uint64_t>(request.devices_with_layers().size());
   problem.split = part;
   for (KvChoice& it : problem.kv) {
-    it.device_bytes = estimate_kv_bytes(request.model, request.cells(), it.type) - it.bytes;
+    it.device_bytes = estimate_context_bytes(request.model, request.cells(), it.type, request.sequences) - it.bytes;
   }
   for (UbatchChoice& it : problem.ubatch) {
     // Any may need as much as one that computes all.

@@ -192,8 +192,8 @@ void ProblemBuilder::add_choices() {
         options.kv_type == type || (options.kv_type == KvType::kAuto && kv_type_fits(request_.model, type));
     if (usable) {
       const double slower = type == KvType::kF16 ? 0 : kQuantisedKvCost;
-      const auto all = static_cast<double>(estimate_kv_bytes(request_.model, request_.cells(), type));
-      problem_.kv.push_back({type, static_cast<uint64_t>(all * kept), slower});
+      const uint64_t all = estimate_context_bytes(request_.model, request_.cells(), type, request_.sequences);
+      problem_.kv.push_back({type, static_cast<uint64_t>(static_cast<double>(all) * kept), slower});
     }
   }
   // Every running sequence has a token in every pass.

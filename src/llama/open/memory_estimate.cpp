@@ -1,8 +1,11 @@
 #include "llama/open/memory_estimate.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ggml.h"
@@ -61,6 +64,33 @@ bool keeps_no_values(const Model& model) {
   return number(model, "attention.key_length_mla", 0) > 0;
 }
 
+// Layers whose state does not grow with the context (linear attention, state spaces, convolutions): all of them, and
+// those that keep no keys besides.
+struct StateLayers {
+  int64_t all = 0;
+  int64_t without_keys = 0;
+};
+
+StateLayers state_layers(const Model& model) {
+  constexpr std::array<std::string_view, 3> kOfStates = {"ssm_", "time_mix_", "shortconv."};
+  std::set<int> with_state;
+  std::set<int> with_keys;
+  for (const TensorInfo& tensor : model.tensors) {
+    const std::string_view name =
+        std::string_view(tensor.name).substr(tensor.name.find('.', 4) + 1);  // of "blk.3.name"
+    if (tensor.layer < 0) {
+      continue;
+    }
+    if (std::ranges::any_of(kOfStates, [&](std::string_view start) { return name.starts_with(start); })) {
+      with_state.insert(tensor.layer);
+    } else if (name.starts_with("attn_k.") || name.starts_with("attn_kv_")) {
+      with_keys.insert(tensor.layer);
+    }
+  }
+  const auto without = std::ranges::count_if(with_state, [&](int layer) { return !with_keys.contains(layer); });
+  return {static_cast<int64_t>(with_state.size()), without};
+}
+
 ggml_type ggml_type_of(KvType type) {
   return type == KvType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
 }
@@ -76,7 +106,8 @@ bool kv_type_fits(const Model& model, KvType type) {
 uint64_t estimate_kv_bytes(const Model& model, uint32_t context, KvType type) {
   const HeadSizes heads = head_sizes(model);
   const std::vector<int64_t> by_layer = numbers(model, "attention.head_count_kv");
-  int64_t kv_heads = model.layers * number(model, "attention.head_count_kv", number(model, "attention.head_count", 1));
+  int64_t kv_heads = (model.layers - state_layers(model).without_keys) *
+                     number(model, "attention.head_count_kv", number(model, "attention.head_count", 1));
   if (by_layer.size() > 1) {
     kv_heads = std::accumulate(by_layer.begin(), by_layer.end(), int64_t{0});
   }
@@ -99,6 +130,16 @@ double estimate_state_bytes(const Model& model) {
   const double shifts = size("ssm.conv_kernel", 0) * (convolved + 3 * heads * size("kda.head_dim", 0)) +
                         width * (size("token_shift_count", 0) + size("shortconv.l_cache", 0));
   return static_cast<double>(model.layers) * sizeof(float) * (states + shifts);
+}
+
+uint64_t estimate_context_bytes(const Model& model, uint32_t context, KvType type, uint32_t sequences) {
+  const auto layers = static_cast<double>(std::max<int64_t>(model.layers, 1));
+  const double states = estimate_state_bytes(model) * static_cast<double>(state_layers(model).all) / layers;
+  // Keys of an indexer, by which sparse attention chooses its tokens: one head in each layer.
+  const int64_t indexer = model.layers * number(model, "attention.indexer.key_length", 0);
+  return estimate_kv_bytes(model, context, type) + static_cast<uint64_t>(states) * sequences +
+         ggml_row_size(ggml_type_of(type), round_up(static_cast<uint64_t>(std::max<int64_t>(indexer, 0)), 32)) *
+             round_up(context, kContextStep);
 }
 
 double attention_width(const Model& model) {

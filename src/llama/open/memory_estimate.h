@@ -20,6 +20,10 @@ uint64_t estimate_kv_bytes(const Model& model, uint32_t context, KvType type);
 // have such layers and of others. 0 for those that state no sizes of one.
 double estimate_state_bytes(const Model& model);
 
+// Bytes of what a context of `context` tokens keeps of `sequences` sequences: keys and values, the states of the layers
+// that have them, and the keys of indexers.
+uint64_t estimate_context_bytes(const Model& model, uint32_t context, KvType type, uint32_t sequences);
+
 // Query heads times their width, the mean of keys' and values', over all layers: what a new token has to compute with
 // each token that it attends to. An upper bound for models whose layers attend to a window.
 double attention_width(const Model& model);
