@@ -67,6 +67,7 @@ class Reference {
   }
 
   llama_context* context() { return context_.get(); }
+  const llama_model* model() const { return model_.get(); }
 
   // One pass, of at most `ubatch` tokens.
   bool decode(const std::vector<PassToken>& tokens) {
