@@ -27,7 +27,8 @@ class LibraryTest : public testing::Test {
     const std::string hex(64, 'a');
     dir_.write("ollama/blobs/sha256-" + hex, "GGUF");
     dir_.write("ollama/blobs/sha256-" + std::string(64, 'b'), "Be old.");
-    dir_.write("ollama/blobs/sha256-" + std::string(64, 'c'), R"({"temperature":0.25,"top_k":7,"num_predict":11,"stop":["END"]})");
+    dir_.write("ollama/blobs/sha256-" + std::string(64, 'c'),
+               R"({"temperature":0.25,"top_k":7,"num_predict":11,"stop":["END"]})");
     const auto layer = [](const std::string& kind, const std::string& digest) {
       return R"({"mediaType":"application/vnd.ollama.image.)" + kind + R"(","digest":"sha256:)" + digest + "\"}";
     };
