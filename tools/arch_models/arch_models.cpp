@@ -20,13 +20,16 @@ constexpr uint32_t kExpertsUsed = 2;
 constexpr size_t kSeed = 1;
 constexpr float kDeviation = 0.1F;
 
-// Upstream's own list, of what it saves to files.
+// Upstream's own list, of what it saves to files. Of refact it loads experts and computes none.
 bool is_made(llm_arch arch, bool experts) {
   for (const llm_arch other :
        {LLM_ARCH_UNKNOWN, LLM_ARCH_GEMMA4, LLM_ARCH_GEMMA4_ASSISTANT, LLM_ARCH_EAGLE3, LLM_ARCH_DFLASH}) {
     if (arch == other) {
       return false;
     }
+  }
+  if (experts && arch == LLM_ARCH_REFACT) {
+    return false;
   }
   return (experts ? moe_implemented(arch) : !moe_mandatory(arch)) && llama_model_saver_supports_arch(arch) &&
          arch_supported(arch);
