@@ -87,7 +87,7 @@ JSON
 # are wanted, so that what it depends on is not installed.
 fetch() { # version, folder
   (cd "$2" && "$OLDPWD/scripts/npm.sh" pack "node-llama-cpp@$1" --ignore-scripts --loglevel=error >/dev/null &&
-    mv node-llama-cpp-*.tgz package.tgz)
+    mv node-llama-cpp-*.tgz package.tgz) || return 1
   node -e 'const bytes = require("fs").readFileSync(process.argv[1])
     console.log("sha512-" + require("crypto").createHash("sha512").update(bytes).digest("base64"))' "$2/package.tgz"
 }
