@@ -1,6 +1,5 @@
 #include "arch_models/arch_models.h"
 
-#include <cctype>
 #include <charconv>
 #include <cstring>
 
@@ -130,14 +129,6 @@ size_t tensors_wanted(const std::string& error) {
 }
 
 }  // namespace
-
-std::string ArchModel::name() const {
-  std::string result = architecture + (experts ? "_experts" : "");
-  for (char& c : result) {
-    c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  }
-  return result;
-}
 
 std::vector<ArchModel> arch_models() {
   std::vector<ArchModel> models;

@@ -18,8 +18,8 @@ struct ArchModel {
   std::string name() const;
 };
 
-// All that can be made by this llama.cpp, in its order. It leaves out those of which it says that its own test cannot
-// run them (encoders without a vocabulary, RWKV, projectors).
+// All that can be made by this llama.cpp, in its order; none before v0.5.0. It leaves out those of which it says that
+// its own test cannot run them (encoders without a vocabulary, RWKV, projectors).
 std::vector<ArchModel> arch_models();
 
 // Writes the model, of F32 and the same on every run; six experts of which a token takes two. Backends of ggml must be
