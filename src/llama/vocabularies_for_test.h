@@ -114,6 +114,7 @@ inline LlamaModelPtr load_vocabulary(const SmallVocabulary& vocabulary) {
   gguf_free(file);
   llama_model_params params = llama_model_default_params();
   params.vocab_only = true;
+  params.load_mode = LLAMA_LOAD_MODE_NONE;  // the file is not laid out to be mapped
   if (ok) {
     std::rewind(written);
   }

@@ -252,10 +252,11 @@ AnswerPiece AnswerParser::news(const common_chat_msg& message, bool whole) {
   AnswerPiece piece;
   piece.thinking = grown(thinking_, message.reasoning_content);
   piece.content = grown(content_, message.content);
-  if (ends_with_calls_ && calls_ > 0 && !is_blank(piece.content)) {
+  if (ends_with_calls_ && calling_ && !is_blank(piece.content)) {
     piece.content.clear();
     over_ = true;
   }
+  calling_ = calling_ || !message.tool_calls.empty();
   const size_t complete = message.tool_calls.size() - (whole || message.tool_calls.empty() ? 0 : 1);
   over_ = over_ || message.tool_calls.size() > most_calls_;
   for (; calls_ < std::min(complete, most_calls_); ++calls_) {

@@ -83,6 +83,7 @@ class AnswerParser {
   bool called_ = false;  // one was given
   bool said_ = false;    // something was given: else all text is content in the end
   bool ends_with_calls_ = false;
+  bool calling_ = false;  // a call has begun
   bool over_ = false;
   size_t nesting_ = 0;  // of brackets, also of those within quotes
   size_t deepest_ = 0;
