@@ -126,8 +126,12 @@ void MemoryKeeper::answer(Asked asked) {
 
 Status MemoryKeeper::obey(const MemoryWish& wish, std::string_view why) {
   if (const auto generator = host_.current()) {
-    // What follows the machine finds its size at the next look, after it was given all.
-    if (Status status = change(*generator, bytes_of(wish, generator->memory()), why); !status) {
+    const MemoryState state = generator->memory();
+    uint64_t bytes = bytes_of(wish, state);
+    if (is_auto(wish) && options_.follows) {  // at once what there is room for
+      bytes = std::clamp(options_.look().affordable, state.least, state.opened);
+    }
+    if (Status status = change(*generator, bytes, why); !status) {
       return status;
     }
   }
