@@ -37,8 +37,8 @@ TEST(MemoryPressure, IsMoreThanWhatComesAndGoes) {
   const PressureCounts before = {1'000'000, 2'000'000, 5};
   EXPECT_FALSE(is_pressed(before, before, 0.25, limits));
   EXPECT_FALSE(is_pressed(before, {1'020'000, 2'020'000, 5}, 0.25, limits));
-  EXPECT_TRUE(is_pressed(before, {1'025'000, 2'000'000, 5}, 0.25, limits));
-  EXPECT_TRUE(is_pressed(before, {1'000'000, 2'025'000, 5}, 0.25, limits));
+  EXPECT_TRUE(is_pressed(before, {1'030'000, 2'000'000, 5}, 0.25, limits));
+  EXPECT_TRUE(is_pressed(before, {1'000'000, 2'030'000, 5}, 0.25, limits));
   EXPECT_TRUE(is_pressed(before, {1'000'000, 2'000'000, 6}, 0.25, limits));
   limits.cgroup_limit = 4 * kGiB;
   EXPECT_FALSE(is_pressed(before, {1'000'000, 2'000'000, 6}, 0.25, limits)) << "by what is dropped anyway";
