@@ -62,7 +62,7 @@ TBD
 symbols=_el_init,_el_end,_el_reset,_el_gets,_el_set,_el_get,_el_resize,_el_source,_el_wset
 symbols+=,_history_init,_history_end,_history
 stub libedit /usr/lib/libedit.3.dylib 3 2 $symbols
-# macOS 13 has curl 7.85 or later.
+# Of libcurl, these are all older than macOS 13.
 symbols=_curl_global_init,_curl_free,_curl_slist_append,_curl_slist_free_all
 symbols+=,_curl_easy_init,_curl_easy_cleanup,_curl_easy_setopt,_curl_easy_strerror
 symbols+=,_curl_multi_init,_curl_multi_cleanup,_curl_multi_add_handle,_curl_multi_remove_handle

@@ -51,7 +51,7 @@ WebFailure stopped_by_user() {
   return {Error{ErrorCode::kCancelled, "stopped"}, false};
 }
 
-// curl counts no bytes that a test of ours could not, and sends "Range: bytes=FIRST-LAST".
+// As CURLOPT_RANGE takes it.
 std::string range_words(const ByteRange& range) {
   return fmt::format("{}-{}", range.begin, range.end - 1);
 }
