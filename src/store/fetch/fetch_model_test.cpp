@@ -13,6 +13,7 @@
 #include "store/fetch/fake_hub_for_test.h"
 #include "store/fetch/part_file.h"
 #include "store/fetch/remote_header.h"
+#include "store/fetch/server_answers.h"
 #include "support/temp_dir_for_test.h"
 
 namespace hypura {

@@ -1,11 +1,12 @@
 // Repositories on Hugging Face: their tree by the hub's API, their files' places in its cache.
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "store/fetch/blob_place.h"
 #include "store/fetch/remote_model.h"
+#include "store/fetch/server_answers.h"
 #include "store/fetch/sha256.h"
 #include "store/fetch/web_address.h"
 #include "store/names/gguf_files.h"
@@ -16,31 +17,9 @@ namespace hypura {
 
 namespace {
 
-using TreeJson = nlohmann::json;
-
 constexpr size_t kMostPage = size_t{16} << 20U;
 constexpr int kMostPages = 200;  // of a thousand files
 constexpr const char* kMain = "main";
-
-struct TreeFile {
-  std::string path;
-  uint64_t size = 0;
-  std::string hash;  // that Hugging Face's cache calls it by: SHA-256, or git's of a small file
-};
-
-bool is_lower_hex(std::string_view text, size_t digits) {
-  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
-std::string text_at(const TreeJson& json, const char* key) {
-  const auto found = json.is_object() ? json.find(key) : json.end();
-  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-uint64_t number_at(const TreeJson& json, const char* key) {
-  const auto found = json.is_object() ? json.find(key) : json.end();
-  return found != json.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
-}
 
 // One repository at one revision.
 class HubRepository {
@@ -85,8 +64,8 @@ Status HubRepository::find_commit() {
   if (!page) {
     return propagate(page.error());
   }
-  commit_ = text_at(TreeJson::parse(page->body, nullptr, false), "sha");
-  if (!is_lower_hex(commit_, 40)) {
+  commit_ = read_commit(page->body);
+  if (commit_.empty()) {
     return fail(ErrorCode::kBadModel, "{}: the server does not tell which commit {} is", words(), printable(revision_));
   }
   return {};
@@ -104,20 +83,6 @@ std::string next_page(const WebHead& head) {
   return next && origin_of(*next) == origin_of(head.url) ? *next : std::string();
 }
 
-// Nothing for folders, and for files whose name could leave the folder: those are not looked at.
-std::optional<TreeFile> tree_file(const TreeJson& entry) {
-  TreeFile file{text_at(entry, "path"), number_at(entry, "size"), text_at(entry, "oid")};
-  if (text_at(entry, "type") != "file" || !is_safe_file_name(file.path)) {
-    return std::nullopt;
-  }
-  if (const auto lfs = entry.find("lfs"); lfs != entry.end() && lfs->is_object()) {
-    file.hash = text_at(*lfs, "oid");
-    file.size = number_at(*lfs, "size");
-  }
-  const bool hashed = is_sha256(file.hash) || is_lower_hex(file.hash, 40);
-  return hashed ? std::optional(std::move(file)) : std::nullopt;
-}
-
 Result<std::vector<TreeFile>> HubRepository::tree() const {
   std::vector<TreeFile> files;
   std::string url = api(fmt::format("tree/{}?recursive=true", commit_));
@@ -126,15 +91,11 @@ Result<std::vector<TreeFile>> HubRepository::tree() const {
     if (!page) {
       return propagate(page.error());
     }
-    const TreeJson entries = TreeJson::parse(page->body, nullptr, false);
-    if (!entries.is_array()) {
-      return fail(ErrorCode::kBadModel, "{}: the server's list of its files cannot be read", words());
+    auto more = read_tree(page->body);
+    if (!more) {
+      return propagate(more.error(), words());
     }
-    for (const TreeJson& entry : entries) {
-      if (auto file = tree_file(entry)) {
-        files.push_back(std::move(*file));
-      }
-    }
+    std::move(more->begin(), more->end(), std::back_inserter(files));
     url = next_page(page->head);
   }
   return files;

@@ -5,16 +5,14 @@
 
 #include "store/fetch/blob_place.h"
 #include "store/fetch/part_file.h"
-#include "store/fetch/web_address.h"
+#include "store/fetch/server_answers.h"
 #include "store/names/gguf_files.h"
 #include "support/fail.h"
-#include "support/printable.h"
 
 namespace hypura {
 
 namespace {
 
-constexpr size_t kLongestPart = 255;
 constexpr size_t kMostAddressParts = 512;
 
 uint64_t missing_of(const RemoteFile& file) {
@@ -56,27 +54,6 @@ uint64_t RemoteModel::bytes() const {
 
 uint64_t RemoteModel::missing() const {
   return sum_over(*this, missing_of);
-}
-
-bool is_safe_file_name(std::string_view name) {
-  if (name.empty() || name.size() > 4096) {
-    return false;
-  }
-  const bool odd = std::any_of(name.begin(), name.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == '\x7f' || c == '\\' || c == ':';
-  });
-  if (odd) {
-    return false;
-  }
-  for (size_t at = 0; at <= name.size();) {
-    const size_t end = std::min(name.find('/', at), name.size());
-    const std::string_view part = name.substr(at, end - at);
-    if (part.empty() || part == "." || part == ".." || part.size() > kLongestPart) {
-      return false;
-    }
-    at = end + 1;
-  }
-  return true;
 }
 
 Result<RemoteModel> find_remote_model(const RemoteAccess& access, const NameReading& name) {

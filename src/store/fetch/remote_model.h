@@ -58,10 +58,6 @@ struct RemoteAccess {
 // folder.
 Result<RemoteModel> find_remote_model(const RemoteAccess& access, const NameReading& name);
 
-// Whether a server's name of a file may become one of ours: a relative path without ".." or "." parts, control
-// characters, backslashes or parts longer than 255 bytes.
-bool is_safe_file_name(std::string_view name);
-
 namespace remote {
 
 // The three of them, for find_remote_model.
