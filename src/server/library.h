@@ -27,7 +27,7 @@ class ModelLibrary {
 
   using Done = std::function<void(Status)>;
 
-  // Looks through the places again, unless that was done just now, and has the host offer what is there.
+  // Looks through the places again, unless that was done a moment ago, and has the host offer what is there.
   virtual void refresh(Done done) = 0;
 
   // Looks through them in any case: something was fetched.

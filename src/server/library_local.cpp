@@ -61,7 +61,7 @@ class LocalLibrary : public ModelLibrary {
   std::vector<Task> tasks_;
   bool stopping_ = false;
   bool looked_ = false;
-  Steady::time_point looked_at_;
+  Steady::time_point rests_until_;  // before, what was found is new enough
 
   Catalogue catalogue_;  // of the library's thread
   std::thread thread_;
@@ -79,7 +79,7 @@ LocalLibrary::~LocalLibrary() {
 void LocalLibrary::refresh(Done done) {
   {
     const std::lock_guard lock(mutex_);
-    const bool fresh = looked_ && tasks_.empty() && Steady::now() - looked_at_ < options_.fresh;
+    const bool fresh = looked_ && tasks_.empty() && Steady::now() < rests_until_;
     if (!fresh && !stopping_) {
       tasks_.push_back({{}, std::move(done)});
       added_.notify_all();
@@ -112,6 +112,7 @@ void LocalLibrary::run() {
     std::vector<Task> tasks = std::exchange(tasks_, {});
     const bool first = !looked_;
     lock.unlock();
+    const auto began = Steady::now();
     if (first) {
       guarded([this] { return look(); });  // so that work finds what is there
     }
@@ -128,7 +129,7 @@ void LocalLibrary::run() {
     }
     lock.lock();
     looked_ = true;
-    looked_at_ = Steady::now();
+    rests_until_ = Steady::now() + (Steady::now() - began) * options_.rest;
     lock.unlock();
     for (size_t i = 0; i < tasks.size(); ++i) {
       tasks[i].done(outcomes[i]);

@@ -13,7 +13,9 @@ namespace hypura {
 
 struct LibraryOptions {
   ModelPlaces places;
-  std::chrono::milliseconds fresh{500};  // a look this long ago is not repeated by refresh()
+  // A look is not repeated by refresh() for so many times as long as it took: looking takes no more than a tenth of one
+  // core, however often clients ask and however slow the disks are.
+  int rest = 10;
 
   // Tests put another here.
   std::function<Catalogue(const ModelPlaces&)> read = &read_catalogue;

@@ -86,7 +86,7 @@ Json entry_to_json(const CatalogueEntry& entry, const ModelCard* card) {
                {"files", Json::array()},
                {"bytes", entry.bytes},
                {"modified", entry.modified},
-               {"hypuras", entry.ours},
+               {"removable", entry.ours},
                {"usable", entry.usable()},
                {"problem", nullptr}};
   for (const auto& file : entry.files) {

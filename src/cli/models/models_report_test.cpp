@@ -54,7 +54,7 @@ TEST(ModelsReport, JsonHasAllOfIt) {
   const auto json = catalogue_to_json(two_and_a_broken_one());
   EXPECT_EQ(json["models"].size(), 3U);
   EXPECT_EQ(json["models"][0]["bytes"], 3 * kGiB);
-  EXPECT_EQ(json["models"][0]["hypuras"], true);
+  EXPECT_EQ(json["models"][0]["removable"], true);
   EXPECT_EQ(json["models"][1]["parameters"]["top_k"], 1);
   EXPECT_EQ(json["models"][2]["usable"], false);
   EXPECT_EQ(json["models"][2]["problem"], "has weights as safetensors only");

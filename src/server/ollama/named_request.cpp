@@ -2,29 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
 #include <utility>
 
 #include "server/ollama/replies.h"
 #include "server/ollama/requests.h"
-#include "support/fail.h"
+#include "store/names/model_name.h"
 
 namespace hypura::ollama {
 
 namespace {
-
-constexpr size_t kLongestName = 350;
-
-// [host/][namespace/]model[:tag]
-bool is_model_name(const std::string& name) {
-  const auto fits = [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/' || c == ':';
-  };
-  return !name.empty() && name.size() <= kLongestName && std::all_of(name.begin(), name.end(), fits) &&
-         name.find("..") == std::string::npos && name.find("//") == std::string::npos && name.front() != '/' &&
-         name.front() != ':' && name.back() != '/' && name.back() != ':';
-}
 
 std::string served_names(const ModelHost& host) {
   std::string names;
@@ -49,7 +35,7 @@ std::optional<NamedRequest> read_named(Exchange& exchange, const std::string& ow
     exchange.respond(error_reply(in.status().error()));
     return std::nullopt;
   }
-  if (!is_model_name(request.name)) {
+  if (!read_model_name(request.name, FilesAs::kErrors)) {
     exchange.respond(error_reply(400, "invalid model name"));
     return std::nullopt;
   }

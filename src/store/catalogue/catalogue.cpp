@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "store/catalogue/created.h"
@@ -44,16 +45,26 @@ CatalogueEntry recorded_entry(const FetchedModel& model, const fs::path& data) {
 
 // Marks what a record is about, and adds what no scan has found.
 void add_fetched(const fs::path& data, Catalogue& found) {
-  for (const FetchedModel& model : fetched_models(data, found.problems)) {
+  const std::vector<FetchedModel> models = fetched_models(data, found.problems);
+  std::multimap<fs::path, size_t> by_first_file;
+  for (size_t i = 0; i < found.entries.size() && !models.empty(); ++i) {
+    if (!found.entries[i].files.empty()) {
+      by_first_file.emplace(in_real_folder(found.entries[i].files.front()), i);
+    }
+  }
+  for (const FetchedModel& model : models) {
     std::set<fs::path> files;
     for (const FetchedFile& file : model.files) {
-      files.insert(file.path);
+      files.insert(in_real_folder(file.path));
     }
     bool known = false;
-    for (CatalogueEntry& entry : found.entries) {
-      if (!entry.files.empty() &&
-          std::ranges::all_of(entry.files, [&](const auto& it) { return files.contains(it); })) {
-        entry.ours = known = true;
+    for (const fs::path& file : files) {
+      for (auto [it, end] = by_first_file.equal_range(file); it != end; ++it) {
+        CatalogueEntry& entry = found.entries[it->second];
+        const bool whole = std::ranges::all_of(
+            entry.files, [&](const fs::path& part) { return files.contains(in_real_folder(part)); });
+        entry.ours = entry.ours || whole;
+        known = known || whole;
       }
     }
     if (!known) {
@@ -140,6 +151,7 @@ std::vector<std::string> tags_of(const std::vector<GgufSet>& sets) {
 
 Catalogue read_catalogue(const ModelPlaces& places) {
   Catalogue found;
+  std::set<fs::path> looked;  // a place may be a link to another one
   struct Kind {
     const std::vector<fs::path>& places;
     void (*scan)(const fs::path& place, Catalogue& found);
@@ -147,7 +159,11 @@ Catalogue read_catalogue(const ModelPlaces& places) {
   for (const Kind& kind : {Kind{places.hugging_face, scan_hugging_face}, Kind{places.ollama, scan_ollama},
                            Kind{places.lm_studio, scan_lm_studio}, Kind{places.folders, scan_folder}}) {
     for (const fs::path& place : kind.places) {
-      kind.scan(place, found);
+      std::error_code missing;
+      const fs::path real = fs::canonical(place, missing);
+      if (!missing && looked.insert(real).second) {
+        kind.scan(place, found);
+      }
     }
   }
   if (places.data) {

@@ -9,6 +9,7 @@
 
 #include "store/catalogue/created.h"
 #include "store/catalogue/fetched.h"
+#include "store/catalogue/remove.h"
 #include "store/catalogue/walk.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
@@ -269,6 +270,30 @@ TEST_F(CatalogueTest, WhatHypuraFetchedIsOurs) {
   EXPECT_TRUE(find_in(catalogue_, "o/r:Q8_0").value()->ours);
   EXPECT_TRUE(find_in(catalogue_, "https://example.org/x.gguf").value()->ours);
   EXPECT_EQ(catalogue_.entries.size(), 3U);
+}
+
+TEST_F(CatalogueTest, APlaceIsTheSameByEveryWay) {
+  const fs::path link = hugging_face("o--r", "c1", "m-Q8_0.gguf");
+  ASSERT_TRUE(record_fetched(*places_.data, {"hf.co/o/r:Q8_0", {{link, fs::canonical(link)}}}).has_value());
+  fs::create_directory_symlink(dir_.path() / "hub", dir_.path() / "other-way");
+  places_.hugging_face = {dir_.path() / "other-way", dir_.path() / "hub"};
+  read();
+  ASSERT_THAT(names(), ElementsAre("hf.co/o/r:Q8_0"));
+  EXPECT_TRUE(catalogue_.entries[0].ours);
+  ASSERT_TRUE(remove_model(catalogue_, *places_.data, "o/r:Q8_0").has_value());
+  EXPECT_FALSE(fs::exists(fs::symlink_status(link)));
+}
+
+TEST_F(CatalogueTest, OnlyWhatHypuraFetchedIsRemoved) {
+  const fs::path link = hugging_face("o--r", "c1", "m-Q8_0.gguf");
+  read();
+  const auto refused = remove_model(catalogue_, *places_.data, "o/r:Q8_0");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(refused.error().message, HasSubstr("was not fetched by Hypura: it lies in"));
+  EXPECT_TRUE(fs::exists(link));
+  EXPECT_THAT(remove_model(catalogue_, *places_.data, "none").error().message,
+              HasSubstr("is no model on this machine"));
 }
 
 TEST_F(CatalogueTest, CreatedModelsFollowWhatTheyAreMadeFrom) {

@@ -4,6 +4,7 @@
 
 #include "store/catalogue/created.h"
 #include "store/catalogue/fetched.h"
+#include "store/catalogue/walk.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -11,7 +12,8 @@ namespace hypura {
 namespace {
 
 bool has_file(const FetchedModel& model, const std::filesystem::path& file) {
-  return std::ranges::any_of(model.files, [&](const FetchedFile& it) { return it.path == file; });
+  const std::filesystem::path real = in_real_folder(file);
+  return std::ranges::any_of(model.files, [&](const FetchedFile& it) { return in_real_folder(it.path) == real; });
 }
 
 }  // namespace

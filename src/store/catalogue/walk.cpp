@@ -73,6 +73,12 @@ std::vector<std::string> files_below(const fs::path& root, std::vector<std::stri
   return std::move(state.files);
 }
 
+fs::path in_real_folder(const fs::path& file) {
+  std::error_code error;
+  const fs::path folder = fs::canonical(file.parent_path(), error);
+  return error ? file : folder / file.filename();
+}
+
 FileState state_of(const fs::path& file) {
   struct stat status = {};
   if (::stat(file.c_str(), &status) != 0) {

@@ -20,6 +20,10 @@ std::vector<std::string> files_below(const std::filesystem::path& root, std::vec
 // The names of what lies in a folder, sorted; empty when it cannot be read.
 std::vector<std::string> names_in(const std::filesystem::path& folder);
 
+// The file's path with its folder's links followed: the same text however the way there was written. The file itself
+// may be a link, and stays one. As it is where there is no such folder.
+std::filesystem::path in_real_folder(const std::filesystem::path& file);
+
 // What is known of a file, or of the one that a link leads to.
 struct FileState {
   bool regular = false;
