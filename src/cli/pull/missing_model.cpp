@@ -21,7 +21,7 @@ namespace hypura {
 
 namespace {
 
-constexpr int kFatalPress = 2;  // the first Ctrl-C keeps what came, and that may wait for a disk
+constexpr int kEndingPress = 2;  // the first Ctrl-C keeps what came, and that may wait for a disk
 
 bool says_yes(const std::string& line) {
   const std::string lower = ascii_lower(line);
@@ -115,7 +115,7 @@ Status MissingModels::get_consent(const RemoteModel& remote, Consent consent, bo
 }
 
 Result<std::filesystem::path> MissingModels::fetch_with_bar(const RemoteModel& remote) {
-  const InterruptGuard interrupt(kFatalPress, AlsoOn::kTermination);
+  const InterruptGuard interrupt(kEndingPress, AlsoOn::kTermination);
   ProgressBar bar(notes_);
   RateMeter meter;
   FetchOptions options;

@@ -41,7 +41,7 @@ void refuse_state(Fields& in) {
   }
 }
 
-void read_messages(Fields& in, AnswerRequest& answer) {
+void read_input_messages(Fields& in, AnswerRequest& answer) {
   if (std::string instructions = in.text("instructions").value_or(""); !instructions.empty()) {
     ChatMessage& message = answer.messages.emplace_back();
     message.role = "system";
@@ -176,7 +176,7 @@ Result<ResponsesRequest> read_responses_request(const Json& json, uint32_t serve
   request.model = read_model(in);
   request.stream = in.boolean("stream").value_or(false);
   refuse_state(in);
-  read_messages(in, request.answer);
+  read_input_messages(in, request.answer);
   read_options_of(in, server_context, request);
   read_tools(in, request);
   read_text(in, request);
