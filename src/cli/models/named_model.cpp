@@ -50,7 +50,8 @@ Result<NamedModel> NamedModels::find(const std::string& name) {
   }
   const auto file = get_missing_(name);
   if (!file) {
-    return propagate(file.error());
+    const bool server = file.error().code == ErrorCode::kIo;
+    return server ? propagate(file.error(), fmt::format("{} is not on this machine", name)) : propagate(file.error());
   }
   catalogue_.reset();  // what came with it is in there now
   const auto fetched = find_in(catalogue(), name);

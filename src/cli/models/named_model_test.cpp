@@ -70,11 +70,17 @@ TEST_F(NamedModelTest, ASystemPromptIsTakenOver) {
   EXPECT_EQ(resolved({"run", "qwen3:30b", "--raw"})->options.system, std::nullopt);
 }
 
-TEST_F(NamedModelTest, WhatIsNotHereIsToldWithTheWayToGetIt) {
-  const auto missing = resolved({"run", "hf.co/o/r:Q8_0"});
-  ASSERT_FALSE(missing.has_value());
-  EXPECT_EQ(missing.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(missing.error().message, HasSubstr("`hypura pull hf.co/o/r:Q8_0`"));
+TEST_F(NamedModelTest, WhatIsNotHereIsFetchedOnlyWhereThatIsAllowed) {
+  const EnvironmentVariable offline("HF_HUB_OFFLINE", "1");
+  for (const char* command : {"run", "chat", "bench"}) {
+    const auto missing = resolved({command, "hf.co/o/r:Q8_0", "--yes"});
+    ASSERT_FALSE(missing.has_value()) << command;
+    EXPECT_EQ(missing.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(missing.error().message, HasSubstr("HF_HUB_OFFLINE"));
+  }
+  EXPECT_THAT(resolved({"repack", "hf.co/o/r:Q8_0"}).error().message, HasSubstr("`hypura pull hf.co/o/r:Q8_0`"));
+  EXPECT_TRUE(resolved({"inspect", "hf.co/o/r:Q8_0"})->inspect.remote) << "looked at from afar";
+  EXPECT_FALSE(resolved({"inspect", "qwen3:30b"})->inspect.remote);
 }
 
 TEST_F(NamedModelTest, NothingIsWrittenIntoAStore) {

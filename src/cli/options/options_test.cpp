@@ -73,6 +73,17 @@ TEST(Options, Kv) {
   EXPECT_FALSE(parse_command_line({"kv", "list", "m.gguf"}));
 }
 
+TEST(Options, Pull) {
+  const auto pull = parse_command_line({"pull", "qwen3:30b", "--yes"});
+  ASSERT_TRUE(pull) << pull.error().message;
+  EXPECT_EQ(pull->action, CommandLine::Action::kPull);
+  EXPECT_EQ(pull->pull.name, "qwen3:30b");
+  EXPECT_TRUE(pull->yes);
+  EXPECT_FALSE(parse_command_line({"pull", "qwen3:30b"})->yes);
+  EXPECT_TRUE(parse_command_line({"serve", "qwen3:30b", "--yes"})->yes);
+  expect_refused({{"pull"}, {"NAME"}});
+}
+
 TEST(Options, WhatIsKeptOnDisk) {
   EXPECT_FALSE(parse_command_line({"run", "m.gguf"})->options.engine.keep_kv) << "one prompt";
   EXPECT_FALSE(parse_command_line({"run", "m.gguf", "--kv-disk", "0"})->options.engine.keep_kv);
