@@ -37,7 +37,10 @@ cp "$model" "$work/bytes/$hash"
 printf '{"sha":"%s"}' $commit > "$work/hub/revision.json"
 printf '[{"type":"file","path":"stories-Q8_0.gguf","size":%s,"oid":"%s","lfs":{"oid":"%s","size":%s}}]' \
   "$size" $commit "$hash" "$size" > "$work/hub/tree.json"
+user=
+[ "$(id -u)" -ne 0 ] || user="user root;" # who owns the folder
 cat > "$work/nginx.conf" <<CONF
+$user
 daemon off;
 pid $work/pid;
 error_log $work/error.log;

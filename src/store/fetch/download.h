@@ -32,7 +32,7 @@ struct DownloadProgress {
 struct DownloadOptions {
   unsigned connections = 4;
   uint64_t chunk = uint64_t{32} << 20;       // bytes of one request
-  uint64_t save_every = uint64_t{64} << 20;  // bytes between two records of what is there
+  uint64_t save_every = uint64_t{16} << 20;  // bytes between two records of what is there
   uint64_t keep_free = uint64_t{64} << 20;   // bytes that must be left on the disk
   unsigned most_restarts = 3;                // because the file changed on the server
   RetryPolicy retries;
