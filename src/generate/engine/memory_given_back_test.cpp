@@ -138,8 +138,8 @@ TEST(MemoryGivenBack, ChangesNoLogitsWhereDenseWeightsAreStreamed) {
   overrides.row_cache = 64 * kKiB;
   const auto mixed = open(options_of(kModels / "hypura-stories-moe.gguf", 16 * kMiB), overrides);
   ASSERT_NE(mixed, nullptr);
-  EXPECT_TRUE(mixed->plan().placement.tables.streamed);
   expect_same_at_every_size(*mixed, "experts, dense weights and rows of tables");
+  EXPECT_GT(mixed->stats().table_rows, 0U);
 }
 
 TEST(MemoryGivenBack, ChangesNoLogitsBelowAGpu) {
