@@ -84,8 +84,10 @@ Result<std::filesystem::path> MissingModels::fetch(const std::string& name, Cons
     if (Status room = check_room_for(remote, DownloadOptions()); !room) {
       return propagate(room.error());
     }
-    const auto free = free_space_for(folder_there_is(remote));
-    notes_.write(size_sentence(remote, missing, free ? std::optional(*free) : std::nullopt) + "\n");
+    const bool in_cache = std::holds_alternative<HuggingFaceName>(remote.identity);
+    const std::filesystem::path& place = in_cache ? settings_->hub_cache : settings_->data;
+    const auto free = free_space_for(place);
+    notes_.write(size_sentence(remote, missing, free ? std::optional(*free) : std::nullopt, place) + "\n");
     if (engine != nullptr) {
       const Result<Plan> plan = plan_of(*seen, *engine);
       would_run = plan.has_value();

@@ -17,7 +17,8 @@ constexpr double kShortestSeconds = 0.5;
 
 }  // namespace
 
-std::string size_sentence(const RemoteModel& model, uint64_t missing, std::optional<uint64_t> free) {
+std::string size_sentence(const RemoteModel& model, uint64_t missing, std::optional<uint64_t> free,
+                          const std::filesystem::path& folder) {
   const size_t files = model.parts.size();
   std::string text = fmt::format("{}: {}", printable(model.name), format_bytes(model.bytes()));
   if (files > 1) {
@@ -27,7 +28,7 @@ std::string size_sentence(const RemoteModel& model, uint64_t missing, std::optio
     text += fmt::format(", of which {} are still to be fetched", format_bytes(missing));
   }
   if (free) {
-    text += fmt::format("; {} are free in {}", format_bytes(*free), model.parts.front().path.parent_path().string());
+    text += fmt::format("; {} are free in {}", format_bytes(*free), folder.string());
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,9 @@
 namespace hypura {
 
 // "hf.co/org/repo:Q4_K_M: 18.6 GiB in 2 files, of which 12.1 GiB are to be fetched; 210.4 GiB are free in /home/…".
-std::string size_sentence(const RemoteModel& model, uint64_t missing, std::optional<uint64_t> free);
+// `free`: bytes where the model would lie; none: not known. `folder`: that it would lie in.
+std::string size_sentence(const RemoteModel& model, uint64_t missing, std::optional<uint64_t> free,
+                          const std::filesystem::path& folder);
 
 // How it would run here, by its plan or by why there is none.
 std::string would_run_sentence(const Result<Plan>& plan);

@@ -12,11 +12,10 @@ TEST(PullReport, SaysHowMuchIsToBeFetchedAndWhatRoomThereIs) {
   model.name = "hf.co/org/repo:Q4_K_M";
   model.parts.resize(2);
   model.parts[0].size = 3 * kGiB;
-  model.parts[0].path = "/cache/a.gguf";
   model.parts[1].size = kGiB;
-  EXPECT_EQ(size_sentence(model, 4 * kGiB, 10 * kGiB),
+  EXPECT_EQ(size_sentence(model, 4 * kGiB, 10 * kGiB, "/cache"),
             "hf.co/org/repo:Q4_K_M: 4.0 GiB in 2 files; 10.0 GiB are free in /cache");
-  EXPECT_EQ(size_sentence(model, kGiB, std::nullopt),
+  EXPECT_EQ(size_sentence(model, kGiB, std::nullopt, "/cache"),
             "hf.co/org/repo:Q4_K_M: 4.0 GiB in 2 files, of which 1.0 GiB are still to be fetched");
 }
 
