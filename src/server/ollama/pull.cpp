@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "server/library.h"
 #include "server/ollama/named_request.h"
@@ -90,6 +91,12 @@ void pull(const ApiContext& context, const std::shared_ptr<Exchange>& exchange, 
   auto name = read_model_name(request.name, FilesAs::kErrors).and_then(only_reading);
   if (!name) {
     exchange->respond(error_reply(name.error()));
+    return;
+  }
+  // A client could have any server that this machine reaches asked for anything.
+  if (std::holds_alternative<AddressName>(*name)) {
+    exchange->respond(
+        error_reply(400, "an address is fetched by `hypura pull` only; name a repository or a registry's model"));
     return;
   }
   const auto client = std::make_shared<WaitingClient>(exchange, request.stream);
