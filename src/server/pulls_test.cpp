@@ -114,6 +114,16 @@ TEST_F(PullsTest, FilesAndAddressesAreNoNames) {
   }
 }
 
+TEST_F(PullsTest, WhatRegistriesAreNotAskedWithIsRefusedByName) {
+  for (const char* field : {R"("insecure":true)", R"("username":"me")", R"("password":"secret")"}) {
+    const auto exchange = pull(fmt::format(R"({{"model":"hf.co/org/repo",{}}})", field));
+    EXPECT_EQ(exchange->status(), 400) << field;
+    EXPECT_THAT(exchange->body(), HasSubstr("is not supported")) << field;
+  }
+  const auto done = pull(R"({"model":"hf.co/org/repo","insecure":false,"username":"","stream":false})");
+  EXPECT_EQ(done->status(), 200) << "as clients send it";
+}
+
 // Waits for the client to go in the first answer of the server with the bytes.
 TEST_F(PullsTest, AClientThatGoesEndsItsPull) {
   std::atomic<bool> gone = false;

@@ -20,6 +20,21 @@ std::string served_names(const ModelHost& host) {
   return names;
 }
 
+// What a registry might be asked with besides, and is not.
+void refuse_access(Fields& in) {
+  if (in.boolean("insecure").value_or(false)) {
+    in.refuse({ErrorCode::kUsage,
+               "insecure is not supported: registries are asked over https, those on this machine "
+               "over http too; leave it out"});
+  }
+  for (const char* field : {"username", "password"}) {
+    if (!in.text(field).value_or("").empty()) {
+      in.refuse({ErrorCode::kUsage,
+                 fmt::format("{} is not supported: registries that want a login are not asked; leave it out", field)});
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<NamedRequest> read_named(Exchange& exchange, const std::string& owner) {
@@ -31,6 +46,7 @@ std::optional<NamedRequest> read_named(Exchange& exchange, const std::string& ow
   NamedRequest request;
   request.name = model_field(in);
   request.stream = in.boolean("stream").value_or(true);
+  refuse_access(in);
   if (!in.status()) {
     exchange.respond(error_reply(in.status().error()));
     return std::nullopt;
