@@ -1,4 +1,5 @@
-// A chat template, whatever its text: it is refused, or renders a short conversation, soon and within bounds.
+// A chat template, Jinja or one of Ollama's, whatever its text: it is refused, or renders a short conversation, soon
+// and within bounds.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include "chat.h"
 #include "llama/llama_runtime.h"
 #include "templates/chat_templates.h"
+#include "templates/go_template.h"
 
 namespace hypura {
 namespace {
@@ -37,7 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   hypura::silence_common_log();
   static const common_chat_templates_inputs inputs = hypura::conversation();
   const hypura::TemplateAllowance allowance({.steps = 20'000, .seconds = 2, .bytes = size_t{16} << 20, .depth = 500});
-  const auto templates = hypura::text_templates(std::string(reinterpret_cast<const char*>(data), size), "<s>", "</s>");
+  const auto templates =
+      hypura::template_as_jinja(std::string(reinterpret_cast<const char*>(data), size))
+          .and_then([](const std::string& jinja) { return hypura::text_templates(jinja, "<s>", "</s>"); });
   if (templates) {
     static_cast<void>(hypura::apply_templates(**templates, inputs));
   }
