@@ -90,6 +90,9 @@ struct EngineOptions {
   // tokens took by what the plan said, and what the disk gave when a dense model was read from it for long; and opening
   // begins with what was saved: before the first pass the experts that were used most are read.
   bool run_history = true;
+  // What conversations are written by in place of the model's own chat template: Jinja, or a template of Ollama's.
+  // Empty: the model's own. Opening fails (kUsage), before weights are read, with one that cannot be used.
+  std::string chat_template;
   DraftOptions draft;  // without effect on models whose state cannot be taken back (recurrent ones)
 
   // Called while resident weights are read, with a share of 0..1; on the thread that called Engine::open.

@@ -135,7 +135,7 @@ struct ModelCard {
   int64_t modified = 0;  // seconds since 1970, of the first file
   uint32_t trained_context = 0;
   uint32_t embedding_length = 0;
-  std::string chat_template;  // empty: the file has none
+  std::string chat_template;  // empty: there is none
   std::string metadata;       // the GGUF's key-value pairs as the text of a JSON object
   bool tools = false;         // its template supports them
   bool thinking = false;
@@ -145,6 +145,10 @@ struct ModelCard {
 // The card of a model that is not open, from its headers: no weights are read. `path` may be any part of a split
 // model. Any thread. Fails with kIo or kBadModel as Generator::open does.
 Result<ModelCard> read_model_card(const std::filesystem::path& path);
+
+// The same of a model whose conversations are written by `text` in place of its own template: Jinja, or a template of
+// Ollama's. Any thread; takes some milliseconds. Fails with kUsage, and the reason, when it cannot be used.
+Result<ModelCard> card_with_template(ModelCard card, const std::string& text);
 
 // Checks whether a model can be loaded and run, without reading its weights. It takes as long as reading its
 // vocabulary. Any thread. Fails with kIo, kBadModel or kUsage as Generator::open does.

@@ -12,11 +12,12 @@ namespace hypura {
 
 namespace {
 
-// The model's own templates; null when it has none that can be used.
-common_chat_templates* own_templates(const llama_model& model) {
-  auto templates = model_templates(model);
+// The templates that are given, else the model's own; null when there are none that can be used.
+common_chat_templates* own_templates(const llama_model& model, const std::string& given) {
+  auto templates = given.empty() ? model_templates(model) : given_templates(model, given);
   if (!templates) {
-    logger().warn("the model's chat template cannot be used: {}; using ChatML instead", templates.error().message);
+    logger().warn("the {} cannot be used: {}; using ChatML instead",
+                  given.empty() ? "model's chat template" : "chat template that is given", templates.error().message);
     return nullptr;
   }
   return templates->release();
@@ -28,9 +29,9 @@ bool goes_on(const common_chat_templates_inputs& inputs) {
 
 }  // namespace
 
-ChatPrompt::ChatPrompt(const llama_model& model)
+ChatPrompt::ChatPrompt(const llama_model& model, const std::string& given)
     : control_(Vocabulary(model)),
-      templates_(own_templates(model)),
+      templates_(own_templates(model, given)),
       explicit_(templates_ != nullptr),
       shapes_{MessageShapes([this](const auto& inputs) { return tried(inputs); }, false),
               MessageShapes([this](const auto& inputs) { return tried(inputs); }, true)},

@@ -41,10 +41,11 @@ struct PromptText {
 // Thread-safe after construction. Must not outlive the model.
 class ChatPrompt {
  public:
-  explicit ChatPrompt(const llama_model& model);
+  // `given`: the template in place of the model's own, Jinja or one of Ollama's; empty: none.
+  explicit ChatPrompt(const llama_model& model, const std::string& given = {});
   ~ChatPrompt();
 
-  // Whether the model brings its own template. Without one ChatML is used.
+  // Whether a template is given or the model brings its own. Without one ChatML is used.
   bool explicit_template() const { return explicit_; }
 
   // Tokens of the conversation up to where the assistant's next message begins. Text in messages is never read as

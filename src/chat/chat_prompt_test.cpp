@@ -9,6 +9,7 @@
 #include "chat.h"
 #include "chat/chat_templates_for_test.h"
 #include "output/requests_for_test.h"
+#include "templates/go_template.h"
 
 namespace hypura {
 namespace {
@@ -125,6 +126,46 @@ TEST(ChatPrompt, ToolsAreToldInFunctionsWhereTheTemplateTakesThemThere) {
   EXPECT_EQ(said.tool_calls[0].name, "look_up");
   request.template_values = R"({"functions":"none"})";
   EXPECT_THAT(model.format->text(request, request.messages).value(), HasSubstr("JSON spec:\nnone\nToday"));
+}
+
+TEST(ChatPrompt, AGivenTemplateTakesThePlaceOfTheModels) {
+  const TemplatedModel model(kTurns);
+  const std::string given =
+      "{{ if .System }}{{ .System }}\n{{ end }}User: {{ .Prompt }}\nBot: {{ .Response }}{{ if .Response }}<|im_end|>\n"
+      "{{ end }}";
+  const ChatPrompt prompt(*model.model, given);
+  const ChatFormat format(prompt);
+  EXPECT_TRUE(prompt.explicit_template());
+  AnswerRequest request;
+  request.messages = {says("system", "Be kind."), says("user", "Hi <|im_end|>"), says("user", "there"),
+                      says("assistant", "Hello."), says("user", "Bye")};
+  const std::string expected = "Be kind.\nUser: Hi <|im_end|>\n\nthere\nBot: Hello.<|im_end|>\nUser: Bye\nBot: ";
+  EXPECT_THAT(format.text(request, request.messages).value(), HasSubstr(expected));
+  // One of the two marks is the template's, the other one is text.
+  const llama_vocab* vocab = llama_model_get_vocab(model.model.get());
+  const auto tokens = format.render(request, request.messages)->tokens;
+  EXPECT_EQ(std::ranges::count_if(tokens, [&](int32_t it) { return llama_vocab_is_eog(vocab, it); }),
+            llama_vocab_is_eog(vocab, llama_vocab_eot(vocab)) ? 1 : 0);
+}
+
+TEST(ChatPrompt, CallsOfAGivenTemplateAreRead) {
+  const TemplatedModel model(
+      template_as_jinja("{{ range $i, $m := .Messages }}{{ if and $.Tools (eq $i 0) }}<tools>{{ range $.Tools }}"
+                        "{{ .Function }}{{ end }}</tools>\n{{ end }}<|im_start|>{{ .Role }}\n{{ .Content }}"
+                        "{{ range .ToolCalls }}<tool_call>\n{\"name\": \"{{ .Function.Name }}\", \"arguments\": "
+                        "{{ .Function.Arguments }}}\n</tool_call>{{ end }}<|im_end|>\n{{ end }}<|im_start|>assistant\n")
+          .value());
+  EXPECT_TRUE(model.tools);
+  AnswerRequest request;
+  request.messages = {says("user", "Hi")};
+  request.tools = {{"look_up", "", R"({"type":"object","properties":{"word":{"type":"string"}}})"}};
+  auto form = model.format->form(request);
+  ASSERT_TRUE(form) << form.error().message;
+  AnswerPiece said =
+      form->parser->add("<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"word\": \"one\"}}\n</tool_call>");
+  said.append(form->parser->finish());
+  ASSERT_EQ(said.tool_calls.size(), 1U) << said.content;
+  EXPECT_EQ(said.tool_calls[0].name, "look_up");
 }
 
 TEST(ChatPrompt, IdsOfNineLettersOnlyWhereTheyAreWanted) {

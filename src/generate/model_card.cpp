@@ -114,6 +114,17 @@ ModelCard make_model_card(const Model& model) {
   return card;
 }
 
+Result<ModelCard> card_with_template(ModelCard card, const std::string& text) {
+  silence_common_log();
+  return usable_template(text).map([&](const ChatTemplatesPtr& templates) {
+    const TemplateAbilities abilities = template_abilities(*templates);
+    card.tools = abilities.tools;
+    card.thinking = abilities.thinking;
+    card.chat_template = text;
+    return std::move(card);
+  });
+}
+
 Result<ModelCard> read_model_card(const std::filesystem::path& path) {
   return open_model(path).map([](const Model& model) { return make_model_card(model); });
 }

@@ -206,11 +206,21 @@ Status LocalLibrary::create_now(const NewModel& model) const {
       std::ranges::count(catalogue_.entries, ModelOrigin::kCreated, &CatalogueEntry::origin) >= kMostCreated) {
     return fail(ErrorCode::kUsage, "there are {} created models, the most that may be; remove one", kMostCreated);
   }
+  NewModel wanted = model;
+  std::string& chat_template = wanted.preset.chat_template;
+  if (chat_template == from->card.chat_template) {
+    chat_template.clear();  // it has it anyway
+  }
+  if (const auto card =
+          chat_template.empty() ? Result<ModelCard>(from->card) : card_with_template(from->card, chat_template);
+      !card) {
+    return fail(ErrorCode::kUsage, "TEMPLATE cannot be used: {}", card.error().message);
+  }
   CreatedModel created;
   created.name = *name;
   std::error_code unknown;
   created.file = std::filesystem::absolute(from->file, unknown);
-  created.preset = overlaid(from->preset, model.preset);
+  created.preset = overlaid(from->preset, wanted.preset);
   created.license = model.license.empty() ? from->license : model.license;
   const CatalogueEntry* base = entry_of(from->name);
   // One that no place has is known by its file.

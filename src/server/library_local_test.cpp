@@ -51,6 +51,7 @@ class LibraryTest : public testing::Test {
     };
     host.open = [this](const Generator::Options& what) -> Result<std::unique_ptr<Generator>> {
       opened_.push_back(what.engine.model.filename().string());
+      template_ = what.engine.chat_template;
       auto generator = std::make_unique<FakeGenerator>();
       generator_ = generator.get();
       return generator;
@@ -103,6 +104,7 @@ class LibraryTest : public testing::Test {
   TempDir dir_;
   LibraryOptions options_;
   std::vector<std::string> opened_;
+  std::string template_;  // that the model was opened with last
   FakeGenerator* generator_ = nullptr;
   Metrics metrics_;
   std::unique_ptr<ModelHost> host_;
@@ -194,11 +196,45 @@ TEST_F(LibraryTest, AModelIsMadeFromFields) {
   EXPECT_THAT(opened_, ElementsAre("base.gguf"));
 }
 
+TEST_F(LibraryTest, AModelIsMadeWithAnotherTemplate) {
+  const std::string text = "{{ if .System }}S: {{ .System }}\n{{ end }}U: {{ .Prompt }}\nA: {{ .Response }}\n";
+  const Json body = {
+      {"model", "turns"}, {"stream", false}, {"modelfile", "FROM theirs\nTEMPLATE \"\"\"" + text + "\"\"\"\n"}};
+  EXPECT_EQ(post("/api/create", dump_json(body)), Json({{"status", "success"}}));
+  const Json shown = post("/api/show", R"({"model":"turns"})");
+  EXPECT_EQ(shown["template"], text);
+  EXPECT_THAT(shown["modelfile"], HasSubstr("TEMPLATE \"\"\"" + text + "\"\"\"\n"));
+  EXPECT_EQ(shown["capabilities"], Json({"completion"}));
+  EXPECT_EQ(shown["system"], "Be old.");
+  // What it is made of with that Modelfile is the same again.
+  const Json again = {{"model", "again"}, {"stream", false}, {"modelfile", shown["modelfile"]}};
+  EXPECT_EQ(post("/api/create", dump_json(again)), Json({{"status", "success"}}));
+  EXPECT_EQ(post("/api/show", R"({"model":"again"})")["template"], text);
+
+  post("/api/chat", R"({"model":"theirs","messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(template_, "");
+  post("/api/chat", R"({"model":"turns","messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(template_, text);
+  EXPECT_EQ(opened_.size(), 2U) << "another template: the model is opened anew";
+  post("/api/chat", R"({"model":"again","messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(opened_.size(), 2U) << "the same one";
+  post("/api/chat", R"({"model":"theirs","messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(template_, "");
+
+  // Made again with tools.
+  post("/api/create",
+       R"({"model":"turns","from":"theirs","stream":false,"template":"{{ .Tools }}{{ range .Messages }}{{ )"
+       R"(.Content }}{{ end }}"})");
+  EXPECT_EQ(post("/api/show", R"({"model":"turns"})")["capabilities"], Json({"completion", "tools"}));
+}
+
 TEST_F(LibraryTest, WhatCannotBeMadeIsRefusedByName) {
   const auto refused = [this](const std::string& rest, int status = 400) {
     return error_of("/api/create", R"({"model":"x",)" + rest + "}", status);
   };
-  EXPECT_THAT(refused(R"("from":"base","template":"{{ .Prompt }}")"), HasSubstr("TEMPLATE is not supported"));
+  EXPECT_THAT(refused(R"("from":"base","template":"{{ .Prompt }}\n{{ .First }}")"),
+              HasSubstr("TEMPLATE cannot be used: line 2, column 1: {{ .First }}: .First is not supported"));
+  EXPECT_THAT(refused(R"("from":"base","template":"{% for messages")"), HasSubstr("TEMPLATE cannot be used: "));
   EXPECT_THAT(refused(R"("from":"base","adapters":{"a":"sha256:0"})"), HasSubstr("\"adapters\""));
   EXPECT_THAT(refused(R"("files":{"a.gguf":"sha256:0"})"), HasSubstr("\"files\""));
   EXPECT_THAT(refused(R"("from":"base","parameters":{"mirostat":1})"), HasSubstr("\"mirostat\""));

@@ -85,7 +85,7 @@ class LocalModelHost : public ModelHost {
   void run();
   void check(Lock& lock);
   void load(Lock& lock);
-  bool is_loaded(const ServedModel& model) const { return loaded_ != nullptr && same_weights(*loaded_, model); }
+  bool is_loaded(const ServedModel& model) const { return loaded_ != nullptr && opened_alike(*loaded_, model); }
   bool must_check(const ServedModel& model) const;
   std::vector<Waiting> take_waiting_for(const ServedModel& model);
   void set_loaded(ModelPtr model, std::unique_ptr<Generator> generator);
@@ -171,7 +171,7 @@ void LocalModelHost::lease(const ModelPtr& model, std::optional<KeepAlive> keep,
 void LocalModelHost::unload(const ModelPtr& model, std::function<void()> done) {
   {
     const std::lock_guard lock(mutex_);
-    if (is_loaded(*model) || (loading_ != nullptr && same_weights(*loading_, *model))) {
+    if (is_loaded(*model) || (loading_ != nullptr && opened_alike(*loading_, *model))) {
       unload_asked_ = true;
       when_unloaded_.push_back(std::move(done));
       changed_.notify_all();
@@ -313,7 +313,7 @@ bool LocalModelHost::must_check(const ServedModel& model) const {
 // With the lock held.
 std::vector<LocalModelHost::Waiting> LocalModelHost::take_waiting_for(const ServedModel& model) {
   const auto others = std::stable_partition(
-      waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) { return same_weights(*waiting.model, model); });
+      waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) { return opened_alike(*waiting.model, model); });
   std::vector<Waiting> taken(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(others));
   waiting_.erase(waiting_.begin(), others);
   return taken;
@@ -362,6 +362,9 @@ void LocalModelHost::load(Lock& lock) {
     options.engine.memory = std::min(*most_memory, options.engine.memory.value_or(*most_memory));
   }
   options.engine.model = model.file;
+  if (!model.preset.chat_template.empty()) {
+    options.engine.chat_template = model.preset.chat_template;
+  }
   const FileStamp stamp = stamp_of(options.engine.model);
   const auto began = Steady::now();
   Result<std::unique_ptr<Generator>> opened = options_.open(options);
@@ -381,7 +384,7 @@ void LocalModelHost::load(Lock& lock) {
       leases.emplace_back(make_lease(waiting.keep, std::chrono::duration<double>(ended - waiting.since).count()));
     }
   } else {
-    if (is_of_the_file(opened.error())) {
+    if (is_of_the_file(opened.error()) && options.engine.chat_template.empty()) {  // else it may be the template's
       verdicts_[model.file] = {stamp, opened.error()};
     }
     leases.assign(served.size(), propagate(opened.error()));

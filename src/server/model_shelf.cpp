@@ -47,6 +47,9 @@ std::string without_long_arrays(std::string metadata) {
 
 Result<ModelPtr> make_served_model(const OfferedModel& offered, const ReadCard& read, Metadata metadata) {
   auto card = read(offered.file);
+  if (card && !offered.preset.chat_template.empty()) {
+    card = card_with_template(std::move(*card), offered.preset.chat_template);
+  }
   if (!card) {
     return propagate(card.error());
   }
@@ -65,8 +68,8 @@ Result<ModelPtr> make_served_model(const OfferedModel& offered, const ReadCard& 
   return model;
 }
 
-bool same_weights(const ServedModel& a, const ServedModel& b) {
-  return &a == &b || (a.file == b.file && a.digest == b.digest);
+bool opened_alike(const ServedModel& a, const ServedModel& b) {
+  return &a == &b || (a.file == b.file && a.digest == b.digest && a.preset.chat_template == b.preset.chat_template);
 }
 
 Result<std::vector<ModelPtr>> read_named_models(const std::vector<OfferedModel>& named, const ReadCard& read) {
@@ -100,17 +103,16 @@ ModelPtr ModelShelf::known_or_read(const OfferedModel& offered, std::map<std::st
   const FileStamp stamp = stamp_of(offered.file);
   const auto before = known_.find(key);
   if (before != known_.end() && before->second.stamp == stamp) {
-    const ModelPtr& model = before->second.model;
-    if (model == nullptr || (model->preset == offered.preset && model->license == offered.license)) {
+    if (before->second.preset == offered.preset && before->second.license == offered.license) {
       now[key] = before->second;
-      return model;
+      return before->second.model;
     }
   }
   auto model = make_served_model(offered, read_, Metadata::kShortened);
   if (!model) {
     logger().warn("msg=left-out model={}{}", printable(offered.name), logged_reason(model.error()));
   }
-  now[key] = {stamp, model ? *model : nullptr};
+  now[key] = {stamp, offered.preset, offered.license, model ? *model : nullptr};
   return now[key].model;
 }
 

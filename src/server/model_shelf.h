@@ -26,11 +26,11 @@ std::string logged_reason(const Error& error);
 
 enum class Metadata { kWhole, kShortened };  // ServedModel::shortened
 
-// Reads a model's header. Fails as `read`.
+// Reads a model's header. Fails as `read`, and with kUsage when the chat template of its preset cannot be used.
 Result<ModelPtr> make_served_model(const OfferedModel& offered, const ReadCard& read, Metadata metadata);
 
-// Whether one model can answer for the other once it is loaded: they have the same weights.
-bool same_weights(const ServedModel& a, const ServedModel& b);
+// Whether one model can answer for the other once it is loaded: they have the same weights and chat template.
+bool opened_alike(const ServedModel& a, const ServedModel& b);
 
 // The models of a server's flags. One that cannot be read is left out, with a line in the log, as long as there is
 // another. Fails as `read` when none can be read, and with kUsage when two have the same name.
@@ -47,6 +47,8 @@ class ModelShelf {
  private:
   struct Known {
     FileStamp stamp;
+    ModelPreset preset;
+    std::string license;
     ModelPtr model;  // null: it cannot be read
   };
 

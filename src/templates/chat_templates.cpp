@@ -14,6 +14,7 @@
 #include "llama/tokenizer/control_text.h"
 #include "support/fail.h"
 #include "support/log.h"
+#include "templates/go_template.h"
 #include "templates/template_nodes.h"
 #include "templates/template_source.h"
 
@@ -201,6 +202,20 @@ Result<ChatTemplatesPtr> model_templates(const llama_model& model) {
     wanted.text = usual_fits ? usual : with_tools;
   }
   return counted_templates(wanted);
+}
+
+Result<ChatTemplatesPtr> given_templates(const llama_model& model, const std::string& text) {
+  const auto jinja = template_as_jinja(text);
+  if (!jinja) {
+    return propagate(jinja.error());
+  }
+  return check_template(*jinja).and_then([&](size_t names) {
+    return counted_templates({.model = &model, .text = *jinja, .bos = "", .eos = "", .names = names});
+  });
+}
+
+Result<ChatTemplatesPtr> usable_template(const std::string& text) {
+  return template_as_jinja(text).and_then([](const std::string& jinja) { return text_templates(jinja, "", ""); });
 }
 
 ChatTemplatesPtr chatml_templates(const llama_model& model) {

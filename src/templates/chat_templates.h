@@ -24,10 +24,17 @@ using ChatTemplatesPtr = std::unique_ptr<common_chat_templates, ChatTemplatesDel
 // where there is another. Fails with kUsage, and the reason, where none can be used.
 Result<ChatTemplatesPtr> model_templates(const llama_model& model);
 
+// The template that is to take the place of a model's own: Jinja, or one of Ollama's. Fails with kUsage, and the
+// reason.
+Result<ChatTemplatesPtr> given_templates(const llama_model& model, const std::string& text);
+
+// The same where no model is open; the tokens that begin and end its texts are left out.
+Result<ChatTemplatesPtr> usable_template(const std::string& text);
+
 // ChatML, for the model.
 ChatTemplatesPtr chatml_templates(const llama_model& model);
 
-// A template by its text. Fails with kUsage, and the reason, when it cannot be used.
+// A template by its text, which is Jinja. Fails with kUsage, and the reason, when it cannot be used.
 Result<ChatTemplatesPtr> text_templates(const std::string& text, const std::string& bos, const std::string& eos);
 
 // What a template may use for `inputs`: more for longer ones.

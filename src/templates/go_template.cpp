@@ -35,14 +35,16 @@ constexpr std::string_view kTurnsEnd =
     "{%- elif m['role'] == 'assistant' -%}"
     "{%- set go.response = go.response ~ (\"\\n\\n\" if go.response else '') ~ text -%}{%- endif -%}{%- endfor -%}";
 
-// Messages as Ollama gives them to a template: those of one role in a row are one. {} are the fields that it asks for.
+// Messages as Ollama gives them to a template: those of one role in a row are one, but for results of tools, and calls
+// are not lost. In between come conditions, and fields that the template asks for.
 constexpr std::string_view kMessagesBegin =
     "{%- set go = namespace(system='', messages=[], tail=none) -%}{%- for m in messages -%}"
     "{%- set text = m['content'] or '' -%}"
     "{%- if m['role'] == 'system' -%}{%- set go.system = go.system ~ (\"\\n\\n\" if go.system else '') ~ text -%}"
     "{%- endif -%}"
-    "{%- if go.tail and go.tail['role'] == m['role'] and m['role'] != 'tool' -%}"
-    "{%- set tail = go.tail -%}{%- set tail.content = tail['content'] ~ \"\\n\\n\" ~ text -%}"
+    "{%- if go.tail and go.tail['role'] == m['role'] and m['role'] != 'tool'";
+constexpr std::string_view kMessagesJoin =
+    " -%}{%- set tail = go.tail -%}{%- set tail.content = tail['content'] ~ \"\\n\\n\" ~ text -%}"
     "{%- else -%}{%- set go.tail = namespace(role=m['role'], content=text";
 constexpr std::string_view kMessagesEnd =
     ") -%}{%- set added = go.messages.append(go.tail) -%}{%- endif -%}{%- endfor -%}";
@@ -322,6 +324,17 @@ bool any_names(const std::vector<GoPiece>& pieces, std::string_view name) {
   return std::ranges::any_of(pieces, [&](const GoPiece& piece) { return names_field(piece.tokens, name); });
 }
 
+// What is not asked for is not looked at: llama.cpp learns from that what a template can do.
+std::string messages_prologue(const std::vector<GoPiece>& pieces) {
+  std::string jinja(kMessagesBegin);
+  jinja += any_names(pieces, "ToolCalls") ? " and not m['tool_calls']" : "";
+  jinja += kMessagesJoin;
+  for (const auto& [field, name] : kMore) {
+    jinja += any_names(pieces, field) ? fmt::format(", {0}=m['{0}']", name) : "";
+  }
+  return jinja.append(kMessagesEnd);
+}
+
 // The sentence names the action.
 Status with_action(Status status, std::string_view text, const GoPiece& piece) {
   constexpr size_t kShown = 60;
@@ -348,7 +361,7 @@ Result<std::string> go_template_to_jinja(std::string_view text) {
     const size_t end = text.size();
     pieces->push_back({true, "{{ .Response }}", {{GoKind::kField, "Response"}}, end});  // as Ollama adds it
   }
-  std::string jinja(messages ? kMessagesBegin : kTurnsBegin);
+  std::string jinja = messages ? messages_prologue(*pieces) : std::string(kTurnsBegin);
   size_t names = 0;
   const auto write = [&](bool open) {
     GoWriter writer(*pieces, messages, names, jinja);
@@ -357,10 +370,6 @@ Result<std::string> go_template_to_jinja(std::string_view text) {
   };
   Status status;
   if (messages) {
-    for (const auto& [field, name] : kMore) {
-      jinja += any_names(*pieces, field) ? fmt::format(", {0}=m['{0}']", name) : "";
-    }
-    jinja += kMessagesEnd;
     status = write(false);
   } else {
     status = write(false);

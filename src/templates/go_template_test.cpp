@@ -155,6 +155,12 @@ TEST_F(GoTemplate, ToolsCallsAndThinking) {
                      ".Function.Arguments }}<{{ $k }}={{ $v }}>{{ end }}{{ end }}{{ end }}",
                      calling()),
             "What is there?call00001<at=moon><times=2>It is <full>.");
+  Messages calls = calling();
+  calls.insert(calls.begin() + 1, said("assistant", "I look."));
+  EXPECT_EQ(
+      rendered("{{ range .Messages }}[{{ .Content }}{{ range .ToolCalls }}{{ .Function.Name }}{{ end }}]{{ end }}",
+               calls),
+      "[What is there?][I look.][look][It is <full>.]");
   const auto templates = text_templates(go_template_to_jinja(kTools).value(), "", "");
   EXPECT_TRUE(template_abilities(**templates).tools);
 }

@@ -101,6 +101,9 @@ Json entry_to_json(const CatalogueEntry& entry, const ModelCard* card) {
   if (!entry.preset.system.empty()) {
     json["system"] = entry.preset.system;
   }
+  if (!entry.preset.chat_template.empty()) {
+    json["template"] = entry.preset.chat_template;
+  }
   if (!entry.preset.parameters.empty()) {
     json["parameters"] = json_or_null(entry.preset.parameters);
   }
@@ -153,6 +156,7 @@ std::string entry_text(const CatalogueEntry& entry, const ModelCard* card) {
     line("embeddings", yes_no(card->embeddings));
   }
   line("system", entry.preset.system);
+  line("template", entry.preset.chat_template);
   line("begins with", entry.preset.parameters);
   line("messages", entry.preset.messages);
   return text;

@@ -26,7 +26,7 @@ Catalogue two_and_a_broken_one() {
   second.place = "/ollama";
   second.files = {"/ollama/blobs/sha256-0"};
   second.bytes = 512;
-  second.preset = {"Be kind.", R"({"top_k":1})", ""};
+  second.preset = {"Be kind.", R"({"top_k":1})", "", "{{ .Prompt }}"};
   CatalogueEntry& third = catalogue.entries.emplace_back();
   third.name = "hf.co/o/base";
   third.origin = ModelOrigin::kHuggingFace;
@@ -56,6 +56,7 @@ TEST(ModelsReport, JsonHasAllOfIt) {
   EXPECT_EQ(json["models"][0]["bytes"], 3 * kGiB);
   EXPECT_EQ(json["models"][0]["removable"], true);
   EXPECT_EQ(json["models"][1]["parameters"]["top_k"], 1);
+  EXPECT_EQ(json["models"][1]["template"], "{{ .Prompt }}");
   EXPECT_EQ(json["models"][2]["usable"], false);
   EXPECT_EQ(json["models"][2]["problem"], "has weights as safetensors only");
   EXPECT_EQ(json["problems"][0], "/hub/y.gguf: leads to no file");

@@ -92,6 +92,9 @@ Status resolve_for_answers(RunOptions& options, NamedModels& models, std::vector
   if (!preset.system.empty() && !options.system && !options.raw) {
     options.system = preset.system;
   }
+  if (options.engine.chat_template.empty() && !options.raw) {
+    options.engine.chat_template = preset.chat_template;
+  }
   if (!preset.parameters.empty() || !preset.messages.empty()) {
     notes.push_back(
         fmt::format("the parameters and messages that {} begins with are for `hypura serve`; here the flags count",

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/options/refused_for_test.h"
+#include "store/catalogue/created.h"
 #include "support/environment_for_test.h"
 #include "support/fail.h"
 #include "support/temp_dir_for_test.h"
@@ -68,6 +69,18 @@ TEST_F(NamedModelTest, ASystemPromptIsTakenOver) {
   EXPECT_EQ(resolved({"run", "qwen3:30b"})->options.system, "Be brief.");
   EXPECT_EQ(resolved({"run", "qwen3:30b", "--system", "Be long."})->options.system, "Be long.");
   EXPECT_EQ(resolved({"run", "qwen3:30b", "--raw"})->options.system, std::nullopt);
+}
+
+TEST_F(NamedModelTest, ACreatedModelsTemplateIsUsed) {
+  const auto data = model_places({}).data;
+  ASSERT_TRUE(data);
+  const ModelPreset preset{"", "", "", "{{ .Prompt }}"};
+  ASSERT_TRUE(save_created(*data, {"turns:latest", "qwen3:30b", "", preset, ""}));
+  EXPECT_EQ(resolved({"run", "turns"})->options.engine.chat_template, "{{ .Prompt }}");
+  EXPECT_EQ(resolved({"run", "turns"})->options.system, "Be brief.");
+  EXPECT_EQ(resolved({"run", "turns", "--raw"})->options.engine.chat_template, "");
+  const std::string other = dir_.write("other.jinja", "{{ messages }}").string();
+  EXPECT_EQ(resolved({"chat", "turns", "--chat-template", other})->options.engine.chat_template, "{{ messages }}");
 }
 
 TEST_F(NamedModelTest, WhatIsNotHereIsFetchedOnlyWhereThatIsAllowed) {

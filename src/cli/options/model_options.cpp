@@ -1,6 +1,7 @@
 #include "cli/options/model_options.h"
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <utility>
@@ -30,6 +31,41 @@ CLI::Option* add_models_folder_option(CLI::App& command, std::vector<std::filesy
       ->check(complaint)
       ->allow_extra_args(false)
       ->option_text("DIR");
+}
+
+namespace {
+
+// Longer ones are refused by what reads templates.
+constexpr size_t kMostTemplateBytes = 512 * kKiB;
+
+// Nothing where it cannot be read. A pipe has no size, so it is read to its end or the limit.
+std::optional<std::string> template_file(const std::string& name) {
+  std::ifstream file(name, std::ios::binary);
+  std::string text(kMostTemplateBytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  const auto count = static_cast<size_t>(file.gcount());
+  text.resize(count);
+  if (text.ends_with('\n')) {  // which editors put there
+    text.resize(count - (text.ends_with("\r\n") ? 2 : 1));
+  }
+  return text.empty() || file.bad() ? std::nullopt : std::optional(std::move(text));
+}
+
+}  // namespace
+
+CLI::Option* add_chat_template_option(CLI::App& command, std::string& text) {
+  // The file is read once, for it may be a pipe.
+  const auto read = [&text](const std::string& name) {
+    auto of_file = template_file(name);
+    text = of_file ? std::move(*of_file) : "";
+    return of_file ? std::string() : "'" + name + "' cannot be read, or is empty";
+  };
+  return command
+      .add_option_function<std::string>(
+          "--chat-template", [](const std::string& /*name*/) {},
+          "Write conversations by this template, not the model's own: Jinja, or one of Ollama's")
+      ->check(read)
+      ->option_text("FILE");
 }
 
 namespace {

@@ -22,6 +22,9 @@ CLI::Option* add_model_option(CLI::App& command, std::filesystem::path& model);
 // --models DIR, repeatable: folders of models besides those that are known.
 CLI::Option* add_models_folder_option(CLI::App& command, std::vector<std::filesystem::path>& folders);
 
+// --chat-template FILE, whose text is kept.
+CLI::Option* add_chat_template_option(CLI::App& command, std::string& text);
+
 // --memory SIZE; "auto" leaves `bytes` empty.
 CLI::Option* add_memory_option(CLI::App& command, std::optional<uint64_t>& bytes);
 

@@ -125,6 +125,7 @@ void add_prompt_options(CLI::App& command, RunOptions& options, bool& interactiv
       ->option_text("FILE")
       ->group(kPromptGroup);
   command.add_option("--system", options.system, "System prompt")->option_text("TEXT")->group(kPromptGroup);
+  add_chat_template_option(command, options.engine.chat_template)->group(kPromptGroup);
   command.add_flag("--raw", options.raw, "Use the prompt as it is, without the chat template")->group(kPromptGroup);
   command.add_flag("-i,--interactive", interactive, "Continue as `hypura chat`, with the prompt as the first message")
       ->group(kPromptGroup);
@@ -137,6 +138,9 @@ Status check_contradictions(const RunOptions& options, bool interactive) {
   }
   if (options.raw && options.system) {
     return fail(ErrorCode::kUsage, "--system needs the chat template, which --raw disables; drop one of them");
+  }
+  if (options.raw && !options.engine.chat_template.empty()) {
+    return fail(ErrorCode::kUsage, "--chat-template is of no use with --raw; drop one of them");
   }
   if (options.raw && interactive) {
     return fail(ErrorCode::kUsage, "--interactive needs the chat template, which --raw disables; drop one of them");
@@ -207,6 +211,7 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   add_prompt_options(*run, options, interactive);
   add_model_options(*chat, options);
   chat->add_option("--system", options.system, "System prompt")->option_text("TEXT")->group(kPromptGroup);
+  add_chat_template_option(*chat, options.engine.chat_template)->group(kPromptGroup);
   for (CLI::App* command : {run, chat}) {
     add_sampling_options(*command, options);
     add_output_options(*command, options);

@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "cli/options/refused_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -48,6 +49,19 @@ TEST(Options, RunTakesEveryFlag) {
   EXPECT_TRUE(options.verbose);
   EXPECT_EQ(options.trace, "a.trace");
   EXPECT_TRUE(options.engine.record_routing);
+}
+
+TEST(Options, ATemplateIsReadFromItsFile) {
+  const TempDir folder;
+  const std::string file = folder.write("x.jinja", "{{ .Prompt }}\n");
+  for (const char* command : {"run", "chat"}) {
+    const auto parsed = parse_command_line({command, "--chat-template", file});
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    EXPECT_EQ(parsed->options.engine.chat_template, "{{ .Prompt }}");
+  }
+  const auto serve = parse_command_line({"serve", "m.gguf", "--chat-template", file});
+  ASSERT_TRUE(serve) << serve.error().message;
+  EXPECT_EQ(serve->serve.engine.chat_template, "{{ .Prompt }}");
 }
 
 TEST(Options, Devices) {
@@ -299,6 +313,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{{"chat", "--raw"}, {"'--raw'"}},
                     Refused{{"run", "-p", "a", "-f", "b"}, {"--prompt", "--file"}},
                     Refused{{"run", "--raw", "--system", "x"}, {"--raw", "--system"}},
+                    Refused{{"run", "--raw", "--chat-template", __FILE__}, {"--raw", "--chat-template"}},
+                    Refused{{"chat", "--chat-template", "/nowhere/x"}, {"--chat-template", "cannot be read"}},
+                    Refused{{"serve", "--chat-template", __FILE__}, {"--chat-template", "name one"}},
                     Refused{{"run", "--raw", "-i"}, {"--raw", "--interactive"}},
                     Refused{{"run", "-i", "-f", "-"}, {"--file -", "--interactive"}}, Refused{{"pack"}, {"MODEL"}},
                     Refused{{"pack", ""}, {"MODEL", "empty"}}, Refused{{"profile", "--path", ""}, {"--path", "empty"}},

@@ -101,6 +101,9 @@ Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, cons
       return propagate(found.error());
     }
     models.push_back(found->entry ? offered_of(*found->entry) : OfferedModel{"", found->file});
+    if (!options.engine.chat_template.empty()) {
+      models.back().preset.chat_template = options.engine.chat_template;
+    }
   }
   if (models.empty()) {
     auto demo = model_or_demo({});
@@ -121,6 +124,7 @@ Result<ModelHostOptions> host_options(const ServeOptions& options, const ModelPl
   }
   host.models = std::move(*models);
   host.generator.engine = options.engine;
+  host.generator.engine.chat_template.clear();  // the models that it is for have it
   host.generator.engine.context = options.context.value_or(0);
   host.generator.engine.context_share = 1;
   host.generator.engine.progress = [&bar](double share) { bar.show(share); };

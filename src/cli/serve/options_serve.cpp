@@ -240,6 +240,7 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
       ->group("Model and memory");
   add_engine_options(
       *command, options.engine, [&options](uint32_t tokens) { options.context = tokens; }, "Model and memory");
+  add_chat_template_option(*command, options.engine.chat_template)->group("Model and memory");
   options.engine.keep_kv = true;
   add_kv_disk_option(*command, options.engine.kv_disk)->group("Model and memory");
   add_answer_options(*command, options);
@@ -248,6 +249,9 @@ CLI::App* add_serve_command(CLI::App& program, ServeOptions& options) {
 }
 
 Status check_serve_options(const ServeOptions& options) {
+  if (!options.engine.chat_template.empty() && options.models.empty()) {
+    return fail(ErrorCode::kUsage, "--chat-template is for the models that are named; name one");
+  }
   if (options.models.size() > 1 && !options.engine.mirrors.empty()) {
     return fail(ErrorCode::kUsage,
                 "--mirror '{}' is a copy of one model, but {} models are given; serve one, or leave out the mirrors",

@@ -10,14 +10,21 @@
 #include "machine/memory.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
+#include "templates/chat_templates.h"
 
 namespace hypura {
 
 EngineImpl::EngineImpl(OpenModel model, EngineOptions options)
-    : options_(std::move(options)), model_(std::move(model)), chat_(*model_.llama) {}
+    : options_(std::move(options)), model_(std::move(model)), chat_(*model_.llama, options_.chat_template) {}
 
 Result<std::unique_ptr<EngineImpl>> open_engine(const EngineOptions& options, const PlanOverrides& overrides) {
   const auto start = std::chrono::steady_clock::now();
+  if (!options.chat_template.empty()) {
+    silence_common_log();
+    if (const auto usable = usable_template(options.chat_template); !usable) {
+      return fail(ErrorCode::kUsage, "the chat template that is given cannot be used: {}", usable.error().message);
+    }
+  }
   auto model = load_model(options, overrides);
   if (!model) {
     return propagate(model.error());

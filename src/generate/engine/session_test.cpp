@@ -12,13 +12,12 @@ namespace {
 class SessionTest : public testing::Test {
  protected:
   void SetUp() override {
-    EngineOptions options;
-    options.model = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
-    options.memory = 30 * kMiB;
-    options.context = 128;
-    options.threads = 1;
-    options.run_history = false;
-    auto engine = Engine::open(options);
+    opened_.model = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
+    opened_.memory = 30 * kMiB;
+    opened_.context = 128;
+    opened_.threads = 1;
+    opened_.run_history = false;
+    auto engine = Engine::open(opened_);
     ASSERT_TRUE(engine) << engine.error().message;
     engine_ = std::move(*engine);
     auto session = engine_->new_session();
@@ -28,6 +27,7 @@ class SessionTest : public testing::Test {
     options_.max_tokens = 12;
   }
 
+  EngineOptions opened_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Session> session_;
   GenerateOptions options_;
@@ -39,6 +39,24 @@ TEST_F(SessionTest, AnswersByTheModelsTemplate) {
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(answer->text, "The opposite of hot is cold.");
   EXPECT_EQ(answer->stop, StopReason::kEndOfText);
+}
+
+TEST_F(SessionTest, AnswersByAGivenTemplate) {
+  session_.reset();
+  EngineOptions options = opened_;
+  options.chat_template =
+      "<|im_start|>user\nWhat is the opposite of {{ .Prompt }}?<|im_end|>\n<|im_start|>assistant\n{{ .Response }}";
+  engine_ = Engine::open(options).value();
+  session_ = engine_->new_session().value();
+  const auto answer = session_->chat({{"user", "hot"}}, options_);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->text, "The opposite of hot is cold.");
+  options.chat_template = "{{ .Prompt }}{{ .First }}";
+  const auto refused = Engine::open(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(refused.error().message,
+            "the chat template that is given cannot be used: line 1, column 14: {{ .First }}: .First is not supported");
 }
 
 TEST_F(SessionTest, TheNextTurnEvaluatesOnlyWhatIsNew) {

@@ -50,21 +50,12 @@ Result<CreateRequest> read_create(const Json& json) {
   return check_parameters(request.file.parameters).map([&] { return std::move(request); });
 }
 
-// The model's file has the template that its conversations are written by; one in another language is not obeyed.
-Status check_template(const Modelfile& file, const ServedModel& from) {
-  if (file.prompt_template.empty() || file.prompt_template == from.card.chat_template) {
-    return {};
-  }
-  return fail(ErrorCode::kUsage,
-              "TEMPLATE is not supported: Hypura uses the chat template in the file of {}; leave TEMPLATE out",
-              from.name);
-}
-
 NewModel new_model(const CreateRequest& request, const ServedModel& from) {
   NewModel model;
   model.name = request.name;
   model.from = from.name;
   model.preset.system = request.file.system;
+  model.preset.chat_template = request.file.prompt_template;
   model.preset.parameters = request.file.parameters.empty() ? "" : dump_json(request.file.parameters);
   model.preset.messages = request.file.messages.empty() ? "" : dump_json(request.file.messages);
   model.license = request.file.license;
@@ -75,10 +66,6 @@ void create(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
             const ModelPtr& from) {
   if (from == nullptr) {
     exchange->respond(not_found(request.file.from));
-    return;
-  }
-  if (const Status fits = check_template(request.file, *from); !fits) {
-    exchange->respond(error_reply(fits.error()));
     return;
   }
   context.library->create(new_model(request, *from), [exchange, stream = request.stream](const Status& done) {

@@ -181,8 +181,8 @@ void read_modelfile_fields(Fields& in, Modelfile& file) {
     if (const Json* value = in.find(name); value != nullptr && !value->empty() && !is_empty_text(*value)) {
       in.refuse(
           {ErrorCode::kUsage, fmt::format("the field \"{}\" is not supported: Hypura makes models from others that it "
-                                          "offers, by \"from\", \"system\", \"parameters\", \"messages\" and "
-                                          "\"license\"",
+                                          "offers, by \"from\", \"template\", \"system\", \"parameters\", "
+                                          "\"messages\" and \"license\"",
                                           name)});
     }
   }

@@ -85,6 +85,9 @@ std::string parameters_text(const std::string& parameters) {
 std::string modelfile_text(const ServedModel& model, const std::string& system) {
   constexpr const char* kThreeQuotes = "\"\"\"";
   std::string text = fmt::format("FROM {}\n", model.from.empty() ? model.name : model.from);
+  if (!model.preset.chat_template.empty()) {
+    text += fmt::format("TEMPLATE {}{}{}\n", kThreeQuotes, model.preset.chat_template, kThreeQuotes);
+  }
   if (!system.empty()) {
     text += fmt::format("SYSTEM {}{}{}\n", kThreeQuotes, system, kThreeQuotes);
   }
@@ -99,7 +102,12 @@ std::string modelfile_text(const ServedModel& model, const std::string& system) 
 
 // All of it again, for whom it is not kept.
 Result<ModelPtr> whole_model(const ModelPtr& model) {
-  return read_model_card(model->file).map([&](ModelCard&& card) {
+  const std::string& given = model->preset.chat_template;
+  auto read = read_model_card(model->file);
+  if (read && !given.empty()) {
+    read = card_with_template(std::move(*read), given);
+  }
+  return std::move(read).map([&](ModelCard&& card) {
     auto whole = std::make_shared<ServedModel>(*model);
     whole->card = std::move(card);
     return ModelPtr(std::move(whole));

@@ -24,9 +24,10 @@ std::string_view origin_words(ModelOrigin origin);
 
 // What a model begins with besides its weights: of a Modelfile, or of Ollama's store. `serve` keeps to it.
 struct ModelPreset {
-  std::string system;      // text of the first message; empty: none
-  std::string parameters;  // Ollama's options as the text of a JSON object; empty: none
-  std::string messages;    // that come before the conversation, as the text of a JSON array of {role, content}
+  std::string system;         // text of the first message; empty: none
+  std::string parameters;     // Ollama's options as the text of a JSON object; empty: none
+  std::string messages;       // that come before the conversation, as the text of a JSON array of {role, content}
+  std::string chat_template;  // in place of the file's own: Jinja, or one of Ollama's; empty: none
   bool operator==(const ModelPreset&) const = default;
 };
 

@@ -301,8 +301,8 @@ TEST_F(CatalogueTest, CreatedModelsFollowWhatTheyAreMadeFrom) {
            {{"layers",
              {layer(kModelLayer, kBytes), layer("application/vnd.ollama.image.system", "Old."),
               layer("application/vnd.ollama.image.params", R"({"top_k":1,"seed":2})")}}});
-  ASSERT_TRUE(
-      save_created(*places_.data, {"pirate:latest", "base:latest", "", {"New.", R"({"seed":3})", ""}, ""}).has_value());
+  const ModelPreset preset{"New.", R"({"seed":3})", "", "{{ .Prompt }}\n"};
+  ASSERT_TRUE(save_created(*places_.data, {"pirate:latest", "base:latest", "", preset, ""}).has_value());
   ASSERT_TRUE(save_created(*places_.data, {"orphan:latest", "none:latest", "/nowhere", {}, ""}).has_value());
   dir_.write("data/created/x.json", "[]");
   read();
@@ -310,6 +310,7 @@ TEST_F(CatalogueTest, CreatedModelsFollowWhatTheyAreMadeFrom) {
   const CatalogueEntry* pirate = find_in(catalogue_, "Pirate").value();
   EXPECT_EQ(pirate->preset.system, "New.");
   EXPECT_EQ(pirate->preset.parameters, R"({"seed":3,"top_k":1})");
+  EXPECT_EQ(pirate->preset.chat_template, "{{ .Prompt }}\n");
   EXPECT_EQ(pirate->files, catalogue_.entries[2].files);
   EXPECT_TRUE(pirate->ours);
   EXPECT_THAT(found("orphan"), HasSubstr("not on this machine any more"));

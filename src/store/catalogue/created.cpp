@@ -38,6 +38,7 @@ std::optional<CreatedModel> read_created(const fs::path& file, std::vector<std::
   model.file = json_text(*json, "file");
   model.license = json_text(*json, "license");
   model.preset.system = json_text(*json, "system");
+  model.preset.chat_template = json_text(*json, "template");
   if (const auto parameters = json->find("parameters"); parameters != json->end() && parameters->is_object()) {
     model.preset.parameters = parameters->dump(-1, ' ', false, Json::error_handler_t::replace);
   }
@@ -75,6 +76,7 @@ Result<std::string> created_name(std::string_view text) {
 ModelPreset overlaid(const ModelPreset& under, const ModelPreset& over) {
   ModelPreset both;
   both.system = over.system.empty() ? under.system : over.system;
+  both.chat_template = over.chat_template.empty() ? under.chat_template : over.chat_template;
   both.messages = over.messages.empty() ? under.messages : over.messages;
   Json parameters = value_of(under.parameters);
   if (const Json above = value_of(over.parameters); above.is_object()) {
@@ -98,6 +100,9 @@ Status save_created(const fs::path& data, const CreatedModel& model) {
   add("messages", value_of(model.preset.messages));
   if (!model.preset.system.empty()) {
     json["system"] = model.preset.system;
+  }
+  if (!model.preset.chat_template.empty()) {
+    json["template"] = model.preset.chat_template;
   }
   if (!model.license.empty()) {
     json["license"] = model.license;
