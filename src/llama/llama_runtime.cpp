@@ -16,6 +16,7 @@
 #include "llama.h"
 #include "llama/llama_guard.h"
 #include "log.h"
+#include "model/ggml_log.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "support/printable.h"
@@ -86,6 +87,7 @@ Status load_backends() {
   }
   set_abort_handlers();
   llama_log_set(forward_log, nullptr);
+  keep_ggml_log();
   silence_common_log();
   const std::filesystem::path folder = ggml_folder();
   ggml_backend_load_all_from_path(folder.c_str());

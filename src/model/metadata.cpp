@@ -5,55 +5,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <new>
-#include <thread>
 #include <utility>
 
+#include "model/ggml_log.h"
 #include "support/fail.h"
 
 namespace hypura {
 namespace {
-
-// Keeps what ggml logs on this thread, from construction to destruction. At most one at a time: ggml has one log.
-class LogCapture {
- public:
-  LogCapture() : lock_(mutex()) {
-    ggml_log_get(&previous_, &previous_data_);
-    ggml_log_set(&LogCapture::take, this);
-  }
-  ~LogCapture() { ggml_log_set(previous_, previous_data_); }
-  LogCapture(const LogCapture&) = delete;
-  LogCapture& operator=(const LogCapture&) = delete;
-
-  // The first line, which states the cause (those after it tell what failed in turn), without the function's name.
-  std::string reason() const {
-    const std::string line = text_.substr(0, text_.find('\n'));
-    const size_t colon = line.find(": ");
-    return line.empty() ? "no reason given" : line.substr(colon == std::string::npos ? 0 : colon + 2);
-  }
-
- private:
-  static std::mutex& mutex() {
-    static std::mutex one;
-    return one;
-  }
-
-  static void take(ggml_log_level level, const char* text, void* data) {
-    LogCapture& self = *static_cast<LogCapture*>(data);
-    if (std::this_thread::get_id() == self.thread_) {
-      self.text_ += text;
-    } else {
-      self.previous_(level, text, self.previous_data_);
-    }
-  }
-
-  std::lock_guard<std::mutex> lock_;
-  std::thread::id thread_ = std::this_thread::get_id();
-  ggml_log_callback previous_ = nullptr;
-  void* previous_data_ = nullptr;
-  std::string text_;
-};
 
 size_t read_bytes(void* data, void* out, uint64_t offset, size_t length) {
   const std::vector<uint8_t>& bytes = static_cast<const Header*>(data)->bytes;
@@ -101,7 +60,7 @@ void GgufDeleter::operator()(gguf_context* context) const {
 }
 
 Result<GgufPtr> parse_metadata(const Header& header) {
-  LogCapture log;
+  const GgmlLogCapture log(GgmlLogCapture::Rest::kDropped);
   GgufPtr context;
   try {
     // Tensor data is never asked for, so the file's size is only the bound of what the header may claim.
@@ -111,7 +70,10 @@ Result<GgufPtr> parse_metadata(const Header& header) {
     return fail(ErrorCode::kInternal, "{}: not enough memory to read the header", header.path.string());
   }
   if (!context) {
-    return fail(ErrorCode::kBadModel, "{}: the header is damaged: {}", header.path.string(), log.reason());
+    // The first line states the cause; those after it tell what failed in turn.
+    const std::string reason = log.first();
+    return fail(ErrorCode::kBadModel, "{}: the header is damaged: {}", header.path.string(),
+                reason.empty() ? "no reason given" : reason);
   }
   return context;
 }

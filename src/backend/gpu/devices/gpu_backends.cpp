@@ -3,54 +3,20 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "backend/ggml_folder.h"
 #include "backend/gpu/devices/gpu_list.h"
 #include "ggml-backend.h"
-#include "ggml.h"
+#include "model/ggml_log.h"
 
 namespace hypura {
 
 namespace {
 
-// Hears what ggml logs while it lives: a backend tells in no other way why it found nothing.
-class LogListener {
- public:
-  LogListener() {
-    ggml_log_get(&before_, &before_data_);
-    ggml_log_set(hear, this);
-  }
-  ~LogListener() { ggml_log_set(before_, before_data_); }
-  LogListener(const LogListener&) = delete;
-  LogListener& operator=(const LogListener&) = delete;
-
-  // The first error, without the name of the function that logged it; empty: there was none.
-  std::string error() {
-    const std::lock_guard lock(mutex_);
-    const size_t colon = error_.find(": ");
-    std::string line = colon == std::string::npos ? error_ : error_.substr(colon + 2);
-    line.erase(line.find_last_not_of(" \n.") + 1);
-    return line;
-  }
-
- private:
-  static void hear(ggml_log_level level, const char* text, void* data) {
-    auto* self = static_cast<LogListener*>(data);
-    {
-      const std::lock_guard lock(self->mutex_);
-      if (level == GGML_LOG_LEVEL_ERROR && self->error_.empty()) {
-        self->error_ = text;
-      }
-    }
-    self->before_(level, text, self->before_data_);
-  }
-
-  ggml_log_callback before_ = nullptr;
-  void* before_data_ = nullptr;
-  std::mutex mutex_;
-  std::string error_;
-};
+std::string trimmed(std::string line) {
+  line.erase(line.find_last_not_of(" \n.") + 1);
+  return line;
+}
 
 ggml_backend_reg_t registered(std::string_view name) {
   for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
@@ -122,9 +88,9 @@ LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::
   if (!result.error.empty()) {
     return result;
   }
-  LogListener log;
+  const GgmlLogCapture log(GgmlLogCapture::Rest::kLogged);  // a backend tells in no other way why it found nothing
   ggml_backend_reg_t reg = ggml_backend_load(library.c_str());
-  result.error = log.error();
+  result.error = trimmed(log.first_error());
   result.loaded = reg != nullptr;
   result.devices = reg == nullptr ? 0 : ggml_backend_reg_dev_count(reg);
   return result;
