@@ -9,24 +9,13 @@
 
 #include "json-schema-to-grammar.h"
 #include "schema/grammar_for_test.h"
+#include "schema/llama_schema_for_test.h"
 
 namespace hypura {
 namespace {
 
 using schema::GrammarForTest;
 using schema::Json;
-
-// Adds llama.cpp's rules for a schema, which v0.5.0 wants read first, and v0.4.0 with its references resolved.
-template <class Builder, class Value>
-std::string add_schema(const Builder& builder, const std::string& name, Value schema) {
-  if constexpr (requires { builder.resolve_refs(schema); }) {
-    builder.resolve_refs(schema);
-    return builder.add_schema(name, schema);
-  } else {
-    const auto read = common_chat_schema_from_json(schema);
-    return builder.add_schema(name, *read.root);
-  }
-}
 
 // The grammar for the arguments of a tool, as llama.cpp makes it for chat formats that write them as JSON.
 std::string arguments_grammar(const std::string& parameters, bool flat) {

@@ -9,6 +9,7 @@
 #include "llama/tokenizer/control_text.h"
 #include "schema/answer_schema.h"
 #include "schema/grammar_for_test.h"
+#include "schema/llama_schema_for_test.h"
 #include "schema/tool_schemas.h"
 #include "schema/validator.h"
 #include "support/log.h"
@@ -54,9 +55,7 @@ void as_parameters(const std::string& text, bool flat) {
   ToolSchemas schemas(flat);
   const auto tamed = common_json::parse(schemas.add("tool", text));
   const std::string rules = schemas.complete(build_grammar([&](const common_grammar_builder& builder) {
-    auto schema = tamed;
-    builder.resolve_refs(schema);
-    builder.add_rule("root", builder.add_schema("tool-x-schema", schema));
+    builder.add_rule("root", add_schema(builder, "tool-x-schema", tamed));
   }));
   check(schema::GrammarForTest(rules).good(), "llama.cpp refuses this grammar of a tool", rules);
 }
