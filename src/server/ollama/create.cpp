@@ -77,15 +77,23 @@ void create(const ApiContext& context, const std::shared_ptr<Exchange>& exchange
   });
 }
 
-}  // namespace
-
-void handle_create(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+// Whether this client may change what is offered, where that can be; else the exchange is answered.
+bool changes(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
   if (context.library == nullptr) {
     handle_other_change(context, exchange);
-    return;
+    return false;
   }
   if (!may_change(context, *exchange)) {
     exchange->respond(error_reply(403, kMayNotChange));
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void handle_create(const ApiContext& context, const std::shared_ptr<Exchange>& exchange) {
+  if (!changes(context, exchange)) {
     return;
   }
   const std::optional<Json> body = read_body(*exchange);
@@ -119,12 +127,7 @@ void handle_copy(const ApiContext& context, const std::shared_ptr<Exchange>& exc
       exchange->respond(not_found(source));
       return;
     }
-    if (context.library == nullptr) {
-      handle_other_change(context, exchange);
-      return;
-    }
-    if (!may_change(context, *exchange)) {
-      exchange->respond(error_reply(403, kMayNotChange));
+    if (!changes(context, exchange)) {
       return;
     }
     NewModel copy;
