@@ -107,6 +107,7 @@ Result<DownloadReport> Download::run() {
   if (Status status = check_room(); !status) {
     return propagate(status.error());
   }
+  tell();  // even if all bytes come at once
   if (Status status = fetch_all(); !status) {
     drop_all();
     const Status saved = part_->save();

@@ -38,6 +38,7 @@ struct DownloadOptions {
   RetryPolicy retries;
   // Bytes that are free where `folder` lies; tests put another here.
   std::function<Result<uint64_t>(const std::filesystem::path& folder)> free_space;
+  // Called first with what earlier runs left, so that kFetching comes before kChecking for whatever must be fetched.
   std::function<void(const DownloadProgress&)> progress;
   KeepGoing keep_going;
 };

@@ -295,7 +295,8 @@ TEST_F(DownloadTest, TenKillsAndThenOneGoodFile) {
     const int result = in_child([&] {
       uint64_t recorded = 0;  // what came before the last record of it could be written
       options_.progress = [&](const DownloadProgress& progress) {
-        if (progress.bytes >= progress.kept + most && (kill > 0 || recorded >= options_.save_every)) {
+        const bool enough = progress.bytes >= progress.kept + most && (kill > 0 || recorded >= options_.save_every);
+        if (enough || progress.state == DownloadProgress::State::kChecking) {
           std::raise(SIGKILL);
         }
         recorded = progress.bytes - progress.kept;
