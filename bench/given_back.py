@@ -8,59 +8,34 @@ object: requests that failed, answers that differ (tokens and log-probabilities)
 took, the process's resident bytes before, when the reply came, and at most from 2 s after the change to the next one.
 """
 import argparse
-import http.client
 import json
-import os
 import random
-import subprocess
 import tempfile
 import threading
 import time
 
+from served_model import ServedModel, numbers
+
 PORT = 8472
 
 
-def call(method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=3600)
-    connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    return response.status, response.read().decode()
-
-
-class Server:
+class Server(ServedModel):
     def __init__(self, options, folder):
-        words = [options.program, "serve", options.model, "--memory", options.memory, "--context", "2048"]
-        words += ["--parallel", "1", "--port", str(PORT), "--kv-disk", "0", "--gpu", "none"]
-        self.log = open(os.path.join(folder, "log"), "w+")
-        self.process = subprocess.Popen(words, env=dict(os.environ, XDG_CACHE_HOME=folder), stderr=self.log)
-        while self.process.poll() is None:
-            try:
-                self.model = json.loads(call("GET", "/v1/models")[1])["data"][0]["id"]
-                if "hypura_model_loaded" in call("GET", "/metrics")[1]:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        self.log.seek(0)
-        raise SystemExit(self.log.read())
+        flags = ["--memory", options.memory, "--context", "2048", "--parallel", "1", "--kv-disk", "0", "--gpu", "none"]
+        super().__init__(options.program, options.model, folder, PORT, flags)
 
     def resident(self):
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
     def ask(self, seed, answers):
-        source = random.Random(seed)
-        prompt = [source.randrange(300, 4000) for _ in range(source.randrange(60, 500))]
+        prompt = numbers(seed, random.Random(seed).randrange(60, 500))
         body = {"model": self.model, "prompt": prompt, "max_tokens": 32, "temperature": 0, "logprobs": 1, "seed": 1}
         start = time.monotonic()
-        status, text = call("POST", "/v1/completions", body)
+        status, text = self.call("POST", "/v1/completions", body)
         choice = json.loads(text)["choices"][0] if status == 200 else {}
         answers.append({"status": status, "said": [choice.get("text"), choice.get("logprobs")],
                         "at": start, "seconds": time.monotonic() - start})
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 class Watch(threading.Thread):
@@ -83,7 +58,7 @@ class Watch(threading.Thread):
 def change(server, memory):
     before = server.resident()
     start = time.monotonic()
-    status, text = call("POST", "/hypura/memory", {"memory": memory})
+    status, text = server.call("POST", "/hypura/memory", {"memory": memory})
     if status != 200:
         raise SystemExit(text)
     return {"memory": memory, "at": start, "seconds": round(time.monotonic() - start, 3), "resident_before": before,

@@ -9,52 +9,28 @@ tokens is fetched and its next turn begins, after a restart. Conversations are k
 removed. Prints one JSON object.
 """
 import argparse
-import http.client
 import json
-import os
-import random
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
 
+from served_model import ServedModel, numbers
+
 PORT = 8471
 
 
-class Server:
+class Server(ServedModel):
     def __init__(self, options, folder, kv_disk, context):
-        words = [options.program, "serve", options.model, "--memory", options.memory, "--context", str(context)]
-        words += ["--parallel", "2", "--port", str(PORT), "--kv-disk", kv_disk]
-        self.log = open(os.path.join(folder, "log"), "w+")
-        self.process = subprocess.Popen(words, env=dict(os.environ, XDG_CACHE_HOME=folder), stderr=self.log)
-        while self.process.poll() is None:
-            try:
-                self.model = json.loads(self.get("/v1/models"))["data"][0]["id"]
-                if "hypura_model_loaded" in self.get("/metrics"):
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        self.log.seek(0)
-        raise SystemExit(self.log.read())
-
-    def get(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
-
-    def metric(self, name):
-        return next(float(it.split()[-1]) for it in self.get("/metrics").splitlines() if it.startswith(name))
+        flags = ["--memory", options.memory, "--context", str(context), "--parallel", "2", "--kv-disk", kv_disk]
+        super().__init__(options.program, options.model, folder, PORT, flags)
 
     def ask(self, prompt, tokens, times=None):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=3600)
         body = {"model": self.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True,
                 "stream_options": {"include_usage": True}}
         start = time.monotonic()
-        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
         answer = {"first": None, "text": "", "times": [] if times is None else times}
-        for line in connection.getresponse():
+        for line in self.request("POST", "/v1/completions", body):
             if not line.startswith(b"data: {"):
                 continue
             event = json.loads(line[6:])
@@ -65,15 +41,6 @@ class Server:
             answer["usage"] = event.get("usage") or answer.get("usage")
         answer["seconds"] = time.monotonic() - start
         return answer
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def numbers(seed, count):
-    source = random.Random(seed)
-    return [source.randrange(300, 4000) for _ in range(count)]
 
 
 def figures(answer):
