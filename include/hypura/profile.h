@@ -57,6 +57,7 @@ struct KernelSpeed {
   double repacked_matmul_flops = 0;
   double resident_matvec_bytes_per_second = 0;
   double resident_matmul_flops = 0;
+  double repack_bytes_per_second = 0;  // making that layout of one matrix after another, all threads together
 };
 
 // Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.

@@ -11,31 +11,6 @@ namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-// Repacks this thread's share of the matrix src[0] into src[1].
-void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
-  const ggml_tensor& from = *node->src[0];
-  const ggml_tensor& share = *node->src[1];
-  const int64_t groups = (from.ne[1] + kRowGroup - 1) / kRowGroup;
-  const int64_t first = std::min(from.ne[1], groups * thread / threads * kRowGroup);
-  const int64_t end = std::min(from.ne[1], groups * (thread + 1) / threads * kRowGroup);
-  if (first == end) {
-    return;
-  }
-  const auto offset = static_cast<size_t>(first) * share.nb[1];
-  repack_rows(from.type, from.ne[0], end - first, static_cast<const std::byte*>(from.data) + offset,
-              static_cast<std::byte*>(share.data) + offset);
-}
-
-// The only way to such a node is through a context of ggml's.
-ggml_tensor repack_node() {
-  ggml_context* context = ggml_init({ggml_tensor_overhead(), nullptr, true});
-  ggml_tensor node =
-      *ggml_custom_4d(context, GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, repack_share, GGML_N_TASKS_MAX, nullptr);
-  ggml_free(context);
-  node.flags = GGML_TENSOR_FLAG_COMPUTE;
-  return node;
-}
-
 uint64_t capacity_for(const StreamLayout& layout, const TensorInfo& tensor, int64_t height, uint64_t bytes,
                       uint32_t rows) {
   return rows >= RepackBuffer::least_rows(layout, tensor.type, tensor.shape[0], height) ? bytes : 0;
@@ -90,7 +65,7 @@ std::unique_ptr<RepackBuffer> RepackBuffer::create(const StreamLayout& layout, u
 }
 
 RepackBuffer::RepackBuffer(const StreamLayout& layout, ggml_backend_buffer_t buffer)
-    : layout_(layout), buffer_(buffer), repack_(repack_node()) {}
+    : layout_(layout), buffer_(buffer) {}
 
 RepackBuffer::~RepackBuffer() {
   ggml_backend_buffer_free(buffer_);
@@ -105,10 +80,7 @@ bool RepackBuffer::pays(const ggml_tensor& weight, int64_t rows) const {
 void RepackBuffer::multiply(InnerGraph& inner, const ggml_tensor& weight, ggml_tensor* input, ggml_tensor* product) {
   ggml_tensor* repacked = inner.view(matrix_of(weight.type, weight.ne[0], weight.ne[1]));
   ggml_backend_tensor_alloc(buffer_, repacked, ggml_backend_buffer_get_base(buffer_));
-  ggml_tensor* repack = inner.view(repack_);
-  repack->src[0] = inner.view(weight);
-  repack->src[1] = repacked;
-  inner.add(repack);
+  inner.add(inner.view(repack_node(inner.view(weight), repacked)));
   inner.multiply(repacked, input, product);
 }
 

@@ -56,7 +56,6 @@ class RepackBuffer {
 
   const StreamLayout& layout_;
   ggml_backend_buffer_t buffer_;
-  ggml_tensor repack_;  // the node that repacks, without its sources
 };
 
 }  // namespace hypura

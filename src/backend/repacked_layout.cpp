@@ -26,6 +26,31 @@ ggml_backend_buffer_t any_buffer() {
   return buffer;
 }
 
+// Repacks this thread's share of the matrix src[0] into src[1].
+void repack_share(ggml_tensor* node, int thread, int threads, void* /*data*/) {
+  const ggml_tensor& from = *node->src[0];
+  const ggml_tensor& share = *node->src[1];
+  const int64_t groups = (from.ne[1] + kRowGroup - 1) / kRowGroup;
+  const int64_t first = std::min(from.ne[1], groups * thread / threads * kRowGroup);
+  const int64_t end = std::min(from.ne[1], groups * (thread + 1) / threads * kRowGroup);
+  if (first == end) {
+    return;
+  }
+  const auto offset = static_cast<size_t>(first) * share.nb[1];
+  repack_rows(from.type, from.ne[0], end - first, static_cast<const std::byte*>(from.data) + offset,
+              static_cast<std::byte*>(share.data) + offset);
+}
+
+// The only way to such a node is through a context of ggml's.
+ggml_tensor make_repack_node() {
+  ggml_context* context = ggml_init({ggml_tensor_overhead(), nullptr, true});
+  ggml_tensor node =
+      *ggml_custom_4d(context, GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, repack_share, GGML_N_TASKS_MAX, nullptr);
+  ggml_free(context);
+  node.flags = GGML_TENSOR_FLAG_COMPUTE;
+  return node;
+}
+
 }  // namespace
 
 ggml_backend_buffer_t make_repacked_buffer(uint64_t bytes) {
@@ -51,6 +76,14 @@ void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std
   use_repacked_kernels(matrix);
   matrix.data = to;
   ggml_backend_tensor_set(&matrix, from, 0, matrix.nb[2]);
+}
+
+ggml_tensor repack_node(ggml_tensor* from, ggml_tensor* to) {
+  static const ggml_tensor made = make_repack_node();
+  ggml_tensor node = made;
+  node.src[0] = from;
+  node.src[1] = to;
+  return node;
 }
 
 std::string repacked_layout_name(int type) {

@@ -28,6 +28,9 @@ void use_repacked_kernels(ggml_tensor& weight);
 // (tiers/row_ranges.h).
 void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std::byte* to);
 
+// A node that has all threads of its graph repack `from`, a matrix as above, into `to`. It has no result.
+ggml_tensor repack_node(ggml_tensor* from, ggml_tensor* to);
+
 // Names the layout that matrices of `type` get here: other processors and versions of ggml may have another. Empty when
 // they get none.
 std::string repacked_layout_name(int type);

@@ -11,8 +11,9 @@ MachineProfile at(double computing, double reading) {
   profile.processor_share = 1;
   profile.operation_seconds = 1e-6 / computing;
   profile.attention_per_second = 3e9 * computing;
-  profile.kernels = {{"q4_0", 10e9 * computing, 100e9 * computing, 20e9 * computing, 200e9 * computing},
-                     {"f32", 30e9 * computing, 50e9 * computing}};
+  profile.kernels = {
+      {"q4_0", 10e9 * computing, 100e9 * computing, 20e9 * computing, 200e9 * computing, 0, 0, 4e9 * computing},
+      {"f32", 30e9 * computing, 50e9 * computing}};
   profile.ram_bytes_per_second = {10e9 * computing};
   profile.storage.points = {{1 << 20, 1, true, 1e9 * reading}, {1 << 20, 8, true, 4e9 * reading}};
   profile.storage.knee = profile.storage.points[1];
@@ -33,6 +34,7 @@ TEST(TwoMeasurements, KeepTheBetterSpeedsAndWhatLasts) {
     EXPECT_NEAR(both.lasting_share, 0.6, 1e-9);
     EXPECT_NEAR(both.storage.lasting_share, 0.5, 1e-9);
     EXPECT_EQ(both.kernel("q4_0")->repacked_matmul_flops, 200e9);
+    EXPECT_EQ(both.kernel("q4_0")->repack_bytes_per_second, 4e9);
     EXPECT_EQ(both.storage.points[1].bytes_per_second, 4e9);
     EXPECT_EQ(both.storage.scattered_bytes_per_second, 4e9);
     EXPECT_EQ(both.storage.knee.bytes_per_second, 4e9);

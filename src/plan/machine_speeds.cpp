@@ -40,7 +40,8 @@ constexpr double kRepackedInModel = 0.97;
 constexpr MachineSpeeds::Repacked kExpertGain = {1.2, 1.4};
 // An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk.
 constexpr double kAloneGain = 1.3;
-// Repacking, a second and thread: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md, "Repacking for prompts").
+// Repacking, a second and thread, where it was not measured: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md,
+// "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
 
 // Of ranges of rows; and the share of a range's product that may be what a product takes whatever its size. Chosen:
@@ -169,16 +170,20 @@ PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elemen
 
 PassSeconds MachineSpeeds::repacked_matrix(int type, double bytes, double elements) const {
   const double flops = kernel_flops(type_name(type));
-  return repacked_first(bytes, elements, flops * repacked_dense(type).prompt);
+  return repacked_first(type, bytes, elements, flops * repacked_dense(type).prompt);
 }
 
 PassSeconds MachineSpeeds::repacked_alone(int type, double bytes, double elements) const {
-  return repacked_first(bytes, elements, alone_flops(type_name(type)));
+  return repacked_first(type, bytes, elements, alone_flops(type_name(type)));
 }
 
-PassSeconds MachineSpeeds::repacked_first(double bytes, double elements, double flops) const {
+PassSeconds MachineSpeeds::repacked_first(int type, double bytes, double elements, double flops) const {
+  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  const bool measured = kernel != nullptr && kernel->repack_bytes_per_second > 0;
+  const double rate =
+      measured ? kernel->repack_bytes_per_second * scale_ : kRepackBytes * std::pow(threads_, kThreadExponent);
   const double row = 2 * elements / flops;
-  return {bytes / (kRepackBytes * std::pow(threads_, kThreadExponent)) + row, row};
+  return {bytes / rate + row, row};
 }
 
 Contention MachineSpeeds::contention() const {

@@ -88,7 +88,7 @@ class MachineSpeeds {
   // Of an expert's matrix with all tokens that chose it, repacked.
   double alone_flops(const char* type) const;
   // Repacking, then rows at so many operations a second.
-  PassSeconds repacked_first(double bytes, double elements, double flops) const;
+  PassSeconds repacked_first(int type, double bytes, double elements, double flops) const;
 
   const MachineProfile* profile_;
   double scale_ = 1;  // of computing, from the profile's threads to ours

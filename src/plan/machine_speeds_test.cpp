@@ -74,6 +74,10 @@ TEST(MachineSpeeds, RepackedMatricesAreAsFastAsTheProfileSays) {
   EXPECT_NEAR(pass.first - pass.more, 40e6 / (1.6e9 * std::pow(4, 0.7)), 1e-9) << "repacking, once for a pass";
   EXPECT_LT(pass.more, speeds.repacked_alone(GGML_TYPE_Q4_0, 40e6, 70e6).more);
 
+  profile.kernels.front().repack_bytes_per_second = 8e9;
+  const PassSeconds measured = speeds.repacked_matrix(GGML_TYPE_Q4_0, 40e6, 70e6);
+  EXPECT_NEAR(measured.first - measured.more, 40e6 / 8e9, 1e-9);
+
   profile.kernels.front().repacked_matmul_flops = 0;  // this processor has no such layout
   EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).prompt, 1);
   EXPECT_EQ(speeds.repacked_dense(GGML_TYPE_Q4_0).token, 1);

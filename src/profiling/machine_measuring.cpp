@@ -55,7 +55,8 @@ struct Disk {
   std::unique_ptr<StorageSpeed> speed;  // null: it was not measured
 };
 
-Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& progress, const MeasuringEffort& effort) {
+Result<Disk> measure_disk(const ProfileTarget& target, uint64_t memory, const ProfileProgress& progress,
+                          const MeasuringEffort& effort) {
   auto file = open_itself(target);
   if (!file) {
     return propagate(file.error());
@@ -72,7 +73,7 @@ Result<Disk> measure_disk(const ProfileTarget& target, const ProfileProgress& pr
   }
   StorageTest test = effort.storage;
   test.progress = part_of(progress, itself ? 0 : 0.2, 0.6, "reading from the disk");
-  auto speed = StorageSpeed::open(std::move(*file));
+  auto speed = StorageSpeed::open(std::move(*file), memory);
   if (!speed) {
     return propagate(speed.error());
   }
@@ -224,7 +225,7 @@ Result<MachineProfile> measure_machine(const ProfileTarget& target, const Profil
     return propagate(status.error());
   }
   // The disk first: threads of ggml's that still spin would disturb it.
-  auto disk = measure_disk(target, progress, effort);
+  auto disk = measure_disk(target, measuring_bytes(profile.memory_allowed, effort), progress, effort);
   if (disk) {
     profile.storage = std::move(disk->profile);
   } else {

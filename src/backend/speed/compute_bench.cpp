@@ -170,6 +170,12 @@ void ComputeBench::attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* 
   add(ggml_flash_attn_ext(context_.get(), queries, keys, values, nullptr, scale, 0, 0), result);
 }
 
+void ComputeBench::repack(ggml_tensor* from, ggml_tensor* to) {
+  ggml_tensor* node = tensor(GGML_TYPE_F32, 1, 1, nullptr);
+  *node = repack_node(from, to);
+  nodes_.push_back(node);
+}
+
 void ComputeBench::multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory,
                                 std::vector<float>& column, std::vector<float>& result) {
   const int64_t all_rows = rows_in(type, layout, memory.size());
@@ -183,7 +189,7 @@ void ComputeBench::multiply_all(ggml_type type, WeightLayout layout, std::span<s
 }
 
 Status ComputeBench::time(double seconds, bool warm, Times& times, ProcessorTime& taken) {
-  for (ggml_tensor* node : nodes_) {
+  for (ggml_tensor* node : results_) {
     first_and_last(node) = std::tuple(kNotComputed, kNotComputed);
   }
   if (warm && !run()) {
@@ -202,7 +208,7 @@ Status ComputeBench::time(double seconds, bool warm, Times& times, ProcessorTime
   } while (std::chrono::duration<double>(begin - start).count() < seconds);
   taken.wall += std::chrono::duration<double>(begin - start).count();
   taken.used += process_seconds() - used_before;
-  for (ggml_tensor* node : nodes_) {
+  for (ggml_tensor* node : results_) {
     const auto [first, last] = first_and_last(node);
     if (std::isnan(first) || std::isnan(last)) {
       return failure();  // nodes that ggml leaves out are fast
@@ -215,6 +221,7 @@ void ComputeBench::add(ggml_tensor* node, void* result) {
   node->data = result;
   node->flags |= GGML_TENSOR_FLAG_COMPUTE;  // as ggml_build_forward_expand does; others are left out
   nodes_.push_back(node);
+  results_.push_back(node);
 }
 
 bool ComputeBench::run() {

@@ -85,6 +85,9 @@ class ComputeBench {
   // Of one new token: queries [width, 1, heads] over keys and values [width, tokens, key heads].
   void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);
 
+  // Appends the repacking of a matrix that has such a layout into `to`, which lies elsewhere.
+  void repack(ggml_tensor* from, ggml_tensor* to);
+
   // Append the products of one column with matrices of `type` that fill `memory`, as decoding has them.
   void multiply_all(ggml_type type, WeightLayout layout, std::span<std::byte> memory, std::vector<float>& column,
                     std::vector<float>& result);
@@ -100,6 +103,7 @@ class ComputeBench {
   InnerGraph& graph_;
   ggml_context_ptr context_;
   std::vector<ggml_tensor*> nodes_;
+  std::vector<ggml_tensor*> results_;  // of these, those that have one
 };
 
 }  // namespace hypura

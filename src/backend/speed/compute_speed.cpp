@@ -24,6 +24,7 @@ constexpr int64_t kHeadWidth = 128;
 constexpr int64_t kAttended = 512;                                                     // tokens
 constexpr uint64_t kKeyBytes = sizeof(uint16_t) * kKeyHeads * kHeadWidth * kAttended;  // of one layer
 constexpr uint64_t kAttentionBytes = 64 * kMiB;                                        // of all, at most
+constexpr uint64_t kMostRepacked = 64;  // matrices: more than caches hold
 constexpr int kSmallNodes = 200;
 constexpr int64_t kSmallLength = 2048;  // floats: a row of a model of some billion parameters
 
@@ -35,6 +36,7 @@ struct Trial {
   std::vector<std::byte> matmul_rows;  // as long as those of the matrix that many columns are multiplied by
   Times matvec;
   Times matmul;
+  Times repack;
 };
 
 Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial, ProcessorTime& taken) {
@@ -57,6 +59,28 @@ Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size,
                  bench.tensor(GGML_TYPE_F32, size, kColumns, columns.data()), result.data());
   // Not warmed up: on a slow machine one product already takes as long as it may.
   return bench.time(seconds, false, trial.matmul, taken);
+}
+
+uint64_t matrix_bytes(ggml_type type, int64_t size) {
+  return ggml_row_size(type, size) * static_cast<uint64_t>(size);
+}
+
+// Matrices of size x size that are repacked: what `bytes` hold besides one more.
+uint64_t repacked_matrices(ggml_type type, int64_t size, uint64_t bytes) {
+  return std::min(bytes / matrix_bytes(type, size) - 1, kMostRepacked);
+}
+
+// Square matrices as they are in files, one after another into the same place, as a prompt's pass does.
+Status time_repack(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial,
+                   ProcessorTime& taken) {
+  const uint64_t each = matrix_bytes(trial.type, size);
+  const uint64_t matrices = repacked_matrices(trial.type, size, memory.size());
+  ComputeBench bench(graph, static_cast<int>(matrices));
+  ggml_tensor* to = bench.tensor(trial.type, size, size, memory.data());
+  for (uint64_t i = 1; i <= matrices; ++i) {
+    bench.repack(bench.tensor(trial.type, size, size, memory.data() + i * each), to);
+  }
+  return bench.time(seconds, true, trial.repack, taken);
 }
 
 // A row added to another, many times: work that is done at once, so that what is left is the cost of a node.
@@ -99,10 +123,15 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
       return fail(ErrorCode::kUsage, "'{}' is not a weight type", name);
     }
     const std::vector<std::byte> weights = make_weights(*type);
-    trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}});
+    trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}, {}});
     const auto add = [&](WeightLayout layout) {
-      trials.push_back(
-          {*type, layout, rows_as(layout, *type, weights, kRowLength), rows_as(layout, *type, weights, size), {}, {}});
+      trials.push_back({*type,
+                        layout,
+                        rows_as(layout, *type, weights, kRowLength),
+                        rows_as(layout, *type, weights, size),
+                        {},
+                        {},
+                        {}});
     };
     if (has_repacked_layout(*type, kRowLength, kRowLength) && has_repacked_layout(*type, size, size)) {
       add(WeightLayout::kRepacked);
@@ -114,8 +143,13 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
   return trials;
 }
 
+double repack_rate(Trial& trial, uint64_t bytes, int64_t size) {
+  const uint64_t matrices = repacked_matrices(trial.type, size, bytes);
+  return static_cast<double>(matrices * matrix_bytes(trial.type, size)) / median(trial.repack);
+}
+
 // A type's layouts follow each other.
-std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_bytes, int64_t size) {
+std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_bytes, uint64_t memory, int64_t size) {
   std::vector<KernelSpeed> speeds;
   for (Trial& trial : trials) {
     // In bytes as in files, however they lie.
@@ -128,6 +162,7 @@ std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_b
     } else if (trial.layout == WeightLayout::kRepacked) {
       speeds.back().repacked_matvec_bytes_per_second = matvec;
       speeds.back().repacked_matmul_flops = matmul;
+      speeds.back().repack_bytes_per_second = repack_rate(trial, memory, size);
     } else {
       speeds.back().resident_matvec_bytes_per_second = matvec;
       speeds.back().resident_matmul_flops = matmul;
@@ -180,6 +215,10 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
         return time_matmul(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial,
                            taken);
       });
+      if (trial.layout == WeightLayout::kRepacked) {
+        status = status.and_then(
+            [&] { return time_repack(**graph, memory->span(), test.matmul_size, test.seconds / 2, trial, taken); });
+      }
       if (!status) {
         return propagate(status.error());
       }
@@ -196,7 +235,7 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   speed.operation_seconds = median(operation) / kSmallNodes;
   const uint64_t layers = attention_bytes / (2 * kKeyBytes);
   speed.attention_per_second = static_cast<double>(layers * kHeads * kHeadWidth * kAttended) / median(attention);
-  speed.kernels = speeds_of(*trials, matvec_bytes, test.matmul_size);
+  speed.kernels = speeds_of(*trials, matvec_bytes, memory->size(), test.matmul_size);
   return speed;
 }
 

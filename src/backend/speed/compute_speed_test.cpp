@@ -41,6 +41,7 @@ TEST_F(ComputeSpeedTest, MeasuresTheUsualTypes) {
     const bool repacked = has_repacked_layout(*weight_type(types[i]), 256, 256);
     EXPECT_EQ(speed->kernels[i].repacked_matvec_bytes_per_second > 0, repacked) << types[i];
     EXPECT_EQ(speed->kernels[i].repacked_matmul_flops > 0, repacked) << types[i];
+    EXPECT_EQ(speed->kernels[i].repack_bytes_per_second > 0, repacked) << types[i];
     const bool own = has_own_layout(*weight_type(types[i]), 256);
     EXPECT_EQ(speed->kernels[i].resident_matvec_bytes_per_second > 0, own) << types[i];
     EXPECT_EQ(speed->kernels[i].resident_matmul_flops > 0, own) << types[i];

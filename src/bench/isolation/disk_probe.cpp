@@ -7,14 +7,13 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
-#include <memory>
+#include <span>
 #include <thread>
 
 #include "storage/open.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
-#include "support/memory/huge_pages.h"
+#include "support/memory/memory_region.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -23,12 +22,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Buffers in huge pages: with small ones the kernel's page-by-page pinning held the same disk at 1.4 GB/s, not 2.4.
-constexpr uint64_t kAlignment = kHugePage;
-
-struct Freed {
-  void operator()(void* memory) const { std::free(memory); }
-};
+// In huge pages: with small ones the kernel's page-by-page pinning held the same disk at 1.4 GB/s, not 2.4. More than
+// caches hold, as weights are (docs/lab/experiments.md, "The disk into memory").
+constexpr uint64_t kMemory = 256 * kMiB;
 
 // Shared by the threads of one trial.
 struct Trial {
@@ -41,13 +37,12 @@ struct Trial {
   std::atomic<int> error{0};
 };
 
-void read_blocks(Trial& trial) {
-  const uint64_t bytes = round_up(trial.block, kAlignment);
-  const std::unique_ptr<void, Freed> buffer(std::aligned_alloc(kAlignment, bytes));
-  advise_huge_pages(static_cast<std::byte*>(buffer.get()), bytes);
-  while (Clock::now() < trial.end && trial.error == 0) {
+// Into all of `memory` in turn.
+void read_blocks(Trial& trial, std::span<std::byte> memory) {
+  for (uint64_t place = 0; Clock::now() < trial.end && trial.error == 0; place += trial.block) {
+    place = place + trial.block <= memory.size() ? place : 0;
     const uint64_t offset = trial.next++ % trial.blocks * trial.block;
-    const ssize_t got = pread(trial.file, buffer.get(), trial.block, static_cast<off_t>(offset));
+    const ssize_t got = pread(trial.file, memory.data() + place, trial.block, static_cast<off_t>(offset));
     if (got != static_cast<ssize_t>(trial.block)) {
       trial.error = got < 0 ? errno : EIO;
       return;
@@ -56,7 +51,8 @@ void read_blocks(Trial& trial) {
   }
 }
 
-Result<double> try_pattern(int file, uint64_t size, const ReadPattern& pattern, double seconds) {
+Result<double> try_pattern(int file, uint64_t size, std::span<std::byte> memory, const ReadPattern& pattern,
+                           double seconds) {
   Trial trial;
   trial.file = file;
   trial.block = pattern.block;
@@ -64,8 +60,9 @@ Result<double> try_pattern(int file, uint64_t size, const ReadPattern& pattern, 
   const auto start = Clock::now();
   trial.end = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   std::vector<std::thread> threads;
+  const uint64_t share = round_down(memory.size() / pattern.threads, trial.block);
   for (uint32_t i = 0; i < pattern.threads; ++i) {
-    threads.emplace_back([&trial] { read_blocks(trial); });
+    threads.emplace_back([&trial, its = memory.subspan(i * share, share)] { read_blocks(trial, its); });
   }
   for (std::thread& thread : threads) {
     thread.join();
@@ -95,12 +92,22 @@ Result<ProbedSpeed> probe_disk(const std::filesystem::path& file, const std::vec
   if (std::none_of(patterns.begin(), patterns.end(), fits)) {
     return fail(ErrorCode::kIo, "{} is too short to probe the disk with", file.string());
   }
+  // Each thread has room for one block at least.
+  uint64_t bytes = kMemory;
+  for (const ReadPattern& pattern : patterns) {
+    bytes = std::max(bytes, pattern.block * pattern.threads);
+  }
+  auto memory = MemoryRegion::allocate(bytes);
+  if (!memory) {
+    return propagate(memory.error(), "memory to probe the disk with");
+  }
+  std::ranges::fill(memory->span(), std::byte{1});  // what was never touched takes its time from the first trial
   ProbedSpeed best;
   for (const ReadPattern& pattern : patterns) {
     if (!fits(pattern)) {
       continue;
     }
-    const auto speed = try_pattern(opened.get(), size, pattern, seconds);
+    const auto speed = try_pattern(opened.get(), size, memory->span(), pattern, seconds);
     if (!speed) {
       return propagate(speed.error(), file.string());
     }

@@ -70,6 +70,18 @@ std::string attention_sentence(double attention_per_second) {
                      seconds * 1e3, seconds < 1e-4 ? 3 : 1);
 }
 
+// Of all types that have such a layout.
+std::string repacking_sentence(const MachineProfile& profile) {
+  std::string rates;
+  for (const KernelSpeed& kernel : profile.kernels) {
+    if (kernel.repack_bytes_per_second > 0) {
+      rates +=
+          fmt::format("{}{} {}", rates.empty() ? "" : ", ", kernel.type, format_rate(kernel.repack_bytes_per_second));
+    }
+  }
+  return rates.empty() ? "" : fmt::format("  Repacking: {}.\n", rates);
+}
+
 std::string kernel_section(const MachineProfile& profile) {
   const auto line = [](const std::string& name, double bytes, double flops) {
     return fmt::format("  {:<16}{:>14}{:>18}\n", name, format_rate(bytes), fmt::format("{:.0f} GFLOP/s", flops / 1e9));
@@ -85,6 +97,7 @@ std::string kernel_section(const MachineProfile& profile) {
       text += line("  in memory", kernel.resident_matvec_bytes_per_second, kernel.resident_matmul_flops);
     }
   }
+  text += repacking_sentence(profile);
   if (profile.attention_per_second > 0) {
     text += attention_sentence(profile.attention_per_second);
   }

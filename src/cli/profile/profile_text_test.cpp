@@ -24,7 +24,7 @@ MachineProfile sample() {
   profile.memory_allowed = 20 * kGiB;
   profile.ram_bytes_per_second = {1e10, 1.95e10};
   profile.operation_seconds = 2.46e-6;
-  profile.kernels = {{"q4_0", 1e10, 1.234e11, 1.5e10, 3e11}, {"f16", 2e10, 1e11}};
+  profile.kernels = {{"q4_0", 1e10, 1.234e11, 1.5e10, 3e11, 0, 0, 3e9}, {"f16", 2e10, 1e11}};
   profile.storage.path = "/models";
   profile.storage.file_system = "ext4 on /dev/vda, id 1";
   profile.storage.method = "io_uring, direct";
@@ -56,6 +56,7 @@ TEST(ProfileText, TellsWhatWasMeasured) {
                               "  q4_0                 10.0 GB/s       123 GFLOP/s\n"
                               "    repacked           15.0 GB/s       300 GFLOP/s\n"
                               "  f16                  20.0 GB/s       100 GFLOP/s\n"));
+  EXPECT_THAT(text, HasSubstr("  Repacking: q4_0 3.00 GB/s.\n"));
   EXPECT_THAT(text, Not(HasSubstr("Huge pages"))) << "unknown";
   EXPECT_THAT(text, Not(HasSubstr("cgroup")));
 }

@@ -49,10 +49,11 @@ struct Issuing {
   uint64_t reads = 0;
 };
 
-// Keeps the reads of one point under way. Waits for all of them at the end, because they write to borrowed memory.
+// Keeps the reads of one point under way, each into the blocks of memory behind those of the one before, all of the
+// memory in turn. Waits for all of them at the end, because they write to borrowed memory.
 class Window {
  public:
-  Window(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Issuing& issuing)
+  Window(Reader& reader, const StoragePoint& point, std::span<std::byte> memory, Places& places, Issuing& issuing)
       : reader_(reader), point_(point), memory_(memory), places_(places), issuing_(issuing), groups_(point.depth) {
     for (uint32_t slot = 0; slot < point.depth; ++slot) {
       submit(slot);
@@ -94,7 +95,8 @@ class Window {
     const ReadRequest request = {.file = 0,
                                  .offset = places_.next(point_),
                                  .length = point_.block_bytes,
-                                 .destination = memory_ + slot * point_.block_bytes};
+                                 .destination = memory_.data() + block_ * point_.block_bytes};
+    block_ = (block_ + 1) % (memory_.size() / point_.block_bytes);
     const auto start = Clock::now();
     groups_[slot] = reader_.submit({&request, 1}, Priority::kDemand);
     if (point_.block_bytes <= ReaderOptions{}.chunk_bytes) {  // larger ones are several reads
@@ -110,7 +112,8 @@ class Window {
 
   Reader& reader_;
   const StoragePoint& point_;
-  std::byte* memory_;
+  std::span<std::byte> memory_;
+  uint64_t block_ = 0;  // of it, for the next read; the reads under way are the latest ones, so that none shares theirs
   Places& places_;
   Issuing& issuing_;
   std::vector<ReadGroup> groups_;  // 0: none
@@ -120,8 +123,8 @@ class Window {
 
 // Bytes a second.
 template <class Ended>
-Result<double> visit(Reader& reader, const StoragePoint& point, std::byte* memory, Places& places, Issuing& issuing,
-                     Ended ended) {
+Result<double> visit(Reader& reader, const StoragePoint& point, std::span<std::byte> memory, Places& places,
+                     Issuing& issuing, Ended ended) {
   const auto start = Clock::now();
   Window window(reader, point, memory, places, issuing);
   while (!ended(start)) {
@@ -152,12 +155,12 @@ class OpenStorage final : public StorageSpeed {
 
   Result<StorageProfile> measure(const StorageTest& test) override;
   Result<double> read_until(const StoragePoint& point, const std::atomic<bool>& stop) override {
-    return visit(*reader_, point, memory_.data(), places_, issuing_, [&](Clock::time_point) { return stop.load(); });
+    return visit(*reader_, point, memory_.span(), places_, issuing_, [&](Clock::time_point) { return stop.load(); });
   }
 
  private:
   Result<double> visit_for(const StoragePoint& point, double seconds) {
-    return visit(*reader_, point, memory_.data(), places_, issuing_,
+    return visit(*reader_, point, memory_.span(), places_, issuing_,
                  [seconds](Clock::time_point start) { return seconds_since(start) >= seconds; });
   }
 
@@ -171,7 +174,7 @@ class OpenStorage final : public StorageSpeed {
 Result<StorageProfile> OpenStorage::measure(const StorageTest& test) {
   StorageProfile profile;
   profile.method = reader_->description();
-  profile.points = storage_points(bytes_);
+  profile.points = storage_points(std::min(bytes_, memory_.size()));
   if (!profile.points.empty()) {
     // The first read into registered memory has to pin it.
     if (const auto first = visit_for(profile.points.front(), 0); !first) {
@@ -239,11 +242,12 @@ StoragePoint find_knee(std::span<const StoragePoint> points) {
   return knee;
 }
 
-Result<std::unique_ptr<StorageSpeed>> StorageSpeed::open(ReadableFile file) {
-  auto memory = MemoryRegion::allocate(std::max(kMiB, std::min(kMostUnderWay, file.bytes)));
+Result<std::unique_ptr<StorageSpeed>> StorageSpeed::open(ReadableFile file, uint64_t memory_bytes) {
+  auto memory = MemoryRegion::allocate(std::max(kMiB, std::min({file.bytes, memory_bytes, kMemory})));
   if (!memory) {
     return propagate(memory.error(), "memory to read into");
   }
+  std::ranges::fill(memory->span(), std::byte{1});  // memory that was never touched would take its time from the reads
   return std::make_unique<OpenStorage>(std::move(file), std::move(*memory));
 }
 

@@ -29,17 +29,22 @@ std::vector<StoragePoint> storage_points(uint64_t file_bytes);
 // the one with the smallest blocks. Reads larger or deeper than that gain next to nothing. All 0 when there is none.
 StoragePoint find_knee(std::span<const StoragePoint> points);
 
-// A file that is read to see how fast that goes, into up to 64 MiB of memory of its own, registered with the reader as
-// the engine's slots are. One thread at a time.
+// A file that is read to see how fast that goes, into memory of its own, registered with the reader as the engine's
+// slots are. As much as caches do not hold: where processors copy what a virtual disk reads, 8 MiB that are read into
+// again and again take 3.5 GB/s, slots and a ring 2.4 (docs/lab/experiments.md, "The disk into memory"). One thread at
+// a time.
 class StorageSpeed {
  public:
-  // Fails with kBudget when the memory cannot be had.
-  static Result<std::unique_ptr<StorageSpeed>> open(ReadableFile file);
+  // Enough memory to read into, bytes.
+  static constexpr uint64_t kMemory = 256ULL << 20;
+
+  // Takes `memory` bytes at most, and no more than the file has or kMemory. Fails with kBudget when they cannot be had.
+  static Result<std::unique_ptr<StorageSpeed>> open(ReadableFile file, uint64_t memory);
 
   virtual ~StorageSpeed() = default;
 
-  // Measures all of storage_points(); `path` and `file_system` of the result are left empty. Fails with kIo as
-  // Reader::wait() does.
+  // Measures all of storage_points(), as far as they fit the memory; `path` and `file_system` of the result are left
+  // empty. Fails with kIo as Reader::wait() does.
   virtual Result<StorageProfile> measure(const StorageTest& test) = 0;
 
   // Keeps the reads of `point`, one of storage_points(), under way until `stop`, and gives the bytes a second. Fails

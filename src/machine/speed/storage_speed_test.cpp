@@ -77,9 +77,8 @@ ReadableFile open_file(const std::filesystem::path& path, uint64_t bytes) {
 }
 
 Result<StorageProfile> measure(ReadableFile file, const StorageTest& test) {
-  return StorageSpeed::open(std::move(file)).and_then([&](const std::unique_ptr<StorageSpeed>& disk) {
-    return disk->measure(test);
-  });
+  return StorageSpeed::open(std::move(file), StorageSpeed::kMemory)
+      .and_then([&](const std::unique_ptr<StorageSpeed>& disk) { return disk->measure(test); });
 }
 
 TEST(StorageSpeed, EveryPointGetsARate) {
@@ -134,7 +133,7 @@ TEST(StorageSpeed, AFileThatEndsTooSoonIsAnError) {
 TEST(StorageSpeed, ReadsUntilItIsToldToStop) {
   const TestTree tree;
   tree.write("/file", std::string(kMiB, 'x'));
-  auto disk = StorageSpeed::open(open_file(tree.root() / "file", kMiB));
+  auto disk = StorageSpeed::open(open_file(tree.root() / "file", kMiB), StorageSpeed::kMemory);
   ASSERT_TRUE(disk) << disk.error().message;
   std::atomic<bool> stop = false;
   Result<double> rate = 0.0;
