@@ -192,6 +192,7 @@ TEST_F(ProfileCacheTest, SenselessNumbersAreDamage) {
       [](Json& p) { p["operation_seconds"] = -1e-6; },
       [](Json& p) { p["ram_bytes_per_second"][0] = nullptr; },  // how the library writes infinity
       [](Json& p) { p["kernels"][0]["matmul_flops"] = "fast"; },
+      [](Json& p) { p["kernels"][1].erase("repack_bytes_per_second"); },
       [](Json& p) { p["storage"]["points"][1]["depth"] = -8; },
       [](Json& p) { p["storage"]["points"][1]["scattered"] = 1; },
       [](Json& p) { p["storage"]["knee"] = 7; },

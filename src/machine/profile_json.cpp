@@ -193,10 +193,7 @@ MachineProfile read_profile(const Json& json) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
                                rate(kernel, "repacked_matmul_flops"), rate(kernel, "resident_matvec_bytes_per_second"),
-                               rate(kernel, "resident_matmul_flops"), 0});
-    if (kernel.contains("repack_bytes_per_second")) {  // a profile from before it was measured stays valid
-      profile.kernels.back().repack_bytes_per_second = rate(kernel, "repack_bytes_per_second");
-    }
+                               rate(kernel, "resident_matmul_flops"), rate(kernel, "repack_bytes_per_second")});
   }
   if (json.contains("gpus")) {  // a profile from before there were any stays valid
     for (const Json& gpu : json.at("gpus")) {
