@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 
 have() { # a part, as it lies in the source's folder
   case $1 in
-    models) [ -d $source/models/templates ] && [ -e $source/tests/test-llama-archs.cpp ] ;;
+    models)
+      [ -d $source/models/templates ] && [ -e $source/tests/test-llama-archs.cpp ] && [ -e $source/src/llama-vocab.cpp ]
+      ;;
     code) [ -e $source/ggml/CMakeLists.txt ] ;;
   esac
 }
@@ -48,7 +50,7 @@ git clone --quiet --bare "$source.bundle" "$source.git"
 mkdir "$source"
 git -C "$source.git" archive HEAD -- "${paths[@]}" | tar -x -C "$source"
 if [[ " ${wanted[*]-} " == *" models "* ]]; then
-  git -C "$source.git" archive HEAD -- models tests/test-llama-archs.cpp | tar -x -C "$source"
+  git -C "$source.git" archive HEAD -- models tests/test-llama-archs.cpp src/llama-vocab.cpp | tar -x -C "$source"
 fi
 rm -rf "$source".{bundle,git}
 echo "$version" > "$source/.version"

@@ -16,14 +16,15 @@ else
   pinned=$PWD/$(scripts/llama-pin.sh source "$(scripts/llama-pin.sh machine)")
   source=$folder/source
   mkdir -p "$source"
-  cp -ru "$pinned/." "$source/"
+  cp -r "$pinned/." "$source/"
   patch=$(sed -nE 's/^set\(LLAMA_VERSION_PATCH ([0-9]+)\)/\1/p' "$pinned/CMakeLists.txt")
   sed -E "s/^(set\(LLAMA_VERSION_PATCH )[0-9]+/\1$((patch + 1))/" "$pinned/CMakeLists.txt" >"$folder/CMakeLists.txt"
   cmp -s "$folder/CMakeLists.txt" "$source/CMakeLists.txt" || cp "$folder/CMakeLists.txt" "$source/CMakeLists.txt"
 fi
 
-# As llama.cpp's own instructions have it, without what is not needed: libraries for this machine's processor.
-cmake -S "$source" -B "$folder/libraries" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+# As llama.cpp's own instructions have it, without what is not needed. Not for this machine's processor alone: g++ 12 makes AMX
+# kernels of it that end the process (a general protection fault at ldtilecfg).
+cmake -S "$source" -B "$folder/libraries" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF \
   -DLLAMA_BUILD_COMMON=ON -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_{TESTS,TOOLS,EXAMPLES,SERVER,APP}=OFF >/dev/null
 cmake --build "$folder/libraries" -j "$jobs"
 

@@ -75,6 +75,7 @@ constexpr std::array kClassNames = {
     "gpt-4o"sv,     "llama4"sv,        "kanana2"sv,      "talkie"sv,         "granite-embed-multi-97m"sv,
     "tiny_aya"sv,   "cohere2moe"sv,    "bailingmoe"sv,   "bailingmoe2"sv,    "llada-moe"sv,
     "seed-coder"sv, "hunyuan-dense"sv, "joyai-llm"sv,    "afmoe"sv,          "minimax-m2"sv,
+    "hy_v4"sv,      "spark2_5"sv,      "ufakzeka"sv,
 };
 constexpr std::array kPhraseNames = {"poro-chat"sv, "bloom"sv, "gpt3-finnish"sv, "viking"sv};
 
