@@ -15,11 +15,11 @@ else
   scripts/fetch-llama.sh --models --code
   pinned=$PWD/$(scripts/llama-pin.sh source "$(scripts/llama-pin.sh machine)")
   source=$folder/source
-  mkdir -p "$source"
-  cp -r "$pinned/." "$source/"
-  patch=$(sed -nE 's/^set\(LLAMA_VERSION_PATCH ([0-9]+)\)/\1/p' "$pinned/CMakeLists.txt")
-  sed -E "s/^(set\(LLAMA_VERSION_PATCH )[0-9]+/\1$((patch + 1))/" "$pinned/CMakeLists.txt" >"$folder/CMakeLists.txt"
-  cmp -s "$folder/CMakeLists.txt" "$source/CMakeLists.txt" || cp "$folder/CMakeLists.txt" "$source/CMakeLists.txt"
+  rm -rf "$source"
+  mkdir -p "$folder"
+  cp -r "$pinned" "$source"
+  patch=$(sed -nE 's/^set\(LLAMA_VERSION_PATCH ([0-9]+)\)/\1/p' "$source/CMakeLists.txt")
+  sed -i -E "s/^(set\(LLAMA_VERSION_PATCH )[0-9]+/\1$((patch + 1))/" "$source/CMakeLists.txt"
 fi
 
 # As llama.cpp's own instructions have it, without what is not needed. Not for this machine's processor alone: g++ 12 makes AMX
