@@ -131,6 +131,10 @@ MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
   }
 }
 
+const KernelSpeed* MachineSpeeds::kernel_of(const char* type) const {
+  return profile_ == nullptr ? nullptr : profile_->kernel(type);
+}
+
 double MachineSpeeds::kernel_bytes_per_second(const char* type) const {
   const double measured = figure(profile_, type, [](const KernelSpeed& it) { return it.matvec_bytes_per_second; });
   return measured > 0 ? measured * scale_ : kThreadBytes * threads_;
@@ -142,7 +146,7 @@ double MachineSpeeds::kernel_flops(const char* type) const {
 }
 
 double MachineSpeeds::alone_flops(const char* type) const {
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type);
+  const KernelSpeed* kernel = kernel_of(type);
   const bool measured = kernel != nullptr && kernel->matmul_flops > 0 && kernel->repacked_matmul_flops > 0;
   return kernel_flops(type) *
          (measured ? std::min(kAloneGain, kernel->repacked_matmul_flops / kernel->matmul_flops) : kAloneGain);
@@ -158,7 +162,7 @@ PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const
 PassSeconds MachineSpeeds::expert_matrix(int type, double bytes, double elements) const {
   const char* name = type_name(type);
   const double rate = kernel_bytes_per_second(name);
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(name);
+  const KernelSpeed* kernel = kernel_of(name);
   const bool alike = kernel != nullptr && kernel->matmul_flops > 0 && !has_column_kernel(name);
   return {bytes / (kInModel * rate), alike ? std::min(bytes / rate, 2 * elements / kernel_flops(name)) : bytes / rate};
 }
@@ -178,7 +182,7 @@ PassSeconds MachineSpeeds::repacked_alone(int type, double bytes, double element
 }
 
 PassSeconds MachineSpeeds::repacked_first(int type, double bytes, double elements, double flops) const {
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  const KernelSpeed* kernel = kernel_of(type_name(type));
   const bool measured = kernel != nullptr && kernel->repack_bytes_per_second > 0;
   const double rate =
       measured ? kernel->repack_bytes_per_second * scale_ : kRepackBytes * std::pow(threads_, kThreadExponent);
@@ -203,7 +207,7 @@ double MachineSpeeds::attention(double elements) const {
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  const KernelSpeed* kernel = kernel_of(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0) {
     return usually_repacked(type_name(type)) ? Repacked{1.8, 1.3} : Repacked{};
   }
@@ -215,7 +219,7 @@ MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
 }
 
 MachineSpeeds::Repacked MachineSpeeds::resident_dense(int type) const {
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  const KernelSpeed* kernel = kernel_of(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0 || kernel->resident_matmul_flops <= 0) {
     return repacked_dense(type);
   }
@@ -224,7 +228,7 @@ MachineSpeeds::Repacked MachineSpeeds::resident_dense(int type) const {
 }
 
 MachineSpeeds::Repacked MachineSpeeds::repacked_expert(int type) const {
-  const KernelSpeed* kernel = profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  const KernelSpeed* kernel = kernel_of(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0) {
     return usually_repacked(type_name(type)) ? kExpertGain : Repacked{};
   }

@@ -83,6 +83,7 @@ class MachineSpeeds {
 
  private:
   double reading_lasts() const;
+  const KernelSpeed* kernel_of(const char* type) const;  // nullptr where it was not measured
   double kernel_bytes_per_second(const char* type) const;
   double kernel_flops(const char* type) const;
   // Of an expert's matrix with all tokens that chose it, repacked.
