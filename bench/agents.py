@@ -9,10 +9,11 @@ JSON object.
 import argparse
 import http.client
 import json
-import random
 import threading
 import time
 import urllib.parse
+
+from served_model import numbers
 
 
 class Server:
@@ -46,11 +47,6 @@ class Server:
             raise SystemExit(f"the server refused: {reply}")
         cached = reply["usage"]["prompt_tokens_details"]["cached_tokens"]
         return {"evaluated": len(prompt) - cached, "seconds": round(time.monotonic() - start, 2)}
-
-
-def numbers(seed, count):
-    source = random.Random(seed)
-    return [source.randrange(300, 4000) for _ in range(count)]
 
 
 def agents(server, system, task):
