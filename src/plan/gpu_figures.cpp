@@ -98,30 +98,41 @@ double copy_seconds(const std::vector<CopyPoint>& copies, double bytes, Rate rat
   return std::max(seconds(below), seconds(below) + share * (seconds(*larger) - seconds(below)));
 }
 
-bool is_whole(const GpuProfile& profile) {
-  const auto any = [&](bool experts) {
-    return std::ranges::any_of(profile.kernels, [&](const GpuKernelSpeed& it) { return computes(it, experts); });
-  };
-  const bool copies = std::ranges::all_of(profile.copies, [](const CopyPoint& it) {
+bool measured_copies(const GpuProfile& profile) {
+  return !profile.copies.empty() && std::ranges::all_of(profile.copies, [](const CopyPoint& it) {
     return it.bytes > 0 && it.upload_bytes_per_second > 0 && it.download_bytes_per_second > 0;
   });
-  return !profile.copies.empty() && copies && profile.operation_seconds > 0 && any(false) && any(true);
+}
+
+bool has_products(const GpuProfile& profile, bool experts) {
+  return std::ranges::any_of(profile.kernels, [&](const GpuKernelSpeed& it) { return computes(it, experts); });
 }
 
 }  // namespace
 
+// Each part by itself: what could not be measured of a device says nothing against the rest.
 GpuFigures::GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device, double cut)
-    : profile_(profile), assumed_(assumed_profile(device.backend)) {
-  assumed_.cut_seconds = cut > 0 ? cut : assumed_.cut_seconds;
-  if (profile == nullptr || !is_whole(*profile)) {
-    profile_ = nullptr;
+    : assumed_(assumed_profile(device.backend)), figures_(assumed_) {
+  const GpuProfile none;
+  const GpuProfile& measured = profile == nullptr ? none : *profile;
+  const auto choose = [](double first, double second, double third) {
+    return first > 0 ? first : second > 0 ? second : third;
+  };
+  has_copies_ = measured_copies(measured);
+  figures_.copies = has_copies_ ? measured.copies : assumed_.copies;
+  figures_.operation_seconds = choose(measured.operation_seconds, 0, assumed_.operation_seconds);
+  figures_.cut_seconds = choose(measured.cut_seconds, cut, assumed_.cut_seconds);
+  figures_.attention_per_second = choose(measured.attention_per_second, 0, assumed_.attention_per_second);
+  figures_.kernels = measured.kernels;
+  if (!has_copies_ || measured.operation_seconds <= 0 || !has_products(measured, false) ||
+      !has_products(measured, true)) {
     assumption_ = fmt::format(" by assumed speeds of {} (`hypura profile{}` measures it)", device.name,
                               device.integrated || device.backend == "CPU" ? " --gpu " + device.name : "");
   }
 }
 
 const GpuKernelSpeed* GpuFigures::kernel(int type) const {
-  return profile_ == nullptr ? nullptr : profile_->kernel(type_name(type));
+  return figures_.kernel(type_name(type));
 }
 
 bool GpuFigures::lacks(int type, bool experts) const {
@@ -129,19 +140,19 @@ bool GpuFigures::lacks(int type, bool experts) const {
   return its != nullptr && !computes(*its, experts);
 }
 
-// Of the type itself; of a type that was not measured those of the slowest that was.
+// Of the type itself; of a type that was not measured those of the slowest that was, or else what is assumed of any.
 const GpuProductSpeed& GpuFigures::product(int type, bool experts) const {
   const GpuKernelSpeed* its = kernel(type);
   if (its != nullptr && computes(*its, experts)) {
     return speed_of(*its, experts);
   }
   const GpuProductSpeed* slowest = nullptr;
-  for (const GpuKernelSpeed& it : profile_ == nullptr ? assumed_.kernels : profile_->kernels) {
+  for (const GpuKernelSpeed& it : figures_.kernels) {
     const GpuProductSpeed& speed = speed_of(it, experts);
     const bool slower = slowest == nullptr || speed.matvec_bytes_per_second < slowest->matvec_bytes_per_second;
     slowest = computes(it, experts) && slower ? &speed : slowest;
   }
-  return *slowest;
+  return slowest == nullptr ? speed_of(assumed_.kernels.front(), experts) : *slowest;
 }
 
 PassSeconds GpuFigures::matrix(int type, double bytes, double elements, uint32_t tokens) const {
@@ -168,26 +179,23 @@ double GpuFigures::expert_row(int type, double elements, double rows) const {
 }
 
 double GpuFigures::upload(double bytes) const {
-  const GpuProfile& its = profile_ == nullptr ? assumed_ : *profile_;
-  return copy_seconds(its.copies, bytes, [](const CopyPoint& it) { return it.upload_bytes_per_second; });
+  return copy_seconds(figures_.copies, bytes, [](const CopyPoint& it) { return it.upload_bytes_per_second; });
 }
 
 double GpuFigures::download(double bytes) const {
-  const GpuProfile& its = profile_ == nullptr ? assumed_ : *profile_;
-  return copy_seconds(its.copies, bytes, [](const CopyPoint& it) { return it.download_bytes_per_second; });
+  return copy_seconds(figures_.copies, bytes, [](const CopyPoint& it) { return it.download_bytes_per_second; });
 }
 
 double GpuFigures::cut() const {
-  return (profile_ == nullptr ? assumed_ : *profile_).cut_seconds + kCutBookkeeping;
+  return figures_.cut_seconds + kCutBookkeeping;
 }
 
 double GpuFigures::operation() const {
-  return (profile_ == nullptr ? assumed_ : *profile_).operation_seconds;
+  return figures_.operation_seconds;
 }
 
 double GpuFigures::attention(double elements) const {
-  const double measured = profile_ == nullptr ? 0 : profile_->attention_per_second;
-  return elements / (measured > 0 ? measured : assumed_.attention_per_second);
+  return elements / figures_.attention_per_second;
 }
 
 }  // namespace hypura

@@ -12,12 +12,16 @@ namespace hypura {
 
 class GpuFigures {
  public:
-  // `profile` is the device's own, or null where it was not measured: then what a modest GPU of that kind does is
-  // assumed, but for `cut`, GpuProfile::cut_seconds as measured just now; 0: it was not. It must outlive the object.
+  // `profile` is the device's own, or null where it was not measured. What it lacks a modest GPU of that kind is
+  // assumed to do, but for `cut`, GpuProfile::cut_seconds as measured just now; 0: it was not.
   GpuFigures(const GpuProfile* profile, const GpuDeviceInfo& device, double cut = 0);
 
-  // " by assumed speeds of CUDA0 (`hypura profile` measures it)", to end a prediction with; empty when it was measured.
+  // " by assumed speeds of CUDA0 (`hypura profile` measures it)", to end a prediction with; empty when copies, products
+  // and small operations were measured.
   const std::string& assumption() const { return assumption_; }
+
+  // Whether upload() and download() are measured.
+  bool has_copies() const { return has_copies_; }
 
   // Whether it is known to have no kernel for a matrix, or matrices of experts, of that ggml type.
   bool lacks(int type, bool experts) const;
@@ -43,8 +47,9 @@ class GpuFigures {
   const GpuKernelSpeed* kernel(int type) const;
   const GpuProductSpeed& product(int type, bool experts) const;
 
-  const GpuProfile* profile_;
   GpuProfile assumed_;
+  GpuProfile figures_;  // measured where they could be, else assumed; kernels are the measured ones
+  bool has_copies_ = false;
   std::string assumption_;
 };
 

@@ -101,6 +101,31 @@ TEST(GpuFigures, WhatIsNotMeasuredIsAssumedAndSaid) {
   EXPECT_EQ(assumed.attention(1e9), none.attention(1e9));
 }
 
+TEST(GpuFigures, APartThatWasNotMeasuredIsAssumedByItself) {
+  const GpuProfile whole = some_gpu();
+  const GpuFigures all(&whole, device());
+  const GpuFigures none(nullptr, device());
+  GpuProfile profile = whole;
+  profile.copies.clear();
+  const GpuFigures no_copies(&profile, device());
+  EXPECT_EQ(no_copies.assumption(), none.assumption());
+  EXPECT_EQ(no_copies.upload(kMiB), none.upload(kMiB));
+  EXPECT_EQ(no_copies.operation(), all.operation());
+  EXPECT_EQ(no_copies.matrix(GGML_TYPE_Q4_0, 4e6, 4e6, 512).first, all.matrix(GGML_TYPE_Q4_0, 4e6, 4e6, 512).first);
+  profile = whole;
+  profile.kernels.clear();
+  const GpuFigures no_products(&profile, device());
+  EXPECT_EQ(no_products.assumption(), none.assumption());
+  EXPECT_EQ(no_products.expert_bytes(GGML_TYPE_Q4_0, 1e6), none.expert_bytes(GGML_TYPE_Q4_0, 1e6));
+  EXPECT_EQ(no_products.upload(kMiB), all.upload(kMiB));
+  profile = whole;
+  profile.operation_seconds = profile.cut_seconds = 0;
+  const GpuFigures no_times(&profile, device());
+  EXPECT_EQ(no_times.operation(), none.operation());
+  EXPECT_EQ(no_times.cut(), none.cut());
+  EXPECT_EQ(no_times.expert_bytes(GGML_TYPE_Q4_0, 1e6), all.expert_bytes(GGML_TYPE_Q4_0, 1e6));
+}
+
 class GpuSpeedsTest : public testing::Test {
  protected:
   GpuSpeedsTest() : model_(*open_model(kModels / "hypura-stories-moe.gguf")) {}

@@ -28,20 +28,38 @@ std::vector<std::string> missing_types(const GpuProfile* known, std::span<const 
   return missing;
 }
 
+// A part that could not be measured: it is tried again, with all others.
+bool lacks_a_part(const GpuProfile& gpu) {
+  return gpu.copies.empty() || gpu.unpinned_upload_bytes_per_second == 0 || gpu.operation_seconds == 0 ||
+         gpu.cut_seconds == 0;
+}
+
+// All of a device; of types that are not asked for what is known already.
+Status measure_whole(MachineProfile& profile, GpuProfile* known, const GpuDeviceInfo& device,
+                     std::span<const std::string> types, const GpuTest& test) {
+  auto measured = measure_gpu(device.name, types, test);
+  if (!measured) {
+    return propagate(measured.error());
+  }
+  measured->measured_at = time_of_day();
+  if (known == nullptr) {
+    profile.gpus.push_back(std::move(*measured));
+    return {};
+  }
+  std::ranges::copy_if(known->kernels, std::back_inserter(measured->kernels),
+                       [&](const GpuKernelSpeed& it) { return measured->kernel(it.type) == nullptr; });
+  *known = std::move(*measured);
+  return {};
+}
+
 // Adds the device, or the types that its figures lack.
 Status add_gpu(MachineProfile& profile, const GpuDeviceInfo& device, std::span<const std::string> types,
                const GpuTest& test) {
   GpuProfile* known = profile_of(profile, device);
-  if (known == nullptr) {
-    auto measured = measure_gpu(device.name, types, test);
-    if (!measured) {
-      return propagate(measured.error());
-    }
-    measured->measured_at = time_of_day();
-    profile.gpus.push_back(std::move(*measured));
-    return {};
+  if (known == nullptr || lacks_a_part(*known)) {
+    return measure_whole(profile, known, device, types, test);
   }
-  auto kernels = measure_gpu_kernels(device.name, types, test);
+  auto kernels = measure_gpu_kernels(device.name, missing_types(known, types), test);
   if (!kernels) {
     return propagate(kernels.error());
   }
@@ -89,15 +107,14 @@ Result<bool> add_gpus(MachineProfile& profile, const GpuChoice& choice, std::spa
   for (size_t i = 0; i < choice.devices.size(); ++i) {
     const GpuDeviceInfo& device = choice.devices[i];
     const GpuProfile* known = profile_of(profile, device);
-    const std::vector<std::string> missing = missing_types(known, types);
-    if (known != nullptr && missing.empty()) {
+    if (known != nullptr && !lacks_a_part(*known) && missing_types(known, types).empty()) {
       continue;
     }
     const ThreadpoolPtr pool = device.backend == "CPU" ? make_threadpool(profile.threads) : nullptr;
     GpuTest test = gpu_test(device, profile, effort, pool.get());
     const auto at = static_cast<double>(i);
     test.progress = part_of(progress, at / devices, (at + 1) / devices, device.name);
-    const Status status = add_gpu(profile, device, missing, test);
+    const Status status = add_gpu(profile, device, types, test);
     if (!status && choice.named) {
       return propagate(status.error());
     }

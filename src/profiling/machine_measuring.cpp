@@ -156,7 +156,8 @@ Status measure_both_at_once(StorageSpeed& disk, MachineProfile& profile, const M
     }
   }
   const auto kept = [](const std::array<Result<double>, 3>& rates) {
-    return std::clamp(2 * *rates[1] / (*rates[0] + *rates[2]), 0.01, 1.0);
+    const double alone = (*rates[0] + *rates[2]) / 2;
+    return alone > 0 ? std::clamp(*rates[1] / alone, 0.01, 1.0) : 1.0;
   };
   profile.storage.computing_kept = kept(computed);
   profile.storage.reading_kept = kept(read);

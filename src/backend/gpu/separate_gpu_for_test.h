@@ -4,11 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpp.h"
@@ -47,6 +51,12 @@ class NumberedGpu {
   // From now on it throws this instead of computing; nothing: it computes.
   void set_failure(const char* what) { failure_ = what; }
 
+  // From now on, until the test ends, nothing is computed: of a graph's last result the last number becomes this one.
+  void set_idle(float result) { idle_ = result; }
+
+  // From now on, until the test ends, graphs with such operations are refused.
+  void set_refused(std::vector<ggml_op> operations) { refused_ = std::move(operations); }
+
   // Products computed so far, of one row each and of at least kLeastRows.
   int64_t single_products() const { return single_products_; }
   int64_t large_products() const { return large_products_; }
@@ -54,6 +64,8 @@ class NumberedGpu {
  private:
   class Remover final : public testing::EmptyTestEventListener {
     void OnTestEnd(const testing::TestInfo& /*test*/) override {
+      get().idle_.reset();
+      get().refused_.clear();
       if (std::exchange(get().added_, false)) {
         ggml_backend_unload(&get().registry_);
       }
@@ -153,10 +165,19 @@ class NumberedGpu {
     }
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
       const ggml_tensor* node = ggml_graph_node(graph, i);
+      if (std::ranges::find(get().refused_, node->op) != get().refused_.end()) {
+        return GGML_STATUS_FAILED;
+      }
       if (node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID) {
         get().single_products_ += rows(node) == 1 ? 1 : 0;
         get().large_products_ += rows(node) >= kLeastRows ? 1 : 0;
       }
+    }
+    if (get().idle_ && ggml_graph_n_nodes(graph) > 0) {
+      const ggml_tensor* last = ggml_graph_node(graph, -1);
+      auto* end = static_cast<std::byte*>(last->data) + ggml_nbytes(last);
+      std::memcpy(end - sizeof(float), &*get().idle_, sizeof(float));
+      return GGML_STATUS_SUCCESS;
     }
     return ggml_backend_graph_compute(inner(backend), graph);
   }
@@ -176,6 +197,8 @@ class NumberedGpu {
   std::atomic<int64_t> large_products_{0};
   std::atomic<const char*> failure_{nullptr};
   std::atomic<size_t> largest_buffer_{SIZE_MAX};
+  std::optional<float> idle_;
+  std::vector<ggml_op> refused_;
 };
 
 using SeparateGpu = NumberedGpu<0>;

@@ -8,6 +8,7 @@
 #include "backend/repacked_layout.h"
 #include "backend/speed/compute_bench.h"
 #include "ggml.h"
+#include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/memory/memory_region.h"
 #include "support/units.h"
@@ -155,8 +156,8 @@ std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_b
     // In bytes as in files, however they lie.
     const auto bytes = static_cast<double>(rows_in(trial.type, trial.layout, matvec_bytes)) *
                        static_cast<double>(ggml_row_size(trial.type, kRowLength));
-    const double matvec = bytes / median(trial.matvec);
-    const double matmul = 2.0 * static_cast<double>(size * size * kColumns) / median(trial.matmul);
+    const double matvec = per_second(bytes, median(trial.matvec));
+    const double matmul = per_second(2.0 * static_cast<double>(size * size * kColumns), median(trial.matmul));
     if (trial.layout == WeightLayout::kAsInFiles) {
       speeds.push_back({ggml_type_name(trial.type), matvec, matmul});
     } else if (trial.layout == WeightLayout::kRepacked) {
@@ -234,7 +235,8 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   speed.processor_share = taken.share(test.threads);
   speed.operation_seconds = median(operation) / kSmallNodes;
   const uint64_t layers = attention_bytes / (2 * kKeyBytes);
-  speed.attention_per_second = static_cast<double>(layers * kHeads * kHeadWidth * kAttended) / median(attention);
+  speed.attention_per_second =
+      per_second(static_cast<double>(layers * kHeads * kHeadWidth * kAttended), median(attention));
   speed.kernels = speeds_of(*trials, matvec_bytes, memory->size(), test.matmul_size);
   return speed;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -44,8 +45,8 @@ Result<double> ProductLoop::rate(double seconds) {
     return propagate(status.error());
   }
   graph_->rest();
-  return static_cast<double>(bytes_) * static_cast<double>(times.size()) /
-         std::accumulate(times.begin(), times.end(), 0.0);
+  return per_second(static_cast<double>(bytes_) * static_cast<double>(times.size()),
+                    std::accumulate(times.begin(), times.end(), 0.0));
 }
 
 }  // namespace hypura

@@ -123,6 +123,9 @@ std::string copies_text(const GpuProfile& gpu) {
     text += fmt::format("  {:>10}      {:>14}{:>14}\n", block_size(copy.bytes),
                         format_rate(copy.upload_bytes_per_second), format_rate(copy.download_bytes_per_second));
   }
+  if (gpu.unpinned_upload_bytes_per_second <= 0) {
+    return text + "  From memory that is not pinned copies were not measured.\n";
+  }
   return text + fmt::format("  From memory that is not pinned {} get there{}.\n",
                             format_rate(gpu.unpinned_upload_bytes_per_second),
                             gpu.registers_memory ? "; it can be registered" : "");
@@ -138,8 +141,11 @@ std::string gpu_section(const GpuProfile& gpu) {
   if (gpu.attention_per_second > 0) {
     text += attention_sentence(gpu.attention_per_second);
   }
-  return text + fmt::format("  A small operation costs {:.1f} us, cutting a graph {:.1f} us.\n",
-                            gpu.operation_seconds * 1e6, gpu.cut_seconds * 1e6);
+  const auto cost = [](double seconds) {
+    return seconds > 0 ? fmt::format("costs {:.1f} us", seconds * 1e6) : std::string("was not measured");
+  };
+  return text + fmt::format("  A small operation {}, cutting a graph {}.\n", cost(gpu.operation_seconds),
+                            cost(gpu.cut_seconds));
 }
 
 // Rows are blocks, columns are how many are under way.

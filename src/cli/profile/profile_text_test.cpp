@@ -150,10 +150,14 @@ TEST(ProfileText, Gpus) {
                         "  q2_0                 no kernel\n"
                         "    experts            no kernel\n"
                         "  Attention takes 0.005 ms for each thousand tokens of context in a layer 4096 wide.\n"
-                        "  A small operation costs 1.5 us, cutting a graph 12.6 us.\n"));
+                        "  A small operation costs 1.5 us, cutting a graph costs 12.6 us.\n"));
   profile.gpus.front().pinned = false;
   profile.gpus.front().registers_memory = true;
   EXPECT_THAT(profile_text(profile), AllOf(HasSubstr("\n  copies  "), HasSubstr("; it can be registered.\n")));
+  profile.gpus.front().operation_seconds = profile.gpus.front().unpinned_upload_bytes_per_second = 0;
+  EXPECT_THAT(profile_text(profile),
+              AllOf(HasSubstr("A small operation was not measured, cutting a graph costs 12.6 us"),
+                    HasSubstr("that is not pinned copies were not measured")));
 }
 
 TEST(ProfileText, StorageThatWasNotMeasured) {

@@ -77,7 +77,7 @@ Result<double> race(std::span<const std::byte> memory, uint32_t count, double se
                 refused.message());
   }
   // The last step of each thread is counted and timed too.
-  return static_cast<double>(race.bytes) / seconds_since(start);
+  return per_second(static_cast<double>(race.bytes), seconds_since(start));
 }
 
 }  // namespace

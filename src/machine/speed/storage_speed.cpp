@@ -135,7 +135,7 @@ Result<double> visit(Reader& reader, const StoragePoint& point, std::span<std::b
   if (Status status = window.finish(); !status) {
     return propagate(status.error());
   }
-  return static_cast<double>(window.bytes()) / seconds_since(start);
+  return per_second(static_cast<double>(window.bytes()), seconds_since(start));
 }
 
 void name_the_best(StorageProfile& profile) {

@@ -1,15 +1,13 @@
 #include "backend/gpu/speed/device_bench.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
+#include <array>
 #include <cstring>
 
 #include "backend/gpu/device_memory.h"
 #include "backend/speed/compute_bench.h"
 #include "ggml-alloc.h"
 #include "ggml-cpu.h"
-#include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -17,16 +15,10 @@ namespace hypura {
 
 namespace {
 
-using BenchClock = std::chrono::steady_clock;
-
 // Some backends have rows of quantised weights end on larger blocks than the type has, and read as far.
 constexpr uint64_t kSlack = kMiB;
-// Runs until a device does what it does from then on: kernels are loaded by the first, and recorded when a graph came
-// twice the same. Where the second is slow still, nothing of that kind counts.
-constexpr int kWarmRuns = 3;
-constexpr double kSlowRun = 0.05;  // seconds
-// Of a device that is not slow: a neighbour may have disturbed one.
-constexpr size_t kFewestRuns = 5;
+// A value that no arithmetic of a device makes: its infinities and what it makes of them have other bits.
+constexpr uint8_t kUntouched = 0xFF;
 
 template <class Function>
 Function own_function(ggml_backend_dev_t device, const char* name) {
@@ -48,7 +40,7 @@ void use_threads(ggml_backend_dev_t device, ggml_backend_t stream, const DeviceB
 }  // namespace
 
 Result<std::unique_ptr<DeviceBench>> DeviceBench::create(ggml_backend_dev_t device, const Sizes& sizes) {
-  std::unique_ptr<DeviceBench> bench(new DeviceBench(device));
+  std::unique_ptr<DeviceBench> bench(new DeviceBench(device, sizes.clock ? sizes.clock : steady_run_clock()));
   bench->stream_.reset(ggml_backend_dev_init(device, nullptr));
   if (bench->stream_ == nullptr) {
     return fail(ErrorCode::kInternal, "ggml could not start {} to measure it", bench->name());
@@ -137,7 +129,7 @@ Status BenchGraph::finish(ggml_tensor* last) {
   if (!ggml_gallocr_alloc_graph(memory_.get(), graph_)) {
     return fail(ErrorCode::kBudget, "{} has no memory left to measure its speed with", bench_.name());
   }
-  ggml_backend_buffer_clear(last->buffer, 0xFF);  // what is not computed stays no number
+  ggml_backend_buffer_clear(last->buffer, kUntouched);
   for (const Input& it : inputs_) {
     ggml_backend_tensor_set(it.tensor, it.data.data(), 0, it.data.size());
   }
@@ -162,40 +154,21 @@ Result<double> BenchGraph::time(double seconds) {
 }
 
 Result<double> BenchGraph::time(double seconds, const std::function<bool()>& run) {
-  const auto failed = [&] {
+  bool computes = true;
+  const double taken = seconds_of_run(bench_.clock(), seconds, [&] { computes = computes && run(); });
+  if (!computes) {
     return fail(ErrorCode::kInternal, "{} could not compute while its speed was measured", bench_.name());
-  };
-  Times times;
-  double last = 0;
-  for (int i = 0; i < kWarmRuns && (i < 2 || last < kSlowRun); ++i) {
-    const auto begin = BenchClock::now();
-    if (!run()) {
-      return failed();
-    }
-    last = seconds_since(begin);
-  }
-  if (last >= kSlowRun) {
-    times.push_back(last);
-  }
-  const auto start = BenchClock::now();
-  while (times.empty() || seconds_since(start) + times.back() < seconds ||
-         (times.size() < kFewestRuns && times.back() < kSlowRun)) {
-    const auto begin = BenchClock::now();
-    if (!run()) {
-      return failed();
-    }
-    times.push_back(seconds_since(begin));
   }
   if (!is_computed()) {
-    return fail(ErrorCode::kInternal, "what {} computed while its speed was measured is no number", bench_.name());
+    return fail(ErrorCode::kInternal, "{} left out what it was to compute while its speed was measured", bench_.name());
   }
-  return median(times);
+  return taken;
 }
 
 bool BenchGraph::is_computed() const {
-  float value = 0;
-  ggml_backend_tensor_get(last_, &value, ggml_nbytes(last_) - sizeof(value), sizeof(value));
-  return std::isfinite(value);
+  std::array<uint8_t, sizeof(float)> value{};
+  ggml_backend_tensor_get(last_, value.data(), ggml_nbytes(last_) - value.size(), value.size());
+  return std::ranges::any_of(value, [](uint8_t byte) { return byte != kUntouched; });
 }
 
 }  // namespace hypura

@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "backend/gpu/speed/repeated_runs.h"
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 #include "ggml.h"
@@ -26,6 +28,7 @@ class DeviceBench {
     uint64_t host = 0;                // bytes
     uint32_t threads = 1;             // these two where the device is the CPU
     ggml_threadpool* pool = nullptr;  // of `threads`; outlives the object
+    RunClock clock = {};              // none: the system's
   };
 
   // `device` must outlive the object. Fails with kBudget when the memory cannot be had there, with kInternal when the
@@ -38,6 +41,7 @@ class DeviceBench {
   ggml_backend_dev_t device() const { return device_; }
   const char* name() const { return ggml_backend_dev_name(device_); }
   ggml_backend_t stream() const { return stream_.get(); }
+  const RunClock& clock() const { return clock_; }
 
   // All of the device's memory for weights, as one i8 tensor, and the host's.
   ggml_tensor* weights() const { return weights_; }
@@ -48,10 +52,11 @@ class DeviceBench {
   void fill(std::span<const std::byte> pattern);
 
  private:
-  explicit DeviceBench(ggml_backend_dev_t device) : device_(device) {}
+  DeviceBench(ggml_backend_dev_t device, RunClock clock) : device_(device), clock_(std::move(clock)) {}
   Status allocate(const Sizes& sizes);
 
   ggml_backend_dev_t device_;
+  RunClock clock_;
   ggml_backend_ptr stream_;
   ggml_context_ptr context_;
   ggml_backend_buffer_ptr buffer_;
@@ -83,8 +88,8 @@ class BenchGraph {
 
   ggml_cgraph* graph() const { return graph_; }
 
-  // Computes it for about `seconds`, at least once; the median of the times. What it does first and does not do again
-  // is left out. Fails with kInternal when the device does not compute.
+  // Seconds of computing it, as seconds_of_run(). Fails with kInternal when the device does not compute; what numbers
+  // it makes is no matter.
   Result<double> time(double seconds);
 
   // The same of `run`, which computes the graph in another way.

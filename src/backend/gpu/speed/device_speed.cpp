@@ -1,7 +1,8 @@
 #include "backend/gpu/speed/device_speed.h"
 
 #include <algorithm>
-#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "backend/gpu/speed/device_bench.h"
 #include "backend/gpu/speed/product_speed.h"
@@ -32,7 +33,7 @@ Result<std::unique_ptr<DeviceBench>> open_bench(const std::string& name, const G
                 format_bytes(free), format_bytes(2 * least));
   }
   const uint64_t weights = std::max(least, std::min<uint64_t>(test.weight_bytes, free / 4));
-  return DeviceBench::create(device, {round_up(weights, kMiB), test.copy_bytes, test.threads, test.pool});
+  return DeviceBench::create(device, {round_up(weights, kMiB), test.copy_bytes, test.threads, test.pool, test.clock});
 }
 
 // Whether the device gives memory of the host that it copies from as it is.
@@ -41,53 +42,58 @@ bool is_pinned(ggml_backend_dev_t device) {
   return type != nullptr && type != ggml_backend_cpu_buffer_type();
 }
 
-// A type that cannot be measured is left out: the others say enough. Fails where none can be.
-Result<std::vector<GpuKernelSpeed>> measure_kernels(DeviceBench& bench, std::span<const std::string> types,
-                                                    const GpuTest& test, const std::function<void(double)>& progress) {
+// Keeps what could be measured of a device, and tells what could not.
+class Findings {
+ public:
+  explicit Findings(const DeviceBench& bench) : name_(bench.name()) {}
+
+  // False where `part` was not measured: `figure` is then as before.
+  template <class T>
+  bool keep(Result<T> measured, std::string_view part, T& figure) {
+    if (!measured) {
+      logger().warn("{} was measured without {}: {}", name_, part, measured.error().message);
+      failure_ = std::move(measured.error());
+      return false;
+    }
+    figure = std::move(*measured);
+    return true;
+  }
+
+  // Of the last part that was not measured.
+  const Error& failure() const { return failure_; }
+
+ private:
+  std::string name_;
+  Error failure_;
+};
+
+// Without types that could not be measured: the others say enough.
+std::vector<GpuKernelSpeed> measure_kernels(DeviceBench& bench, std::span<const std::string> types, const GpuTest& test,
+                                            Findings& findings, const std::function<void(double)>& progress) {
   std::vector<GpuKernelSpeed> kernels;
-  std::optional<Error> failed;
   for (size_t i = 0; i < types.size(); ++i) {
-    auto speed = measure_products(bench, types[i], test.matmul_size, test.seconds);
-    if (speed) {
-      kernels.push_back(std::move(*speed));
-    } else {
-      logger().warn("{} weights were not measured: {}", types[i], speed.error().message);
-      failed = speed.error();
+    GpuKernelSpeed speed;
+    auto measured = measure_products(bench, types[i], test.matmul_size, test.seconds);
+    if (findings.keep(std::move(measured), fmt::format("{} weights", types[i]), speed)) {
+      kernels.push_back(std::move(speed));
     }
     progress(static_cast<double>(i + 1) / static_cast<double>(types.size()));
-  }
-  if (kernels.empty() && failed) {
-    return propagate(*failed);
   }
   return kernels;
 }
 
 // What is measured besides the products.
-Status measure_others(DeviceBench& bench, double seconds, GpuProfile& profile) {
+void measure_others(DeviceBench& bench, double seconds, Findings& findings, GpuProfile& profile) {
   profile.pinned = is_pinned(bench.device());
-  const auto own = measure_own_memory(bench, seconds);
-  if (!own) {
-    return propagate(own.error());
-  }
-  profile.unpinned_upload_bytes_per_second = own->upload_bytes_per_second;
-  profile.registers_memory = own->registers;
+  OwnMemory own;
+  findings.keep(measure_own_memory(bench, seconds), "copies from memory that is not pinned", own);
+  profile.unpinned_upload_bytes_per_second = own.upload_bytes_per_second;
+  profile.registers_memory = own.registers;
   profile.copies = measure_copies(bench, seconds);
-  const auto operation = measure_operation(bench, seconds);
-  if (!operation) {
-    return propagate(operation.error(), "small operations");
-  }
-  profile.operation_seconds = *operation;
-  const auto cut = measure_cut(bench, seconds);
-  if (!cut) {
-    return propagate(cut.error(), "a graph in segments");
-  }
-  profile.cut_seconds = *cut;
-  const auto attention = measure_attention(bench, profile.operation_seconds, seconds);
-  if (!attention) {
-    logger().warn("attention was not measured: {}", attention.error().message);
-  }
-  profile.attention_per_second = attention.value_or(0);
-  return {};
+  findings.keep(measure_operation(bench, seconds), "small operations", profile.operation_seconds);
+  findings.keep(measure_cut(bench, seconds), "graphs in segments", profile.cut_seconds);
+  findings.keep(measure_attention(bench, profile.operation_seconds, seconds), "attention",
+                profile.attention_per_second);
 }
 
 }  // namespace
@@ -105,17 +111,14 @@ Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::str
       test.progress(share);
     }
   };
-  if (const auto warm = measure_operation(**bench, std::min(kWarmSeconds, 4 * test.seconds)); !warm) {
-    return propagate(warm.error(), "small operations, for the first time");
+  static_cast<void>(measure_operation(**bench, std::min(kWarmSeconds, 4 * test.seconds)));
+  Findings findings(**bench);
+  measure_others(**bench, test.seconds, findings, profile);
+  profile.kernels =
+      measure_kernels(**bench, types, test, findings, [&](double share) { progress(0.25 + 0.75 * share); });
+  if (profile.operation_seconds == 0 && profile.kernels.empty()) {
+    return propagate(findings.failure());
   }
-  if (Status status = measure_others(**bench, test.seconds, profile); !status) {
-    return propagate(status.error());
-  }
-  auto kernels = measure_kernels(**bench, types, test, [&](double share) { progress(0.25 + 0.75 * share); });
-  if (!kernels) {
-    return propagate(kernels.error());
-  }
-  profile.kernels = std::move(*kernels);
   progress(1);
   return profile;
 }
@@ -138,11 +141,14 @@ Result<std::vector<GpuKernelSpeed>> measure_gpu_kernels(const std::string& name,
   if (!bench) {
     return propagate(bench.error());
   }
-  return measure_kernels(**bench, types, test, [&](double share) {
+  Findings findings(**bench);
+  auto kernels = measure_kernels(**bench, types, test, findings, [&](double share) {
     if (test.progress) {
       test.progress(share);
     }
   });
+  return kernels.empty() && !types.empty() ? propagate(findings.failure())
+                                           : Result<std::vector<GpuKernelSpeed>>(std::move(kernels));
 }
 
 }  // namespace hypura

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/gpu/speed/repeated_runs.h"
 #include "hypura/profile.h"
 #include "hypura/result.h"
 
@@ -23,13 +24,14 @@ struct GpuTest {
   uint32_t threads = 1;               // these two where the device is the CPU
   ggml_threadpool* pool = nullptr;    // of `threads`
   std::function<void(double)> progress = {};  // called with a share of 0..1
+  RunClock clock = {};                        // none: the system's
 };
 
 // Measures the device that ggml calls `name`, with weights of `types`, which must be weight types (compute_speed.h): in
 // about two seconds on a GPU; the CPU, taken for one, needs several. Nothing else must compute meanwhile. The backends
-// must be loaded. `measured_at` is left empty.
-// Fails with kUsage for a device or type that there is not, with kBudget when it has no memory free, with kInternal
-// when it cannot compute.
+// must be loaded. `measured_at` is left empty. A part that cannot be measured is 0, or left out, and a warning names
+// it; what is measured is a number, however fast the device is. Fails with kUsage for a device that there is not, with
+// kBudget when it has no memory free, with kInternal when it computes nothing.
 Result<GpuProfile> measure_gpu(const std::string& name, std::span<const std::string> types, const GpuTest& test);
 
 // GpuProfile::cut_seconds alone, in some milliseconds. Likewise.

@@ -5,7 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <random>
 
+#include "backend/gpu/separate_gpu_for_test.h"
 #include "backend/gpu/speed/device_bench.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -66,7 +71,7 @@ TEST_F(DeviceSpeedTest, MeasuresAllThatThereIs) {
     EXPECT_EQ(profile->name, name);
     EXPECT_NE(profile->description, "");
     EXPECT_GT(profile->operation_seconds, 0);
-    EXPECT_GE(profile->cut_seconds, 0);
+    EXPECT_GT(profile->cut_seconds, 0);
     EXPECT_GT(profile->unpinned_upload_bytes_per_second, 0);
     ASSERT_EQ(profile->copies.size(), 3U) << "no larger than the memory that is copied";
     EXPECT_EQ(profile->copies.front().bytes, 64 * kKiB);
@@ -119,11 +124,114 @@ TEST_F(DeviceSpeedTest, MeasuresTypesAlone) {
   expect_measured(kernels->front().experts);
 }
 
+// Clocks that no device could be measured with.
+std::vector<RunClock> useless_clocks() {
+  const auto random = std::make_shared<std::minstd_rand>(7);
+  const auto now = std::make_shared<double>(0);
+  return {
+      [] { return 1.0; },              // stands still
+      [now] { return *now += 1e-9; },  // all times are equal, and next to nothing
+      [now, random] {                  // the time that passes is any
+        return *now += 1e-3 * static_cast<double>((*random)() % 1000);
+      },
+      [now, random] { return *now += (*random)() % 2 == 0 ? 0 : 1e-7; },
+  };
+}
+
+GpuTest small_test() {
+  GpuTest test = soon();
+  test.weight_bytes = 40 * kMiB;  // with attention
+  return test;
+}
+
+void expect_number(double figure) {
+  EXPECT_TRUE(std::isfinite(figure)) << figure;
+  EXPECT_GT(figure, 0);
+}
+
+void expect_numbers(const GpuProductSpeed& speed) {
+  for (const double figure :
+       {speed.seconds, speed.matvec_bytes_per_second, speed.matmul_flops, speed.large_matmul_flops}) {
+    expect_number(figure);
+  }
+}
+
+TEST_F(DeviceSpeedTest, IsMeasuredHoweverFastTheDeviceIs) {
+  SeparateGpu::add();
+  SeparateGpu::get().set_idle(0);
+  const std::vector<std::string> types = {"f32", "q4_0"};
+  for (const RunClock& clock : useless_clocks()) {
+    GpuTest test = small_test();
+    test.clock = clock;
+    const auto profile = measure_gpu(SeparateGpu::kName, types, test);
+    ASSERT_TRUE(profile) << profile.error().message;
+    expect_number(profile->unpinned_upload_bytes_per_second);
+    expect_number(profile->cut_seconds);
+    expect_number(profile->operation_seconds);
+    expect_number(profile->attention_per_second);
+    for (const CopyPoint& copy : profile->copies) {
+      expect_number(copy.upload_bytes_per_second);
+      expect_number(copy.download_bytes_per_second);
+    }
+    ASSERT_EQ(profile->kernels.size(), types.size());
+    for (const GpuKernelSpeed& kernel : profile->kernels) {
+      expect_numbers(kernel.matrix);
+      expect_numbers(kernel.experts);
+    }
+  }
+}
+
+TEST_F(DeviceSpeedTest, WhatNumbersADeviceMakesIsNoMatter) {
+  SeparateGpu::add();
+  const std::vector<std::string> types = {"f16"};
+  for (const float result : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    SeparateGpu::get().set_idle(result);
+    const auto profile = measure_gpu(SeparateGpu::kName, types, soon());
+    ASSERT_TRUE(profile) << profile.error().message;
+    EXPECT_EQ(profile->kernels.size(), 1U);
+  }
+}
+
+struct DevicePart {
+  std::vector<ggml_op> refused;
+  std::string name;
+};
+
+TEST_F(DeviceSpeedTest, APartThatCannotBeMeasuredIsNamedAndTheRestIs) {
+  SeparateGpu::add();
+  SeparateGpu::get().set_idle(1);
+  const std::vector<std::string> types = {"q4_0"};
+  const std::vector<DevicePart> parts = {{{GGML_OP_SCALE}, "small operations"},
+                                         {{GGML_OP_SCALE}, "graphs in segments"},
+                                         {{GGML_OP_FLASH_ATTN_EXT}, "attention"},
+                                         {{GGML_OP_MUL_MAT}, "q4_0 weights"}};
+  for (const DevicePart& part : parts) {
+    SCOPED_TRACE(part.name);
+    SeparateGpu::get().set_refused(part.refused);
+    testing::internal::CaptureStderr();
+    testing::internal::CaptureStdout();
+    const auto profile = measure_gpu(SeparateGpu::kName, types, small_test());
+    const std::string log = testing::internal::GetCapturedStderr() + testing::internal::GetCapturedStdout();
+    ASSERT_TRUE(profile) << profile.error().message;
+    EXPECT_THAT(log, HasSubstr("TestGpu was measured without " + part.name));
+    const bool small = part.refused.front() == GGML_OP_SCALE;
+    EXPECT_EQ(profile->operation_seconds == 0, small);
+    EXPECT_EQ(profile->cut_seconds == 0, small);
+    EXPECT_EQ(profile->attention_per_second == 0, part.refused.front() == GGML_OP_FLASH_ATTN_EXT);
+    EXPECT_EQ(profile->kernels.empty(), part.refused.front() == GGML_OP_MUL_MAT);
+    EXPECT_EQ(profile->copies.size(), 3U);
+  }
+  SeparateGpu::get().set_refused({GGML_OP_SCALE, GGML_OP_MUL_MAT});
+  const auto nothing = measure_gpu(SeparateGpu::kName, types, small_test());
+  ASSERT_FALSE(nothing) << "it computes nothing";
+  EXPECT_EQ(nothing.error().code, ErrorCode::kInternal);
+}
+
 class BenchGraphTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR); }
   BenchGraphTest() {
-    bench_ = std::move(*DeviceBench::create(ggml_backend_dev_by_name("CPU"), {kMiB, kMiB, 1, nullptr}));
+    bench_ = std::move(*DeviceBench::create(ggml_backend_dev_by_name("CPU"), {kMiB, kMiB, 1, nullptr, {}}));
   }
 
   std::unique_ptr<DeviceBench> bench_;
@@ -163,7 +271,8 @@ TEST_F(BenchGraphTest, WhatDoesNotComputeIsAnError) {
   BenchGraph graph(*bench_, 1);
   ASSERT_TRUE(graph.finish(ggml_scale(graph.context(), graph.constant(GGML_TYPE_F32, 1, 8), 2)));
   const auto left_out = graph.time(0, [] { return true; });
-  ASSERT_FALSE(left_out) << "its result is no number";
+  ASSERT_FALSE(left_out);
+  EXPECT_THAT(left_out.error().message, HasSubstr("left out"));
   EXPECT_EQ(left_out.error().code, ErrorCode::kInternal);
   const auto refused = graph.time(0, [] { return false; });
   ASSERT_FALSE(refused);

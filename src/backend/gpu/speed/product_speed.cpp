@@ -196,12 +196,6 @@ Chain TypeBench::chosen_experts(int64_t width, int64_t expert_width, int64_t exp
   };
 }
 
-// What a product takes beyond the least that one takes. A device may begin with the next before the last ended: the
-// least then is no part of it.
-double beyond(double seconds, double least) {
-  return std::max(seconds - least, seconds / 4);
-}
-
 Status TypeBench::add_many(GpuProductSpeed& speed, double operations, const std::function<Chain(int64_t)>& many) const {
   const auto some = seconds_of_long(bench_, many(kTokens), 1, seconds_);
   if (!some) {

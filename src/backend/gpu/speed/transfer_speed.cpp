@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <functional>
 
 #include "backend/gpu/devices/gpu_list.h"
 #include "backend/graph_uses.h"
-#include "backend/speed/compute_bench.h"
-#include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/memory/memory_region.h"
 #include "support/units.h"
@@ -47,21 +44,13 @@ double copy_rate(DeviceBench& bench, std::span<std::byte> host, uint64_t size, d
   const uint64_t copies = std::clamp<uint64_t>(host.size() / size, 1, kMostCopies);
   const uint64_t places = std::min<uint64_t>(host.size(), bench.weight_bytes()) / size;
   uint64_t next = 0;
-  const auto batch = [&] {
+  const double taken = seconds_of_run(bench.clock(), seconds, [&] {
     for (uint64_t i = 0; i < copies; ++i, next = (next + 1) % places) {
       copy(host.data() + next * size, next * size);
     }
     ggml_backend_synchronize(bench.stream());
-  };
-  batch();
-  Times times;
-  const auto start = std::chrono::steady_clock::now();
-  do {
-    const auto begin = std::chrono::steady_clock::now();
-    batch();
-    times.push_back(seconds_since(begin));
-  } while (seconds_since(start) < seconds);
-  return static_cast<double>(copies * size) / median(times);
+  });
+  return static_cast<double>(copies * size) / taken;
 }
 
 double upload_rate(DeviceBench& bench, std::span<std::byte> host, uint64_t size, double seconds) {
@@ -165,13 +154,21 @@ Result<double> measure_cut(DeviceBench& bench, double seconds) {
   if (Status status = graph.finish(small_nodes(graph, x, other, kNodes)); !status) {
     return propagate(status.error());
   }
-  const auto whole = graph.time(seconds);
-  if (!whole) {
-    return propagate(whole.error());
-  }
   const std::span<std::byte> choice = bench.host().first(kChoiceBytes);
+  // Whole before and after: a device may become faster meanwhile.
+  const auto before = graph.time(seconds);
+  if (!before) {
+    return propagate(before.error());
+  }
   const auto cut = graph.time(seconds, [&] { return compute_cut(bench, graph.graph(), bench.weights(), choice); });
-  return cut.map([&](double all) { return std::max(0.0, all - *whole) / kCuts; });
+  if (!cut) {
+    return propagate(cut.error());
+  }
+  return graph.time(seconds).map([&](double after) {
+    const double whole = (*before + after) / 2;
+    // Never less than one more node: nothing is fetched, sent and started in less.
+    return std::max((*cut - whole) / kCuts, whole / kNodes);
+  });
 }
 
 Result<double> measure_attention(DeviceBench& bench, double operation, double seconds) {
@@ -200,8 +197,7 @@ Result<double> measure_attention(DeviceBench& bench, double operation, double se
     return 0;
   }
   return graph.time(seconds).map([&](double all) {
-    const double one = all / layers;
-    return static_cast<double>(kQueryHeads * kWidthOfHead * kContext) / std::max(one - operation, one / 4);
+    return static_cast<double>(kQueryHeads * kWidthOfHead * kContext) / beyond(all / layers, operation);
   });
 }
 
