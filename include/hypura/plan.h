@@ -97,6 +97,8 @@ struct DevicePlan {
   std::optional<double> hit_rate;      // of expert uses, found there; none when all experts lie there
   std::optional<double> ram_hit_rate;  // and found in RAM; the rest is read from disk
   double uploaded_bytes_per_token = 0;
+  // By GPU that has layers, in their order: bytes of experts a second from RAM to it, as measured; 0: they were not.
+  std::vector<double> upload_rates;
   bool mixed = false;  // as GpuPlacement
   // Where a token's time goes.
   double compute_seconds = 0;

@@ -190,7 +190,7 @@ std::string pattern_of(const Model& model, const std::set<std::string_view>& suf
   for (std::string_view suffix : suffixes) {
     const std::string stem(suffix.substr(0, suffix.size() - std::string_view(".weight").size()));
     if (suffix == "output.weight") {
-      pattern = "^output\\.weight$";
+      pattern = of.output ? "^output\\.weight$" : "";
     } else {
       std::string& names = rank_in(kExpertSuffixes, suffix) >= 0 ? experts : dense;
       names += (names.empty() ? "" : "|") + stem;
@@ -234,7 +234,7 @@ StreamLayout lay_out(const Model& model, bool experts, bool dense, bool repacked
   std::set<std::string_view> suffixes;
   std::set<std::string_view> refused;
   for (const TensorInfo& tensor : model.tensors) {
-    if (!within(of, tensor)) {
+    if (!within(of, tensor) && !of.alike) {
       continue;
     }
     const bool wanted = (experts && streamable_expert(tensor)) || (dense && streamable_dense(model, tensor));

@@ -41,6 +41,7 @@ struct StreamedLayers {
   int64_t dense = std::numeric_limits<int64_t>::max();    // dense matrices of the layers before this one
   int64_t experts = std::numeric_limits<int64_t>::max();  // routed experts
   bool output = true;                                     // the output matrix, where dense ones are
+  bool alike = false;  // nothing that would not be streamed if all layers were, though only others forbid it
 };
 
 // Tables whose rows are looked up one by one.

@@ -43,6 +43,24 @@ TEST(StreamLayout, ThePatternMatchesWhatIsStreamedAndNothingElse) {
   }
 }
 
+// What the first layers stream is then the beginning of what all do.
+TEST(StreamLayout, FirstLayersCanStreamAsAllDo) {
+  const Model model = demo();
+  const StreamLayout all = lay_out(model, true, true);
+  const StreamLayout some = lay_out(model, true, true, false, {2, 6, false, true});
+  ASSERT_GT(some.dense.size(), 0U);
+  ASSERT_LT(some.dense.size(), all.dense.size());
+  for (size_t i = 0; i < some.dense.size(); ++i) {
+    EXPECT_EQ(some.dense[i].tensor, all.dense[i].tensor);
+  }
+  EXPECT_GE(all.dense[some.dense.size()].tensor->layer, 2);
+  EXPECT_EQ(some.expert_layers.size(), all.expert_layers.size());
+  const std::regex pattern(some.pattern);
+  for (const TensorInfo& tensor : model.tensors) {
+    EXPECT_EQ(std::regex_search(tensor.name, pattern), some.streams(tensor)) << tensor.name;
+  }
+}
+
 TEST(StreamLayout, LaterLayersCanBeLeftOut) {
   const Model model = demo();  // of six layers
   const StreamLayout all = lay_out(model, true, true);

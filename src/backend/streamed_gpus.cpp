@@ -25,6 +25,15 @@ GpuLayerRange streamed_in(const StreamLayout& layout, const GpuRange& range) {
   return {before(range.first), before(range.end)};
 }
 
+// "0|1": the layers before that one.
+std::string numbers_before(int64_t end) {
+  std::string list;
+  for (int64_t layer = 0; layer < end; ++layer) {
+    list += fmt::format("{}{}", list.empty() ? "" : "|", layer);
+  }
+  return list;
+}
+
 // "2|3"; empty where there are none.
 std::string numbers_in(const StreamLayout& layout, const GpuLayerRange& layers) {
   std::string list;
@@ -35,9 +44,8 @@ std::string numbers_in(const StreamLayout& layout, const GpuLayerRange& layers) 
 }
 
 // "^(?=blk\\.(2|3)\\.)(?:...)": what the layout's matches, in these layers; empty where there are none.
-std::string pattern_in(const StreamLayout& layout, const GpuLayerRange& layers) {
-  const std::string list = numbers_in(layout, layers);
-  return list.empty() ? list : fmt::format("^(?=blk\\.({})\\.)(?:{})", list, layout.pattern);
+std::string pattern_in(const StreamLayout& layout, const std::string& layers) {
+  return layers.empty() ? layers : fmt::format("^(?=blk\\.({})\\.)(?:{})", layers, layout.pattern);
 }
 
 // The weights that router_steps() asks for.
@@ -59,15 +67,20 @@ std::string either(const std::string& first, const std::string& second) {
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create_over(const Model& model, Reader& reader,
                                                                       StreamLayout layout,
                                                                       const std::vector<GpuRange>& gpus) {
-  if (!gpus.empty() && (!layout.dense.empty() || layout.expert_layers.empty() || layout.repacked)) {
-    return fail(ErrorCode::kInternal, "a GPU takes streamed experts as they are in the model's own files, and no more");
+  const auto is_gpus = [&](const DenseItem& item) {
+    return item.tensor->layer < 0 || item.tensor->layer >= gpus.front().first;
+  };
+  if (!gpus.empty() &&
+      (layout.expert_layers.empty() || layout.repacked || std::ranges::any_of(layout.dense, is_gpus))) {
+    return fail(ErrorCode::kInternal,
+                "a GPU's layers stream experts as they are in the model's own files, and nothing else");
   }
   auto weights = create(model, reader, std::move(layout));
   if (weights && !gpus.empty()) {
     StreamedWeights& its = **weights;
     its.host_ = streamed_in(its.layout_, {{}, 0, gpus.front().first});
     its.asked_pattern_ = asked_in(its.layout_, its.host_);
-    its.host_pattern_ = either(pattern_in(its.layout_, its.host_), table_pattern(its.layout_));
+    its.host_pattern_ = either(pattern_in(its.layout_, numbers_before(gpus.front().first)), table_pattern(its.layout_));
   }
   for (size_t i = 0; weights && i < gpus.size(); ++i) {
     if (Status status = (*weights)->add_gpu(gpus[i], i); !status) {
@@ -88,7 +101,7 @@ Status StreamedWeights::add_gpu(const GpuRange& range, size_t number) {
   }
   auto gpu = std::make_unique<GpuMember>();
   gpu->range = streamed_in(layout_, range);
-  gpu->pattern = pattern_in(layout_, gpu->range);
+  gpu->pattern = pattern_in(layout_, numbers_in(layout_, gpu->range));
   gpu->device = std::move(*device);
   gpu->stream_type = make_stream_buffer_type(this, gpu->device->device());
   gpus_.push_back(std::move(gpu));

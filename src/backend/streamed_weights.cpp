@@ -83,8 +83,9 @@ StreamedWeights::~StreamedWeights() {
 }
 
 bool StreamedWeights::offloads(const ggml_tensor* product) const {
-  return beside_ != nullptr && product->op == GGML_OP_MUL_MAT && ggml_backend_dev_offload_op(beside_, product) &&
-         ggml_backend_dev_supports_op(beside_, product);
+  ggml_backend_dev_t gpu = gpus_.empty() ? beside_ : gpus_.front()->device->inner();
+  return gpu != nullptr && product->op == GGML_OP_MUL_MAT && ggml_backend_dev_offload_op(gpu, product) &&
+         ggml_backend_dev_supports_op(gpu, product);
 }
 
 void StreamedWeights::set_threadpool(ggml_threadpool* pool) {

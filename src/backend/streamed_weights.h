@@ -110,7 +110,8 @@ class StreamedWeights {
                                                          const std::string& gpu = {}, bool beside = false);
 
   // The same with several GPUs that have slots, each for its layers, in their order. Layers before the first one's are
-  // the processors', which compute their experts from RAM's slots; so are the rows of streamed tables.
+  // the processors', which compute their experts from RAM's slots; so are the rows of streamed tables. Of those layers
+  // dense matrices may be streamed too; passes of many rows are the first GPU's there, as beside one.
   static Result<std::unique_ptr<StreamedWeights>> create_over(const Model& model, Reader& reader, StreamLayout layout,
                                                               const std::vector<GpuRange>& gpus);
 
@@ -133,7 +134,8 @@ class StreamedWeights {
   std::vector<ggml_backend_dev_t> gpu_devices();
   ggml_backend_dev_t gpu_device();  // the first of them; nullptr: there is none
 
-  // Whether a GPU beside computes this product with a streamed matrix, as llama.cpp would have it with one in RAM.
+  // Whether a GPU beside computes this product with a dense streamed matrix, or the first of those with slots, as
+  // llama.cpp would have it with one in RAM.
   bool offloads(const ggml_tensor* product) const;
 
   // Until finish_loading() the stream buffers say that they are host memory: llama.cpp's loader then reads into them,

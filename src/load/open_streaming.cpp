@@ -31,7 +31,9 @@ Status open_weights(const OpenRequest& request, Mode mode, bool rows, Backing ba
   }
   parts.reader = std::move(*reader);
   const bool repacked = request.reads_repacked() && !on_gpu;
-  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked, rows);
+  const std::optional<GpuPlacement>& gpu = parts.plan.placement.gpu;
+  StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked, rows,
+                                       gpu ? std::optional(gpu->host_layers) : std::nullopt);
   const bool beside = request.gpu_layers() != nullptr;
   auto weights = beside ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
                                                   request.names_with_layers().front(), true)

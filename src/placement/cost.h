@@ -26,6 +26,10 @@ inline constexpr double kOverlapLossAhead = 0;
 // for few tokens only, and do not read as much ahead as in a prompt.
 inline constexpr uint32_t kMostDecoded = 16;
 
+// Of the ring, beyond two of the largest ranges: bytes that keep the disk busy while a pinned tensor is computed.
+// Chosen, not measured: at 2 GB/s the disk fills them in 32 ms.
+inline constexpr uint64_t kRingAhead = 64 << 20;
+
 // Seconds of computing in a pass of `tokens` tokens with all dense weights, and what is neither dense nor an expert.
 double dense_computing(const PlacementProblem& problem, uint32_t tokens);
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "placement/gpu_host.h"
+
 namespace hypura {
 
 namespace {
@@ -235,14 +237,17 @@ PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placeme
     pass.misses.push_back(expected_misses(group.popularity, tokens));
   }
   cost.seconds = cost.compute = handovers(*problem.gpu, placement.ubatch);
-  const Lookups rows = lookups(problem, placement.mode(), placement.tables.streamed, tokens);
+  // The output matrix is a device's, also where it is a table.
+  const Lookups rows = lookups(problem, Mode::kExpertStreaming, placement.tables.streamed, tokens);
   cost.seconds += rows.seconds;
   cost.reading += rows.seconds;
   cost.bytes += rows.bytes;
   add_host(problem, placement, pass, cost);
+  const double before = cost.seconds;
   for (const GpuPart& device : problem.gpu->devices) {
     add_device(problem, placement, device, pass, cost);
   }
+  add_host_ring(problem, placement.dense, cost.seconds - before, cost);
   return cost;
 }
 
@@ -331,7 +336,9 @@ uint64_t gpu_buffer_bytes(const PlacementProblem& problem, const Placement& plac
 uint64_t gpu_ram_bytes(const PlacementProblem& problem, const Placement& placement) {
   const GpuProblem& gpu = *problem.gpu;
   const UbatchChoice& pass = problem.ubatch_choice(placement);
-  const uint64_t of_host = gpu.host.weights + gpu.host_kv(placement.kv_type) + gpu.host_bytes(pass);
+  const DensePlacement& dense = placement.dense;
+  const uint64_t of_host = host_weight_bytes(problem, dense.streamed) + dense.pinned_bytes + dense.ring_bytes +
+                           gpu.host_kv(placement.kv_type) + gpu.host_bytes(pass);
   const uint64_t always = gpu_table_bytes(problem, placement.tables.streamed) + problem.other + pass.bytes + of_host;
   return placement.experts.streamed
              ? always + gpu_buffer_bytes(problem, placement) + placement.experts.slots * problem.slot_stride

@@ -114,8 +114,10 @@ void put_layers(GpuProblem& gpu, std::span<const uint32_t> counts) {
   size_t streamed = 0;
   double share = 0;
   gpu.host.weights = 0;
+  gpu.host.end_dense = 0;
   for (; next < gpu.host.layers; ++next) {
     gpu.host.weights += gpu.layers[next].weights;
+    gpu.host.end_dense += gpu.layers[next].dense;
     share += gpu.layers[next].kv_share;
     streamed += gpu.layers[next].streams ? 1 : 0;
   }

@@ -167,6 +167,59 @@ TEST(GpuDevices, SeveralShareWhatTheProcessorsLeave) {
   EXPECT_EQ(problem.gpu->host.layers + problem.gpu->devices[0].layers + problem.gpu->devices[1].layers, 25U);
 }
 
+// The problem of a GPU that must leave layers to the processors.
+PlacementProblem with_host_layers(uint64_t ram, bool may_ring) {
+  PlacementProblem problem = gpu_problem(minimum_vram(gpu_problem(8 * kGiB, 8 * kGiB)) * 6 / 10, ram);
+  problem.gpu->may_leave_layers = true;
+  problem.gpu->host.may_stream = may_ring;
+  divide_layers(problem);
+  return problem;
+}
+
+// To 4 MiB.
+uint64_t least_ram(bool may_ring) {
+  uint64_t low = 0;
+  uint64_t high = kGiB;
+  while (high - low > 4 * kMiB) {
+    const uint64_t middle = low + (high - low) / 2;
+    (place_on_gpu(with_host_layers(middle, may_ring)) ? high : low) = middle;
+  }
+  return high;
+}
+
+TEST(GpuDevices, DenseWeightsOfTheProcessorsPassThroughARingWhereRamIsShort) {
+  const uint64_t whole = least_ram(false);
+  const uint64_t least = least_ram(true);
+  EXPECT_LT(least + 20 * kMiB, whole);
+  uint64_t last = UINT64_MAX;
+  double seconds = 1e9;
+  for (const uint64_t ram : {least, least + (whole - least) / 2, whole + 4 * kMiB, whole + kGiB}) {
+    const PlacementProblem problem = with_host_layers(ram, true);
+    const auto placement = place_on_gpu(problem);
+    ASSERT_TRUE(placement) << placement.error().message;
+    expect_within_budgets(problem, *placement);
+    const DensePlacement& dense = placement->dense;
+    const GpuHostLayers& host = problem.gpu->host;
+    EXPECT_EQ(host.end_dense, host.layers) << "one of each layer";
+    EXPECT_EQ(dense.pinned_on, dense.streamed ? Tier::kRam : Tier::kDevice);
+    EXPECT_TRUE(dense.streamed || ram > whole) << format_bytes(ram);
+    EXPECT_TRUE(!dense.streamed || ram < kGiB) << format_bytes(ram);
+    if (dense.streamed) {
+      ASSERT_EQ(dense.pinned.size(), host.layers);
+      const auto pinned = static_cast<uint64_t>(std::ranges::count(dense.pinned, true));
+      EXPECT_EQ(dense.streamed_bytes, (host.layers - pinned) * problem.dense[0].bytes);
+      EXPECT_EQ(dense.ring_bytes > 0, dense.streamed_bytes > 0);
+    }
+    EXPECT_LE(dense.streamed_bytes, last);
+    const PassCost token = pass_cost(problem, *placement, 1);
+    EXPECT_GE(token.bytes, static_cast<double>(dense.streamed_bytes));
+    EXPECT_GE(token.seconds, static_cast<double>(dense.streamed_bytes) / problem.dense_disk.bytes_per_second);
+    EXPECT_LE(token.seconds, seconds) << format_bytes(ram);
+    last = dense.streamed_bytes;
+    seconds = token.seconds;
+  }
+}
+
 TEST(GpuDevices, WhichMemoryIsTooSmallIsSaid) {
   PlacementProblem problem = gpu_problem({4 * kGiB, 10 * kMiB}, 8 * kGiB);
   problem.gpu->required = true;

@@ -7,6 +7,7 @@
 #include "placement/cost.h"
 #include "placement/gpu_cost.h"
 #include "placement/gpu_devices.h"
+#include "placement/gpu_host.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -25,6 +26,7 @@ struct GpuFrame {
   const UbatchChoice* pass = nullptr;
   bool stages = true;
   bool rows = false;  // tables are looked up row by row
+  bool ring = false;  // dense weights of the processors' layers pass through a ring, or are pinned
 };
 
 // A stretch of a group's hull: so much a byte is saved by going from some slots of a layer to more.
@@ -70,8 +72,14 @@ uint64_t streaming_ram(const GpuProblem& gpu, const GpuFrame& frame) {
 
 uint64_t ram_base(const PlacementProblem& problem, const GpuFrame& frame) {
   const GpuProblem& gpu = *problem.gpu;
-  return gpu_table_bytes(problem, frame.rows) + gpu.host.weights + gpu.host_kv(frame.kv->type) +
-         gpu.host_bytes(*frame.pass) + problem.other + frame.pass->bytes + streaming_ram(gpu, frame);
+  return gpu_table_bytes(problem, frame.rows) + host_weight_bytes(problem, frame.ring) +
+         (frame.ring ? least_host_ring(problem) : 0) + gpu.host_kv(frame.kv->type) + gpu.host_bytes(*frame.pass) +
+         problem.other + frame.pass->bytes + streaming_ram(gpu, frame);
+}
+
+// Slots that a token's experts of one layer take, which spare ones are.
+uint32_t wanted_ram_slots(const PlacementProblem& problem) {
+  return std::clamp(problem.most_used(), fewest_ram_slots(problem), std::max(1U, problem.expert_slots()));
 }
 
 // A device's memory beside so much of RAM.
@@ -95,6 +103,7 @@ class GpuPlacer {
   std::vector<double> costs(const GpuPart& device, size_t group) const;
   void spend(const GpuPart& device, uint64_t capacity);
   void spend_rest(const GpuPart& device, uint64_t capacity);
+  bool divide_ram();
   void share_out_ram(Placement& placement) const;
 
   const PlacementProblem& problem_;
@@ -102,6 +111,7 @@ class GpuPlacer {
   const GpuFrame& frame_;
   const size_t layers_;
   uint32_t ram_slots_ = 0;
+  DensePlacement host_dense_;    // of the processors' layers
   std::vector<uint32_t> slots_;  // by layer, on its device
 };
 
@@ -229,16 +239,33 @@ std::optional<std::vector<uint64_t>> GpuPlacer::capacities() const {
   return left;
 }
 
+// False where it does not fit. A byte of a dense weight is used by every token, one of an expert by some: beyond the
+// slots of a token in work, dense weights go first.
+bool GpuPlacer::divide_ram() {
+  const uint64_t base = ram_base(problem_, frame_);
+  const uint64_t fewest = fewest_ram_slots(problem_) * problem_.slot_stride;
+  if (base + fewest > problem_.budget) {
+    return false;
+  }
+  uint64_t left = problem_.budget - base;
+  host_dense_.pinned_on = Tier::kDevice;
+  if (frame_.ring) {
+    const uint64_t wanted = wanted_ram_slots(problem_) * problem_.slot_stride;
+    const uint64_t least = least_host_ring(problem_);
+    host_dense_ = divide_host_dense(problem_, left - std::min(left, wanted));
+    left = left + least - host_dense_.pinned_bytes - host_dense_.ring_bytes;
+  }
+  if (!gpu_.in_ram) {
+    ram_slots_ = static_cast<uint32_t>(std::min<uint64_t>(left / problem_.slot_stride, problem_.expert_slots()));
+  }
+  return true;
+}
+
 std::optional<Placement> GpuPlacer::place() {
   slots_ = fewest_of_layers(problem_);
   const auto capacity = capacities();
-  const uint64_t ram = ram_base(problem_, frame_);
-  if (!capacity || ram + fewest_ram_slots(problem_) * problem_.slot_stride > problem_.budget) {
+  if (!capacity || !divide_ram()) {
     return std::nullopt;
-  }
-  if (!gpu_.in_ram) {
-    ram_slots_ = static_cast<uint32_t>(
-        std::min<uint64_t>((problem_.budget - ram) / problem_.slot_stride, problem_.expert_slots()));
   }
   for (size_t i = 0; i < gpu_.devices.size() && !gpu_.layer_slots; ++i) {
     if (gpu_.devices[i].end_streamed > gpu_.devices[i].first_streamed) {
@@ -247,7 +274,7 @@ std::optional<Placement> GpuPlacer::place() {
   }
 
   Placement placement;
-  placement.dense.pinned_on = Tier::kDevice;
+  placement.dense = host_dense_;
   placement.experts.streamed = true;
   placement.experts.all = problem_.expert_slots();
   placement.tables.streamed = frame_.rows;
@@ -291,15 +318,33 @@ void offer_on_gpu(const PlacementProblem& problem, Placement placement, std::opt
   }
 }
 
-// All but those in which tables must stay or must not.
+// Whether dense weights of the processors' layers may pass through a ring: where else a token's experts have no slots.
+bool may_ring(const PlacementProblem& problem, const GpuFrame& frame) {
+  const GpuHostLayers& host = problem.gpu->host;
+  if (!host.may_stream || host.layers == 0 || host.end_dense == 0) {
+    return false;
+  }
+  return !host.may_stay || ram_base(problem, frame) + wanted_ram_slots(problem) * problem.slot_stride > problem.budget;
+}
+
+// All but those in which tables, or dense weights of the processors' layers, must stay or must not.
 std::vector<GpuFrame> gpu_frames(const PlacementProblem& problem, bool stages) {
   std::vector<GpuFrame> frames;
+  const GpuHostLayers& host = problem.gpu->host;
   for (const KvChoice& kv : problem.gpu->kv) {
     for (const UbatchChoice& pass : problem.gpu->ubatch) {
       for (const bool rows : {false, true}) {
         const bool may_look_up = problem.gpu->may_look_up && problem.tables.may_stream;
-        if (rows ? may_look_up : problem.tables.may_stay || !may_look_up) {
-          frames.push_back({&kv, &pass, stages, rows});
+        if (rows ? !may_look_up : !problem.tables.may_stay && may_look_up) {
+          continue;
+        }
+        GpuFrame frame = {&kv, &pass, stages, rows};
+        if (host.may_stay || host.layers == 0) {
+          frames.push_back(frame);
+        }
+        if (may_ring(problem, frame)) {
+          frame.ring = true;
+          frames.push_back(frame);
         }
       }
     }
@@ -335,7 +380,8 @@ std::optional<Placement> best_of_frames(const PlacementProblem& problem, bool st
   std::optional<Placement> best;
   for (const GpuFrame& frame : gpu_frames(problem, stages)) {
     const Placement all = all_on_device(problem, frame);
-    if (!frame.rows && problem.gpu->may_hold_all && problem.gpu->host.layers == 0 && fits(problem, all)) {
+    if (!frame.rows && !frame.ring && problem.gpu->may_hold_all && problem.gpu->host.layers == 0 &&
+        fits(problem, all)) {
       offer_on_gpu(problem, all, best);
     }
     if (auto placement = problem.gpu->may_stream ? GpuPlacer(problem, frame).place() : std::nullopt) {

@@ -25,6 +25,7 @@ struct GpuModelLayer {
   uint64_t weights = 0;  // all but the experts that can be streamed
   double kv_share = 0;   // of all keys and values
   bool streams = false;  // its experts can be streamed: it is the next of PlacementProblem::layer_groups
+  uint32_t dense = 0;    // of its weights so many can be streamed: the next of PlacementProblem::dense
 };
 
 // One of the devices. What it has of the model is for put_layers() to say (placement/gpu_devices.h).
@@ -48,8 +49,12 @@ struct GpuPart {
 struct GpuHostLayers {
   uint32_t layers = 0;       // of GpuProblem::layers, before those of the devices
   size_t end_streamed = 0;   // of PlacementProblem::layer_groups, those before this one
+  size_t end_dense = 0;      // of PlacementProblem::dense, those before this one
   uint64_t weights = 0;      // in RAM, all but the experts that can be streamed
   std::vector<uint64_t> kv;  // bytes there, for each of GpuProblem::kv
+  // Their dense weights may all stay there, or be pinned in a part and pass through a ring.
+  bool may_stay = true;
+  bool may_stream = false;
 };
 
 struct GpuProblem {

@@ -20,7 +20,7 @@ inline PlacementProblem gpu_problem(const std::vector<uint64_t>& vram, uint64_t 
   problem.layer_groups.assign(24, 0);
   GpuProblem gpu;
   gpu.may_stream = true;
-  gpu.layers.assign(24, {10 * kMiB, 1.0 / 24, true});
+  gpu.layers.assign(24, {10 * kMiB, 1.0 / 24, true, 1});
   gpu.layers.push_back({60 * kMiB});
   gpu.host_weights = 20 * kMiB;
   gpu.other = kMiB;

@@ -15,9 +15,6 @@ namespace {
 
 // One expert is computed while the next is read.
 constexpr uint32_t kMinSlots = 2;
-// Of the ring, beyond two of the largest ranges: bytes that keep the disk busy while a pinned tensor is computed.
-// Chosen, not measured: at 2 GB/s the disk fills them in 32 ms.
-constexpr uint64_t kRingAhead = 64 * kMiB;
 // A placement must be this much better than one that was found before it, which is the simpler.
 constexpr double kBetter = 1e-9;
 

@@ -4,6 +4,7 @@
 
 #include "machine/memory.h"
 #include "placement/gpu_cost.h"
+#include "placement/gpu_host.h"
 #include "plan/gpu_layers_words.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_words.h"
@@ -79,8 +80,11 @@ uint64_t shown_and_no_less(uint64_t bytes) {
 
 // Weights that stay in llama.cpp's own buffers, of a model that others are streamed of.
 uint64_t resident_bytes(const PlacementProblem& problem, const Placement& placement) {
-  return problem.fixed + (placement.dense.streamed ? 0 : problem.dense_bytes()) +
-         (placement.tables.streamed ? 0 : problem.tables.bytes);
+  uint64_t dense = placement.dense.streamed ? 0 : problem.dense_bytes();
+  if (placement.gpu && placement.dense.streamed) {  // of the processors' layers alone
+    dense = problem.dense_bytes() + host_weight_bytes(problem, true) - host_weight_bytes(problem, false);
+  }
+  return problem.fixed + dense + (placement.tables.streamed ? 0 : problem.tables.bytes);
 }
 
 uint64_t unstreamed_expert_bytes(const OpenRequest& request, const StreamLayout& layout) {
@@ -320,7 +324,7 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
   plan.pinned_bytes = plan.placement.dense.streamed ? plan.placement.dense.pinned_bytes : problem.dense_bytes();
   if (plan.placement.gpu) {
     plan.device = device_plan(request, problem, plan.placement);
-    plan.pinned_bytes = problem.dense_bytes();
+    plan.pinned_bytes = problem.dense_bytes() - plan.placement.dense.streamed_bytes;
   }
   if (problem.split) {
     plan.device = split_device_plan(request, problem, plan.placement);

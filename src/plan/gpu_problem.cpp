@@ -83,6 +83,7 @@ void GpuProblemBuilder::add_ways() {
   gpu_.or_processors = !gpu_.may_stream;
   gpu_.may_look_up = !is_host();
   gpu_.may_leave_layers = gpu_.may_stream && !gpu_.in_ram && !is_host() && !overrides.gpu;
+  gpu_.host.may_stream = gpu_.may_leave_layers && !overrides.mode;
   gpu_.offload_from = kOffloadTokens;
   if (overrides.gpu) {
     gpu_.layer_slots = overrides.gpu->layer_slots;
@@ -114,6 +115,11 @@ void GpuProblemBuilder::add_layers() {
   }
   for (const ExpertLayer& layer : layout_.expert_layers) {
     gpu_.layers[static_cast<size_t>(layer.layer)].streams = true;
+  }
+  if (gpu_.host.may_stream) {
+    for (const DenseItem& item : request_.layout(true, true, false, false, static_cast<uint32_t>(layers)).dense) {
+      ++gpu_.layers[static_cast<size_t>(item.tensor->layer)].dense;
+    }
   }
 }
 

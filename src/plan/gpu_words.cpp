@@ -5,7 +5,9 @@
 #include <numeric>
 
 #include "placement/gpu_cost.h"
+#include "placement/gpu_host.h"
 #include "placement/gpu_placement.h"
+#include "plan/gpu_figures.h"
 #include "plan/gpu_problem.h"
 #include "support/fail.h"
 #include "support/units.h"
@@ -81,10 +83,14 @@ std::string shares_words(const std::vector<DeviceShare>& shares) {
 namespace {
 
 // "layers 0 to 3 of 24 on the processors; "; empty where they have none.
-std::string host_words(const GpuProblem& gpu) {
+std::string host_words(const GpuProblem& gpu, const DensePlacement& dense) {
   const uint32_t layers = gpu.host.layers;
   const std::string which = layers == 1 ? "layer 0" : fmt::format("layers 0 to {}", layers - 1);
-  return layers == 0 ? "" : fmt::format("{} of {} on the processors; ", which, gpu.layers.size() - 1);
+  const std::string ring = dense.ring_bytes == 0
+                               ? ""
+                               : fmt::format(", {} of their weights streamed for every token through a ring of {}",
+                                             format_bytes(dense.streamed_bytes), format_bytes(dense.ring_bytes));
+  return layers == 0 ? "" : fmt::format("{} of {} on the processors{}; ", which, gpu.layers.size() - 1, ring);
 }
 
 }  // namespace
@@ -96,6 +102,25 @@ uint64_t budget_of(const std::vector<DeviceShare>& shares) {
   }
   return bytes;
 }
+
+namespace {
+
+// As DevicePlan::upload_rates.
+std::vector<double> upload_rates(const OpenRequest& request, const PlacementProblem& problem,
+                                 const Placement& placement) {
+  std::vector<double> rates;
+  for (size_t i = 0; i < problem.gpu->devices.size(); ++i) {
+    const GpuPart& device = problem.gpu->devices[i];
+    const GpuDeviceInfo& info = request.gpu.devices[i].info;
+    const bool measured = !request.gpu.is_processor() && GpuFigures(gpu_profile(request, info.name), info).has_copies();
+    if (device.layers > 0) {
+      rates.push_back(measured ? problem.gpu->speeds_for(device, placement.ubatch).upload_bytes_per_second : 0);
+    }
+  }
+  return rates;
+}
+
+}  // namespace
 
 DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
   const PassCost token = pass_cost(problem, placement, 1);
@@ -121,6 +146,7 @@ DevicePlan device_plan(const OpenRequest& request, const PlacementProblem& probl
     plan.ram_hit_rate = (token.device_misses - token.misses) / token.uses;
   }
   plan.uploaded_bytes_per_token = token.uploaded;
+  plan.upload_rates = upload_rates(request, problem, placement);
   plan.compute_seconds = token.compute;
   plan.upload_seconds = token.uploading;
   plan.cut_seconds = token.cutting;
@@ -153,8 +179,12 @@ std::vector<LedgerLine> gpu_ledger(const PlacementProblem& problem, const Placem
   add(Tier::kDevice, Purpose::kKvCache, problem.kv_choice(placement).bytes - host_kv, type);
   add(Tier::kDevice, Purpose::kComputeBuffers, gpu_compute_bytes(gpu, placement));
   const bool rows = placement.tables.streamed;
-  add(Tier::kRam, weights, gpu.host_weights - (rows ? problem.tables.bytes : 0) + gpu.host.weights);
-  add(Tier::kRam, Purpose::kTableRows, table_buffer_bytes(problem, placement.mode(), rows));
+  const DensePlacement& dense = placement.dense;
+  add(Tier::kRam, weights,
+      gpu.host_weights - (rows ? problem.tables.bytes : 0) + host_weight_bytes(problem, dense.streamed));
+  add(Tier::kRam, Purpose::kPinnedWeights, dense.pinned_bytes);
+  add(Tier::kRam, Purpose::kRing, dense.ring_bytes);
+  add(Tier::kRam, Purpose::kTableRows, table_buffer_bytes(problem, Mode::kExpertStreaming, rows));
   if (experts.streamed) {
     add(Tier::kRam, Purpose::kExpertSlots, experts.slots * problem.slot_stride,
         fmt::format(" ({} of {})", experts.slots, experts.all));
@@ -178,7 +208,7 @@ std::string gpu_plan_sentence(const OpenRequest& request, const PlacementProblem
                             request.budget_remark, format_bytes(std::min(request.budget, budget_of(shares))), remark)
               : fmt::format("{} of {} memory{} and {} of RAM{}: ", format_bytes(budget_of(shares)),
                             several ? "their" : "its", remark, format_bytes(request.budget), request.budget_remark);
-  text += host_words(*problem.gpu) + shares_words(shares);
+  text += host_words(*problem.gpu, placement.dense) + shares_words(shares);
   if (!placement.experts.streamed) {
     return text + (several ? "fits, all weights on the GPUs" : "fits, all weights on the GPU");
   }

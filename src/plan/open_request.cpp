@@ -65,12 +65,17 @@ std::vector<std::string> OpenRequest::names_with_layers() const {
   return names;
 }
 
-StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows) const {
+StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool rows,
+                                 std::optional<uint32_t> host_layers) const {
   const GpuLayers* layers = gpu_layers();
-  const StreamedTables tables = {rows, layers == nullptr, overrides.row_cache};
-  StreamLayout layout =
-      lay_out(model, experts, dense, from_copy,
-              layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers), range_bytes(), tables);
+  const StreamedTables tables = {rows, layers == nullptr && !host_layers, overrides.row_cache};
+  StreamedLayers of = layers == nullptr ? StreamedLayers() : layers_before_gpu(model, *layers);
+  if (host_layers) {
+    of.dense = *host_layers;
+    of.output = false;
+    of.alike = true;
+  }
+  StreamLayout layout = lay_out(model, experts, dense, from_copy, of, range_bytes(), tables);
   const MachineSpeeds speeds(history.profile, threads);
   std::vector<int>& never = layout.never_repacked;
   for (const TensorInfo& tensor : model.tensors) {

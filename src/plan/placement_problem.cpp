@@ -447,19 +447,19 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
 }
 
 PlacementProblem only_as(const Placement& placement, PlacementProblem problem) {
+  problem.tables.may_stay = !placement.tables.streamed;
+  problem.tables.may_stream = placement.tables.streamed;
   if (!placement.gpu) {
     problem.gpu.reset();
     problem.modes = {placement.mode()};
-    problem.tables.may_stay = !placement.tables.streamed;
-    problem.tables.may_stream = placement.tables.streamed;
     return problem;
   }
   problem.gpu->required = true;
   problem.gpu->or_processors = false;
   problem.gpu->may_hold_all = !placement.experts.streamed;
   problem.gpu->may_stream = placement.experts.streamed;
-  problem.tables.may_stay = !placement.tables.streamed;
-  problem.tables.may_stream = placement.tables.streamed;
+  problem.gpu->host.may_stay = !placement.dense.streamed;
+  problem.gpu->host.may_stream = placement.dense.streamed;
   return problem;
 }
 

@@ -61,8 +61,10 @@ struct OpenRequest {
   // Dense matrices of more bytes move in ranges of their rows.
   uint64_t range_bytes() const;
   // As lay_out(), of what the processors compute; `from_copy`: the repacked one; `rows`: of tables, only rows are read.
-  // Beside a GPU with layers of its own token embeddings that are the output matrix too stay.
-  StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false) const;
+  // Beside a GPU with layers of its own token embeddings that are the output matrix too stay. `host_layers`: beside
+  // GPUs with slots, where the dense ones are of so many layers, the first; in the order of a layout of all.
+  StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false,
+                      std::optional<uint32_t> host_layers = {}) const;
   // Tokens that the KV cache holds.
   uint32_t cells() const { return pool > 0 ? pool : context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.

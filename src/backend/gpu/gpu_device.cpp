@@ -119,8 +119,11 @@ struct GpuInterface {
     return ggml_backend_dev_host_buffer_type(of(device).inner_);
   }
   static bool supports_op(ggml_backend_dev_t device, const ggml_tensor* op) {
-    const bool streamed = op->src[0] != nullptr && stream_owner(op->src[0]) != nullptr;
-    return (!streamed || op->op == GGML_OP_MUL_MAT_ID) && ggml_backend_dev_supports_op(of(device).inner_, op);
+    const StreamedWeights* weights = op->src[0] != nullptr ? stream_owner(op->src[0]) : nullptr;
+    // Dense matrices of the processors' layers are copied to the first GPU.
+    const bool possible =
+        weights == nullptr || op->op == GGML_OP_MUL_MAT_ID || (of(device).number_ == 0 && weights->offloads(op));
+    return possible && ggml_backend_dev_supports_op(of(device).inner_, op);
   }
   static bool supports_buffer_type(ggml_backend_dev_t device, ggml_backend_buffer_type_t type) {
     return type->device == device || ggml_backend_dev_supports_buft(of(device).inner_, type);

@@ -32,14 +32,18 @@ class GpuHostLayersTest : public testing::Test {
     ASSERT_TRUE(init_llama());
     SeparateGpu::add();
     SecondGpu::add();
+    ASSERT_NO_FATAL_FAILURE(make_model("moe", 512, 256));  // so wide that weights count for more than buffers
+  }
+
+  void make_model(const std::string& name, uint32_t embedding, uint32_t expert_ff) {
     ModelSpec spec = small_spec("qwen3moe", "Q4_0");
     spec.layers = kHostLayers;
-    spec.embedding = 512;  // so that weights count for more than buffers
+    spec.embedding = embedding;
     spec.heads = spec.kv_heads = 8;
     spec.experts = kHostExperts;
     spec.experts_used = kHostUsed;
-    spec.expert_ff = 256;
-    path_ = model_file({"moe", "", spec}, folder_.path());
+    spec.expert_ff = expert_ff;
+    path_ = model_file({name, "", spec}, folder_.path());
     ASSERT_FALSE(path_.empty());
   }
 
@@ -131,7 +135,7 @@ TEST_F(GpuHostLayersTest, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
       ASSERT_TRUE(engine) << where << ": " << engine.error().message;
       const Plan& plan = (*engine)->plan();
       ASSERT_TRUE(plan.device && plan.device->layers) << where << ": " << plan.sentence << plan.why;
-      EXPECT_EQ(plan.mode(), Mode::kExpertStreaming);
+      EXPECT_EQ(plan.mode(), plan.placement.dense.streamed ? Mode::kMixedStreaming : Mode::kExpertStreaming);
       const uint32_t layers = *plan.device->layers;
       EXPECT_LT(layers, memory == kHostPlenty ? last : kHostLayers) << "the processors' layers take RAM";
       last = memory == kHostPlenty ? layers : last;
@@ -143,6 +147,53 @@ TEST_F(GpuHostLayersTest, LogitsEqualThoseOfPlainLlamaInEveryBudget) {
         ASSERT_NO_FATAL_FAILURE(expect_read_ahead(**engine, where));
       }
     }
+  }
+}
+
+// Large passes have these products on the GPU all the same, which gets the weights from the ring.
+TEST_F(GpuHostLayersTest, DenseWeightsOfTheProcessorsAreStreamedWhereRamIsShort) {
+  ASSERT_NO_FATAL_FAILURE(make_model("wide", 1024, 128));  // dense weights are most of it
+  const uint64_t vram = least_for_all() * 60 / 100;
+  const auto with = [&](uint64_t memory) { return options(memory, vram); };
+  const uint64_t least_memory = least(with, [](const Plan& plan) { return plan.device.has_value(); });
+  const uint64_t whole = least(with, [](const Plan& plan) { return plan.device && !plan.placement.dense.streamed; });
+  ASSERT_LT(least_memory, whole);
+  for (const uint64_t percent : {5, 20, 35}) {
+    const EngineOptions its = with(least_memory + (whole - least_memory) * percent / 100);
+    const std::string where = format_bytes(*its.memory);
+    auto engine = Engine::open(its);
+    ASSERT_TRUE(engine) << where << ": " << engine.error().message;
+    const Plan& plan = (*engine)->plan();
+    ASSERT_TRUE(plan.device && plan.device->layers) << where << ": " << plan.sentence << plan.why;
+    const DensePlacement& dense = plan.placement.dense;
+    ASSERT_GT(dense.streamed_bytes, 0U) << where << ": " << plan.sentence;
+    EXPECT_EQ(plan.mode(), Mode::kMixedStreaming);
+    EXPECT_GE(plan.prediction.bytes_per_token, static_cast<double>(dense.streamed_bytes));
+    EXPECT_NE(plan.sentence.find("streamed for every token through a ring of"), std::string::npos) << plan.sentence;
+    expect_within_budgets(**engine, its);
+    for (const Purpose purpose : {Purpose::kPinnedWeights, Purpose::kRing}) {
+      EXPECT_EQ(bytes_of((*engine)->ledger(), Tier::kRam, purpose), bytes_of(plan.ledger, Tier::kRam, purpose));
+      EXPECT_EQ(bytes_of(plan.ledger, Tier::kDevice, purpose), 0U);
+    }
+    EXPECT_EQ(bytes_of(plan.ledger, Tier::kRam, Purpose::kRing), dense.ring_bytes);
+    const uint32_t host = plan.placement.gpu->host_layers;
+    for (const PlacedTensor& tensor : plan.tensors) {
+      EXPECT_TRUE(tensor.way != Way::kRing || (tensor.layer >= 0 && tensor.layer < static_cast<int>(host)))
+          << tensor.name;
+    }
+    Reference reference(path_, kHostContext, kHostPass, 1, 1, false,
+                        {SeparateGpu::kName, kHostLayers - host + 1, true});
+    ASSERT_NO_FATAL_FAILURE(expect_logits(**engine, reference, where));
+
+    auto session = (*engine)->new_session();
+    const int64_t before = SeparateGpu::get().large_products();
+    ASSERT_TRUE((*session)->evaluate(test_tokens(kHostPass)));
+    constexpr int64_t kMostOfGpuLayer = 8;  // attention's four, the router, three of experts
+    EXPECT_GT(SeparateGpu::get().large_products() - before, (kHostLayers - host) * kMostOfGpuLayer + 3 * host)
+        << "the processors' layers have theirs on the GPU too: " << where;
+    const uint64_t read = (*engine)->stats().streamed_bytes;
+    ASSERT_TRUE((*session)->evaluate({1}));
+    EXPECT_GT((*engine)->stats().streamed_bytes, read);
   }
 }
 
