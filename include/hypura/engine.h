@@ -129,6 +129,7 @@ struct GpuCounters {
   uint64_t seeded_experts = 0;
   double choice_wait_seconds = 0;
   double copy_wait_seconds = 0;
+  double link_busy_seconds = 0;
 };
 
 // Counters since the engine was opened, or the difference of two readings. Bytes are those that the kernel delivered.
@@ -174,10 +175,13 @@ struct EngineStats {
   uint64_t gpu_seeded_experts = 0;     // put into slots from such layers
   double gpu_choice_wait_seconds = 0;  // waited for the GPU to have computed a router's choice, and what came before it
   double gpu_copy_wait_seconds = 0;    // waited for copies to and from VRAM to end, so that RAM was free again
-  double io_wait_seconds = 0;          // computation waited for a read
-  double stream_compute_seconds = 0;   // in matrices whose weights are streamed or cached
-  double stream_kernel_seconds = 0;    // of that, inside ggml's kernels; the rest is bookkeeping
-  double disk_busy_seconds = 0;        // since loading, at most: a read was under way (ReaderStats::busy_seconds)
+  // gpu_upload_bytes by the speed of such copies that the machine's profile has, of all GPUs together, which take
+  // turns: at least so long the link was busy. 0 where a GPU was not measured.
+  double gpu_link_busy_seconds = 0;
+  double io_wait_seconds = 0;         // computation waited for a read
+  double stream_compute_seconds = 0;  // in matrices whose weights are streamed or cached
+  double stream_kernel_seconds = 0;   // of that, inside ggml's kernels; the rest is bookkeeping
+  double disk_busy_seconds = 0;       // since loading, at most: a read was under way (ReaderStats::busy_seconds)
   // With keep_kv, beyond the context: what is kept in RAM and, of this model, on disk; what was fetched from there and
   // written to disk.
   uint64_t kv_host_entries = 0;

@@ -62,6 +62,12 @@ std::string experts_of(const EngineStats& stats) {
                                                      share(stats.expert_hits - stats.gpu_expert_hits));
 }
 
+// Of the time of all passes; none where a link was not measured.
+std::optional<double> link_busy(const EngineStats& stats) {
+  const double passes = stats.prompt_seconds + stats.decode_seconds;
+  return stats.gpu_link_busy_seconds > 0 ? ratio(std::min(stats.gpu_link_busy_seconds, passes), passes) : std::nullopt;
+}
+
 nlohmann::ordered_json number_or_null(std::optional<double> number) {
   return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
 }
@@ -110,6 +116,7 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"expert_hit_rate", number_or_null(ratio(as_double(stats.expert_hits), as_double(stats.expert_lookups)))},
       {"gpu_expert_hit_rate",
        number_or_null(ratio(as_double(stats.gpu_expert_hits), as_double(stats.gpu_expert_lookups)))},
+      {"gpu_link_busy", number_or_null(link_busy(stats))},
       {"decode_bytes_per_token", number_or_null(ratio(as_double(stats.decode_bytes), decoded_tokens))},
       {"mode", to_string(plan.mode())},
       {"plan", plan.sentence},

@@ -53,6 +53,20 @@ TEST(StatisticsLine, SaysWhichTierHadTheExperts) {
   EXPECT_EQ(nlohmann::json::parse(statistics_json(stats, some_plan(), "m", std::nullopt))["gpu_expert_hit_rate"], 0.4);
 }
 
+TEST(StatisticsJson, SaysWhatShareOfTheTimeTheLinkWasBusy) {
+  EngineStats stats = some_stats();
+  const auto busy = [&] {
+    return nlohmann::json::parse(statistics_json(stats, some_plan(), "m", std::nullopt))["gpu_link_busy"];
+  };
+  EXPECT_TRUE(busy().is_null()) << "not measured";
+  stats.prompt_seconds = 1;
+  stats.decode_seconds = 3;
+  stats.gpu_link_busy_seconds = 1;
+  EXPECT_EQ(busy(), 0.25);
+  stats.gpu_link_busy_seconds = 5;
+  EXPECT_EQ(busy(), 1) << "before the first pass as well";
+}
+
 TEST(StatisticsLine, SaysHowManyDraftsWereRight) {
   EngineStats stats = some_stats();
   stats.drafted_tokens = 40;

@@ -121,6 +121,7 @@ class BusyGenerator : public FakeGenerator {
     stats.engine.accepted_draft_tokens = 5;
     stats.engine.copy_bytes = {700, 300};
     stats.engine.gpus = {{"CUDA0", 20, 15}, {"CUDA1", 8, 4}};
+    stats.engine.gpus[1].link_busy_seconds = stats.engine.gpu_link_busy_seconds = 1.5;
     return stats;
   }
 };
@@ -139,6 +140,9 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_answers_queued{model=\"stories:latest\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("hypura_decode_tokens_per_second{model=\"stories:latest\"} 25\n"));
   EXPECT_THAT(text, HasSubstr("hypura_expert_hits_total{model=\"stories:latest\"} 9\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_gpu_link_busy_seconds_total{model=\"stories:latest\"} 1.5\n"));
+  EXPECT_THAT(text,
+              HasSubstr("hypura_gpu_device_link_busy_seconds_total{model=\"stories:latest\",gpu=\"CUDA1\"} 1.5\n"));
   EXPECT_THAT(text, HasSubstr("{model=\"stories:latest\",tier=\"disk\",phase=\"decode\"} 1000\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_read_ahead_total{model=\"stories:latest\"} 8\n"));
   EXPECT_THAT(text, HasSubstr("hypura_experts_used_ahead_total{model=\"stories:latest\"} 7\n"));

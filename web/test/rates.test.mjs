@@ -4,7 +4,7 @@ import { HISTORY, Rates } from "../src/live/rates.js";
 
 const stats = (passes, tokens, bytes, lookups = 0, hits = 0) => ({
   passes, decoded_tokens: tokens, streamed_bytes: bytes, expert_lookups: lookups, expert_hits: hits, running: 0, io_wait_seconds: bytes / 1e4,
-  gpu_expert_lookups: lookups, gpu_expert_hits: hits / 3, gpu_upload_bytes: 3 * bytes, gpu_download_bytes: 2 * bytes,
+  gpu_expert_lookups: lookups, gpu_expert_hits: hits / 3, gpu_upload_bytes: 3 * bytes, gpu_download_bytes: 2 * bytes, gpu_link_busy_seconds: bytes / 5e3,
 });
 
 test("the first reading tells no rate", () => {
@@ -22,9 +22,17 @@ test("rates are those of the last two seconds", () => {
   assert.equal(now.bytesPerSecond, 2000);
   assert.equal(now.upPerSecond, 6000);
   assert.equal(now.downPerSecond, 4000);
+  assert.ok(Math.abs(now.linkBusy - 0.4) < 1e-9);
   assert.ok(Math.abs(now.waiting - 0.2) < 1e-9);
   assert.equal(now.busy, true);
   assert.equal(now.points.time.length, 21);
+});
+
+test("how busy a link is that was not measured is not told", () => {
+  const meter = new Rates();
+  const unmeasured = { gpu_link_busy_seconds: 0 };
+  meter.add({ time: 0, stats: { ...stats(1, 0, 0), ...unmeasured } });
+  assert.equal(meter.add({ time: 1, stats: { ...stats(2, 5, 100), ...unmeasured } }).linkBusy, null);
 });
 
 test("the hit rate is that of the last ten seconds while experts are used", () => {

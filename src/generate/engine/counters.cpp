@@ -100,6 +100,10 @@ constexpr Counter<E> kEngineCounters[] = {
      "Time waited for the GPU to compute up to a router's choice.", "hypura_gpu_choice_wait_seconds_total"},
     {"gpu_copy_wait_seconds", &E::gpu_copy_wait_seconds, "seconds",
      "Time waited for copies between RAM and VRAM to end.", "hypura_gpu_copy_wait_seconds_total"},
+    {"gpu_link_busy_seconds", &E::gpu_link_busy_seconds, "seconds",
+     "Time that copies of experts to VRAM take at least, by the measured speed of the link; 0 where it was not "
+     "measured.",
+     "hypura_gpu_link_busy_seconds_total"},
     {"io_wait_seconds", &E::io_wait_seconds, "seconds", "Time that computation waited for a read.",
      "hypura_io_wait_seconds_total"},
     {"stream_compute_seconds", &E::stream_compute_seconds, "seconds", "Time computing with streamed or cached weights.",
@@ -172,6 +176,9 @@ constexpr Counter<G> kGpuCounters[] = {
      "Time waited for the GPU to compute up to a router's choice.", "hypura_gpu_device_choice_wait_seconds_total"},
     {"copy_wait_seconds", &G::copy_wait_seconds, "seconds", "Time waited for copies between RAM and the GPU to end.",
      "hypura_gpu_device_copy_wait_seconds_total"},
+    {"link_busy_seconds", &G::link_busy_seconds, "seconds",
+     "Time that copies of experts to it take at least, by the measured speed of the link; 0 where it was not measured.",
+     "hypura_gpu_device_link_busy_seconds_total"},
 };
 
 constexpr Counter<S> kGeneratorCounters[] = {

@@ -114,6 +114,9 @@ EngineStats EngineImpl::stats() const {
   if (model_.weights != nullptr) {
     add_streaming(*model_.weights, stats);
   }
+  if (plan().device) {
+    add_links(plan().device->upload_rates, stats);
+  }
   if (kept_ != nullptr) {
     add_kept(kept_->stats(), stats);
   }

@@ -1,5 +1,6 @@
 #include "generate/scheduler/pass_counters.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/gpu/gpu_stats.h"
@@ -112,6 +113,14 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.stream_kernel_seconds = weights.kernel_seconds();
   stats.gpu_demoted_experts = stream.lowered;
   add_gpus(weights, stream.host_lookups, stats);
+}
+
+void add_links(const std::vector<double>& upload_rates, EngineStats& stats) {
+  for (size_t i = 0; i < std::min(upload_rates.size(), stats.gpus.size()); ++i) {
+    GpuCounters& gpu = stats.gpus[i];
+    gpu.link_busy_seconds = upload_rates[i] > 0 ? static_cast<double>(gpu.upload_bytes) / upload_rates[i] : 0;
+    stats.gpu_link_busy_seconds += gpu.link_busy_seconds;
+  }
 }
 
 }  // namespace hypura

@@ -15,7 +15,7 @@ function Figure({ label, value, note }) {
 const orDash = (value, format) => (value === null ? "–" : format(value));
 
 export function Figures({ stats, rates, plan }) {
-  const { tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond } = rates;
+  const { tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond, linkBusy } = rates;
   const onGpu = stats.gpu_upload_bytes > 0;
   const streams = plan.mode !== "resident";
   const perToken = tokensPerSecond > 0 ? bytesPerSecond / tokensPerSecond : null;
@@ -33,6 +33,7 @@ export function Figures({ stats, rates, plan }) {
       {stats.expert_lookups > 0 && <Figure label="Hit rate" value={orDash(hitRate, formatShare)} note={stats.gpu_expert_lookups > 0 ? "experts found in RAM or VRAM" : "experts found in RAM"} />}
       {stats.gpu_expert_lookups > 0 && <Figure label="In VRAM" value={orDash(gpuHitRate, formatShare)} note="of the experts asked for" />}
       {onGpu && <Figure label="To the GPU" value={orDash(upPerSecond, formatBandwidth)} note={downPerSecond > 0 ? `${formatBandwidth(downPerSecond)} back` : "nothing comes back now"} />}
+      {onGpu && linkBusy !== null && <Figure label="Link busy" value={formatShare(Math.min(1, linkBusy))} note="of the time, at least, with copies to the GPU" />}
       <Figure label="Answers" value={`${stats.running} of ${stats.parallel}`} note={stats.queued > 0 ? `${stats.queued} waiting` : `at once; ${stats.answers} so far`} />
       <Figure
         label="Context"
