@@ -1,0 +1,178 @@
+// What a machine that computes a model and a worker say to each other, inside llama.cpp's RPC protocol (ggml-rpc).
+//
+// A worker is llama.cpp's own RPC server over devices of ours (backend/worker/worker_device.h). It has its own copy of
+// the model, so that no weight is sent: weights go by name. It runs nothing that a peer describes: it takes one shape
+// of graph, checks all of it, and computes a graph of its own. All numbers are little-endian; structs are sent as they
+// lie in memory and have no padding.
+//
+// A connection, in the messages of ggml-rpc:
+//   HELLO                                  first of all, as ggml-rpc has it
+//   ALLOC_BUFFER, BUFFER_GET_BASE          memory for asks and replies: kMostBufferBytes in all
+//   SET_TENSOR kHelloName, a WorkerHello   within kGreetingSeconds, or the worker closes the connection
+//   GET_TENSOR kVerdictName, a WorkerVerdict
+//   GRAPH_COMPUTE on device d              once for each layer: its block (below). The memory of its ask must have been
+//                                          set: it is computed at once. Number 0 with no pairs is fit for that.
+//   and for each pass and layer, in one write:
+//   SET_TENSOR kAskName                    an Ask, with its choices and rows
+//   GRAPH_RECOMPUTE on device d
+//   GET_TENSOR kReplyName                  a Reply, with its map and rows
+//
+// All devices are the same: which layer a graph computes follows from the names of its weights. There is one for each
+// layer with experts because ggml-rpc keeps one graph for each device. A tensor is sent with its name, type, shape
+// (F32 and I32 contiguous; raw ones are I8 of one dimension), `buffer` and `data`; all else is 0 unless said here.
+//
+// A layer's block, as a graph. With R = most pairs of an ask, the same in all of it, 1..WorkerVerdict::most_pairs:
+//   leaf kAskName   F32 [width, 1, R]   `buffer` and `data`: of the Ask's first byte, with room for ask_bytes(R, R, width)
+//   leaf kIdsName   I32 [1, R]          without buffer and data
+//   leaves of weights, by their names in the model, of its type and shape [ne0, ne1, experts], without buffer and data;
+//                   biases likewise, F32 [ne0, experts]
+//   nodes, of 1..kMostNodes, all F32 [n, 1, R], flags GGML_TENSOR_FLAG_COMPUTE, sources before those who use them:
+//     MUL_MAT_ID (weight, ask or an earlier node, ids)
+//     ADD_ID     (earlier node, bias, ids)
+//     GLU, MUL   (earlier nodes; GLU of one node has one source); GLU, UNARY, CLAMP, SCALE, SQR with their op_params
+//   A source may be a VIEW of an earlier node: F32 [m, 1, R] with that node's nb, `view_src` that node, and view_offs
+//   within its row. Views are no nodes. All nodes but the last are without buffer and data.
+//   The last node is the result, kReplyName, with `buffer` and `data` of the Reply's first byte, and room for
+//   reply_bytes(experts, R, n).
+// Whatever else comes is refused with a line in the worker's log.
+//
+// Bits: a row is computed by the same kernels as elsewhere if the verdict is that kernels are alike, if all rows that
+// chose an expert are asked of one machine, and if these are fewer than ExpertBatch::own_call_rows(layer) of the one
+// that asks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace hypura {
+
+// Of what this file says. Raised by every change of it.
+inline constexpr uint32_t kWorkerProtocol = 1;
+
+inline constexpr uint16_t kWorkerPort = 52525;
+
+inline constexpr std::string_view kHelloName = "hypura.hello";      // set: WorkerHello
+inline constexpr std::string_view kVerdictName = "hypura.verdict";  // get: WorkerVerdict, the answer to the hello
+inline constexpr std::string_view kWarmName = "hypura.warm";        // set: WarmExpert, one or more
+inline constexpr std::string_view kReasonName = "hypura.reason";    // get: text of kReasonBytes: why it last refused or
+                                                                    // failed, zero-terminated; empty: it did not
+inline constexpr std::string_view kAskName = "hypura.ask";
+inline constexpr std::string_view kIdsName = "hypura.ids";
+inline constexpr std::string_view kReplyName = "hypura.reply";
+
+inline constexpr uint64_t kMostBufferBytes = 32ULL << 20;  // of all buffers of a connection
+inline constexpr uint32_t kMostPairs = 128;                // in an ask; a worker may take fewer
+inline constexpr uint32_t kMostNodes = 16;                 // of a block
+inline constexpr double kGreetingSeconds = 10;             // from accepting a connection to its hello
+inline constexpr uint64_t kReasonBytes = 512;
+
+// What must be equal for a worker to compute the same bits.
+struct WorkerIdentity {
+  uint32_t protocol = kWorkerProtocol;
+  uint32_t repacked = 0;       // 1: a repacked copy of the model is read
+  uint64_t fingerprint = 0;    // model_fingerprint() of the model as open_model() gives it
+  std::array<char, 32> hypura{};  // version; zero-terminated, as are the others
+  std::array<char, 64> llama{};   // ggml_build()
+  std::array<char, 384> cpu{};    // cpu_kernels() in backend/cpu_kernels.h
+};
+
+// Of the one that asks.
+struct WorkerHello {
+  WorkerIdentity identity;
+  uint32_t any_cpu = 0;  // 1: other kernels will do, and other bits
+  uint32_t zero = 0;
+};
+
+// Of the worker. 0 where a number is not known.
+struct WorkerVerdict {
+  WorkerIdentity identity;
+  uint32_t accepted = 0;  // 1: it computes for this connection from now on
+  uint32_t layers = 0;    // with experts
+  uint32_t experts = 0;   // most in a layer
+  uint32_t slots = 0;     // for experts of any layer
+  uint32_t most_pairs = 0;
+  uint32_t threads = 0;
+  uint64_t slot_bytes = 0;           // of one slot
+  uint64_t budget = 0;               // bytes of memory that it may use
+  double disk_bytes_per_second = 0;  // of scattered reads, as measured before
+  std::array<char, kReasonBytes> sentence{};  // where it did not accept: why, and what to do
+};
+
+// An expert that had better be in a slot: by its layer's number in the model. The most wanted first. They are read while
+// nothing is asked, each layer's up to its share of the slots.
+struct WarmExpert {
+  uint16_t layer = 0;
+  uint16_t expert = 0;
+};
+
+// Behind it lie R times AskedPair, of which the first `pairs` count; then `tokens` rows of `width` floats.
+struct Ask {
+  uint32_t number = 0;  // comes back in the reply
+  uint32_t pairs = 0;   // 0..R; 0: only the map is wanted
+  uint32_t tokens = 0;  // 0..R, 0 with no pairs
+  uint32_t zero = 0;
+};
+
+// One row of the result: that expert's of that row of the ask.
+struct AskedPair {
+  int32_t expert = 0;
+  uint32_t token = 0;
+};
+
+enum class ReplyStatus : uint32_t {
+  kRefused = 0,  // nothing was computed: what was asked for is not allowed. As memory that was never written is.
+  kDone = 1,
+  kFailed = 2,  // a read failed
+};
+
+// Behind it lie map_bytes(experts) of a map: bit e % 8 of byte e / 8 says that expert e of this layer is in a slot now;
+// then a row for each pair, in their order.
+// A reply whose number is not that of the ask is none.
+struct Reply {
+  uint32_t number = 0;
+  ReplyStatus status = ReplyStatus::kRefused;
+  uint32_t pairs = 0;     // as asked
+  uint32_t experts = 0;   // different ones among them
+  uint32_t hits = 0;      // of these, in a slot when they were asked for
+  uint32_t cached = 0;    // slots that hold an expert, of all layers
+  uint64_t read_bytes = 0;    // for this ask
+  uint64_t nanoseconds = 0;   // from its beginning to its end on the worker
+  uint64_t wait_nanoseconds = 0;  // of these, waiting for the disk
+  std::array<uint64_t, 2> zero{};
+};
+
+static_assert(sizeof(WorkerIdentity) == 16 + 32 + 64 + 384);
+static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 8);
+static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 48 + kReasonBytes);
+static_assert(sizeof(WarmExpert) == 4 && sizeof(Ask) == 16 && sizeof(AskedPair) == 8 && sizeof(Reply) == 64);
+
+// Where the rows of an ask for at most `most_pairs` begin, and how long it is. The width is in floats.
+constexpr uint64_t ask_rows_offset(uint64_t most_pairs) {
+  return sizeof(Ask) + most_pairs * sizeof(AskedPair);
+}
+constexpr uint64_t ask_bytes(uint64_t most_pairs, uint64_t tokens, uint64_t width) {
+  return ask_rows_offset(most_pairs) + tokens * width * sizeof(float);
+}
+
+constexpr uint64_t map_bytes(uint64_t experts) {
+  return (experts + 63) / 64 * 8;
+}
+
+// Where the rows of a reply begin, and how long it is.
+constexpr uint64_t reply_rows_offset(uint64_t experts) {
+  return sizeof(Reply) + map_bytes(experts);
+}
+constexpr uint64_t reply_bytes(uint64_t experts, uint64_t pairs, uint64_t width) {
+  return reply_rows_offset(experts) + pairs * width * sizeof(float);
+}
+
+// The identity of this program, for a model. `llama` and `cpu` are cut to what there is room for.
+WorkerIdentity worker_identity(uint64_t fingerprint, bool repacked, std::string_view llama, std::string_view cpu);
+
+// Why `worker` must not compute for who says this hello: what is not alike, and what to do about it; empty: it may.
+// Texts in a hello are a peer's, and are made printable.
+std::string hello_refusal(const WorkerIdentity& worker, const WorkerHello& hello);
+
+}  // namespace hypura
