@@ -37,7 +37,7 @@ if(HYPURA_LLAMA_OWN_SOURCE)
   set(HYPURA_LLAMA_SOURCE ${HYPURA_LLAMA_OWN_SOURCE})
 endif()
 
-set(llama_wanted ${HYPURA_LLAMA_SOURCE}/include/llama.h)
+set(llama_wanted ${HYPURA_LLAMA_SOURCE}/include/llama.h ${HYPURA_LLAMA_SOURCE}/ggml/src/ggml-rpc/ggml-rpc.cpp)
 set(llama_parts "")
 set(llama_missing "")
 if(HYPURA_TESTS OR HYPURA_FUZZ)
@@ -94,6 +94,14 @@ target_include_directories(llama_llama SYSTEM INTERFACE
   ${HYPURA_LLAMA_SOURCE}/src ${HYPURA_LLAMA_SOURCE}/common ${HYPURA_LLAMA_SOURCE}/vendor)
 target_compile_definitions(llama_llama INTERFACE HYPURA_LLAMA_VERSION="${HYPURA_LLAMA_VERSION}")
 target_link_libraries(llama_llama INTERFACE llama_ggml)
+
+# llama.cpp's RPC server, for workers: of its two files the one that knows the protocol. What it takes of sockets is in
+# src/backend/worker/rpc_transport.cpp. Stock libraries do not have it.
+add_library(llama_rpc STATIC ${HYPURA_LLAMA_SOURCE}/ggml/src/ggml-rpc/ggml-rpc.cpp)
+add_library(llama::rpc ALIAS llama_rpc)
+set_target_properties(llama_rpc PROPERTIES UNITY_BUILD OFF)
+target_include_directories(llama_rpc SYSTEM PUBLIC ${HYPURA_LLAMA_SOURCE}/ggml/src/ggml-rpc)
+target_link_libraries(llama_rpc PUBLIC llama_ggml)
 
 # The one library in HYPURA_LLAMA_LIB_DIR called `name`: plain (libllama.so, as llama.cpp's own build calls it), or
 # with a version in the name (libllama.v0.5.0.so, as the prebuilt packages call it).

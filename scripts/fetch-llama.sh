@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 have() { # a part, as it lies in the source's folder
   case $1 in
+rpc) [ -e $source/ggml/src/ggml-rpc/ggml-rpc.cpp ] ;;
     models)
       [ -d $source/models/templates ] && [ -e $source/tests/test-llama-archs.cpp ] && [ -e $source/src/llama-vocab.cpp ]
       ;;
@@ -36,12 +37,12 @@ version=$(scripts/llama-pin.sh version "$platform")
 # fetched again.
 complete=yes
 [ "$(cat "$source/.version" 2>/dev/null)" = "$version" ] || complete=
-for part in ${wanted[@]+"${wanted[@]}"}; do have "$part" || complete=; done
+for part in rpc ${wanted[@]+"${wanted[@]}"}; do have "$part" || complete=; done
 [ -z "$complete" ] || exit 0
 
 for part in models code; do ! have $part || wanted+=($part); done
 paths=(LICENSE CMakeLists.txt ':(glob)include/*.h' ':(glob)ggml/include/*.h' ':(glob)ggml/src/*.h' ':(glob)src/*.h'
-  ':(glob)common/**/*.h' vendor/nlohmann)
+  ':(glob)common/**/*.h' vendor/nlohmann ggml/src/ggml-rpc)
 # Two thirds of the whole are what no build of ours reads.
 [[ " ${wanted[*]-} " != *" code "* ]] || paths=(. ':!docs' ':!media' ':!tools' ':!benches' ':!examples' ':!models')
 rm -rf "$source" "$source".{bundle,git}

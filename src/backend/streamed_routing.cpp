@@ -1,5 +1,6 @@
 // Which experts are chosen, from run to run: what StreamedWeights records, recalls and shows.
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <system_error>
 
@@ -91,8 +92,42 @@ void StreamedWeights::keep_warming() {
     const std::scoped_lock lock(gpu_calls_, mutex_);
     return warm_gpus().value_or(false);  // who asks for what could not be brought will be told
   };
-  while (!closing_ && step()) {
+  while (!closing_ && !stop_warming_ && step()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void StreamedWeights::warm(std::span<const LayerExpert> hot) {
+  if (expert_store_ == nullptr || !gpus_.empty()) {
+    return;
+  }
+  stop_warming_ = true;
+  if (warm_thread_.joinable()) {
+    warm_thread_.join();
+  }
+  stop_warming_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    std::vector<uint32_t> room = expert_store_->quotas();
+    std::vector<LayerExpert> wanted;
+    std::ranges::copy_if(hot, std::back_inserter(wanted),
+                         [&](const LayerExpert& it) { return room[it.layer] > 0 && room[it.layer]-- > 0; });
+    expert_store_->warm_with(wanted);
+  }
+  try {
+    warm_thread_ = std::thread([this] { keep_warming(); });
+  } catch (const std::system_error& error) {
+    logger().debug("nothing is read ahead of its use: cannot start a thread: {}", error.what());
+  }
+}
+
+void StreamedWeights::resident_map(uint32_t layer, std::span<std::byte> bits) const {
+  std::ranges::fill(bits, std::byte{0});
+  const std::lock_guard lock(mutex_);
+  for (uint32_t expert = 0; expert < layout_.expert_layers[layer].experts; ++expert) {
+    if (expert_store_ != nullptr && expert_store_->resident(layer, expert)) {
+      bits[expert / 8] |= std::byte{1} << (expert % 8);
+    }
   }
 }
 

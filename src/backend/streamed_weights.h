@@ -200,6 +200,15 @@ class StreamedWeights {
   // From now on, until the first compute(), what they used most is read, by a thread of its own.
   void warm_up();
 
+  // From now on, until the next compute(), these are read, the most wanted first, of each layer at most its share of
+  // the slots; what was to be read before and is not yet is not. Layers are counted as in the layout, and both numbers
+  // are of experts that there are. Call after allocate_caches, of one thread; does nothing where GPUs have slots.
+  void warm(std::span<const LayerExpert> hot);
+
+  // For each expert of a layer, as the layout counts them, a bit, the lowest of a byte first: whether it is in RAM.
+  // `bits` has bytes for all of them, which are overwritten. Any thread, but it may wait for a layer to be computed.
+  void resident_map(uint32_t layer, std::span<std::byte> bits) const;
+
   // What was recorded; without layers when nothing is. Any thread.
   RoutingTrace routing() const;
 
@@ -339,6 +348,7 @@ class StreamedWeights {
   uint32_t last_slots_ = 0;                // of who resizes
 
   std::thread warm_thread_;
+  std::atomic<bool> stop_warming_{false};
   std::atomic<bool> closing_{false};
 };
 

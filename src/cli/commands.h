@@ -42,6 +42,10 @@ Result<int> kv_command(const KvOptions& options);
 // created. `folders` are those of --models.
 Result<int> models_command(const ModelsOptions& options, const std::vector<std::filesystem::path>& folders);
 
+// Computes experts for other machines, until SIGINT or SIGTERM: a process that does, and this one, which starts another
+// when that ends. Each event is a line on standard error.
+Result<int> worker_command(const WorkerCommandOptions& options);
+
 // A server, until SIGINT or SIGTERM. Says on standard error what it serves where, then a line for each request.
 // `folders` are those of --models.
 Result<int> serve_command(const ServeOptions& options, const std::vector<std::filesystem::path>& folders, bool yes);

@@ -51,6 +51,8 @@ Result<int> run_command_line(const CommandLine& command_line) {
       return models_command(command_line.models, command_line.model_folders);
     case CommandLine::Action::kServe:
       return serve_command(command_line.serve, command_line.model_folders, command_line.yes);
+    case CommandLine::Action::kWorker:
+      return worker_command(command_line.worker);
   }
   return fail(ErrorCode::kInternal, "the command line names a command that does not exist");
 }
@@ -81,7 +83,8 @@ int run_program(int argc, char** argv) {
     return run_as_child(words[2]);
   }
   auto command_line = parse_command_line({words.begin() + (words.empty() ? 0 : 1), words.end()});
-  init_log(command_line && (command_line->options.verbose || command_line->serve.verbose));
+  init_log(command_line &&
+           (command_line->options.verbose || command_line->serve.verbose || command_line->worker.verbose));
   const auto code = std::move(command_line).and_then(run_with_models);
   if (code) {
     return *code;

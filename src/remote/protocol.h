@@ -22,9 +22,9 @@
 // (F32 and I32 contiguous; raw ones are I8 of one dimension), `buffer` and `data`; all else is 0 unless said here.
 //
 // A layer's block, as a graph. With R = most pairs of an ask, the same in all of it, 1..WorkerVerdict::most_pairs:
-//   leaf kAskName   F32 [width, 1, R]   `buffer` and `data`: of the Ask's first byte, with room for ask_bytes(R, R, width)
-//   leaf kIdsName   I32 [1, R]          without buffer and data
-//   leaves of weights, by their names in the model, of its type and shape [ne0, ne1, experts], without buffer and data;
+//   leaf kAskName   F32 [width, 1, R]   `buffer` and `data`: of the Ask's first byte, with room for ask_bytes(R, R,
+//   width) leaf kIdsName   I32 [1, R]          without buffer and data leaves of weights, by their names in the model,
+//   of its type and shape [ne0, ne1, experts], without buffer and data;
 //                   biases likewise, F32 [ne0, experts]
 //   nodes, of 1..kMostNodes, all F32 [n, 1, R], flags GGML_TENSOR_FLAG_COMPUTE, sources before those who use them:
 //     MUL_MAT_ID (weight, ask or an earlier node, ids)
@@ -71,8 +71,8 @@ inline constexpr uint64_t kReasonBytes = 512;
 // What must be equal for a worker to compute the same bits.
 struct WorkerIdentity {
   uint32_t protocol = kWorkerProtocol;
-  uint32_t repacked = 0;       // 1: a repacked copy of the model is read
-  uint64_t fingerprint = 0;    // model_fingerprint() of the model as open_model() gives it
+  uint32_t repacked = 0;          // 1: a repacked copy of the model is read
+  uint64_t fingerprint = 0;       // model_fingerprint() of the model as open_model() gives it
   std::array<char, 32> hypura{};  // version; zero-terminated, as are the others
   std::array<char, 64> llama{};   // ggml_build()
   std::array<char, 384> cpu{};    // cpu_kernels() in backend/cpu_kernels.h
@@ -94,14 +94,14 @@ struct WorkerVerdict {
   uint32_t slots = 0;     // for experts of any layer
   uint32_t most_pairs = 0;
   uint32_t threads = 0;
-  uint64_t slot_bytes = 0;           // of one slot
-  uint64_t budget = 0;               // bytes of memory that it may use
-  double disk_bytes_per_second = 0;  // of scattered reads, as measured before
+  uint64_t slot_bytes = 0;                    // of one slot
+  uint64_t budget = 0;                        // bytes of memory that it may use
+  double disk_bytes_per_second = 0;           // of scattered reads, as measured before
   std::array<char, kReasonBytes> sentence{};  // where it did not accept: why, and what to do
 };
 
-// An expert that had better be in a slot: by its layer's number in the model. The most wanted first. They are read while
-// nothing is asked, each layer's up to its share of the slots.
+// An expert that had better be in a slot: by its layer's number in the model. The most wanted first. They are read
+// while nothing is asked, each layer's up to its share of the slots.
 struct WarmExpert {
   uint16_t layer = 0;
   uint16_t expert = 0;
@@ -133,12 +133,12 @@ enum class ReplyStatus : uint32_t {
 struct Reply {
   uint32_t number = 0;
   ReplyStatus status = ReplyStatus::kRefused;
-  uint32_t pairs = 0;     // as asked
-  uint32_t experts = 0;   // different ones among them
-  uint32_t hits = 0;      // of these, in a slot when they were asked for
-  uint32_t cached = 0;    // slots that hold an expert, of all layers
-  uint64_t read_bytes = 0;    // for this ask
-  uint64_t nanoseconds = 0;   // from its beginning to its end on the worker
+  uint32_t pairs = 0;             // as asked
+  uint32_t experts = 0;           // different ones among them
+  uint32_t hits = 0;              // of these, in a slot when they were asked for
+  uint32_t cached = 0;            // bits of the map that are 1
+  uint64_t read_bytes = 0;        // for this ask
+  uint64_t nanoseconds = 0;       // from its beginning to its end on the worker
   uint64_t wait_nanoseconds = 0;  // of these, waiting for the disk
   std::array<uint64_t, 2> zero{};
 };

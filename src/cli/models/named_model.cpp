@@ -129,6 +129,8 @@ Status resolve_in(CommandLine& line, NamedModels& models, std::vector<std::strin
       return {};
     case CommandLine::Action::kServe:
       return resolve(line.serve.engine.draft.model, models);
+    case CommandLine::Action::kWorker:
+      return resolve(line.worker.model, models);
     default:
       return {};
   }

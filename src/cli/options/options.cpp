@@ -37,6 +37,7 @@ constexpr const char* kMainFooter = R"(Examples:
   hypura repack model.gguf
   hypura bench model.gguf --memory 6G
   hypura serve model.gguf --memory 6G
+  hypura worker model.gguf --memory 24G
   hypura kv list
 
 `hypura COMMAND --help` shows a command's flags.)";
@@ -225,11 +226,12 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   CLI::App* pull = add_pull_command(program, command_line.pull);
   CLI::App* repack = add_repack_command(program, command_line.repack);
   CLI::App* serve = add_serve_command(program, command_line.serve);
+  CLI::App* worker = add_worker_command(program, command_line.worker);
   for (CLI::App* command : {run, chat, serve}) {
     add_models_folder_option(*command, command_line.model_folders)->group(kModelGroup);
     add_yes_option(*command, command_line.yes, kModelGroup);
   }
-  for (CLI::App* command : {bench, inspect, pull, repack, models.list, models.show, models.remove}) {
+  for (CLI::App* command : {bench, inspect, pull, repack, worker, models.list, models.show, models.remove}) {
     add_models_folder_option(*command, command_line.model_folders);
   }
   for (CLI::App* command : {bench, pull}) {
@@ -250,6 +252,10 @@ Result<CommandLine> parse_command_line(std::vector<std::string> words) {
   if (program.got_subcommand(serve)) {
     command_line.action = CommandLine::Action::kServe;
     return check_serve_options(command_line.serve).map([&] { return command_line; });
+  }
+  if (program.got_subcommand(worker)) {
+    command_line.action = CommandLine::Action::kWorker;
+    return check_worker_options(command_line.worker).map([&] { return command_line; });
   }
   if (program.got_subcommand(pull)) {
     command_line.action = CommandLine::Action::kPull;

@@ -16,6 +16,7 @@
 #include "cli/pull/options_pull.h"
 #include "cli/repack/options_repack.h"
 #include "cli/serve/options_serve.h"
+#include "cli/worker/options_worker.h"
 #include "hypura/engine.h"
 #include "hypura/result.h"
 
@@ -39,7 +40,21 @@ struct RunOptions {
 };
 
 struct CommandLine {
-  enum class Action { kPrint, kRun, kChat, kBench, kDevices, kInspect, kKv, kModels, kProfile, kPull, kRepack, kServe };
+  enum class Action {
+    kPrint,
+    kRun,
+    kChat,
+    kBench,
+    kDevices,
+    kInspect,
+    kKv,
+    kModels,
+    kProfile,
+    kPull,
+    kRepack,
+    kServe,
+    kWorker
+  };
   Action action = Action::kPrint;
   std::string text;                                  // kPrint: help or version, for standard output
   RunOptions options;                                // kRun, kChat
@@ -52,6 +67,7 @@ struct CommandLine {
   PullOptions pull;                                  // kPull
   RepackCommandOptions repack;                       // kRepack
   ServeOptions serve;                                // kServe
+  WorkerCommandOptions worker;                       // kWorker
   std::vector<std::filesystem::path> model_folders;  // --models, of all commands that take a model's name
   bool yes = false;                                  // --yes: fetch a model that is not here without asking
 };

@@ -13,6 +13,7 @@
 #include "cli/serve/idle_profile.h"
 #include "cli/serve/memory_signals.h"
 #include "cli/serve/stop_signals.h"
+#include "cli/serving_log.h"
 #include "cli/statistics.h"
 #include "server/library_local.h"
 #include "server/memory_keeper.h"
@@ -21,7 +22,6 @@
 #include "server/pulls.h"
 #include "server/server.h"
 #include "support/fail.h"
-#include "support/log.h"
 #include "support/printable.h"
 
 namespace hypura {
@@ -78,14 +78,6 @@ struct Running {
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 };
-
-// One line a request, for people and for programs.
-void log_for_serving(bool verbose) {
-  logger().set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
-  if (!verbose) {
-    logger().set_level(spdlog::level::info);
-  }
-}
 
 // The models that were named, or the demo model.
 Result<std::vector<OfferedModel>> named_models(const ServeOptions& options, const ModelPlaces& places, bool yes) {

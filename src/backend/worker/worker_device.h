@@ -1,0 +1,101 @@
+// The ggml devices that a worker offers to llama.cpp's RPC server: they speak remote/protocol.h, and compute for a peer
+// what that allows.
+//
+// Nothing of a peer's is computed: a graph is checked (block_plan.h), and one of our own is made of what it says, for
+// the rows that are asked for. What is refused or fails costs a line in the log and is told in the reply, never the
+// process.
+//
+// What is relied on upstream (ggml-rpc of llama.cpp v0.5.0), held by load/worker_server_test.cpp: it serves one client
+// at a time on one thread, calls a device only through the interfaces that are set here, takes a failed computation for
+// the end of the process (so none fails), and frees a client's buffers when it has gone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/streamed_weights.h"
+#include "backend/worker/block_plan.h"
+#include "backend/worker/peer_memory.h"
+#include "backend/worker/worker_weights.h"
+#include "remote/protocol.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+// Belongs to the thread of the RPC server.
+class WorkerDevice final : private NamedTensors {
+ public:
+  // A connection that was refused so much ends: what it sends makes no sense.
+  static constexpr uint32_t kMostRefusals = 16;
+
+  // Computes with `weights`, whose caches are allocated; `names` are theirs. `facts` is what a verdict says but for
+  // whether it accepts; most_pairs of it is how many rows the caches were made for, at most kMostPairs. All must
+  // outlive the object. Fails with kBudget.
+  static Result<std::unique_ptr<WorkerDevice>> create(StreamedWeights& weights, const WorkerWeights& names,
+                                                      const Reader& reader, const WorkerVerdict& facts);
+
+  // Bytes that it takes, of which a peer's memory is not: for `most_pairs` rows.
+  static uint64_t bytes_for(const StreamLayout& layout, uint32_t most_pairs);
+
+  // One for each layer with experts, all alike; ggml-rpc keeps a graph for each.
+  std::span<ggml_backend_dev_t> devices() { return devices_; }
+
+  // A peer has connected: nothing is known of it. Its buffers are there until ggml-rpc frees them.
+  void begin_connection();
+
+  // Whether it may compute here.
+  bool accepted() const { return accepted_; }
+
+  // Bytes of memory that peers have here now.
+  uint64_t peer_bytes() const { return memory_.bytes(); }
+
+ private:
+  friend struct WorkerBackends;  // the functions that ggml calls
+
+  struct Backend {  // the parts of one device
+    ggml_backend_device device{};
+    ggml_backend backend{};
+  };
+
+  WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader, const WorkerVerdict& facts);
+
+  void set(std::string_view name, std::span<std::byte> to, std::span<const std::byte> bytes) override;
+  void get(std::string_view name, std::span<const std::byte> from, std::span<std::byte> bytes) override;
+  void refuse(std::string what) override;
+
+  void greet(std::span<const std::byte> bytes);
+  void warm(std::span<const std::byte> bytes);
+  void compute(ggml_cgraph* graph);
+  Result<Reply> answer(const BlockPlan& plan, const Ask& ask);
+  Status read_choices(const BlockPlan& plan, const Ask& ask);
+  void read_rows(const BlockPlan& plan, const Ask& ask);
+  Status compute_block(const BlockPlan& plan, const Ask& ask);
+  float* take_floats(int64_t count);
+  void fail_with(const Error& error);
+
+  StreamedWeights& weights_;
+  const WorkerWeights& names_;
+  const Reader& reader_;
+  WorkerVerdict facts_;
+  std::vector<std::unique_ptr<Backend>> backends_;
+  std::vector<ggml_backend_dev_t> devices_;
+  PeerMemory memory_;
+
+  // Of the connection.
+  bool accepted_ = false;
+  std::string sentence_ = "it said no hello";  // why it is not
+  std::string reason_;                         // why something was last refused or failed
+  uint32_t refusals_ = 0;
+
+  // Of the ask in work; members so that their memory is reused.
+  MemoryRegion rows_;  // of the ask and of all nodes
+  uint64_t floats_used_ = 0;
+  std::vector<std::byte> graph_memory_;
+  std::vector<AskedPair> pairs_;
+  std::vector<int32_t> ids_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,251 @@
+#include "load/open_worker.h"
+
+#include <algorithm>
+#include <array>
+
+#include "backend/cpu_kernels.h"
+#include "history/model_fingerprint.h"
+#include "history/run_history.h"
+#include "hypura/engine.h"
+#include "hypura/profile.h"
+#include "llama/llama_guard.h"
+#include "llama/open/mtp_layers.h"
+#include "machine/memory.h"
+#include "plan/budget_choice.h"
+#include "residency/tier_quotas.h"
+#include "store/repacked_copy.h"
+#include "support/fail.h"
+#include "support/log.h"
+#include "support/units.h"
+#include "tiers/slot_layout.h"
+
+namespace hypura {
+
+namespace {
+
+constexpr uint32_t kFewestSlots = 2;
+
+Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const RepackedCopy& repacked) {
+  std::vector<std::filesystem::path> paths = repacked.files;
+  for (const ModelFile& file : model.files) {
+    paths.push_back(file.path);
+  }
+  auto reader = Reader::open(paths, {});
+  if (reader && !(*reader)->notice().empty()) {
+    logger().warn("{}", (*reader)->notice());
+  }
+  return reader;
+}
+
+// What a peer has of memory for its asks and their replies, and the server for the messages that they come and go in.
+uint64_t message_bytes(const StreamLayout& layout) {
+  uint64_t most = 0;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      const auto& shape = part.tensor->shape;
+      most = std::max({most, ask_bytes(kMostPairs, kMostPairs, static_cast<uint64_t>(shape[0])),
+                       reply_bytes(layer.experts, kMostPairs, static_cast<uint64_t>(shape[1]))});
+    }
+  }
+  return 4 * most;
+}
+
+struct WorkerSizes {
+  uint64_t biases = 0;
+  uint64_t messages = 0;  // and what is computed of them
+  uint64_t stride = 0;    // of a slot
+
+  uint64_t least(const StreamLayout& layout) const {
+    return biases + messages + StreamedWeights::expert_buffer_bytes(layout, kMostPairs) + kFewestSlots * stride;
+  }
+};
+
+WorkerSizes sizes_of(const Model& model, const StreamLayout& layout) {
+  return {WorkerWeights::bias_bytes(model, layout), message_bytes(layout) + WorkerDevice::bytes_for(layout, kMostPairs),
+          SlotLayout(layout.expert_layers).stride()};
+}
+
+uint32_t experts_of(const StreamLayout& layout) {
+  uint32_t all = 0;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    all += layer.experts;
+  }
+  return all;
+}
+
+// As many slots as the budget holds, as many for one layer as for another; spare ones for what a token misses.
+Placement place_experts(const Model& model, const StreamLayout& layout, const WorkerSizes& sizes, uint64_t budget) {
+  Placement placement;
+  placement.ubatch = kMostPairs;
+  ExpertPlacement& experts = placement.experts;
+  experts.streamed = true;
+  experts.all = experts_of(layout);
+  const uint64_t fit = kFewestSlots + (budget - sizes.least(layout)) / sizes.stride;
+  experts.slots = static_cast<uint32_t>(std::min<uint64_t>(fit, experts.all));
+  if (experts.slots < experts.all) {
+    const auto used = static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
+    experts.spare_slots = std::clamp(used, 1U, std::max(1U, experts.slots / 2));
+  }
+  std::vector<TierShare> shares;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    shares.push_back({layer.experts, 0});
+  }
+  experts.layer_slots = quotas_below(shares, {}, experts.slots - experts.spare_slots);
+  return placement;
+}
+
+Status reserve_for_worker(const WorkerSizes& sizes, OpenWorker& worker) {
+  const std::array<LedgerLine, 3> lines = {LedgerLine{Purpose::kProcessOverhead, kProcessOverhead},
+                                           LedgerLine{Purpose::kResidentWeights, sizes.biases},
+                                           LedgerLine{Purpose::kComputeBuffers, sizes.messages}};
+  for (const LedgerLine& line : lines) {
+    auto reservation = worker.budget->reserve(line.purpose, Tier::kRam, line.bytes);
+    if (!reservation) {
+      return propagate(reservation.error());
+    }
+    worker.reserved.push_back(std::move(*reservation));
+  }
+  return {};
+}
+
+double disk_speed(const std::filesystem::path& model) {
+  ProfileOptions of_this_disk;
+  of_this_disk.path = model;
+  const auto profile = cached_profile(of_this_disk);
+  if (!profile) {
+    return 0;
+  }
+  const StorageProfile& disk = profile->storage;
+  return disk.sustained_bytes_per_second > 0
+             ? std::min(disk.sustained_bytes_per_second, disk.scattered_bytes_per_second)
+             : disk.scattered_bytes_per_second;
+}
+
+WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, const Placement& placement,
+                       uint64_t budget) {
+  const StreamLayout& layout = worker.weights->layout();
+  WorkerVerdict facts;
+  facts.identity = worker_identity(model_fingerprint(*worker.model), layout.repacked, ggml_build(), cpu_kernels());
+  facts.layers = static_cast<uint32_t>(layout.expert_layers.size());
+  facts.experts = layout.experts;
+  facts.slots = placement.experts.slots;
+  facts.most_pairs = kMostPairs;
+  facts.threads = request.threads > 0 ? request.threads : usable_cores();
+  facts.slot_bytes = SlotLayout(layout.expert_layers).stride();
+  facts.budget = budget;
+  facts.disk_bytes_per_second = disk_speed(request.model);
+  return facts;
+}
+
+// Weights, slots and devices, by what the budget holds.
+Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout layout, OpenWorker& worker) {
+  const WorkerSizes sizes = sizes_of(*worker.model, layout);
+  if (budget < sizes.least(layout)) {
+    return fail(ErrorCode::kBudget, "the memory of {} is too little for a worker of {}: it takes {} at least",
+                format_bytes(budget), worker.model->name, format_bytes(sizes.least(layout)));
+  }
+  const Placement placement = place_experts(*worker.model, layout, sizes, budget);
+  worker.experts = placement.experts.all;
+  worker.budget = std::make_unique<Budget>(budget + kProcessOverhead);
+  if (Status status = reserve_for_worker(sizes, worker); !status) {
+    return status;
+  }
+  auto weights = StreamedWeights::create(*worker.model, *worker.reader, std::move(layout));
+  if (!weights) {
+    return propagate(weights.error());
+  }
+  worker.weights = std::move(*weights);
+  auto names = WorkerWeights::create(*worker.weights);
+  if (!names) {
+    return propagate(names.error());
+  }
+  worker.names = std::move(*names);
+  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, false, *worker.budget); !status) {
+    return status;
+  }
+  worker.facts = facts_of(request, worker, placement, budget);
+  worker.weights->set_threads(static_cast<int>(worker.facts.threads));
+  auto device = WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts);
+  if (!device) {
+    return propagate(device.error());
+  }
+  worker.device = std::move(*device);
+  return {};
+}
+
+Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
+  auto model = open_model(request.model);
+  if (!model) {
+    return propagate(model.error());
+  }
+  EngineOptions options;
+  options.model = request.model;
+  options.memory = request.memory;
+  const auto budget = choose_budget(options);
+  if (!budget) {
+    return propagate(budget.error());
+  }
+  auto worker = std::make_unique<OpenWorker>();
+  worker->remark = budget->remark;
+  worker->model = std::make_unique<const Model>(std::move(*model));
+  const RepackedCopy repacked = request.repacked ? find_repacked(*worker->model) : RepackedCopy();
+  StreamLayout layout = lay_out(*worker->model, true, false, !repacked.files.empty());
+  if (layout.expert_layers.empty()) {
+    return fail(ErrorCode::kUsage, "{} has no experts: a worker computes those of a mixture of experts",
+                worker->model->name);
+  }
+  auto reader = open_worker_reader(*worker->model, repacked);
+  if (!reader) {
+    return propagate(reader.error());
+  }
+  worker->reader = std::move(*reader);
+  if (Status status = open_experts(request, budget->bytes, std::move(layout), *worker); !status) {
+    return propagate(status.error());
+  }
+  const RunHistory history = load_history(used_part(*worker->model, false), nullptr);
+  if (history.routing) {
+    worker->weights->recall(*history.routing);
+  }
+  return worker;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<OpenWorker>> open_worker(const WorkerRequest& request) {
+  if (Status status = init_llama(); !status) {
+    return propagate(status.error());
+  }
+  return guarded(ErrorCode::kBadModel, request.model.string(), [&] { return open_guarded(request); });
+}
+
+void start_worker(OpenWorker& worker) {
+  worker.threadpool = make_threadpool(worker.facts.threads);
+  if (worker.threadpool != nullptr) {
+    worker.weights->set_threadpool(worker.threadpool.get());
+  }
+  worker.weights->warm_up();
+}
+
+void serve_worker(OpenWorker& worker, RpcListener listener) {
+  WorkerDevice& device = *worker.device;
+  listener.connected = [&](const std::string& peer) {
+    device.begin_connection();
+    logger().info("a client connects from {}", peer);
+  };
+  listener.disconnected = [](const std::string& why) { logger().info("the client is gone: {}", why); };
+  listener.greeted = [&] { return device.accepted(); };
+  const auto serve = [&]() -> Status {
+    serve_rpc(listener, device.devices());
+    return {};
+  };
+  while (true) {
+    const Status served =
+        guarded(ErrorCode::kUsage, "what the client sent ended its connection", serve, Guarding::kPass);
+    if (served) {
+      return;
+    }
+    logger().warn("{}", served.error().message);
+  }
+}
+
+}  // namespace hypura
