@@ -22,9 +22,9 @@
 // (F32 and I32 contiguous; raw ones are I8 of one dimension), `buffer` and `data`; all else is 0 unless said here.
 //
 // A layer's block, as a graph. With R = most pairs of an ask, the same in all of it, 1..WorkerVerdict::most_pairs:
-//   leaf kAskName   F32 [width, 1, R]   `buffer` and `data`: of the Ask's first byte, with room for ask_bytes(R, R,
-//   width) leaf kIdsName   I32 [1, R]          without buffer and data leaves of weights, by their names in the model,
-//   of its type and shape [ne0, ne1, experts], without buffer and data;
+//   leaf kAskName   F32 [width, 1, R]   `buffer` and `data`: of the Ask's first byte, in ask_bytes(R, R, width)
+//   leaf kIdsName   I32 [1, R]          without buffer and data
+//   leaves of weights, by their names in the model, of its type and shape [ne0, ne1, experts], without buffer and data;
 //                   biases likewise, F32 [ne0, experts]
 //   nodes, of 1..kMostNodes, all F32 [n, 1, R], flags GGML_TENSOR_FLAG_COMPUTE, sources before those who use them:
 //     MUL_MAT_ID (weight, ask or an earlier node, ids)

@@ -118,6 +118,7 @@ Result<int> work_for_others(const WorkerCommandOptions& options) {
   [[maybe_unused]] const ssize_t written = ::write(status.get(), &ready, 1);
   RpcListener serving;
   serving.fd = listener.get();
+  serving.greeting = std::chrono::milliseconds(static_cast<int64_t>(1000 * kGreetingSeconds));
   serve_worker(**worker, serving);
   return 0;
 }
