@@ -1,0 +1,84 @@
+// One worker, for as long as a model is open: connects, and connects again after a loss, in the background.
+//
+// A session is used by the thread that computes, and made by a thread of the link's own, which does nothing else.
+// Each event is one line in the log. Nothing here ends the process, nor makes the one that computes wait for a worker
+// that is not there.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "remote/worker_session.h"
+
+namespace hypura {
+
+struct WorkerLinkOptions {
+  std::chrono::milliseconds connect{5000};      // to connect and greet, at most
+  std::chrono::milliseconds first_retry{1000};  // after a loss; then twice as long each time
+  std::chrono::milliseconds longest_retry{30000};
+};
+
+class WorkerLink {
+ public:
+  // Begins to connect. Fails with kInternal when the system has no thread or file descriptor left.
+  static Result<std::unique_ptr<WorkerLink>> start(const WorkerAddress& address, const WorkerHello& hello,
+                                                   const WorkerRoom& room, const WorkerLinkOptions& options = {});
+
+  ~WorkerLink();  // ends the connection
+  WorkerLink(const WorkerLink&) = delete;
+  WorkerLink& operator=(const WorkerLink&) = delete;
+
+  const std::string& name() const { return name_; }
+
+  // Waits until the first attempt to connect has ended, well or badly.
+  void wait_until_tried();
+
+  // --- the thread that computes ---
+
+  // Takes over a session that was made since the last call. Whether there was one.
+  bool take_new();
+
+  // The session in use; nullptr: there is none.
+  WorkerSession* session() { return session_ ? &*session_ : nullptr; }
+
+  // The session in use is of no use any more; connects again. `why` goes into the log, with what becomes of its rows.
+  void lose(const std::string& why);
+
+ private:
+  WorkerLink(const WorkerAddress& address, const WorkerHello& hello, const WorkerRoom& room,
+             const WorkerLinkOptions& options, InterruptPipe interrupt);
+
+  void run();
+  void offer(WorkerSession session, std::unique_lock<std::mutex>& lock);
+  void note_failure(const std::string& why);
+
+  const WorkerAddress address_;
+  const std::string name_;
+  const WorkerHello hello_;
+  const WorkerRoom room_;
+  const WorkerLinkOptions options_;
+  const InterruptPipe interrupt_;
+
+  std::optional<WorkerSession> session_;  // of the thread that computes
+  std::atomic<bool> has_offer_{false};
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::optional<WorkerSession> offer_;
+  bool lost_ = false;
+  bool tried_ = false;
+  bool stopping_ = false;
+
+  // Of the link's thread.
+  bool joined_before_ = false;
+  std::string last_failure_;
+  std::thread thread_;
+};
+
+}  // namespace hypura

@@ -1,0 +1,132 @@
+// One connection to a worker, from its greeting to its end (remote/protocol.h has what is said).
+//
+// Belongs to one thread at a time. After a failure it is of no use any more.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "remote/connection.h"
+#include "remote/protocol.h"
+#include "remote/rpc_wire.h"
+
+namespace hypura {
+
+// What the largest messages hold, of all layers.
+struct WorkerRoom {
+  uint32_t layers = 0;   // with experts
+  uint32_t experts = 0;  // most in a layer
+  uint32_t width = 0;    // floats of a row that is sent, at most
+  uint32_t result = 0;   // of one that comes back
+};
+
+// What asks for a layer and replies to them hold.
+struct WorkerRows {
+  uint32_t device = 0;   // of the worker's, one for each layer
+  uint32_t experts = 0;  // of the layer
+  uint32_t width = 0;    // as in WorkerRoom
+  uint32_t result = 0;
+};
+
+// A layer's experts as a graph for a worker: where the tensors kAskName and kReplyName lie is filled in when it is
+// sent.
+struct WorkerBlock {
+  WorkerRows rows;
+  std::vector<RpcTensor> tensors;
+  std::vector<uint64_t> nodes;  // ids of those that are computed, in their order
+};
+
+// Where an ask is written.
+struct AskSpace {
+  std::span<std::byte> pairs;  // AskedPair each
+  std::span<std::byte> rows;   // floats
+};
+
+// Valid until the next ask.
+struct WorkerReply {
+  Reply head;
+  std::span<const std::byte> map;
+  std::span<const std::byte> rows;
+};
+
+class WorkerSession {
+ public:
+  using Clock = Connection::Clock;
+
+  // Bytes that messages take here, at most.
+  static uint64_t bytes_for(const WorkerRoom& room);
+
+  // Connects and greets. Fails with kIo when there is no answer by the deadline, with kUsage when the worker must not
+  // compute for us: it, or we, say why.
+  static Result<WorkerSession> open(const WorkerAddress& address, const WorkerHello& hello, const WorkerRoom& room,
+                                    Clock::time_point deadline, const InterruptPipe* interrupt);
+
+  const WorkerVerdict& verdict() const { return verdict_; }
+
+  // Of an ask. The graphs of all blocks are for so many rows.
+  uint32_t most_pairs() const { return most_pairs_; }
+
+  // From asking to an answer that takes no computing, at its shortest.
+  double round_trip_seconds() const { return round_trip_; }
+
+  // Sends the graph of a layer, and asks for what the worker has of it in memory, which receive() gives.
+  Status introduce(const WorkerBlock& block);
+
+  // Begins an ask for a layer that was introduced; what is to be written there must be before post(). At most
+  // most_pairs() of either.
+  AskSpace begin_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens);
+
+  // Sends it, in one write as far as the system takes it.
+  Status post() { return send(); }
+
+  // The reply to what was last sent, whatever its status. Fails with kIo at the deadline, or when it is none.
+  Result<WorkerReply> receive(Clock::time_point deadline);
+
+  // Whether receive() would find something without waiting.
+  bool has_something() const { return connection_.has_something(); }
+
+  // Why the worker last refused something; empty where it does not say.
+  std::string reason(Clock::time_point deadline);
+
+  uint64_t sent_bytes() const { return sent_; }
+  uint64_t received_bytes() const { return received_; }
+
+ private:
+  explicit WorkerSession(Connection connection) : connection_(std::move(connection)) {}
+
+  Status greet(const WorkerHello& hello, const WorkerRoom& room, Clock::time_point deadline,
+               const InterruptPipe* interrupt);
+  Status allocate(const WorkerRoom& room, Clock::time_point deadline, const InterruptPipe* interrupt);
+  Status check(const WorkerHello& hello, const WorkerRoom& room);
+  RpcTensor raw(std::string_view name, uint64_t address, uint64_t bytes) const;
+  void add_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens);
+  void add_reply(const WorkerRows& layer, uint32_t pairs);
+  Status answer(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt);
+  template <class Answer>
+  Result<Answer> answer(Clock::time_point deadline, const InterruptPipe* interrupt);
+  Status send();
+
+  Connection connection_;
+  WorkerVerdict verdict_;
+  uint32_t most_pairs_ = kMostPairs;
+  double round_trip_ = 0;
+  uint64_t buffer_ = 0;  // the worker's name of the memory there, for asks and behind them replies
+  uint64_t ask_address_ = 0;
+  uint64_t reply_address_ = 0;
+
+  RpcRequests requests_;
+  std::span<std::byte> ask_;      // in these: of the last ask
+  std::vector<std::byte> reply_;  // that is awaited
+  uint32_t number_ = 0;           // of it
+  uint32_t pairs_ = 0;
+  uint32_t experts_ = 0;  // of its layer
+  uint64_t sent_ = 0;
+  uint64_t received_ = 0;
+};
+
+}  // namespace hypura
