@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 have() { # a part, as it lies in the source's folder
   case $1 in
-rpc) [ -e $source/ggml/src/ggml-rpc/ggml-rpc.cpp ] ;;
+    rpc) [ -e $source/ggml/src/ggml-rpc/ggml-rpc.cpp ] ;;
     models)
       [ -d $source/models/templates ] && [ -e $source/tests/test-llama-archs.cpp ] && [ -e $source/src/llama-vocab.cpp ]
       ;;

@@ -34,6 +34,9 @@ struct DraftOptions {
 // The most EngineOptions::mirrors.
 inline constexpr size_t kMostMirrors = 7;
 
+// The most EngineOptions::workers.
+inline constexpr size_t kMostWorkers = 8;
+
 // How to open a model.
 struct EngineOptions {
   std::filesystem::path model;
@@ -56,6 +59,12 @@ struct EngineOptions {
   // in their last bits: on the budgets, and on what was computed before (docs/design/gpu.md). Opening fails (kUsage)
   // where no GPU computes with slots.
   bool mixed_compute = false;
+  // Machines that run `hypura worker` with the same model, "HOST:PORT" each, at most kMostWorkers: while decoding they
+  // compute experts that they have, beside this one (docs/design/workers.md). Results are the same bits with them and
+  // without; one that is not there, or is lost, is done without until it is. Weights are then read from the model's own
+  // files. Opening fails (kUsage) for what workers cannot do: models without experts, GPUs, `split` by layers.
+  std::vector<std::string> workers;
+  WorkerSplit split = WorkerSplit::kAuto;
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;
@@ -132,6 +141,22 @@ struct GpuCounters {
   double link_busy_seconds = 0;
 };
 
+// What one worker has done, in decode passes.
+struct WorkerCounters {
+  std::string name;             // its address
+  uint64_t joined = 0;          // 1: it is there now
+  uint64_t asks = 0;            // round trips: one for each layer that it computed some of
+  uint64_t experts = 0;         // that it computed, once for each layer and pass; not in expert_lookups
+  uint64_t expert_hits = 0;     // of those, in its memory when asked for
+  uint64_t rows = 0;            // of their results: one for each token and expert
+  uint64_t rows_done_here = 0;  // that it was asked for and did not give, so that this machine computed them
+  uint64_t losses = 0;          // times that it was lost
+  uint64_t read_bytes = 0;      // from its disk, for what it was asked
+  uint64_t sent_bytes = 0;      // to it over the network
+  uint64_t received_bytes = 0;  // from it
+  double wait_seconds = 0;      // computation here waited for it
+};
+
 // Counters since the engine was opened, or the difference of two readings. Bytes are those that the kernel delivered.
 // Times are in seconds, waited or computed on the calling thread.
 struct EngineStats {
@@ -203,6 +228,8 @@ struct EngineStats {
   std::vector<uint64_t> copy_bytes;
   // Of each GPU that has slots for some experts, in the order of their layers.
   std::vector<GpuCounters> gpus;
+  // Of each worker, in the order of EngineOptions::workers. Empty where none can be asked.
+  std::vector<WorkerCounters> workers;
 
   EngineStats since(const EngineStats& earlier) const;
 };

@@ -32,6 +32,12 @@ enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 const char* to_string(ReadAhead way);                       // "none", "router", "coactivation", "auto"
 Result<ReadAhead> parse_read_ahead(std::string_view text);  // fails with kUsage
 
+// How a model is divided between this machine and workers: each computes experts, or whole layers; or as is better.
+enum class WorkerSplit : uint8_t { kAuto, kExperts, kLayers };
+
+const char* to_string(WorkerSplit split);                       // "auto", "experts", "layers"
+Result<WorkerSplit> parse_worker_split(std::string_view text);  // fails with kUsage
+
 // Where a group of weights is. A group that is not streamed stays in llama.cpp's own buffers. Of a streamed group, some
 // weights are pinned, and some lie in slots (experts) or in the ring (dense); the rest is read when needed.
 struct GroupPlacement {

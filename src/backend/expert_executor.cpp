@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/worker_block.h"
+#include "support/elapsed.h"
 #include "support/fail.h"
 
 namespace hypura {
@@ -31,7 +33,10 @@ Status ExpertExecutor::run(const ExpertBlock& block) {
   if (Status status = collect(block); !status) {
     return status;
   }
-  acquire(block);
+  if (may_ask(block)) {
+    return run_with_workers(block);
+  }
+  acquire(block, wanted_);
   predict(block);
   Status status = compute(block);
   store_.finish();
@@ -66,9 +71,37 @@ Status ExpertExecutor::collect(const ExpertBlock& block) {
   return {};
 }
 
-void ExpertExecutor::acquire(const ExpertBlock& block) {
+// Prompts are computed here alone. What a pass of many tokens computes in a call of its own may have other bits there.
+bool ExpertExecutor::may_ask(const ExpertBlock& block) {
+  return workers_ != nullptr && decoding() && block.tokens() < batch_->own_call_rows(block.layer) &&
+         has_worker_shape(block) && workers_->any();
+}
+
+// Workers are asked before anything is computed here, and waited for when this machine's own share is done.
+Status ExpertExecutor::run_with_workers(const ExpertBlock& block) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool asked = workers_->ask(block, pairs_, wanted_, store_, own_);
+  acquire(block, own_);
+  Status status = asked ? compute_parts(block) : compute(block);
+  store_.finish();
+  workers_->note_own(seconds_since(start));
+  if (asked) {
+    workers_->collect(block, pairs_, own_);
+  }
+  return status && asked && !own_.empty() ? compute_lost(block) : status;
+}
+
+// What workers were asked for and did not give. The store knows the pass's choice already.
+Status ExpertExecutor::compute_lost(const ExpertBlock& block) {
+  store_.acquire(block.layer, {{}, static_cast<uint32_t>(block.used()), true}, own_);
+  Status status = leased_->compute(block, pairs_);
+  store_.finish();
+  return status;
+}
+
+void ExpertExecutor::acquire(const ExpertBlock& block, std::span<const uint32_t> experts) {
   const auto used = static_cast<uint32_t>(block.used());
-  store_.acquire(block.layer, {routed_, used, decoding()}, wanted_);
+  store_.acquire(block.layer, {routed_, used, decoding()}, experts);
   if (recorder_ != nullptr) {
     recorder_->note(block.layer, used, routed_, static_cast<uint32_t>(store_.hits()));
   }
@@ -143,6 +176,11 @@ Status ExpertExecutor::compute(const ExpertBlock& block) {
   if (store_.hits() == all && pairs <= most && block.tokens() < batch_->own_call_rows(block.layer)) {
     return batch_->compute_whole(block, leased_->chosen(0, all, pairs_));
   }
+  return compute_parts(block);
+}
+
+// What is leased, in memory of our own.
+Status ExpertExecutor::compute_parts(const ExpertBlock& block) {
   Status status = batch_->keep_inputs(block);
   return status ? leased_->compute(block, pairs_) : status;
 }

@@ -11,6 +11,7 @@
 #include "backend/expert_block.h"
 #include "backend/inner_graph.h"
 #include "backend/leased_experts.h"
+#include "backend/remote_experts.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_layout.h"
 #include "backend/stream_stats.h"
@@ -57,6 +58,10 @@ class ExpertExecutor {
   // from now on.
   void begin_pass(size_t outputs, size_t choices);
 
+  // From now on workers compute some experts of decode passes, where that is faster; nothing is then read ahead for
+  // these. `workers` must outlive the object.
+  void compute_with(RemoteExperts* workers) { workers_ = workers; }
+
   // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
   void record(RoutingRecorder* recorder) { recorder_ = recorder; }
 
@@ -64,12 +69,16 @@ class ExpertExecutor {
   ExpertExecutor(const StreamLayout& layout, ExpertStore& store, const StreamStats& stats);
 
   Status collect(const ExpertBlock& block);
-  void acquire(const ExpertBlock& block);
+  void acquire(const ExpertBlock& block, std::span<const uint32_t> experts);
   bool decoding() const;
   void predict(const ExpertBlock& block);
   size_t predict_prompt(const ChoosingBlock& block);
   size_t predict_all(uint32_t layer, size_t choices, size_t predicted);
   Status compute(const ExpertBlock& block);
+  Status compute_parts(const ExpertBlock& block);
+  bool may_ask(const ExpertBlock& block);
+  Status run_with_workers(const ExpertBlock& block);
+  Status compute_lost(const ExpertBlock& block);
 
   const StreamLayout& layout_;
   ExpertStore& store_;
@@ -82,10 +91,12 @@ class ExpertExecutor {
   std::unique_ptr<ExpertBatch> batch_;
   std::unique_ptr<LeasedExperts> leased_;
   RoutingRecorder* recorder_ = nullptr;
+  RemoteExperts* workers_ = nullptr;
 
   // Of the block in work; members so that their memory is reused.
   std::vector<std::vector<uint32_t>> pairs_;   // by expert: the pairs (token * used + position) that chose it
   std::vector<uint32_t> wanted_;               // experts that some pair chose, ascending
+  std::vector<uint32_t> own_;                  // of these, what this machine computes beside workers
   std::vector<uint16_t> routed_;               // by pair: its expert
   std::vector<ExpertPrediction> predictions_;  // for the next layer
 };

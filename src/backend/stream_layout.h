@@ -22,6 +22,7 @@ struct StreamLayout {
   uint64_t table_bytes = 0;                // of those that are no dense items too, on disk
   uint64_t resident_bytes = 0;             // what is not streamed
   bool repacked = false;                   // a repacked copy is read
+  uint32_t workers = 0;                    // that compute experts beside this machine
   std::vector<int> never_repacked;         // ggml types that are not repacked for prompts (backend/repack_buffer.h)
   std::string pattern;                     // regular expression matching the names of all streamed tensors, no others
 

@@ -10,6 +10,7 @@
 #include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_member.h"
 #include "backend/gpu/prefetch/device_predictor.h"
+#include "backend/remote_experts.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "backend/table_executor.h"
@@ -161,7 +162,8 @@ uint64_t StreamedWeights::expert_buffer_bytes(const StreamLayout& layout, uint32
   if (layout.expert_layers.empty()) {
     return 0;
   }
-  return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers);
+  return max_rows * ExpertBatch::row_bytes(layout) + ExpertStore::bytes_for(layout.expert_layers) +
+         layout.workers * RemoteExperts::bytes_for(layout);
 }
 
 IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Model& model, uint32_t max_rows,

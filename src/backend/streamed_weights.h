@@ -28,6 +28,7 @@
 #include "ggml-cpp.h"
 #include "hypura/placement.h"
 #include "hypura/routing.h"
+#include "remote/worker_address.h"
 #include "residency/layer_expert.h"
 #include "residency/prefetch_switch.h"
 #include "storage/reader.h"
@@ -44,11 +45,13 @@ class ExpertStore;
 class GpuExecutor;
 struct GpuMember;
 struct GpuStats;
+class RemoteExperts;
 class TableExecutor;
 class TableRows;
 class RepackBuffer;
 class RoutingRecorder;
 class TierSlots;
+struct WorkerStats;
 
 // What a streamed tensor is, looked up when the graph uses it.
 struct StreamedTensor {
@@ -170,7 +173,7 @@ class StreamedWeights {
   static uint64_t table_buffer_bytes(const StreamLayout& layout);
 
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
-  // tokens, and the cache's books.
+  // tokens, the cache's books, and messages to workers.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
 
   // The same where so many GPUs compute, and bytes of their memory besides slots and staging.
@@ -196,6 +199,16 @@ class StreamedWeights {
   // What earlier runs chose of the layers that are streamed: the cache of experts learns from it. Call at most once,
   // after allocate_caches and before record_routing; does nothing when no experts are streamed.
   void recall(const RoutingTrace& trace);
+
+  // From now on these workers compute some experts in decode passes (backend/remote_experts.h); waits until each has
+  // joined or failed to. The layout must have counted them. `llama` is ggml's build; `alike`: as
+  // PlanOverrides::alike_workers. Call at most once, after allocate_caches; does nothing when no experts are streamed.
+  // Fails with kInternal when the system has no threads left.
+  Status ask_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint, const std::string& llama,
+                     bool alike);
+
+  // Of the workers that are asked, in their order. Any thread.
+  std::vector<const WorkerStats*> worker_stats() const;
 
   // From now on, until the first compute(), what they used most is read, by a thread of its own.
   void warm_up();
@@ -315,6 +328,7 @@ class StreamedWeights {
   PrefetchSwitch prefetch_switch_;
   ggml_backend_buffer_ptr slot_memory_;  // of the store's slots, where a GPU copies from them
   std::unique_ptr<ExpertStore> expert_store_;
+  std::unique_ptr<RemoteExperts> workers_;
   std::unique_ptr<ExpertExecutor> experts_;
   GpuUse gpu_use_;                             // of all layers, whichever GPU has them
   ggml_backend_dev_t beside_ = nullptr;        // that has layers of its own

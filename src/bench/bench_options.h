@@ -27,6 +27,8 @@ struct BenchOptions {
   uint32_t threads = 0;                        // 0: the cores this process may use
   DraftOptions draft;                          // of hypura's runs, not of the baseline's
   std::vector<std::filesystem::path> mirrors;  // the same
+  std::vector<std::string> workers;            // as EngineOptions, of hypura's runs
+  WorkerSplit split = WorkerSplit::kAuto;      // the same
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> plot;  // ends in .svg or .png
   bool force = false;

@@ -135,6 +135,7 @@ std::vector<Arm> plain_arms(RunSpec spec, const Readahead* readahead, const Plai
   spec.draft.clear();
   spec.draft_ngrams = false;
   spec.mirrors.clear();
+  spec.workers.clear();
   std::vector<std::pair<std::string, RunSpec>> divided;
   for (const PlainSplit& split : splits.splits) {
     divided.emplace_back("plain, " + split.flags, split_spec(spec, splits, split));

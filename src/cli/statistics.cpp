@@ -99,6 +99,22 @@ std::string copies_line(const EngineStats& stats, const Plan& plan) {
   return line;
 }
 
+std::string workers_line(const EngineStats& stats) {
+  std::string line;
+  for (const WorkerCounters& it : stats.workers) {
+    line += fmt::format("{}{} {} expert{}", line.empty() ? "workers: " : "; ", it.name, it.experts,
+                        it.experts == 1 ? "" : "s");
+    if (const auto hits = ratio(100 * as_double(it.expert_hits), as_double(it.experts))) {
+      line += fmt::format(", {:.1f} % hit, waited {:.2f} s", *hits, it.wait_seconds);
+    }
+    if (it.losses > 0) {
+      line += fmt::format(", lost {} time{}", it.losses, it.losses == 1 ? "" : "s");
+    }
+    line += it.joined == 0 ? ", not there" : "";
+  }
+  return line;
+}
+
 std::string statistics_json(const EngineStats& stats, const Plan& plan, std::string_view model,
                             std::optional<StopReason> stop) {
   const auto prompt_tokens = as_double(stats.prompt_tokens);
@@ -137,6 +153,13 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
     nlohmann::ordered_json& its = json["gpus"].emplace_back(nlohmann::ordered_json{{"name", gpu.name}});
     for (const Counter<GpuCounters>& counter : gpu_counters()) {
       with_number(counter, gpu, [&](auto number) { its[std::string(counter.name)] = number; });
+    }
+  }
+  json["workers"] = nlohmann::ordered_json::array();
+  for (const WorkerCounters& worker : stats.workers) {
+    nlohmann::ordered_json& its = json["workers"].emplace_back(nlohmann::ordered_json{{"name", worker.name}});
+    for (const Counter<WorkerCounters>& counter : worker_counters()) {
+      with_number(counter, worker, [&](auto number) { its[std::string(counter.name)] = number; });
     }
   }
   json["copies"] = nlohmann::ordered_json::array();

@@ -18,6 +18,10 @@ std::string statistics_line(const EngineStats& stats, const Plan& plan);
 // end. Empty without mirrors, and while nothing was read.
 std::string copies_line(const EngineStats& stats, const Plan& plan);
 
+// "workers: 127.0.0.1:52525 1200 experts, 61.3 % hit, waited 0.84 s; box:52525 0 experts, not there": what each
+// computed. No line end. Empty where none can be asked.
+std::string workers_line(const EngineStats& stats);
+
 // One line of JSON: every counter under its own name (bytes, seconds), the rates, the plan and its ledger. `stop` is
 // null unless given.
 std::string statistics_json(const EngineStats& stats, const Plan& plan, std::string_view model,

@@ -108,6 +108,36 @@ TEST(StatisticsJson, HoldsTheCountersOfEachGpu) {
   EXPECT_EQ(json[1]["expert_hits"], 4);
 }
 
+TEST(WorkersLine, SaysWhatEachDid) {
+  EngineStats stats;
+  EXPECT_EQ(workers_line(stats), "");
+  WorkerCounters one;
+  one.name = "127.0.0.1:52525";
+  one.joined = 1;
+  one.experts = 1200;
+  one.expert_hits = 300;
+  one.wait_seconds = 0.84;
+  WorkerCounters other;
+  other.name = "box:1";
+  other.losses = 1;
+  stats.workers = {one, other};
+  EXPECT_EQ(workers_line(stats),
+            "workers: 127.0.0.1:52525 1200 experts, 25.0 % hit, waited 0.84 s; "
+            "box:1 0 experts, lost 1 time, not there");
+}
+
+TEST(StatisticsJson, HoldsTheCountersOfEachWorker) {
+  EngineStats stats = some_stats();
+  EXPECT_TRUE(nlohmann::json::parse(statistics_json(stats, some_plan(), "m", {}))["workers"].empty());
+  stats.workers.emplace_back().name = "box:1";
+  stats.workers.back().asks = 7;
+  const auto json = nlohmann::json::parse(statistics_json(stats, some_plan(), "m", {}))["workers"];
+  ASSERT_EQ(json.size(), 1U);
+  EXPECT_EQ(json[0].size(), 1 + worker_counters().size());
+  EXPECT_EQ(json[0]["name"], "box:1");
+  EXPECT_EQ(json[0]["asks"], 7);
+}
+
 TEST(StatisticsLine, NeverDividesByZero) {
   EXPECT_EQ(statistics_line({}, {}),
             "0 tokens, n/a tok/s; prompt 0 tokens, n/a tok/s; experts n/a; n/a bytes/token read; memory 0 B");

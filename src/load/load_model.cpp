@@ -2,11 +2,13 @@
 #include <utility>
 
 #include "draft/drafting.h"
+#include "history/model_fingerprint.h"
 #include "history/saved_routing.h"
 #include "llama/llama_guard.h"
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
+#include "load/workers.h"
 #include "machine/memory.h"
 #include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
@@ -218,6 +220,9 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (!gpu) {
     return propagate(gpu.error());
   }
+  if (Status status = check_workers(options, *gpu, *file); !status) {
+    return propagate(status.error());
+  }
   const auto budget =
       choose_budget(options).and_then([&](const BudgetChoice& most) { return beside_gpu(options, *gpu, most); });
   if (!budget) {
@@ -230,6 +235,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     return propagate(mirrors.error());
   }
   const auto profile = with_mirrors(cached_profile(of_this_disk), *file, *mirrors);
+  const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(*file);
   auto used = std::make_unique<const Model>(used_part(*file, options.draft.mtp));
   TrialOptions trial;
   trial.mtp = options.draft.mtp;
@@ -243,8 +249,12 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     request.mirrors = std::move(*mirrors);
     return open_requested(std::move(request));
   });
-  if (model) {
-    model->file = std::move(used);
+  if (!model) {
+    return model;
+  }
+  model->file = std::move(used);
+  if (Status status = join_workers(options, overrides, fingerprint, *model); !status) {
+    return propagate(status.error());
   }
   return model;
 }

@@ -11,6 +11,7 @@ namespace {
 constexpr std::array kModes = {Mode::kResident, Mode::kExpertStreaming, Mode::kDenseStreaming, Mode::kMixedStreaming};
 constexpr std::array kKvTypes = {KvType::kF16, KvType::kQ8_0, KvType::kAuto};
 constexpr std::array kReadAheads = {ReadAhead::kNone, ReadAhead::kRouter, ReadAhead::kCoactivation, ReadAhead::kAuto};
+constexpr std::array kWorkerSplits = {WorkerSplit::kAuto, WorkerSplit::kExperts, WorkerSplit::kLayers};
 
 template <class Words>
 auto find_word(const Words& words, std::string_view text) {
@@ -60,6 +61,18 @@ const char* to_string(ReadAhead way) {
   return "unknown";
 }
 
+const char* to_string(WorkerSplit split) {
+  switch (split) {
+    case WorkerSplit::kAuto:
+      return "auto";
+    case WorkerSplit::kExperts:
+      return "experts";
+    case WorkerSplit::kLayers:
+      return "layers";
+  }
+  return "unknown";
+}
+
 Result<Mode> parse_mode(std::string_view text) {
   if (const auto mode = find_word(kModes, text)) {
     return *mode;
@@ -80,6 +93,13 @@ Result<ReadAhead> parse_read_ahead(std::string_view text) {
     return *way;
   }
   return fail(ErrorCode::kUsage, "unknown predictor '{}'; use none, router, coactivation or auto", text);
+}
+
+Result<WorkerSplit> parse_worker_split(std::string_view text) {
+  if (const auto split = find_word(kWorkerSplits, text)) {
+    return *split;
+  }
+  return fail(ErrorCode::kUsage, "unknown split '{}'; use auto, experts or layers", text);
 }
 
 bool streams_experts(Mode mode) {

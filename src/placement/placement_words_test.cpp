@@ -18,11 +18,14 @@ TEST(PlacementWords, WhatIsPrintedCanBeRead) {
   for (const ReadAhead way : {ReadAhead::kNone, ReadAhead::kRouter, ReadAhead::kCoactivation, ReadAhead::kAuto}) {
     EXPECT_EQ(*parse_read_ahead(to_string(way)), way);
   }
+  for (const WorkerSplit split : {WorkerSplit::kAuto, WorkerSplit::kExperts, WorkerSplit::kLayers}) {
+    EXPECT_EQ(*parse_worker_split(to_string(split)), split);
+  }
 }
 
 TEST(PlacementWords, OthersAreRefusedByName) {
-  for (const Error& error :
-       {parse_mode("warp").error(), parse_kv_type("warp").error(), parse_read_ahead("warp").error()}) {
+  for (const Error& error : {parse_mode("warp").error(), parse_kv_type("warp").error(),
+                             parse_read_ahead("warp").error(), parse_worker_split("warp").error()}) {
     EXPECT_EQ(error.code, ErrorCode::kUsage);
     EXPECT_THAT(error.message, HasSubstr("'warp'"));
   }

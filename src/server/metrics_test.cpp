@@ -122,6 +122,7 @@ class BusyGenerator : public FakeGenerator {
     stats.engine.copy_bytes = {700, 300};
     stats.engine.gpus = {{"CUDA0", 20, 15}, {"CUDA1", 8, 4}};
     stats.engine.gpus[1].link_busy_seconds = stats.engine.gpu_link_busy_seconds = 1.5;
+    stats.engine.workers = {{"box:1", 1, 6}};
     return stats;
   }
 };
@@ -157,6 +158,9 @@ TEST(MetricsText, HasWhatTheLoadedModelDoes) {
   EXPECT_THAT(text, HasSubstr("hypura_accepted_draft_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_right_drafted_tokens_total{model=\"stories:latest\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("hypura_memory_bytes{model=\"stories:latest\",purpose=\"expert slots\"} 4096\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE hypura_worker_joined gauge\n"
+                              "hypura_worker_joined{model=\"stories:latest\",worker=\"box:1\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("hypura_worker_asks_total{model=\"stories:latest\",worker=\"box:1\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("hypura_gpu_device_expert_hits_total{model=\"stories:latest\",gpu=\"CUDA0\"} 15\n"
                               "hypura_gpu_device_expert_hits_total{model=\"stories:latest\",gpu=\"CUDA1\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("hypura_copy_read_bytes_total{model=\"stories:latest\",copy=\"1\"} 300\n"));

@@ -130,6 +130,20 @@ void add_gpus(MetricsText& text, std::string_view model, const std::vector<GpuCo
   }
 }
 
+// The same of each worker.
+void add_workers(MetricsText& text, std::string_view model, const std::vector<WorkerCounters>& workers) {
+  for (const Counter<WorkerCounters>& counter : worker_counters()) {
+    if (!workers.empty()) {
+      text.begin(counter.metric, counter.sum ? kCounter : kGauge, counter.help);
+    }
+    for (const WorkerCounters& worker : workers) {
+      with_number(counter, worker, [&](auto number) {
+        text.value({{"model", model}, {"worker", worker.name}}, number);
+      });
+    }
+  }
+}
+
 void add_rates(MetricsText& text, std::string_view model, const EngineStats& stats) {
   text.single("hypura_decode_tokens_per_second", kGauge,
               "Tokens of answers for each second of decoding, since loading.", {{"model", model}},
@@ -190,6 +204,7 @@ std::string prometheus(const Metrics& metrics, const ModelHost& host) {
     add_counters(text, name, generator_counters(), stats);
     add_counters(text, name, engine_counters(), stats.engine);
     add_gpus(text, name, stats.engine.gpus);
+    add_workers(text, name, stats.engine.workers);
     add_rates(text, name, stats.engine);
     add_reads(text, name, stats.engine);
     add_memory(text, name, generator->plan());

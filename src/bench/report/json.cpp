@@ -119,6 +119,8 @@ Json settings_json(const BenchReport& report) {
           {"draft_ngrams", options.draft.ngrams},
           {"draft_mtp", options.draft.mtp},
           {"mirrors", mirrors},
+          {"workers", options.workers},
+          {"split", to_string(options.split)},
           {"repeat", options.repeat}};
 }
 

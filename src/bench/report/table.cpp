@@ -187,6 +187,12 @@ std::string mirrors_text(const BenchOptions& options) {
   return mirrors == 0 ? std::string() : fmt::format("; {} mirror{}", mirrors, mirrors == 1 ? "" : "s");
 }
 
+// "; 2 workers", or "".
+std::string workers_text(const BenchOptions& options) {
+  const size_t workers = options.workers.size();
+  return workers == 0 ? std::string() : fmt::format("; {} worker{}", workers, workers == 1 ? "" : "s");
+}
+
 // "\nVRAM: each may take 4.0 GiB of CUDA0's and 4.0 GiB of CUDA1's besides what a driver takes", or "".
 std::string vram_text(const PlainSplits& splits) {
   if (splits.gpu.empty()) {
@@ -206,13 +212,13 @@ std::string head_of(const BenchReport& report) {
   const BenchOptions& options = report.options;
   const MachineFacts& machine = report.machine;
   return fmt::format(
-      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}{}\n"
+      "{}, {}, {}; {} prompt tokens, then {} tokens; {} round{}; {} thread{}{}{}{}\n"
       "{}, {} cores, {}, {}; load average {:.2f} before the first run\n"
       "plan: {}\nruns: {}{}\n",
       report.model_name, format_bytes(report.model_bytes), memory_text(options), options.prompt_tokens, options.tokens,
       options.repeat, options.repeat == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
-      drafts_text(options.draft), mirrors_text(options), machine.processor, machine.cores, format_bytes(machine.memory),
-      machine.kernel, machine.load_average, report.figures.plan, report.limits.sentence,
+      drafts_text(options.draft), mirrors_text(options), workers_text(options), machine.processor, machine.cores,
+      format_bytes(machine.memory), machine.kernel, machine.load_average, report.figures.plan, report.limits.sentence,
       vram_text(report.plain_splits));
 }
 

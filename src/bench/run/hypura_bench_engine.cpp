@@ -124,6 +124,8 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.repacked = spec.repacked;
   options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
+  options.workers = spec.workers;
+  options.split = parse_worker_split(spec.split).value_or(WorkerSplit::kAuto);
   options.run_history = spec.run_history;
   return options;
 }

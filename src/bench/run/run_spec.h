@@ -52,6 +52,8 @@ struct RunSpec {
   bool draft_ngrams = false;
   bool draft_mtp = false;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions
+  std::vector<std::string> workers;  // the same
+  std::string split = "auto";        // as parse_worker_split takes it
 
   bool names_gpu() const { return gpu != "auto" && gpu != "none"; }
   bool drafts() const { return draft_ngrams || draft_mtp || !draft.empty(); }

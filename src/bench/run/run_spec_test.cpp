@@ -33,6 +33,8 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.lazy_tables = true;
   spec.mixed_compute = true;
   spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
+  spec.workers = {"box:1", "[::1]:2"};
+  spec.split = "experts";
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(to_json_line(*back), to_json_line(spec));
@@ -53,6 +55,8 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_TRUE(engine_options(*back).mixed_compute);
   EXPECT_EQ(engine_options(RunSpec()).vram, std::nullopt);
   EXPECT_EQ(back->mirrors, spec.mirrors);
+  EXPECT_EQ(engine_options(*back).workers, spec.workers);
+  EXPECT_EQ(engine_options(*back).split, WorkerSplit::kExperts);
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));
   EXPECT_TRUE(back->draft_ngrams);
   EXPECT_TRUE(back->draft_mtp);

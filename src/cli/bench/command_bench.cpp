@@ -169,6 +169,8 @@ RunSpec hypura_spec(const BenchReport& report) {
   for (const std::filesystem::path& mirror : options.mirrors) {
     spec.mirrors.push_back(mirror.string());
   }
+  spec.workers = options.workers;
+  spec.split = to_string(options.split);
   spec.predict = true;
   return spec;
 }

@@ -73,7 +73,8 @@ bool says_how_to_measure(const BenchOptions& options) {
   return !options.model.empty() || options.baseline || options.prompt_tokens != usual.prompt_tokens ||
          options.tokens != usual.tokens || options.memory || options.gpu != usual.gpu || options.vram ||
          !options.vram_each.empty() || options.mixed_compute || options.repeat != usual.repeat || options.context > 0 ||
-         options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty();
+         options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty() ||
+         !options.workers.empty() || options.split != usual.split;
 }
 
 }  // namespace
@@ -100,6 +101,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
   command->add_flag("--force", options.force, "Run the baseline even when it may exhaust the machine's memory")
       ->group(kMeasured);
   add_mirror_option(*command, options.mirrors, kMeasured);
+  add_worker_options(*command, options.workers, options.split, kMeasured);
   add_draft_options(*command, options.draft, kMeasured);
   add_files(*command, options);
   add_replay(*command, options);

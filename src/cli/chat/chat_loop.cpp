@@ -87,6 +87,9 @@ ChatLoop::Next ChatLoop::command(const std::string& line) {
     if (const std::string copies = copies_line(now, setup_.plan); !copies.empty()) {
       notes_.write("  " + copies + "\n");
     }
+    if (const std::string workers = workers_line(now); !workers.empty()) {
+      notes_.write("  " + workers + "\n");
+    }
   } else {
     notes_.write(fmt::format("'{}' is not a command; the commands are:\n{}", name, kHelp));
   }

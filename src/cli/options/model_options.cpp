@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/options/number_option.h"
+#include "remote/worker_address.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -185,6 +186,26 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
       ->group(group);
 }
 
+void add_worker_options(CLI::App& command, std::vector<std::string>& workers, WorkerSplit& split, const char* group) {
+  const auto complaint = [](const std::string& text) {
+    const auto address = parse_worker_address(text);
+    return address ? std::string() : address.error().message;
+  };
+  command.add_option("--worker", workers, "Machine that runs `hypura worker` with this model, to help; repeatable")
+      ->check(complaint)
+      ->allow_extra_args(false)  // the next word is none of its own
+      ->option_text("HOST:PORT")
+      ->group(group);
+  const auto set_split = [&split](const std::string& text) { split = parse_worker_split(text).value_or(split); };
+  command
+      .add_option_function<std::string>("--split", set_split, "What workers compute: experts or auto (default auto)")
+      ->check([](const std::string& text) {
+        return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
+      })
+      ->option_text("WHAT")
+      ->group(group);
+}
+
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
   command.add_option("--draft", options.model, "Draft model: a small model of the same family, a GGUF file or a name")
       ->check(named)
@@ -219,6 +240,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   command.add_flag_callback("--no-repacked", ignore_copy, "Ignore a repacked copy of the model");
   command.add_flag_callback("--no-packed", ignore_copy)->group("");  // its name until 0.1
   add_mirror_option(command, options.mirrors, group);
+  add_worker_options(command, options.workers, options.split, group);
   add_draft_options(command, options.draft, group);
   for (const char* flag :
        {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack", "--no-repacked"}) {

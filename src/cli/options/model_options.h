@@ -49,11 +49,14 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
 // --mirror, in the group of that name; may be repeated.
 void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group);
 
+// --worker HOST:PORT, which may be repeated, and --split, in the group of that name.
+void add_worker_options(CLI::App& command, std::vector<std::string>& workers, WorkerSplit& split, const char* group);
+
 // --draft, --draft-ngrams and --draft-mtp, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 
 // --memory, --gpu, --vram, --mixed-compute, --context, --threads, --kv-type, --no-direct-io, --no-repack,
-// --no-repacked, --mirror and those of drafts, in the group of that name.
+// --no-repacked, --mirror, those of workers and those of drafts, in the group of that name.
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
                         const char* group);
 

@@ -183,6 +183,24 @@ TEST(Options, MirrorsMayBeRepeated) {
   EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.mirrors.empty());
 }
 
+TEST(Options, WorkersMayBeRepeated) {
+  const std::vector<std::string> given = {"127.0.0.1:52525", "[::1]:7"};
+  const auto workers = [](const char* command) {
+    return parse_command_line(
+        {command, "--worker", "127.0.0.1:52525", "m.gguf", "--worker", "[::1]:7", "--split", "experts"});
+  };
+  for (const char* command : {"run", "chat"}) {
+    const auto parsed = workers(command);
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    EXPECT_EQ(parsed->options.engine.workers, given);
+    EXPECT_EQ(parsed->options.engine.split, WorkerSplit::kExperts);
+  }
+  EXPECT_EQ(workers("serve").value().serve.engine.workers, given);
+  EXPECT_EQ(workers("bench").value().bench.workers, given);
+  EXPECT_EQ(workers("bench").value().bench.split, WorkerSplit::kExperts);
+  EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.workers.empty());
+}
+
 TEST(Options, InteractiveRunIsChat) {
   for (const auto& words : {std::vector<std::string>{"run", "-i"}, {"run", "--interactive", "-p", "x"}, {"chat"}}) {
     const auto parsed = parse_command_line(words);
@@ -291,6 +309,8 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"run", "--mirror", ""}, {"--mirror", "empty"}},
                                          Refused{{"run", "--mirror"}, {"--mirror"}},
                                          Refused{{"inspect", "--mirror", "m"}, {"--mirror"}},
+                                         Refused{{"run", "--worker", "box"}, {"--worker", "'box'", "127.0.0.1:52525"}},
+                                         Refused{{"run", "--split", "rows"}, {"--split", "'rows'", "experts"}},
                                          Refused{{"run", "--memory", "6Q"}, {"--memory", "'6Q'", "auto"}},
                                          Refused{{"run", "--memory", "-1G"}, {"--memory"}},
                                          Refused{{"run", "--gpu", ""}, {"--gpu", "hypura devices"}},

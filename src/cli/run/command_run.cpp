@@ -81,6 +81,9 @@ Result<int> run_command(const RunOptions& options) {
     if (const std::string copies = copies_line(stats, (*engine)->plan()); !copies.empty()) {
       notes.write(copies + "\n");
     }
+    if (const std::string workers = workers_line(stats); !workers.empty()) {
+      notes.write(workers + "\n");
+    }
   }
   close_model(**engine);
   if (Status status = write_trace(options, **engine, notes); !status) {

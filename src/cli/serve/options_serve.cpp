@@ -257,6 +257,10 @@ Status check_serve_options(const ServeOptions& options) {
                 "--mirror '{}' is a copy of one model, but {} models are given; serve one, or leave out the mirrors",
                 options.engine.mirrors.front().string(), options.models.size());
   }
+  if (!options.engine.workers.empty() && (options.models.size() != 1 || options.catalogue)) {
+    return fail(ErrorCode::kUsage, "--worker {} has one model; serve that alone, by its name and without --catalogue",
+                options.engine.workers.front());
+  }
   return {};
 }
 

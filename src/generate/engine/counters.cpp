@@ -181,6 +181,30 @@ constexpr Counter<G> kGpuCounters[] = {
      "hypura_gpu_device_link_busy_seconds_total"},
 };
 
+using W = WorkerCounters;
+
+constexpr Counter<W> kWorkerCounters[] = {
+    {"joined", &W::joined, "workers", "1: the worker is there.", "hypura_worker_joined", {}, false},
+    {"asks", &W::asks, "asks", "Layers that the worker was asked for and computed some experts of: round trips.",
+     "hypura_worker_asks_total"},
+    {"experts", &W::experts, "experts", "Experts that the worker computed, in decode passes.",
+     "hypura_worker_experts_total"},
+    {"expert_hits", &W::expert_hits, "experts", "Of those, in its memory when asked for.",
+     "hypura_worker_expert_hits_total"},
+    {"rows", &W::rows, "rows", "Rows of results that it computed: one for each token and expert.",
+     "hypura_worker_rows_total"},
+    {"rows_done_here", &W::rows_done_here, "rows", "Rows that it was asked for and this machine computed instead.",
+     "hypura_worker_rows_done_here_total"},
+    {"losses", &W::losses, "losses", "Times that the worker was lost.", "hypura_worker_losses_total"},
+    {"read_bytes", &W::read_bytes, "bytes", "Bytes that it read from its disk for what it was asked.",
+     "hypura_worker_read_bytes_total"},
+    {"sent_bytes", &W::sent_bytes, "bytes", "Bytes sent to the worker.", "hypura_worker_sent_bytes_total"},
+    {"received_bytes", &W::received_bytes, "bytes", "Bytes received from the worker.",
+     "hypura_worker_received_bytes_total"},
+    {"wait_seconds", &W::wait_seconds, "seconds", "Time that computation here waited for the worker.",
+     "hypura_worker_wait_seconds_total"},
+};
+
 constexpr Counter<S> kGeneratorCounters[] = {
     {"running", &S::running, "answers", "Answers being generated.", "hypura_answers_running", {}, false},
     {"waiting",
@@ -233,6 +257,10 @@ std::span<const Counter<GpuCounters>> gpu_counters() {
   return kGpuCounters;
 }
 
+std::span<const Counter<WorkerCounters>> worker_counters() {
+  return kWorkerCounters;
+}
+
 std::span<const Counter<GeneratorStats>> generator_counters() {
   return kGeneratorCounters;
 }
@@ -250,6 +278,13 @@ EngineStats EngineStats::since(const EngineStats& earlier) const {
   for (size_t i = 0; i < std::min(gpus.size(), earlier.gpus.size()); ++i) {
     for (const Counter<GpuCounters>& counter : gpu_counters()) {
       std::visit([&](auto field) { difference.gpus[i].*field -= earlier.gpus[i].*field; }, counter.field);
+    }
+  }
+  for (size_t i = 0; i < std::min(workers.size(), earlier.workers.size()); ++i) {
+    for (const Counter<WorkerCounters>& counter : worker_counters()) {
+      if (counter.sum) {
+        std::visit([&](auto field) { difference.workers[i].*field -= earlier.workers[i].*field; }, counter.field);
+      }
     }
   }
   return difference;

@@ -10,7 +10,7 @@
 
 namespace hypura {
 
-// One field of EngineStats, GpuCounters or GeneratorStats.
+// One field of EngineStats, GpuCounters, WorkerCounters or GeneratorStats.
 template <class Stats>
 struct Counter {
   std::string_view name;  // as the field, and in JSON
@@ -23,11 +23,14 @@ struct Counter {
   bool older_name = false;       // of a field that has a row of its own
 };
 
-// All fields but copy_bytes, which has one number for each copy of the model, and gpus.
+// All fields but copy_bytes, which has one number for each copy of the model, gpus and workers.
 std::span<const Counter<EngineStats>> engine_counters();
 
 // Of one of `gpus`: all fields but the name.
 std::span<const Counter<GpuCounters>> gpu_counters();
+
+// Of one of `workers`: all fields but the name.
+std::span<const Counter<WorkerCounters>> worker_counters();
 
 // All fields but `engine`.
 std::span<const Counter<GeneratorStats>> generator_counters();

@@ -23,9 +23,11 @@ size_t bytes_of_fields(std::span<const Counter<Stats>> counters) {
 }
 
 TEST(Counters, HaveEveryFieldOfTheEngines) {
-  EXPECT_EQ(bytes_of_fields(engine_counters()) + sizeof(EngineStats::copy_bytes) + sizeof(EngineStats::gpus),
+  EXPECT_EQ(bytes_of_fields(engine_counters()) + sizeof(EngineStats::copy_bytes) + sizeof(EngineStats::gpus) +
+                sizeof(EngineStats::workers),
             sizeof(EngineStats));
   EXPECT_EQ(bytes_of_fields(gpu_counters()) + sizeof(GpuCounters::name), sizeof(GpuCounters));
+  EXPECT_EQ(bytes_of_fields(worker_counters()) + sizeof(WorkerCounters::name), sizeof(WorkerCounters));
 }
 
 TEST(Counters, HaveEveryFieldOfTheGenerator) {
@@ -61,6 +63,7 @@ void expect_well_described(std::span<const Counter<Stats>> counters) {
 TEST(Counters, AreEachDescribed) {
   expect_well_described(engine_counters());
   expect_well_described(gpu_counters());
+  expect_well_described(worker_counters());
   expect_well_described(generator_counters());
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/gpu/gpu_stats.h"
+#include "backend/worker_stats.h"
 
 namespace hypura {
 
@@ -82,6 +83,24 @@ void add_gpus(const StreamedWeights& weights, uint64_t host_lookups, EngineStats
   stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups + host_lookups;
 }
 
+void add_workers(const StreamedWeights& weights, EngineStats& stats) {
+  for (const WorkerStats* its : weights.worker_stats()) {
+    WorkerCounters& worker = stats.workers.emplace_back();
+    worker.name = its->name;
+    worker.joined = its->joined ? 1 : 0;
+    worker.asks = its->asks;
+    worker.experts = its->experts;
+    worker.expert_hits = its->hits;
+    worker.rows = its->rows;
+    worker.rows_done_here = its->rows_here;
+    worker.losses = its->losses;
+    worker.read_bytes = its->read_bytes;
+    worker.sent_bytes = its->sent_bytes;
+    worker.received_bytes = its->received_bytes;
+    worker.wait_seconds = its->wait_seconds;
+  }
+}
+
 }  // namespace
 
 void add_kept(const KeptKvStats& kept, EngineStats& stats) {
@@ -113,6 +132,7 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.stream_kernel_seconds = weights.kernel_seconds();
   stats.gpu_demoted_experts = stream.lowered;
   add_gpus(weights, stream.host_lookups, stats);
+  add_workers(weights, stats);
 }
 
 void add_links(const std::vector<double>& upload_rates, EngineStats& stats) {

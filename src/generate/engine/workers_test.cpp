@@ -1,0 +1,313 @@
+// With workers logits are those of one machine, bit for bit: for models of each kind, few slots to many, one to three
+// workers, passes of several sequences, and whatever goes wrong with a worker in the middle of a token.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "backend/cpu_kernels.h"
+#include "backend/ggml_worker_for_test.h"
+#include "generate/engine/engine_impl.h"
+#include "generate/engine/model_cases_for_test.h"
+#include "generate/engine/open_overridden.h"
+#include "generate/engine/reference_for_test.h"
+#include "generate/scheduler/llama_pass_model.h"
+#include "history/model_fingerprint.h"
+#include "support/temp_dir_for_test.h"
+#include "support/units.h"
+
+namespace hypura {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint32_t kContext = 128;
+constexpr uint32_t kPass = 16;
+constexpr uint64_t kFewSlots = 20 * kMiB;  // of the stories model
+constexpr uint64_t kEnough = 512 * kMiB;   // for all of each model
+const auto kStories = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-moe.gguf";
+
+EngineOptions options_for(const std::filesystem::path& model, uint64_t memory = kFewSlots) {
+  EngineOptions options;
+  options.model = model;
+  options.gpu = "none";
+  options.memory = memory;
+  options.context = kContext;
+  options.ubatch = options.outputs = kPass;
+  options.threads = 1;
+  options.resident = false;
+  options.repack = false;  // as the reference
+  options.run_history = false;
+  return options;
+}
+
+PlanOverrides alike() {
+  PlanOverrides overrides;
+  overrides.mode = Mode::kExpertStreaming;
+  overrides.alike_workers = true;  // so that they are asked however slow this machine is
+  return overrides;
+}
+
+// Workers of a model, in this process.
+class FakeWorkers {
+ public:
+  explicit FakeWorkers(const std::filesystem::path& model) : path_(model) {
+    static_cast<void>(init_llama());
+    const Model it = *open_model(model);
+    manner_.identity = worker_identity(model_fingerprint(it), false, ggml_build(), cpu_kernels());
+    manner_.experts = static_cast<uint32_t>(it.experts);
+    manner_.layers = static_cast<uint32_t>(it.layers);
+  }
+
+  FakeWorker::Manner& manner() { return manner_; }
+  FakeWorker& add() { return workers_.emplace_back(manner_, GgmlWorker(path_)); }
+
+  std::vector<std::string> addresses() const {
+    std::vector<std::string> all;
+    for (const FakeWorker& it : workers_) {
+      all.push_back(to_string(it.address()));
+    }
+    return all;
+  }
+
+ private:
+  std::filesystem::path path_;
+  FakeWorker::Manner manner_;
+  std::deque<FakeWorker> workers_;
+};
+
+std::unique_ptr<Engine> open_with(const FakeWorkers& workers, EngineOptions options) {
+  options.workers = workers.addresses();
+  auto engine = open_overridden(options, alike());
+  EXPECT_TRUE(engine) << engine.error().message;
+  return engine ? std::move(*engine) : nullptr;
+}
+
+// The least with which the model opens beside them, or a tenth more: few slots.
+uint64_t least_memory(const std::filesystem::path& model, const FakeWorkers& workers) {
+  uint64_t low = 0;
+  uint64_t high = open_model(model)->bytes + 32 * kMiB;
+  while (high - low > high / 10) {
+    const uint64_t middle = low + (high - low) / 2;
+    EngineOptions options = options_for(model, middle);
+    options.workers = workers.addresses();
+    (open_overridden(options, alike()) ? high : low) = middle;
+  }
+  return high;
+}
+
+// A prompt, which no worker computes, and single tokens.
+std::vector<Expected> expected_of(const std::filesystem::path& model) {
+  Reference reference(model, kContext, kPass, 1);
+  return expect_all(reference, {7}, test_tokens(6));
+}
+
+void expect_those(Engine& engine, const std::vector<Expected>& expected, const std::string& where) {
+  auto session = engine.new_session();
+  ASSERT_TRUE(session) << session.error().message;
+  expect_same_logits(**session, expected, where);
+}
+
+class Workers : public testing::TestWithParam<ModelCase> {};
+
+TEST_P(Workers, LogitsAreThoseOfOneMachine) {
+  const TempDir folder;
+  const std::filesystem::path path = model_file(GetParam(), folder.path());
+  ASSERT_FALSE(path.empty());
+  const std::vector<Expected> expected = expected_of(path);
+  struct Case {
+    size_t workers;
+    uint32_t layer_slots;
+    bool few_slots_here;
+  };
+  for (const auto& [count, layer_slots, few] : {Case{1, 1, true}, Case{3, 4, true}, Case{2, 1000, false}}) {
+    FakeWorkers workers(path);
+    workers.manner().layer_slots = layer_slots;
+    for (size_t i = 0; i < count; ++i) {
+      workers.add();
+    }
+    const uint64_t memory = few ? least_memory(path, workers) : kEnough;
+    const auto engine = open_with(workers, options_for(path, memory));
+    ASSERT_NE(engine, nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected, fmt::format("{} workers", count)));
+    const EngineStats stats = engine->stats();
+    ASSERT_EQ(stats.workers.size(), count);
+    for (const WorkerCounters& it : stats.workers) {
+      EXPECT_EQ(it.joined, 1U);
+      EXPECT_EQ(it.rows_done_here, 0U);
+      EXPECT_TRUE(!few || it.experts > 0) << "of " << count << " workers one was not asked";
+      EXPECT_EQ(it.rows, it.experts);  // each of one token
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Workers,
+                         testing::Values(ModelCase{"stories_moe", "hypura-stories-moe.gguf", {}},
+                                         ModelCase{"gpt_oss", "", small_spec("gpt-oss", "Q8_0")},
+                                         ModelCase{"fused", "", small_spec("fused", "Q4_0")}),
+                         [](const auto& it) { return it.param.name; });
+
+// Decode passes with a token of each of three sequences: rows of an expert are of several tokens.
+TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
+  constexpr uint32_t kTalkers = 3;
+  Reference reference(kStories, kContext * kTalkers, kPass, 1, kTalkers);
+  FakeWorkers workers(kStories);
+  workers.add();
+  workers.add();
+  EngineOptions options = options_for(kStories);
+  options.sequences = kTalkers;
+  options.workers = workers.addresses();
+  PlanOverrides overrides = alike();
+  overrides.pool = kContext * kTalkers;
+  auto engine = open_engine(options, overrides);
+  ASSERT_TRUE(engine) << engine.error().message;
+  LlamaPassModel model(**engine, kTalkers);
+  const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
+  for (uint32_t position = 0; position < 5; ++position) {
+    std::vector<PassToken> pass;
+    for (uint32_t talker = 0; talker < kTalkers; ++talker) {
+      pass.push_back({test_tokens(20)[position * kTalkers + talker], position, talker, true});
+    }
+    ASSERT_TRUE(reference.decode(pass));
+    const std::vector<float> expected = reference.logits(kTalkers);
+    const Status status = model.pass(pass, 0);
+    ASSERT_TRUE(status) << status.error().message;
+    for (size_t i = 0; i < kTalkers; ++i) {
+      EXPECT_EQ(std::memcmp(model.logits(i), &expected[i * vocabulary], vocabulary * sizeof(float)), 0)
+          << "pass " << position << ", sequence " << i;
+    }
+  }
+  for (const WorkerCounters& it : (*engine)->stats().workers) {
+    EXPECT_GT(it.rows, it.experts) << "no expert was chosen by two";
+  }
+}
+
+TEST(WorkersThatFail, InTheMiddleOfATokenTheirRowsAreComputedHere) {
+  const std::vector<Expected> expected = expected_of(kStories);
+  for (const WorkerFault fault : {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength,
+                                  WorkerFault::kRefuses, WorkerFault::kSilent}) {
+    FakeWorkers workers(kStories);
+    workers.manner().fault = fault;
+    workers.manner().fault_at = 8;
+    workers.add();
+    workers.manner().fault = WorkerFault::kNone;
+    workers.add();
+    const auto engine = open_with(workers, options_for(kStories));
+    ASSERT_NE(engine, nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected, fmt::format("fault {}", static_cast<int>(fault))));
+    const EngineStats stats = engine->stats();
+    EXPECT_EQ(stats.workers[0].losses, 1U);
+    EXPECT_GE(stats.workers[0].rows_done_here, 1U);
+    EXPECT_EQ(stats.workers[1].losses, 0U);
+    EXPECT_GT(stats.workers[1].rows, 0U);
+  }
+}
+
+TEST(WorkersThatFail, AKilledOneIsDoneWithout) {
+  const std::vector<Expected> expected = expected_of(kStories);
+  FakeWorkers workers(kStories);
+  FakeWorker& worker = workers.add();
+  const auto engine = open_with(workers, options_for(kStories));
+  ASSERT_NE(engine, nullptr);
+  const auto session = engine->new_session();
+  worker.hold();
+  std::thread killer([&] {
+    worker.wait_until_held();
+    worker.stop();
+  });
+  expect_same_logits(**session, expected, "killed");
+  killer.join();
+  EXPECT_EQ(engine->stats().workers[0].losses, 1U);
+  EXPECT_EQ(engine->stats().workers[0].joined, 0U);
+}
+
+TEST(WorkersThatFail, ASlowOneIsWaitedFor) {
+  const std::vector<Expected> expected = expected_of(kStories);
+  FakeWorkers workers(kStories);
+  FakeWorker& worker = workers.add();
+  const auto engine = open_with(workers, options_for(kStories));
+  ASSERT_NE(engine, nullptr);
+  worker.hold();
+  std::thread slow([&] {
+    worker.wait_until_held();
+    worker.release();
+  });
+  expect_those(*engine, expected, "slow");
+  slow.join();
+}
+
+TEST(WorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
+  const std::vector<Expected> expected = expected_of(kStories);
+  FakeWorkers workers(kStories);
+  const WorkerIdentity good = workers.manner().identity;
+  workers.manner().identity.fingerprint += 1;
+  workers.add();
+  workers.manner().identity = good;
+  workers.manner().identity.repacked = 1;
+  workers.add();
+  workers.manner().identity = good;
+  workers.add().stop();
+  const auto engine = open_with(workers, options_for(kStories));
+  ASSERT_NE(engine, nullptr);
+  expect_those(*engine, expected, "none helps");
+  for (const WorkerCounters& it : engine->stats().workers) {
+    EXPECT_EQ(it.joined, 0U) << it.name;
+    EXPECT_EQ(it.asks, 0U) << it.name;
+  }
+}
+
+// What messages and books take is out of the budget.
+TEST(WorkersMemory, IsReserved) {
+  FakeWorkers workers(kStories);
+  workers.add();
+  EngineOptions options = options_for(kStories);
+  const auto alone = open_overridden(options, {});
+  options.workers = workers.addresses();
+  const auto with = open_overridden(options, {});
+  ASSERT_TRUE(alone);
+  ASSERT_TRUE(with);
+  const auto buffers = [](const Engine& engine) {
+    uint64_t bytes = 0;
+    uint64_t sum = 0;
+    for (const LedgerLine& line : engine.ledger()) {
+      bytes += line.purpose == Purpose::kExpertBuffers ? line.bytes : 0;
+      sum += line.bytes;
+    }
+    EXPECT_LE(sum, engine.plan().budget + engine.plan().process_overhead);
+    return bytes;
+  };
+  EXPECT_GT(buffers(**with), buffers(**alone));
+}
+
+TEST(WorkersRefused, ByName) {
+  const auto refusal = [](const std::function<void(EngineOptions&)>& change) {
+    EngineOptions options = options_for(kStories);
+    change(options);
+    const auto engine = Engine::open(options);
+    EXPECT_FALSE(engine);
+    EXPECT_EQ(engine ? ErrorCode::kInternal : engine.error().code, ErrorCode::kUsage);
+    return engine ? std::string() : engine.error().message;
+  };
+  EXPECT_THAT(refusal([](EngineOptions& it) { it.split = WorkerSplit::kLayers; }), HasSubstr("--split layers"));
+  EXPECT_THAT(refusal([](EngineOptions& it) { it.workers = {"box"}; }), HasSubstr("'box'"));
+  EXPECT_THAT(refusal([](EngineOptions& it) { it.workers = {"127.0.0.1:1", "127.0.0.1:1"}; }), HasSubstr("twice"));
+  EXPECT_THAT(refusal([](EngineOptions& it) { it.workers.assign(kMostWorkers + 1, "127.0.0.1:1"); }),
+              HasSubstr("at most"));
+  EXPECT_THAT(refusal([](EngineOptions& it) {
+                it.workers = {"127.0.0.1:1"};
+                it.gpu = "CPU";
+              }),
+              HasSubstr("--gpu none"));
+  EXPECT_THAT(refusal([](EngineOptions& it) {
+                it.workers = {"127.0.0.1:1"};
+                it.model = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-draft.gguf";
+              }),
+              HasSubstr("no experts"));
+}
+
+}  // namespace
+}  // namespace hypura
