@@ -89,7 +89,8 @@ Result<Connection> Connection::open(const WorkerAddress& address, Clock::time_po
       failure.message = std::strerror(errno);
       continue;
     }
-    if (::connect(made.fd_, it->ai_addr, it->ai_addrlen) != 0 && errno != EINPROGRESS) {
+    // Interrupted, it goes on by itself too.
+    if (::connect(made.fd_, it->ai_addr, it->ai_addrlen) != 0 && errno != EINPROGRESS && errno != EINTR) {
       failure.message = std::strerror(errno);
       continue;
     }

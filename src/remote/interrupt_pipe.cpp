@@ -35,8 +35,8 @@ InterruptPipe::InterruptPipe(InterruptPipe&& other) noexcept
 
 void InterruptPipe::set() const {
   const char byte = 0;
-  const ssize_t written = ::write(ends_[1], &byte, 1);  // when the pipe is full it is set, too
-  static_cast<void>(written);
+  while (::write(ends_[1], &byte, 1) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace hypura

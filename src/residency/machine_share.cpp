@@ -53,7 +53,19 @@ std::span<const uint32_t> MachineShare::divide(uint32_t layer, std::span<const W
     alone.rows += it.rows;
     alone.misses += it.here ? 0 : 1;
   }
-  return done(kHere, alone) <= last_done() ? keep_here(layer, wanted) : who_;
+  if (done(kHere, alone) <= last_done()) {
+    keep_here(layer, wanted);
+  }
+  let_forget();
+  return who_;
+}
+
+void MachineShare::let_forget() {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i] && loads_[i + 1].rows == 0) {
+      workers_[i]->speed.forget();
+    }
+  }
 }
 
 std::span<const uint32_t> MachineShare::keep_here(uint32_t layer, std::span<const WantedExpert> wanted) {

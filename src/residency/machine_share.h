@@ -8,7 +8,8 @@
 // - An expert that some machines have goes to that one of them which is done first.
 // - One that nobody has goes to whoever is then done first: the memories fill with different experts, and together hold
 //   as much as they are large.
-// - If this machine alone would be done sooner, it is: a worker that does not pay is not asked.
+// - If this machine alone would be done sooner, it is: a worker that does not pay is not asked, but tried again now and
+//   then.
 //
 // By shares that were measured (residency/machine_speed.h). Not thread-safe: the owner serialises.
 #pragma once
@@ -53,7 +54,8 @@ class MachineShare {
   // What a worker has of the layer in memory now: of expert e bit e % 8 of byte e / 8. Of any length.
   void set_map(size_t worker, uint32_t layer, std::span<const std::byte> map);
 
-  // For each of `wanted`, ascending, who computes it. Valid until the next call.
+  // For each of `wanted`, ascending, who computes it; workers that it gives nothing forget some of what they taught.
+  // Valid until the next call.
   std::span<const uint32_t> divide(uint32_t layer, std::span<const WantedExpert> wanted);
 
   // The same with all for this machine.
@@ -81,6 +83,7 @@ class MachineShare {
   void give(uint32_t machine, uint32_t layer, const WantedExpert& wanted);
   double done(uint32_t machine, const MachineLoad& load) const;
   double last_done() const;
+  void let_forget();
 
   uint32_t layers_;
   uint32_t experts_;

@@ -90,6 +90,26 @@ TEST(MachineShare, AWorkerThatDoesNotPayIsNotAsked) {
             (std::vector<uint32_t>{1, 1, 0, 0, 0}));
 }
 
+// It is ten times as far away as it would have to be: trying it costs less than a hundredth.
+TEST(MachineShare, AWorkerThatDidNotPayIsTriedAgainNowAndThen) {
+  MachineShare share(1, kExperts, 1, kAlike);
+  share.join(0, MachineSpeed(0.001, 1, 0.01));  // or so it seemed
+  share.set_map(0, 0, map_of({}));
+  const std::vector<WantedExpert> wanted = {{1, 1, false}, {2, 1, false}};
+  constexpr int kTurns = 100000;
+  int asked = 0;
+  for (int i = 0; i < kTurns; ++i) {
+    const auto who = divided(share, wanted);
+    if (std::ranges::count(who, 1U) > 0) {
+      share.speed(1).note_visit(10);
+      asked += i >= kTurns / 2 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(asked, 0);
+  const double alone = kAlike.seconds({2, 2});
+  EXPECT_LT(asked * 10 / (kTurns / 2 * alone), 0.01);
+}
+
 TEST(MachineShare, WhoLeavesIsForgotten) {
   MachineShare share(1, kExperts, 1, kAlike);
   share.join(0, kAlike);

@@ -6,10 +6,12 @@ namespace hypura {
 
 namespace {
 
-// The first measurement is taken for true; later ones move it.
-void move_towards(double& value, double measured, bool& known) {
-  value = known ? value + MachineSpeed::kBelieved * (measured - value) : measured;
-  known = true;
+void move_towards(double& value, double other, double part) {
+  value += part * (other - value);
+}
+
+void learn(double& value, double measured) {
+  move_towards(value, std::min(measured, MachineSpeed::kMostTimes * value), MachineSpeed::kBelieved);
 }
 
 }  // namespace
@@ -20,18 +22,24 @@ void MachineSpeed::note(const MachineLoad& load, double measured) {
     return;
   }
   if (load.misses == 0) {
-    move_towards(row_, measured / load.rows, computed_);
+    learn(now_.row, measured / load.rows);
   } else {
-    move_towards(miss_, std::max(measured - load.rows * row_, 0.0) / load.misses, missed_);
+    learn(now_.miss, std::max(measured - load.rows * now_.row, 0.0) / load.misses);
   }
 }
 
 void MachineSpeed::note_visit(double measured) {
-  move_towards(visit_, measured, visited_);
+  learn(now_.visit, measured);
+}
+
+void MachineSpeed::forget() {
+  move_towards(now_.visit, first_.visit, kForgotten);
+  move_towards(now_.miss, first_.miss, kForgotten);
+  move_towards(now_.row, first_.row, kForgotten);
 }
 
 double MachineSpeed::seconds(const MachineLoad& load) const {
-  return load.rows == 0 ? 0 : visit_ + load.misses * miss_ + load.rows * row_;
+  return load.rows == 0 ? 0 : now_.visit + load.misses * now_.miss + load.rows * now_.row;
 }
 
 }  // namespace hypura
