@@ -77,7 +77,7 @@ void WorkerLink::run() {
   while (!stopping_) {
     lock.unlock();
     auto session =
-        WorkerSession::open(address_, hello_, room_, Connection::Clock::now() + options_.connect, &interrupt_);
+        WorkerSession::open(address_, hello_, room_, PeerSocket::Clock::now() + options_.connect, &interrupt_);
     lock.lock();
     if (session && !stopping_) {
       offer(std::move(*session), lock);

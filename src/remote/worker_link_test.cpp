@@ -88,12 +88,12 @@ Status post(WorkerSession& session, uint32_t layer) {
 }
 
 Result<WorkerReply> ask(WorkerSession& session, uint32_t layer, std::chrono::milliseconds patience = kLong) {
-  return post(session, layer).and_then([&] { return session.receive(Connection::Clock::now() + patience); });
+  return post(session, layer).and_then([&] { return session.receive(PeerSocket::Clock::now() + patience); });
 }
 
 Status introduce(WorkerSession& session, uint32_t layer) {
   return session.introduce(block(layer, session.most_pairs())).and_then([&]() -> Status {
-    const auto reply = session.receive(Connection::Clock::now() + kLong);
+    const auto reply = session.receive(PeerSocket::Clock::now() + kLong);
     if (!reply) {
       return tl::make_unexpected(reply.error());
     }
@@ -197,7 +197,7 @@ TEST(WorkerSession, SaysWhyAWorkerMustNotCompute) {
   for (const auto& [how, says] : cases) {
     const FakeWorker worker(how);
     const auto session =
-        WorkerSession::open(worker.address(), hello(), kRoom, Connection::Clock::now() + kLong, nullptr);
+        WorkerSession::open(worker.address(), hello(), kRoom, PeerSocket::Clock::now() + kLong, nullptr);
     ASSERT_FALSE(session);
     EXPECT_EQ(session.error().code, ErrorCode::kUsage);
     EXPECT_THAT(session.error().message, HasSubstr(says));
@@ -243,7 +243,7 @@ TEST(WorkerSession, TellsWhyAWorkerRefused) {
   const auto reply = ask(*link->session(), 0);
   ASSERT_TRUE(reply) << reply.error().message;
   EXPECT_EQ(reply->head.status, ReplyStatus::kRefused);
-  EXPECT_EQ(link->session()->reason(Connection::Clock::now() + kLong), "it is told to refuse");
+  EXPECT_EQ(link->session()->reason(PeerSocket::Clock::now() + kLong), "it is told to refuse");
   expect_good_reply(ask(*link->session(), 0));
 }
 
@@ -265,14 +265,14 @@ TEST(WorkerSession, SendsMoreThanTheSystemTakesAtOnce) {
       out[i * kResult] = work.rows[size_t{work.pairs[i].token} * work.width + work.width - 1];
     }
   });
-  auto session = WorkerSession::open(worker.address(), hello(), room, Connection::Clock::now() + kLong, nullptr);
+  auto session = WorkerSession::open(worker.address(), hello(), room, PeerSocket::Clock::now() + kLong, nullptr);
   ASSERT_TRUE(session) << session.error().message;
   const uint32_t most = session->most_pairs();
   WorkerBlock wide = block(0, most);
   wide.rows.width = kWide;
   wide.tensors[0].set_shape(sizeof(float), {kWide, 1, most, 1});
   ASSERT_TRUE(session->introduce(wide));
-  ASSERT_TRUE(session->receive(Connection::Clock::now() + kLong));
+  ASSERT_TRUE(session->receive(PeerSocket::Clock::now() + kLong));
   const AskSpace space = session->begin_ask(wide.rows, most, most);
   for (uint32_t i = 0; i < most; ++i) {
     const AskedPair pair = {3, i};
@@ -281,7 +281,7 @@ TEST(WorkerSession, SendsMoreThanTheSystemTakesAtOnce) {
     std::memcpy(space.rows.data() + (size_t{i + 1} * kWide - 1) * sizeof(float), &last, sizeof(last));
   }
   ASSERT_TRUE(session->post());
-  const auto reply = session->receive(Connection::Clock::now() + kLong);
+  const auto reply = session->receive(PeerSocket::Clock::now() + kLong);
   ASSERT_TRUE(reply) << reply.error().message;
   const std::vector<float> rows = floats(reply->rows);
   for (uint32_t i = 0; i < most; ++i) {

@@ -51,7 +51,7 @@ uint64_t WorkerSession::bytes_for(const WorkerRoom& room) {
 Result<WorkerSession> WorkerSession::open(const WorkerAddress& address, const WorkerHello& hello,
                                           const WorkerRoom& room, Clock::time_point deadline,
                                           const InterruptPipe* interrupt) {
-  auto connection = Connection::open(address, deadline, interrupt);
+  auto connection = PeerSocket::open(address, deadline, interrupt);
   if (!connection) {
     return propagate(connection.error());
   }

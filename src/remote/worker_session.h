@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "remote/connection.h"
+#include "remote/peer_socket.h"
 #include "remote/protocol.h"
 #include "remote/rpc_wire.h"
 
@@ -56,7 +56,7 @@ struct WorkerReply {
 
 class WorkerSession {
  public:
-  using Clock = Connection::Clock;
+  using Clock = PeerSocket::Clock;
 
   // Bytes that messages take here, at most.
   static uint64_t bytes_for(const WorkerRoom& room);
@@ -97,7 +97,7 @@ class WorkerSession {
   uint64_t received_bytes() const { return received_; }
 
  private:
-  explicit WorkerSession(Connection connection) : connection_(std::move(connection)) {}
+  explicit WorkerSession(PeerSocket connection) : connection_(std::move(connection)) {}
 
   Status greet(const WorkerHello& hello, const WorkerRoom& room, Clock::time_point deadline,
                const InterruptPipe* interrupt);
@@ -111,7 +111,7 @@ class WorkerSession {
   Result<Answer> answer(Clock::time_point deadline, const InterruptPipe* interrupt);
   Status send();
 
-  Connection connection_;
+  PeerSocket connection_;
   WorkerVerdict verdict_;
   uint32_t most_pairs_ = kMostPairs;
   double round_trip_ = 0;

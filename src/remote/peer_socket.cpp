@@ -1,4 +1,4 @@
-#include "remote/connection.h"
+#include "remote/peer_socket.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -61,8 +61,8 @@ int make_socket(const addrinfo& address) {
   return fd;
 }
 
-int milliseconds_until(Connection::Clock::time_point deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Connection::Clock::now());
+int milliseconds_until(PeerSocket::Clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - PeerSocket::Clock::now());
   return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1 << 30));
 }
 
@@ -76,7 +76,7 @@ bool would_wait() {
 
 }  // namespace
 
-Result<Connection> Connection::open(const WorkerAddress& address, Clock::time_point deadline,
+Result<PeerSocket> PeerSocket::open(const WorkerAddress& address, Clock::time_point deadline,
                                     const InterruptPipe* interrupt) {
   auto list = look_up(address);
   if (!list) {
@@ -84,7 +84,7 @@ Result<Connection> Connection::open(const WorkerAddress& address, Clock::time_po
   }
   Error failure = {ErrorCode::kIo, "its host has no address"};
   for (const addrinfo* it = list->get(); it != nullptr; it = it->ai_next) {
-    Connection made(make_socket(*it));
+    PeerSocket made(make_socket(*it));
     if (made.fd_ < 0) {
       failure.message = std::strerror(errno);
       continue;
@@ -108,26 +108,26 @@ Result<Connection> Connection::open(const WorkerAddress& address, Clock::time_po
   return propagate(std::move(failure));
 }
 
-Connection::~Connection() {
+PeerSocket::~PeerSocket() {
   if (fd_ >= 0) {
     ::close(fd_);
   }
 }
 
-Connection::Connection(Connection&& other) noexcept : fd_(std::exchange(other.fd_, -1)), unsent_(other.unsent_) {}
+PeerSocket::PeerSocket(PeerSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)), unsent_(other.unsent_) {}
 
-Connection& Connection::operator=(Connection&& other) noexcept {
+PeerSocket& PeerSocket::operator=(PeerSocket&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(unsent_, other.unsent_);
   return *this;
 }
 
-Status Connection::send(std::span<const std::byte> bytes) {
+Status PeerSocket::send(std::span<const std::byte> bytes) {
   unsent_ = bytes;
   return send_some();
 }
 
-Status Connection::send_some() {
+Status PeerSocket::send_some() {
   while (!unsent_.empty()) {
     const ssize_t sent = ::send(fd_, unsent_.data(), unsent_.size(), kSendFlags);
     if (sent < 0 && errno == EINTR) {
@@ -144,7 +144,7 @@ Status Connection::send_some() {
   return {};
 }
 
-Status Connection::receive(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt) {
+Status PeerSocket::receive(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt) {
   while (!into.empty()) {
     if (Status status = send_some(); !status) {
       return status;
@@ -168,12 +168,12 @@ Status Connection::receive(std::span<std::byte> into, Clock::time_point deadline
   return {};
 }
 
-bool Connection::has_something() const {
+bool PeerSocket::has_something() const {
   pollfd it = {fd_, POLLIN, 0};
   return ::poll(&it, 1, 0) > 0;
 }
 
-Status Connection::wait_for(short events, Clock::time_point deadline, const InterruptPipe* interrupt) const {
+Status PeerSocket::wait_for(short events, Clock::time_point deadline, const InterruptPipe* interrupt) const {
   while (true) {
     pollfd fds[] = {{fd_, events, 0}, {interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0}};
     const int ready = ::poll(fds, 2, milliseconds_until(deadline));

@@ -14,18 +14,18 @@
 
 namespace hypura {
 
-class Connection {
+class PeerSocket {
  public:
   using Clock = std::chrono::steady_clock;
 
   // Fails with kIo when nobody listens there, at the deadline, or when `interrupt` is set. A host that is a name is
   // looked up first, for which the system's own patience holds.
-  static Result<Connection> open(const WorkerAddress& address, Clock::time_point deadline,
+  static Result<PeerSocket> open(const WorkerAddress& address, Clock::time_point deadline,
                                  const InterruptPipe* interrupt);
 
-  ~Connection();
-  Connection(Connection&& other) noexcept;
-  Connection& operator=(Connection&& other) noexcept;
+  ~PeerSocket();
+  PeerSocket(PeerSocket&& other) noexcept;
+  PeerSocket& operator=(PeerSocket&& other) noexcept;
 
   // Sends what the system takes without waiting; the rest goes out while receive() waits. `bytes` must stay until that
   // has returned. What was to be sent before must have gone out. Fails with kIo when the peer has gone.
@@ -39,7 +39,7 @@ class Connection {
   bool has_something() const;
 
  private:
-  explicit Connection(int fd) : fd_(fd) {}
+  explicit PeerSocket(int fd) : fd_(fd) {}
 
   Status send_some();
   Status wait_for(short events, Clock::time_point deadline, const InterruptPipe* interrupt) const;
