@@ -23,12 +23,15 @@ bool same_split(const RunSpec& a, const RunSpec& b) {
   return a.gpu == b.gpu && a.gpu_layers == b.gpu_layers && a.cpu_expert_layers == b.cpu_expert_layers;
 }
 
-// Whether another readahead was faster for plain llama.cpp by more than runs of one arm ever differed: then this one is
-// not its best, and since it takes minutes a run it is not repeated.
-bool outdone(const std::vector<ArmRuns>& arms, const ArmRuns& arm, bool prefill) {
+// Whether there is no use in another run of a plain arm that takes minutes: it is slower than hypura by `far_slower`,
+// or than plain llama.cpp with another readahead by more than runs of one arm ever differed, so that it is not its
+// best.
+bool outdone(const RoundsOptions& options, const std::vector<ArmRuns>& arms, const ArmRuns& arm) {
+  const double rate = best_rate(arm, options.compare_prefill);
   return arm.arm.plain() && std::any_of(arms.begin(), arms.end(), [&](const ArmRuns& other) {
-           return other.arm.plain() && same_split(other.arm.spec, arm.arm.spec) &&
-                  best_rate(other, prefill) > 1.5 * best_rate(arm, prefill);
+           const double factor = other.arm.plain() ? 1.5 : options.far_slower;
+           return factor > 0 && (!other.arm.plain() || same_split(other.arm.spec, arm.arm.spec)) &&
+                  best_rate(other, options.compare_prefill) > factor * rate;
          });
 }
 
@@ -91,7 +94,7 @@ Status run_probed(const RoundsOptions& options, uint32_t round, ArmRuns& arm, st
 Status run_round(const RoundsOptions& options, uint32_t round, Rounds& rounds) {
   bool probed = options.probe_seconds <= 0;
   for (ArmRuns& arm : rounds.arms) {
-    if (round > 0 && outdone(rounds.arms, arm, options.compare_prefill)) {
+    if (round > 0 && outdone(options, rounds.arms, arm)) {
       continue;
     }
     const bool probe = !probed && !arm.arm.plain();

@@ -94,6 +94,7 @@ struct RoundsOptions {
   double run_seconds = 1800;     // a run that takes longer is stopped
   double probe_seconds = 1;      // for each pattern of the disk probe before and after hypura's runs; 0: no probe
   bool compare_prefill = false;  // the speed by which a plain arm is dropped is the prompt's, not decoding's
+  double far_slower = 0;  // a plain arm that is slower than Hypura by this factor is not repeated; 0: every one is
 
   std::function<void(uint32_t round, const std::string&)> tell;  // what was found, a line each
   // Looks at each run as it ends, before it is told; an error ends the rounds with it.

@@ -56,6 +56,16 @@ TEST_F(RoundsTest, ArmsTakeTurnsInEachRound) {
   EXPECT_TRUE(rounds->disk.empty());
 }
 
+TEST_F(RoundsTest, APlainArmThatIsFarSlowerIsNotRepeatedWhereThatIsAskedFor) {
+  for (const auto& [factor, runs] : {std::pair<double, size_t>{0, 2}, {5, 2}, {3.9, 1}}) {
+    options_.far_slower = factor;
+    const auto rounds = run_rounds(options_, {arm("ours", "hypura"), arm("slow", "plain", 7)});
+    ASSERT_TRUE(rounds) << rounds.error().message;
+    EXPECT_EQ(rounds->arms[0].runs.size(), 2);
+    EXPECT_EQ(rounds->arms[1].runs.size(), runs) << factor;
+  }
+}
+
 TEST_F(RoundsTest, APlainArmThatCannotBeTheBestIsNotRepeated) {
   const auto rounds = run_rounds(options_, {arm("slow", "plain", 7), arm("fast", "plain"), arm("ours", "hypura", 7)});
   ASSERT_TRUE(rounds) << rounds.error().message;

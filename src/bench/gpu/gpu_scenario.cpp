@@ -74,7 +74,8 @@ Arm all_in_vram(const RunSpec& common) {
 
 RunSpec own_spec(const GpuScenario& scenario, const DividedModel& model, RunSpec common) {
   if (ram_budget(scenario, model) > 0) {  // from a disk a prompt takes plain llama.cpp minutes
-    common.prompt_tokens = 256;
+    common.prompt_tokens = 128;
+    common.warmup_tokens = 4;
     common.tokens = 32;
   }
   common.engine = "hypura";

@@ -75,13 +75,14 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return overrides;
   }
 
-  // The least with which it opens, to 5 %: few slots in RAM.
-  uint64_t least_memory(uint32_t ubatch, const std::string& gpu = test_gpu()) const {
+  // The least with which it opens with `slots` on the device, to 5 %: few slots in RAM.
+  uint64_t least_memory(uint32_t ubatch, uint32_t slots = 4, const std::string& gpu = test_gpu()) const {
     uint64_t low = 0;
     uint64_t high = enough_;
     while (high - low > high / 20) {
       const uint64_t middle = low + (high - low) / 2;
-      (open_overridden(options(ubatch, 1, middle), with_slots(4, true, ReadAhead::kRouter, gpu)) ? high : low) = middle;
+      (open_overridden(options(ubatch, 1, middle), with_slots(slots, true, ReadAhead::kRouter, gpu)) ? high : low) =
+          middle;
     }
     return high;
   }
@@ -102,7 +103,6 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
       {64, {{4, true}, {12, false}, {3, false, false}, {kMostSlots, true}}},
       {kPrompt, {{0, true}, {12, true}, {31, false}, {7, true, false}}}};
   for (const auto& [ubatch, all] : cases) {
-    const uint64_t least = least_memory(ubatch);
     const uint32_t threads = ubatch == kPrompt ? 2 : 1;
     Reference reference(path_, kTokens, ubatch, threads, 1, false, reference_gpu());
     const std::vector<Expected> expected = expect_all(reference, {1, 7, 64, kPrompt}, test_tokens(3));
@@ -111,8 +111,9 @@ TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
         continue;  // CUDA's last bits depend on the number of slots then
       }
       const ReadAhead read_ahead = ubatch == kPrompt ? ReadAhead::kNone : ReadAhead::kRouter;
-      auto engine = open_overridden(options(ubatch, threads, few_in_ram ? least + least / 20 : enough_),
-                                    with_slots(slots, stages, read_ahead));
+      const uint64_t memory = few_in_ram ? least_memory(ubatch, slots) * 21 / 20 : enough_;
+      SCOPED_TRACE(fmt::format("{} slots, {}", slots, ubatch));
+      auto engine = open_overridden(options(ubatch, threads, memory), with_slots(slots, stages, read_ahead));
       ASSERT_TRUE(engine) << engine.error().message;
       auto session = (*engine)->new_session();
       ASSERT_TRUE(session);
@@ -132,7 +133,7 @@ TEST_P(GpuExactness, TwoGpusSayWhatOneSays) {
   SeparateGpu::add();
   SecondGpu::add();
   constexpr uint32_t kPass = 64;
-  const uint64_t least = GetParam().real.empty() ? enough_ : least_memory(kPass, both);
+  const uint64_t least = GetParam().real.empty() ? enough_ : least_memory(kPass, 4, both);
   Reference reference(path_, kTokens, kPass, 1, 1, false, reference_gpu());
   const std::vector<Expected> expected = expect_all(reference, {7, kPass}, test_tokens(2));
   for (const auto& [slots, stages] : {std::pair(4U, true), std::pair(3U, false), std::pair(kMostSlots, true)}) {
