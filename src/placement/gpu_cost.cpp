@@ -36,9 +36,11 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
   cost.seconds = std::max({beside + cost.compute, cost.uploading, cost.reading}) - beside;
 }
 
-// What is used, one thing after the other; `cuts` of the stream of work.
-void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer, double cuts,
-                PassCost& cost) {
+// What is used, one thing after the other; `cuts` of the stream of work. It passes through the slots there are.
+void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
+                std::span<const double> misses, double cuts, PassCost& cost) {
+  cost.device_misses = misses_of_passing(misses, layer.on_device);
+  cost.misses = std::min(cost.device_misses, misses_of_passing(misses, layer.on_device + layer.in_ram));
   const auto bytes = static_cast<double>(problem.experts[layer.group].bytes);
   cost.uploaded = problem.gpu->in_ram ? 0 : cost.device_misses * bytes;
   cost.bytes = cost.misses * bytes;
@@ -95,6 +97,24 @@ std::vector<double> expected_misses(std::span<const double> popularity, uint32_t
   return misses;
 }
 
+double misses_of_passing(std::span<const double> misses, uint32_t slots) {
+  const double used = misses[0];
+  if (slots + 1 >= misses.size() || used <= 0) {
+    return 0;
+  }
+  const double kept_of_last = std::min(1.0, slots / used);
+  double room = slots - used;  // for others than the last pass used
+  double missing = used;
+  for (size_t rank = 0; rank + 1 < misses.size(); ++rank) {
+    const double use = misses[rank] - misses[rank + 1];
+    const double by_last = use * kept_of_last;
+    const double by_rank = room <= 0 ? 0 : std::min(1 - by_last, room);
+    room -= by_rank;
+    missing -= use * (by_last + by_rank);
+  }
+  return std::max(0.0, missing);
+}
+
 double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens) {
   double seconds = speeds.rest.of(tokens);
   for (const PassSeconds& it : speeds.dense) {
@@ -122,7 +142,7 @@ PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds
     pass_through(problem, speeds, layer, beside, cost);
   } else {
     const double waves = std::ceil(cost.uses / std::max(1U, layer.on_device));
-    bring_used(problem, speeds, layer, std::max(1.0, waves), cost);
+    bring_used(problem, speeds, layer, misses, std::max(1.0, waves), cost);
   }
   return cost;
 }

@@ -31,6 +31,11 @@ inline constexpr uint32_t kGpuChoicesForAll = 2;
 // most used. popularity.size() + 1 numbers.
 std::vector<double> expected_misses(std::span<const double> popularity, uint32_t tokens);
 
+// Of those, how many are expected to be missing from so many slots of one layer through which all that is used passes,
+// as on a device: whatever a pass used has overwritten something, and only what is left holds the most used. `misses`:
+// expected_misses(). Found right to 0.01 of the hits, simulated (docs/lab/experiments.md).
+double misses_of_passing(std::span<const double> misses, uint32_t slots);
+
 // A layer's experts in a pass.
 struct GpuLayer {
   size_t group = 0;        // of PlacementProblem::experts

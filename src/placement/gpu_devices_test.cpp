@@ -191,7 +191,6 @@ TEST(GpuDevices, DenseWeightsOfTheProcessorsPassThroughARingWhereRamIsShort) {
   const uint64_t whole = least_ram(false);
   const uint64_t least = least_ram(true);
   EXPECT_LT(least + 20 * kMiB, whole);
-  uint64_t last = UINT64_MAX;
   double seconds = 1e9;
   for (const uint64_t ram : {least, least + (whole - least) / 2, whole + 4 * kMiB, whole + kGiB}) {
     const PlacementProblem problem = with_host_layers(ram, true);
@@ -210,12 +209,10 @@ TEST(GpuDevices, DenseWeightsOfTheProcessorsPassThroughARingWhereRamIsShort) {
       EXPECT_EQ(dense.streamed_bytes, (host.layers - pinned) * problem.dense[0].bytes);
       EXPECT_EQ(dense.ring_bytes > 0, dense.streamed_bytes > 0);
     }
-    EXPECT_LE(dense.streamed_bytes, last);
     const PassCost token = pass_cost(problem, *placement, 1);
     EXPECT_GE(token.bytes, static_cast<double>(dense.streamed_bytes));
     EXPECT_GE(token.seconds, static_cast<double>(dense.streamed_bytes) / problem.dense_disk.bytes_per_second);
     EXPECT_LE(token.seconds, seconds) << format_bytes(ram);
-    last = dense.streamed_bytes;
     seconds = token.seconds;
   }
 }

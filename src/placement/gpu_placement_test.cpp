@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -27,6 +28,44 @@ TEST(GpuPlacement, EverythingLiesThereWhereItFits) {
   EXPECT_EQ(token.seconds, problem.gpu->devices[0].speeds.front().resident.of(1));
   EXPECT_EQ(token.uploaded, 0);
   EXPECT_LT(total_bytes(problem, *placement), 100 * kMiB) << "what lies on the device takes no RAM";
+}
+
+// Of `slots`, those that a token used last are full of what it used, and the others hold the most popular.
+double simulated_misses(const std::vector<double>& popularity, uint32_t slots) {
+  constexpr int kTokens = 20000;
+  std::mt19937 random(7);
+  std::vector<bool> held(popularity.size());
+  double misses = 0;
+  for (int token = 0; token < kTokens; ++token) {
+    std::vector<bool> used(popularity.size());
+    for (size_t i = 0; i < used.size(); ++i) {
+      used[i] = std::uniform_real_distribution<>()(random) < popularity[i];
+      misses += used[i] && !held[i] ? 1 : 0;
+    }
+    auto free = static_cast<int>(slots) - static_cast<int>(std::ranges::count(used, true));
+    std::vector<bool> holds = used;
+    for (size_t i = 0; i < used.size() && free > 0; ++i) {
+      free -= used[i] ? 0 : 1;
+      holds[i] = true;
+    }
+    held = std::move(holds);
+  }
+  return misses / kTokens;
+}
+
+TEST(GpuPlacement, WhatATokenUsesDrivesOutOthers) {
+  std::vector<double> popularity(64);
+  for (size_t rank = 0; rank < popularity.size(); ++rank) {
+    popularity[rank] = 0.85 * std::pow(static_cast<double>(rank + 1), -0.6);
+  }
+  const std::vector<double> misses = expected_misses(popularity, 1);
+  for (const uint32_t slots : {13U, 17U, 25U, 45U}) {
+    const double expected = misses_of_passing(misses, slots);
+    EXPECT_NEAR(expected, simulated_misses(popularity, slots), 0.03 * misses[0]) << slots << " slots";
+    EXPECT_GE(expected, misses[slots]) << "no better than if only the most used were kept";
+  }
+  EXPECT_EQ(misses_of_passing(misses, 64), 0);
+  EXPECT_EQ(misses_of_passing(misses, 0), misses[0]);
 }
 
 TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
