@@ -27,18 +27,19 @@ double largest_expert(const StreamLayout& layout) {
 
 }  // namespace
 
-RemoteExperts::RemoteExperts(const StreamLayout& layout, size_t workers, bool alike)
+RemoteExperts::RemoteExperts(const StreamLayout& layout, size_t workers, const AskingManner& manner)
     : layout_(layout),
-      alike_(alike),
+      manner_(manner),
       share_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, workers, assumed_speed(0, 0)) {}
 
 MachineSpeed RemoteExperts::assumed_speed(double visit, double disk) const {
   const double bytes = largest_expert(layout_);
-  return {alike_ ? 0 : visit, bytes / (disk > 0 && !alike_ ? disk : kAssumedDisk), bytes / kAssumedKernels};
+  return {manner_.alike ? 0 : visit, bytes / (disk > 0 && !manner_.alike ? disk : kAssumedDisk),
+          bytes / kAssumedKernels};
 }
 
 void RemoteExperts::note_own(double seconds) {
-  if (!alike_) {
+  if (!manner_.alike) {
     share_.speed(MachineShare::kHere).note(share_.load(MachineShare::kHere), seconds);
   }
 }
@@ -50,10 +51,12 @@ uint64_t RemoteExperts::bytes_for(const StreamLayout& layout) {
 
 Result<std::unique_ptr<RemoteExperts>> RemoteExperts::create(const StreamLayout& layout,
                                                              std::span<const WorkerAddress> workers,
-                                                             const WorkerHello& hello, bool alike) {
-  std::unique_ptr<RemoteExperts> made(new RemoteExperts(layout, workers.size(), alike));
+                                                             const WorkerHello& hello, const AskingManner& manner) {
+  std::unique_ptr<RemoteExperts> made(new RemoteExperts(layout, workers.size(), manner));
+  WorkerLinkOptions options;
+  options.connect = std::max(options.connect, manner.patience);
   for (const WorkerAddress& address : workers) {
-    auto link = WorkerLink::start(address, hello, worker_room(layout));
+    auto link = WorkerLink::start(address, hello, worker_room(layout), options);
     if (!link) {
       return propagate(link.error());
     }
@@ -151,7 +154,7 @@ void RemoteExperts::introduce(const ExpertBlock& block) {
 
 void RemoteExperts::learn_map(size_t worker, const ExpertBlock& block) {
   WorkerSession& session = *workers_[worker].link->session();
-  const auto deadline = std::chrono::steady_clock::now() + kLeastPatience;
+  const auto deadline = std::chrono::steady_clock::now() + manner_.patience;
   const auto reply = session.receive(deadline);
   count_bytes(worker);
   if (!reply) {
@@ -231,7 +234,7 @@ bool RemoteExperts::take(size_t worker, const ExpertBlock& block) {
       kPatience *
       share_.speed(static_cast<uint32_t>(worker + 1)).seconds(share_.load(static_cast<uint32_t>(worker + 1)));
   const auto patience = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-      std::max(std::chrono::duration<double>(expected), std::chrono::duration<double>(kLeastPatience)));
+      std::max(std::chrono::duration<double>(expected), std::chrono::duration<double>(manner_.patience)));
   const bool waits = !session->has_something();
   const auto reply = session->receive(start + patience);
   add_seconds(stats_[worker].wait_seconds, start);
@@ -265,7 +268,7 @@ void RemoteExperts::note(size_t worker, const Reply& reply, bool waited) {
   stats.hits += std::min<uint64_t>(reply.hits, it.experts.size());
   stats.rows += it.pairs.size();
   stats.read_bytes += reply.read_bytes;
-  if (alike_) {
+  if (manner_.alike) {
     return;
   }
   const double computing = static_cast<double>(reply.nanoseconds) * 1e-9;

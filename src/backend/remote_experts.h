@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/asking_manner.h"
 #include "backend/leased_experts.h"
 #include "backend/stream_layout.h"
 #include "backend/worker_stats.h"
@@ -26,20 +27,18 @@ class RemoteExperts {
  public:
   using Pairs = LeasedExperts::Pairs;
 
-  // A worker has that many times as long as is expected of it to answer, and at least kLeastPatience; counted from when
-  // this machine has computed its own share.
+  // A worker has that many times as long as is expected of it to answer, and at least its AskingManner's patience;
+  // counted from when this machine has computed its own share.
   static constexpr double kPatience = 20;
-  static constexpr std::chrono::seconds kLeastPatience{2};
 
   // Bytes that are taken for each worker.
   static uint64_t bytes_for(const StreamLayout& layout);
 
-  // Begins to connect to the workers, and waits for each until it has joined or failed to. `alike`: they are taken to
-  // be as fast as this machine, and asking to take no time, whatever it takes. `layout` must outlive the object. Fails
-  // with kInternal when the system has no threads left.
+  // Begins to connect to the workers, and waits for each until it has joined or failed to. `layout` must outlive the
+  // object. Fails with kInternal when the system has no threads left.
   static Result<std::unique_ptr<RemoteExperts>> create(const StreamLayout& layout,
                                                        std::span<const WorkerAddress> workers, const WorkerHello& hello,
-                                                       bool alike);
+                                                       const AskingManner& manner);
 
   RemoteExperts(const RemoteExperts&) = delete;
   RemoteExperts& operator=(const RemoteExperts&) = delete;
@@ -74,7 +73,7 @@ class RemoteExperts {
     uint64_t received = 0;
   };
 
-  RemoteExperts(const StreamLayout& layout, size_t workers, bool alike);
+  RemoteExperts(const StreamLayout& layout, size_t workers, const AskingManner& manner);
 
   bool fits(const ExpertBlock& block) const;
   void introduce(const ExpertBlock& block);
@@ -88,7 +87,7 @@ class RemoteExperts {
   void count_bytes(size_t worker);
 
   const StreamLayout& layout_;
-  const bool alike_;
+  const AskingManner manner_;
   MachineShare share_;
   std::vector<Worker> workers_;
   std::deque<WorkerStats> stats_;

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/asking_manner.h"
 #include "backend/gpu/device_sizes.h"
 #include "backend/inner_graph.h"
 #include "backend/stream_layout.h"
@@ -201,11 +202,11 @@ class StreamedWeights {
   void recall(const RoutingTrace& trace);
 
   // From now on these workers compute some experts in decode passes (backend/remote_experts.h); waits until each has
-  // joined or failed to. The layout must have counted them. `llama` is ggml's build; `alike`: as
-  // PlanOverrides::alike_workers. Call at most once, after allocate_caches; does nothing when no experts are streamed.
-  // Fails with kInternal when the system has no threads left.
+  // joined or failed to. The layout must have counted them. `llama` is ggml's build. Call at most once, after
+  // allocate_caches; does nothing when no experts are streamed. Fails with kInternal when the system has no threads
+  // left.
   Status ask_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint, const std::string& llama,
-                     bool alike);
+                     const AskingManner& manner);
 
   // Of the workers that are asked, in their order. Any thread.
   std::vector<const WorkerStats*> worker_stats() const;

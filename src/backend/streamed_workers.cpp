@@ -10,13 +10,13 @@
 namespace hypura {
 
 Status StreamedWeights::ask_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint,
-                                    const std::string& llama, bool alike) {
+                                    const std::string& llama, const AskingManner& manner) {
   if (experts_ == nullptr || workers.empty()) {
     return {};
   }
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, layout_.repacked, llama, cpu_kernels());
-  auto made = RemoteExperts::create(layout_, workers, hello, alike);
+  auto made = RemoteExperts::create(layout_, workers, hello, manner);
   if (!made) {
     return propagate(made.error());
   }

@@ -11,6 +11,8 @@
 
 #include "load/open_worker.h"
 #include "load/worker_peer_for_test.h"
+#include "support/environment_for_test.h"
+#include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -22,6 +24,9 @@ inline const std::filesystem::path kDemoModel =
 class ServingWorker {
  public:
   explicit ServingWorker(uint64_t memory = 16 * kMiB, std::chrono::milliseconds greeting = std::chrono::seconds(60)) {
+    // Without what other runs used: that would be read while probes look at what is in slots.
+    const TempDir empty;
+    const EnvironmentVariable caches("XDG_CACHE_HOME", empty.path().c_str());
     WorkerRequest request;
     request.model = kDemoModel;
     request.memory = memory;

@@ -66,7 +66,10 @@ Status join_workers(const EngineOptions& options, const PlanOverrides& overrides
     return {};
   }
   return addresses_of(options).and_then([&](const std::vector<WorkerAddress>& addresses) {
-    return model.weights->ask_workers(addresses, fingerprint, ggml_build(), overrides.alike_workers);
+    AskingManner manner;
+    manner.alike = overrides.alike_workers;
+    manner.patience = overrides.worker_patience.value_or(manner.patience);
+    return model.weights->ask_workers(addresses, fingerprint, ggml_build(), manner);
   });
 }
 

@@ -1,6 +1,7 @@
 // Choices that are otherwise the plan's, made by hand to measure the plan against others: for tests and measurements.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +42,7 @@ struct PlanOverrides {
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
   bool draft_on_gpu = false;               // it lies on the GPU, where there is room, though RAM gives more
   bool alike_workers = false;  // experts are divided as if workers were as fast as this machine, and no way off
+  std::optional<std::chrono::milliseconds> worker_patience;  // AskingManner's
 };
 
 }  // namespace hypura

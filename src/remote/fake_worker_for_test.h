@@ -183,12 +183,12 @@ class FakeWorker {
 
   bool write(const void* from, size_t size) {
     const auto* bytes = static_cast<const std::byte*>(from);
+    sent_ += size;  // before: who reads it may look at once
     while (size > 0) {
       const ssize_t put = ::send(client_, bytes, size, kSendFlags);
       if (put <= 0) {
         return false;
       }
-      sent_ += static_cast<uint64_t>(put);
       bytes += put;
       size -= static_cast<size_t>(put);
     }

@@ -28,6 +28,7 @@ using testing::HasSubstr;
 constexpr uint32_t kContext = 128;
 constexpr uint32_t kPass = 16;
 constexpr uint64_t kFewSlots = 20 * kMiB;  // of the stories model
+constexpr std::chrono::hours kLong{1};     // for what comes, however slow this machine is
 constexpr uint64_t kEnough = 512 * kMiB;   // for all of each model
 const auto kStories = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-moe.gguf";
 
@@ -48,7 +49,8 @@ EngineOptions options_for(const std::filesystem::path& model, uint64_t memory = 
 PlanOverrides alike() {
   PlanOverrides overrides;
   overrides.mode = Mode::kExpertStreaming;
-  overrides.alike_workers = true;  // so that they are asked however slow this machine is
+  overrides.alike_workers = true;  // so that they are asked, and waited for, however slow this machine is
+  overrides.worker_patience = kLong;
   return overrides;
 }
 
@@ -80,9 +82,10 @@ class FakeWorkers {
   std::deque<FakeWorker> workers_;
 };
 
-std::unique_ptr<Engine> open_with(const FakeWorkers& workers, EngineOptions options) {
+std::unique_ptr<Engine> open_with(const FakeWorkers& workers, EngineOptions options,
+                                  const PlanOverrides& overrides = alike()) {
   options.workers = workers.addresses();
-  auto engine = open_overridden(options, alike());
+  auto engine = open_overridden(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
   return engine ? std::move(*engine) : nullptr;
 }
@@ -188,8 +191,8 @@ TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
 
 TEST(WorkersThatFail, InTheMiddleOfATokenTheirRowsAreComputedHere) {
   const std::vector<Expected> expected = expected_of(kStories);
-  for (const WorkerFault fault : {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength,
-                                  WorkerFault::kRefuses, WorkerFault::kSilent}) {
+  for (const WorkerFault fault :
+       {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength, WorkerFault::kRefuses}) {
     FakeWorkers workers(kStories);
     workers.manner().fault = fault;
     workers.manner().fault_at = 8;
@@ -205,6 +208,21 @@ TEST(WorkersThatFail, InTheMiddleOfATokenTheirRowsAreComputedHere) {
     EXPECT_EQ(stats.workers[1].losses, 0U);
     EXPECT_GT(stats.workers[1].rows, 0U);
   }
+}
+
+// It may be given up before it falls silent too, where this machine is slow.
+TEST(WorkersThatFail, ASilentOneIsGivenUp) {
+  const std::vector<Expected> expected = expected_of(kStories);
+  FakeWorkers workers(kStories);
+  workers.manner().fault = WorkerFault::kSilent;
+  workers.manner().fault_at = 8;
+  workers.add();
+  PlanOverrides overrides = alike();
+  overrides.worker_patience = std::chrono::milliseconds(200);
+  const auto engine = open_with(workers, options_for(kStories), overrides);
+  ASSERT_NE(engine, nullptr);
+  expect_those(*engine, expected, "silent");
+  EXPECT_GE(engine->stats().workers[0].losses, 1U);
 }
 
 TEST(WorkersThatFail, AKilledOneIsDoneWithout) {
