@@ -59,9 +59,9 @@ struct EngineOptions {
   // in their last bits: on the budgets, and on what was computed before (docs/design/gpu.md). Opening fails (kUsage)
   // where no GPU computes with slots.
   bool mixed_compute = false;
-  // Machines that run `hypura worker` with the same model, "HOST:PORT" each, at most kMostWorkers: while decoding they
-  // compute experts beside this one (docs/design/architecture.md). Results are the same bits with them and without; one
-  // that is not there, or is lost, is done without until it is. Opening waits until each has joined or failed to, a few
+  // Machines that run `hypura worker` with the same model, "HOST:PORT" each, at most kMostWorkers: they compute
+  // experts beside this one (docs/design/workers.md). Results are the same bits with them and without; one that is not
+  // there, or is lost, is done without until it is. Opening waits until each has joined or failed to, a few
   // seconds at most, and fails (kUsage) for what workers cannot do: models without experts, GPUs, `split` by layers.
   std::vector<std::string> workers;
   WorkerSplit split = WorkerSplit::kAuto;
@@ -141,7 +141,7 @@ struct GpuCounters {
   double link_busy_seconds = 0;
 };
 
-// What one worker has done, in decode passes.
+// What one worker has done, in prompts and decode passes.
 struct WorkerCounters {
   std::string name;             // its address
   uint64_t joined = 0;          // 1: it is there now

@@ -36,10 +36,15 @@ uint32_t own_call_rows_of(const StreamLayout& layout, const ExpertPart& part, bo
 
 ExpertBatch::ExpertBatch(const StreamLayout& layout, const ExpertStore& store, InnerGraph& inner, RepackBuffer* repack)
     : layout_(layout), store_(store), inner_(inner), repack_(repack) {
-  for (const ExpertLayer& layer : layout.expert_layers) {
+  follow_layout();
+}
+
+void ExpertBatch::follow_layout() {
+  own_call_rows_.clear();
+  for (const ExpertLayer& layer : layout_.expert_layers) {
     uint32_t& rows = own_call_rows_.emplace_back(std::numeric_limits<uint32_t>::max());
     for (const ExpertPart& part : layer.parts) {
-      rows = std::min(rows, own_call_rows_of(layout, part, repack != nullptr));
+      rows = std::min(rows, own_call_rows_of(layout_, part, repack_ != nullptr));
     }
   }
 }
@@ -256,7 +261,7 @@ ggml_tensor* ExpertBatch::gather(const ExpertBlock& block, const ggml_tensor* so
   const size_t bytes = ggml_row_size(source->type, source->ne[0]);
   std::byte* data = kept(source);
   ggml_tensor* rows = inner_.rows(source->type, source->ne[0], count, data);
-  if (block.tokens() == 1 && source->ne[1] == 1) {
+  if (source->ne[2] == 1 && source->ne[1] == 1) {
     rows->nb[2] = 0;  // every pair has the same row
   } else {
     auto* copies = take_rows(bytes * static_cast<size_t>(count));
@@ -264,7 +269,8 @@ ggml_tensor* ExpertBatch::gather(const ExpertBlock& block, const ggml_tensor* so
       return nullptr;
     }
     for (size_t i = 0; i < pairs_.size(); ++i) {
-      const int64_t token = pairs_[i] / block.used();
+      const auto of_token = static_cast<size_t>(pairs_[i] / block.used());
+      const int64_t token = block.input_rows == nullptr ? static_cast<int64_t>(of_token) : block.input_rows[of_token];
       const int64_t k = pairs_[i] % block.used() % source->ne[1];
       std::memcpy(copies + i * bytes, data + static_cast<size_t>(token * source->ne[1] + k) * bytes, bytes);
     }

@@ -44,6 +44,9 @@ class ExpertBatch {
   // others than in one with several. With fewer they are the same.
   uint32_t own_call_rows(uint32_t layer) const { return own_call_rows_[layer]; }
 
+  // The layout says something else of what is repacked.
+  void follow_layout();
+
   // Bytes of those buffers, for each row.
   static uint64_t row_bytes(const StreamLayout& layout);
 
@@ -56,7 +59,7 @@ class ExpertBatch {
   // used outside the block.
   Status compute(const ExpertBlock& block, std::span<const ChosenExpert> chosen);
 
-  // Computes the whole block in place, without copies: `chosen` has all its pairs.
+  // Computes the whole block in place, without copies: `chosen` has all its pairs, and each token a row of its own.
   Status compute_whole(const ExpertBlock& block, std::span<const ChosenExpert> chosen);
 
  private:

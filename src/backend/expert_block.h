@@ -25,6 +25,8 @@ struct ExpertBlock {
   const ggml_tensor* ids = nullptr;  // i32 [experts used, tokens]
   std::vector<BlockNode> nodes;
   int end = 0;  // index in the graph of the first node after the block
+  // By token: which row of the block's inputs is its. nullptr: each has its own, in their order.
+  const uint32_t* input_rows = nullptr;
 
   int64_t used() const { return ids->ne[0]; }
   int64_t tokens() const { return ids->ne[1]; }

@@ -71,20 +71,26 @@ Status ExpertExecutor::collect(const ExpertBlock& block) {
   return {};
 }
 
-// Prompts are computed here alone. What a pass of many tokens computes in a call of its own may have other bits there.
 bool ExpertExecutor::may_ask(const ExpertBlock& block) {
-  return workers_ != nullptr && decoding() && block.tokens() < batch_->own_call_rows(block.layer) &&
-         has_worker_shape(block) && workers_->any();
+  return workers_ != nullptr && has_worker_shape(block) && workers_->any();
 }
 
 // Workers are asked before anything is computed here, and waited for when this machine's own share is done.
 Status ExpertExecutor::run_with_workers(const ExpertBlock& block) {
   const auto start = std::chrono::steady_clock::now();
-  const bool asked = workers_->ask(block, pairs_, wanted_, store_, own_);
+  const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
+  const bool prompt = !decoding();
+  const size_t next = prompt ? predict_prompt(block) : 0;
+  const bool asked = workers_->ask(
+      {block, pairs_, wanted_, prompt ? SharedWork::kPrompt : SharedWork::kTokens, std::span(predictions_).first(next)},
+      store_, own_);
   acquire(block, own_);
-  Status status = asked ? compute_parts(block) : compute(block);
+  if (next > 0) {
+    store_.stream_ahead(block.layer + 1, asked ? workers_->own_next() : std::span(predictions_).first(next));
+  }
+  Status status = asked ? compute_parts(block, [&] { workers_->advance(block); }) : compute(block);
   store_.finish();
-  workers_->note_own(seconds_since(start));
+  workers_->note_own(seconds_since(start), stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited);
   if (asked) {
     workers_->collect(block, pairs_, own_);
   }
@@ -93,7 +99,7 @@ Status ExpertExecutor::run_with_workers(const ExpertBlock& block) {
 
 // What workers were asked for and did not give. The store knows the pass's choice already.
 Status ExpertExecutor::compute_lost(const ExpertBlock& block) {
-  store_.acquire(block.layer, {{}, static_cast<uint32_t>(block.used()), true}, own_);
+  store_.acquire(block.layer, {{}, static_cast<uint32_t>(block.used()), decoding()}, own_);
   Status status = leased_->compute(block, pairs_);
   store_.finish();
   return status;
@@ -113,24 +119,32 @@ bool ExpertExecutor::decoding() const {
 
 // What the next layer may choose: while the disk is busy with what this one chose.
 void ExpertExecutor::predict(const ExpertBlock& block) {
-  const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
-  const bool last = block.layer + 1 >= end_;
-  if (!decoding()) {
-    if (streams_prompts_ && !last) {
-      const size_t predicted = predict_prompt(choosing);
+  if (!said_.empty()) {
+    store_.stream_ahead(said_layer_, said_);
+    said_.clear();
+  } else if (!decoding()) {
+    if (const size_t predicted = predict_prompt(block); streams_prompts_ && !is_last(block)) {
       store_.stream_ahead(block.layer + 1, std::span(predictions_).first(predicted));
     }
   } else if (predictor_ != nullptr && block.tokens() <= BlockPredictor::kMostRows) {
+    const ChoosingBlock choosing = {block.layer, block.ids, block.nodes.front().node->src[1]};
     const size_t predicted = predictor_->predict(choosing, routed_, predictions_);
-    if (predicted > 0 && !last) {
+    if (predicted > 0 && !is_last(block)) {
       store_.prefetch(block.layer + 1, std::span(predictions_).first(predicted));
     }
   }
 }
 
-// What the tokens of a prompt want of the next layer, what most of them want first. Where nobody can tell, and where
-// every expert has a slot and is kept for later, all, if they make choices enough.
-size_t ExpertExecutor::predict_prompt(const ChoosingBlock& block) {
+// What the tokens of a prompt want of the next layer, what most of them want first; nothing where that is not to be
+// read ahead.
+size_t ExpertExecutor::predict_prompt(const ExpertBlock& block) {
+  return streams_prompts_ && !is_last(block)
+             ? predict_choice({block.layer, block.ids, block.nodes.front().node->src[1]})
+             : 0;
+}
+
+// Where nobody can tell, and where every expert has a slot and is kept for later, all, if they make choices enough.
+size_t ExpertExecutor::predict_choice(const ChoosingBlock& block) {
   const uint32_t next = block.layer + 1;
   const auto all = static_cast<size_t>(block.tokens());
   const bool few = next + 1 == layout_.expert_layers.size() && !store_.holds_all();
@@ -165,7 +179,8 @@ size_t ExpertExecutor::predict_all(uint32_t layer, size_t choices, size_t predic
 void ExpertExecutor::begin_pass(size_t outputs, size_t choices) {
   outputs_ = outputs;
   if (streams_prompts_ && choices > 0) {
-    store_.stream_ahead(0, std::span(predictions_).first(predict_all(0, choices, 0)));
+    const auto all = std::span(predictions_).first(predict_all(0, choices, 0));
+    store_.stream_ahead(0, workers_ == nullptr ? all : workers_->own_of_first(all, choices, store_));
   }
 }
 
@@ -173,16 +188,17 @@ Status ExpertExecutor::compute(const ExpertBlock& block) {
   const size_t all = store_.leases().size();
   const auto pairs = static_cast<uint32_t>(block.used() * block.tokens());
   const uint32_t most = std::max(ExpertBatch::kRowsTogether, static_cast<uint32_t>(block.used()));
-  if (store_.hits() == all && pairs <= most && block.tokens() < batch_->own_call_rows(block.layer)) {
+  if (store_.hits() == all && pairs <= most && block.tokens() < batch_->own_call_rows(block.layer) &&
+      block.input_rows == nullptr) {
     return batch_->compute_whole(block, leased_->chosen(0, all, pairs_));
   }
   return compute_parts(block);
 }
 
 // What is leased, in memory of our own.
-Status ExpertExecutor::compute_parts(const ExpertBlock& block) {
+Status ExpertExecutor::compute_parts(const ExpertBlock& block, const std::function<void()>& between) {
   Status status = batch_->keep_inputs(block);
-  return status ? leased_->compute(block, pairs_) : status;
+  return status ? leased_->compute(block, pairs_, between) : status;
 }
 
 }  // namespace hypura

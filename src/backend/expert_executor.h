@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -58,9 +59,19 @@ class ExpertExecutor {
   // from now on.
   void begin_pass(size_t outputs, size_t choices);
 
-  // From now on workers compute some experts of decode passes, where that is faster; nothing is then read ahead for
-  // these. `workers` must outlive the object.
+  // From now on workers compute some experts, where that is faster; nothing is then read ahead in decode passes.
+  // `workers` must outlive the object.
   void compute_with(RemoteExperts* workers) { workers_ = workers; }
+
+  // Another machine says that it will ask for these, after the next block: they are read as soon as all that this one
+  // wants is requested.
+  void read_ahead(uint32_t layer, std::span<const ExpertPrediction> experts) {
+    said_layer_ = layer;
+    said_.assign(experts.begin(), experts.end());
+  }
+
+  // The layout says something else of what is repacked.
+  void follow_layout() { batch_->follow_layout(); }
 
   // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
   void record(RoutingRecorder* recorder) { recorder_ = recorder; }
@@ -72,10 +83,12 @@ class ExpertExecutor {
   void acquire(const ExpertBlock& block, std::span<const uint32_t> experts);
   bool decoding() const;
   void predict(const ExpertBlock& block);
-  size_t predict_prompt(const ChoosingBlock& block);
+  bool is_last(const ExpertBlock& block) const { return block.layer + 1 >= end_; }
+  size_t predict_prompt(const ExpertBlock& block);
+  size_t predict_choice(const ChoosingBlock& block);
   size_t predict_all(uint32_t layer, size_t choices, size_t predicted);
   Status compute(const ExpertBlock& block);
-  Status compute_parts(const ExpertBlock& block);
+  Status compute_parts(const ExpertBlock& block, const std::function<void()>& between = {});
   bool may_ask(const ExpertBlock& block);
   Status run_with_workers(const ExpertBlock& block);
   Status compute_lost(const ExpertBlock& block);
@@ -92,6 +105,8 @@ class ExpertExecutor {
   std::unique_ptr<LeasedExperts> leased_;
   RoutingRecorder* recorder_ = nullptr;
   RemoteExperts* workers_ = nullptr;
+  uint32_t said_layer_ = 0;
+  std::vector<ExpertPrediction> said_;  // that will be asked for next, of that layer
 
   // Of the block in work; members so that their memory is reused.
   std::vector<std::vector<uint32_t>> pairs_;   // by expert: the pairs (token * used + position) that chose it

@@ -7,7 +7,7 @@ namespace hypura {
 
 // What was missing goes first when it has arrived, since its slot is wanted for the next read; what was there at once,
 // whenever else there would be something to wait for.
-Status LeasedExperts::compute(const ExpertBlock& block, Pairs pairs) {
+Status LeasedExperts::compute(const ExpertBlock& block, Pairs pairs, const std::function<void()>& between) {
   const size_t all = store_.leases().size();
   size_t hit = 0;
   size_t miss = store_.hits();
@@ -16,6 +16,9 @@ Status LeasedExperts::compute(const ExpertBlock& block, Pairs pairs) {
     const bool arrived = miss < all && store_.ready(miss);
     const bool hits = hit < store_.hits() && !arrived;
     status = hits ? compute_hits(block, pairs, hit) : compute_misses(block, pairs, miss);
+    if (between) {
+      between();
+    }
   }
   return status;
 }

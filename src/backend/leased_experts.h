@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -22,8 +23,8 @@ class LeasedExperts {
       : store_(store), batch_(batch), max_rows_(max_rows) {}
 
   // Computes the pairs of all leases; the batch has kept the block's inputs. Releases what was missing as it is done.
-  // Fails with kIo, with kInternal when ggml refused.
-  Status compute(const ExpertBlock& block, Pairs pairs);
+  // Calls `between` now and then. Fails with kIo, with kInternal when ggml refused.
+  Status compute(const ExpertBlock& block, Pairs pairs, const std::function<void()>& between = {});
 
   // The leases from `begin` to before `end`. Valid until the next call.
   std::span<const ChosenExpert> chosen(size_t begin, size_t end, Pairs pairs);

@@ -16,6 +16,8 @@ namespace {
 // Until something was measured: bytes that an expert's matrices are read with in a second, from disk and by kernels.
 constexpr double kAssumedDisk = 1e9;
 constexpr double kAssumedKernels = 1e10;
+constexpr double kAssumedWay = 1e9;          // bytes that a network carries in a second
+constexpr double kAssumedRowsOfExpert = 16;  // of a prompt, in the time that one row of a token takes
 
 double largest_expert(const StreamLayout& layout) {
   uint64_t most = 1;
@@ -30,7 +32,8 @@ double largest_expert(const StreamLayout& layout) {
 RemoteExperts::RemoteExperts(const StreamLayout& layout, size_t workers, const AskingManner& manner)
     : layout_(layout),
       manner_(manner),
-      share_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, workers, assumed_speed(0, 0)) {}
+      share_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, workers, assumed_speed(0, 0),
+             assumed_prompt_speed(assumed_speed(0, 0), 0)) {}
 
 MachineSpeed RemoteExperts::assumed_speed(double visit, double disk) const {
   const double bytes = largest_expert(layout_);
@@ -38,9 +41,22 @@ MachineSpeed RemoteExperts::assumed_speed(double visit, double disk) const {
           bytes / kAssumedKernels};
 }
 
-void RemoteExperts::note_own(double seconds) {
-  if (!manner_.alike) {
-    share_.speed(MachineShare::kHere).note(share_.load(MachineShare::kHere), seconds);
+PromptSpeed RemoteExperts::assumed_prompt_speed(const MachineSpeed& speed, double way) const {
+  const WorkerRoom room = worker_room(layout_);
+  const double bytes = sizeof(float) * (static_cast<double>(room.width) + room.result);
+  return PromptSpeed(
+      {speed.visit(), way > 0 && !manner_.alike ? bytes / way : 0, speed.miss(), speed.row() / kAssumedRowsOfExpert});
+}
+
+void RemoteExperts::note_own(double seconds, double waited) {
+  const MachineLoad& load = share_.load(MachineShare::kHere);
+  if (manner_.alike) {
+    return;
+  }
+  if (work_ == SharedWork::kPrompt) {
+    share_.prompt_speed(MachineShare::kHere).note(load, seconds, waited);
+  } else {
+    share_.speed(MachineShare::kHere).note(load, seconds);
   }
 }
 
@@ -78,56 +94,127 @@ bool RemoteExperts::any() {
     }
     it.introduced.assign(layout_.expert_layers.size(), 0);
     it.sent = it.received = 0;
+    it.next.clear();
     const WorkerSession& session = *it.link->session();
-    share_.join(i, assumed_speed(session.round_trip_seconds(), session.verdict().disk_bytes_per_second));
+    const MachineSpeed speed = assumed_speed(session.round_trip_seconds(), session.verdict().disk_bytes_per_second);
+    share_.join(i, speed, assumed_prompt_speed(speed, kAssumedWay));
     stats_[i].joined = true;
     count_bytes(i);
   }
   return share_.any_joined();
 }
 
-// Whoever is asked may be given all.
-bool RemoteExperts::fits(const ExpertBlock& block) const {
-  const int64_t pairs = block.used() * block.tokens();
+// Each row may be wanted of any, and an expert by all tokens.
+bool RemoteExperts::take_so_many(size_t tokens) const {
   for (size_t i = 0; i < workers_.size(); ++i) {
-    if (share_.joined(i) && pairs > workers_[i].link->session()->most_pairs()) {
+    if (share_.joined(i) && tokens > workers_[i].link->session()->most_pairs()) {
       return false;
     }
   }
   return true;
 }
 
-bool RemoteExperts::ask(const ExpertBlock& block, Pairs pairs, std::span<const uint32_t> wanted,
-                        const ExpertStore& store, std::vector<uint32_t>& own) {
-  own.assign(wanted.begin(), wanted.end());
+bool RemoteExperts::ask(const WantedBlock& wanted, const ExpertStore& store, std::vector<uint32_t>& own) {
+  const ExpertBlock& block = wanted.block;
+  own.assign(wanted.wanted.begin(), wanted.wanted.end());
+  work_ = wanted.work;
   for (Worker& it : workers_) {
-    it.experts.clear();
+    it.share.clear();
   }
-  if (!fits(block)) {
+  if (!take_so_many(static_cast<size_t>(block.tokens()))) {
     share_.keep_here(block.layer, {});  // what this takes here teaches nothing
     return false;
   }
   introduce(block);
   wanted_.clear();
-  for (const uint32_t expert : wanted) {
-    wanted_.push_back({expert, static_cast<uint32_t>(pairs[expert].size()), store.resident(block.layer, expert)});
+  for (const uint32_t expert : wanted.wanted) {
+    wanted_.push_back(
+        {expert, static_cast<uint32_t>(wanted.pairs[expert].size()), store.resident(block.layer, expert)});
   }
-  const std::span<const uint32_t> who = share_.divide(block.layer, wanted_);
+  const std::span<const uint32_t> who = share_.divide(block.layer, wanted_, work_);
   own.clear();
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    (who[i] == MachineShare::kHere ? own : workers_[who[i] - 1].experts).push_back(wanted[i]);
-  }
-  bool asked = false;
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    if (!workers_[i].experts.empty()) {
-      asked = post(i, block, pairs) || asked;
+  for (size_t i = 0; i < wanted_.size(); ++i) {
+    if (who[i] == MachineShare::kHere) {
+      own.push_back(wanted_[i].expert);
+    } else {
+      workers_[who[i] - 1].share.add(wanted_[i].expert);
     }
   }
-  if (own.size() < wanted.size() && !asked) {
-    own.assign(wanted.begin(), wanted.end());  // all that were to help were lost
+  if (own.size() == wanted_.size()) {
+    return false;
+  }
+  share_next(wanted, store);
+  bool asked = false;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (!workers_[i].share.experts().empty()) {
+      asked = post(i, wanted) || asked;
+    }
+  }
+  if (!asked) {
+    own.assign(wanted.wanted.begin(), wanted.wanted.end());  // all that were to help were lost
     share_.keep_here(block.layer, wanted_);
   }
   return asked;
+}
+
+// What they were told before to read of this layer is asked for first.
+void RemoteExperts::share_next(const WantedBlock& wanted, const ExpertStore& store) {
+  for (Worker& it : workers_) {
+    if (next_layer_ == wanted.block.layer) {
+      it.share.move_to_front(it.next);
+    }
+  }
+  share_ahead(wanted.block.layer + 1, wanted.next, static_cast<size_t>(wanted.block.used() * wanted.block.tokens()),
+              store);
+}
+
+// Who reads what of a layer, as far as it is not in that one's memory. Each expert is taken to be chosen by as many. A
+// worker is told of no more than its first ask will want: of the others it would cancel its reads.
+void RemoteExperts::share_ahead(uint32_t layer, std::span<const ExpertPrediction> likely, size_t choices,
+                                const ExpertStore& store) {
+  next_layer_ = layer;
+  own_next_.clear();
+  for (Worker& it : workers_) {
+    it.next.clear();
+  }
+  if (likely.empty()) {
+    return;
+  }
+  const size_t each = std::max<size_t>(choices / likely.size(), 1);
+  likely_.clear();
+  for (const ExpertPrediction& it : likely) {
+    likely_.push_back({it.expert, static_cast<uint32_t>(each), store.resident(layer, it.expert)});
+  }
+  std::ranges::sort(likely_, {}, &WantedExpert::expert);
+  const std::span<const uint32_t> who = share_.divide_ahead(layer, likely_);
+  if (who.empty()) {
+    return;
+  }
+  for (const ExpertPrediction& it : likely) {
+    const auto at = std::ranges::lower_bound(likely_, it.expert, {}, &WantedExpert::expert) - likely_.begin();
+    const uint32_t machine = who[static_cast<size_t>(at)];
+    if (machine == MachineShare::kHere) {
+      own_next_.push_back(it);
+      continue;
+    }
+    Worker& worker = workers_[machine - 1];
+    const double rows = static_cast<double>((worker.next.size() + 1) * each);
+    if (!share_.has(machine - 1, layer, it.expert) && rows <= kSureOfAsk * worker.link->session()->most_pairs()) {
+      worker.next.push_back(it.expert);
+    }
+  }
+}
+
+std::span<const ExpertPrediction> RemoteExperts::own_of_first(std::span<const ExpertPrediction> likely, size_t choices,
+                                                              const ExpertStore& store) {
+  if (!any() || !take_so_many(choices / layout_.experts_used)) {
+    return likely;
+  }
+  share_ahead(0, likely, choices, store);
+  for (Worker& it : workers_) {
+    it.next.clear();  // they were not told
+  }
+  return own_next_;
 }
 
 // Sends the layer's graph to those that do not have it, to all before any is waited for.
@@ -169,35 +256,51 @@ void RemoteExperts::learn_map(size_t worker, const ExpertBlock& block) {
   }
 }
 
-// False when the worker is lost; what it was to compute then stays in its list for collect().
-bool RemoteExperts::post(size_t worker, const ExpertBlock& block, Pairs pairs) {
-  Worker& it = workers_[worker];
-  const ggml_tensor* input = block_input(block);
-  const auto used = static_cast<uint32_t>(block.used());
-  it.pairs.clear();
-  row_of_.assign(static_cast<size_t>(block.tokens()), -1);
-  std::vector<AskedPair> asked;
-  std::vector<uint32_t> tokens;
-  for (const uint32_t expert : it.experts) {
-    for (const uint32_t pair : pairs[expert]) {
-      const uint32_t token = pair / used;
-      if (row_of_[token] < 0) {
-        row_of_[token] = static_cast<int32_t>(tokens.size());
-        tokens.push_back(token);
-      }
-      asked.push_back({static_cast<int32_t>(expert), static_cast<uint32_t>(row_of_[token])});
-      it.pairs.push_back(pair);
+void RemoteExperts::add_ahead(std::span<const uint32_t> experts, uint32_t layer, WorkerSession& session) const {
+  std::vector<WarmExpert> ahead;
+  for (const uint32_t expert : experts) {
+    ahead.push_back({static_cast<uint16_t>(layout_.expert_layers[layer].layer), static_cast<uint16_t>(expert)});
+  }
+  if (!ahead.empty()) {
+    session.add_ahead(ahead);
+  }
+}
+
+// All asks in one message, each preceded by what the one after it will want.
+void RemoteExperts::write_asks(Worker& worker, const WantedBlock& wanted, WorkerSession& session) const {
+  const ExpertBlock& block = wanted.block;
+  AskedShare& share = worker.share;
+  share.divide(wanted.pairs, session.most_pairs());
+  const std::span<const uint32_t> tokens = share.find_tokens(block);
+  const WorkerRows rows = worker_rows(block, layout_);
+  for (size_t ask = 0; ask < share.asks(); ++ask) {
+    if (ask + 1 < share.asks()) {
+      add_ahead(share.experts_of(ask + 1), block.layer, session);
+    } else {
+      add_ahead(worker.next, block.layer + 1, session);
+    }
+    const AskShape shape = {share.pairs_of(ask), static_cast<uint32_t>(tokens.size()), work_ == SharedWork::kPrompt};
+    if (ask > 0) {
+      share.write_pairs(ask, wanted.pairs, block, session.add_ask_of_same_rows(rows, shape));
+      continue;
+    }
+    const AskSpace space = session.add_ask(rows, shape);
+    share.write_pairs(ask, wanted.pairs, block, space.pairs);
+    const ggml_tensor* input = block_input(block);
+    const size_t row = static_cast<size_t>(input->ne[0]) * sizeof(float);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::memcpy(space.rows.data() + i * row, static_cast<const std::byte*>(input->data) + tokens[i] * input->nb[2],
+                  row);
     }
   }
+}
+
+// False when the worker is lost; what it was to compute then stays in its share for collect().
+bool RemoteExperts::post(size_t worker, const WantedBlock& wanted) {
+  Worker& it = workers_[worker];
   WorkerSession& session = *it.link->session();
-  const AskSpace space = session.begin_ask(worker_rows(block, layout_), static_cast<uint32_t>(asked.size()),
-                                           static_cast<uint32_t>(tokens.size()));
-  std::memcpy(space.pairs.data(), asked.data(), asked.size() * sizeof(AskedPair));
-  const size_t row = static_cast<size_t>(input->ne[0]) * sizeof(float);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    std::memcpy(space.rows.data() + i * row, static_cast<const std::byte*>(input->data) + tokens[i] * input->nb[2],
-                row);
-  }
+  write_asks(it, wanted, session);
+  it.sum = {};
   it.asked = std::chrono::steady_clock::now();
   const Status status = session.post();
   count_bytes(worker);
@@ -207,77 +310,115 @@ bool RemoteExperts::post(size_t worker, const ExpertBlock& block, Pairs pairs) {
   return status.has_value();
 }
 
-void RemoteExperts::collect(const ExpertBlock& block, Pairs pairs, std::vector<uint32_t>& lost) {
-  lost.clear();
+void RemoteExperts::advance(const ExpertBlock& block) {
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Worker& it = workers_[i];
-    if (it.experts.empty() || take(i, block)) {
+    while (!it.share.is_replied() && it.link->session() != nullptr) {
+      const auto arrived = it.link->session()->arrived();
+      count_bytes(i);
+      if (!arrived) {
+        lose(i, arrived.error().message);
+      } else if (!*arrived) {
+        break;
+      } else {
+        take(i, block, std::chrono::steady_clock::now() + manner_.patience, false);
+      }
+    }
+  }
+}
+
+void RemoteExperts::collect(const ExpertBlock& block, Pairs pairs, std::vector<uint32_t>& lost) {
+  lost.clear();
+  advance(block);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const AskedShare& share = workers_[i].share;
+    if (share.is_replied() || wait_for(i, block)) {
       continue;
     }
-    lost.insert(lost.end(), it.experts.begin(), it.experts.end());
-    for (const uint32_t expert : it.experts) {
+    const std::span<const uint32_t> missing = share.missing();
+    lost.insert(lost.end(), missing.begin(), missing.end());
+    for (const uint32_t expert : missing) {
       stats_[i].rows_here += pairs[expert].size();
     }
   }
   std::ranges::sort(lost);
 }
 
-// The rows of a worker. False when there are none.
-bool RemoteExperts::take(size_t worker, const ExpertBlock& block) {
-  Worker& it = workers_[worker];
-  WorkerSession* session = it.link->session();
-  if (session == nullptr) {
-    return false;  // it was lost when it was asked
-  }
-  const auto start = std::chrono::steady_clock::now();
-  const double expected =
-      kPatience *
-      share_.speed(static_cast<uint32_t>(worker + 1)).seconds(share_.load(static_cast<uint32_t>(worker + 1)));
+// All rows of a worker that have not come. False when they do not.
+bool RemoteExperts::wait_for(size_t worker, const ExpertBlock& block) {
+  const Worker& it = workers_[worker];
+  const std::chrono::duration<double> expected(kPatience *
+                                               share_.expected_seconds(static_cast<uint32_t>(worker + 1), work_));
   const auto patience = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-      std::max(std::chrono::duration<double>(expected), std::chrono::duration<double>(manner_.patience)));
-  const bool waits = !session->has_something();
-  const auto reply = session->receive(start + patience);
-  add_seconds(stats_[worker].wait_seconds, start);
-  count_bytes(worker);
-  if (!reply || reply->head.status != ReplyStatus::kDone) {
-    lose(worker, reply ? session->reason(start + patience) : reply.error().message);
-    return false;
+      std::max<std::chrono::duration<double>>(expected, manner_.patience));
+  while (!it.share.is_replied()) {
+    const auto start = std::chrono::steady_clock::now();
+    const bool good = take(worker, block, start + patience, true);
+    add_seconds(stats_[worker].wait_seconds, start);
+    if (!good) {
+      return false;
+    }
+    advance(block);  // the others' rows must not wait for this one's
   }
-  scatter(it, block, reply->rows);
-  share_.set_map(worker, block.layer, reply->map);
-  note(worker, reply->head, waits);
   return true;
 }
 
-void RemoteExperts::scatter(const Worker& worker, const ExpertBlock& block, std::span<const std::byte> rows) const {
-  const ggml_tensor* node = block.nodes.back().node;
-  const size_t row = static_cast<size_t>(node->ne[0]) * sizeof(float);
-  for (size_t i = 0; i < worker.pairs.size(); ++i) {
-    std::byte* to = static_cast<std::byte*>(node->data) + worker.pairs[i] / block.used() * node->nb[2] +
-                    worker.pairs[i] % block.used() * node->nb[1];
-    std::memcpy(to, rows.data() + i * row, row);
+// The next reply of a worker, `waited` for or not. False when there is none: it is lost, or was when it was asked.
+bool RemoteExperts::take(size_t worker, const ExpertBlock& block, std::chrono::steady_clock::time_point deadline,
+                         bool waited) {
+  Worker& it = workers_[worker];
+  WorkerSession* session = it.link->session();
+  if (session == nullptr) {
+    return false;
   }
+  const auto reply = session->receive(deadline);
+  count_bytes(worker);
+  if (!reply || reply->head.status != ReplyStatus::kDone) {
+    lose(worker, reply ? session->reason(deadline) : reply.error().message);
+    return false;
+  }
+  it.share.take(reply->rows, block);
+  share_.set_map(worker, block.layer, reply->map);
+  it.sum.hits += reply->head.hits;
+  it.sum.read_bytes += reply->head.read_bytes;
+  it.sum.nanoseconds += reply->head.nanoseconds;
+  it.sum.wait_nanoseconds += reply->head.wait_nanoseconds;
+  if (it.share.is_replied()) {
+    note(worker, waited);
+  }
+  return true;
 }
 
-// What a reply tells of the worker. How long asking takes shows only where the reply was `waited` for.
-void RemoteExperts::note(size_t worker, const Reply& reply, bool waited) {
-  Worker& it = workers_[worker];
+// What replies tell of the worker. How long asking takes shows only where they were `waited` for.
+void RemoteExperts::note(size_t worker, bool waited) {
+  const Worker& it = workers_[worker];
   WorkerStats& stats = stats_[worker];
+  const size_t experts = it.share.experts().size();
+  const size_t hits = std::min<size_t>(it.sum.hits, experts);
   ++stats.asks;
-  stats.experts += it.experts.size();
-  stats.hits += std::min<uint64_t>(reply.hits, it.experts.size());
-  stats.rows += it.pairs.size();
-  stats.read_bytes += reply.read_bytes;
+  stats.experts += experts;
+  stats.hits += hits;
+  stats.rows += it.share.rows();
+  stats.read_bytes += it.sum.read_bytes;
   if (manner_.alike) {
     return;
   }
-  const double computing = static_cast<double>(reply.nanoseconds) * 1e-9;
   const double elapsed = seconds_since(it.asked);
-  MachineSpeed& speed = share_.speed(static_cast<uint32_t>(worker + 1));
-  const auto misses = static_cast<uint32_t>(it.experts.size() - std::min<size_t>(reply.hits, it.experts.size()));
-  speed.note({static_cast<uint32_t>(it.pairs.size()), misses}, std::min(computing, elapsed));
+  const double computing = std::min(static_cast<double>(it.sum.nanoseconds) * 1e-9, elapsed);
+  const MachineLoad load = {static_cast<uint32_t>(it.share.rows()), static_cast<uint32_t>(experts - hits)};
+  const auto machine = static_cast<uint32_t>(worker + 1);
+  if (work_ == SharedWork::kPrompt) {
+    PromptSpeed& speed = share_.prompt_speed(machine);
+    speed.note(load, computing, std::min(static_cast<double>(it.sum.wait_nanoseconds) * 1e-9, computing));
+    if (waited) {
+      speed.note_way(load, elapsed - computing);
+    }
+    return;
+  }
+  MachineSpeed& speed = share_.speed(machine);
+  speed.note(load, computing);
   if (waited) {
-    speed.note_visit(std::max(elapsed - computing, 0.0));
+    speed.note_visit(elapsed - computing);
   }
 }
 

@@ -54,6 +54,19 @@ uint64_t RepackBuffer::bytes(const StreamLayout& layout, uint32_t max_rows) {
   return most;
 }
 
+uint64_t RepackBuffer::expert_types(const StreamLayout& layout) {
+  static_assert(GGML_TYPE_COUNT <= 64);
+  uint64_t types = 0;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      const TensorInfo& tensor = *part.tensor;
+      const bool pays = !part.repacked && least_rows(layout, tensor.type, tensor.shape[0], tensor.shape[1]) != kNever;
+      types |= pays ? uint64_t{1} << static_cast<uint32_t>(tensor.type) : 0;
+    }
+  }
+  return types;
+}
+
 bool RepackBuffer::repacks(const DenseItem& item) {
   return !item.repacked && item.tensor->shape[2] == 1 && item.tensor->role != TensorRole::kOutput &&
          item.tensor->role != TensorRole::kEmbedding;

@@ -31,6 +31,9 @@ class RepackBuffer {
   // The same of a matrix of `layout`, which may say of its type that repacking never pays on this processor.
   static int64_t least_rows(const StreamLayout& layout, int type, int64_t ne0, int64_t ne1);
 
+  // The types of the layout's experts of which products are repacked, with rows enough: bit t of ggml's type t.
+  static uint64_t expert_types(const StreamLayout& layout);
+
   // Whether products with `item` may ever be repacked: not those with the output matrix, which few rows want, nor with
   // one that is read repacked.
   static bool repacks(const DenseItem& item);

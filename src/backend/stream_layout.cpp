@@ -84,6 +84,7 @@ void lay_out_experts(const Model& model, const std::set<std::string_view>& suffi
   }
   for (auto& [number, layer] : layers) {
     layout.experts = std::max(layout.experts, layer.experts);
+    layout.experts_used = static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
     layout.expert_layers.push_back(std::move(layer));
   }
 }

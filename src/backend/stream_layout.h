@@ -15,6 +15,7 @@ namespace hypura {
 struct StreamLayout {
   std::vector<ExpertLayer> expert_layers;  // ascending layers
   uint32_t experts = 0;                    // most in any layer
+  uint32_t experts_used = 0;               // of a layer, by a token
   uint64_t expert_bytes = 0;               // of all experts, on disk
   std::vector<DenseItem> dense;            // in the order a pass is expected to use them, rows ascending
   uint64_t dense_bytes = 0;                // of all dense items, on disk

@@ -39,6 +39,7 @@
 namespace hypura {
 
 class BlockPredictor;
+struct ExpertBlock;
 class DenseExecutor;
 class DenseStore;
 class ExpertExecutor;
@@ -201,12 +202,23 @@ class StreamedWeights {
   // after allocate_caches and before record_routing; does nothing when no experts are streamed.
   void recall(const RoutingTrace& trace);
 
-  // From now on these workers compute some experts in decode passes (backend/remote_experts.h); waits until each has
+  // From now on these workers compute some experts (backend/remote_experts.h); waits until each has
   // joined or failed to. The layout must have counted them. `llama` is ggml's build. Call at most once, after
   // allocate_caches; does nothing when no experts are streamed. Fails with kInternal when the system has no threads
   // left.
   Status ask_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint, const std::string& llama,
                      const AskingManner& manner);
+
+  // --- for another machine, which streams the same model ---
+
+  // From now on, of the experts' types those are repacked for products with many rows that it repacks, bit t of ggml's
+  // type t: what computes a row is then the same on both. The caches must have been allocated with a repack buffer.
+  void follow_repacking(uint64_t types);
+
+  // Computes its block, whose weights are ours, in a prompt's pass or another; `ahead`, of that layer or the next one,
+  // as the layout counts them, is asked for afterwards, and read as soon as all of this block is requested. Fails as
+  // compute() does, and tells why.
+  Status compute_block(const ExpertBlock& block, Phase phase, std::span<const LayerExpert> ahead);
 
   // Of the workers that are asked, in their order. Any thread.
   std::vector<const WorkerStats*> worker_stats() const;

@@ -133,6 +133,7 @@ uint64_t mix(uint64_t hash, uint64_t number) {
 
 WorkerRoom worker_room(const StreamLayout& layout) {
   WorkerRoom room;
+  room.choices = kMostPairs * layout.experts_used;
   room.layers = static_cast<uint32_t>(layout.expert_layers.size());
   room.experts = layout.experts;
   for (const ExpertLayer& layer : layout.expert_layers) {

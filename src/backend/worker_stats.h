@@ -1,4 +1,4 @@
-// Counters of one worker, in decode passes.
+// Counters of one worker, in all passes.
 #pragma once
 
 #include <atomic>

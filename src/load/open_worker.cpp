@@ -4,6 +4,7 @@
 #include <array>
 
 #include "backend/cpu_kernels.h"
+#include "backend/repack_buffer.h"
 #include "history/model_fingerprint.h"
 #include "history/run_history.h"
 #include "hypura/engine.h"
@@ -25,6 +26,10 @@ namespace {
 
 constexpr uint32_t kFewestSlots = 2;
 
+// Rows of an ask are fewer than kMostPairs where more than this of the budget would go to what is no slot.
+constexpr double kMostForAsks = 0.25;
+constexpr uint32_t kFewestPairs = 64;
+
 Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const RepackedCopy& repacked) {
   std::vector<std::filesystem::path> paths = repacked.files;
   for (const ModelFile& file : model.files) {
@@ -37,32 +42,45 @@ Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const Rep
   return reader;
 }
 
-// What a peer has of memory for its asks and their replies, and the server for the messages that they come and go in.
-uint64_t message_bytes(const StreamLayout& layout) {
+// What a peer has of memory for its asks and their replies, and the server for the messages that they come in, go, and
+// wait to go in.
+uint64_t message_bytes(const StreamLayout& layout, uint32_t pairs) {
   uint64_t most = 0;
   for (const ExpertLayer& layer : layout.expert_layers) {
     for (const ExpertPart& part : layer.parts) {
       const auto& shape = part.tensor->shape;
-      most = std::max({most, ask_bytes(kMostPairs, kMostPairs, static_cast<uint64_t>(shape[0])),
-                       reply_bytes(layer.experts, kMostPairs, static_cast<uint64_t>(shape[1]))});
+      most = std::max({most, ask_bytes(pairs, pairs, static_cast<uint64_t>(shape[0])),
+                       reply_bytes(layer.experts, pairs, static_cast<uint64_t>(shape[1]))});
     }
   }
-  return 4 * most;
+  return std::min(2 * most, kMostBufferBytes) + 3 * std::min(most, kMostBufferBytes);
 }
 
 struct WorkerSizes {
+  uint32_t pairs = 0;  // of an ask
   uint64_t biases = 0;
   uint64_t messages = 0;  // and what is computed of them
+  uint64_t buffers = 0;   // of rows, and of a matrix that is repacked
   uint64_t stride = 0;    // of a slot
 
-  uint64_t least(const StreamLayout& layout) const {
-    return biases + messages + StreamedWeights::expert_buffer_bytes(layout, kMostPairs) + kFewestSlots * stride;
-  }
+  uint64_t least() const { return biases + messages + buffers + kFewestSlots * stride; }
 };
 
-WorkerSizes sizes_of(const Model& model, const StreamLayout& layout) {
-  return {WorkerWeights::bias_bytes(model, layout), message_bytes(layout) + WorkerDevice::bytes_for(layout, kMostPairs),
+WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pairs) {
+  return {pairs, WorkerWeights::bias_bytes(model, layout),
+          message_bytes(layout, pairs) + WorkerDevice::bytes_for(layout),
+          StreamedWeights::expert_buffer_bytes(layout, pairs) + RepackBuffer::bytes(layout, pairs),
           SlotLayout(layout.expert_layers).stride()};
+}
+
+// With as many rows as the budget is large enough for.
+WorkerSizes sizes_within(const Model& model, const StreamLayout& layout, uint64_t budget) {
+  uint32_t pairs = kMostPairs;
+  while (pairs > kFewestPairs &&
+         static_cast<double>(sizes_of(model, layout, pairs).least()) > kMostForAsks * static_cast<double>(budget)) {
+    pairs /= 2;
+  }
+  return sizes_of(model, layout, pairs);
 }
 
 uint32_t experts_of(const StreamLayout& layout) {
@@ -76,11 +94,11 @@ uint32_t experts_of(const StreamLayout& layout) {
 // As many slots as the budget holds, as many for one layer as for another; spare ones for what a token misses.
 Placement place_experts(const Model& model, const StreamLayout& layout, const WorkerSizes& sizes, uint64_t budget) {
   Placement placement;
-  placement.ubatch = kMostPairs;
+  placement.ubatch = sizes.pairs;
   ExpertPlacement& experts = placement.experts;
   experts.streamed = true;
   experts.all = experts_of(layout);
-  const uint64_t fit = kFewestSlots + (budget - sizes.least(layout)) / sizes.stride;
+  const uint64_t fit = kFewestSlots + (budget - sizes.least()) / sizes.stride;
   experts.slots = static_cast<uint32_t>(std::min<uint64_t>(fit, experts.all));
   if (experts.slots < experts.all) {
     const auto used = static_cast<uint32_t>(std::max<int64_t>(model.experts_used, 1));
@@ -129,7 +147,7 @@ WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, c
   facts.layers = static_cast<uint32_t>(layout.expert_layers.size());
   facts.experts = layout.experts;
   facts.slots = placement.experts.slots;
-  facts.most_pairs = kMostPairs;
+  facts.most_pairs = placement.ubatch;
   facts.threads = request.threads > 0 ? request.threads : usable_cores();
   facts.slot_bytes = SlotLayout(layout.expert_layers).stride();
   facts.budget = budget;
@@ -139,10 +157,10 @@ WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, c
 
 // Weights, slots and devices, by what the budget holds.
 Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout layout, OpenWorker& worker) {
-  const WorkerSizes sizes = sizes_of(*worker.model, layout);
-  if (budget < sizes.least(layout)) {
+  const WorkerSizes sizes = sizes_within(*worker.model, layout, budget);
+  if (budget < sizes.least()) {
     return fail(ErrorCode::kBudget, "the memory of {} is too little for a worker of {}: it takes {} at least",
-                format_bytes(budget), worker.model->name, format_bytes(sizes.least(layout)));
+                format_bytes(budget), worker.model->name, format_bytes(sizes.least()));
   }
   const Placement placement = place_experts(*worker.model, layout, sizes, budget);
   worker.experts = placement.experts.all;
@@ -160,7 +178,7 @@ Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout 
     return propagate(names.error());
   }
   worker.names = std::move(*names);
-  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, false, *worker.budget); !status) {
+  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, true, *worker.budget); !status) {
     return status;
   }
   worker.facts = facts_of(request, worker, placement, budget);

@@ -77,7 +77,9 @@ class FakeWorker {
   ~FakeWorker() { stop(); }
 
   WorkerAddress address() const { return {"127.0.0.1", port_}; }
-  uint64_t asks() const { return asks_; }  // that had pairs
+  uint64_t asks() const { return asks_; }                // that had pairs
+  uint64_t prompt_asks() const { return prompt_asks_; }  // of these, of prompts
+  uint64_t ahead() const { return ahead_; }              // experts that were to be read ahead
   uint64_t connections() const { return connections_; }
   uint64_t received_bytes() const { return received_; }
   uint64_t sent_bytes() const { return sent_; }
@@ -259,6 +261,11 @@ class FakeWorker {
   bool set(const std::vector<std::byte>& in) {
     const auto head = content<RpcSetTensor>(in);
     const size_t size = in.size() - sizeof(head);
+    if (std::string_view(head.tensor.name) == kAheadName) {
+      EXPECT_EQ(size % sizeof(WarmExpert), 0U);
+      ahead_ += size / sizeof(WarmExpert);
+      return true;
+    }
     std::memcpy(at(head.tensor.data, size), in.data() + sizeof(head), size);
     if (std::string_view(head.tensor.name) == kAskName) {
       ask_address_ = head.tensor.data;
@@ -356,6 +363,7 @@ class FakeWorker {
     EXPECT_LE(ask.pairs, layer.rows);
     if (ask.pairs > 0) {
       ++asks_;
+      prompt_asks_ += ask.prompt;
       wait_for_release();
     }
     std::vector<AskedPair> pairs(ask.pairs);
@@ -420,6 +428,8 @@ class FakeWorker {
   int client_ = -1;
   uint16_t port_ = 0;
   std::atomic<uint64_t> asks_{0};
+  std::atomic<uint64_t> prompt_asks_{0};
+  std::atomic<uint64_t> ahead_{0};
   std::atomic<uint64_t> connections_{0};
   std::atomic<uint64_t> received_{0};
   std::atomic<uint64_t> sent_{0};

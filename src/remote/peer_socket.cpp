@@ -146,19 +146,13 @@ Status PeerSocket::send_some() {
 
 Status PeerSocket::receive(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt) {
   while (!into.empty()) {
-    if (Status status = send_some(); !status) {
-      return status;
+    const auto got = receive_some(into);
+    if (!got) {
+      return propagate(got.error());
     }
-    const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
-    if (got > 0) {
-      into = into.subspan(static_cast<size_t>(got));
+    into = into.subspan(*got);
+    if (*got > 0) {
       continue;
-    }
-    if (got == 0) {
-      return fail(ErrorCode::kIo, "it closed the connection");
-    }
-    if (!would_wait()) {
-      return gone(errno);
     }
     const auto events = static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT);
     if (Status status = wait_for(events, deadline, interrupt); !status) {
@@ -168,9 +162,18 @@ Status PeerSocket::receive(std::span<std::byte> into, Clock::time_point deadline
   return {};
 }
 
-bool PeerSocket::has_something() const {
-  pollfd it = {fd_, POLLIN, 0};
-  return ::poll(&it, 1, 0) > 0;
+Result<size_t> PeerSocket::receive_some(std::span<std::byte> into) {
+  if (Status status = send_some(); !status) {
+    return propagate(status.error());
+  }
+  const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
+  if (got == 0) {
+    return fail(ErrorCode::kIo, "it closed the connection");
+  }
+  if (got < 0 && !would_wait()) {
+    return gone(errno);
+  }
+  return static_cast<size_t>(std::max<ssize_t>(got, 0));
 }
 
 Status PeerSocket::wait_for(short events, Clock::time_point deadline, const InterruptPipe* interrupt) const {

@@ -35,8 +35,9 @@ class PeerSocket {
   // gone, when `interrupt` (nullptr: there is none) is set.
   Status receive(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt = nullptr);
 
-  // Whether receive() would find something, or that the peer has gone, without waiting.
-  bool has_something() const;
+  // Receives what has come, without waiting, and sends what the system takes; gives how many bytes came. Fails with kIo
+  // when the peer has gone.
+  Result<size_t> receive_some(std::span<std::byte> into);
 
  private:
   explicit PeerSocket(int fd) : fd_(fd) {}

@@ -16,6 +16,9 @@
 //   SET_TENSOR kAskName                    an Ask, with its choices and rows
 //   GRAPH_RECOMPUTE on device d
 //   GET_TENSOR kReplyName                  a Reply, with its map and rows
+//   where that is more than an ask holds, several of these one behind the other. The rows are sent with the first: of
+//   the others only what stands before the rows is set, and they stay where they are. Before each there may be a
+//   SET_TENSOR kAheadName                  WarmExperts of one layer, that the ask after the next will want
 //
 // All devices are the same: which layer a graph computes follows from the names of its weights. There is one for each
 // layer with experts because ggml-rpc keeps one graph for each device. A tensor is sent with its name, type, shape
@@ -36,9 +39,9 @@
 //   reply_bytes(experts, R, n).
 // Whatever else comes is refused with a line in the worker's log.
 //
-// Bits: a row is computed by the same kernels as elsewhere if the verdict is that kernels are alike, if all rows that
-// chose an expert are asked of one machine, and if these are fewer than ExpertBatch::own_call_rows(layer) of the one
-// that asks.
+// Bits: a row is computed by the same kernels as elsewhere if the verdict is that kernels are alike, and if all rows
+// that chose an expert in a pass are asked for in one ask: which kernel computes them depends on how many they are, and
+// on WorkerHello::repacks.
 #pragma once
 
 #include <array>
@@ -49,13 +52,14 @@
 namespace hypura {
 
 // Of what this file says. Raised by every change of it.
-inline constexpr uint32_t kWorkerProtocol = 1;
+inline constexpr uint32_t kWorkerProtocol = 2;
 
 inline constexpr uint16_t kWorkerPort = 52525;
 
 inline constexpr std::string_view kHelloName = "hypura.hello";      // set: WorkerHello
 inline constexpr std::string_view kVerdictName = "hypura.verdict";  // get: WorkerVerdict, the answer to the hello
 inline constexpr std::string_view kWarmName = "hypura.warm";        // set: WarmExpert, one or more
+inline constexpr std::string_view kAheadName = "hypura.ahead";      // set: WarmExpert, one or more
 inline constexpr std::string_view kReasonName = "hypura.reason";    // get: text of kReasonBytes: why it last refused or
                                                                     // failed, zero-terminated; empty: it did not
 inline constexpr std::string_view kAskName = "hypura.ask";
@@ -63,7 +67,7 @@ inline constexpr std::string_view kIdsName = "hypura.ids";
 inline constexpr std::string_view kReplyName = "hypura.reply";
 
 inline constexpr uint64_t kMostBufferBytes = 32ULL << 20;  // of all buffers of a connection
-inline constexpr uint32_t kMostPairs = 128;                // in an ask; a worker may take fewer
+inline constexpr uint32_t kMostPairs = 512;                // in an ask, and most rows; a worker may take fewer
 inline constexpr uint32_t kMostNodes = 16;                 // of a block
 inline constexpr double kGreetingSeconds = 10;             // from accepting a connection to its hello
 inline constexpr uint64_t kReasonBytes = 512;
@@ -83,6 +87,8 @@ struct WorkerHello {
   WorkerIdentity identity;
   uint32_t any_cpu = 0;  // 1: other kernels will do, and other bits
   uint32_t zero = 0;
+  uint64_t repacks =
+      0;  // bit t: matrices of ggml's type t are repacked for products with many rows; the worker follows
 };
 
 // Of the worker. 0 where a number is not known.
@@ -112,7 +118,7 @@ struct Ask {
   uint32_t number = 0;  // comes back in the reply
   uint32_t pairs = 0;   // 0..R; 0: only the map is wanted
   uint32_t tokens = 0;  // 0..R, 0 with no pairs
-  uint32_t zero = 0;
+  uint32_t prompt = 0;  // 1: of a prompt's pass, which says little about what is worth keeping
 };
 
 // One row of the result: that expert's of that row of the ask.
@@ -144,7 +150,7 @@ struct Reply {
 };
 
 static_assert(sizeof(WorkerIdentity) == 16 + 32 + 64 + 384);
-static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 8);
+static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 16);
 static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 48 + kReasonBytes);
 static_assert(sizeof(WarmExpert) == 4 && sizeof(Ask) == 16 && sizeof(AskedPair) == 8 && sizeof(Reply) == 64);
 

@@ -79,7 +79,7 @@ std::unique_ptr<WorkerLink> link_to(const WorkerAddress& address, const WorkerLi
 Status post(WorkerSession& session, uint32_t layer) {
   const AskedPair pairs[] = {{1, 0}, {4, 0}, {4, 1}};
   const float rows[] = {1, 2, 3, 10, 20, 30};
-  const AskSpace space = session.begin_ask({layer, kExperts, kWidth, kResult}, 3, 2);
+  const AskSpace space = session.add_ask({layer, kExperts, kWidth, kResult}, {3, 2});
   EXPECT_EQ(space.pairs.size(), sizeof(pairs));
   EXPECT_EQ(space.rows.size(), sizeof(rows));
   std::memcpy(space.pairs.data(), pairs, sizeof(pairs));
@@ -148,6 +148,49 @@ TEST(WorkerLink, AnAskTakesSoManyBytes) {
   const uint64_t heads = 3 * kRpcRequestHead + sizeof(RpcSetTensor) + sizeof(RpcGraphRecompute) + sizeof(RpcGetTensor);
   EXPECT_EQ(session.sent_bytes() - sent, heads + ask_bytes(session.most_pairs(), 2, kWidth));
   EXPECT_EQ(session.received_bytes() - received, kRpcAnswerHead + reply_bytes(kExperts, 3, kResult));
+}
+
+// The rows go out once, and replies come in the order of the asks, waited for or not.
+TEST(WorkerLink, SeveralAsksOfTheSameRowsAreOneMessage) {
+  const FakeWorker worker(manner(), sum_up);
+  const auto link = link_to(worker.address());
+  ASSERT_TRUE(link->take_new());
+  WorkerSession& session = *link->session();
+  ASSERT_TRUE(introduce(session, 0));
+  const WorkerRows layer = {0, kExperts, kWidth, kResult};
+  const float rows[] = {1, 2, 3, 10, 20, 30};
+  const AskedPair first[] = {{1, 1}};
+  const AskedPair second[] = {{7, 0}, {7, 1}};
+  const WarmExpert next[] = {{0, 7}};
+  const uint64_t before = session.sent_bytes();
+  session.add_ahead(next);
+  const AskSpace space = session.add_ask(layer, {1, 2, true});
+  std::memcpy(space.pairs.data(), first, sizeof(first));
+  std::memcpy(space.rows.data(), rows, sizeof(rows));
+  const std::span<std::byte> pairs = session.add_ask_of_same_rows(layer, {2, 2, true});
+  ASSERT_EQ(pairs.size(), sizeof(second));
+  std::memcpy(pairs.data(), second, sizeof(second));
+  ASSERT_TRUE(session.post());
+  while (true) {
+    const auto arrived = session.arrived();
+    ASSERT_TRUE(arrived) << arrived.error().message;
+    if (*arrived) {
+      break;
+    }
+  }
+  const auto one = session.receive(PeerSocket::Clock::now());
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_EQ(floats(one->rows), (std::vector<float>{60, 1}));
+  const auto two = session.receive(PeerSocket::Clock::now() + kLong);
+  ASSERT_TRUE(two) << two.error().message;
+  EXPECT_EQ(floats(two->rows), (std::vector<float>{6, 7, 60, 7}));
+  EXPECT_EQ(worker.prompt_asks(), 2U);
+  EXPECT_EQ(worker.ahead(), 1U);
+  const uint64_t heads =
+      7 * kRpcRequestHead + 3 * sizeof(RpcSetTensor) + 2 * sizeof(RpcGraphRecompute) + 2 * sizeof(RpcGetTensor);
+  EXPECT_EQ(session.sent_bytes() - before,
+            heads + sizeof(next) + ask_bytes(session.most_pairs(), 2, kWidth) + ask_rows_offset(2));
+  expect_good_reply(ask(session, 0));
 }
 
 TEST(WorkerLink, AsksForNoMorePairsThanTheWorkerTakes) {
@@ -258,7 +301,7 @@ TEST(WorkerSession, AWorkerThatEndsIsNoticed) {
 
 // What is more than the system takes at once goes out while the answer is waited for.
 TEST(WorkerSession, SendsMoreThanTheSystemTakesAtOnce) {
-  constexpr uint32_t kWide = 40000;  // 128 rows: 20 MB
+  constexpr uint32_t kWide = 8000;  // 512 rows: 16 MB
   const WorkerRoom room = {1, kExperts, kWide, kResult};
   const FakeWorker worker(manner(), [](const FakeWorker::Work& work, std::span<float> out) {
     for (size_t i = 0; i < work.pairs.size(); ++i) {
@@ -273,7 +316,7 @@ TEST(WorkerSession, SendsMoreThanTheSystemTakesAtOnce) {
   wide.tensors[0].set_shape(sizeof(float), {kWide, 1, most, 1});
   ASSERT_TRUE(session->introduce(wide));
   ASSERT_TRUE(session->receive(PeerSocket::Clock::now() + kLong));
-  const AskSpace space = session->begin_ask(wide.rows, most, most);
+  const AskSpace space = session->add_ask(wide.rows, {most, most});
   for (uint32_t i = 0; i < most; ++i) {
     const AskedPair pair = {3, i};
     const auto last = static_cast<float>(i);

@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint64_t kPlace = 64;  // bytes that an ask and a reply lie at multiples of
 constexpr size_t kGraphBytes = 2 * kMostNodes * sizeof(RpcTensor) + 4096;
+constexpr size_t kAskHeads = 4 * (kRpcRequestHead + sizeof(RpcSetTensor)) + sizeof(Ask);  // of an ask's requests
 
 // As many pairs as the worker's memory for a connection is enough for.
 uint32_t pairs_that_fit(const WorkerRoom& room) {
@@ -45,7 +46,9 @@ std::string text_in(const std::array<char, N>& from) {
 
 uint64_t WorkerSession::bytes_for(const WorkerRoom& room) {
   const uint32_t pairs = pairs_that_fit(room);
-  return ask_space(room, pairs) + reply_space(room, pairs) + kGraphBytes;
+  const uint64_t asks = 2 * round_up(room.choices, pairs) / pairs;  // no two that follow each other would fit into one
+  return ask_space(room, pairs) + reply_space(room, pairs) + kGraphBytes + asks * kAskHeads +
+         room.choices * (sizeof(AskedPair) + sizeof(WarmExpert));
 }
 
 Result<WorkerSession> WorkerSession::open(const WorkerAddress& address, const WorkerHello& hello,
@@ -159,20 +162,50 @@ RpcTensor WorkerSession::raw(std::string_view name, uint64_t address, uint64_t b
   return tensor;
 }
 
-void WorkerSession::add_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens) {
-  const uint64_t bytes = ask_bytes(most_pairs_, tokens, layer.width);
-  ask_ = requests_.add_set_tensor(raw(kAskName, ask_address_, bytes), bytes);
+// What was posted before has gone out, since all of it was replied to.
+void WorkerSession::begin_message() {
+  if (std::exchange(posted_, false)) {
+    requests_.clear();
+  }
+}
+
+std::span<std::byte> WorkerSession::add_ask_head(const WorkerRows& layer, const AskShape& shape, uint64_t bytes) {
+  const std::span<std::byte> space = requests_.add_set_tensor(raw(kAskName, ask_address_, bytes), bytes);
   number_ = number_ == UINT32_MAX ? 1 : number_ + 1;
-  const Ask ask = {number_, pairs, tokens, 0};
-  std::memcpy(ask_.data(), &ask, sizeof(ask));
+  const Ask ask = {number_, shape.pairs, shape.tokens, shape.prompt ? 1U : 0U};
+  std::memcpy(space.data(), &ask, sizeof(ask));
+  awaited_.push_back({number_, shape.pairs, layer.experts, reply_bytes(layer.experts, shape.pairs, layer.result)});
+  return space;
+}
+
+// What is added behind the ask may move it: it is given by its place.
+std::span<std::byte> WorkerSession::add_ask_message(const WorkerRows& layer, const AskShape& shape, uint64_t bytes) {
+  begin_message();
+  const std::span<std::byte> space = add_ask_head(layer, shape, bytes);
+  const auto at = static_cast<size_t>(space.data() - requests_.bytes().data());
+  requests_.add(RpcCommand::kGraphRecompute, RpcGraphRecompute{layer.device});
+  add_reply(layer, shape.pairs);
+  return requests_.bytes_at(at, bytes);
+}
+
+AskSpace WorkerSession::add_ask(const WorkerRows& layer, const AskShape& shape) {
+  const std::span<std::byte> ask = add_ask_message(layer, shape, ask_bytes(most_pairs_, shape.tokens, layer.width));
+  return {ask.subspan(sizeof(Ask), shape.pairs * sizeof(AskedPair)), ask.subspan(ask_rows_offset(most_pairs_))};
+}
+
+std::span<std::byte> WorkerSession::add_ask_of_same_rows(const WorkerRows& layer, const AskShape& shape) {
+  return add_ask_message(layer, shape, ask_rows_offset(shape.pairs)).subspan(sizeof(Ask));
+}
+
+void WorkerSession::add_ahead(std::span<const WarmExpert> experts) {
+  begin_message();
+  const auto bytes = std::as_bytes(experts);
+  std::ranges::copy(bytes, requests_.add_set_tensor(raw(kAheadName, ask_address_, bytes.size()), bytes.size()).begin());
 }
 
 void WorkerSession::add_reply(const WorkerRows& layer, uint32_t pairs) {
   const uint64_t bytes = reply_bytes(layer.experts, pairs, layer.result);
   requests_.add(RpcCommand::kGetTensor, RpcGetTensor{raw(kReplyName, reply_address_, bytes), 0, bytes});
-  pairs_ = pairs;
-  experts_ = layer.experts;
-  reply_.resize(bytes);
 }
 
 Status WorkerSession::introduce(const WorkerBlock& block) {
@@ -184,27 +217,15 @@ Status WorkerSession::introduce(const WorkerBlock& block) {
       tensor.data = name == kAskName ? ask_address_ : reply_address_;
     }
   }
-  requests_.clear();
-  add_ask(block.rows, 0, 0);
+  begin_message();
+  add_ask_head(block.rows, {}, ask_bytes(most_pairs_, 0, block.rows.width));
   requests_.add_graph(block.rows.device, block.nodes, tensors);
   add_reply(block.rows, 0);
   return send();
 }
 
-// What is added behind the ask may move it: it is the last that is written by its address.
-AskSpace WorkerSession::begin_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens) {
-  requests_.clear();
-  add_ask(layer, pairs, tokens);
-  const auto at = static_cast<size_t>(ask_.data() - requests_.bytes().data());
-  const size_t length = ask_.size();
-  requests_.add(RpcCommand::kGraphRecompute, RpcGraphRecompute{layer.device});
-  add_reply(layer, pairs);
-  ask_ = requests_.bytes_at(at, length);
-  const uint64_t rows = ask_rows_offset(most_pairs_);
-  return {ask_.subspan(sizeof(Ask), pairs * sizeof(AskedPair)), ask_.subspan(rows)};
-}
-
 Status WorkerSession::send() {
+  posted_ = true;
   sent_ += requests_.bytes().size();
   return connection_.send(requests_.bytes());
 }
@@ -231,24 +252,70 @@ Result<Answer> WorkerSession::answer(Clock::time_point deadline, const Interrupt
   return got;
 }
 
-Result<WorkerReply> WorkerSession::receive(Clock::time_point deadline) {
-  if (Status status = answer(reply_, deadline, nullptr); !status) {
-    return propagate(status.error());
+Status WorkerSession::check_length() const {
+  uint64_t size = 0;
+  std::memcpy(&size, reply_.data(), sizeof(size));
+  return size == awaited_.front().bytes
+             ? Status()
+             : fail(ErrorCode::kIo, "it answered {} bytes where {} were asked for", size, awaited_.front().bytes);
+}
+
+Result<bool> WorkerSession::arrived() {
+  reply_.resize(kRpcAnswerHead + awaited_.front().bytes);
+  while (got_ < reply_.size()) {
+    const auto some = connection_.receive_some(std::span(reply_).subspan(got_));
+    if (!some) {
+      return propagate(some.error());
+    }
+    if (*some == 0) {
+      return false;
+    }
+    received_ += *some;
+    got_ += *some;
+    if (Status status = got_ < kRpcAnswerHead ? Status() : check_length(); !status) {
+      return propagate(status.error());
+    }
   }
+  return true;
+}
+
+Result<WorkerReply> WorkerSession::receive(Clock::time_point deadline) {
+  const Awaited awaited = awaited_.front();
+  reply_.resize(kRpcAnswerHead + awaited.bytes);
+  for (const size_t end : {kRpcAnswerHead, reply_.size()}) {
+    if (got_ < end) {
+      if (Status status = connection_.receive(std::span(reply_).subspan(got_, end - got_), deadline); !status) {
+        return propagate(status.error());
+      }
+      received_ += end - got_;
+      got_ = end;
+    }
+    if (Status status = check_length(); !status) {
+      return propagate(status.error());
+    }
+  }
+  awaited_.pop_front();
+  got_ = 0;
+  const std::span<const std::byte> bytes = std::span<const std::byte>(reply_).subspan(kRpcAnswerHead);
   WorkerReply reply;
-  std::memcpy(&reply.head, reply_.data(), sizeof(reply.head));
-  if (reply.head.number != number_) {  // an older one still lies there: of this nothing was computed
+  std::memcpy(&reply.head, bytes.data(), sizeof(reply.head));
+  if (reply.head.number != awaited.number) {  // an older one still lies there: of this nothing was computed
     reply.head.status = ReplyStatus::kRefused;
   }
-  if (reply.head.status == ReplyStatus::kDone && reply.head.pairs != pairs_) {
-    return fail(ErrorCode::kIo, "it answered {} rows where {} were asked for", reply.head.pairs, pairs_);
+  if (reply.head.status == ReplyStatus::kDone && reply.head.pairs != awaited.pairs) {
+    return fail(ErrorCode::kIo, "it answered {} rows where {} were asked for", reply.head.pairs, awaited.pairs);
   }
-  reply.map = std::span<const std::byte>(reply_).subspan(sizeof(Reply), map_bytes(experts_));
-  reply.rows = std::span<const std::byte>(reply_).subspan(reply_rows_offset(experts_));
+  reply.map = bytes.subspan(sizeof(Reply), map_bytes(awaited.experts));
+  reply.rows = bytes.subspan(reply_rows_offset(awaited.experts));
   return reply;
 }
 
 std::string WorkerSession::reason(Clock::time_point deadline) {
+  while (!awaited_.empty()) {
+    if (const auto other = receive(deadline); !other) {
+      return other.error().message;
+    }
+  }
   requests_.clear();
   requests_.add(RpcCommand::kGetTensor, RpcGetTensor{raw(kReasonName, ask_address_, kReasonBytes), 0, kReasonBytes});
   std::array<char, kReasonBytes> text = {};

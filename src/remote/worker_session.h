@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct WorkerRoom {
   uint32_t experts = 0;  // most in a layer
   uint32_t width = 0;    // floats of a row that is sent, at most
   uint32_t result = 0;   // of one that comes back
+  uint32_t choices = 0;  // pairs of a pass, at most, in as many asks as it takes
 };
 
 // What asks for a layer and replies to them hold.
@@ -39,6 +41,13 @@ struct WorkerBlock {
   WorkerRows rows;
   std::vector<RpcTensor> tensors;
   std::vector<uint64_t> nodes;  // ids of those that are computed, in their order
+};
+
+// How much is asked for.
+struct AskShape {
+  uint32_t pairs = 0;
+  uint32_t tokens = 0;  // rows
+  bool prompt = false;
 };
 
 // Where an ask is written.
@@ -77,18 +86,25 @@ class WorkerSession {
   // Sends the graph of a layer, and asks for what the worker has of it in memory, which receive() gives.
   Status introduce(const WorkerBlock& block);
 
-  // Begins an ask for a layer that was introduced; what is to be written there must be before post(). At most
-  // most_pairs() of either.
-  AskSpace begin_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens);
+  // Adds an ask for a layer that was introduced to the message; what is to be written there must be before anything
+  // else is called. At most most_pairs() of either. All replies to what was posted before must have been received.
+  AskSpace add_ask(const WorkerRows& layer, const AskShape& shape);
 
-  // Sends it, in one write as far as the system takes it.
+  // The same, of the rows of the ask before in the same message; gives where its pairs are written.
+  std::span<std::byte> add_ask_of_same_rows(const WorkerRows& layer, const AskShape& shape);
+
+  // Adds that the ask after the next will want these, of one layer.
+  void add_ahead(std::span<const WarmExpert> experts);
+
+  // Sends the message, in one write as far as the system takes it.
   Status post() { return send(); }
 
-  // The reply to what was last sent, whatever its status. Fails with kIo at the deadline, or when it is none.
+  // The reply to the first ask that was not replied to yet, whatever its status. Fails with kIo at the deadline, or
+  // when it is none.
   Result<WorkerReply> receive(Clock::time_point deadline);
 
-  // Whether receive() would find something without waiting.
-  bool has_something() const { return connection_.has_something(); }
+  // Whether receive() would not wait. Lets what is under way go on. Fails as receive().
+  Result<bool> arrived();
 
   // Why the worker last refused something; empty where it does not say.
   std::string reason(Clock::time_point deadline);
@@ -104,8 +120,11 @@ class WorkerSession {
   Status allocate(const WorkerRoom& room, Clock::time_point deadline, const InterruptPipe* interrupt);
   Status check(const WorkerHello& hello, const WorkerRoom& room);
   RpcTensor raw(std::string_view name, uint64_t address, uint64_t bytes) const;
-  void add_ask(const WorkerRows& layer, uint32_t pairs, uint32_t tokens);
+  void begin_message();
+  std::span<std::byte> add_ask_head(const WorkerRows& layer, const AskShape& shape, uint64_t bytes);
+  std::span<std::byte> add_ask_message(const WorkerRows& layer, const AskShape& shape, uint64_t bytes);
   void add_reply(const WorkerRows& layer, uint32_t pairs);
+  Status check_length() const;
   Status answer(std::span<std::byte> into, Clock::time_point deadline, const InterruptPipe* interrupt);
   template <class Answer>
   Result<Answer> answer(Clock::time_point deadline, const InterruptPipe* interrupt);
@@ -113,18 +132,25 @@ class WorkerSession {
 
   PeerSocket connection_;
   WorkerVerdict verdict_;
-  uint32_t most_pairs_ = kMostPairs;
+  uint32_t most_pairs_ = 0;
   double round_trip_ = 0;
   uint64_t buffer_ = 0;  // the worker's name of the memory there, for asks and behind them replies
   uint64_t ask_address_ = 0;
   uint64_t reply_address_ = 0;
 
+  struct Awaited {
+    uint32_t number = 0;  // of the ask
+    uint32_t pairs = 0;
+    uint32_t experts = 0;  // of its layer
+    uint64_t bytes = 0;
+  };
+
   RpcRequests requests_;
-  std::span<std::byte> ask_;      // in these: of the last ask
-  std::vector<std::byte> reply_;  // that is awaited
-  uint32_t number_ = 0;           // of it
-  uint32_t pairs_ = 0;
-  uint32_t experts_ = 0;  // of its layer
+  bool posted_ = false;           // what is in these
+  uint32_t number_ = 0;           // of the last ask
+  std::deque<Awaited> awaited_;   // replies, in their order
+  std::vector<std::byte> reply_;  // the first of these, its length before it
+  size_t got_ = 0;                // bytes of that
   uint64_t sent_ = 0;
   uint64_t received_ = 0;
 };

@@ -1,14 +1,21 @@
 #include "residency/machine_share.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace hypura {
 
-MachineShare::MachineShare(uint32_t layers, uint32_t experts, size_t workers, const MachineSpeed& here)
-    : layers_(layers), experts_(experts), here_(here), workers_(workers), loads_(workers + 1) {}
+MachineShare::MachineShare(uint32_t layers, uint32_t experts, size_t workers, const MachineSpeed& here,
+                           const PromptSpeed& prompts_here)
+    : layers_(layers),
+      experts_(experts),
+      here_(here),
+      prompts_here_(prompts_here),
+      workers_(workers),
+      loads_(workers + 1) {}
 
-void MachineShare::join(size_t worker, const MachineSpeed& speed) {
-  workers_[worker].emplace(Worker{speed, std::vector<std::vector<bool>>(layers_)});
+void MachineShare::join(size_t worker, const MachineSpeed& speed, const PromptSpeed& prompts) {
+  workers_[worker].emplace(Worker{speed, prompts, std::vector<std::vector<bool>>(layers_)});
 }
 
 bool MachineShare::any_joined() const {
@@ -36,14 +43,41 @@ bool MachineShare::any_has(uint32_t layer, uint32_t expert) const {
   return false;
 }
 
-std::span<const uint32_t> MachineShare::divide(uint32_t layer, std::span<const WantedExpert> wanted) {
+std::span<const uint32_t> MachineShare::divide(uint32_t layer, std::span<const WantedExpert> wanted, SharedWork work) {
+  assign(layer, wanted, work);
+  ahead_experts_.clear();
+  let_forget(work);
+  return who_;
+}
+
+std::span<const uint32_t> MachineShare::divide_ahead(uint32_t layer, std::span<const WantedExpert> likely) {
+  ahead_experts_.clear();
+  ahead_who_.clear();
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (joined(i) && !knows(i, layer)) {
+      return {};
+    }
+  }
+  const std::vector<MachineLoad> loads = loads_;
+  const std::vector<uint32_t> who = std::exchange(who_, {});
+  assign(layer, likely, SharedWork::kPrompt);
+  loads_ = loads;
+  ahead_who_ = std::exchange(who_, who);
+  ahead_layer_ = layer;
+  for (const WantedExpert& it : likely) {
+    ahead_experts_.push_back(it.expert);
+  }
+  return ahead_who_;
+}
+
+// To whoever is done first, or all to this machine where that is sooner.
+void MachineShare::assign(uint32_t layer, std::span<const WantedExpert> wanted, SharedWork work) {
   std::ranges::fill(loads_, MachineLoad());
   who_.assign(wanted.size(), kHere);
-  for (const bool holders : {true, false}) {
+  for (const Choice among : {Choice::kHolders, Choice::kPromised, Choice::kAll}) {
     for (size_t i = 0; i < wanted.size(); ++i) {
-      const bool held = wanted[i].here || any_has(layer, wanted[i].expert);
-      if (held == holders) {
-        who_[i] = first_done(layer, wanted[i], holders).value_or(kHere);
+      if (choice(layer, wanted[i]) == among) {
+        who_[i] = choose(layer, wanted[i], among, work);
         give(who_[i], layer, wanted[i]);
       }
     }
@@ -53,17 +87,36 @@ std::span<const uint32_t> MachineShare::divide(uint32_t layer, std::span<const W
     alone.rows += it.rows;
     alone.misses += it.here ? 0 : 1;
   }
-  if (done(kHere, alone) <= last_done()) {
+  if (done(kHere, alone, work) <= last_done(work)) {
     keep_here(layer, wanted);
   }
-  let_forget();
-  return who_;
 }
 
-void MachineShare::let_forget() {
+// Who was to read it ahead; none: nobody, or one that has gone.
+std::optional<uint32_t> MachineShare::promised(uint32_t layer, uint32_t expert) const {
+  const auto at = std::ranges::lower_bound(ahead_experts_, expert);
+  if (layer != ahead_layer_ || at == ahead_experts_.end() || *at != expert) {
+    return std::nullopt;
+  }
+  const uint32_t machine = ahead_who_[static_cast<size_t>(at - ahead_experts_.begin())];
+  return takes_part(machine, layer) ? std::optional(machine) : std::nullopt;
+}
+
+MachineShare::Choice MachineShare::choice(uint32_t layer, const WantedExpert& wanted) const {
+  if (wanted.here || any_has(layer, wanted.expert)) {
+    return Choice::kHolders;
+  }
+  return promised(layer, wanted.expert) ? Choice::kPromised : Choice::kAll;
+}
+
+void MachineShare::let_forget(SharedWork work) {
   for (size_t i = 0; i < workers_.size(); ++i) {
     if (workers_[i] && loads_[i + 1].rows == 0) {
-      workers_[i]->speed.forget();
+      if (work == SharedWork::kPrompt) {
+        workers_[i]->prompts.forget();
+      } else {
+        workers_[i]->speed.forget();
+      }
     }
   }
 }
@@ -78,10 +131,10 @@ std::span<const uint32_t> MachineShare::keep_here(uint32_t layer, std::span<cons
 }
 
 // When the last machine is done with what it was given.
-double MachineShare::last_done() const {
+double MachineShare::last_done(SharedWork work) const {
   double last = 0;
   for (uint32_t machine = 0; machine < loads_.size(); ++machine) {
-    last = std::max(last, loads_[machine].rows == 0 ? 0 : done(machine, loads_[machine]));
+    last = std::max(last, loads_[machine].rows == 0 ? 0 : done(machine, loads_[machine], work));
   }
   return last;
 }
@@ -94,8 +147,13 @@ bool MachineShare::takes_part(uint32_t machine, uint32_t layer) const {
   return machine == kHere || knows(machine - 1, layer);
 }
 
-// Who is done first with the expert besides what it was given already; `holders`: of those that have it.
-std::optional<uint32_t> MachineShare::first_done(uint32_t layer, const WantedExpert& wanted, bool holders) const {
+// Who computes the expert besides what was given away already: whoever is done first, of tokens among those that have
+// it where some do.
+uint32_t MachineShare::choose(uint32_t layer, const WantedExpert& wanted, Choice among, SharedWork work) const {
+  if (among == Choice::kPromised) {
+    return promised(layer, wanted.expert).value_or(kHere);
+  }
+  const bool holders = among == Choice::kHolders && work == SharedWork::kTokens;
   std::optional<uint32_t> best;
   double least = 0;
   for (uint32_t machine = 0; machine < loads_.size(); ++machine) {
@@ -104,12 +162,12 @@ std::optional<uint32_t> MachineShare::first_done(uint32_t layer, const WantedExp
       continue;
     }
     const MachineLoad load = {loads_[machine].rows + wanted.rows, loads_[machine].misses + (holds ? 0 : 1)};
-    if (const double end = done(machine, load); !best || end < least) {
+    if (const double end = done(machine, load, work); !best || end < least) {
       best = machine;
       least = end;
     }
   }
-  return best;
+  return best.value_or(kHere);
 }
 
 void MachineShare::give(uint32_t machine, uint32_t layer, const WantedExpert& wanted) {
@@ -117,7 +175,10 @@ void MachineShare::give(uint32_t machine, uint32_t layer, const WantedExpert& wa
   loads_[machine].misses += has_it(machine, layer, wanted) ? 0 : 1;
 }
 
-double MachineShare::done(uint32_t machine, const MachineLoad& load) const {
+double MachineShare::done(uint32_t machine, const MachineLoad& load, SharedWork work) const {
+  if (work == SharedWork::kPrompt) {
+    return (machine == kHere ? prompts_here_ : workers_[machine - 1]->prompts).seconds(load);
+  }
   return (machine == kHere ? here_ : workers_[machine - 1]->speed).seconds(load);
 }
 

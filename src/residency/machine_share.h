@@ -11,6 +11,9 @@
 // - If this machine alone would be done sooner, it is: a worker that does not pay is not asked, but tried again now and
 //   then.
 //
+// A prompt wants nearly all experts of a layer: there each goes to whoever is then done first, whether it has it or has
+// to read it, and who is to read what of the next layer is said ahead.
+//
 // By shares that were measured (residency/machine_speed.h). Not thread-safe: the owner serialises.
 #pragma once
 
@@ -21,6 +24,7 @@
 #include <vector>
 
 #include "residency/machine_speed.h"
+#include "residency/prompt_speed.h"
 
 namespace hypura {
 
@@ -31,16 +35,19 @@ struct WantedExpert {
   bool here = false;  // in this machine's memory
 };
 
+enum class SharedWork : uint8_t { kTokens, kPrompt };
+
 class MachineShare {
  public:
   // In the answers of divide(): this machine; worker i is i + 1.
   static constexpr uint32_t kHere = 0;
 
   // For `workers` workers, none of which has joined.
-  MachineShare(uint32_t layers, uint32_t experts, size_t workers, const MachineSpeed& here);
+  MachineShare(uint32_t layers, uint32_t experts, size_t workers, const MachineSpeed& here,
+               const PromptSpeed& prompts_here = {});
 
   // A worker is there from now on; what it has in memory is not known yet.
-  void join(size_t worker, const MachineSpeed& speed);
+  void join(size_t worker, const MachineSpeed& speed, const PromptSpeed& prompts = {});
 
   // It is not.
   void leave(size_t worker) { workers_[worker].reset(); }
@@ -56,7 +63,13 @@ class MachineShare {
 
   // For each of `wanted`, ascending, who computes it; workers that it gives nothing forget some of what they taught.
   // Valid until the next call.
-  std::span<const uint32_t> divide(uint32_t layer, std::span<const WantedExpert> wanted);
+  std::span<const uint32_t> divide(uint32_t layer, std::span<const WantedExpert> wanted,
+                                   SharedWork work = SharedWork::kTokens);
+
+  // The prompt will want these of `layer`, the next that is divided: for each of `likely`, ascending, who would compute
+  // it, which divide() keeps to as far as nobody has it. Empty where the map of some worker that has joined is not
+  // known. Valid until the next call.
+  std::span<const uint32_t> divide_ahead(uint32_t layer, std::span<const WantedExpert> likely);
 
   // The same with all for this machine.
   std::span<const uint32_t> keep_here(uint32_t layer, std::span<const WantedExpert> wanted);
@@ -70,27 +83,46 @@ class MachineShare {
   bool any_has(uint32_t layer, uint32_t expert) const;
 
   MachineSpeed& speed(uint32_t machine) { return machine == kHere ? here_ : workers_[machine - 1]->speed; }
+  PromptSpeed& prompt_speed(uint32_t machine) {
+    return machine == kHere ? prompts_here_ : workers_[machine - 1]->prompts;
+  }
+
+  // How long the machine will take for load(), of such work.
+  double expected_seconds(uint32_t machine, SharedWork work) const { return done(machine, loads_[machine], work); }
 
  private:
   struct Worker {
     MachineSpeed speed;
+    PromptSpeed prompts;
     std::vector<std::vector<bool>> maps;  // by layer, then expert; empty: not known
   };
 
+  // Who is in question for an expert, in the order in which experts are given away.
+  enum class Choice : uint8_t { kHolders, kPromised, kAll };
+
   bool has_it(uint32_t machine, uint32_t layer, const WantedExpert& wanted) const;
   bool takes_part(uint32_t machine, uint32_t layer) const;
-  std::optional<uint32_t> first_done(uint32_t layer, const WantedExpert& wanted, bool holders) const;
+  std::optional<uint32_t> promised(uint32_t layer, uint32_t expert) const;
+  Choice choice(uint32_t layer, const WantedExpert& wanted) const;
+  uint32_t choose(uint32_t layer, const WantedExpert& wanted, Choice among, SharedWork work) const;
+  void assign(uint32_t layer, std::span<const WantedExpert> wanted, SharedWork work);
   void give(uint32_t machine, uint32_t layer, const WantedExpert& wanted);
-  double done(uint32_t machine, const MachineLoad& load) const;
-  double last_done() const;
-  void let_forget();
+  double done(uint32_t machine, const MachineLoad& load, SharedWork work) const;
+  double last_done(SharedWork work) const;
+  void let_forget(SharedWork work);
 
   uint32_t layers_;
   uint32_t experts_;
   MachineSpeed here_;
+  PromptSpeed prompts_here_;
   std::vector<std::optional<Worker>> workers_;
   std::vector<MachineLoad> loads_;  // by machine
   std::vector<uint32_t> who_;       // by wanted expert
+
+  // Of the last divide_ahead().
+  uint32_t ahead_layer_ = 0;
+  std::vector<uint32_t> ahead_experts_;  // ascending
+  std::vector<uint32_t> ahead_who_;
 };
 
 }  // namespace hypura

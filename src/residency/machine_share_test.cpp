@@ -110,6 +110,47 @@ TEST(MachineShare, AWorkerThatDidNotPayIsTriedAgainNowAndThen) {
   EXPECT_LT(asked * 10 / (kTurns / 2 * alone), 0.01);
 }
 
+// Of prompts.
+TEST(MachineShare, APromptsExpertsAreReadByAllEvenThoughOneHasThem) {
+  const PromptSpeed alike({0, 0, 1, 0.1});
+  MachineShare share(2, kExperts, 1, kAlike, alike);
+  share.join(0, kAlike, alike);
+  share.set_map(0, 1, map_of({}));
+  std::vector<WantedExpert> wanted;
+  for (uint32_t expert = 0; expert < 12; ++expert) {
+    wanted.push_back({expert, 20, true});  // all here: two seconds each
+  }
+  const auto who = share.divide(1, wanted, SharedWork::kPrompt);
+  EXPECT_EQ(std::ranges::count(who, 1U), 6);
+  EXPECT_EQ(share.load(1), (MachineLoad{120, 6}));
+  EXPECT_DOUBLE_EQ(share.expected_seconds(1, SharedWork::kPrompt), 12);
+}
+
+TEST(MachineShare, WhoReadsAheadComputes) {
+  const PromptSpeed alike({0, 0, 1, 0.01});
+  MachineShare share(2, kExperts, 1, kAlike, alike);
+  share.join(0, kAlike, alike);
+  share.set_map(0, 0, map_of({}));
+  const std::vector<WantedExpert> likely = {{1, 1, false}, {2, 1, false}, {3, 1, false}, {4, 1, false}};
+  EXPECT_TRUE(share.divide_ahead(1, likely).empty()) << "of which its map is not known";
+  share.set_map(0, 1, map_of({}));
+  EXPECT_EQ(divided(share, {{7, 1, false}, {8, 1, false}}), (std::vector<uint32_t>{0, 1}));
+  const auto ahead = share.divide_ahead(1, likely);
+  EXPECT_EQ((std::vector<uint32_t>{ahead.begin(), ahead.end()}), (std::vector<uint32_t>{0, 1, 0, 1}));
+  EXPECT_EQ(share.load(1), (MachineLoad{1, 1})) << "of the layer that is in work";
+  const auto who = share.divide(1, {{{2, 1, false}, {4, 1, false}, {5, 1, false}, {6, 1, false}}}, SharedWork::kPrompt);
+  EXPECT_EQ((std::vector<uint32_t>{who.begin(), who.end()}), (std::vector<uint32_t>{1, 1, 0, 0}));
+}
+
+TEST(MachineShare, APromptWhoseRowsAreLongUnderWayStaysHere) {
+  MachineShare share(1, kExperts, 1, kAlike, PromptSpeed({0, 0, 1, 0.01}));
+  share.join(0, kAlike, PromptSpeed({0, 10, 1, 0.01}));
+  share.set_map(0, 0, map_of({1, 2}));
+  const std::vector<WantedExpert> wanted = {{1, 1, false}, {2, 1, false}};
+  const auto who = share.divide(0, wanted, SharedWork::kPrompt);
+  EXPECT_EQ((std::vector<uint32_t>{who.begin(), who.end()}), (std::vector<uint32_t>{0, 0}));
+}
+
 TEST(MachineShare, WhoLeavesIsForgotten) {
   MachineShare share(1, kExperts, 1, kAlike);
   share.join(0, kAlike);

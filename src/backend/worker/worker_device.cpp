@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
+#include "backend/expert_batch.h"
 #include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"
@@ -14,9 +16,8 @@ namespace hypura {
 
 namespace {
 
-constexpr uint64_t kFloatsAligned = 16;  // every tensor begins at a multiple of 64 bytes
-constexpr size_t kGraphSize = 64;        // nodes, views and leaves of a block of ours
-constexpr size_t kGraphTensors = 3 * kMostNodes + 4;
+constexpr uint64_t kFloatsAligned = 16;               // every tensor begins at a multiple of 64 bytes
+constexpr size_t kBlockTensors = 3 * kMostNodes + 4;  // nodes, views and leaves of a block of ours
 
 ggml_backend_reg worker_registry;
 
@@ -24,15 +25,9 @@ uint64_t floats_of(int64_t width, uint64_t rows) {
   return round_up(static_cast<uint64_t>(width) * rows, kFloatsAligned);
 }
 
-// Of what one ask takes.
-uint64_t most_floats(const StreamLayout& layout, uint32_t most_pairs) {
-  int64_t widest = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      widest = std::max(widest, part.tensor->shape[0]);
-    }
-  }
-  return floats_of(widest, most_pairs) + floats_of(most_width(layout), most_pairs) + kMostNodes * kFloatsAligned;
+// Of an ask that is computed whole.
+uint64_t most_floats(const StreamLayout& layout) {
+  return floats_of(most_width(layout), ExpertBatch::kRowsTogether) + kMostNodes * kFloatsAligned;
 }
 
 }  // namespace
@@ -125,8 +120,8 @@ WorkerDevice::WorkerDevice(StreamedWeights& weights, const WorkerWeights& names,
   memory_.type()->device = devices_.front();
 }
 
-uint64_t WorkerDevice::bytes_for(const StreamLayout& layout, uint32_t most_pairs) {
-  return most_floats(layout, most_pairs) * sizeof(float);
+uint64_t WorkerDevice::bytes_for(const StreamLayout& layout) {
+  return most_floats(layout) * sizeof(float);
 }
 
 Result<std::unique_ptr<WorkerDevice>> WorkerDevice::create(StreamedWeights& weights, const WorkerWeights& names,
@@ -135,13 +130,12 @@ Result<std::unique_ptr<WorkerDevice>> WorkerDevice::create(StreamedWeights& weig
     return fail(ErrorCode::kUsage, "the model has no experts that could be computed here");
   }
   std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts));
-  auto rows = MemoryRegion::allocate(bytes_for(names.layout(), facts.most_pairs));
+  auto rows = MemoryRegion::allocate(bytes_for(names.layout()));
   if (!rows) {
     return propagate(rows.error(), "the rows that are asked for");
   }
   device->rows_ = std::move(*rows);
-  device->graph_memory_.resize(ggml_tensor_overhead() * kGraphTensors + ggml_graph_overhead_custom(kGraphSize, false));
-  weights.begin_pass(Phase::kDecode);
+  device->tensor_memory_.resize(ggml_tensor_overhead() * kBlockTensors);
   return device;
 }
 
@@ -150,6 +144,7 @@ void WorkerDevice::begin_connection() {
   sentence_ = "it said no hello";
   reason_.clear();
   refusals_ = 0;
+  ahead_.clear();
 }
 
 void WorkerDevice::set(std::string_view name, std::span<std::byte> to, std::span<const std::byte> bytes) {
@@ -159,6 +154,8 @@ void WorkerDevice::set(std::string_view name, std::span<std::byte> to, std::span
     greet(bytes);
   } else if (name == kWarmName) {
     warm(bytes);
+  } else if (name == kAheadName) {
+    read_ahead(bytes);
   } else {
     refuse("a tensor was set that has none of the protocol's names");
   }
@@ -203,15 +200,17 @@ void WorkerDevice::greet(std::span<const std::byte> bytes) {
     sentence_ = "it says a hello of another version: install the same Hypura on both machines";
   }
   accepted_ = sentence_.empty();
-  if (!accepted_) {
+  if (accepted_) {
+    weights_.follow_repacking(hello.repacks);
+  } else {
     refuse(sentence_);
   }
 }
 
-void WorkerDevice::warm(std::span<const std::byte> bytes) {
+// Fails with kUsage where there are no such experts.
+Result<std::vector<LayerExpert>> WorkerDevice::read_experts(std::span<const std::byte> bytes) {
   if (!accepted_) {
-    refuse("experts were wanted before a hello was accepted");
-    return;
+    return fail(ErrorCode::kUsage, "experts were wanted before a hello was accepted");
   }
   const StreamLayout& layout = names_.layout();
   std::vector<LayerExpert> wanted;
@@ -220,12 +219,37 @@ void WorkerDevice::warm(std::span<const std::byte> bytes) {
     std::memcpy(&it, bytes.data() + at, sizeof(it));
     const auto layer = std::ranges::find(layout.expert_layers, int{it.layer}, &ExpertLayer::layer);
     if (layer == layout.expert_layers.end() || it.expert >= layer->experts) {
-      refuse(fmt::format("expert {} of layer {} is wanted, which there is not", it.expert, it.layer));
-      return;
+      return fail(ErrorCode::kUsage, "expert {} of layer {} is wanted, which there is not", it.expert, it.layer);
     }
     wanted.push_back({static_cast<uint32_t>(layer - layout.expert_layers.begin()), it.expert});
   }
-  weights_.warm(wanted);
+  return wanted;
+}
+
+void WorkerDevice::warm(std::span<const std::byte> bytes) {
+  if (const auto wanted = read_experts(bytes)) {
+    weights_.warm(*wanted);
+  } else {
+    refuse(wanted.error().message);
+  }
+}
+
+void WorkerDevice::read_ahead(std::span<const std::byte> bytes) {
+  ahead_.clear();
+  auto wanted = read_experts(bytes);
+  if (!wanted) {
+    refuse(wanted.error().message);
+    return;
+  }
+  std::vector<bool> seen(names_.layout().experts);
+  for (const LayerExpert& it : *wanted) {
+    if (it.layer != wanted->front().layer || seen[it.expert]) {
+      refuse("experts are wanted ahead of more than one layer, or one of them twice");
+      return;
+    }
+    seen[it.expert] = true;
+  }
+  ahead_ = std::move(*wanted);
 }
 
 // Whatever comes, the server is told that all is well: it would end the process otherwise.
@@ -262,15 +286,14 @@ void WorkerDevice::compute(ggml_cgraph* graph) {
 Result<Reply> WorkerDevice::answer(const BlockPlan& plan, const Ask& ask) {
   const auto start = std::chrono::steady_clock::now();
   const StreamStats& stats = weights_.stats();
-  const uint64_t lookups = stats.decode_lookups;
-  const uint64_t hits = stats.decode_hits;
+  const uint64_t lookups = stats.decode_lookups + stats.prefill_lookups;
+  const uint64_t hits = stats.decode_hits + stats.prefill_hits;
   const double waited = stats.io_wait_seconds;
   const ReaderStats read = reader_.stats();
   if (Status status = read_choices(plan, ask); !status) {
     return propagate(status.error());
   }
   if (ask.pairs > 0) {
-    read_rows(plan, ask);
     if (Status status = compute_block(plan, ask); !status) {
       return propagate(status.error());
     }
@@ -280,8 +303,8 @@ Result<Reply> WorkerDevice::answer(const BlockPlan& plan, const Ask& ask) {
   weights_.resident_map(plan.layer, map);
   Reply reply;
   reply.status = ReplyStatus::kDone;
-  reply.experts = static_cast<uint32_t>(stats.decode_lookups - lookups);
-  reply.hits = static_cast<uint32_t>(stats.decode_hits - hits);
+  reply.experts = static_cast<uint32_t>(stats.decode_lookups + stats.prefill_lookups - lookups);
+  reply.hits = static_cast<uint32_t>(stats.decode_hits + stats.prefill_hits - hits);
   for (const std::byte byte : map) {
     reply.cached += static_cast<uint32_t>(std::popcount(std::to_integer<uint8_t>(byte)));
   }
@@ -302,6 +325,7 @@ Status WorkerDevice::read_choices(const BlockPlan& plan, const Ask& ask) {
   }
   pairs_.resize(ask.pairs);
   ids_.clear();
+  input_rows_.clear();
   if (!none) {
     std::memcpy(pairs_.data(), plan.ask.data() + sizeof(Ask), ask.pairs * sizeof(AskedPair));
   }
@@ -312,6 +336,7 @@ Status WorkerDevice::read_choices(const BlockPlan& plan, const Ask& ask) {
                   ask.tokens);
     }
     ids_.push_back(pair.expert);
+    input_rows_.push_back(pair.token);
   }
   return {};
 }
@@ -322,63 +347,70 @@ float* WorkerDevice::take_floats(int64_t count) {
   return floats;
 }
 
-// The rows of one token as they are; of several, the row of each pair.
-void WorkerDevice::read_rows(const BlockPlan& plan, const Ask& ask) {
-  floats_used_ = 0;
-  const size_t row = static_cast<size_t>(plan.ask_width) * sizeof(float);
-  const std::byte* from = plan.ask.data() + ask_rows_offset(plan.most_pairs);
-  const size_t rows = ask.tokens == 1 ? 1 : pairs_.size();
-  auto* to = reinterpret_cast<std::byte*>(take_floats(plan.ask_width * static_cast<int64_t>(rows)));
-  for (size_t i = 0; i < rows; ++i) {
-    std::memcpy(to + i * row, from + pairs_[i].token * row, row);
-  }
-}
-
-// As llama.cpp would make it for one token, or for tokens of which each chose one expert.
-Status WorkerDevice::compute_block(const BlockPlan& plan, const Ask& ask) {
-  const ggml_context_ptr context(ggml_init({graph_memory_.size(), graph_memory_.data(), true}));
-  ggml_context* ctx = context.get();
+// As llama.cpp would have it for one token, if it is computed `whole`, in memory of our own; else each pair is a token
+// of its own that has its row among those of the ask, and what is between has no memory.
+ExpertBlock WorkerDevice::make_block(const BlockPlan& plan, const Ask& ask, bool whole) {
+  ggml_context* ctx = context_.get();
   const int64_t pairs = ask.pairs;
-  const int64_t used = ask.tokens == 1 ? pairs : 1;
+  const int64_t used = whole ? pairs : 1;
   const int64_t tokens = pairs / used;
   ggml_tensor* ids = ggml_new_tensor_2d(ctx, GGML_TYPE_I32, used, tokens);
   ids->data = ids_.data();
-  ggml_tensor* rows = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, plan.ask_width, 1, tokens);
-  rows->data = rows_.data();
-  std::vector<ggml_tensor*> made;
+  ggml_tensor* rows = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, plan.ask_width, 1, ask.tokens);
+  rows->data = plan.ask.data() + ask_rows_offset(plan.most_pairs);
+  ExpertBlock block;
+  block.layer = plan.layer;
+  block.ids = ids;
+  block.input_rows = whole ? nullptr : input_rows_.data();
   const auto source = [&](const PlannedSource& it) {
     if (it.node == PlannedSource::kAsk) {
       return rows;
     }
-    ggml_tensor* base = made[it.node];
+    ggml_tensor* base = block.nodes[it.node].node;
     return it.width == base->ne[0]
                ? base
                : ggml_view_3d(ctx, base, it.width, used, tokens, base->nb[1], base->nb[2], it.offset);
   };
+  floats_used_ = 0;
   for (const PlannedNode& it : plan.nodes) {
     ggml_tensor* node = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, it.width, used, tokens);
+    const bool product = it.op == GGML_OP_MUL_MAT_ID;
     node->op = it.op;
+    node->flags = GGML_TENSOR_FLAG_COMPUTE;
     std::memcpy(node->op_params, it.params.data(), sizeof(node->op_params));
-    node->data = take_floats(it.width * pairs);
+    node->data = whole ? take_floats(it.width * pairs) : nullptr;
     for (uint32_t i = 0; i < it.source_count; ++i) {
-      node->src[it.op == GGML_OP_MUL_MAT_ID ? 1 : i] = source(it.sources[i]);
+      node->src[product ? 1 : i] = source(it.sources[i]);
     }
     if (it.weight != nullptr) {
-      node->src[it.op == GGML_OP_MUL_MAT_ID ? 0 : 1] = it.weight;
+      node->src[product ? 0 : 1] = it.weight;
       node->src[2] = ids;
     }
-    made.push_back(node);
+    block.nodes.push_back({node, product ? weights_.find(it.weight) : nullptr, false});
   }
-  ggml_cgraph* graph = ggml_new_graph_custom(ctx, kGraphSize, false);
-  ggml_build_forward_expand(graph, made.back());
-  if (weights_.compute(graph) != GGML_STATUS_SUCCESS) {
-    Error error = weights_.take_error();
+  block.nodes.back().scatter = true;
+  return block;
+}
+
+Status WorkerDevice::compute_block(const BlockPlan& plan, const Ask& ask) {
+  context_.reset(ggml_init({tensor_memory_.size(), tensor_memory_.data(), true}));
+  const bool whole = ask.tokens == 1 && ask.pairs <= ExpertBatch::kRowsTogether;
+  const ExpertBlock block = make_block(plan, ask, whole);
+  ggml_tensor* result = block.nodes.back().node;
+  std::byte* reply = plan.reply.data() + reply_rows_offset(names_.layout().expert_layers[plan.layer].experts);
+  if (!whole) {
+    result->data = reply;
+  }
+  const Phase phase = ask.prompt != 0 ? Phase::kPrefill : Phase::kDecode;
+  Status status = weights_.compute_block(block, phase, std::exchange(ahead_, {}));
+  if (!status) {
+    Error error = status.error();
     error.code = error.code == ErrorCode::kUsage ? ErrorCode::kInternal : error.code;
     return propagate(std::move(error));
   }
-  const uint32_t experts = names_.layout().expert_layers[plan.layer].experts;
-  std::memcpy(plan.reply.data() + reply_rows_offset(experts), made.back()->data,
-              static_cast<size_t>(made.back()->ne[0] * pairs) * sizeof(float));
+  if (whole) {
+    std::memcpy(reply, result->data, static_cast<size_t>(result->ne[0] * ask.pairs) * sizeof(float));
+  }
   return {};
 }
 

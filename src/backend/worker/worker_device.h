@@ -16,11 +16,13 @@
 #include <string>
 #include <vector>
 
+#include "backend/expert_block.h"
 #include "backend/streamed_weights.h"
 #include "backend/worker/block_plan.h"
 #include "backend/worker/peer_memory.h"
 #include "backend/worker/worker_weights.h"
 #include "remote/protocol.h"
+#include "residency/layer_expert.h"
 #include "storage/reader.h"
 
 namespace hypura {
@@ -37,8 +39,8 @@ class WorkerDevice final : private NamedTensors {
   static Result<std::unique_ptr<WorkerDevice>> create(StreamedWeights& weights, const WorkerWeights& names,
                                                       const Reader& reader, const WorkerVerdict& facts);
 
-  // Bytes that it takes, of which a peer's memory is not: for `most_pairs` rows.
-  static uint64_t bytes_for(const StreamLayout& layout, uint32_t most_pairs);
+  // Bytes that it takes, of which a peer's memory is not.
+  static uint64_t bytes_for(const StreamLayout& layout);
 
   // One for each layer with experts, all alike; ggml-rpc keeps a graph for each.
   std::span<ggml_backend_dev_t> devices() { return devices_; }
@@ -67,11 +69,13 @@ class WorkerDevice final : private NamedTensors {
   void refuse(std::string what) override;
 
   void greet(std::span<const std::byte> bytes);
+  Result<std::vector<LayerExpert>> read_experts(std::span<const std::byte> bytes);
   void warm(std::span<const std::byte> bytes);
+  void read_ahead(std::span<const std::byte> bytes);
   void compute(ggml_cgraph* graph);
   Result<Reply> answer(const BlockPlan& plan, const Ask& ask);
   Status read_choices(const BlockPlan& plan, const Ask& ask);
-  void read_rows(const BlockPlan& plan, const Ask& ask);
+  ExpertBlock make_block(const BlockPlan& plan, const Ask& ask, bool whole);
   Status compute_block(const BlockPlan& plan, const Ask& ask);
   float* take_floats(int64_t count);
   void fail_with(const Error& error);
@@ -91,11 +95,14 @@ class WorkerDevice final : private NamedTensors {
   uint32_t refusals_ = 0;
 
   // Of the ask in work; members so that their memory is reused.
-  MemoryRegion rows_;  // of the ask and of all nodes
+  MemoryRegion rows_;  // of all nodes, of an ask that is computed whole
   uint64_t floats_used_ = 0;
-  std::vector<std::byte> graph_memory_;
+  std::vector<std::byte> tensor_memory_;
+  ggml_context_ptr context_;  // of these
   std::vector<AskedPair> pairs_;
   std::vector<int32_t> ids_;
+  std::vector<uint32_t> input_rows_;  // by pair
+  std::vector<LayerExpert> ahead_;    // that will be asked for after the next ask
 };
 
 }  // namespace hypura

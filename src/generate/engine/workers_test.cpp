@@ -1,5 +1,5 @@
 // With workers logits are those of one machine, bit for bit: for models of each kind, few slots to many, one to three
-// workers, passes of several sequences, and whatever goes wrong with a worker in the middle of a token.
+// workers, prompts, passes of several sequences, and whatever goes wrong with a worker in the middle of a pass.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,6 +17,7 @@
 #include "generate/engine/reference_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
 #include "history/model_fingerprint.h"
+#include "load/worker_serving_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -27,7 +28,7 @@ using testing::HasSubstr;
 
 constexpr uint32_t kContext = 128;
 constexpr uint32_t kPass = 16;
-constexpr uint64_t kFewSlots = 20 * kMiB;  // of the stories model
+constexpr uint64_t kFewSlots = 22 * kMiB;  // of the stories model
 constexpr std::chrono::hours kLong{1};     // for what comes, however slow this machine is
 constexpr uint64_t kEnough = 512 * kMiB;   // for all of each model
 const auto kStories = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-moe.gguf";
@@ -103,7 +104,7 @@ uint64_t least_memory(const std::filesystem::path& model, const FakeWorkers& wor
   return high;
 }
 
-// A prompt, which no worker computes, and single tokens.
+// A prompt, and single tokens.
 std::vector<Expected> expected_of(const std::filesystem::path& model) {
   Reference reference(model, kContext, kPass, 1);
   return expect_all(reference, {7}, test_tokens(6));
@@ -143,7 +144,7 @@ TEST_P(Workers, LogitsAreThoseOfOneMachine) {
       EXPECT_EQ(it.joined, 1U);
       EXPECT_EQ(it.rows_done_here, 0U);
       EXPECT_TRUE(!few || it.experts > 0) << "of " << count << " workers one was not asked";
-      EXPECT_EQ(it.rows, it.experts);  // each of one token
+      EXPECT_GE(it.rows, it.experts);
     }
   }
 }
@@ -153,6 +154,97 @@ INSTANTIATE_TEST_SUITE_P(Models, Workers,
                                          ModelCase{"gpt_oss", "", small_spec("gpt-oss", "Q8_0")},
                                          ModelCase{"fused", "", small_spec("fused", "Q4_0")}),
                          [](const auto& it) { return it.param.name; });
+
+// Prompts as they are asked for: in one message for each layer, of as many asks as it takes.
+class WorkersOfPrompts : public testing::TestWithParam<ModelCase> {};
+
+constexpr uint32_t kLongPass = 256;
+
+EngineOptions prompt_options(const std::filesystem::path& model, uint64_t memory) {
+  EngineOptions options = options_for(model, memory);
+  options.context = options.ubatch = options.outputs = kLongPass;
+  return options;
+}
+
+TEST_P(WorkersOfPrompts, LogitsAreThoseOfOneMachine) {
+  const TempDir folder;
+  const std::filesystem::path path = model_file(GetParam(), folder.path());
+  ASSERT_FALSE(path.empty());
+  Reference reference(path, kLongPass, kLongPass, 1);
+  const std::vector<Expected> expected = expect_all(reference, {1, 31, 32, 33, 200}, {});
+  struct Case {
+    size_t workers;
+    uint32_t most_pairs;
+    uint64_t asks;  // of all workers' prompts, at least, for each layer
+    uint64_t fault_at;
+  };
+  for (const auto& [count, most_pairs, asks, fault_at] :
+       {Case{1, kMostPairs, 4, 0}, Case{2, 200, 8, 0}, Case{2, 40, 6, 0}, Case{1, 200, 0, 11}}) {
+    SCOPED_TRACE(fmt::format("{} workers, {} pairs", count, most_pairs));
+    FakeWorkers workers(path);
+    workers.manner().most_pairs = most_pairs;
+    workers.manner().layer_slots = 2;
+    workers.manner().fault = fault_at > 0 ? WorkerFault::kCloses : WorkerFault::kNone;
+    workers.manner().fault_at = fault_at;
+    std::vector<FakeWorker*> all;
+    for (size_t i = 0; i < count; ++i) {
+      all.push_back(&workers.add());
+    }
+    const auto engine = open_with(workers, prompt_options(path, open_model(path)->bytes / 2 + 24 * kMiB));
+    ASSERT_NE(engine, nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected, "with workers"));
+    const EngineStats stats = engine->stats();
+    uint64_t asked = 0;
+    for (size_t i = 0; i < count; ++i) {
+      asked += all[i]->prompt_asks();
+      EXPECT_GT(all[i]->ahead(), 0U) << "nothing was read ahead";
+      EXPECT_GT(stats.workers[i].rows, stats.workers[i].experts);
+      EXPECT_EQ(stats.workers[i].losses, fault_at > 0 ? 1U : 0U);
+      EXPECT_EQ(stats.workers[i].rows_done_here > 0, fault_at > 0);
+    }
+    EXPECT_GE(asked, asks * static_cast<uint64_t>(open_model(path)->layers));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, WorkersOfPrompts,
+                         testing::Values(ModelCase{"stories_moe", "hypura-stories-moe.gguf", {}},
+                                         ModelCase{"gpt_oss", "", small_spec("gpt-oss", "Q8_0")}),
+                         [](const auto& it) { return it.param.name; });
+
+// A worker as it is, which repacks what this machine repacks; and not where this one does not.
+TEST(WorkersThatAreReal, RepackAsThisMachineDoes) {
+  ServingWorker worker(64 * kMiB);
+  for (const bool repack : {true, false}) {
+    EngineOptions options = prompt_options(kStories, 40 * kMiB);
+    options.repack = repack;
+    options.repacked = false;
+    const auto logits = [&](uint64_t& rows) {
+      const auto engine = open_overridden(options, alike());
+      EXPECT_TRUE(engine) << engine.error().message;
+      const auto session = (*engine)->new_session();
+      std::vector<float> all;
+      for (const size_t length : {200, 1, 9, 40}) {
+        const auto some = (*session)->evaluate(test_tokens(length));
+        EXPECT_TRUE(some) << some.error().message;
+        all.insert(all.end(), some->begin(), some->end());
+      }
+      for (const WorkerCounters& it : (*engine)->stats().workers) {
+        EXPECT_EQ(it.losses, 0U);
+        rows += it.rows;
+      }
+      return all;
+    };
+    uint64_t rows = 0;
+    options.workers.clear();
+    const std::vector<float> alone = logits(rows);
+    EXPECT_EQ(rows, 0U);
+    options.workers = {fmt::format("127.0.0.1:{}", worker.port())};
+    const std::vector<float> together = logits(rows);
+    EXPECT_GT(rows, 1000U);
+    ASSERT_EQ(alone.size(), together.size());
+    EXPECT_EQ(std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)), 0) << repack;
+  }
+}
 
 // Decode passes with a token of each of three sequences: rows of an expert are of several tokens.
 TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
@@ -189,13 +281,18 @@ TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
   }
 }
 
-TEST(WorkersThatFail, InTheMiddleOfATokenTheirRowsAreComputedHere) {
+// First of a prompt, whose six layers make an ask each, then of a token.
+TEST(WorkersThatFail, InTheMiddleOfAPassTheirRowsAreComputedHere) {
   const std::vector<Expected> expected = expected_of(kStories);
-  for (const WorkerFault fault :
-       {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength, WorkerFault::kRefuses}) {
+  for (const auto& [fault, fault_at] : {std::pair<WorkerFault, uint64_t>{WorkerFault::kCloses, 3},
+                                        {WorkerFault::kRefuses, 3},
+                                        {WorkerFault::kCloses, 8},
+                                        {WorkerFault::kGarbage, 8},
+                                        {WorkerFault::kWrongLength, 8},
+                                        {WorkerFault::kRefuses, 8}}) {
     FakeWorkers workers(kStories);
     workers.manner().fault = fault;
-    workers.manner().fault_at = 8;
+    workers.manner().fault_at = fault_at;
     workers.add();
     workers.manner().fault = WorkerFault::kNone;
     workers.add();
