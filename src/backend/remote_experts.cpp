@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/worker_block.h"
+#include "residency/warm_order.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -61,7 +62,8 @@ void RemoteExperts::note_own(double seconds, double waited) {
 }
 
 uint64_t RemoteExperts::bytes_for(const StreamLayout& layout) {
-  const uint64_t books = layout.expert_layers.size() * (layout.experts / 8 + 128);
+  const uint64_t hot = layout.experts * (2 * sizeof(LayerExpert) + sizeof(WarmExpert));
+  const uint64_t books = layout.expert_layers.size() * (layout.experts / 8 + 128 + hot);
   return WorkerSession::bytes_for(worker_room(layout)) + books;
 }
 
@@ -100,8 +102,35 @@ bool RemoteExperts::any() {
     share_.join(i, speed, assumed_prompt_speed(speed, kAssumedWay));
     stats_[i].joined = true;
     count_bytes(i);
+    warm(i);
   }
   return share_.any_joined();
+}
+
+void RemoteExperts::keep_warm(std::vector<LayerExpert> hot, std::vector<uint32_t> here) {
+  hot_ = std::move(hot);
+  here_ = std::move(here);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (share_.joined(i)) {
+      warm(i);
+    }
+  }
+}
+
+void RemoteExperts::warm(size_t worker) {
+  std::vector<WarmExpert> wanted;
+  for (const LayerExpert& it : warm_order(hot_, here_, worker, workers_.size())) {
+    wanted.push_back({static_cast<uint16_t>(layout_.expert_layers[it.layer].layer), static_cast<uint16_t>(it.expert)});
+  }
+  if (wanted.empty()) {
+    return;
+  }
+  const auto deadline = std::chrono::steady_clock::now() + manner_.patience;
+  const Status status = workers_[worker].link->session()->warm(wanted, deadline);
+  count_bytes(worker);
+  if (!status) {
+    lose(worker, status.error().message);
+  }
 }
 
 // Each row may be wanted of any, and an expert by all tokens.

@@ -18,6 +18,7 @@
 #include "backend/stream_layout.h"
 #include "backend/worker_stats.h"
 #include "remote/worker_link.h"
+#include "residency/layer_expert.h"
 #include "residency/machine_share.h"
 #include "tiers/expert_store.h"
 
@@ -55,6 +56,10 @@ class RemoteExperts {
 
   RemoteExperts(const RemoteExperts&) = delete;
   RemoteExperts& operator=(const RemoteExperts&) = delete;
+
+  // From now on each worker that joins, or has, is told what it had better have in memory: of `hot`, what earlier runs
+  // used, most used first, rather that of which this machine keeps none; it keeps `here` experts of each layer.
+  void keep_warm(std::vector<LayerExpert> hot, std::vector<uint32_t> here);
 
   // Whether a worker is there that could be asked. Takes over those that have come.
   bool any();
@@ -111,6 +116,7 @@ class RemoteExperts {
   void note(size_t worker, bool waited);
   MachineSpeed assumed_speed(double visit, double disk) const;
   PromptSpeed assumed_prompt_speed(const MachineSpeed& speed, double way) const;
+  void warm(size_t worker);
   void lose(size_t worker, const std::string& why);
   void count_bytes(size_t worker);
 
@@ -119,6 +125,8 @@ class RemoteExperts {
   MachineShare share_;
   std::vector<Worker> workers_;
   std::deque<WorkerStats> stats_;
+  std::vector<LayerExpert> hot_;
+  std::vector<uint32_t> here_;  // by layer: how many of these this machine keeps
 
   // Of the block in work.
   SharedWork work_ = SharedWork::kTokens;

@@ -55,6 +55,10 @@ void StreamedWeights::recall(const RoutingTrace& trace) {
   const std::lock_guard lock(mutex_);
   if (gpus_.empty()) {
     expert_store_->recall(trace);
+    if (layout_.workers > 0) {
+      recalled_hot_ = hot_set(trace, std::vector<uint32_t>(trace.layers, trace.experts));
+      warm_workers();
+    }
   } else {
     if (expert_store_ != nullptr) {
       expert_store_->learn(trace);  // and by that all tiers, which rank experts together

@@ -307,6 +307,7 @@ class StreamedWeights {
   void apply_resize();
   Result<bool> try_resize(const Resize& wanted);
   void warm_again();
+  void warm_workers();
   bool streams_experts() const { return expert_store_ != nullptr || !gpus_.empty(); }
   bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
@@ -363,6 +364,7 @@ class StreamedWeights {
   std::unique_ptr<TableExecutor> lookups_;
   std::unique_ptr<RoutingRecorder> recorder_;
   uint64_t recalled_tokens_ = 0;
+  std::vector<LayerExpert> recalled_hot_;  // for workers: what it used, most used first
   ExpertPlacement placed_;
   ReadAhead read_ahead_ = ReadAhead::kAuto;
   Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};

@@ -27,7 +27,15 @@ Status StreamedWeights::ask_workers(std::span<const WorkerAddress> workers, uint
   }
   workers_ = std::move(*made);
   experts_->compute_with(workers_.get());
+  warm_workers();
   return {};
+}
+
+// Once both are known, whichever comes first.
+void StreamedWeights::warm_workers() {
+  if (workers_ != nullptr && !recalled_hot_.empty()) {
+    workers_->keep_warm(std::exchange(recalled_hot_, {}), expert_store_->quotas());
+  }
 }
 
 void StreamedWeights::follow_repacking(uint64_t types) {

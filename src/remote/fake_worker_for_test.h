@@ -81,6 +81,11 @@ class FakeWorker {
   uint64_t prompt_asks() const { return prompt_asks_; }  // of these, of prompts
   uint64_t ahead() const { return ahead_; }              // experts that were to be read ahead
   uint64_t connections() const { return connections_; }
+  // What it was last told to have in memory.
+  std::vector<WarmExpert> warm() {
+    const std::lock_guard lock(mutex_);
+    return warm_;
+  }
   uint64_t received_bytes() const { return received_; }
   uint64_t sent_bytes() const { return sent_; }
 
@@ -266,6 +271,12 @@ class FakeWorker {
       ahead_ += size / sizeof(WarmExpert);
       return true;
     }
+    if (std::string_view(head.tensor.name) == kWarmName) {
+      const std::lock_guard lock(mutex_);
+      warm_.resize(size / sizeof(WarmExpert));
+      std::memcpy(warm_.data(), in.data() + sizeof(head), size);
+      return true;
+    }
     std::memcpy(at(head.tensor.data, size), in.data() + sizeof(head), size);
     if (std::string_view(head.tensor.name) == kAskName) {
       ask_address_ = head.tensor.data;
@@ -445,6 +456,7 @@ class FakeWorker {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
+  std::vector<WarmExpert> warm_;
   bool held_ = false;
   bool waiting_ = false;
   std::thread thread_;

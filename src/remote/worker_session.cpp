@@ -203,6 +203,19 @@ void WorkerSession::add_ahead(std::span<const WarmExpert> experts) {
   std::ranges::copy(bytes, requests_.add_set_tensor(raw(kAheadName, ask_address_, bytes.size()), bytes.size()).begin());
 }
 
+// What has no answer is followed by something that has: the message must have gone out before the next is made.
+Status WorkerSession::warm(std::span<const WarmExpert> experts, Clock::time_point deadline) {
+  requests_.clear();
+  const auto bytes = std::as_bytes(experts);
+  std::ranges::copy(bytes, requests_.add_set_tensor(raw(kWarmName, ask_address_, bytes.size()), bytes.size()).begin());
+  requests_.add(RpcCommand::kBufferGetBase, RpcBufferGetBase{buffer_});
+  if (Status status = send(); !status) {
+    return status;
+  }
+  const auto base = answer<RpcBufferGetBaseAnswer>(deadline, nullptr);
+  return base ? Status() : propagate(base.error());
+}
+
 void WorkerSession::add_reply(const WorkerRows& layer, uint32_t pairs) {
   const uint64_t bytes = reply_bytes(layer.experts, pairs, layer.result);
   requests_.add(RpcCommand::kGetTensor, RpcGetTensor{raw(kReplyName, reply_address_, bytes), 0, bytes});

@@ -96,6 +96,10 @@ class WorkerSession {
   // Adds that the ask after the next will want these, of one layer.
   void add_ahead(std::span<const WarmExpert> experts);
 
+  // Says what it had better have in memory, the most wanted first, and waits until it has read that. Fails as
+  // receive().
+  Status warm(std::span<const WarmExpert> experts, Clock::time_point deadline);
+
   // Sends the message, in one write as far as the system takes it.
   Status post() { return send(); }
 

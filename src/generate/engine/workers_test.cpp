@@ -7,7 +7,9 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "backend/cpu_kernels.h"
 #include "backend/ggml_worker_for_test.h"
@@ -18,6 +20,7 @@
 #include "generate/scheduler/llama_pass_model.h"
 #include "history/model_fingerprint.h"
 #include "load/worker_serving_for_test.h"
+#include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
 
@@ -372,6 +375,34 @@ TEST(WorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
   for (const WorkerCounters& it : engine->stats().workers) {
     EXPECT_EQ(it.joined, 0U) << it.name;
     EXPECT_EQ(it.asks, 0U) << it.name;
+  }
+}
+
+// What earlier runs used, they are told to have in memory: first what this machine has no room for.
+TEST(WorkersAreWarmed, ByWhatEarlierRunsUsed) {
+  const TempDir caches;
+  const EnvironmentVariable variable("XDG_CACHE_HOME", caches.path().c_str());
+  EngineOptions options = options_for(kStories);
+  options.run_history = true;
+  {
+    const auto engine = open_overridden(options, alike());
+    ASSERT_TRUE(engine) << engine.error().message;
+    const auto session = (*engine)->new_session();
+    GenerateOptions generate = greedy(90);
+    generate.sampling.temperature = 1;  // greedy stories end early
+    generate.sampling.seed = 1;
+    ASSERT_TRUE((*session)->complete("Once upon a time there was a little", generate));
+    ASSERT_TRUE((*engine)->close());
+  }
+  FakeWorkers workers(kStories);
+  FakeWorker& worker = workers.add();
+  const auto engine = open_with(workers, options);
+  ASSERT_NE(engine, nullptr);
+  const std::vector<WarmExpert> wanted = worker.warm();
+  ASSERT_FALSE(wanted.empty());
+  std::set<std::pair<int, int>> all;
+  for (const WarmExpert& it : wanted) {
+    EXPECT_TRUE(all.emplace(it.layer, it.expert).second) << "twice";
   }
 }
 
