@@ -242,6 +242,7 @@ void write_ask(Bench& bench, Input& input) {
   ask.number = 1;
   ask.pairs = static_cast<uint32_t>(input.size());
   ask.tokens = static_cast<uint32_t>(input.size());
+  ask.prompt = ask.tokens % 2;
   std::memcpy(bench.base(), &ask, sizeof(ask));
   for (size_t i = 0; i < kPairs; ++i) {
     const AskedPair pair = {static_cast<int32_t>(input.size()), static_cast<uint32_t>(input.size())};

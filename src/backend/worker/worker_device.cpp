@@ -25,9 +25,15 @@ uint64_t floats_of(int64_t width, uint64_t rows) {
   return round_up(static_cast<uint64_t>(width) * rows, kFloatsAligned);
 }
 
-// Of an ask that is computed whole.
+// Of an ask that is computed whole: its row, and all nodes'.
 uint64_t most_floats(const StreamLayout& layout) {
-  return floats_of(most_width(layout), ExpertBatch::kRowsTogether) + kMostNodes * kFloatsAligned;
+  int64_t widest = 0;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      widest = std::max(widest, part.tensor->shape[0]);
+    }
+  }
+  return floats_of(widest, 1) + floats_of(most_width(layout), ExpertBatch::kRowsTogether) + kMostNodes * kFloatsAligned;
 }
 
 }  // namespace
@@ -358,6 +364,10 @@ ExpertBlock WorkerDevice::make_block(const BlockPlan& plan, const Ask& ask, bool
   ids->data = ids_.data();
   ggml_tensor* rows = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, plan.ask_width, 1, ask.tokens);
   rows->data = plan.ask.data() + ask_rows_offset(plan.most_pairs);
+  floats_used_ = 0;
+  if (whole) {  // kernels read it where it lies: a peer's address may be any
+    rows->data = std::memcpy(take_floats(plan.ask_width), rows->data, ggml_nbytes(rows));
+  }
   ExpertBlock block;
   block.layer = plan.layer;
   block.ids = ids;
@@ -371,7 +381,6 @@ ExpertBlock WorkerDevice::make_block(const BlockPlan& plan, const Ask& ask, bool
                ? base
                : ggml_view_3d(ctx, base, it.width, used, tokens, base->nb[1], base->nb[2], it.offset);
   };
-  floats_used_ = 0;
   for (const PlannedNode& it : plan.nodes) {
     ggml_tensor* node = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, it.width, used, tokens);
     const bool product = it.op == GGML_OP_MUL_MAT_ID;
