@@ -60,9 +60,10 @@ struct EngineOptions {
   // where no GPU computes with slots.
   bool mixed_compute = false;
   // Machines that run `hypura worker` with the same model, "HOST:PORT" each, at most kMostWorkers: they compute
-  // experts beside this one (docs/design/workers.md). Results are the same bits with them and without; one that is not
-  // there, or is lost, is done without until it is. Opening waits until each has joined or failed to, a few
-  // seconds at most, and fails (kUsage) for what workers cannot do: models without experts, GPUs, `split` by layers.
+  // experts beside this one (docs/design/workers.md), or feed-forward parts of a model without any. Results are the
+  // same bits with them and without; one that is not there, or is lost, is done without until it is. Opening waits
+  // until each has joined or failed to, a few seconds at most, and fails (kUsage) for what workers cannot do: GPUs,
+  // `split` by layers.
   std::vector<std::string> workers;
   WorkerSplit split = WorkerSplit::kAuto;
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model

@@ -19,6 +19,7 @@ enum class Purpose : uint8_t {
   kPinnedWeights,    // dense ones that could be streamed, and stay
   kRing,             // of the dense ones that are streamed
   kTableRows,        // of tables that are looked up row by row
+  kWorkerMessages,   // to workers that compute dense layers, and from them
   kExpertSlots,
   kExpertBuffers,  // rows of experts, bookkeeping of the cache
   kRepackBuffer,

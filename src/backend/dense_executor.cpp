@@ -43,7 +43,7 @@ Status DenseExecutor::add_range(ggml_tensor* node, uint32_t item) {
   view->src[0] = weight;
   view->ne[0] = rows.rows;
   view->data = static_cast<float*>(node->data) + rows.first;
-  if (repacks(*weight, *view, item)) {
+  if (repacks_range(*weight, *view, item)) {
     repack_->multiply(inner_, *weight, view->src[1], view);
   } else {
     inner_.add(view);
@@ -84,11 +84,22 @@ Status DenseExecutor::copy(const StreamedTensor& matrix, uint64_t offset, std::s
 }
 
 // Whether the product is computed repacked: one matrix, with rows as ggml's kernels for that take them.
-bool DenseExecutor::repacks(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const {
+bool DenseExecutor::repacks_range(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const {
   const ggml_tensor& input = *node.src[1];
   return repack_ != nullptr && RepackBuffer::repacks(layout_.dense[item]) && ggml_is_matrix(&weight) &&
          ggml_is_matrix(&input) && input.type == GGML_TYPE_F32 && ggml_is_contiguous(&input) &&
          repack_->pays(weight, input.ne[1]);
+}
+
+bool DenseExecutor::repacks(const ggml_tensor& node, const StreamedTensor& matrix) const {
+  ggml_tensor weight = *node.src[0];
+  for (uint32_t i = 0; i < matrix.items; ++i) {
+    weight.ne[1] = layout_.dense[matrix.item + i].rows.rows;
+    if (repacks_range(weight, node, matrix.item + i)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 Status DenseExecutor::flush() {

@@ -31,6 +31,9 @@ class DenseExecutor {
   // add().
   Status copy(const StreamedTensor& matrix, uint64_t offset, std::span<std::byte> to);
 
+  // Whether some of `node`, a product with `matrix`, is computed repacked.
+  bool repacks(const ggml_tensor& node, const StreamedTensor& matrix) const;
+
   // The data of a row of `matrix`, where that is pinned, else nullptr. Of one that is not repacked.
   const std::byte* pinned_row(const StreamedTensor& matrix, int64_t row) const;
 
@@ -39,7 +42,7 @@ class DenseExecutor {
 
  private:
   Status add_range(ggml_tensor* node, uint32_t item);
-  bool repacks(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const;
+  bool repacks_range(const ggml_tensor& weight, const ggml_tensor& node, uint32_t item) const;
 
   const StreamLayout& layout_;
   DenseStore& store_;

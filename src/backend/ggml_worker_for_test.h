@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -40,6 +42,9 @@ class GgmlWorker {
       rows.insert(rows.end(), row.begin(), row.end());
     }
     const auto count = static_cast<int64_t>(ids.size());
+    // Rows of experts are one for each of several matrices; those of a dense layer are computed together.
+    const bool dense = std::ranges::none_of(work.tensors, [](const RpcTensor& it) { return it.name == kIdsName; });
+    const std::array<int64_t, 2> shape = {dense ? count : 1, dense ? 1 : count};
     std::vector<std::vector<float>> results;
     std::map<uint64_t, ggml_tensor*> made;
     for (const RpcTensor& it : work.tensors) {
@@ -52,13 +57,13 @@ class GgmlWorker {
         tensor = ggml_new_tensor_2d(context, GGML_TYPE_I32, 1, count);
         tensor->data = ids.data();
       } else if (name == kAskName) {
-        tensor = ggml_new_tensor_3d(context, GGML_TYPE_F32, it.ne[0], 1, count);
+        tensor = ggml_new_tensor_3d(context, GGML_TYPE_F32, it.ne[0], shape[0], shape[1]);
         tensor->data = rows.data();
       } else if (it.op == GGML_OP_NONE) {
         tensor = ggml_new_tensor_4d(context, static_cast<ggml_type>(it.type), it.ne[0], it.ne[1], it.ne[2], it.ne[3]);
         tensor->data = weight(name);
       } else {
-        tensor = ggml_new_tensor_3d(context, GGML_TYPE_F32, it.ne[0], 1, count);
+        tensor = ggml_new_tensor_3d(context, GGML_TYPE_F32, it.ne[0], shape[0], shape[1]);
         results.emplace_back(static_cast<size_t>(it.ne[0]) * static_cast<size_t>(count));
         tensor->data = results.back().data();
         tensor->op = static_cast<ggml_op>(it.op);

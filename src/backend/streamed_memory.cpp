@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "backend/gpu/gpu_member.h"
+#include "backend/remote_ffn.h"
 #include "backend/streamed_weights.h"
 #include "residency/tier_quotas.h"
 #include "support/fail.h"
@@ -41,6 +42,7 @@ Status StreamedWeights::reserve(const Placement& placement, uint64_t repack_byte
        dense.streamed ? &pinned_reserved_ : nullptr},
       {{Purpose::kRing, dense.ring_bytes, {}, dense.slots_on}, dense.streamed ? &ring_reserved_ : nullptr},
       {{Purpose::kTableRows, table_buffer_bytes(layout_), {}, Tier::kRam}},
+      {{Purpose::kWorkerMessages, worker_message_bytes(layout_), {}, Tier::kRam}},
   };
   for (const auto& [line, kept] : wanted) {
     if (line.bytes == 0 && kept == nullptr) {
@@ -110,6 +112,9 @@ Result<bool> StreamedWeights::try_resize(const Resize& wanted) {
     }
     pinned_reserved_.correct(dense.pinned_bytes);
     ring_reserved_.correct(dense.ring_bytes);
+    if (ffn_workers_ != nullptr) {
+      ffn_workers_->divide_anew();
+    }
   }
   prefetch_switch_ = PrefetchSwitch();  // what it measured was with another cache
   return true;

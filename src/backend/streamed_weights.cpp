@@ -11,6 +11,7 @@
 #include "backend/gpu/gpu_member.h"
 #include "backend/gpu/prefetch/device_predictor.h"
 #include "backend/remote_experts.h"
+#include "backend/remote_ffn.h"
 #include "backend/repack_buffer.h"
 #include "backend/stream_device.h"
 #include "backend/table_executor.h"
@@ -391,10 +392,15 @@ Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
       }
       ++i;
     } else if (weight != nullptr && !weight->expert && node->op == GGML_OP_MUL_MAT) {
-      if (Status status = dense_->add(node, *weight); !status) {
+      const Result<int> next = ask_for_ffn(graph, i);
+      Status status = next ? Status() : propagate(next.error());
+      if (status && *next == i) {
+        status = dense_->add(node, *weight);
+      }
+      if (!status) {
         return status;
       }
-      ++i;
+      i = std::max(*next, i + 1);
     } else if (weight != nullptr) {
       return fail(ErrorCode::kInternal, "tensor '{}' is streamed but used by operation {}", node->src[0]->name,
                   ggml_op_name(node->op));

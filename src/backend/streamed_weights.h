@@ -48,6 +48,7 @@ class GpuExecutor;
 struct GpuMember;
 struct GpuStats;
 class RemoteExperts;
+class RemoteFfn;
 class TableExecutor;
 class TableRows;
 class RepackBuffer;
@@ -174,6 +175,9 @@ class StreamedWeights {
   // Bytes that allocate_caches will take for the rows of tables.
   static uint64_t table_buffer_bytes(const StreamLayout& layout);
 
+  // Bytes that it will take for messages to workers, where these compute feed-forward parts.
+  static uint64_t worker_message_bytes(const StreamLayout& layout);
+
   // Bytes that allocate_caches will take for experts besides their slots: row buffers for ubatches of `max_rows`
   // tokens, the cache's books, and messages to workers.
   static uint64_t expert_buffer_bytes(const StreamLayout& layout, uint32_t max_rows);
@@ -220,6 +224,11 @@ class StreamedWeights {
   // compute() does, and tells why.
   Status compute_block(const ExpertBlock& block, Phase phase, std::span<const LayerExpert> ahead);
 
+  // The same of a model without experts: they compute feed-forward parts (backend/remote_ffn.h). `bytes_per_second`: of
+  // this machine's reads; 0: not known. Does nothing when no such part is streamed.
+  Status ask_ffn_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint, const std::string& llama,
+                         const AskingManner& manner, double bytes_per_second);
+
   // Of the workers that are asked, in their order. Any thread.
   std::vector<const WorkerStats*> worker_stats() const;
 
@@ -234,6 +243,16 @@ class StreamedWeights {
   // For each expert of a layer, as the layout counts them, a bit, the lowest of a byte first: whether it is in RAM.
   // `bits` has bytes for all of them, which are overwritten. Any thread, but it may wait for a layer to be computed.
   void resident_map(uint32_t layer, std::span<std::byte> bits) const;
+
+  // On a worker, whose dense weights no pass uses in the order of a model: `room` bytes for those that stay, instead of
+  // what allocate_caches() pinned, which must be nothing. Fails with kBudget.
+  Status take_dense_room(uint64_t room);
+
+  // Then: these items of the layout are expected, as DenseStore::keep_as_used(). Between two compute().
+  void keep_dense(std::span<const uint32_t> items);
+
+  // How many bytes of these items of the layout are pinned. Any thread, but it may wait as resident_map().
+  uint64_t pinned_bytes(std::span<const uint32_t> items) const;
 
   // What was recorded; without layers when nothing is. Any thread.
   RoutingTrace routing() const;
@@ -312,6 +331,7 @@ class StreamedWeights {
   bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
+  Result<int> ask_for_ffn(ggml_cgraph* graph, int start);
   Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
   Status read_from_disk(const TensorInfo& tensor, void* data, uint64_t offset, uint64_t size);
   uint32_t file_as_is(const TensorInfo& tensor) const;
@@ -360,6 +380,7 @@ class StreamedWeights {
   bool has_computed_ = false;
   std::unique_ptr<DenseStore> dense_store_;
   std::unique_ptr<DenseExecutor> dense_;
+  std::unique_ptr<RemoteFfn> ffn_workers_;
   std::vector<std::unique_ptr<TableRows>> tables_;  // as in the layout
   std::unique_ptr<TableExecutor> lookups_;
   std::unique_ptr<RoutingRecorder> recorder_;

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "backend/worker_layers.h"
+
 namespace hypura {
 
 static_assert(kRpcDims == GGML_MAX_DIMS && kRpcSources == GGML_MAX_SRC && kRpcName == GGML_MAX_NAME);
@@ -93,10 +95,7 @@ class BlockWriter {
 
   uint64_t add_weight(const ggml_tensor& weight) {
     RpcTensor& sent = add(static_cast<uint32_t>(weight.type), weight.name);
-    for (size_t i = 0; i < kRpcDims; ++i) {
-      sent.ne[i] = static_cast<uint32_t>(weight.ne[i]);
-      sent.nb[i] = static_cast<uint32_t>(weight.nb[i]);  // cut, as llama.cpp's own client does: nobody reads it
-    }
+    set_weight_shape(weight, sent);
     return sent.id;
   }
 
@@ -133,16 +132,21 @@ uint64_t mix(uint64_t hash, uint64_t number) {
 
 WorkerRoom worker_room(const StreamLayout& layout) {
   WorkerRoom room;
-  room.choices = kMostPairs * layout.experts_used;
-  room.layers = static_cast<uint32_t>(layout.expert_layers.size());
-  room.experts = layout.experts;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      room.width = std::max(room.width, static_cast<uint32_t>(part.tensor->shape[0]));
-      room.result = std::max(room.result, static_cast<uint32_t>(part.tensor->shape[1]));
-    }
+  room.choices = kMostPairs * std::max(layout.experts_used, 1U);
+  for (const WorkerLayer& it : worker_layers(layout)) {
+    ++room.layers;
+    room.experts = std::max(room.experts, it.experts);
+    room.width = std::max(room.width, it.width);
+    room.result = std::max(room.result, it.result);
   }
   return room;
+}
+
+void set_weight_shape(const ggml_tensor& weight, RpcTensor& sent) {
+  for (size_t i = 0; i < kRpcDims; ++i) {
+    sent.ne[i] = static_cast<uint32_t>(weight.ne[i]);
+    sent.nb[i] = static_cast<uint32_t>(weight.nb[i]);  // cut, as llama.cpp's own client does: nobody reads it
+  }
 }
 
 const ggml_tensor* block_input(const ExpertBlock& block) {

@@ -9,7 +9,7 @@
 
 namespace hypura {
 
-// What the messages for all blocks of a model have to hold.
+// What the messages for all blocks of a model have to hold: of experts, or of feed-forward parts.
 WorkerRoom worker_room(const StreamLayout& layout);
 
 // Whether the block's rows can come from elsewhere: one result, computed from one row for each token.
@@ -20,6 +20,9 @@ const ggml_tensor* block_input(const ExpertBlock& block);
 
 // A number that is the same for blocks of a layer whose graphs for a worker are the same.
 uint64_t worker_shape(const ExpertBlock& block);
+
+// Gives `sent` the shape of a weight, which is sent by its name.
+void set_weight_shape(const ggml_tensor& weight, RpcTensor& sent);
 
 // Of a block that has_worker_shape().
 WorkerRows worker_rows(const ExpertBlock& block, const StreamLayout& layout);

@@ -99,10 +99,11 @@ std::string copies_line(const EngineStats& stats, const Plan& plan) {
   return line;
 }
 
-std::string workers_line(const EngineStats& stats) {
+std::string workers_line(const EngineStats& stats, const Plan& plan) {
+  const char* what = plan.placement.experts.streamed ? "expert" : "part";
   std::string line;
   for (const WorkerCounters& it : stats.workers) {
-    line += fmt::format("{}{} {} expert{}", line.empty() ? "workers: " : "; ", it.name, it.experts,
+    line += fmt::format("{}{} {} {}{}", line.empty() ? "workers: " : "; ", it.name, it.experts, what,
                         it.experts == 1 ? "" : "s");
     if (const auto hits = ratio(100 * as_double(it.expert_hits), as_double(it.experts))) {
       line += fmt::format(", {:.1f} % hit, waited {:.2f} s", *hits, it.wait_seconds);

@@ -20,7 +20,7 @@ std::string copies_line(const EngineStats& stats, const Plan& plan);
 
 // "workers: 127.0.0.1:52525 1200 experts, 61.3 % hit, waited 0.84 s; box:52525 0 experts, not there": what each
 // computed. No line end. Empty where none can be asked.
-std::string workers_line(const EngineStats& stats);
+std::string workers_line(const EngineStats& stats, const Plan& plan);
 
 // One line of JSON: every counter under its own name (bytes, seconds), the rates, the plan and its ledger. `stop` is
 // null unless given.

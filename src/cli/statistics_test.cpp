@@ -110,7 +110,9 @@ TEST(StatisticsJson, HoldsTheCountersOfEachGpu) {
 
 TEST(WorkersLine, SaysWhatEachDid) {
   EngineStats stats;
-  EXPECT_EQ(workers_line(stats), "");
+  Plan plan;
+  plan.placement.experts.streamed = true;
+  EXPECT_EQ(workers_line(stats, plan), "");
   WorkerCounters one;
   one.name = "127.0.0.1:52525";
   one.joined = 1;
@@ -121,9 +123,11 @@ TEST(WorkersLine, SaysWhatEachDid) {
   other.name = "box:1";
   other.losses = 1;
   stats.workers = {one, other};
-  EXPECT_EQ(workers_line(stats),
+  EXPECT_EQ(workers_line(stats, plan),
             "workers: 127.0.0.1:52525 1200 experts, 25.0 % hit, waited 0.84 s; "
             "box:1 0 experts, lost 1 time, not there");
+  plan.placement.experts.streamed = false;
+  EXPECT_THAT(workers_line(stats, plan), testing::StartsWith("workers: 127.0.0.1:52525 1200 parts, 25.0 % hit"));
 }
 
 TEST(StatisticsJson, HoldsTheCountersOfEachWorker) {

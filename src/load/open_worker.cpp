@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "backend/cpu_kernels.h"
 #include "backend/repack_buffer.h"
+#include "backend/worker_layers.h"
 #include "history/model_fingerprint.h"
 #include "history/run_history.h"
 #include "hypura/engine.h"
@@ -18,6 +20,7 @@
 #include "support/fail.h"
 #include "support/log.h"
 #include "support/units.h"
+#include "tiers/direct_place.h"
 #include "tiers/slot_layout.h"
 
 namespace hypura {
@@ -29,6 +32,12 @@ constexpr uint32_t kFewestSlots = 2;
 // Rows of an ask are fewer than kMostPairs where more than this of the budget would go to what is no slot.
 constexpr double kMostForAsks = 0.25;
 constexpr uint32_t kFewestPairs = 64;
+
+// Of a ring for feed-forward parts. Chosen.
+constexpr uint64_t kRingRanges = 3;  // at least
+constexpr uint64_t kRingParts = 2;   // at most
+constexpr uint64_t kRingShare = 4;   // of the memory, at most, beyond the least
+constexpr uint64_t kRangeBytes = 16 * kMiB;
 
 Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const RepackedCopy& repacked) {
   std::vector<std::filesystem::path> paths = repacked.files;
@@ -44,14 +53,10 @@ Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const Rep
 
 // What a peer has of memory for its asks and their replies, and the server for the messages that they come in, go, and
 // wait to go in.
-uint64_t message_bytes(const StreamLayout& layout, uint32_t pairs) {
+uint64_t message_bytes(const std::vector<WorkerLayer>& layers, uint32_t pairs) {
   uint64_t most = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      const auto& shape = part.tensor->shape;
-      most = std::max({most, ask_bytes(pairs, pairs, static_cast<uint64_t>(shape[0])),
-                       reply_bytes(layer.experts, pairs, static_cast<uint64_t>(shape[1]))});
-    }
+  for (const WorkerLayer& it : layers) {
+    most = std::max({most, ask_bytes(pairs, pairs, it.width), reply_bytes(it.experts, pairs, it.result)});
   }
   return std::min(2 * most, kMostBufferBytes) + 3 * std::min(most, kMostBufferBytes);
 }
@@ -60,17 +65,32 @@ struct WorkerSizes {
   uint32_t pairs = 0;  // of an ask
   uint64_t biases = 0;
   uint64_t messages = 0;  // and what is computed of them
-  uint64_t buffers = 0;   // of rows, and of a matrix that is repacked
-  uint64_t stride = 0;    // of a slot
+  uint64_t buffers = 0;   // of experts: of rows, and of a matrix that is repacked
+  uint64_t stride = 0;    // of a slot; of feed-forward parts the memory for the largest
+  uint64_t ring = 0;      // of feed-forward parts: the least
+  uint32_t all = 0;       // experts or feed-forward parts
 
-  uint64_t least() const { return biases + messages + buffers + kFewestSlots * stride; }
+  uint64_t least() const { return biases + messages + buffers + std::max(ring, kFewestSlots * stride); }
 };
 
 WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pairs) {
-  return {pairs, WorkerWeights::bias_bytes(model, layout),
-          message_bytes(layout, pairs) + WorkerDevice::bytes_for(layout),
-          StreamedWeights::expert_buffer_bytes(layout, pairs) + RepackBuffer::bytes(layout, pairs),
-          SlotLayout(layout.expert_layers).stride()};
+  const std::vector<WorkerLayer> layers = worker_layers(layout);
+  WorkerSizes sizes;
+  sizes.pairs = pairs;
+  sizes.biases = WorkerWeights::bias_bytes(model, layout);
+  sizes.messages = message_bytes(layers, pairs) + WorkerDevice::bytes_for(layers, pairs);
+  for (const WorkerLayer& it : layers) {
+    sizes.all += it.experts;
+    sizes.stride = std::max(sizes.stride, it.bytes);
+  }
+  if (!layout.expert_layers.empty()) {
+    sizes.buffers = StreamedWeights::expert_buffer_bytes(layout, pairs) + RepackBuffer::bytes(layout, pairs);
+    sizes.stride = SlotLayout(layout.expert_layers).stride();
+  }
+  for (const DenseItem& it : layout.dense) {
+    sizes.ring = std::max(sizes.ring, kRingRanges * place_capacity(it.extent.length));
+  }
+  return sizes;
 }
 
 // With as many rows as the budget is large enough for.
@@ -83,21 +103,13 @@ WorkerSizes sizes_within(const Model& model, const StreamLayout& layout, uint64_
   return sizes_of(model, layout, pairs);
 }
 
-uint32_t experts_of(const StreamLayout& layout) {
-  uint32_t all = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    all += layer.experts;
-  }
-  return all;
-}
-
 // As many slots as the budget holds, as many for one layer as for another; spare ones for what a token misses.
 Placement place_experts(const Model& model, const StreamLayout& layout, const WorkerSizes& sizes, uint64_t budget) {
   Placement placement;
   placement.ubatch = sizes.pairs;
   ExpertPlacement& experts = placement.experts;
   experts.streamed = true;
-  experts.all = experts_of(layout);
+  experts.all = sizes.all;
   const uint64_t fit = kFewestSlots + (budget - sizes.least()) / sizes.stride;
   experts.slots = static_cast<uint32_t>(std::min<uint64_t>(fit, experts.all));
   if (experts.slots < experts.all) {
@@ -109,6 +121,24 @@ Placement place_experts(const Model& model, const StreamLayout& layout, const Wo
     shares.push_back({layer.experts, 0});
   }
   experts.layer_slots = quotas_below(shares, {}, experts.slots - experts.spare_slots);
+  return placement;
+}
+
+// What there is beyond a ring, in which the next part that is read has place while others are computed, is for parts
+// that stay: which ones, the client says.
+Placement place_feed_forward(const StreamLayout& layout, const WorkerSizes& sizes, uint64_t budget) {
+  uint64_t all = 0;
+  for (const DenseItem& it : layout.dense) {
+    all += place_capacity(it.extent.length);
+  }
+  const uint64_t left = budget - sizes.messages;
+  Placement placement;
+  placement.ubatch = sizes.pairs;
+  DensePlacement& dense = placement.dense;
+  dense.streamed = true;
+  dense.pinned.assign(layout.dense.size(), false);
+  dense.ring_bytes = std::max(sizes.ring, std::min(kRingParts * sizes.stride, left / kRingShare));
+  dense.pinned_bytes = std::min(all, left - dense.ring_bytes);
   return placement;
 }
 
@@ -139,31 +169,36 @@ double disk_speed(const std::filesystem::path& model) {
              : disk.scattered_bytes_per_second;
 }
 
-WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, const Placement& placement,
-                       uint64_t budget) {
+WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, const WorkerSizes& sizes,
+                       const Placement& placement, uint64_t budget) {
   const StreamLayout& layout = worker.weights->layout();
   WorkerVerdict facts;
   facts.identity = worker_identity(model_fingerprint(*worker.model), layout.repacked, ggml_build(), cpu_kernels());
-  facts.layers = static_cast<uint32_t>(layout.expert_layers.size());
-  facts.experts = layout.experts;
-  facts.slots = placement.experts.slots;
+  for (const WorkerLayer& it : worker.names->layers()) {
+    ++facts.layers;
+    facts.experts = std::max(facts.experts, it.experts);
+  }
+  const DensePlacement& dense = placement.dense;
+  facts.slots = dense.streamed ? static_cast<uint32_t>(dense.pinned_bytes / sizes.stride) : placement.experts.slots;
   facts.most_pairs = placement.ubatch;
   facts.threads = request.threads > 0 ? request.threads : usable_cores();
-  facts.slot_bytes = SlotLayout(layout.expert_layers).stride();
+  facts.slot_bytes = sizes.stride;
   facts.budget = budget;
   facts.disk_bytes_per_second = disk_speed(request.model);
   return facts;
 }
 
 // Weights, slots and devices, by what the budget holds.
-Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout layout, OpenWorker& worker) {
+Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout layout, OpenWorker& worker) {
   const WorkerSizes sizes = sizes_within(*worker.model, layout, budget);
   if (budget < sizes.least()) {
     return fail(ErrorCode::kBudget, "the memory of {} is too little for a worker of {}: it takes {} at least",
                 format_bytes(budget), worker.model->name, format_bytes(sizes.least()));
   }
-  const Placement placement = place_experts(*worker.model, layout, sizes, budget);
-  worker.experts = placement.experts.all;
+  const bool dense = layout.expert_layers.empty();
+  const Placement placement =
+      dense ? place_feed_forward(layout, sizes, budget) : place_experts(*worker.model, layout, sizes, budget);
+  worker.all = sizes.all;
   worker.budget = std::make_unique<Budget>(budget + kProcessOverhead);
   if (Status status = reserve_for_worker(sizes, worker); !status) {
     return status;
@@ -178,10 +213,13 @@ Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout 
     return propagate(names.error());
   }
   worker.names = std::move(*names);
-  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, true, *worker.budget); !status) {
+  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, !dense, *worker.budget); !status) {
     return status;
   }
-  worker.facts = facts_of(request, worker, placement, budget);
+  if (Status status = dense ? worker.weights->take_dense_room(placement.dense.pinned_bytes) : Status(); !status) {
+    return status;
+  }
+  worker.facts = facts_of(request, worker, sizes, placement, budget);
   worker.weights->set_threads(static_cast<int>(worker.facts.threads));
   auto device = WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts);
   if (!device) {
@@ -189,6 +227,18 @@ Status open_experts(const WorkerRequest& request, uint64_t budget, StreamLayout 
   }
   worker.device = std::move(*device);
   return {};
+}
+
+// Experts, or of a model without any the feed-forward parts, and nothing else.
+StreamLayout worker_layout(const Model& model, bool repacked) {
+  const bool dense = model.experts == 0;
+  StreamLayout layout = lay_out(model, !dense, dense, repacked, {}, kRangeBytes);
+  std::set<const TensorInfo*> parts;
+  for (const WorkerLayer& layer : worker_layers(layout)) {
+    parts.insert(layer.parts.begin(), layer.parts.end());
+  }
+  std::erase_if(layout.dense, [&](const DenseItem& it) { return !parts.contains(it.tensor); });
+  return layout;
 }
 
 Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
@@ -207,9 +257,9 @@ Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
   worker->remark = budget->remark;
   worker->model = std::make_unique<const Model>(std::move(*model));
   const RepackedCopy repacked = request.repacked ? find_repacked(*worker->model) : RepackedCopy();
-  StreamLayout layout = lay_out(*worker->model, true, false, !repacked.files.empty());
-  if (layout.expert_layers.empty()) {
-    return fail(ErrorCode::kUsage, "{} has no experts: a worker computes those of a mixture of experts",
+  StreamLayout layout = worker_layout(*worker->model, !repacked.files.empty());
+  if (worker_layers(layout).empty()) {
+    return fail(ErrorCode::kUsage, "{} has neither experts nor feed-forward parts of a kind that a worker computes",
                 worker->model->name);
   }
   auto reader = open_worker_reader(*worker->model, repacked);
@@ -217,7 +267,7 @@ Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
     return propagate(reader.error());
   }
   worker->reader = std::move(*reader);
-  if (Status status = open_experts(request, budget->bytes, std::move(layout), *worker); !status) {
+  if (Status status = open_layers(request, budget->bytes, std::move(layout), *worker); !status) {
     return propagate(status.error());
   }
   const RunHistory history = load_history(used_part(*worker->model, false), nullptr);

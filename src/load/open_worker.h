@@ -1,5 +1,5 @@
-// A model opened for a worker: its experts alone, in slots of this machine's memory, and the devices through which
-// others have them computed (docs/design/workers.md).
+// A model opened for a worker: its experts alone, in slots of this machine's memory, or the feed-forward parts of a
+// model without any; and the devices through which others have them computed (docs/design/workers.md).
 #pragma once
 
 #include <cstdint>
@@ -38,13 +38,13 @@ struct OpenWorker {
   std::unique_ptr<WorkerWeights> names;
   std::unique_ptr<WorkerDevice> device;
 
-  WorkerVerdict facts;   // what it tells who asks
-  uint32_t experts = 0;  // of all layers
-  std::string remark;    // as BudgetChoice::remark
+  WorkerVerdict facts;  // what it tells who asks
+  uint32_t all = 0;     // experts or feed-forward parts, of all layers
+  std::string remark;   // as BudgetChoice::remark
 };
 
-// Opens the model that `request` names. Fails as open_model and Reader::open, with kUsage where the model has no
-// experts that can be streamed, with kBudget where the memory does not hold two of them.
+// Opens the model that `request` names. Fails as open_model and Reader::open, with kUsage where the model has neither
+// experts nor feed-forward parts that can be streamed, with kBudget where the memory does not hold two of them.
 Result<std::unique_ptr<OpenWorker>> open_worker(const WorkerRequest& request);
 
 // Makes the threads that compute, and begins to read what earlier runs of the model used most.

@@ -182,14 +182,15 @@ class WorkerPeer {
   uint64_t base_ = 0;
 };
 
-// The block of a layer with gate, up and down, as a peer sends it; a test changes it before it is sent. Its ask lies at
-// the beginning of the peer's buffer, its reply behind that.
+// The block of a layer with gate, up and down, of experts or of a dense layer, as a peer sends it; a test changes it
+// before it is sent. Its ask lies at the beginning of the peer's buffer, its reply behind that.
 struct PeerBlock {
   PeerBlock(const Model& model, int layer, uint32_t most_pairs, const WorkerPeer& peer) : pairs(most_pairs) {
-    const std::string stem = fmt::format("blk.{}.ffn_", layer);
-    const TensorInfo& gate = *model.find(stem + "gate_exps.weight");
-    const TensorInfo& up = *model.find(stem + "up_exps.weight");
-    const TensorInfo& down = *model.find(stem + "down_exps.weight");
+    const bool dense = model.experts == 0;
+    const char* kind = dense ? ".weight" : "_exps.weight";
+    const TensorInfo& gate = *model.find(fmt::format("blk.{}.ffn_gate{}", layer, kind));
+    const TensorInfo& up = *model.find(fmt::format("blk.{}.ffn_up{}", layer, kind));
+    const TensorInfo& down = *model.find(fmt::format("blk.{}.ffn_down{}", layer, kind));
     width = static_cast<uint64_t>(up.shape[0]);
     experts = static_cast<uint32_t>(up.shape[2]);
     const int64_t rows = most_pairs;
@@ -199,10 +200,12 @@ struct PeerBlock {
     }
     add(peer_tensor(0, GGML_TYPE_F32, {up.shape[0], 1, rows}, kAskName));
     add(peer_tensor(0, GGML_TYPE_I32, {1, rows, 1}, kIdsName));
-    add_node(GGML_OP_MUL_MAT_ID, up.shape[1], {1, kAsk, kIds});  // 6
-    add_node(GGML_OP_MUL_MAT_ID, up.shape[1], {2, kAsk, kIds});  // 7
-    add_node(GGML_OP_GLU, up.shape[1], {6, 7});                  // 8
-    add_node(GGML_OP_MUL_MAT_ID, down.shape[1], {3, 8, kIds});   // 9
+    const ggml_op product = dense ? GGML_OP_MUL_MAT : GGML_OP_MUL_MAT_ID;
+    const uint64_t ids = dense ? 0 : kIds;
+    add_node(product, up.shape[1], {1, kAsk, ids});  // 6
+    add_node(product, up.shape[1], {2, kAsk, ids});  // 7
+    add_node(GGML_OP_GLU, up.shape[1], {6, 7});      // 8
+    add_node(product, down.shape[1], {3, 8, ids});   // 9
     at(8).op_params[0] = GGML_GLU_OP_SWIGLU;
     at(kAsk).buffer = at(9).buffer = peer.buffer();
     at(kAsk).data = peer.base();

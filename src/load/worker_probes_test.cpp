@@ -33,6 +33,10 @@ TEST_F(WorkerServer, OnlyBlocksAreComputed) {
       [](PeerBlock& block) { block.at(8).op = GGML_OP_SOFT_MAX; },
       [](PeerBlock& block) { block.at(8).op_params[0] = GGML_GLU_OP_COUNT; },
       [](PeerBlock& block) { block.at(8).op_params[0] = -1; },
+      [](PeerBlock& block) {
+        block.at(6).op = GGML_OP_MUL_MAT;  // with all experts at once
+        block.at(6).src[2] = 0;
+      },
       // Sources that are not there, are others, or are too many.
       [](PeerBlock& block) { block.at(8).src[0] = 0; },
       [](PeerBlock& block) { block.at(6).src[0] = 0; },

@@ -1,4 +1,4 @@
-// For tests: a worker of the demo model that serves on a port of its own, and what asks of it.
+// For tests: a worker of the demo model, or another, that serves on a port of its own, and what asks of it.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -20,15 +20,15 @@ namespace hypura {
 inline const std::filesystem::path kDemoModel =
     std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
 
-// A worker of the demo model that serves on a port of its own.
 class ServingWorker {
  public:
-  explicit ServingWorker(uint64_t memory = 16 * kMiB, std::chrono::milliseconds greeting = std::chrono::seconds(60)) {
+  explicit ServingWorker(uint64_t memory = 16 * kMiB, std::chrono::milliseconds greeting = std::chrono::seconds(60),
+                         const std::filesystem::path& model = kDemoModel) {
     // Without what other runs used: that would be read while probes look at what is in slots.
     const TempDir empty;
     const EnvironmentVariable caches("XDG_CACHE_HOME", empty.path().c_str());
     WorkerRequest request;
-    request.model = kDemoModel;
+    request.model = model;
     request.memory = memory;
     request.threads = 1;
     auto worker = open_worker(request);
@@ -161,7 +161,7 @@ class WorkerServer : public testing::Test {
     greet(peer);
     PeerBlock block(serving_->model(), 0, kPairs, peer);
     change(block);
-    const auto answer = ask(peer, block, ask_of(block, 5, {{1, 0}}, 1, random_rows(block.width, 1)), true);
+    const auto answer = ask(peer, block, ask_of(block, 5, {{0, 0}}, 1, random_rows(block.width, 1)), true);
     if (!answer) {
       return ReplyStatus::kRefused;
     }

@@ -140,7 +140,7 @@ uint64_t base_bytes(const PlacementProblem& problem, Mode mode, const KvChoice& 
   return problem.fixed + (rows ? 0 : problem.tables.bytes) + table_buffer_bytes(problem, mode, rows) + problem.other +
          kv.bytes + pass.bytes + (mode == Mode::kResident ? problem.unused + problem.growth : 0) +
          (streams_experts(mode) ? pass.expert_bytes : problem.expert_bytes) +
-         (streams_dense(mode) ? pass.dense_bytes : problem.dense_bytes());
+         (streams_dense(mode) ? pass.dense_bytes + problem.worker_bytes : problem.dense_bytes());
 }
 
 uint64_t total_bytes(const PlacementProblem& problem, const Placement& placement) {

@@ -30,4 +30,37 @@ std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t byt
   return pinned;
 }
 
+std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, const std::vector<int>& parts, uint64_t bytes) {
+  std::vector<uint64_t> alone;
+  std::vector<uint64_t> whole(1 + static_cast<size_t>(*std::ranges::max_element(parts)));
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (parts[i] < 0) {
+      alone.push_back(items[i]);
+    } else {
+      whole[static_cast<size_t>(parts[i])] += items[i];
+    }
+  }
+  const std::vector<bool> alone_stay = choose_pinned(alone, bytes);
+  std::vector<bool> pinned(items.size());
+  uint64_t left = bytes;
+  for (size_t i = 0, next = 0; i < items.size(); ++i) {
+    pinned[i] = parts[i] < 0 && alone_stay[next++];
+    left -= pinned[i] ? items[i] : 0;
+  }
+  const std::vector<bool> whole_stay = choose_pinned(whole, left);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (parts[i] >= 0 && whole_stay[static_cast<size_t>(parts[i])]) {
+      pinned[i] = true;
+      left -= items[i];
+    }
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!pinned[i] && items[i] <= left) {
+      pinned[i] = true;
+      left -= items[i];
+    }
+  }
+  return pinned;
+}
+
 }  // namespace hypura

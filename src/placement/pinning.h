@@ -10,4 +10,9 @@ namespace hypura {
 // `items` are sizes in bytes in the order of use; those chosen add up to at most `bytes`.
 std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, uint64_t bytes);
 
+// The same beside workers. `parts`: by item, the number of the part that it belongs to, which a worker may compute as a
+// whole; -1: none. What no worker computes stays first, then whole parts: half a part would lie here in vain. The rest
+// is for what fits.
+std::vector<bool> choose_pinned(const std::vector<uint64_t>& items, const std::vector<int>& parts, uint64_t bytes);
+
 }  // namespace hypura

@@ -150,10 +150,13 @@ std::vector<uint32_t> spread(const PlacementProblem& problem, const std::vector<
 
 void pin(const PlacementProblem& problem, uint64_t bytes, DensePlacement& placement) {
   std::vector<uint64_t> slot_bytes;
+  std::vector<int> parts;
   for (const DenseWeight& it : problem.dense) {
     slot_bytes.push_back(it.slot_bytes);
+    parts.push_back(it.part);
   }
-  placement.pinned = choose_pinned(slot_bytes, bytes);
+  const bool workers = std::ranges::any_of(parts, [](int part) { return part >= 0; });
+  placement.pinned = workers ? choose_pinned(slot_bytes, parts, bytes) : choose_pinned(slot_bytes, bytes);
   for (size_t i = 0; i < slot_bytes.size(); ++i) {
     if (placement.pinned[i]) {
       placement.pinned_bytes += slot_bytes[i];

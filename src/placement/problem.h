@@ -35,6 +35,7 @@ struct DenseWeight {
   PassSeconds seconds;
   PassSeconds repacked = {};  // the same in passes of at least `repacked_from` tokens
   double repacked_from = std::numeric_limits<double>::infinity();
+  int part = -1;  // the number of the feed-forward part that it belongs to, where workers may compute these
 };
 
 // MoE layers that are alike.
@@ -77,6 +78,7 @@ struct PlacementProblem {
   uint64_t expert_bytes = 0;         // of all experts on disk
   uint64_t slot_stride = 0;          // one expert's slot
   TableGroup tables;
+  uint64_t worker_bytes = 0;  // messages to workers, where dense weights are streamed
 
   DiskSpeed expert_disk;  // for reads of an expert's matrices
   DiskSpeed dense_disk;   // for the ring's

@@ -233,6 +233,9 @@ std::vector<LedgerLine> make_ledger(const PlacementProblem& problem, const Place
     if (dense.streamed && pass.dense_bytes > 0) {
       ledger.push_back({Purpose::kRepackBuffer, pass.dense_bytes});
     }
+    if (dense.streamed && problem.worker_bytes > 0) {
+      ledger.push_back({Purpose::kWorkerMessages, problem.worker_bytes});
+    }
   }
   const std::string type = placement.kv_type == KvType::kF16 ? "" : fmt::format(", {}", to_string(placement.kv_type));
   ledger.push_back({Purpose::kKvCache, problem.kv_choice(placement).bytes, type});

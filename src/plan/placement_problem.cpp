@@ -15,6 +15,7 @@
 #include "plan/gpu_share.h"
 #include "plan/machine_speeds.h"
 #include "plan/multiplied.h"
+#include "plan/worker_parts.h"
 #include "storage/reader.h"
 #include "support/fail.h"
 #include "tiers/direct_place.h"
@@ -219,6 +220,7 @@ void ProblemBuilder::add_dense() {
     problem_.dense.push_back(dense_weight(item));
     largest = std::max(largest, item.extent.length);
   }
+  add_worker_parts(layout_, problem_);
   const ReaderOptions reader;
   problem_.dense_disk = speeds_.disk(largest, reader.prefetch_depth);
   problem_.dense_disk.latency += kWakeSeconds;
@@ -422,9 +424,7 @@ Result<PlacementProblem> placement_problem(const OpenRequest& request) {
                 request.model.name, to_string(type));
   }
   PlacementProblem problem = ProblemBuilder(request).build();
-  if (request.gpu_layers() == nullptr) {
-    problem.gpu = gpu_problem(request, problem);
-  }
+  problem.gpu = request.gpu_layers() == nullptr ? gpu_problem(request, problem) : std::nullopt;
   if (problem.modes.empty() && !problem.gpu) {
     return fail(ErrorCode::kUsage, "{} cannot run in the mode '{}'", request.model.name,
                 request.overrides.mode ? to_string(*request.overrides.mode) : "");
@@ -436,11 +436,10 @@ std::vector<size_t> groups_of_layers(const StreamLayout& layout) {
   std::vector<Alike> kinds;
   std::vector<size_t> groups;
   for (const ExpertLayer& layer : layout.expert_layers) {
-    const Alike kind = alike(layer);
-    const auto it = std::find(kinds.begin(), kinds.end(), kind);
+    const auto it = std::find(kinds.begin(), kinds.end(), alike(layer));
     groups.push_back(static_cast<size_t>(it - kinds.begin()));
     if (it == kinds.end()) {
-      kinds.push_back(kind);
+      kinds.push_back(alike(layer));
     }
   }
   return groups;

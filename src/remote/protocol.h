@@ -21,7 +21,7 @@
 //   SET_TENSOR kAheadName                  WarmExperts of one layer, that the ask after the next will want
 //
 // All devices are the same: which layer a graph computes follows from the names of its weights. There is one for each
-// layer with experts because ggml-rpc keeps one graph for each device. A tensor is sent with its name, type, shape
+// layer because ggml-rpc keeps one graph for each device. A tensor is sent with its name, type, shape
 // (F32 and I32 contiguous; raw ones are I8 of one dimension), `buffer` and `data`; all else is 0 unless said here.
 //
 // A layer's block, as a graph. With R = most pairs of an ask, the same in all of it, 1..WorkerVerdict::most_pairs:
@@ -37,6 +37,9 @@
 //   within its row. Views are no nodes. All nodes but the last are without buffer and data.
 //   The last node is the result, kReplyName, with `buffer` and `data` of the Reply's first byte, and room for
 //   reply_bytes(experts, R, n).
+// Of a model without experts it is a layer's feed-forward part: weights [ne0, ne1], MUL_MAT (weight, ask or an earlier
+// node) in the place of MUL_MAT_ID, and no ids. In all else it is as if each layer had one expert; an ask's pairs are
+// {0, 0}, {0, 1} and so on: all rows in their order, which are computed together.
 // Whatever else comes is refused with a line in the worker's log.
 //
 // Bits: a row is computed by the same kernels as elsewhere if the verdict is that kernels are alike, and if all rows
@@ -95,9 +98,9 @@ struct WorkerHello {
 struct WorkerVerdict {
   WorkerIdentity identity;
   uint32_t accepted = 0;  // 1: it computes for this connection from now on
-  uint32_t layers = 0;    // with experts
-  uint32_t experts = 0;   // most in a layer
-  uint32_t slots = 0;     // for experts of any layer
+  uint32_t layers = 0;    // with experts, or dense ones
+  uint32_t experts = 0;   // most in a layer; 1 of dense ones
+  uint32_t slots = 0;     // for experts of any layer, or feed-forward parts
   uint32_t most_pairs = 0;
   uint32_t threads = 0;
   uint64_t slot_bytes = 0;                    // of one slot
@@ -107,7 +110,9 @@ struct WorkerVerdict {
 };
 
 // An expert that had better be in a slot: by its layer's number in the model. The most wanted first. They are read
-// while nothing is asked, each layer's up to its share of the slots.
+// while nothing is asked, each layer's up to its share of the slots. Feed-forward parts are those that the connection
+// will ask for: they stay as they are asked for, as far as the memory goes, and the others are read ahead in their
+// order.
 struct WarmExpert {
   uint16_t layer = 0;
   uint16_t expert = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "residency/spread_order.h"
@@ -150,6 +151,89 @@ Status DenseStore::keep(const std::vector<bool>& pinned, uint64_t ring_bytes) {
   return {};
 }
 
+Status DenseStore::take_room(uint64_t bytes) {
+  auto memory = MemoryRegion::allocate(bytes);
+  if (!memory) {
+    return propagate(memory.error(), "the weights that stay");
+  }
+  pinned_ = std::move(*memory);
+  room_ = bytes;
+  return {};
+}
+
+// And, behind `items`, what is pinned already.
+std::vector<bool> DenseStore::first_that_room_holds(std::span<const uint32_t> items) const {
+  std::vector<bool> chosen(items_.size());
+  uint64_t left = room_;
+  const auto choose = [&](uint32_t item) {
+    const uint64_t size = place_capacity(extent(item).length);
+    if (!chosen[item] && size <= left) {
+      chosen[item] = true;
+      left -= size;
+    }
+  };
+  std::ranges::for_each(items, choose);
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    if (!is_streamed(item)) {
+      choose(item);
+    }
+  }
+  return chosen;
+}
+
+// In the gaps between those that have one. For what finds none there is too little in one piece.
+void DenseStore::find_places(const std::vector<bool>& chosen) {
+  std::map<std::byte*, uint64_t> taken = {{pinned_.data() + room_, 0}};
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    if (place_[item] != nullptr) {
+      taken[place_[item]] = place_capacity(extent(item).length);
+    }
+  }
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    if (!chosen[item] || place_[item] != nullptr) {
+      continue;
+    }
+    const uint64_t size = place_capacity(extent(item).length);
+    std::byte* gap = pinned_.data();
+    for (const auto& [begin, length] : taken) {
+      if (static_cast<uint64_t>(begin - gap) >= size) {
+        place_[item] = gap;
+        break;
+      }
+      gap = begin + length;
+    }
+    if (place_[item] != nullptr) {
+      taken[gap] = size;
+    }
+  }
+}
+
+void DenseStore::keep_as_used(std::span<const uint32_t> items) {
+  if (ring_ == nullptr) {
+    return;  // everything is pinned
+  }
+  end_reads();
+  const std::vector<bool> chosen = first_that_room_holds(items);
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    if (!chosen[item] && place_[item] != nullptr) {
+      if (!is_streamed(item)) {
+        unpin(item);
+      }
+      place_[item] = nullptr;
+    }
+  }
+  find_places(chosen);
+  std::vector<bool> through(items_.size());
+  for (const uint32_t item : items) {
+    through[item] = is_streamed(item);
+  }
+  for (uint32_t item = 0; item < items_.size(); ++item) {
+    wanted_[item] = is_streamed(item) && place_[item] != nullptr;
+  }
+  ring_->change(ring_->capacity(), through);
+  fill_ring();
+}
+
 // It lies in the ring, whole.
 void DenseStore::pin_from_ring(uint32_t item) {
   const std::byte* data = memory_.data() + place_of(item)->offset + data_offset(extent(item));
@@ -237,7 +321,7 @@ void DenseStore::release() {
     places_.erase(places_.begin() + (place_of(item) - places_.data()));
   }
   in_use_.clear();
-  if (ring_ != nullptr && ring_->empty()) {
+  if (ring_ != nullptr && ring_->empty() && std::ranges::find(pinned_data_, nullptr) == pinned_data_.end()) {
     end_ring();
   }
   fill_ring();

@@ -39,6 +39,15 @@ class DenseStore {
   // when nothing is in use. Fails with kBudget, when there is no ring any more but what it can do without.
   Status keep(const std::vector<bool>& pinned, uint64_t ring_bytes);
 
+  // Takes `bytes` for what keep_as_used() pins; nothing may be pinned yet. Fails with kBudget.
+  Status take_room(uint64_t bytes);
+
+  // From now on `items` are expected to be used, in their order in the file, and no others: the ring reads ahead what
+  // is not pinned of them. The first of `items` that the room holds are pinned as they pass through the ring the next
+  // time; what is pinned already stays where these leave it room. Others may be acquired all the same. Only when
+  // nothing is in use, after take_room().
+  void keep_as_used(std::span<const uint32_t> items);
+
   // Bytes that the ring has now.
   uint64_t ring_bytes() const { return ring_ == nullptr ? 0 : ring_->capacity(); }
 
@@ -73,6 +82,8 @@ class DenseStore {
   std::vector<uint64_t> capacities() const;  // by item, of its place
   void unpin(uint32_t item);
   void pin_from_ring(uint32_t item);
+  std::vector<bool> first_that_room_holds(std::span<const uint32_t> items) const;
+  void find_places(const std::vector<bool>& chosen);
   void end_ring();
   Status make_ring(uint64_t bytes);
   void take_memory(MemoryRegion memory);
@@ -87,6 +98,7 @@ class DenseStore {
   StoreStats& stats_;
   std::function<void()> before_blocking_;
   MemoryRegion pinned_;
+  uint64_t room_ = 0;                    // of it, for what is pinned as it is used
   std::vector<std::byte*> place_;        // by item: where it is read to to be pinned; nullptr: it never is
   std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it passes through the ring
   std::vector<bool> wanted_;             // by item: it is to be pinned, but passes through the ring the next time

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <set>
 #include <string>
 
 #include "tiers/direct_place.h"
@@ -214,6 +215,78 @@ TEST_F(DenseStoreTest, GivesPinnedWeightsBackAndPinsThemAgainFromTheRing) {
   }
   EXPECT_TRUE(reader_.under_way().empty());
   EXPECT_FALSE(reader_.misplaced);
+}
+
+TEST_F(DenseStoreTest, PinsWhatIsWantedMostAsItIsUsed) {
+  make(kNonePinned, 2);
+  ASSERT_TRUE(store_->take_room(2 * place_capacity(kBytes + 6)));
+  const std::vector<uint32_t> wanted = {5, 1, 3};
+  store_->keep_as_used(wanted);
+  EXPECT_EQ(store_->pinned(5), nullptr) << "before it was used";
+  for (int pass = 0; pass < 2; ++pass) {
+    for (const uint32_t item : {1U, 3U, 5U}) {
+      use(item);
+    }
+  }
+  for (uint32_t item = 0; item < 6; ++item) {
+    EXPECT_EQ(store_->pinned(item) != nullptr, item == 1 || item == 5) << item;
+  }
+  const size_t before = reader_.groups().size();
+  use(1);
+  use(3);
+  use(5);
+  EXPECT_EQ(reader_.groups().size(), before + 1) << "one of three is read";
+  use(2);  // though nobody expects it
+  EXPECT_EQ(store_->pinned(2), nullptr);
+}
+
+TEST_F(DenseStoreTest, WhatIsPinnedStaysWhereOthersAreWantedBesides) {
+  make(kNonePinned, 2);
+  ASSERT_TRUE(store_->take_room(3 * place_capacity(kBytes + 6)));
+  const auto keep = [this](const std::vector<uint32_t>& items) {
+    store_->keep_as_used(items);
+    for (int pass = 0; pass < 2; ++pass) {
+      for (const uint32_t item : std::set<uint32_t>(items.begin(), items.end())) {
+        use(item);
+      }
+    }
+  };
+  const auto pinned = [this] {
+    std::vector<uint32_t> all;
+    for (uint32_t item = 0; item < 6; ++item) {
+      if (store_->pinned(item) != nullptr) {
+        all.push_back(item);
+      }
+    }
+    return all;
+  };
+  keep({0, 2});
+  EXPECT_EQ(pinned(), (std::vector<uint32_t>{0, 2}));
+  keep({4});
+  EXPECT_EQ(pinned(), (std::vector<uint32_t>{0, 2, 4}));
+  keep({1, 2});
+  EXPECT_EQ(pinned(), (std::vector<uint32_t>{0, 1, 2}));
+  keep({3, 4, 5});
+  EXPECT_EQ(pinned(), (std::vector<uint32_t>{3, 4, 5}));
+  for (uint32_t item = 0; item < 6; ++item) {
+    use(item);
+  }
+}
+
+TEST_F(DenseStoreTest, ARoomForAllNeedsNoRingInTheEnd) {
+  make(kNonePinned, 2);
+  ASSERT_TRUE(store_->take_room(6 * place_capacity(kBytes + 6)));
+  for (const std::vector<uint32_t>& wanted : {std::vector<uint32_t>{0, 1}, {2, 3, 4, 5}, {1}}) {
+    store_->keep_as_used(wanted);
+    for (const uint32_t item : wanted) {
+      use(item);
+    }
+  }
+  EXPECT_EQ(store_->ring_bytes(), 0U);
+  for (uint32_t item = 0; item < 6; ++item) {
+    use(item);
+  }
+  EXPECT_TRUE(reader_.under_way().empty());
 }
 
 TEST_F(DenseStoreTest, AFailedReadAfterItIsOnlyThat) {

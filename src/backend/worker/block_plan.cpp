@@ -11,7 +11,8 @@ namespace hypura {
 
 namespace {
 
-constexpr int kWidestRule = 4;
+constexpr int kWidestRule = 4;       // of experts
+constexpr int kWidestDenseRule = 2;  // gate, up, what becomes of them, down: its rows take more memory
 
 bool has_shape(const ggml_tensor& tensor, ggml_type type, const std::array<int64_t, 4>& ne) {
   return tensor.type == type && std::equal(ne.begin(), ne.end(), std::begin(tensor.ne));
@@ -116,7 +117,7 @@ Status BlockPlanner::take(const ggml_tensor& tensor, bool last) {
     return refused("has not the shape of what it computes");
   }
   plan_.width_sum += node.width;
-  if (plan_.width_sum > most_width(weights_.layout())) {
+  if (plan_.width_sum > most_width(weights_.layers())) {
     return refused("is one of too many wide ones");
   }
   plan_.nodes.push_back(node);
@@ -126,6 +127,7 @@ Status BlockPlanner::take(const ggml_tensor& tensor, bool last) {
 Status BlockPlanner::take_sources(const ggml_tensor& tensor, PlannedNode& node) {
   switch (tensor.op) {
     case GGML_OP_MUL_MAT_ID:
+    case GGML_OP_MUL_MAT:
       return take_product(tensor, node);
     case GGML_OP_ADD_ID:
       return take_bias(tensor, node);
@@ -153,10 +155,14 @@ Status BlockPlanner::take_product(const ggml_tensor& tensor, PlannedNode& node) 
   if (!matrix) {
     return propagate(matrix.error());
   }
-  if (Status status = check_ids(tensor.src[2]); !status) {
+  const bool dense = weights_.layers()[plan_.layer].dense;
+  if (dense != (tensor.op == GGML_OP_MUL_MAT)) {
+    return refused("is not the product that its matrix is for");
+  }
+  if (Status status = dense ? Status() : check_ids(tensor.src[2]); !status) {
     return status;
   }
-  if (tensor.src[1] == nullptr || has_sources(tensor, 3)) {
+  if (tensor.src[1] == nullptr || has_sources(tensor, dense ? 2 : 3)) {
     return refused("has not the sources of a product");
   }
   const int64_t width = (*matrix)->ne[0];
@@ -240,7 +246,7 @@ Result<ggml_tensor*> BlockPlanner::weight(const ggml_tensor* leaf, bool bias) {
   }
   const NamedWeight* named = weights_.find(leaf->name);
   if (named == nullptr || named->bias != bias) {
-    return refused(fmt::format("has a weight '{}', which is none of the experts' here", printable(leaf->name)));
+    return refused(fmt::format("has a weight '{}', which is none that is computed with here", printable(leaf->name)));
   }
   const ggml_tensor& own = *named->tensor;
   if (!has_shape(*leaf, own.type, {own.ne[0], own.ne[1], own.ne[2], own.ne[3]})) {
@@ -261,6 +267,9 @@ Status BlockPlanner::check_ids(const ggml_tensor* leaf) const {
 }
 
 Result<PlannedSource> BlockPlanner::ask(const ggml_tensor& leaf, int64_t width) {
+  if (width > weights_.layers()[plan_.layer].width) {
+    return refused("has an ask for a matrix that no row of the layer's goes into");
+  }
   if (ask_ == nullptr) {
     if (leaf.name != kAskName || !is_contiguous_rows(leaf, width, plan_.most_pairs)) {
       return refused("has no ask of its matrix's width");
@@ -313,7 +322,7 @@ uint32_t BlockPlanner::number_of(const ggml_tensor* tensor) const {
 }
 
 Status BlockPlanner::take_reply(const ggml_tensor& tensor) {
-  const uint32_t experts = weights_.layout().expert_layers[plan_.layer].experts;
+  const uint32_t experts = weights_.layers()[plan_.layer].experts;
   plan_.reply = memory_.bytes_at(tensor.buffer, reinterpret_cast<uint64_t>(tensor.data),
                                  reply_bytes(experts, plan_.most_pairs, static_cast<uint64_t>(tensor.ne[0])));
   if (tensor.name != kReplyName || plan_.reply.empty()) {
@@ -324,16 +333,16 @@ Status BlockPlanner::take_reply(const ggml_tensor& tensor) {
 
 }  // namespace
 
-int64_t most_width(const StreamLayout& layout) {
+int64_t most_width(const std::vector<WorkerLayer>& layers) {
   int64_t most = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
+  for (const WorkerLayer& layer : layers) {
     int64_t sum = 0;
-    for (const ExpertPart& part : layer.parts) {
-      sum += part.tensor->shape[1];
+    for (const TensorInfo* part : layer.parts) {
+      sum += part->shape[1];
     }
-    most = std::max(most, sum);
+    most = std::max(most, sum * (layer.dense ? kWidestDenseRule : kWidestRule));
   }
-  return kWidestRule * most;
+  return most;
 }
 
 Result<BlockPlan> plan_block(ggml_cgraph* graph, const WorkerWeights& weights, const PeerMemory& memory,

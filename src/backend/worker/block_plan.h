@@ -26,13 +26,13 @@ struct PlannedNode {
   ggml_op op = GGML_OP_NONE;
   std::array<int32_t, GGML_MAX_OP_PARAMS / sizeof(int32_t)> params = {};
   int64_t width = 0;
-  ggml_tensor* weight = nullptr;  // of MUL_MAT_ID; the bias of ADD_ID
+  ggml_tensor* weight = nullptr;  // of MUL_MAT_ID and MUL_MAT; the bias of ADD_ID
   std::array<PlannedSource, 2> sources;
   uint32_t source_count = 0;
 };
 
 struct BlockPlan {
-  uint32_t layer = 0;       // as the layout counts them
+  uint32_t layer = 0;       // as WorkerWeights::layers() counts them
   uint32_t most_pairs = 0;  // R
   int64_t ask_width = 0;
   std::vector<PlannedNode> nodes;  // each node's sources before it
@@ -41,8 +41,9 @@ struct BlockPlan {
   std::span<std::byte> reply;
 };
 
-// Most of BlockPlan::width_sum: four times what the widest layer's matrices give, which is more than any model has.
-int64_t most_width(const StreamLayout& layout);
+// Most of BlockPlan::width_sum: four times what the widest layer's matrices give, of a dense one twice, which is more
+// than any model has.
+int64_t most_width(const std::vector<WorkerLayer>& layers);
 
 // Checks all of `graph`, which a peer has sent: what it is made of, shapes, sizes, types, sources, and that the memory
 // it names is the peer's. Nothing in it is trusted but that its pointers are null or tensors. `most_pairs`: of R. Fails

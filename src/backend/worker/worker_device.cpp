@@ -16,8 +16,7 @@ namespace hypura {
 
 namespace {
 
-constexpr uint64_t kFloatsAligned = 16;               // every tensor begins at a multiple of 64 bytes
-constexpr size_t kBlockTensors = 3 * kMostNodes + 4;  // nodes, views and leaves of a block of ours
+constexpr uint64_t kFloatsAligned = 16;  // every tensor begins at a multiple of 64 bytes
 
 ggml_backend_reg worker_registry;
 
@@ -25,15 +24,15 @@ uint64_t floats_of(int64_t width, uint64_t rows) {
   return round_up(static_cast<uint64_t>(width) * rows, kFloatsAligned);
 }
 
-// Of an ask that is computed whole: its row, and all nodes'.
-uint64_t most_floats(const StreamLayout& layout) {
-  int64_t widest = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      widest = std::max(widest, part.tensor->shape[0]);
-    }
+// Of an ask that is computed whole: its row, and all nodes'. Of a dense layer: all rows.
+uint64_t most_floats(const std::vector<WorkerLayer>& layers, uint32_t most_pairs) {
+  uint32_t widest = 0;
+  for (const WorkerLayer& layer : layers) {
+    widest = std::max(widest, layer.width);
   }
-  return floats_of(widest, 1) + floats_of(most_width(layout), ExpertBatch::kRowsTogether) + kMostNodes * kFloatsAligned;
+  const bool dense = !layers.empty() && layers.front().dense;
+  const uint64_t nodes = floats_of(most_width(layers), dense ? most_pairs : ExpertBatch::kRowsTogether);
+  return floats_of(widest, dense ? most_pairs : 1) + nodes + kMostNodes * kFloatsAligned;
 }
 
 }  // namespace
@@ -42,7 +41,7 @@ struct WorkerBackends {
   static WorkerDevice& owner(ggml_backend_dev_t device) { return *static_cast<WorkerDevice*>(device->context); }
 
   static const char* name(ggml_backend_dev_t /*device*/) { return "Hypura worker"; }
-  static const char* description(ggml_backend_dev_t /*device*/) { return "experts of one model"; }
+  static const char* description(ggml_backend_dev_t /*device*/) { return "layers of one model"; }
   static void memory(ggml_backend_dev_t device, size_t* free, size_t* total) {
     *free = *total = owner(device).facts_.budget;
   }
@@ -118,7 +117,7 @@ struct WorkerBackends {
 WorkerDevice::WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader,
                            const WorkerVerdict& facts)
     : weights_(weights), names_(names), reader_(reader), facts_(facts), memory_(*this, nullptr, kMostBufferBytes) {
-  for (size_t i = 0; i < names.layout().expert_layers.size(); ++i) {
+  for (size_t i = 0; i < names.layers().size(); ++i) {
     auto& made = backends_.emplace_back(std::make_unique<Backend>());
     WorkerBackends::fill(made->device, made->backend, this);
     devices_.push_back(&made->device);
@@ -126,22 +125,23 @@ WorkerDevice::WorkerDevice(StreamedWeights& weights, const WorkerWeights& names,
   memory_.type()->device = devices_.front();
 }
 
-uint64_t WorkerDevice::bytes_for(const StreamLayout& layout) {
-  return most_floats(layout) * sizeof(float);
+uint64_t WorkerDevice::bytes_for(const std::vector<WorkerLayer>& layers, uint32_t most_pairs) {
+  return most_floats(layers, most_pairs) * sizeof(float);
 }
 
 Result<std::unique_ptr<WorkerDevice>> WorkerDevice::create(StreamedWeights& weights, const WorkerWeights& names,
                                                            const Reader& reader, const WorkerVerdict& facts) {
-  if (names.layout().expert_layers.empty()) {
-    return fail(ErrorCode::kUsage, "the model has no experts that could be computed here");
+  if (names.layers().empty()) {
+    return fail(ErrorCode::kUsage, "the model has nothing that could be computed here");
   }
   std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts));
-  auto rows = MemoryRegion::allocate(bytes_for(names.layout()));
+  auto rows = MemoryRegion::allocate(bytes_for(names.layers(), facts.most_pairs));
   if (!rows) {
     return propagate(rows.error(), "the rows that are asked for");
   }
   device->rows_ = std::move(*rows);
-  device->tensor_memory_.resize(ggml_tensor_overhead() * kBlockTensors);
+  device->tensor_memory_.resize(ggml_tensor_overhead() * kMostTensors +
+                                ggml_graph_overhead_custom(kMostTensors, false));
   return device;
 }
 
@@ -218,25 +218,28 @@ Result<std::vector<LayerExpert>> WorkerDevice::read_experts(std::span<const std:
   if (!accepted_) {
     return fail(ErrorCode::kUsage, "experts were wanted before a hello was accepted");
   }
-  const StreamLayout& layout = names_.layout();
+  const std::vector<WorkerLayer>& layers = names_.layers();
   std::vector<LayerExpert> wanted;
   for (size_t at = 0; at + sizeof(WarmExpert) <= bytes.size(); at += sizeof(WarmExpert)) {
     WarmExpert it;
     std::memcpy(&it, bytes.data() + at, sizeof(it));
-    const auto layer = std::ranges::find(layout.expert_layers, int{it.layer}, &ExpertLayer::layer);
-    if (layer == layout.expert_layers.end() || it.expert >= layer->experts) {
+    const auto layer = std::ranges::find(layers, int{it.layer}, &WorkerLayer::layer);
+    if (layer == layers.end() || it.expert >= layer->experts) {
       return fail(ErrorCode::kUsage, "expert {} of layer {} is wanted, which there is not", it.expert, it.layer);
     }
-    wanted.push_back({static_cast<uint32_t>(layer - layout.expert_layers.begin()), it.expert});
+    wanted.push_back({static_cast<uint32_t>(layer - layers.begin()), it.expert});
   }
   return wanted;
 }
 
 void WorkerDevice::warm(std::span<const std::byte> bytes) {
-  if (const auto wanted = read_experts(bytes)) {
-    weights_.warm(*wanted);
-  } else {
+  const auto wanted = read_experts(bytes);
+  if (!wanted) {
     refuse(wanted.error().message);
+  } else if (names_.layers().front().dense) {
+    keep(*wanted);
+  } else {
+    weights_.warm(*wanted);
   }
 }
 
@@ -247,7 +250,7 @@ void WorkerDevice::read_ahead(std::span<const std::byte> bytes) {
     refuse(wanted.error().message);
     return;
   }
-  std::vector<bool> seen(names_.layout().experts);
+  std::vector<bool> seen(facts_.experts);
   for (const LayerExpert& it : *wanted) {
     if (it.layer != wanted->front().layer || seen[it.expert]) {
       refuse("experts are wanted ahead of more than one layer, or one of them twice");
@@ -294,23 +297,32 @@ Result<Reply> WorkerDevice::answer(const BlockPlan& plan, const Ask& ask) {
   const StreamStats& stats = weights_.stats();
   const uint64_t lookups = stats.decode_lookups + stats.prefill_lookups;
   const uint64_t hits = stats.decode_hits + stats.prefill_hits;
+  const bool dense = names_.layers()[plan.layer].dense;
+  const bool was_here = dense && is_here(plan.layer);
   const double waited = stats.io_wait_seconds;
   const ReaderStats read = reader_.stats();
   if (Status status = read_choices(plan, ask); !status) {
     return propagate(status.error());
   }
   if (ask.pairs > 0) {
-    if (Status status = compute_block(plan, ask); !status) {
+    if (Status status = dense ? compute_dense(plan, ask) : compute_block(plan, ask); !status) {
       return propagate(status.error());
     }
   }
-  const uint32_t experts = names_.layout().expert_layers[plan.layer].experts;
+  const uint32_t experts = names_.layers()[plan.layer].experts;
   const std::span<std::byte> map = plan.reply.subspan(sizeof(Reply), map_bytes(experts));
-  weights_.resident_map(plan.layer, map);
   Reply reply;
   reply.status = ReplyStatus::kDone;
-  reply.experts = static_cast<uint32_t>(stats.decode_lookups + stats.prefill_lookups - lookups);
-  reply.hits = static_cast<uint32_t>(stats.decode_hits + stats.prefill_hits - hits);
+  if (dense) {
+    std::ranges::fill(map, std::byte{0});
+    map[0] = std::byte{is_here(plan.layer)};
+    reply.experts = ask.pairs > 0 ? 1 : 0;
+    reply.hits = was_here ? reply.experts : 0;
+  } else {
+    weights_.resident_map(plan.layer, map);
+    reply.experts = static_cast<uint32_t>(stats.decode_lookups + stats.prefill_lookups - lookups);
+    reply.hits = static_cast<uint32_t>(stats.decode_hits + stats.prefill_hits - hits);
+  }
   for (const std::byte byte : map) {
     reply.cached += static_cast<uint32_t>(std::popcount(std::to_integer<uint8_t>(byte)));
   }
@@ -335,11 +347,14 @@ Status WorkerDevice::read_choices(const BlockPlan& plan, const Ask& ask) {
   if (!none) {
     std::memcpy(pairs_.data(), plan.ask.data() + sizeof(Ask), ask.pairs * sizeof(AskedPair));
   }
-  const uint32_t experts = names_.layout().expert_layers[plan.layer].experts;
+  const WorkerLayer& layer = names_.layers()[plan.layer];
   for (const AskedPair& pair : pairs_) {
-    if (pair.expert < 0 || static_cast<uint32_t>(pair.expert) >= experts || pair.token >= ask.tokens) {
-      return fail(ErrorCode::kUsage, "an ask is for expert {} of {} and row {} of {}", pair.expert, experts, pair.token,
-                  ask.tokens);
+    if (pair.expert < 0 || static_cast<uint32_t>(pair.expert) >= layer.experts || pair.token >= ask.tokens) {
+      return fail(ErrorCode::kUsage, "an ask is for expert {} of {} and row {} of {}", pair.expert, layer.experts,
+                  pair.token, ask.tokens);
+    }
+    if (layer.dense && pair.token != ids_.size()) {
+      return fail(ErrorCode::kUsage, "an ask of a dense layer is not for its rows in their order");
     }
     ids_.push_back(pair.expert);
     input_rows_.push_back(pair.token);
@@ -406,7 +421,7 @@ Status WorkerDevice::compute_block(const BlockPlan& plan, const Ask& ask) {
   const bool whole = ask.tokens == 1 && ask.pairs <= ExpertBatch::kRowsTogether;
   const ExpertBlock block = make_block(plan, ask, whole);
   ggml_tensor* result = block.nodes.back().node;
-  std::byte* reply = plan.reply.data() + reply_rows_offset(names_.layout().expert_layers[plan.layer].experts);
+  std::byte* reply = plan.reply.data() + reply_rows_offset(names_.layers()[plan.layer].experts);
   if (!whole) {
     result->data = reply;
   }

@@ -39,10 +39,10 @@ class WorkerDevice final : private NamedTensors {
   static Result<std::unique_ptr<WorkerDevice>> create(StreamedWeights& weights, const WorkerWeights& names,
                                                       const Reader& reader, const WorkerVerdict& facts);
 
-  // Bytes that it takes, of which a peer's memory is not.
-  static uint64_t bytes_for(const StreamLayout& layout);
+  // Bytes that it takes for asks of at most `most_pairs` rows, of which a peer's memory is not.
+  static uint64_t bytes_for(const std::vector<WorkerLayer>& layers, uint32_t most_pairs);
 
-  // One for each layer with experts, all alike; ggml-rpc keeps a graph for each.
+  // One for each layer, all alike; ggml-rpc keeps a graph for each.
   std::span<ggml_backend_dev_t> devices() { return devices_; }
 
   // A peer has connected: nothing is known of it. Its buffers are there until ggml-rpc frees them.
@@ -55,6 +55,8 @@ class WorkerDevice final : private NamedTensors {
   uint64_t peer_bytes() const { return memory_.bytes(); }
 
  private:
+  static constexpr size_t kMostTensors = 3 * kMostNodes + 4;  // nodes, views and leaves of a block of ours
+
   friend struct WorkerBackends;  // the functions that ggml calls
 
   struct Backend {  // the parts of one device
@@ -71,12 +73,15 @@ class WorkerDevice final : private NamedTensors {
   void greet(std::span<const std::byte> bytes);
   Result<std::vector<LayerExpert>> read_experts(std::span<const std::byte> bytes);
   void warm(std::span<const std::byte> bytes);
+  void keep(std::span<const LayerExpert> wanted);
+  bool is_here(uint32_t layer) const;
   void read_ahead(std::span<const std::byte> bytes);
   void compute(ggml_cgraph* graph);
   Result<Reply> answer(const BlockPlan& plan, const Ask& ask);
   Status read_choices(const BlockPlan& plan, const Ask& ask);
   ExpertBlock make_block(const BlockPlan& plan, const Ask& ask, bool whole);
   Status compute_block(const BlockPlan& plan, const Ask& ask);
+  Status compute_dense(const BlockPlan& plan, const Ask& ask);
   float* take_floats(int64_t count);
   void fail_with(const Error& error);
 
@@ -95,7 +100,7 @@ class WorkerDevice final : private NamedTensors {
   uint32_t refusals_ = 0;
 
   // Of the ask in work; members so that their memory is reused.
-  MemoryRegion rows_;  // of all nodes, of an ask that is computed whole
+  MemoryRegion rows_;  // of all nodes, of an ask that is computed whole or of a dense layer
   uint64_t floats_used_ = 0;
   std::vector<std::byte> tensor_memory_;
   ggml_context_ptr context_;  // of these

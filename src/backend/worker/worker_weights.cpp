@@ -38,10 +38,11 @@ Result<std::unique_ptr<WorkerWeights>> WorkerWeights::create(StreamedWeights& we
   std::unique_ptr<WorkerWeights> made(new WorkerWeights(weights.layout()));
   std::vector<Wanted> matrices;
   std::vector<Wanted> biases;
-  for (uint32_t layer = 0; layer < made->layout_.expert_layers.size(); ++layer) {
-    for (const ExpertPart& part : made->layout_.expert_layers[layer].parts) {
-      matrices.push_back({part.tensor, layer});
-      if (const TensorInfo* bias = bias_of(weights.model(), *part.tensor)) {
+  for (uint32_t layer = 0; layer < made->layers_.size(); ++layer) {
+    for (const TensorInfo* part : made->layers_[layer].parts) {
+      matrices.push_back({part, layer});
+      const TensorInfo* bias = made->layers_[layer].dense ? nullptr : bias_of(weights.model(), *part);
+      if (bias != nullptr) {
         biases.push_back({bias, layer});
       }
     }
@@ -78,7 +79,7 @@ Status WorkerWeights::place(const std::vector<Wanted>& wanted, bool bias, ggml_b
   }
   ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(type, bytes);
   if (buffer == nullptr) {
-    return fail(ErrorCode::kBudget, "cannot have {} for the experts' {}", format_bytes(bytes),
+    return fail(ErrorCode::kBudget, "cannot have {} for the weights' {}", format_bytes(bytes),
                 bias ? "biases" : "addresses");
   }
   buffers_.emplace_back(buffer);

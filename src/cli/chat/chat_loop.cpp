@@ -87,7 +87,7 @@ ChatLoop::Next ChatLoop::command(const std::string& line) {
     if (const std::string copies = copies_line(now, setup_.plan); !copies.empty()) {
       notes_.write("  " + copies + "\n");
     }
-    if (const std::string workers = workers_line(now); !workers.empty()) {
+    if (const std::string workers = workers_line(now, setup_.plan); !workers.empty()) {
       notes_.write("  " + workers + "\n");
     }
   } else {

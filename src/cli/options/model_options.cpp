@@ -198,7 +198,8 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
       ->group(group);
   const auto set_split = [&split](const std::string& text) { split = parse_worker_split(text).value_or(split); };
   command
-      .add_option_function<std::string>("--split", set_split, "What workers compute: experts or auto (default auto)")
+      .add_option_function<std::string>("--split", set_split,
+                                        "What workers compute: experts, or auto: what the model has (default auto)")
       ->check([](const std::string& text) {
         return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
       })

@@ -81,7 +81,7 @@ Result<int> run_command(const RunOptions& options) {
     if (const std::string copies = copies_line(stats, (*engine)->plan()); !copies.empty()) {
       notes.write(copies + "\n");
     }
-    if (const std::string workers = workers_line(stats); !workers.empty()) {
+    if (const std::string workers = workers_line(stats, (*engine)->plan()); !workers.empty()) {
       notes.write(workers + "\n");
     }
   }

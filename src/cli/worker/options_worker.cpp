@@ -10,8 +10,8 @@ namespace hypura {
 namespace {
 
 constexpr const char* kWorkerFooter =
-    R"(Computes experts of MODEL for `hypura run`, `chat`, `serve` and `bench` of other machines, which name it with
---worker. It has its own copy of the model, its own memory and reads from its own disk; no weight crosses the network.
+    R"(Computes experts of MODEL, or the feed-forward parts of a dense one, for `hypura run`, `chat`, `serve` and `bench`
+of other machines, which name it with --worker. It has its own copy of the model, its own memory and reads from its own disk; no weight crosses the network.
 It serves one of them at a time.
 
 Nothing on the connection is encrypted, and whoever reaches the port can use the worker. So it listens on this machine
@@ -29,7 +29,7 @@ Exit codes: 0 stopped, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 CLI::App* add_worker_command(CLI::App& program, WorkerCommandOptions& options) {
   static const NumberRange kThreads{1, 1024, true,
                                     "a whole number from 1 to 1024; leave out the flag for the best known value"};
-  CLI::App* command = program.add_subcommand("worker", "Compute experts of a model for other machines")
+  CLI::App* command = program.add_subcommand("worker", "Compute layers of a model for other machines")
                           ->group("Commands")
                           ->footer(kWorkerFooter);
   command->add_option("MODEL", options.model, "GGUF file, or the name of a model on this machine")

@@ -44,8 +44,9 @@ FileDescriptor take_standard(int fd) {
 
 std::string opened_sentence(const OpenWorker& worker, const std::string& listen) {
   const WorkerVerdict& facts = worker.facts;
-  return fmt::format("{} is worked for at {}: slots for {} of {} experts ({}) in {}{}, {} threads", worker.model->name,
-                     listen, facts.slots, worker.experts, format_bytes(facts.slots * facts.slot_bytes),
+  const char* what = worker.names->layers().front().dense ? "feed-forward parts" : "experts";
+  return fmt::format("{} is worked for at {}: slots for {} of {} {} ({}) in {}{}, {} threads", worker.model->name,
+                     listen, facts.slots, worker.all, what, format_bytes(facts.slots * facts.slot_bytes),
                      format_bytes(facts.budget), worker.remark, facts.threads);
 }
 

@@ -28,6 +28,8 @@ const char* to_string(Purpose purpose) {
       return "ring for dense weights";
     case Purpose::kTableRows:
       return "rows of tables";
+    case Purpose::kWorkerMessages:
+      return "messages to workers";
     case Purpose::kExpertSlots:
       return "expert slots";
     case Purpose::kExpertBuffers:

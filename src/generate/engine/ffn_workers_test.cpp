@@ -1,0 +1,295 @@
+// With workers that compute feed-forward parts of a dense model logits are those of one machine, bit for bit: single
+// tokens and passes of several, with little memory on either side, and whatever goes wrong in the middle of a token.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <numeric>
+#include <thread>
+
+#include "backend/cpu_kernels.h"
+#include "backend/ggml_worker_for_test.h"
+#include "generate/engine/engine_impl.h"
+#include "generate/engine/model_cases_for_test.h"
+#include "generate/engine/open_overridden.h"
+#include "generate/engine/reference_for_test.h"
+#include "history/model_fingerprint.h"
+#include "load/worker_serving_for_test.h"
+#include "support/temp_dir_for_test.h"
+
+namespace hypura {
+namespace {
+
+constexpr uint32_t kContext = 128;
+constexpr uint32_t kPass = 16;
+constexpr std::chrono::hours kPatience{1};  // for what comes, however slow this machine is
+
+EngineOptions options_for(const std::filesystem::path& model, uint64_t memory) {
+  EngineOptions options;
+  options.model = model;
+  options.gpu = "none";
+  options.memory = memory;
+  options.context = kContext;
+  options.ubatch = options.outputs = kPass;
+  options.threads = 1;
+  options.resident = false;
+  options.repack = false;  // as the reference
+  options.run_history = false;
+  return options;
+}
+
+PlanOverrides streamed() {
+  PlanOverrides overrides;
+  overrides.mode = Mode::kDenseStreaming;
+  overrides.alike_workers = true;  // so that they are asked however slow this machine is
+  overrides.worker_patience = kPatience;
+  return overrides;
+}
+
+std::unique_ptr<Engine> open_with(const std::vector<std::string>& workers, EngineOptions options,
+                                  const PlanOverrides& overrides = streamed()) {
+  options.workers = workers;
+  auto engine = open_overridden(options, overrides);
+  EXPECT_TRUE(engine) << engine.error().message;
+  return engine ? std::move(*engine) : nullptr;
+}
+
+// The least with which the model opens beside that many workers, or a tenth more: nearly all is streamed.
+uint64_t least_memory(const std::filesystem::path& model, size_t workers) {
+  uint64_t low = 0;
+  uint64_t high = open_model(model)->bytes + 32 * kMiB;
+  while (high - low > high / 10) {
+    const uint64_t middle = low + (high - low) / 2;
+    EngineOptions options = options_for(model, middle);
+    for (size_t i = 0; i < workers; ++i) {
+      options.workers.push_back(fmt::format("127.0.0.1:{}", i + 1));  // where nobody listens
+    }
+    (open_overridden(options, streamed()) ? high : low) = middle;
+  }
+  return high;
+}
+
+// Passes of several tokens, then single ones.
+std::vector<Expected> expected_of(const std::filesystem::path& model) {
+  Reference reference(model, kContext, kPass, 1);
+  return expect_all(reference, {7, 3}, test_tokens(6));
+}
+
+void expect_those(Engine& engine, const std::vector<Expected>& expected, const std::string& where) {
+  auto session = engine.new_session();
+  ASSERT_TRUE(session) << session.error().message;
+  expect_same_logits(**session, expected, where);
+}
+
+// Of a worker, as little as it opens with, or a tenth more.
+uint64_t least_worker_memory(const std::filesystem::path& model) {
+  uint64_t low = 0;
+  uint64_t high = 64 * kMiB;
+  while (high - low > high / 10) {
+    WorkerRequest request;
+    request.model = model;
+    request.memory = low + (high - low) / 2;
+    (open_worker(request) ? high : low) = *request.memory;
+  }
+  return high;
+}
+
+// Dense workers of a model, in this process, whose rows ggml computes without any of the project's devices.
+class FakeFfnWorkers {
+ public:
+  explicit FakeFfnWorkers(const std::filesystem::path& model) : path_(model) {
+    static_cast<void>(init_llama());
+    const Model it = *open_model(model);
+    manner_.identity = worker_identity(model_fingerprint(it), false, ggml_build(), cpu_kernels());
+    manner_.experts = 1;
+    manner_.layers = static_cast<uint32_t>(it.layers);
+  }
+
+  FakeWorker::Manner& manner() { return manner_; }
+  FakeWorker& add() { return workers_.emplace_back(manner_, GgmlWorker(path_)); }
+  FakeWorker& at(size_t number) { return workers_[number]; }
+
+  std::vector<std::string> addresses() const {
+    std::vector<std::string> all;
+    for (const FakeWorker& it : workers_) {
+      all.push_back(to_string(it.address()));
+    }
+    return all;
+  }
+
+ private:
+  std::filesystem::path path_;
+  FakeWorker::Manner manner_;
+  std::deque<FakeWorker> workers_;
+};
+
+class FfnWorkers : public testing::TestWithParam<ModelCase> {
+ protected:
+  void SetUp() override {
+    model_ = model_file(GetParam(), folder_.path());
+    ASSERT_FALSE(model_.empty());
+    expected_ = expected_of(model_);
+  }
+
+  TempDir folder_;
+  std::filesystem::path model_;
+  std::vector<Expected> expected_;
+};
+
+TEST_P(FfnWorkers, LogitsAreThoseOfOneMachine) {
+  for (const size_t count : {1, 3}) {
+    FakeFfnWorkers workers(model_);
+    for (size_t i = 0; i < count; ++i) {
+      workers.add();
+    }
+    const auto engine = open_with(workers.addresses(), options_for(model_, least_memory(model_, count)));
+    ASSERT_NE(engine, nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("{} workers", count)));
+    const EngineStats stats = engine->stats();
+    ASSERT_EQ(stats.workers.size(), count);
+    for (size_t i = 0; i < count; ++i) {
+      EXPECT_EQ(stats.workers[i].joined, 1U);
+      EXPECT_EQ(stats.workers[i].rows_done_here, 0U);
+      EXPECT_GT(stats.workers[i].asks, 0U) << "of " << count << " workers one was not asked";
+      EXPECT_GT(stats.workers[i].rows, stats.workers[i].asks) << "none of a pass of several tokens";
+      EXPECT_FALSE(workers.at(i).warm().empty()) << "it does not know its layers";
+    }
+  }
+}
+
+// That of `hypura worker`: with memory for some parts, and for all.
+TEST_P(FfnWorkers, LogitsAreThoseOfOneMachineWithARealOne) {
+  const uint64_t memory = least_memory(model_, 1);
+  for (const uint64_t of_worker : {least_worker_memory(model_), 64 * kMiB}) {
+    ServingWorker worker(of_worker, std::chrono::seconds(60), model_);
+    const auto engine = open_with({fmt::format("127.0.0.1:{}", worker.port())}, options_for(model_, memory));
+    ASSERT_NE(engine, nullptr);
+    for (int turn = 0; turn < 2; ++turn) {
+      ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("turn {}", turn)));
+    }
+    const WorkerCounters it = engine->stats().workers.at(0);
+    EXPECT_EQ(it.losses, 0U);
+    EXPECT_EQ(it.rows_done_here, 0U);
+    EXPECT_GT(it.asks, 0U);
+    EXPECT_GT(it.read_bytes, 0U);
+    EXPECT_TRUE(of_worker < 64 * kMiB || it.expert_hits > 0) << "nothing stays in a memory for all";
+  }
+}
+
+ModelSpec mixed_spec() {
+  ModelSpec spec = small_spec("dense", "Q4_K", "Q6_K");
+  spec.experts = 0;
+  return spec;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, FfnWorkers,
+                         testing::Values(ModelCase{"stories", "hypura-stories-draft.gguf", {}},
+                                         ModelCase{"dense", "", small_spec("dense", "Q4_0")},
+                                         ModelCase{"mixed", "", mixed_spec()}),
+                         [](const auto& it) { return it.param.name; });
+
+class FfnWorkersThatFail : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    expected_ = expected_of(kModel);
+    memory_ = least_memory(kModel, 2);
+  }
+
+  inline static const auto kModel = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-draft.gguf";
+  inline static std::vector<Expected> expected_;
+  inline static uint64_t memory_ = 0;
+};
+
+TEST_F(FfnWorkersThatFail, InTheMiddleOfATokenTheirPartIsComputedHere) {
+  for (const WorkerFault fault :
+       {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength, WorkerFault::kRefuses}) {
+    FakeFfnWorkers workers(kModel);
+    workers.manner().fault = fault;
+    workers.manner().fault_at = 8;
+    workers.add();
+    workers.manner().fault = WorkerFault::kNone;
+    workers.add();
+    const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+    ASSERT_NE(engine, nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("fault {}", static_cast<int>(fault))));
+    const EngineStats stats = engine->stats();
+    EXPECT_EQ(stats.workers[0].losses, 1U);
+    EXPECT_GE(stats.workers[0].rows_done_here, 1U);
+    EXPECT_EQ(stats.workers[1].losses, 0U);
+    EXPECT_GT(stats.workers[1].rows, 0U);
+  }
+}
+
+// It may be given up before it falls silent too, where this machine is slow.
+TEST_F(FfnWorkersThatFail, ASilentOneIsGivenUp) {
+  FakeFfnWorkers workers(kModel);
+  workers.manner().fault = WorkerFault::kSilent;
+  workers.manner().fault_at = 8;
+  workers.add();
+  PlanOverrides overrides = streamed();
+  overrides.worker_patience = std::chrono::milliseconds(200);
+  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_), overrides);
+  ASSERT_NE(engine, nullptr);
+  expect_those(*engine, expected_, "silent");
+  EXPECT_GE(engine->stats().workers[0].losses, 1U);
+}
+
+TEST_F(FfnWorkersThatFail, AKilledOneIsDoneWithout) {
+  FakeFfnWorkers workers(kModel);
+  FakeWorker& worker = workers.add();
+  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  ASSERT_NE(engine, nullptr);
+  worker.hold();
+  std::thread killer([&] {
+    worker.wait_until_held();
+    worker.stop();
+  });
+  expect_those(*engine, expected_, "killed");
+  killer.join();
+  EXPECT_EQ(engine->stats().workers[0].losses, 1U);
+  EXPECT_EQ(engine->stats().workers[0].joined, 0U);
+}
+
+TEST_F(FfnWorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
+  FakeFfnWorkers workers(kModel);
+  workers.manner().identity.fingerprint += 1;
+  workers.add();
+  workers.manner().identity.fingerprint -= 1;
+  workers.add().stop();
+  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  ASSERT_NE(engine, nullptr);
+  expect_those(*engine, expected_, "none helps");
+  for (const WorkerCounters& it : engine->stats().workers) {
+    EXPECT_EQ(it.joined, 0U) << it.name;
+    EXPECT_EQ(it.asks, 0U) << it.name;
+  }
+}
+
+// What messages take is out of the budget, and in the plan.
+TEST_F(FfnWorkersThatFail, NoMemoryIsTakenThatIsNotReserved) {
+  FakeFfnWorkers workers(kModel);
+  workers.add();
+  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  ASSERT_NE(engine, nullptr);
+  const auto messages = [](const std::vector<LedgerLine>& ledger) {
+    return std::accumulate(ledger.begin(), ledger.end(), uint64_t{0}, [](uint64_t bytes, const LedgerLine& it) {
+      return bytes + (it.purpose == Purpose::kWorkerMessages ? it.bytes : 0);
+    });
+  };
+  EXPECT_GT(messages(engine->ledger()), 0U);
+  EXPECT_EQ(messages(engine->ledger()), messages(engine->plan().ledger));
+}
+
+TEST_F(FfnWorkersThatFail, ExpertsOfADenseModelAreRefusedByName) {
+  EngineOptions options = options_for(kModel, memory_);
+  options.workers = {"127.0.0.1:1"};
+  options.split = WorkerSplit::kExperts;
+  const auto engine = Engine::open(options);
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(engine.error().message, testing::HasSubstr("--split experts"));
+}
+
+}  // namespace
+}  // namespace hypura
