@@ -108,16 +108,42 @@ struct DevicePlan {
   double disk_seconds = 0;
 };
 
+// A worker (EngineOptions::workers) as it was found when the plan was made. Bytes and seconds.
+struct WorkerPlan {
+  std::string name;    // its address
+  bool there = false;  // it answered, and may compute for this model; else `reason` says why not
+  bool asked = false;  // it computes experts
+  std::string reason;  // why it is not asked, with figures; empty: it is
+  uint32_t slots = 0;  // for experts
+  uint32_t threads = 0;
+  uint64_t budget = 0;               // of its memory
+  bool measured = false;             // it knows how fast it reads and computes; else both are taken for this machine's
+  double disk_bytes_per_second = 0;  // of its reads of an expert's matrices
+  double slower = 0;                 // it takes so many times what this machine does to compute an expert
+  double round_trip_seconds = 0;     // of an answer that takes no computing: half of them were shorter,
+  double slow_round_trip_seconds = 0;  // and nine of ten
+  double send_bytes_per_second = 0;    // to it
+  double receive_bytes_per_second = 0;
+  double share = 0;     // of a token's experts, that it computes
+  double hit_rate = 0;  // of these, in its memory
+  // Predicted, of decoding: with it and the others that are asked, and with these alone.
+  double with_tokens_per_second = 0;
+  double without_tokens_per_second = 0;
+};
+
 // The decisions, and why they were made.
 struct Plan {
   Placement placement;
   Mode mode() const { return placement.mode(); }
 
   std::optional<DevicePlan> device;  // none: the processors compute
-  uint64_t budget = 0;               // bytes for all that the ledger lists in RAM
-  uint64_t process_overhead = 0;     // bytes the process may take besides: code, stacks, allocator
-  uint32_t context = 0;              // tokens of one sequence
-  uint64_t pinned_bytes = 0;         // of the dense weights that could be streamed
+  std::vector<WorkerPlan> workers;   // of the options, in their order; empty where no experts are streamed
+  // Where there are workers: prediction.tokens_per_second of this machine alone; else 0.
+  double alone_tokens_per_second = 0;
+  uint64_t budget = 0;            // bytes for all that the ledger lists in RAM
+  uint64_t process_overhead = 0;  // bytes the process may take besides: code, stacks, allocator
+  uint32_t context = 0;           // tokens of one sequence
+  uint64_t pinned_bytes = 0;      // of the dense weights that could be streamed
   // As planned; for an open model, with the real sizes of llama.cpp's buffers. Engine::ledger() has what is reserved.
   std::vector<LedgerLine> ledger;
   std::vector<PlacedTensor> tensors;  // in file order

@@ -87,6 +87,8 @@ Status ExpertExecutor::run_with_workers(const ExpertBlock& block) {
   acquire(block, own_);
   if (next > 0) {
     store_.stream_ahead(block.layer + 1, asked ? workers_->own_next() : std::span(predictions_).first(next));
+  } else if (!prompt && !asked) {
+    predict(block);
   }
   Status status = asked ? compute_parts(block, [&] { workers_->advance(block); }) : compute(block);
   store_.finish();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/worker_block.h"
+#include "placement/worker_cost.h"
 #include "residency/warm_order.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
@@ -14,10 +15,6 @@ namespace hypura {
 
 namespace {
 
-// Until something was measured: bytes that an expert's matrices are read with in a second, from disk and by kernels.
-constexpr double kAssumedDisk = 1e9;
-constexpr double kAssumedKernels = 1e10;
-constexpr double kAssumedWay = 1e9;          // bytes that a network carries in a second
 constexpr double kAssumedRowsOfExpert = 16;  // of a prompt, in the time that one row of a token takes
 
 double largest_expert(const StreamLayout& layout) {
@@ -33,13 +30,18 @@ double largest_expert(const StreamLayout& layout) {
 RemoteExperts::RemoteExperts(const StreamLayout& layout, size_t workers, const AskingManner& manner)
     : layout_(layout),
       manner_(manner),
-      share_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, workers, assumed_speed(0, 0),
-             assumed_prompt_speed(assumed_speed(0, 0), 0)) {}
+      share_(static_cast<uint32_t>(layout.expert_layers.size()), layout.experts, workers, manner.here,
+             assumed_prompt_speed(manner.here, 0)) {}
 
-MachineSpeed RemoteExperts::assumed_speed(double visit, double disk) const {
-  const double bytes = largest_expert(layout_);
-  return {manner_.alike ? 0 : visit, bytes / (disk > 0 && !manner_.alike ? disk : kAssumedDisk),
-          bytes / kAssumedKernels};
+// By what it says of itself and the way to it.
+MachineSpeed RemoteExperts::assumed_speed(const WorkerSession& session) const {
+  const WorkerVerdict& its = session.verdict();
+  const MachineSpeed& here = manner_.here;
+  if (manner_.alike) {
+    return {0, here.miss(), here.row()};
+  }
+  const double miss = its.disk_bytes_per_second > 0 ? largest_expert(layout_) / its.disk_bytes_per_second : here.miss();
+  return {session.way().round_trip + kAskingSeconds, miss, its.expert_seconds > 0 ? its.expert_seconds : here.row()};
 }
 
 PromptSpeed RemoteExperts::assumed_prompt_speed(const MachineSpeed& speed, double way) const {
@@ -91,20 +93,43 @@ Result<std::unique_ptr<RemoteExperts>> RemoteExperts::create(const StreamLayout&
 bool RemoteExperts::any() {
   for (size_t i = 0; i < workers_.size(); ++i) {
     Worker& it = workers_[i];
-    if (!it.link->take_new()) {
+    if (it.link == nullptr || !it.link->take_new()) {
       continue;
     }
     it.introduced.assign(layout_.expert_layers.size(), 0);
     it.sent = it.received = 0;
     it.next.clear();
     const WorkerSession& session = *it.link->session();
-    const MachineSpeed speed = assumed_speed(session.round_trip_seconds(), session.verdict().disk_bytes_per_second);
-    share_.join(i, speed, assumed_prompt_speed(speed, kAssumedWay));
+    const MachineSpeed speed = assumed_speed(session);
+    const WorkerWay& way = session.way();
+    share_.join(i, speed,
+                assumed_prompt_speed(speed, std::min(way.send_bytes_per_second, way.receive_bytes_per_second)));
     stats_[i].joined = true;
     count_bytes(i);
     warm(i);
   }
   return share_.any_joined();
+}
+
+std::vector<FoundWorker> RemoteExperts::found() {
+  std::vector<FoundWorker> all;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    FoundWorker& it = all.emplace_back();
+    it.name = stats_[i].name;
+    if (const WorkerSession* session = share_.joined(i) ? workers_[i].link->session() : nullptr) {
+      it.verdict = session->verdict();
+      it.way = session->way();
+    } else {
+      it.why = workers_[i].link->failure();
+    }
+  }
+  return all;
+}
+
+void RemoteExperts::dismiss(size_t worker) {
+  workers_[worker].link.reset();
+  share_.leave(worker);
+  stats_[worker].joined = false;
 }
 
 void RemoteExperts::keep_warm(std::vector<LayerExpert> hot, std::vector<uint32_t> here) {

@@ -57,6 +57,11 @@ class RemoteExperts {
   RemoteExperts(const RemoteExperts&) = delete;
   RemoteExperts& operator=(const RemoteExperts&) = delete;
 
+  // What was found of each, in their order.
+  std::vector<FoundWorker> found();
+
+  // It is not asked any more: its connection ends, and others may use it.
+  void dismiss(size_t worker);
   // From now on each worker that joins, or has, is told what it had better have in memory: of `hot`, what earlier runs
   // used, most used first, rather that of which this machine keeps none; it keeps `here` experts of each layer.
   void keep_warm(std::vector<LayerExpert> hot, std::vector<uint32_t> here);
@@ -91,7 +96,7 @@ class RemoteExperts {
 
  private:
   struct Worker {
-    std::unique_ptr<WorkerLink> link;
+    std::unique_ptr<WorkerLink> link;  // null: dismissed
     std::vector<uint64_t> introduced;  // by layer: worker_shape() of the block that it was sent; 0: none
     AskedShare share;                  // that it was asked for now
     std::vector<uint32_t> next;        // experts of next_layer_ that it is to read ahead, in their order
@@ -114,7 +119,7 @@ class RemoteExperts {
   bool take(size_t worker, const ExpertBlock& block, std::chrono::steady_clock::time_point deadline, bool waited);
   bool wait_for(size_t worker, const ExpertBlock& block);
   void note(size_t worker, bool waited);
-  MachineSpeed assumed_speed(double visit, double disk) const;
+  MachineSpeed assumed_speed(const WorkerSession& session) const;
   PromptSpeed assumed_prompt_speed(const MachineSpeed& speed, double way) const;
   void warm(size_t worker);
   void lose(size_t worker, const std::string& why);

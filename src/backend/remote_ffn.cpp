@@ -101,7 +101,7 @@ void RemoteFfn::divide() {
     const WorkerVerdict& verdict = session.verdict();
     const double message = (layers_.front().width + layers_.front().result) * sizeof(float) / kUnmeasuredNetwork;
     sharing[i] = {verdict.slots * verdict.slot_bytes, disk_of(i),
-                  here_.manner.alike ? 0 : session.round_trip_seconds() + kAskOverhead + message};
+                  here_.manner.alike ? 0 : session.way().round_trip + kAskOverhead + message};
   }
   owners_ =
       share_layers(layers, other_reads, disk_or_assumed(here_.manner.alike ? 0 : here_.bytes_per_second), sharing);
@@ -160,7 +160,7 @@ bool RemoteFfn::compute(const FfnBlock& block) {
 
 RemoteFfn::Clock::time_point RemoteFfn::deadline(size_t worker, uint32_t layer) const {
   const double reading = static_cast<double>(layers_[layer].bytes) / disk_of(worker);
-  const double expected = reading + workers_[worker].link->session()->round_trip_seconds();
+  const double expected = reading + workers_[worker].link->session()->way().round_trip;
   const std::chrono::duration<double> patience = std::max<std::chrono::duration<double>>(
       std::chrono::duration<double>(kPatience * expected), here_.manner.patience);
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);

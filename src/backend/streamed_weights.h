@@ -55,6 +55,7 @@ class RepackBuffer;
 class RoutingRecorder;
 class TierSlots;
 struct WorkerStats;
+struct FoundWorker;
 
 // What a streamed tensor is, looked up when the graph uses it.
 struct StreamedTensor {
@@ -213,6 +214,9 @@ class StreamedWeights {
   Status ask_workers(std::span<const WorkerAddress> workers, uint64_t fingerprint, const std::string& llama,
                      const AskingManner& manner);
 
+  // Of these, before the first compute(): what was found of each; and one that is not asked after all.
+  std::vector<FoundWorker> found_workers();
+  void dismiss_worker(size_t worker);
   // --- for another machine, which streams the same model ---
 
   // From now on, of the experts' types those are repacked for products with many rows that it repacks, bit t of ggml's

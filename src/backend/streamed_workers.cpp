@@ -36,6 +36,14 @@ Status StreamedWeights::ask_workers(std::span<const WorkerAddress> workers, uint
   return {};
 }
 
+std::vector<FoundWorker> StreamedWeights::found_workers() {
+  return workers_ == nullptr ? std::vector<FoundWorker>() : workers_->found();
+}
+
+void StreamedWeights::dismiss_worker(size_t worker) {
+  workers_->dismiss(worker);
+}
+
 // Once both are known, whichever comes first.
 void StreamedWeights::warm_workers() {
   if (workers_ != nullptr && !recalled_hot_.empty()) {

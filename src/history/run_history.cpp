@@ -56,7 +56,9 @@ Status save_history(const Model& model, const RunConditions& conditions, RunReco
   }
   if (record.calibration && !conditions.profiled_at.empty()) {
     note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *record.calibration));
-    note(doubt_profile(conditions, *record.calibration));
+    if (conditions.alone) {
+      note(doubt_profile(conditions, *record.calibration));
+    }
   }
   return result;
 }

@@ -41,6 +41,8 @@ struct RunConditions {
   std::filesystem::path path;   // of the model: of its disk
   std::string profiled_at;      // when the profile was measured that the plan was made from; empty: there was none
   std::string calibration_key;  // the plan's
+  std::string way;              // the same but for workers, by which no bit of a result differs
+  bool alone = true;            // no worker computed: how long tokens took tells of this machine's profile
 };
 
 // Saves all that can be; fails with the first error of those that save (saved_routing.h, sustained_rate.h,

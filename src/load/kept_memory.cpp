@@ -41,8 +41,7 @@ KvIdentity identity_of(const OpenModel& model) {
   identity.model = (unknown ? file : whole).string();
   identity.fingerprint = fingerprint_of(*model.file);
   identity.build = fmt::format("Hypura {}, ggml {}", HYPURA_VERSION, ggml_build());
-  identity.way =
-      fmt::format("{}, {}, {}", model.conditions.calibration_key, to_string(plan.placement.kv_type), read_cpu().model);
+  identity.way = fmt::format("{}, {}, {}", model.conditions.way, to_string(plan.placement.kv_type), read_cpu().model);
   if (depends_on_context(*model.file)) {
     identity.way += fmt::format(", {} tokens of context", cells(*model.context));
   }

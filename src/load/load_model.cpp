@@ -15,6 +15,7 @@
 #include "plan/context_choice.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_words.h"
+#include "plan/worker_plans.h"
 #include "store/mirrors.h"
 #include "support/fail.h"
 #include "support/log.h"
@@ -164,7 +165,8 @@ void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
   }
 }
 
-Result<OpenModel> open_requested(OpenRequest request) {
+// `fingerprint`: of the model's file, for workers.
+Result<OpenModel> open_requested(OpenRequest request, uint64_t fingerprint) {
   const auto budget = std::make_shared<Budget>(request.budget + kProcessOverhead, request.gpu.vram());
   auto draft = open_draft_model(request, *budget);
   if (!draft) {
@@ -190,13 +192,17 @@ Result<OpenModel> open_requested(OpenRequest request) {
   facts.mtp_bytes = model->mtp_bytes;
   facts.kept_bytes = kept.reserved.bytes();
   facts.kept_left_out = kept.left_out;
+  if (Status status = join_workers(request, fingerprint, *model); !status) {
+    return propagate(status.error());
+  }
   model->plan = make_plan(request, model->problem, std::move(model->plan.placement));
   add_opened(request, facts, model->plan);
   model->draft = std::move(*draft);
   model->kept_memory = std::move(kept);
   const MachineProfile* profile = request.history.profile;
+  const std::string way = calibration_key(request, model->plan.placement);
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
-                       calibration_key(request, model->plan.placement)};
+                       way + workers_key(model->problem), way, model->problem.workers.empty()};
   if (model->weights != nullptr) {
     follow_routing(request, *model->weights);
   }
@@ -247,15 +253,12 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     OpenRequest request = make_request(options, *used, *budget, history, overrides, *gpu);
     request.process_memory = read_process_memory().resident;
     request.mirrors = std::move(*mirrors);
-    return open_requested(std::move(request));
+    return open_requested(std::move(request), fingerprint);
   });
   if (!model) {
     return model;
   }
   model->file = std::move(used);
-  if (Status status = join_workers(options, overrides, fingerprint, *model); !status) {
-    return propagate(status.error());
-  }
   return model;
 }
 

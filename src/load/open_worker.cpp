@@ -15,6 +15,7 @@
 #include "llama/open/mtp_layers.h"
 #include "machine/memory.h"
 #include "plan/budget_choice.h"
+#include "plan/worker_speeds.h"
 #include "residency/tier_quotas.h"
 #include "store/repacked_copy.h"
 #include "support/fail.h"
@@ -156,19 +157,6 @@ Status reserve_for_worker(const WorkerSizes& sizes, OpenWorker& worker) {
   return {};
 }
 
-double disk_speed(const std::filesystem::path& model) {
-  ProfileOptions of_this_disk;
-  of_this_disk.path = model;
-  const auto profile = cached_profile(of_this_disk);
-  if (!profile) {
-    return 0;
-  }
-  const StorageProfile& disk = profile->storage;
-  return disk.sustained_bytes_per_second > 0
-             ? std::min(disk.sustained_bytes_per_second, disk.scattered_bytes_per_second)
-             : disk.scattered_bytes_per_second;
-}
-
 WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, const WorkerSizes& sizes,
                        const Placement& placement, uint64_t budget) {
   const StreamLayout& layout = worker.weights->layout();
@@ -184,7 +172,10 @@ WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, c
   facts.threads = request.threads > 0 ? request.threads : usable_cores();
   facts.slot_bytes = sizes.stride;
   facts.budget = budget;
-  facts.disk_bytes_per_second = disk_speed(request.model);
+  ProfileOptions of_this_disk;
+  of_this_disk.path = request.model;
+  const auto profile = cached_profile(of_this_disk);
+  tell_speeds(layout, profile ? &*profile : nullptr, facts.threads, facts);
   return facts;
 }
 

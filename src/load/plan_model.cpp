@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "backend/stream_layout.h"
+#include "history/model_fingerprint.h"
 #include "hypura/engine.h"
 #include "hypura/repack.h"
 #include "llama/llama_runtime.h"
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
+#include "load/workers.h"
 #include "machine/memory.h"
 #include "placement/gpu_devices.h"
 #include "plan/budget_choice.h"
@@ -109,6 +111,9 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (!gpu) {
     return propagate(gpu.error());
   }
+  if (Status status = check_workers(options, *gpu, model); !status) {
+    return propagate(status.error());
+  }
   auto budget =
       choose_budget(options).and_then([&](const BudgetChoice& most) { return beside_gpu(options, *gpu, most); });
   if (!budget) {
@@ -152,6 +157,10 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
     return too_small(request, *problem);
   }
   if (Status status = check_mixed(request, *problem, *placement); !status) {
+    return propagate(status.error());
+  }
+  const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(model);
+  if (Status status = look_for_workers(request, fingerprint, *placement, *problem); !status) {
     return propagate(status.error());
   }
   Plan plan = make_plan(request, *problem, std::move(*placement));

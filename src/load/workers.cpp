@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/cpu_kernels.h"
+#include "backend/worker_block.h"
 #include "backend/worker_layers.h"
 #include "llama/llama_runtime.h"
+#include "plan/worker_plans.h"
 #include "remote/worker_address.h"
+#include "remote/worker_link.h"
 #include "support/fail.h"
 #include "support/log.h"
 
@@ -28,24 +32,31 @@ Result<std::vector<WorkerAddress>> addresses_of(const EngineOptions& options) {
   return addresses;
 }
 
-AskingManner manner_of(const PlanOverrides& overrides) {
+AskingManner manner_of(const OpenRequest& request, const OpenModel& model) {
   AskingManner manner;
-  manner.alike = overrides.alike_workers;
-  manner.patience = overrides.worker_patience.value_or(manner.patience);
+  manner.here = speed_here(model.problem);
+  manner.alike = request.overrides.alike_workers;
+  manner.patience = request.overrides.worker_patience.value_or(manner.patience);
   return manner;
 }
 
 // Of a model without experts.
-Status join_ffn_workers(const EngineOptions& options, const PlanOverrides& overrides, uint64_t fingerprint,
-                        OpenModel& model) {
+Status join_ffn_workers(const OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
   if (model.weights == nullptr || worker_layers(model.weights->layout()).empty()) {
     logger().warn("no feed-forward parts are streamed, since the memory holds all of them: the workers are not asked");
     return {};
   }
-  return addresses_of(options).and_then([&](const std::vector<WorkerAddress>& addresses) {
-    return model.weights->ask_ffn_workers(addresses, fingerprint, ggml_build(), manner_of(overrides),
+  return addresses_of(request.options).and_then([&](const std::vector<WorkerAddress>& addresses) {
+    return model.weights->ask_ffn_workers(addresses, fingerprint, ggml_build(), manner_of(request, model),
                                           model.problem.dense_disk.bytes_per_second);
   });
+}
+
+void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
+  request.workers.clear();
+  for (FoundWorker& it : found) {
+    request.workers.emplace_back().found = std::move(it);
+  }
 }
 
 }  // namespace
@@ -78,21 +89,51 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
   return {};
 }
 
-Status join_workers(const EngineOptions& options, const PlanOverrides& overrides, uint64_t fingerprint,
-                    OpenModel& model) {
-  if (options.workers.empty()) {
+Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
+  if (!request.options.workers.empty() && request.model.experts == 0) {
+    return join_ffn_workers(request, fingerprint, model);
+  }
+  if (request.options.workers.empty() || model.weights == nullptr || model.weights->layout().expert_layers.empty()) {
     return {};
   }
-  if (model.file->experts == 0) {
-    return join_ffn_workers(options, overrides, fingerprint, model);
-  }
-  if (model.weights == nullptr || model.weights->layout().expert_layers.empty()) {
-    logger().warn("no experts are streamed, since the memory holds all of them: the workers are not asked");
-    return {};
-  }
-  return addresses_of(options).and_then([&](const std::vector<WorkerAddress>& addresses) {
-    return model.weights->ask_workers(addresses, fingerprint, ggml_build(), manner_of(overrides));
+  StreamedWeights& weights = *model.weights;
+  const Status asked = addresses_of(request.options).and_then([&](const std::vector<WorkerAddress>& addresses) {
+    return weights.ask_workers(addresses, fingerprint, ggml_build(), manner_of(request, model));
   });
+  if (!asked) {
+    return asked;
+  }
+  note_found(weights.found_workers(), request);
+  choose_workers(request, model.problem, model.plan.placement);
+  for (size_t i = 0; i < request.workers.size(); ++i) {
+    if (request.workers[i].choice && !request.workers[i].choice->asked) {
+      weights.dismiss_worker(i);
+    }
+  }
+  return {};
+}
+
+Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placement& placement,
+                        PlacementProblem& problem) {
+  if (request.options.workers.empty() || !placement.experts.streamed) {
+    return {};
+  }
+  const auto addresses = addresses_of(request.options);
+  if (!addresses) {
+    return propagate(addresses.error());
+  }
+  const StreamLayout layout = request.layout(true, false, request.reads_repacked());
+  WorkerHello hello;
+  hello.identity = worker_identity(fingerprint, layout.repacked, ggml_build(), cpu_kernels());
+  WorkerLinkOptions patience;
+  patience.connect = std::max(patience.connect, request.overrides.worker_patience.value_or(patience.connect));
+  auto found = find_workers(*addresses, hello, worker_room(layout), patience);
+  if (!found) {
+    return propagate(found.error());
+  }
+  note_found(std::move(*found), request);
+  choose_workers(request, problem, placement);
+  return {};
 }
 
 }  // namespace hypura

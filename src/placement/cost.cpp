@@ -6,6 +6,7 @@
 #include "placement/gpu_cost.h"
 #include "placement/gpu_split.h"
 #include "placement/popularity.h"
+#include "placement/worker_cost.h"
 
 namespace hypura {
 
@@ -39,6 +40,7 @@ void add(PassCost& sum, const PassCost& layer, double layers) {
   sum.bytes += layers * layer.bytes;
   sum.uses += layers * layer.uses;
   sum.misses += layers * layer.misses;
+  sum.elsewhere += layers * layer.elsewhere;
 }
 
 }  // namespace
@@ -198,12 +200,17 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
   cost.seconds = cost.compute + rows.seconds;
   const bool streamed = placement.experts.streamed;
+  const bool workers = asks_workers(problem, placement, tokens);
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
     const ExpertGroup& group = problem.experts[i];
     const uint32_t slots = streamed ? placement.experts.group_slots[i] : group.layers * group.experts;
     for (const QuotaShare& share : quota_shares(group, slots)) {
-      PassCost layer = layer_cost(problem, placement, group, share.cached, tokens);
+      if (share.layers == 0) {
+        continue;
+      }
+      PassCost layer = workers ? workers_layer_cost(problem, placement, group, share.cached, tokens).cost
+                               : layer_cost(problem, placement, group, share.cached, tokens);
       layer.seconds += streamed ? problem.block_seconds : 0;
       layer.compute += streamed ? problem.block_seconds : 0;
       add(cost, layer, share.layers);

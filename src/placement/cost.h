@@ -89,6 +89,8 @@ struct PassCost {
   double bytes = 0;    // from disk
   double uses = 0;     // of experts: distinct ones, over all layers
   double misses = 0;   // of these, not cached
+  // With workers `bytes` and `compute` are this machine's, `uses` and `misses` those of all.
+  double elsewhere = 0;  // seconds of computing that workers do in its place
   // With a GPU:
   double uploaded = 0;       // bytes copied to it
   double device_misses = 0;  // of the uses, without a slot there

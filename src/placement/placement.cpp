@@ -277,6 +277,11 @@ Result<Placement> place_on_processors(const PlacementProblem& problem) {
 }  // namespace
 
 Result<Placement> place(const PlacementProblem& problem) {
+  if (!problem.workers.empty()) {
+    PlacementProblem alone = problem;
+    alone.workers.clear();
+    return place(alone);
+  }
   if (!problem.gpu) {
     return place_on_processors(problem);
   }

@@ -12,6 +12,7 @@
 #include "hypura/placement.h"
 #include "placement/gpu_problem.h"
 #include "placement/problem_parts.h"
+#include "placement/worker_part.h"
 
 namespace hypura {
 
@@ -101,6 +102,9 @@ struct PlacementProblem {
 
   std::optional<GpuProblem> gpu;      // that may compute instead
   std::optional<GpuSplitPart> split;  // of a GPU that computes the last layers in any case
+
+  // That are asked while decoding (placement/worker_cost.h). A placement does not depend on them.
+  std::vector<WorkerPart> workers;
 
   // Set by hand, for measurements: else the search finds them.
   std::optional<uint64_t> ring_ahead;  // bytes of the ring beyond those that it cannot do without

@@ -10,6 +10,7 @@
 #include "plan/gpu_words.h"
 #include "plan/machine_speeds.h"
 #include "plan/placed_tensors.h"
+#include "plan/worker_plans.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -124,6 +125,9 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
   if (placement.tables.streamed) {
     text += fmt::format(", {} of tables read row by row", format_bytes(problem.tables.bytes));
   }
+  if (const std::vector<std::string> names = worker_names(problem); !names.empty()) {
+    text += fmt::format("; {} compute{} experts too", joined_names(names), names.size() == 1 ? "s" : "");
+  }
   return text;
 }
 
@@ -143,6 +147,9 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
   std::string text =
       fmt::format("expect {} tokens/s{}{}", rate(prediction.tokens_per_second),
                   prediction.calibration ? ", calibrated by earlier runs" : "", what_is_assumed(request, plan));
+  if (!problem.workers.empty()) {
+    text += fmt::format(", and {} without workers", rate(plan.alone_tokens_per_second));
+  }
   if (problem.split) {
     text += ": " + split_token_sentence(plan);
   } else if (plan.device) {
@@ -154,7 +161,8 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
     text += fmt::format(": {}; the {} allows {} at most", what_is_read(prediction), disk ? "disk" : "processor",
                         rate(prediction.bound_tokens_per_second));
   }
-  return text + kv_remark(request, problem, plan.placement) + why_no_gpu(request, problem, plan.placement);
+  return text + kv_remark(request, problem, plan.placement) + why_no_gpu(request, problem, plan.placement) +
+         left_out_sentence(plan.workers);
 }
 
 // What the user should know: a context that was asked for and lowered, more threads than processors, parts that are
@@ -193,6 +201,9 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
   }
   if (std::string mixed = mixed_warning(problem, placement); !mixed.empty()) {
     warnings.push_back(std::move(mixed));
+  }
+  if (!request.options.workers.empty() && request.model.experts > 0 && !placement.experts.streamed) {
+    warnings.emplace_back("no experts are streamed, since the memory holds all of them: the workers are not asked");
   }
   if (const uint64_t bytes = unstreamed_expert_bytes(request, lay_out(request.model, true, true)); bytes > 0) {
     warnings.push_back(fmt::format("{} of expert weights are in a form that cannot be streamed, and stay in memory",
@@ -262,7 +273,7 @@ double add_bound(const PlacementProblem& problem, const Placement& placement, co
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;
   double compute = placement.gpu ? gpu_resident_computing(problem, placement.ubatch, 1)
-                                 : resident_computing(problem, 1) * problem.computing_lasts;
+                                 : (resident_computing(problem, 1) - token.elsewhere) * problem.computing_lasts;
   if (placement.gpu && placement.gpu->mixed) {
     compute = std::max(token.compute, token.processors);
   }
@@ -279,7 +290,8 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   const PassCost token = pass_cost(problem, placement, 1);
   Prediction prediction;
   const CalibrationFactors& factors = request.history.calibration;
-  if (const auto known = factors.find(calibration_key(request, placement)); known != factors.end()) {
+  if (const auto known = factors.find(calibration_key(request, placement) + workers_key(problem));
+      known != factors.end()) {
     prediction.calibration = known->second;
   }
   prediction.decode_seconds = token.seconds * prediction.calibration.value_or(1);
@@ -337,6 +349,12 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
                                 plan.placement, request.gpu_layers());
   plan.layers = layer_shares(plan.tensors);
   plan.prediction = predict(request, problem, plan.placement);
+  if (!request.workers.empty()) {
+    PlacementProblem alone = problem;
+    alone.workers.clear();
+    plan.alone_tokens_per_second = predict(request, alone, plan.placement).tokens_per_second;
+    plan.workers = worker_plans(request, problem, plan.placement, plan.prediction.calibration.value_or(1));
+  }
   plan.sentence = plan_sentence(request, problem, plan.placement);
   plan.why = why_sentence(request, problem, plan);
   plan.context_sentence = request.context_remark;

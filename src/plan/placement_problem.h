@@ -16,6 +16,7 @@
 #include "plan/gpu_choice.h"
 #include "plan/machine_speeds.h"
 #include "plan/plan_overrides.h"
+#include "plan/worker_speeds.h"
 #include "storage/reader.h"
 #include "store/repacked_copy.h"
 
@@ -40,6 +41,7 @@ struct OpenRequest {
   PlanOverrides overrides = {};
   ChosenGpu gpu = {};                            // those that may compute
   std::optional<GpuLayers> planned_layers = {};  // a plan's choice (plan/gpu_layers.h)
+  std::vector<PlannedWorker> workers = {};       // that were looked for
   uint32_t pool = 0;                             // cells that all sequences share; 0: as many as all could want
 
   bool reads_repacked() const { return !repacked.files.empty() && gpu_layers() == nullptr; }

@@ -61,9 +61,10 @@ class FakeWorker {
     uint32_t layers = 1;
     uint32_t experts = 8;
     uint32_t most_pairs = kMostPairs;
-    uint32_t layer_slots = 4;  // experts that it keeps of each layer
-    std::string refusal;       // of every hello; empty: by identity alone
-    bool greets = true;        // false: it accepts connections and says nothing
+    uint32_t layer_slots = 4;   // experts that it keeps of each layer
+    double expert_seconds = 0;  // that it says to take for one
+    std::string refusal;        // of every hello; empty: by identity alone
+    bool greets = true;         // false: it accepts connections and says nothing
     WorkerFault fault = WorkerFault::kNone;
     uint64_t fault_at = 0;
   };
@@ -335,6 +336,7 @@ class FakeWorker {
     verdict.slots = manner_.layers * manner_.layer_slots;
     verdict.most_pairs = manner_.most_pairs;
     verdict.threads = 1;
+    verdict.expert_seconds = verdict.row_seconds = manner_.expert_seconds;
     std::copy_n(why.begin(), std::min(why.size(), verdict.sentence.size() - 1), verdict.sentence.begin());
     return verdict;
   }

@@ -103,9 +103,14 @@ struct WorkerVerdict {
   uint32_t slots = 0;     // for experts of any layer, or feed-forward parts
   uint32_t most_pairs = 0;
   uint32_t threads = 0;
-  uint64_t slot_bytes = 0;                    // of one slot
-  uint64_t budget = 0;                        // bytes of memory that it may use
-  double disk_bytes_per_second = 0;           // of scattered reads, as measured before
+  uint64_t slot_bytes = 0;  // of one slot
+  uint64_t budget = 0;      // bytes of memory that it may use
+  // As its machine's profile has it, of an expert's matrices: reading, and what the first read takes besides; computing
+  // one for one token and for each further, in the mean of the layers.
+  double disk_bytes_per_second = 0;
+  double disk_seconds = 0;
+  double expert_seconds = 0;
+  double row_seconds = 0;
   std::array<char, kReasonBytes> sentence{};  // where it did not accept: why, and what to do
 };
 
@@ -156,7 +161,7 @@ struct Reply {
 
 static_assert(sizeof(WorkerIdentity) == 16 + 32 + 64 + 384);
 static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 16);
-static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 48 + kReasonBytes);
+static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 72 + kReasonBytes);
 static_assert(sizeof(WarmExpert) == 4 && sizeof(Ask) == 16 && sizeof(AskedPair) == 8 && sizeof(Reply) == 64);
 
 // Where the rows of an ask for at most `most_pairs` begin, and how long it is. The width is in floats.

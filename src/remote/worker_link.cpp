@@ -50,6 +50,21 @@ void WorkerLink::wait_until_tried() {
   changed_.wait(lock, [this] { return tried_; });
 }
 
+FoundWorker WorkerLink::found() {
+  const std::lock_guard lock(mutex_);
+  FoundWorker found = {name_, std::nullopt, {}, last_failure_};
+  if (offer_) {
+    found.verdict = offer_->verdict();
+    found.way = offer_->way();
+  }
+  return found;
+}
+
+std::string WorkerLink::failure() {
+  const std::lock_guard lock(mutex_);
+  return last_failure_;
+}
+
 bool WorkerLink::take_new() {
   if (!has_offer_.load(std::memory_order_acquire)) {
     return false;
@@ -96,8 +111,10 @@ void WorkerLink::run() {
 void WorkerLink::offer(WorkerSession session, std::unique_lock<std::mutex>& lock) {
   const WorkerVerdict& its = session.verdict();
   const std::string facts = fmt::format("{} slots for experts, {} threads, {:.2f} ms away", its.slots, its.threads,
-                                        1000 * session.round_trip_seconds());
-  if (joined_before_ || !last_failure_.empty()) {
+                                        1000 * session.way().round_trip);
+  if (!options_.tells) {
+    logger().debug("worker {} is found: {}", name_, facts);
+  } else if (joined_before_ || !last_failure_.empty()) {
     logger().warn("worker {} is {}: {}", name_, joined_before_ ? "back" : "there", facts);
   } else {
     logger().info("worker {} joins: {}", name_, facts);
@@ -114,10 +131,30 @@ void WorkerLink::offer(WorkerSession session, std::unique_lock<std::mutex>& lock
 
 // Once for as long as it stays the same.
 void WorkerLink::note_failure(const std::string& why) {
-  if (why != last_failure_) {
+  if (why != last_failure_ && options_.tells) {
     logger().warn("worker {} does not help: {}; it is asked again from time to time", name_, why);
-    last_failure_ = why;
   }
+  last_failure_ = why;
+}
+
+Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,
+                                              const WorkerRoom& room, const WorkerLinkOptions& options) {
+  WorkerLinkOptions silent = options;
+  silent.tells = false;
+  std::vector<std::unique_ptr<WorkerLink>> links;
+  for (const WorkerAddress& address : workers) {
+    auto link = WorkerLink::start(address, hello, room, silent);
+    if (!link) {
+      return propagate(link.error());
+    }
+    links.push_back(std::move(*link));
+  }
+  std::vector<FoundWorker> found;
+  for (const auto& link : links) {
+    link->wait_until_tried();
+    found.push_back(link->found());
+  }
+  return found;
 }
 
 }  // namespace hypura

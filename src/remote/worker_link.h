@@ -1,8 +1,8 @@
 // One worker, for as long as a model is open: connects, and connects again after a loss, in the background.
 //
 // A session is used by the thread that computes, and made by a thread of the link's own, which does nothing else.
-// Each event is one line in the log. Nothing here ends the process, nor makes the one that computes wait for a worker
-// that is not there.
+// Each event is one line in the log, unless its options want none. Nothing here ends the process, nor makes the one
+// that computes wait for a worker that is not there.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "remote/worker_session.h"
 
@@ -22,6 +24,7 @@ struct WorkerLinkOptions {
   std::chrono::milliseconds connect{5000};      // to connect and greet, at most
   std::chrono::milliseconds first_retry{1000};  // after a loss; then twice as long each time
   std::chrono::milliseconds longest_retry{30000};
+  bool tells = true;  // of events, in the log
 };
 
 class WorkerLink {
@@ -38,6 +41,12 @@ class WorkerLink {
 
   // Waits until the first attempt to connect has ended, well or badly.
   void wait_until_tried();
+
+  // What was found, before the thread that computes has taken it over. Any thread.
+  FoundWorker found();
+
+  // Why the last attempt ended badly; empty where it did not. Any thread.
+  std::string failure();
 
   // --- the thread that computes ---
 
@@ -75,10 +84,14 @@ class WorkerLink {
   bool tried_ = false;
   bool stopping_ = false;
 
-  // Of the link's thread.
-  bool joined_before_ = false;
   std::string last_failure_;
+
+  bool joined_before_ = false;  // of the link's thread
   std::thread thread_;
 };
+
+// Connects to all workers at once, measures, and leaves them. Fails as WorkerLink::start.
+Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,
+                                              const WorkerRoom& room, const WorkerLinkOptions& options = {});
 
 }  // namespace hypura

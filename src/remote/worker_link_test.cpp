@@ -145,8 +145,7 @@ TEST(WorkerLink, AnAskTakesSoManyBytes) {
   const uint64_t sent = session.sent_bytes();
   const uint64_t received = session.received_bytes();
   expect_good_reply(ask(session, 0));
-  const uint64_t heads = 3 * kRpcRequestHead + sizeof(RpcSetTensor) + sizeof(RpcGraphRecompute) + sizeof(RpcGetTensor);
-  EXPECT_EQ(session.sent_bytes() - sent, heads + ask_bytes(session.most_pairs(), 2, kWidth));
+  EXPECT_EQ(session.sent_bytes() - sent, WorkerSession::kAskHeads + ask_bytes(session.most_pairs(), 2, kWidth));
   EXPECT_EQ(session.received_bytes() - received, kRpcAnswerHead + reply_bytes(kExperts, 3, kResult));
 }
 
@@ -191,6 +190,27 @@ TEST(WorkerLink, SeveralAsksOfTheSameRowsAreOneMessage) {
   EXPECT_EQ(session.sent_bytes() - before,
             heads + sizeof(next) + ask_bytes(session.most_pairs(), 2, kWidth) + ask_rows_offset(2));
   expect_good_reply(ask(session, 0));
+}
+
+TEST(WorkerLink, SeveralAreFoundAndLeft) {
+  FakeWorker::Manner refuses = manner();
+  refuses.refusal = "not today";
+  const FakeWorker good(manner(), sum_up);
+  const FakeWorker bad(refuses, sum_up);
+  const std::vector<WorkerAddress> both = {good.address(), bad.address()};
+  const auto found = find_workers(both, hello(), kRoom);
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->size(), 2U);
+  EXPECT_EQ(found->at(0).name, to_string(good.address()));
+  ASSERT_TRUE(found->at(0).verdict);
+  EXPECT_EQ(found->at(0).verdict->slots, 8U);
+  const WorkerWay& way = found->at(0).way;
+  EXPECT_GT(way.round_trip, 0);
+  EXPECT_GE(way.slow_round_trip, way.round_trip);
+  EXPECT_GT(way.send_bytes_per_second, 0);
+  EXPECT_GT(way.receive_bytes_per_second, 0);
+  EXPECT_FALSE(found->at(1).verdict);
+  EXPECT_EQ(found->at(1).why, "not today");
 }
 
 TEST(WorkerLink, AsksForNoMorePairsThanTheWorkerTakes) {

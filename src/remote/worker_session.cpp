@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "support/elapsed.h"
 #include "support/fail.h"
 #include "support/printable.h"
 #include "support/units.h"
@@ -59,10 +58,18 @@ Result<WorkerSession> WorkerSession::open(const WorkerAddress& address, const Wo
     return propagate(connection.error());
   }
   WorkerSession session(std::move(*connection));
-  if (Status status = session.greet(hello, room, deadline, interrupt); !status) {
-    return propagate(status.error());
+  Status status = session.greet(hello, room, deadline, interrupt);
+  if (status) {
+    status = session.measure_round_trip(deadline, interrupt);
   }
-  return session;
+  const uint32_t pairs = pairs_that_fit(room);
+  if (status) {
+    status = session.measure_bandwidth(true, ask_space(room, pairs), deadline, interrupt);
+  }
+  if (status) {
+    status = session.measure_bandwidth(false, reply_space(room, pairs), deadline, interrupt);
+  }
+  return status ? Result<WorkerSession>(std::move(session)) : propagate(status.error());
 }
 
 Status WorkerSession::greet(const WorkerHello& hello, const WorkerRoom& room, Clock::time_point deadline,
@@ -101,7 +108,7 @@ Status WorkerSession::greet(const WorkerHello& hello, const WorkerRoom& room, Cl
   return check(hello, room);
 }
 
-// Memory of the worker's for what is sent and what comes back. How long that takes tells of the way there.
+// Memory of the worker's for what is sent and what comes back.
 Status WorkerSession::allocate(const WorkerRoom& room, Clock::time_point deadline, const InterruptPipe* interrupt) {
   most_pairs_ = pairs_that_fit(room);
   const uint64_t ask = ask_space(room, most_pairs_);
@@ -120,7 +127,6 @@ Status WorkerSession::allocate(const WorkerRoom& room, Clock::time_point deadlin
   buffer_ = memory->buffer;
   requests_.clear();
   requests_.add(RpcCommand::kBufferGetBase, RpcBufferGetBase{buffer_});
-  const auto start = Clock::now();
   if (Status status = send(); !status) {
     return status;
   }
@@ -128,7 +134,6 @@ Status WorkerSession::allocate(const WorkerRoom& room, Clock::time_point deadlin
   if (!base) {
     return propagate(base.error());
   }
-  round_trip_ = seconds_since(start);
   ask_address_ = base->base;
   reply_address_ = base->base + ask;
   return {};

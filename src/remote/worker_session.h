@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,22 @@ struct WorkerRoom {
   uint32_t width = 0;    // floats of a row that is sent, at most
   uint32_t result = 0;   // of one that comes back
   uint32_t choices = 0;  // pairs of a pass, at most, in as many asks as it takes
+};
+
+// The way to a worker, as measured when it was connected. Seconds and bytes a second.
+struct WorkerWay {
+  double round_trip = 0;             // of an answer that takes no computing: half of them were shorter,
+  double slow_round_trip = 0;        // and nine of ten
+  double send_bytes_per_second = 0;  // to the worker
+  double receive_bytes_per_second = 0;
+};
+
+// A worker as it was found.
+struct FoundWorker {
+  std::string name;                      // its address
+  std::optional<WorkerVerdict> verdict;  // what it says of itself; none: it does not help
+  WorkerWay way;
+  std::string why;  // it does not
 };
 
 // What asks for a layer and replies to them hold.
@@ -67,11 +84,16 @@ class WorkerSession {
  public:
   using Clock = PeerSocket::Clock;
 
+  // Of an ask's messages, what is not its ask_bytes().
+  static constexpr uint64_t kAskHeads =
+      3 * kRpcRequestHead + sizeof(RpcSetTensor) + sizeof(RpcGraphRecompute) + sizeof(RpcGetTensor);
+
   // Bytes that messages take here, at most.
   static uint64_t bytes_for(const WorkerRoom& room);
 
-  // Connects and greets. Fails with kIo when there is no answer by the deadline, with kUsage when the worker must not
-  // compute for us: it, or we, say why.
+  // Connects, greets, and measures the way, for which it takes a fifth of a second, or as long as the fewest messages
+  // take that tell something. Fails with kIo when there is no answer by the deadline, with kUsage when the worker must
+  // not compute for us: it, or we, say why.
   static Result<WorkerSession> open(const WorkerAddress& address, const WorkerHello& hello, const WorkerRoom& room,
                                     Clock::time_point deadline, const InterruptPipe* interrupt);
 
@@ -80,8 +102,7 @@ class WorkerSession {
   // Of an ask. The graphs of all blocks are for so many rows.
   uint32_t most_pairs() const { return most_pairs_; }
 
-  // From asking to an answer that takes no computing, at its shortest.
-  double round_trip_seconds() const { return round_trip_; }
+  const WorkerWay& way() const { return way_; }
 
   // Sends the graph of a layer, and asks for what the worker has of it in memory, which receive() gives.
   Status introduce(const WorkerBlock& block);
@@ -123,6 +144,9 @@ class WorkerSession {
                const InterruptPipe* interrupt);
   Status allocate(const WorkerRoom& room, Clock::time_point deadline, const InterruptPipe* interrupt);
   Status check(const WorkerHello& hello, const WorkerRoom& room);
+  Result<double> time_answer(size_t bytes, Clock::time_point deadline, const InterruptPipe* interrupt);
+  Status measure_round_trip(Clock::time_point deadline, const InterruptPipe* interrupt);
+  Status measure_bandwidth(bool sending, uint64_t most, Clock::time_point deadline, const InterruptPipe* interrupt);
   RpcTensor raw(std::string_view name, uint64_t address, uint64_t bytes) const;
   void begin_message();
   std::span<std::byte> add_ask_head(const WorkerRows& layer, const AskShape& shape, uint64_t bytes);
@@ -137,7 +161,7 @@ class WorkerSession {
   PeerSocket connection_;
   WorkerVerdict verdict_;
   uint32_t most_pairs_ = 0;
-  double round_trip_ = 0;
+  WorkerWay way_;
   uint64_t buffer_ = 0;  // the worker's name of the memory there, for asks and behind them replies
   uint64_t ask_address_ = 0;
   uint64_t reply_address_ = 0;

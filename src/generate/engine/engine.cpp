@@ -133,14 +133,26 @@ RoutingTrace EngineImpl::routing() const {
   return model_.weights != nullptr ? model_.weights->routing() : RoutingTrace();
 }
 
+// None was lost, and none that the plan did without has joined.
+bool EngineImpl::workers_as_planned() const {
+  const std::vector<WorkerCounters> workers = stats().workers;
+  const std::vector<WorkerPlan>& planned = model_.plan.workers;
+  for (size_t i = 0; i < std::min(workers.size(), planned.size()); ++i) {
+    if (workers[i].losses > 0 || (workers[i].joined == 1) != planned[i].asked) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // A model that only dense weights are streamed of teaches what the disk sustains, any other its calibration: both would
-// correct plans twice. With mirrors neither is the model's disk's alone. Where memory was given back the plan was
-// another, and others wanted the machine.
+// correct plans twice. With mirrors neither is the model's disk's alone. Where memory was given back, or workers came
+// or went, the plan was another.
 RunRecord EngineImpl::run_record() const {
   RunRecord record;
   record.routing = routing();
   const Placement& placement = model_.plan.placement;
-  if (!options_.mirrors.empty() || memory_->has_changed()) {
+  if (!options_.mirrors.empty() || memory_->has_changed() || !workers_as_planned()) {
     return record;
   }
   if (placement.mode() == Mode::kDenseStreaming) {

@@ -81,6 +81,7 @@ class EngineImpl final : public Engine {
   uint64_t bytes_read() const;
   double busy_seconds() const;
   RunRecord run_record() const;
+  bool workers_as_planned() const;
 
   const EngineOptions options_;
   OpenModel model_;

@@ -253,6 +253,9 @@ TEST(PlanModel, AHitCurveTakesThePlaceOfThePrior) {
   }
   history.calibration = {{key + ", of another way", 2}};
   EXPECT_EQ(predict(request, *problem, *placement).calibration, std::nullopt);
+  problem->workers.emplace_back().name = "box:1";
+  history.calibration = {{key, 2}, {key + ", workers box:1", 3}};
+  EXPECT_EQ(predict(request, *problem, *placement).calibration, 3);
 }
 
 TEST(PlanModel, RefusesAModeThatTheModelDoesNotHave) {

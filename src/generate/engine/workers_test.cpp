@@ -11,9 +11,8 @@
 #include <thread>
 #include <utility>
 
-#include "backend/cpu_kernels.h"
-#include "backend/ggml_worker_for_test.h"
 #include "generate/engine/engine_impl.h"
+#include "generate/engine/fake_workers_for_test.h"
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
@@ -57,34 +56,6 @@ PlanOverrides alike() {
   overrides.worker_patience = kLong;
   return overrides;
 }
-
-// Workers of a model, in this process.
-class FakeWorkers {
- public:
-  explicit FakeWorkers(const std::filesystem::path& model) : path_(model) {
-    static_cast<void>(init_llama());
-    const Model it = *open_model(model);
-    manner_.identity = worker_identity(model_fingerprint(it), false, ggml_build(), cpu_kernels());
-    manner_.experts = static_cast<uint32_t>(it.experts);
-    manner_.layers = static_cast<uint32_t>(it.layers);
-  }
-
-  FakeWorker::Manner& manner() { return manner_; }
-  FakeWorker& add() { return workers_.emplace_back(manner_, GgmlWorker(path_)); }
-
-  std::vector<std::string> addresses() const {
-    std::vector<std::string> all;
-    for (const FakeWorker& it : workers_) {
-      all.push_back(to_string(it.address()));
-    }
-    return all;
-  }
-
- private:
-  std::filesystem::path path_;
-  FakeWorker::Manner manner_;
-  std::deque<FakeWorker> workers_;
-};
 
 std::unique_ptr<Engine> open_with(const FakeWorkers& workers, EngineOptions options,
                                   const PlanOverrides& overrides = alike()) {

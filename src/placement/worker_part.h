@@ -1,0 +1,33 @@
+// A worker in a placement problem: a machine that computes experts beside this one, from its own copy of the model.
+// Plain numbers; plan/worker_speeds.h fills them in.
+//
+// Sizes in bytes, times in seconds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace hypura {
+
+// The way to it, and what is sent there for a layer.
+struct WorkerTraffic {
+  double round_trip = 0;             // to where it is and back
+  double send_bytes_per_second = 1;  // to it
+  double receive_bytes_per_second = 1;
+  double ask_bytes = 0;    // sent for each layer that it is asked for,
+  double token_bytes = 0;  // and for each token of it
+  double reply_bytes = 0;  // received for each such layer,
+  double row_bytes = 0;    // and for each expert of a token
+};
+
+struct WorkerPart {
+  std::string name;
+  double layer_experts = 0;  // experts of each layer that its memory holds
+  double disk_bytes_per_second =
+      1;  // of its reads of an expert's matrices; `disk_latency` is what the first takes besides
+  double disk_latency = 0;
+  double slower = 1;  // it computes an expert in so many times what this machine takes
+  WorkerTraffic way;
+};
+
+}  // namespace hypura

@@ -1,0 +1,147 @@
+#include "plan/worker_plans.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "placement/cost.h"
+#include "placement/worker_cost.h"
+#include "plan/gpu_choice.h"
+#include "support/units.h"
+
+namespace hypura {
+
+namespace {
+
+std::string speed_of(double seconds) {
+  return fmt::format("{:.{}f}", 1 / seconds, seconds > 0.1 ? 2 : 1);
+}
+
+std::string rate_of(double bytes_per_second) {
+  return fmt::format("{}/s", format_bytes(static_cast<uint64_t>(bytes_per_second)));
+}
+
+// "with it 3.1 tokens/s are expected, and 3.3 without: a round trip there takes 12.00 ms, for each layer"
+std::string why_not(const PlannedWorker& worker, double calibration) {
+  const WorkerChoice& choice = *worker.choice;
+  const WorkerWay& way = worker.found.way;
+  const std::string speeds =
+      fmt::format("with it {} tokens/s are expected, and {} without: ", speed_of(choice.with * calibration),
+                  speed_of(choice.without * calibration));
+  switch (choice.hindrance) {
+    case WorkerHindrance::kRoundTrip:
+      return speeds + fmt::format("a round trip there takes {:.2f} ms, for each layer", way.round_trip * 1e3);
+    case WorkerHindrance::kBandwidth:
+      return speeds + fmt::format("the way there carries {}, and {} back", rate_of(way.send_bytes_per_second),
+                                  rate_of(way.receive_bytes_per_second));
+    default:
+      return speeds + fmt::format(
+                          "it reads {} and computes an expert in {:.1f} times what it takes here, of which it "
+                          "holds {:.0f} of each layer",
+                          rate_of(worker.part.disk_bytes_per_second), worker.part.slower, worker.part.layer_experts);
+  }
+}
+
+// What was found of it.
+WorkerPlan found_plan(const PlannedWorker& worker, double calibration) {
+  WorkerPlan plan;
+  plan.name = worker.found.name;
+  plan.reason = worker.found.why;
+  if (!worker.found.verdict) {
+    return plan;
+  }
+  const WorkerVerdict& its = *worker.found.verdict;
+  plan.there = true;
+  plan.slots = its.slots;
+  plan.threads = its.threads;
+  plan.budget = its.budget;
+  plan.measured = its.disk_bytes_per_second > 0 && its.expert_seconds > 0;
+  plan.disk_bytes_per_second = worker.part.disk_bytes_per_second;
+  plan.slower = worker.part.slower;
+  plan.round_trip_seconds = worker.found.way.round_trip;
+  plan.slow_round_trip_seconds = worker.found.way.slow_round_trip;
+  plan.send_bytes_per_second = worker.found.way.send_bytes_per_second;
+  plan.receive_bytes_per_second = worker.found.way.receive_bytes_per_second;
+  if (worker.choice) {
+    plan.asked = worker.choice->asked;
+    plan.with_tokens_per_second = 1 / (worker.choice->with * calibration);
+    plan.without_tokens_per_second = 1 / (worker.choice->without * calibration);
+    plan.reason = plan.asked ? "" : why_not(worker, calibration);
+  }
+  return plan;
+}
+
+}  // namespace
+
+void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement) {
+  problem.workers.clear();
+  std::vector<WorkerPart> parts;
+  for (PlannedWorker& it : request.workers) {
+    if (it.found.verdict && placement.experts.streamed) {
+      it.part = worker_part(it.found, request.layout(true, false, request.reads_repacked()), problem);
+      parts.push_back(it.part);
+    }
+  }
+  if (parts.empty()) {
+    return;
+  }
+  const bool all = request.options.split == WorkerSplit::kExperts || request.overrides.alike_workers;
+  const std::vector<WorkerChoice> choices = choose_workers(problem, placement, parts, all);
+  size_t next = 0;
+  for (PlannedWorker& it : request.workers) {
+    if (it.found.verdict) {
+      it.choice = choices[next++];
+      if (it.choice->asked) {
+        problem.workers.push_back(it.part);
+      }
+    }
+  }
+}
+
+std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const PlacementProblem& problem,
+                                     const Placement& placement, double calibration) {
+  std::vector<WorkerPlan> plans;
+  std::vector<MachineCost> costs;
+  if (asks_workers(problem, placement, 1)) {
+    costs = machine_costs(problem, placement, 1);
+  }
+  double all = 0;
+  for (const MachineCost& it : costs) {
+    all += it.experts;
+  }
+  size_t next = 1;
+  for (const PlannedWorker& it : request.workers) {
+    WorkerPlan& plan = plans.emplace_back(found_plan(it, calibration));
+    if (plan.asked) {
+      const MachineCost& cost = costs[next++];
+      plan.share = all > 0 ? cost.experts / all : 0;
+      plan.hit_rate = cost.experts > 0 ? 1 - cost.misses / cost.experts : 0;
+    }
+  }
+  return plans;
+}
+
+std::string left_out_sentence(const std::vector<WorkerPlan>& workers) {
+  std::string text;
+  for (const WorkerPlan& it : workers) {
+    if (it.there && !it.asked) {
+      text += fmt::format("; {} is not asked: {}", it.name, it.reason);
+    }
+  }
+  return text;
+}
+
+std::vector<std::string> worker_names(const PlacementProblem& problem) {
+  std::vector<std::string> names;
+  for (const WorkerPart& it : problem.workers) {
+    names.push_back(it.name);
+  }
+  return names;
+}
+
+std::string workers_key(const PlacementProblem& problem) {
+  return problem.workers.empty() ? "" : ", workers " + joined_names(worker_names(problem));
+}
+
+}  // namespace hypura

@@ -1,0 +1,29 @@
+// Which workers a plan has, what it says of them, and why it leaves one out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hypura/plan.h"
+#include "plan/placement_problem.h"
+
+namespace hypura {
+
+// Decides which of request.workers are asked, by `placement` of `problem`, and puts these into the problem. Without
+// streamed experts there is nothing to decide, and none is.
+void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement);
+
+// What the plan says of request.workers, which were chosen, with its figures made longer by `calibration`.
+std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const PlacementProblem& problem,
+                                     const Placement& placement, double calibration);
+
+// "; box:52525 is not asked: ..." of each that is there and does not pay.
+std::string left_out_sentence(const std::vector<WorkerPlan>& workers);
+
+// Of those that are asked.
+std::vector<std::string> worker_names(const PlacementProblem& problem);
+
+// ", workers box:1 and box:2", behind a calibration key; empty without workers.
+std::string workers_key(const PlacementProblem& problem);
+
+}  // namespace hypura

@@ -1,0 +1,98 @@
+#include "plan/worker_speeds.h"
+
+#include <algorithm>
+
+#include "backend/worker_block.h"
+#include "plan/machine_speeds.h"
+#include "storage/reader.h"
+
+namespace hypura {
+
+namespace {
+
+// In the mean of the problem's expert layers.
+struct MeanExpert {
+  double bytes = 0;
+  double seconds = 0;  // for one token
+};
+
+MeanExpert mean_expert(const PlacementProblem& problem) {
+  MeanExpert mean;
+  double layers = 0;
+  for (const ExpertGroup& group : problem.experts) {
+    mean.bytes += group.layers * static_cast<double>(group.bytes);
+    mean.seconds += group.layers * group.seconds.first;
+    layers += group.layers;
+  }
+  return {mean.bytes / std::max(layers, 1.0), mean.seconds / std::max(layers, 1.0)};
+}
+
+PassSeconds part_seconds(const MachineSpeeds& speeds, const ExpertPart& part) {
+  const TensorInfo& tensor = *part.tensor;
+  const auto bytes = static_cast<double>(part.slice_bytes);
+  const auto elements = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+  return part.repacked ? speeds.repacked_expert(tensor.type, bytes, elements)
+                       : speeds.expert_matrix(tensor.type, bytes, elements);
+}
+
+}  // namespace
+
+void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint32_t threads, WorkerVerdict& verdict) {
+  if (profile == nullptr) {
+    return;
+  }
+  const MachineSpeeds speeds(profile, threads);
+  if (layout.expert_layers.empty()) {
+    uint64_t largest = 1;
+    for (const DenseItem& item : layout.dense) {
+      largest = std::max(largest, item.extent.length);
+    }
+    verdict.disk_bytes_per_second = speeds.disk(largest, ReaderOptions{}.prefetch_depth).bytes_per_second;
+    return;
+  }
+  PassSeconds all;
+  uint64_t slice = UINT64_MAX;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      all += part_seconds(speeds, part);
+      slice = std::min(slice, part.slice_bytes);
+    }
+  }
+  const DiskSpeed disk = speeds.disk(slice, ReaderOptions{}.depth);
+  const auto layers = static_cast<double>(layout.expert_layers.size());
+  verdict.disk_bytes_per_second = disk.bytes_per_second;
+  verdict.disk_seconds = disk.latency;
+  verdict.expert_seconds = all.first / layers;
+  verdict.row_seconds = all.more / layers;
+}
+
+WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, const PlacementProblem& problem) {
+  const WorkerVerdict& its = *found.verdict;
+  const WorkerRoom room = worker_room(layout);
+  const MeanExpert here = mean_expert(problem);
+  WorkerPart part;
+  part.name = found.name;
+  // Of its slots those for the experts of one token are free between tokens, but where all have one.
+  const uint32_t spare = its.slots >= problem.expert_slots() ? 0 : std::min(problem.most_used(), its.slots / 2);
+  part.layer_experts = static_cast<double>(its.slots - spare) / static_cast<double>(std::max(1U, room.layers));
+  const bool knows_disk = its.disk_bytes_per_second > 0;
+  part.disk_bytes_per_second = knows_disk ? its.disk_bytes_per_second : problem.expert_disk.bytes_per_second;
+  part.disk_latency = knows_disk ? its.disk_seconds : problem.expert_disk.latency;
+  part.slower = its.expert_seconds > 0 && here.seconds > 0 ? its.expert_seconds / here.seconds : 1;
+  part.way.round_trip = found.way.round_trip;
+  part.way.send_bytes_per_second = found.way.send_bytes_per_second;
+  part.way.receive_bytes_per_second = found.way.receive_bytes_per_second;
+  part.way.ask_bytes =
+      static_cast<double>(ask_bytes(std::min(its.most_pairs, kMostPairs), 0, room.width) + WorkerSession::kAskHeads);
+  part.way.token_bytes = static_cast<double>(room.width * sizeof(float));
+  part.way.reply_bytes = static_cast<double>(reply_bytes(room.experts, 0, room.result) + kRpcAnswerHead);
+  part.way.row_bytes = static_cast<double>(room.result * sizeof(float));
+  return part;
+}
+
+MachineSpeed speed_here(const PlacementProblem& problem) {
+  const MeanExpert here = mean_expert(problem);
+  return {0, here.bytes / problem.expert_disk.bytes_per_second, here.seconds};
+}
+
+}  // namespace hypura
