@@ -139,6 +139,8 @@ std::string statistics_json(const EngineStats& stats, const Plan& plan, std::str
       {"plan", plan.sentence},
       {"why", plan.why},
       {"predicted_tokens_per_second", plan.prediction.tokens_per_second},
+      {"predicted_tokens_per_second_without_workers",
+       number_or_null(ratio(plan.alone_tokens_per_second, plan.workers.empty() ? 0 : 1))},
       {"bound_tokens_per_second", plan.prediction.bound_tokens_per_second},
       {"ubatch", plan.placement.ubatch},
       {"kv_type", to_string(plan.placement.kv_type)},

@@ -64,7 +64,7 @@ std::vector<std::string> uncontrolled(const BenchOptions& options, const Capabil
     add("the bound counts one disk; mirrors on others can be faster than it", "--mirror");
   }
   if (!options.workers.empty()) {
-    add("the bound and the prediction are this machine's alone; with workers it can be faster", "--worker");
+    add("the bound is that of this machine's part, however long workers take", "--worker");
   }
   if (options.baseline && !capabilities.readahead) {
     add("plain llama.cpp ran with the disk's own readahead only; another may make it many times faster on a model with "

@@ -26,6 +26,10 @@ void note_decode(const Phase& phase, RunResult& result) {
   result.decode = phase.cost;
   result.expert_lookups = phase.counted.expert_lookups;
   result.expert_hits = phase.counted.expert_hits;
+  for (const WorkerCounters& worker : phase.counted.workers) {
+    result.expert_lookups += worker.experts;
+    result.expert_hits += worker.expert_hits;
+  }
   result.gpu_expert_lookups = phase.counted.gpu_expert_lookups;
   result.gpu_expert_hits = phase.counted.gpu_expert_hits;
   result.cpu_experts = phase.counted.cpu_experts;

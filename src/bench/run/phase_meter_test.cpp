@@ -87,6 +87,19 @@ TEST_F(AnswerMeterTest, CountsWholePassesAfterTheWarmUp) {
   EXPECT_EQ(phase->counted.accepted_draft_tokens, 5);
 }
 
+TEST(PhaseMeter, ExpertsOfWorkersCountToo) {
+  Phase phase;
+  phase.counted.expert_lookups = 10;
+  phase.counted.expert_hits = 4;
+  WorkerCounters& worker = phase.counted.workers.emplace_back();
+  worker.experts = 30;
+  worker.expert_hits = 26;
+  RunResult result;
+  note_decode(phase, result);
+  EXPECT_EQ(result.expert_lookups, 40U);
+  EXPECT_EQ(result.expert_hits, 30U);
+}
+
 TEST_F(AnswerMeterTest, SaysWhenNothingIsLeftToCount) {
   AnswerMeter meter(engine_, 3);
   begin(meter);

@@ -29,6 +29,8 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   engine.vram = options.vram;
   engine.vram_each = options.vram_each;
   engine.mixed_compute = options.mixed_compute;
+  engine.workers = options.workers;
+  engine.split = options.split;
   engine.context = options.context.value_or(0);
   return engine;
 }
@@ -82,6 +84,12 @@ Result<SeenModel> look_from_afar(const InspectOptions& options, Output& notes) {
 Result<int> inspect_command(const InspectOptions& options) {
   Output out(STDOUT_FILENO, "standard output");
   Output notes(STDERR_FILENO, "standard error");
+  if (options.remote && !options.workers.empty()) {
+    return fail(
+        ErrorCode::kUsage,
+        "workers compute for a model that is on this machine too, and {} is not: fetch it, or leave out --worker",
+        options.model.string());
+  }
   const auto seen = options.remote ? look_from_afar(options, notes) : open_here(options);
   if (!seen) {
     return propagate(seen.error());

@@ -108,4 +108,34 @@ inline Plan small_plan(const Model& model, double share) {
   return plan;
 }
 
+// One worker that computes most experts, one that does not pay, and one that is not there.
+inline void add_workers(Plan& plan) {
+  plan.alone_tokens_per_second = 4;
+  WorkerPlan& good = plan.workers.emplace_back();
+  good.name = "box:1";
+  good.there = good.asked = good.measured = true;
+  good.slots = 20;
+  good.threads = 8;
+  good.budget = 4 * kMiB;
+  good.disk_bytes_per_second = 512.0 * static_cast<double>(kMiB);
+  good.slower = 1.3;
+  good.round_trip_seconds = 0.0003;
+  good.slow_round_trip_seconds = 0.0004;
+  good.send_bytes_per_second = 112.0 * static_cast<double>(kMiB);
+  good.receive_bytes_per_second = 110.0 * static_cast<double>(kMiB);
+  good.share = 0.6;
+  good.hit_rate = 0.5;
+  good.with_tokens_per_second = 7.5;
+  good.without_tokens_per_second = 4;
+  WorkerPlan far = good;
+  far.name = "far:1";
+  far.asked = far.measured = false;
+  far.share = far.hit_rate = 0;
+  far.reason = "it is too far";
+  plan.workers.push_back(far);
+  WorkerPlan& gone = plan.workers.emplace_back();
+  gone.name = "gone:1";
+  gone.reason = "Connection refused";
+}
+
 }  // namespace hypura

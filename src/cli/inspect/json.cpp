@@ -108,6 +108,31 @@ Json device_json(const DevicePlan& device, const Placement& placement) {
           {"disk_seconds", device.disk_seconds}};
 }
 
+Json workers_json(const std::vector<WorkerPlan>& workers) {
+  Json json = Json::array();
+  for (const WorkerPlan& it : workers) {
+    json.push_back({{"name", it.name},
+                    {"there", it.there},
+                    {"asked", it.asked},
+                    {"reason", it.reason.empty() ? Json(nullptr) : Json(it.reason)},
+                    {"expert_slots", it.slots},
+                    {"threads", it.threads},
+                    {"budget", it.budget},
+                    {"measured", it.measured},
+                    {"disk_bytes_per_second", number_or_null(it.disk_bytes_per_second)},
+                    {"compute_factor", number_or_null(it.slower)},
+                    {"round_trip_seconds_p50", number_or_null(it.round_trip_seconds)},
+                    {"round_trip_seconds_p90", number_or_null(it.slow_round_trip_seconds)},
+                    {"send_bytes_per_second", number_or_null(it.send_bytes_per_second)},
+                    {"receive_bytes_per_second", number_or_null(it.receive_bytes_per_second)},
+                    {"expert_share", it.share},
+                    {"expert_hit_rate", it.asked ? Json(it.hit_rate) : Json(nullptr)},
+                    {"tokens_per_second_with", number_or_null(it.with_tokens_per_second)},
+                    {"tokens_per_second_without", number_or_null(it.without_tokens_per_second)}});
+  }
+  return json;
+}
+
 Json plan_json(const Plan& plan) {
   const Placement& placement = plan.placement;
   Json json = {{"mode", to_string(plan.mode())},
@@ -125,12 +150,14 @@ Json plan_json(const Plan& plan) {
                {"ring_bytes", placement.dense.ring_bytes},
                {"lp_gap", placement.bound ? Json(placement.gap()) : Json(nullptr)}};
   json["gpu"] = plan.device ? device_json(*plan.device, placement) : Json(nullptr);
+  json["workers"] = workers_json(plan.workers);
   json["roles"] = roles_json(plan);
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
     json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
   }
   json["predicted"] = prediction_json(plan.prediction);
+  json["predicted"]["tokens_per_second_without_workers"] = number_or_null(plan.alone_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gib_more_memory"] = number_or_null(plan.more_memory_tokens_per_second);
   json["predicted"]["tokens_per_second_with_1_gib_more_vram"] = number_or_null(plan.more_vram_tokens_per_second);
   const bool mixed = plan.device && plan.device->mixed;

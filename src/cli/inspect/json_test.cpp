@@ -74,6 +74,27 @@ TEST(InspectJson, TellsOfTheGpu) {
   EXPECT_EQ(divided["plan"]["gpu"]["layers"], 3);
 }
 
+TEST(InspectJson, TellsOfWorkers) {
+  const Model model = small_moe(6);
+  Plan plan = small_plan(model, 0.37);
+  EXPECT_TRUE(nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}))["plan"]["workers"].empty());
+  add_workers(plan);
+  const auto json = nlohmann::json::parse(inspect_json({.model = model, .plan = &plan}))["plan"];
+  ASSERT_EQ(json["workers"].size(), 3U);
+  const auto& good = json["workers"][0];
+  EXPECT_EQ(good["name"], "box:1");
+  EXPECT_EQ(good["asked"], true);
+  EXPECT_TRUE(good["reason"].is_null());
+  EXPECT_EQ(good["expert_share"], 0.6);
+  EXPECT_EQ(good["round_trip_seconds_p90"], 0.0004);
+  EXPECT_EQ(good["tokens_per_second_without"], 4);
+  EXPECT_EQ(json["workers"][1]["reason"], "it is too far");
+  EXPECT_TRUE(json["workers"][1]["expert_hit_rate"].is_null());
+  EXPECT_EQ(json["workers"][2]["there"], false);
+  EXPECT_TRUE(json["workers"][2]["tokens_per_second_with"].is_null());
+  EXPECT_EQ(json["predicted"]["tokens_per_second_without_workers"], 4);
+}
+
 TEST(InspectJson, WhatIsNotKnownIsNull) {
   const Model model = small_moe(2);
   Plan plan = small_plan(model, 1);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "hypura/placement.h"
+
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
 }
@@ -21,6 +23,8 @@ struct InspectOptions {
   std::optional<uint64_t> vram;
   std::vector<uint64_t> vram_each;
   bool mixed_compute = false;
+  std::vector<std::string> workers;
+  WorkerSplit split = WorkerSplit::kAuto;
   std::optional<uint32_t> context;
   bool tensors = false;
   bool json = false;                          // instead of text

@@ -91,6 +91,15 @@ std::string role_table(const Plan& plan) {
   return html + role_row(" class=\"sum\"", "sum", tensors, sum, device, "") + "</table></div>";
 }
 
+std::string machines_part(const Plan& plan) {
+  const auto machines = machine_sentences(plan);
+  std::string html;
+  for (const auto& [name, words] : machines) {
+    html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape_html(name), escape_html(words));
+  }
+  return machines.empty() ? "" : "<dl>\n" + html + "</dl>";
+}
+
 std::string plan_sections(const InspectView& view) {
   const Plan& plan = *view.plan;
   std::string sentences;
@@ -99,7 +108,7 @@ std::string plan_sections(const InspectView& view) {
   }
   const std::string budget = fmt::format("Memory: a budget of {}, and {} of process overhead",
                                          format_bytes(plan.budget), format_bytes(plan.process_overhead));
-  return section("What would make it faster", page_speed_bars(plan)) +
+  return section("What would make it faster", page_speed_bars(plan)) + section("Machines", machines_part(plan)) +
          section("Where the weights lie", page_map(plan, view.model.layers)) + section(budget, page_ledger(plan)) +
          section(fmt::format("Plan: {}", to_string(plan.mode())), sentences + role_table(plan));
 }

@@ -97,6 +97,51 @@ std::vector<std::string> plan_sentences(const Plan& plan, const Model& model) {
   return sentences;
 }
 
+namespace {
+
+std::string worker_words(const WorkerPlan& worker) {
+  if (!worker.there) {
+    return fmt::format("is not there: {}", printable(worker.reason));
+  }
+  std::string words = worker.asked ? fmt::format("computes {} of a token's experts, {} of them from memory",
+                                                 percent_words(worker.share), percent_words(worker.hit_rate))
+                                   : fmt::format("is not asked: {}", printable(worker.reason));
+  words += worker.asked ? fmt::format("; {} with it, {} without", rate_words(worker.with_tokens_per_second),
+                                      rate_words(worker.without_tokens_per_second))
+                        : "";
+  words += fmt::format("; slots for {} in {}, {}; ", plural(worker.slots, "expert"), format_bytes(worker.budget),
+                       plural(worker.threads, "thread"));
+  words += worker.measured ? fmt::format("reads {}/s, computes an expert in {} times what this machine takes",
+                                         format_bytes(static_cast<uint64_t>(worker.disk_bytes_per_second)),
+                                         significant(worker.slower))
+                           : "its speed is not measured, and taken for this machine's: run `hypura profile` there";
+  return words + fmt::format("; {} away, {} in one of ten; carries {}/s there and {}/s back",
+                             seconds_words(worker.round_trip_seconds), seconds_words(worker.slow_round_trip_seconds),
+                             format_bytes(static_cast<uint64_t>(worker.send_bytes_per_second)),
+                             format_bytes(static_cast<uint64_t>(worker.receive_bytes_per_second)));
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> machine_sentences(const Plan& plan) {
+  std::vector<std::pair<std::string, std::string>> sentences;
+  if (plan.workers.empty()) {
+    return sentences;
+  }
+  double here = 1;
+  for (const WorkerPlan& it : plan.workers) {
+    here -= it.share;
+  }
+  sentences.emplace_back(
+      "this machine",
+      fmt::format("computes {} of a token's experts; {} alone; slots for {}", percent_words(std::max(here, 0.0)),
+                  rate_words(plan.alone_tokens_per_second), plural(plan.placement.experts.slots, "expert")));
+  for (const WorkerPlan& it : plan.workers) {
+    sentences.emplace_back(printable(it.name), worker_words(it));
+  }
+  return sentences;
+}
+
 std::vector<std::string> all_warnings(const InspectView& view) {
   std::vector<std::string> warnings;
   if (view.plan != nullptr) {

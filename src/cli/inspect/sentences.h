@@ -20,6 +20,9 @@ std::string machine_sentence(const MachineProfile* machine);
 // What was decided and why, one thought each.
 std::vector<std::string> plan_sentences(const Plan& plan, const Model& model);
 
+// Each machine of a plan with workers, this one first, and what it has and does; none without.
+std::vector<std::pair<std::string, std::string>> machine_sentences(const Plan& plan);
+
 // The plan's warnings, control characters replaced.
 std::vector<std::string> all_warnings(const InspectView& view);
 

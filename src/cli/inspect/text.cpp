@@ -91,6 +91,11 @@ std::string plan_part(const InspectView& view, bool colour) {
     text += paragraph(sentence);
   }
   text += "\n" + role_table(view);
+  const auto machines = machine_sentences(plan);
+  text += machines.empty() ? "" : heading("Machines", colour);
+  for (const auto& [name, words] : machines) {
+    text += fmt::format("  {}\n    {}\n", name, wrap(words, 4, kTextWidth));
+  }
   text += heading("Map", colour) + terminal_map(placement_map(plan, view.model.layers), colour);
   text += heading("Memory", colour) + ledger_table(plan);
   text += heading("Predicted", colour);

@@ -48,6 +48,22 @@ TEST(InspectText, ShowsTheCalibrationOfEarlierRuns) {
               HasSubstr("  earlier runs           1.23 x  the estimated time; included above\n"));
 }
 
+TEST(InspectText, TellsOfEachMachine) {
+  const Model model = small_moe(6);
+  Plan plan = small_plan(model, 0.37);
+  EXPECT_THAT(inspect_text({.model = model, .plan = &plan}, {}), Not(HasSubstr("Machines")));
+  add_workers(plan);
+  EXPECT_THAT(
+      inspect_text({.model = model, .plan = &plan}, {}),
+      AllOf(HasSubstr("Machines\n  this machine\n    computes 40 % of a token's experts; 4.00 tok/s alone; slots "
+                      "for 15 experts\n  box:1\n    computes 60 % of a token's experts, 50 % of them from memory; "
+                      "7.50 tok/s with it,\n    4.00 tok/s without; slots for 20 experts in 4.0 MiB, 8 threads; "
+                      "reads 512.0\n"),
+            HasSubstr("  far:1\n    is not asked: it is too far; slots for 20 experts"),
+            HasSubstr("  gone:1\n    is not there: Connection refused\n"),
+            HasSubstr("  without workers    4.00 tok/s  this machine alone\n")));
+}
+
 TEST(InspectText, TheTableSumsUp) {
   const Model model = small_moe(6);
   Plan plan = small_plan(model, 0);
@@ -64,6 +80,7 @@ TEST(InspectText, TheTableSumsUp) {
 TEST(InspectText, FitsEightyColumns) {
   const Model model = small_moe(130);
   Plan plan = small_plan(model, 0.37);
+  add_workers(plan);
   plan.why = std::string(40, 'x') + " " + std::string(60, 'y') + " and a good many more words until the line is full";
   std::istringstream lines(inspect_text({.model = model, .plan = &plan}, {}));
   for (std::string line; std::getline(lines, line);) {

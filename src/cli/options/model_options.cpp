@@ -191,20 +191,25 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
     const auto address = parse_worker_address(text);
     return address ? std::string() : address.error().message;
   };
-  command.add_option("--worker", workers, "Machine that runs `hypura worker` with this model, to help; repeatable")
-      ->check(complaint)
-      ->allow_extra_args(false)  // the next word is none of its own
-      ->option_text("HOST:PORT")
-      ->group(group);
+  CLI::Option* worker =
+      command.add_option("--worker", workers, "Machine that runs `hypura worker` with this model, to help; repeatable")
+          ->check(complaint)
+          ->allow_extra_args(false)  // the next word is none of its own
+          ->option_text("HOST:PORT");
   const auto set_split = [&split](const std::string& text) { split = parse_worker_split(text).value_or(split); };
-  command
-      .add_option_function<std::string>("--split", set_split,
-                                        "What workers compute: experts, or auto: what the model has (default auto)")
-      ->check([](const std::string& text) {
-        return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
-      })
-      ->option_text("WHAT")
-      ->group(group);
+  CLI::Option* what =
+      command
+          .add_option_function<std::string>("--split", set_split,
+                                            "What workers compute: experts, or auto: if they pay (default auto)")
+          ->check([](const std::string& text) {
+            return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
+          })
+          ->option_text("WHAT");
+  for (CLI::Option* option : {worker, what}) {
+    if (group != nullptr) {
+      option->group(group);
+    }
+  }
 }
 
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {

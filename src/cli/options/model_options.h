@@ -49,7 +49,7 @@ void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
 // --mirror, in the group of that name; may be repeated.
 void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group);
 
-// --worker HOST:PORT, which may be repeated, and --split, in the group of that name.
+// --worker HOST:PORT, which may be repeated, and --split, in the group of that name, unless it is null.
 void add_worker_options(CLI::App& command, std::vector<std::string>& workers, WorkerSplit& split, const char* group);
 
 // --draft, --draft-ngrams and --draft-mtp, in the group of that name.

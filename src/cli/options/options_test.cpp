@@ -198,6 +198,8 @@ TEST(Options, WorkersMayBeRepeated) {
   EXPECT_EQ(workers("serve").value().serve.engine.workers, given);
   EXPECT_EQ(workers("bench").value().bench.workers, given);
   EXPECT_EQ(workers("bench").value().bench.split, WorkerSplit::kExperts);
+  EXPECT_EQ(workers("inspect").value().inspect.workers, given);
+  EXPECT_EQ(workers("inspect").value().inspect.split, WorkerSplit::kExperts);
   EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.workers.empty());
 }
 

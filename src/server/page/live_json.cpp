@@ -38,6 +38,21 @@ Json loaded_json(const LoadedModel& loaded) {
   return json;
 }
 
+Json workers_json(const std::vector<WorkerPlan>& workers) {
+  Json json = Json::array();
+  for (const WorkerPlan& it : workers) {
+    json.push_back({{"name", it.name},
+                    {"there", it.there},
+                    {"asked", it.asked},
+                    {"reason", it.reason.empty() ? Json(nullptr) : Json(it.reason)},
+                    {"expert_slots", it.slots},
+                    {"expert_share", it.share},
+                    {"tokens_per_second_with", it.with_tokens_per_second},
+                    {"tokens_per_second_without", it.without_tokens_per_second}});
+  }
+  return json;
+}
+
 Json plan_json(const Plan& plan) {
   Json json = {{"mode", to_string(plan.mode())},
                {"sentence", plan.sentence},
@@ -53,6 +68,7 @@ Json plan_json(const Plan& plan) {
       plan.device
           ? Json{{"name", plan.device->name}, {"budget", plan.device->budget}, {"experts", plan.device->experts}}
           : Json(nullptr);
+  json["workers"] = workers_json(plan.workers);
   json["ledger"] = Json::array();
   for (const LedgerLine& line : plan.ledger) {
     json["ledger"].push_back({{"purpose", to_string(line)}, {"bytes", line.bytes}, {"tier", to_string(line.tier)}});
@@ -77,6 +93,13 @@ Json stats_json(const GeneratorStats& stats) {
     // The prompts of answers have that name here.
     const std::string name(counter.name == "prompt_tokens" ? "evaluated_tokens" : counter.name);
     with_number(counter, stats.engine, [&](auto number) { json[name] = number; });
+  }
+  json["workers"] = Json::array();
+  for (const WorkerCounters& worker : stats.engine.workers) {
+    Json& its = json["workers"].emplace_back(Json{{"name", worker.name}});
+    for (const Counter<WorkerCounters>& counter : worker_counters()) {
+      with_number(counter, worker, [&](auto number) { its[std::string(counter.name)] = number; });
+    }
   }
   return json;
 }

@@ -28,6 +28,7 @@ class BusyGenerator : public FakeGenerator {
     stats.engine.streamed_bytes = 1ULL << 33;
     stats.engine.expert_lookups = 100;
     stats.engine.expert_hits = 61;
+    stats.engine.workers = {{"box:1", 1, 6, 40, 30}};
     return stats;
   }
   std::vector<LiveLayer> live() const override { return {{0, "", {}}, {1, "1010", {0, 7, 64, 0}}}; }
@@ -153,9 +154,19 @@ TEST_F(Page, LiveTellsPlanAndCounters) {
   generator->plan_summary.ledger = {{Purpose::kKvCache, 12}};
   generator->plan_summary.layers = {{1, 100, 50, 1000, 250}};
   generator->plan_summary.warnings = {"a \"warning\""};
+  WorkerPlan& worker = generator->plan_summary.workers.emplace_back();
+  worker.name = "box:1";
+  worker.there = worker.asked = true;
+  worker.share = 0.5;
   api_.host.generator = generator;
   load();
   const Json json = live();
+  EXPECT_EQ(json["plan"]["workers"][0]["name"], "box:1");
+  EXPECT_EQ(json["plan"]["workers"][0]["asked"], true);
+  EXPECT_EQ(json["plan"]["workers"][0]["expert_share"], 0.5);
+  EXPECT_TRUE(json["plan"]["workers"][0]["reason"].is_null());
+  EXPECT_EQ(json["stats"]["workers"][0]["name"], "box:1");
+  EXPECT_EQ(json["stats"]["workers"][0]["experts"], 40);
   EXPECT_EQ(json["loaded"]["model"], "stories:latest");
   EXPECT_TRUE(json["loaded"]["expires_in"].is_number());
   EXPECT_EQ(json["plan"]["mode"], "mixed-streaming");

@@ -4,6 +4,7 @@ import { Chart } from "./chart.jsx";
 import { Figures } from "./figures.jsx";
 import { expertLayers } from "./grid.js";
 import { LayerMap } from "./layers.jsx";
+import { Machines } from "./machines.jsx";
 import { ExpertMap } from "./map.jsx";
 import { Memory } from "./memory.jsx";
 import { live, rates, reachable } from "./poll.js";
@@ -46,6 +47,9 @@ function Loaded({ state }) {
       )}
       {plan.layers.length > 0 && (experts.length === 0 || streamed) && (
         <Section title="Layers"><LayerMap layers={plan.layers} /></Section>
+      )}
+      {stats.workers.length > 0 && (
+        <Section title="Machines"><Machines state={state} rates={rates.value} /></Section>
       )}
       <Section title="The last minutes">
         <Chart title="Speed" unit="tok/s" column="tokens" factor={1} colour="--ram" values={formatNumber} />

@@ -8,14 +8,14 @@ export class Rates {
   #readings = []; // {time, stats}, of one opening of one model
   #points = { time: [], tokens: [], bytes: [] };
 
-  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond, linkBusy, busy, points}. A rate is
-  // null where nothing can be told; `waiting` is the share of time spent waiting for reads, `linkBusy` that of copies to the GPU. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
+  // Takes a reading of /hypura/live; gives {tokensPerSecond, bytesPerSecond, waiting, hitRate, gpuHitRate, upPerSecond, downPerSecond, linkBusy, workers, busy, points}. A rate is
+  // null where nothing can be told; `waiting` is the share of time spent waiting for reads, `linkBusy` that of copies to the GPU. `workers` has {rowsPerSecond, waiting} of each. `points` holds columns of equal length: seconds of the server's clock, tok/s and B/s.
   add(reading) {
     const stats = reading.stats;
     if (!stats) {
       this.#readings = [];
       this.#point(reading.time, 0, 0);
-      return { tokensPerSecond: null, bytesPerSecond: null, waiting: null, hitRate: null, gpuHitRate: null, upPerSecond: null, downPerSecond: null, linkBusy: null, busy: false, points: this.#points };
+      return { tokensPerSecond: null, bytesPerSecond: null, waiting: null, hitRate: null, gpuHitRate: null, upPerSecond: null, downPerSecond: null, linkBusy: null, workers: [], busy: false, points: this.#points };
     }
     const last = this.#readings.at(-1);
     // Counters only grow: where one has not, the model was loaded anew.
@@ -38,6 +38,11 @@ export class Rates {
       upPerSecond: rate("gpu_upload_bytes"),
       downPerSecond: rate("gpu_download_bytes"),
       linkBusy: stats.gpu_link_busy_seconds > 0 ? rate("gpu_link_busy_seconds") : null,
+      workers: (stats.workers ?? []).map((it, index) => {
+        const before = recent.stats.workers[index];
+        const its = (counter) => (seconds > 0 && before ? (it[counter] - before[counter]) / seconds : null);
+        return { rowsPerSecond: its("rows"), waiting: its("wait_seconds") };
+      }),
       points: this.#points,
     };
   }
