@@ -220,9 +220,10 @@ TEST(WorkersThatAreReal, RepackAsThisMachineDoes) {
   }
 }
 
-// Decode passes with a token of each of three sequences: rows of an expert are of several tokens.
-TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
-  constexpr uint32_t kTalkers = 3;
+// Decode passes with a token of each of eight sequences, at last with two that were drafted for one of them: rows of an
+// expert are of several tokens.
+TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAndOfDraftsAreThoseOfOneMachine) {
+  constexpr uint32_t kTalkers = 8;
   Reference reference(kStories, kContext * kTalkers, kPass, 1, kTalkers);
   FakeWorkers workers(kStories);
   workers.add();
@@ -236,18 +237,22 @@ TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAreThoseOfOneMachine) {
   ASSERT_TRUE(engine) << engine.error().message;
   LlamaPassModel model(**engine, kTalkers);
   const auto vocabulary = static_cast<size_t>((*engine)->vocabulary().size());
-  for (uint32_t position = 0; position < 5; ++position) {
+  constexpr uint32_t kLast = 4;
+  for (uint32_t position = 0; position <= kLast; ++position) {
     std::vector<PassToken> pass;
     for (uint32_t talker = 0; talker < kTalkers; ++talker) {
-      pass.push_back({test_tokens(20)[position * kTalkers + talker], position, talker, true});
+      pass.push_back({test_tokens(40)[position * kTalkers + talker], position, talker, true});
+    }
+    for (uint32_t draft = 1; position == kLast && draft <= 2; ++draft) {
+      pass.push_back({test_tokens(40)[draft], position + draft, 0, true});
     }
     ASSERT_TRUE(reference.decode(pass));
-    const std::vector<float> expected = reference.logits(kTalkers);
+    const std::vector<float> expected = reference.logits(pass.size());
     const Status status = model.pass(pass, 0);
     ASSERT_TRUE(status) << status.error().message;
-    for (size_t i = 0; i < kTalkers; ++i) {
+    for (size_t i = 0; i < pass.size(); ++i) {
       EXPECT_EQ(std::memcmp(model.logits(i), &expected[i * vocabulary], vocabulary * sizeof(float)), 0)
-          << "pass " << position << ", sequence " << i;
+          << "pass " << position << ", token " << i;
     }
   }
   for (const WorkerCounters& it : (*engine)->stats().workers) {
