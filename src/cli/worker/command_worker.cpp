@@ -70,6 +70,7 @@ Ended watch(WorkerProcess& worker, const InterruptGuard& interrupt) {
     if (interrupt.pressed() && !ended.stopped) {
       ended.stopped = true;
       ::kill(worker.process, SIGTERM);
+      ::kill(worker.process, SIGCONT);  // one that was stopped would not end
     }
     pollfd readable{worker.status.get(), POLLIN, 0};
     if (::poll(&readable, 1, static_cast<int>(kLook.count())) <= 0) {

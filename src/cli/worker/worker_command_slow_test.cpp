@@ -148,6 +148,7 @@ TEST(WorkerCommand, ServesComesBackAndEnds) {
   }
   const auto peer = connect_to(port);
   EXPECT_EQ(ask_one(*peer, model), ReplyStatus::kDone) << worker.log();
+  ::kill(worker.child(), SIGSTOP);
   EXPECT_EQ(worker.stop(), 0) << worker.log();
   const std::string log = worker.log();
   EXPECT_NE(log.find("ended by signal 9: another starts in 0.5 s"), std::string::npos) << log;
