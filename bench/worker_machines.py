@@ -1,0 +1,167 @@
+"""Machines for measurements of workers, all on this one: `hypura worker` processes, each with a disk of its own speed and
+behind a network of its own. Linux, as root where a disk is limited (cgroup v1) or a machine has a network namespace."""
+import os
+import signal
+import subprocess
+import time
+
+FIRST_PORT = 52700
+BLKIO = "/sys/fs/cgroup/blkio"
+BUILD = os.environ.get("HYPURA_BUILD", "build/release")
+
+
+def program(name):
+    return os.path.join(BUILD, "bin", name)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as them:
+        return [int(it) for it in them.read().split()]
+
+
+def status(pid, name):
+    with open(f"/proc/{pid}/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
+
+
+def holdings(pid):
+    """What a process could leak."""
+    return {"resident": 1024 * status(pid, "VmRSS"), "threads": status(pid, "Threads"),
+            "files": len(os.listdir(f"/proc/{pid}/fd")), "children": len(children(pid))}
+
+
+class Disk:
+    """Processes that enter() read so many bytes a second, together, from the disk that holds `path`; None: any."""
+
+    def __init__(self, name, path, bytes_per_second):
+        self.folder = None
+        if bytes_per_second:
+            device = os.stat(path).st_dev
+            self.folder = os.path.join(BLKIO, f"hypura-bench-{name}")
+            os.makedirs(self.folder, exist_ok=True)
+            with open(os.path.join(self.folder, "blkio.throttle.read_bps_device"), "w") as limit:
+                limit.write(f"{os.major(device)}:{os.minor(device)} {int(bytes_per_second)}")
+
+    def enter(self):
+        if self.folder:
+            with open(os.path.join(self.folder, "cgroup.procs"), "w") as them:
+                them.write(str(os.getpid()))
+
+    def close(self):
+        for _ in range(50):  # until its last process is reaped
+            try:
+                if self.folder:
+                    os.rmdir(self.folder)
+                return
+            except OSError:
+                time.sleep(0.1)
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+class Namespace:
+    """A network of its own, with one cable to this one."""
+
+    def __init__(self, number):
+        self.name = f"hypura-bench-{number}"
+        self.here, there = f"hyb{number}a", f"hyb{number}b"
+        self.address = f"10.77.{number}.2"
+        ip("netns", "add", self.name)
+        ip("link", "add", self.here, "type", "veth", "peer", "name", there, "netns", self.name)
+        ip("address", "add", f"10.77.{number}.1/24", "dev", self.here)
+        ip("link", "set", self.here, "up")
+        for words in (["address", "add", f"{self.address}/24", "dev", there], ["link", "set", there, "up"]):
+            ip("-n", self.name, *words)
+
+    def cut(self):
+        ip("link", "set", self.here, "down")
+
+    def mend(self):
+        ip("link", "set", self.here, "up")
+
+    def close(self):
+        ip("netns", "delete", self.name)
+
+
+class Relay:
+    """The way to a worker takes `rtt` ms there and back, and has so many Gbit/s. See bench/relay_main.cpp."""
+
+    def __init__(self, port, host, to_port, rtt, gbit):
+        self.address = f"127.0.0.1:{port}"
+        words = [program("hypura-relay"), str(port), host, str(to_port), str(rtt), str(gbit)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE)
+
+    def tell(self, event):
+        self.process.stdin.write(event.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Worker:
+    """`hypura worker` number N. With `rtt` or `gbit` behind a relay, with `namespaced` in a network of its own."""
+
+    def __init__(self, model, number, memory, folder, rtt=0, gbit=0, disk=None, namespaced=False, threads=1):
+        self.model, self.memory, self.threads = model, memory, threads
+        self.disk = disk or Disk(number, model, None)
+        self.folder = os.path.join(folder, f"worker-{number}")
+        os.makedirs(self.folder, exist_ok=True)
+        self.log_path = os.path.join(self.folder, "log")
+        self.namespace = Namespace(number) if namespaced else None
+        self.host = self.namespace.address if namespaced else "127.0.0.1"
+        self.port = FIRST_PORT + number
+        self.relay = Relay(FIRST_PORT + 50 + number, self.host, self.port, rtt, gbit) if rtt or gbit else None
+        self.address = self.relay.address if self.relay else f"{self.host}:{self.port}"
+        self.start()
+
+    def start(self):
+        ready = self.log().count("is worked for")
+        words = ["ip", "netns", "exec", self.namespace.name] if self.namespace else []
+        words += [program("hypura"), "worker", self.model, "--listen", f"{self.host}:{self.port}", "--memory", self.memory,
+                  "--threads", str(self.threads)] + (["--trust-network"] if self.namespace else [])
+        with open(self.log_path, "a") as log:
+            self.process = subprocess.Popen(words, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=self.disk.enter,
+                                            env=dict(os.environ, XDG_CACHE_HOME=self.folder))
+        while self.log().count("is worked for") == ready:
+            if self.process.poll() is not None:
+                raise SystemExit(self.log())
+            time.sleep(0.05)
+
+    def log(self):
+        if not os.path.exists(self.log_path):
+            return ""
+        with open(self.log_path) as log:
+            return log.read()
+
+    def child(self):
+        """The process that works, or None while there is none."""
+        return next(iter(children(self.process.pid)), None)
+
+    def signal(self, number):
+        """Whether there was a process that works to get it."""
+        child = self.child()
+        if child:
+            os.kill(child, number)
+        return child is not None
+
+    def kill(self):
+        """Both of its processes at once, as when the power goes."""
+        child = self.child()
+        for it in (self.process.pid, child):
+            if it:
+                os.kill(it, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        if self.relay:
+            self.relay.close()
+        if self.namespace:
+            self.namespace.close()
+        self.disk.close()
