@@ -9,9 +9,13 @@ namespace hypura {
 
 void WorkerDevice::keep(std::span<const LayerExpert> wanted) {
   std::vector<uint32_t> items;
+  std::vector<bool> seen(names_.layers().size());
   for (const LayerExpert& it : wanted) {
-    const std::vector<uint32_t>& of_layer = names_.layers()[it.layer].items;
-    items.insert(items.end(), of_layer.begin(), of_layer.end());
+    if (!seen[it.layer]) {
+      const std::vector<uint32_t>& of_layer = names_.layers()[it.layer].items;
+      items.insert(items.end(), of_layer.begin(), of_layer.end());
+      seen[it.layer] = true;
+    }
   }
   weights_.keep_dense(items);
 }
