@@ -302,7 +302,7 @@ class Engine {
   virtual std::vector<LedgerLine> ledger() const = 0;
 
   // What it has of the memory that it was opened with, and may have from now on: at most that. What is given back is
-  // the system's when the call returns, also in the middle of a pass; it blocks for as long as some layers of one take.
+  // the system's when the call returns, also in the middle of a pass; it blocks for as long as a part of a layer takes.
   // Answers are the same at every size, and only slower. `why` is for people: "memory pressure". Fails with kBudget
   // for less than MemoryState::least. Any thread.
   virtual MemoryState memory() const = 0;

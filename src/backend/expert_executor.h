@@ -73,6 +73,9 @@ class ExpertExecutor {
   // The layout says something else of what is repacked.
   void follow_layout() { batch_->follow_layout(); }
 
+  // See LeasedExperts.
+  void between_batches(std::function<void()> call) { leased_->between_batches(std::move(call)); }
+
   // From now on each block's choice is noted in `recorder`, which must outlive the object; nullptr: in none.
   void record(RoutingRecorder* recorder) { recorder_ = recorder; }
 

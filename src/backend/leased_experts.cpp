@@ -19,6 +19,9 @@ Status LeasedExperts::compute(const ExpertBlock& block, Pairs pairs, const std::
     if (between) {
       between();
     }
+    if (status) {
+      between_batches_();
+    }
   }
   return status;
 }

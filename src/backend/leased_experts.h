@@ -22,6 +22,10 @@ class LeasedExperts {
   LeasedExperts(ExpertStore& store, ExpertBatch& batch, uint32_t max_rows)
       : store_(store), batch_(batch), max_rows_(max_rows) {}
 
+  // To be called from now on between two batches of a block, when no slot is being computed with: the store may then be
+  // resized.
+  void between_batches(std::function<void()> call) { between_batches_ = std::move(call); }
+
   // Computes the pairs of all leases; the batch has kept the block's inputs. Releases what was missing as it is done.
   // Calls `between` now and then. Fails with kIo, with kInternal when ggml refused.
   Status compute(const ExpertBlock& block, Pairs pairs, const std::function<void()>& between = {});
@@ -38,6 +42,7 @@ class LeasedExperts {
   ExpertStore& store_;
   ExpertBatch& batch_;
   uint32_t max_rows_;
+  std::function<void()> between_batches_ = [] {};
   std::vector<ChosenExpert> chosen_;  // a member so that its memory is reused
 };
 

@@ -1,8 +1,11 @@
 // The part of StreamedWeights that takes memory out of the budget, gives it back to the system, and takes it again.
 //
-// A division is made where nothing of a layer is in use: compute() makes it before it begins a part of a graph, and so
-// does resize() itself when no part is being computed. Whoever comes first.
+// A division is made where no slot is being computed with: compute() makes it before it begins a part of a graph and,
+// without GPUs, between two batches of a layer's experts; resize() itself when no part is being computed. Whoever comes
+// first. Who asks never waits for the lock of compute(): that lets go of it for a moment between two parts and takes it
+// again, so that others were seen to wait for it through several layers.
 #include <chrono>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -76,7 +79,7 @@ uint64_t StreamedWeights::slot_bytes(const ExpertPlacement& experts) const {
 }
 
 uint64_t StreamedWeights::cache_bytes() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(resize_mutex_);
   return slots_reserved_.bytes() + pinned_reserved_.bytes() + ring_reserved_.bytes();
 }
 
@@ -92,7 +95,8 @@ std::vector<uint32_t> StreamedWeights::quotas_of(const ExpertPlacement& experts)
   return quotas_below(shares, experts.layer_slots, experts.slots - experts.spare_slots);
 }
 
-// With the locks of compute(). False when something is still held, which the next part of a graph gives back.
+// With the locks of compute() and resize_mutex_. False when something is still held, which is given back as computing
+// goes on.
 Result<bool> StreamedWeights::try_resize(const Resize& wanted) {
   if (Status status = turn_to_processors(); !status) {
     return propagate(status.error());
@@ -122,38 +126,42 @@ Result<bool> StreamedWeights::try_resize(const Resize& wanted) {
 
 // With the locks of compute().
 void StreamedWeights::apply_resize() {
-  const std::lock_guard lock(resize_mutex_);
   if (!resize_asked_) {
     return;
   }
+  const std::lock_guard lock(resize_mutex_);
   const Result<bool> done = try_resize(resize_);
   if (!done || *done) {
     resized_ = done ? Status() : Status(tl::make_unexpected(done.error()));
     resize_asked_ = false;
+    resize_made_.notify_all();
+  }
+}
+
+void StreamedWeights::resize_if_idle() {
+  if (std::try_lock(gpu_calls_, mutex_) == -1) {
+    const std::scoped_lock lock(std::adopt_lock, gpu_calls_, mutex_);
+    apply_resize();
   }
 }
 
 Status StreamedWeights::resize(const ExpertPlacement& experts, const DensePlacement& dense) {
-  {
-    const std::lock_guard lock(resize_mutex_);
-    resize_ = {experts, dense};
-    resize_asked_ = true;
+  std::unique_lock lock(resize_mutex_);
+  resize_ = {experts, dense};
+  resize_asked_ = true;
+  while (resize_asked_) {
+    lock.unlock();
+    resize_if_idle();
+    lock.lock();
+    resize_made_.wait_for(lock, std::chrono::milliseconds(1), [this] { return !resize_asked_; });
   }
-  for (;;) {
-    {
-      const std::scoped_lock lock(gpu_calls_, mutex_);
-      apply_resize();
-      if (!resize_asked_) {
-        break;
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  Status resized = resized_;
+  lock.unlock();
   const uint32_t before = std::exchange(last_slots_, experts.slots);
-  if (resized_ && experts.slots > before) {
+  if (resized && experts.slots > before) {
     warm_again();
   }
-  return resized_;
+  return resized;
 }
 
 // What has room again is read while nothing is computed. Beside a GPU it comes as it is used.
@@ -161,15 +169,13 @@ void StreamedWeights::warm_again() {
   if (expert_store_ == nullptr || !gpus_.empty()) {
     return;
   }
+  stop_warming_ = true;
   if (warm_thread_.joinable()) {
-    warm_thread_.join();  // the resizing has ended what it did
+    warm_thread_.join();
   }
-  {
-    const std::lock_guard lock(mutex_);
-    expert_store_->warm_again();
-  }
+  stop_warming_ = false;
   try {
-    warm_thread_ = std::thread([this] { keep_warming(); });
+    warm_thread_ = std::thread([this] { keep_warming(true); });
   } catch (const std::system_error& error) {
     logger().debug("nothing is read ahead of its use: cannot start a thread: {}", error.what());
   }

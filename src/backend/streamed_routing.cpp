@@ -3,6 +3,7 @@
 #include <iterator>
 #include <numeric>
 #include <system_error>
+#include <utility>
 
 #include "backend/block_predictor.h"
 #include "backend/expert_executor.h"
@@ -86,12 +87,16 @@ void StreamedWeights::warm_up() {
 }
 
 // Before the first pass nobody else enters the reader. When that has begun the thread ends, and takes no core from
-// ggml's.
-void StreamedWeights::keep_warming() {
-  const auto step = [this] {
+// ggml's; it does not wait for a layer to be computed, since who has it stopped waits for it. `again`: what is to be
+// warmed is found out first.
+void StreamedWeights::keep_warming(bool again) {
+  const auto step = [this, &again] {
     if (gpus_.empty()) {
-      const std::lock_guard lock(mutex_);
-      return expert_store_->warm();
+      const std::unique_lock lock(mutex_, std::try_to_lock);
+      if (lock && std::exchange(again, false)) {
+        expert_store_->warm_again();
+      }
+      return !lock || expert_store_->warm();
     }
     const std::scoped_lock lock(gpu_calls_, mutex_);
     return warm_gpus().value_or(false);  // who asks for what could not be brought will be told

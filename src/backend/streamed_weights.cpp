@@ -242,7 +242,9 @@ Status StreamedWeights::allocate_executor(uint32_t max_rows) {
     return propagate(experts.error());
   }
   experts_ = std::move(*experts);
-  if (!gpus_.empty()) {
+  if (gpus_.empty()) {
+    experts_->between_batches([this] { apply_resize(); });
+  } else {
     experts_->compute_before(host_.end);
   }
   return {};
@@ -338,9 +340,7 @@ ggml_status StreamedWeights::compute(ggml_cgraph* graph, std::optional<size_t> g
   const double waited = stats_.io_wait_seconds.load(std::memory_order_relaxed);
   const bool decode = stats_.phase.load(std::memory_order_relaxed) == Phase::kDecode;
   has_computed_ = true;
-  if (resize_asked_) {
-    apply_resize();
-  }
+  apply_resize();
   Status status = gpu ? turn_to(*gpu).and_then([&](GpuExecutor* executor) { return executor->run(graph, decode); })
                       : run_on_processors(graph);
   const double wait = stats_.io_wait_seconds.load(std::memory_order_relaxed) - waited;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -165,12 +166,16 @@ class StreamedWeights {
 
   // Divides the memory of the caches anew: by slots for experts in RAM and pinned weights, of which there may be no
   // more than allocate_caches() was given, and the ring. What is given back goes to the system at once; all that stays
-  // keeps its bytes, and what is taken anew fills as it is used. Logits do not change. Done between two parts of a
-  // graph, by the thread that computes or this one: blocks for as long as a part takes. Reservations are corrected. Any
-  // thread, one at a time. Fails with kBudget, with the old division, when a ring cannot be had.
+  // keeps its bytes, and what is taken anew fills as it is used. Logits do not change. Done by this thread while
+  // nothing is computed, or by the one that computes: between two parts of a graph and, where no GPU has slots, between
+  // two batches of a layer's experts. Blocks until then. Reservations are corrected. Any thread, one at a time. Fails
+  // with kBudget, with the old division, when a ring cannot be had.
   Status resize(const ExpertPlacement& experts, const DensePlacement& dense);
 
-  // Bytes of slots in RAM, pinned weights and ring that are reserved now.
+  // Whether resize() was called and has not been done. Any thread.
+  bool resizing() const { return resize_asked_; }
+
+  // Bytes of slots in RAM, pinned weights and ring that are reserved now. Any thread; waits for no layer.
   uint64_t cache_bytes() const;
 
   // Bytes that allocate_caches will take for the rows of tables.
@@ -324,10 +329,11 @@ class StreamedWeights {
   void expect_rows(std::span<const int32_t> tokens);
   Status start_predicting();
   void predict(bool on);
-  void keep_warming();
+  void keep_warming(bool again = false);
   uint64_t slot_bytes(const ExpertPlacement& experts) const;
   std::vector<uint32_t> quotas_of(const ExpertPlacement& experts) const;
   void apply_resize();
+  void resize_if_idle();
   Result<bool> try_resize(const Resize& wanted);
   void warm_again();
   void warm_workers();
@@ -395,9 +401,10 @@ class StreamedWeights {
   Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};
   bool copy_failed_ = false;  // in this pass; error_ tells why
 
-  std::mutex resize_mutex_;                // guards resize_; locked after mutex_
+  mutable std::mutex resize_mutex_;  // guards what follows, and the caches' reservations; locked after mutex_
+  std::condition_variable resize_made_;
   Resize resize_;                          // that is asked for
-  std::atomic<bool> resize_asked_{false};  // and not yet made
+  std::atomic<bool> resize_asked_{false};  // and not yet made; read without the lock too
   Status resized_;                         // how that ended
   uint32_t last_slots_ = 0;                // of who resizes
 

@@ -42,50 +42,101 @@ void ExpertCache::set_quotas() {
   }
 }
 
-// Nothing is pinned or loading.
-bool ExpertCache::at_rest() const {
-  return std::ranges::all_of(layers_, [](const Layer& layer) {
-    return std::ranges::all_of(layer.entries,
-                               [](const Entry& it) { return it.state != State::kLoading && it.pins == 0; });
-  });
+// A pin counts as one, what is loading as more than any number of pins.
+uint64_t ExpertCache::loading_or_pinned() const {
+  uint64_t count = 0;
+  for (const Layer& layer : layers_) {
+    for (const Entry& it : layer.entries) {
+      count += it.state == State::kLoading ? uint64_t{1} << 32 : it.pins;
+    }
+  }
+  return count;
 }
 
-std::optional<std::vector<ExpertCache::Move>> ExpertCache::resize(uint32_t slots, uint32_t spare,
-                                                                  const std::vector<uint32_t>& quotas) {
+std::optional<std::vector<ExpertCache::Move>> ExpertCache::resize(const Resize& wanted) {
   assert(config_.own_slots.empty());
-  if (!at_rest()) {
+  if (loading_or_pinned() != wanted.pinned || (wanted.pinned > 0 && wanted.pinned >= wanted.slots)) {
     return std::nullopt;
   }
-  config_.slots = slots;
-  config_.spare = spare;
-  config_.quotas = quotas;
+  config_.slots = wanted.slots;
+  config_.spare = wanted.spare;
+  config_.quotas = wanted.quotas;
   set_quotas();
-  std::vector<Entry*> behind;
+  evict_beyond_quotas();
+  evict_down_to(wanted.slots - wanted.spare);
+  return bring_before(wanted.slots, wanted.most_moves);
+}
+
+void ExpertCache::evict_beyond_quotas() {
+  for (uint32_t layer = 0; layer < layers_.size(); ++layer) {
+    while (layers_[layer].held > layers_[layer].quota && evict_one(layer)) {
+    }
+  }
+}
+
+// As far as something is not pinned. Seldom more than a few: those that the layer in work has beyond its quota.
+void ExpertCache::evict_down_to(uint32_t experts) {
+  uint32_t all = 0;
+  for (const Layer& layer : layers_) {
+    all += layer.held;
+  }
+  for (; all > experts; --all) {
+    std::optional<uint32_t> from;
+    double lowest = 0;
+    for (uint32_t layer = 0; layer < layers_.size(); ++layer) {
+      const Entry* its = least(layer);
+      const double now = its == nullptr ? 0 : worth(layer, number_of(layer, *its));
+      if (its != nullptr && (!from || now < lowest)) {
+        from = layer;
+        lowest = now;
+      }
+    }
+    if (!from) {
+      return;
+    }
+    evict_one(*from);
+  }
+}
+
+// What is behind the first `slots` gets one of them that is free, or is evicted.
+std::vector<ExpertCache::Move> ExpertCache::bring_before(uint32_t slots, uint32_t most_moves) {
+  struct Behind {
+    uint32_t layer = 0;
+    Entry* entry = nullptr;
+    double worth = 0;
+  };
+  std::vector<Behind> behind;
   std::vector<bool> used(slots);
   for (uint32_t layer = 0; layer < layers_.size(); ++layer) {
-    while (layers_[layer].held > layers_[layer].quota) {
-      evict_one(layer);
-    }
     for (Entry& it : layers_[layer].entries) {
       if (it.state == State::kResident && it.slot >= slots) {
-        behind.push_back(&it);
+        behind.push_back({layer, &it, it.above ? -1 : worth(layer, number_of(layer, it))});
       } else if (it.state == State::kResident) {
         used[it.slot] = true;
       }
     }
   }
-  free_.clear();
+  std::ranges::stable_sort(behind, [](const Behind& a, const Behind& b) {
+    const bool pinned = a.entry->pins > 0;
+    return pinned != (b.entry->pins > 0) ? pinned : a.worth > b.worth;
+  });
+  std::vector<Slot> free;
   for (Slot slot = slots; slot-- > 0;) {
     if (!used[slot]) {
-      free_.push_back(slot);
+      free.push_back(slot);
     }
   }
   std::vector<Move> moves;
-  for (Entry* it : behind) {
-    moves.push_back({it->slot, free_.back()});
-    it->slot = free_.back();
-    free_.pop_back();
+  for (const Behind& it : behind) {
+    if (it.entry->pins == 0 && moves.size() >= most_moves) {
+      evict(it.layer, *it.entry);
+      continue;
+    }
+    moves.push_back({it.entry->slot, free.back()});
+    it.entry->slot = free.back();
+    free.pop_back();
   }
+  free_ = std::move(free);  // last: what was evicted gave its slot back to the old ones
   return moves;
 }
 
@@ -194,13 +245,20 @@ double ExpertCache::least_worth(uint32_t layer) {
   return victim == nullptr ? 0 : worth(layer, number_of(layer, *victim));
 }
 
-void ExpertCache::evict_one(uint32_t layer) {
-  if (Entry* victim = least(layer); victim != nullptr) {
-    victim->state = State::kAbsent;
-    victim->above = false;
-    --layers_[layer].held;
-    free_of(layer).push_back(victim->slot);
+// False when all are pinned.
+bool ExpertCache::evict_one(uint32_t layer) {
+  Entry* victim = least(layer);
+  if (victim != nullptr) {
+    evict(layer, *victim);
   }
+  return victim != nullptr;
+}
+
+void ExpertCache::evict(uint32_t layer, Entry& victim) {
+  victim.state = State::kAbsent;
+  victim.above = false;
+  --layers_[layer].held;
+  free_of(layer).push_back(victim.slot);
 }
 
 }  // namespace hypura

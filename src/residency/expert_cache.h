@@ -90,11 +90,21 @@ class ExpertCache {
     Slot to = 0;
   };
 
-  // From now on there are so many slots, spare ones and quotas, as in Config. What a layer holds beyond its quota is
-  // evicted, what is worth least first; what lies behind the last slot is from now on in one that was free: gives what
-  // the caller has to move before it takes a slot. Nothing changes, and nothing is given, while something is pinned or
-  // loading. Not where layers have slots of their own.
-  std::optional<std::vector<Move>> resize(uint32_t slots, uint32_t spare, const std::vector<uint32_t>& quotas);
+  struct Resize {
+    uint32_t slots = 0;
+    uint32_t spare = 0;  // as in Config, as the next
+    std::vector<uint32_t> quotas = {};
+    uint32_t pinned = 0;               // experts that may be pinned and move all the same: the caller's, each once
+    uint32_t most_moves = UINT32_MAX;  // but for pinned ones; what is left behind the last slot is evicted
+  };
+
+  // From now on there are so many slots, spare ones and quotas. What a layer holds beyond its quota is evicted, what is
+  // worth least first; what lies behind the last slot is from now on in one that was free, what is worth most first:
+  // gives what the caller has to move before it takes a slot. In the midst of a layer's work its pinned experts all
+  // stay, beyond its quota too: what that takes of the spare slots is evicted from any layer. Nothing changes, and
+  // nothing is given, while something is loading or others are pinned, and where no slot would be left beside the
+  // pinned ones. Not where layers have slots of their own.
+  std::optional<std::vector<Move>> resize(const Resize& wanted);
 
   bool resident(uint32_t layer, uint32_t expert) const;
   // Where a resident expert is.
@@ -137,10 +147,14 @@ class ExpertCache {
   uint32_t number_of(uint32_t layer, const Entry& it) const {
     return static_cast<uint32_t>(&it - layers_[layer].entries.data());
   }
-  bool at_rest() const;
+  uint64_t loading_or_pinned() const;
   void set_quotas();
   Entry* least(uint32_t layer);
-  void evict_one(uint32_t layer);
+  bool evict_one(uint32_t layer);
+  void evict(uint32_t layer, Entry& victim);
+  void evict_beyond_quotas();
+  void evict_down_to(uint32_t experts);
+  std::vector<Move> bring_before(uint32_t slots, uint32_t most_moves);
 
   Config config_;
   std::vector<Layer> layers_;

@@ -304,7 +304,7 @@ TEST(ExpertCache, WithFewerSlotsKeepsWhatIsWorthMostAndSaysWhatToMove) {
   }
   run_pass(cache, 0, 1, {2, 3});
   run_pass(cache, 1, 1, {3, 4});
-  const auto moves = cache.resize(5, 1, {2, 2});
+  const auto moves = cache.resize({5, 1, {2, 2}});
   ASSERT_TRUE(moves);
   EXPECT_EQ(cache.slots(), 5U);
   EXPECT_EQ(cache.free_slots(), 1U);
@@ -323,7 +323,7 @@ TEST(ExpertCache, WithFewerSlotsKeepsWhatIsWorthMostAndSaysWhatToMove) {
   EXPECT_EQ(run_pass(cache, 0, 1, {0, 1}), 2U);
   EXPECT_EQ(run_pass(cache, 1, 1, {4}), 0U);
 
-  ASSERT_TRUE(cache.resize(16, 0, {8, 8}));  // and more again: nothing moves
+  ASSERT_TRUE(cache.resize({16, 0, {8, 8}}));  // and more again: nothing moves
   EXPECT_TRUE(cache.holds_all());
   EXPECT_EQ(run_pass(cache, 0, 1, {0, 1}), 2U);
   run_pass(cache, 0, 1, {2, 3, 4, 5, 6, 7});
@@ -335,13 +335,75 @@ TEST(ExpertCache, IsNotResizedWhileSomethingIsPinnedOrLoading) {
   ExpertCache cache(config(1, 8, 6, 2));
   run_pass(cache, 0, 1, {0, 1});
   ASSERT_TRUE(cache.lookup(0, 1));
-  EXPECT_FALSE(cache.resize(3, 1, {2}));
+  EXPECT_FALSE(cache.resize({3, 1, {2}}));
   EXPECT_EQ(cache.slots(), 6U);
   cache.release(0, 1);
   ASSERT_TRUE(cache.take(0, 4));
-  EXPECT_FALSE(cache.resize(3, 1, {2}));
+  EXPECT_FALSE(cache.resize({3, 1, {2}}));
   cache.abandon(0, 4);
-  EXPECT_TRUE(cache.resize(3, 1, {2}));
+  EXPECT_TRUE(cache.resize({3, 1, {2}}));
+}
+
+// Takes and pins experts that are absent.
+void read_all(ExpertCache& cache, uint32_t layer, const std::vector<uint32_t>& experts) {
+  for (const uint32_t expert : experts) {
+    ASSERT_TRUE(cache.take(layer, expert));
+    cache.commit(layer, expert);
+  }
+}
+
+TEST(ExpertCache, InTheMidstOfALayerItsPinnedExpertsStay) {
+  ExpertCache cache(config(2, 8, 14, 2));
+  run_pass(cache, 0, 1, {0, 1, 2, 3, 4, 5});
+  run_pass(cache, 1, 1, {0, 1, 2, 3, 4, 5});
+  for (const uint32_t expert : {1U, 2U, 3U, 4U, 5U}) {
+    ASSERT_TRUE(cache.lookup(1, expert));
+  }
+  EXPECT_FALSE(cache.resize({8, 2, {3, 3}, 4})) << "one more is pinned than the caller's";
+  EXPECT_FALSE(cache.resize({5, 2, {2, 1}, 5})) << "no slot would be left for what is missing";
+  EXPECT_EQ(cache.slots(), 14U);
+  const auto moves = cache.resize({8, 2, {3, 3}, 5});
+  ASSERT_TRUE(moves);
+  EXPECT_EQ(cache.held(1), 5U) << "beyond its quota";
+  EXPECT_EQ(cache.held(0), 1U) << "below its own, since two slots are to be spare";
+  EXPECT_EQ(cache.free_slots(), 2U);
+  std::set<uint32_t> slots;
+  for (const uint32_t expert : {1U, 2U, 3U, 4U, 5U}) {
+    ASSERT_TRUE(cache.slot_of(1, expert)) << expert;
+    EXPECT_LT(*cache.slot_of(1, expert), 8U);
+    slots.insert(*cache.slot_of(1, expert));
+  }
+  EXPECT_EQ(slots.size(), 5U);
+  read_all(cache, 1, {6, 7});
+  EXPECT_FALSE(cache.take(1, 0));
+  for (const uint32_t expert : {6U, 7U, 1U, 2U, 3U, 4U, 5U}) {
+    cache.release(1, expert);
+  }
+  EXPECT_EQ(cache.held(1), 3U) << "when the layer is done";
+  EXPECT_EQ(cache.free_slots(), 4U);
+}
+
+TEST(ExpertCache, MovesNoMoreThanItMay) {
+  ExpertCache cache(config(1, 16, 14, 2));
+  run_pass(cache, 0, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  for (int i = 0; i < 3; ++i) {
+    run_pass(cache, 0, 1, {9, 10, 11});  // worth most, and behind
+  }
+  ASSERT_TRUE(cache.lookup(0, 8));
+  const auto moves = cache.resize({7, 1, {6}, 1, 3});
+  ASSERT_TRUE(moves);
+  EXPECT_EQ(moves->size(), 3U);
+  for (const uint32_t expert : {8U, 9U, 10U, 11U}) {
+    EXPECT_EQ(cache.resident(0, expert), expert != 11)
+        << expert << ": what is pinned goes first, then what is worth most";
+  }
+  uint32_t held = 0;
+  for (uint32_t expert = 0; expert < 16; ++expert) {
+    held += cache.resident(0, expert) ? 1 : 0;
+    EXPECT_LT(cache.slot_of(0, expert).value_or(0), 7U);
+  }
+  EXPECT_EQ(cache.held(0), held);
+  EXPECT_EQ(cache.free_slots(), 7 - held);
 }
 
 }  // namespace

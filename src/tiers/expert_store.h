@@ -158,9 +158,14 @@ class ExpertStore {
   // Whether there can be fewer slots than at first, whose memory is then the system's.
   bool resizes() const { return slots_->resizes(); }
 
+  // Most bytes that a change moves, but for what is pinned: what a slow machine copies in less than a second.
+  static constexpr uint64_t kMostMovedBytes = uint64_t{1} << 30;
+
   // From now on there are so many slots, at most as many as at first; own_slots is not looked at. What is worth least
-  // goes; what stays keeps its bytes. Between finish() and acquire(); ends what is under way. False, and nothing has
-  // changed, while the tier above pins something. Only where resizes().
+  // goes; what stays keeps its bytes. Ends what is under way. In the midst of a layer's work too, between two waits
+  // whose experts were computed: what is leased stays, in other slots maybe, and what was under way is requested
+  // again. False while the tier above pins something, and where the pinned leases leave no slot: then it is to be asked
+  // for again when more was released. Only where resizes().
   bool resize(const Sizes& sizes);
 
   // What is worth most of what is not here is to be read by warm(), of each layer up to its quota.
@@ -214,6 +219,8 @@ class ExpertStore {
   ExpertStore(std::span<const ExpertLayer> layers, StoreStats& stats, const Sizes& sizes,
               std::unique_ptr<TierSlots> slots, std::function<void()> before_blocking, const ExpertStore* below);
 
+  void end_requests();
+  void go_on_after_resize();
   void claim_prefetches();
   void claim_for(LayerExpert on_its_way);
   std::optional<TierSlots::Fill> claim(LayerExpert wanted);

@@ -72,12 +72,32 @@ class ExpertStoreStress : public StoreFixture, public testing::WithParamInterfac
       }
       store->release_misses(end);
       released = done = end;
+      if (resizes && random() % 4 == 0) {
+        resize(layer);
+      }
     }
     end_some();
     expect_pinned_intact(layer, store->leases().size());
     store->finish();
   }
 
+  // To any size, back to the first one or to too few: between two batches, after a layer, before one.
+  void resize(uint32_t layer) {
+    const uint32_t slots =
+        random() % 3 == 0 ? GetParam().first : 1 + static_cast<uint32_t>(random() % GetParam().first);
+    const uint32_t spare = slots == kLayers * kExperts ? 0 : 1 + static_cast<uint32_t>(random() % slots);
+    const size_t pinned = store->hits();
+    const bool done = store->resize({slots, spare, {}});
+    EXPECT_EQ(done, pinned == 0 || pinned < slots);
+    resized += done ? 1 : 0;
+    for (uint32_t expert = 0; done && expert < kExperts * kLayers; ++expert) {
+      EXPECT_LT(store->slot_of(expert / kExperts, expert % kExperts).value_or(0), slots);
+    }
+    expect_pinned_intact(layer, released);
+  }
+
+  bool resizes = false;
+  uint64_t resized = 0;
   Experts chosen = {0};  // by the layer that comes next
   size_t released = 0;
   uint64_t waits = 0;
@@ -97,6 +117,25 @@ TEST_P(ExpertStoreStress, SlotsHaveOneOwnerAndPinnedOnesKeepTheirData) {
     EXPECT_GT(stats.prefetches_used, 50U);
     EXPECT_GT(stats.prefetches, stats.prefetches_used) << "some were wrong";
   }
+  store.reset();
+  EXPECT_TRUE(reader.under_way().empty());
+  EXPECT_FALSE(reader.misplaced);
+}
+
+TEST_P(ExpertStoreStress, AtAnySizeWheneverItChanges) {
+  make(GetParam().first, GetParam().second);
+  resizes = true;
+  for (int pass = 0; pass < 400; ++pass) {
+    reader.issue_at_once = random() % 2 == 0;
+    for (uint32_t layer = 0; layer < kLayers && !HasFatalFailure(); ++layer) {
+      run_layer(layer, pass % 4 != 0);
+      if (random() % 4 == 0) {
+        resize(layer);
+      }
+    }
+  }
+  EXPECT_GT(waits, 400U);
+  EXPECT_GT(resized, 300U);
   store.reset();
   EXPECT_TRUE(reader.under_way().empty());
   EXPECT_FALSE(reader.misplaced);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <random>
 
 #include "backend/gpu/devices/gpu_backends.h"
@@ -141,9 +142,13 @@ class ExpertNetwork {
 
   // Gives nothing when it fails.
   std::vector<float> compute(ggml_backend_t backend, uint32_t seed) {
+    return compute([&] { return ggml_backend_graph_compute(backend, graph_); }, seed);
+  }
+  // The same by what computes graph().
+  std::vector<float> compute(const std::function<ggml_status()>& run, uint32_t seed) {
     const std::vector<float> input = random_numbers(ggml_nelements(input_), seed);
     ggml_backend_tensor_set(input_, input.data(), 0, ggml_nbytes(input_));
-    const ggml_status status = ggml_backend_graph_compute(backend, graph_);
+    const ggml_status status = run();
     EXPECT_EQ(all_sources(), sources_) << "the graph was not put back";
     std::vector<float> output;
     if (status == GGML_STATUS_SUCCESS) {
