@@ -66,6 +66,9 @@ struct EngineOptions {
   // `split` by layers.
   std::vector<std::string> workers;
   WorkerSplit split = WorkerSplit::kAuto;
+  // They may be reached over a network, where nothing is encrypted and nobody asked for a password. Else opening fails
+  // (kUsage) for those that are not on this machine, as the ends of tunnels are.
+  bool trust_network = false;
   // Tokens of context; lowered to what the model was trained for. 0: what the budget affords without making the model
   // slower (plan/context_choice.h); Plan::context_sentence says what was chosen.
   uint32_t context = 4096;

@@ -29,6 +29,7 @@ struct BenchOptions {
   std::vector<std::filesystem::path> mirrors;  // the same
   std::vector<std::string> workers;            // as EngineOptions, of hypura's runs
   WorkerSplit split = WorkerSplit::kAuto;      // the same
+  bool trust_network = false;                  // the same
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> plot;  // ends in .svg or .png
   bool force = false;

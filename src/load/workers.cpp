@@ -27,6 +27,13 @@ Result<std::vector<WorkerAddress>> addresses_of(const EngineOptions& options) {
     if (std::ranges::find(addresses, *address) != addresses.end()) {
       return fail(ErrorCode::kUsage, "worker {} is given twice: a worker serves one machine at a time", text);
     }
+    if (!options.trust_network && !is_loopback(*address)) {
+      return fail(ErrorCode::kUsage,
+                  "worker {} is reached over a network, where nothing is encrypted and no password asked for: whoever "
+                  "is on the way can read and change what is computed. Reach it through WireGuard, ssh -L or stunnel "
+                  "(docs/guide/workers.md), and give --trust-network where its address is not of this machine",
+                  text);
+    }
     addresses.push_back(std::move(*address));
   }
   return addresses;

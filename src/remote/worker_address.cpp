@@ -1,5 +1,8 @@
 #include "remote/worker_address.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <charconv>
 
 #include "support/fail.h"
@@ -29,6 +32,18 @@ Result<WorkerAddress> parse_worker_address(const std::string& text) {
 std::string to_string(const WorkerAddress& address) {
   const bool v6 = address.host.find(':') != std::string::npos;
   return v6 ? fmt::format("[{}]:{}", address.host, address.port) : fmt::format("{}:{}", address.host, address.port);
+}
+
+bool is_loopback(const WorkerAddress& address) {
+  in_addr v4 = {};
+  in6_addr v6 = {};
+  if (::inet_pton(AF_INET, address.host.c_str(), &v4) == 1) {
+    return (ntohl(v4.s_addr) >> 24U) == 127;
+  }
+  if (::inet_pton(AF_INET6, address.host.c_str(), &v6) == 1) {
+    return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  }
+  return address.host == "localhost";
 }
 
 }  // namespace hypura

@@ -21,4 +21,7 @@ Result<WorkerAddress> parse_worker_address(const std::string& text);
 // As it is written.
 std::string to_string(const WorkerAddress& address);
 
+// Whether only this machine reaches it: an address of the loopback interface, or its name.
+bool is_loopback(const WorkerAddress& address);
+
 }  // namespace hypura

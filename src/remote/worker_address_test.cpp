@@ -27,5 +27,15 @@ TEST(WorkerAddress, OthersAreRefusedByName) {
   }
 }
 
+TEST(WorkerAddress, OfThisMachineAloneOrOfANetwork) {
+  for (const char* text : {"127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1"}) {
+    EXPECT_TRUE(is_loopback(*parse_worker_address(text))) << text;
+  }
+  for (const char* text :
+       {"10.0.0.1:1", "0.0.0.0:1", "[::]:1", "[fe80::1]:1", "128.0.0.1:1", "box:1", "127.example:1"}) {
+    EXPECT_FALSE(is_loopback(*parse_worker_address(text))) << text;
+  }
+}
+
 }  // namespace
 }  // namespace hypura

@@ -126,6 +126,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
   options.workers = spec.workers;
   options.split = parse_worker_split(spec.split).value_or(WorkerSplit::kAuto);
+  options.trust_network = spec.trust_network;
   options.run_history = spec.run_history;
   return options;
 }

@@ -54,6 +54,7 @@ struct RunSpec {
   std::vector<std::string> mirrors;  // hypura: see EngineOptions
   std::vector<std::string> workers;  // the same
   std::string split = "auto";        // as parse_worker_split takes it
+  bool trust_network = false;
 
   bool names_gpu() const { return gpu != "auto" && gpu != "none"; }
   bool drafts() const { return draft_ngrams || draft_mtp || !draft.empty(); }

@@ -35,6 +35,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.mirrors = {"/disk2/copy.gguf", "/disk3"};
   spec.workers = {"box:1", "[::1]:2"};
   spec.split = "experts";
+  spec.trust_network = true;
   const auto back = spec_from_json(to_json_line(spec));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(to_json_line(*back), to_json_line(spec));
@@ -57,6 +58,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(back->mirrors, spec.mirrors);
   EXPECT_EQ(engine_options(*back).workers, spec.workers);
   EXPECT_EQ(engine_options(*back).split, WorkerSplit::kExperts);
+  EXPECT_TRUE(engine_options(*back).trust_network);
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));
   EXPECT_TRUE(back->draft_ngrams);
   EXPECT_TRUE(back->draft_mtp);

@@ -171,6 +171,7 @@ RunSpec hypura_spec(const BenchReport& report) {
   }
   spec.workers = options.workers;
   spec.split = to_string(options.split);
+  spec.trust_network = options.trust_network;
   spec.predict = true;
   return spec;
 }

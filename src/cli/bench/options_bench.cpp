@@ -74,7 +74,7 @@ bool says_how_to_measure(const BenchOptions& options) {
          options.tokens != usual.tokens || options.memory || options.gpu != usual.gpu || options.vram ||
          !options.vram_each.empty() || options.mixed_compute || options.repeat != usual.repeat || options.context > 0 ||
          options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty() ||
-         !options.workers.empty() || options.split != usual.split;
+         !options.workers.empty() || options.split != usual.split || options.trust_network;
 }
 
 }  // namespace
@@ -102,6 +102,7 @@ CLI::App* add_bench_command(CLI::App& program, BenchOptions& options) {
       ->group(kMeasured);
   add_mirror_option(*command, options.mirrors, kMeasured);
   add_worker_options(*command, options.workers, options.split, kMeasured);
+  add_trust_option(*command, options.trust_network, kMeasured);
   add_draft_options(*command, options.draft, kMeasured);
   add_files(*command, options);
   add_replay(*command, options);

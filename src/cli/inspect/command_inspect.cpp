@@ -30,6 +30,7 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   engine.vram_each = options.vram_each;
   engine.mixed_compute = options.mixed_compute;
   engine.workers = options.workers;
+  engine.trust_network = options.trust_network;
   engine.split = options.split;
   engine.context = options.context.value_or(0);
   return engine;

@@ -32,6 +32,7 @@ CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
   add_memory_option(*command, options.memory);
   add_gpu_options(*command, {options.gpu, options.vram, options.vram_each, options.mixed_compute}, nullptr);
   add_worker_options(*command, options.workers, options.split, nullptr);
+  add_trust_option(*command, options.trust_network, nullptr);
   add_context_option(*command, [&options](uint32_t tokens) { options.context = tokens; });
   command->add_flag("--tensors", options.tensors, "Also list every tensor, in the text and on the page");
   command->add_flag("--json", options.json, "Print JSON instead of text, with every tensor");

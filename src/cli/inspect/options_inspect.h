@@ -25,6 +25,7 @@ struct InspectOptions {
   bool mixed_compute = false;
   std::vector<std::string> workers;
   WorkerSplit split = WorkerSplit::kAuto;
+  bool trust_network = false;
   std::optional<uint32_t> context;
   bool tensors = false;
   bool json = false;                          // instead of text

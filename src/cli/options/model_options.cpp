@@ -212,6 +212,14 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
   }
 }
 
+void add_trust_option(CLI::App& command, bool& trust_network, const char* group) {
+  CLI::Option* option = command.add_flag("--trust-network", trust_network,
+                                         "Ask workers over a network too, without encryption or a password");
+  if (group != nullptr) {
+    option->group(group);
+  }
+}
+
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
   command.add_option("--draft", options.model, "Draft model: a small model of the same family, a GGUF file or a name")
       ->check(named)
@@ -247,6 +255,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options, std::function
   command.add_flag_callback("--no-packed", ignore_copy)->group("");  // its name until 0.1
   add_mirror_option(command, options.mirrors, group);
   add_worker_options(command, options.workers, options.split, group);
+  add_trust_option(command, options.trust_network, group);
   add_draft_options(command, options.draft, group);
   for (const char* flag :
        {"--memory", "--context", "--threads", "--kv-type", "--no-direct-io", "--no-repack", "--no-repacked"}) {

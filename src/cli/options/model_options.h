@@ -52,6 +52,9 @@ void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mi
 // --worker HOST:PORT, which may be repeated, and --split, in the group of that name, unless it is null.
 void add_worker_options(CLI::App& command, std::vector<std::string>& workers, WorkerSplit& split, const char* group);
 
+// --trust-network, for workers that are reached over one.
+void add_trust_option(CLI::App& command, bool& trust_network, const char* group);
+
 // --draft, --draft-ngrams and --draft-mtp, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 

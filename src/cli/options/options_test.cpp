@@ -201,6 +201,9 @@ TEST(Options, WorkersMayBeRepeated) {
   EXPECT_EQ(workers("inspect").value().inspect.workers, given);
   EXPECT_EQ(workers("inspect").value().inspect.split, WorkerSplit::kExperts);
   EXPECT_TRUE(parse_command_line({"run"}).value().options.engine.workers.empty());
+  EXPECT_FALSE(parse_command_line({"run"}).value().options.engine.trust_network);
+  EXPECT_TRUE(parse_command_line({"run", "--trust-network"}).value().options.engine.trust_network);
+  EXPECT_TRUE(parse_command_line({"bench", "m.gguf", "--trust-network"}).value().bench.trust_network);
 }
 
 TEST(Options, InteractiveRunIsChat) {

@@ -57,19 +57,6 @@ Result<WorkerAddress> read_listen_address(const std::string& text) {
   return address;
 }
 
-bool is_loopback(const WorkerAddress& address) {
-  const auto where = socket_address(address);
-  if (!where) {
-    return false;
-  }
-  if (where->storage.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(where->storage);
-    return (ntohl(v4.sin_addr.s_addr) >> 24U) == 127;
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(where->storage);
-  return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) != 0;
-}
-
 Result<FileDescriptor> listen_at(const WorkerAddress& address) {
   const auto where = socket_address(address);
   if (!where) {

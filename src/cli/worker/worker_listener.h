@@ -13,9 +13,6 @@ namespace hypura {
 // kUsage.
 Result<WorkerAddress> read_listen_address(const std::string& text);
 
-// Whether only this machine reaches it. `address` as read_listen_address() gives it.
-bool is_loopback(const WorkerAddress& address);
-
 // A socket that listens there. Fails with kIo, saying what is in the way.
 Result<FileDescriptor> listen_at(const WorkerAddress& address);
 

@@ -417,6 +417,8 @@ TEST(WorkersRefused, ByName) {
   EXPECT_THAT(refusal([](EngineOptions& it) { it.split = WorkerSplit::kLayers; }), HasSubstr("--split layers"));
   EXPECT_THAT(refusal([](EngineOptions& it) { it.workers = {"box"}; }), HasSubstr("'box'"));
   EXPECT_THAT(refusal([](EngineOptions& it) { it.workers = {"127.0.0.1:1", "127.0.0.1:1"}; }), HasSubstr("twice"));
+  EXPECT_THAT(refusal([](EngineOptions& it) { it.workers = {"10.0.0.1:1"}; }),
+              testing::AllOf(HasSubstr("10.0.0.1:1"), HasSubstr("--trust-network")));
   EXPECT_THAT(refusal([](EngineOptions& it) { it.workers.assign(kMostWorkers + 1, "127.0.0.1:1"); }),
               HasSubstr("at most"));
   EXPECT_THAT(refusal([](EngineOptions& it) {
