@@ -47,7 +47,7 @@ class Chooser {
 
  private:
   // Of a token with those that are asked, and `more`, or `another` besides.
-  double seconds_with(std::optional<size_t> more, const WorkerPart* another = nullptr) {
+  PassCost cost_with(std::optional<size_t> more, const WorkerPart* another = nullptr) {
     problem_.workers.clear();
     for (size_t i = 0; i < choices_.size(); ++i) {
       if (choices_[i].asked || more == i) {
@@ -57,7 +57,11 @@ class Chooser {
     if (another != nullptr) {
       problem_.workers.push_back(*another);
     }
-    return pass_cost(problem_, placement_, 1).seconds;
+    return pass_cost(problem_, placement_, 1);
+  }
+
+  double seconds_with(std::optional<size_t> more, const WorkerPart* another = nullptr) {
+    return cost_with(more, another).seconds;
   }
 
   std::optional<size_t> best_of_rest() {
@@ -87,7 +91,10 @@ class Chooser {
       return WorkerHindrance::kBandwidth;
     }
     perfect.way.round_trip = 0;
-    return pays(perfect) ? WorkerHindrance::kRoundTrip : WorkerHindrance::kSpeed;
+    if (pays(perfect)) {
+      return WorkerHindrance::kRoundTrip;
+    }
+    return cost_with({}).misses > 0 ? WorkerHindrance::kSpeed : WorkerHindrance::kNothing;
   }
 
   PlacementProblem problem_;

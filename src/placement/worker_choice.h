@@ -18,7 +18,8 @@ enum class WorkerHindrance : uint8_t {
   kNone,       // it pays
   kRoundTrip,  // the way takes too long
   kBandwidth,  // it carries too little
-  kSpeed,      // it computes or reads too slowly, or has too little memory; or this machine has all it needs
+  kSpeed,      // it computes or reads too slowly, or has too little memory
+  kNothing,    // the same where nothing is read that it could save
 };
 
 struct WorkerChoice {

@@ -140,6 +140,15 @@ TEST(WorkerChoice, TakesTheOneThatGainsMostFirst) {
   EXPECT_LT(choices[0].without, choices[1].without);
 }
 
+TEST(WorkerChoice, WhereNothingIsReadThereIsNothingToSave) {
+  const PlacementProblem problem = problem_of_reads();
+  std::vector<WorkerPart> found = {near_worker(problem, 64)};
+  found[0].slower = 100;
+  const auto choices = choose_workers(problem, keeping(problem, 64), found, false);
+  EXPECT_FALSE(choices[0].asked);
+  EXPECT_EQ(choices[0].hindrance, WorkerHindrance::kNothing);
+}
+
 struct Unpaid {
   const char* name;
   void (*spoil)(WorkerPart&);

@@ -35,6 +35,8 @@ std::string why_not(const PlannedWorker& worker, double calibration) {
     case WorkerHindrance::kBandwidth:
       return speeds + fmt::format("the way there carries {}, and {} back", rate_of(way.send_bytes_per_second),
                                   rate_of(way.receive_bytes_per_second));
+    case WorkerHindrance::kNothing:
+      return speeds + "nothing is read from disk that it could save";
     default:
       return speeds + fmt::format(
                           "it reads {} and computes an expert in {:.1f} times what it takes here, of which it "
