@@ -28,7 +28,8 @@ class LayerSeconds {
         tokens_(tokens),
         rows_(static_cast<double>(tokens) * group.used / uses),
         each_(layer_computing(group, uses, tokens) / uses),
-        contention_(without_reading_ahead()) {}
+        contention_(tokens <= kMostDecoded ? without_reading_ahead() : overlap_costs(problem, group, spare, tokens)),
+        before_(tokens <= kMostDecoded ? 0 : read_before(problem, group, spare, tokens)) {}
 
   size_t machines() const { return problem_.workers.size() + 1; }
 
@@ -68,7 +69,7 @@ class LayerSeconds {
       return computing;
     }
     const double reading = misses * static_cast<double>(group_.bytes) / bytes_per_second + latency;
-    return overlapped(computing, reading, contention_);
+    return overlapped(computing, reading, contention_, before_);
   }
 
   const PlacementProblem& problem_;
@@ -78,6 +79,7 @@ class LayerSeconds {
   double rows_;  // of an expert that is used
   double each_;  // seconds of computing one
   Contention contention_;
+  double before_;  // of the reading, done when the layer begins
 };
 
 // What is in whose memory, told by chance.
@@ -182,14 +184,71 @@ class Draws {
   std::minstd_rand random_;
 };
 
+// Of a prompt, whose pass wants so many experts of a layer, of which machine m has held[m]: what each is given.
+std::vector<Load> prompt_shares(const LayerSeconds& seconds, double uses, const std::vector<double>& held) {
+  const auto load = [&](size_t machine, double experts) {
+    return Load{experts, std::max(experts - held[machine], 0.0)};
+  };
+  std::vector<Load> loads(held.size());
+  for (double left = uses; left > 0; left -= 1) {
+    const double some = std::min(left, 1.0);
+    size_t best = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (size_t machine = 0; machine < loads.size(); ++machine) {
+      if (const double end = seconds.of(machine, load(machine, loads[machine].experts + some)); end < least) {
+        best = machine;
+        least = end;
+      }
+    }
+    loads[best] = load(best, loads[best].experts + some);
+  }
+  double last = 0;
+  for (size_t machine = 0; machine < loads.size(); ++machine) {
+    last = std::max(last, seconds.of(machine, loads[machine]));
+  }
+  if (seconds.of(0, load(0, uses)) <= last) {
+    loads.assign(held.size(), Load());
+    loads.front() = load(0, uses);
+  }
+  return loads;
+}
+
+WorkersLayer prompt_layer_cost(const PlacementProblem& problem, const Placement& placement, const ExpertGroup& group,
+                               uint32_t cached, uint32_t tokens) {
+  const double uses = expected_experts(group.popularity, 0, tokens);
+  std::vector<double> held = {uses - expected_experts(group.popularity, cached, tokens)};
+  for (const WorkerPart& it : problem.workers) {
+    const auto kept = static_cast<uint32_t>(std::min<double>(it.layer_experts, group.experts));
+    held.push_back(uses - expected_experts(group.popularity, kept, tokens));
+  }
+  const LayerSeconds seconds(problem, group, placement.experts.spare_slots, tokens, uses);
+  const std::vector<Load> loads = prompt_shares(seconds, uses, held);
+  WorkersLayer layer;
+  layer.cost.uses = uses;
+  layer.cost.compute = seconds.computing(loads.front());
+  for (size_t machine = 0; machine < loads.size(); ++machine) {
+    layer.machines.push_back({loads[machine].experts, loads[machine].misses});
+    layer.cost.seconds = std::max(layer.cost.seconds, seconds.of(machine, loads[machine]));
+    layer.cost.misses += loads[machine].misses;
+  }
+  layer.cost.bytes = loads.front().misses * static_cast<double>(group.bytes);
+  layer.cost.elsewhere = layer_computing(group, uses, tokens) * (1 - loads.front().experts / uses);
+  return layer;
+}
+
 }  // namespace
 
 bool asks_workers(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
-  return !problem.workers.empty() && placement.experts.streamed && !placement.gpu && tokens <= kMostDecoded;
+  const bool take_so_many =
+      std::ranges::all_of(problem.workers, [tokens](const WorkerPart& it) { return tokens <= it.most_tokens; });
+  return !problem.workers.empty() && placement.experts.streamed && !placement.gpu && take_so_many;
 }
 
 WorkersLayer workers_layer_cost(const PlacementProblem& problem, const Placement& placement, const ExpertGroup& group,
                                 uint32_t cached, uint32_t tokens) {
+  if (tokens > kMostDecoded) {
+    return prompt_layer_cost(problem, placement, group, cached, tokens);
+  }
   const Holdings holdings(problem, group, cached);
   const double expected = expected_experts(group.popularity, 0, tokens);
   const auto uses = static_cast<uint32_t>(std::max(1L, std::lround(expected)));

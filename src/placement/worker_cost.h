@@ -10,6 +10,9 @@
 // that a mean says too little: the larger of two shares is more than the larger of their means. So some tokens are
 // drawn, always the same, and divided in that way.
 //
+// A prompt wants nearly all experts of a layer, and each goes to whoever is then done first, whether it has it or reads
+// it; nothing is drawn for that. Its machines read ahead as this one does alone.
+//
 // The memories fill with different experts: together they hold as many of the most used ones as they are large, and
 // each of them as many of those as it is large.
 #pragma once
@@ -25,7 +28,7 @@ namespace hypura {
 // 0.1 ms on two cores.
 inline constexpr double kAskingSeconds = 1e-4;
 
-// Whether workers of `problem` are asked in a pass of so many tokens. Prompts are computed here alone.
+// Whether workers of `problem` are asked in a pass of so many tokens.
 bool asks_workers(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 
 // What one machine does in a pass, or a layer of it.

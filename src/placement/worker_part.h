@@ -26,7 +26,8 @@ struct WorkerPart {
   double disk_bytes_per_second =
       1;  // of its reads of an expert's matrices; `disk_latency` is what the first takes besides
   double disk_latency = 0;
-  double slower = 1;  // it computes an expert in so many times what this machine takes
+  double slower = 1;           // it computes an expert in so many times what this machine takes
+  uint32_t most_tokens = 512;  // of a pass that it is asked in
   WorkerTraffic way;
 };
 

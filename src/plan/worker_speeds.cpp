@@ -79,6 +79,7 @@ WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, con
   part.disk_bytes_per_second = knows_disk ? its.disk_bytes_per_second : problem.expert_disk.bytes_per_second;
   part.disk_latency = knows_disk ? its.disk_seconds : problem.expert_disk.latency;
   part.slower = its.expert_seconds > 0 && here.seconds > 0 ? its.expert_seconds / here.seconds : 1;
+  part.most_tokens = std::min(its.most_pairs, kMostPairs);
   part.way.round_trip = found.way.round_trip;
   part.way.send_bytes_per_second = found.way.send_bytes_per_second;
   part.way.receive_bytes_per_second = found.way.receive_bytes_per_second;
