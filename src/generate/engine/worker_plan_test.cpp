@@ -12,13 +12,13 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::chrono::hours kLong{1};  // for what comes, however slow this machine is
-const auto kStories = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-moe.gguf";
+constexpr std::chrono::hours kAnyWait{1};  // for what comes, however slow this machine is
+const auto kPlanned = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-moe.gguf";
 
 // With few slots.
 EngineOptions streaming() {
   EngineOptions options;
-  options.model = kStories;
+  options.model = kPlanned;
   options.gpu = "none";
   options.memory = 22 * kMiB;
   options.context = 128;
@@ -31,7 +31,7 @@ EngineOptions streaming() {
 
 // By what a worker says of its speed, which nothing of this machine's makes true.
 TEST(WorkersPlan, LeavesOutOneThatDoesNotPay) {
-  FakeWorkers workers(kStories);
+  FakeWorkers workers(kPlanned);
   workers.manner().expert_seconds = 10;
   workers.add();
   EngineOptions options = streaming();
@@ -39,7 +39,7 @@ TEST(WorkersPlan, LeavesOutOneThatDoesNotPay) {
   options.workers.emplace_back("127.0.0.1:1");
   PlanOverrides overrides;
   overrides.mode = Mode::kExpertStreaming;
-  overrides.worker_patience = kLong;
+  overrides.worker_patience = kAnyWait;
   const auto engine = open_overridden(options, overrides);
   ASSERT_TRUE(engine) << engine.error().message;
   const Plan& plan = (*engine)->plan();
@@ -62,7 +62,7 @@ TEST(WorkersPlan, LeavesOutOneThatDoesNotPay) {
 
 // The same for a plan alone, and for one that is made to ask it.
 TEST(WorkersPlan, SaysWhatTheyGiveAndTake) {
-  FakeWorkers workers(kStories);
+  FakeWorkers workers(kPlanned);
   workers.manner().expert_seconds = 10;
   workers.manner().layer_slots = 3;
   workers.add();
@@ -71,14 +71,14 @@ TEST(WorkersPlan, SaysWhatTheyGiveAndTake) {
   for (const WorkerSplit split : {WorkerSplit::kAuto, WorkerSplit::kExperts}) {
     options.split = split;
     PlanOverrides overrides;
-    overrides.worker_patience = kLong;
-    const auto plan = plan_model(*open_model(kStories), options, nullptr, overrides);
+    overrides.worker_patience = kAnyWait;
+    const auto plan = plan_model(*open_model(kPlanned), options, nullptr, overrides);
     ASSERT_TRUE(plan) << plan.error().message;
     ASSERT_EQ(plan->workers.size(), 1U);
     const WorkerPlan& worker = plan->workers[0];
     EXPECT_TRUE(worker.there);
     EXPECT_EQ(worker.asked, split == WorkerSplit::kExperts);
-    EXPECT_EQ(worker.slots, 3U * static_cast<uint32_t>(open_model(kStories)->layers));
+    EXPECT_EQ(worker.slots, 3U * static_cast<uint32_t>(open_model(kPlanned)->layers));
     EXPECT_GT(worker.slower, 100);
     EXPECT_EQ(worker.without_tokens_per_second, plan->alone_tokens_per_second);
     EXPECT_LT(worker.with_tokens_per_second, 1.03 * worker.without_tokens_per_second);
