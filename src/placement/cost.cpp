@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 #include "placement/gpu_cost.h"
 #include "placement/gpu_split.h"
@@ -185,9 +186,45 @@ PlacementProblem problem_after(PlacementProblem problem, double more) {
   return problem;
 }
 
-PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
+namespace {
+
+// What experts of one group cost in a pass; layers that ask for reads are added to `asking`.
+struct GroupPass {
+  size_t group = 0;
+  uint32_t tokens = 0;
+  uint32_t outputs = 0;  // of the tokens, what the last layer computes
+  bool workers = false;
+};
+void add_group(const PlacementProblem& problem, const Placement& placement, const GroupPass& pass, PassCost& cost,
+               double& asking) {
+  const ExpertGroup& group = problem.experts[pass.group];
+  const bool streamed = placement.experts.streamed;
+  const uint32_t slots = streamed ? placement.experts.group_slots[pass.group] : group.layers * group.experts;
+  const auto add_layers = [&](uint32_t layers, uint32_t cached, uint32_t tokens) {
+    PassCost layer = pass.workers ? workers_layer_cost(problem, placement, group, cached, tokens).cost
+                                  : layer_cost(problem, placement, group, cached, tokens);
+    layer.seconds += streamed ? problem.block_seconds : 0;
+    layer.compute += streamed ? problem.block_seconds : 0;
+    add(cost, layer, layers);
+    asking += layers * std::min(1.0, layer.misses);
+  };
+  bool last = pass.outputs < pass.tokens && pass.group == problem.layer_groups.back();
+  for (const QuotaShare& share : quota_shares(group, slots) | std::views::reverse) {
+    const uint32_t of_outputs = last && share.layers > 0 ? 1 : 0;
+    last = last && of_outputs == 0;
+    if (share.layers > of_outputs) {
+      add_layers(share.layers - of_outputs, share.cached, pass.tokens);
+    }
+    if (of_outputs > 0) {
+      add_layers(1, share.cached, pass.outputs);
+    }
+  }
+}
+
+PassCost pass_with_outputs(const PlacementProblem& problem, const Placement& placement, uint32_t tokens,
+                           uint32_t outputs) {
   if (placement.gpu) {
-    return gpu_pass_cost(problem, placement, tokens, false);
+    return gpu_pass_cost(problem, placement, tokens, outputs, false);
   }
   PassCost cost;
   const double slower = 1 + problem.kv_choice(placement).slower;
@@ -199,23 +236,10 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   const Lookups rows = lookups(problem, placement.mode(), placement.tables.streamed, tokens);
   cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
   cost.seconds = cost.compute + rows.seconds;
-  const bool streamed = placement.experts.streamed;
   const bool workers = asks_workers(problem, placement, tokens);
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
-    const ExpertGroup& group = problem.experts[i];
-    const uint32_t slots = streamed ? placement.experts.group_slots[i] : group.layers * group.experts;
-    for (const QuotaShare& share : quota_shares(group, slots)) {
-      if (share.layers == 0) {
-        continue;
-      }
-      PassCost layer = workers ? workers_layer_cost(problem, placement, group, share.cached, tokens).cost
-                               : layer_cost(problem, placement, group, share.cached, tokens);
-      layer.seconds += streamed ? problem.block_seconds : 0;
-      layer.compute += streamed ? problem.block_seconds : 0;
-      add(cost, layer, share.layers);
-      asking += share.layers * std::min(1.0, layer.misses);
-    }
+    add_group(problem, placement, {i, tokens, outputs, workers}, cost, asking);
   }
   const double dense_reading = dense_bytes * dense_byte_seconds(problem, placement.dense.ring_bytes);
   // Each layer's reads wait for what the ring has under way; all in all for no more than the ring reads.
@@ -231,31 +255,46 @@ PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, 
   return cost;
 }
 
-double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
+double seconds_of_prompt(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold,
+                         bool last_output_only) {
+  const auto outputs_of = [&](uint32_t pass) { return last_output_only ? 1 : pass; };
+  const auto seconds_of = [&](const Placement& its, uint32_t pass) {
+    return pass_with_outputs(problem, its, pass, outputs_of(pass)).seconds;
+  };
   const uint32_t each = std::min(placement.ubatch, tokens);
   const uint32_t whole_passes = tokens / each;
-  double seconds = whole_passes * pass_cost(problem, placement, each).seconds;
+  double seconds = whole_passes * seconds_of(placement, each);
   if (tokens % each > 0) {
-    seconds += pass_cost(problem, placement, tokens % each).seconds;
+    seconds += seconds_of(placement, tokens % each);
   }
   if (cold && placement.experts.streamed && placement.gpu) {
-    seconds +=
-        gpu_pass_cost(problem, placement, each, true).seconds - gpu_pass_cost(problem, placement, each, false).seconds;
+    seconds += gpu_pass_cost(problem, placement, each, outputs_of(each), true).seconds - seconds_of(placement, each);
   } else if (cold && placement.experts.streamed) {
     Placement empty = placement;
     std::fill(empty.experts.group_slots.begin(), empty.experts.group_slots.end(), 0);
-    seconds += pass_cost(problem, empty, each).seconds - pass_cost(problem, placement, each).seconds;
+    seconds += seconds_of(empty, each) - seconds_of(placement, each);
   }
   return seconds;
+}
+
+}  // namespace
+
+PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens) {
+  return pass_with_outputs(problem, placement, tokens, tokens);
+}
+
+double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
+  return seconds_of_prompt(problem, placement, tokens, cold, true);
 }
 
 namespace {
 
 constexpr PromptWeight kGpuPrompt = {kGpuPromptTokens, kGpuPromptShare};
 
+// As the linear program has it, to which all layers are alike: all compute all tokens of a prompt.
 double objective_for(const PlacementProblem& problem, const Placement& placement, const PromptWeight& prompt) {
   return pass_cost(problem, placement, 1).seconds +
-         prompt.share / prompt.tokens * prompt_seconds(problem, placement, prompt.tokens, false);
+         prompt.share / prompt.tokens * seconds_of_prompt(problem, placement, prompt.tokens, false, false);
 }
 
 }  // namespace

@@ -199,11 +199,30 @@ TEST(Cost, APromptIsReadInPasses) {
   const PlacementProblem problem = moe_problem(0);
   Placement placement = cached(problem, 400);
   placement.ubatch = 128;
-  const double whole = pass_cost(problem, placement, 128).seconds;
+  const double whole = prompt_seconds(problem, placement, 128, false);
   EXPECT_NEAR(prompt_seconds(problem, placement, 256, false), 2 * whole, 1e-9);
-  EXPECT_NEAR(prompt_seconds(problem, placement, 380, false), 2 * whole + pass_cost(problem, placement, 124).seconds,
-              0.01);
-  EXPECT_NEAR(prompt_seconds(problem, placement, 5, false), pass_cost(problem, placement, 5).seconds, 1e-9);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 380, false),
+              2 * whole + prompt_seconds(problem, placement, 124, false), 1e-9);
+}
+
+// One of 24 layers alike: its experts compute what a token has them compute.
+TEST(Cost, OfAPromptTheLastLayersExpertsComputeOneRow) {
+  PlacementProblem problem = moe_problem(0);
+  Placement placement = cached(problem, 24 * 64);
+  const double all = pass_cost(problem, placement, 512).seconds;
+  const double dense = dense_computing(problem, 512);
+  const double token = pass_cost(problem, placement, 1).seconds - dense_computing(problem, 1);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 512, false), all - (all - dense) / 24 + token / 24, 0.01);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 1, false), pass_cost(problem, placement, 1).seconds, 1e-9);
+
+  // Of two groups only that which has the last layer.
+  problem.experts.push_back(problem.experts[0]);
+  problem.experts[0].layers = 23;
+  problem.experts[1].layers = 1;
+  problem.layer_groups.back() = 1;
+  placement.experts.group_slots = {23 * 64, 64};
+  EXPECT_NEAR(pass_cost(problem, placement, 512).seconds, all, 0.01);
+  EXPECT_NEAR(prompt_seconds(problem, placement, 512, false), all - (all - dense) / 24 + token / 24, 0.01);
 }
 
 TEST(Cost, AColdPromptReadsAllExpertsItUsesOnce) {
@@ -214,7 +233,7 @@ TEST(Cost, AColdPromptReadsAllExpertsItUsesOnce) {
   const double warm = prompt_seconds(problem, placement, 256, false);
   const double cold = prompt_seconds(problem, placement, 256, true);
   placement.experts.group_slots = {0};
-  EXPECT_NEAR(cold, warm / 2 + pass_cost(problem, placement, 128).seconds, 1e-6);
+  EXPECT_NEAR(cold, warm / 2 + prompt_seconds(problem, placement, 128, false), 1e-6);
   EXPECT_GT(cold, warm);
 }
 

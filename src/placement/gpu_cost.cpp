@@ -167,8 +167,17 @@ double handovers(const GpuProblem& gpu, uint32_t ubatch) {
 
 struct GpuPass {
   uint32_t tokens = 0;
+  uint32_t outputs = 0;
   bool cold = false;
   std::vector<std::vector<double>> misses;  // by group
+  std::vector<double> misses_of_outputs;    // in the last layer
+
+  bool only_outputs(const PlacementProblem& problem, size_t layer) const {
+    return outputs < tokens && layer + 1 == problem.layer_groups.size();
+  }
+  const std::vector<double>& misses_of(const PlacementProblem& problem, size_t layer) const {
+    return only_outputs(problem, layer) ? misses_of_outputs : misses[problem.layer_groups[layer]];
+  }
 };
 
 void add_device(const PlacementProblem& problem, const Placement& placement, const GpuPart& device, const GpuPass& pass,
@@ -187,7 +196,8 @@ void add_device(const PlacementProblem& problem, const Placement& placement, con
       layer.on_device = layer.stages ? 0 : std::min(layer.on_device, problem.experts[layer.group].used);
       layer.in_ram = 0;
     }
-    add_layer(cost, gpu_layer_cost(problem, speeds, layer, pass.tokens, pass.misses[layer.group], beside));
+    const uint32_t tokens = pass.only_outputs(problem, i) ? pass.outputs : pass.tokens;
+    add_layer(cost, gpu_layer_cost(problem, speeds, layer, tokens, pass.misses_of(problem, i), beside));
   }
 }
 
@@ -245,17 +255,19 @@ const GpuSpeeds& GpuProblem::speeds_for(const GpuPart& device, uint32_t tokens) 
   return device.speeds[index_of_pass(*this, tokens)];
 }
 
-PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold) {
+PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, uint32_t outputs,
+                       bool cold) {
   PassCost cost;
   if (!placement.experts.streamed) {
     const double slower = 1 + problem.kv_choice(placement).slower;
     cost.seconds = cost.compute = gpu_resident_computing(problem, placement.ubatch, tokens) * slower;
     return cost;
   }
-  GpuPass pass = {tokens, cold, {}};
+  GpuPass pass = {tokens, outputs, cold, {}, {}};
   for (const ExpertGroup& group : problem.experts) {
     pass.misses.push_back(expected_misses(group.popularity, tokens));
   }
+  pass.misses_of_outputs = expected_misses(problem.experts[problem.layer_groups.back()].popularity, outputs);
   cost.seconds = cost.compute = handovers(*problem.gpu, placement.ubatch);
   // The output matrix is a device's, also where it is a table.
   const Lookups rows = lookups(problem, Mode::kExpertStreaming, placement.tables.streamed, tokens);

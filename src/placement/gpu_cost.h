@@ -56,8 +56,10 @@ PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds
 // Seconds of computing in a pass of everything but experts that are streamed.
 double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);
 
-// As pass_cost(), of a placement with a GPU; problem.gpu must be there. `cold`: nothing is in slots yet.
-PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
+// As pass_cost(), of a placement with a GPU; problem.gpu must be there. `outputs`: of the tokens, those that the last
+// layer's experts compute. `cold`: nothing is in slots yet.
+PassCost gpu_pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, uint32_t outputs,
+                       bool cold);
 
 // Seconds of computing in a pass with everything in memory: on the devices, and in RAM what the processors have.
 double gpu_resident_computing(const PlacementProblem& problem, uint32_t ubatch, uint32_t tokens);

@@ -26,6 +26,7 @@ inline PlacementProblem moe_problem(uint64_t budget) {
   ExpertGroup group{24, 64, 8, 4 * kMiB - 24 * kKiB, {0.0002, 0.0001}, prior_popularity(64, 8), {}};
   problem.expert_bytes = 24 * 64 * group.bytes;
   problem.experts = {group};
+  problem.layer_groups.assign(group.layers, 0);
   problem.slot_stride = 4 * kMiB;
   problem.expert_disk = {2.5e9, 0.0001};
   problem.dense_disk = {2.5e9, 0.0001};
@@ -41,6 +42,7 @@ inline PlacementProblem moe_problem(uint64_t budget) {
 inline PlacementProblem dense_problem(uint64_t budget) {
   PlacementProblem problem = moe_problem(budget);
   problem.experts.clear();
+  problem.layer_groups.clear();
   problem.expert_bytes = problem.slot_stride = 0;
   problem.dense.clear();
   for (int i = 0; i < 52 * 7; ++i) {
@@ -78,6 +80,7 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
     problem.dense.push_back({size, round_up(size, 4096) + 4096, {seconds, seconds / 4}});
   }
   problem.experts.clear();
+  problem.layer_groups.clear();
   problem.expert_bytes = problem.slot_stride = 0;
   const uint32_t groups = random() % 3 == 0 ? 0 : 1 + static_cast<uint32_t>(random() % 2);
   for (uint32_t i = 0; i < groups; ++i) {
@@ -95,6 +98,7 @@ inline PlacementProblem random_problem(std::mt19937_64& random) {
     group.popularity = popularity_from_hits(hits, group.used);
     problem.slot_stride = std::max(problem.slot_stride, round_up(group.bytes, 4096) + 4096);
     problem.expert_bytes += static_cast<uint64_t>(group.layers) * group.experts * group.bytes;
+    problem.layer_groups.insert(problem.layer_groups.end(), group.layers, problem.experts.size());
     problem.experts.push_back(group);
   }
   problem.expert_disk = {between(2e8, 1e10), between(1e-5, 1e-3)};
