@@ -13,11 +13,11 @@ namespace {
 
 constexpr std::string_view kUp = ".ffn_up.weight";
 constexpr std::string_view kDown = ".ffn_down.weight";
-constexpr std::array<std::string_view, 3> kParts = {kUp, ".ffn_gate.weight", kDown};
+constexpr std::array<std::string_view, 3> kFfnParts = {kUp, ".ffn_gate.weight", kDown};
 
 bool is_part(const TensorInfo& tensor) {
   return tensor.layer >= 0 && tensor.shape[2] == 1 &&
-         std::ranges::any_of(kParts, [&](std::string_view it) { return tensor.name.ends_with(it); });
+         std::ranges::any_of(kFfnParts, [&](std::string_view it) { return tensor.name.ends_with(it); });
 }
 
 // nullptr: the layer has none of that name.

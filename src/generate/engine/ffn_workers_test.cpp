@@ -21,17 +21,17 @@
 namespace hypura {
 namespace {
 
-constexpr uint32_t kContext = 128;
-constexpr uint32_t kPass = 16;
-constexpr std::chrono::hours kPatience{1};  // for what comes, however slow this machine is
+constexpr uint32_t kFfnContext = 128;
+constexpr uint32_t kFfnPass = 16;
+constexpr std::chrono::hours kFfnPatience{1};  // for what comes, however slow this machine is
 
-EngineOptions options_for(const std::filesystem::path& model, uint64_t memory) {
+EngineOptions ffn_options(const std::filesystem::path& model, uint64_t memory) {
   EngineOptions options;
   options.model = model;
   options.gpu = "none";
   options.memory = memory;
-  options.context = kContext;
-  options.ubatch = options.outputs = kPass;
+  options.context = kFfnContext;
+  options.ubatch = options.outputs = kFfnPass;
   options.threads = 1;
   options.resident = false;
   options.repack = false;  // as the reference
@@ -39,16 +39,16 @@ EngineOptions options_for(const std::filesystem::path& model, uint64_t memory) {
   return options;
 }
 
-PlanOverrides streamed() {
+PlanOverrides ffn_streamed() {
   PlanOverrides overrides;
   overrides.mode = Mode::kDenseStreaming;
   overrides.alike_workers = true;  // so that they are asked however slow this machine is
-  overrides.worker_patience = kPatience;
+  overrides.worker_patience = kFfnPatience;
   return overrides;
 }
 
-std::unique_ptr<Engine> open_with(const std::vector<std::string>& workers, EngineOptions options,
-                                  const PlanOverrides& overrides = streamed()) {
+std::unique_ptr<Engine> open_with_ffn(const std::vector<std::string>& workers, EngineOptions options,
+                                      const PlanOverrides& overrides = ffn_streamed()) {
   options.workers = workers;
   auto engine = open_overridden(options, overrides);
   EXPECT_TRUE(engine) << engine.error().message;
@@ -56,27 +56,27 @@ std::unique_ptr<Engine> open_with(const std::vector<std::string>& workers, Engin
 }
 
 // The least with which the model opens beside that many workers, or a tenth more: nearly all is streamed.
-uint64_t least_memory(const std::filesystem::path& model, size_t workers) {
+uint64_t least_ffn_memory(const std::filesystem::path& model, size_t workers) {
   uint64_t low = 0;
   uint64_t high = open_model(model)->bytes + 32 * kMiB;
   while (high - low > high / 10) {
     const uint64_t middle = low + (high - low) / 2;
-    EngineOptions options = options_for(model, middle);
+    EngineOptions options = ffn_options(model, middle);
     for (size_t i = 0; i < workers; ++i) {
       options.workers.push_back(fmt::format("127.0.0.1:{}", i + 1));  // where nobody listens
     }
-    (open_overridden(options, streamed()) ? high : low) = middle;
+    (open_overridden(options, ffn_streamed()) ? high : low) = middle;
   }
   return high;
 }
 
 // Passes of several tokens, then single ones.
-std::vector<Expected> expected_of(const std::filesystem::path& model) {
-  Reference reference(model, kContext, kPass, 1);
+std::vector<Expected> expected_of_dense(const std::filesystem::path& model) {
+  Reference reference(model, kFfnContext, kFfnPass, 1);
   return expect_all(reference, {7, 3}, test_tokens(6));
 }
 
-void expect_those(Engine& engine, const std::vector<Expected>& expected, const std::string& where) {
+void expect_of_dense(Engine& engine, const std::vector<Expected>& expected, const std::string& where) {
   auto session = engine.new_session();
   ASSERT_TRUE(session) << session.error().message;
   expect_same_logits(**session, expected, where);
@@ -129,7 +129,7 @@ class FfnWorkers : public testing::TestWithParam<ModelCase> {
   void SetUp() override {
     model_ = model_file(GetParam(), folder_.path());
     ASSERT_FALSE(model_.empty());
-    expected_ = expected_of(model_);
+    expected_ = expected_of_dense(model_);
   }
 
   TempDir folder_;
@@ -143,9 +143,9 @@ TEST_P(FfnWorkers, LogitsAreThoseOfOneMachine) {
     for (size_t i = 0; i < count; ++i) {
       workers.add();
     }
-    const auto engine = open_with(workers.addresses(), options_for(model_, least_memory(model_, count)));
+    const auto engine = open_with_ffn(workers.addresses(), ffn_options(model_, least_ffn_memory(model_, count)));
     ASSERT_NE(engine, nullptr);
-    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("{} workers", count)));
+    ASSERT_NO_FATAL_FAILURE(expect_of_dense(*engine, expected_, fmt::format("{} workers", count)));
     const EngineStats stats = engine->stats();
     ASSERT_EQ(stats.workers.size(), count);
     for (size_t i = 0; i < count; ++i) {
@@ -160,13 +160,13 @@ TEST_P(FfnWorkers, LogitsAreThoseOfOneMachine) {
 
 // That of `hypura worker`: with memory for some parts, and for all.
 TEST_P(FfnWorkers, LogitsAreThoseOfOneMachineWithARealOne) {
-  const uint64_t memory = least_memory(model_, 1);
+  const uint64_t memory = least_ffn_memory(model_, 1);
   for (const uint64_t of_worker : {least_worker_memory(model_), 64 * kMiB}) {
     ServingWorker worker(of_worker, std::chrono::seconds(60), model_);
-    const auto engine = open_with({fmt::format("127.0.0.1:{}", worker.port())}, options_for(model_, memory));
+    const auto engine = open_with_ffn({fmt::format("127.0.0.1:{}", worker.port())}, ffn_options(model_, memory));
     ASSERT_NE(engine, nullptr);
     for (int turn = 0; turn < 2; ++turn) {
-      ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("turn {}", turn)));
+      ASSERT_NO_FATAL_FAILURE(expect_of_dense(*engine, expected_, fmt::format("turn {}", turn)));
     }
     const WorkerCounters it = engine->stats().workers.at(0);
     EXPECT_EQ(it.losses, 0U);
@@ -177,7 +177,7 @@ TEST_P(FfnWorkers, LogitsAreThoseOfOneMachineWithARealOne) {
   }
 }
 
-ModelSpec mixed_spec() {
+ModelSpec mixed_dense_spec() {
   ModelSpec spec = small_spec("dense", "Q4_K", "Q6_K");
   spec.experts = 0;
   return spec;
@@ -186,14 +186,14 @@ ModelSpec mixed_spec() {
 INSTANTIATE_TEST_SUITE_P(Models, FfnWorkers,
                          testing::Values(ModelCase{"stories", "hypura-stories-draft.gguf", {}},
                                          ModelCase{"dense", "", small_spec("dense", "Q4_0")},
-                                         ModelCase{"mixed", "", mixed_spec()}),
+                                         ModelCase{"mixed", "", mixed_dense_spec()}),
                          [](const auto& it) { return it.param.name; });
 
 class FfnWorkersThatFail : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    expected_ = expected_of(kModel);
-    memory_ = least_memory(kModel, 2);
+    expected_ = expected_of_dense(kModel);
+    memory_ = least_ffn_memory(kModel, 2);
   }
 
   inline static const auto kModel = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-draft.gguf";
@@ -210,9 +210,9 @@ TEST_F(FfnWorkersThatFail, InTheMiddleOfATokenTheirPartIsComputedHere) {
     workers.add();
     workers.manner().fault = WorkerFault::kNone;
     workers.add();
-    const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+    const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
     ASSERT_NE(engine, nullptr);
-    ASSERT_NO_FATAL_FAILURE(expect_those(*engine, expected_, fmt::format("fault {}", static_cast<int>(fault))));
+    ASSERT_NO_FATAL_FAILURE(expect_of_dense(*engine, expected_, fmt::format("fault {}", static_cast<int>(fault))));
     const EngineStats stats = engine->stats();
     EXPECT_EQ(stats.workers[0].losses, 1U);
     EXPECT_GE(stats.workers[0].rows_done_here, 1U);
@@ -227,25 +227,25 @@ TEST_F(FfnWorkersThatFail, ASilentOneIsGivenUp) {
   workers.manner().fault = WorkerFault::kSilent;
   workers.manner().fault_at = 8;
   workers.add();
-  PlanOverrides overrides = streamed();
+  PlanOverrides overrides = ffn_streamed();
   overrides.worker_patience = std::chrono::milliseconds(200);
-  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_), overrides);
+  const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_), overrides);
   ASSERT_NE(engine, nullptr);
-  expect_those(*engine, expected_, "silent");
+  expect_of_dense(*engine, expected_, "silent");
   EXPECT_GE(engine->stats().workers[0].losses, 1U);
 }
 
 TEST_F(FfnWorkersThatFail, AKilledOneIsDoneWithout) {
   FakeFfnWorkers workers(kModel);
   FakeWorker& worker = workers.add();
-  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
   ASSERT_NE(engine, nullptr);
   worker.hold();
   std::thread killer([&] {
     worker.wait_until_held();
     worker.stop();
   });
-  expect_those(*engine, expected_, "killed");
+  expect_of_dense(*engine, expected_, "killed");
   killer.join();
   EXPECT_EQ(engine->stats().workers[0].losses, 1U);
   EXPECT_EQ(engine->stats().workers[0].joined, 0U);
@@ -257,9 +257,9 @@ TEST_F(FfnWorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
   workers.add();
   workers.manner().identity.fingerprint -= 1;
   workers.add().stop();
-  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
   ASSERT_NE(engine, nullptr);
-  expect_those(*engine, expected_, "none helps");
+  expect_of_dense(*engine, expected_, "none helps");
   for (const WorkerCounters& it : engine->stats().workers) {
     EXPECT_EQ(it.joined, 0U) << it.name;
     EXPECT_EQ(it.asks, 0U) << it.name;
@@ -270,7 +270,7 @@ TEST_F(FfnWorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
 TEST_F(FfnWorkersThatFail, NoMemoryIsTakenThatIsNotReserved) {
   FakeFfnWorkers workers(kModel);
   workers.add();
-  const auto engine = open_with(workers.addresses(), options_for(kModel, memory_));
+  const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
   ASSERT_NE(engine, nullptr);
   const auto messages = [](const std::vector<LedgerLine>& ledger) {
     return std::accumulate(ledger.begin(), ledger.end(), uint64_t{0}, [](uint64_t bytes, const LedgerLine& it) {
@@ -282,7 +282,7 @@ TEST_F(FfnWorkersThatFail, NoMemoryIsTakenThatIsNotReserved) {
 }
 
 TEST_F(FfnWorkersThatFail, ExpertsOfADenseModelAreRefusedByName) {
-  EngineOptions options = options_for(kModel, memory_);
+  EngineOptions options = ffn_options(kModel, memory_);
   options.workers = {"127.0.0.1:1"};
   options.split = WorkerSplit::kExperts;
   const auto engine = Engine::open(options);
