@@ -136,7 +136,7 @@ class Events(threading.Thread):
     def __init__(self, server, worker, kinds, seed):
         super().__init__(daemon=True)
         self.server, self.worker, self.kinds, self.chance = server, worker, kinds, random.Random(seed)
-        self.happened, self.lost_for_good, self.back_after = {}, [], []
+        self.happened, self.lost_for_good, self.back_after = {}, [], {}
         self.start()
 
     def run(self):
@@ -152,7 +152,7 @@ class Events(threading.Thread):
             if took is None:
                 self.lost_for_good.append(kind)
                 return
-            self.back_after.append(round(took, 1))
+            self.back_after[kind] = max(self.back_after.get(kind, 0), round(took, 1))
 
 
 def measure(kind, options, folder, workers):
@@ -182,7 +182,7 @@ def measure(kind, options, folder, workers):
               "failed": load.failed, "different": load.different, "longest_answer_seconds": round(load.longest, 1),
               "losses": sum(server.of_worker("losses_total", it) for it in workers),
               "lost_for_good": [it.lost_for_good for it in happens],
-              "longest_until_asked_again": max((max(it.back_after, default=0) for it in happens)),
+              "longest_until_asked_again": {name: max(it.back_after.get(name, 0) for it in happens) for name in KINDS},
               "before": before, "after": after,
               "supervisors": [holdings(it.process.pid) for it in workers]}
     if kind == "serve":
