@@ -101,8 +101,8 @@ struct PassCost {
 };
 PassCost pass_cost(const PlacementProblem& problem, const Placement& placement, uint32_t tokens);
 
-// A prompt of `tokens` tokens, in passes of the ubatch. Only what follows the last token is asked for, so the experts of
-// the last layer compute one row, as llama.cpp's graphs have it. `cold`: nothing is cached yet, so the first of the
+// A prompt of `tokens` tokens, in passes of the ubatch. Only what follows the last token is asked for, so the experts
+// of the last layer compute one row, as llama.cpp's graphs have it. `cold`: nothing is cached yet, so the first of the
 // passes reads all experts that it uses.
 double prompt_seconds(const PlacementProblem& problem, const Placement& placement, uint32_t tokens, bool cold);
 

@@ -55,10 +55,11 @@ TEST(InspectText, TellsOfEachMachine) {
   add_workers(plan);
   EXPECT_THAT(
       inspect_text({.model = model, .plan = &plan}, {}),
-      AllOf(HasSubstr("Machines\n  this machine\n    computes 40 % of a token's experts; 4.00 tok/s alone; slots "
-                      "for 15 experts\n  box:1\n    computes 60 % of a token's experts, 50 % of them from memory; "
-                      "7.50 tok/s with it,\n    4.00 tok/s without; slots for 20 experts in 4.0 MiB, 8 threads; "
-                      "reads 512.0\n"),
+      AllOf(HasSubstr(
+                "Machines\n  this machine\n    computes 40 % of a token's experts; 4.00 tok/s alone; slots "
+                "for 15 experts\n  box:1\n    computes 60 % of a token's experts, 50 % of them from memory; "
+                "7.50 tok/s\n    with it, 4.00 tok/s without; slots for 20 experts in 4.0 MiB, 8 threads;\n    reads "
+                "512.0 MiB/s, computes"),
             HasSubstr("  far:1\n    is not asked: it is too far; slots for 20 experts"),
             HasSubstr("  gone:1\n    is not there: Connection refused\n"),
             HasSubstr("  without workers    4.00 tok/s  this machine alone\n")));
