@@ -189,7 +189,10 @@ TEST(WorkerLink, SeveralAsksOfTheSameRowsAreOneMessage) {
       7 * kRpcRequestHead + 3 * sizeof(RpcSetTensor) + 2 * sizeof(RpcGraphRecompute) + 2 * sizeof(RpcGetTensor);
   EXPECT_EQ(session.sent_bytes() - before,
             heads + sizeof(next) + ask_bytes(session.most_pairs(), 2, kWidth) + ask_rows_offset(2));
-  expect_good_reply(ask(session, 0));
+  const auto three = ask(session, 0);
+  ASSERT_TRUE(three) << three.error().message;
+  EXPECT_EQ(floats(three->rows), (std::vector<float>{6, 1, 6, 4, 60, 4}));
+  EXPECT_EQ(three->map[0], std::byte{0b10010010});  // experts 1, 4 and 7
 }
 
 TEST(WorkerLink, SeveralAreFoundAndLeft) {
