@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 
 #include "placement/gpu_cost.h"
 #include "placement/gpu_split.h"
@@ -209,7 +208,9 @@ void add_group(const PlacementProblem& problem, const Placement& placement, cons
     asking += layers * std::min(1.0, layer.misses);
   };
   bool last = pass.outputs < pass.tokens && pass.group == problem.layer_groups.back();
-  for (const QuotaShare& share : quota_shares(group, slots) | std::views::reverse) {
+  std::vector<QuotaShare> shares = quota_shares(group, slots);
+  std::ranges::reverse(shares);  // the last layer is one of those with fewer
+  for (const QuotaShare& share : shares) {
     const uint32_t of_outputs = last && share.layers > 0 ? 1 : 0;
     last = last && of_outputs == 0;
     if (share.layers > of_outputs) {
