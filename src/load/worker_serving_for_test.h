@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <random>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -150,8 +152,8 @@ class WorkerServer : public testing::Test {
       answer.map.push_back((std::to_integer<int>((*bytes)[sizeof(Reply) + expert / 8]) >> (expert % 8) & 1) != 0);
     }
     answer.rows.resize(sent.pairs * block.width);
-    std::memcpy(answer.rows.data(), bytes->data() + reply_rows_offset(block.experts),
-                answer.rows.size() * sizeof(float));
+    const std::span<std::byte> rows = std::as_writable_bytes(std::span(answer.rows));
+    std::copy_n(bytes->data() + reply_rows_offset(block.experts), rows.size(), rows.data());
     return answer;
   }
 

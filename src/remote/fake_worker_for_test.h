@@ -275,10 +275,10 @@ class FakeWorker {
     if (std::string_view(head.tensor.name) == kWarmName) {
       const std::lock_guard lock(mutex_);
       warm_.resize(size / sizeof(WarmExpert));
-      std::memcpy(warm_.data(), in.data() + sizeof(head), size);
+      std::copy_n(in.data() + sizeof(head), size, reinterpret_cast<std::byte*>(warm_.data()));
       return true;
     }
-    std::memcpy(at(head.tensor.data, size), in.data() + sizeof(head), size);
+    std::copy_n(in.data() + sizeof(head), size, at(head.tensor.data, size));
     if (std::string_view(head.tensor.name) == kAskName) {
       ask_address_ = head.tensor.data;
       return true;
@@ -369,6 +369,12 @@ class FakeWorker {
     return compute(device);
   }
 
+  template <typename T>
+  void read(std::vector<T>& to, uint64_t address) {
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(to));
+    std::copy_n(at(address, bytes.size()), bytes.size(), bytes.data());
+  }
+
   bool compute(uint32_t device) {
     const Layer& layer = layers_[device];
     Ask ask;
@@ -380,11 +386,9 @@ class FakeWorker {
       wait_for_release();
     }
     std::vector<AskedPair> pairs(ask.pairs);
-    std::memcpy(pairs.data(), at(ask_address_ + sizeof(ask), pairs.size() * sizeof(AskedPair)),
-                pairs.size() * sizeof(AskedPair));
+    read(pairs, ask_address_ + sizeof(ask));
     std::vector<float> rows(size_t{ask.tokens} * layer.width);
-    std::memcpy(rows.data(), at(ask_address_ + ask_rows_offset(layer.rows), rows.size() * sizeof(float)),
-                rows.size() * sizeof(float));
+    read(rows, ask_address_ + ask_rows_offset(layer.rows));
     const bool refuses = ask.pairs > 0 && manner_.fault == WorkerFault::kRefuses && faults_now() != WorkerFault::kNone;
     Reply reply;
     reply.number = ask.number;
@@ -401,7 +405,7 @@ class FakeWorker {
     if (ask.pairs > 0 && compute_) {
       compute_({device, layer.tensors, layer.nodes, pairs, rows, layer.width, layer.result}, results);
     }
-    std::memcpy(to + reply_rows_offset(layer.experts), results.data(), results.size() * sizeof(float));
+    std::ranges::copy(std::as_bytes(std::span(results)), to + reply_rows_offset(layer.experts));
     return true;
   }
 
