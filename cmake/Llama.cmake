@@ -101,7 +101,8 @@ add_library(llama_rpc STATIC ${HYPURA_LLAMA_SOURCE}/ggml/src/ggml-rpc/ggml-rpc.c
 add_library(llama::rpc ALIAS llama_rpc)
 set_target_properties(llama_rpc PROPERTIES UNITY_BUILD OFF)
 if(HYPURA_SANITIZE)
-  target_compile_options(llama_rpc PRIVATE -fno-sanitize=alignment) # it reads numbers where a message has them
+  # It reads numbers where a message has them; inlined, so that no other file's checked copy of a template is linked.
+  target_compile_options(llama_rpc PRIVATE -O2 -fno-sanitize=alignment)
 endif()
 target_include_directories(llama_rpc SYSTEM PUBLIC ${HYPURA_LLAMA_SOURCE}/ggml/src/ggml-rpc)
 target_link_libraries(llama_rpc PUBLIC llama_ggml)

@@ -72,7 +72,8 @@ class GgmlWorker {
           tensor->op_params[i] = it.op_params[i];
         }
         for (size_t i = 0; i < kRpcSources; ++i) {
-          tensor->src[i] = it.src[i] == 0 ? nullptr : made.at(it.src[i]);
+          const uint64_t source = it.src[i];  // not by reference: messages align nothing
+          tensor->src[i] = source == 0 ? nullptr : made.at(source);
         }
         inner_->add(tensor);
       }
