@@ -49,9 +49,9 @@ class GgmlWorker {
     std::map<uint64_t, ggml_tensor*> made;
     for (const RpcTensor& it : work.tensors) {
       const std::string name(it.name);
-      ggml_tensor*& tensor = made[it.id];
+      ggml_tensor*& tensor = made[uint64_t{it.id}];
       if (it.op == GGML_OP_VIEW) {
-        ggml_tensor* base = made.at(it.view_src);
+        ggml_tensor* base = made.at(uint64_t{it.view_src});
         tensor = ggml_view_3d(context, base, it.ne[0], 1, count, base->nb[1], base->nb[2], it.view_offs);
       } else if (name == kIdsName) {
         tensor = ggml_new_tensor_2d(context, GGML_TYPE_I32, 1, count);
