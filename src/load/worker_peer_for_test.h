@@ -230,7 +230,10 @@ struct PeerBlock {
     RpcTensor node = peer_tensor(0, GGML_TYPE_F32, {ne0, 1, pairs}, "");
     node.op = static_cast<uint32_t>(op);
     node.flags = GGML_TENSOR_FLAG_COMPUTE;
-    std::copy(sources.begin(), sources.end(), std::begin(node.src));
+    size_t i = 0;
+    for (const uint64_t source : sources) {
+      node.src[i++] = source;
+    }
     nodes.push_back(add(node));
     return nodes.back();
   }
