@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "remote/protocol.h"
 #include "support/fail.h"
@@ -106,6 +107,12 @@ Status BlockPlanner::take(const ggml_tensor& tensor, bool last) {
   }
   if (!last && has_memory(tensor)) {
     return refused("has memory, though it is not the last");
+  }
+  // A peer's number may be no operation's, which must not be read as one.
+  std::underlying_type_t<ggml_op> number = 0;
+  std::memcpy(&number, &tensor.op, sizeof(number));
+  if (number >= std::underlying_type_t<ggml_op>{GGML_OP_COUNT}) {
+    return refused("is no operation");
   }
   PlannedNode node;
   node.op = tensor.op;
