@@ -61,6 +61,7 @@ struct socket_t::impl {
   }
 
   bool receive(std::byte* to, size_t size);
+  bool read(std::byte* to, size_t size, bool between_messages);
   bool flush();
   bool wait(short events, bool between_messages);
   std::chrono::milliseconds until_late() const {
@@ -72,7 +73,8 @@ struct socket_t::impl {
   size_t begin = 0;
   size_t end = 0;
   std::vector<std::byte> out;
-  std::byte command{};  // of the message that is read
+  std::byte command{};       // of the message that is read
+  bool length_next = false;  // what comes is the length of its content
   Clock::time_point accepted = Clock::now();
   std::string ended = "it closed the connection";
 };
@@ -100,18 +102,33 @@ bool socket_t::impl::wait(short events, bool between_messages) {
   }
 }
 
-// A message begins with one byte, its command: before that a peer may be silent.
+// A message begins with one byte, its command: before that a peer may be silent. Then comes the length of its content,
+// for which the server takes memory as soon as it has been told.
 bool socket_t::impl::receive(std::byte* to, size_t size) {
   const bool begins = size == 1;
-  const bool graph = command == std::byte{static_cast<uint8_t>(hypura::RpcCommand::kGraphCompute)};
-  if (size > (graph ? hypura::RpcListener::kMostGraph : hypura::RpcListener::kMostMessage)) {
-    ended = "it sent a message that is longer than any";
-    return false;
-  }
   if (begins && until_late().count() <= 0 && !serving->greeted()) {
     ended = kNoHello;
     return false;
   }
+  if (!read(to, size, begins)) {
+    return false;
+  }
+  uint64_t content = 0;
+  if (length_next && size == sizeof(content)) {
+    std::memcpy(&content, to, size);
+  }
+  command = begins ? *to : command;
+  length_next = begins;
+  const bool graph = command == std::byte{static_cast<uint8_t>(hypura::RpcCommand::kGraphCompute)};
+  if (content > (graph ? hypura::RpcListener::kMostGraph : hypura::RpcListener::kMostMessage)) {
+    ended = "it sent a message that is longer than any";
+    return false;
+  }
+  return true;
+}
+
+// Waits for all of it.
+bool socket_t::impl::read(std::byte* to, size_t size, bool between_messages) {
   while (size > 0) {
     if (begin == end) {
       begin = end = 0;
@@ -125,7 +142,7 @@ bool socket_t::impl::receive(std::byte* to, size_t size) {
         return false;
       }
       if (got < 0) {
-        if (!wait(POLLIN, begins)) {
+        if (!wait(POLLIN, between_messages)) {
           return false;
         }
         continue;
@@ -143,7 +160,6 @@ bool socket_t::impl::receive(std::byte* to, size_t size) {
     to += taken;
     size -= taken;
   }
-  command = begins ? to[-1] : command;
   return true;
 }
 
