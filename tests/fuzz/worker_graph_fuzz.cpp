@@ -213,7 +213,8 @@ void Block::change(Input& input) {
       tensor.view_offs = input.size();
       break;
     case 9:
-      tensor.data = bench_.base() + input.size();
+      // Added as numbers: a peer's address may wrap, and a pointer of ours that does is undefined.
+      tensor.data = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(bench_.base()) + input.size());
       break;
     case 10:
       tensor.buffer = input.below(2) == 0 ? bench_.buffer() : nullptr;
