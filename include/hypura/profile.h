@@ -58,6 +58,10 @@ struct KernelSpeed {
   double resident_matvec_bytes_per_second = 0;
   double resident_matmul_flops = 0;
   double repack_bytes_per_second = 0;  // making that layout of one matrix after another, all threads together
+  // As matmul_flops, of the 32 tokens that chose an expert in a prompt: ggml's product by a choice of experts, and the
+  // repacked matrix as one of its own.
+  double expert_matmul_flops = 0;
+  double repacked_expert_matmul_flops = 0;
 };
 
 // Copies of `bytes` each between the host's memory and a GPU's, many one after another, and then waited for.

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 6;
+constexpr int kFormat = 7;
 
 Json fingerprint_to_json(const Fingerprint& fingerprint) {
   Json json = Json::object();

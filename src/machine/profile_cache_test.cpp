@@ -39,7 +39,7 @@ MachineProfile sample() {
   profile.first_measured_at = "2025-01-02T03:00:00Z";
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
-  profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11, 1.2e10, 2e12, 4e9}, {"f32", 2e10, 1e11}};
+  profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11, 1.2e10, 2e12, 4e9, 2.5e11, 5e11}, {"f32", 2e10, 1e11}};
   GpuProfile gpu;
   gpu.name = "GPU0";
   gpu.description = "Some GPU";
@@ -110,6 +110,8 @@ TEST_F(ProfileCacheTest, KeepsEveryField) {
   EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_matvec_bytes_per_second, 2.2e10);
   EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_matmul_flops, 6.6e11);
   EXPECT_EQ(cached.profile->kernel("q4_0")->repack_bytes_per_second, 4e9);
+  EXPECT_EQ(cached.profile->kernel("q4_0")->expert_matmul_flops, 2.5e11);
+  EXPECT_EQ(cached.profile->kernel("q4_0")->repacked_expert_matmul_flops, 5e11);
   EXPECT_EQ(cached.profile->kernel("f31"), nullptr);
 }
 
@@ -193,6 +195,7 @@ TEST_F(ProfileCacheTest, SenselessNumbersAreDamage) {
       [](Json& p) { p["ram_bytes_per_second"][0] = nullptr; },  // how the library writes infinity
       [](Json& p) { p["kernels"][0]["matmul_flops"] = "fast"; },
       [](Json& p) { p["kernels"][1].erase("repack_bytes_per_second"); },
+      [](Json& p) { p["kernels"][1].erase("expert_matmul_flops"); },
       [](Json& p) { p["storage"]["points"][1]["depth"] = -8; },
       [](Json& p) { p["storage"]["points"][1]["scattered"] = 1; },
       [](Json& p) { p["storage"]["knee"] = 7; },

@@ -193,7 +193,8 @@ MachineProfile read_profile(const Json& json) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
                                rate(kernel, "repacked_matmul_flops"), rate(kernel, "resident_matvec_bytes_per_second"),
-                               rate(kernel, "resident_matmul_flops"), rate(kernel, "repack_bytes_per_second")});
+                               rate(kernel, "resident_matmul_flops"), rate(kernel, "repack_bytes_per_second"),
+                               rate(kernel, "expert_matmul_flops"), rate(kernel, "repacked_expert_matmul_flops")});
   }
   if (json.contains("gpus")) {  // a profile from before there were any stays valid
     for (const Json& gpu : json.at("gpus")) {
@@ -269,7 +270,9 @@ Json profile_to_json(const MachineProfile& profile) {
                                {"repacked_matmul_flops", kernel.repacked_matmul_flops},
                                {"resident_matvec_bytes_per_second", kernel.resident_matvec_bytes_per_second},
                                {"resident_matmul_flops", kernel.resident_matmul_flops},
-                               {"repack_bytes_per_second", kernel.repack_bytes_per_second}});
+                               {"repack_bytes_per_second", kernel.repack_bytes_per_second},
+                               {"expert_matmul_flops", kernel.expert_matmul_flops},
+                               {"repacked_expert_matmul_flops", kernel.repacked_expert_matmul_flops}});
   }
   return json;
 }

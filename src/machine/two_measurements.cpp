@@ -57,6 +57,8 @@ void join_kernels(const MachineProfile& first, MachineProfile& second) {
     pairs.add(before.resident_matvec_bytes_per_second, it->resident_matvec_bytes_per_second);
     pairs.add(before.resident_matmul_flops, it->resident_matmul_flops);
     pairs.add(before.repack_bytes_per_second, it->repack_bytes_per_second);
+    pairs.add(before.expert_matmul_flops, it->expert_matmul_flops);
+    pairs.add(before.repacked_expert_matmul_flops, it->repacked_expert_matmul_flops);
   }
   pairs.add(first.attention_per_second, second.attention_per_second);
   second.operation_seconds = better_time(first.operation_seconds, second.operation_seconds);

@@ -38,7 +38,8 @@ constexpr double kThreadAttention = 2e9;
 constexpr double kRepackedInModel = 0.97;
 // Of experts' matrices in models, Q4_0 (docs/lab/experiments.md, "Packed copies").
 constexpr MachineSpeeds::Repacked kExpertGain = {1.2, 1.4};
-// An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk.
+// An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk: where it was
+// not measured.
 constexpr double kAloneGain = 1.3;
 // Repacking, a second and thread, where it was not measured: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md,
 // "Repacking for prompts").
@@ -99,13 +100,6 @@ bool usually_repacked(std::string_view type) {
   return type == "q4_0" || type == "q4_K" || type == "iq4_nl";
 }
 
-// Whether ggml multiplies one matrix by many columns with llamafile's kernels, which its products with experts have no
-// part in.
-bool has_column_kernel(std::string_view type) {
-  return type == "q4_0" || type == "q5_0" || type == "q8_0" || type == "iq4_nl" || type == "f16" || type == "bf16" ||
-         type == "f32";
-}
-
 }  // namespace
 
 MachineSpeeds::MachineSpeeds(const MachineProfile* profile, uint32_t threads)
@@ -147,9 +141,8 @@ double MachineSpeeds::kernel_flops(const char* type) const {
 
 double MachineSpeeds::alone_flops(const char* type) const {
   const KernelSpeed* kernel = kernel_of(type);
-  const bool measured = kernel != nullptr && kernel->matmul_flops > 0 && kernel->repacked_matmul_flops > 0;
-  return kernel_flops(type) *
-         (measured ? std::min(kAloneGain, kernel->repacked_matmul_flops / kernel->matmul_flops) : kAloneGain);
+  const bool measured = kernel != nullptr && kernel->repacked_expert_matmul_flops > 0;
+  return measured ? kernel->repacked_expert_matmul_flops * scale_ : kernel_flops(type) * kAloneGain;
 }
 
 PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const {
@@ -162,9 +155,9 @@ PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const
 PassSeconds MachineSpeeds::expert_matrix(int type, double bytes, double elements) const {
   const char* name = type_name(type);
   const double rate = kernel_bytes_per_second(name);
-  const KernelSpeed* kernel = kernel_of(name);
-  const bool alike = kernel != nullptr && kernel->matmul_flops > 0 && !has_column_kernel(name);
-  return {bytes / (kInModel * rate), alike ? std::min(bytes / rate, 2 * elements / kernel_flops(name)) : bytes / rate};
+  const double flops = scale_ * figure(profile_, name, [](const KernelSpeed& it) { return it.expert_matmul_flops; });
+  const double row = bytes / rate;
+  return {row / kInModel, flops > 0 ? std::min(row, 2 * elements / flops) : row};
 }
 
 PassSeconds MachineSpeeds::repacked_expert(int type, double bytes, double elements) const {

@@ -22,9 +22,8 @@ class MachineSpeeds {
   // Multiplying by a matrix of `bytes` and `elements`, of ggml type `type`.
   PassSeconds matrix(int type, double bytes, double elements) const;
 
-  // An expert's matrix: as matrix(), but ggml's products with experts go row by row, from the cache after the first.
-  // Where its products with one matrix have a kernel for many columns (llamafile's) a row takes as long as a single
-  // one; elsewhere, as with K-quants, both go the same way, and a row takes what one of many columns does.
+  // An expert's matrix: as matrix(), but rows beyond the first as the profile measured ggml's products by a choice of
+  // experts. These go row by row, from the cache after the first, whatever kernels there are for many columns.
   PassSeconds expert_matrix(int type, double bytes, double elements) const;
 
   // The same read repacked: rows beyond the first by the kernels for a single matrix.

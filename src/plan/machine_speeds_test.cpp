@@ -128,19 +128,21 @@ TEST(MachineSpeeds, ExpertsAreComputedRowByRow) {
   EXPECT_NEAR(seconds.more, 0.0001, 1e-9);
 }
 
-// llamafile has no kernels for K-quants: many columns are multiplied by the same code, whoever's they are.
-TEST(MachineSpeeds, RowsOfKQuantsTakeWhatOneOfManyColumnsDoes) {
+TEST(MachineSpeeds, RowsThatChoseAnExpertAreAsFastAsTheProfileSays) {
   MachineProfile profile = some_profile();
-  KernelSpeed kernel = profile.kernels.front();
-  kernel.type = "q4_K";
-  kernel.matvec_bytes_per_second = 10e9;
-  kernel.matmul_flops = 200e9;
-  profile.kernels.push_back(kernel);
-  const PassSeconds seconds = MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q4_K, 4e6, 7e6);
-  EXPECT_NEAR(seconds.first, 0.0004 / 0.75, 1e-9);
+  KernelSpeed& kernel = profile.kernels.front();
+  kernel.expert_matmul_flops = 200e9;
+  const PassSeconds seconds = MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q4_0, 4e6, 7e6);
+  EXPECT_NEAR(seconds.first, 0.0001 / 0.75, 1e-9);
   EXPECT_NEAR(seconds.more, 0.00007, 1e-9);
-  profile.kernels.back().matmul_flops = 20e9;  // no worse than one by one
-  EXPECT_NEAR(MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q4_K, 4e6, 7e6).more, 0.0004, 1e-9);
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q5_0, 40e6, 7e6).more, 0.00007, 1e-9)
+      << "of a type that was not measured";
+  kernel.expert_matmul_flops = 20e9;  // no worse than one by one
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).expert_matrix(GGML_TYPE_Q4_0, 4e6, 7e6).more, 0.0001, 1e-9);
+  const auto alone = [&] { return MachineSpeeds(&profile, 4).repacked_alone(GGML_TYPE_Q4_0, 4e6, 7e6).more; };
+  EXPECT_NEAR(alone(), 2 * 7e6 / (1.3 * 400e9), 1e-9) << "not measured";
+  kernel.repacked_expert_matmul_flops = 700e9;
+  EXPECT_NEAR(alone(), 0.00002, 1e-9);
 }
 
 TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {

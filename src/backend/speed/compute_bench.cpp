@@ -161,6 +161,10 @@ void ComputeBench::multiply(ggml_tensor* weights, ggml_tensor* columns, void* re
   add(ggml_mul_mat(context_.get(), weights, columns), result);
 }
 
+void ComputeBench::multiply_chosen(ggml_tensor* weights, ggml_tensor* columns, ggml_tensor* ids, void* result) {
+  add(ggml_mul_mat_id(context_.get(), weights, columns, ids), result);
+}
+
 void ComputeBench::sum(ggml_tensor* a, ggml_tensor* b, void* result) {
   add(ggml_add(context_.get(), a, b), result);
 }

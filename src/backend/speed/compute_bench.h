@@ -81,6 +81,8 @@ class ComputeBench {
 
   // Append nodes whose results, in f32, go to `result`.
   void multiply(ggml_tensor* weights, ggml_tensor* columns, void* result);
+  // The same by `ids`, which chooses a matrix of `weights` for each of the columns [length, 1, columns].
+  void multiply_chosen(ggml_tensor* weights, ggml_tensor* columns, ggml_tensor* ids, void* result);
   void sum(ggml_tensor* a, ggml_tensor* b, void* result);
   // Of one new token: queries [width, 1, heads] over keys and values [width, tokens, key heads].
   void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);

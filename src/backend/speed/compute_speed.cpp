@@ -18,6 +18,7 @@ namespace hypura {
 namespace {
 
 constexpr int64_t kColumns = 512;
+constexpr int64_t kChosenColumns = 32;  // that chose an expert: 512 tokens, 8 of 128 experts each
 // Attention as many models have it: four query heads to a head of keys.
 constexpr int64_t kHeads = 32;
 constexpr int64_t kKeyHeads = 8;
@@ -38,6 +39,7 @@ struct Trial {
   Times matvec;
   Times matmul;
   Times repack;
+  Times chosen;  // products of kChosenColumns
 };
 
 Status time_matvec(InnerGraph& graph, std::span<std::byte> memory, double seconds, Trial& trial, ProcessorTime& taken) {
@@ -60,6 +62,25 @@ Status time_matmul(InnerGraph& graph, std::span<std::byte> memory, int64_t size,
                  bench.tensor(GGML_TYPE_F32, size, kColumns, columns.data()), result.data());
   // Not warmed up: on a slow machine one product already takes as long as it may.
   return bench.time(seconds, false, trial.matmul, taken);
+}
+
+// The tokens of a prompt that chose an expert, by the products that streaming computes them with: those by a choice as
+// the expert is on disk, repacked it is a matrix as any other.
+Status time_chosen(InnerGraph& graph, std::span<std::byte> memory, int64_t size, double seconds, Trial& trial,
+                   ProcessorTime& taken) {
+  repeat(trial.matmul_rows, memory);
+  std::vector<float> columns(static_cast<size_t>(size * kChosenColumns), 0.5F);
+  std::vector<float> result(columns.size());
+  std::vector<int32_t> choice(kChosenColumns, 0);
+  ComputeBench bench(graph, 1);
+  ggml_tensor* matrix = bench.weights(trial.type, trial.layout, size, size, memory.data());
+  if (trial.layout == WeightLayout::kRepacked) {
+    bench.multiply(matrix, bench.tensor(GGML_TYPE_F32, size, kChosenColumns, columns.data()), result.data());
+  } else {
+    bench.multiply_chosen(matrix, bench.tensor(GGML_TYPE_F32, size, 1, columns.data(), kChosenColumns),
+                          bench.tensor(GGML_TYPE_I32, 1, kChosenColumns, choice.data()), result.data());
+  }
+  return bench.time(seconds, true, trial.chosen, taken);
 }
 
 uint64_t matrix_bytes(ggml_type type, int64_t size) {
@@ -124,12 +145,13 @@ Result<std::vector<Trial>> make_trials(std::span<const std::string> types, int64
       return fail(ErrorCode::kUsage, "'{}' is not a weight type", name);
     }
     const std::vector<std::byte> weights = make_weights(*type);
-    trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}, {}});
+    trials.push_back({*type, WeightLayout::kAsInFiles, weights, weights, {}, {}, {}, {}});
     const auto add = [&](WeightLayout layout) {
       trials.push_back({*type,
                         layout,
                         rows_as(layout, *type, weights, kRowLength),
                         rows_as(layout, *type, weights, size),
+                        {},
                         {},
                         {},
                         {}});
@@ -158,12 +180,17 @@ std::vector<KernelSpeed> speeds_of(std::vector<Trial>& trials, uint64_t matvec_b
                        static_cast<double>(ggml_row_size(trial.type, kRowLength));
     const double matvec = per_second(bytes, median(trial.matvec));
     const double matmul = per_second(2.0 * static_cast<double>(size * size * kColumns), median(trial.matmul));
+    const auto chosen = [&] {
+      return per_second(2.0 * static_cast<double>(size * size * kChosenColumns), median(trial.chosen));
+    };
     if (trial.layout == WeightLayout::kAsInFiles) {
       speeds.push_back({ggml_type_name(trial.type), matvec, matmul});
+      speeds.back().expert_matmul_flops = chosen();
     } else if (trial.layout == WeightLayout::kRepacked) {
       speeds.back().repacked_matvec_bytes_per_second = matvec;
       speeds.back().repacked_matmul_flops = matmul;
       speeds.back().repack_bytes_per_second = repack_rate(trial, memory, size);
+      speeds.back().repacked_expert_matmul_flops = chosen();
     } else {
       speeds.back().resident_matvec_bytes_per_second = matvec;
       speeds.back().resident_matmul_flops = matmul;
@@ -216,6 +243,12 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
         return time_matmul(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial,
                            taken);
       });
+      if (trial.layout != WeightLayout::kOwn) {
+        status = status.and_then([&] {
+          return time_chosen(**graph, memory->span().first(matmul_bytes), test.matmul_size, test.seconds / 2, trial,
+                             taken);
+        });
+      }
       if (trial.layout == WeightLayout::kRepacked) {
         status = status.and_then(
             [&] { return time_repack(**graph, memory->span(), test.matmul_size, test.seconds / 2, trial, taken); });

@@ -42,6 +42,8 @@ TEST_F(ComputeSpeedTest, MeasuresTheUsualTypes) {
     EXPECT_EQ(speed->kernels[i].repacked_matvec_bytes_per_second > 0, repacked) << types[i];
     EXPECT_EQ(speed->kernels[i].repacked_matmul_flops > 0, repacked) << types[i];
     EXPECT_EQ(speed->kernels[i].repack_bytes_per_second > 0, repacked) << types[i];
+    EXPECT_GT(speed->kernels[i].expert_matmul_flops, 0) << types[i];
+    EXPECT_EQ(speed->kernels[i].repacked_expert_matmul_flops > 0, repacked) << types[i];
     const bool own = has_own_layout(*weight_type(types[i]), 256);
     EXPECT_EQ(speed->kernels[i].resident_matvec_bytes_per_second > 0, own) << types[i];
     EXPECT_EQ(speed->kernels[i].resident_matmul_flops > 0, own) << types[i];

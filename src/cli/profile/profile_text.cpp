@@ -83,18 +83,20 @@ std::string repacking_sentence(const MachineProfile& profile) {
 }
 
 std::string kernel_section(const MachineProfile& profile) {
-  const auto line = [](const std::string& name, double bytes, double flops) {
-    return fmt::format("  {:<16}{:>14}{:>18}\n", name, format_rate(bytes), fmt::format("{:.0f} GFLOP/s", flops / 1e9));
+  const auto line = [](const std::string& name, double bytes, double flops, double expert) {
+    const std::string of_expert = expert > 0 ? fmt::format("{:>16.0f} GFLOP/s", expert / 1e9) : "";
+    return fmt::format("  {:<16}{:>14}{:>10.0f} GFLOP/s{}\n", name, format_rate(bytes), flops / 1e9, of_expert);
   };
-  std::string text = fmt::format("\nComputing with {}\n  {:<16}{:>14}{:>18}\n", plural(profile.threads, "thread"),
-                                 "weights", "1 token", "512 tokens");
+  std::string text = fmt::format("\nComputing with {}\n  {:<16}{:>14}{:>18}{:>24}\n", plural(profile.threads, "thread"),
+                                 "weights", "1 token", "512 tokens", "an expert's 32 tokens");
   for (const KernelSpeed& kernel : profile.kernels) {
-    text += line(kernel.type, kernel.matvec_bytes_per_second, kernel.matmul_flops);
+    text += line(kernel.type, kernel.matvec_bytes_per_second, kernel.matmul_flops, kernel.expert_matmul_flops);
     if (kernel.repacked_matmul_flops > 0) {
-      text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops);
+      text += line("  repacked", kernel.repacked_matvec_bytes_per_second, kernel.repacked_matmul_flops,
+                   kernel.repacked_expert_matmul_flops);
     }
     if (kernel.resident_matmul_flops > 0) {
-      text += line("  in memory", kernel.resident_matvec_bytes_per_second, kernel.resident_matmul_flops);
+      text += line("  in memory", kernel.resident_matvec_bytes_per_second, kernel.resident_matmul_flops, 0);
     }
   }
   text += repacking_sentence(profile);

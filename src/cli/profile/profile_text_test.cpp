@@ -24,7 +24,7 @@ MachineProfile sample() {
   profile.memory_allowed = 20 * kGiB;
   profile.ram_bytes_per_second = {1e10, 1.95e10};
   profile.operation_seconds = 2.46e-6;
-  profile.kernels = {{"q4_0", 1e10, 1.234e11, 1.5e10, 3e11, 0, 0, 3e9}, {"f16", 2e10, 1e11}};
+  profile.kernels = {{"q4_0", 1e10, 1.234e11, 1.5e10, 3e11, 0, 0, 3e9, 9e10, 2.5e11}, {"f16", 2e10, 1e11}};
   profile.storage.path = "/models";
   profile.storage.file_system = "ext4 on /dev/vda, id 1";
   profile.storage.method = "io_uring, direct";
@@ -52,9 +52,9 @@ TEST(ProfileText, TellsWhatWasMeasured) {
                           HasSubstr("L1d 32.0 KiB, L3 32.0 MiB\n"), HasSubstr("24.0 GiB, 20.0 GiB available\n"),
                           HasSubstr("1 thread       10.0 GB/s\n"), HasSubstr("2 threads      19.5 GB/s\n")));
   EXPECT_THAT(text, AllOf(HasSubstr("with 1 thread\n"), HasSubstr("123 GFLOP/s"), HasSubstr("costs 2.5 us")));
-  EXPECT_THAT(text, HasSubstr("  weights                1 token        512 tokens\n"
-                              "  q4_0                 10.0 GB/s       123 GFLOP/s\n"
-                              "    repacked           15.0 GB/s       300 GFLOP/s\n"
+  EXPECT_THAT(text, HasSubstr("  weights                1 token        512 tokens   an expert's 32 tokens\n"
+                              "  q4_0                 10.0 GB/s       123 GFLOP/s              90 GFLOP/s\n"
+                              "    repacked           15.0 GB/s       300 GFLOP/s             250 GFLOP/s\n"
                               "  f16                  20.0 GB/s       100 GFLOP/s\n"));
   EXPECT_THAT(text, HasSubstr("  Repacking: q4_0 3.00 GB/s.\n"));
   EXPECT_THAT(text, Not(HasSubstr("Huge pages"))) << "unknown";
