@@ -1,15 +1,14 @@
 #include "backend/ffn_block.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
+#include "backend/block_writer.h"
 #include "backend/graph_uses.h"
 #include "backend/stream_device.h"
-#include "backend/worker_block.h"
+#include "remote/protocol.h"
 
 namespace hypura {
 
@@ -51,61 +50,6 @@ bool is_used_outside(const FfnBlock& block, const ggml_cgraph* graph, const ggml
   return (node->flags & GGML_TENSOR_FLAG_OUTPUT) != 0 || uses != graph_uses(graph, node);
 }
 
-// Puts the tensors of a block together.
-class FfnWriter {
- public:
-  FfnWriter(const FfnBlock& block, uint32_t most_pairs) : rows_(most_pairs) {
-    RpcTensor& ask = add(kRpcF32, kAskName);
-    ask.set_shape(sizeof(float), {static_cast<uint32_t>(block.input->ne[0]), 1, rows_, 1});
-    known_[block.input] = ask.id;
-    for (const ggml_tensor* node : block.nodes) {
-      write(*node, node == block.result());
-    }
-  }
-
-  std::vector<RpcTensor> tensors() { return std::move(tensors_); }
-  std::vector<uint64_t> nodes() { return std::move(nodes_); }
-
- private:
-  RpcTensor& add(uint32_t type, std::string_view name) {
-    RpcTensor& tensor = tensors_.emplace_back();
-    tensor.id = tensors_.size();
-    tensor.type = type;
-    tensor.set_name(name);
-    return tensor;
-  }
-
-  uint64_t source(const ggml_tensor* tensor) {
-    const auto [it, is_new] = known_.try_emplace(tensor, 0);
-    if (is_new) {
-      RpcTensor& weight = add(static_cast<uint32_t>(tensor->type), tensor->name);
-      set_weight_shape(*tensor, weight);
-      it->second = weight.id;
-    }
-    return it->second;
-  }
-
-  void write(const ggml_tensor& node, bool last) {
-    uint64_t sources[kRpcSources] = {};
-    for (size_t i = 0; i < kRpcSources && node.src[i] != nullptr; ++i) {
-      sources[i] = source(node.src[i]);
-    }
-    RpcTensor& sent = add(kRpcF32, last ? kReplyName : std::string_view());
-    sent.set_shape(sizeof(float), {static_cast<uint32_t>(node.ne[0]), 1, rows_, 1});
-    sent.op = node.op;
-    sent.flags = kRpcCompute;
-    std::copy(std::begin(node.op_params), std::end(node.op_params), std::begin(sent.op_params));
-    std::memcpy(&sent.src, &sources, sizeof(sent.src));  // a message aligns nothing
-    known_[&node] = sent.id;
-    nodes_.push_back(sent.id);
-  }
-
-  const uint32_t rows_;
-  std::vector<RpcTensor> tensors_;
-  std::vector<uint64_t> nodes_;
-  std::unordered_map<const ggml_tensor*, uint64_t> known_;
-};
-
 }  // namespace
 
 std::optional<uint32_t> ffn_layer_of(const StreamedTensor& matrix, std::span<const WorkerLayer> layers) {
@@ -145,20 +89,15 @@ std::optional<FfnBlock> parse_ffn_block(const ggml_cgraph* graph, int start, con
 }
 
 uint64_t ffn_shape(const FfnBlock& block) {
-  uint64_t hash = 1;
-  const auto mix = [&](uint64_t number) { hash = (hash ^ number) * 0x9e3779b97f4a7c15 + (hash >> 29); };
+  ShapeHash hash;
   for (const ggml_tensor* node : block.nodes) {
-    mix(static_cast<uint64_t>(node->op));
-    mix(static_cast<uint64_t>(node->ne[0]));
-    for (const int32_t parameter : node->op_params) {
-      mix(static_cast<uint32_t>(parameter));
-    }
+    hash.add(*node);
     for (const ggml_tensor* source : node->src) {
-      mix(static_cast<uint64_t>(std::ranges::find(block.nodes, source) - block.nodes.begin()));
+      hash.add(static_cast<uint64_t>(std::ranges::find(block.nodes, source) - block.nodes.begin()));
     }
-    mix(node->op == GGML_OP_MUL_MAT ? std::hash<std::string_view>()(node->src[0]->name) : 0);
+    hash.add(node->op == GGML_OP_MUL_MAT ? std::hash<std::string_view>()(node->src[0]->name) : 0);
   }
-  return hash;
+  return hash.value();
 }
 
 WorkerRows ffn_rows(const FfnBlock& block) {
@@ -166,7 +105,16 @@ WorkerRows ffn_rows(const FfnBlock& block) {
 }
 
 WorkerBlock make_ffn_worker_block(const FfnBlock& block, uint32_t most_pairs) {
-  FfnWriter writer(block, most_pairs);
+  BlockWriter writer(most_pairs);
+  writer.add_input(*block.input);
+  for (const ggml_tensor* node : block.nodes) {
+    BlockWriter::Sources sources{};
+    for (size_t i = 0; i < sources.size() && node->src[i] != nullptr; ++i) {
+      const auto known = writer.known(node->src[i]);
+      sources[i] = known ? *known : writer.add_weight(*node->src[i]);
+    }
+    writer.add_node(*node, sources, node == block.result());
+  }
   return {ffn_rows(block), writer.tensors(), writer.nodes()};
 }
 

@@ -21,9 +21,6 @@ const ggml_tensor* block_input(const ExpertBlock& block);
 // A number that is the same for blocks of a layer whose graphs for a worker are the same.
 uint64_t worker_shape(const ExpertBlock& block);
 
-// Gives `sent` the shape of a weight, which is sent by its name.
-void set_weight_shape(const ggml_tensor& weight, RpcTensor& sent);
-
 // Of a block that has_worker_shape().
 WorkerRows worker_rows(const ExpertBlock& block, const StreamLayout& layout);
 
