@@ -22,10 +22,18 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kMostUnderWay = ReaderOptions{}.depth * ReaderOptions{}.chunk_bytes;
 constexpr double kKneeShare = 0.95;
 
-// Where the next read goes. Sequential reads go on where the last point left off.
+// Where the next read comes from, and goes to: what is short begins where the last one left off, or it would have the
+// same few blocks of memory again, which caches hold. So do sequential reads in the file.
 class Places {
  public:
-  explicit Places(uint64_t file_bytes) : file_bytes_(file_bytes) {}
+  Places(uint64_t file_bytes, std::span<std::byte> memory) : file_bytes_(file_bytes), memory_(memory) {}
+
+  // All of the memory in turn, in blocks of that size: reads under way share none if so many blocks are in it.
+  std::byte* destination(uint64_t block_bytes) {
+    const uint64_t place = round_up(next_destination_, block_bytes);
+    next_destination_ = (place + block_bytes <= memory_.size() ? place : 0) + block_bytes;
+    return memory_.data() + next_destination_ - block_bytes;
+  }
 
   uint64_t next(const StoragePoint& point) {
     const uint64_t last = round_down(file_bytes_ - point.block_bytes, kDirectAlignment);
@@ -39,6 +47,8 @@ class Places {
 
  private:
   uint64_t file_bytes_;
+  std::span<std::byte> memory_;
+  uint64_t next_destination_ = 0;  // in memory_
   uint64_t next_ = 0;
   std::mt19937_64 random_{1};  // the same places every time
 };
@@ -49,12 +59,11 @@ struct Issuing {
   uint64_t reads = 0;
 };
 
-// Keeps the reads of one point under way, each into the blocks of memory behind those of the one before, all of the
-// memory in turn. Waits for all of them at the end, because they write to borrowed memory.
+// Keeps the reads of one point under way. Waits for all of them at the end, because they write to borrowed memory.
 class Window {
  public:
-  Window(Reader& reader, const StoragePoint& point, std::span<std::byte> memory, Places& places, Issuing& issuing)
-      : reader_(reader), point_(point), memory_(memory), places_(places), issuing_(issuing), groups_(point.depth) {
+  Window(Reader& reader, const StoragePoint& point, Places& places, Issuing& issuing)
+      : reader_(reader), point_(point), places_(places), issuing_(issuing), groups_(point.depth) {
     for (uint32_t slot = 0; slot < point.depth; ++slot) {
       submit(slot);
     }
@@ -95,8 +104,7 @@ class Window {
     const ReadRequest request = {.file = 0,
                                  .offset = places_.next(point_),
                                  .length = point_.block_bytes,
-                                 .destination = memory_.data() + block_ * point_.block_bytes};
-    block_ = (block_ + 1) % (memory_.size() / point_.block_bytes);
+                                 .destination = places_.destination(point_.block_bytes)};
     const auto start = Clock::now();
     groups_[slot] = reader_.submit({&request, 1}, Priority::kDemand);
     if (point_.block_bytes <= ReaderOptions{}.chunk_bytes) {  // larger ones are several reads
@@ -112,8 +120,6 @@ class Window {
 
   Reader& reader_;
   const StoragePoint& point_;
-  std::span<std::byte> memory_;
-  uint64_t block_ = 0;  // of it, for the next read; the reads under way are the latest ones, so that none shares theirs
   Places& places_;
   Issuing& issuing_;
   std::vector<ReadGroup> groups_;  // 0: none
@@ -123,10 +129,9 @@ class Window {
 
 // Bytes a second.
 template <class Ended>
-Result<double> visit(Reader& reader, const StoragePoint& point, std::span<std::byte> memory, Places& places,
-                     Issuing& issuing, Ended ended) {
+Result<double> visit(Reader& reader, const StoragePoint& point, Places& places, Issuing& issuing, Ended ended) {
   const auto start = Clock::now();
-  Window window(reader, point, memory, places, issuing);
+  Window window(reader, point, places, issuing);
   while (!ended(start)) {
     if (Status status = window.turn(); !status) {
       return propagate(status.error());
@@ -149,18 +154,21 @@ void name_the_best(StorageProfile& profile) {
 class OpenStorage final : public StorageSpeed {
  public:
   OpenStorage(ReadableFile file, MemoryRegion memory)
-      : memory_(std::move(memory)), bytes_(file.bytes), places_(file.bytes), reader_(std::move(file.reader)) {
+      : memory_(std::move(memory)),
+        bytes_(file.bytes),
+        places_(file.bytes, memory_.span()),
+        reader_(std::move(file.reader)) {
     reader_->register_memory(memory_.span());
   }
 
   Result<StorageProfile> measure(const StorageTest& test) override;
   Result<double> read_until(const StoragePoint& point, const std::atomic<bool>& stop) override {
-    return visit(*reader_, point, memory_.span(), places_, issuing_, [&](Clock::time_point) { return stop.load(); });
+    return visit(*reader_, point, places_, issuing_, [&](Clock::time_point) { return stop.load(); });
   }
 
  private:
   Result<double> visit_for(const StoragePoint& point, double seconds) {
-    return visit(*reader_, point, memory_.span(), places_, issuing_,
+    return visit(*reader_, point, places_, issuing_,
                  [seconds](Clock::time_point start) { return seconds_since(start) >= seconds; });
   }
 
