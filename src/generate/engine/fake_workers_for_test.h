@@ -1,6 +1,7 @@
 // For tests: workers of a model, in this process, that compute by ggml.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <string>
@@ -21,12 +22,13 @@ class FakeWorkers {
     static_cast<void>(init_llama());
     const Model it = *open_model(model);
     manner_.identity = worker_identity(model_fingerprint(it), false, ggml_build(), cpu_kernels());
-    manner_.experts = static_cast<uint32_t>(it.experts);
+    manner_.experts = std::max(static_cast<uint32_t>(it.experts), 1U);  // 1: feed-forward parts
     manner_.layers = static_cast<uint32_t>(it.layers);
   }
 
   FakeWorker::Manner& manner() { return manner_; }
   FakeWorker& add() { return workers_.emplace_back(manner_, GgmlWorker(path_)); }
+  FakeWorker& at(size_t number) { return workers_[number]; }
 
   std::vector<std::string> addresses() const {
     std::vector<std::string> all;

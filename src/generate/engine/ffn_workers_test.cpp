@@ -4,17 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <numeric>
 #include <thread>
 
-#include "backend/cpu_kernels.h"
-#include "backend/ggml_worker_for_test.h"
 #include "generate/engine/engine_impl.h"
+#include "generate/engine/fake_workers_for_test.h"
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
-#include "history/model_fingerprint.h"
 #include "load/worker_serving_for_test.h"
 #include "support/temp_dir_for_test.h"
 
@@ -95,35 +92,6 @@ uint64_t least_worker_memory(const std::filesystem::path& model) {
   return high;
 }
 
-// Dense workers of a model, in this process, whose rows ggml computes without any of the project's devices.
-class FakeFfnWorkers {
- public:
-  explicit FakeFfnWorkers(const std::filesystem::path& model) : path_(model) {
-    static_cast<void>(init_llama());
-    const Model it = *open_model(model);
-    manner_.identity = worker_identity(model_fingerprint(it), false, ggml_build(), cpu_kernels());
-    manner_.experts = 1;
-    manner_.layers = static_cast<uint32_t>(it.layers);
-  }
-
-  FakeWorker::Manner& manner() { return manner_; }
-  FakeWorker& add() { return workers_.emplace_back(manner_, GgmlWorker(path_)); }
-  FakeWorker& at(size_t number) { return workers_[number]; }
-
-  std::vector<std::string> addresses() const {
-    std::vector<std::string> all;
-    for (const FakeWorker& it : workers_) {
-      all.push_back(to_string(it.address()));
-    }
-    return all;
-  }
-
- private:
-  std::filesystem::path path_;
-  FakeWorker::Manner manner_;
-  std::deque<FakeWorker> workers_;
-};
-
 class FfnWorkers : public testing::TestWithParam<ModelCase> {
  protected:
   void SetUp() override {
@@ -139,7 +107,7 @@ class FfnWorkers : public testing::TestWithParam<ModelCase> {
 
 TEST_P(FfnWorkers, LogitsAreThoseOfOneMachine) {
   for (const size_t count : {1, 3}) {
-    FakeFfnWorkers workers(model_);
+    FakeWorkers workers(model_);
     for (size_t i = 0; i < count; ++i) {
       workers.add();
     }
@@ -204,7 +172,7 @@ class FfnWorkersThatFail : public testing::Test {
 TEST_F(FfnWorkersThatFail, InTheMiddleOfATokenTheirPartIsComputedHere) {
   for (const WorkerFault fault :
        {WorkerFault::kCloses, WorkerFault::kGarbage, WorkerFault::kWrongLength, WorkerFault::kRefuses}) {
-    FakeFfnWorkers workers(kModel);
+    FakeWorkers workers(kModel);
     workers.manner().fault = fault;
     workers.manner().fault_at = 8;
     workers.add();
@@ -223,7 +191,7 @@ TEST_F(FfnWorkersThatFail, InTheMiddleOfATokenTheirPartIsComputedHere) {
 
 // It may be given up before it falls silent too, where this machine is slow.
 TEST_F(FfnWorkersThatFail, ASilentOneIsGivenUp) {
-  FakeFfnWorkers workers(kModel);
+  FakeWorkers workers(kModel);
   workers.manner().fault = WorkerFault::kSilent;
   workers.manner().fault_at = 8;
   workers.add();
@@ -236,7 +204,7 @@ TEST_F(FfnWorkersThatFail, ASilentOneIsGivenUp) {
 }
 
 TEST_F(FfnWorkersThatFail, AKilledOneIsDoneWithout) {
-  FakeFfnWorkers workers(kModel);
+  FakeWorkers workers(kModel);
   FakeWorker& worker = workers.add();
   const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
   ASSERT_NE(engine, nullptr);
@@ -252,7 +220,7 @@ TEST_F(FfnWorkersThatFail, AKilledOneIsDoneWithout) {
 }
 
 TEST_F(FfnWorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
-  FakeFfnWorkers workers(kModel);
+  FakeWorkers workers(kModel);
   workers.manner().identity.fingerprint += 1;
   workers.add();
   workers.manner().identity.fingerprint -= 1;
@@ -268,7 +236,7 @@ TEST_F(FfnWorkersThatFail, ThoseThatCannotHelpAreDoneWithout) {
 
 // What messages take is out of the budget, and in the plan.
 TEST_F(FfnWorkersThatFail, NoMemoryIsTakenThatIsNotReserved) {
-  FakeFfnWorkers workers(kModel);
+  FakeWorkers workers(kModel);
   workers.add();
   const auto engine = open_with_ffn(workers.addresses(), ffn_options(kModel, memory_));
   ASSERT_NE(engine, nullptr);
