@@ -141,6 +141,7 @@ struct MachineProfile {
   std::vector<double> ram_bytes_per_second;  // [n-1]: n threads reading
   double operation_seconds = 0;              // cost of one small graph node at `threads`, barriers included
   double attention_per_second = 0;           // query heads x their width x tokens attended to, for one new token, f16
+  double prompt_attention_per_second = 0;    // the same for each of a prompt's 512 tokens, which attend to those before
   std::vector<KernelSpeed> kernels;
   std::vector<GpuProfile> gpus;  // that were measured
   StorageProfile storage;

@@ -39,6 +39,7 @@ MachineProfile sample() {
   profile.first_measured_at = "2025-01-02T03:00:00Z";
   profile.operation_seconds = 1.25e-6;
   profile.attention_per_second = 3e9;
+  profile.prompt_attention_per_second = 6e9;
   profile.kernels = {{"q4_0", 1.1e10, 3.3e11, 2.2e10, 6.6e11, 1.2e10, 2e12, 4e9, 2.5e11, 5e11}, {"f32", 2e10, 1e11}};
   GpuProfile gpu;
   gpu.name = "GPU0";
@@ -94,6 +95,7 @@ TEST_F(ProfileCacheTest, KeepsEveryField) {
   EXPECT_EQ(profile_to_json(*cached.profile), profile_to_json(sample()));
   EXPECT_EQ(cached.profile->ram_bytes_per_second, sample().ram_bytes_per_second) << "to the last bit";
   EXPECT_EQ(cached.profile->caches, sample().caches);
+  EXPECT_EQ(cached.profile->prompt_attention_per_second, 6e9);
   EXPECT_EQ(cached.profile->cgroup_limit, sample().cgroup_limit);
   EXPECT_EQ(cached.profile->storage.knee.depth, 8U);
   const GpuProfile* gpu = cached.profile->gpu("GPU0", "Some GPU");

@@ -189,6 +189,7 @@ MachineProfile read_profile(const Json& json) {
   profile.first_measured_at = text(json, "first_measured_at");
   profile.operation_seconds = rate(json, "operation_seconds");
   profile.attention_per_second = rate(json, "attention_per_second");
+  profile.prompt_attention_per_second = rate(json, "prompt_attention_per_second");
   for (const Json& kernel : json.at("kernels")) {
     profile.kernels.push_back({text(kernel, "type"), rate(kernel, "matvec_bytes_per_second"),
                                rate(kernel, "matmul_flops"), rate(kernel, "repacked_matvec_bytes_per_second"),
@@ -253,6 +254,7 @@ Json profile_to_json(const MachineProfile& profile) {
                {"first_measured_at", profile.first_measured_at},
                {"operation_seconds", profile.operation_seconds},
                {"attention_per_second", profile.attention_per_second},
+               {"prompt_attention_per_second", profile.prompt_attention_per_second},
                {"kernels", Json::array()},
                {"gpus", Json::array()},
                {"storage", storage_to_json(profile.storage)}};

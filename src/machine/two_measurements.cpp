@@ -61,6 +61,7 @@ void join_kernels(const MachineProfile& first, MachineProfile& second) {
     pairs.add(before.repacked_expert_matmul_flops, it->repacked_expert_matmul_flops);
   }
   pairs.add(first.attention_per_second, second.attention_per_second);
+  pairs.add(first.prompt_attention_per_second, second.prompt_attention_per_second);
   second.operation_seconds = better_time(first.operation_seconds, second.operation_seconds);
   second.lasting_share = pairs.lasting();
 }

@@ -199,6 +199,11 @@ double MachineSpeeds::attention(double elements) const {
   return elements / (measured > 0 ? measured * scale_ : kThreadAttention * threads_);
 }
 
+double MachineSpeeds::prompt_attention(double elements) const {
+  const double measured = profile_ == nullptr ? 0 : profile_->prompt_attention_per_second;
+  return measured > 0 ? elements / (measured * scale_) : attention(elements);
+}
+
 MachineSpeeds::Repacked MachineSpeeds::repacked_dense(int type) const {
   const KernelSpeed* kernel = kernel_of(type_name(type));
   if (kernel == nullptr || kernel->matmul_flops <= 0) {

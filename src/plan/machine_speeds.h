@@ -58,8 +58,9 @@ class MachineSpeeds {
   // That issuing one of the reader's reads takes of the computing thread.
   double read_seconds() const;
 
-  // Attention of one new token: query heads x their width x tokens attended to.
+  // Attention of one new token, and of each of a prompt's: query heads x their width x tokens attended to.
   double attention(double elements) const;
+  double prompt_attention(double elements) const;
 
   // One small operation: a norm, an addition.
   double operation() const { return operation_; }

@@ -179,6 +179,9 @@ TEST(MachineSpeeds, ContentionAndAttentionAreThoseOfTheProfile) {
   profile.storage.computing_kept = 0.65;
   profile.storage.reading_kept = 0.8;
   profile.attention_per_second = 16e9;
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).prompt_attention(8e9), 0.5, 1e-9) << "not measured";
+  profile.prompt_attention_per_second = 32e9;
+  EXPECT_NEAR(MachineSpeeds(&profile, 4).prompt_attention(8e9), 0.25, 1e-9);
   EXPECT_GT(MachineSpeeds(&profile, 4).read_seconds(), 0) << "assumed";
   profile.storage.read_seconds = 12e-6;
   EXPECT_EQ(MachineSpeeds(&profile, 4).read_seconds(), 12e-6);

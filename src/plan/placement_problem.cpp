@@ -338,6 +338,7 @@ void ProblemBuilder::add_rest() {
   problem_.rest.first += operations * speeds_.operation() + kPassSeconds;
   problem_.attention = ours * speeds_.attention(attention_width(model));
   problem_.rest.first += problem_.attention * std::min(request_.options.predicted_at, request_.context);
+  problem_.rest.more += ours * speeds_.prompt_attention(attention_width(model)) * (kPromptTokens / 2.0);
   problem_.contention = speeds_.contention();
   problem_.computing_lasts = speeds_.computing_lasts();
   problem_.block_seconds = kBlockSeconds;

@@ -180,6 +180,7 @@ Status add_compute_speed(MachineProfile& profile, std::span<const std::string> t
   profile.processor_share = std::min(before, speed->processor_share);
   profile.operation_seconds = speed->operation_seconds;
   profile.attention_per_second = speed->attention_per_second;
+  profile.prompt_attention_per_second = speed->prompt_attention_per_second;
   profile.kernels.insert(profile.kernels.end(), speed->kernels.begin(), speed->kernels.end());
   return {};
 }

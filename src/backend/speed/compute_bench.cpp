@@ -169,9 +169,10 @@ void ComputeBench::sum(ggml_tensor* a, ggml_tensor* b, void* result) {
   add(ggml_add(context_.get(), a, b), result);
 }
 
-void ComputeBench::attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result) {
+void ComputeBench::attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, ggml_tensor* mask,
+                          void* result) {
   const float scale = 1 / std::sqrt(static_cast<float>(queries->ne[0]));
-  add(ggml_flash_attn_ext(context_.get(), queries, keys, values, nullptr, scale, 0, 0), result);
+  add(ggml_flash_attn_ext(context_.get(), queries, keys, values, mask, scale, 0, 0), result);
 }
 
 void ComputeBench::repack(ggml_tensor* from, ggml_tensor* to) {

@@ -84,8 +84,9 @@ class ComputeBench {
   // The same by `ids`, which chooses a matrix of `weights` for each of the columns [length, 1, columns].
   void multiply_chosen(ggml_tensor* weights, ggml_tensor* columns, ggml_tensor* ids, void* result);
   void sum(ggml_tensor* a, ggml_tensor* b, void* result);
-  // Of one new token: queries [width, 1, heads] over keys and values [width, tokens, key heads].
-  void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, void* result);
+  // Queries [width, new tokens, heads] over keys and values [width, tokens, key heads]. `mask` as ggml has it, f16
+  // [tokens, new tokens]; nullptr: all attend to all.
+  void attend(ggml_tensor* queries, ggml_tensor* keys, ggml_tensor* values, ggml_tensor* mask, void* result);
 
   // Appends the repacking of a matrix that has such a layout into `to`, which lies elsewhere.
   void repack(ggml_tensor* from, ggml_tensor* to);

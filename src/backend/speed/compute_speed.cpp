@@ -1,6 +1,7 @@
 #include "backend/speed/compute_speed.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -23,7 +24,7 @@ constexpr int64_t kChosenColumns = 32;  // that chose an expert: 512 tokens, 8 o
 constexpr int64_t kHeads = 32;
 constexpr int64_t kKeyHeads = 8;
 constexpr int64_t kHeadWidth = 128;
-constexpr int64_t kAttended = 512;                                                     // tokens
+constexpr int64_t kAttended = kColumns;                                                // tokens
 constexpr uint64_t kKeyBytes = sizeof(uint16_t) * kKeyHeads * kHeadWidth * kAttended;  // of one layer
 constexpr uint64_t kAttentionBytes = 64 * kMiB;                                        // of all, at most
 constexpr uint64_t kMostRepacked = 64;  // matrices: more than caches hold
@@ -132,8 +133,28 @@ Status time_attention(InnerGraph& graph, std::span<std::byte> memory, double sec
   for (int layer = 0; layer < layers; ++layer) {
     std::byte* keys = memory.data() + static_cast<uint64_t>(2 * layer) * kKeyBytes;
     bench.attend(q, bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys, kKeyHeads),
-                 bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys + kKeyBytes, kKeyHeads), result.data());
+                 bench.tensor(GGML_TYPE_F16, kHeadWidth, kAttended, keys + kKeyBytes, kKeyHeads), nullptr,
+                 result.data());
   }
+  return bench.time(seconds, true, times, taken);
+}
+
+// A prompt's tokens in one layer, each of which attends to those before it and itself.
+Status time_prompt_attention(InnerGraph& graph, std::span<std::byte> memory, double seconds, Times& times,
+                             ProcessorTime& taken) {
+  std::vector<float> queries(static_cast<size_t>(kHeadWidth * kHeads * kColumns), 0.01F);
+  std::vector<float> result(queries.size());
+  const std::vector<ggml_fp16_t> values(kRowLength, ggml_fp32_to_fp16(0.01F));
+  repeat(std::as_bytes(std::span(values)), memory);
+  std::vector<ggml_fp16_t> hidden(static_cast<size_t>(kColumns * kColumns), ggml_fp32_to_fp16(-INFINITY));
+  for (int64_t token = 0; token < kColumns; ++token) {
+    std::fill_n(hidden.begin() + token * kColumns, token + 1, ggml_fp32_to_fp16(0));
+  }
+  ComputeBench bench(graph, 1);
+  bench.attend(bench.tensor(GGML_TYPE_F32, kHeadWidth, kColumns, queries.data(), kHeads),
+               bench.tensor(GGML_TYPE_F16, kHeadWidth, kColumns, memory.data(), kKeyHeads),
+               bench.tensor(GGML_TYPE_F16, kHeadWidth, kColumns, memory.data() + kKeyBytes, kKeyHeads),
+               bench.tensor(GGML_TYPE_F16, kColumns, kColumns, hidden.data()), result.data());
   return bench.time(seconds, true, times, taken);
 }
 
@@ -229,12 +250,17 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   const uint64_t attention_bytes = std::clamp<uint64_t>(test.weight_bytes, 2 * kKeyBytes, kAttentionBytes);
   Times operation;
   Times attention;
+  Times prompt_attention;
   ProcessorTime taken;
   double done = 0;
   // Twice over all, so that a neighbour who is busy for a moment does not spoil one type.
   for (int round = 0; round < 2; ++round) {
     Status status = time_operation(**graph, test.seconds / 2, operation, taken).and_then([&] {
       return time_attention(**graph, memory->span().first(attention_bytes), test.seconds / 2, attention, taken);
+    });
+    status = status.and_then([&] {
+      return time_prompt_attention(**graph, memory->span().first(2 * kKeyBytes), test.seconds / 2, prompt_attention,
+                                   taken);
     });
     for (Trial& trial : *trials) {
       status = status.and_then(
@@ -270,6 +296,8 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   const uint64_t layers = attention_bytes / (2 * kKeyBytes);
   speed.attention_per_second =
       per_second(static_cast<double>(layers * kHeads * kHeadWidth * kAttended), median(attention));
+  speed.prompt_attention_per_second =
+      per_second(static_cast<double>(kHeads * kHeadWidth * kColumns * (kColumns + 1) / 2), median(prompt_attention));
   speed.kernels = speeds_of(*trials, matvec_bytes, memory->size(), test.matmul_size);
   return speed;
 }

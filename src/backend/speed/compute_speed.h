@@ -28,7 +28,8 @@ struct ComputeTest {
 struct ComputeSpeed {
   double processor_share = 0;  // as MachineProfile has it
   double operation_seconds = 0;
-  double attention_per_second = 0;   // as MachineProfile has it
+  double attention_per_second = 0;  // as MachineProfile has it
+  double prompt_attention_per_second = 0;
   std::vector<KernelSpeed> kernels;  // in the order asked for
 };
 

@@ -32,6 +32,7 @@ TEST_F(ComputeSpeedTest, MeasuresTheUsualTypes) {
   ASSERT_TRUE(speed) << speed.error().message;
   EXPECT_GT(speed->operation_seconds, 0);
   EXPECT_GT(speed->attention_per_second, 0);
+  EXPECT_GT(speed->prompt_attention_per_second, 0);
   EXPECT_EQ(last, 1);
   ASSERT_EQ(speed->kernels.size(), types.size());
   for (size_t i = 0; i < types.size(); ++i) {
