@@ -43,6 +43,12 @@ class ServedModel:
     def metric(self, name):
         return next(float(it.split()[-1]) for it in self.metrics().splitlines() if it.startswith(name))
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
     def stop(self):
         self.process.terminate()
         self.process.wait()

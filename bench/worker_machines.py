@@ -1,6 +1,7 @@
 """Machines for measurements of workers, all on this one: `hypura worker` processes, each with a disk of its own speed and
 behind a network of its own. Linux, as root where a disk is limited (cgroup v1) or a machine has a network namespace."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -103,13 +104,17 @@ class Relay:
 
 
 class Worker:
-    """`hypura worker` number N. With `rtt` or `gbit` behind a relay, with `namespaced` in a network of its own."""
+    """`hypura worker` number N. With `rtt` or `gbit` behind a relay, with `namespaced` in a network of its own; `profile`:
+    a cache folder with what `hypura profile` found."""
 
-    def __init__(self, model, number, memory, folder, rtt=0, gbit=0, disk=None, namespaced=False, threads=1):
+    def __init__(self, model, number, memory, folder, rtt=0, gbit=0, disk=None, namespaced=False, threads=1,
+                 profile=None):
         self.model, self.memory, self.threads = model, memory, threads
         self.disk = disk or Disk(number, model, None)
         self.folder = os.path.join(folder, f"worker-{number}")
         os.makedirs(self.folder, exist_ok=True)
+        if profile:
+            shutil.copytree(profile, self.folder, dirs_exist_ok=True)
         self.log_path = os.path.join(self.folder, "log")
         self.namespace = Namespace(number) if namespaced else None
         self.host = self.namespace.address if namespaced else "127.0.0.1"

@@ -9,7 +9,8 @@ depends on time, on one machine too. That their logits are right is for src/gene
 
 `speed`: tokens/s of an answer alone and with --workers workers, in turn, each machine with the same memory and a disk of so
 many MB/s, behind relays of --rtt ms and --gbit Gbit/s. The first --skip tokens of an answer are left out: they fill the
-memories, since all machines start anew for each answer. Needs root for the disks' limits (cgroup v1).
+memories, since all machines start anew for each answer. Each has a profile, measured with such a disk; `predicted` is what
+the plan says by that. Needs root for the disks' limits (cgroup v1).
 
 Prints one JSON object; the exit status is 1 where something was not equal.
 """
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from served_model import ServedModel, numbers
 from worker_machines import Disk, Worker, program
 
 PORT = 8474
-WIDTH, EXPERTS = 256, 32  # of the models that are made
+WIDTH, EXPERTS, LAYERS = 256, 32, 4  # of the models that are made
 with open("src/remote/protocol.h") as protocol:
     MOST_PAIRS = int(re.search(r"kMostPairs = (\d+)", protocol.read()).group(1))
 KINDS = {
@@ -47,10 +49,15 @@ STORIES = "models/hypura-stories-moe.gguf"
 class Server(ServedModel):
     """Beside `workers`. What is measured of it is in counters()."""
 
-    def __init__(self, model, memory, folder, workers, flags=(), disk=None):
+    split = "experts"  # all are asked, though with models so small none pays
+
+    def __init__(self, model, memory, folder, workers, flags=(), disk=None, profile=None):
         self.folder = tempfile.mkdtemp(dir=folder)
+        if profile:
+            shutil.copytree(profile, self.folder, dirs_exist_ok=True)
         self.workers = workers
-        words = ["--memory", memory, "--context", "1024", "--kv-disk", "0", "--gpu", "none", "--threads", "1", *flags]
+        words = ["--memory", memory, "--context", "1024", "--kv-disk", "0", "--gpu", "none", "--threads", "1",
+                 *(["--split", self.split] if workers else []), *flags]
         for it in workers:
             words += ["--worker", it.address]
         disk = disk or Disk("client", model, None)
@@ -86,17 +93,24 @@ def mib(size):
 
 
 def wire_errors(before, after):
-    """What was sent and received between the two for asks of one token each is not what remote/protocol.h says."""
+    """What was sent and received between the two for asks of one token each is not what remote/protocol.h says. With the
+    prompt's token, some asks but the last layer's say what the next ask will want: experts of 4 bytes."""
     moved = {name: after[name] - before[name] for name in after}
     if not moved["asks"]:
         return []
     tensor = 296  # RpcTensor; 9 bytes before each of three requests
     ask = 27 + (tensor + 9) + 4 + (tensor + 16) + 16 + 4 * WIDTH
-    pairs = min(MOST_PAIRS, (moved["sent_bytes"] / moved["asks"] - ask) // 8)  # a worker with little memory takes fewer
-    reply = 8 + 64 + (EXPERTS + 63) // 64 * 8
-    right = {"sent_bytes": (ask + 8 * max(pairs, 1)) * moved["asks"],
-             "received_bytes": reply * moved["asks"] + 4 * WIDTH * moved["rows"]}
-    return [f"{name}: {moved[name]:.0f}, not {it:.0f}" for name, it in right.items() if moved[name] != it]
+    ahead = 9 + (tensor + 9)
+    pairs = [MOST_PAIRS >> i for i in range(16) if MOST_PAIRS >> i > 0]  # a worker with little memory takes fewer
+    sent = [moved["sent_bytes"] - (ask + 8 * it) * moved["asks"] for it in pairs]
+    errors = []
+    if not any(it - 4 * experts == ahead * says for it in sent for says in range(LAYERS)
+               for experts in range(says, says * EXPERTS + 1)):
+        errors.append(f"sent_bytes: {moved['sent_bytes']:.0f} in {moved['asks']:.0f} asks")
+    received = (8 + 64 + (EXPERTS + 63) // 64 * 8) * moved["asks"] + 4 * WIDTH * moved["rows"]
+    if moved["received_bytes"] != received:
+        errors.append(f"received_bytes: {moved['received_bytes']:.0f}, not {received:.0f}")
+    return errors
 
 
 def exact(kind, folder):
@@ -104,37 +118,40 @@ def exact(kind, folder):
     if KINDS[kind] is not None:
         model = os.path.join(folder, f"{kind}.gguf")
         subprocess.run([program("hypura-make-model"), model, *KINDS[kind], "--embedding", str(WIDTH), "--experts",
-                        str(EXPERTS), "--layers", "4", "--skew", "0.7"], check=True, stdout=subprocess.DEVNULL)
+                        str(EXPERTS), "--layers", str(LAYERS), "--expert-ff", "512", "--skew", "0.7"], check=True, stdout=subprocess.DEVNULL)
     one, many = ["--parallel", "1"], ["--parallel", "8"]
     # Slots for some experts more than the fewest; with eight sequences their keys too.
-    least = least_memory([program("hypura"), "run", model, "-p", "a", "--gpu", "none", "--context", "1024"])
+    nobody = [word for i in (1, 2, 3) for word in ("--worker", f"127.0.0.1:{52990 + i}")]  # their messages take memory
+    least = least_memory([program("hypura"), "run", model, "-p", "a", "--gpu", "none", "--context", "1024", *nobody])
     few = mib(least + os.path.getsize(model) * 0.2)
     half = mib(least + os.path.getsize(model) * 0.5)
     few_there = mib(least_memory([program("hypura"), "worker", model, "--listen", "127.0.0.1:52999"]))
     seeds = list(range(8))
-    alone = Server(model, few, folder, [], one)
-    expected = [alone.ask(it) for it in seeds]
-    alone.stop()
+    with Server(model, few, folder, [], one) as alone:
+        expected = [alone.ask(it) for it in seeds]
     result = {"memory": few, "cases": []}
     for count, there in ((1, few_there), (2, "1G"), (3, few_there)):
-        workers = [Worker(model, i + 1, there, tempfile.mkdtemp(dir=folder)) for i in range(count)]
-        case = {"workers": count, "memory_there": there, "different": 0, "wire": []}
-        server = Server(model, few, folder, workers, one)
-        case["different"] = sum(server.ask(it) != right for it, right in zip(seeds, expected))
-        before = [server.counters(it) for it in workers]
-        server.ask("wire", prompt=1)
-        after = [server.counters(it) for it in workers]
-        case["rows"] = [it["rows"] for it in after]
-        if KINDS[kind] is not None:
-            case["wire"] = [error for a, b in zip(after, before) for error in wire_errors(b, a)]
-            case["asks_on_the_wire"] = sum(a["asks"] - b["asks"] for a, b in zip(after, before))
-        server.stop()
-        server = Server(model, half, folder, workers, many)
-        server.ask("eight", 8)
-        case["rows_of_eight"] = [server.counters(it)["rows"] for it in workers]
-        server.stop()
-        for it in workers:
-            it.close()
+        workers = []
+        try:
+            for i in range(count):
+                workers.append(Worker(model, i + 1, there, tempfile.mkdtemp(dir=folder)))
+            case = {"workers": count, "memory_there": there}
+            with Server(model, few, folder, workers, one) as server:
+                case["different"] = sum(server.ask(it) != right for it, right in zip(seeds, expected))
+                before = [server.counters(it) for it in workers]
+                server.ask("wire", prompt=1)
+                after = [server.counters(it) for it in workers]
+            case["rows"] = [it["rows"] for it in after]
+            case["wire"] = []
+            if KINDS[kind] is not None:
+                case["wire"] = [error for a, b in zip(after, before) for error in wire_errors(b, a)]
+                case["asks_on_the_wire"] = sum(a["asks"] - b["asks"] for a, b in zip(after, before))
+            with Server(model, half, folder, workers, many) as server:
+                server.ask("eight", 8)
+                case["rows_of_eight"] = [server.counters(it)["rows"] for it in workers]
+        finally:
+            for it in workers:
+                it.close()
         case["right"] = not (case["different"] or case["wire"]) and all(case["rows"] + case["rows_of_eight"])
         result["cases"].append(case)
         print(kind, json.dumps(case), file=sys.stderr)
@@ -144,6 +161,8 @@ def exact(kind, folder):
 
 
 class Timed(Server):
+    split = "auto"
+
     def rate(self, seed, skip, tokens):
         """Tokens/s behind the first `skip`, and the text."""
         body = {"model": self.model, "prompt": numbers(seed, 8), "max_tokens": skip + tokens, "temperature": 0,
@@ -158,34 +177,47 @@ class Timed(Server):
         return (len(times) - 1 - skip) / (times[-1] - times[skip]), text
 
 
+def predictions(options, workers, profile):
+    """Tokens/s that the plan expects with none of the workers, with the first, and so on."""
+    rates = []
+    for count in range(len(workers) + 1):
+        words = [program("hypura"), "inspect", options.model, "--memory", options.memory, "--gpu", "none", "--context",
+                 "1024", "--json"]
+        for it in workers[:count]:
+            words += ["--worker", it.address]
+        said = subprocess.run(words, capture_output=True, text=True, check=True,
+                              env=dict(os.environ, XDG_CACHE_HOME=profile)).stdout
+        rates.append(json.loads(said)["plan"]["predicted"]["tokens_per_second"])
+    return rates
+
+
 def speed(options, folder):
     rate = options.disk * 1e6
     disk = Disk("client", options.model, rate)
-    workers = [Worker(options.model, i + 1, options.memory, folder, options.rtt, options.gbit,
-                      Disk(str(i + 1), options.model, rate), threads=options.threads) for i in range(options.workers)]
+    profile = os.path.join(folder, "profile")
+    subprocess.run([program("hypura"), "profile", "--path", options.model, "--gpu", "none"], check=True,
+                   stdout=subprocess.DEVNULL, env=dict(os.environ, XDG_CACHE_HOME=profile), preexec_fn=disk.enter)
+    workers = []
     rates = [[] for _ in range(options.workers + 1)]
-    texts, told, predicted = set(), [], []
+    texts, told = set(), []
     try:
+        for i in range(1, options.workers + 1):
+            workers.append(Worker(options.model, i, options.memory, folder, options.rtt, options.gbit,
+                                  Disk(str(i), options.model, rate), threads=options.threads, profile=profile))
         for i in range(options.rounds):
             counts = list(range(options.workers + 1))
             for count in counts if i % 2 == 0 else reversed(counts):
                 for it in workers[:count]:
                     it.kill()
                     it.start()
-                server = Timed(options.model, options.memory, folder, workers[:count], ["--parallel", "1"], disk)
-                its, text = server.rate("speed", options.skip, options.tokens)
+                with Timed(options.model, options.memory, folder, workers[:count], ["--parallel", "1"], disk,
+                           profile) as server:
+                    its, text = server.rate("speed", options.skip, options.tokens)
+                    if i + 1 == options.rounds:
+                        told.append([server.counters(it) for it in workers[:count]])
                 rates[count].append(its)
                 texts.add(text)
-                if i + 1 == options.rounds:
-                    told.append([server.counters(it) for it in workers[:count]])
-                server.stop()
-        for count in range(options.workers + 1):
-            words = [program("hypura"), "run", options.model, "--memory", options.memory, "--gpu", "none", "--threads", "1",
-                     "--context", "1024", "-p", "a", "-n", "2", "--stats", "json"]
-            for it in workers[:count]:
-                words += ["--worker", it.address]
-            said = subprocess.run(words, capture_output=True, text=True, check=True).stderr.splitlines()[-1]
-            predicted.append(json.loads(said)["predicted_tokens_per_second"])
+        predicted = predictions(options, workers, profile)
     finally:
         for it in workers:
             it.close()

@@ -19,6 +19,9 @@
 
 namespace hypura {
 
+// The most DraftOptions::tokens.
+inline constexpr uint32_t kMostDraftTokens = 16;
+
 // Sources of drafts, with which one pass can make several tokens (docs/design/drafting.md). They are asked in turn:
 // n-grams first, the draft model last.
 struct DraftOptions {
@@ -27,6 +30,10 @@ struct DraftOptions {
   std::filesystem::path model;
   bool ngrams = false;  // what followed the same few tokens before, in the prompt or the answer
   bool mtp = false;     // the model's own MTP layers; opening a model without them fails (kUsage)
+  // Tokens of each draft, 1 to kMostDraftTokens, whether that pays or not, and the draft model is kept; 0: as many as
+  // pay, by how long passes take. Some kernels round by the number of rows of a pass: with a length that does not
+  // depend on time the same prompt and seed give the same answer each time, at every budget, with workers and without.
+  uint32_t tokens = 0;
 
   bool any() const { return ngrams || mtp || !model.empty(); }
 };

@@ -9,7 +9,7 @@
 
 namespace hypura {
 
-Drafting::Drafting(std::vector<std::unique_ptr<Drafter>> drafters) {
+Drafting::Drafting(std::vector<std::unique_ptr<Drafter>> drafters, uint32_t tokens) : tokens_(tokens) {
   for (std::unique_ptr<Drafter>& it : drafters) {
     sources_.push_back({std::move(it), {}});
   }
@@ -20,7 +20,8 @@ Draft Drafting::draft(uint32_t sequence, std::span<const int32_t> tokens, uint32
   const auto start = std::chrono::steady_clock::now();
   for (size_t i = 0; i < sources_.size(); ++i) {
     Source& source = sources_[i];
-    const uint32_t most = std::min(capacity, length_.choose(source.quality, pass_tokens, answers));
+    const uint32_t length = tokens_ > 0 ? tokens_ : length_.choose(source.quality, pass_tokens, answers);
+    const uint32_t most = std::min(capacity, length);
     if (source.drafter == nullptr || most == 0) {
       continue;
     }

@@ -24,8 +24,9 @@ struct Draft {
 // Not thread-safe: one thread at a time.
 class Drafting {
  public:
-  // Earlier drafters are asked first; the next when they know nothing.
-  explicit Drafting(std::vector<std::unique_ptr<Drafter>> drafters);
+  // Earlier drafters are asked first; the next when they know nothing. Each draft has `tokens` tokens, if there are so
+  // many; 0: as many as pay.
+  explicit Drafting(std::vector<std::unique_ptr<Drafter>> drafters, uint32_t tokens = 0);
 
   // At most `capacity` tokens that may follow `tokens`, for one of the `answers` of a pass that has `pass_tokens`
   // tokens besides; none when no draft is thought to pay.
@@ -51,6 +52,7 @@ class Drafting {
   };
 
   std::vector<Source> sources_;
+  const uint32_t tokens_;  // of each draft; 0: as many as pay
   DraftLength length_{kMostDrafted};
 };
 

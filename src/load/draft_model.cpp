@@ -103,7 +103,8 @@ Result<DraftModel> open_draft_model(OpenRequest& request, Budget& budget) {
   if (!draft) {
     return draft;
   }
-  const auto worth = request.overrides.keep_draft_model ? std::nullopt : draft_worth(request, file, place);
+  const bool kept = request.overrides.keep_draft_model || request.options.draft.tokens > 0;
+  const auto worth = kept ? std::nullopt : draft_worth(request, file, place);
   if (worth && !worth->pays()) {
     DraftModel none;
     none.left_out = left_out_sentence(file, place.bytes, *worth);

@@ -209,6 +209,21 @@ Result<OpenModel> open_requested(OpenRequest request, uint64_t fingerprint) {
   return model;
 }
 
+static_assert(kMostDraftTokens == kMostDrafted);
+
+Status check_drafts(const DraftOptions& draft, const Model& model) {
+  if (draft.tokens > kMostDraftTokens) {
+    return fail(ErrorCode::kUsage, "drafts have at most {} tokens, and --draft-tokens is {}", kMostDraftTokens,
+                draft.tokens);
+  }
+  if (draft.tokens > 0 && !draft.any()) {
+    return fail(ErrorCode::kUsage,
+                "--draft-tokens says how long drafts are, and nothing drafts: add --draft, --draft-ngrams or "
+                "--draft-mtp");
+  }
+  return draft.mtp ? check_mtp(model) : Status();
+}
+
 }  // namespace
 
 Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& overrides) {
@@ -219,7 +234,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (!file) {
     return propagate(file.error());
   }
-  if (Status status = options.draft.mtp ? check_mtp(*file) : Status(); !status) {
+  if (Status status = check_drafts(options.draft, *file); !status) {
     return propagate(status.error());
   }
   const auto gpu = choose_gpu(options, overrides);

@@ -118,6 +118,7 @@ Json settings_json(const BenchReport& report) {
           {"draft", options.draft.model.empty() ? Json() : Json(options.draft.model.string())},
           {"draft_ngrams", options.draft.ngrams},
           {"draft_mtp", options.draft.mtp},
+          {"draft_tokens", options.draft.tokens > 0 ? Json(options.draft.tokens) : Json()},
           {"mirrors", mirrors},
           {"workers", options.workers},
           {"split", to_string(options.split)},

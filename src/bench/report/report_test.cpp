@@ -121,7 +121,9 @@ TEST(BenchTable, TellsHowManyDraftsWereRight) {
   report.figures = bench_figures(report.rounds);
   report.options.draft.mtp = true;
   EXPECT_THAT(bench_table(report), HasSubstr("; drafts by n-grams, MTP and small.gguf\n"));
-  report.options.draft.ngrams = report.options.draft.mtp = false;
+  report.options.draft.tokens = 4;
+  EXPECT_THAT(bench_table(report), HasSubstr("; drafts of 4 by n-grams, MTP and small.gguf\n"));
+  report.options.draft = {"/models/small.gguf"};
   EXPECT_THAT(bench_table(report), AllOf(HasSubstr("; 2 threads; drafts by small.gguf\n"),
                                          HasSubstr("drafts accepted           50 of 88\n")));
 }
@@ -132,6 +134,7 @@ TEST(BenchJson, HoldsDrafts) {
   EXPECT_TRUE(without["settings"]["draft"].is_null());
   EXPECT_EQ(without["settings"]["draft_ngrams"], false);
   EXPECT_EQ(without["settings"]["draft_mtp"], false);
+  EXPECT_TRUE(without["settings"]["draft_tokens"].is_null());
   EXPECT_TRUE(without["drafts"].is_null());
   report.options.draft.model = "small.gguf";
   report.rounds.arms[0].runs[0].drafted_tokens = 88;

@@ -161,7 +161,7 @@ std::string details_of(const BenchReport& report) {
   return text;
 }
 
-// "; drafts by n-grams, MTP and small.gguf", or "".
+// "; drafts by n-grams, MTP and small.gguf", "; drafts of 4 by n-grams", or "".
 std::string drafts_text(const DraftOptions& draft) {
   std::vector<std::string> sources;
   if (draft.ngrams) {
@@ -173,9 +173,10 @@ std::string drafts_text(const DraftOptions& draft) {
   if (!draft.model.empty()) {
     sources.push_back(draft.model.filename().string());
   }
+  const std::string begin = draft.tokens == 0 ? "; drafts by " : fmt::format("; drafts of {} by ", draft.tokens);
   std::string text;
   for (size_t i = 0; i < sources.size(); ++i) {
-    const char* between = i == 0 ? "; drafts by " : i + 1 == sources.size() ? " and " : ", ";
+    const std::string between = i == 0 ? begin : i + 1 == sources.size() ? " and " : ", ";
     text += between + sources[i];
   }
   return text;

@@ -122,7 +122,7 @@ EngineOptions engine_options(const RunSpec& spec) {
   options.ubatch = spec.ubatch;
   options.repack = spec.repack_streamed;
   options.repacked = spec.repacked;
-  options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp};
+  options.draft = {spec.draft, spec.draft_ngrams, spec.draft_mtp, spec.draft_tokens};
   options.mirrors.assign(spec.mirrors.begin(), spec.mirrors.end());
   options.workers = spec.workers;
   options.split = parse_worker_split(spec.split).value_or(WorkerSplit::kAuto);

@@ -51,6 +51,7 @@ struct RunSpec {
   bool keep_draft_model = false;  // as PlanOverrides
   bool draft_ngrams = false;
   bool draft_mtp = false;
+  uint32_t draft_tokens = 0;
   std::vector<std::string> mirrors;  // hypura: see EngineOptions
   std::vector<std::string> workers;  // the same
   std::string split = "auto";        // as parse_worker_split takes it

@@ -28,6 +28,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.draft = "a draft.gguf";
   spec.draft_ngrams = true;
   spec.draft_mtp = true;
+  spec.draft_tokens = 5;
   spec.gpu = "CUDA0";
   spec.vram = 4096;
   spec.lazy_tables = true;
@@ -62,6 +63,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_EQ(engine_options(*back).mirrors, std::vector<std::filesystem::path>({"/disk2/copy.gguf", "/disk3"}));
   EXPECT_TRUE(back->draft_ngrams);
   EXPECT_TRUE(back->draft_mtp);
+  EXPECT_EQ(engine_options(*back).draft.tokens, 5U);
 }
 
 TEST(RunSpec, TellsTheEngineWhereDraftsComeFrom) {

@@ -166,6 +166,7 @@ RunSpec hypura_spec(const BenchReport& report) {
   spec.draft = options.draft.model.string();
   spec.draft_ngrams = options.draft.ngrams;
   spec.draft_mtp = options.draft.mtp;
+  spec.draft_tokens = options.draft.tokens;
   for (const std::filesystem::path& mirror : options.mirrors) {
     spec.mirrors.push_back(mirror.string());
   }

@@ -73,8 +73,8 @@ bool says_how_to_measure(const BenchOptions& options) {
   return !options.model.empty() || options.baseline || options.prompt_tokens != usual.prompt_tokens ||
          options.tokens != usual.tokens || options.memory || options.gpu != usual.gpu || options.vram ||
          !options.vram_each.empty() || options.mixed_compute || options.repeat != usual.repeat || options.context > 0 ||
-         options.threads > 0 || options.plot || options.force || options.draft.any() || !options.mirrors.empty() ||
-         !options.workers.empty() || options.split != usual.split || options.trust_network;
+         options.threads > 0 || options.plot || options.force || options.draft.any() || options.draft.tokens > 0 ||
+         !options.mirrors.empty() || !options.workers.empty() || options.split != usual.split || options.trust_network;
 }
 
 }  // namespace

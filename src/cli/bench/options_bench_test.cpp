@@ -33,11 +33,13 @@ TEST(BenchOptions, TakeEveryFlag) {
 }
 
 TEST(BenchOptions, TakeDrafts) {
-  const auto parsed = parse_command_line({"bench", "m.gguf", "--draft", "d.gguf", "--draft-ngrams", "--draft-mtp"});
+  const auto parsed = parse_command_line(
+      {"bench", "m.gguf", "--draft", "d.gguf", "--draft-ngrams", "--draft-mtp", "--draft-tokens", "3"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->bench.draft.model, "d.gguf");
   EXPECT_TRUE(parsed->bench.draft.ngrams);
   EXPECT_TRUE(parsed->bench.draft.mtp);
+  EXPECT_EQ(parsed->bench.draft.tokens, 3U);
 }
 
 TEST(BenchOptions, HaveDefaults) {
@@ -95,6 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
                     RefusedBench{{"bench", "--replay", "t", "--tokens", "9"}, {"--replay", "--json"}},
                     RefusedBench{{"bench", "m.gguf", "--replay", "t"}, {"--replay", "model"}},
                     RefusedBench{{"bench", "--replay", "t", "--draft-ngrams"}, {"--replay"}},
+                    RefusedBench{{"bench", "--replay", "t", "--draft-tokens", "3"}, {"--replay"}},
+                    RefusedBench{{"bench", "--draft-ngrams", "--draft-tokens", "17"}, {"--draft-tokens", "1 to 16"}},
                     RefusedBench{{"bench", "--replay", "t", "--draft", "d.gguf"}, {"--replay"}},
                     RefusedBench{{"bench", "--replay", "t", "--mirror", "m"}, {"--replay"}},
                     RefusedBench{{"bench", "--replay", "t", "--gpu", "none"}, {"--replay"}},

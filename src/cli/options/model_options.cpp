@@ -221,12 +221,17 @@ void add_trust_option(CLI::App& command, bool& trust_network, const char* group)
 }
 
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group) {
+  static const NumberRange kDraftTokens{1, kMostDraftTokens, true,
+                                        "a whole number from 1 to 16; leave out the flag for as many as pay"};
   command.add_option("--draft", options.model, "Draft model: a small model of the same family, a GGUF file or a name")
       ->check(named)
       ->option_text("FILE")
       ->group(group);
   command.add_flag("--draft-ngrams", options.ngrams, "Draft by n-gram lookup")->group(group);
   command.add_flag("--draft-mtp", options.mtp, "Draft with the model's own MTP layers")->group(group);
+  add_number(command, "--draft-tokens", "Tokens of each draft, 1 to 16, whether that pays or not (default: as pays)",
+             kDraftTokens, [&options](double value) { options.tokens = static_cast<uint32_t>(value); });
+  command.get_option("--draft-tokens")->group(group);
 }
 
 void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,

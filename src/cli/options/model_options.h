@@ -55,7 +55,7 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
 // --trust-network, for workers that are reached over one.
 void add_trust_option(CLI::App& command, bool& trust_network, const char* group);
 
-// --draft, --draft-ngrams and --draft-mtp, in the group of that name.
+// --draft, --draft-ngrams, --draft-mtp and --draft-tokens, in the group of that name.
 void add_draft_options(CLI::App& command, DraftOptions& options, const char* group);
 
 // --memory, --gpu, --vram, --mixed-compute, --context, --threads, --kv-type, --no-direct-io, --no-repack,

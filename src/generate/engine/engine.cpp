@@ -69,7 +69,7 @@ Status EngineImpl::start_drafting() {
     drafters.push_back(std::move(model_.draft.drafter));
   }
   if (!drafters.empty() && can_cut(llama())) {
-    drafting_ = std::make_unique<Drafting>(std::move(drafters));
+    drafting_ = std::make_unique<Drafting>(std::move(drafters), options_.draft.tokens);
   }
   return {};
 }

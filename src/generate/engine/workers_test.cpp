@@ -16,6 +16,7 @@
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
+#include "generate/generator_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
 #include "history/model_fingerprint.h"
 #include "load/worker_serving_for_test.h"
@@ -258,6 +259,55 @@ TEST(WorkersOfSeveral, LogitsOfSeveralSequencesAndOfDraftsAreThoseOfOneMachine) 
   for (const WorkerCounters& it : (*engine)->stats().workers) {
     EXPECT_GT(it.rows, it.experts) << "no expert was chosen by two";
   }
+}
+
+// A text with drafts of a length that does not depend on time: tokens and log-probabilities, to the last bit, are those
+// of one machine, whatever is in memory there, and of each run.
+TEST(WorkersOfDrafts, AnAnswerIsThatOfOneMachine) {
+  Generator::Options options;
+  options.engine = options_for(kStories);
+  options.engine.outputs = 0;
+  options.engine.ubatch = 32;
+  options.engine.draft.model = kStories.parent_path() / "hypura-stories-draft.gguf";
+  options.engine.draft.tokens = 3;
+  options.parallel = 1;
+  struct Said {
+    std::vector<int32_t> tokens;
+    std::vector<float> logprobs;
+    uint64_t drafted = 0;
+    uint64_t accepted = 0;
+    bool operator==(const Said&) const = default;
+  };
+  uint64_t rows = 0;
+  const auto say = [&](uint64_t memory) {
+    options.engine.memory = memory;
+    const auto generator = open(options, alike());
+    EXPECT_NE(generator, nullptr);
+    AnswerRequest request = continuing(kBeginnings[0], 60);
+    request.logprobs = true;
+    const Heard heard = ask(*generator, request);
+    EXPECT_FALSE(heard.end.error);
+    const EngineStats stats = generator->stats().engine;
+    for (const WorkerCounters& it : stats.workers) {
+      rows += it.rows;
+    }
+    Said said = {heard.end.tokens, {}, stats.drafted_tokens, stats.accepted_draft_tokens};
+    for (const TokenLogprob& it : heard.logprobs) {
+      said.logprobs.push_back(it.logprob);
+    }
+    return said;
+  };
+  const Said alone = say(34 * kMiB);
+  EXPECT_GT(alone.accepted, 0U);
+  EXPECT_GT(alone.drafted, alone.accepted);
+  EXPECT_GT(alone.logprobs.size(), 20U);
+  EXPECT_EQ(say(kEnough), alone) << "with all experts in memory";
+  FakeWorkers workers(kStories);
+  workers.add();
+  workers.add();
+  options.engine.workers = workers.addresses();
+  EXPECT_EQ(say(34 * kMiB), alone) << "beside two workers";
+  EXPECT_GT(rows, 100U);
 }
 
 // First of a prompt, whose six layers make an ask each, then of a token.
