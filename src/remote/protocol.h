@@ -40,6 +40,39 @@
 // Of a model without experts it is a layer's feed-forward part: weights [ne0, ne1], MUL_MAT (weight, ask or an earlier
 // node) in the place of MUL_MAT_ID, and no ids. In all else it is as if each layer had one expert; an ask's pairs are
 // {0, 0}, {0, 1} and so on: all rows in their order, which are computed together.
+//
+// Whole layers, attention and KV cache included, are computed for a connection whose hello has AskedSplit::kLayers, of
+// a model without experts. Then there are no asks and no blocks. After the verdict:
+//   ALLOC_BUFFER, BUFFER_GET_BASE, FREE_BUFFER  memory for the KV cache and for what is computed. All buffers of the
+//                                          connection, and the matrices of layers that are to stay there, have
+//                                          WorkerVerdict::peer_memory together: a buffer that is more fails (it is 0)
+//   SET_TENSOR kWarmName                   WarmExpert {layer, 0}: the layers that the connection will have computed;
+//                                          their matrices stay as memory allows, others are read each time
+//   SET_TENSOR, GET_TENSOR                 of a tensor with any other name than those that begin with kReservedNames:
+//                                          bytes of a buffer, at most kMostPieceBytes of them
+//   BUFFER_CLEAR, COPY_TENSOR              as in ggml-rpc; both tensors of a copy are the peer's
+//   and for each pass, in one write:
+//   SET_TENSOR                             inputs
+//   GRAPH_COMPUTE on device d              or GRAPH_RECOMPUTE of what it was last sent; d is less than
+//                                          WorkerVerdict::layers, so that as many graphs are kept
+//   GET_TENSOR kLayersStatusName           a LayersStatus, of that graph
+//   GET_TENSOR                             outputs
+// GRAPH_COMPUTE and GRAPH_RECOMPUTE of a graph that is refused or fails compute nothing or a part of it.
+//
+// A layers' graph is what llama.cpp made, in at most kMostGraphNodes nodes and kMostGraphBytes. Every tensor has its
+// op, op_params, type, ne, nb, src, view_src and view_offs as ggml's own functions made them; flags are what llama.cpp
+// set; names count where they are said to. Each node comes behind its sources.
+//   weights    leaves by their names in the model, of its type and shape, without buffer and data: tensors of layers,
+//              and rope_freqs, rope_factors_long, rope_factors_short. They may be seen through RESHAPE and VIEW.
+//   memory     leaves of the peer's, F32, F16, BF16, I32, I64, or a type that a KV cache may have: op NONE, `buffer`
+//              and `data` in a live buffer, all of their nb[] * ne[] within it
+//   nodes      of the operations that backend/worker/layers_plan.h lists, with `buffer` and `data` in a live buffer;
+//              views (VIEW, RESHAPE, PERMUTE, TRANSPOSE, and those operations that write to what they are given: CPY,
+//              SET_ROWS, and what ggml calls inplace) with those of what they show
+//   indices    (of GET_ROWS and SET_ROWS) are leaves of the peer's memory, or views of such. Their values are read
+//              before anything is computed.
+// No weight is written to.
+//
 // Whatever else comes is refused with a line in the worker's log.
 //
 // Bits: a row is computed by the same kernels as elsewhere if the verdict is that kernels are alike, and if all rows
@@ -55,7 +88,7 @@
 namespace hypura {
 
 // Of what this file says. Raised by every change of it.
-inline constexpr uint32_t kWorkerProtocol = 2;
+inline constexpr uint32_t kWorkerProtocol = 3;
 
 inline constexpr uint16_t kWorkerPort = 52525;
 
@@ -68,12 +101,23 @@ inline constexpr std::string_view kReasonName = "hypura.reason";    // get: text
 inline constexpr std::string_view kAskName = "hypura.ask";
 inline constexpr std::string_view kIdsName = "hypura.ids";
 inline constexpr std::string_view kReplyName = "hypura.reply";
+inline constexpr std::string_view kLayersStatusName = "hypura.layers";  // get: LayersStatus
+inline constexpr std::string_view kReservedNames = "hypura.";
 
-inline constexpr uint64_t kMostBufferBytes = 32ULL << 20;  // of all buffers of a connection
+inline constexpr uint64_t kMostBufferBytes = 32ULL << 20;  // of all buffers of a connection; of whole layers see above
 inline constexpr uint32_t kMostPairs = 512;                // in an ask, and most rows; a worker may take fewer
 inline constexpr uint32_t kMostNodes = 16;                 // of a block
 inline constexpr double kGreetingSeconds = 10;             // from accepting a connection to its hello
 inline constexpr uint64_t kReasonBytes = 512;
+inline constexpr uint32_t kMostGraphNodes = 8192;         // of whole layers
+inline constexpr uint64_t kMostGraphBytes = 4ULL << 20;   // what GRAPH_COMPUTE of these sends
+inline constexpr uint64_t kMostPieceBytes = 32ULL << 20;  // that are set or got at once
+
+// What a connection has computed.
+enum class AskedSplit : uint32_t {
+  kParts = 0,   // rows of experts, or feed-forward parts
+  kLayers = 1,  // whole layers
+};
 
 // What must be equal for a worker to compute the same bits.
 struct WorkerIdentity {
@@ -89,9 +133,10 @@ struct WorkerIdentity {
 struct WorkerHello {
   WorkerIdentity identity;
   uint32_t any_cpu = 0;  // 1: other kernels will do, and other bits
-  uint32_t zero = 0;
-  uint64_t repacks =
-      0;  // bit t: matrices of ggml's type t are repacked for products with many rows; the worker follows
+  AskedSplit split = AskedSplit::kParts;
+  // Bit t: matrices of ggml's type t are repacked for products with many rows; the worker follows. Of feed-forward
+  // parts none is.
+  uint64_t repacks = 0;
 };
 
 // Of the worker. 0 where a number is not known.
@@ -105,6 +150,8 @@ struct WorkerVerdict {
   uint32_t threads = 0;
   uint64_t slot_bytes = 0;  // of one slot
   uint64_t budget = 0;      // bytes of memory that it may use
+  // For whole layers: what buffers of the connection and matrices that stay may have together. 0: it computes none.
+  uint64_t peer_memory = 0;
   // As its machine's profile has it, of an expert's matrices: reading, and what the first read takes besides; computing
   // one for one token and for each further, in the mean of the layers.
   double disk_bytes_per_second = 0;
@@ -159,10 +206,20 @@ struct Reply {
   std::array<uint64_t, 2> zero{};
 };
 
+// Of the graph that was computed last.
+struct LayersStatus {
+  ReplyStatus status = ReplyStatus::kRefused;
+  uint32_t graphs = 0;            // that were computed since the connection's beginning: those that are kDone
+  uint64_t read_bytes = 0;        // for this graph
+  uint64_t nanoseconds = 0;       // from its beginning to its end on the worker
+  uint64_t wait_nanoseconds = 0;  // of these, waiting for the disk
+};
+
 static_assert(sizeof(WorkerIdentity) == 16 + 32 + 64 + 384);
 static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 16);
-static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 72 + kReasonBytes);
+static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 80 + kReasonBytes);
 static_assert(sizeof(WarmExpert) == 4 && sizeof(Ask) == 16 && sizeof(AskedPair) == 8 && sizeof(Reply) == 64);
+static_assert(sizeof(LayersStatus) == 32);
 
 // Where the rows of an ask for at most `most_pairs` begin, and how long it is. The width is in floats.
 constexpr uint64_t ask_rows_offset(uint64_t most_pairs) {

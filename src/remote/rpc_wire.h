@@ -22,8 +22,11 @@ namespace hypura {
 enum class RpcCommand : uint8_t {
   kAllocBuffer = 0,
   kBufferGetBase = 3,
+  kFreeBuffer = 4,
+  kBufferClear = 5,
   kSetTensor = 6,
   kGetTensor = 8,
+  kCopyTensor = 9,
   kGraphCompute = 10,
   kHello = 14,
   kGraphRecompute = 16,
@@ -92,6 +95,20 @@ struct RpcBufferGetBase {
 };
 struct RpcBufferGetBaseAnswer {
   uint64_t base = 0;
+};
+struct RpcFreeBuffer {
+  uint64_t buffer = 0;
+};
+struct RpcBufferClear {
+  uint64_t buffer = 0;
+  uint8_t value = 0;
+};
+struct RpcCopyTensor {
+  RpcTensor from;
+  RpcTensor to;
+};
+struct RpcCopyTensorAnswer {
+  uint8_t copied = 0;
 };
 // The data follows.
 struct RpcSetTensor {

@@ -202,6 +202,9 @@ void WorkerDevice::greet(std::span<const std::byte> bytes) {
   if (bytes.size() == sizeof(hello)) {
     std::memcpy(&hello, bytes.data(), sizeof(hello));
     sentence_ = hello_refusal(facts_.identity, hello);
+    if (sentence_.empty() && hello.split != AskedSplit::kParts) {
+      sentence_ = "the worker computes no whole layers: give --split experts or auto";
+    }
   } else {
     sentence_ = "it says a hello of another version: install the same Hypura on both machines";
   }
