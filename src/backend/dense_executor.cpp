@@ -103,7 +103,13 @@ bool DenseExecutor::repacks(const ggml_tensor& node, const StreamedTensor& matri
 }
 
 Status DenseExecutor::flush() {
-  const ggml_status status = inner_.run();
+  ggml_status status = GGML_STATUS_FAILED;
+  try {
+    status = inner_.run();
+  } catch (...) {
+    store_.release();
+    throw;
+  }
   store_.release();
   if (status != GGML_STATUS_SUCCESS) {
     return fail(ErrorCode::kInternal, "ggml could not compute with streamed weights");

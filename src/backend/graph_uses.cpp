@@ -14,6 +14,10 @@ uint64_t graph_number(const ggml_cgraph* graph) {
   return graph->uid;
 }
 
+void number_graph(ggml_cgraph* graph, uint64_t number) {
+  graph->uid = number;
+}
+
 ggml_status compute_part(ggml_backend_t backend, ggml_cgraph* graph, int begin, int end) {
   if (begin == 0 && end == graph->n_nodes) {
     return ggml_backend_graph_compute_async(backend, graph);  // with what backends know it by

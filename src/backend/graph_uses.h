@@ -16,6 +16,9 @@ int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor);
 // 0 where ggml has given it none.
 uint64_t graph_number(const ggml_cgraph* graph);
 
+// Gives a graph of ours one, which ggml gives no other.
+void number_graph(ggml_cgraph* graph, uint64_t number);
+
 // Begins to compute the nodes from `begin` to before `end` on `backend`. As a view of the graph: one made anew does not
 // know how often its nodes are used elsewhere, and backends would not fuse them as they do in the whole graph, which
 // gives other bits.

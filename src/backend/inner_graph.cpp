@@ -1,5 +1,7 @@
 #include "backend/inner_graph.h"
 
+#include <exception>
+
 #include "ggml-cpu.h"
 #include "support/fail.h"
 #include "tiers/store_stats.h"
@@ -39,6 +41,7 @@ InnerGraph::~InnerGraph() {
 
 void InnerGraph::set_threads(int threads) {
   const auto set = cpu_function<ggml_backend_set_n_threads_t>(backend_, "ggml_backend_set_n_threads");
+  threads_ = threads;
   if (set != nullptr) {
     set(backend_, threads);
   }
@@ -116,11 +119,33 @@ void InnerGraph::multiply(ggml_tensor* weight, ggml_tensor* input, ggml_tensor* 
 
 ggml_status InnerGraph::run() {
   const auto start = std::chrono::steady_clock::now();
-  const ggml_status status =
-      ggml_graph_n_nodes(graph_) == 0 ? GGML_STATUS_SUCCESS : ggml_backend_graph_compute(backend_, graph_);
+  ggml_status status = GGML_STATUS_SUCCESS;
+  try {
+    status = ggml_graph_n_nodes(graph_) == 0 ? status : ggml_backend_graph_compute(backend_, graph_);
+  } catch (...) {
+    discard();
+    replace_backend();
+    throw;
+  }
   add_seconds(seconds_, start);
   discard();
   return status;
+}
+
+// A backend of ggml's that was refused memory for its work still points to what it had before, and has freed it. It is
+// lost, since freeing it would free that again.
+void InnerGraph::replace_backend() {
+  ggml_backend_t made = ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr);
+  if (made == nullptr) {
+    std::terminate();
+  }
+  backend_ = made;
+  if (threads_ > 0) {
+    set_threads(threads_);
+  }
+  if (pool_ != nullptr) {
+    set_threadpool(pool_);
+  }
 }
 
 void InnerGraph::discard() {

@@ -61,7 +61,8 @@ class InnerGraph {
   // Appends `product` = `weight` x `input`: matrices, of which the latter two are contiguous and f32.
   void multiply(ggml_tensor* weight, ggml_tensor* input, ggml_tensor* product);
 
-  // Computes what was added, and starts over.
+  // Computes what was added, and starts over. Where ggml throws, as it does when memory is refused, so does this; it
+  // may be used again then.
   ggml_status run();
 
   // Starts over without computing.
@@ -72,10 +73,12 @@ class InnerGraph {
 
  private:
   InnerGraph() = default;
+  void replace_backend();
   ggml_tensor* contiguous(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, void* data);
 
   ggml_backend_t backend_ = nullptr;
   ggml_threadpool* pool_ = nullptr;
+  int threads_ = 0;                  // 0: ggml's number
   ggml_context* context_ = nullptr;  // holds only the graph's own arrays
   ggml_cgraph* graph_ = nullptr;
   std::deque<ggml_tensor> views_;

@@ -405,10 +405,19 @@ Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
       return fail(ErrorCode::kInternal, "tensor '{}' is streamed but used by operation {}", node->src[0]->name,
                   ggml_op_name(node->op));
     } else {
+      if (inner_->is_full()) {
+        if (Status status = run_gathered(); !status) {
+          return status;
+        }
+      }
       inner_->add(node);
       ++i;
     }
   }
+  return run_gathered();
+}
+
+Status StreamedWeights::run_gathered() {
   if (dense_ != nullptr) {
     return dense_->flush();
   }

@@ -224,7 +224,7 @@ class StreamedWeights {
   void dismiss_worker(size_t worker);
   // --- for another machine, which streams the same model ---
 
-  // From now on, of the experts' types those are repacked for products with many rows that it repacks, bit t of ggml's
+  // From now on, of the weights' types those are repacked for products with many rows that it repacks, bit t of ggml's
   // type t: what computes a row is then the same on both. The caches must have been allocated with a repack buffer.
   void follow_repacking(uint64_t types);
 
@@ -254,7 +254,8 @@ class StreamedWeights {
   void resident_map(uint32_t layer, std::span<std::byte> bits) const;
 
   // On a worker, whose dense weights no pass uses in the order of a model: `room` bytes for those that stay, instead of
-  // what allocate_caches() pinned, which must be nothing. Fails with kBudget.
+  // what allocate_caches() pinned, which must be nothing, or of the room before, of which nothing stays. Between two
+  // compute(). Fails with kBudget, without any room.
   Status take_dense_room(uint64_t room);
 
   // Then: these items of the layout are expected, as DenseStore::keep_as_used(). Between two compute().
@@ -341,6 +342,7 @@ class StreamedWeights {
   bool computes_in_ram() const;  // a GPU that does: its slots are RAM's
   Status reserve(const Placement& placement, uint64_t repack_bytes, Budget& budget);
   Status run_nodes(ggml_cgraph* graph);
+  Status run_gathered();
   Result<int> ask_for_ffn(ggml_cgraph* graph, int start);
   Status copy_tensor(const ggml_tensor* tensor, void* data, uint64_t offset, uint64_t size);
   Status read_from_disk(const TensorInfo& tensor, void* data, uint64_t offset, uint64_t size);

@@ -51,22 +51,21 @@ void StreamedWeights::warm_workers() {
   }
 }
 
-// Dense weights are not repacked for others.
 void StreamedWeights::follow_repacking(uint64_t types) {
   const std::lock_guard lock(mutex_);
-  if (experts_ == nullptr) {
-    return;
-  }
   layout_.never_repacked.clear();
-  for (const ExpertLayer& layer : layout_.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      const int type = part.tensor->type;
-      if ((types >> static_cast<uint32_t>(type) & 1) == 0) {
-        layout_.never_repacked.push_back(type);
-      }
+  const auto follow = [&](const TensorInfo& tensor) {
+    if ((types >> static_cast<uint32_t>(tensor.type) & 1) == 0) {
+      layout_.never_repacked.push_back(tensor.type);
     }
+  };
+  for (const ExpertLayer& layer : layout_.expert_layers) {
+    std::ranges::for_each(layer.parts, [&](const ExpertPart& part) { follow(*part.tensor); });
   }
-  experts_->follow_layout();
+  std::ranges::for_each(layout_.dense, [&](const DenseItem& item) { follow(*item.tensor); });
+  if (experts_ != nullptr) {
+    experts_->follow_layout();
+  }
 }
 
 Status StreamedWeights::compute_block(const ExpertBlock& block, Phase phase, std::span<const LayerExpert> ahead) {
@@ -145,6 +144,7 @@ std::vector<const WorkerStats*> StreamedWeights::worker_stats() const {
 }
 
 Status StreamedWeights::take_dense_room(uint64_t room) {
+  const std::lock_guard lock(mutex_);
   return dense_store_->take_room(room);
 }
 

@@ -29,6 +29,7 @@ Result<std::unique_ptr<DenseStore>> DenseStore::create(std::span<const DenseItem
   if (Status status = store->read_pinned(pinned); !status) {
     return propagate(status.error());
   }
+  store->first_ring_bytes_ = ring_bytes;
   if (Status status = store->make_ring(ring_bytes); !status) {
     return propagate(status.error());
   }
@@ -152,6 +153,23 @@ Status DenseStore::keep(const std::vector<bool>& pinned, uint64_t ring_bytes) {
 }
 
 Status DenseStore::take_room(uint64_t bytes) {
+  std::ranges::fill(place_, nullptr);
+  std::ranges::fill(pinned_data_, nullptr);
+  wanted_.assign(items_.size(), false);
+  pinned_ = {};  // before there is memory for other purposes
+  room_ = 0;
+  if (ring_ == nullptr) {  // everything was pinned
+    if (Status status = make_ring(first_ring_bytes_); !status) {
+      return status;
+    }
+  } else {
+    end_reads();
+    ring_->change(ring_->capacity(), streamed());
+    fill_ring();
+  }
+  if (bytes == 0) {
+    return {};
+  }
   auto memory = MemoryRegion::allocate(bytes);
   if (!memory) {
     return propagate(memory.error(), "the weights that stay");

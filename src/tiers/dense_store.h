@@ -39,7 +39,8 @@ class DenseStore {
   // when nothing is in use. Fails with kBudget, when there is no ring any more but what it can do without.
   Status keep(const std::vector<bool>& pinned, uint64_t ring_bytes);
 
-  // Takes `bytes` for what keep_as_used() pins; nothing may be pinned yet. Fails with kBudget.
+  // Takes `bytes` for what keep_as_used() pins, in the place of those that it took before: what was pinned then passes
+  // through the ring again. Nothing else may be pinned, or in use. Fails with kBudget, without any room.
   Status take_room(uint64_t bytes);
 
   // From now on `items` are expected to be used, in their order in the file, and no others: the ring reads ahead what
@@ -98,6 +99,7 @@ class DenseStore {
   StoreStats& stats_;
   std::function<void()> before_blocking_;
   MemoryRegion pinned_;
+  uint64_t first_ring_bytes_ = 0;        // of create()
   uint64_t room_ = 0;                    // of it, for what is pinned as it is used
   std::vector<std::byte*> place_;        // by item: where it is read to to be pinned; nullptr: it never is
   std::vector<std::byte*> pinned_data_;  // by item: its data, or nullptr when it passes through the ring
