@@ -102,6 +102,66 @@ TEST_F(DenseWorker, AsksAreForAllRowsInTheirOrder) {
   EXPECT_EQ(status_of_pairs(in_order(kPairs)), ReplyStatus::kDone);
 }
 
+// Over its socket: the first node of a layer, of which the server knows what our device gives it.
+TEST_F(DenseWorker, ComputesWholeLayers) {
+  WorkerPeer peer(serving_->port());
+  ASSERT_TRUE(peer.connected() && peer.allocate(kMiB));
+  WorkerHello hello = serving_->hello();
+  hello.split = AskedSplit::kLayers;
+  hello.threads = 1;
+  const auto verdict = peer.greet(hello);
+  ASSERT_TRUE(verdict);
+  ASSERT_EQ(verdict->accepted, 1U) << verdict->sentence.data();
+  EXPECT_GT(verdict->peer_memory, kMiB);
+  const TensorInfo& info = *serving_->model().find("blk.0.attn_norm.weight");
+  const int64_t width = info.shape[0];
+  RpcTensor input = peer_tensor(1, GGML_TYPE_F32, {width, 3, 1}, "input");
+  RpcTensor weight = peer_tensor(2, GGML_TYPE_F32, {width, 1, 1}, info.name);
+  RpcTensor normed = peer_tensor(3, GGML_TYPE_F32, {width, 3, 1}, "normed");
+  RpcTensor scaled = peer_tensor(4, GGML_TYPE_F32, {width, 3, 1}, "scaled");
+  const auto bytes = 3 * static_cast<uint64_t>(width) * sizeof(float);
+  for (RpcTensor* it : {&input, &normed, &scaled}) {
+    it->buffer = peer.buffer();
+    it->data = peer.base() + (it->id - 1) * bytes;
+    it->flags = GGML_TENSOR_FLAG_COMPUTE;
+  }
+  normed.op = GGML_OP_RMS_NORM;
+  normed.src[0] = 1;
+  scaled.op = GGML_OP_MUL;
+  scaled.src[0] = 3;
+  scaled.src[1] = 2;
+  const std::vector<float> rows = random_rows(static_cast<uint64_t>(width), 3);
+  std::vector<std::byte> first;
+  for (int turn = 0; turn < 3; ++turn) {
+    peer.set("input", 0, std::as_bytes(std::span(rows)));
+    if (turn == 0) {
+      const std::vector<uint64_t> nodes = {3, 4};
+      peer.requests().add_graph(1, nodes, std::vector<RpcTensor>{input, weight, normed, scaled});
+    } else {
+      peer.requests().add(RpcCommand::kGraphRecompute, RpcGraphRecompute{1});
+    }
+    const auto got = peer.get(kLayersStatusName, 0, sizeof(LayersStatus));
+    ASSERT_TRUE(got);
+    LayersStatus status;
+    std::memcpy(&status, got->data(), sizeof(status));
+    EXPECT_EQ(status.status, ReplyStatus::kDone);
+    EXPECT_EQ(status.graphs, static_cast<uint32_t>(turn + 1));
+    const auto result = peer.get("scaled", 3 * bytes, bytes);
+    ASSERT_TRUE(result);
+    EXPECT_NE(*result, std::vector<std::byte>(bytes));
+    first = turn == 0 ? *result : first;
+    EXPECT_EQ(*result, first);
+    peer.requests().add(RpcCommand::kBufferClear, RpcBufferClear{peer.buffer(), 0});
+  }
+  peer.set("here", 0, std::as_bytes(std::span(rows)));
+  peer.requests().add(RpcCommand::kCopyTensor,
+                      RpcCopyTensor{peer.raw("here", 0, bytes), peer.raw("there", bytes, bytes)});
+  ASSERT_TRUE(peer.answer<RpcCopyTensorAnswer>());
+  const auto copy = peer.get("there", bytes, bytes);
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(std::memcmp(copy->data(), rows.data(), bytes), 0);
+}
+
 TEST_F(DenseWorker, LayersThatThereAreNotAreNotWanted) {
   WorkerPeer peer(serving_->port());
   greet(peer);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "backend/cpu_kernels.h"
 #include "backend/repack_buffer.h"
@@ -40,6 +39,12 @@ constexpr uint64_t kRingParts = 2;   // at most
 constexpr uint64_t kRingShare = 4;   // of the memory, at most, beyond the least
 constexpr uint64_t kRangeBytes = 16 * kMiB;
 
+// Of whole layers: what is no matrix stays in memory, of a budget at most this part.
+constexpr uint64_t kResidentShare = 8;
+// What messages, graphs and ggml's own work take of the memory for them, of a small one at most this part. Chosen.
+constexpr uint64_t kLayersOverhead = 48 * kMiB;
+constexpr uint64_t kOverheadShare = 4;
+
 Result<std::unique_ptr<Reader>> open_worker_reader(const Model& model, const RepackedCopy& repacked) {
   std::vector<std::filesystem::path> paths = repacked.files;
   for (const ModelFile& file : model.files) {
@@ -64,21 +69,29 @@ uint64_t message_bytes(const std::vector<WorkerLayer>& layers, uint32_t pairs) {
 
 struct WorkerSizes {
   uint32_t pairs = 0;  // of an ask
-  uint64_t biases = 0;
+  bool whole_layers = false;
+  uint64_t resident = 0;  // biases; of whole layers all that is not streamed
   uint64_t messages = 0;  // and what is computed of them
-  uint64_t buffers = 0;   // of experts: of rows, and of a matrix that is repacked
+  uint64_t buffers = 0;   // of experts: of rows; of a matrix that is repacked
   uint64_t stride = 0;    // of a slot; of feed-forward parts the memory for the largest
   uint64_t ring = 0;      // of feed-forward parts: the least
   uint32_t all = 0;       // experts or feed-forward parts
 
-  uint64_t least() const { return biases + messages + buffers + std::max(ring, kFewestSlots * stride); }
+  uint64_t least() const { return resident + messages + buffers + std::max(ring, kFewestSlots * stride); }
 };
 
-WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pairs) {
+// Models with experts, and those whose layers take much that is not streamed, have their parts computed alone.
+bool has_whole_layers(const Model& model, const StreamLayout& layout, uint64_t budget) {
+  return layout.expert_layers.empty() && model.mtp_layers == 0 &&
+         WorkerWeights::resident_bytes(model, layout, true) <= budget / kResidentShare;
+}
+
+WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pairs, uint64_t budget) {
   const std::vector<WorkerLayer> layers = worker_layers(layout);
   WorkerSizes sizes;
   sizes.pairs = pairs;
-  sizes.biases = WorkerWeights::bias_bytes(model, layout);
+  sizes.whole_layers = has_whole_layers(model, layout, budget);
+  sizes.resident = WorkerWeights::resident_bytes(model, layout, sizes.whole_layers);
   sizes.messages = message_bytes(layers, pairs) + WorkerDevice::bytes_for(layers, pairs);
   for (const WorkerLayer& it : layers) {
     sizes.all += it.experts;
@@ -87,6 +100,8 @@ WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pa
   if (!layout.expert_layers.empty()) {
     sizes.buffers = StreamedWeights::expert_buffer_bytes(layout, pairs) + RepackBuffer::bytes(layout, pairs);
     sizes.stride = SlotLayout(layout.expert_layers).stride();
+  } else if (sizes.whole_layers) {
+    sizes.buffers = RepackBuffer::bytes(layout, kMostPairs);
   }
   for (const DenseItem& it : layout.dense) {
     sizes.ring = std::max(sizes.ring, kRingRanges * place_capacity(it.extent.length));
@@ -97,11 +112,11 @@ WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pa
 // With as many rows as the budget is large enough for.
 WorkerSizes sizes_within(const Model& model, const StreamLayout& layout, uint64_t budget) {
   uint32_t pairs = kMostPairs;
-  while (pairs > kFewestPairs &&
-         static_cast<double>(sizes_of(model, layout, pairs).least()) > kMostForAsks * static_cast<double>(budget)) {
+  while (pairs > kFewestPairs && static_cast<double>(sizes_of(model, layout, pairs, budget).least()) >
+                                     kMostForAsks * static_cast<double>(budget)) {
     pairs /= 2;
   }
-  return sizes_of(model, layout, pairs);
+  return sizes_of(model, layout, pairs, budget);
 }
 
 // As many slots as the budget holds, as many for one layer as for another; spare ones for what a token misses.
@@ -126,26 +141,29 @@ Placement place_experts(const Model& model, const StreamLayout& layout, const Wo
 }
 
 // What there is beyond a ring, in which the next part that is read has place while others are computed, is for parts
-// that stay: which ones, the client says.
+// that stay: which ones, the client says. Of whole layers that is for its memory too.
 Placement place_feed_forward(const StreamLayout& layout, const WorkerSizes& sizes, uint64_t budget) {
   uint64_t all = 0;
   for (const DenseItem& it : layout.dense) {
     all += place_capacity(it.extent.length);
   }
-  const uint64_t left = budget - sizes.messages;
+  const uint64_t left = budget - sizes.messages - sizes.buffers - sizes.resident;
   Placement placement;
   placement.ubatch = sizes.pairs;
   DensePlacement& dense = placement.dense;
   dense.streamed = true;
   dense.pinned.assign(layout.dense.size(), false);
   dense.ring_bytes = std::max(sizes.ring, std::min(kRingParts * sizes.stride, left / kRingShare));
-  dense.pinned_bytes = std::min(all, left - dense.ring_bytes);
+  dense.pinned_bytes = left - dense.ring_bytes;
+  if (!sizes.whole_layers) {
+    dense.pinned_bytes = std::min(all, dense.pinned_bytes);
+  }
   return placement;
 }
 
 Status reserve_for_worker(const WorkerSizes& sizes, OpenWorker& worker) {
   const std::array<LedgerLine, 3> lines = {LedgerLine{Purpose::kProcessOverhead, kProcessOverhead},
-                                           LedgerLine{Purpose::kResidentWeights, sizes.biases},
+                                           LedgerLine{Purpose::kResidentWeights, sizes.resident},
                                            LedgerLine{Purpose::kComputeBuffers, sizes.messages}};
   for (const LedgerLine& line : lines) {
     auto reservation = worker.budget->reserve(line.purpose, Tier::kRam, line.bytes);
@@ -167,7 +185,11 @@ WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, c
     facts.experts = std::max(facts.experts, it.experts);
   }
   const DensePlacement& dense = placement.dense;
-  facts.slots = dense.streamed ? static_cast<uint32_t>(dense.pinned_bytes / sizes.stride) : placement.experts.slots;
+  const auto fit = static_cast<uint32_t>(std::min<uint64_t>(dense.pinned_bytes / sizes.stride, sizes.all));
+  facts.slots = dense.streamed ? fit : placement.experts.slots;
+  if (sizes.whole_layers) {
+    facts.peer_memory = dense.pinned_bytes - std::min(kLayersOverhead, dense.pinned_bytes / kOverheadShare);
+  }
   facts.most_pairs = placement.ubatch;
   facts.threads = request.threads > 0 ? request.threads : usable_cores();
   facts.slot_bytes = sizes.stride;
@@ -199,12 +221,14 @@ Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout l
     return propagate(weights.error());
   }
   worker.weights = std::move(*weights);
-  auto names = WorkerWeights::create(*worker.weights);
+  auto names = WorkerWeights::create(*worker.weights, sizes.whole_layers);
   if (!names) {
     return propagate(names.error());
   }
   worker.names = std::move(*names);
-  if (Status status = worker.weights->allocate_caches(placement, ReadAhead::kNone, !dense, *worker.budget); !status) {
+  if (Status status =
+          worker.weights->allocate_caches(placement, ReadAhead::kNone, !dense || sizes.whole_layers, *worker.budget);
+      !status) {
     return status;
   }
   if (Status status = dense ? worker.weights->take_dense_room(placement.dense.pinned_bytes) : Status(); !status) {
@@ -212,7 +236,8 @@ Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout l
   }
   worker.facts = facts_of(request, worker, sizes, placement, budget);
   worker.weights->set_threads(static_cast<int>(worker.facts.threads));
-  auto device = WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts);
+  auto device = WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts,
+                                     dense ? placement.dense.pinned_bytes : 0);
   if (!device) {
     return propagate(device.error());
   }
@@ -220,15 +245,11 @@ Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout l
   return {};
 }
 
-// Experts, or of a model without any the feed-forward parts, and nothing else.
+// Experts, or of a model without any the matrices of its layers, and nothing else.
 StreamLayout worker_layout(const Model& model, bool repacked) {
   const bool dense = model.experts == 0;
   StreamLayout layout = lay_out(model, !dense, dense, repacked, {}, kRangeBytes);
-  std::set<const TensorInfo*> parts;
-  for (const WorkerLayer& layer : worker_layers(layout)) {
-    parts.insert(layer.parts.begin(), layer.parts.end());
-  }
-  std::erase_if(layout.dense, [&](const DenseItem& it) { return !parts.contains(it.tensor); });
+  std::erase_if(layout.dense, [](const DenseItem& it) { return it.tensor->layer < 0; });
   return layout;
 }
 
@@ -293,6 +314,7 @@ void serve_worker(OpenWorker& worker, RpcListener listener) {
   };
   listener.disconnected = [](const std::string& why) { logger().info("the client is gone: {}", why); };
   listener.greeted = [&] { return device.accepted(); };
+  listener.whole_layers = [&] { return device.whole_layers(); };
   const auto serve = [&]() -> Status {
     serve_rpc(listener, device.devices());
     return {};

@@ -52,7 +52,7 @@ void start_worker(OpenWorker& worker);
 
 // Serves one client after the other, until the listener is shut down. Whatever a client sends costs a line in the log,
 // and its connection, but not the process, unless it meets a fault of a kernel or of the server before our devices are
-// asked. `listener.connected`, `disconnected` and `greeted` are set here.
+// asked. `listener.connected`, `disconnected`, `greeted` and `whole_layers` are set here.
 void serve_worker(OpenWorker& worker, RpcListener listener);
 
 }  // namespace hypura

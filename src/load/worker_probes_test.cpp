@@ -9,8 +9,6 @@
 namespace hypura {
 namespace {
 
-constexpr auto kFreeBuffer = static_cast<RpcCommand>(4);  // a command that no client of ours uses
-
 // All elements of one of a tensor's arrays.
 template <class Number, size_t N>
 void fill(Number (&numbers)[N], Number value) {
@@ -141,7 +139,7 @@ TEST_F(WorkerServer, FreedMemoryIsNotUsed) {
     const PeerBlock block(serving_->model(), 0, kPairs, peer);
     const auto asked = ask_of(block, 1, {{1, 0}}, 1, random_rows(block.width, 1));
     ASSERT_TRUE(ask(peer, block, asked, true));
-    peer.requests().add(kFreeBuffer, RpcBufferGetBase{peer.buffer()});
+    peer.requests().add(RpcCommand::kFreeBuffer, RpcFreeBuffer{peer.buffer()});
     peer.requests().add(RpcCommand::kGraphRecompute, RpcGraphRecompute{0});
     peer.requests().add(RpcCommand::kGraphRecompute, RpcGraphRecompute{0});
     peer.send();
@@ -151,7 +149,7 @@ TEST_F(WorkerServer, FreedMemoryIsNotUsed) {
     WorkerPeer peer(serving_->port());
     greet(peer);
     const PeerBlock block(serving_->model(), 0, kPairs, peer);
-    peer.requests().add(kFreeBuffer, RpcBufferGetBase{peer.buffer()});
+    peer.requests().add(RpcCommand::kFreeBuffer, RpcFreeBuffer{peer.buffer()});
     peer.requests().add_graph(0, block.nodes, block.tensors);
     peer.send();
     EXPECT_TRUE(peer.is_closed());
@@ -230,6 +228,57 @@ TEST_F(WorkerServer, MessagesThatAreNoneEndTheConnection) {
                     10, 12));                           // with more nodes than bytes
   EXPECT_TRUE(sends(std::vector<std::byte>(4), 8, 4));  // GET_TENSOR too short
   expect_alive();
+}
+
+// The server would call itself as often.
+TEST_F(WorkerServer, DeepGraphsEndTheConnection) {
+  for (const auto& [depth, ends] : {std::pair{60U, false}, {200U, true}}) {
+    for (const bool views : {false, true}) {
+      WorkerPeer peer(serving_->port());
+      greet(peer);
+      std::vector<RpcTensor> chain;
+      for (uint64_t id = 1; id <= depth; ++id) {
+        RpcTensor& tensor = chain.emplace_back(peer_tensor(id, GGML_TYPE_F32, {4, 1, 1}, ""));
+        (views ? tensor.view_src : tensor.src[9]) = id < depth ? id + 1 : 0;
+      }
+      const std::vector<uint64_t> nodes = {1};
+      peer.requests().add_graph(0, nodes, chain);
+      EXPECT_EQ(!peer.get(kReasonName, 0, kReasonBytes), ends) << depth;
+    }
+  }
+  expect_alive();
+}
+
+TEST_F(WorkerServer, AnswersAreNotLongerThanMessages) {
+  WorkerPeer peer(serving_->port());
+  greet(peer);
+  EXPECT_FALSE(peer.get(kReasonName, 0, RpcListener::kMostMessage + 1));
+  expect_alive();
+}
+
+TEST_F(WorkerServer, LayersOfAModelWithExpertsAreNotComputed) {
+  WorkerPeer peer(serving_->port());
+  ASSERT_TRUE(peer.connected() && peer.allocate(kBuffer));
+  WorkerHello hello = serving_->hello();
+  hello.split = AskedSplit::kLayers;
+  const auto verdict = peer.greet(hello);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->accepted, 0U);
+  EXPECT_EQ(verdict->peer_memory, 0U);
+  EXPECT_NE(std::string(verdict->sentence.data()).find("without experts"), std::string::npos);
+}
+
+TEST_F(WorkerServer, MemoryIsNotChangedButByItsNames) {
+  WorkerPeer peer(serving_->port());
+  greet(peer);
+  peer.requests().add(RpcCommand::kBufferClear, RpcBufferClear{peer.buffer(), 1});
+  peer.requests().add(RpcCommand::kCopyTensor, RpcCopyTensor{peer.raw("a", 0, 64), peer.raw("b", 64, 64)});
+  const auto copied = peer.answer<RpcCopyTensorAnswer>();
+  ASSERT_TRUE(copied);
+  EXPECT_EQ(copied->copied, 0);
+  const auto bytes = peer.get(kReplyName, 0, 64);
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ(*bytes, std::vector<std::byte>(64));
 }
 
 TEST_F(WorkerServer, ConnectionsWithoutEndAreServedOneAfterTheOther) {

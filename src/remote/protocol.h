@@ -109,9 +109,9 @@ inline constexpr uint32_t kMostPairs = 512;                // in an ask, and mos
 inline constexpr uint32_t kMostNodes = 16;                 // of a block
 inline constexpr double kGreetingSeconds = 10;             // from accepting a connection to its hello
 inline constexpr uint64_t kReasonBytes = 512;
-inline constexpr uint32_t kMostGraphNodes = 8192;         // of whole layers
-inline constexpr uint64_t kMostGraphBytes = 4ULL << 20;   // what GRAPH_COMPUTE of these sends
-inline constexpr uint64_t kMostPieceBytes = 32ULL << 20;  // that are set or got at once
+inline constexpr uint32_t kMostGraphNodes = 8192;        // of whole layers
+inline constexpr uint64_t kMostGraphBytes = 4ULL << 20;  // what GRAPH_COMPUTE of these sends
+inline constexpr uint64_t kMostPieceBytes = 8ULL << 20;  // that are set or got at once
 
 // What a connection has computed.
 enum class AskedSplit : uint32_t {
@@ -137,6 +137,9 @@ struct WorkerHello {
   // Bit t: matrices of ggml's type t are repacked for products with many rows; the worker follows. Of feed-forward
   // parts none is.
   uint64_t repacks = 0;
+  uint32_t threads = 0;  // of whole layers: that it computes single tokens with. Attention of one token sums up in as
+                         // many parts, so that other bits come of another number
+  uint32_t zero = 0;
 };
 
 // Of the worker. 0 where a number is not known.
@@ -216,7 +219,7 @@ struct LayersStatus {
 };
 
 static_assert(sizeof(WorkerIdentity) == 16 + 32 + 64 + 384);
-static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 16);
+static_assert(sizeof(WorkerHello) == sizeof(WorkerIdentity) + 24);
 static_assert(sizeof(WorkerVerdict) == sizeof(WorkerIdentity) + 80 + kReasonBytes);
 static_assert(sizeof(WarmExpert) == 4 && sizeof(Ask) == 16 && sizeof(AskedPair) == 8 && sizeof(Reply) == 64);
 static_assert(sizeof(LayersStatus) == 32);

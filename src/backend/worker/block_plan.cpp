@@ -252,7 +252,7 @@ Result<ggml_tensor*> BlockPlanner::weight(const ggml_tensor* leaf, bool bias) {
     return refused("has no weight by its name");
   }
   const NamedWeight* named = weights_.find(leaf->name);
-  if (named == nullptr || named->bias != bias) {
+  if (named == nullptr || named->use != (bias ? WeightUse::kBias : WeightUse::kMatrix)) {
     return refused(fmt::format("has a weight '{}', which is none that is computed with here", printable(leaf->name)));
   }
   const ggml_tensor& own = *named->tensor;

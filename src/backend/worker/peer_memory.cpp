@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "support/memory/memory_region.h"
 #include "support/units.h"
@@ -20,15 +22,15 @@ struct PeerBuffers {
 
   static const char* type_name(ggml_backend_buffer_type_t /*type*/) { return "Hypura_worker"; }
   static size_t alignment(ggml_backend_buffer_type_t /*type*/) { return 64; }
-  static size_t max_size(ggml_backend_buffer_type_t type) {
-    return static_cast<PeerMemory*>(type->context)->most_bytes_;
-  }
+  static size_t max_size(ggml_backend_buffer_type_t /*type*/) { return SIZE_MAX; }  // bounded when it is asked for
 
   static ggml_backend_buffer_t alloc(ggml_backend_buffer_type_t type, size_t size) {
     auto& owner = *static_cast<PeerMemory*>(type->context);
-    if (size > owner.most_bytes_ - owner.bytes_) {
-      owner.tensors_.refuse(fmt::format("a buffer of {} is more than the {} that are left", format_bytes(size),
-                                        format_bytes(owner.most_bytes_ - owner.bytes_)));
+    if (size > SIZE_MAX - owner.bytes_) {
+      owner.tensors_.refuse(fmt::format("a buffer of {} is more than any", format_bytes(size)));
+      return nullptr;
+    }
+    if (!owner.tensors_.may_have(owner.bytes_ + size)) {
       return nullptr;
     }
     auto region = MemoryRegion::allocate(size);
@@ -42,6 +44,7 @@ struct PeerBuffers {
     interface.memset_tensor = fill;
     interface.set_tensor = set;
     interface.get_tensor = get;
+    interface.cpy_tensor = copy;
     interface.clear = clear;
     ggml_backend_buffer_t buffer =
         ggml_backend_buffer_init(type, interface, new Memory{std::move(*region), size}, size);
@@ -53,6 +56,7 @@ struct PeerBuffers {
   static void release(ggml_backend_buffer_t buffer) {
     PeerMemory& its = owner(buffer);
     its.bytes_ -= memory(buffer).charged;
+    ++its.freed_;
     std::erase(its.live_, buffer);
     delete &memory(buffer);
   }
@@ -84,18 +88,36 @@ struct PeerBuffers {
     }
   }
 
-  static void fill(ggml_backend_buffer_t buffer, ggml_tensor* /*tensor*/, uint8_t /*value*/, size_t /*offset*/,
-                   size_t /*size*/) {
-    owner(buffer).tensors_.refuse("tensors are not filled here");
+  static void fill(ggml_backend_buffer_t buffer, ggml_tensor* tensor, uint8_t value, size_t offset, size_t size) {
+    const std::span<std::byte> bytes = range(buffer, tensor, offset, size);
+    if (!bytes.empty() && owner(buffer).tensors_.may_change_directly()) {
+      std::ranges::fill(bytes, std::byte{value});
+    }
   }
 
-  static void clear(ggml_backend_buffer_t buffer, uint8_t /*value*/) {
-    owner(buffer).tensors_.refuse("buffers are not cleared here");
+  // Both are tensors of a peer's, of buffers that need not be this one.
+  static bool copy(ggml_backend_buffer_t buffer, const ggml_tensor* from, ggml_tensor* to) {
+    const uint64_t size = ggml_nbytes(from);
+    if (owner(buffer).type() != from->buffer->buft || !owner(buffer).tensors_.may_change_directly()) {
+      return false;
+    }
+    const std::span<std::byte> source = range(from->buffer, from, 0, size);
+    const std::span<std::byte> target = range(buffer, to, 0, size);
+    if (source.empty() || target.empty()) {
+      return false;
+    }
+    std::memmove(target.data(), source.data(), size);
+    return true;
+  }
+
+  static void clear(ggml_backend_buffer_t buffer, uint8_t value) {
+    if (owner(buffer).tensors_.may_change_directly()) {
+      std::ranges::fill(memory(buffer).region.span().first(buffer->size), std::byte{value});
+    }
   }
 };
 
-PeerMemory::PeerMemory(NamedTensors& tensors, ggml_backend_dev_t device, uint64_t most_bytes)
-    : tensors_(tensors), most_bytes_(most_bytes) {
+PeerMemory::PeerMemory(NamedTensors& tensors, ggml_backend_dev_t device) : tensors_(tensors) {
   type_.iface.get_name = PeerBuffers::type_name;
   type_.iface.alloc_buffer = PeerBuffers::alloc;
   type_.iface.get_alignment = PeerBuffers::alignment;

@@ -25,13 +25,17 @@ class NamedTensors {
   virtual void get(std::string_view name, std::span<const std::byte> from, std::span<std::byte> bytes) = 0;
   // A peer did what it may not, and nothing was done: a sentence for the log.
   virtual void refuse(std::string what) = 0;
+  // Before a peer has `bytes` in all: whether it may. If not, refuse() was called.
+  virtual bool may_have(uint64_t bytes) = 0;
+  // Whether a peer may fill, clear and copy its memory. If not, refuse() was called.
+  virtual bool may_change_directly() = 0;
 };
 
 // Belongs to the thread of the RPC server. Must outlive its buffers.
 class PeerMemory {
  public:
-  // Of at most so many bytes in all at a time. `tensors` and `device` must outlive the object.
-  PeerMemory(NamedTensors& tensors, ggml_backend_dev_t device, uint64_t most_bytes);
+  // `tensors` and `device` must outlive the object.
+  PeerMemory(NamedTensors& tensors, ggml_backend_dev_t device);
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
 
@@ -43,12 +47,15 @@ class PeerMemory {
   // Of all live buffers.
   uint64_t bytes() const { return bytes_; }
 
+  // Raised when a buffer is freed: what bytes_at() gave before may be gone.
+  uint64_t freed() const { return freed_; }
+
  private:
   friend struct PeerBuffers;  // the functions that ggml calls
 
   NamedTensors& tensors_;
-  uint64_t most_bytes_;
   uint64_t bytes_ = 0;
+  uint64_t freed_ = 0;
   ggml_backend_buffer_type type_{};
   std::vector<ggml_backend_buffer_t> live_;
 };

@@ -17,8 +17,8 @@
 namespace hypura {
 
 struct RpcListener {
-  // What is longer is not read, and ends the connection: content of any request, and of a graph, which the server walks
-  // through as deep as it is long.
+  // What is longer is not read, and ends the connection: content of any request, and of a block's graph. So does a
+  // graph that is deeper than kMostGraphDepth (rpc_graph.h), and a request for an answer that is longer.
   static constexpr uint64_t kMostMessage = 33ULL << 20;
   static constexpr uint64_t kMostGraph = 64ULL << 10;
 
@@ -30,7 +30,8 @@ struct RpcListener {
   // Called on the server's thread. `peer`: its address, "127.0.0.1:40112".
   std::function<void(const std::string& peer)> connected;
   std::function<void(const std::string& why)> disconnected;
-  std::function<bool()> greeted;  // whether the peer may be silent between messages
+  std::function<bool()> greeted;       // whether the peer may be silent between messages
+  std::function<bool()> whole_layers;  // whether its graphs may be of kMostGraphBytes (remote/protocol.h)
 };
 
 // Serves one client after the other, until the listener is shut down (shutdown(2)). What a client sends can throw: an

@@ -15,8 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include "backend/worker/rpc_graph.h"
 #include "backend/worker/rpc_server.h"
 #include "ggml-rpc.h"
+#include "remote/protocol.h"
 #include "remote/rpc_wire.h"
 #include "remote/socket_options.h"
 #include "storage/open.h"
@@ -61,6 +63,8 @@ struct socket_t::impl {
   }
 
   bool receive(std::byte* to, size_t size);
+  bool is_bearable(std::span<const std::byte> content);
+  bool is_command(hypura::RpcCommand it) const { return command == std::byte{static_cast<uint8_t>(it)}; }
   bool read(std::byte* to, size_t size, bool between_messages);
   bool flush();
   bool wait(short events, bool between_messages);
@@ -75,6 +79,7 @@ struct socket_t::impl {
   std::vector<std::byte> out;
   std::byte command{};       // of the message that is read
   bool length_next = false;  // what comes is the length of its content
+  bool content_next = false;
   Clock::time_point accepted = Clock::now();
   std::string ended = "it closed the connection";
 };
@@ -105,7 +110,7 @@ bool socket_t::impl::wait(short events, bool between_messages) {
 // A message begins with one byte, its command: before that a peer may be silent. Then comes the length of its content,
 // for which the server takes memory as soon as it has been told.
 bool socket_t::impl::receive(std::byte* to, size_t size) {
-  const bool begins = size == 1;
+  const bool begins = size == 1 && !content_next;
   if (begins && until_late().count() <= 0 && !serving->greeted()) {
     ended = kNoHello;
     return false;
@@ -117,12 +122,32 @@ bool socket_t::impl::receive(std::byte* to, size_t size) {
   if (length_next && size == sizeof(content)) {
     std::memcpy(&content, to, size);
   }
+  if (std::exchange(content_next, length_next && content > 0) && !is_bearable({to, size})) {
+    return false;
+  }
   command = begins ? *to : command;
   length_next = begins;
-  const bool graph = command == std::byte{static_cast<uint8_t>(hypura::RpcCommand::kGraphCompute)};
-  if (content > (graph ? hypura::RpcListener::kMostGraph : hypura::RpcListener::kMostMessage)) {
+  const uint64_t most_graph = serving->whole_layers() ? hypura::kMostGraphBytes : hypura::RpcListener::kMostGraph;
+  if (content > (is_command(hypura::RpcCommand::kGraphCompute) ? most_graph : hypura::RpcListener::kMostMessage)) {
     ended = "it sent a message that is longer than any";
     return false;
+  }
+  return true;
+}
+
+// Whether the server may have the content of a message.
+bool socket_t::impl::is_bearable(std::span<const std::byte> content) {
+  if (is_command(hypura::RpcCommand::kGraphCompute) && !hypura::is_shallow_graph(content)) {
+    ended = "it sent a graph that is deeper than any";
+    return false;
+  }
+  hypura::RpcGetTensor asked;
+  if (is_command(hypura::RpcCommand::kGetTensor) && content.size() == sizeof(asked)) {
+    std::memcpy(&asked, content.data(), sizeof(asked));
+    if (asked.size > hypura::RpcListener::kMostMessage) {  // for which the server takes memory at once
+      ended = "it asked for more at once than any";
+      return false;
+    }
   }
   return true;
 }

@@ -70,7 +70,9 @@ struct WorkerBackends {
   static const char* backend_name(ggml_backend_t /*backend*/) { return "Hypura worker"; }
   static void keep_backend(ggml_backend_t /*backend*/) {}
   static ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
-    owner(backend->device).compute(graph);
+    WorkerDevice& device = owner(backend->device);
+    const auto it = std::ranges::find(device.backends_, backend, [](const auto& its) { return &its->backend; });
+    device.compute(graph, **it);
     return GGML_STATUS_SUCCESS;
   }
   static ggml_guid_t guid() {
@@ -115,8 +117,14 @@ struct WorkerBackends {
 };
 
 WorkerDevice::WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader,
-                           const WorkerVerdict& facts)
-    : weights_(weights), names_(names), reader_(reader), facts_(facts), memory_(*this, nullptr, kMostBufferBytes) {
+                           const WorkerVerdict& facts, uint64_t room)
+    : weights_(weights),
+      names_(names),
+      reader_(reader),
+      facts_(facts),
+      memory_(*this, nullptr),
+      most_room_(room),
+      room_(room) {
   for (size_t i = 0; i < names.layers().size(); ++i) {
     auto& made = backends_.emplace_back(std::make_unique<Backend>());
     WorkerBackends::fill(made->device, made->backend, this);
@@ -130,11 +138,12 @@ uint64_t WorkerDevice::bytes_for(const std::vector<WorkerLayer>& layers, uint32_
 }
 
 Result<std::unique_ptr<WorkerDevice>> WorkerDevice::create(StreamedWeights& weights, const WorkerWeights& names,
-                                                           const Reader& reader, const WorkerVerdict& facts) {
+                                                           const Reader& reader, const WorkerVerdict& facts,
+                                                           uint64_t room) {
   if (names.layers().empty()) {
     return fail(ErrorCode::kUsage, "the model has nothing that could be computed here");
   }
-  std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts));
+  std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts, room));
   auto rows = MemoryRegion::allocate(bytes_for(names.layers(), facts.most_pairs));
   if (!rows) {
     return propagate(rows.error(), "the rows that are asked for");
@@ -151,10 +160,14 @@ void WorkerDevice::begin_connection() {
   reason_.clear();
   refusals_ = 0;
   ahead_.clear();
+  split_ = AskedSplit::kParts;
+  layers_status_ = {};
+  forget_plans();
 }
 
 void WorkerDevice::set(std::string_view name, std::span<std::byte> to, std::span<const std::byte> bytes) {
-  if (name == kAskName) {
+  const bool plain = !name.starts_with(kReservedNames);
+  if (whole_layers() ? plain && bytes.size() <= kMostPieceBytes : name == kAskName) {
     std::ranges::copy(bytes, to.begin());
   } else if (name == kHelloName) {
     greet(bytes);
@@ -163,13 +176,16 @@ void WorkerDevice::set(std::string_view name, std::span<std::byte> to, std::span
   } else if (name == kAheadName) {
     read_ahead(bytes);
   } else {
-    refuse("a tensor was set that has none of the protocol's names");
+    refuse("a tensor was set that has none of the protocol's names, or too much of it");
   }
 }
 
 void WorkerDevice::get(std::string_view name, std::span<const std::byte> from, std::span<std::byte> bytes) {
-  if (name == kReplyName) {
+  const bool plain = !name.starts_with(kReservedNames);
+  if (whole_layers() ? plain && bytes.size() <= kMostPieceBytes : name == kReplyName) {
     std::ranges::copy(from, bytes.begin());
+  } else if (name == kLayersStatusName && bytes.size() == sizeof(LayersStatus)) {
+    std::memcpy(bytes.data(), &layers_status_, sizeof(layers_status_));
   } else if (name == kVerdictName && bytes.size() == sizeof(WorkerVerdict)) {
     WorkerVerdict verdict = facts_;
     verdict.accepted = accepted_ ? 1 : 0;
@@ -203,16 +219,21 @@ void WorkerDevice::greet(std::span<const std::byte> bytes) {
     std::memcpy(&hello, bytes.data(), sizeof(hello));
     sentence_ = hello_refusal(facts_.identity, hello);
     if (sentence_.empty() && hello.split != AskedSplit::kParts) {
-      sentence_ = "the worker computes no whole layers: give --split experts or auto";
+      sentence_ = layers_refusal(hello);
     }
   } else {
     sentence_ = "it says a hello of another version: install the same Hypura on both machines";
   }
   accepted_ = sentence_.empty();
-  if (accepted_) {
-    weights_.follow_repacking(hello.repacks);
-  } else {
+  if (!accepted_) {
     refuse(sentence_);
+    return;
+  }
+  const bool parts = names_.layers().front().dense && hello.split == AskedSplit::kParts;
+  split_ = hello.split;
+  weights_.follow_repacking(parts ? 0 : hello.repacks);
+  if (parts && room_ < most_room_) {
+    take_room(most_room_);
   }
 }
 
@@ -265,9 +286,13 @@ void WorkerDevice::read_ahead(std::span<const std::byte> bytes) {
 }
 
 // Whatever comes, the server is told that all is well: it would end the process otherwise.
-void WorkerDevice::compute(ggml_cgraph* graph) {
+void WorkerDevice::compute(ggml_cgraph* graph, Backend& backend) {
   if (!accepted_) {
     refuse("something was to be computed before a hello was accepted");
+    return;
+  }
+  if (whole_layers()) {
+    compute_layers(graph, backend);
     return;
   }
   const auto plan = plan_block(graph, names_, memory_, facts_.most_pairs);

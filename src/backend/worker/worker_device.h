@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "backend/expert_block.h"
 #include "backend/streamed_weights.h"
 #include "backend/worker/block_plan.h"
+#include "backend/worker/layers_plan.h"
 #include "backend/worker/peer_memory.h"
 #include "backend/worker/worker_weights.h"
 #include "remote/protocol.h"
@@ -35,9 +37,10 @@ class WorkerDevice final : private NamedTensors {
 
   // Computes with `weights`, whose caches are allocated; `names` are theirs. `facts` is what a verdict says but for
   // whether it accepts; most_pairs of it is how many rows the caches were made for, at most kMostPairs. All must
-  // outlive the object. Fails with kBudget.
+  // outlive the object. `room` is what `weights` have taken for those that stay, where they are dense; with whole
+  // layers it becomes less by what peers have. Fails with kBudget.
   static Result<std::unique_ptr<WorkerDevice>> create(StreamedWeights& weights, const WorkerWeights& names,
-                                                      const Reader& reader, const WorkerVerdict& facts);
+                                                      const Reader& reader, const WorkerVerdict& facts, uint64_t room);
 
   // Bytes that it takes for asks of at most `most_pairs` rows, of which a peer's memory is not.
   static uint64_t bytes_for(const std::vector<WorkerLayer>& layers, uint32_t most_pairs);
@@ -51,6 +54,9 @@ class WorkerDevice final : private NamedTensors {
   // Whether it may compute here.
   bool accepted() const { return accepted_; }
 
+  // Whether whole layers are computed for it.
+  bool whole_layers() const { return accepted_ && split_ == AskedSplit::kLayers; }
+
   // Bytes of memory that peers have here now.
   uint64_t peer_bytes() const { return memory_.bytes(); }
 
@@ -62,26 +68,37 @@ class WorkerDevice final : private NamedTensors {
   struct Backend {  // the parts of one device
     ggml_backend_device device{};
     ggml_backend backend{};
+    std::optional<LayersPlan> plan;  // of the graph that the server has of it
+    uint64_t plan_number = 0;        // of that graph
   };
 
-  WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader, const WorkerVerdict& facts);
+  WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader, const WorkerVerdict& facts,
+               uint64_t room);
 
   void set(std::string_view name, std::span<std::byte> to, std::span<const std::byte> bytes) override;
   void get(std::string_view name, std::span<const std::byte> from, std::span<std::byte> bytes) override;
   void refuse(std::string what) override;
+  bool may_have(uint64_t bytes) override;
+  bool may_change_directly() override;
 
   void greet(std::span<const std::byte> bytes);
+  std::string layers_refusal(const WorkerHello& hello) const;
   Result<std::vector<LayerExpert>> read_experts(std::span<const std::byte> bytes);
   void warm(std::span<const std::byte> bytes);
   void keep(std::span<const LayerExpert> wanted);
   bool is_here(uint32_t layer) const;
   void read_ahead(std::span<const std::byte> bytes);
-  void compute(ggml_cgraph* graph);
+  void compute(ggml_cgraph* graph, Backend& backend);
   Result<Reply> answer(const BlockPlan& plan, const Ask& ask);
   Status read_choices(const BlockPlan& plan, const Ask& ask);
   ExpertBlock make_block(const BlockPlan& plan, const Ask& ask, bool whole);
   Status compute_block(const BlockPlan& plan, const Ask& ask);
   Status compute_dense(const BlockPlan& plan, const Ask& ask);
+  void compute_layers(ggml_cgraph* graph, Backend& backend);
+  Result<LayersPlan*> plan_of(ggml_cgraph* graph, Backend& backend);
+  void forget_plans();
+  bool take_room(uint64_t bytes);
+  std::vector<uint32_t> items_of(uint32_t layer) const;
   float* take_floats(int64_t count);
   void fail_with(const Error& error);
 
@@ -98,6 +115,15 @@ class WorkerDevice final : private NamedTensors {
   std::string sentence_ = "it said no hello";  // why it is not
   std::string reason_;                         // why something was last refused or failed
   uint32_t refusals_ = 0;
+  AskedSplit split_ = AskedSplit::kParts;
+  LayersStatus layers_status_;
+
+  // Of whole layers.
+  uint64_t most_room_;               // for what stays, of feed-forward parts
+  uint64_t room_;                    // that there is
+  std::vector<uint32_t> kept_;       // items that were said to stay
+  uint64_t plan_numbers_ = 0;        // that were given
+  uint64_t freed_before_plans_ = 0;  // PeerMemory::freed() when the plans were made
 
   // Of the ask in work; members so that their memory is reused.
   MemoryRegion rows_;  // of all nodes, of an ask that is computed whole or of a dense layer

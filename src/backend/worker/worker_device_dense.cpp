@@ -4,20 +4,46 @@
 
 #include "backend/worker/worker_device.h"
 #include "support/fail.h"
+#include "tiers/direct_place.h"
 
 namespace hypura {
 
-void WorkerDevice::keep(std::span<const LayerExpert> wanted) {
+// All that stays of a layer: its feed-forward part, or all of its matrices.
+std::vector<uint32_t> WorkerDevice::items_of(uint32_t layer) const {
+  const WorkerLayer& its = names_.layers()[layer];
+  if (split_ == AskedSplit::kParts) {
+    return its.items;
+  }
   std::vector<uint32_t> items;
-  std::vector<bool> seen(names_.layers().size());
-  for (const LayerExpert& it : wanted) {
-    if (!seen[it.layer]) {
-      const std::vector<uint32_t>& of_layer = names_.layers()[it.layer].items;
-      items.insert(items.end(), of_layer.begin(), of_layer.end());
-      seen[it.layer] = true;
+  const std::vector<DenseItem>& all = weights_.layout().dense;
+  for (uint32_t item = 0; item < all.size(); ++item) {
+    if (all[item].tensor->layer == its.layer) {
+      items.push_back(item);
     }
   }
-  weights_.keep_dense(items);
+  return items;
+}
+
+void WorkerDevice::keep(std::span<const LayerExpert> wanted) {
+  kept_.clear();
+  uint64_t bytes = 0;
+  std::vector<bool> seen(names_.layers().size());
+  for (const LayerExpert& it : wanted) {
+    if (seen[it.layer]) {
+      continue;
+    }
+    seen[it.layer] = true;
+    for (const uint32_t item : items_of(it.layer)) {
+      kept_.push_back(item);
+      bytes += place_capacity(weights_.layout().dense[item].extent.length);
+    }
+  }
+  const uint64_t room = whole_layers() ? facts_.peer_memory - memory_.bytes() : most_room_;
+  if (bytes > room_ && room > room_) {  // another connection had more memory
+    take_room(room);
+  } else {
+    weights_.keep_dense(kept_);
+  }
 }
 
 // All of a layer's feed-forward part.

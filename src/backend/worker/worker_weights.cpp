@@ -1,5 +1,7 @@
 #include "backend/worker/worker_weights.h"
 
+#include <set>
+
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -21,37 +23,64 @@ uint64_t place_bytes(ggml_backend_buffer_type_t type, const ggml_tensor* tensor)
   return round_up(ggml_backend_buft_get_alloc_size(type, tensor), kDirectAlignment);
 }
 
+// Of a model without experts. What scales positions is every layer's.
+bool is_of_layers(const TensorInfo& tensor) {
+  return tensor.layer >= 0 || tensor.name.starts_with("rope_f");
+}
+
 }  // namespace
 
-uint64_t WorkerWeights::bias_bytes(const Model& model, const StreamLayout& layout) {
+std::vector<WorkerWeights::Wanted> WorkerWeights::biases(const Model& model, const std::vector<WorkerLayer>& layers) {
+  std::vector<Wanted> all;
+  for (uint32_t layer = 0; layer < layers.size(); ++layer) {
+    for (const TensorInfo* part : layers[layer].parts) {
+      const TensorInfo* bias = layers[layer].dense ? nullptr : bias_of(model, *part);
+      if (bias != nullptr) {
+        all.push_back({bias, layer, WeightUse::kBias});
+      }
+    }
+  }
+  return all;
+}
+
+uint64_t WorkerWeights::resident_bytes(const Model& model, const StreamLayout& layout, bool whole_layers) {
   uint64_t bytes = 0;
-  for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      const TensorInfo* bias = bias_of(model, *part.tensor);
-      bytes += bias == nullptr ? 0 : round_up(bias->extent.length, kDirectAlignment) + 2 * kDirectAlignment;
+  const auto add = [&](const TensorInfo& tensor) {
+    bytes += round_up(tensor.extent.length, kDirectAlignment) + 2 * kDirectAlignment;
+  };
+  for (const Wanted& it : biases(model, worker_layers(layout))) {
+    add(*it.info);
+  }
+  for (const TensorInfo& it : model.tensors) {
+    if (whole_layers && is_of_layers(it) && !layout.streams(it)) {
+      add(it);
     }
   }
   return bytes;
 }
 
-Result<std::unique_ptr<WorkerWeights>> WorkerWeights::create(StreamedWeights& weights) {
+Result<std::unique_ptr<WorkerWeights>> WorkerWeights::create(StreamedWeights& weights, bool whole_layers) {
   std::unique_ptr<WorkerWeights> made(new WorkerWeights(weights.layout()));
+  const StreamLayout& layout = weights.layout();
   std::vector<Wanted> matrices;
-  std::vector<Wanted> biases;
+  std::set<const TensorInfo*> parts;
   for (uint32_t layer = 0; layer < made->layers_.size(); ++layer) {
     for (const TensorInfo* part : made->layers_[layer].parts) {
-      matrices.push_back({part, layer});
-      const TensorInfo* bias = made->layers_[layer].dense ? nullptr : bias_of(weights.model(), *part);
-      if (bias != nullptr) {
-        biases.push_back({bias, layer});
-      }
+      matrices.push_back({part, layer, WeightUse::kMatrix});
+      parts.insert(part);
     }
   }
-  const ggml_init_params params = {ggml_tensor_overhead() * (matrices.size() + biases.size()), nullptr, true};
+  std::vector<Wanted> resident = biases(weights.model(), made->layers_);
+  for (const TensorInfo& it : weights.model().tensors) {
+    if (whole_layers && is_of_layers(it) && !parts.contains(&it)) {
+      (layout.streams(it) ? matrices : resident).push_back({&it, 0, WeightUse::kLayers});
+    }
+  }
+  const ggml_init_params params = {ggml_tensor_overhead() * (matrices.size() + resident.size()), nullptr, true};
   made->context_.reset(ggml_init(params));
-  Status status = made->place(matrices, false, weights.stream_buffer_type());
+  Status status = made->place(matrices, weights.stream_buffer_type());
   if (status) {
-    status = made->place(biases, true, weights.resident_buffer_type());
+    status = made->place(resident, weights.resident_buffer_type());
   }
   if (status) {
     status = weights.finish_loading({});
@@ -62,16 +91,16 @@ Result<std::unique_ptr<WorkerWeights>> WorkerWeights::create(StreamedWeights& we
   return made;
 }
 
-Status WorkerWeights::place(const std::vector<Wanted>& wanted, bool bias, ggml_backend_buffer_type_t type) {
+Status WorkerWeights::place(const std::vector<Wanted>& wanted, ggml_backend_buffer_type_t type) {
   std::vector<ggml_tensor*> tensors;
   uint64_t bytes = 0;
   for (const Wanted& it : wanted) {
     const auto& shape = it.info->shape;
-    ggml_tensor* tensor =
-        ggml_new_tensor_3d(context_.get(), static_cast<ggml_type>(it.info->type), shape[0], shape[1], shape[2]);
+    ggml_tensor* tensor = ggml_new_tensor_4d(context_.get(), static_cast<ggml_type>(it.info->type), shape[0], shape[1],
+                                             shape[2], shape[3]);
     ggml_set_name(tensor, it.info->name.c_str());
     tensors.push_back(tensor);
-    by_name_[it.info->name] = {tensor, it.layer, bias};
+    by_name_[it.info->name] = {tensor, it.layer, it.use};
     bytes += place_bytes(type, tensor);
   }
   if (tensors.empty()) {
@@ -79,8 +108,7 @@ Status WorkerWeights::place(const std::vector<Wanted>& wanted, bool bias, ggml_b
   }
   ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(type, bytes);
   if (buffer == nullptr) {
-    return fail(ErrorCode::kBudget, "cannot have {} for the weights' {}", format_bytes(bytes),
-                bias ? "biases" : "addresses");
+    return fail(ErrorCode::kBudget, "cannot have {} for the weights", format_bytes(bytes));
   }
   buffers_.emplace_back(buffer);
   auto* at = static_cast<std::byte*>(ggml_backend_buffer_get_base(buffer));

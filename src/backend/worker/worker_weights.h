@@ -1,5 +1,6 @@
 // The weights that a worker computes with, by their names in the model: the experts' matrices, which are streamed, and
-// their biases, which stay; or those of feed-forward parts.
+// their biases, which stay; or, of a model without experts, all of its layers: matrices, which are streamed, and
+// what is small, which stays.
 //
 // Immutable once it is made.
 #pragma once
@@ -18,21 +19,28 @@
 
 namespace hypura {
 
-// A matrix of a layer, or its experts' bias. `layer` counts as in layers().
+enum class WeightUse {
+  kMatrix,  // of experts, or of a feed-forward part
+  kBias,    // of experts
+  kLayers,  // of whole layers alone
+};
+
+// `layer` counts as in layers(), of what is not of whole layers alone.
 struct NamedWeight {
   ggml_tensor* tensor = nullptr;
   uint32_t layer = 0;
-  bool bias = false;
+  WeightUse use = WeightUse::kMatrix;
 };
 
 class WorkerWeights {
  public:
-  // Makes tensors of `weights`, which streams nothing but the worker_layers() of its layout, must outlive the object,
-  // and has not finished loading: reads the biases, and finishes it. Fails with kBudget, with kIo.
-  static Result<std::unique_ptr<WorkerWeights>> create(StreamedWeights& weights);
+  // Makes tensors of `weights`, which streams nothing but the worker_layers() of its layout, and of a model without
+  // experts other matrices of layers; must outlive the object, and has not finished loading: reads the biases, with
+  // `whole_layers` all else of the layers too, and finishes it. Fails with kBudget, with kIo.
+  static Result<std::unique_ptr<WorkerWeights>> create(StreamedWeights& weights, bool whole_layers);
 
-  // Bytes that the biases take.
-  static uint64_t bias_bytes(const Model& model, const StreamLayout& layout);
+  // Bytes that the biases take, with `whole_layers` all else of the layers.
+  static uint64_t resident_bytes(const Model& model, const StreamLayout& layout, bool whole_layers);
 
   // nullptr: the model has no such weight that is computed with here.
   const NamedWeight* find(std::string_view name) const;
@@ -45,8 +53,10 @@ class WorkerWeights {
   struct Wanted {
     const TensorInfo* info = nullptr;
     uint32_t layer = 0;
+    WeightUse use = WeightUse::kMatrix;
   };
-  Status place(const std::vector<Wanted>& wanted, bool bias, ggml_backend_buffer_type_t type);
+  static std::vector<Wanted> biases(const Model& model, const std::vector<WorkerLayer>& layers);
+  Status place(const std::vector<Wanted>& wanted, ggml_backend_buffer_type_t type);
 
   const std::vector<WorkerLayer> layers_;
   ggml_context_ptr context_;
