@@ -1,6 +1,6 @@
 // Graphs and asks of a peer, as llama.cpp's RPC server hands them to a worker's devices: a block as a client of ours
-// describes it, changed by what the input says. Whatever comes, it is refused or computed; of what is computed, nothing
-// is written but the reply.
+// describes it, or a graph of whole layers as llama.cpp makes it, changed by what the input says. Whatever comes, it is
+// refused or computed; of what is computed, nothing is written but a block's reply.
 
 #include <algorithm>
 #include <array>
@@ -10,12 +10,14 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "load/layers_bench_for_test.h"
 #include "load/open_worker.h"
 #include "remote/protocol.h"
 #include "support/log.h"
@@ -178,40 +180,52 @@ class Block {
   std::vector<ggml_tensor*> nodes_;
 };
 
-// One field of one tensor, or the list of nodes.
-void Block::change(Input& input) {
-  ggml_tensor& tensor = tensors_[input.below(tensors_.size())];
-  switch (input.below(14)) {
+// One field of `tensor`. False: it was to be another kind of change. `any` gives a tensor of the graph, or nullptr.
+bool change_field(ggml_tensor& tensor, Input& input, size_t kind, const std::function<ggml_tensor*()>& any) {
+  switch (kind) {
     case 0: {
       const auto type = static_cast<ggml_type>(input.below(GGML_TYPE_COUNT));
       tensor.type = ggml_blck_size(type) == 0 ? GGML_TYPE_F16 : type;  // the server lets no other through
-      break;
+      return true;
     }
     case 1:
       tensor.ne[input.below(4)] = static_cast<uint32_t>(input.size());
-      break;
+      return true;
     case 2:
       tensor.nb[input.below(4)] = static_cast<uint32_t>(input.size());
-      break;
+      return true;
     case 3:
       tensor.op = static_cast<ggml_op>(input.below(GGML_OP_COUNT + 8));
-      break;
+      return true;
     case 4:
-      tensor.op_params[input.below(4)] = static_cast<int32_t>(input.size());
-      break;
+      tensor.op_params[input.below(GGML_MAX_OP_PARAMS / sizeof(int32_t))] = static_cast<int32_t>(input.size());
+      return true;
     case 5:
       tensor.flags = static_cast<int32_t>(input.below(64));
-      break;
+      return true;
     case 6:
-      tensor.src[input.below(GGML_MAX_SRC)] = any(input);
-      break;
+      tensor.src[input.below(GGML_MAX_SRC)] = any();
+      return true;
     case 7:
-      tensor.view_src = any(input);
+      tensor.view_src = any();
       tensor.op = GGML_OP_VIEW;
-      break;
+      return true;
     case 8:
       tensor.view_offs = input.size();
-      break;
+      return true;
+    default:
+      return false;
+  }
+}
+
+// One field of one tensor, or the list of nodes.
+void Block::change(Input& input) {
+  ggml_tensor& tensor = tensors_[input.below(tensors_.size())];
+  const size_t kind = input.below(14);
+  if (change_field(tensor, input, kind, [&] { return any(input); })) {
+    return;
+  }
+  switch (kind) {
     case 9:
       // Added as numbers: a peer's address may wrap, and a pointer of ours that does is undefined.
       tensor.data = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(bench_.base()) + input.size());
@@ -252,8 +266,67 @@ void write_ask(Bench& bench, Input& input) {
   std::fill(bench.base() + kReplyAt, bench.base() + kBuffer, kUntouched);
 }
 
+// Graphs of one connection, of which the last that was refused too often is the first of another.
+void try_layers(Input& input) {
+  static LayersBench bench;
+  if (!bench.greet()) {
+    stop_with("a hello was refused");
+  }
+  LayerKind kind;
+  const uint8_t parts = input.number<uint8_t>();
+  kind.flash = (parts & 1) != 0;
+  kind.biases = kind.factors = (parts & 2) != 0;
+  kind.head_norms = kind.layer_norm = (parts & 4) != 0;
+  kind.sinks = kind.soft_cap = (parts & 8) != 0;
+  kind.cache = (parts & 16) != 0 && kind.flash ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+  kind.outputs = (parts & 32) != 0 ? 1 : -1;
+  kind.fused_gate = (parts & 64) != 0;
+  kind.tokens = (parts & 128) != 0 ? 1 : 3;
+  kind.layers = 1;
+  LayerGraph graph = bench.there();
+  graph.build(kind);
+  std::vector<ggml_tensor*> all = graph.inputs();
+  all.insert(all.end(), graph.weights().begin(), graph.weights().end());
+  all.insert(all.end(), ggml_graph_nodes(graph.graph()),
+             ggml_graph_nodes(graph.graph()) + ggml_graph_n_nodes(graph.graph()));
+  std::vector<std::span<std::byte>> memory;  // as it is before tensors are changed
+  for (const ggml_tensor* it : graph.inputs()) {
+    memory.emplace_back(static_cast<std::byte*>(it->data), ggml_nbytes(it));
+  }
+  const auto any = [&]() -> ggml_tensor* {
+    const size_t at = input.below(all.size() + 1);
+    return at == all.size() ? nullptr : all[at];
+  };
+  for (int changes = 0; !input.empty() && changes < 64; ++changes) {
+    ggml_tensor* tensor = all[input.below(all.size())];
+    const size_t what = input.below(12);
+    if (change_field(*tensor, input, what, any)) {
+      continue;
+    }
+    if (what == 9) {  // as with blocks
+      tensor->data = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(tensor->data) + input.size());
+    } else if (what == 10) {
+      tensor->buffer = nullptr;
+      tensor->data = nullptr;
+    } else {  // numbers by which rows are chosen, and all else
+      const uint64_t value = input.size();
+      const std::span<std::byte> bytes = memory[input.below(memory.size())];
+      std::memcpy(bytes.data(), &value, std::min(sizeof(value), bytes.size()));
+    }
+  }
+  bench.compute_there(graph.graph());
+}
+
 void try_one(std::span<const uint8_t> bytes) {
   static Bench bench;
+  if (!bytes.empty() && bytes.front() == 'L') {
+    Input of_layers(bytes.subspan(1));
+    try {
+      try_layers(of_layers);
+    } catch (const std::exception&) {  // it was refused too often
+    }
+    return;
+  }
   Input input(bytes);
   bench.greet();
   write_ask(bench, input);
