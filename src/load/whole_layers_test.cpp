@@ -276,6 +276,27 @@ TEST_F(WholeLayers, NothingElseIsComputed) {
   EXPECT_EQ(status_of([](LayerGraph&) {}), ReplyStatus::kDone) << reason();
 }
 
+// Rows are as far apart as nb[1] says, which ggml does not look at where there is one in its dimension.
+TEST_F(WholeLayers, RowsThatLieElsewhereAreNotRead) {
+  LayerKind kind;
+  kind.flash = false;
+  kind.soft_cap = true;
+  kind.tokens = 1;
+  kind.layers = 1;
+  EXPECT_EQ(status_of([](LayerGraph&) {}, kind), ReplyStatus::kDone) << reason();
+  const auto change = [](LayerGraph& graph) {
+    ggml_tensor& scaled = graph.node(GGML_OP_SCALE);
+    ggml_tensor& mask = *graph.node(GGML_OP_SOFT_MAX).src[1];
+    mask.type = GGML_TYPE_F32;
+    std::copy(std::begin(scaled.ne), std::end(scaled.ne), mask.ne);
+    std::copy(std::begin(scaled.nb), std::end(scaled.nb), mask.nb);
+    mask.nb[1] = size_t{1} << 31;
+    scaled.src[0] = &mask;
+  };
+  EXPECT_EQ(status_of(change, kind), ReplyStatus::kRefused);
+  EXPECT_NE(reason().find("(SCALE)"), std::string::npos) << reason();
+}
+
 TEST_F(WholeLayers, WeightsAreNotWrittenTo) {
   const auto change = [](LayerGraph& graph) {
     ggml_tensor& scaled = graph.node(GGML_OP_MUL);

@@ -177,10 +177,13 @@ ggml_tensor* LayersNodeMaker::of_each() {
     case GGML_OP_SUM_ROWS:
       return inplace_ ? nullptr : ggml_sum_rows(ctx_, src_[0]);
     case GGML_OP_CLAMP:
+      if (!has_even_rows(*src_[0])) {
+        return nullptr;
+      }
       return inplace_ ? ggml_clamp_inplace(ctx_, src_[0], real(0), real(1))
                       : ggml_clamp(ctx_, src_[0], real(0), real(1));
     default:
-      if (!ggml_is_contiguous(src_[0])) {
+      if (!ggml_is_contiguous(src_[0]) || !has_even_rows(*src_[0])) {
         return nullptr;
       }
       return inplace_ ? ggml_scale_bias_inplace(ctx_, src_[0], real(0), real(1))
@@ -211,7 +214,8 @@ ggml_tensor* LayersNodeMaker::glu() {
     return nullptr;
   }
   for (const ggml_tensor* it : {src_[0], src_[1]}) {
-    if (it != nullptr && (!is_float_rows(it) || !ggml_is_contiguous_1(it) || !ggml_are_same_shape(it, src_[0]))) {
+    if (it != nullptr &&
+        (!is_float(*it) || !ggml_is_contiguous_1(it) || !has_even_rows(*it) || !ggml_are_same_shape(it, src_[0]))) {
       return nullptr;
     }
   }

@@ -30,6 +30,19 @@ inline bool is_float_rows(const ggml_tensor* tensor) {
   return tensor != nullptr && is_float(*tensor) && has_rows(*tensor);
 }
 
+// All of its rows lie as far behind the one before as the second lies behind the first, though there be none. Some
+// kernels count rows through all dimensions by nb[1], which ggml_is_contiguous() does not look at where ne[1] is 1.
+inline bool has_even_rows(const ggml_tensor& tensor) {
+  size_t step = tensor.nb[1];
+  for (int i = 1; i < GGML_MAX_DIMS; ++i) {
+    if (tensor.ne[i] != 1 && tensor.nb[i] != step) {
+      return false;
+    }
+    step *= static_cast<size_t>(tensor.ne[i]);
+  }
+  return has_rows(tensor);
+}
+
 inline bool is_vector(const ggml_tensor& tensor, ggml_type type) {
   return tensor.type == type && ggml_is_vector(&tensor) && has_rows(tensor);
 }
