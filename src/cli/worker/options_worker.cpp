@@ -10,8 +10,8 @@ namespace hypura {
 namespace {
 
 constexpr const char* kWorkerFooter =
-    R"(Computes experts of MODEL, or the feed-forward parts of a dense one, for `hypura run`, `chat`, `serve` and `bench`
-of other machines, which name it with --worker. It has its own copy of the model, its own memory and reads from its own disk; no weight crosses the network.
+    R"(Computes experts of MODEL, or the feed-forward parts of a dense one or its whole layers, for `hypura run`, `chat`,
+`serve` and `bench` of other machines, which name it with --worker. It has its own copy of the model, its own memory and reads from its own disk; no weight crosses the network.
 It serves one of them at a time.
 
 Nothing on the connection is encrypted, and whoever reaches the port can use the worker. So it listens on this machine

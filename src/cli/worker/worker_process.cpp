@@ -45,8 +45,10 @@ FileDescriptor take_standard(int fd) {
 std::string opened_sentence(const OpenWorker& worker, const std::string& listen) {
   const WorkerVerdict& facts = worker.facts;
   const char* what = worker.names->layers().front().dense ? "feed-forward parts" : "experts";
-  return fmt::format("{} is worked for at {}: slots for {} of {} {} ({}) in {}{}, {} threads", worker.model->name,
-                     listen, facts.slots, worker.all, what, format_bytes(facts.slots * facts.slot_bytes),
+  const std::string layers =
+      facts.peer_memory == 0 ? "" : fmt::format(", or {} for whole layers", format_bytes(facts.peer_memory));
+  return fmt::format("{} is worked for at {}: slots for {} of {} {} ({}){} in {}{}, {} threads", worker.model->name,
+                     listen, facts.slots, worker.all, what, format_bytes(facts.slots * facts.slot_bytes), layers,
                      format_bytes(facts.budget), worker.remark, facts.threads);
 }
 
