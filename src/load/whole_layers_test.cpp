@@ -112,6 +112,25 @@ TEST_F(WholeLayers, AreComputedAgainOfWhatTheirMemoryHas) {
   EXPECT_NE(graph.contents().back(), first.back());
 }
 
+// As the scheduler divides a graph whose nodes are not all computed there: the rest is given a part, whose sources were
+// computed before.
+TEST_F(WholeLayers, MayBeComputedInParts) {
+  LayerGraph whole = bench_->there();
+  whole.build(changed_kind());
+  ASSERT_EQ(bench_->compute_there(whole.graph()).status, ReplyStatus::kDone);
+  const auto wanted = whole.contents();
+  LayerGraph parted = bench_->there();
+  parted.build(changed_kind());
+  const int count = ggml_graph_n_nodes(parted.graph());
+  const ggml_context_ptr context(ggml_init({ggml_graph_overhead() * static_cast<size_t>(count), nullptr, true}));
+  for (int i = 0; i < count; ++i) {
+    ggml_cgraph* one = ggml_new_graph(context.get());
+    ggml_graph_add_node(one, ggml_graph_node(parted.graph(), i));
+    ASSERT_EQ(bench_->compute_there(one).status, ReplyStatus::kDone) << i << ": " << reason();
+  }
+  EXPECT_EQ(parted.contents(), wanted);
+}
+
 // The numbers of rows are looked at each time.
 TEST_F(WholeLayers, RowsThatThereAreNotAreNotChosen) {
   LayerGraph graph = bench_->there();

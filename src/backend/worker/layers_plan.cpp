@@ -109,6 +109,7 @@ class LayersPlanner {
   Result<ggml_tensor*> indices(const ggml_tensor* asked, int64_t below);
   Status place(const ggml_tensor& asked, ggml_tensor& made);
   Status compare(const ggml_tensor& asked, const ggml_tensor& made, const LayersSources& sources) const;
+  bool shows_the_same(const ggml_tensor& asked, const ggml_tensor& made) const;
   Status check_streamed(const ggml_tensor& made) const;
   bool lies_within(const ggml_tensor& view) const;
   bool is_weight(const ggml_tensor* ours) const { return weight_set_.contains(ours); }
@@ -344,12 +345,25 @@ Status LayersPlanner::compare(const ggml_tensor& asked, const ggml_tensor& made,
   if (!std::equal(std::begin(asked.op_params), std::end(asked.op_params), std::begin(made.op_params))) {
     return refused("has other parameters than its operation");
   }
-  const auto root = ours_.find(asked.view_src);
-  const ggml_tensor* shown = asked.view_src == nullptr ? nullptr : root == ours_.end() ? &made : root->second;
-  if (shown != made.view_src || (shown != nullptr && asked.view_offs != made.view_offs)) {
+  if (!shows_the_same(asked, made)) {
     return refused("is a view of something else than its operation shows");
   }
   return check_streamed(made);
+}
+
+// What a source that no node of the graph makes is a view of has nothing of ours: its source stands for it.
+bool LayersPlanner::shows_the_same(const ggml_tensor& asked, const ggml_tensor& made) const {
+  if (asked.view_src == nullptr || made.view_src == nullptr) {
+    return asked.view_src == nullptr && made.view_src == nullptr;
+  }
+  if (const auto root = ours_.find(asked.view_src); root != ours_.end()) {
+    return root->second == made.view_src && asked.view_offs == made.view_offs;
+  }
+  return std::any_of(std::begin(asked.src), std::end(asked.src), [&](const ggml_tensor* it) {
+    const auto known = it == nullptr ? ours_.end() : ours_.find(it);
+    return known != ours_.end() && known->second == made.view_src && it->view_src == asked.view_src &&
+           asked.view_offs - it->view_offs == made.view_offs;
+  });
 }
 
 // A matrix that is streamed has an address and no memory: products alone know where it is.

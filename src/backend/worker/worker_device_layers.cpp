@@ -25,7 +25,7 @@ std::string WorkerDevice::layers_refusal(const WorkerHello& hello) const {
   if (hello.threads != facts_.threads && hello.any_cpu == 0) {
     return fmt::format(
         "the worker computes with {} threads, and what asks with {}, so that attention would differ in its last bits: "
-        "give --threads on one of them, or --worker-any-cpu",
+        "give both the same number with --threads",
         facts_.threads, hello.threads);
   }
   return {};
