@@ -50,7 +50,8 @@
 //                                          their matrices stay as memory allows, others are read each time
 //   SET_TENSOR, GET_TENSOR                 of a tensor with any other name than those that begin with kReservedNames:
 //                                          bytes of a buffer, at most kMostPieceBytes of them
-//   BUFFER_CLEAR, COPY_TENSOR              as in ggml-rpc; both tensors of a copy are the peer's
+//   BUFFER_CLEAR, COPY_TENSOR              as in ggml-rpc; both tensors of a copy are the peer's. Of all of these
+//                                          FREE_BUFFER, SET_TENSOR and BUFFER_CLEAR have no answer
 //   and for each pass, in one write:
 //   SET_TENSOR                             inputs
 //   GRAPH_COMPUTE on device d              or GRAPH_RECOMPUTE of what it was last sent; d is less than
@@ -66,7 +67,7 @@
 //              and rope_freqs, rope_factors_long, rope_factors_short. They may be seen through RESHAPE and VIEW.
 //   memory     leaves of the peer's, F32, F16, BF16, I32, I64, or a type that a KV cache may have: op NONE, `buffer`
 //              and `data` in a live buffer, all of their nb[] * ne[] within it
-//   nodes      of the operations that backend/worker/layers_plan.h lists, with `buffer` and `data` in a live buffer;
+//   nodes      of the operations that backend/worker/layers_node.cpp lists, with `buffer` and `data` in a live buffer;
 //              views (VIEW, RESHAPE, PERMUTE, TRANSPOSE, and those operations that write to what they are given: CPY,
 //              SET_ROWS, and what ggml calls inplace) with those of what they show
 //   indices    (of GET_ROWS and SET_ROWS) are leaves of the peer's memory, or views of such. Their values are read
