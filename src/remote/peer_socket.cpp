@@ -176,6 +176,12 @@ Result<size_t> PeerSocket::receive_some(std::span<std::byte> into) {
   return static_cast<size_t>(std::max<ssize_t>(got, 0));
 }
 
+bool PeerSocket::has_ended() const {
+  std::byte one{};
+  const ssize_t there = ::recv(fd_, &one, 1, MSG_PEEK | MSG_DONTWAIT);
+  return there == 0 || (there < 0 && !would_wait());
+}
+
 Status PeerSocket::wait_for(short events, Clock::time_point deadline, const InterruptPipe* interrupt) const {
   while (true) {
     pollfd fds[] = {{fd_, events, 0}, {interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0}};

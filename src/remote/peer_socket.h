@@ -39,6 +39,9 @@ class PeerSocket {
   // when the peer has gone.
   Result<size_t> receive_some(std::span<std::byte> into);
 
+  // Whether the peer has gone, as far as the system knows. Any thread, also while another uses the socket.
+  bool has_ended() const;
+
  private:
   explicit PeerSocket(int fd) : fd_(fd) {}
 

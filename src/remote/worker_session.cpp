@@ -58,6 +58,7 @@ Result<WorkerSession> WorkerSession::open(const WorkerAddress& address, const Wo
     return propagate(connection.error());
   }
   WorkerSession session(std::move(*connection));
+  session.split_ = hello.split;
   Status status = session.greet(hello, room, deadline, interrupt);
   if (status) {
     status = session.measure_round_trip(deadline, interrupt);
@@ -148,6 +149,11 @@ Status WorkerSession::check(const WorkerHello& hello, const WorkerRoom& room) {
   if (const std::string refusal = hello_refusal(verdict_.identity, hello); !refusal.empty()) {
     return fail(ErrorCode::kUsage, "{}", refusal);
   }
+  if (split_ == AskedSplit::kLayers) {
+    return verdict_.peer_memory > 0 && verdict_.layers > 0
+               ? Status()
+               : fail(ErrorCode::kUsage, "it computes no whole layers of this model");
+  }
   if (verdict_.layers < room.layers || verdict_.experts < room.experts || verdict_.most_pairs == 0) {
     return fail(ErrorCode::kUsage, "it has {} layers of {} experts, and the model has {} of {}", verdict_.layers,
                 verdict_.experts, room.layers, room.experts);
@@ -157,10 +163,19 @@ Status WorkerSession::check(const WorkerHello& hello, const WorkerRoom& room) {
 }
 
 RpcTensor WorkerSession::raw(std::string_view name, uint64_t address, uint64_t bytes) const {
+  return memory(buffer_, address, bytes, name);
+}
+
+RpcRequests& WorkerSession::message() {
+  begin_message();
+  return requests_;
+}
+
+RpcTensor WorkerSession::memory(uint64_t buffer, uint64_t address, uint64_t bytes, std::string_view name) {
   RpcTensor tensor;
   tensor.id = 1;
   tensor.type = kRpcI8;
-  tensor.buffer = buffer_;
+  tensor.buffer = buffer;
   tensor.set_shape(1, {static_cast<uint32_t>(bytes), 1, 1, 1});
   tensor.data = address;
   tensor.set_name(name);

@@ -137,6 +137,25 @@ class WorkerSession {
   uint64_t sent_bytes() const { return sent_; }
   uint64_t received_bytes() const { return received_; }
 
+  // Whether the worker has gone, as far as the system knows. Any thread.
+  bool has_ended() const { return connection_.has_ended(); }
+
+  // --- whole layers (LayersSession) ---
+
+  // What post() sends next: empty where the message before has gone out. All of that must have been answered.
+  RpcRequests& message();
+
+  // Bytes of the worker's memory, as a tensor without a name, or with a reserved one.
+  static RpcTensor memory(uint64_t buffer, uint64_t address, uint64_t bytes, std::string_view name = {});
+
+  // The worker's memory that its greeting lay in, for what has a reserved name.
+  RpcTensor reserved(std::string_view name, uint64_t bytes) const { return raw(name, ask_address_, bytes); }
+
+  // The next answer, which must be of that length. Fails as receive().
+  Status receive_answer(std::span<std::byte> into, Clock::time_point deadline) {
+    return answer(into, deadline, nullptr);
+  }
+
  private:
   explicit WorkerSession(PeerSocket connection) : connection_(std::move(connection)) {}
 
@@ -160,6 +179,7 @@ class WorkerSession {
 
   PeerSocket connection_;
   WorkerVerdict verdict_;
+  AskedSplit split_ = AskedSplit::kParts;
   uint32_t most_pairs_ = 0;
   WorkerWay way_;
   uint64_t buffer_ = 0;  // the worker's name of the memory there, for asks and behind them replies

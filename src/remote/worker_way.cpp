@@ -51,19 +51,21 @@ Status WorkerSession::measure_round_trip(Clock::time_point deadline, const Inter
 }
 
 // The best of a few messages, the first of them short: a new connection does not send all at once yet. What is sent is
-// an ask for nothing, what is read the memory of replies.
+// an ask for nothing, what is read the memory of replies; of whole layers, which have neither, bytes without a name.
 Status WorkerSession::measure_bandwidth(bool sending, uint64_t most, Clock::time_point deadline,
                                         const InterruptPipe* interrupt) {
   const auto start = Clock::now();
+  const bool parts = split_ == AskedSplit::kParts;
   double& best = sending ? way_.send_bytes_per_second : way_.receive_bytes_per_second;
   for (size_t i = 0; i < kMostProbes && (i == 0 || seconds_since(start) < kProbeSeconds); ++i) {
     const uint64_t bytes = std::min(i == 0 ? kFirstProbe : kProbe, most);
     requests_.clear();
     if (sending) {
-      std::ranges::fill(requests_.add_set_tensor(raw(kAskName, ask_address_, bytes), bytes), std::byte{0});
+      std::ranges::fill(requests_.add_set_tensor(raw(parts ? kAskName : "", ask_address_, bytes), bytes), std::byte{0});
       requests_.add(RpcCommand::kBufferGetBase, RpcBufferGetBase{buffer_});
     } else {
-      requests_.add(RpcCommand::kGetTensor, RpcGetTensor{raw(kReplyName, reply_address_, bytes), 0, bytes});
+      requests_.add(RpcCommand::kGetTensor,
+                    RpcGetTensor{raw(parts ? kReplyName : "", reply_address_, bytes), 0, bytes});
     }
     const auto took = time_answer(sending ? sizeof(RpcBufferGetBaseAnswer) : bytes, deadline, interrupt);
     if (!took) {
