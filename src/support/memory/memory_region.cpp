@@ -63,6 +63,16 @@ Result<MemoryRegion> MemoryRegion::allocate(uint64_t bytes) {
   return region;
 }
 
+Status MemoryRegion::make_memory(uint64_t offset, uint64_t bytes) {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = round_down(offset, page);
+  if (mprotect(data_ + begin, std::min(offset + bytes, size_) - begin, PROT_READ | PROT_WRITE) != 0) {
+    return fail(ErrorCode::kBudget, "cannot have {} of memory: {}", format_bytes(bytes),
+                std::generic_category().message(errno));
+  }
+  return {};
+}
+
 void MemoryRegion::give_back(uint64_t offset, uint64_t bytes) {
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t begin = round_up(offset, page);

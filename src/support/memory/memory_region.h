@@ -26,6 +26,9 @@ class MemoryRegion {
   // Addresses only: any access is a fault. For tensors whose bytes are elsewhere. Fails with kBudget.
   static Result<MemoryRegion> reserve(uint64_t bytes);
 
+  // Of reserved addresses: the pages of these bytes become memory after all. Fails with kBudget.
+  Status make_memory(uint64_t offset, uint64_t bytes);
+
   // Whole pages of these bytes go back to the system: what was in them is lost, and they may be used again, as new
   // ones. No read may be under way into them, and no reader may know them (Reader::forget_memory).
   void give_back(uint64_t offset, uint64_t bytes);
