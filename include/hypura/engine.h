@@ -69,8 +69,9 @@ struct EngineOptions {
   // Machines that run `hypura worker` with the same model, "HOST:PORT" each, at most kMostWorkers: they compute
   // experts beside this one (docs/design/workers.md), or feed-forward parts of a model without any. Results are the
   // same bits with them and without; one that is not there, or is lost, is done without until it is. Opening waits
-  // until each has joined or failed to, a few seconds at most, and fails (kUsage) for what workers cannot do: GPUs,
-  // `split` by layers.
+  // until each has joined or failed to, a few seconds at most, and fails (kUsage) for what workers cannot do: GPUs.
+  // With WorkerSplit::kLayers one of them has the last layers of a model without experts, keys and values included.
+  // When it is lost answers fail, and the model is to be opened again (Generator::must_reopen), which does without it.
   std::vector<std::string> workers;
   WorkerSplit split = WorkerSplit::kAuto;
   // They may be reached over a network, where nothing is encrypted and nobody asked for a password. Else opening fails
@@ -156,10 +157,10 @@ struct GpuCounters {
 struct WorkerCounters {
   std::string name;             // its address
   uint64_t joined = 0;          // 1: it is there now
-  uint64_t asks = 0;            // round trips: one for each layer that it computed some of
+  uint64_t asks = 0;            // round trips: one for each layer that it computed some of; of whole layers one a pass
   uint64_t experts = 0;         // that it computed, once for each layer and pass; not in expert_lookups
   uint64_t expert_hits = 0;     // of those, in its memory when asked for
-  uint64_t rows = 0;            // of their results: one for each token and expert
+  uint64_t rows = 0;            // of their results: one for each token and expert; of whole layers one a token
   uint64_t rows_done_here = 0;  // that it was asked for and did not give, so that this machine computed them
   uint64_t losses = 0;          // times that it was lost
   uint64_t read_bytes = 0;      // from its disk, for what it was asked

@@ -233,8 +233,9 @@ class Generator {
   // As Engine::close(): call it when no answer is running. Any thread, one at a time.
   virtual Status close() = 0;
 
-  // Whether a GPU had no memory left for a pass, since other programs took it. Answers fail with kBudget from then on;
-  // opened again, the model is planned for what is free then. Any thread; never blocks.
+  // Whether a GPU had no memory left for a pass, since other programs took it, or a worker was lost that had whole
+  // layers. Answers fail with kBudget, or kIo, from then on; opened again, the model is planned for what is there then.
+  // Any thread; never blocks.
   virtual bool must_reopen() const { return false; }
 };
 

@@ -110,11 +110,12 @@ struct DevicePlan {
 
 // A worker (EngineOptions::workers) as it was found when the plan was made. Bytes and seconds.
 struct WorkerPlan {
-  std::string name;    // its address
-  bool there = false;  // it answered, and may compute for this model; else `reason` says why not
-  bool asked = false;  // it computes experts
-  std::string reason;  // why it is not asked, with figures; empty: it is
-  uint32_t slots = 0;  // for experts
+  std::string name;     // its address
+  bool there = false;   // it answered, and may compute for this model; else `reason` says why not
+  bool asked = false;   // it computes experts, or layers
+  std::string reason;   // why it is not asked, with figures; empty: it is
+  uint32_t layers = 0;  // whole ones that it computes, the model's last, by WorkerSplit::kLayers
+  uint32_t slots = 0;   // for experts
   uint32_t threads = 0;
   uint64_t budget = 0;               // of its memory
   bool measured = false;             // it knows how fast it reads and computes; else both are taken for this machine's
@@ -137,7 +138,8 @@ struct Plan {
   Mode mode() const { return placement.mode(); }
 
   std::optional<DevicePlan> device;  // none: the processors compute
-  std::vector<WorkerPlan> workers;   // of the options, in their order; empty where no experts are streamed
+  // Of the options, in their order; empty where no experts are streamed and no worker has whole layers.
+  std::vector<WorkerPlan> workers;
   // Where there are workers: prediction.tokens_per_second of this machine alone; else 0.
   double alone_tokens_per_second = 0;
   uint64_t budget = 0;            // bytes for all that the ledger lists in RAM

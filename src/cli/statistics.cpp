@@ -101,10 +101,16 @@ std::string copies_line(const EngineStats& stats, const Plan& plan) {
 
 std::string workers_line(const EngineStats& stats, const Plan& plan) {
   const char* what = plan.placement.experts.streamed ? "expert" : "part";
+  const bool layers = !plan.workers.empty() && plan.workers.front().layers > 0;
   std::string line;
   for (const WorkerCounters& it : stats.workers) {
-    line += fmt::format("{}{} {} {}{}", line.empty() ? "workers: " : "; ", it.name, it.experts, what,
-                        it.experts == 1 ? "" : "s");
+    line += (line.empty() ? "workers: " : "; ") + it.name;
+    if (layers) {
+      line += fmt::format(" {} visit{}, {} there, {} back, waited {:.2f} s", it.asks, it.asks == 1 ? "" : "s",
+                          format_bytes(it.sent_bytes), format_bytes(it.received_bytes), it.wait_seconds);
+    } else {
+      line += fmt::format(" {} {}{}", it.experts, what, it.experts == 1 ? "" : "s");
+    }
     if (const auto hits = ratio(100 * as_double(it.expert_hits), as_double(it.experts))) {
       line += fmt::format(", {:.1f} % hit, waited {:.2f} s", *hits, it.wait_seconds);
     }

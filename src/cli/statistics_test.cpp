@@ -128,6 +128,14 @@ TEST(WorkersLine, SaysWhatEachDid) {
             "box:1 0 experts, lost 1 time, not there");
   plan.placement.experts.streamed = false;
   EXPECT_THAT(workers_line(stats, plan), testing::StartsWith("workers: 127.0.0.1:52525 1200 parts, 25.0 % hit"));
+  stats.workers = {one};
+  stats.workers.front().experts = stats.workers.front().expert_hits = 0;
+  stats.workers.front().asks = 40;
+  stats.workers.front().sent_bytes = stats.workers.front().received_bytes = 2048;
+  plan.workers.resize(1);
+  plan.workers.front().layers = 12;
+  EXPECT_EQ(workers_line(stats, plan),
+            "workers: 127.0.0.1:52525 40 visits, 2.0 KiB there, 2.0 KiB back, waited 0.84 s");
 }
 
 TEST(StatisticsJson, HoldsTheCountersOfEachWorker) {

@@ -237,7 +237,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (Status status = check_drafts(options.draft, *file); !status) {
     return propagate(status.error());
   }
-  const auto gpu = choose_gpu(options, overrides);
+  auto gpu = choose_gpu(options, overrides);
   if (!gpu) {
     return propagate(gpu.error());
   }
@@ -263,6 +263,11 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (Status status = try_model(*used, trial); !status) {
     return propagate(status.error());
   }
+  auto worker = connect_layers(options, overrides, fingerprint);
+  if (!worker) {
+    return propagate(worker.error());
+  }
+  take_worker(worker->get(), *used, *gpu);
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
     OpenRequest request = make_request(options, *used, *budget, history, overrides, *gpu);
@@ -274,6 +279,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     return model;
   }
   model->file = std::move(used);
+  model->layers_worker = std::move(*worker);
   return model;
 }
 

@@ -25,6 +25,7 @@ ModelParams params_of(const OpenRequest& request, Backing backing) {
 }
 
 Status load(const OpenRequest& request, OpenModel& parts, const VirtualFile& file, const ModelParams& params) {
+  const RemoteLayers::Loading loading(request.gpu.worker);
   auto model = make_llama_model(request.model, file, params);
   if (!model) {
     return propagate(model.error());
@@ -71,6 +72,10 @@ void leave_out_own(const Model& model, const StreamLayout& layout, const std::st
 Status load_for_gpu(const OpenRequest& request, OpenModel& parts, VirtualHeader& header, Backing backing) {
   const std::string& asked = parts.weights->asked_pattern();
   leave_out_own(request.model, parts.weights->layout(), asked, header);
+  leave_out_layers(request, header);
+  if (Status status = backing == Backing::kMemory ? name_layers(request) : Status(); !status) {
+    return status;
+  }
   std::unique_ptr<TensorFeed> feed;
   Reservation staging;
   if (backing == Backing::kMemory) {

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
+#include <utility>
 
 #include "backend/gpu/devices/gpu_list.h"
+#include "backend/remote_layers.h"
 #include "draft/mtp_head.h"
 #include "llama/llama_kv_states.h"
 #include "llama/mtp_context.h"
@@ -47,6 +50,12 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
   if (layers == nullptr) {
     return;
   }
+  if (request.gpu.is_worker()) {
+    params.devices = parts.layers_devices = {request.gpu.worker->device()};
+    params.device_layers = static_cast<int32_t>(layers->count);
+    params.buffers.push_back({"^(?!blk\\.|rope_)", host_memory()});  // all that is no layer's
+    return;
+  }
   for (const std::string& name : request.names_with_layers()) {
     params.devices.push_back(gpu_by_name(name));
   }
@@ -58,6 +67,31 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
   }
   const bool own = has_own_memory(*params.devices.front());
   parts.layers_devices = own ? params.devices : std::vector<ggml_backend_device*>();
+}
+
+void leave_out_layers(const OpenRequest& request, VirtualHeader& header) {
+  const GpuLayers* layers = request.gpu_layers();
+  if (layers == nullptr || !request.gpu.is_worker()) {
+    return;
+  }
+  std::set<std::pair<uint32_t, uint64_t>> remote;  // by where they begin
+  for (const TensorInfo& tensor : request.model.tensors) {
+    if (on_gpu(request.model, *layers, tensor)) {
+      remote.emplace(tensor.extent.file, tensor.extent.offset);
+    }
+  }
+  for (VirtualTensor& tensor : header.tensors) {
+    tensor.given = tensor.given && !remote.contains({tensor.extent.file, tensor.extent.offset});
+  }
+}
+
+Status name_layers(const OpenRequest& request) {
+  const GpuLayers* layers = request.gpu_layers();
+  if (layers == nullptr || !request.gpu.is_worker()) {
+    return {};
+  }
+  const auto count = layers->count - 1;
+  return request.gpu.worker->keep(static_cast<uint32_t>(request.model.layers) - count, count);
 }
 
 namespace {
@@ -189,6 +223,11 @@ Status reserve_lines(OpenModel& parts, std::initializer_list<Wanted> all) {
   return {};
 }
 
+// On a worker, which sees to its memory itself.
+bool has_remote_layers(const OpenModel& parts) {
+  return parts.problem.split && parts.problem.split->remote;
+}
+
 // By the estimates of the placement; the context that was made before is still there, and goes before the next is made.
 Status reserve_context(OpenModel& parts) {
   const Placement& placement = parts.plan.placement;
@@ -196,10 +235,11 @@ Status reserve_context(OpenModel& parts) {
   const UbatchChoice& pass = parts.problem.ubatch_choice(placement);
   ModelMemory& memory = parts.memory;
   const bool on_gpu = placement.gpu.has_value();
-  const uint64_t of_layers = parts.problem.kv_choice(placement).device_bytes;
+  const bool remote = has_remote_layers(parts);
+  const uint64_t of_layers = remote ? 0 : parts.problem.kv_choice(placement).device_bytes;
   const uint64_t host_kv = on_gpu ? parts.problem.gpu->host_kv(placement.kv_type) : 0;
   const uint64_t host_compute = on_gpu ? parts.problem.gpu->host_bytes(pass) : 0;
-  const uint64_t compute = on_gpu ? gpu_compute_bytes(*parts.problem.gpu, placement) : pass.device_bytes;
+  const uint64_t compute = on_gpu ? gpu_compute_bytes(*parts.problem.gpu, placement) : (remote ? 0 : pass.device_bytes);
   const uint64_t device_kv = on_gpu ? kv - host_kv : of_layers;
   return reserve_lines(parts, {{{Purpose::kKvCache, on_gpu ? host_kv : kv}, memory.kv},
                                {{Purpose::kKvCache, device_kv, {}, Tier::kDevice}, memory.device_kv},
@@ -277,7 +317,7 @@ uint64_t real_weights(const OpenRequest& request, const OpenModel& parts) {
 }  // namespace
 
 void correct_weights(const OpenRequest& request, OpenModel& parts) {
-  parts.memory.device_weights.correct(real_device_weights(request, parts));
+  parts.memory.device_weights.correct(has_remote_layers(parts) ? 0 : real_device_weights(request, parts));
   const uint64_t planned = parts.memory.weights.bytes();
   const uint64_t real = real_weights(request, parts);
   parts.memory.weights.correct(real);
@@ -294,8 +334,8 @@ void correct_context(OpenModel& parts, const ContextMemory& real) {
   const uint64_t compute = real.compute - real.device_compute;
   memory.kv.correct(all_on_gpu ? 0 : kv);
   memory.compute.correct(all_on_gpu ? kv + compute : compute);
-  memory.device_kv.correct(real.device_kv);
-  memory.device_compute.correct(real.device_compute);
+  memory.device_kv.correct(has_remote_layers(parts) ? 0 : real.device_kv);
+  memory.device_compute.correct(has_remote_layers(parts) ? 0 : real.device_compute);
 }
 
 // On GPUs that have some layers, whole.

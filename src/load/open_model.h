@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "backend/remote_layers.h"
 #include "backend/streamed_weights.h"
 #include "history/run_history.h"
 #include "hypura/engine.h"
@@ -37,8 +38,9 @@ struct ModelMemory {
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`
 // were then read for that.
 struct OpenModel {
-  std::unique_ptr<const Model> file;  // what it was opened from
-  std::shared_ptr<Budget> budget;     // all that is below is out of it
+  std::unique_ptr<RemoteLayers> layers_worker;  // null: none has whole layers
+  std::unique_ptr<const Model> file;            // what it was opened from
+  std::shared_ptr<Budget> budget;               // all that is below is out of it
   ModelMemory memory;
   std::unique_ptr<Reader> reader;
   std::unique_ptr<StreamedWeights> weights;

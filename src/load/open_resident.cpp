@@ -58,7 +58,7 @@ void leave_out_placed(const PlacedWeights& placed, const ExtentByName& extents, 
     }
   }
   for (VirtualTensor& tensor : header.tensors) {
-    tensor.given = !ours.contains({tensor.extent.file, tensor.extent.offset});
+    tensor.given = tensor.given && !ours.contains({tensor.extent.file, tensor.extent.offset});
   }
 }
 
@@ -86,6 +86,7 @@ Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& p
   if (!feed) {
     return propagate(feed.error());
   }
+  leave_out_layers(request, *header);
   const VirtualFile file(*header, feed->get());
   ModelParams params = params_of(request, parts);
   params.placed = &placed;
@@ -98,6 +99,10 @@ Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& p
       request.options.progress(share);
     }
   };
+  if (Status status = name_layers(request); !status) {
+    return status;
+  }
+  const RemoteLayers::Loading loading(request.gpu.worker);
   auto model = make_llama_model(request.model, file, params);
   if (!model) {
     const auto& error = (*feed)->error();

@@ -38,6 +38,9 @@ double with_more_memory(PlacementProblem problem) {
 }
 
 double with_more_vram(OpenRequest request, PlacementProblem problem) {
+  if (request.gpu.is_worker()) {
+    return 0;
+  }
   if (request.gpu.exists()) {
     request.gpu.devices.front().vram += kMoreMemory;
   }
@@ -141,6 +144,12 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (Status status = try_model(used, {true, options.draft.mtp}); !status) {
     return propagate(status.error());
   }
+  const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(model);
+  const auto worker = connect_layers(options, overrides, fingerprint);
+  if (!worker) {
+    return propagate(worker.error());
+  }
+  take_worker(worker->get(), model, *gpu);
   const RunHistory history = load_history(used, profile);
   OpenRequest request = make_request(options, used, *budget, history, overrides, *gpu);
   request.process_memory = read_process_memory().resident;
@@ -159,7 +168,6 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (Status status = check_mixed(request, *problem, *placement); !status) {
     return propagate(status.error());
   }
-  const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(model);
   if (Status status = look_for_workers(request, fingerprint, *placement, *problem); !status) {
     return propagate(status.error());
   }

@@ -1,6 +1,9 @@
 #include "load/workers.h"
 
 #include <algorithm>
+#include <mutex>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu_kernels.h"
@@ -12,6 +15,7 @@
 #include "remote/worker_link.h"
 #include "support/fail.h"
 #include "support/log.h"
+#include "support/units.h"
 
 namespace hypura {
 
@@ -59,6 +63,58 @@ Status join_ffn_workers(const OpenRequest& request, uint64_t fingerprint, OpenMo
   });
 }
 
+// Which workers refuse layers of which models. Any thread.
+class Refusals {
+ public:
+  bool has(const std::string& worker, uint64_t fingerprint) {
+    const std::lock_guard lock(mutex_);
+    return all_.contains({worker, fingerprint});
+  }
+  void add(const std::string& worker, uint64_t fingerprint) {
+    const std::lock_guard lock(mutex_);
+    all_.emplace(worker, fingerprint);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<std::pair<std::string, uint64_t>> all_;
+};
+
+Refusals& refusals() {
+  static Refusals all;
+  return all;
+}
+
+// Layers that keep something else of what was before than keys and values.
+bool has_other_state(const Model& model) {
+  return std::ranges::any_of(model.tensors, [](const TensorInfo& tensor) {
+    return tensor.name.find(".ssm_") != std::string::npos || tensor.name.find(".time_mix_") != std::string::npos ||
+           tensor.name.find(".shortconv.") != std::string::npos;
+  });
+}
+
+// What does not go together with whole layers on a worker.
+Status check_layers(const EngineOptions& options, const Model& model) {
+  const auto no = [](const std::string& why) {
+    return Status(fail(ErrorCode::kUsage, "{}: leave out --split layers", why));
+  };
+  if (options.workers.size() > 1) {
+    return fail(ErrorCode::kUsage, "--split layers gives layers to one worker yet, and {} are named: name one",
+                options.workers.size());
+  }
+  if (model.experts > 0) {
+    return no(fmt::format("{} has experts, which workers compute one by one", model.name));
+  }
+  if (has_other_state(model)) {
+    return no(fmt::format("{} has layers with another state than keys and values, which workers do not compute whole",
+                          model.name));
+  }
+  if (options.draft.mtp || !options.draft.model.empty()) {
+    return no("beside a worker with whole layers no draft model and no MTP layers draft yet (n-grams do)");
+  }
+  return {};
+}
+
 void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
   request.workers.clear();
   for (FoundWorker& it : found) {
@@ -69,13 +125,10 @@ void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
 }  // namespace
 
 Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const Model& model) {
-  if (options.split == WorkerSplit::kLayers) {
-    return fail(ErrorCode::kUsage,
-                "workers cannot compute whole layers yet (--split layers): they compute experts, or feed-forward parts "
-                "of models without any");
-  }
   if (options.workers.empty()) {
-    return {};
+    return options.split != WorkerSplit::kLayers
+               ? Status()
+               : fail(ErrorCode::kUsage, "--split layers divides a model between machines: name the other by --worker");
   }
   if (options.workers.size() > kMostWorkers) {
     return fail(ErrorCode::kUsage, "{} workers are given, and at most {} can help", options.workers.size(),
@@ -93,10 +146,65 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
                 "workers",
                 gpu.name());
   }
-  return {};
+  return options.split == WorkerSplit::kLayers ? check_layers(options, model) : Status();
+}
+
+Result<std::unique_ptr<RemoteLayers>> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
+                                                     uint64_t fingerprint) {
+  if (options.workers.empty() || options.split != WorkerSplit::kLayers) {
+    return nullptr;
+  }
+  const auto addresses = addresses_of(options);
+  if (!addresses) {
+    return propagate(addresses.error());
+  }
+  const WorkerAddress& address = addresses->front();
+  const std::string name = to_string(address);
+  if (refusals().has(name, fingerprint)) {
+    logger().warn("worker {} is not asked: it has refused to compute layers of this model", name);
+    return nullptr;
+  }
+  WorkerHello hello;
+  hello.identity = worker_identity(fingerprint, false, ggml_build(), cpu_kernels());
+  auto worker = RemoteLayers::connect(address, hello, overrides.worker_patience);
+  if (!worker) {
+    logger().warn("worker {} does not help: {}; this machine goes on alone", name, worker.error().message);
+    return nullptr;
+  }
+  logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name,
+                format_bytes((*worker)->verdict().peer_memory), (*worker)->verdict().threads,
+                1000 * (*worker)->way().round_trip);
+  return worker;
+}
+
+void take_worker(RemoteLayers* worker, const Model& model, ChosenGpu& gpu) {
+  if (worker == nullptr) {
+    return;
+  }
+  constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
+  constexpr double kUnmeasured = 1e8;   // bytes a second
+  const WorkerWay& way = worker->way();
+  const auto row = static_cast<double>(model.embedding_length * sizeof(float));
+  const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
+  GpuDeviceInfo info;
+  info.name = worker->name();
+  info.memory_free = info.memory_total = worker->verdict().peer_memory;
+  gpu = {};
+  gpu.devices.push_back({info, worker->verdict().peer_memory, {}});
+  gpu.named = true;
+  gpu.worker = worker;
+  gpu.visit_seconds =
+      way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
+}
+
+void note_refusal(const RemoteLayers& worker) {
+  refusals().add(worker.name(), worker.fingerprint());
 }
 
 Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
+  if (request.options.split == WorkerSplit::kLayers) {
+    return {};
+  }
   if (!request.options.workers.empty() && request.model.experts == 0) {
     return join_ffn_workers(request, fingerprint, model);
   }
@@ -122,7 +230,7 @@ Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model
 
 Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placement& placement,
                         PlacementProblem& problem) {
-  if (request.options.workers.empty() || !placement.experts.streamed) {
+  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers || !placement.experts.streamed) {
     return {};
   }
   const auto addresses = addresses_of(request.options);

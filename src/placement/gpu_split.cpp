@@ -132,6 +132,7 @@ SplitSides sides_of(const SplitProblem& problem, std::span<const uint32_t> devic
   gpu.all = static_cast<uint32_t>(problem.layers.size());
   gpu.layers = std::accumulate(device_layers.begin(), device_layers.end(), 0U);
   gpu.in_ram = problem.in_ram;
+  gpu.remote = problem.remote;
   gpu.offload_from = problem.offload_from;
   gpu.upload_bytes_per_second = first.upload_bytes_per_second;
   gpu.handover = first.handover;
@@ -199,13 +200,19 @@ std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layer
   return divided_at(problem, Divisions(problem), gpu_layers);
 }
 
+namespace {
+
+constexpr double kLess = 1 - 1e-9;  // sums in another order differ by less
+
+}  // namespace
+
 std::optional<GpuSplit> best_split(const SplitProblem& problem, uint32_t fewest, uint32_t most) {
   std::optional<GpuSplit> best;
   const Divisions divisions(problem);
   const auto all = static_cast<uint32_t>(problem.layers.size());
   for (uint32_t layers = fewest; layers <= std::min(most, all); ++layers) {
     auto split = divided_at(problem, divisions, layers);
-    if (split && (!best || split->objective < best->objective)) {
+    if (split && (!best || split->objective < best->objective * kLess)) {
       best = std::move(split);
     }
   }
@@ -217,7 +224,7 @@ GpuSplitPart gpu_part(const SplitProblem& problem, std::span<const uint32_t> dev
 }
 
 double split_computing(const GpuSplitPart& part, double on_cpu, uint32_t tokens) {
-  const bool both = part.layers > 0 && part.layers < part.all;
+  const bool both = part.layers > 0 && (part.layers < part.all || part.remote);
   const bool offloads = part.offload_from > 0 && tokens >= part.offload_from && part.host_weights > 0;
   const double uploading = static_cast<double>(part.host_weights) / part.upload_bytes_per_second;
   return part.on_gpu.of(tokens) + (offloads ? part.off_cpu.of(tokens) + uploading : on_cpu) +

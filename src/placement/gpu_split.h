@@ -37,6 +37,7 @@ struct SplitProblem {
   std::vector<SplitDevice> devices;  // at least one, in the order of their layers
   bool all_devices = false;          // each is to have some
   bool in_ram = false;  // the one device's budget is a part of ram_budget: it computes in the machine's memory
+  bool remote = false;  // the one device is a worker: of each pass the processors compute the end, whatever it has
   uint64_t ram_budget = 0;
   uint64_t ram_fixed = 0;    // what is in RAM whoever computes: embeddings, vocabulary, compute buffers
   double token_lookup = 0;   // seconds that a pass of one token waits for rows of tables, before it computes,
@@ -67,8 +68,8 @@ struct GpuSplit {
 // waits for its weights, since llama.cpp copies them when it comes to them.
 std::optional<GpuSplit> split_at(const SplitProblem& problem, uint32_t gpu_layers);
 
-// The best by its objective, with at least `fewest` layers on GPUs and `most` there; of equals the one with fewer.
-// None when nothing fits.
+// The best by its objective, with at least `fewest` layers on GPUs and `most` there; of equals, but for rounding, the
+// one with fewer. None when nothing fits.
 std::optional<GpuSplit> best_split(const SplitProblem& problem, uint32_t fewest = 0, uint32_t most = UINT32_MAX);
 
 // The GPUs' part of that with so many layers on each device. Their budgets and what they have are the problem's.

@@ -151,7 +151,7 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
     text += fmt::format(", and {} without workers", rate(plan.alone_tokens_per_second));
   }
   if (problem.split) {
-    text += ": " + split_token_sentence(plan);
+    text += ": " + split_token_sentence(request, problem, plan);
   } else if (plan.device) {
     text += ": " + gpu_token_sentence(plan);
   } else if (plan.mode() == Mode::kResident) {
@@ -204,6 +204,10 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
   }
   if (!request.options.workers.empty() && request.model.experts > 0 && !placement.experts.streamed) {
     warnings.emplace_back("no experts are streamed, since the memory holds all of them: the workers are not asked");
+  }
+  if (request.gpu.is_worker() && !problem.split) {
+    warnings.push_back(
+        fmt::format("worker {} computes no layers: not even one fits into what it gives", request.gpu.name()));
   }
   if (const uint64_t bytes = unstreamed_expert_bytes(request, lay_out(request.model, true, true)); bytes > 0) {
     warnings.push_back(fmt::format("{} of expert weights are in a form that cannot be streamed, and stay in memory",
@@ -314,7 +318,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
 
   const MachineSpeeds speeds(request.history.profile, request.threads);
   uint64_t loaded = resident_bytes(problem, placement) + placement.dense.pinned_bytes;
-  loaded += problem.split ? problem.split->weights() : 0;
+  loaded += problem.split && !problem.split->remote ? problem.split->weights() : 0;
   loaded += placement.experts.streamed ? 0 : problem.expert_bytes;
   prediction.load_seconds = static_cast<double>(loaded) / speeds.load_bytes_per_second();
   prediction.first_token_seconds = prediction.load_seconds + prediction.prefill512_seconds;
@@ -329,6 +333,19 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
   return prediction;
 }
 
+namespace {
+
+// Tokens a second without the worker that computes whole layers; 0 where the model does not fit so.
+double alone_speed(OpenRequest request) {
+  request.gpu = {};
+  request.planned_layers.reset();
+  const auto problem = placement_problem(request);
+  const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
+  return placement ? predict(request, *problem, *placement).tokens_per_second : 0;
+}
+
+}  // namespace
+
 Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Placement placement) {
   Plan plan;
   plan.placement = std::move(placement);
@@ -341,7 +358,7 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     plan.device = device_plan(request, problem, plan.placement);
     plan.pinned_bytes = problem.dense_bytes() - plan.placement.dense.streamed_bytes;
   }
-  if (problem.split) {
+  if (problem.split && !problem.split->remote) {
     plan.device = split_device_plan(request, problem, plan.placement);
   }
   plan.ledger = make_ledger(problem, plan.placement);
@@ -354,6 +371,12 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     alone.workers.clear();
     plan.alone_tokens_per_second = predict(request, alone, plan.placement).tokens_per_second;
     plan.workers = worker_plans(request, problem, plan.placement, plan.prediction.calibration.value_or(1));
+  }
+  if (request.gpu.is_worker()) {
+    plan.alone_tokens_per_second = alone_speed(request);
+    plan.workers.push_back(split_worker_plan(request, problem));
+    plan.workers.back().with_tokens_per_second = plan.prediction.tokens_per_second;
+    plan.workers.back().without_tokens_per_second = plan.alone_tokens_per_second;
   }
   plan.sentence = plan_sentence(request, problem, plan.placement);
   plan.why = why_sentence(request, problem, plan);

@@ -15,6 +15,8 @@
 
 namespace hypura {
 
+class RemoteLayers;
+
 // What computing on a GPU takes besides all that a plan lists: its driver's context, kernels, libraries' workspaces.
 struct GpuRuntime {
   uint64_t on_device = 0;
@@ -45,6 +47,10 @@ struct ChosenGpu {
   bool on_ram = false;     // its memory is the machine's; it is alone then
   double cut_seconds = 0;  // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
                            // it was not
+  // A worker that computes whole layers takes the one GPU's place: it has the memory that it gives, and is taken to be
+  // as fast as the processors here. It outlives the model.
+  RemoteLayers* worker = nullptr;
+  double visit_seconds = 0;      // what going there takes, for each pass
   std::string passed_over = {};  // what stood in the way of one that was not named, a clause; else empty
 
   bool exists() const { return !devices.empty(); }
@@ -54,6 +60,7 @@ struct ChosenGpu {
   std::string remark(const std::vector<std::string>& names) const;
   // The processors stand for the GPU.
   bool is_processor() const { return exists() && devices.front().info.name == "CPU"; }
+  bool is_worker() const { return worker != nullptr; }
   bool computes_in_ram() const { return exists() && devices.front().info.computes_in_ram; }
 };
 

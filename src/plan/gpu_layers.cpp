@@ -42,7 +42,7 @@ class LayerSpeeds {
   }
 
  private:
-  bool is_host() const { return request_.gpu.is_processor(); }
+  bool is_host() const { return request_.gpu.is_processor() || request_.gpu.is_worker(); }
   void add_weights(uint64_t kv, SplitProblem& split) const;
   void add_padding(SplitProblem& split) const;
   void add_devices(SplitProblem& split) const;
@@ -62,6 +62,7 @@ SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   split.layers.resize(static_cast<size_t>(request_.model.layers) + 1);
   split.prompt_pass = pass_;
   split.offload_from = takes_prompts(request_) ? kOffloadTokens : 0;
+  split.remote = request_.gpu.is_worker();
   add_weights(kv, split);
   add_padding(split);
   add_devices(split);
@@ -75,7 +76,8 @@ void LayerSpeeds::add_weights(uint64_t kv, SplitProblem& split) const {
   const auto all = static_cast<uint32_t>(split.layers.size());
   uint64_t after = 0;
   for (uint32_t count = 1; count <= all; ++count) {
-    const uint64_t bytes = gpu_weight_bytes(request_.model, {count, its == nullptr || its->experts});
+    const GpuLayers layers = {count, its == nullptr || its->experts, {}, !request_.gpu.is_worker()};
+    const uint64_t bytes = gpu_weight_bytes(request_.model, layers);
     split.layers[all - count].weights = bytes - after;
     split.layers[all - count].kv = count > 1 ? kv / (all - 1) : 0;
     after = bytes;
@@ -90,7 +92,8 @@ void LayerSpeeds::add_padding(SplitProblem& split) const {
   for (size_t i = 0; !request_.gpu.on_ram && i < model.tensors.size(); ++i) {
     const TensorInfo& tensor = model.tensors[i];
     const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
-    const bool copied = is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
+    const bool copied =
+        !request_.gpu.is_worker() && is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
     split.layers[layer].more_on_gpu += kLayerTensorPadding + (copied ? tensor.extent.length : 0);
   }
 }
@@ -101,7 +104,7 @@ void LayerSpeeds::add_devices(SplitProblem& split) const {
     device.budget = request_.gpu.devices[i].vram;
     device.seconds.resize(split.layers.size());
     device.upload_bytes_per_second = upload_rate(gpus_[i]);
-    device.handover = is_host() ? 0 : gpus_[i].cut();
+    device.handover = is_host() ? request_.gpu.visit_seconds : gpus_[i].cut();
   }
 }
 
@@ -121,7 +124,8 @@ void LayerSpeeds::add_products(SplitProblem& split) const {
   const bool has_output = std::ranges::any_of(model.tensors, is_output);
   for (const TensorInfo& tensor : model.tensors) {
     const bool with_the_processors = its != nullptr && !its->experts && tensor.role == TensorRole::kRoutedExpert;
-    if (!is_multiplied(tensor, has_output) || with_the_processors) {
+    const bool stays = request_.gpu.is_worker() && tensor.layer < 0;
+    if (!is_multiplied(tensor, has_output) || with_the_processors || stays) {
       continue;
     }
     const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
@@ -161,11 +165,11 @@ double LayerSpeeds::upload_rate(const GpuFigures& gpu) const {
 }
 
 // What no GPU has of the model.
-uint64_t host_bytes(const Model& model) {
-  const GpuLayers all = {static_cast<uint32_t>(model.layers) + 1, true};
+uint64_t host_bytes(const OpenRequest& request) {
+  const GpuLayers all = {static_cast<uint32_t>(request.model.layers) + 1, true, {}, !request.gpu.is_worker()};
   uint64_t bytes = 0;
-  for (const TensorInfo& tensor : model.tensors) {
-    bytes += on_gpu(model, all, tensor) ? 0 : tensor.extent.length;
+  for (const TensorInfo& tensor : request.model.tensors) {
+    bytes += on_gpu(request.model, all, tensor) ? 0 : tensor.extent.length;
   }
   return bytes;
 }
@@ -175,7 +179,8 @@ uint64_t host_bytes(const Model& model) {
 std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
                                      const std::optional<std::vector<uint32_t>>& of_each, bool all_devices) {
   OpenRequest without = request;
-  without.planned_layers = GpuLayers{0, true};
+  const bool output = !request.gpu.is_worker();
+  without.planned_layers = GpuLayers{0, true, {}, output};
   const auto problem = placement_problem(without);
   std::optional<GpuSplit> best;
   const size_t choices = problem ? problem->kv.size() * problem->ubatch.size() : 0;
@@ -195,7 +200,7 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
     split.all_devices = all_devices;
     split.ram_budget = problem->budget;
     split.in_ram = request.gpu.computes_in_ram();
-    split.ram_fixed = host_bytes(request.model) + problem->other + pass.bytes;
+    split.ram_fixed = host_bytes(request) + problem->other + pass.bytes;
     if (rows) {
       split.ram_fixed = split.ram_fixed + tables.buffer_bytes - tables.bytes;
       split.token_lookup = lookups(*problem, Mode::kDenseStreaming, true, 1).seconds;
@@ -203,7 +208,8 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
     }
     split.ring = 2 * problem->largest_slot_bytes();
     split.disk = problem->dense_disk;
-    auto its = best_split(split, 1, most);
+    const auto by_hand = request.overrides.worker_layers;
+    auto its = best_split(split, output ? 1 : by_hand.value_or(1) + 1, most);
     if (its) {
       its->objective *= 1 + kv.slower;
     }
@@ -211,7 +217,7 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
       best = std::move(its);
     }
   }
-  return best ? std::optional(GpuLayers{best->layers, true, best->device_layers}) : std::nullopt;
+  return best ? std::optional(GpuLayers{best->layers, true, best->device_layers, output}) : std::nullopt;
 }
 
 // GPUs that were named have a layer each, where that fits.
@@ -225,7 +231,7 @@ std::optional<GpuLayers> planned_layers(const OpenRequest& request, uint32_t mos
 }  // namespace
 
 bool takes_prompts(const OpenRequest& request) {
-  return !request.gpu.is_processor() && request.model.experts == 0;
+  return !request.gpu.is_processor() && !request.gpu.is_worker() && request.model.experts == 0;
 }
 
 uint32_t largest_pass(const OpenRequest& request) {
@@ -272,8 +278,31 @@ bool may_divide(const OpenRequest& request, const PlacementProblem& problem) {
          problem.gpu->obstacle.empty();
 }
 
+namespace {
+
+// As many of the last layers for the worker as are best, one at least; none where that does not fit.
+Result<PlacementProblem> planned_for_worker(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
+  const auto by_hand = request.overrides.worker_layers;
+  const uint32_t all = by_hand ? *by_hand + 1 : UINT32_MAX;
+  for (auto layers = planned_layers(request, all, most); layers;
+       layers = planned_layers(request, by_hand ? 0 : layers->count - 1, most)) {
+    request.planned_layers = layers;
+    auto divided = placement_problem(request);
+    if (divided && place(*divided)) {
+      return divided;
+    }
+  }
+  request.planned_layers.reset();
+  return placement_problem(request);
+}
+
+}  // namespace
+
 Result<PlacementProblem> planned_problem(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
   request.planned_layers.reset();
+  if (request.gpu.is_worker()) {
+    return planned_for_worker(request, most);
+  }
   auto problem = placement_problem(request);
   if (problem && problem->gpu) {
     divide_layers(*problem);

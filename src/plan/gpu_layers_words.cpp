@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backend/remote_layers.h"
 #include "placement/cost.h"
 #include "plan/gpu_words.h"
 #include "support/units.h"
@@ -51,8 +52,28 @@ DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem&
   return plan;
 }
 
+WorkerPlan split_worker_plan(const OpenRequest& request, const PlacementProblem& problem) {
+  const RemoteLayers& worker = *request.gpu.worker;
+  WorkerPlan plan;
+  plan.name = worker.name();
+  plan.there = true;
+  plan.asked = problem.split.has_value();
+  plan.layers = plan.asked ? problem.split->layers - 1 : 0;
+  plan.reason = plan.asked ? ""
+                           : fmt::format("not even one layer fits into the {} that it gives",
+                                         format_bytes(worker.verdict().peer_memory));
+  plan.threads = worker.verdict().threads;
+  plan.budget = worker.verdict().peer_memory;
+  plan.disk_bytes_per_second = worker.verdict().disk_bytes_per_second;
+  plan.round_trip_seconds = worker.way().round_trip;
+  plan.slow_round_trip_seconds = worker.way().slow_round_trip;
+  plan.send_bytes_per_second = worker.way().send_bytes_per_second;
+  plan.receive_bytes_per_second = worker.way().receive_bytes_per_second;
+  return plan;
+}
+
 std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Placement& placement) {
-  if (!problem.split) {
+  if (!problem.split || problem.split->remote) {
     return {};
   }
   const Purpose weights = placement.mode() == Mode::kResident ? Purpose::kWeights : Purpose::kResidentWeights;
@@ -74,6 +95,11 @@ std::string split_sentence(const OpenRequest& request, const PlacementProblem& p
   const std::vector<DeviceShare> shares = split_shares(request, problem, placement);
   const std::vector<std::string> names = request.names_with_layers();
   const std::string of_all = fmt::format("of {} layers", split.all - 1);
+  if (split.remote) {
+    return fmt::format("{} ({}) in {}{}, and {} of worker {}: {} {} there, ", request.model.name,
+                       format_bytes(request.model.bytes), format_bytes(request.budget), request.budget_remark,
+                       format_bytes(budget_of(shares)), names.front(), split.layers - 1, of_all);
+  }
   const std::string layers = split.layers == 0   ? "none " + of_all
                              : split.layers == 1 ? "the output and none " + of_all
                                                  : fmt::format("{} {} and the output", split.layers - 1, of_all);
@@ -84,11 +110,15 @@ std::string split_sentence(const OpenRequest& request, const PlacementProblem& p
                      request.budget_remark, layers, several ? "there" : "on " + names.front(), shares_words(shares));
 }
 
-std::string split_token_sentence(const Plan& plan) {
-  const DevicePlan& device = *plan.device;
-  std::string text = fmt::format("{} {} {:.1f} ms of a token, the processors {:.1f} ms", device.name,
-                                 device.shares.empty() ? "computes" : "compute", device.compute_seconds * 1000,
-                                 device.cpu_seconds * 1000);
+std::string split_token_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
+  const DevicePlan device = split_device_plan(request, problem, plan.placement);
+  std::string text =
+      fmt::format("{}{} {} {:.1f} ms of a token, the processors {}{:.1f} ms", problem.split->remote ? "worker " : "",
+                  device.name, device.shares.empty() ? "computes" : "compute", device.compute_seconds * 1000,
+                  problem.split->remote ? "here " : "", device.cpu_seconds * 1000);
+  if (problem.split->remote) {
+    text += fmt::format(", and going there takes {:.2f} ms", problem.split->handover * 1000);
+  }
   if (plan.prediction.bytes_per_token > 0) {
     text +=
         fmt::format("; {} are read from disk for each, which takes {:.1f} ms",

@@ -25,13 +25,16 @@ bool of_first_layer(const TensorInfo& tensor) {
 
 StreamedLayers layers_before_gpu(const Model& model, const GpuLayers& layers) {
   const int64_t first = first_gpu_layer(model, layers);
-  return {first, layers.experts ? first : model.layers, layers.count == 0};
+  return {first, layers.experts ? first : model.layers, layers.count == 0 || !layers.output};
 }
 
 bool on_gpu(const Model& model, const GpuLayers& layers, const TensorInfo& tensor) {
   const int64_t first = first_gpu_layer(model, layers);
   if (tensor.layer >= 0) {
     return tensor.layer >= first && (layers.experts || !of_experts(tensor));
+  }
+  if (!layers.output) {
+    return false;
   }
   return of_first_layer(tensor) ? first == 0 : layers.count > 0 && tensor.role != TensorRole::kEmbedding;
 }

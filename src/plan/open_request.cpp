@@ -76,7 +76,7 @@ StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool 
     of.alike = true;
   }
   StreamLayout layout = lay_out(model, experts, dense, from_copy, of, range_bytes(), tables);
-  layout.workers = static_cast<uint32_t>(options.workers.size());
+  layout.workers = options.split == WorkerSplit::kLayers ? 0 : static_cast<uint32_t>(options.workers.size());
   const MachineSpeeds speeds(history.profile, threads);
   std::vector<int>& never = layout.never_repacked;
   for (const TensorInfo& tensor : model.tensors) {

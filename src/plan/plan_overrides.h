@@ -18,6 +18,9 @@ struct GpuLayers {
   bool experts = true;  // false: the routed experts of these layers too are the processors', as with its --cpu-moe
   // Of several GPUs each has so many of them, in the order of the layers; they add up to the count. None: one has all.
   std::vector<uint32_t> of_devices = {};
+  // False: the output counts, and stays with the processors all the same. So it is with a worker, to which all that is
+  // no layer's would have to go, and from which scores would come back for the whole vocabulary.
+  bool output = true;
 };
 
 // ggml's device of that name, or several separated by commas, computes everything, with slots for so many experts of
@@ -42,6 +45,7 @@ struct PlanOverrides {
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
   bool draft_on_gpu = false;               // it lies on the GPU, where there is room, though RAM gives more
   bool alike_workers = false;  // experts are divided as if workers were as fast as this machine, and no way off
+  std::optional<uint32_t> worker_layers;                     // that a worker has, whole, if its memory holds them
   std::optional<std::chrono::milliseconds> worker_patience;  // AskingManner's
 };
 

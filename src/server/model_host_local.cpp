@@ -429,8 +429,9 @@ void LocalModelHost::close(Lock& lock) {
   unload_asked_ = false;
   if (given->must_reopen()) {
     logger().warn(
-        "msg=out-of-gpu-memory model={} reason=\"other programs took it; the model is opened again when it is "
-        "asked for\"",
+        "msg=closed-to-open-again model={} reason=\"a GPU has no memory left, or a worker with layers is lost; the "
+        "model "
+        "is opened again when it is asked for\"",
         name);
   }
   lock.unlock();

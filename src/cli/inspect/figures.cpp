@@ -72,7 +72,7 @@ std::vector<Figure> predictions(const Plan& plan) {
   const Prediction& prediction = plan.prediction;
   std::vector<Figure> figures;
   figures.push_back({"decode", rate_words(prediction.tokens_per_second), read_note(prediction)});
-  if (std::ranges::any_of(plan.workers, &WorkerPlan::asked)) {
+  if (std::ranges::any_of(plan.workers, &WorkerPlan::asked) && plan.alone_tokens_per_second > 0) {
     figures.push_back({"without workers", rate_words(plan.alone_tokens_per_second), "this machine alone"});
   }
   if (prediction.full_context_tokens_per_second > 0) {

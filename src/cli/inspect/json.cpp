@@ -115,6 +115,7 @@ Json workers_json(const std::vector<WorkerPlan>& workers) {
                     {"there", it.there},
                     {"asked", it.asked},
                     {"reason", it.reason.empty() ? Json(nullptr) : Json(it.reason)},
+                    {"layers", it.layers},
                     {"expert_slots", it.slots},
                     {"threads", it.threads},
                     {"budget", it.budget},

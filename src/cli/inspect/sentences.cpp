@@ -99,9 +99,30 @@ std::vector<std::string> plan_sentences(const Plan& plan, const Model& model) {
 
 namespace {
 
+// Of a worker: how far it is.
+std::string way_words(const WorkerPlan& worker) {
+  return fmt::format("{} away, {} in one of ten; carries {}/s there and {}/s back",
+                     seconds_words(worker.round_trip_seconds), seconds_words(worker.slow_round_trip_seconds),
+                     format_bytes(static_cast<uint64_t>(worker.send_bytes_per_second)),
+                     format_bytes(static_cast<uint64_t>(worker.receive_bytes_per_second)));
+}
+
+// Of one with whole layers.
+std::string layers_words(const WorkerPlan& worker) {
+  const std::string without = worker.without_tokens_per_second > 0
+                                  ? rate_words(worker.without_tokens_per_second) + " without"
+                                  : "without it the model does not fit";
+  return fmt::format("computes {}, with their keys and values; {} with it, {}; {} for them, {}; {}",
+                     plural(worker.layers, "layer"), rate_words(worker.with_tokens_per_second), without,
+                     format_bytes(worker.budget), plural(worker.threads, "thread"), way_words(worker));
+}
+
 std::string worker_words(const WorkerPlan& worker) {
   if (!worker.there) {
     return fmt::format("is not there: {}", printable(worker.reason));
+  }
+  if (worker.layers > 0) {
+    return layers_words(worker);
   }
   std::string words = worker.asked ? fmt::format("computes {} of a token's experts, {} of them from memory",
                                                  percent_words(worker.share), percent_words(worker.hit_rate))
@@ -115,10 +136,7 @@ std::string worker_words(const WorkerPlan& worker) {
                                          format_bytes(static_cast<uint64_t>(worker.disk_bytes_per_second)),
                                          significant(worker.slower))
                            : "its speed is not measured, and taken for this machine's: run `hypura profile` there";
-  return words + fmt::format("; {} away, {} in one of ten; carries {}/s there and {}/s back",
-                             seconds_words(worker.round_trip_seconds), seconds_words(worker.slow_round_trip_seconds),
-                             format_bytes(static_cast<uint64_t>(worker.send_bytes_per_second)),
-                             format_bytes(static_cast<uint64_t>(worker.receive_bytes_per_second)));
+  return words + "; " + way_words(worker);
 }
 
 }  // namespace
@@ -127,6 +145,9 @@ std::vector<std::pair<std::string, std::string>> machine_sentences(const Plan& p
   std::vector<std::pair<std::string, std::string>> sentences;
   if (plan.workers.empty()) {
     return sentences;
+  }
+  if (plan.workers.front().layers > 0) {
+    return {{printable(plan.workers.front().name), worker_words(plan.workers.front())}};
   }
   double here = 1;
   for (const WorkerPlan& it : plan.workers) {

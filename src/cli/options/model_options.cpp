@@ -200,7 +200,7 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
   CLI::Option* what =
       command
           .add_option_function<std::string>("--split", set_split,
-                                            "What workers compute: experts, or auto: if they pay (default auto)")
+                                            "What workers compute: experts, layers, or auto: what pays (default auto)")
           ->check([](const std::string& text) {
             return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
           })

@@ -185,13 +185,15 @@ using W = WorkerCounters;
 
 constexpr Counter<W> kWorkerCounters[] = {
     {"joined", &W::joined, "workers", "1: the worker is there.", "hypura_worker_joined", {}, false},
-    {"asks", &W::asks, "asks", "Layers that the worker was asked for and computed some experts of: round trips.",
+    {"asks", &W::asks, "asks",
+     "Layers that the worker was asked for and computed some experts of, or passes of whole layers: round trips.",
      "hypura_worker_asks_total"},
     {"experts", &W::experts, "experts", "Experts that the worker computed, in decode passes.",
      "hypura_worker_experts_total"},
     {"expert_hits", &W::expert_hits, "experts", "Of those, in its memory when asked for.",
      "hypura_worker_expert_hits_total"},
-    {"rows", &W::rows, "rows", "Rows of results that it computed: one for each token and expert.",
+    {"rows", &W::rows, "rows",
+     "Rows of results that it computed: one for each token and expert, or for each token of whole layers.",
      "hypura_worker_rows_total"},
     {"rows_done_here", &W::rows_done_here, "rows", "Rows that it was asked for and this machine computed instead.",
      "hypura_worker_rows_done_here_total"},

@@ -7,6 +7,7 @@
 #include "history/sustained_rate.h"
 #include "llama/llama_guard.h"
 #include "llama/llama_runtime.h"
+#include "load/workers.h"
 #include "machine/memory.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
@@ -114,6 +115,9 @@ EngineStats EngineImpl::stats() const {
   if (model_.weights != nullptr) {
     add_streaming(*model_.weights, stats);
   }
+  if (model_.layers_worker != nullptr) {
+    add_worker(model_.layers_worker->stats(), stats);
+  }
   if (plan().device) {
     add_links(plan().device->upload_rates, stats);
   }
@@ -183,6 +187,7 @@ Result<Status> EngineImpl::decode(const Batch& batch) {
   if (!result) {
     broken_ = result.error();
     note_lost_memory(fmt::format("{}; {}", result.error().message, take_llama_error()));
+    note_lost_worker();
   }
   return result;
 }
@@ -208,6 +213,18 @@ void EngineImpl::note_lost_device(const Error& error) {
     reason = fmt::format("{}; {}", broken_->message, reason);
   }
   note_lost_memory(reason);
+  note_lost_worker();
+}
+
+void EngineImpl::note_lost_worker() {
+  const auto lost = model_.layers_worker != nullptr ? model_.layers_worker->lost() : std::nullopt;
+  if (lost) {
+    broken_ = Error{lost->code, lost->message + "; open the model again, which goes on without it until it is back"};
+    must_reopen_ = true;
+    if (model_.layers_worker->refuses()) {
+      note_refusal(*model_.layers_worker);
+    }
+  }
 }
 
 Status EngineImpl::result_of(const Status& computed) {

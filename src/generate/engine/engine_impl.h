@@ -71,13 +71,16 @@ class EngineImpl final : public Engine {
   KeptKv* kept() { return kept_.get(); }
   void end_session() { in_session_ = false; }
   // As Generator::must_reopen().
-  bool must_reopen() const { return must_reopen_; }
+  bool must_reopen() const {
+    return must_reopen_ || (model_.layers_worker != nullptr && model_.layers_worker->has_ended());
+  }
 
  private:
   Result<Status> decode(const Batch& batch);
   Status result_of(const Status& computed);
   void note_lost_memory(const std::string& reason);
   void note_lost_device(const Error& error);
+  void note_lost_worker();
   uint64_t bytes_read() const;
   double busy_seconds() const;
   RunRecord run_record() const;

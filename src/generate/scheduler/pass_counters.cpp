@@ -83,25 +83,23 @@ void add_gpus(const StreamedWeights& weights, uint64_t host_lookups, EngineStats
   stats.expert_lookups = gpus.empty() ? stats.expert_lookups : stats.gpu_expert_lookups + host_lookups;
 }
 
-void add_workers(const StreamedWeights& weights, EngineStats& stats) {
-  for (const WorkerStats* its : weights.worker_stats()) {
-    WorkerCounters& worker = stats.workers.emplace_back();
-    worker.name = its->name;
-    worker.joined = its->joined ? 1 : 0;
-    worker.asks = its->asks;
-    worker.experts = its->experts;
-    worker.expert_hits = its->hits;
-    worker.rows = its->rows;
-    worker.rows_done_here = its->rows_here;
-    worker.losses = its->losses;
-    worker.read_bytes = its->read_bytes;
-    worker.sent_bytes = its->sent_bytes;
-    worker.received_bytes = its->received_bytes;
-    worker.wait_seconds = its->wait_seconds;
-  }
-}
-
 }  // namespace
+
+void add_worker(const WorkerStats& its, EngineStats& stats) {
+  WorkerCounters& worker = stats.workers.emplace_back();
+  worker.name = its.name;
+  worker.joined = its.joined ? 1 : 0;
+  worker.asks = its.asks;
+  worker.experts = its.experts;
+  worker.expert_hits = its.hits;
+  worker.rows = its.rows;
+  worker.rows_done_here = its.rows_here;
+  worker.losses = its.losses;
+  worker.read_bytes = its.read_bytes;
+  worker.sent_bytes = its.sent_bytes;
+  worker.received_bytes = its.received_bytes;
+  worker.wait_seconds = its.wait_seconds;
+}
 
 void add_kept(const KeptKvStats& kept, EngineStats& stats) {
   stats.kv_host_entries = kept.store.host_entries;
@@ -132,7 +130,9 @@ void add_streaming(const StreamedWeights& weights, EngineStats& stats) {
   stats.stream_kernel_seconds = weights.kernel_seconds();
   stats.gpu_demoted_experts = stream.lowered;
   add_gpus(weights, stream.host_lookups, stats);
-  add_workers(weights, stats);
+  for (const WorkerStats* its : weights.worker_stats()) {
+    add_worker(*its, stats);
+  }
 }
 
 void add_links(const std::vector<double>& upload_rates, EngineStats& stats) {

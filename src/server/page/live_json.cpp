@@ -45,6 +45,7 @@ Json workers_json(const std::vector<WorkerPlan>& workers) {
                     {"there", it.there},
                     {"asked", it.asked},
                     {"reason", it.reason.empty() ? Json(nullptr) : Json(it.reason)},
+                    {"layers", it.layers},
                     {"expert_slots", it.slots},
                     {"expert_share", it.share},
                     {"tokens_per_second_with", it.with_tokens_per_second},
