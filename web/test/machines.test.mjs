@@ -19,6 +19,19 @@ test("a worker's rows and waiting are those of the last two seconds", () => {
   ]);
 });
 
+test("one with whole layers says how many", () => {
+  const meter = new Rates();
+  meter.add(reading(1, { rows: 100 }));
+  const last = reading(3, { rows: 300, wait_seconds: 0.5 });
+  last.plan.workers[0].layers = 4;
+  assert.deepEqual(machines(last, meter.add(last)), [
+    { name: "box:1", standing: "joined", note: "4 whole layers; 100 tokens/s; waited for 25 % of the time" },
+  ]);
+  const lost = reading(4, { joined: 0, losses: 1 });
+  lost.plan.workers[0].layers = 4;
+  assert.equal(machines(lost, null)[0].note, "lost once");
+});
+
 test("one that does not compute says why", () => {
   const state = reading(1, { joined: 0 });
   state.plan.workers = [{ name: "box:1", there: true, asked: false, reason: "it is too far" }];

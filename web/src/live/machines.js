@@ -1,4 +1,4 @@
-// What the page says of each worker: machines that compute experts beside the server's.
+// What the page says of each worker: machines that compute experts, or layers, beside the server's.
 import { formatNumber, formatShare } from "../format.js";
 
 // "joined", "lost", "not asked" or "not there".
@@ -19,7 +19,15 @@ export function machines(state, rates) {
       words.push(`${formatShare(now.expert_hits / now.experts)} of ${now.experts} experts in its memory`);
       if (rate?.waiting !== null && rate?.waiting !== undefined) words.push(`waited for ${formatShare(rate.waiting)} of the time`);
     }
-    if (now.losses > 0) words.push(`lost ${now.losses === 1 ? "once" : `${now.losses} times`}, ${now.rows_done_here} rows done here instead`);
+    if (now.joined > 0 && planned?.layers > 0) {
+      words.push(`${planned.layers} whole layers`);
+      words.push(`${formatNumber(rate?.rowsPerSecond ?? 0)} tokens/s`);
+      if (rate?.waiting !== null && rate?.waiting !== undefined) words.push(`waited for ${formatShare(rate.waiting)} of the time`);
+    }
+    if (now.losses > 0) {
+      const instead = planned?.layers > 0 ? "" : `, ${now.rows_done_here} rows done here instead`;
+      words.push(`lost ${now.losses === 1 ? "once" : `${now.losses} times`}${instead}`);
+    }
     if (now.joined === 0 && planned?.reason) words.push(planned.reason);
     return { name: now.name, standing: standing(planned, now), note: words.join("; ") };
   });
