@@ -189,7 +189,6 @@ RemoteLayers::RemoteLayers(LayersSession session, const std::string& name, uint6
                            std::optional<std::chrono::milliseconds> patience)
     : session_(std::move(session)), fingerprint_(fingerprint), patience_(patience), device_name_("Worker " + name) {
   stats_.name = name;
-  stats_.joined = true;
   RemoteLayersInterface::fill_in(*this);
   count_bytes();
 }
@@ -215,6 +214,8 @@ Status RemoteLayers::keep(uint32_t first, uint32_t count) {
   if (!told && !lost()) {
     lose(told.error().message);
   }
+  has_layers_ = true;
+  stats_.joined = told.has_value();
   count_bytes();
   return told;
 }

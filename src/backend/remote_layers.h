@@ -24,6 +24,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/worker_stats.h"
@@ -51,21 +52,21 @@ class RemoteLayers {
   const WorkerWay& way() const { return session_.way(); }
   ggml_backend_dev_t device() { return &device_; }
 
-  // While one exists, buffers are of weights: without memory there. `layers`: nullptr for none.
+  // While one exists, buffers of theirs are of weights: without memory there.
   class Loading {
    public:
-    explicit Loading(RemoteLayers* layers) : layers_(layers) { set(true); }
+    explicit Loading(std::vector<RemoteLayers*> layers) : layers_(std::move(layers)) { set(true); }
     ~Loading() { set(false); }
     Loading(const Loading&) = delete;
     Loading& operator=(const Loading&) = delete;
 
    private:
     void set(bool loading) const {
-      if (layers_ != nullptr) {
-        layers_->loading_ = loading;
+      for (RemoteLayers* it : layers_) {
+        it->loading_ = loading;
       }
     }
-    RemoteLayers* layers_;
+    std::vector<RemoteLayers*> layers_;
   };
 
   // Says that it will be asked for these layers: `count` from number `first` on. Fails when the worker is lost.
@@ -73,8 +74,8 @@ class RemoteLayers {
 
   // Why it computes no more; none: it does.
   std::optional<Error> lost() const;
-  // Whether it is lost, also where nothing was asked since.
-  bool has_ended() const { return lost().has_value() || session_.has_ended(); }
+  // Whether it is lost, also where nothing was asked since; not one that has no layers.
+  bool has_ended() const { return has_layers_ && (lost().has_value() || session_.has_ended()); }
   // Whether that is because it refuses the model's layers, so that it would again.
   bool refuses() const { return refuses_; }
 
@@ -113,6 +114,7 @@ class RemoteLayers {
   ggml_backend_reg registry_{};
   ggml_backend_buffer_type type_{};
   bool loading_ = false;
+  std::atomic<bool> has_layers_{false};
   std::array<Kept, 4> kept_;
   uint64_t graphs_ = 0;         // that were computed
   double row_seconds_ = 0;      // the longest that a row of a graph took

@@ -101,7 +101,7 @@ std::string copies_line(const EngineStats& stats, const Plan& plan) {
 
 std::string workers_line(const EngineStats& stats, const Plan& plan) {
   const char* what = plan.placement.experts.streamed ? "expert" : "part";
-  const bool layers = !plan.workers.empty() && plan.workers.front().layers > 0;
+  const bool layers = std::ranges::any_of(plan.workers, [](const WorkerPlan& it) { return it.layers > 0; });
   std::string line;
   for (const WorkerCounters& it : stats.workers) {
     line += (line.empty() ? "workers: " : "; ") + it.name;

@@ -263,11 +263,11 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (Status status = try_model(*used, trial); !status) {
     return propagate(status.error());
   }
-  auto worker = connect_layers(options, overrides, fingerprint);
-  if (!worker) {
-    return propagate(worker.error());
+  auto workers = connect_layers(options, overrides, fingerprint);
+  if (!workers) {
+    return propagate(workers.error());
   }
-  take_worker(worker->get(), *used, *gpu);
+  take_workers(*workers, *used, *gpu);
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
     OpenRequest request = make_request(options, *used, *budget, history, overrides, *gpu);
@@ -279,7 +279,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     return model;
   }
   model->file = std::move(used);
-  model->layers_worker = std::move(*worker);
+  model->layers_workers = std::move(*workers);
   return model;
 }
 

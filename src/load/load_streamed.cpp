@@ -25,7 +25,7 @@ ModelParams params_of(const OpenRequest& request, Backing backing) {
 }
 
 Status load(const OpenRequest& request, OpenModel& parts, const VirtualFile& file, const ModelParams& params) {
-  const RemoteLayers::Loading loading(request.gpu.worker);
+  const RemoteLayers::Loading loading(request.gpu.workers);
   auto model = make_llama_model(request.model, file, params);
   if (!model) {
     return propagate(model.error());

@@ -50,8 +50,13 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
   if (layers == nullptr) {
     return;
   }
-  if (request.gpu.is_worker()) {
-    params.devices = parts.layers_devices = {request.gpu.worker->device()};
+  if (request.gpu.has_workers()) {
+    for (const size_t worker : request.devices_with_layers()) {
+      params.devices.push_back(request.gpu.workers[worker]->device());
+    }
+    parts.layers_devices = params.devices;
+    params.layers_of_devices = request.layers_of_devices();
+    std::erase(params.layers_of_devices, 0U);
     params.device_layers = static_cast<int32_t>(layers->count);
     params.buffers.push_back({"^(?!blk\\.|rope_)", host_memory()});  // all that is no layer's
     return;
@@ -71,7 +76,7 @@ void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& par
 
 void leave_out_layers(const OpenRequest& request, VirtualHeader& header) {
   const GpuLayers* layers = request.gpu_layers();
-  if (layers == nullptr || !request.gpu.is_worker()) {
+  if (layers == nullptr || !request.gpu.has_workers()) {
     return;
   }
   std::set<std::pair<uint32_t, uint64_t>> remote;  // by where they begin
@@ -87,11 +92,20 @@ void leave_out_layers(const OpenRequest& request, VirtualHeader& header) {
 
 Status name_layers(const OpenRequest& request) {
   const GpuLayers* layers = request.gpu_layers();
-  if (layers == nullptr || !request.gpu.is_worker()) {
+  if (layers == nullptr || !request.gpu.has_workers()) {
     return {};
   }
-  const auto count = layers->count - 1;
-  return request.gpu.worker->keep(static_cast<uint32_t>(request.model.layers) - count, count);
+  const std::vector<uint32_t> counts = request.layers_of_devices();
+  const auto all = static_cast<uint32_t>(request.model.layers);
+  uint32_t first = all + 1 - layers->count;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const uint32_t count = std::min(counts[i], all - first);  // without the output
+    if (Status status = count > 0 ? request.gpu.workers[i]->keep(first, count) : Status(); !status) {
+      return propagate(status.error(), request.gpu.workers[i]->name());
+    }
+    first += count;
+  }
+  return {};
 }
 
 namespace {

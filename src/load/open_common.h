@@ -15,13 +15,13 @@ namespace hypura {
 Result<std::unique_ptr<Reader>> open_reader(const OpenRequest& request, const std::vector<Mirror>& mirrors,
                                             bool repacked);
 
-// Gives request.gpu_layers() to the GPUs, or to the worker; does nothing where there are none.
+// Gives request.gpu_layers() to the GPUs, or to workers; does nothing where there are none.
 void give_layers(const OpenRequest& request, ModelParams& params, OpenModel& parts);
 
-// What the worker has of the model, if one has layers, is not to be read.
+// What workers have of the model, if they have layers, is not to be read.
 void leave_out_layers(const OpenRequest& request, VirtualHeader& header);
 
-// Tells the worker, if one has layers, which these are.
+// Tells workers that have layers which these are.
 Status name_layers(const OpenRequest& request);
 
 // Reserves what parts.plan.placement says for the weights that stay, and what the process and the vocabulary take.

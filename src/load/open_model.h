@@ -38,9 +38,9 @@ struct ModelMemory {
 // A model opened in some mode. `reader` and `weights` are null when llama.cpp holds everything itself; `load_bytes`
 // were then read for that.
 struct OpenModel {
-  std::unique_ptr<RemoteLayers> layers_worker;  // null: none has whole layers
-  std::unique_ptr<const Model> file;            // what it was opened from
-  std::shared_ptr<Budget> budget;               // all that is below is out of it
+  std::vector<std::unique_ptr<RemoteLayers>> layers_workers;  // that whole layers are for
+  std::unique_ptr<const Model> file;                          // what it was opened from
+  std::shared_ptr<Budget> budget;                             // all that is below is out of it
   ModelMemory memory;
   std::unique_ptr<Reader> reader;
   std::unique_ptr<StreamedWeights> weights;

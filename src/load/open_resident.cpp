@@ -102,7 +102,7 @@ Status make_model(const OpenRequest& request, OpenModel& parts, PlacedWeights& p
   if (Status status = name_layers(request); !status) {
     return status;
   }
-  const RemoteLayers::Loading loading(request.gpu.worker);
+  const RemoteLayers::Loading loading(request.gpu.workers);
   auto model = make_llama_model(request.model, file, params);
   if (!model) {
     const auto& error = (*feed)->error();

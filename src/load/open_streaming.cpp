@@ -35,11 +35,11 @@ Status open_weights(const OpenRequest& request, Mode mode, bool rows, Backing ba
   StreamLayout layout = request.layout(streams_experts(mode), streams_dense(mode), repacked, rows,
                                        gpu ? std::optional(gpu->host_layers) : std::nullopt);
   const bool beside = request.gpu_layers() != nullptr;
-  auto weights = beside
-                     ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
-                                               request.gpu.is_worker() ? "" : request.names_with_layers().front(), true)
-                     : StreamedWeights::create_over(request.model, *parts.reader, std::move(layout),
-                                                    gpus_of(request, parts.plan.placement));
+  auto weights =
+      beside ? StreamedWeights::create(request.model, *parts.reader, std::move(layout),
+                                       request.gpu.has_workers() ? "" : request.names_with_layers().front(), true)
+             : StreamedWeights::create_over(request.model, *parts.reader, std::move(layout),
+                                            gpus_of(request, parts.plan.placement));
   if (!weights) {
     return propagate(weights.error());
   }

@@ -38,7 +38,7 @@ double with_more_memory(PlacementProblem problem) {
 }
 
 double with_more_vram(OpenRequest request, PlacementProblem problem) {
-  if (request.gpu.is_worker()) {
+  if (request.gpu.has_workers()) {
     return 0;
   }
   if (request.gpu.exists()) {
@@ -145,11 +145,11 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
     return propagate(status.error());
   }
   const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(model);
-  const auto worker = connect_layers(options, overrides, fingerprint);
-  if (!worker) {
-    return propagate(worker.error());
+  const auto workers = connect_layers(options, overrides, fingerprint);
+  if (!workers) {
+    return propagate(workers.error());
   }
-  take_worker(worker->get(), model, *gpu);
+  take_workers(*workers, model, *gpu);
   const RunHistory history = load_history(used, profile);
   OpenRequest request = make_request(options, used, *budget, history, overrides, *gpu);
   request.process_memory = read_process_memory().resident;

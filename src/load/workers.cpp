@@ -98,10 +98,6 @@ Status check_layers(const EngineOptions& options, const Model& model) {
   const auto no = [](const std::string& why) {
     return Status(fail(ErrorCode::kUsage, "{}: leave out --split layers", why));
   };
-  if (options.workers.size() > 1) {
-    return fail(ErrorCode::kUsage, "--split layers gives layers to one worker yet, and {} are named: name one",
-                options.workers.size());
-  }
   if (model.experts > 0) {
     return no(fmt::format("{} has experts, which workers compute one by one", model.name));
   }
@@ -149,52 +145,57 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
   return options.split == WorkerSplit::kLayers ? check_layers(options, model) : Status();
 }
 
-Result<std::unique_ptr<RemoteLayers>> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
-                                                     uint64_t fingerprint) {
-  if (options.workers.empty() || options.split != WorkerSplit::kLayers) {
-    return nullptr;
+Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
+                                     uint64_t fingerprint) {
+  LayersWorkers workers;
+  if (options.split != WorkerSplit::kLayers) {
+    return workers;
   }
   const auto addresses = addresses_of(options);
   if (!addresses) {
     return propagate(addresses.error());
   }
-  const WorkerAddress& address = addresses->front();
-  const std::string name = to_string(address);
-  if (refusals().has(name, fingerprint)) {
-    logger().warn("worker {} is not asked: it has refused to compute layers of this model", name);
-    return nullptr;
-  }
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, false, ggml_build(), cpu_kernels());
-  auto worker = RemoteLayers::connect(address, hello, overrides.worker_patience);
-  if (!worker) {
-    logger().warn("worker {} does not help: {}; this machine goes on alone", name, worker.error().message);
-    return nullptr;
+  for (const WorkerAddress& address : *addresses) {
+    const std::string name = to_string(address);
+    if (refusals().has(name, fingerprint)) {
+      logger().warn("worker {} is not asked: it has refused to compute layers of this model", name);
+      continue;
+    }
+    auto worker = RemoteLayers::connect(address, hello, overrides.worker_patience);
+    if (!worker) {
+      logger().warn("worker {} does not help: {}; it is done without", name, worker.error().message);
+      continue;
+    }
+    logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name,
+                  format_bytes((*worker)->verdict().peer_memory), (*worker)->verdict().threads,
+                  1000 * (*worker)->way().round_trip);
+    workers.push_back(std::move(*worker));
   }
-  logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name,
-                format_bytes((*worker)->verdict().peer_memory), (*worker)->verdict().threads,
-                1000 * (*worker)->way().round_trip);
-  return worker;
+  return workers;
 }
 
-void take_worker(RemoteLayers* worker, const Model& model, ChosenGpu& gpu) {
-  if (worker == nullptr) {
+void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& gpu) {
+  if (workers.empty()) {
     return;
   }
-  constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
-  constexpr double kUnmeasured = 1e8;   // bytes a second
-  const WorkerWay& way = worker->way();
-  const auto row = static_cast<double>(model.embedding_length * sizeof(float));
-  const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
-  GpuDeviceInfo info;
-  info.name = worker->name();
-  info.memory_free = info.memory_total = worker->verdict().peer_memory;
   gpu = {};
-  gpu.devices.push_back({info, worker->verdict().peer_memory, {}});
   gpu.named = true;
-  gpu.worker = worker;
-  gpu.visit_seconds =
-      way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
+  const auto row = static_cast<double>(model.embedding_length) * sizeof(float);
+  for (const std::unique_ptr<RemoteLayers>& it : workers) {
+    constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
+    constexpr double kUnmeasured = 1e8;   // bytes a second
+    const WorkerWay& way = it->way();
+    const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
+    ChosenDevice device;
+    device.info.name = it->name();
+    device.info.memory_free = device.info.memory_total = device.vram = it->verdict().peer_memory;
+    device.visit_seconds =
+        way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
+    gpu.devices.push_back(std::move(device));
+    gpu.workers.push_back(it.get());
+  }
 }
 
 void note_refusal(const RemoteLayers& worker) {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <vector>
 
 #include "backend/remote_layers.h"
 #include "hypura/engine.h"
@@ -16,13 +16,15 @@ namespace hypura {
 // Fails with kUsage, with a sentence, where the options want of workers what they cannot do.
 Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const Model& model);
 
-// The worker that is to compute whole layers (WorkerSplit::kLayers), connected; nullptr where none is to, and where it
-// is not there or does not compute for us, which the log then says. Fails with kUsage for addresses as check_workers.
-Result<std::unique_ptr<RemoteLayers>> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
-                                                     uint64_t fingerprint);
+using LayersWorkers = std::vector<std::unique_ptr<RemoteLayers>>;
 
-// Puts it in the place of a GPU; does nothing for nullptr.
-void take_worker(RemoteLayers* worker, const Model& model, ChosenGpu& gpu);
+// The workers that are to compute whole layers (WorkerSplit::kLayers), connected; without those that are not there or
+// do not compute for us, of which the log then says so. Fails with kUsage for addresses as check_workers.
+Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
+                                     uint64_t fingerprint);
+
+// Puts them in the places of GPUs; does nothing where there are none.
+void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& gpu);
 
 // It refuses the layers of its model: from now on this process asks no worker at its address for layers of that.
 void note_refusal(const RemoteLayers& worker);

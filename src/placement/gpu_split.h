@@ -37,7 +37,7 @@ struct SplitProblem {
   std::vector<SplitDevice> devices;  // at least one, in the order of their layers
   bool all_devices = false;          // each is to have some
   bool in_ram = false;  // the one device's budget is a part of ram_budget: it computes in the machine's memory
-  bool remote = false;  // the one device is a worker: of each pass the processors compute the end, whatever it has
+  bool remote = false;  // the devices are workers: of each pass the processors compute the end, whatever those have
   uint64_t ram_budget = 0;
   uint64_t ram_fixed = 0;    // what is in RAM whoever computes: embeddings, vocabulary, compute buffers
   double token_lookup = 0;   // seconds that a pass of one token waits for rows of tables, before it computes,

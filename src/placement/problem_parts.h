@@ -44,7 +44,7 @@ struct GpuSplitPart {
   uint32_t all = 0;                    // of the model, with the output
   std::vector<GpuSplitShare> devices;  // at least one, in the order of the layers
   bool in_ram = false;                 // the one device's memory is a part of RAM
-  bool remote = false;                 // the one device is a worker, whose memory is no budget of this machine
+  bool remote = false;                 // they are workers, whose memory is no budget of this machine
   uint64_t host_weights = 0;           // of the processors' layers
   PassSeconds on_gpu;                  // the GPUs' layers, and handing a pass from one to the next
   PassSeconds off_cpu;                 // the processors' layers, computed by the first of them

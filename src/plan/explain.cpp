@@ -205,9 +205,9 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
   if (!request.options.workers.empty() && request.model.experts > 0 && !placement.experts.streamed) {
     warnings.emplace_back("no experts are streamed, since the memory holds all of them: the workers are not asked");
   }
-  if (request.gpu.is_worker() && !problem.split) {
+  if (request.gpu.has_workers() && !problem.split) {
     warnings.push_back(
-        fmt::format("worker {} computes no layers: not even one fits into what it gives", request.gpu.name()));
+        fmt::format("no layers are computed by {}: not even one fits into what workers give", request.gpu.name()));
   }
   if (const uint64_t bytes = unstreamed_expert_bytes(request, lay_out(request.model, true, true)); bytes > 0) {
     warnings.push_back(fmt::format("{} of expert weights are in a form that cannot be streamed, and stay in memory",
@@ -335,7 +335,7 @@ Prediction predict(const OpenRequest& request, const PlacementProblem& problem, 
 
 namespace {
 
-// Tokens a second without the worker that computes whole layers; 0 where the model does not fit so.
+// Tokens a second without the workers that compute whole layers; 0 where the model does not fit so.
 double alone_speed(OpenRequest request) {
   request.gpu = {};
   request.planned_layers.reset();
@@ -372,11 +372,13 @@ Plan make_plan(const OpenRequest& request, const PlacementProblem& problem, Plac
     plan.alone_tokens_per_second = predict(request, alone, plan.placement).tokens_per_second;
     plan.workers = worker_plans(request, problem, plan.placement, plan.prediction.calibration.value_or(1));
   }
-  if (request.gpu.is_worker()) {
+  if (request.gpu.has_workers()) {
     plan.alone_tokens_per_second = alone_speed(request);
-    plan.workers.push_back(split_worker_plan(request, problem));
-    plan.workers.back().with_tokens_per_second = plan.prediction.tokens_per_second;
-    plan.workers.back().without_tokens_per_second = plan.alone_tokens_per_second;
+    plan.workers = split_worker_plans(request, problem);
+    for (WorkerPlan& it : plan.workers) {
+      it.with_tokens_per_second = plan.prediction.tokens_per_second;
+      it.without_tokens_per_second = plan.alone_tokens_per_second;
+    }
   }
   plan.sentence = plan_sentence(request, problem, plan.placement);
   plan.why = why_sentence(request, problem, plan);

@@ -37,8 +37,9 @@ GpuRuntime gpu_runtime(const GpuDeviceInfo& device);
 struct ChosenDevice {
   GpuDeviceInfo info;
   uint64_t vram = 0;  // bytes for the model: what it may use less GpuRuntime::on_device
-  std::string remark =
-      {};  // " (lowered from ...) beside 384.0 MiB for its driver"; empty where there is nothing to say
+  // " (lowered from ...) beside 384.0 MiB for its driver"; empty where there is nothing to say
+  std::string remark = {};
+  double visit_seconds = 0;  // of a worker: what going there takes, for each pass
 };
 
 struct ChosenGpu {
@@ -47,10 +48,9 @@ struct ChosenGpu {
   bool on_ram = false;     // its memory is the machine's; it is alone then
   double cut_seconds = 0;  // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
                            // it was not
-  // A worker that computes whole layers takes the one GPU's place: it has the memory that it gives, and is taken to be
-  // as fast as the processors here. It outlives the model.
-  RemoteLayers* worker = nullptr;
-  double visit_seconds = 0;      // what going there takes, for each pass
+  // Workers that compute whole layers take the GPUs' places, `devices` has one for each: they have the memory that they
+  // give, and are taken to be as fast as the processors here. They outlive the model.
+  std::vector<RemoteLayers*> workers = {};
   std::string passed_over = {};  // what stood in the way of one that was not named, a clause; else empty
 
   bool exists() const { return !devices.empty(); }
@@ -60,7 +60,7 @@ struct ChosenGpu {
   std::string remark(const std::vector<std::string>& names) const;
   // The processors stand for the GPU.
   bool is_processor() const { return exists() && devices.front().info.name == "CPU"; }
-  bool is_worker() const { return worker != nullptr; }
+  bool has_workers() const { return !workers.empty(); }
   bool computes_in_ram() const { return exists() && devices.front().info.computes_in_ram; }
 };
 

@@ -42,7 +42,7 @@ class LayerSpeeds {
   }
 
  private:
-  bool is_host() const { return request_.gpu.is_processor() || request_.gpu.is_worker(); }
+  bool is_host() const { return request_.gpu.is_processor() || request_.gpu.has_workers(); }
   void add_weights(uint64_t kv, SplitProblem& split) const;
   void add_padding(SplitProblem& split) const;
   void add_devices(SplitProblem& split) const;
@@ -62,7 +62,7 @@ SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   split.layers.resize(static_cast<size_t>(request_.model.layers) + 1);
   split.prompt_pass = pass_;
   split.offload_from = takes_prompts(request_) ? kOffloadTokens : 0;
-  split.remote = request_.gpu.is_worker();
+  split.remote = request_.gpu.has_workers();
   add_weights(kv, split);
   add_padding(split);
   add_devices(split);
@@ -76,7 +76,7 @@ void LayerSpeeds::add_weights(uint64_t kv, SplitProblem& split) const {
   const auto all = static_cast<uint32_t>(split.layers.size());
   uint64_t after = 0;
   for (uint32_t count = 1; count <= all; ++count) {
-    const GpuLayers layers = {count, its == nullptr || its->experts, {}, !request_.gpu.is_worker()};
+    const GpuLayers layers = {count, its == nullptr || its->experts, {}, !request_.gpu.has_workers()};
     const uint64_t bytes = gpu_weight_bytes(request_.model, layers);
     split.layers[all - count].weights = bytes - after;
     split.layers[all - count].kv = count > 1 ? kv / (all - 1) : 0;
@@ -93,7 +93,7 @@ void LayerSpeeds::add_padding(SplitProblem& split) const {
     const TensorInfo& tensor = model.tensors[i];
     const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
     const bool copied =
-        !request_.gpu.is_worker() && is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
+        !request_.gpu.has_workers() && is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
     split.layers[layer].more_on_gpu += kLayerTensorPadding + (copied ? tensor.extent.length : 0);
   }
 }
@@ -104,7 +104,7 @@ void LayerSpeeds::add_devices(SplitProblem& split) const {
     device.budget = request_.gpu.devices[i].vram;
     device.seconds.resize(split.layers.size());
     device.upload_bytes_per_second = upload_rate(gpus_[i]);
-    device.handover = is_host() ? request_.gpu.visit_seconds : gpus_[i].cut();
+    device.handover = is_host() ? request_.gpu.devices[i].visit_seconds : gpus_[i].cut();
   }
 }
 
@@ -124,7 +124,7 @@ void LayerSpeeds::add_products(SplitProblem& split) const {
   const bool has_output = std::ranges::any_of(model.tensors, is_output);
   for (const TensorInfo& tensor : model.tensors) {
     const bool with_the_processors = its != nullptr && !its->experts && tensor.role == TensorRole::kRoutedExpert;
-    const bool stays = request_.gpu.is_worker() && tensor.layer < 0;
+    const bool stays = request_.gpu.has_workers() && tensor.layer < 0;
     if (!is_multiplied(tensor, has_output) || with_the_processors || stays) {
       continue;
     }
@@ -166,7 +166,7 @@ double LayerSpeeds::upload_rate(const GpuFigures& gpu) const {
 
 // What no GPU has of the model.
 uint64_t host_bytes(const OpenRequest& request) {
-  const GpuLayers all = {static_cast<uint32_t>(request.model.layers) + 1, true, {}, !request.gpu.is_worker()};
+  const GpuLayers all = {static_cast<uint32_t>(request.model.layers) + 1, true, {}, !request.gpu.has_workers()};
   uint64_t bytes = 0;
   for (const TensorInfo& tensor : request.model.tensors) {
     bytes += on_gpu(request.model, all, tensor) ? 0 : tensor.extent.length;
@@ -179,7 +179,7 @@ uint64_t host_bytes(const OpenRequest& request) {
 std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
                                      const std::optional<std::vector<uint32_t>>& of_each, bool all_devices) {
   OpenRequest without = request;
-  const bool output = !request.gpu.is_worker();
+  const bool output = !request.gpu.has_workers();
   without.planned_layers = GpuLayers{0, true, {}, output};
   const auto problem = placement_problem(without);
   std::optional<GpuSplit> best;
@@ -231,7 +231,7 @@ std::optional<GpuLayers> planned_layers(const OpenRequest& request, uint32_t mos
 }  // namespace
 
 bool takes_prompts(const OpenRequest& request) {
-  return !request.gpu.is_processor() && !request.gpu.is_worker() && request.model.experts == 0;
+  return !request.gpu.is_processor() && !request.gpu.has_workers() && request.model.experts == 0;
 }
 
 uint32_t largest_pass(const OpenRequest& request) {
@@ -280,8 +280,8 @@ bool may_divide(const OpenRequest& request, const PlacementProblem& problem) {
 
 namespace {
 
-// As many of the last layers for the worker as are best, one at least; none where that does not fit.
-Result<PlacementProblem> planned_for_worker(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
+// As many of the last layers for the workers as are best, one at least; none where that does not fit.
+Result<PlacementProblem> planned_for_workers(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
   const auto by_hand = request.overrides.worker_layers;
   const uint32_t all = by_hand ? *by_hand + 1 : UINT32_MAX;
   for (auto layers = planned_layers(request, all, most); layers;
@@ -300,8 +300,8 @@ Result<PlacementProblem> planned_for_worker(OpenRequest& request, const std::opt
 
 Result<PlacementProblem> planned_problem(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
   request.planned_layers.reset();
-  if (request.gpu.is_worker()) {
-    return planned_for_worker(request, most);
+  if (request.gpu.has_workers()) {
+    return planned_for_workers(request, most);
   }
   auto problem = placement_problem(request);
   if (problem && problem->gpu) {

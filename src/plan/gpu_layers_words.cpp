@@ -52,24 +52,32 @@ DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem&
   return plan;
 }
 
-WorkerPlan split_worker_plan(const OpenRequest& request, const PlacementProblem& problem) {
-  const RemoteLayers& worker = *request.gpu.worker;
-  WorkerPlan plan;
-  plan.name = worker.name();
-  plan.there = true;
-  plan.asked = problem.split.has_value();
-  plan.layers = plan.asked ? problem.split->layers - 1 : 0;
-  plan.reason = plan.asked ? ""
-                           : fmt::format("not even one layer fits into the {} that it gives",
-                                         format_bytes(worker.verdict().peer_memory));
-  plan.threads = worker.verdict().threads;
-  plan.budget = worker.verdict().peer_memory;
-  plan.disk_bytes_per_second = worker.verdict().disk_bytes_per_second;
-  plan.round_trip_seconds = worker.way().round_trip;
-  plan.slow_round_trip_seconds = worker.way().slow_round_trip;
-  plan.send_bytes_per_second = worker.way().send_bytes_per_second;
-  plan.receive_bytes_per_second = worker.way().receive_bytes_per_second;
-  return plan;
+std::vector<WorkerPlan> split_worker_plans(const OpenRequest& request, const PlacementProblem& problem) {
+  std::vector<uint32_t> layers = request.layers_of_devices();
+  layers.resize(request.gpu.workers.size());
+  if (problem.split) {  // the output counts, as the last one's
+    --layers[request.devices_with_layers().back()];
+  }
+  std::vector<WorkerPlan> plans;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const RemoteLayers& worker = *request.gpu.workers[i];
+    WorkerPlan& plan = plans.emplace_back();
+    plan.name = worker.name();
+    plan.there = true;
+    plan.asked = layers[i] > 0;
+    plan.layers = layers[i];
+    plan.reason =
+        plan.asked ? ""
+                   : "the plan has no layers for the " + format_bytes(worker.verdict().peer_memory) + " that it gives";
+    plan.threads = worker.verdict().threads;
+    plan.budget = worker.verdict().peer_memory;
+    plan.disk_bytes_per_second = worker.verdict().disk_bytes_per_second;
+    plan.round_trip_seconds = worker.way().round_trip;
+    plan.slow_round_trip_seconds = worker.way().slow_round_trip;
+    plan.send_bytes_per_second = worker.way().send_bytes_per_second;
+    plan.receive_bytes_per_second = worker.way().receive_bytes_per_second;
+  }
+  return plans;
 }
 
 std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Placement& placement) {
@@ -96,9 +104,10 @@ std::string split_sentence(const OpenRequest& request, const PlacementProblem& p
   const std::vector<std::string> names = request.names_with_layers();
   const std::string of_all = fmt::format("of {} layers", split.all - 1);
   if (split.remote) {
-    return fmt::format("{} ({}) in {}{}, and {} of worker {}: {} {} there, ", request.model.name,
+    return fmt::format("{} ({}) in {}{}, and {} of worker{} {}: {} {} there, ", request.model.name,
                        format_bytes(request.model.bytes), format_bytes(request.budget), request.budget_remark,
-                       format_bytes(budget_of(shares)), names.front(), split.layers - 1, of_all);
+                       format_bytes(budget_of(shares)), names.size() > 1 ? "s" : "", joined_names(names),
+                       split.layers - 1, of_all);
   }
   const std::string layers = split.layers == 0   ? "none " + of_all
                              : split.layers == 1 ? "the output and none " + of_all
@@ -112,11 +121,14 @@ std::string split_sentence(const OpenRequest& request, const PlacementProblem& p
 
 std::string split_token_sentence(const OpenRequest& request, const PlacementProblem& problem, const Plan& plan) {
   const DevicePlan device = split_device_plan(request, problem, plan.placement);
-  std::string text =
-      fmt::format("{}{} {} {:.1f} ms of a token, the processors {}{:.1f} ms", problem.split->remote ? "worker " : "",
-                  device.name, device.shares.empty() ? "computes" : "compute", device.compute_seconds * 1000,
-                  problem.split->remote ? "here " : "", device.cpu_seconds * 1000);
-  if (problem.split->remote) {
+  const bool remote = problem.split->remote;
+  std::string text = fmt::format("{}{} {} {:.1f} ms of a token, the processors {}{:.1f} ms",
+                                 !remote                 ? ""
+                                 : device.shares.empty() ? "worker "
+                                                         : "workers ",
+                                 device.name, device.shares.empty() ? "computes" : "compute",
+                                 device.compute_seconds * 1000, remote ? "here " : "", device.cpu_seconds * 1000);
+  if (remote && device.shares.empty()) {
     text += fmt::format(", and going there takes {:.2f} ms", problem.split->handover * 1000);
   }
   if (plan.prediction.bytes_per_token > 0) {

@@ -15,8 +15,8 @@ DevicePlan split_device_plan(const OpenRequest& request, const PlacementProblem&
 // The lines of the ledger for their memory; none without problem.split.
 std::vector<LedgerLine> split_ledger(const PlacementProblem& problem, const Placement& placement);
 
-// The worker that computes the last layers, where problem.split is remote.
-WorkerPlan split_worker_plan(const OpenRequest& request, const PlacementProblem& problem);
+// The workers that are there for the last layers, with what each has of them.
+std::vector<WorkerPlan> split_worker_plans(const OpenRequest& request, const PlacementProblem& problem);
 
 // The beginning of the plan's sentence: "Name (5.3 GiB) on CUDA0 in 4.0 GiB of its memory and 8.0 GiB of RAM: 12 of 32
 // layers and the output on CUDA0, "; of several "12 of 32 layers and the output there, layers 20 to 25 on CUDA0, 26 to

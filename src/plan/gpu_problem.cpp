@@ -198,7 +198,7 @@ const GpuProfile* gpu_profile(const OpenRequest& request, const std::string& dev
 std::string gpu_assumption(const OpenRequest& request) {
   std::string text;
   for (const ChosenDevice& it : request.gpu.devices) {
-    if (text.empty() && !request.gpu.is_processor() && !request.gpu.is_worker()) {
+    if (text.empty() && !request.gpu.is_processor() && !request.gpu.has_workers()) {
       text = GpuFigures(gpu_profile(request, it.info.name), it.info).assumption();
     }
   }
@@ -216,7 +216,7 @@ std::vector<std::string> used_names(const OpenRequest& request, const Placement&
 }
 
 std::optional<GpuProblem> gpu_problem(const OpenRequest& request, PlacementProblem problem) {
-  if (!request.gpu.exists() || request.gpu.is_worker()) {
+  if (!request.gpu.exists() || request.gpu.has_workers()) {
     return std::nullopt;
   }
   problem.gpu = GpuProblemBuilder(request, problem).build();

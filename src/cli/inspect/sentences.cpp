@@ -146,17 +146,18 @@ std::vector<std::pair<std::string, std::string>> machine_sentences(const Plan& p
   if (plan.workers.empty()) {
     return sentences;
   }
-  if (plan.workers.front().layers > 0) {
-    return {{printable(plan.workers.front().name), worker_words(plan.workers.front())}};
-  }
+  const bool whole = std::ranges::any_of(plan.workers, [](const WorkerPlan& it) { return it.layers > 0; });
   double here = 1;
   for (const WorkerPlan& it : plan.workers) {
     here -= it.share;
   }
+  const std::string alone = plan.alone_tokens_per_second > 0 ? rate_words(plan.alone_tokens_per_second) + " alone"
+                                                             : "has no room for the model alone";
   sentences.emplace_back(
-      "this machine",
-      fmt::format("computes {} of a token's experts; {} alone; slots for {}", percent_words(std::max(here, 0.0)),
-                  rate_words(plan.alone_tokens_per_second), plural(plan.placement.experts.slots, "expert")));
+      "this machine", whole ? "computes the other layers; " + alone
+                            : fmt::format("computes {} of a token's experts; {} alone; slots for {}",
+                                          percent_words(std::max(here, 0.0)), rate_words(plan.alone_tokens_per_second),
+                                          plural(plan.placement.experts.slots, "expert")));
   for (const WorkerPlan& it : plan.workers) {
     sentences.emplace_back(printable(it.name), worker_words(it));
   }

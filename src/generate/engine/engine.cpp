@@ -115,8 +115,8 @@ EngineStats EngineImpl::stats() const {
   if (model_.weights != nullptr) {
     add_streaming(*model_.weights, stats);
   }
-  if (model_.layers_worker != nullptr) {
-    add_worker(model_.layers_worker->stats(), stats);
+  for (const auto& it : model_.layers_workers) {
+    add_worker(it->stats(), stats);
   }
   if (plan().device) {
     add_links(plan().device->upload_rates, stats);
@@ -217,12 +217,15 @@ void EngineImpl::note_lost_device(const Error& error) {
 }
 
 void EngineImpl::note_lost_worker() {
-  const auto lost = model_.layers_worker != nullptr ? model_.layers_worker->lost() : std::nullopt;
-  if (lost) {
+  for (const auto& it : model_.layers_workers) {
+    const auto lost = it->lost();
+    if (!lost) {
+      continue;
+    }
     broken_ = Error{lost->code, lost->message + "; open the model again, which goes on without it until it is back"};
     must_reopen_ = true;
-    if (model_.layers_worker->refuses()) {
-      note_refusal(*model_.layers_worker);
+    if (it->refuses()) {
+      note_refusal(*it);
     }
   }
 }

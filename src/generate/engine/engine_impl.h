@@ -1,6 +1,7 @@
 // The engine behind the public interface: passes over an open model, and what they teach.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -72,7 +73,7 @@ class EngineImpl final : public Engine {
   void end_session() { in_session_ = false; }
   // As Generator::must_reopen().
   bool must_reopen() const {
-    return must_reopen_ || (model_.layers_worker != nullptr && model_.layers_worker->has_ended());
+    return must_reopen_ || std::ranges::any_of(model_.layers_workers, [](const auto& it) { return it->has_ended(); });
   }
 
  private:

@@ -251,6 +251,35 @@ INSTANTIATE_TEST_SUITE_P(Faults, LayersWorkerFailure,
                                          std::pair(LayersFault::kFails, "it was told to"),
                                          std::pair(LayersFault::kWrongLength, "bytes")));
 
+// Each has layers that follow the other's; one that has no room is done without.
+TEST(LayersWorker, SeveralHaveLayersOneAfterTheOther) {
+  FakeLayersWorker first(kStoriesDraft);
+  FakeLayersWorker second(kStoriesDraft);
+  Reference reference(kStoriesDraft, kLayersContext, kLayersPass, 1);
+  const std::vector<Expected> expected = expect_all(reference, {20}, test_tokens(3));
+  EngineOptions options = layers_options(kStoriesDraft, &first);
+  options.workers.push_back(second.address());
+  const auto all = static_cast<uint32_t>(open_model(kStoriesDraft)->layers);
+  {
+    const auto engine = open_layers(options, layers_there(all));
+    ASSERT_TRUE(engine);
+    const std::vector<WorkerPlan>& plans = engine->plan().workers;
+    ASSERT_EQ(plans.size(), 2U);
+    SCOPED_TRACE(engine->plan().sentence);
+    EXPECT_EQ(plans[0].layers + plans[1].layers, all);
+    expect_same_logits(**engine->new_session(), expected, "on two workers");
+    for (size_t i = 0; i < plans.size(); ++i) {
+      EXPECT_EQ(engine->stats().workers[i].asks > 0, plans[i].layers > 0);
+    }
+  }
+  first.set_memory(256 * kKiB);
+  const auto engine = open_layers(options, layers_there(2));
+  ASSERT_TRUE(engine);
+  EXPECT_EQ(engine->plan().workers[0].layers, 0U);
+  EXPECT_EQ(engine->plan().workers[1].layers, 2U);
+  expect_same_logits(**engine->new_session(), expected, "on the second");
+}
+
 // What it refused once it would refuse again.
 TEST(LayersWorker, OneThatRefusesIsNotAskedAgain) {
   FakeLayersWorker worker(kStoriesDraft);
@@ -309,7 +338,7 @@ TEST(LayersWorker, ThePlanGivesItWhatItsMemoryHolds) {
   ASSERT_TRUE(without);
   ASSERT_FALSE(without->plan().warnings.empty());
   EXPECT_EQ(planned_there(*without), 0U);
-  EXPECT_THAT(without->plan().warnings.back(), HasSubstr("computes no layers"));
+  EXPECT_THAT(without->plan().warnings.back(), HasSubstr("no layers are computed by"));
 }
 
 TEST(LayersWorker, WhatDoesNotGoTogetherIsRefusedByName) {
@@ -322,9 +351,7 @@ TEST(LayersWorker, WhatDoesNotGoTogetherIsRefusedByName) {
     return engine ? std::string() : engine.error().message;
   };
   EXPECT_THAT(refusal(options), HasSubstr("--worker"));
-  options.workers = {"127.0.0.1:1", "127.0.0.1:2"};
-  EXPECT_THAT(refusal(options), HasSubstr("one worker"));
-  options.workers.pop_back();
+  options.workers = {"127.0.0.1:1"};
   EngineOptions drafted = options;
   drafted.draft.model = kStoriesDraft;
   EXPECT_THAT(refusal(drafted), HasSubstr("no draft model"));
