@@ -10,6 +10,7 @@
 #include "backend/worker_block.h"
 #include "backend/worker_layers.h"
 #include "llama/llama_runtime.h"
+#include "machine/memory.h"
 #include "plan/worker_plans.h"
 #include "remote/worker_address.h"
 #include "remote/worker_link.h"
@@ -105,8 +106,8 @@ Status check_layers(const EngineOptions& options, const Model& model) {
     return no(fmt::format("{} has layers with another state than keys and values, which workers do not compute whole",
                           model.name));
   }
-  if (options.draft.mtp || !options.draft.model.empty()) {
-    return no("beside a worker with whole layers no draft model and no MTP layers draft yet (n-grams do)");
+  if (options.draft.mtp) {
+    return no("beside workers with whole layers no MTP layers draft yet (a draft model or n-grams do)");
   }
   return {};
 }
@@ -157,6 +158,7 @@ Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOve
   }
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, false, ggml_build(), cpu_kernels());
+  hello.threads = options.threads > 0 ? options.threads : usable_cores();  // as make_request() has it
   for (const WorkerAddress& address : *addresses) {
     const std::string name = to_string(address);
     if (refusals().has(name, fingerprint)) {

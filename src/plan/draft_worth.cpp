@@ -86,7 +86,7 @@ std::optional<DraftWorth> draft_worth(const OpenRequest& request, const std::fil
 
 std::optional<size_t> device_for_draft(const OpenRequest& request) {
   const std::vector<ChosenDevice>& devices = request.gpu.devices;
-  if (devices.empty() || request.gpu.on_ram || request.gpu.computes_in_ram()) {
+  if (devices.empty() || request.gpu.on_ram || request.gpu.computes_in_ram() || request.gpu.has_workers()) {
     return std::nullopt;
   }
   return static_cast<size_t>(std::ranges::max_element(devices, {}, &ChosenDevice::vram) - devices.begin());

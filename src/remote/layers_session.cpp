@@ -71,12 +71,12 @@ Result<RemoteMemory> LayersSession::allocate(uint64_t bytes) {
 
 Status LayersSession::release(const RemoteMemory& memory) {
   session_.message().add(RpcCommand::kFreeBuffer, RpcFreeBuffer{memory.buffer});
-  return post_and_receive({});
+  return flush();
 }
 
 Status LayersSession::clear(const RemoteMemory& memory, uint8_t value) {
   session_.message().add(RpcCommand::kBufferClear, RpcBufferClear{memory.buffer, value});
-  return post_and_receive({});
+  return flush();
 }
 
 Status LayersSession::set(const RemoteBytes& to, std::span<const std::byte> bytes) {

@@ -172,12 +172,12 @@ class FakeLayersWorker {
         const uint64_t buffer = content<RpcFreeBuffer>(in).buffer;
         held_ -= buffers_.at(buffer).size();
         buffers_.erase(buffer);
-        return answer(nullptr, 0, 0);
+        return true;  // ggml-rpc answers neither
       }
       case RpcCommand::kBufferClear: {
         const auto asked = content<RpcBufferClear>(in);
         std::ranges::fill(buffers_.at(asked.buffer), std::byte{asked.value});
-        return answer(nullptr, 0, 0);
+        return true;  // ggml-rpc answers neither
       }
       case RpcCommand::kSetTensor:
         return set(in);

@@ -4,12 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "generate/engine/engine_impl.h"
 #include "generate/engine/fake_layers_worker_for_test.h"
 #include "generate/engine/model_cases_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
 #include "generate/scheduler/llama_pass_model.h"
+#include "load/worker_serving_for_test.h"
 #include "support/environment_for_test.h"
 #include "support/temp_dir_for_test.h"
 #include "support/units.h"
@@ -174,38 +177,67 @@ TEST(LayersWorker, ATokenIsOneShortVisit) {
   EXPECT_GT(engine->stats().workers.front().wait_seconds, 0);
 }
 
-// What is kept of a conversation beyond the context comes from the worker, and goes back there.
-TEST(LayersWorker, KeptConversationsGoOnWithTheSameBits) {
+// What is kept of a conversation beyond the context comes from the worker, and goes back there after a restart.
+TEST(LayersWorker, AKeptConversationGoesOnWithTheSameBits) {
   const TempDir folder;
   const EnvironmentVariable caches("XDG_CACHE_HOME", folder.path().c_str());
   FakeLayersWorker worker(kStoriesDraft);
   std::string story;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 46; ++i) {
     story += "Once upon a time there was a small dog number " + std::to_string(i) + ". ";
   }
-  const auto told = [&](const FakeLayersWorker* its) {
+  struct Told {
+    std::vector<float> scores;
+    uint64_t restored = 0;
+  };
+  const auto tell = [&](const FakeLayersWorker* its) {
     Generator::Options options;
     options.engine = layers_options(kStoriesDraft, its);
+    options.engine.context = 1024;
+    options.engine.ubatch = options.engine.outputs = 64;  // of what is kept a multiple
     options.engine.keep_kv = its != nullptr;
     options.engine.kv_disk = 64 * kMiB;
     const auto generator = open_overridden(options, its != nullptr ? layers_there(3) : PlanOverrides());
     EXPECT_TRUE(generator) << generator.error().message;
-    std::vector<float> scores;
-    for (const char* end : {"He", "She", "He"}) {
-      AnswerRequest request;
-      request.prompt = story + end;
-      request.sampling.temperature = 0;
-      request.max_tokens = 6;
-      request.logprobs = true;
-      const auto answer = (*generator)->generate(request);
-      EXPECT_TRUE(answer) << answer.error().message;
-      for (const auto& it : answer->said.logprobs) {
-        scores.push_back(it.logprob);
-      }
+    AnswerRequest request;
+    request.prompt = story;
+    request.sampling.temperature = 0;
+    request.max_tokens = 6;
+    request.logprobs = true;
+    const auto answer = (*generator)->generate(request);
+    EXPECT_TRUE(answer) << answer.error().message;
+    Told told;
+    for (const auto& it : answer->said.logprobs) {
+      told.scores.push_back(it.logprob);
     }
-    return scores;
+    for (int i = 0; its != nullptr && i < 5000 && (*generator)->stats().engine.kv_disk_entries < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    told.restored = (*generator)->stats().engine.kv_restored_tokens;
+    return told;
   };
-  EXPECT_EQ(told(&worker), told(nullptr));
+  const Told alone = tell(nullptr);
+  EXPECT_EQ(tell(&worker).scores, alone.scores);
+  const Told again = tell(&worker);
+  EXPECT_GE(again.restored, 512U);
+  EXPECT_EQ(again.scores, alone.scores);
+}
+
+// The drafts are made here; the worker verifies them.
+TEST(LayersWorker, DraftsOfAModelChangeNoToken) {
+  FakeLayersWorker worker(kStoriesDraft);
+  const auto told = [&](const FakeLayersWorker* its, bool drafts) {
+    EngineOptions options = layers_options(kStoriesDraft, its);
+    options.draft.model = drafts ? kStoriesDraft : "";
+    PlanOverrides overrides = its != nullptr ? layers_there(3) : PlanOverrides();
+    overrides.keep_draft_model = true;
+    const auto engine = open_layers(options, overrides);
+    const auto answer = (*engine->new_session())->complete("Once upon a time", greedy(24));
+    EXPECT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(engine->stats().drafted_tokens > 0, drafts);
+    return answer ? answer->tokens : std::vector<int32_t>();
+  };
+  EXPECT_EQ(told(&worker, true), told(nullptr, false));
 }
 
 class LayersWorkerFailure : public testing::TestWithParam<std::pair<LayersFault, const char*>> {};
@@ -250,6 +282,33 @@ INSTANTIATE_TEST_SUITE_P(Faults, LayersWorkerFailure,
                                          std::pair(LayersFault::kRefuses, "refuses"),
                                          std::pair(LayersFault::kFails, "it was told to"),
                                          std::pair(LayersFault::kWrongLength, "bytes")));
+
+// The real one, which checks all that it is sent, by its own device and with little memory or much.
+TEST(LayersWorker, OfARealWorkerTheBitsAreTheSame) {
+  Reference reference(kStoriesDraft, kLayersContext, kLayersPass, 1);
+  const std::vector<Expected> expected = expect_all(reference, {1, 40}, test_tokens(3));
+  const auto all = static_cast<uint32_t>(open_model(kStoriesDraft)->layers);
+  ServingWorker serving(64 * kMiB, std::chrono::seconds(60), kStoriesDraft);
+  for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
+    for (const uint32_t layers : {1U, all / 2, all}) {
+      EngineOptions options = layers_options(kStoriesDraft, nullptr);
+      options.kv_type = type;
+      options.split = WorkerSplit::kLayers;
+      options.workers = {fmt::format("127.0.0.1:{}", serving.port())};
+      const auto engine = open_layers(options, layers_there(layers, layers < all));
+      ASSERT_TRUE(engine);
+      SCOPED_TRACE(engine->plan().sentence);
+      ASSERT_EQ(planned_there(*engine), layers);
+      const auto session = engine->new_session();
+      if (type == KvType::kF16) {
+        expect_same_logits(**session, expected, "beside a real worker");
+      } else {
+        EXPECT_TRUE((*session)->evaluate(test_tokens(20)));
+      }
+      EXPECT_EQ(engine->stats().workers.front().losses, 0U);
+    }
+  }
+}
 
 // Each has layers that follow the other's; one that has no room is done without.
 TEST(LayersWorker, SeveralHaveLayersOneAfterTheOther) {
@@ -352,9 +411,6 @@ TEST(LayersWorker, WhatDoesNotGoTogetherIsRefusedByName) {
   };
   EXPECT_THAT(refusal(options), HasSubstr("--worker"));
   options.workers = {"127.0.0.1:1"};
-  EngineOptions drafted = options;
-  drafted.draft.model = kStoriesDraft;
-  EXPECT_THAT(refusal(drafted), HasSubstr("no draft model"));
   options.model = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
   EXPECT_THAT(refusal(options), AllOf(HasSubstr("has experts"), HasSubstr("--split layers")));
 }
