@@ -112,7 +112,7 @@ std::string layers_words(const WorkerPlan& worker) {
   const std::string without = worker.without_tokens_per_second > 0
                                   ? rate_words(worker.without_tokens_per_second) + " without"
                                   : "without it the model does not fit";
-  return fmt::format("computes {}, with their keys and values; {} with it, {}; {} for them, {}; {}",
+  return fmt::format("computes {}, keys and values included; {} with it, {}; {} for them, {}; {}",
                      plural(worker.layers, "layer"), rate_words(worker.with_tokens_per_second), without,
                      format_bytes(worker.budget), plural(worker.threads, "thread"), way_words(worker));
 }
