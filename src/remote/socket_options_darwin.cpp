@@ -8,7 +8,7 @@ namespace hypura {
 
 namespace {
 
-constexpr int kIdle = 10;  // seconds of silence before the system asks
+constexpr int kIdle = 5;  // seconds of silence before the system asks
 
 void set_number(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof(value));  // without it deadlines alone end a wait

@@ -8,9 +8,11 @@ namespace hypura {
 
 namespace {
 
-// Seconds of silence, between two questions then, and questions without an answer.
-constexpr int kIdle = 10;
-constexpr int kBetween = 5;
+// Seconds of silence, between two questions then, and questions without an answer. A worker serves one machine at a
+// time: for as long as it takes one that has gone to be there still, nobody is served, and that machine is not when it
+// is back.
+constexpr int kIdle = 5;
+constexpr int kBetween = 2;
 constexpr int kQuestions = 3;
 constexpr int kUnacknowledged = (kIdle + kQuestions * kBetween) * 1000;  // milliseconds that what was sent may be
 

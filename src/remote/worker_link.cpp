@@ -1,6 +1,5 @@
 #include "remote/worker_link.h"
 
-#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -87,7 +86,7 @@ void WorkerLink::lose(const std::string& why) {
 }
 
 void WorkerLink::run() {
-  std::chrono::milliseconds retry = options_.first_retry;
+  RetryPauses pauses(options_);
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
@@ -96,14 +95,13 @@ void WorkerLink::run() {
     lock.lock();
     if (session && !stopping_) {
       offer(std::move(*session), lock);
-      retry = options_.first_retry;
+      pauses.begin_anew();
     } else if (!stopping_) {
       note_failure(session.error().message);
     }
     tried_ = true;
     changed_.notify_all();
-    changed_.wait_for(lock, retry, [this] { return stopping_; });
-    retry = std::min(2 * retry, options_.longest_retry);
+    changed_.wait_for(lock, pauses.next(), [this] { return stopping_; });
   }
 }
 

@@ -5,6 +5,7 @@
 // that computes wait for a worker that is not there.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -14,6 +15,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "remote/worker_session.h"
@@ -23,8 +25,24 @@ namespace hypura {
 struct WorkerLinkOptions {
   std::chrono::milliseconds connect{5000};      // to connect and greet, at most
   std::chrono::milliseconds first_retry{1000};  // after a loss; then twice as long each time
-  std::chrono::milliseconds longest_retry{30000};
+  // An attempt costs nearly nothing, and for as long as none is made a worker that is back is not asked.
+  std::chrono::milliseconds longest_retry{2000};
   bool tells = true;  // of events, in the log
+};
+
+// How long to wait before the next attempt.
+class RetryPauses {
+ public:
+  explicit RetryPauses(const WorkerLinkOptions& options) : options_(options), next_(options.first_retry) {}
+
+  // After an attempt that went well.
+  void begin_anew() { next_ = options_.first_retry; }
+
+  std::chrono::milliseconds next() { return std::exchange(next_, std::min(2 * next_, options_.longest_retry)); }
+
+ private:
+  WorkerLinkOptions options_;
+  std::chrono::milliseconds next_;
 };
 
 class WorkerLink {

@@ -355,5 +355,18 @@ TEST(WorkerSession, SendsMoreThanTheSystemTakesAtOnce) {
   }
 }
 
+// However long a worker was away, it is asked again soon after it is back.
+TEST(RetryPauses, GrowToSomeSeconds) {
+  const WorkerLinkOptions usual;
+  RetryPauses pauses(usual);
+  EXPECT_EQ(pauses.next(), usual.first_retry);
+  EXPECT_EQ(pauses.next(), 2 * usual.first_retry);
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    EXPECT_LE(pauses.next(), std::chrono::seconds(2));
+  }
+  pauses.begin_anew();
+  EXPECT_EQ(pauses.next(), usual.first_retry);
+}
+
 }  // namespace
 }  // namespace hypura

@@ -1,6 +1,7 @@
 #include "residency/machine_share.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace hypura {
@@ -12,10 +13,14 @@ MachineShare::MachineShare(uint32_t layers, uint32_t experts, size_t workers, co
       here_(here),
       prompts_here_(prompts_here),
       workers_(workers),
+      least_visits_(workers, std::numeric_limits<double>::infinity()),
       loads_(workers + 1) {}
 
 void MachineShare::join(size_t worker, const MachineSpeed& speed, const PromptSpeed& prompts) {
-  workers_[worker].emplace(Worker{speed, prompts, std::vector<std::vector<bool>>(layers_)});
+  double& visit = least_visits_[worker];
+  visit = std::min(visit, speed.visit());
+  workers_[worker].emplace(
+      Worker{MachineSpeed(visit, speed.miss(), speed.row()), prompts, std::vector<std::vector<bool>>(layers_)});
 }
 
 bool MachineShare::any_joined() const {

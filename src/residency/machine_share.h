@@ -46,7 +46,9 @@ class MachineShare {
   MachineShare(uint32_t layers, uint32_t experts, size_t workers, const MachineSpeed& here,
                const PromptSpeed& prompts_here = {});
 
-  // A worker is there from now on; what it has in memory is not known yet.
+  // A worker is there from now on; what it has in memory is not known yet. To ask it is taken to cost the least that
+  // was ever said of it: a way that was measured while its machine came up may look long, and what is learned later is
+  // forgotten towards that, so that the worker would not be asked for as long as it is there.
   void join(size_t worker, const MachineSpeed& speed, const PromptSpeed& prompts = {});
 
   // It is not.
@@ -116,8 +118,9 @@ class MachineShare {
   MachineSpeed here_;
   PromptSpeed prompts_here_;
   std::vector<std::optional<Worker>> workers_;
-  std::vector<MachineLoad> loads_;  // by machine
-  std::vector<uint32_t> who_;       // by wanted expert
+  std::vector<double> least_visits_;  // by worker: of the speeds that it joined with
+  std::vector<MachineLoad> loads_;    // by machine
+  std::vector<uint32_t> who_;         // by wanted expert
 
   // Of the last divide_ahead().
   uint32_t ahead_layer_ = 0;

@@ -162,6 +162,17 @@ TEST(MachineShare, WhoLeavesIsForgotten) {
   EXPECT_FALSE(share.knows(0, 0));
 }
 
+// Its way looks long when it joins again, and what it takes to be asked is learned only where it is asked.
+TEST(MachineShare, AWorkerThatIsBackIsAskedThoughItsWayLooksLong) {
+  MachineShare share(1, kExperts, 1, kAlike);
+  const std::vector<WantedExpert> wanted = {{1, 1, false}, {2, 1, false}};
+  share.join(0, MachineSpeed(0.001, 1, 0.01));
+  share.leave(0);
+  share.join(0, MachineSpeed(3, 1, 0.01));
+  share.set_map(0, 0, map_of({1, 2}));
+  EXPECT_EQ(divided(share, wanted), (std::vector<uint32_t>{1, 1}));
+}
+
 // A model of layers whose tokens choose unevenly, on machines with few slots each: how long its layers take.
 class Simulation {
  public:
