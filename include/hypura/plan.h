@@ -112,7 +112,7 @@ struct DevicePlan {
 struct WorkerPlan {
   std::string name;     // its address
   bool there = false;   // it answered, and may compute for this model; else `reason` says why not
-  bool asked = false;   // it computes experts, or layers
+  bool asked = false;   // it computes experts, or layers; of a dense model feed-forward parts, here and below
   std::string reason;   // why it is not asked, with figures; empty: it is
   uint32_t layers = 0;  // whole ones that it computes, the model's last, by WorkerSplit::kLayers
   uint32_t slots = 0;   // for experts
@@ -138,7 +138,7 @@ struct Plan {
   Mode mode() const { return placement.mode(); }
 
   std::optional<DevicePlan> device;  // none: the processors compute
-  // Of the options, in their order; empty where no experts are streamed and no worker has whole layers.
+  // Of the options, in their order; empty where they have nothing to compute.
   std::vector<WorkerPlan> workers;
   // Where there are workers: prediction.tokens_per_second of this machine alone; else 0.
   double alone_tokens_per_second = 0;

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "backend/worker_block.h"
+#include "placement/layer_share.h"
+#include "placement/worker_cost.h"
 #include "residency/spread_order.h"
 #include "support/elapsed.h"
 #include "support/fail.h"
@@ -16,9 +18,7 @@ namespace hypura {
 
 namespace {
 
-constexpr double kUnmeasuredDisk = 1e9;     // bytes a second, of one that was not measured
-constexpr double kAskOverhead = 100e-6;     // seconds of an ask besides its round trip
-constexpr double kUnmeasuredNetwork = 1e8;  // bytes a second
+constexpr double kUnmeasuredDisk = 1e9;  // bytes a second, of one that was not measured
 
 double disk_or_assumed(double bytes_per_second) {
   return bytes_per_second > 0 ? bytes_per_second : kUnmeasuredDisk;
@@ -57,7 +57,7 @@ Result<std::unique_ptr<RemoteFfn>> RemoteFfn::create(const StreamLayout& layout,
 bool RemoteFfn::any() {
   for (size_t i = 0; i < workers_.size(); ++i) {
     Worker& it = workers_[i];
-    if (!it.link->take_new()) {
+    if (it.link == nullptr || !it.link->take_new()) {
       continue;
     }
     it.refuses = false;
@@ -74,23 +74,56 @@ bool RemoteFfn::any() {
   return std::ranges::any_of(owners_, [](uint32_t it) { return it != kLayerIsHere; });
 }
 
+std::vector<FoundWorker> RemoteFfn::found() {
+  std::vector<FoundWorker> all;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    FoundWorker& it = all.emplace_back();
+    it.name = stats_[i].name;
+    if (helps(workers_[i])) {
+      it.verdict = workers_[i].link->session()->verdict();
+      it.way = workers_[i].link->session()->way();
+    } else {
+      it.why = workers_[i].link->failure();
+    }
+  }
+  return all;
+}
+
+void RemoteFfn::dismiss(size_t worker) {
+  workers_[worker].link.reset();
+  stats_[worker].joined = false;
+  is_divided_ = false;
+}
+
+// For one row.
+double RemoteFfn::ask_seconds(const WorkerSession& session) const {
+  const WorkerLayer& layer = layers_.front();
+  const WorkerWay& way = session.way();
+  const auto sent = static_cast<double>(WorkerSession::kAskHeads + ask_bytes(session.most_pairs(), 1, layer.width));
+  const auto received = static_cast<double>(kRpcAnswerHead + reply_bytes(1, 1, layer.result));
+  return way.round_trip + kAskingSeconds + sent / way.send_bytes_per_second + received / way.receive_bytes_per_second;
+}
+
 double RemoteFfn::disk_of(size_t worker) const {
   return disk_or_assumed(here_.manner.alike ? 0 : workers_[worker].link->session()->verdict().disk_bytes_per_second);
 }
 
 void RemoteFfn::divide() {
   is_divided_ = true;
+  const AskingManner& manner = here_.manner;
+  const double part = manner.alike ? 0 : manner.here.row();
   std::vector<SharedLayer> layers;
-  uint64_t other_reads = 0;
+  SharingHere here = {0, disk_or_assumed(manner.alike ? 0 : here_.bytes_per_second),
+                      manner.alike ? 0 : manner.other_seconds};
   for (uint32_t item = 0; item < layout_.dense.size(); ++item) {
-    other_reads += here_.pinned(item) ? 0 : layout_.dense[item].extent.length;
+    here.other_reads += here_.pinned(item) ? 0 : layout_.dense[item].extent.length;
   }
   for (const WorkerLayer& it : layers_) {
-    SharedLayer& layer = layers.emplace_back(SharedLayer{it.bytes, 0});
+    SharedLayer& layer = layers.emplace_back(SharedLayer{it.bytes, 0, part});
     for (const uint32_t item : it.items) {
       layer.read_here += here_.pinned(item) ? 0 : layout_.dense[item].extent.length;
     }
-    other_reads -= layer.read_here;
+    here.other_reads -= layer.read_here;
   }
   std::vector<std::optional<SharingWorker>> sharing(workers_.size());
   for (size_t i = 0; i < workers_.size(); ++i) {
@@ -99,12 +132,10 @@ void RemoteFfn::divide() {
     }
     const WorkerSession& session = *workers_[i].link->session();
     const WorkerVerdict& verdict = session.verdict();
-    const double message = (layers_.front().width + layers_.front().result) * sizeof(float) / kUnmeasuredNetwork;
-    sharing[i] = {verdict.slots * verdict.slot_bytes, disk_of(i),
-                  here_.manner.alike ? 0 : session.way().round_trip + kAskOverhead + message};
+    const double slower = part > 0 && verdict.expert_seconds > 0 ? verdict.expert_seconds / part : 1;
+    sharing[i] = {verdict.slots * verdict.slot_bytes, disk_of(i), manner.alike ? 0 : ask_seconds(session), slower};
   }
-  owners_ =
-      share_layers(layers, other_reads, disk_or_assumed(here_.manner.alike ? 0 : here_.bytes_per_second), sharing);
+  owners_ = share_layers(layers, here, sharing);
   for (size_t i = 0; i < workers_.size(); ++i) {
     if (helps(workers_[i])) {
       tell_layers(i);

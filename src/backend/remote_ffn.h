@@ -19,7 +19,6 @@
 #include "backend/worker_layers.h"
 #include "backend/worker_stats.h"
 #include "remote/worker_link.h"
-#include "residency/layer_share.h"
 
 namespace hypura {
 
@@ -50,6 +49,12 @@ class RemoteFfn {
 
   std::span<const WorkerLayer> layers() const { return layers_; }
 
+  // What was found of each, in their order.
+  std::vector<FoundWorker> found();
+
+  // It is not asked any more: its connection ends, and others may use it.
+  void dismiss(size_t worker);
+
   // Whether some layer is a worker's now. Takes over workers that have come, and divides the layers anew.
   bool any();
 
@@ -72,7 +77,7 @@ class RemoteFfn {
   using Clock = std::chrono::steady_clock;
 
   struct Worker {
-    std::unique_ptr<WorkerLink> link;
+    std::unique_ptr<WorkerLink> link;  // null: dismissed
     bool refuses = false;              // it computes nothing in this session
     std::vector<uint64_t> introduced;  // by layer: ffn_shape() of the block that it was sent; 0: none
     std::vector<uint32_t> layers;      // that it was told to keep
@@ -82,7 +87,10 @@ class RemoteFfn {
 
   RemoteFfn(const StreamLayout& layout, Here here);
 
-  bool helps(const Worker& worker) const { return worker.link->session() != nullptr && !worker.refuses; }
+  bool helps(const Worker& worker) const {
+    return worker.link != nullptr && worker.link->session() != nullptr && !worker.refuses;
+  }
+  double ask_seconds(const WorkerSession& session) const;
   double disk_of(size_t worker) const;
   void divide();
   void tell_layers(size_t worker);

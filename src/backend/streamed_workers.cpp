@@ -37,11 +37,18 @@ Status StreamedWeights::ask_workers(std::span<const WorkerAddress> workers, uint
 }
 
 std::vector<FoundWorker> StreamedWeights::found_workers() {
-  return workers_ == nullptr ? std::vector<FoundWorker>() : workers_->found();
+  if (workers_ != nullptr) {
+    return workers_->found();
+  }
+  return ffn_workers_ == nullptr ? std::vector<FoundWorker>() : ffn_workers_->found();
 }
 
 void StreamedWeights::dismiss_worker(size_t worker) {
-  workers_->dismiss(worker);
+  if (workers_ != nullptr) {
+    workers_->dismiss(worker);
+  } else {
+    ffn_workers_->dismiss(worker);
+  }
 }
 
 // Once both are known, whichever comes first.

@@ -11,6 +11,7 @@
 #include "backend/worker_layers.h"
 #include "llama/llama_runtime.h"
 #include "machine/memory.h"
+#include "placement/ffn_cost.h"
 #include "plan/worker_plans.h"
 #include "remote/worker_address.h"
 #include "remote/worker_link.h"
@@ -47,21 +48,10 @@ Result<std::vector<WorkerAddress>> addresses_of(const EngineOptions& options) {
 AskingManner manner_of(const OpenRequest& request, const OpenModel& model) {
   AskingManner manner;
   manner.here = speed_here(model.problem);
+  manner.other_seconds = model.problem.experts.empty() ? ffn_seconds(model.problem).other : 0;
   manner.alike = request.overrides.alike_workers;
   manner.patience = request.overrides.worker_patience.value_or(manner.patience);
   return manner;
-}
-
-// Of a model without experts.
-Status join_ffn_workers(const OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
-  if (model.weights == nullptr || worker_layers(model.weights->layout()).empty()) {
-    logger().warn("no feed-forward parts are streamed, since the memory holds all of them: the workers are not asked");
-    return {};
-  }
-  return addresses_of(request.options).and_then([&](const std::vector<WorkerAddress>& addresses) {
-    return model.weights->ask_ffn_workers(addresses, fingerprint, ggml_build(), manner_of(request, model),
-                                          model.problem.dense_disk.bytes_per_second);
-  });
 }
 
 // Which workers refuse layers of which models. Any thread.
@@ -204,28 +194,43 @@ void note_refusal(const RemoteLayers& worker) {
   refusals().add(worker.name(), worker.fingerprint());
 }
 
-Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
-  if (request.options.split == WorkerSplit::kLayers) {
-    return {};
-  }
-  if (!request.options.workers.empty() && request.model.experts == 0) {
-    return join_ffn_workers(request, fingerprint, model);
-  }
-  if (request.options.workers.empty() || model.weights == nullptr || model.weights->layout().expert_layers.empty()) {
-    return {};
-  }
+namespace {
+
+// Those that the options name, from now on.
+Status ask_workers(const OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
   StreamedWeights& weights = *model.weights;
-  const Status asked = addresses_of(request.options).and_then([&](const std::vector<WorkerAddress>& addresses) {
-    return weights.ask_workers(addresses, fingerprint, ggml_build(), manner_of(request, model));
-  });
-  if (!asked) {
-    return asked;
+  const auto addresses = addresses_of(request.options);
+  if (!addresses) {
+    return propagate(addresses.error());
   }
-  note_found(weights.found_workers(), request);
+  const AskingManner manner = manner_of(request, model);
+  return request.model.experts > 0 ? weights.ask_workers(*addresses, fingerprint, ggml_build(), manner)
+                                   : weights.ask_ffn_workers(*addresses, fingerprint, ggml_build(), manner,
+                                                             model.problem.dense_disk.bytes_per_second);
+}
+
+}  // namespace
+
+Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model) {
+  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers) {
+    return {};
+  }
+  const bool dense = request.model.experts == 0;
+  if (model.weights == nullptr || worker_layers(model.weights->layout()).empty()) {
+    if (dense) {
+      logger().warn(
+          "no feed-forward parts are streamed, since the memory holds all of them: the workers are not asked");
+    }
+    return {};
+  }
+  if (Status status = ask_workers(request, fingerprint, model); !status) {
+    return status;
+  }
+  note_found(model.weights->found_workers(), request);
   choose_workers(request, model.problem, model.plan.placement);
   for (size_t i = 0; i < request.workers.size(); ++i) {
     if (request.workers[i].choice && !request.workers[i].choice->asked) {
-      weights.dismiss_worker(i);
+      model.weights->dismiss_worker(i);
     }
   }
   return {};
@@ -233,14 +238,16 @@ Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model
 
 Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placement& placement,
                         PlacementProblem& problem) {
-  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers || !placement.experts.streamed) {
+  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers ||
+      !computes_with_workers(problem, placement)) {
     return {};
   }
   const auto addresses = addresses_of(request.options);
   if (!addresses) {
     return propagate(addresses.error());
   }
-  const StreamLayout layout = request.layout(true, false, request.reads_repacked());
+  const bool dense = problem.experts.empty();
+  const StreamLayout layout = request.layout(!dense, dense, request.reads_repacked());
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, layout.repacked, ggml_build(), cpu_kernels());
   WorkerLinkOptions patience;

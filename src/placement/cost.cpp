@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "placement/ffn_cost.h"
 #include "placement/gpu_cost.h"
 #include "placement/gpu_split.h"
 #include "placement/popularity.h"
@@ -233,10 +234,15 @@ PassCost pass_with_outputs(const PlacementProblem& problem, const Placement& pla
     cost.seconds = cost.compute = resident_computing(problem, tokens) * slower;
     return cost;
   }
-  const auto dense_bytes = static_cast<double>(placement.dense.streamed_bytes);
+  FfnCost parts;  // that workers compute
+  parts.bytes_here = static_cast<double>(placement.dense.streamed_bytes);
+  if (asks_for_ffn(problem, placement, tokens)) {
+    parts = ffn_cost(problem, placement, tokens);
+  }
+  const double dense_bytes = parts.bytes_here;
   const Lookups rows = lookups(problem, placement.mode(), placement.tables.streamed, tokens);
-  cost.compute = dense_computing(problem, tokens) * slower + problem.dense_issuing * dense_bytes;
-  cost.seconds = cost.compute + rows.seconds;
+  cost.compute = (dense_computing(problem, tokens) - parts.saved) * slower + problem.dense_issuing * dense_bytes;
+  cost.seconds = cost.compute + parts.there + rows.seconds;
   const bool workers = asks_workers(problem, placement, tokens);
   double asking = 0;  // expert layers that ask for reads
   for (size_t i = 0; i < problem.experts.size(); ++i) {
@@ -252,7 +258,7 @@ PassCost pass_with_outputs(const PlacementProblem& problem, const Placement& pla
     reading += disk_idles(*problem.split, placement.dense.ring_bytes, problem.dense_disk.bytes_per_second, tokens);
   }
   cost.bytes += dense_bytes + rows.bytes;
-  cost.seconds = std::max(cost.seconds, reading + problem.contention.reading * cost.compute);
+  cost.seconds = std::max({cost.seconds, reading + problem.contention.reading * cost.compute, parts.reading});
   return cost;
 }
 

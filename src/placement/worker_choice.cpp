@@ -94,7 +94,7 @@ class Chooser {
     if (pays(perfect)) {
       return WorkerHindrance::kRoundTrip;
     }
-    return cost_with({}).misses > 0 ? WorkerHindrance::kSpeed : WorkerHindrance::kNothing;
+    return cost_with({}).bytes > 0 || cost_with({}).misses > 0 ? WorkerHindrance::kSpeed : WorkerHindrance::kNothing;
   }
 
   PlacementProblem problem_;

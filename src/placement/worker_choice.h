@@ -29,9 +29,9 @@ struct WorkerChoice {
   WorkerHindrance hindrance = WorkerHindrance::kNone;
 };
 
-// For each of `found`, with `placement`, which streams experts; problem.workers does not count. The one that gains
-// most is taken first, then the one that gains most beside it, until none gains kLeastWorkerGain. `all`: all are
-// asked, whatever they gain.
+// For each of `found`, with `placement`, which streams experts or dense weights; problem.workers does not count. The
+// one that gains most is taken first, then the one that gains most beside it, until none gains kLeastWorkerGain. `all`:
+// all are asked, whatever they gain.
 std::vector<WorkerChoice> choose_workers(const PlacementProblem& problem, const Placement& placement,
                                          std::span<const WorkerPart> found, bool all);
 

@@ -1,4 +1,5 @@
-// A worker in a placement problem: a machine that computes experts beside this one, from its own copy of the model.
+// A worker in a placement problem: a machine that computes experts beside this one, or feed-forward parts of a dense
+// model in its place, from its own copy of the model.
 // Plain numbers; plan/worker_speeds.h fills them in.
 //
 // Sizes in bytes, times in seconds.
@@ -23,10 +24,11 @@ struct WorkerTraffic {
 struct WorkerPart {
   std::string name;
   double layer_experts = 0;  // experts of each layer that its memory holds
-  double disk_bytes_per_second =
-      1;  // of its reads of an expert's matrices; `disk_latency` is what the first takes besides
+  uint64_t room = 0;         // bytes of its memory for feed-forward parts
+  // Of its reads of an expert's matrices, or of dense ones; `disk_latency` is what the first takes besides.
+  double disk_bytes_per_second = 1;
   double disk_latency = 0;
-  double slower = 1;           // it computes an expert in so many times what this machine takes
+  double slower = 1;           // it computes an expert, or a part, in so many times what this machine takes
   uint32_t most_tokens = 512;  // of a pass that it is asked in
   WorkerTraffic way;
 };

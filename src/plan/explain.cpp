@@ -126,7 +126,8 @@ std::string plan_sentence(const OpenRequest& request, const PlacementProblem& pr
     text += fmt::format(", {} of tables read row by row", format_bytes(problem.tables.bytes));
   }
   if (const std::vector<std::string> names = worker_names(problem); !names.empty()) {
-    text += fmt::format("; {} compute{} experts too", joined_names(names), names.size() == 1 ? "s" : "");
+    text += fmt::format("; {} compute{} {} too", joined_names(names), names.size() == 1 ? "s" : "",
+                        problem.experts.empty() ? "feed-forward parts" : "experts");
   }
   return text;
 }
@@ -272,7 +273,7 @@ namespace {
 // Seconds of a token that no engine can save: puts in what sets them.
 double add_bound(const PlacementProblem& problem, const Placement& placement, const PassCost& token,
                  Prediction& prediction) {
-  const auto dense_read = static_cast<double>(placement.dense.streamed_bytes);
+  const double dense_read = std::min(static_cast<double>(placement.dense.streamed_bytes), token.bytes);
   const double dense_rate = std::max(problem.dense_disk.bytes_per_second, problem.best_dense_bytes_per_second);
   const double expert_rate = std::max(problem.expert_disk.bytes_per_second, problem.best_expert_bytes_per_second);
   const double disk = dense_read / dense_rate + (token.bytes - dense_read) / expert_rate;

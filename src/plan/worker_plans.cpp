@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "placement/cost.h"
+#include "placement/ffn_cost.h"
 #include "placement/worker_cost.h"
 #include "plan/gpu_choice.h"
 #include "support/units.h"
@@ -23,7 +24,7 @@ std::string rate_of(double bytes_per_second) {
 }
 
 // "with it 3.1 tokens/s are expected, and 3.3 without: a round trip there takes 12.00 ms, for each layer"
-std::string why_not(const PlannedWorker& worker, double calibration) {
+std::string why_not(const PlannedWorker& worker, bool dense, double calibration) {
   const WorkerChoice& choice = *worker.choice;
   const WorkerWay& way = worker.found.way;
   const std::string speeds =
@@ -38,6 +39,13 @@ std::string why_not(const PlannedWorker& worker, double calibration) {
     case WorkerHindrance::kNothing:
       return speeds + "nothing is read from disk that it could save";
     default:
+      if (dense) {
+        return speeds +
+               fmt::format(
+                   "it reads {}, computes a feed-forward part in {:.1f} times what it takes here, and holds {} "
+                   "of them",
+                   rate_of(worker.part.disk_bytes_per_second), worker.part.slower, format_bytes(worker.part.room));
+      }
       return speeds + fmt::format(
                           "it reads {} and computes an expert in {:.1f} times what it takes here, of which it "
                           "holds {:.0f} of each layer",
@@ -46,7 +54,7 @@ std::string why_not(const PlannedWorker& worker, double calibration) {
 }
 
 // What was found of it.
-WorkerPlan found_plan(const PlannedWorker& worker, double calibration) {
+WorkerPlan found_plan(const PlannedWorker& worker, bool dense, double calibration) {
   WorkerPlan plan;
   plan.name = worker.found.name;
   plan.reason = worker.found.why;
@@ -69,19 +77,25 @@ WorkerPlan found_plan(const PlannedWorker& worker, double calibration) {
     plan.asked = worker.choice->asked;
     plan.with_tokens_per_second = 1 / (worker.choice->with * calibration);
     plan.without_tokens_per_second = 1 / (worker.choice->without * calibration);
-    plan.reason = plan.asked ? "" : why_not(worker, calibration);
+    plan.reason = plan.asked ? "" : why_not(worker, dense, calibration);
   }
   return plan;
 }
 
 }  // namespace
 
+bool computes_with_workers(const PlacementProblem& problem, const Placement& placement) {
+  const bool parts = std::ranges::any_of(problem.dense, [](const DenseWeight& it) { return it.part >= 0; });
+  return !placement.gpu && (placement.experts.streamed || (placement.dense.streamed && parts));
+}
+
 void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement) {
   problem.workers.clear();
   std::vector<WorkerPart> parts;
   for (PlannedWorker& it : request.workers) {
-    if (it.found.verdict && placement.experts.streamed) {
-      it.part = worker_part(it.found, request.layout(true, false, request.reads_repacked()), problem);
+    if (it.found.verdict && computes_with_workers(problem, placement)) {
+      const bool dense = problem.experts.empty();
+      it.part = worker_part(it.found, request.layout(!dense, dense, request.reads_repacked()), problem);
       parts.push_back(it.part);
     }
   }
@@ -107,6 +121,8 @@ std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const Placement
   std::vector<MachineCost> costs;
   if (asks_workers(problem, placement, 1)) {
     costs = machine_costs(problem, placement, 1);
+  } else if (asks_for_ffn(problem, placement, 1)) {
+    costs = ffn_cost(problem, placement, 1).machines;
   }
   double all = 0;
   for (const MachineCost& it : costs) {
@@ -114,8 +130,8 @@ std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const Placement
   }
   size_t next = 1;
   for (const PlannedWorker& it : request.workers) {
-    WorkerPlan& plan = plans.emplace_back(found_plan(it, calibration));
-    if (plan.asked) {
+    WorkerPlan& plan = plans.emplace_back(found_plan(it, problem.experts.empty(), calibration));
+    if (plan.asked && !costs.empty()) {
       const MachineCost& cost = costs[next++];
       plan.share = all > 0 ? cost.experts / all : 0;
       plan.hit_rate = cost.experts > 0 ? 1 - cost.misses / cost.experts : 0;

@@ -9,8 +9,11 @@
 
 namespace hypura {
 
-// Decides which of request.workers are asked, by `placement` of `problem`, and puts these into the problem. Without
-// streamed experts there is nothing to decide, and none is.
+// Whether there is anything that workers could compute: experts or feed-forward parts that are streamed.
+bool computes_with_workers(const PlacementProblem& problem, const Placement& placement);
+
+// Decides which of request.workers are asked, by `placement` of `problem`, and puts these into the problem. Where
+// there is nothing that they could compute there is nothing to decide, and none is.
 void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement);
 
 // What the plan says of request.workers, which were chosen, with its figures made longer by `calibration`.

@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "backend/worker_block.h"
+#include "backend/worker_layers.h"
+#include "placement/ffn_cost.h"
 #include "plan/machine_speeds.h"
+#include "plan/placement_problem.h"
 #include "storage/reader.h"
 
 namespace hypura {
@@ -27,6 +30,21 @@ MeanExpert mean_expert(const PlacementProblem& problem) {
   return {mean.bytes / std::max(layers, 1.0), mean.seconds / std::max(layers, 1.0)};
 }
 
+// What a worker computes of a dense model, in the mean of its feed-forward parts.
+PassSeconds feed_forward_seconds(const StreamLayout& layout, const MachineSpeeds& speeds) {
+  const std::vector<WorkerLayer> layers = worker_layers(layout);
+  PassSeconds all;
+  for (const WorkerLayer& layer : layers) {
+    for (const uint32_t item : layer.items) {
+      PassSeconds its = item_seconds(speeds, layout.dense[item]);
+      its.first /= layout.dense[item].repacked ? speeds.repacked_dense(layout.dense[item].tensor->type).token : 1;
+      all += its;
+    }
+  }
+  const auto count = static_cast<double>(std::max<size_t>(layers.size(), 1));
+  return {all.first / count, all.more / count};
+}
+
 PassSeconds part_seconds(const MachineSpeeds& speeds, const ExpertPart& part) {
   const TensorInfo& tensor = *part.tensor;
   const auto bytes = static_cast<double>(part.slice_bytes);
@@ -48,6 +66,9 @@ void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint
       largest = std::max(largest, item.extent.length);
     }
     verdict.disk_bytes_per_second = speeds.disk(largest, ReaderOptions{}.prefetch_depth).bytes_per_second;
+    const PassSeconds part = feed_forward_seconds(layout, speeds);
+    verdict.expert_seconds = part.first;
+    verdict.row_seconds = part.more;
     return;
   }
   PassSeconds all;
@@ -69,16 +90,19 @@ void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint
 WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, const PlacementProblem& problem) {
   const WorkerVerdict& its = *found.verdict;
   const WorkerRoom room = worker_room(layout);
-  const MeanExpert here = mean_expert(problem);
+  const bool dense = problem.experts.empty();
+  const DiskSpeed& disk = dense ? problem.dense_disk : problem.expert_disk;
+  const double here = dense ? ffn_seconds(problem).part : mean_expert(problem).seconds;
   WorkerPart part;
   part.name = found.name;
+  part.room = dense ? its.slots * its.slot_bytes : 0;
   // Of its slots those for the experts of one token are free between tokens, but where all have one.
   const uint32_t spare = its.slots >= problem.expert_slots() ? 0 : std::min(problem.most_used(), its.slots / 2);
   part.layer_experts = static_cast<double>(its.slots - spare) / static_cast<double>(std::max(1U, room.layers));
   const bool knows_disk = its.disk_bytes_per_second > 0;
-  part.disk_bytes_per_second = knows_disk ? its.disk_bytes_per_second : problem.expert_disk.bytes_per_second;
-  part.disk_latency = knows_disk ? its.disk_seconds : problem.expert_disk.latency;
-  part.slower = its.expert_seconds > 0 && here.seconds > 0 ? its.expert_seconds / here.seconds : 1;
+  part.disk_bytes_per_second = knows_disk ? its.disk_bytes_per_second : disk.bytes_per_second;
+  part.disk_latency = knows_disk ? its.disk_seconds : disk.latency;
+  part.slower = its.expert_seconds > 0 && here > 0 ? its.expert_seconds / here : 1;
   part.most_tokens = std::min(its.most_pairs, kMostPairs);
   part.way.round_trip = found.way.round_trip;
   part.way.send_bytes_per_second = found.way.send_bytes_per_second;
@@ -92,6 +116,9 @@ WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, con
 }
 
 MachineSpeed speed_here(const PlacementProblem& problem) {
+  if (problem.experts.empty()) {
+    return {0, 0, ffn_seconds(problem).part};
+  }
   const MeanExpert here = mean_expert(problem);
   return {0, here.bytes / problem.expert_disk.bytes_per_second, here.seconds};
 }

@@ -20,14 +20,15 @@ struct PlannedWorker {
 };
 
 // Puts in what this machine takes for the experts of `layout`, in the mean of its layers, by `profile`; of a layout
-// without experts how fast it reads dense matrices; nothing without a profile.
+// without experts for its feed-forward parts; nothing without a profile.
 void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint32_t threads, WorkerVerdict& verdict);
 
 // Of a worker that helps. What it does not know of its speed is taken for this machine's. `layout`: of `problem`, with
-// its experts streamed.
+// its experts streamed, or its dense weights where it has none.
 WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, const PlacementProblem& problem);
 
-// This machine's share of a layer, in the mean of its layers: an expert that is read, and one that is computed.
+// This machine's share of a layer, in the mean of its layers: an expert that is read, and one that is computed. Of a
+// dense model: a feed-forward part that is computed.
 MachineSpeed speed_here(const PlacementProblem& problem);
 
 }  // namespace hypura

@@ -117,22 +117,22 @@ std::string layers_words(const WorkerPlan& worker) {
                      format_bytes(worker.budget), plural(worker.threads, "thread"), way_words(worker));
 }
 
-std::string worker_words(const WorkerPlan& worker) {
+std::string worker_words(const WorkerPlan& worker, const char* what) {
   if (!worker.there) {
     return fmt::format("is not there: {}", printable(worker.reason));
   }
   if (worker.layers > 0) {
     return layers_words(worker);
   }
-  std::string words = worker.asked ? fmt::format("computes {} of a token's experts, {} of them from memory",
-                                                 percent_words(worker.share), percent_words(worker.hit_rate))
+  std::string words = worker.asked ? fmt::format("computes {} of a token's {}s, {} of them from memory",
+                                                 percent_words(worker.share), what, percent_words(worker.hit_rate))
                                    : fmt::format("is not asked: {}", printable(worker.reason));
   words += worker.asked ? fmt::format("; {} with it, {} without", rate_words(worker.with_tokens_per_second),
                                       rate_words(worker.without_tokens_per_second))
                         : "";
-  words += fmt::format("; slots for {} in {}, {}; ", plural(worker.slots, "expert"), format_bytes(worker.budget),
+  words += fmt::format("; slots for {} in {}, {}; ", plural(worker.slots, what), format_bytes(worker.budget),
                        plural(worker.threads, "thread"));
-  words += worker.measured ? fmt::format("reads {}/s, computes an expert in {} times what this machine takes",
+  words += worker.measured ? fmt::format("reads {}/s, computes one in {} times what this machine takes",
                                          format_bytes(static_cast<uint64_t>(worker.disk_bytes_per_second)),
                                          significant(worker.slower))
                            : "its speed is not measured, and taken for this machine's: run `hypura profile` there";
@@ -153,13 +153,16 @@ std::vector<std::pair<std::string, std::string>> machine_sentences(const Plan& p
   }
   const std::string alone = plan.alone_tokens_per_second > 0 ? rate_words(plan.alone_tokens_per_second) + " alone"
                                                              : "has no room for the model alone";
+  const bool experts = plan.placement.experts.streamed;
+  const char* what = experts ? "expert" : "feed-forward part";
   sentences.emplace_back(
-      "this machine", whole ? "computes the other layers; " + alone
-                            : fmt::format("computes {} of a token's experts; {} alone; slots for {}",
-                                          percent_words(std::max(here, 0.0)), rate_words(plan.alone_tokens_per_second),
-                                          plural(plan.placement.experts.slots, "expert")));
+      "this machine", whole
+                          ? "computes the other layers; " + alone
+                          : fmt::format("computes {} of a token's {}s; {} alone{}", percent_words(std::max(here, 0.0)),
+                                        what, rate_words(plan.alone_tokens_per_second),
+                                        experts ? "; slots for " + plural(plan.placement.experts.slots, what) : ""));
   for (const WorkerPlan& it : plan.workers) {
-    sentences.emplace_back(printable(it.name), worker_words(it));
+    sentences.emplace_back(printable(it.name), worker_words(it, what));
   }
   return sentences;
 }

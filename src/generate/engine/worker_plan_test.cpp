@@ -95,5 +95,47 @@ TEST(WorkersPlan, SaysWhatTheyGiveAndTake) {
   EXPECT_THAT(resident->warnings, testing::Contains(HasSubstr("the workers are not asked")));
 }
 
+// Of a dense model, by what a worker says of its speed; and one that is asked in any case.
+TEST(WorkersPlan, OfADenseModelLeavesOutOneThatDoesNotPay) {
+  EngineOptions options = streaming();
+  options.model = kPlanned.parent_path() / "hypura-stories-draft.gguf";
+  options.memory = 9 * kMiB;
+  FakeWorkers workers(options.model);
+  workers.manner().experts = 1;
+  workers.manner().expert_seconds = 10;
+  workers.add();
+  options.workers = workers.addresses();
+  for (const bool alike : {false, true}) {
+    PlanOverrides overrides;
+    overrides.mode = Mode::kDenseStreaming;
+    overrides.worker_patience = kAnyWait;
+    overrides.alike_workers = alike;
+    const auto engine = open_overridden(options, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    const Plan& plan = (*engine)->plan();
+    ASSERT_EQ(plan.workers.size(), 1U);
+    const WorkerPlan& worker = plan.workers[0];
+    EXPECT_TRUE(worker.there);
+    EXPECT_EQ(worker.asked, alike);
+    EXPECT_GT(worker.slower, 100);
+    EXPECT_EQ(worker.without_tokens_per_second, plan.alone_tokens_per_second);
+    EXPECT_EQ(plan.prediction.tokens_per_second,
+              alike ? worker.with_tokens_per_second : worker.without_tokens_per_second);
+    EXPECT_EQ(plan.sentence.find(worker.name + " computes feed-forward parts too") != std::string::npos, alike);
+    if (!alike) {
+      EXPECT_THAT(plan.why, HasSubstr(worker.name + " is not asked: with it"));
+      EXPECT_THAT(worker.reason, HasSubstr("computes a feed-forward part in"));
+      const auto planned = plan_model(*open_model(options.model), options, nullptr, overrides);
+      ASSERT_TRUE(planned) << planned.error().message;
+      ASSERT_EQ(planned->workers.size(), 1U);
+      EXPECT_FALSE(planned->workers[0].asked);
+      EXPECT_THAT(planned->workers[0].reason, HasSubstr("computes a feed-forward part in"));
+    }
+    const auto session = (*engine)->new_session();
+    ASSERT_TRUE((*session)->evaluate({1, 2, 3}));
+    EXPECT_EQ((*engine)->stats().workers[0].joined, alike ? 1U : 0U);
+  }
+}
+
 }  // namespace
 }  // namespace hypura

@@ -1,4 +1,4 @@
-#include "residency/layer_share.h"
+#include "placement/layer_share.h"
 
 #include <algorithm>
 #include <utility>
@@ -11,8 +11,13 @@ namespace {
 
 class Sharing {
  public:
-  Sharing(uint64_t read_here, double bytes_per_second, std::span<const std::optional<SharingWorker>> workers)
-      : read_here_(read_here), bytes_per_second_(bytes_per_second), workers_(workers), given_(workers.size()) {}
+  Sharing(const SharingHere& here, std::span<const std::optional<SharingWorker>> workers)
+      : here_(here), workers_(workers), given_(workers.size()) {}
+
+  void add(const SharedLayer& layer) {
+    here_.other_reads += layer.read_here;
+    here_.other_computing += layer.seconds;
+  }
 
   // The worker for a layer, which it then has; none: it stays here.
   std::optional<size_t> take(const SharedLayer& layer) {
@@ -29,48 +34,48 @@ class Sharing {
       }
     }
     if (best) {
-      read_here_ -= layer.read_here;
+      here_.other_reads -= layer.read_here;
+      here_.other_computing += computing_more(*best, layer);
       given_[*best] += layer.bytes;
-      asking_ += workers_[*best]->ask_seconds;
     }
     return best;
   }
 
  private:
-  // Of a pass, if that worker had the layer too.
-  double seconds(std::optional<size_t> worker, const SharedLayer& layer) const {
-    double longest = static_cast<double>(read_here_ - layer.read_here) / bytes_per_second_;
-    double asking = asking_;
-    for (size_t i = 0; i < workers_.size(); ++i) {
-      if (!workers_[i]) {
-        continue;
-      }
-      const uint64_t all = given_[i] + (worker == i ? layer.bytes : 0);
-      const uint64_t read = all - std::min(all, workers_[i]->room);
-      longest = std::max(longest, static_cast<double>(read) / workers_[i]->bytes_per_second);
-      asking += worker == i ? workers_[i]->ask_seconds : 0;
-    }
-    return longest + asking;
+  // What a pass computes and asks longer where that worker has the layer.
+  double computing_more(size_t worker, const SharedLayer& layer) const {
+    return workers_[worker]->ask_seconds + (workers_[worker]->slower - 1) * layer.seconds;
   }
 
-  uint64_t read_here_;
-  double bytes_per_second_;
+  // Of a pass, if that worker had the layer too.
+  double seconds(std::optional<size_t> worker, const SharedLayer& layer) const {
+    double reading = static_cast<double>(here_.other_reads - layer.read_here) / here_.bytes_per_second;
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      if (workers_[i]) {
+        const uint64_t all = given_[i] + (worker == i ? layer.bytes : 0);
+        const uint64_t read = all - std::min(all, workers_[i]->room);
+        reading = std::max(reading, static_cast<double>(read) / workers_[i]->bytes_per_second);
+      }
+    }
+    const double computing = here_.other_computing + (worker ? computing_more(*worker, layer) : 0);
+    return std::max(reading, computing) + kSharedOverlapLoss * std::min(reading, computing);
+  }
+
+  SharingHere here_;  // with the layers that nobody has yet, and `other_computing` with all computing
   std::span<const std::optional<SharingWorker>> workers_;
   std::vector<uint64_t> given_;  // bytes
-  double asking_ = 0;
 };
 
 }  // namespace
 
-std::vector<uint32_t> share_layers(std::span<const SharedLayer> layers, uint64_t other_reads, double bytes_per_second,
+std::vector<uint32_t> share_layers(std::span<const SharedLayer> layers, const SharingHere& here,
                                    std::span<const std::optional<SharingWorker>> workers) {
-  uint64_t read_here = other_reads;
+  Sharing sharing(here, workers);
   for (const SharedLayer& it : layers) {
-    read_here += it.read_here;
+    sharing.add(it);
   }
   std::vector<uint32_t> order = spread_order(static_cast<uint32_t>(layers.size()));
   std::ranges::stable_sort(order, std::greater<>(), [&](uint32_t it) { return layers[it].read_here; });
-  Sharing sharing(read_here, bytes_per_second, workers);
   std::vector<uint32_t> who(layers.size(), kLayerIsHere);
   for (const uint32_t layer : order) {
     if (const auto worker = sharing.take(layers[layer])) {
