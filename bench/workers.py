@@ -9,8 +9,9 @@ depends on time, on one machine too. That their logits are right is for src/gene
 
 `speed`: tokens/s of an answer alone and with --workers workers, in turn, each machine with the same memory and a disk of so
 many MB/s, behind relays of --rtt ms and --gbit Gbit/s. The first --skip tokens of an answer are left out: they fill the
-memories, since all machines start anew for each answer. Each has a profile, measured with such a disk; `predicted` is what
-the plan says by that. Needs root for the disks' limits (cgroup v1).
+memories, since all machines start anew for each answer. Each has a profile, measured with such a disk. `predicted` is what
+the plan says by that; `predicted_again` what it says where such an answer was made before (run history: what its tokens
+chose, and a calibration factor). Needs root for the disks' limits (cgroup v1).
 
 Prints one JSON object; the exit status is 1 where something was not equal.
 """
@@ -177,8 +178,8 @@ class Timed(Server):
         return (len(times) - 1 - skip) / (times[-1] - times[skip]), text
 
 
-def predictions(options, workers, profile):
-    """Tokens/s that the plan expects with none of the workers, with the first, and so on."""
+def predictions(options, workers, caches):
+    """Tokens/s that the plan expects with none of the workers, with the first, and so on, by that cache folder of each."""
     rates = []
     for count in range(len(workers) + 1):
         words = [program("hypura"), "inspect", options.model, "--memory", options.memory, "--gpu", "none", "--context",
@@ -186,7 +187,7 @@ def predictions(options, workers, profile):
         for it in workers[:count]:
             words += ["--worker", it.address]
         said = subprocess.run(words, capture_output=True, text=True, check=True,
-                              env=dict(os.environ, XDG_CACHE_HOME=profile)).stdout
+                              env=dict(os.environ, XDG_CACHE_HOME=caches[count])).stdout
         rates.append(json.loads(said)["plan"]["predicted"]["tokens_per_second"])
     return rates
 
@@ -199,6 +200,7 @@ def speed(options, folder):
                    stdout=subprocess.DEVNULL, env=dict(os.environ, XDG_CACHE_HOME=profile), preexec_fn=disk.enter)
     workers = []
     rates = [[] for _ in range(options.workers + 1)]
+    caches = [profile] * len(rates)
     texts, told = set(), []
     try:
         for i in range(1, options.workers + 1):
@@ -217,7 +219,9 @@ def speed(options, folder):
                         told.append([server.counters(it) for it in workers[:count]])
                 rates[count].append(its)
                 texts.add(text)
-        predicted = predictions(options, workers, profile)
+                caches[count] = server.folder
+        predicted = predictions(options, workers, [profile] * len(rates))
+        again = predictions(options, workers, caches)
     finally:
         for it in workers:
             it.close()
@@ -226,7 +230,8 @@ def speed(options, folder):
     return {"model": os.path.basename(options.model), "memory": options.memory, "disk_mb_per_second": options.disk,
             "rtt_ms": options.rtt, "gbit": options.gbit, "tokens_per_second": [[round(it, 3) for it in all] for all in rates],
             "medians": [round(it, 3) for it in medians], "ratios": [round(it / medians[0], 3) for it in medians[1:]],
-            "predicted": [round(it, 3) for it in predicted], "workers": told, "right": len(texts) == 1}
+            "predicted": [round(it, 3) for it in predicted], "predicted_again": [round(it, 3) for it in again],
+            "workers": told, "right": len(texts) == 1}
 
 
 def main():

@@ -50,6 +50,12 @@ class Server(ServedModel):
                      if it.startswith(name) and f'worker="{worker.address}"' in it), 0.0)
 
 
+    def told_of(self, worker):
+        """What the log says of it."""
+        with open(self.log.name) as lines:
+            return [it.strip() for it in lines if worker.address in it]
+
+
 class Runs:
     """`hypura run`, again and again, as a server is asked."""
 
@@ -71,7 +77,10 @@ class Runs:
         return [200 if done.returncode == 0 else done.returncode, done.stdout.decode(), None]
 
     def of_worker(self, counter, worker):
-        return {"asks": self.asks, "losses": self.losses}[counter.removesuffix("_total")].get(worker.address, 0)
+        return {"asks": self.asks, "losses": self.losses, "joined": {}}[counter.removesuffix("_total")].get(worker.address, 0)
+
+    def told_of(self, _):
+        return []
 
 
 class Load(threading.Thread):
@@ -95,14 +104,18 @@ class Load(threading.Thread):
 
 
 def wait_until_asked(server, worker):
-    """Whether the worker is asked again within the patience, and how long that takes."""
+    """How long it takes until the worker is asked again, and until it has joined (0 of one that was not lost; a server
+    alone tells); None where it is not within the patience."""
     start = time.monotonic()
     asks = server.of_worker("asks_total", worker)
+    joined = 0.0
     while server.of_worker("asks_total", worker) == asks:
-        if time.monotonic() - start > PATIENCE:
+        waited = time.monotonic() - start
+        if waited > PATIENCE:
             return None
+        joined = joined if server.of_worker("joined", worker) else waited
         time.sleep(0.1)
-    return time.monotonic() - start
+    return time.monotonic() - start, joined
 
 
 def happen(kind, worker, chance):
@@ -136,7 +149,7 @@ class Events(threading.Thread):
     def __init__(self, server, worker, kinds, seed):
         super().__init__(daemon=True)
         self.server, self.worker, self.kinds, self.chance = server, worker, kinds, random.Random(seed)
-        self.happened, self.lost_for_good, self.back_after = {}, [], {}
+        self.happened, self.lost_for_good, self.back_after, self.slowest = {}, [], {}, {"seconds": 0}
         self.start()
 
     def run(self):
@@ -152,7 +165,12 @@ class Events(threading.Thread):
             if took is None:
                 self.lost_for_good.append(kind)
                 return
-            self.back_after[kind] = max(self.back_after.get(kind, 0), round(took, 1))
+            asked, joined = took
+            self.back_after[kind] = max(self.back_after.get(kind, 0), round(asked, 1))
+            if asked > self.slowest["seconds"]:
+                self.slowest = {"seconds": round(asked, 1), "until_joined": round(joined, 1), "after": kind,
+                                "worker": self.worker.address, "log": self.server.told_of(self.worker)[-12:],
+                                "its_log": self.worker.log().splitlines()[-12:]}
 
 
 def measure(kind, options, folder, workers):
@@ -183,7 +201,7 @@ def measure(kind, options, folder, workers):
               "losses": sum(server.of_worker("losses_total", it) for it in workers),
               "lost_for_good": [it.lost_for_good for it in happens],
               "longest_until_asked_again": {name: max(it.back_after.get(name, 0) for it in happens) for name in KINDS},
-              "before": before, "after": after,
+              "slowest": [it.slowest for it in happens], "before": before, "after": after,
               "supervisors": [holdings(it.process.pid) for it in workers]}
     if kind == "serve":
         result["rows_done_here"] = sum(server.of_worker("rows_done_here_total", it) for it in workers)
