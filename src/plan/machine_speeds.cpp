@@ -41,6 +41,9 @@ constexpr MachineSpeeds::Repacked kExpertGain = {1.2, 1.4};
 // An expert's matrix with all tokens that chose it, repacked, by a matrix of 512 columns as it is on disk: where it was
 // not measured.
 constexpr double kAloneGain = 1.3;
+// Of a repacked expert's rate measured by itself, what prompts reach, with copies of rows and all between the products:
+// 0.94, 0.87 and 0.70 of three shapes (docs/lab/experiments.md, "Predictions for prompts, measured").
+constexpr double kAloneInModel = 0.85;
 // Repacking, a second and thread, where it was not measured: 1.5 to 1.8e9 with Q4_0 (docs/lab/experiments.md,
 // "Repacking for prompts").
 constexpr double kRepackBytes = 1.6e9;
@@ -142,7 +145,7 @@ double MachineSpeeds::kernel_flops(const char* type) const {
 double MachineSpeeds::alone_flops(const char* type) const {
   const KernelSpeed* kernel = kernel_of(type);
   const bool measured = kernel != nullptr && kernel->repacked_expert_matmul_flops > 0;
-  return measured ? kernel->repacked_expert_matmul_flops * scale_ : kernel_flops(type) * kAloneGain;
+  return measured ? kernel->repacked_expert_matmul_flops * kAloneInModel * scale_ : kernel_flops(type) * kAloneGain;
 }
 
 PassSeconds MachineSpeeds::matrix(int type, double bytes, double elements) const {

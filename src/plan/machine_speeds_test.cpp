@@ -142,7 +142,7 @@ TEST(MachineSpeeds, RowsThatChoseAnExpertAreAsFastAsTheProfileSays) {
   const auto alone = [&] { return MachineSpeeds(&profile, 4).repacked_alone(GGML_TYPE_Q4_0, 4e6, 7e6).more; };
   EXPECT_NEAR(alone(), 2 * 7e6 / (1.3 * 400e9), 1e-9) << "not measured";
   kernel.repacked_expert_matmul_flops = 700e9;
-  EXPECT_NEAR(alone(), 0.00002, 1e-9);
+  EXPECT_NEAR(alone(), 0.00002 / 0.85, 1e-9) << "a model reaches 0.85 of the kernel alone";
 }
 
 TEST(MachineSpeeds, TheDiskGivesNoMoreThanItSustains) {
