@@ -39,16 +39,13 @@ Result<std::unique_ptr<RemoteFfn>> RemoteFfn::create(const StreamLayout& layout,
   std::unique_ptr<RemoteFfn> made(new RemoteFfn(layout, std::move(here)));
   WorkerLinkOptions options;
   options.connect = std::max(options.connect, made->here_.manner.patience);
-  for (const WorkerAddress& address : workers) {
-    auto link = WorkerLink::start(address, hello, worker_room(layout), options);
-    if (!link) {
-      return propagate(link.error());
-    }
-    made->stats_.emplace_back().name = (*link)->name();
-    made->workers_.emplace_back().link = std::move(*link);
+  auto links = start_links(workers, hello, worker_room(layout), options);
+  if (!links) {
+    return propagate(links.error());
   }
-  for (const Worker& it : made->workers_) {
-    it.link->wait_until_tried();
+  for (std::unique_ptr<WorkerLink>& link : *links) {
+    made->stats_.emplace_back().name = link->name();
+    made->workers_.emplace_back().link = std::move(link);
   }
   made->any();
   return made;

@@ -135,21 +135,33 @@ void WorkerLink::note_failure(const std::string& why) {
   last_failure_ = why;
 }
 
-Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,
-                                              const WorkerRoom& room, const WorkerLinkOptions& options) {
-  WorkerLinkOptions silent = options;
-  silent.tells = false;
+Result<std::vector<std::unique_ptr<WorkerLink>>> start_links(std::span<const WorkerAddress> workers,
+                                                             const WorkerHello& hello, const WorkerRoom& room,
+                                                             const WorkerLinkOptions& options) {
   std::vector<std::unique_ptr<WorkerLink>> links;
   for (const WorkerAddress& address : workers) {
-    auto link = WorkerLink::start(address, hello, room, silent);
+    auto link = WorkerLink::start(address, hello, room, options);
     if (!link) {
       return propagate(link.error());
     }
     links.push_back(std::move(*link));
   }
-  std::vector<FoundWorker> found;
   for (const auto& link : links) {
     link->wait_until_tried();
+  }
+  return links;
+}
+
+Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,
+                                              const WorkerRoom& room, const WorkerLinkOptions& options) {
+  WorkerLinkOptions silent = options;
+  silent.tells = false;
+  const auto links = start_links(workers, hello, room, silent);
+  if (!links) {
+    return propagate(links.error());
+  }
+  std::vector<FoundWorker> found;
+  for (const auto& link : *links) {
     found.push_back(link->found());
   }
   return found;

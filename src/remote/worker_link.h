@@ -108,6 +108,11 @@ class WorkerLink {
   std::thread thread_;
 };
 
+// Connects to all workers at once, and waits until each was tried. Fails as WorkerLink::start.
+Result<std::vector<std::unique_ptr<WorkerLink>>> start_links(std::span<const WorkerAddress> workers,
+                                                             const WorkerHello& hello, const WorkerRoom& room,
+                                                             const WorkerLinkOptions& options);
+
 // Connects to all workers at once, measures, and leaves them. Fails as WorkerLink::start.
 Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,
                                               const WorkerRoom& room, const WorkerLinkOptions& options = {});
