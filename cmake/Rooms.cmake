@@ -2,9 +2,10 @@
 #
 # One room of the house: every *.cpp under src/NAME becomes the library hypura::NAME, every *_test.cpp the test
 # program NAME_test. *_slow_test.cpp files make NAME_slow_test, whose tests carry the label "slow" and are left out of the
-# sanitizer runs, as are *_matrix_test.cpp files, which try all of something. Files named *_linux.cpp or *_darwin.cpp are
-# compiled on that system only. With EXECUTABLE, main.cpp is left out of the library and becomes that program, which
-# `cmake --install` puts in bin.
+# sanitizer runs, as are *_matrix_test.cpp files, which try all of something. Tests compute on one thread, beside others;
+# those of NAME_slow_test whose names end in OnTwoThreads have two cores to themselves. Files named *_linux.cpp or
+# *_darwin.cpp are compiled on that system only. With EXECUTABLE, main.cpp is left out of the library and becomes that
+# program, which `cmake --install` puts in bin.
 add_library(hypura_options INTERFACE)
 target_compile_options(hypura_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wconversion
   -Wno-sign-conversion -Werror)
@@ -48,25 +49,37 @@ function(hypura_test name label sources)
     target_compile_options(${name} PRIVATE -O1)
   endif()
   # What programs remember between runs stays out of the user's own cache folder.
-  set(caches XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache)
-  if(label STREQUAL "slow")
-    # They compute with several threads, whose barriers spin: beside another test they would crawl.
-    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
-      PROPERTIES LABELS slow TIMEOUT 900 RUN_SERIAL TRUE ENVIRONMENT ${caches})
-  else()
-    hypura_test_parts(${name} ${label} ${caches})
+  set(environment XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache)
+  list(LENGTH sources files)
+  if(NOT label STREQUAL "slow")
+    hypura_test_parts(${name} ${label} 4 ${files} "${environment}")
+    return()
   endif()
+  set(both "")
+  foreach(source ${sources})
+    file(STRINGS ${source} found REGEX "^TEST.*OnTwoThreads" LIMIT_COUNT 1)
+    list(APPEND both ${found})
+  endforeach()
+  if(NOT both)
+    hypura_test_parts(${name} slow ${files} 100 "${environment}")
+    return()
+  endif()
+  # Threads that compute together spin while they wait for each other: beside another test they would crawl.
+  add_test(NAME ${name}.on_two_threads COMMAND ${name} --gtest_brief=1)
+  set_tests_properties(${name}.on_two_threads PROPERTIES LABELS slow TIMEOUT 900 PROCESSORS 2
+    ENVIRONMENT "${environment};GTEST_FILTER=*OnTwoThreads*")
+  hypura_test_parts(${name} slow ${files} 100 "${environment};GTEST_FILTER=-*OnTwoThreads*")
 endfunction()
 
 # Starting a program takes longer than most tests run, a fifth of a second when it is sanitized: a part of the tests
-# shares a process. Only what fails is printed, by its name.
-function(hypura_test_parts name label caches)
-  set(parts 4)
+# shares a process. Only what fails is printed, by its name. Parts of a greater `cost` are started sooner, so that the
+# last ones are short.
+function(hypura_test_parts name label parts cost environment)
   foreach(part RANGE 1 ${parts})
     math(EXPR index "${part} - 1")
     add_test(NAME ${name}.${part}of${parts} COMMAND ${name} --gtest_brief=1)
-    set_tests_properties(${name}.${part}of${parts} PROPERTIES LABELS ${label} TIMEOUT 900
-      ENVIRONMENT "${caches};GTEST_TOTAL_SHARDS=${parts};GTEST_SHARD_INDEX=${index}")
+    set_tests_properties(${name}.${part}of${parts} PROPERTIES LABELS ${label} TIMEOUT 900 COST ${cost}
+      ENVIRONMENT "${environment};GTEST_TOTAL_SHARDS=${parts};GTEST_SHARD_INDEX=${index}")
   endforeach()
 endfunction()
 

@@ -15,7 +15,7 @@ RunSpec small_run(const std::string& engine) {
   spec.model = HYPURA_SOURCE_DIR "/models/hypura-stories-moe.gguf";
   spec.memory = 40 * kMiB;
   spec.repack = false;
-  spec.threads = 2;
+  spec.threads = 1;
   spec.context = 512;
   spec.prompt_tokens = 20;
   spec.warmup_tokens = 2;
@@ -66,7 +66,6 @@ TEST(MeasureRun, SaysTheSameWithDraftsAndCountsThem) {
   spec.model = HYPURA_SOURCE_DIR "/models/hypura-stories-draft.gguf";
   spec.memory = 18 * kMiB;
   spec.mode = "dense-streaming";
-  spec.threads = 1;
   spec.context = 256;
   spec.warmup_tokens = 0;
   spec.tokens = 12;

@@ -35,9 +35,14 @@ TEST_P(BudgetHolds, AtAQuarterAThirdAndHalf) {
     }
     ProcessRequest request;
     request.program = std::filesystem::path(HYPURA_BIN_DIR) / "hypura";
-    request.arguments = {
-        "hypura",       "run", model->string(), "--raw", "--prompt", "Once upon a time there was a fox", "--temp", "0",
-        "--max-tokens", "8",   "--context",     "512",   "--memory", fmt::format("{}", budget)};
+    request.arguments = {"hypura",        "run",
+                         model->string(), "--raw",
+                         "--prompt",      "Once upon a time there was a fox",
+                         "--temp",        "0",
+                         "--max-tokens",  "8",
+                         "--context",     "512",
+                         "--memory",      fmt::format("{}", budget),
+                         "--threads",     "1"};
     request.entrance = cgroup->entrance();
     request.timeout_seconds = 120;
     const auto outcome = run_process(request);

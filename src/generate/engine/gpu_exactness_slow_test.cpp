@@ -87,6 +87,31 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
     return high;
   }
 
+  struct Slots {
+    uint32_t on_device;
+    bool few_in_ram;
+    bool stages = true;
+  };
+
+  // Passes of `ubatch` tokens, with each of those slots.
+  void expect_with(uint32_t ubatch, uint32_t threads, ReadAhead read_ahead, const std::vector<Slots>& all) const {
+    Reference reference(path_, kTokens, ubatch, threads, 1, false, reference_gpu());
+    const std::vector<Expected> expected = expect_all(reference, {1, 7, 64, kPrompt}, test_tokens(3));
+    for (const auto& [slots, few_in_ram, stages] : all) {
+      if (!stages && is_real_gpu()) {
+        continue;  // CUDA's last bits depend on the number of slots then
+      }
+      const uint64_t memory = few_in_ram ? least_memory(ubatch, slots) * 21 / 20 : enough_;
+      const std::string where = fmt::format("{} slots, {}", slots, ubatch);
+      SCOPED_TRACE(where);
+      auto engine = open_overridden(options(ubatch, threads, memory), with_slots(slots, stages, read_ahead));
+      ASSERT_TRUE(engine) << engine.error().message;
+      auto session = (*engine)->new_session();
+      ASSERT_TRUE(session);
+      ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, where));
+    }
+  }
+
   TempDir folder_;
   std::filesystem::path path_;
   uint64_t enough_ = 0;
@@ -94,32 +119,11 @@ class GpuExactness : public testing::TestWithParam<ModelCase> {
 };
 
 TEST_P(GpuExactness, LogitsEqualThoseOfPlainLlama) {
-  struct Slots {
-    uint32_t on_device;
-    bool few_in_ram;
-    bool stages = true;
-  };
-  const std::pair<uint32_t, std::vector<Slots>> cases[] = {
-      {64, {{4, true}, {12, false}, {3, false, false}, {kMostSlots, true}}},
-      {kPrompt, {{0, true}, {12, true}, {31, false}, {7, true, false}}}};
-  for (const auto& [ubatch, all] : cases) {
-    const uint32_t threads = ubatch == kPrompt ? 2 : 1;
-    Reference reference(path_, kTokens, ubatch, threads, 1, false, reference_gpu());
-    const std::vector<Expected> expected = expect_all(reference, {1, 7, 64, kPrompt}, test_tokens(3));
-    for (const auto& [slots, few_in_ram, stages] : all) {
-      if (!stages && is_real_gpu()) {
-        continue;  // CUDA's last bits depend on the number of slots then
-      }
-      const ReadAhead read_ahead = ubatch == kPrompt ? ReadAhead::kNone : ReadAhead::kRouter;
-      const uint64_t memory = few_in_ram ? least_memory(ubatch, slots) * 21 / 20 : enough_;
-      SCOPED_TRACE(fmt::format("{} slots, {}", slots, ubatch));
-      auto engine = open_overridden(options(ubatch, threads, memory), with_slots(slots, stages, read_ahead));
-      ASSERT_TRUE(engine) << engine.error().message;
-      auto session = (*engine)->new_session();
-      ASSERT_TRUE(session);
-      ASSERT_NO_FATAL_FAILURE(expect_same_logits(**session, expected, fmt::format("{} slots, {}", slots, ubatch)));
-    }
-  }
+  expect_with(64, 1, ReadAhead::kRouter, {{4, true}, {12, false}, {3, false, false}, {kMostSlots, true}});
+}
+
+TEST_P(GpuExactness, LongPassesGiveTheLogitsOfPlainLlamaOnTwoThreads) {
+  expect_with(kPrompt, 2, ReadAhead::kNone, {{0, true}, {12, true}, {31, false}, {7, true, false}});
 }
 
 // Each of two GPUs computes some layers, from slots of its own over the same slots in RAM.
