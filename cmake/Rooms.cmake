@@ -20,6 +20,15 @@ if(HYPURA_SANITIZE)
   target_compile_definitions(hypura_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
 
+# Sanitized builds are not optimised: compiling takes most of their time. But what their tests spend theirs in is.
+function(hypura_optimised)
+  if(HYPURA_SANITIZE)
+    foreach(target ${ARGN})
+      target_compile_options(${target} PRIVATE -O1)
+    endforeach()
+  endif()
+endfunction()
+
 function(hypura_sources out)
   file(GLOB_RECURSE found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${ARGV1}/*.cpp)
   if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
