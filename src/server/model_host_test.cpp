@@ -5,7 +5,6 @@
 #include <cstring>
 #include <fstream>
 #include <future>
-#include <iterator>
 #include <thread>
 
 #include "server/fake_generator_for_test.h"
@@ -379,8 +378,8 @@ std::string with_template(std::string model, std::string text) {
 
 TEST(ModelHostOptionsTest, AHostileTemplateHarmsNoOtherModel) {
   const auto path = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-draft.gguf";
-  std::ifstream file(path, std::ios::binary);
-  const std::string model{std::istreambuf_iterator<char>(file), {}};
+  std::string model(std::filesystem::file_size(path), '\0');
+  std::ifstream(path, std::ios::binary).read(model.data(), static_cast<std::streamsize>(model.size()));
   const TempDir dir;
   ModelHostOptions options;
   options.models = {{"", path}};

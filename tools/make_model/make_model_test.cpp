@@ -186,8 +186,9 @@ ModelSpec tiny(const TempDir& dir, std::string arch, std::string type = "Q4_0") 
 }
 
 std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string bytes(std::filesystem::file_size(path), '\0');
+  std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return bytes;
 }
 
 // The bytes of every tensor of a file.

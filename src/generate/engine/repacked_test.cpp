@@ -45,8 +45,9 @@ class Repacking : public testing::Test {
   }
 
   static std::string bytes_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::string bytes(fs::file_size(path), '\0');
+    std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return bytes;
   }
 
   RepackedCopy found() const { return find_repacked(open_model(path_).value()); }
