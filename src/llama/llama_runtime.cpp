@@ -71,7 +71,9 @@ void forward_log(ggml_log_level level, const char* text, void* /*data*/) {
   if (level == GGML_LOG_LEVEL_ERROR && errors.size() < kMostErrors) {
     errors.emplace_back(line);
   }
-  logger().debug("llama.cpp: {}", printable(line));
+  if (logger().should_log(spdlog::level::debug)) {  // hundreds of lines an opening, of which few users see one
+    logger().debug("llama.cpp: {}", printable(line));
+  }
 }
 
 template <class Function>
