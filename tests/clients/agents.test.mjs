@@ -192,7 +192,7 @@ function writeModels(folder, vocabulary, templates, suffix) {
 // All agents with some of the models, on a server of its own.
 async function tryModels(it, models) {
   // As many sequences as an agent has conversations.
-  const server = await startServer({ models: models.map(({ file }) => file), memory: "300M", args: ["--context", "32768", "--parallel", "3", "--threads", "1"] });
+  const server = await startServer({ models: models.map(({ file }) => file), memory: "300M", args: ["--context", "32768", "--parallel", "3"] });
   try {
     const { models: cards } = await (await fetch(`${server.url}/api/tags`)).json();
     for (const { template, file } of models) {
@@ -209,7 +209,7 @@ async function tryModels(it, models) {
 test("small requests besides push no conversation out of the cache", async () => {
   const folder = mkdtempSync(join(tmpdir(), "hypura-agents-"));
   const [{ template, file }] = writeModels(folder, VOCABULARY, ["Qwen3-Coder"], "");
-  const server = await startServer({ models: [file], memory: "300M", args: ["--context", "32768", "--parallel", "4", "--threads", "1"] });
+  const server = await startServer({ models: [file], memory: "300M", args: ["--context", "32768", "--parallel", "4"] });
   try {
     const place = { server, agent: agents.find(({ name }) => name === "opencode"), template, model: template, thinks: false };
     const first = await ask(place, turn(place, place.agent.first), "the first turn");

@@ -23,7 +23,7 @@ function browserProgram() {
 
 before(async () => {
   const executablePath = browserProgram();
-  server = await startServer();
+  server = await startServer({ threads: null });
   // Chromium's own sandbox does not work for root, and the only site that it opens is ours.
   browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
 });

@@ -49,8 +49,9 @@ export async function until(ready, what, seconds = 20) {
 }
 
 // Starts a server of `models`: {url, port, pid, child, log(), live(), stop()}. `args` come after the usual ones, `env` is
-// added to the environment. What it remembers goes to a folder of its own.
-export async function startServer({ args = [], env = {}, memory = "40M", models = [modelFile] } = {}) {
+// added to the environment. What it remembers goes to a folder of its own. With one thread it may run beside other
+// tests, with more these would wait for each other; null: as many as it takes by itself.
+export async function startServer({ args = [], env = {}, memory = "40M", models = [modelFile], threads = 1 } = {}) {
   const port = await freePort();
   const cache = mkdtempSync(join(tmpdir(), "hypura-clients-"));
   const environment = { ...process.env, XDG_CACHE_HOME: cache, ...env };
@@ -58,7 +59,7 @@ export async function startServer({ args = [], env = {}, memory = "40M", models 
   for (const name of Object.keys(environment)) {
     if (/^(OLLAMA_|HYPURA_API_KEY$)/.test(name) && !(name in env)) delete environment[name];
   }
-  const options = ["serve", ...models, "--memory", memory, "--host", "127.0.0.1", "--port", String(port), ...args];
+  const options = ["serve", ...models, "--memory", memory, "--host", "127.0.0.1", "--port", String(port), ...(threads === null ? [] : ["--threads", String(threads)]), ...args];
   const child = spawn(program, options, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (log += text));

@@ -188,7 +188,7 @@ async function halves(server) {
   return { connections: sockets.length, first_token_ms: result.first };
 }
 
-const server = await startServer();
+const server = await startServer({ threads: null });
 const report = {};
 try {
   // Once around everything before memory is first looked at: pools and thread stacks are made on first use.
