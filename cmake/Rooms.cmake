@@ -20,12 +20,15 @@ if(HYPURA_SANITIZE)
   target_compile_definitions(hypura_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
 
-# Sanitized builds are not optimised: compiling takes most of their time. But what their tests spend theirs in is.
+# hypura_optimised([TARGETS target...] [SOURCES file...]): sanitized builds are not optimised, since compiling takes most of
+# their time, but what their tests spend theirs in is.
 function(hypura_optimised)
+  cmake_parse_arguments(THESE "" "" "TARGETS;SOURCES" ${ARGN})
   if(HYPURA_SANITIZE)
-    foreach(target ${ARGN})
+    foreach(target ${THESE_TARGETS})
       target_compile_options(${target} PRIVATE -O1)
     endforeach()
+    set_source_files_properties(${THESE_SOURCES} PROPERTIES COMPILE_OPTIONS -O1)
   endif()
 endfunction()
 
