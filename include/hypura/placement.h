@@ -78,6 +78,8 @@ struct GpuPlacement {
   // Layers of which all experts are needed pass through memory for two of them; else some experts at a time are
   // computed.
   bool stages = true;
+  // While nothing passes through, layers that are alike borrow that memory as further slots. Set where stages is.
+  bool borrows = false;
   // In passes of few tokens the processors compute the experts that have no slot there (EngineOptions::mixed_compute).
   bool mixed = false;
   uint64_t slot_bytes = 0;     // all slots, on all devices

@@ -184,7 +184,8 @@ Result<std::unique_ptr<TierSlots>> StreamedWeights::pinned_slots() {
 
 // Other GPUs' layers have no slots on this one.
 GpuUse StreamedWeights::use_of(const GpuMember& gpu) const {
-  GpuUse use = {gpu_use_.layer_slots, gpu_use_.stages, gpu.range, gpu_use_.mixed};
+  GpuUse use = gpu_use_;
+  use.layers = gpu.range;
   for (uint32_t layer = 0; layer < use.layer_slots.size(); ++layer) {
     use.layer_slots[layer] = gpu.range.has(layer) ? use.layer_slots[layer] : 0;
   }

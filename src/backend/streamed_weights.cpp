@@ -188,7 +188,7 @@ Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead re
   placed_ = placement.experts;
   last_slots_ = placed_.slots;
   if (placement.gpu) {
-    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}, placement.gpu->mixed};
+    gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}, placement.gpu->borrows, placement.gpu->mixed};
   }
   read_ahead_ = read_ahead;
   const uint64_t repacked = repack ? RepackBuffer::bytes(layout_, placement.ubatch) : 0;

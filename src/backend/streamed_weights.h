@@ -104,7 +104,8 @@ struct GpuUse {
   // experts at a time, and each layer must have slots.
   bool stages = true;
   GpuLayerRange layers = {};
-  bool mixed = false;  // what is missing there in passes of few tokens is computed by the processors, and not brought
+  bool borrows = false;  // layers borrow the room of those two as further slots, where nothing passes through
+  bool mixed = false;    // what is missing there in passes of few tokens is computed by the processors, and not brought
 };
 
 class StreamedWeights {

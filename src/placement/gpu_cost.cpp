@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "placement/gpu_host.h"
+#include "residency/borrowed_slots.h"
 
 namespace hypura {
 
@@ -39,8 +40,9 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
 // What is used, one thing after the other; `cuts` of the stream of work. It passes through the slots there are.
 void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
                 std::span<const double> misses, double cuts, PassCost& cost) {
-  cost.device_misses = misses_of_passing(misses, layer.on_device);
-  cost.misses = std::min(cost.device_misses, misses_of_passing(misses, layer.on_device + layer.in_ram));
+  const uint32_t there = layer.on_device + layer.borrowed;
+  cost.device_misses = misses_of_passing(misses, there);
+  cost.misses = std::min(cost.device_misses, misses_of_passing(misses, there + layer.in_ram));
   const auto bytes = static_cast<double>(problem.experts[layer.group].bytes);
   cost.uploaded = problem.gpu->in_ram ? 0 : cost.device_misses * bytes;
   cost.bytes = cost.misses * bytes;
@@ -115,6 +117,18 @@ double misses_of_passing(std::span<const double> misses, uint32_t slots) {
   return std::max(0.0, missing);
 }
 
+std::vector<uint32_t> gpu_borrowed_slots(const PlacementProblem& problem, const GpuPart& device,
+                                         std::span<const uint32_t> layer_slots, bool stages) {
+  std::vector<BorrowingLayer> layers;
+  for (size_t i = 0; i < problem.layer_groups.size(); ++i) {
+    const ExpertGroup& group = problem.experts[problem.layer_groups[i]];
+    const uint32_t slots = device.has(i) ? layer_slots[i] : group.experts;  // another's takes no part
+    const bool borrows = stages && problem.gpu->groups[problem.layer_groups[i]].borrows;
+    layers.push_back({group.experts, group.used, slots, borrows});
+  }
+  return borrowed_slots(layers);
+}
+
 double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens) {
   double seconds = speeds.rest.of(tokens);
   for (const PassSeconds& it : speeds.dense) {
@@ -128,12 +142,13 @@ PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds
   const ExpertGroup& group = problem.experts[layer.group];
   PassCost cost;
   cost.uses = misses[0];
-  cost.device_misses = misses[layer.on_device];
-  cost.misses = misses[std::min(group.experts, layer.on_device + layer.in_ram)];
+  const uint32_t there = std::min(group.experts, layer.on_device + layer.borrowed);
+  cost.device_misses = misses[there];
+  cost.misses = misses[std::min(group.experts, there + layer.in_ram)];
   cost.compute = experts_computing(problem, speeds, layer.group, cost.uses, tokens);
   const bool all = static_cast<uint64_t>(tokens) * group.used >= uint64_t{kGpuChoicesForAll} * group.experts;
   const bool mixed = layer.mixed && tokens <= kMixedTokens && layer.on_device >= group.used;
-  const bool too_many = layer.on_device < group.used || (tokens > 1 && cost.uses > layer.on_device);
+  const bool too_many = layer.on_device < group.used || (tokens > 1 && cost.uses > there);
   if (layer.on_device >= group.experts) {
     cost.seconds = cost.compute;
   } else if (mixed && !all) {
@@ -189,10 +204,14 @@ void add_device(const PlacementProblem& problem, const Placement& placement, con
   cost.seconds += mine;
   cost.compute += mine;
   const double beside = dense / static_cast<double>(problem.layer_groups.size());
+  const std::vector<uint32_t> borrowed =
+      gpu_borrowed_slots(problem, device, placement.gpu->layer_slots, placement.gpu->borrows);
   for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
-    GpuLayer layer = {problem.layer_groups[i], placement.gpu->layer_slots[i], placement.experts.layer_slots[i],
-                      placement.gpu->stages, placement.gpu->mixed};
+    GpuLayer layer = {
+        problem.layer_groups[i], placement.gpu->layer_slots[i], placement.experts.layer_slots[i], borrowed[i],
+        placement.gpu->stages,   placement.gpu->mixed};
     if (pass.cold) {
+      layer.borrowed = 0;
       layer.on_device = layer.stages ? 0 : std::min(layer.on_device, problem.experts[layer.group].used);
       layer.in_ram = 0;
     }

@@ -41,6 +41,7 @@ struct GpuLayer {
   size_t group = 0;        // of PlacementProblem::experts
   uint32_t on_device = 0;  // experts with a slot there
   uint32_t in_ram = 0;     // experts kept in RAM, counted from those that the device does not have
+  uint32_t borrowed = 0;   // further slots there, while nothing passes through
   bool stages = true;      // as GpuPlacement
   bool mixed = false;      // the same
 };
@@ -52,6 +53,11 @@ inline constexpr uint32_t kMixedTokens = 16;
 // computing of the layer that is not its experts'; it hides copies, and is not part of the result.
 PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
                         uint32_t tokens, std::span<const double> misses, double beside);
+
+// By layer of `device`, of all of problem.layer_groups: how many slots it borrows beside so many of its own; none where
+// nothing `stages`.
+std::vector<uint32_t> gpu_borrowed_slots(const PlacementProblem& problem, const GpuPart& device,
+                                         std::span<const uint32_t> layer_slots, bool stages);
 
 // Seconds of computing in a pass of everything but experts that are streamed.
 double gpu_dense_computing(const GpuSpeeds& speeds, uint32_t tokens);

@@ -100,6 +100,7 @@ class GpuPlacer {
   // By device: its memory that is left for more than the fewest slots; none where there is too little.
   std::optional<std::vector<uint64_t>> capacities() const;
   std::vector<HullStep> hulls(const GpuPart& device) const;
+  uint32_t borrowed_by(const GpuPart& device, size_t group) const;
   std::vector<double> costs(const GpuPart& device, size_t group) const;
   void spend(const GpuPart& device, uint64_t capacity);
   void spend_rest(const GpuPart& device, uint64_t capacity);
@@ -115,6 +116,18 @@ class GpuPlacer {
   std::vector<uint32_t> slots_;  // by layer, on its device
 };
 
+// As long as no layer has slots for all of its experts.
+uint32_t GpuPlacer::borrowed_by(const GpuPart& device, size_t group) const {
+  const std::vector<uint32_t> borrowed =
+      gpu_borrowed_slots(problem_, device, fewest_of_layers(problem_), frame_.stages);
+  for (size_t i = device.first_streamed; i < device.end_streamed; ++i) {
+    if (problem_.layer_groups[i] == group) {
+      return borrowed[i];
+    }
+  }
+  return 0;
+}
+
 // By slots of one layer of the group: what it costs of the objective.
 std::vector<double> GpuPlacer::costs(const GpuPart& device, size_t group) const {
   const ExpertGroup& its = problem_.experts[group];
@@ -126,9 +139,10 @@ std::vector<double> GpuPlacer::costs(const GpuPart& device, size_t group) const 
   const double beside_token = gpu_dense_computing(speeds, 1) / layers;
   const double beside_prompt = gpu_dense_computing(speeds, tokens) / layers;
   const auto in_ram = static_cast<uint32_t>(ram_slots_ / layers_);
+  const uint32_t borrowed = borrowed_by(device, group);
   std::vector<double> all;
   for (uint32_t slots = 0; slots <= its.experts; ++slots) {
-    const GpuLayer layer = {group, slots, in_ram, frame_.stages, gpu_.mixed};
+    const GpuLayer layer = {group, slots, in_ram, borrowed, frame_.stages, gpu_.mixed};
     all.push_back(gpu_layer_cost(problem_, speeds, layer, 1, of_token, beside_token).seconds +
                   kGpuPromptShare / tokens *
                       gpu_layer_cost(problem_, speeds, layer, tokens, of_prompt, beside_prompt).seconds);
@@ -281,7 +295,9 @@ std::optional<Placement> GpuPlacer::place() {
   placement.kv_type = frame_.kv->type;
   placement.ubatch = frame_.pass->tokens;
   share_out_ram(placement);
-  placement.gpu = GpuPlacement{slots_, frame_.stages, gpu_.mixed, 0, 0, layers_of_devices(gpu_), gpu_.host.layers};
+  const bool borrows = frame_.stages && std::ranges::any_of(gpu_.groups, &GpuGroup::borrows);
+  placement.gpu =
+      GpuPlacement{slots_, frame_.stages, borrows, gpu_.mixed, 0, 0, layers_of_devices(gpu_), gpu_.host.layers};
   for (const GpuPart& device : gpu_.devices) {
     placement.gpu->slot_bytes += gpu_slot_bytes(problem_, device, slots_);
     placement.gpu->staging_bytes += frame_.stages ? gpu_staging_bytes(problem_, device, slots_) : 0;

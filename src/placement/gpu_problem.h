@@ -18,6 +18,7 @@ namespace hypura {
 struct GpuGroup {
   uint64_t slot_bytes = 0;   // of one expert in the device's memory
   uint64_t layer_bytes = 0;  // that the slots of a layer take besides: padding
+  bool borrows = false;      // these layers may borrow slots (residency/borrowed_slots.h)
 };
 
 // A layer of the model, or the output, which follows the last.

@@ -49,6 +49,7 @@ class GpuProblemBuilder {
   void add_layers();
   void add_passes();
   void add_groups();
+  void add_borrowing(const std::vector<size_t>& groups);
   void add_device(const ChosenDevice& device);
 
   // The processors' own device has no other memory than RAM, all of it counted as the device's.
@@ -163,6 +164,18 @@ void GpuProblemBuilder::add_groups() {
       GpuGroup& group = gpu_.groups[groups[i]];
       group.slot_bytes = std::max(group.slot_bytes, sizes.expert_bytes);
       group.layer_bytes = std::max(group.layer_bytes, sizes.layer_bytes);
+      group.borrows = true;
+    }
+  }
+  add_borrowing(groups);
+}
+
+// On all of the devices.
+void GpuProblemBuilder::add_borrowing(const std::vector<size_t>& groups) {
+  for (const ChosenDevice& device : request_.gpu.devices) {
+    const std::vector<bool> pooled = layers_that_borrow(device.info.name, layout_, device.vram);
+    for (size_t i = 0; i < groups.size(); ++i) {
+      gpu_.groups[groups[i]].borrows = gpu_.groups[groups[i]].borrows && pooled[i];
     }
   }
 }

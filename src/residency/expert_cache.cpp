@@ -98,6 +98,23 @@ void ExpertCache::evict_down_to(uint32_t experts) {
   }
 }
 
+void ExpertCache::set_own_slots(uint32_t layer, uint32_t slots) {
+  assert(!config_.own_slots.empty());
+  Layer& it = layers_[layer];
+  for (Entry& entry : it.entries) {
+    if (entry.state == State::kResident && entry.slot >= slots) {
+      assert(entry.pins == 0);
+      evict(layer, entry);
+    }
+  }
+  std::erase_if(it.free, [slots](Slot slot) { return slot >= slots; });
+  for (Slot slot = config_.own_slots[layer]; slot < slots; ++slot) {
+    it.free.insert(it.free.begin(), slot);  // lowest are handed out first
+  }
+  config_.own_slots[layer] = slots;
+  it.quota = std::min(config_.experts, slots);
+}
+
 // What is behind the first `slots` gets one of them that is free, or is evicted.
 std::vector<ExpertCache::Move> ExpertCache::bring_before(uint32_t slots, uint32_t most_moves) {
   struct Behind {

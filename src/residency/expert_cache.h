@@ -98,6 +98,10 @@ class ExpertCache {
     uint32_t most_moves = UINT32_MAX;  // but for pinned ones; what is left behind the last slot is evicted
   };
 
+  // The layer has so many slots of its own from now on; what lay in those behind them, which nothing pins, is gone.
+  // Only where layers have slots of their own.
+  void set_own_slots(uint32_t layer, uint32_t slots);
+
   // From now on there are so many slots, spare ones and quotas. What a layer holds beyond its quota is evicted, what is
   // worth least first; what lies behind the last slot is from now on in one that was free, what is worth most first:
   // gives what the caller has to move before it takes a slot. In the midst of a layer's work its pinned experts all

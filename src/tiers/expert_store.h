@@ -168,6 +168,11 @@ class ExpertStore {
   // for again when more was released. Only where resizes().
   bool resize(const Sizes& sizes);
 
+  // The layer has so many slots of its own from now on, numbered from 0; what lay in those behind them is gone. Only
+  // with Sizes::own_slots, while no layer holds leases.
+  void set_own_slots(uint32_t layer, uint32_t slots) { cache_.set_own_slots(layer, slots); }
+  uint32_t own_slots(uint32_t layer) const { return cache_.quota(layer); }
+
   // What is worth most of what is not here is to be read by warm(), of each layer up to its quota.
   void warm_again();
 

@@ -6,6 +6,7 @@
 #include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/prefetch/device_predictor.h"
+#include "backend/gpu/slot_pool.h"
 #include "backend/gpu/slot_seeds.h"
 #include "support/memory/huge_pages.h"
 #include "tiers/slot_layout.h"
@@ -31,6 +32,16 @@ DeviceSizes device_sizes(const std::string& device, const ExpertLayer& layer) {
   }
   sizes.layer_bytes += (layer.parts.size() + 1) * alignment;  // and before the first tensor
   return sizes;
+}
+
+std::vector<bool> layers_that_borrow(const std::string& device, const StreamLayout& layout, uint64_t budget) {
+  uint64_t experts = 0;
+  uint64_t most_bytes = 1;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    experts += layer.experts;
+    most_bytes = std::max(most_bytes, layer.expert_bytes());
+  }
+  return pooled_layers(gpu_by_name(device), layout.expert_layers, std::min(experts, budget / most_bytes));
 }
 
 IdBytes id_bytes(const StreamLayout& layout, uint32_t used, uint32_t max_rows, bool stages) {

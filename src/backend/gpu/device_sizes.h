@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "backend/stream_layout.h"
 
@@ -16,6 +17,10 @@ struct DeviceSizes {
 
 // On gpu_by_name(device), which must be there. Any thread.
 DeviceSizes device_sizes(const std::string& device, const ExpertLayer& layer);
+
+// By layer with experts: whether its slots may borrow places on that device, with a budget of so many bytes
+// (slot_pool.h). Any thread.
+std::vector<bool> layers_that_borrow(const std::string& device, const StreamLayout& layout, uint64_t budget);
 
 // Bytes that GpuExecutor and DevicePredictor take for the numbers of slots and for predictions, in the device's memory
 // and in RAM, for passes of `max_rows` tokens that take `used` experts each.

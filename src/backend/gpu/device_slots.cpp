@@ -10,8 +10,8 @@ namespace hypura {
 
 Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertLayer> layers,
                                                          std::span<const uint32_t> slots, GpuDevice& device,
-                                                         ExpertSource& source) {
-  std::unique_ptr<DeviceSlots> made(new DeviceSlots(device.stream(), source));
+                                                         ExpertSource& source, const SlotPool* pool) {
+  std::unique_ptr<DeviceSlots> made(new DeviceSlots(device.stream(), source, pool));
   size_t tensors = 0;
   for (const ExpertLayer& layer : layers) {
     tensors += layer.parts.size();
@@ -19,8 +19,12 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
   made->context_ = describe_tensors(tensors);
   for (size_t i = 0; i < layers.size(); ++i) {
     std::vector<ggml_tensor*>& matrices = made->matrices_.emplace_back();
-    made->holds_.emplace_back(slots[i], kNoExpert);
-    if (slots[i] == 0) {
+    const bool pooled = made->pooled(static_cast<uint32_t>(i));
+    made->holds_.emplace_back(pooled ? pool->places() : slots[i], kNoExpert);
+    if (pooled) {
+      matrices.assign(pool->matrices().begin(), pool->matrices().end());
+    }
+    if (pooled || slots[i] == 0) {
       continue;
     }
     matrices = describe_matrices(made->context_.get(), layers[i], slots[i], "slots of");
@@ -39,8 +43,21 @@ Result<std::unique_ptr<DeviceSlots>> DeviceSlots::create(std::span<const ExpertL
 
 TierSlots::Fill DeviceSlots::fill(uint32_t slot, LayerExpert source, Priority /*priority*/) {
   layer_ = source.layer;
-  items_.push_back({source.expert, slot, whole_.empty() ? holds_[source.layer][slot] : kNoExpert});
+  const uint32_t to = place(source.layer, slot);
+  items_.push_back({source.expert, to, source.expert, whole_.empty() ? holds_[source.layer][to] : kNoExpert});
   return {source, slot};
+}
+
+void DeviceSlots::give_up(uint32_t layer, uint32_t slots) {
+  std::vector<UploadItem> items;
+  for (uint32_t slot = slots; slot < slots + pool_->borrowed(layer); ++slot) {
+    uint32_t& held = holds_[layer][place(layer, slot)];
+    if (held != kNoExpert) {
+      items.push_back({held, place(layer, slot), held, held});
+    }
+    held = kNoExpert;
+  }
+  source_.lower({stream_, layer, matrices_[layer], true}, items);
 }
 
 Status DeviceSlots::wait(const Fill& fill) {

@@ -80,7 +80,7 @@ void DirectReads::copy_on_device(const UploadTarget& to, std::span<ggml_tensor* 
     ggml_backend_synchronize(to.stream);
   }
   for (UploadItem& item : items) {
-    copy_one(to.stream, to.layer, whole, item.expert, to.matrices, item.place);
+    copy_one(to.stream, to.layer, whole, item.from, to.matrices, item.place);
     item.done = true;
   }
 }

@@ -17,6 +17,7 @@ inline constexpr uint32_t kNoExpert = std::numeric_limits<uint32_t>::max();
 struct UploadItem {
   uint32_t expert = 0;
   uint32_t place = 0;
+  uint32_t from = 0;             // where it lies in tensors that it is copied from on the device
   uint32_t evicted = kNoExpert;  // what lies there so far, and may be worth keeping in the tier below
   bool done = false;             // its copies have begun
 };
@@ -38,7 +39,7 @@ class ExpertSource {
   // the items say what was done.
   virtual Status run(const UploadTarget& to, std::span<UploadItem> items, bool decode) = 0;
 
-  // The same from `whole`, all experts of the layer where the device computes. Reads nothing, and does not fail.
+  // The same from `whole`, experts of the layer where the device computes. Reads nothing, and does not fail.
   virtual void copy_on_device(const UploadTarget& to, std::span<ggml_tensor* const> whole,
                               std::span<UploadItem> items) = 0;
 
@@ -46,6 +47,10 @@ class ExpertSource {
   // order of `stream`.
   virtual void copy_one(ggml_backend_t stream, uint32_t layer, std::span<ggml_tensor* const> from, uint32_t from_place,
                         std::span<ggml_tensor* const> to, uint32_t to_place) = 0;
+
+  // The device gives up what `items` call evicted, which lies at their places: what is worth it begins to go down to
+  // the tier below, where there is one. What overwrites it comes behind that in the order of the stream.
+  virtual void lower(const UploadTarget& /*from*/, std::span<const UploadItem> /*items*/) {}
 
   // Waits until what was begun has ended. Before stores or streams go.
   virtual void settle() = 0;

@@ -54,9 +54,17 @@ void ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor*
   }
   take_back(to, items);
   for (UploadItem& item : items) {
-    copy_one(to.stream, to.layer, whole, item.expert, to.matrices, item.place);
+    copy_one(to.stream, to.layer, whole, item.from, to.matrices, item.place);
     item.done = true;
   }
+}
+
+void ExpertUpload::lower(const UploadTarget& from, std::span<const UploadItem> items) {
+  if (stream_ != from.stream) {
+    settle();
+    stream_ = from.stream;
+  }
+  take_back(from, items);
 }
 
 void ExpertUpload::copy_one(ggml_backend_t stream, uint32_t /*layer*/, std::span<ggml_tensor* const> from,

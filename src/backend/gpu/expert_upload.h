@@ -35,6 +35,8 @@ class ExpertUpload final : public ExpertSource {
   void copy_one(ggml_backend_t stream, uint32_t layer, std::span<ggml_tensor* const> from, uint32_t from_place,
                 std::span<ggml_tensor* const> to, uint32_t to_place) override;
 
+  void lower(const UploadTarget& from, std::span<const UploadItem> items) override;
+
   // Gives the slots below back.
   void settle() override;
   void synchronized(ggml_backend_t stream) override;

@@ -7,6 +7,7 @@
 #include "backend/gpu/expert_upload.h"
 #include "backend/graph_uses.h"
 #include "backend/stream_device.h"
+#include "residency/borrowed_slots.h"
 #include "support/fail.h"
 #include "support/log.h"
 
@@ -50,7 +51,7 @@ Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& 
   std::unique_ptr<GpuExecutor> executor(new GpuExecutor(weights, device, below, reader));
   Status status;
   try {
-    status = executor->allocate(use);
+    status = executor->allocate(use, most);
     if (status) {
       status = executor->allocate_ids(most);
     }
@@ -66,7 +67,7 @@ Result<std::unique_ptr<GpuExecutor>> GpuExecutor::create(const StreamedWeights& 
   return executor;
 }
 
-Status GpuExecutor::allocate(const GpuUse& use) {
+Status GpuExecutor::allocate(const GpuUse& use, const Most& most) {
   ExpertStore::Sizes sizes;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (use.layer_slots[i] == 0 && !use.stages && use.layers.has(static_cast<uint32_t>(i))) {
@@ -75,7 +76,10 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     sizes.own_slots.push_back(std::min(use.layer_slots[i], layers_[i].experts));
     device_layers_.push_back({sizes.own_slots.back()});
   }
-  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_, *source_);
+  if (Status status = allocate_pool(use, most.used); !status) {
+    return status;
+  }
+  auto slots = DeviceSlots::create(layers_, sizes.own_slots, device_, *source_, pool_.get());
   if (!slots) {
     return propagate(slots.error());
   }
@@ -86,7 +90,8 @@ Status GpuExecutor::allocate(const GpuUse& use) {
     waves_ = std::make_unique<ExpertWaves>(device_, *slots_, *store_);
     return {};
   }
-  auto staging = LayerStaging::create(layers_, use.layers, *slots_, *store_, device_, *source_);
+  auto staging = LayerStaging::create(layers_, use.layers, *slots_, *store_, device_, *source_, pool_.get(),
+                                      landing_places(weights_.layout().experts, most.used));
   if (!staging) {
     return propagate(staging.error());
   }
@@ -146,7 +151,7 @@ Status GpuExecutor::run(ggml_cgraph* graph, bool decode) {
   decode_ = decode;
   computed_ = 0;
   looked_at_.reset();
-  warming_ = false;
+  warming_ = passed_ = false;
   Status status;
   try {
     status = run_blocks(graph);
@@ -176,7 +181,7 @@ Status GpuExecutor::run_blocks(ggml_cgraph* graph) {
   if (status && looked_at_ && predictor_ != nullptr) {
     predictor_->predict(*looked_at_, routed_, predictions_);  // of the last layer: one that learns, learns
   }
-  return status;
+  return status ? borrow() : status;
 }
 
 // llama.cpp computes most graphs again and again.
@@ -229,7 +234,11 @@ Status GpuExecutor::run_block(ggml_cgraph* graph, const Block& block) {
   if (!staged && mixes(block)) {
     return use_mixed(graph, block);
   }
-  if (!staged && wanted_.size() <= device_layers_[block.layer].slots) {
+  if (staging_ != nullptr && block.ids->ne[1] > most_by_slots(layers_)) {
+    return wanted_.size() <= device_layers_[block.layer].slots && !staged ? use_numbered(graph, block)
+                                                                          : use_staged(graph, block);
+  }
+  if (!staged && wanted_.size() <= usable_slots(block.layer)) {
     return use_slots(block);
   }
   return staging_ != nullptr ? use_staged(graph, block) : use_waves(graph, block);
@@ -413,12 +422,16 @@ void GpuExecutor::number_slots(uint32_t layer, std::span<const uint16_t> chosen,
   }
 }
 
-// The choice in slot numbers, on its way to the device.
+// The choice in numbers of places, on its way to the device.
 ggml_tensor* GpuExecutor::remapped(const Block& block) {
   DeviceLayer& layer = device_layers_[block.layer];
   const auto used = static_cast<size_t>(block.ids->ne[0]);
   for (size_t first = 0; first < routed_.size(); first += used) {
-    number_slots(block.layer, std::span(routed_).subspan(first, used), std::span(layer.host_ids + first, used));
+    const std::span<int32_t> its(layer.host_ids + first, used);
+    number_slots(block.layer, std::span(routed_).subspan(first, used), its);
+    std::ranges::transform(its, its.begin(), [&](int32_t slot) {
+      return static_cast<int32_t>(slots_->place(block.layer, static_cast<uint32_t>(slot)));
+    });
   }
   ggml_tensor* ids = layer.slot_ids;
   ids->ne[0] = block.ids->ne[0];

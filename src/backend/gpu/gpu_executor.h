@@ -9,6 +9,8 @@
 // - where the tokens choose nearly all, or more than there are slots: the whole layer passes through (layer_staging.h),
 //   and nothing is fetched; without room for that, some experts at a time (expert_waves.h).
 //
+// While nothing passes through, layers that are alike borrow the room for that as further slots (slot_pool.h).
+//
 // Each product has the operands that it would have with everything resident, and the kernels are the device's own:
 // hence the same bits, but for what the processors compute.
 #pragma once
@@ -28,6 +30,7 @@
 #include "backend/gpu/gpu_stats.h"
 #include "backend/gpu/layer_staging.h"
 #include "backend/gpu/prefetch/slot_prefetch.h"
+#include "backend/gpu/slot_pool.h"
 #include "backend/gpu/slot_seeds.h"
 #include "backend/streamed_weights.h"
 #include "hypura/routing.h"
@@ -44,6 +47,11 @@ class GpuExecutor {
  public:
   // Choices for each expert of a layer from which on the whole layer is brought, unseen.
   static constexpr int64_t kChoicesForAll = 2;
+
+  // Most tokens whose products do not depend on how many experts a matrix has; more are computed with all of them under
+  // their own numbers. From there on CUDA's kernels divide the work of all experts among the multiprocessors, and a sum
+  // that is cut has other last bits (ggml-cuda/mmvq.cu, mmq.cuh of llama.cpp v0.5.0, for GPUs from Turing on).
+  static int64_t most_by_slots(std::span<const ExpertLayer> layers);
 
   struct Most {
     uint32_t used = 1;    // experts that a token takes in a layer
@@ -127,14 +135,14 @@ class GpuExecutor {
     ggml_tensor* ids = nullptr;
   };
   struct DeviceLayer {
-    uint32_t slots = 0;
+    uint32_t slots = 0;               // of its own
     uint32_t filled = 0;              // with a slot for every expert: the first so many are there
     ggml_tensor* slot_ids = nullptr;  // i32, shaped anew for each pass
     int32_t* host_ids = nullptr;      // what is copied there
   };
 
   GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader);
-  Status allocate(const GpuUse& use);
+  Status allocate(const GpuUse& use, const Most& most);
   Status allocate_ids(const Most& most);
   Status run_blocks(ggml_cgraph* graph);
   Status find_blocks(ggml_cgraph* graph);
@@ -145,6 +153,11 @@ class GpuExecutor {
   Status stage_by_reading(ggml_cgraph* graph, const Block& block);
   bool seeds(const Block& block) const;
   Status use_slots(const Block& block);
+  Status use_numbered(ggml_cgraph* graph, const Block& block);
+  Status allocate_pool(const GpuUse& use, uint32_t used);
+  uint32_t usable_slots(uint32_t layer) const;
+  Status borrow();
+  void give_back();
   Status use_waves(ggml_cgraph* graph, const Block& block);
   Status look_at_choice(ggml_cgraph* graph, const Block& block);
   Status allocate_mixed(InnerGraph& processors);
@@ -176,6 +189,9 @@ class GpuExecutor {
   GpuStats stats_;
   std::unique_ptr<ExpertSource> source_;
   DirectReads* reads_ = nullptr;           // where that is what source_ is
+  std::unique_ptr<SlotPool> pool_;         // where layers borrow slots
+  bool borrowing_ = false;                 // now
+  bool passed_ = false;                    // in the graph in work a layer has passed through
   DeviceSlots* slots_ = nullptr;           // the store's
   std::unique_ptr<ExpertStore> store_;     // of the experts in slots
   std::unique_ptr<LayerStaging> staging_;  // or waves_

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backend/gpu/gpu_executor.h"
+#include "support/fail.h"
 
 namespace hypura {
 

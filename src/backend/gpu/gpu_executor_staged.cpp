@@ -5,6 +5,7 @@
 namespace hypura {
 
 Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
+  give_back();
   if (prefetch_ != nullptr) {
     prefetch_->give_way(block.layer);
   }
@@ -16,6 +17,26 @@ Status GpuExecutor::use_staged(ggml_cgraph* graph, const Block& block) {
   const uint32_t experts = layers_[block.layer].experts;
   (decode_ ? stats_.decode_lookups : stats_.prefill_lookups) += experts;
   (decode_ ? stats_.decode_hits : stats_.prefill_hits) += experts - staging_->missed();
+  patch(block, staging_->matrices(block.layer), nullptr);
+  status = compute(graph, block.last + 1);
+  staging_->used(block.layer);
+  return status;
+}
+
+// As many as there are slots for, and more tokens than slots give the same bits for.
+Status GpuExecutor::use_numbered(ggml_cgraph* graph, const Block& block) {
+  give_back();
+  if (prefetch_ != nullptr) {
+    prefetch_->give_way(block.layer);
+  }
+  Status status = bring_chosen(block);
+  if (status) {
+    staging_->gather(block.layer, wanted_);
+  }
+  store_->finish();
+  if (!status) {
+    return status;
+  }
   patch(block, staging_->matrices(block.layer), nullptr);
   status = compute(graph, block.last + 1);
   staging_->used(block.layer);

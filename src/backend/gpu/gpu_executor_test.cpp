@@ -12,7 +12,7 @@ class GpuExecutorTest : public GpuFixture {};
 
 TEST_P(GpuExecutorTest, BitsAreTheInnerDevicesWhateverHasSlots) {
   for (const uint32_t below : {1U, 40U, 192U}) {
-    for (const uint32_t slots : {0U, 3U, 4U, 9U, 32U}) {
+    for (const uint32_t slots : {0U, 3U, 4U, 9U, 24U, 32U}) {
       SCOPED_TRACE(testing::Message() << slots << " slots, " << below << " below");
       ASSERT_NO_FATAL_FAILURE(open_even(slots, below));
       uint32_t seed = 0;

@@ -316,7 +316,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     ASSERT_TRUE(weights_->finish_loading({}));
     Placement placement;
     placement.ubatch = 64;
-    placement.gpu = {.layer_slots = slots, .stages = stages, .mixed = mixed};
+    placement.gpu = {.layer_slots = slots, .stages = stages, .borrows = borrows_, .mixed = mixed};
     if (GetParam() != Inner::kInRam) {
       placement.experts.slots = below;
       placement.experts.spare_slots = below == 6 * 32 ? 0 : std::max(1U, below / 2);
@@ -369,6 +369,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
   const GpuStats& stats() { return weights_->gpu()->stats(); }
   uint64_t expert_bytes() const { return layout_.expert_layers[0].expert_bytes(); }
 
+  bool borrows_ = false;  // layers borrow slots
   Budget budget_{kGiB, kGiB};
   Model model_;
   StreamLayout layout_;

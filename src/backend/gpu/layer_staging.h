@@ -24,10 +24,12 @@ namespace hypura {
 class LayerStaging {
  public:
   // For those of `layers` that are in `ours` and have slots for fewer experts than they have. `slots` and `store`, of
-  // the experts in them, and the other references must outlive the object. Fails with kBudget.
+  // the experts in them, and the other references must outlive the object. The two stretches are those of `pool`, of
+  // each the last `landing` places for copies ahead; nullptr: of their own. Fails with kBudget.
   static Result<std::unique_ptr<LayerStaging>> create(std::span<const ExpertLayer> layers, const GpuLayerRange& ours,
                                                       const DeviceSlots& slots, const ExpertStore& store,
-                                                      GpuDevice& device, ExpertSource& source);
+                                                      GpuDevice& device, ExpertSource& source,
+                                                      const SlotPool* pool = nullptr, uint32_t landing = 0);
 
   // Begins to bring what the slots lack of `layer`. Where the device computes in the machine's memory its work goes on
   // meanwhile, and with what lies there must have ended: synchronized() follows. Fails with kIo.
@@ -41,6 +43,13 @@ class LayerStaging {
   // The computing stream was synchronised: what used() was said of has been.
   void synchronized();
 
+  // For what is computed from now on `experts` of `layer`, which all have slots, are in matrices() of it under their
+  // own numbers: copied on the device. used() must follow what computes with them.
+  void gather(uint32_t layer, std::span<const uint32_t> experts);
+
+  // What is computed from now on no longer uses either stretch: what comes there comes behind all that was begun.
+  void vacate();
+
   // Of which half bring() makes use for `layer`: of 0 and 1. What lies there is gone then.
   size_t half_of(uint32_t layer) const { return half_of_[layer]; }
   // By part: all experts of a layer that complete() was called for last of its half.
@@ -49,9 +58,16 @@ class LayerStaging {
   // How many of the last layer's experts came from the tier below.
   size_t missed() const { return missed_; }
 
-  // Room for some experts of `layer`, which is staged at times, under their own numbers: for what the copy stream
-  // copies from now on. What lay there is gone. used() must follow what reads them.
-  std::span<ggml_tensor* const> make_room(uint32_t layer);
+  // Places of experts for copies ahead.
+  struct Landing {
+    std::span<ggml_tensor* const> matrices;  // by part
+    uint32_t first = 0;
+    uint32_t count = 0;
+  };
+
+  // Room for some experts of `layer`, which is staged at times: for what the copy stream copies from now on. What lay
+  // there is gone. used() must follow what reads them.
+  Landing make_room(uint32_t layer);
 
  private:
   // A stretch, and when what was brought has landed and has been used.
@@ -63,9 +79,16 @@ class LayerStaging {
   };
 
   LayerStaging(std::span<const ExpertLayer> layers, const DeviceSlots& slots, const ExpertStore& store,
-               GpuDevice& device, ExpertSource& source)
-      : layers_(layers), slots_(slots), store_(store), device_(device), source_(source) {}
-  Status place(const GpuLayerRange& ours);
+               GpuDevice& device, ExpertSource& source, const SlotPool* pool, uint32_t landing)
+      : layers_(layers),
+        slots_(slots),
+        store_(store),
+        device_(device),
+        source_(source),
+        pool_(pool),
+        landing_(landing) {}
+  uint64_t describe(const GpuLayerRange& ours);
+  Status place(uint64_t most);
   bool overlaps() const { return device_.copy_stream() != device_.stream(); }
   void wait_until_used(Half& half);
 
@@ -74,6 +97,8 @@ class LayerStaging {
   const ExpertStore& store_;
   GpuDevice& device_;
   ExpertSource& source_;
+  const SlotPool* pool_;
+  uint32_t landing_;
   ggml_context_ptr context_;
   std::array<Half, 2> halves_;
   std::vector<std::vector<ggml_tensor*>> matrices_;  // by layer and part; none of those that are never staged

@@ -108,7 +108,7 @@ void SlotSeeds::rank(const Choice& choice) {
     }
   }
   std::ranges::sort(worths_);
-  const auto slots = static_cast<size_t>(it_.slots.matrices(choice.layer).front()->ne[2]);
+  const size_t slots = it_.store.own_slots(choice.layer);
   worths_.resize(std::min(worths_.size(), slots));
   wanted_.clear();
   for (const auto& [worth, expert] : worths_) {

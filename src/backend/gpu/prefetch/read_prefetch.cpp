@@ -14,7 +14,7 @@ void ReadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> predi
     return;  // all of its experts have slots
   }
   end_unwanted(staging_.half_of(layer));
-  const std::span<ggml_tensor* const> matrices = staging_.make_room(layer);
+  const std::span<ggml_tensor* const> matrices = staging_.make_room(layer).matrices;
   for (size_t place = 0; place < predictions.size(); ++place) {
     const uint32_t expert = predictions[place].expert;
     if (!store_.resident(layer, expert) && store_.worth_reading(place)) {
@@ -28,7 +28,7 @@ bool ReadPrefetch::has(uint32_t layer, uint32_t expert) const {
   return std::ranges::any_of(coming_, [&](const Coming& it) { return it.layer == layer && it.expert == expert; });
 }
 
-Result<std::span<ggml_tensor* const>> ReadPrefetch::take(std::span<const UploadItem> items) {
+Result<std::span<ggml_tensor* const>> ReadPrefetch::take(std::span<UploadItem> items) {
   const auto start = std::chrono::steady_clock::now();
   Status result;
   for (const UploadItem& item : items) {

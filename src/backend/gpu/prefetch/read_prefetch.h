@@ -24,7 +24,7 @@ class ReadPrefetch final : public SlotPrefetch {
   void begin(uint32_t layer, std::span<const ExpertPrediction> predictions) override;
   void note_chosen(uint32_t /*layer*/, std::span<const uint32_t> /*experts*/) override {}  // the store keeps the record
   bool has(uint32_t layer, uint32_t expert) const override;
-  Result<std::span<ggml_tensor* const>> take(std::span<const UploadItem> items) override;
+  Result<std::span<ggml_tensor* const>> take(std::span<UploadItem> items) override;
   void taken() override {}  // the processors copied
   void give_way(uint32_t layer) override;
   void settle() override;

@@ -30,9 +30,9 @@ class SlotPrefetch {
   // Whether the expert was prefetched to the device.
   virtual bool has(uint32_t layer, uint32_t expert) const = 0;
 
-  // Those of `items`, experts of which it has all, are asked for: where they lie, by part, under their own numbers, for
-  // what is computed from now on. taken() must follow when copies of them have begun. Fails with kIo.
-  virtual Result<std::span<ggml_tensor* const>> take(std::span<const UploadItem> items) = 0;
+  // Those of `items`, experts of which it has all, are asked for: where they lie, by part, for what is computed from
+  // now on; the items say at which place. taken() must follow when copies of them have begun. Fails with kIo.
+  virtual Result<std::span<ggml_tensor* const>> take(std::span<UploadItem> items) = 0;
   virtual void taken() = 0;
 
   // `layer` is about to come to lie where they are.

@@ -23,7 +23,7 @@ void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> pre
   absent_.clear();
   predicted_ = predictions.size();
   from_disk_.clear();
-  matrices_ = copies(layer) ? it_.staging->make_room(layer) : std::span<ggml_tensor* const>();
+  landing_ = copies(layer) ? it_.staging->make_room(layer) : LayerStaging::Landing();
   for (size_t place = 0; place < predictions.size(); ++place) {
     const uint32_t expert = predictions[place].expert;
     if (it_.store.resident(layer, expert)) {
@@ -35,7 +35,7 @@ void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> pre
       if (it_.below.holds_all() || disk_record_.pays(layer, place, predicted_)) {
         from_disk_.push_back(expert);
       }
-    } else if (!matrices_.empty() && it_.store.worth_reading(place)) {
+    } else if (experts_.size() < landing_.count && it_.store.worth_reading(place)) {
       copy(expert, *it_.below.pin(layer, expert));
     }
   }
@@ -46,10 +46,11 @@ void UploadPrefetch::begin(uint32_t layer, std::span<const ExpertPrediction> pre
 }
 
 void UploadPrefetch::copy(uint32_t expert, uint32_t slot) {
-  for (uint32_t part = 0; part < matrices_.size(); ++part) {
+  const uint32_t place = landing_.first + static_cast<uint32_t>(experts_.size());
+  for (uint32_t part = 0; part < landing_.matrices.size(); ++part) {
     const uint64_t slice = it_.layers[layer_].parts[part].slice_bytes;
-    ggml_backend_tensor_set_async(it_.device.copy_stream(), matrices_[part], it_.below.view(layer_, part).at(slot),
-                                  expert * matrices_[part]->nb[2], slice);
+    ggml_backend_tensor_set_async(it_.device.copy_stream(), landing_.matrices[part],
+                                  it_.below.view(layer_, part).at(slot), place * landing_.matrices[part]->nb[2], slice);
     it_.stats.uploaded_bytes += slice;
   }
   pinned_.push_back({layer_, expert});
@@ -68,13 +69,17 @@ bool UploadPrefetch::has(uint32_t layer, uint32_t expert) const {
   return layer == layer_ && std::ranges::find(experts_, expert) != experts_.end();
 }
 
-Result<std::span<ggml_tensor* const>> UploadPrefetch::take(std::span<const UploadItem> items) {
+Result<std::span<ggml_tensor* const>> UploadPrefetch::take(std::span<UploadItem> items) {
   if (landed_ != nullptr) {
     ggml_backend_event_wait(it_.device.stream(), landed_.get());
   }
+  for (UploadItem& item : items) {
+    const auto at = std::ranges::find(experts_, item.expert) - experts_.begin();
+    item.from = landing_.first + static_cast<uint32_t>(at);
+  }
   it_.stats.prefetches_used += items.size();
   it_.below.count_found(items.size());
-  return matrices_;
+  return landing_.matrices;
 }
 
 void UploadPrefetch::taken() {

@@ -31,7 +31,7 @@ class UploadPrefetch final : public SlotPrefetch {
   void begin(uint32_t layer, std::span<const ExpertPrediction> predictions) override;
   void note_chosen(uint32_t layer, std::span<const uint32_t> experts) override;
   bool has(uint32_t layer, uint32_t expert) const override;
-  Result<std::span<ggml_tensor* const>> take(std::span<const UploadItem> items) override;
+  Result<std::span<ggml_tensor* const>> take(std::span<UploadItem> items) override;
   void taken() override;
   void give_way(uint32_t /*layer*/) override { experts_.clear(); }
 
@@ -51,8 +51,8 @@ class UploadPrefetch final : public SlotPrefetch {
   Parts it_;
   ggml_backend_event_ptr landed_;
   uint32_t layer_ = 0;
-  std::span<ggml_tensor* const> matrices_;
-  std::vector<uint32_t> experts_;    // on the device
+  LayerStaging::Landing landing_;
+  std::vector<uint32_t> experts_;    // on the device, in its places, in their order
   std::vector<LayerExpert> pinned_;  // in RAM
   std::vector<Absent> absent_;
   size_t predicted_ = 0;             // for the layer

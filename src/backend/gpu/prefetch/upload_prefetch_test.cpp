@@ -92,10 +92,10 @@ class UploadPrefetchTest : public GpuFixture {
   void prefetch_into_slot(uint32_t layer, uint32_t expert, uint32_t slot) {
     const ExpertPrediction predicted[] = {{expert, 1}};
     prefetch_->begin(layer, predicted);
-    const UploadItem item = {expert, slot};
+    UploadItem item = {expert, slot};
     const auto brought = prefetch_->take({&item, 1});
     ASSERT_TRUE(brought);
-    source_->copy_one(device().stream(), layer, *brought, expert, slots_->matrices(layer), slot);
+    source_->copy_one(device().stream(), layer, *brought, item.from, slots_->matrices(layer), slot);
     prefetch_->taken();
   }
 
@@ -121,7 +121,7 @@ TEST_P(UploadPrefetchTest, RamsSlotsAreGivenAwayOnceTheirCopiesEnded) {
   }
   EXPECT_FALSE(below_->resident(1, 7)) << "its slot is still held";
   ggml_backend_synchronize(device().copy_stream());
-  EXPECT_TRUE(holds(staging_->matrices(1), 7, {1, 7}));
+  EXPECT_TRUE(holds(staging_->matrices(1), 0, {1, 7}));
 }
 
 // What was copied ahead lies where layers pass through until it was copied from there into a slot.
@@ -133,7 +133,7 @@ TEST_P(UploadPrefetchTest, ItsPlaceIsGivenAwayOnceItWasTaken) {
   prefetch_->begin(3, seventh);  // comes to lie in the same place
   EXPECT_TRUE(prefetch_->has(3, 7));
   ggml_backend_synchronize(device().copy_stream());
-  EXPECT_TRUE(holds(staging_->matrices(3), 7, {3, 7}));
+  EXPECT_TRUE(holds(staging_->matrices(3), 0, {3, 7}));
   ggml_backend_synchronize(device().stream());
   EXPECT_TRUE(holds(slots_->matrices(1), 2, {1, 7}));
 }
