@@ -84,6 +84,28 @@ TEST(GpuPlacement, ElseSlotsTakeWhatIsLeftOfTheDevice) {
 }
 
 // Its slots are RAM's: one budget for both, nothing below, nothing copied.
+TEST(GpuPlacement, BorrowedSlotsMissLessAndTakeNoMemory) {
+  PlacementProblem problem = gpu_problem(2 * kGiB, 4 * kGiB);
+  const auto alone = place(problem);
+  ASSERT_TRUE(alone && alone->gpu);
+  problem.gpu->groups[0].borrows = true;
+  const auto borrowing = place(problem);
+  ASSERT_TRUE(borrowing && borrowing->gpu);
+  expect_within_budgets(problem, *borrowing);
+  EXPECT_TRUE(borrowing->gpu->borrows);
+  EXPECT_FALSE(alone->gpu->borrows);
+  const std::vector<uint32_t> slots =
+      gpu_borrowed_slots(problem, problem.gpu->devices[0], borrowing->gpu->layer_slots, true);
+  const uint32_t experts = problem.experts[0].experts;
+  EXPECT_EQ(std::accumulate(slots.begin(), slots.end(), 0U), 2 * (experts - problem.experts[0].used));
+  const PassCost before = pass_cost(problem, *alone, 1);
+  const PassCost token = pass_cost(problem, *borrowing, 1);
+  EXPECT_LT(token.device_misses, before.device_misses);
+  EXPECT_LT(token.seconds, before.seconds);
+  EXPECT_EQ(pass_cost(problem, *borrowing, 4096).uploaded, pass_cost(problem, *alone, 4096).uploaded)
+      << "in a prompt all layers pass through";
+}
+
 TEST(GpuPlacement, ADeviceThatComputesInRamTakesItsPartOfOneBudget) {
   for (const uint64_t budget : {2 * kGiB, 4 * kGiB, 16 * kGiB}) {
     for (const uint64_t most : {3 * kGiB, 16 * kGiB}) {

@@ -47,7 +47,7 @@ bool may_have(ggml_backend_buffer_type_t type, const ExpertLayer& layer, uint64_
 
 std::vector<bool> pooled_layers(ggml_backend_dev_t device, std::span<const ExpertLayer> layers, uint64_t places) {
   std::vector<bool> pooled(layers.size(), false);
-  if (computes_in_ram(device) || layers.empty()) {
+  if (layers.empty() || computes_in_ram(device)) {
     return pooled;
   }
   ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device);
