@@ -138,6 +138,28 @@ TEST(ExpertCache, TellsWhatOneMoreWouldDriveOut) {
   EXPECT_LT(cache.least_worth(0), cache.worth(0, 0));
 }
 
+// Slots of its own that a layer has only at times.
+TEST(ExpertCache, ALayerMayHaveMoreSlotsOfItsOwnForAWhile) {
+  ExpertCache::Config own = config(2, 8, 0, 0);
+  own.own_slots = {2, 2};
+  ExpertCache cache(own);
+  run_pass(cache, 0, 1, {0, 1});
+  run_pass(cache, 1, 1, {0, 1});
+  cache.set_own_slots(0, 4);
+  EXPECT_EQ(cache.quota(0), 4U);
+  EXPECT_EQ(run_pass(cache, 0, 1, {2, 3}), 0U);
+  EXPECT_EQ(run_pass(cache, 0, 1, {0, 1, 2, 3}), 4U) << "nothing was evicted";
+  cache.set_own_slots(0, 2);
+  EXPECT_EQ(cache.held(0), 2U);
+  EXPECT_TRUE(cache.resident(0, 0) && cache.resident(0, 1)) << "what lies in the slots that stay, stays";
+  EXPECT_TRUE(cache.absent(0, 2) && cache.absent(0, 3));
+  EXPECT_EQ(run_pass(cache, 0, 1, {4, 5}), 0U);
+  EXPECT_EQ(cache.held(0), 2U);
+  EXPECT_EQ(run_pass(cache, 1, 1, {0, 1}), 2U) << "the other layer has its own";
+  cache.set_own_slots(0, 3);
+  EXPECT_EQ(*cache.take(0, 6), 2U);
+}
+
 TEST(ExpertCache, LayersMayHaveQuotasOfTheirOwn) {
   ExpertCache::Config its_config = config(2, 8, 7, 1);
   its_config.quotas = {5, 1};
