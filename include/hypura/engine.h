@@ -180,13 +180,15 @@ struct EngineStats {
   double prompt_seconds = 0;
   double decode_seconds = 0;
   double load_seconds = 0;
-  uint64_t load_bytes = 0;                 // read from disk while loading
-  uint64_t streamed_bytes = 0;             // read from disk since, on demand and by prefetch
-  uint64_t prefill_bytes = 0;              // of those, in prefill passes
-  uint64_t decode_bytes = 0;               // of those, in decode passes
-  uint64_t expert_lookups = 0;             // experts requested, in decode passes
-  uint64_t expert_hits = 0;                // of those, in RAM or VRAM when requested; a pending read is a miss
-  uint64_t experts_read_ahead = 0;         // read from disk on a prediction, in decode passes
+  uint64_t load_bytes = 0;      // read from disk while loading
+  uint64_t streamed_bytes = 0;  // read from disk since, on demand and by prefetch
+  uint64_t prefill_bytes = 0;   // of those, in prefill passes
+  uint64_t decode_bytes = 0;    // of those, in decode passes
+  uint64_t expert_lookups = 0;  // experts requested, in decode passes
+  uint64_t expert_hits = 0;     // of those, in RAM or VRAM when requested; a pending read is a miss
+  // Read from disk on a prediction, in decode passes; and what a prompt did not ask for in its last layer, where RAM
+  // has room for all beside a GPU.
+  uint64_t experts_read_ahead = 0;
   uint64_t experts_used_ahead = 0;         // of those, then requested
   uint64_t experts_predicted = 0;          // predicted for the next layer, resident or not, in decode passes
   uint64_t experts_predicted_correct = 0;  // of those, then requested

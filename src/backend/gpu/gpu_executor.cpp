@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "backend/gpu/direct_reads.h"
 #include "backend/gpu/expert_upload.h"
@@ -324,9 +325,22 @@ Status GpuExecutor::use_slots(const Block& block) {
   Status status = bring_chosen(block);
   if (status) {
     patch(block, slots_->matrices(block.layer), remapped(block));
+    read_rest(block.layer);
   }
   store_->finish();  // what comes into these slots later comes behind this block in the stream
   return status;
+}
+
+// Of a prompt the last layer computes some rows, and asks for few experts. Where RAM has room for all it reads the
+// others too, as it has read those of the layers that passed through: else decoding, and the next prompt, wait for
+// them.
+void GpuExecutor::read_rest(uint32_t layer) {
+  if (decode_ || !passed_ || below_ == nullptr || !below_->holds_all()) {
+    return;
+  }
+  rest_.resize(layers_[layer].experts);
+  std::iota(rest_.begin(), rest_.end(), 0U);
+  below_->prefetch_for_above(layer, rest_);
 }
 
 // Other nodes may stand between the products of a layer: then there are several runs of nodes that belong together.

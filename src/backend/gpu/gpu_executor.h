@@ -153,6 +153,7 @@ class GpuExecutor {
   Status stage_by_reading(ggml_cgraph* graph, const Block& block);
   bool seeds(const Block& block) const;
   Status use_slots(const Block& block);
+  void read_rest(uint32_t layer);
   Status use_numbered(ggml_cgraph* graph, const Block& block);
   Status allocate_pool(const GpuUse& use, uint32_t used);
   uint32_t usable_slots(uint32_t layer) const;
@@ -227,6 +228,7 @@ class GpuExecutor {
   std::vector<uint16_t> routed_;  // [token][used]
   std::vector<uint32_t> wanted_;  // distinct ones, ascending
   std::vector<ExpertPrediction> predictions_;
+  std::vector<uint32_t> rest_;    // all of a layer's
   std::vector<uint32_t> there_;   // of these, in slots of the device
   std::vector<uint32_t> missed_;  // and not
 };

@@ -87,6 +87,19 @@ TEST_F(GpuEngine, CountersAddUpOverTheTiers) {
   EXPECT_GT(without->stats().expert_lookups, 0U);
 }
 
+// Its last layer computes one row. Where RAM has room for all, what the prompt did not ask for there is read as well.
+TEST_F(GpuEngine, APromptReadsAllOfItsLastLayerToo) {
+  EngineOptions roomy = options();
+  roomy.memory = 128 * kMiB;
+  const auto engine = open(roomy, 8);
+  ASSERT_NE(engine, nullptr);
+  tell(*engine, 1);
+  EXPECT_LT(engine->stats().streamed_bytes, 2 * 6 * 32 * kExpertBytes) << "nothing is read twice";
+  tell(*engine, 1);  // reads go on as passes do
+  EXPECT_GE(engine->stats().streamed_bytes, 6 * 32 * kExpertBytes);
+  EXPECT_GT(engine->stats().experts_read_ahead, 0U);
+}
+
 TEST_F(GpuEngine, RecordsWhatAModelWithoutAGpuRecords) {
   EngineOptions recording = options();
   recording.record_routing = true;
