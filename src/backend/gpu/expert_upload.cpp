@@ -21,9 +21,16 @@ Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bo
   for (const ExpertStore::Lease& lease : below_.leases().first(to.slots ? below_.hits() : 0)) {
     below_.raised(to.layer, lease.expert());  // which makes room for what comes down
   }
-  take_back(to, items);
+  take_back_beside(to, items);
+  Status status = copy_all(to, items);
+  wait_for_all();
+  return status;
+}
+
+Status ExpertUpload::copy_all(const UploadTarget& to, std::span<UploadItem> items) {
   for (size_t i = 0; i < below_.leases().size(); ++i) {
     if (!below_.requested(i)) {  // none of its slots is free before these copies are done
+      wait_for_all();
       synchronize();
       below_.landed();
       below_.release_misses(i);
@@ -33,6 +40,7 @@ Status ExpertUpload::run(const UploadTarget& to, std::span<UploadItem> items, bo
     }
     const ExpertStore::Lease& lease = below_.leases()[i];
     const auto item = std::ranges::lower_bound(items, lease.expert(), {}, &UploadItem::expert);
+    wait_for(item->place);
     copy(to, lease, item->place);
     item->done = true;
     if (to.slots) {
@@ -52,7 +60,7 @@ void ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor*
   for (const UploadItem& item : items) {
     below_.raised(to.layer, item.expert);
   }
-  take_back(to, items);
+  take_back(to, items, to.stream);
   for (UploadItem& item : items) {
     copy_one(to.stream, to.layer, whole, item.from, to.matrices, item.place);
     item.done = true;
@@ -64,7 +72,7 @@ void ExpertUpload::lower(const UploadTarget& from, std::span<const UploadItem> i
     settle();
     stream_ = from.stream;
   }
-  take_back(from, items);
+  take_back(from, items, from.stream);
 }
 
 void ExpertUpload::copy_one(ggml_backend_t stream, uint32_t /*layer*/, std::span<ggml_tensor* const> from,
@@ -74,19 +82,57 @@ void ExpertUpload::copy_one(ggml_backend_t stream, uint32_t /*layer*/, std::span
   }
 }
 
-// In front of all that overwrites it.
-void ExpertUpload::take_back(const UploadTarget& to, std::span<const UploadItem> items) {
+void ExpertUpload::take_back(const UploadTarget& to, std::span<const UploadItem> items, ggml_backend_t stream) {
+  going_down_.clear();
   for (const UploadItem& item : items) {
     const auto slot = item.evicted == kNoExpert ? std::nullopt : below_.lower(to.layer, item.evicted);
     if (!slot) {
       continue;
     }
+    const bool beside = stream != to.stream;
+    if (beside && going_down_.empty()) {  // behind what filled these places
+      ggml_backend_event_t filled = next_event();
+      ggml_backend_event_record(filled, to.stream);
+      ggml_backend_event_wait(stream, filled);
+      going_down_.push_back({kNoExpert, filled});
+    }
     for (uint32_t part = 0; part < to.matrices.size(); ++part) {
       const uint64_t slice = layers_[to.layer].parts[part].slice_bytes;
-      ggml_backend_tensor_get_async(to.stream, to.matrices[part], below_.view(to.layer, part).at(*slot),
+      ggml_backend_tensor_get_async(stream, to.matrices[part], below_.view(to.layer, part).at(*slot),
                                     item.place * to.matrices[part]->nb[2], slice);
       stats_.downloaded_bytes += slice;
     }
+    if (beside) {
+      going_down_.push_back({item.place, next_event()});
+      ggml_backend_event_record(going_down_.back().landed, stream);
+    }
+  }
+}
+
+// On the stream of copies: what overwrites a place waits for it.
+void ExpertUpload::take_back_beside(const UploadTarget& to, std::span<const UploadItem> items) {
+  take_back(to, items, to.slots ? device_.copy_stream() : to.stream);
+}
+
+ggml_backend_event_t ExpertUpload::next_event() {
+  if (events_.size() == going_down_.size()) {
+    events_.emplace_back(ggml_backend_event_new(device_.inner()));
+  }
+  return events_[going_down_.size()].get();
+}
+
+void ExpertUpload::wait_for(uint32_t place) {
+  const auto it = std::ranges::find(going_down_, place, &GoingDown::place);
+  if (it != going_down_.end()) {
+    ggml_backend_event_wait(stream_, it->landed);
+  }
+}
+
+// Whoever synchronises the stream then knows that all is down.
+void ExpertUpload::wait_for_all() {
+  if (!going_down_.empty()) {
+    ggml_backend_event_wait(stream_, going_down_.back().landed);
+    going_down_.clear();
   }
 }
 

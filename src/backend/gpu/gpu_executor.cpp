@@ -26,7 +26,7 @@ bool is_passed_over(const ggml_tensor& node) {
 GpuExecutor::GpuExecutor(const StreamedWeights& weights, GpuDevice& device, ExpertStore* below, Reader& reader)
     : weights_(weights), layers_(weights.layout().expert_layers), device_(device), below_(below) {
   if (below != nullptr) {
-    source_ = std::make_unique<ExpertUpload>(layers_, *below, stats_);
+    source_ = std::make_unique<ExpertUpload>(layers_, *below, device_, stats_);
   } else {
     auto reads = std::make_unique<DirectReads>(layers_, reader, stats_);
     reads_ = reads.get();

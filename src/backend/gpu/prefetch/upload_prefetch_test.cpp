@@ -20,7 +20,7 @@ class UploadPrefetchTest : public GpuFixture {
     late()->set_idle(true);
     const std::vector<uint32_t> slots(layers().size(), 4);
     below_ = ExpertStore::create(layers(), *reader_, below_stats_, {kBelow, 4, {0, 2, 0, 2, 0, 0}}, [] {}).value();
-    source_ = std::make_unique<ExpertUpload>(layers(), *below_, stats_);
+    source_ = std::make_unique<ExpertUpload>(layers(), *below_, device(), stats_);
     auto made = DeviceSlots::create(layers(), slots, device(), *source_).value();
     slots_ = made.get();
     store_ = ExpertStore::over(
