@@ -22,6 +22,7 @@ struct GpuCommandLine {
   uint32_t repeat = 3;
   uint32_t tokens = 96;
   uint32_t threads = usable_cores();
+  bool own = false;  // of plain llama.cpp nothing but what has everything in VRAM
   std::string json;
 };
 
@@ -80,9 +81,10 @@ bool is_asked_for(const GpuCommandLine& line, const GpuScenario& scenario, const
          (names.empty() || std::find(names.begin(), names.end(), scenario.name) != names.end());
 }
 
-// None where there is no cap to keep to.
-Result<PlainSplits> splits_of(const GpuScenario& scenario, const DividedModel& model, const RunSpec& common) {
-  const bool capped = vram_cap(scenario, model) > 0;
+// None where there is no cap to keep to, or they are not asked for.
+Result<PlainSplits> splits_of(const GpuCommandLine& line, const GpuScenario& scenario, const DividedModel& model,
+                              const RunSpec& common) {
+  const bool capped = vram_cap(scenario, model) > 0 && !line.own;
   return capped ? splits_in_child("/proc/self/exe", own_spec(scenario, model, common)) : PlainSplits();
 }
 
@@ -97,12 +99,17 @@ Status run_model(const GpuCommandLine& line, const std::filesystem::path& path, 
       continue;
     }
     const RunSpec common = common_spec(line, path);
-    const auto splits = splits_of(scenario, *model, common);
+    const auto splits = splits_of(line, scenario, *model, common);
     if (!splits) {
       return propagate(splits.error());
     }
-    auto rounds = run_rounds(rounds_of(line, scenario.name, path, ram_budget(scenario, *model)),
-                             arms_of(scenario, *model, common, *splits));
+    std::vector<Arm> arms = arms_of(scenario, *model, common, *splits);
+    if (line.own) {
+      const auto all = all_in_vram(common).title;
+      const Arm ours = arms.back();
+      std::erase_if(arms, [&](const Arm& it) { return it.title != all && it.title != ours.title; });
+    }
+    auto rounds = run_rounds(rounds_of(line, scenario.name, path, ram_budget(scenario, *model)), arms);
     if (!rounds) {
       return propagate(rounds.error());
     }
@@ -153,6 +160,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 400))
       ->capture_default_str();
   app.add_option("--threads", line.threads, "Compute threads of both engines [one a core]")->check(CLI::Range(1, 1024));
+  app.add_flag("--own", line.own,
+               "Leave out plain llama.cpp's splits: these runs and all in VRAM are enough to see a change");
   app.add_option("--json", line.json, "Also write every run and figure to this file");
   CLI11_PARSE(app, argc, argv);
   const hypura::Status status = run_gpu_bench(line);

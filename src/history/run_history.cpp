@@ -22,6 +22,7 @@ RunHistory load_history(const Model& model, const MachineProfile* profile) {
   history.routing = saved_routing(model);
   if (history.routing) {
     history.hit_curve = lasting_hit_curve(*history.routing);
+    history.passing_curve = lasting_passing_curve(*history.routing);
     history.hit_source = fmt::format("the routing of {} earlier tokens", history.routing->decode_tokens());
   }
   return history;

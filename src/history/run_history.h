@@ -21,9 +21,10 @@ struct RunHistory {
   // Of each MoE layer the hit rate with 0..experts cached: [layer * (experts + 1) + cached], as lasting_hit_curve()
   // gives it from a routing trace; empty: unknown.
   std::vector<double> hit_curve;
-  std::optional<RoutingTrace> routing;  // that the curve is of
+  std::optional<RoutingTrace> routing;  // that the curves are of
   std::string hit_source;               // where the curve comes from, for people: "the routing of 512 earlier tokens"
   CalibrationFactors calibration;
+  std::vector<double> passing_curve = {};  // as hit_curve, from lasting_passing_curve()
 };
 
 // `profile` may be null; it must outlive the result. The curve is that of the model's saved routing, if there is one.

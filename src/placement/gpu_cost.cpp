@@ -37,13 +37,20 @@ void pass_through(const PlacementProblem& problem, const GpuSpeeds& speeds, cons
   cost.seconds = std::max({beside + cost.compute, cost.uploading, cost.reading}) - beside;
 }
 
+// What was seen of the model's routing, for a token; else what its popularity lets expect.
+double misses_on_device(const ExpertGroup& group, uint32_t slots, uint32_t tokens, std::span<const double> misses) {
+  const std::vector<double>& seen = group.passing_misses;
+  return tokens == 1 && !seen.empty() ? seen[std::min(slots, group.experts)] : misses_of_passing(misses, slots);
+}
+
 // What is used, one thing after the other; `cuts` of the stream of work. It passes through the slots there are.
-void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer,
+void bring_used(const PlacementProblem& problem, const GpuSpeeds& speeds, const GpuLayer& layer, uint32_t tokens,
                 std::span<const double> misses, double cuts, PassCost& cost) {
+  const ExpertGroup& group = problem.experts[layer.group];
   const uint32_t there = layer.on_device + layer.borrowed;
-  cost.device_misses = misses_of_passing(misses, there);
-  cost.misses = std::min(cost.device_misses, misses_of_passing(misses, there + layer.in_ram));
-  const auto bytes = static_cast<double>(problem.experts[layer.group].bytes);
+  cost.device_misses = misses_on_device(group, there, tokens, misses);
+  cost.misses = std::min(cost.device_misses, misses_on_device(group, there + layer.in_ram, tokens, misses));
+  const auto bytes = static_cast<double>(group.bytes);
   cost.uploaded = problem.gpu->in_ram ? 0 : cost.device_misses * bytes;
   cost.bytes = cost.misses * bytes;
   cost.cutting = cuts * speeds.sync_seconds;
@@ -157,7 +164,7 @@ PassCost gpu_layer_cost(const PlacementProblem& problem, const GpuSpeeds& speeds
     pass_through(problem, speeds, layer, beside, cost);
   } else {
     const double waves = std::ceil(cost.uses / std::max(1U, layer.on_device));
-    bring_used(problem, speeds, layer, misses, std::max(1.0, waves), cost);
+    bring_used(problem, speeds, layer, tokens, misses, std::max(1.0, waves), cost);
   }
   return cost;
 }

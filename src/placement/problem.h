@@ -50,6 +50,9 @@ struct ExpertGroup {
   PassSeconds repacked;            // the same where at least `repacked_from` tokens chose it
   double repacked_from = std::numeric_limits<double>::infinity();
   double issuing = 0;  // that issuing the reads of one expert takes of the computing thread
+  // Of what a token uses, what it misses in so many slots through which all that is used passes: `experts` + 1 numbers;
+  // empty: unknown.
+  std::vector<double> passing_misses = {};
 };
 
 // Tables of which a pass uses a row for each of its tokens.

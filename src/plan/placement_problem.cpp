@@ -109,21 +109,34 @@ double reads_of(uint64_t bytes) {
   return std::ceil(static_cast<double>(bytes) / static_cast<double>(ReaderOptions{}.chunk_bytes));
 }
 
-std::vector<double> popularity(const OpenRequest& request, const StreamLayout& layout,
-                               const std::vector<size_t>& groups, size_t group, uint32_t experts) {
-  const uint32_t used = std::min(experts_used(request.model), experts);
-  const std::vector<double>& curve = request.history.hit_curve;
+// By slots, the mean of the group's layers: slots are divided evenly among them. Empty where `curve` is not that of
+// such a model.
+std::vector<double> mean_of_group(const std::vector<double>& curve, const StreamLayout& layout,
+                                  const std::vector<size_t>& groups, size_t group, uint32_t experts) {
   const size_t width = layout.experts + 1;
   if (curve.size() != layout.expert_layers.size() * width) {
-    return prior_popularity(experts, used);
+    return {};
   }
-  std::vector<double> mean(experts + 1);  // slots are divided evenly, so the mean of the layers is what counts
+  std::vector<double> mean(experts + 1);
+  const auto layers = static_cast<double>(std::ranges::count(groups, group));
   for (size_t layer = 0; layer < groups.size(); ++layer) {
     for (size_t q = 0; groups[layer] == group && q <= experts; ++q) {
-      mean[q] += curve[layer * width + q];
+      mean[q] += curve[layer * width + q] / layers;
     }
   }
-  return popularity_from_hits(mean, used);
+  return mean;
+}
+
+// By what is known of the model's routing.
+void add_routing(const OpenRequest& request, const StreamLayout& layout, const std::vector<size_t>& groups,
+                 size_t number, ExpertGroup& group) {
+  const RunHistory& history = request.history;
+  const std::vector<double> hits = mean_of_group(history.hit_curve, layout, groups, number, group.experts);
+  group.popularity =
+      hits.empty() ? prior_popularity(group.experts, group.used) : popularity_from_hits(hits, group.used);
+  for (const double hit : mean_of_group(history.passing_curve, layout, groups, number, group.experts)) {
+    group.passing_misses.push_back(group.used * (1 - hit));
+  }
 }
 
 class ProblemBuilder {
@@ -266,7 +279,7 @@ void ProblemBuilder::add_experts() {
         group.issuing += reads_of(part.slice_bytes) * speeds_.read_seconds();
       }
       add_expert_seconds(group, layer);
-      group.popularity = popularity(request_, layout_, groups, groups[i], layer.experts);
+      add_routing(request_, layout_, groups, groups[i], group);
       problem_.experts.push_back(std::move(group));
     }
     ++problem_.experts[groups[i]].layers;

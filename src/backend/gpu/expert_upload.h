@@ -1,7 +1,7 @@
 // Brings experts from the slots of the tier below into a device's tensors, and takes back there what they overwrite.
 //
-// What is taken back goes down on the stream of copies, where the device has one, so that the link is busy both ways: each
-// expert comes up behind the one that it overwrites.
+// What is taken back goes down on the stream of copies, where the device has one, so that the link is busy both ways:
+// each expert comes up behind the one that it overwrites.
 //
 // Copies go on after the call that begins them. The slots of RAM that they read or write are not given away until
 // settle(): then the stream has been synchronised, by it or by who says so.
@@ -67,7 +67,7 @@ class ExpertUpload final : public ExpertSource {
   GpuStats& stats_;
   ggml_backend_t stream_ = nullptr;  // may still use the leases' slots
   std::vector<uint32_t> wanted_;
-  std::vector<GoingDown> going_down_;          // of the call in work
+  std::vector<GoingDown> going_down_;           // of the call in work
   std::vector<ggml_backend_event_ptr> events_;  // the first of them are going_down_'s
 };
 

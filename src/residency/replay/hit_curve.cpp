@@ -4,6 +4,7 @@
 // Q less hits that are worth most (of equals the higher number: ExpertCache drops the lowest first). What a cache
 // with quota Q - 1 holds, one with quota Q holds too, so that all caches are one stack: its first Q experts.
 #include <algorithm>
+#include <queue>
 #include <utility>
 
 #include "residency/expert_ranking.h"
@@ -95,6 +96,56 @@ class LayerStack {
   uint64_t number_ = 0;             // of the visit
 };
 
+// The same where all that a pass asks for comes to lie in the cache, as in the slots of a GPU: then the quotas' caches
+// have that in common, and of the others that they held the Q less those that are worth most.
+class PassingStack {
+ public:
+  explicit PassingStack(uint32_t experts) : ranking_(experts), asked_(experts), seen_(experts) {}
+
+  // As LayerStack::take_in. Of quotas smaller than what the pass asks for it tells nothing.
+  template <class Hit, class First>
+  void take_in(const Visit& pass, Hit hit, First first) {
+    ++number_;
+    ranking_.note(pass.choice);
+    next_.clear();
+    for (const Use& use : pass.uses) {
+      asked_[use.expert] = number_;
+      next_.push_back(use.expert);
+      if (!seen_[use.expert]) {
+        first(static_cast<uint32_t>(stack_.size()));
+        seen_[use.expert] = true;
+      }
+    }
+    std::priority_queue<std::pair<double, uint32_t>> others;
+    const auto keep_best = [&] {
+      next_.push_back(others.top().second);
+      others.pop();
+    };
+    for (uint32_t i = 0; i < stack_.size(); ++i) {
+      if (asked_[stack_[i]] == number_) {
+        hit(i + 1);
+      } else {
+        others.emplace(ranking_.worth(stack_[i]), stack_[i]);
+      }
+      if (i >= pass.uses.size()) {
+        keep_best();
+      }
+    }
+    while (!others.empty()) {
+      keep_best();
+    }
+    std::swap(stack_, next_);
+  }
+
+ private:
+  ExpertRanking ranking_;
+  std::vector<uint32_t> stack_;
+  std::vector<uint32_t> next_;
+  std::vector<uint64_t> asked_;  // by expert: the last visit that asked for it
+  std::vector<bool> seen_;
+  uint64_t number_ = 0;  // of the visit
+};
+
 // Of a run that goes on, passes by which the policy has learned nearly all it can (docs/lab/experiments.md).
 constexpr size_t kWarmUpPasses = 256;
 
@@ -134,13 +185,13 @@ class HitCounts {
 
 // Without counting the first `left_out` decode passes. `first`: adds to a layer's hits what the first use of an expert
 // counts for, when so many others were asked for before.
-template <class First>
+template <class Stack, class First>
 std::vector<double> curve_of(const RoutingTrace& trace, size_t left_out, First first) {
   if (trace.layers == 0 || trace.experts == 0) {
     return {};
   }
   HitCounts counts(trace);
-  std::vector<LayerStack> stacks(trace.layers, LayerStack(trace.experts));
+  std::vector<Stack> stacks(trace.layers, Stack(trace.experts));
   std::vector<size_t> passes(trace.layers);
   const Visits visits(trace);
   for (const Visit& visit : visits.all()) {
@@ -159,19 +210,31 @@ std::vector<double> curve_of(const RoutingTrace& trace, size_t left_out, First f
   return std::move(counts).curve();
 }
 
+void count_nothing(std::span<double> /*hits*/, uint32_t /*before*/) {}
+
+void count_deeper(std::span<double> hits, uint32_t before) {
+  const std::span<double> deeper = hits.subspan(before + 1);
+  for (double& it : deeper) {
+    it += 1 / static_cast<double>(deeper.size());
+  }
+}
+
 }  // namespace
 
 std::vector<double> hit_curve(const RoutingTrace& trace) {
-  return curve_of(trace, 0, [](std::span<double> /*hits*/, uint32_t /*before*/) {});
+  return curve_of<LayerStack>(trace, 0, count_nothing);
+}
+
+std::vector<double> passing_hit_curve(const RoutingTrace& trace) {
+  return curve_of<PassingStack>(trace, 0, count_nothing);
 }
 
 std::vector<double> lasting_hit_curve(const RoutingTrace& trace) {
-  return curve_of(trace, warm_up(trace), [](std::span<double> hits, uint32_t before) {
-    const std::span<double> deeper = hits.subspan(before + 1);
-    for (double& it : deeper) {
-      it += 1 / static_cast<double>(deeper.size());
-    }
-  });
+  return curve_of<LayerStack>(trace, warm_up(trace), count_deeper);
+}
+
+std::vector<double> lasting_passing_curve(const RoutingTrace& trace) {
+  return curve_of<PassingStack>(trace, warm_up(trace), count_deeper);
 }
 
 }  // namespace hypura

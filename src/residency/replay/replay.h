@@ -61,8 +61,12 @@ ReplayResult recorded_result(const RoutingTrace& trace);
 // 9(2), 1970), because what an expert is worth does not depend on what is held.
 std::vector<double> hit_curve(const RoutingTrace& trace);
 
-// The same for a run that goes on, without the misses that a trace has only because it begins: a short one as a long
-// one.
+// The same of slots through which all that a pass asks for passes, as those of each layer on a GPU: ExpertCache with
+// own_slots. With fewer slots than a pass asks for it tells nothing.
+std::vector<double> passing_hit_curve(const RoutingTrace& trace);
+
+// The first of them for a run that goes on, without the misses that a trace has only because it begins: a short one as
+// a long one.
 //
 // Half of the decode passes, but no more than 256, fill the caches and teach the policy, and are not counted. An expert
 // that is asked for the first time after them would lie in the stack, had the trace begun earlier: below those that
@@ -70,5 +74,8 @@ std::vector<double> hit_curve(const RoutingTrace& trace);
 // curve until it ends at 1 gives such hits to small quotas too: by 112 tokens half of 128 experts then missed two
 // thirds of what they do (docs/lab/experiments.md).
 std::vector<double> lasting_hit_curve(const RoutingTrace& trace);
+
+// The same of the other.
+std::vector<double> lasting_passing_curve(const RoutingTrace& trace);
 
 }  // namespace hypura

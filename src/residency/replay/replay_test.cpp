@@ -6,7 +6,9 @@
 #include <functional>
 #include <random>
 
+#include "residency/expert_cache.h"
 #include "residency/replay/trace_for_test.h"
+#include "residency/replay/visits.h"
 
 namespace hypura {
 namespace {
@@ -134,6 +136,47 @@ TEST(HitCurve, IsTheLivePolicyAtEveryQuota) {
     ASSERT_EQ(curve.size(), experts + 1);
     for (uint32_t quota = 0; quota <= experts; ++quota) {
       EXPECT_NEAR(curve[quota], replay(trace, Policy::kLive, quota + 1, 1).hit_rate(), 1e-12) << quota;
+    }
+  }
+}
+
+// A cache with slots of its own for each layer, asked as a GPU asks it.
+TEST(HitCurve, OfPassingSlotsIsThatOfACacheWithOwnSlots) {
+  const RoutingTrace trace = stories_trace();
+  const std::vector<double> curve = passing_hit_curve(trace);
+  const Visits visits(trace);
+  for (const uint32_t slots : {4U, 5U, 8U, 13U, 24U, 31U}) {
+    ExpertCache::Config config = {trace.layers, trace.experts, 0, 0};
+    config.own_slots.assign(trace.layers, slots);
+    ExpertCache cache(config);
+    std::vector<double> hits(trace.layers);
+    std::vector<double> lookups(trace.layers);
+    for (const Visit& visit : visits.all()) {
+      if (visit.uses.size() > slots) {
+        continue;  // it passes through otherwise, and is no decode pass
+      }
+      cache.begin(visit.layer, visit.choice);
+      std::vector<uint32_t> missing;
+      for (const Use& use : visit.uses) {
+        if (!cache.lookup(visit.layer, use.expert)) {
+          missing.push_back(use.expert);
+        }
+      }
+      for (const uint32_t expert : missing) {
+        ASSERT_TRUE(cache.take(visit.layer, expert));
+        cache.commit(visit.layer, expert);
+      }
+      for (const Use& use : visit.uses) {
+        cache.release(visit.layer, use.expert);
+      }
+      if (visit.decode) {
+        lookups[visit.layer] += static_cast<double>(visit.uses.size());
+        hits[visit.layer] += static_cast<double>(visit.uses.size() - missing.size());
+      }
+    }
+    for (uint32_t layer = 0; layer < trace.layers; ++layer) {
+      EXPECT_NEAR(curve[layer * (trace.experts + 1) + slots], hits[layer] / lookups[layer], 0.002)
+          << slots << " slots, layer " << layer;
     }
   }
 }
