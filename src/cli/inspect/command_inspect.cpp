@@ -33,6 +33,7 @@ EngineOptions engine_options(const InspectOptions& options, const std::filesyste
   engine.trust_network = options.trust_network;
   engine.split = options.split;
   engine.context = options.context.value_or(0);
+  engine.threads = options.threads;
   return engine;
 }
 

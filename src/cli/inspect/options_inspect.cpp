@@ -34,6 +34,7 @@ CLI::App* add_inspect_command(CLI::App& program, InspectOptions& options) {
   add_worker_options(*command, options.workers, options.split, nullptr);
   add_trust_option(*command, options.trust_network, nullptr);
   add_context_option(*command, [&options](uint32_t tokens) { options.context = tokens; });
+  add_threads_option(*command, options.threads);
   command->add_flag("--tensors", options.tensors, "Also list every tensor, in the text and on the page");
   command->add_flag("--json", options.json, "Print JSON instead of text, with every tensor");
   command->add_option("--html", options.html, "Also write the plan as a web page")->check(named)->option_text("FILE");

@@ -27,6 +27,7 @@ struct InspectOptions {
   WorkerSplit split = WorkerSplit::kAuto;
   bool trust_network = false;
   std::optional<uint32_t> context;
+  uint32_t threads = 0;  // as EngineOptions
   bool tensors = false;
   bool json = false;                          // instead of text
   std::optional<std::filesystem::path> html;  // besides

@@ -234,15 +234,19 @@ void add_draft_options(CLI::App& command, DraftOptions& options, const char* gro
   command.get_option("--draft-tokens")->group(group);
 }
 
-void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
-                        const char* group) {
+void add_threads_option(CLI::App& command, uint32_t& threads) {
   static const NumberRange kThreads{1, 1024, true,
                                     "a whole number from 1 to 1024; leave out the flag for the best known value"};
+  add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
+             [&threads](double value) { threads = static_cast<uint32_t>(value); });
+}
+
+void add_engine_options(CLI::App& command, EngineOptions& options, std::function<void(uint32_t)> set_context,
+                        const char* group) {
   add_memory_option(command, options.memory);
   add_gpu_options(command, {options.gpu, options.vram, options.vram_each, options.mixed_compute}, group);
   add_context_option(command, std::move(set_context));
-  add_number(command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
-             [&options](double value) { options.threads = static_cast<uint32_t>(value); });
+  add_threads_option(command, options.threads);
   const auto set_kv_type = [&options](const std::string& text) {
     options.kv_type = parse_kv_type(text).value_or(options.kv_type);
   };

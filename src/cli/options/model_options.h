@@ -46,6 +46,9 @@ void add_gpu_options(CLI::App& command, const GpuOptions& options, const char* g
 // --context N; `set` is called when the flag was given.
 void add_context_option(CLI::App& command, std::function<void(uint32_t)> set);
 
+// --threads N; none, where it was not given, is left as it is.
+void add_threads_option(CLI::App& command, uint32_t& threads);
+
 // --mirror, in the group of that name; may be repeated.
 void add_mirror_option(CLI::App& command, std::vector<std::filesystem::path>& mirrors, const char* group);
 

@@ -215,14 +215,15 @@ TEST(Options, InteractiveRunIsChat) {
 }
 
 TEST(Options, InspectTakesEveryFlag) {
-  const auto parsed = parse_command_line(
-      {"inspect", "m.gguf", "--memory", "32G", "--context", "16384", "--tensors", "--json", "--html", "plan.html"});
+  const auto parsed = parse_command_line({"inspect", "m.gguf", "--memory", "32G", "--context", "16384", "--threads",
+                                          "3", "--tensors", "--json", "--html", "plan.html"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->action, CommandLine::Action::kInspect);
   const InspectOptions& options = parsed->inspect;
   EXPECT_EQ(options.model, "m.gguf");
   EXPECT_EQ(options.memory, 32 * kGiB);
   EXPECT_EQ(options.context, 16384U);
+  EXPECT_EQ(options.threads, 3U);
   EXPECT_TRUE(options.tensors);
   EXPECT_TRUE(options.json);
   EXPECT_EQ(options.html, "plan.html");
@@ -325,6 +326,7 @@ INSTANTIATE_TEST_SUITE_P(Values, OptionsRefuse,
                                          Refused{{"run", "--vram", "6G,auto"}, {"--vram", "'auto'", "6G,12G"}},
                                          Refused{{"inspect", "--memory", "much"}, {"--memory", "'much'"}},
                                          Refused{{"inspect", "--context", "0"}, {"--context", "1 or more"}},
+                                         Refused{{"inspect", "--threads", "0"}, {"--threads", "1 to 1024"}},
                                          Refused{{"inspect", "--html", ""}, {"--html", "empty"}},
                                          Refused{{"inspect", "--temp", "1"}, {"'--temp'", "hypura inspect --help"}},
                                          Refused{{"chat", "--stats", "xml"}, {"--stats", "json"}}));

@@ -1,7 +1,6 @@
 #include "cli/worker/options_worker.h"
 
 #include "cli/options/model_options.h"
-#include "cli/options/number_option.h"
 #include "cli/worker/worker_listener.h"
 #include "support/fail.h"
 
@@ -27,8 +26,6 @@ Exit codes: 0 stopped, 1 internal, 2 usage, 3 model, 4 budget, 5 input/output)";
 }  // namespace
 
 CLI::App* add_worker_command(CLI::App& program, WorkerCommandOptions& options) {
-  static const NumberRange kThreads{1, 1024, true,
-                                    "a whole number from 1 to 1024; leave out the flag for the best known value"};
   CLI::App* command = program.add_subcommand("worker", "Compute layers of a model for other machines")
                           ->group("Commands")
                           ->footer(kWorkerFooter);
@@ -39,8 +36,7 @@ CLI::App* add_worker_command(CLI::App& program, WorkerCommandOptions& options) {
   command->add_option("--listen", options.listen, "Address and port to listen on (default 127.0.0.1:52525)")
       ->option_text("ADDRESS");
   add_memory_option(*command, options.memory);
-  add_number(*command, "--threads", "Compute threads (default: best known for this machine)", kThreads,
-             [&options](double value) { options.threads = static_cast<uint32_t>(value); });
+  add_threads_option(*command, options.threads);
   command->add_flag_callback(
       "--no-repacked", [&options] { options.repacked = false; }, "Ignore a repacked copy of the model");
   command->add_flag("--trust-network", options.trust_network,
