@@ -9,14 +9,14 @@ import time
 
 class ServedModel:
     """Ready to answer, with all weights loaded. `flags`: of `hypura serve`; what is kept and logged is in `folder`;
-    `before`: what the process does first."""
+    `environment`: more than this process has."""
 
-    def __init__(self, program, model, folder, port, flags, before=None):
+    def __init__(self, program, model, folder, port, flags, environment=None):
         self.port = port
         self.log = open(os.path.join(folder, "log"), "w+")
         words = [program, "serve", model, "--port", str(port), *flags]
-        self.process = subprocess.Popen(words, env=dict(os.environ, XDG_CACHE_HOME=folder), stderr=self.log,
-                                        preexec_fn=before)
+        self.process = subprocess.Popen(words, env=dict(os.environ, XDG_CACHE_HOME=folder, **(environment or {})),
+                                        stderr=self.log)
         while self.process.poll() is None:
             try:
                 self.model = json.loads(self.call("GET", "/v1/models")[1])["data"][0]["id"]

@@ -1,5 +1,5 @@
 """Machines for measurements of workers, all on this one: `hypura worker` processes, each with a disk of its own speed and
-behind a network of its own. Linux, as root where a disk is limited (cgroup v1) or a machine has a network namespace."""
+behind a network of its own. Linux, as root where a machine has a network namespace."""
 import os
 import shutil
 import signal
@@ -7,7 +7,6 @@ import subprocess
 import time
 
 FIRST_PORT = 52700
-BLKIO = "/sys/fs/cgroup/blkio"
 BUILD = os.environ.get("HYPURA_BUILD", "build/release")
 
 
@@ -31,31 +30,13 @@ def holdings(pid):
             "files": len(os.listdir(f"/proc/{pid}/fd")), "children": len(children(pid))}
 
 
-class Disk:
-    """Processes that enter() read so many bytes a second, together, from the disk that holds `path`; None: any."""
-
-    def __init__(self, name, path, bytes_per_second):
-        self.folder = None
-        if bytes_per_second:
-            device = os.stat(path).st_dev
-            self.folder = os.path.join(BLKIO, f"hypura-bench-{name}")
-            os.makedirs(self.folder, exist_ok=True)
-            with open(os.path.join(self.folder, "blkio.throttle.read_bps_device"), "w") as limit:
-                limit.write(f"{os.major(device)}:{os.minor(device)} {int(bytes_per_second)}")
-
-    def enter(self):
-        if self.folder:
-            with open(os.path.join(self.folder, "cgroup.procs"), "w") as them:
-                them.write(str(os.getpid()))
-
-    def close(self):
-        for _ in range(50):  # until its last process is reaped
-            try:
-                if self.folder:
-                    os.rmdir(self.folder)
-                return
-            except OSError:
-                time.sleep(0.1)
+def slow_disk(bytes_per_second):
+    """What is in the environment of a process whose disk gives so many bytes a second (bench/paced_disk.cpp); 0: what this
+    machine's gives."""
+    if not bytes_per_second:
+        return {}
+    return {"LD_PRELOAD": os.path.abspath(program("hypura-paced-disk.so")),
+            "HYPURA_DISK_BYTES_PER_SECOND": str(bytes_per_second)}
 
 
 def ip(*words):
@@ -104,13 +85,13 @@ class Relay:
 
 
 class Worker:
-    """`hypura worker` number N. With `rtt` or `gbit` behind a relay, with `namespaced` in a network of its own; `profile`:
-    a cache folder with what `hypura profile` found."""
+    """`hypura worker` number N. With `rtt` or `gbit` behind a relay, with `namespaced` in a network of its own; `disk`: as
+    slow_disk() has it; `profile`: a cache folder with what `hypura profile` found."""
 
-    def __init__(self, model, number, memory, folder, rtt=0, gbit=0, disk=None, namespaced=False, threads=1,
+    def __init__(self, model, number, memory, folder, rtt=0, gbit=0, disk=0, namespaced=False, threads=1,
                  profile=None):
         self.model, self.memory, self.threads = model, memory, threads
-        self.disk = disk or Disk(number, model, None)
+        self.disk = disk
         self.folder = os.path.join(folder, f"worker-{number}")
         os.makedirs(self.folder, exist_ok=True)
         if profile:
@@ -129,8 +110,8 @@ class Worker:
         words += [program("hypura"), "worker", self.model, "--listen", f"{self.host}:{self.port}", "--memory", self.memory,
                   "--threads", str(self.threads)] + (["--trust-network"] if self.namespace else [])
         with open(self.log_path, "a") as log:
-            self.process = subprocess.Popen(words, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=self.disk.enter,
-                                            env=dict(os.environ, XDG_CACHE_HOME=self.folder))
+            self.process = subprocess.Popen(words, stderr=log, stdin=subprocess.DEVNULL,
+                                            env=dict(os.environ, XDG_CACHE_HOME=self.folder, **slow_disk(self.disk)))
         while self.log().count("is worked for") == ready:
             if self.process.poll() is not None:
                 raise SystemExit(self.log())
@@ -169,4 +150,3 @@ class Worker:
             self.relay.close()
         if self.namespace:
             self.namespace.close()
-        self.disk.close()

@@ -11,7 +11,7 @@ depends on time, on one machine too. That their logits are right is for src/gene
 many MB/s, behind relays of --rtt ms and --gbit Gbit/s. The first --skip tokens of an answer are left out: they fill the
 memories, since all machines start anew for each answer. Each has a profile, measured with such a disk. `predicted` is what
 the plan says by that; `predicted_again` what it says where such an answer was made before (run history: what its tokens
-chose, and a calibration factor). Needs root for the disks' limits (cgroup v1).
+chose, and a calibration factor).
 
 Prints one JSON object; the exit status is 1 where something was not equal.
 """
@@ -27,7 +27,7 @@ import tempfile
 import time
 
 from served_model import ServedModel, numbers
-from worker_machines import Disk, Worker, program
+from worker_machines import Worker, program, slow_disk
 
 PORT = 8474
 WIDTH, EXPERTS, LAYERS = 256, 32, 4  # of the models that are made
@@ -52,7 +52,7 @@ class Server(ServedModel):
 
     split = "experts"  # all are asked, though with models so small none pays
 
-    def __init__(self, model, memory, folder, workers, flags=(), disk=None, profile=None):
+    def __init__(self, model, memory, folder, workers, flags=(), disk=0, profile=None):
         self.folder = tempfile.mkdtemp(dir=folder)
         if profile:
             shutil.copytree(profile, self.folder, dirs_exist_ok=True)
@@ -61,8 +61,7 @@ class Server(ServedModel):
                  *(["--split", self.split] if workers else []), *flags]
         for it in workers:
             words += ["--worker", it.address]
-        disk = disk or Disk("client", model, None)
-        super().__init__(program("hypura"), model, self.folder, PORT, words, disk.enter)
+        super().__init__(program("hypura"), model, self.folder, PORT, words, slow_disk(disk))
 
     def ask(self, seed, answers=1, prompt=8):
         """So many answers to one prompt of so many tokens, which are computed together."""
@@ -183,7 +182,7 @@ def predictions(options, workers, caches):
     rates = []
     for count in range(len(workers) + 1):
         words = [program("hypura"), "inspect", options.model, "--memory", options.memory, "--gpu", "none", "--context",
-                 "1024", "--json"]
+                 "1024", "--threads", "1", "--json"]
         for it in workers[:count]:
             words += ["--worker", it.address]
         said = subprocess.run(words, capture_output=True, text=True, check=True,
@@ -192,27 +191,38 @@ def predictions(options, workers, caches):
     return rates
 
 
+def measure(model, rate, cache):
+    """Into that folder what `hypura profile` finds with such a disk; again while other programs disturb it. The share of the
+    processors that it had."""
+    for _ in range(6):
+        said = subprocess.run([program("hypura"), "profile", "--path", model, "--gpu", "none", "--json"], check=True,
+                              stdout=subprocess.PIPE, text=True,
+                              env=dict(os.environ, XDG_CACHE_HOME=cache, **slow_disk(rate))).stdout
+        share = json.loads(said)["processor_share"]
+        if share >= 0.9:  # MachineProfile::kDisturbedShare
+            break
+    return share
+
+
 def speed(options, folder):
     rate = options.disk * 1e6
-    disk = Disk("client", options.model, rate)
     profile = os.path.join(folder, "profile")
-    subprocess.run([program("hypura"), "profile", "--path", options.model, "--gpu", "none"], check=True,
-                   stdout=subprocess.DEVNULL, env=dict(os.environ, XDG_CACHE_HOME=profile), preexec_fn=disk.enter)
+    share = measure(options.model, rate, profile)
     workers = []
     rates = [[] for _ in range(options.workers + 1)]
     caches = [profile] * len(rates)
     texts, told = set(), []
     try:
         for i in range(1, options.workers + 1):
-            workers.append(Worker(options.model, i, options.memory, folder, options.rtt, options.gbit,
-                                  Disk(str(i), options.model, rate), threads=options.threads, profile=profile))
+            workers.append(Worker(options.model, i, options.memory, folder, options.rtt, options.gbit, rate,
+                                  threads=options.threads, profile=profile))
         for i in range(options.rounds):
             counts = list(range(options.workers + 1))
             for count in counts if i % 2 == 0 else reversed(counts):
                 for it in workers[:count]:
                     it.kill()
                     it.start()
-                with Timed(options.model, options.memory, folder, workers[:count], ["--parallel", "1"], disk,
+                with Timed(options.model, options.memory, folder, workers[:count], ["--parallel", "1"], rate,
                            profile) as server:
                     its, text = server.rate("speed", options.skip, options.tokens)
                     if i + 1 == options.rounds:
@@ -220,16 +230,17 @@ def speed(options, folder):
                 rates[count].append(its)
                 texts.add(text)
                 caches[count] = server.folder
+        told.sort(key=len)
         predicted = predictions(options, workers, [profile] * len(rates))
         again = predictions(options, workers, caches)
     finally:
         for it in workers:
             it.close()
-        disk.close()
     medians = [statistics.median(it) for it in rates]
     return {"model": os.path.basename(options.model), "memory": options.memory, "disk_mb_per_second": options.disk,
             "rtt_ms": options.rtt, "gbit": options.gbit, "tokens_per_second": [[round(it, 3) for it in all] for all in rates],
             "medians": [round(it, 3) for it in medians], "ratios": [round(it / medians[0], 3) for it in medians[1:]],
+            "profile_processor_share": round(share, 2),
             "predicted": [round(it, 3) for it in predicted], "predicted_again": [round(it, 3) for it in again],
             "workers": told, "right": len(texts) == 1}
 

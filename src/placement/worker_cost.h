@@ -13,6 +13,9 @@
 // A prompt wants nearly all experts of a layer, and each goes to whoever is then done first, whether it has it or reads
 // it; nothing is drawn for that. Its machines read ahead as this one does alone.
 //
+// Held against measurements with disks that give the same at each moment, and profiles that nothing disturbed
+// (docs/results.md, "Workers"): what is off is what the popularity is off, not this.
+//
 // The memories fill with different experts: together they hold as many of the most used ones as they are large, and
 // each of them as many of those as it is large.
 #pragma once
