@@ -44,6 +44,12 @@ CalibrationFactors read_factors(const std::filesystem::path& path, const std::st
   return factors;
 }
 
+Status write_factors(const std::filesystem::path& path, const std::string& measured_at,
+                     const CalibrationFactors& factors) {
+  const nlohmann::json saved = {{"profile", measured_at}, {"calibration_factors", factors}};
+  return write_file_atomically(path, saved.dump(2) + "\n");
+}
+
 }  // namespace
 
 void DecodeCalibration::note(const TokenPass& pass) {
@@ -93,8 +99,17 @@ Status save_calibration(const Model& model, const std::string& measured_at, cons
   CalibrationFactors factors = read_factors(*path, measured_at);
   const auto before = factors.find(key);
   factors[key] = before != factors.end() ? std::sqrt(before->second * believable(factor)) : believable(factor);
-  const nlohmann::json saved = {{"profile", measured_at}, {"calibration_factors", factors}};
-  return write_file_atomically(*path, saved.dump(2) + "\n");
+  return write_factors(*path, measured_at, factors);
+}
+
+Status forget_calibration(const Model& model, const std::string& measured_at, const std::string& beginning) {
+  const auto path = calibration_file(model);
+  if (!path) {
+    return propagate(path.error());
+  }
+  CalibrationFactors factors = read_factors(*path, measured_at);
+  const size_t forgotten = std::erase_if(factors, [&](const auto& it) { return it.first.starts_with(beginning); });
+  return forgotten == 0 ? Status() : write_factors(*path, measured_at, factors);
 }
 
 }  // namespace hypura

@@ -58,4 +58,8 @@ CalibrationFactors load_calibration(const Model& model, const std::string& measu
 inline constexpr double kLargestFactor = 4;
 Status save_calibration(const Model& model, const std::string& measured_at, const std::string& key, double factor);
 
+// Forgets the factors of all conditions that begin so: what they are against is predicted otherwise from now on. Fails
+// as save_calibration().
+Status forget_calibration(const Model& model, const std::string& measured_at, const std::string& beginning);
+
 }  // namespace hypura

@@ -54,6 +54,7 @@ Status save_history(const Model& model, const RunConditions& conditions, RunReco
   }
   if (record.disk_bytes_per_second) {
     note(save_sustained_rate(conditions.path, *record.disk_bytes_per_second));
+    note(forget_calibration(model, conditions.profiled_at, conditions.way + kWorkersInKey));
   }
   if (record.calibration && !conditions.profiled_at.empty()) {
     note(save_calibration(model, conditions.profiled_at, conditions.calibration_key, *record.calibration));

@@ -37,6 +37,9 @@ struct RunRecord {
   std::optional<double> calibration;            // factor (calibration.h)
 };
 
+// In a calibration key, between how this machine computes and the workers that compute with it.
+inline constexpr const char* kWorkersInKey = ", workers ";
+
 // What the record is of.
 struct RunConditions {
   std::filesystem::path path;   // of the model: of its disk
@@ -46,8 +49,9 @@ struct RunConditions {
   bool alone = true;            // no worker computed: how long tokens took tells of this machine's profile
 };
 
-// Saves all that can be; fails with the first error of those that save (saved_routing.h, sustained_rate.h,
-// calibration.h).
+// Saves all that can be. What a disk sustains is reckoned with from then on, so that factors of dense models with
+// workers, which were learned without it, are forgotten. Fails with the first error of those that save
+// (saved_routing.h, sustained_rate.h, calibration.h).
 Status save_history(const Model& model, const RunConditions& conditions, RunRecord record);
 
 }  // namespace hypura

@@ -159,7 +159,7 @@ std::vector<std::string> worker_names(const PlacementProblem& problem) {
 }
 
 std::string workers_key(const PlacementProblem& problem) {
-  return problem.workers.empty() ? "" : ", workers " + joined_names(worker_names(problem));
+  return problem.workers.empty() ? "" : kWorkersInKey + joined_names(worker_names(problem));
 }
 
 }  // namespace hypura

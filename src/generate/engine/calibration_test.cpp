@@ -7,8 +7,12 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "generate/engine/fake_workers_for_test.h"
+#include "generate/engine/open_overridden.h"
+#include "history/run_history.h"
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
+#include "load/plan_model.h"
 #include "plan/explain.h"
 #include "profiling/profile_target.h"
 #include "support/environment_for_test.h"
@@ -194,6 +198,59 @@ TEST_F(SavedCalibrationTest, ARunLeavesItsFactorAndTheNextPlanReckonsWithIt) {
   EXPECT_NEAR(plan->prediction.bound_tokens_per_second,
               std::max(before->prediction.bound_tokens_per_second, plan->prediction.tokens_per_second), 1e-6);
   EXPECT_EQ(plan->prediction.prefill512_seconds, before->prediction.prefill512_seconds);
+}
+
+TEST_F(SavedCalibrationTest, IsForgottenByItsBeginning) {
+  for (const char* key : {"dense-streaming", "dense-streaming, workers a:1", "dense-streaming, workers b:1 and c:1"}) {
+    ASSERT_TRUE(save_calibration(model_, kMeasuredAt, key, 1.5));
+  }
+  ASSERT_TRUE(forget_calibration(model_, kMeasuredAt, std::string("dense-streaming") + kWorkersInKey));
+  EXPECT_EQ(saved(), (CalibrationFactors{{"dense-streaming", 1.5}}));
+}
+
+// What the disk sustains such a run does not tell, since it rests while the worker computes.
+TEST_F(SavedCalibrationTest, ADenseRunWithWorkersLeavesItsFactor) {
+  EngineOptions options;
+  options.model = std::filesystem::path(kStories).parent_path() / "hypura-stories-draft.gguf";
+  options.gpu = "none";
+  options.memory = 9 * kMiB;
+  options.resident = false;
+  options.context = 128;
+  options.threads = 1;
+  FakeWorkers workers(options.model);
+  workers.manner().experts = 1;
+  workers.add();
+  options.workers = workers.addresses();
+  PlanOverrides overrides;
+  overrides.mode = Mode::kDenseStreaming;
+  overrides.alike_workers = true;  // so that it is asked however slow this machine is
+  overrides.worker_patience = std::chrono::hours(1);
+  ProfileOptions of_disk;
+  of_disk.path = options.model;
+  MachineProfile profile;
+  profile.measured_at = kMeasuredAt;
+  const auto target = find_profile_target(of_disk);
+  ASSERT_TRUE(target && target->cache);
+  ASSERT_TRUE(store_profile(*target->cache, profile, target->fingerprint));
+  const Model model = *open_model(options.model);
+  {
+    const auto engine = open_overridden(options, overrides);
+    ASSERT_TRUE(engine) << engine.error().message;
+    auto session = (*engine)->new_session();
+    GenerateOptions generate;
+    generate.sampling.temperature = 0;
+    generate.max_tokens = 80;
+    ASSERT_TRUE((*session)->complete("Once upon a time", generate));
+    ASSERT_EQ((*engine)->stats().workers.at(0).losses, 0U);
+    ASSERT_TRUE((*engine)->close());
+  }
+  const CalibrationFactors kept = load_calibration(model, kMeasuredAt);
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_THAT(kept.begin()->first, HasSubstr(kWorkersInKey + workers.addresses()[0]));
+  EXPECT_EQ(cached_profile(of_disk).value().storage.sustained_bytes_per_second, 0);
+  const auto plan = plan_model(model, options, &profile, overrides);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->prediction.calibration, kept.begin()->second);
 }
 
 }  // namespace

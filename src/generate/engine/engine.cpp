@@ -150,8 +150,9 @@ bool EngineImpl::workers_as_planned() const {
 }
 
 // A model that only dense weights are streamed of teaches what the disk sustains, any other its calibration: both would
-// correct plans twice. With mirrors neither is the model's disk's alone. Where memory was given back, or workers came
-// or went, the plan was another.
+// correct plans twice. Where workers compute some of them the disk rests meanwhile, and calibration is what is left to
+// learn. With mirrors neither is the model's disk's alone. Where memory was given back, or workers came or went, the
+// plan was another.
 RunRecord EngineImpl::run_record() const {
   RunRecord record;
   record.routing = routing();
@@ -159,7 +160,7 @@ RunRecord EngineImpl::run_record() const {
   if (!options_.mirrors.empty() || memory_->has_changed() || !workers_as_planned()) {
     return record;
   }
-  if (placement.mode() == Mode::kDenseStreaming) {
+  if (placement.mode() == Mode::kDenseStreaming && model_.problem.workers.empty()) {
     record.disk_bytes_per_second = sustained_rate(stats());
     return record;
   }
