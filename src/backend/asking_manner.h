@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <vector>
 
 #include "residency/machine_speed.h"
 
@@ -15,6 +17,9 @@ struct AskingManner {
   bool alike = false;  // they are taken to be as fast as this machine, and asking to take no time, whatever it takes
   // That each has at least to answer, and if that is longer than usual to connect too.
   std::chrono::milliseconds patience{2000};
+  std::vector<bool> left_out = {};  // by worker, those that are not connected to; empty: none
+
+  bool leaves_out(size_t worker) const { return worker < left_out.size() && left_out[worker]; }
 };
 
 }  // namespace hypura

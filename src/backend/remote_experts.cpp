@@ -75,13 +75,13 @@ Result<std::unique_ptr<RemoteExperts>> RemoteExperts::create(const StreamLayout&
   std::unique_ptr<RemoteExperts> made(new RemoteExperts(layout, workers.size(), manner));
   WorkerLinkOptions options;
   options.connect = std::max(options.connect, manner.patience);
-  auto links = start_links(workers, hello, worker_room(layout), options);
+  auto links = start_links(workers, hello, worker_room(layout), options, manner.left_out);
   if (!links) {
     return propagate(links.error());
   }
-  for (std::unique_ptr<WorkerLink>& link : *links) {
-    made->stats_.emplace_back().name = link->name();
-    made->workers_.emplace_back().link = std::move(link);
+  for (size_t i = 0; i < workers.size(); ++i) {
+    made->stats_.emplace_back().name = to_string(workers[i]);
+    made->workers_.emplace_back().link = std::move((*links)[i]);
   }
   made->any();
   return made;
@@ -116,7 +116,7 @@ std::vector<FoundWorker> RemoteExperts::found() {
     if (const WorkerSession* session = share_.joined(i) ? workers_[i].link->session() : nullptr) {
       it.verdict = session->verdict();
       it.way = session->way();
-    } else {
+    } else if (workers_[i].link != nullptr) {
       it.why = workers_[i].link->failure();
     }
   }

@@ -96,7 +96,7 @@ class RemoteExperts {
 
  private:
   struct Worker {
-    std::unique_ptr<WorkerLink> link;  // null: dismissed
+    std::unique_ptr<WorkerLink> link;  // null: dismissed, or left out
     std::vector<uint64_t> introduced;  // by layer: worker_shape() of the block that it was sent; 0: none
     AskedShare share;                  // that it was asked for now
     std::vector<uint32_t> next;        // experts of next_layer_ that it is to read ahead, in their order

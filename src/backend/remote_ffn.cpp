@@ -39,13 +39,13 @@ Result<std::unique_ptr<RemoteFfn>> RemoteFfn::create(const StreamLayout& layout,
   std::unique_ptr<RemoteFfn> made(new RemoteFfn(layout, std::move(here)));
   WorkerLinkOptions options;
   options.connect = std::max(options.connect, made->here_.manner.patience);
-  auto links = start_links(workers, hello, worker_room(layout), options);
+  auto links = start_links(workers, hello, worker_room(layout), options, made->here_.manner.left_out);
   if (!links) {
     return propagate(links.error());
   }
-  for (std::unique_ptr<WorkerLink>& link : *links) {
-    made->stats_.emplace_back().name = link->name();
-    made->workers_.emplace_back().link = std::move(link);
+  for (size_t i = 0; i < workers.size(); ++i) {
+    made->stats_.emplace_back().name = to_string(workers[i]);
+    made->workers_.emplace_back().link = std::move((*links)[i]);
   }
   made->any();
   return made;
@@ -79,7 +79,7 @@ std::vector<FoundWorker> RemoteFfn::found() {
     if (helps(workers_[i])) {
       it.verdict = workers_[i].link->session()->verdict();
       it.way = workers_[i].link->session()->way();
-    } else {
+    } else if (workers_[i].link != nullptr) {
       it.why = workers_[i].link->failure();
     }
   }

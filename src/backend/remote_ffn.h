@@ -77,7 +77,7 @@ class RemoteFfn {
   using Clock = std::chrono::steady_clock;
 
   struct Worker {
-    std::unique_ptr<WorkerLink> link;  // null: dismissed
+    std::unique_ptr<WorkerLink> link;  // null: dismissed, or left out
     bool refuses = false;              // it computes nothing in this session
     std::vector<uint64_t> introduced;  // by layer: ffn_shape() of the block that it was sent; 0: none
     std::vector<uint32_t> layers;      // that it was told to keep

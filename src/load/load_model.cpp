@@ -177,6 +177,7 @@ Result<OpenModel> open_requested(OpenRequest request, uint64_t fingerprint) {
     request.most_outputs = std::max(request.most_outputs, request.sequences + kMostDrafted);
   }
   KeptMemory kept = reserve_kept_memory(request, *budget);
+  leave_out_workers(request);
   auto model = open_in_budget(request, budget);
   if (!model) {
     return model;
@@ -270,7 +271,11 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   take_workers(*workers, *used, *gpu);
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
-    OpenRequest request = make_request(options, *used, *budget, history, overrides, *gpu);
+    OpenRequest request = begin_request(options, *used, *budget, history, overrides, *gpu);
+    if (Status status = look_for_workers(request, fingerprint); !status) {
+      return propagate(status.error());
+    }
+    choose_contexts(request);
     request.process_memory = read_process_memory().resident;
     request.mirrors = std::move(*mirrors);
     return open_requested(std::move(request), fingerprint);

@@ -17,6 +17,7 @@
 #include "plan/explain.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_words.h"
+#include "plan/worker_plans.h"
 #include "support/fail.h"
 #include "support/units.h"
 
@@ -151,7 +152,12 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   }
   take_workers(*workers, model, *gpu);
   const RunHistory history = load_history(used, profile);
-  OpenRequest request = make_request(options, used, *budget, history, overrides, *gpu);
+  OpenRequest request = begin_request(options, used, *budget, history, overrides, *gpu);
+  if (Status status = look_for_workers(request, fingerprint); !status) {
+    return propagate(status.error());
+  }
+  choose_contexts(request);
+  leave_out_workers(request);
   request.process_memory = read_process_memory().resident;
   auto problem = planned_problem(request);
   if (!problem) {
@@ -168,9 +174,7 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (Status status = check_mixed(request, *problem, *placement); !status) {
     return propagate(status.error());
   }
-  if (Status status = look_for_workers(request, fingerprint, *placement, *problem); !status) {
-    return propagate(status.error());
-  }
+  choose_workers(request, *problem, *placement);
   Plan plan = make_plan(request, *problem, std::move(*placement));
   add_improvements(request, *problem, plan);
   for (auto* warning : {&beyond, &beyond_vram}) {

@@ -12,6 +12,7 @@
 #include "llama/llama_runtime.h"
 #include "machine/memory.h"
 #include "placement/ffn_cost.h"
+#include "plan/context_choice.h"
 #include "plan/worker_plans.h"
 #include "remote/worker_address.h"
 #include "remote/worker_link.h"
@@ -51,6 +52,9 @@ AskingManner manner_of(const OpenRequest& request, const OpenModel& model) {
   manner.other_seconds = model.problem.experts.empty() ? ffn_seconds(model.problem).other : 0;
   manner.alike = request.overrides.alike_workers;
   manner.patience = request.overrides.worker_patience.value_or(manner.patience);
+  for (size_t i = 0; i < request.options.workers.size(); ++i) {
+    manner.left_out.push_back(request.leaves_out(i));
+  }
   return manner;
 }
 
@@ -102,10 +106,14 @@ Status check_layers(const EngineOptions& options, const Model& model) {
   return {};
 }
 
+// What was found before of those that were left out stays.
 void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
-  request.workers.clear();
-  for (FoundWorker& it : found) {
-    request.workers.emplace_back().found = std::move(it);
+  request.workers.resize(found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!request.leaves_out(i)) {
+      request.workers[i] = PlannedWorker();
+      request.workers[i].found = std::move(found[i]);
+    }
   }
 }
 
@@ -229,24 +237,31 @@ Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model
   note_found(model.weights->found_workers(), request);
   choose_workers(request, model.problem, model.plan.placement);
   for (size_t i = 0; i < request.workers.size(); ++i) {
-    if (request.workers[i].choice && !request.workers[i].choice->asked) {
+    if (request.leaves_out(i)) {
       model.weights->dismiss_worker(i);
     }
   }
   return {};
 }
 
-Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placement& placement,
-                        PlacementProblem& problem) {
-  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers ||
-      !computes_with_workers(problem, placement)) {
+Status look_for_workers(OpenRequest& request, uint64_t fingerprint) {
+  if (request.options.workers.empty() || request.options.split == WorkerSplit::kLayers) {
     return {};
+  }
+  OpenRequest plain = request;
+  if (plain.context == 0) {
+    plain.context = std::min(kPlainContext, static_cast<uint32_t>(std::max<int64_t>(plain.model.context_length, 1)));
+  }
+  const auto problem = placement_problem(plain);
+  const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
+  if (!placement || !computes_with_workers(*problem, *placement)) {
+    return {};  // what is wrong the plan will say
   }
   const auto addresses = addresses_of(request.options);
   if (!addresses) {
     return propagate(addresses.error());
   }
-  const bool dense = problem.experts.empty();
+  const bool dense = problem->experts.empty();
   const StreamLayout layout = request.layout(!dense, dense, request.reads_repacked());
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, layout.repacked, ggml_build(), cpu_kernels());
@@ -257,7 +272,6 @@ Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placem
     return propagate(found.error());
   }
   note_found(std::move(*found), request);
-  choose_workers(request, problem, placement);
   return {};
 }
 

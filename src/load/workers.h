@@ -29,14 +29,14 @@ void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& g
 // It refuses the layers of its model: from now on this process asks no worker at its address for layers of that.
 void note_refusal(const RemoteLayers& worker);
 
-// The workers of the request's options, if any, are asked from now on, but for those that do not pay; puts them into
-// the request, and those that are asked into model.problem. `fingerprint`: of the model's file. Fails as
-// StreamedWeights::ask_workers.
-Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model);
+// Before the request's context is chosen: connects to the workers of its options, measures, and leaves them; puts what
+// was found into the request. Nothing where, by estimates and with the plain context, they have nothing to compute.
+// Fails with kInternal when the system has no threads left.
+Status look_for_workers(OpenRequest& request, uint64_t fingerprint);
 
-// For a plan alone: connects to the workers of the request's options, measures, and leaves them; then as above. Fails
-// with kInternal when the system has no threads left.
-Status look_for_workers(OpenRequest& request, uint64_t fingerprint, const Placement& placement,
-                        PlacementProblem& problem);
+// The workers of the request's options, if any, are asked from now on, but for those that were left out, or are now
+// that they are measured again; puts those that are asked into model.problem. `fingerprint`: of the model's file. Fails
+// as StreamedWeights::ask_workers.
+Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model);
 
 }  // namespace hypura

@@ -20,6 +20,7 @@ enum class WorkerHindrance : uint8_t {
   kBandwidth,  // it carries too little
   kSpeed,      // it computes or reads too slowly, or has too little memory
   kNothing,    // the same where nothing is read that it could save
+  kMessages,   // messages to it take memory that is worth more here; never an answer of choose_workers()
 };
 
 struct WorkerChoice {

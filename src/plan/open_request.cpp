@@ -76,7 +76,7 @@ StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool 
     of.alike = true;
   }
   StreamLayout layout = lay_out(model, experts, dense, from_copy, of, range_bytes(), tables);
-  layout.workers = options.split == WorkerSplit::kLayers ? 0 : static_cast<uint32_t>(options.workers.size());
+  layout.workers = messaged_workers();
   const MachineSpeeds speeds(history.profile, threads);
   std::vector<int>& never = layout.never_repacked;
   for (const TensorInfo& tensor : model.tensors) {
@@ -87,8 +87,16 @@ StreamLayout OpenRequest::layout(bool experts, bool dense, bool from_copy, bool 
   return layout;
 }
 
-OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
-                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
+uint32_t OpenRequest::messaged_workers() const {
+  if (options.split == WorkerSplit::kLayers) {
+    return 0;
+  }
+  return static_cast<uint32_t>(options.workers.size() -
+                               static_cast<size_t>(std::ranges::count_if(workers, &PlannedWorker::left_out)));
+}
+
+OpenRequest begin_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                          const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
   OpenRequest request = {
       options,
       model,
@@ -102,6 +110,11 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
   request.budget_remark = budget.remark;
   request.overrides = overrides;
   request.gpu = gpu;
+  return request;
+}
+
+void choose_contexts(OpenRequest& request) {
+  const EngineOptions& options = request.options;
   if (options.context == 0) {
     const ContextChoice choice = choose_context(request);
     request.context = choice.context;
@@ -111,9 +124,15 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
     request.pool = choose_pool(request);
     request.context_remark = request.cells() < request.context * request.sequences ? context_sentence(request, {}) : "";
   }
-  if (overrides.pool) {
-    request.pool = std::max(*overrides.pool, request.context);
+  if (request.overrides.pool) {
+    request.pool = std::max(*request.overrides.pool, request.context);
   }
+}
+
+OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                         const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu) {
+  OpenRequest request = begin_request(options, model, budget, history, overrides, gpu);
+  choose_contexts(request);
   return request;
 }
 

@@ -67,6 +67,10 @@ struct OpenRequest {
   // GPUs with slots, where the dense ones are of so many layers, the first; in the order of a layout of all.
   StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false,
                       std::optional<uint32_t> host_layers = {}) const;
+  // Of the workers that are named those for whose messages memory is planned: all but those that were found and do not
+  // pay, which are not connected to again.
+  uint32_t messaged_workers() const;
+  bool leaves_out(size_t worker) const { return worker < workers.size() && workers[worker].left_out(); }
   // Tokens that the KV cache holds.
   uint32_t cells() const { return pool > 0 ? pool : context * sequences; }
   // Most tokens of a pass of `ubatch` that give logits: at least one of each sequence.
@@ -82,6 +86,12 @@ inline bool may_read_repacked(const EngineOptions& options) {
 // repacked copy where the options allow it. The references must outlive the result.
 OpenRequest make_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
                          const RunHistory& history, const PlanOverrides& overrides = {}, const ChosenGpu& gpu = {});
+
+// The same in two steps, between which workers may be looked for (load/workers.h), by which a context is then chosen:
+// up to there it is as asked for, or 0.
+OpenRequest begin_request(const EngineOptions& options, const Model& model, const BudgetChoice& budget,
+                          const RunHistory& history, const PlanOverrides& overrides, const ChosenGpu& gpu);
+void choose_contexts(OpenRequest& request);
 
 inline constexpr uint32_t kLargestUbatch = 512;
 inline constexpr uint32_t kSmallestUbatch = 32;

@@ -1,11 +1,14 @@
 #include "plan/request_cost.h"
 
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "placement/cost.h"
 #include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
 #include "placement/placement.h"
+#include "plan/worker_plans.h"
 
 namespace hypura {
 
@@ -21,12 +24,16 @@ void add_margin(std::vector<KvChoice>& kv, std::vector<UbatchChoice>& ubatch, ui
   }
 }
 
-}  // namespace
+// By the best plan for it.
+struct Planned {
+  PlacementProblem problem;
+  Placement placement;
+};
 
-RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
+std::optional<Planned> planned(const OpenRequest& request, uint64_t margin) {
   auto problem = placement_problem(request);
   if (!problem) {
-    return {};
+    return std::nullopt;
   }
   add_margin(problem->kv, problem->ubatch, margin);
   if (problem->gpu) {
@@ -36,13 +43,35 @@ RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
       divide_layers(*problem);
     }
   }
-  const auto placement = place(*problem);
+  auto placement = place(*problem);
   if (!placement) {
+    return std::nullopt;
+  }
+  return Planned{std::move(*problem), std::move(*placement)};
+}
+
+// With the workers that were found and pay; without the memory for messages to the others.
+std::optional<Planned> planned_with_workers(OpenRequest request, uint64_t margin) {
+  leave_out_workers(request);
+  auto plan = planned(request, margin);
+  if (plan) {
+    choose_workers(request, plan->problem, plan->placement);
+  }
+  return plan;
+}
+
+}  // namespace
+
+RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
+  const auto plan = planned_with_workers(request, margin);
+  if (!plan) {
     return {};
   }
-  return {pass_cost(*problem, *placement, 1).seconds, prompt_seconds(*problem, *placement, kComparedPrompt, false),
-          problem->kv_choice(*placement).bytes, placement->gpu ? problem->gpu->budget() : request.budget,
-          problem->dense_disk.bytes_per_second};
+  const PlacementProblem& problem = plan->problem;
+  const Placement& placement = plan->placement;
+  return {pass_cost(problem, placement, 1).seconds, prompt_seconds(problem, placement, kComparedPrompt, false),
+          problem.kv_choice(placement).bytes, placement.gpu ? problem.gpu->budget() : request.budget,
+          problem.dense_disk.bytes_per_second};
 }
 
 }  // namespace hypura

@@ -21,8 +21,8 @@ struct RequestCost {
   bool fits() const { return token < std::numeric_limits<double>::infinity(); }
 };
 
-// For `request` as it is, without a draft model. KV cache and buffers are taken for `margin` percent larger than by
-// estimate. Some milliseconds.
+// For `request` as it is, with the workers that were found for it and pay, without a draft model. KV cache and buffers
+// are taken for `margin` percent larger than by estimate. Some milliseconds.
 RequestCost request_cost(const OpenRequest& request, uint64_t margin);
 
 }  // namespace hypura

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "placement/cost.h"
 #include "placement/ffn_cost.h"
 #include "placement/worker_cost.h"
 #include "plan/gpu_choice.h"
+#include "plan/gpu_layers.h"
+#include "support/fail.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -38,6 +41,8 @@ std::string why_not(const PlannedWorker& worker, bool dense, double calibration)
                                   rate_of(way.receive_bytes_per_second));
     case WorkerHindrance::kNothing:
       return speeds + "nothing is read from disk that it could save";
+    case WorkerHindrance::kMessages:
+      return speeds + "messages to it take memory that is worth more here";
     default:
       if (dense) {
         return speeds +
@@ -82,6 +87,11 @@ WorkerPlan found_plan(const PlannedWorker& worker, bool dense, double calibratio
   return plan;
 }
 
+// Whatever they gain.
+bool asks_all(const OpenRequest& request) {
+  return request.options.split == WorkerSplit::kExperts || request.overrides.alike_workers;
+}
+
 }  // namespace
 
 bool computes_with_workers(const PlacementProblem& problem, const Placement& placement) {
@@ -91,27 +101,73 @@ bool computes_with_workers(const PlacementProblem& problem, const Placement& pla
 
 void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement) {
   problem.workers.clear();
-  std::vector<WorkerPart> parts;
+  const bool compute = computes_with_workers(problem, placement);
+  std::vector<PlannedWorker*> left_out;
+  std::vector<PlannedWorker*> in_question;
   for (PlannedWorker& it : request.workers) {
-    if (it.found.verdict && computes_with_workers(problem, placement)) {
-      const bool dense = problem.experts.empty();
-      it.part = worker_part(it.found, request.layout(!dense, dense, request.reads_repacked()), problem);
-      parts.push_back(it.part);
+    if (it.found.verdict && (it.left_out() || compute)) {
+      (it.left_out() ? left_out : in_question).push_back(&it);
     }
   }
-  if (parts.empty()) {
+  if (!compute && left_out.empty()) {
+    request.workers.clear();  // by an earlier plan they had something to compute
     return;
   }
-  const bool all = request.options.split == WorkerSplit::kExperts || request.overrides.alike_workers;
-  const std::vector<WorkerChoice> choices = choose_workers(problem, placement, parts, all);
-  size_t next = 0;
-  for (PlannedWorker& it : request.workers) {
-    if (it.found.verdict) {
-      it.choice = choices[next++];
-      if (it.choice->asked) {
-        problem.workers.push_back(it.part);
-      }
+  std::vector<WorkerPart> parts;
+  for (PlannedWorker* it : in_question) {
+    const bool dense = problem.experts.empty();
+    it->part = worker_part(it->found, request.layout(!dense, dense, request.reads_repacked()), problem);
+    parts.push_back(it->part);
+  }
+  const std::vector<WorkerChoice> choices = choose_workers(problem, placement, parts, asks_all(request));
+  for (size_t i = 0; i < in_question.size(); ++i) {
+    in_question[i]->choice = choices[i];
+    if (choices[i].asked) {
+      problem.workers.push_back(parts[i]);
     }
+  }
+  for (PlannedWorker* it : left_out) {  // with the memory that messages to it do not take
+    it->choice->without = pass_cost(problem, placement, 1).seconds;
+  }
+}
+
+namespace {
+
+// Of a token by the plan for the request, with those of its workers that pay; infinite where nothing fits.
+double planned_seconds(OpenRequest& request) {
+  auto problem = planned_problem(request);
+  const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
+  if (!placement) {
+    return std::numeric_limits<double>::infinity();
+  }
+  choose_workers(request, *problem, *placement);
+  return pass_cost(*problem, *placement, 1).seconds;
+}
+
+void leave_out_asked(OpenRequest& request) {
+  for (PlannedWorker& it : request.workers) {
+    if (it.choice && it.choice->asked) {
+      it.choice->asked = false;
+      it.choice->hindrance = WorkerHindrance::kMessages;
+    }
+  }
+}
+
+}  // namespace
+
+void leave_out_workers(OpenRequest& request) {
+  if (request.workers.empty()) {
+    return;
+  }
+  const double with = planned_seconds(request);
+  const bool any = std::ranges::any_of(request.workers, [](const auto& it) { return it.choice && it.choice->asked; });
+  if (!any || asks_all(request)) {
+    return;
+  }
+  OpenRequest alone = request;
+  leave_out_asked(alone);
+  if (planned_seconds(alone) < kLeastWorkerGain * with) {
+    leave_out_asked(request);
   }
 }
 

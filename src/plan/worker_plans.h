@@ -12,9 +12,15 @@ namespace hypura {
 // Whether there is anything that workers could compute: experts or feed-forward parts that are streamed.
 bool computes_with_workers(const PlacementProblem& problem, const Placement& placement);
 
-// Decides which of request.workers are asked, by `placement` of `problem`, and puts these into the problem. Where
-// there is nothing that they could compute there is nothing to decide, and none is.
+// Decides which of request.workers are asked, by `placement` of `problem`, and puts these into the problem. Who was
+// left out before stays so: there is no memory for messages to it. Where there is nothing that they could compute there
+// is nothing to decide, and none is.
 void choose_workers(OpenRequest& request, PlacementProblem& problem, const Placement& placement);
+
+// The same by a plan of estimates, before the one that counts is made: so that the memory for messages to those that do
+// not pay is in it. Those that pay must do so together with that memory gone: else all are left out. Does nothing where
+// none was found, or nothing fits by estimates.
+void leave_out_workers(OpenRequest& request);
 
 // What the plan says of request.workers, which were chosen, with its figures made longer by `calibration`.
 std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const PlacementProblem& problem,

@@ -17,6 +17,8 @@ struct PlannedWorker {
   FoundWorker found;
   WorkerPart part;                     // where it helps
   std::optional<WorkerChoice> choice;  // none: it does not help
+
+  bool left_out() const { return choice && !choice->asked; }  // it is there and does not pay
 };
 
 // Puts in what this machine takes for the experts of `layout`, in the mean of its layers, by `profile`; of a layout

@@ -137,17 +137,23 @@ void WorkerLink::note_failure(const std::string& why) {
 
 Result<std::vector<std::unique_ptr<WorkerLink>>> start_links(std::span<const WorkerAddress> workers,
                                                              const WorkerHello& hello, const WorkerRoom& room,
-                                                             const WorkerLinkOptions& options) {
-  std::vector<std::unique_ptr<WorkerLink>> links;
-  for (const WorkerAddress& address : workers) {
-    auto link = WorkerLink::start(address, hello, room, options);
+                                                             const WorkerLinkOptions& options,
+                                                             const std::vector<bool>& left_out) {
+  std::vector<std::unique_ptr<WorkerLink>> links(workers.size());
+  for (size_t i = 0; i < workers.size(); ++i) {
+    if (i < left_out.size() && left_out[i]) {
+      continue;
+    }
+    auto link = WorkerLink::start(workers[i], hello, room, options);
     if (!link) {
       return propagate(link.error());
     }
-    links.push_back(std::move(*link));
+    links[i] = std::move(*link);
   }
   for (const auto& link : links) {
-    link->wait_until_tried();
+    if (link != nullptr) {
+      link->wait_until_tried();
+    }
   }
   return links;
 }

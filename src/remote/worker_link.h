@@ -108,10 +108,12 @@ class WorkerLink {
   std::thread thread_;
 };
 
-// Connects to all workers at once, and waits until each was tried. Fails as WorkerLink::start.
+// Connects to all workers at once, and waits until each was tried; nullptr for those that are `left_out`, by worker.
+// Fails as WorkerLink::start.
 Result<std::vector<std::unique_ptr<WorkerLink>>> start_links(std::span<const WorkerAddress> workers,
                                                              const WorkerHello& hello, const WorkerRoom& room,
-                                                             const WorkerLinkOptions& options);
+                                                             const WorkerLinkOptions& options,
+                                                             const std::vector<bool>& left_out = {});
 
 // Connects to all workers at once, measures, and leaves them. Fails as WorkerLink::start.
 Result<std::vector<FoundWorker>> find_workers(std::span<const WorkerAddress> workers, const WorkerHello& hello,

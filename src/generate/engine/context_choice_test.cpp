@@ -95,6 +95,36 @@ TEST_F(ContextChoiceTest, MoreThanThePlainOneCostsNextToNothing) {
   }
 }
 
+// What a worker holds is not read here however little memory the context leaves.
+TEST_F(ContextChoiceTest, WorkersAreReckonedWith) {
+  options_.context_share = 1;
+  options_.workers = {"127.0.0.1:52525"};
+  use_model("qwen3moe", 8 * kGiB, 131072);
+  const RunHistory history = load_history(model_, nullptr);
+  const auto choose_with = [&](uint64_t budget, bool found, double round_trip) {
+    OpenRequest request = begin_request(options_, model_, {budget, ""}, history, {}, {});
+    if (found) {
+      WorkerVerdict verdict;
+      verdict.slots = static_cast<uint32_t>(model_.layers * model_.experts);
+      verdict.most_pairs = kMostPairs;
+      request.workers.emplace_back().found = {"box", verdict, {round_trip, round_trip, 1e9, 1e9}, ""};
+    }
+    choose_contexts(request);
+    return request.context;
+  };
+  options_.context = 0;
+  options_.threads = 1;
+  uint64_t more = 0;
+  for (const uint64_t budget : {3 * kGiB, 4 * kGiB, 5 * kGiB, 6 * kGiB}) {
+    const uint32_t alone = choose_with(budget, false, 0);
+    const uint32_t with = choose_with(budget, true, 1e-4);
+    EXPECT_GE(with, alone) << format_bytes(budget);
+    more += with > alone ? 1 : 0;
+    EXPECT_LE(choose_with(budget, true, 1), with) << "one that does not pay";
+  }
+  EXPECT_GT(more, 0U);
+}
+
 TEST_F(ContextChoiceTest, AnswersShareWhatTheBudgetAffords) {
   options_.context_share = 1;
   use_model("dense", 4 * kGiB, 131072);

@@ -5,6 +5,7 @@
 #include "generate/engine/fake_workers_for_test.h"
 #include "generate/engine/open_overridden.h"
 #include "load/plan_model.h"
+#include "plan/worker_plans.h"
 #include "support/units.h"
 
 namespace hypura {
@@ -58,6 +59,95 @@ TEST(WorkersPlan, LeavesOutOneThatDoesNotPay) {
   EXPECT_EQ(plan.prediction.tokens_per_second, plan.alone_tokens_per_second);
   EXPECT_EQ((*engine)->stats().workers[0].joined, 0U);
   EXPECT_EQ((*engine)->stats().workers[0].asks, 0U);
+}
+
+std::vector<std::pair<std::string, uint64_t>> bytes_of(const std::vector<LedgerLine>& ledger) {
+  std::vector<std::pair<std::string, uint64_t>> bytes;
+  for (const LedgerLine& it : ledger) {
+    bytes.emplace_back(to_string(it.purpose), it.bytes);
+  }
+  return bytes;
+}
+
+// Neither for messages to it, nor because it was looked for: the plan is that of one machine.
+TEST(WorkersPlan, WhatIsLeftOutTakesNoMemory) {
+  struct Case {
+    const char* model;
+    uint64_t memory;
+    Mode mode;
+  };
+  for (const Case& it : {Case{"hypura-stories-moe.gguf", 22 * kMiB, Mode::kExpertStreaming},
+                         Case{"hypura-stories-draft.gguf", 9 * kMiB, Mode::kDenseStreaming}}) {
+    EngineOptions options = streaming();
+    options.model = kPlanned.parent_path() / it.model;
+    options.memory = it.memory;
+    PlanOverrides overrides;
+    overrides.mode = it.mode;
+    overrides.worker_patience = kAnyWait;
+    const auto alone = open_overridden(options, overrides);
+    ASSERT_TRUE(alone) << alone.error().message;
+    const auto plan_alone = plan_model(*open_model(options.model), options, nullptr, overrides);
+    FakeWorkers workers(options.model);
+    workers.manner().expert_seconds = 10;
+    workers.add();
+    options.workers = workers.addresses();
+    const auto beside = open_overridden(options, overrides);
+    ASSERT_TRUE(beside) << beside.error().message;
+    const auto plan = plan_model(*open_model(options.model), options, nullptr, overrides);
+    ASSERT_TRUE(plan) << plan.error().message;
+    const auto expected = bytes_of((*alone)->plan().ledger);
+    EXPECT_EQ(bytes_of(plan->ledger), bytes_of(plan_alone->ledger)) << it.model;
+    EXPECT_EQ(bytes_of((*beside)->plan().ledger), expected) << it.model;
+    EXPECT_EQ(bytes_of((*beside)->ledger()), bytes_of((*alone)->ledger())) << it.model;
+    EXPECT_EQ((*beside)->plan().prediction.tokens_per_second, (*alone)->plan().prediction.tokens_per_second);
+    ASSERT_EQ((*beside)->plan().workers.size(), 1U);
+    EXPECT_THAT((*beside)->plan().why, HasSubstr("is not asked: with it"));
+    options.split = it.mode == Mode::kExpertStreaming ? WorkerSplit::kExperts : WorkerSplit::kAuto;
+    overrides.alike_workers = true;
+    const auto asking = open_overridden(options, overrides);
+    ASSERT_TRUE(asking) << asking.error().message;
+    EXPECT_NE(bytes_of((*asking)->plan().ledger), expected) << "messages take memory where it is asked";
+  }
+}
+
+// On paper: whatever a round trip takes, the plan with a worker is never slower than that of one machine, which has the
+// memory of messages.
+TEST(WorkersPlan, IsNeverSlowerThanAlone) {
+  const Model model = *open_model(kPlanned);
+  EngineOptions options = streaming();
+  options.workers = {"127.0.0.1:52525"};
+  const RunHistory nothing;
+  const auto request_with = [&](std::vector<PlannedWorker> workers) {
+    OpenRequest request = begin_request(options, model, {*options.memory, ""}, nothing, {}, {});
+    request.workers = std::move(workers);
+    return request;
+  };
+  WorkerVerdict verdict;
+  verdict.slots = static_cast<uint32_t>(model.layers * model.experts);
+  verdict.most_pairs = kMostPairs;
+  PlannedWorker out;
+  out.choice.emplace();
+  const auto alone_problem = placement_problem(request_with({out}));
+  const double alone = pass_cost(*alone_problem, *place(*alone_problem), 1).seconds;
+  int asked = 0;
+  int messages = 0;
+  for (double round_trip = 1e-5; round_trip < 1e-2; round_trip *= 1.02) {
+    PlannedWorker worker;
+    worker.found = {"box", verdict, {round_trip, round_trip, 1e9, 1e9}, ""};
+    OpenRequest request = request_with({worker});
+    leave_out_workers(request);
+    auto problem = placement_problem(request);
+    const auto placement = place(*problem);
+    ASSERT_TRUE(placement);
+    choose_workers(request, *problem, *placement);
+    const double seconds = pass_cost(*problem, *placement, 1).seconds;
+    EXPECT_LE(seconds, alone * (1 + 1e-9)) << round_trip;
+    asked += request.leaves_out(0) ? 0 : 1;
+    messages += request.workers[0].choice->hindrance == WorkerHindrance::kMessages ? 1 : 0;
+    EXPECT_EQ(request.messaged_workers(), request.leaves_out(0) ? 0U : 1U);
+  }
+  EXPECT_GT(asked, 0);
+  EXPECT_GT(messages, 0) << "none was left out for the memory of its messages alone";
 }
 
 // The same for a plan alone, and for one that is made to ask it.
