@@ -93,6 +93,7 @@ TEST(WorkersPlan, WhatIsLeftOutTakesNoMemory) {
     options.workers = workers.addresses();
     const auto beside = open_overridden(options, overrides);
     ASSERT_TRUE(beside) << beside.error().message;
+    EXPECT_EQ(workers.at(0).connections(), 1U) << "it was looked for, and left";
     const auto plan = plan_model(*open_model(options.model), options, nullptr, overrides);
     ASSERT_TRUE(plan) << plan.error().message;
     const auto expected = bytes_of((*alone)->plan().ledger);
