@@ -12,6 +12,9 @@ namespace hypura {
 // does not know it.
 int graph_uses(const ggml_cgraph* graph, const ggml_tensor* tensor);
 
+// Makes that known of a graph whose nodes were added one by one, of each node's uses by others.
+void count_graph_uses(ggml_cgraph* graph);
+
 // A number that no other graph of the process has, and that this one keeps for as long as its nodes are what they are;
 // 0 where ggml has given it none.
 uint64_t graph_number(const ggml_cgraph* graph);

@@ -108,6 +108,10 @@ bool workers_compute(ggml_op op) {
     case GGML_OP_FLASH_ATTN_EXT:
     case GGML_OP_UNARY:
     case GGML_OP_GLU:
+    case GGML_OP_ARGSORT:
+    case GGML_OP_MUL_MAT_ID:
+    case GGML_OP_ADD_ID:
+    case GGML_OP_FILL:
       return true;
     default:
       return false;

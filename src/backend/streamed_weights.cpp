@@ -186,6 +186,7 @@ IdBytes StreamedWeights::gpu_buffer_bytes(const StreamLayout& layout, const Mode
 
 Status StreamedWeights::allocate_caches(const Placement& placement, ReadAhead read_ahead, bool repack, Budget& budget) {
   placed_ = placement.experts;
+  placed_rows_ = placement.ubatch;
   last_slots_ = placed_.slots;
   if (placement.gpu) {
     gpu_use_ = {placement.gpu->layer_slots, placement.gpu->stages, {}, placement.gpu->borrows, placement.gpu->mixed};
@@ -374,7 +375,7 @@ Status StreamedWeights::run_nodes(ggml_cgraph* graph) {
       ++i;
     } else if (weight != nullptr && weight->expert && node->op == GGML_OP_MUL_MAT_ID) {
       const ExpertBlock block = parse_expert_block(graph, i, *this);
-      Status status = dense_ == nullptr ? Status() : dense_->flush();
+      Status status = run_gathered();
       if (status) {
         status = experts_->run(block);
       }

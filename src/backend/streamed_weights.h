@@ -259,6 +259,11 @@ class StreamedWeights {
   // compute(). Fails with kBudget, without any room.
   Status take_dense_room(uint64_t room);
 
+  // On a worker of a model with experts: other slots for them in the place of those that there are. Nothing is then in
+  // them, and what was recalled is forgotten. Between two compute(). Fails with kBudget, without any slot: then nothing
+  // may be computed until a call does not.
+  Status replace_slots(const ExpertPlacement& experts);
+
   // Then: these items of the layout are expected, as DenseStore::keep_as_used(). Between two compute().
   void keep_dense(std::span<const uint32_t> items);
 
@@ -400,6 +405,7 @@ class StreamedWeights {
   uint64_t recalled_tokens_ = 0;
   std::vector<LayerExpert> recalled_hot_;  // for workers: what it used, most used first
   ExpertPlacement placed_;
+  uint32_t placed_rows_ = 0;  // of a pass, that buffers were allocated for
   ReadAhead read_ahead_ = ReadAhead::kAuto;
   Error error_{ErrorCode::kInternal, "llama.cpp could not compute"};
   bool copy_failed_ = false;  // in this pass; error_ tells why

@@ -155,6 +155,20 @@ Status StreamedWeights::take_dense_room(uint64_t room) {
   return dense_store_->take_room(room);
 }
 
+// What is gone first gives its memory back, before there is other.
+Status StreamedWeights::replace_slots(const ExpertPlacement& experts) {
+  stop_warming_ = true;
+  if (warm_thread_.joinable()) {
+    warm_thread_.join();
+  }
+  stop_warming_ = false;
+  const std::lock_guard lock(mutex_);
+  experts_.reset();
+  expert_store_.reset();
+  placed_ = experts;
+  return allocate_experts(placed_rows_);
+}
+
 void StreamedWeights::keep_dense(std::span<const uint32_t> items) {
   const std::lock_guard lock(mutex_);
   dense_store_->keep_as_used(items);

@@ -154,9 +154,13 @@ Result<OpenModel> open_in_budget(OpenRequest& request, const std::shared_ptr<Bud
   }
 }
 
-// The cache of experts learns what earlier runs chose; what this one chooses is recorded.
+// The cache of experts learns what earlier runs chose; what this one chooses is recorded. Not where workers have
+// layers: what is known is of all.
 void follow_routing(const OpenRequest& request, StreamedWeights& weights) {
   const EngineOptions& options = request.options;
+  if (request.gpu.has_workers()) {
+    return;
+  }
   if (options.run_history && request.overrides.warm_start && request.history.routing) {
     weights.recall(*request.history.routing);
   }

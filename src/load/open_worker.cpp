@@ -27,7 +27,7 @@ namespace hypura {
 
 namespace {
 
-constexpr uint32_t kFewestSlots = 2;
+constexpr uint32_t kFewestSlots = WorkerDevice::kFewestSlots;
 
 // Rows of an ask are fewer than kMostPairs where more than this of the budget would go to what is no slot.
 constexpr double kMostForAsks = 0.25;
@@ -74,16 +74,29 @@ struct WorkerSizes {
   uint64_t messages = 0;  // and what is computed of them
   uint64_t buffers = 0;   // of experts: of rows; of a matrix that is repacked
   uint64_t stride = 0;    // of a slot; of feed-forward parts the memory for the largest
-  uint64_t ring = 0;      // of feed-forward parts: the least
+  uint64_t ring = 0;      // of feed-forward parts, or of whole layers: the least
   uint32_t all = 0;       // experts or feed-forward parts
+  bool experts = false;
 
-  uint64_t least() const { return resident + messages + buffers + std::max(ring, kFewestSlots * stride); }
+  uint64_t least() const {
+    const uint64_t slots = kFewestSlots * stride;
+    return resident + messages + buffers + (experts ? ring + slots : std::max(ring, slots));
+  }
 };
 
-// Models with experts, and those whose layers take much that is not streamed, have their parts computed alone.
+uint64_t least_ring(const StreamLayout& layout) {
+  uint64_t bytes = 0;
+  for (const DenseItem& it : layout.dense) {
+    bytes = std::max(bytes, kRingRanges * place_capacity(it.extent.length));
+  }
+  return bytes;
+}
+
+// Where layers take much that is not streamed their parts are computed alone. `layout`: with dense matrices.
 bool has_whole_layers(const Model& model, const StreamLayout& layout, uint64_t budget) {
-  return layout.expert_layers.empty() && model.mtp_layers == 0 &&
-         WorkerWeights::resident_bytes(model, layout, true) <= budget / kResidentShare;
+  const uint64_t ring = layout.expert_layers.empty() ? 0 : least_ring(layout);
+  return !layout.dense.empty() && model.mtp_layers == 0 &&
+         WorkerWeights::resident_bytes(model, layout, true) + ring <= budget / kResidentShare;
 }
 
 WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pairs, uint64_t budget) {
@@ -97,15 +110,14 @@ WorkerSizes sizes_of(const Model& model, const StreamLayout& layout, uint32_t pa
     sizes.all += it.experts;
     sizes.stride = std::max(sizes.stride, it.bytes);
   }
-  if (!layout.expert_layers.empty()) {
+  sizes.experts = !layout.expert_layers.empty();
+  if (sizes.experts) {
     sizes.buffers = StreamedWeights::expert_buffer_bytes(layout, pairs) + RepackBuffer::bytes(layout, pairs);
     sizes.stride = SlotLayout(layout.expert_layers).stride();
   } else if (sizes.whole_layers) {
     sizes.buffers = RepackBuffer::bytes(layout, kMostPairs);
   }
-  for (const DenseItem& it : layout.dense) {
-    sizes.ring = std::max(sizes.ring, kRingRanges * place_capacity(it.extent.length));
-  }
+  sizes.ring = least_ring(layout);
   return sizes;
 }
 
@@ -137,6 +149,12 @@ Placement place_experts(const Model& model, const StreamLayout& layout, const Wo
     shares.push_back({layer.experts, 0});
   }
   experts.layer_slots = quotas_below(shares, {}, experts.slots - experts.spare_slots);
+  if (sizes.whole_layers) {  // of which more is divided anew when they are asked for
+    placement.dense.streamed = true;
+    placement.dense.pinned.assign(layout.dense.size(), false);
+    placement.dense.ring_bytes = sizes.ring;
+    placement.dense.pinned_bytes = budget - sizes.least() - (experts.slots - kFewestSlots) * sizes.stride;
+  }
   return placement;
 }
 
@@ -186,9 +204,11 @@ WorkerVerdict facts_of(const WorkerRequest& request, const OpenWorker& worker, c
   }
   const DensePlacement& dense = placement.dense;
   const auto fit = static_cast<uint32_t>(std::min<uint64_t>(dense.pinned_bytes / sizes.stride, sizes.all));
-  facts.slots = dense.streamed ? fit : placement.experts.slots;
+  facts.slots = sizes.experts ? placement.experts.slots : fit;
   if (sizes.whole_layers) {
-    facts.peer_memory = dense.pinned_bytes - std::min(kLayersOverhead, dense.pinned_bytes / kOverheadShare);
+    const uint64_t all = dense.pinned_bytes + placement.experts.slots * sizes.stride;
+    const uint64_t theirs = all - std::min(kLayersOverhead, all / kOverheadShare);
+    facts.peer_memory = sizes.experts && theirs <= kFewestSlots * sizes.stride ? 0 : theirs;
   }
   facts.most_pairs = placement.ubatch;
   facts.threads = request.threads > 0 ? request.threads : usable_cores();
@@ -231,13 +251,14 @@ Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout l
       !status) {
     return status;
   }
-  if (Status status = dense ? worker.weights->take_dense_room(placement.dense.pinned_bytes) : Status(); !status) {
+  const uint64_t room = placement.dense.pinned_bytes;
+  if (Status status = placement.dense.streamed ? worker.weights->take_dense_room(room) : Status(); !status) {
     return status;
   }
   worker.facts = facts_of(request, worker, sizes, placement, budget);
   worker.weights->set_threads(static_cast<int>(worker.facts.threads));
-  auto device = WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts,
-                                     dense ? placement.dense.pinned_bytes : 0);
+  auto device =
+      WorkerDevice::create(*worker.weights, *worker.names, *worker.reader, worker.facts, room, placement.experts);
   if (!device) {
     return propagate(device.error());
   }
@@ -245,12 +266,16 @@ Status open_layers(const WorkerRequest& request, uint64_t budget, StreamLayout l
   return {};
 }
 
-// Experts, or of a model without any the matrices of its layers, and nothing else.
-StreamLayout worker_layout(const Model& model, bool repacked) {
-  const bool dense = model.experts == 0;
-  StreamLayout layout = lay_out(model, !dense, dense, repacked, {}, kRangeBytes);
-  std::erase_if(layout.dense, [](const DenseItem& it) { return it.tensor->layer < 0; });
-  return layout;
+// Experts, and where whole layers may be computed, and of a model without experts, the matrices of layers; nothing
+// else.
+StreamLayout worker_layout(const Model& model, bool repacked, uint64_t budget) {
+  const auto lay = [&](bool dense) {
+    StreamLayout layout = lay_out(model, model.experts > 0, dense, repacked, {}, kRangeBytes);
+    std::erase_if(layout.dense, [](const DenseItem& it) { return it.tensor->layer < 0; });
+    return layout;
+  };
+  StreamLayout all = lay(true);
+  return model.experts == 0 || has_whole_layers(model, all, budget) ? std::move(all) : lay(false);
 }
 
 Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
@@ -269,7 +294,7 @@ Result<std::unique_ptr<OpenWorker>> open_guarded(const WorkerRequest& request) {
   worker->remark = budget->remark;
   worker->model = std::make_unique<const Model>(std::move(*model));
   const RepackedCopy repacked = request.repacked ? find_repacked(*worker->model) : RepackedCopy();
-  StreamLayout layout = worker_layout(*worker->model, !repacked.files.empty());
+  StreamLayout layout = worker_layout(*worker->model, !repacked.files.empty(), budget->bytes);
   if (worker_layers(layout).empty()) {
     return fail(ErrorCode::kUsage, "{} has neither experts nor feed-forward parts of a kind that a worker computes",
                 worker->model->name);

@@ -256,16 +256,25 @@ TEST_F(WorkerServer, AnswersAreNotLongerThanMessages) {
   expect_alive();
 }
 
-TEST_F(WorkerServer, LayersOfAModelWithExpertsAreNotComputed) {
-  WorkerPeer peer(serving_->port());
-  ASSERT_TRUE(peer.connected() && peer.allocate(kBuffer));
-  WorkerHello hello = serving_->hello();
-  hello.split = AskedSplit::kLayers;
-  const auto verdict = peer.greet(hello);
-  ASSERT_TRUE(verdict);
-  EXPECT_EQ(verdict->accepted, 0U);
-  EXPECT_EQ(verdict->peer_memory, 0U);
-  EXPECT_NE(std::string(verdict->sentence.data()).find("without experts"), std::string::npos);
+// And who asks for rows of experts afterwards has its slots again.
+TEST_F(WorkerServer, LayersThatThereAreNotAreNotKept) {
+  for (const uint16_t layer : {uint16_t{0}, uint16_t{99}}) {
+    WorkerPeer peer(serving_->port());
+    ASSERT_TRUE(peer.connected() && peer.allocate(kBuffer));
+    WorkerHello hello = serving_->hello();
+    hello.split = AskedSplit::kLayers;
+    hello.threads = serving_->worker().facts.threads;
+    const auto verdict = peer.greet(hello);
+    ASSERT_TRUE(verdict);
+    ASSERT_EQ(verdict->accepted, 1U) << verdict->sentence.data();
+    const WarmExpert wanted = {layer, 0};
+    peer.set(kWarmName, 0, std::as_bytes(std::span(&wanted, 1)));
+    const auto reason = peer.get(kReasonName, 0, kReasonBytes);
+    ASSERT_TRUE(reason);
+    const std::string text(reinterpret_cast<const char*>(reason->data()));
+    EXPECT_EQ(text, layer == 0 ? "" : "layer 99 is wanted, which there is not");
+  }
+  expect_alive();
 }
 
 TEST_F(WorkerServer, MemoryIsNotChangedButByItsNames) {

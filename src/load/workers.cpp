@@ -93,9 +93,6 @@ Status check_layers(const EngineOptions& options, const Model& model) {
   const auto no = [](const std::string& why) {
     return Status(fail(ErrorCode::kUsage, "{}: leave out --split layers", why));
   };
-  if (model.experts > 0) {
-    return no(fmt::format("{} has experts, which workers compute one by one", model.name));
-  }
   if (has_other_state(model)) {
     return no(fmt::format("{} has layers with another state than keys and values, which workers do not compute whole",
                           model.name));
@@ -168,6 +165,14 @@ Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOve
       logger().warn("worker {} does not help: {}; it is done without", name, worker.error().message);
       continue;
     }
+    const uint32_t rows = (*worker)->verdict().most_pairs;
+    if ((*worker)->verdict().experts > 1 && options.ubatch > rows) {
+      logger().warn(
+          "worker {} does not help: it computes experts of {} rows at most, and passes are to have {}: give it "
+          "more memory, or leave out --ubatch; it is done without",
+          name, rows, options.ubatch);
+      continue;
+    }
     logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name,
                   format_bytes((*worker)->verdict().peer_memory), (*worker)->verdict().threads,
                   1000 * (*worker)->way().round_trip);
@@ -191,6 +196,10 @@ void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& g
     ChosenDevice device;
     device.info.name = it->name();
     device.info.memory_free = device.info.memory_total = device.vram = it->verdict().peer_memory;
+    if (it->verdict().experts > 1) {
+      device.most_rows = it->verdict().most_pairs;
+      device.slot_bytes = it->verdict().slot_bytes;
+    }
     device.visit_seconds =
         way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
     gpu.devices.push_back(std::move(device));

@@ -157,7 +157,8 @@ double split_pass_seconds(const SplitProblem& problem, const SplitSides& sides, 
     return computing;
   }
   const double rate = problem.disk.bytes_per_second;
-  const double reading = problem.disk.latency + static_cast<double>(split.streamed_bytes) / rate;
+  const double part = tokens == 1 ? problem.token_part : 1;
+  const double reading = problem.disk.latency + part * static_cast<double>(split.streamed_bytes) / rate;
   return std::max(computing, reading + disk_idles(sides.gpu, problem.ring, rate, tokens));
 }
 

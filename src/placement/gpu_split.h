@@ -44,6 +44,7 @@ struct SplitProblem {
   double prompt_lookup = 0;  // and one of prompt_pass
   uint64_t ring = 0;         // of RAM, once anything is streamed: the least with which that works
   DiskSpeed disk;            // for the ring's reads
+  double token_part = 1;     // of what is streamed, that a pass of one token reads: with experts, those that it uses
   uint32_t prompt_pass = 1;  // tokens of a prompt's pass
   uint32_t offload_from =
       0;  // passes of so many tokens are the first device's in all layers that none has; 0: none are

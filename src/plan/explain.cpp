@@ -203,7 +203,8 @@ std::vector<std::string> plan_warnings(const OpenRequest& request, const Placeme
   if (std::string mixed = mixed_warning(problem, placement); !mixed.empty()) {
     warnings.push_back(std::move(mixed));
   }
-  if (!request.options.workers.empty() && request.model.experts > 0 && !placement.experts.streamed) {
+  const bool for_experts = request.model.experts > 0 && !request.gpu.has_workers();
+  if (!request.options.workers.empty() && for_experts && !placement.experts.streamed) {
     warnings.emplace_back("no experts are streamed, since the memory holds all of them: the workers are not asked");
   }
   if (request.gpu.has_workers() && !problem.split) {

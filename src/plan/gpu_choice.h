@@ -40,6 +40,9 @@ struct ChosenDevice {
   // " (lowered from ...) beside 384.0 MiB for its driver"; empty where there is nothing to say
   std::string remark = {};
   double visit_seconds = 0;  // of a worker: what going there takes, for each pass
+  // Of one that computes layers with experts: tokens of a pass at most, and bytes that an expert takes there.
+  uint32_t most_rows = 0;
+  uint64_t slot_bytes = 0;
 };
 
 struct ChosenGpu {

@@ -45,6 +45,7 @@ class LayerSpeeds {
   bool is_host() const { return request_.gpu.is_processor() || request_.gpu.has_workers(); }
   void add_weights(uint64_t kv, SplitProblem& split) const;
   void add_padding(SplitProblem& split) const;
+  void add_slots(SplitProblem& split) const;
   void add_devices(SplitProblem& split) const;
   void add_products(SplitProblem& split) const;
   void add_launches(SplitProblem& split) const;
@@ -65,6 +66,7 @@ SplitProblem LayerSpeeds::split_problem(uint64_t kv) const {
   split.remote = request_.gpu.has_workers();
   add_weights(kv, split);
   add_padding(split);
+  add_slots(split);
   add_devices(split);
   add_products(split);
   add_launches(split);
@@ -95,6 +97,26 @@ void LayerSpeeds::add_padding(SplitProblem& split) const {
     const bool copied =
         !request_.gpu.has_workers() && is_multiplied(tensor, has_output) && tensor.role == TensorRole::kEmbedding;
     split.layers[layer].more_on_gpu += kLayerTensorPadding + (copied ? tensor.extent.length : 0);
+  }
+}
+
+// On a worker each expert takes a slot.
+void LayerSpeeds::add_slots(SplitProblem& split) const {
+  uint64_t slot = 0;
+  for (const ChosenDevice& it : request_.gpu.devices) {
+    slot = std::max(slot, it.slot_bytes);
+  }
+  std::vector<uint64_t> bytes(split.layers.size());
+  std::vector<uint64_t> experts(split.layers.size());
+  for (const TensorInfo& tensor : request_.model.tensors) {
+    if (slot > 0 && tensor.layer >= 0 && tensor.role == TensorRole::kRoutedExpert && tensor.experts() > 1) {
+      const auto layer = static_cast<size_t>(tensor.layer);
+      bytes[layer] += tensor.extent.length;
+      experts[layer] = std::max(experts[layer], static_cast<uint64_t>(tensor.experts()));
+    }
+  }
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    split.layers[i].more_on_gpu += experts[i] * slot - std::min(experts[i] * slot, bytes[i]);
   }
 }
 
@@ -208,6 +230,10 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
     }
     split.ring = 2 * problem->largest_slot_bytes();
     split.disk = problem->dense_disk;
+    if (request.model.experts > 0) {  // which are what is streamed first
+      split.disk = problem->expert_disk;
+      split.token_part = static_cast<double>(request.model.experts_used) / static_cast<double>(request.model.experts);
+    }
     const auto by_hand = request.overrides.worker_layers;
     auto its = best_split(split, output ? 1 : by_hand.value_or(1) + 1, most);
     if (its) {
@@ -235,7 +261,11 @@ bool takes_prompts(const OpenRequest& request) {
 }
 
 uint32_t largest_pass(const OpenRequest& request) {
-  return request.gpu_layers() != nullptr && takes_prompts(request) ? kLargestGpuUbatch : kLargestUbatch;
+  uint32_t most = kLargestUbatch;
+  for (const ChosenDevice& it : request.gpu.devices) {
+    most = it.most_rows > 0 ? std::min(most, it.most_rows) : most;
+  }
+  return request.gpu_layers() != nullptr && takes_prompts(request) ? kLargestGpuUbatch : most;
 }
 
 void add_gpu_layers(const OpenRequest& request, PlacementProblem& problem) {

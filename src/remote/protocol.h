@@ -41,13 +41,14 @@
 // node) in the place of MUL_MAT_ID, and no ids. In all else it is as if each layer had one expert; an ask's pairs are
 // {0, 0}, {0, 1} and so on: all rows in their order, which are computed together.
 //
-// Whole layers, attention and KV cache included, are computed for a connection whose hello has AskedSplit::kLayers, of
-// a model without experts. Then there are no asks and no blocks. After the verdict:
+// Whole layers, attention and KV cache included, are computed for a connection whose hello has AskedSplit::kLayers.
+// Then there are no asks and no blocks. After the verdict:
 //   ALLOC_BUFFER, BUFFER_GET_BASE, FREE_BUFFER  memory for the KV cache and for what is computed. All buffers of the
-//                                          connection, and the matrices of layers that are to stay there, have
-//                                          WorkerVerdict::peer_memory together: a buffer that is more fails (it is 0)
+//                                          connection, and what of layers is to stay there, matrices and experts
+//                                          (each of WorkerVerdict::slot_bytes), have WorkerVerdict::peer_memory
+//                                          together: a buffer that is more fails (it is 0)
 //   SET_TENSOR kWarmName                   WarmExpert {layer, 0}: the layers that the connection will have computed;
-//                                          their matrices stay as memory allows, others are read each time
+//                                          their matrices and experts stay as memory allows, others are read as used
 //   SET_TENSOR, GET_TENSOR                 of a tensor with any other name than those that begin with kReservedNames:
 //                                          bytes of a buffer, at most kMostPieceBytes of them
 //   BUFFER_CLEAR, COPY_TENSOR              as in ggml-rpc; both tensors of a copy are the peer's. Of all of these
@@ -70,8 +71,11 @@
 //   nodes      of the operations that backend/worker/layers_node.cpp lists, with `buffer` and `data` in a live buffer;
 //              views (VIEW, RESHAPE, PERMUTE, TRANSPOSE, and those operations that write to what they are given: CPY,
 //              SET_ROWS, and what ggml calls inplace) with those of what they show
-//   indices    (of GET_ROWS and SET_ROWS) are leaves of the peer's memory, or views of such. Their values are read
-//              before anything is computed.
+//   indices    (of GET_ROWS, SET_ROWS, ADD_ID and MUL_MAT_ID) lie in the peer's memory and are computed by no node of
+//              the graph: their values are read before anything is computed. Or they are an ARGSORT of the graph's, or
+//              a view of one, of no more numbers than there are rows or experts: a router's choice, which is used
+//              before the next router's is made.
+//   experts    weights of three dimensions, in MUL_MAT_ID alone, of at most WorkerVerdict::most_pairs rows.
 // No weight is written to.
 //
 // Whatever else comes is refused with a line in the worker's log.
@@ -89,7 +93,7 @@
 namespace hypura {
 
 // Of what this file says. Raised by every change of it.
-inline constexpr uint32_t kWorkerProtocol = 3;
+inline constexpr uint32_t kWorkerProtocol = 4;
 
 inline constexpr uint16_t kWorkerPort = 52525;
 

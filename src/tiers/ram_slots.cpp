@@ -28,6 +28,13 @@ std::unique_ptr<RamSlots> RamSlots::over(std::span<const ExpertLayer> layers, Re
   return made;
 }
 
+RamSlots::~RamSlots() {
+  if (own_.size() > 0) {
+    ahead_.reset();
+    reader_.forget_memory({memory_, bytes_});
+  }
+}
+
 TierSlots::Fill RamSlots::fill(uint32_t slot, LayerExpert source, Priority priority) {
   const std::vector<ExpertPart>& parts = layers_[source.layer].parts;
   const std::span<const SlotPlace> places = layout_.places(source.layer);

@@ -27,6 +27,8 @@ class RamSlots final : public TierSlots {
   static std::unique_ptr<RamSlots> over(std::span<const ExpertLayer> layers, Reader& reader,
                                         std::span<std::byte> memory);
 
+  ~RamSlots() override;  // no read is under way
+
   static uint64_t bytes_for(std::span<const ExpertLayer> layers, uint32_t slots) {
     return slots * SlotLayout(layers).stride();
   }

@@ -266,12 +266,7 @@ void write_ask(Bench& bench, Input& input) {
   std::fill(bench.base() + kReplyAt, bench.base() + kBuffer, kUntouched);
 }
 
-// Graphs of one connection, of which the last that was refused too often is the first of another.
-void try_layers(Input& input) {
-  static LayersBench bench;
-  if (!bench.greet()) {
-    stop_with("a hello was refused");
-  }
+LayerKind layer_kind(Input& input) {
   LayerKind kind;
   const uint8_t parts = input.number<uint8_t>();
   kind.flash = (parts & 1) != 0;
@@ -283,8 +278,30 @@ void try_layers(Input& input) {
   kind.fused_gate = (parts & 64) != 0;
   kind.tokens = (parts & 128) != 0 ? 1 : 3;
   kind.layers = 1;
+  return kind;
+}
+
+ExpertKind expert_kind(Input& input) {
+  ExpertKind kind;
+  const uint8_t parts = input.number<uint8_t>();
+  kind.biases = (parts & 1) != 0;
+  kind.softmax = (parts & 2) != 0;
+  kind.late = (parts & 4) != 0;
+  kind.normed = (parts & 8) != 0;
+  kind.groups = (parts & 16) != 0 ? 4 : 0;
+  kind.layers = (parts & 32) != 0 ? 2 : 1;
+  kind.scale = (parts & 64) != 0 ? 2 : 1;
+  kind.tokens = (parts & 128) != 0 ? 1 : 3;
+  return kind;
+}
+
+// Graphs of one connection, of which the last that was refused too often is the first of another.
+void try_layers(Input& input, LayersBench& bench, const std::function<void(LayerGraph&)>& build) {
+  if (!bench.greet()) {
+    stop_with("a hello was refused");
+  }
   LayerGraph graph = bench.there();
-  graph.build(kind);
+  build(graph);
   std::vector<ggml_tensor*> all = graph.inputs();
   all.insert(all.end(), graph.weights().begin(), graph.weights().end());
   all.insert(all.end(), ggml_graph_nodes(graph.graph()),
@@ -319,10 +336,16 @@ void try_layers(Input& input) {
 
 void try_one(std::span<const uint8_t> bytes) {
   static Bench bench;
-  if (!bytes.empty() && bytes.front() == 'L') {
+  if (!bytes.empty() && (bytes.front() == 'L' || bytes.front() == 'E')) {
+    static LayersBench dense;
+    static LayersBench with_experts(96 * kMiB, "hypura-stories-moe.gguf");
     Input of_layers(bytes.subspan(1));
     try {
-      try_layers(of_layers);
+      if (bytes.front() == 'L') {
+        try_layers(of_layers, dense, [&](LayerGraph& graph) { graph.build(layer_kind(of_layers)); });
+      } else {
+        try_layers(of_layers, with_experts, [&](LayerGraph& graph) { graph.build(expert_kind(of_layers)); });
+      }
     } catch (const std::exception&) {  // it was refused too often
     }
     return;

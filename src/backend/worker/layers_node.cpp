@@ -94,6 +94,14 @@ ggml_tensor* LayersNodeMaker::dispatch() {
     case GGML_OP_GET_ROWS:
     case GGML_OP_SET_ROWS:
       return rows();
+    case GGML_OP_ARGSORT:
+      return order();
+    case GGML_OP_MUL_MAT_ID:
+      return product_by_experts();
+    case GGML_OP_ADD_ID:
+      return add_by_experts();
+    case GGML_OP_FILL:
+      return fill();
     default:
       return refuse("is an operation that a worker does not compute for whole layers");
   }
@@ -351,10 +359,18 @@ Result<ggml_tensor*> make_layers_node(ggml_context* ctx, const ggml_tensor& aske
 }
 
 ChosenRows chosen_rows(ggml_op op) {
-  if (op == GGML_OP_GET_ROWS) {
-    return {1, 0};
+  switch (op) {
+    case GGML_OP_GET_ROWS:
+      return {1, 0};
+    case GGML_OP_SET_ROWS:
+      return {1, 2};
+    case GGML_OP_ADD_ID:
+      return {2, 1};
+    case GGML_OP_MUL_MAT_ID:
+      return {2, 0, 2};
+    default:
+      return {};
   }
-  return op == GGML_OP_SET_ROWS ? ChosenRows{1, 2} : ChosenRows();
 }
 
 bool only_shows(ggml_op op) {

@@ -22,10 +22,12 @@ using LayersSources = std::array<ggml_tensor*, GGML_MAX_SRC>;
 // operation that ...".
 Result<ggml_tensor*> make_layers_node(ggml_context* ctx, const ggml_tensor& asked, const LayersSources& sources);
 
-// The source of which rows are chosen by the numbers in another: of GET_ROWS and SET_ROWS.
+// The source of which rows are chosen by the numbers in another: of GET_ROWS, SET_ROWS and ADD_ID; of MUL_MAT_ID
+// matrices.
 struct ChosenRows {
-  int indices = -1;  // the source that has the numbers; -1: `op` chooses no rows
-  int rows = -1;     // the one of whose ne[1] each is one
+  int indices = -1;   // the source that has the numbers; -1: `op` chooses nothing
+  int rows = -1;      // the one of which each is one,
+  int dimension = 1;  // of its ne of this number
 };
 ChosenRows chosen_rows(ggml_op op);
 

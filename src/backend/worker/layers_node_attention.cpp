@@ -96,7 +96,7 @@ ggml_tensor* LayersNodeMaker::soft_max() {
   ggml_tensor* sinks = src_[2];
   const bool three = sinks != nullptr;
   const auto others = std::any_of(src_.begin() + 3, src_.end(), [](const ggml_tensor* it) { return it != nullptr; });
-  if (!is_float_rows(src_[0]) || others || !none_empty() || !ggml_is_contiguous(src_[0])) {
+  if (!is_float_rows(src_[0]) || others || !ggml_is_contiguous(src_[0]) || (!none_empty() && (given || three))) {
     return nullptr;
   }
   if (given &&

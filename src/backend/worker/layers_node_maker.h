@@ -77,6 +77,10 @@ class LayersNodeMaker {
   ggml_tensor* concat();
   ggml_tensor* repeat();
   ggml_tensor* rows();
+  ggml_tensor* order();
+  ggml_tensor* product_by_experts();
+  ggml_tensor* add_by_experts();
+  ggml_tensor* fill();
 
   const ggml_tensor* shown() const;
   bool has_room() const;
@@ -85,6 +89,7 @@ class LayersNodeMaker {
   bool none_empty() const;
   bool may_copy(const ggml_tensor& from, const ggml_tensor& to) const;
   bool is_mask(const ggml_tensor* mask, int64_t cells, const ggml_tensor& rows) const;
+  bool is_choice(const ggml_tensor& ids) const;
   bool rope_fits(const ggml_tensor& from, const ggml_tensor& positions) const;
   int32_t number(size_t i) const { return asked_.op_params[i]; }
   float real(size_t i) const {

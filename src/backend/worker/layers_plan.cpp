@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "backend/graph_uses.h"
 #include "backend/stream_device.h"
 #include "backend/worker/layers_node.h"
 #include "remote/protocol.h"
@@ -96,13 +97,16 @@ size_t count_tensors(ggml_cgraph* graph) {
 
 class LayersPlanner {
  public:
-  LayersPlanner(const WorkerWeights& weights, const PeerMemory& memory, uint32_t threads)
-      : weights_(weights), memory_(memory), threads_(threads) {}
+  LayersPlanner(const WorkerWeights& weights, const PeerMemory& memory, uint32_t threads, uint32_t most_rows)
+      : weights_(weights), memory_(memory), threads_(threads), most_rows_(most_rows) {}
 
   Result<LayersPlan> plan(ggml_cgraph* graph);
 
  private:
+  Status look_over(ggml_cgraph* graph);
   Status take(const ggml_tensor& node);
+  Status choose(const ggml_tensor& node, ggml_tensor& made);
+  void finish_indices();
   Result<ggml_tensor*> source(const ggml_tensor& node, int i);
   Result<ggml_tensor*> leaf(const ggml_tensor& asked);
   Result<ggml_tensor*> weight(const ggml_tensor& asked);
@@ -118,6 +122,7 @@ class LayersPlanner {
   const WorkerWeights& weights_;
   const PeerMemory& memory_;
   uint32_t threads_;
+  uint32_t most_rows_;
   LayersPlan plan_;
   ggml_context* ctx_ = nullptr;
   size_t node_ = 0;                                            // in work
@@ -137,24 +142,45 @@ Result<LayersPlan> LayersPlanner::plan(ggml_cgraph* graph) {
   if (count < 1 || static_cast<uint32_t>(count) > kMostGraphNodes) {
     return fail(ErrorCode::kUsage, "a layers' graph has {} nodes; 1 to {} are taken", count, kMostGraphNodes);
   }
-  const auto nodes = static_cast<size_t>(count);
-  const size_t tensors = 2 * count_tensors(graph);  // leaves may have a copy
+  if (Status status = look_over(graph); !status) {
+    return propagate(status.error());
+  }
+  const size_t nodes = static_cast<size_t>(count) + plan_.choices_.most_nodes();
+  const size_t tensors = 2 * count_tensors(graph);  // leaves may have a copy, and choices scores
   plan_.memory_.resize(tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false));
   plan_.context_.reset(ggml_init({plan_.memory_.size(), plan_.memory_.data(), true}));
   ctx_ = plan_.context_.get();
   plan_.graph_ = ggml_new_graph_custom(ctx_, nodes, false);
   nodes_.insert(ggml_graph_nodes(graph), ggml_graph_nodes(graph) + count);
   for (int i = 0; i < count; ++i) {
+    node_ = static_cast<size_t>(i);
+    op_ = ggml_graph_node(graph, i)->op;
+    if (Status status = take(*ggml_graph_node(graph, i)); !status) {
+      return propagate(status.error());
+    }
+  }
+  finish_indices();
+  count_graph_uses(plan_.graph_);  // by which blocks of experts know what is used beside them
+  return std::move(plan_);
+}
+
+Status LayersPlanner::look_over(ggml_cgraph* graph) {
+  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
     const ggml_tensor* node = ggml_graph_node(graph, i);
     node_ = static_cast<size_t>(i);
     op_ = GGML_OP_NONE;
     if (node == nullptr) {
       return refused("is missing");
     }
-    if (Status status = take(*node); !status) {
-      return propagate(status.error());
+    if (!is_operation(*node)) {
+      return refused("is no operation");
     }
   }
+  plan_.choices_.find(graph);
+  return {};
+}
+
+void LayersPlanner::finish_indices() {
   uint64_t bytes = 0;
   for (const LayersPlan::Indices& it : plan_.indices_) {
     bytes += round_up(ggml_nbytes(it.copy), kAligned);
@@ -165,14 +191,9 @@ Result<LayersPlan> LayersPlanner::plan(ggml_cgraph* graph) {
     it.copy->data = plan_.index_data_.data() + bytes;
     bytes += round_up(ggml_nbytes(it.copy), kAligned);
   }
-  return std::move(plan_);
 }
 
 Status LayersPlanner::take(const ggml_tensor& node) {
-  if (!is_operation(node)) {
-    return refused("is no operation");
-  }
-  op_ = node.op;
   if (is_plain_leaf(node)) {  // which is computed by nobody
     const auto ours = leaf(node);
     return ours ? Status() : propagate(ours.error());
@@ -210,8 +231,32 @@ Status LayersPlanner::take(const ggml_tensor& node) {
         "a smaller batch");
   }
   (*made)->flags = node.flags & GGML_TENSOR_FLAG_COMPUTE;
+  if (Status status = choose(node, **made); !status) {
+    return status;
+  }
   ours_[&node] = *made;
   ggml_graph_add_node(plan_.graph_, *made);
+  return {};
+}
+
+// What a router's choice is made of, and what is computed by it.
+Status LayersPlanner::choose(const ggml_tensor& node, ggml_tensor& made) {
+  LayersChoices& choices = plan_.choices_;
+  const bool sorts = made.op == GGML_OP_ARGSORT;
+  if ((sorts && !ggml_is_empty(&made) && !choices.make_comparable(ctx_, plan_.graph_, made)) ||
+      (sorts && choices.wanted(&node) && !choices.place(made))) {
+    return refused("chooses of more than a router does");
+  }
+  if (made.op == GGML_OP_MUL_MAT_ID) {
+    const auto rows = static_cast<uint64_t>(made.ne[2]);
+    if (rows > most_rows_) {
+      return refused(
+          fmt::format("computes experts of {} rows, where {} are the most: give a smaller --ubatch, or the "
+                      "worker more memory",
+                      rows, most_rows_));
+    }
+    plan_.routed_rows_ = std::max(plan_.routed_rows_, static_cast<uint32_t>(rows));
+  }
   return {};
 }
 
@@ -221,7 +266,7 @@ Result<ggml_tensor*> LayersPlanner::source(const ggml_tensor& node, int i) {
   const ChosenRows chosen = chosen_rows(node.op);
   if (i == chosen.indices) {
     const ggml_tensor* rows = node.src[chosen.rows];
-    return indices(asked, rows == nullptr || rows == &node ? 0 : rows->ne[1]);
+    return indices(asked, rows == nullptr || rows == &node ? 0 : rows->ne[chosen.dimension]);
   }
   if (const auto it = ours_.find(asked); it != ours_.end()) {
     return it->second;
@@ -264,11 +309,17 @@ Result<ggml_tensor*> LayersPlanner::weight(const ggml_tensor& asked) {
   return ours_[&asked] = named->tensor;
 }
 
-// A copy of a leaf of the peer's, that read_indices() fills; with several uses all numbers are below all bounds.
+// A choice of the graph's own; or a copy of what lies in the peer's memory and no node of the graph computes, which
+// read_indices() fills: with several uses all numbers are below all bounds.
 Result<ggml_tensor*> LayersPlanner::indices(const ggml_tensor* asked, int64_t below) {
+  if (const auto it = ours_.find(asked); it != ours_.end() && plan_.choices_.has(it->second)) {
+    const auto most = plan_.choices_.below(it->second);
+    return most && *most <= below ? Result<ggml_tensor*>(it->second)
+                                  : refused("chooses of fewer rows than there are numbers, or by another's choice");
+  }
   const bool integers = asked->type == GGML_TYPE_I32 || asked->type == GGML_TYPE_I64;
-  if (!is_operation(*asked) || !is_plain_leaf(*asked) || !integers) {
-    return refused("chooses rows by numbers that are no leaf of integers");
+  if (!is_operation(*asked) || nodes_.contains(asked) || !integers) {
+    return refused("chooses rows by numbers that are neither set nor a router's choice");
   }
   if (const auto it = indices_.find(asked); it != indices_.end()) {
     LayersPlan::Indices& known = plan_.indices_[it->second];
@@ -279,12 +330,12 @@ Result<ggml_tensor*> LayersPlanner::indices(const ggml_tensor* asked, int64_t be
   if (!ours) {
     return propagate(ours.error());
   }
-  if (is_weight(*ours) || !ggml_is_contiguous(*ours)) {
+  if (is_weight(*ours) || (*ours)->nb[0] != ggml_type_size(asked->type)) {
     return refused("chooses rows by numbers that are a weight's, or have gaps");
   }
   ggml_tensor* copy = ggml_dup_tensor(ctx_, *ours);
   indices_[asked] = plan_.indices_.size();
-  plan_.indices_.push_back({copy, static_cast<const std::byte*>((*ours)->data), below});
+  plan_.indices_.push_back({copy, *ours, below});
   return copy;
 }
 
@@ -313,10 +364,11 @@ Status LayersPlanner::place(const ggml_tensor& asked, ggml_tensor& made) {
     if (!lies_within(made)) {
       return refused("is a view beyond what it shows");
     }
-    if (!only_shows(made.op) && is_weight(made.view_src)) {
-      return refused("writes to a weight");
+    const bool chosen = plan_.choices_.has(made.view_src);
+    if (!only_shows(made.op) && (chosen || is_weight(made.view_src))) {
+      return refused(chosen ? "writes to a router's choice" : "writes to a weight");
     }
-    const bool named = is_weight(made.view_src) && asked.data == nullptr;
+    const bool named = chosen || (is_weight(made.view_src) && asked.data == nullptr);
     return named || ggml_is_empty(&made) || address == reinterpret_cast<uint64_t>(made.data)
                ? Status()
                : refused("is a view with other memory than it shows");
@@ -366,23 +418,47 @@ bool LayersPlanner::shows_the_same(const ggml_tensor& asked, const ggml_tensor& 
   });
 }
 
-// A matrix that is streamed has an address and no memory: products alone know where it is.
+// A matrix that is streamed has an address and no memory: products alone know where it is, and those by experts are
+// looked after by who computes these, so that they may be of nothing else.
 Status LayersPlanner::check_streamed(const ggml_tensor& made) const {
   for (int i = 0; i < GGML_MAX_SRC; ++i) {
     const ggml_tensor* it = made.src[i];
-    const bool product = made.op == GGML_OP_MUL_MAT && i == 0;
-    if (it != nullptr && stream_owner(it) != nullptr &&
-        (!product || it->view_src != nullptr || made.op_params[1] != GGML_HINT_NONE)) {
+    const StreamedWeights* owner = it == nullptr ? nullptr : stream_owner(it);
+    const StreamedTensor* streamed = owner == nullptr || it->view_src != nullptr ? nullptr : owner->find(it);
+    const bool by_experts = made.op == GGML_OP_MUL_MAT_ID && i == 0;
+    const bool product = (made.op == GGML_OP_MUL_MAT && i == 0 && made.op_params[1] == GGML_HINT_NONE) || by_experts;
+    const bool fits = product && streamed != nullptr && streamed->expert == by_experts;
+    if (owner != nullptr && !fits) {
       return refused(fmt::format("uses '{}' for something else than a product", printable(it->name)));
+    }
+    if (owner == nullptr && by_experts) {
+      return refused("multiplies by experts that are none of the model's");
     }
   }
   return {};
 }
 
 Result<LayersPlan> LayersPlan::make(ggml_cgraph* graph, const WorkerWeights& weights, const PeerMemory& memory,
-                                    uint32_t threads) {
-  return LayersPlanner(weights, memory, threads).plan(graph);
+                                    uint32_t threads, uint32_t most_rows) {
+  return LayersPlanner(weights, memory, threads, most_rows).plan(graph);
 }
+
+namespace {
+
+// All of `from`, whose rows may have gaps between them, one behind the other.
+void copy_rows(const ggml_tensor& from, std::byte* to) {
+  const size_t row = ggml_row_size(from.type, from.ne[0]);
+  for (int64_t i = 0; i < ggml_nrows(&from); ++i) {
+    const int64_t rest = i / from.ne[1];
+    std::memcpy(to + static_cast<size_t>(i) * row,
+                static_cast<const std::byte*>(from.data) + static_cast<size_t>(i % from.ne[1]) * from.nb[1] +
+                    static_cast<size_t>(rest % from.ne[2]) * from.nb[2] +
+                    static_cast<size_t>(rest / from.ne[2]) * from.nb[3],
+                row);
+  }
+}
+
+}  // namespace
 
 Status LayersPlan::read_indices() {
   for (const Indices& it : indices_) {
@@ -390,7 +466,7 @@ Status LayersPlan::read_indices() {
     if (count == 0) {
       continue;
     }
-    std::memcpy(it.copy->data, it.from, ggml_nbytes(it.copy));
+    copy_rows(*it.from, static_cast<std::byte*>(it.copy->data));
     const auto all_below = [&](const auto* numbers) {
       return std::all_of(numbers, numbers + count, [&](int64_t number) { return number >= 0 && number < it.below; });
     };

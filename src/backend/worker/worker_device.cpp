@@ -117,14 +117,15 @@ struct WorkerBackends {
 };
 
 WorkerDevice::WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader,
-                           const WorkerVerdict& facts, uint64_t room)
+                           const WorkerVerdict& facts, uint64_t room, ExpertPlacement slots)
     : weights_(weights),
       names_(names),
       reader_(reader),
       facts_(facts),
       memory_(*this, nullptr),
       most_room_(room),
-      room_(room) {
+      room_(room),
+      most_slots_(std::move(slots)) {
   for (size_t i = 0; i < names.layers().size(); ++i) {
     auto& made = backends_.emplace_back(std::make_unique<Backend>());
     WorkerBackends::fill(made->device, made->backend, this);
@@ -139,11 +140,11 @@ uint64_t WorkerDevice::bytes_for(const std::vector<WorkerLayer>& layers, uint32_
 
 Result<std::unique_ptr<WorkerDevice>> WorkerDevice::create(StreamedWeights& weights, const WorkerWeights& names,
                                                            const Reader& reader, const WorkerVerdict& facts,
-                                                           uint64_t room) {
+                                                           uint64_t room, ExpertPlacement slots) {
   if (names.layers().empty()) {
     return fail(ErrorCode::kUsage, "the model has nothing that could be computed here");
   }
-  std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts, room));
+  std::unique_ptr<WorkerDevice> device(new WorkerDevice(weights, names, reader, facts, room, std::move(slots)));
   auto rows = MemoryRegion::allocate(bytes_for(names.layers(), facts.most_pairs));
   if (!rows) {
     return propagate(rows.error(), "the rows that are asked for");
@@ -229,12 +230,18 @@ void WorkerDevice::greet(std::span<const std::byte> bytes) {
     refuse(sentence_);
     return;
   }
-  const bool parts = names_.layers().front().dense && hello.split == AskedSplit::kParts;
+  const bool parts = hello.split == AskedSplit::kParts;
   split_ = hello.split;
-  weights_.follow_repacking(parts ? 0 : hello.repacks);
-  if (parts && room_ < most_room_) {
+  if (parts && has_experts() && divided_) {
+    divided_ = !take_slots(most_slots_, most_room_);
+  } else if (parts && !has_experts() && room_ < most_room_) {
     take_room(most_room_);
   }
+  if (!parts) {
+    kept_layers_.assign(static_cast<size_t>(weights_.model().layers), false);
+    kept_.clear();
+  }
+  weights_.follow_repacking(parts && !has_experts() ? 0 : hello.repacks);
 }
 
 // Fails with kUsage where there are no such experts.
@@ -257,6 +264,10 @@ Result<std::vector<LayerExpert>> WorkerDevice::read_experts(std::span<const std:
 }
 
 void WorkerDevice::warm(std::span<const std::byte> bytes) {
+  if (whole_layers()) {
+    keep_layers(bytes);
+    return;
+  }
   const auto wanted = read_experts(bytes);
   if (!wanted) {
     refuse(wanted.error().message);
@@ -289,6 +300,10 @@ void WorkerDevice::read_ahead(std::span<const std::byte> bytes) {
 void WorkerDevice::compute(ggml_cgraph* graph, Backend& backend) {
   if (!accepted_) {
     refuse("something was to be computed before a hello was accepted");
+    return;
+  }
+  if (!may_compute_) {
+    refuse("there is no memory for experts");
     return;
   }
   if (whole_layers()) {

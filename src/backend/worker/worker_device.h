@@ -37,10 +37,14 @@ class WorkerDevice final : private NamedTensors {
 
   // Computes with `weights`, whose caches are allocated; `names` are theirs. `facts` is what a verdict says but for
   // whether it accepts; most_pairs of it is how many rows the caches were made for, at most kMostPairs. All must
-  // outlive the object. `room` is what `weights` have taken for those that stay, where they are dense; with whole
-  // layers it becomes less by what peers have. Fails with kBudget.
+  // outlive the object. `room` is what `weights` have taken for dense ones that stay, and `slots` what they have of
+  // experts; with whole layers both are divided anew, and become less by what peers have. Fails with kBudget.
   static Result<std::unique_ptr<WorkerDevice>> create(StreamedWeights& weights, const WorkerWeights& names,
-                                                      const Reader& reader, const WorkerVerdict& facts, uint64_t room);
+                                                      const Reader& reader, const WorkerVerdict& facts, uint64_t room,
+                                                      ExpertPlacement slots = {});
+
+  // Fewest slots for experts with which a model is computed.
+  static constexpr uint32_t kFewestSlots = 2;
 
   // Bytes that it takes for asks of at most `most_pairs` rows, of which a peer's memory is not.
   static uint64_t bytes_for(const std::vector<WorkerLayer>& layers, uint32_t most_pairs);
@@ -73,7 +77,7 @@ class WorkerDevice final : private NamedTensors {
   };
 
   WorkerDevice(StreamedWeights& weights, const WorkerWeights& names, const Reader& reader, const WorkerVerdict& facts,
-               uint64_t room);
+               uint64_t room, ExpertPlacement slots);
 
   void set(std::string_view name, std::span<std::byte> to, std::span<const std::byte> bytes) override;
   void get(std::string_view name, std::span<const std::byte> from, std::span<std::byte> bytes) override;
@@ -86,6 +90,8 @@ class WorkerDevice final : private NamedTensors {
   Result<std::vector<LayerExpert>> read_experts(std::span<const std::byte> bytes);
   void warm(std::span<const std::byte> bytes);
   void keep(std::span<const LayerExpert> wanted);
+  void keep_layers(std::span<const std::byte> bytes);
+  void keep_items();
   bool is_here(uint32_t layer) const;
   void read_ahead(std::span<const std::byte> bytes);
   void compute(ggml_cgraph* graph, Backend& backend);
@@ -98,7 +104,12 @@ class WorkerDevice final : private NamedTensors {
   Result<LayersPlan*> plan_of(ggml_cgraph* graph, Backend& backend);
   void forget_plans();
   bool take_room(uint64_t bytes);
-  std::vector<uint32_t> items_of(uint32_t layer) const;
+  bool divide(uint64_t bytes);
+  bool take_slots(const ExpertPlacement& slots, uint64_t room);
+  void warm_layers();
+  ExpertPlacement slots_for_layers(uint64_t bytes) const;
+  uint64_t least_for_experts() const { return has_experts() ? kFewestSlots * facts_.slot_bytes : 0; }
+  bool has_experts() const { return !names_.layers().front().dense; }
   float* take_floats(int64_t count);
   void fail_with(const Error& error);
 
@@ -119,8 +130,13 @@ class WorkerDevice final : private NamedTensors {
   LayersStatus layers_status_;
 
   // Of whole layers.
-  uint64_t most_room_;               // for what stays, of feed-forward parts
+  uint64_t most_room_;               // for what stays, where peers have no memory
   uint64_t room_;                    // that there is
+  ExpertPlacement most_slots_;       // of experts, likewise
+  uint64_t taken_ = 0;               // by room and slots, of a model with experts
+  bool divided_ = false;             // these are not those of before
+  bool may_compute_ = true;          // there are slots
+  std::vector<bool> kept_layers_;    // by the model's numbers
   std::vector<uint32_t> kept_;       // items that were said to stay
   uint64_t plan_numbers_ = 0;        // that were given
   uint64_t freed_before_plans_ = 0;  // PeerMemory::freed() when the plans were made

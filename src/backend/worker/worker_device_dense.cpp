@@ -1,5 +1,7 @@
 // The part of WorkerDevice that computes feed-forward parts of a dense model, and keeps those that it is told to.
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "backend/worker/worker_device.h"
@@ -8,35 +10,23 @@
 
 namespace hypura {
 
-// All that stays of a layer: its feed-forward part, or all of its matrices.
-std::vector<uint32_t> WorkerDevice::items_of(uint32_t layer) const {
-  const WorkerLayer& its = names_.layers()[layer];
-  if (split_ == AskedSplit::kParts) {
-    return its.items;
-  }
-  std::vector<uint32_t> items;
-  const std::vector<DenseItem>& all = weights_.layout().dense;
-  for (uint32_t item = 0; item < all.size(); ++item) {
-    if (all[item].tensor->layer == its.layer) {
-      items.push_back(item);
-    }
-  }
-  return items;
-}
-
 void WorkerDevice::keep(std::span<const LayerExpert> wanted) {
   kept_.clear();
-  uint64_t bytes = 0;
   std::vector<bool> seen(names_.layers().size());
   for (const LayerExpert& it : wanted) {
-    if (seen[it.layer]) {
-      continue;
+    if (!seen[it.layer]) {
+      seen[it.layer] = true;
+      std::ranges::copy(names_.layers()[it.layer].items, std::back_inserter(kept_));
     }
-    seen[it.layer] = true;
-    for (const uint32_t item : items_of(it.layer)) {
-      kept_.push_back(item);
-      bytes += place_capacity(weights_.layout().dense[item].extent.length);
-    }
+  }
+  keep_items();
+}
+
+// What was said to stay, where nothing is divided with slots for experts.
+void WorkerDevice::keep_items() {
+  uint64_t bytes = 0;
+  for (const uint32_t item : kept_) {
+    bytes += place_capacity(weights_.layout().dense[item].extent.length);
   }
   const uint64_t room = whole_layers() ? facts_.peer_memory - memory_.bytes() : most_room_;
   if (bytes > room_ && room > room_) {  // another connection had more memory

@@ -23,7 +23,7 @@ uint64_t place_bytes(ggml_backend_buffer_type_t type, const ggml_tensor* tensor)
   return round_up(ggml_backend_buft_get_alloc_size(type, tensor), kDirectAlignment);
 }
 
-// Of a model without experts. What scales positions is every layer's.
+// What scales positions is every layer's.
 bool is_of_layers(const TensorInfo& tensor) {
   return tensor.layer >= 0 || tensor.name.starts_with("rope_f");
 }
@@ -48,11 +48,13 @@ uint64_t WorkerWeights::resident_bytes(const Model& model, const StreamLayout& l
   const auto add = [&](const TensorInfo& tensor) {
     bytes += round_up(tensor.extent.length, kDirectAlignment) + 2 * kDirectAlignment;
   };
+  std::set<const TensorInfo*> with_experts;
   for (const Wanted& it : biases(model, worker_layers(layout))) {
     add(*it.info);
+    with_experts.insert(it.info);
   }
   for (const TensorInfo& it : model.tensors) {
-    if (whole_layers && is_of_layers(it) && !layout.streams(it)) {
+    if (whole_layers && is_of_layers(it) && !layout.streams(it) && !with_experts.contains(&it)) {
       add(it);
     }
   }
@@ -71,6 +73,9 @@ Result<std::unique_ptr<WorkerWeights>> WorkerWeights::create(StreamedWeights& we
     }
   }
   std::vector<Wanted> resident = biases(weights.model(), made->layers_);
+  for (const Wanted& it : resident) {
+    parts.insert(it.info);
+  }
   for (const TensorInfo& it : weights.model().tensors) {
     if (whole_layers && is_of_layers(it) && !parts.contains(&it)) {
       (layout.streams(it) ? matrices : resident).push_back({&it, 0, WeightUse::kLayers});

@@ -1,6 +1,6 @@
 // The weights that a worker computes with, by their names in the model: the experts' matrices, which are streamed, and
-// their biases, which stay; or, of a model without experts, all of its layers: matrices, which are streamed, and
-// what is small, which stays.
+// their biases, which stay; and where it computes whole layers all that these have besides: matrices, which are
+// streamed, and what is small, which stays.
 //
 // Immutable once it is made.
 #pragma once
@@ -34,8 +34,8 @@ struct NamedWeight {
 
 class WorkerWeights {
  public:
-  // Makes tensors of `weights`, which streams nothing but the worker_layers() of its layout, and of a model without
-  // experts other matrices of layers; must outlive the object, and has not finished loading: reads the biases, with
+  // Makes tensors of `weights`, which streams nothing but the worker_layers() of its layout, and with `whole_layers`
+  // other matrices of layers; must outlive the object, and has not finished loading: reads the biases, with
   // `whole_layers` all else of the layers too, and finishes it. Fails with kBudget, with kIo.
   static Result<std::unique_ptr<WorkerWeights>> create(StreamedWeights& weights, bool whole_layers);
 

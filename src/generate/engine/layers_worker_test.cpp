@@ -69,6 +69,7 @@ uint32_t planned_there(const EngineImpl& engine) {
   return engine.plan().workers.empty() ? 0 : engine.plan().workers.front().layers;
 }
 
+constexpr uint64_t kLittleThere = 24 * kMiB;
 constexpr uint64_t kGreeting = 80 * kKiB;  // a connection has no more before anything is opened
 
 ModelSpec gemma_spec() {
@@ -119,13 +120,14 @@ INSTANTIATE_TEST_SUITE_P(Models, LayersWorkerExactness,
 
 TEST(LayersWorker, SequencesSharePassesWithEitherKvCache) {
   constexpr uint32_t kSharers = 3;
-  FakeLayersWorker worker(kStoriesDraft);
-  for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
-    EngineOptions options = layers_options(kStoriesDraft, &worker);
+  for (const auto& [path, type] :
+       {std::pair(kStoriesDraft, KvType::kF16), {kStoriesDraft, KvType::kQ8_0}, {kDemoModel, KvType::kF16}}) {
+    FakeLayersWorker worker(path);
+    EngineOptions options = layers_options(path, &worker);
     options.sequences = kSharers;
     options.kv_type = type;
     const auto engine = open_layers(options, layers_there(3));
-    EngineOptions of_one = layers_options(kStoriesDraft, nullptr);
+    EngineOptions of_one = layers_options(path, nullptr);
     of_one.sequences = kSharers;
     of_one.kv_type = type;
     const auto alone = open_layers(of_one, {});
@@ -310,6 +312,70 @@ TEST(LayersWorker, OfARealWorkerTheBitsAreTheSame) {
   }
 }
 
+class LayersWorkerExperts : public testing::TestWithParam<ModelCase> {
+ protected:
+  struct Way {
+    uint32_t layers = 0;
+    bool streamed = false;  // what is here
+    std::vector<std::string> workers;
+  };
+
+  static void expect_same(const std::filesystem::path& path, const std::vector<Expected>& expected, const Way& way) {
+    EngineOptions options = layers_options(path, nullptr);
+    options.split = WorkerSplit::kLayers;
+    options.workers = way.workers;
+    PlanOverrides overrides = layers_there(way.layers);
+    if (way.streamed) {
+      overrides.mode = Mode::kExpertStreaming;
+      overrides.cached_experts = 24;
+    }
+    const auto engine = open_layers(options, overrides);
+    ASSERT_TRUE(engine);
+    SCOPED_TRACE(engine->plan().sentence);
+    uint32_t there = 0;
+    for (const WorkerPlan& it : engine->plan().workers) {
+      there += it.layers;
+    }
+    ASSERT_EQ(there, way.layers);
+    const auto session = engine->new_session();
+    expect_same_logits(**session, expected, "with experts there");
+    for (const WorkerCounters& it : engine->stats().workers) {
+      EXPECT_EQ(it.losses, 0U);
+      EXPECT_LT(it.asks, 20U) << "visits of ten passes";
+    }
+  }
+};
+
+// Layers with experts, of a worker whose memory holds them, of one that reads them, and of that beside another.
+TEST_P(LayersWorkerExperts, LogitsAreThoseOfOneMachine) {
+  const TempDir folder;
+  const std::filesystem::path path = model_file(GetParam(), folder.path());
+  ASSERT_FALSE(path.empty());
+  const auto all = static_cast<uint32_t>(open_model(path)->layers);
+  Reference reference(path, kLayersContext, kLayersPass, 1);
+  const std::vector<Expected> expected = expect_all(reference, {1, 40}, test_tokens(3));
+  const auto address = [](const ServingWorker& it) { return fmt::format("127.0.0.1:{}", it.port()); };
+  {
+    ServingWorker large(512 * kMiB, std::chrono::seconds(60), path);
+    expect_same(path, expected, {1, true, {address(large)}});
+    expect_same(path, expected, {all, false, {address(large)}});
+  }
+  ServingWorker small(kLittleThere, std::chrono::seconds(60), path);
+  FakeLayersWorker other(path);
+  expect_same(path, expected, {1, false, {address(small)}});
+  expect_same(path, expected, {all - 2, true, {other.address(), address(small)}});
+}
+
+std::vector<ModelCase> with_latent_attention() {
+  std::vector<ModelCase> models = expert_models();
+  models.push_back({"deepseek2", "", small_spec("deepseek2", "Q8_0")});
+  models.push_back({"glm4moe", "", small_spec("glm4moe", "Q8_0")});
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LayersWorkerExperts, testing::ValuesIn(with_latent_attention()),
+                         [](const auto& its) { return its.param.name; });
+
 // Each has layers that follow the other's; one that has no room is done without.
 TEST(LayersWorker, SeveralHaveLayersOneAfterTheOther) {
   FakeLayersWorker first(kStoriesDraft);
@@ -411,8 +477,11 @@ TEST(LayersWorker, WhatDoesNotGoTogetherIsRefusedByName) {
   };
   EXPECT_THAT(refusal(options), HasSubstr("--worker"));
   options.workers = {"127.0.0.1:1"};
-  options.model = std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf";
-  EXPECT_THAT(refusal(options), AllOf(HasSubstr("has experts"), HasSubstr("--split layers")));
+  const TempDir folder;
+  ModelSpec spec = small_spec("qwen3next", "Q8_0");
+  spec.output = folder.path() / "model.gguf";
+  options.model = *make_model(spec);
+  EXPECT_THAT(refusal(options), AllOf(HasSubstr("another state"), HasSubstr("--split layers")));
 }
 
 }  // namespace
