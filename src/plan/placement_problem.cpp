@@ -10,6 +10,7 @@
 #include "llama/open/memory_estimate.h"
 #include "llama/open/mtp_layers.h"
 #include "placement/popularity.h"
+#include "plan/expert_routing.h"
 #include "plan/gpu_layers.h"
 #include "plan/gpu_problem.h"
 #include "plan/gpu_share.h"
@@ -107,36 +108,6 @@ Alike alike(const ExpertLayer& layer) {
 // How many the reader makes of so many bytes.
 double reads_of(uint64_t bytes) {
   return std::ceil(static_cast<double>(bytes) / static_cast<double>(ReaderOptions{}.chunk_bytes));
-}
-
-// By slots, the mean of the group's layers: slots are divided evenly among them. Empty where `curve` is not that of
-// such a model.
-std::vector<double> mean_of_group(const std::vector<double>& curve, const StreamLayout& layout,
-                                  const std::vector<size_t>& groups, size_t group, uint32_t experts) {
-  const size_t width = layout.experts + 1;
-  if (curve.size() != layout.expert_layers.size() * width) {
-    return {};
-  }
-  std::vector<double> mean(experts + 1);
-  const auto layers = static_cast<double>(std::ranges::count(groups, group));
-  for (size_t layer = 0; layer < groups.size(); ++layer) {
-    for (size_t q = 0; groups[layer] == group && q <= experts; ++q) {
-      mean[q] += curve[layer * width + q] / layers;
-    }
-  }
-  return mean;
-}
-
-// By what is known of the model's routing.
-void add_routing(const OpenRequest& request, const StreamLayout& layout, const std::vector<size_t>& groups,
-                 size_t number, ExpertGroup& group) {
-  const RunHistory& history = request.history;
-  const std::vector<double> hits = mean_of_group(history.hit_curve, layout, groups, number, group.experts);
-  group.popularity =
-      hits.empty() ? prior_popularity(group.experts, group.used) : popularity_from_hits(hits, group.used);
-  for (const double hit : mean_of_group(history.passing_curve, layout, groups, number, group.experts)) {
-    group.passing_misses.push_back(group.used * (1 - hit));
-  }
 }
 
 class ProblemBuilder {
@@ -279,7 +250,7 @@ void ProblemBuilder::add_experts() {
         group.issuing += reads_of(part.slice_bytes) * speeds_.read_seconds();
       }
       add_expert_seconds(group, layer);
-      add_routing(request_, layout_, groups, groups[i], group);
+      add_routing(request_.history, layout_, groups, groups[i], group);
       problem_.experts.push_back(std::move(group));
     }
     ++problem_.experts[groups[i]].layers;
