@@ -15,25 +15,44 @@ namespace hypura {
 
 namespace {
 
-class LayerStack {
- public:
-  explicit LayerStack(uint32_t experts) : ranking_(experts), asked_(experts), gone_(experts), seen_(experts) {}
+// What a layer was asked for so far, and the stack that its caches are.
+class AskedExperts {
+ protected:
+  explicit AskedExperts(uint32_t experts) : ranking_(experts), asked_(experts), seen_(experts) {}
 
-  // Notes what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert, and
-  // `first` with the number of experts that were asked for before, for each that was not.
-  template <class Hit, class First>
-  void take_in(const Visit& pass, Hit hit, First first) {
+  // Calls `each` with every expert of the pass, and `first` as take_in() below.
+  template <class Each, class First>
+  void note(const Visit& pass, Each each, First first) {
     ++number_;
     ranking_.note(pass.choice);
-    waiting_.clear();
     for (const Use& use : pass.uses) {
       asked_[use.expert] = number_;
-      push(use.expert);
+      each(use.expert);
       if (!seen_[use.expert]) {
         first(static_cast<uint32_t>(stack_.size()));
         seen_[use.expert] = true;
       }
     }
+  }
+
+  ExpertRanking ranking_;
+  std::vector<uint32_t> stack_;
+  std::vector<uint64_t> asked_;  // by expert: the last visit that asked for it
+  std::vector<bool> seen_;       // by expert: it was asked for before
+  uint64_t number_ = 0;          // of the visit
+};
+
+class LayerStack : AskedExperts {
+ public:
+  explicit LayerStack(uint32_t experts) : AskedExperts(experts), gone_(experts) {}
+
+  // Notes what the layer is asked for in one pass; calls `hit` with the smallest quota that has each expert, and
+  // `first` with the number of experts that were asked for before, for each that was not.
+  template <class Hit, class First>
+  void take_in(const Visit& pass, Hit hit, First first) {
+    waiting_.clear();
+    note(
+        pass, [this](uint32_t expert) { push(expert); }, first);
     restack(hit);
   }
 
@@ -87,35 +106,22 @@ class LayerStack {
     return expert;
   }
 
-  ExpertRanking ranking_;
-  std::vector<uint32_t> stack_;
   std::vector<Candidate> waiting_;  // a heap, best first; may hold some that are gone
-  std::vector<uint64_t> asked_;     // by expert: the last visit that asked for it
   std::vector<uint64_t> gone_;      // by expert: the last visit in which it left waiting_
-  std::vector<bool> seen_;          // by expert: it was asked for before
-  uint64_t number_ = 0;             // of the visit
 };
 
 // The same where all that a pass asks for comes to lie in the cache, as in the slots of a GPU: then the quotas' caches
 // have that in common, and of the others that they held the Q less those that are worth most.
-class PassingStack {
+class PassingStack : AskedExperts {
  public:
-  explicit PassingStack(uint32_t experts) : ranking_(experts), asked_(experts), seen_(experts) {}
+  explicit PassingStack(uint32_t experts) : AskedExperts(experts) {}
 
   // As LayerStack::take_in. Of quotas smaller than what the pass asks for it tells nothing.
   template <class Hit, class First>
   void take_in(const Visit& pass, Hit hit, First first) {
-    ++number_;
-    ranking_.note(pass.choice);
     next_.clear();
-    for (const Use& use : pass.uses) {
-      asked_[use.expert] = number_;
-      next_.push_back(use.expert);
-      if (!seen_[use.expert]) {
-        first(static_cast<uint32_t>(stack_.size()));
-        seen_[use.expert] = true;
-      }
-    }
+    note(
+        pass, [this](uint32_t expert) { next_.push_back(expert); }, first);
     std::priority_queue<std::pair<double, uint32_t>> others;
     const auto keep_best = [&] {
       next_.push_back(others.top().second);
@@ -138,12 +144,7 @@ class PassingStack {
   }
 
  private:
-  ExpertRanking ranking_;
-  std::vector<uint32_t> stack_;
-  std::vector<uint32_t> next_;
-  std::vector<uint64_t> asked_;  // by expert: the last visit that asked for it
-  std::vector<bool> seen_;
-  uint64_t number_ = 0;  // of the visit
+  std::vector<uint32_t> next_;  // the stack behind the pass
 };
 
 // Of a run that goes on, passes by which the policy has learned nearly all it can (docs/lab/experiments.md).
