@@ -44,7 +44,7 @@ struct PlanOverrides {
   bool warm_start = true;                  // false: the run history goes into the plan alone, not into the cache
   bool keep_draft_model = false;           // though by the plan it takes more from the model than drafts give
   bool draft_on_gpu = false;               // it lies on the GPU, where there is room, though RAM gives more
-  bool alike_workers = false;  // experts are divided as if workers were as fast as this machine, and no way off
+  bool alike_workers = false;  // planned and divided for as if they were as fast as this machine, and no way off
   std::optional<uint32_t> worker_layers;                     // that workers have, whole, if their memory holds them
   std::optional<std::chrono::milliseconds> worker_patience;  // AskingManner's
 };
