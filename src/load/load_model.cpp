@@ -8,6 +8,7 @@
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
+#include "load/split_choice.h"
 #include "load/workers.h"
 #include "machine/memory.h"
 #include "placement/gpu_devices.h"
@@ -268,17 +269,18 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
   if (Status status = try_model(*used, trial); !status) {
     return propagate(status.error());
   }
-  auto workers = connect_layers(options, overrides, fingerprint);
-  if (!workers) {
-    return propagate(workers.error());
-  }
-  take_workers(*workers, *used, *gpu);
   const RunHistory history = load_history(*used, profile ? &*profile : nullptr);
+  LayersWorkers workers;
   auto model = guarded(ErrorCode::kBadModel, options.model.string(), [&]() -> Result<OpenModel> {
     OpenRequest request = begin_request(options, *used, *budget, history, overrides, *gpu);
     if (Status status = look_for_workers(request, fingerprint); !status) {
       return propagate(status.error());
     }
+    auto divided = divide_model(request, fingerprint);
+    if (!divided) {
+      return propagate(divided.error());
+    }
+    workers = std::move(*divided);
     choose_contexts(request);
     request.process_memory = read_process_memory().resident;
     request.mirrors = std::move(*mirrors);
@@ -288,7 +290,7 @@ Result<OpenModel> load_model(const EngineOptions& options, const PlanOverrides& 
     return model;
   }
   model->file = std::move(used);
-  model->layers_workers = std::move(*workers);
+  model->layers_workers = std::move(workers);
   return model;
 }
 

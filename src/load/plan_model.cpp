@@ -10,6 +10,7 @@
 #include "llama/open/mtp_layers.h"
 #include "llama/open/trial_load.h"
 #include "load/open_model.h"
+#include "load/split_choice.h"
 #include "load/workers.h"
 #include "machine/memory.h"
 #include "placement/gpu_devices.h"
@@ -146,15 +147,14 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
     return propagate(status.error());
   }
   const uint64_t fingerprint = options.workers.empty() ? 0 : model_fingerprint(model);
-  const auto workers = connect_layers(options, overrides, fingerprint);
-  if (!workers) {
-    return propagate(workers.error());
-  }
-  take_workers(*workers, model, *gpu);
   const RunHistory history = load_history(used, profile);
   OpenRequest request = begin_request(options, used, *budget, history, overrides, *gpu);
   if (Status status = look_for_workers(request, fingerprint); !status) {
     return propagate(status.error());
+  }
+  const auto workers = divide_model(request, fingerprint);  // they stay until the plan is made
+  if (!workers) {
+    return propagate(workers.error());
   }
   choose_contexts(request);
   leave_out_workers(request);

@@ -141,70 +141,104 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
   return options.split == WorkerSplit::kLayers ? check_layers(options, model) : Status();
 }
 
-Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
-                                     uint64_t fingerprint) {
-  LayersWorkers workers;
-  if (options.split != WorkerSplit::kLayers) {
-    return workers;
+namespace {
+
+// In the place of a GPU.
+ChosenDevice as_device(const std::string& name, const WorkerVerdict& verdict, const WorkerWay& way,
+                       const Model& model) {
+  constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
+  constexpr double kUnmeasured = 1e8;   // bytes a second
+  const auto row = static_cast<double>(model.embedding_length) * sizeof(float);
+  const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
+  ChosenDevice device;
+  device.info.name = name;
+  device.info.memory_free = device.info.memory_total = device.vram = verdict.peer_memory;
+  if (verdict.experts > 1) {
+    device.most_rows = verdict.most_pairs;
+    device.slot_bytes = verdict.slot_bytes;
   }
-  const auto addresses = addresses_of(options);
+  device.visit_seconds =
+      way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
+  return device;
+}
+
+// Of passes with so many rows as are asked for, where they are.
+bool takes_passes(const WorkerVerdict& verdict, const EngineOptions& options) {
+  return verdict.experts <= 1 || options.ubatch <= verdict.most_pairs;
+}
+
+// From here on layers are workers', one in the place of a GPU each.
+void begin_layers(OpenRequest& request) {
+  request.options.split = WorkerSplit::kLayers;
+  request.workers.clear();
+  request.gpu = {};
+  request.gpu.named = true;
+}
+
+}  // namespace
+
+Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint) {
+  LayersWorkers workers;
+  const auto addresses = addresses_of(request.options);
   if (!addresses) {
     return propagate(addresses.error());
   }
   WorkerHello hello;
   hello.identity = worker_identity(fingerprint, false, ggml_build(), cpu_kernels());
-  hello.threads = options.threads > 0 ? options.threads : usable_cores();  // as make_request() has it
+  hello.threads = request.threads;
   for (const WorkerAddress& address : *addresses) {
     const std::string name = to_string(address);
     if (refusals().has(name, fingerprint)) {
       logger().warn("worker {} is not asked: it has refused to compute layers of this model", name);
       continue;
     }
-    auto worker = RemoteLayers::connect(address, hello, overrides.worker_patience);
+    auto worker = RemoteLayers::connect(address, hello, request.overrides.worker_patience);
     if (!worker) {
       logger().warn("worker {} does not help: {}; it is done without", name, worker.error().message);
       continue;
     }
-    const uint32_t rows = (*worker)->verdict().most_pairs;
-    if ((*worker)->verdict().experts > 1 && options.ubatch > rows) {
+    const WorkerVerdict& verdict = (*worker)->verdict();
+    if (!takes_passes(verdict, request.options)) {
       logger().warn(
           "worker {} does not help: it computes experts of {} rows at most, and passes are to have {}: give it "
           "more memory, or leave out --ubatch; it is done without",
-          name, rows, options.ubatch);
+          name, verdict.most_pairs, request.options.ubatch);
       continue;
     }
-    logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name,
-                  format_bytes((*worker)->verdict().peer_memory), (*worker)->verdict().threads,
-                  1000 * (*worker)->way().round_trip);
+    logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name, format_bytes(verdict.peer_memory),
+                  verdict.threads, 1000 * (*worker)->way().round_trip);
     workers.push_back(std::move(*worker));
   }
   return workers;
 }
 
-void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& gpu) {
+void take_workers(const LayersWorkers& workers, OpenRequest& request) {
   if (workers.empty()) {
     return;
   }
-  gpu = {};
-  gpu.named = true;
-  const auto row = static_cast<double>(model.embedding_length) * sizeof(float);
+  begin_layers(request);
   for (const std::unique_ptr<RemoteLayers>& it : workers) {
-    constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
-    constexpr double kUnmeasured = 1e8;   // bytes a second
-    const WorkerWay& way = it->way();
-    const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
-    ChosenDevice device;
-    device.info.name = it->name();
-    device.info.memory_free = device.info.memory_total = device.vram = it->verdict().peer_memory;
-    if (it->verdict().experts > 1) {
-      device.most_rows = it->verdict().most_pairs;
-      device.slot_bytes = it->verdict().slot_bytes;
-    }
-    device.visit_seconds =
-        way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
-    gpu.devices.push_back(std::move(device));
-    gpu.workers.push_back(it.get());
+    request.gpu.devices.push_back(as_device(it->name(), it->verdict(), it->way(), request.model));
+    request.gpu.workers.push_back(it.get());
   }
+}
+
+bool may_have_layers(const EngineOptions& options, const Model& model) {
+  return check_layers(options, model).has_value();
+}
+
+OpenRequest with_found_layers(const OpenRequest& request, uint64_t fingerprint) {
+  OpenRequest layers = request;
+  begin_layers(layers);
+  for (const PlannedWorker& it : request.workers) {
+    const std::optional<WorkerVerdict>& verdict = it.found.verdict;
+    if (verdict && verdict->peer_memory > 0 && verdict->threads == request.threads && verdict->identity.repacked == 0 &&
+        takes_passes(*verdict, request.options) && !refusals().has(it.found.name, fingerprint)) {
+      layers.gpu.devices.push_back(as_device(it.found.name, *verdict, it.found.way, request.model));
+      layers.gpu.workers.push_back(nullptr);
+    }
+  }
+  return layers;
 }
 
 void note_refusal(const RemoteLayers& worker) {
@@ -262,9 +296,12 @@ Status look_for_workers(OpenRequest& request, uint64_t fingerprint) {
     plain.context = std::min(kPlainContext, static_cast<uint32_t>(std::max<int64_t>(plain.model.context_length, 1)));
   }
   const auto problem = placement_problem(plain);
-  const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
-  if (!placement || !computes_with_workers(*problem, *placement)) {
+  if (!problem) {
     return {};  // what is wrong the plan will say
+  }
+  const auto placement = place(*problem);
+  if (placement && !computes_with_workers(*problem, *placement)) {
+    return {};
   }
   const auto addresses = addresses_of(request.options);
   if (!addresses) {

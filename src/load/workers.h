@@ -18,19 +18,26 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
 
 using LayersWorkers = std::vector<std::unique_ptr<RemoteLayers>>;
 
-// The workers that are to compute whole layers (WorkerSplit::kLayers), connected; without those that are not there or
-// do not compute for us, of which the log then says so. Fails with kUsage for addresses as check_workers.
-Result<LayersWorkers> connect_layers(const EngineOptions& options, const PlanOverrides& overrides,
-                                     uint64_t fingerprint);
+// The workers of the request's options that are to compute whole layers, connected; without those that are not there or
+// do not compute for us, of which the log then says so. Fails with kUsage for addresses as check_workers().
+Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint);
 
-// Puts them in the places of GPUs; does nothing where there are none.
-void take_workers(const LayersWorkers& workers, const Model& model, ChosenGpu& gpu);
+// Puts them in the places of GPUs (WorkerSplit::kLayers); does nothing where there are none.
+void take_workers(const LayersWorkers& workers, OpenRequest& request);
+
+// Whether workers may compute whole layers of the model by these options.
+bool may_have_layers(const EngineOptions& options, const Model& model);
+
+// The request as take_workers() would leave it with those that were found and would compute layers, for a plan alone:
+// there is no connection.
+OpenRequest with_found_layers(const OpenRequest& request, uint64_t fingerprint);
 
 // It refuses the layers of its model: from now on this process asks no worker at its address for layers of that.
 void note_refusal(const RemoteLayers& worker);
 
-// Before the request's context is chosen: connects to the workers of its options, measures, and leaves them; puts what
-// was found into the request. Nothing where, by estimates and with the plain context, they have nothing to compute.
+// Before the request's context is chosen: connects to the workers of its options as one that has parts computed,
+// measures, and leaves them; puts what was found into the request. Nothing where, by estimates and with the plain
+// context, they have nothing to compute.
 // Fails with kInternal when the system has no threads left.
 Status look_for_workers(OpenRequest& request, uint64_t fingerprint);
 

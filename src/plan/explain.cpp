@@ -163,7 +163,7 @@ std::string why_sentence(const OpenRequest& request, const PlacementProblem& pro
                         rate(prediction.bound_tokens_per_second));
   }
   return text + kv_remark(request, problem, plan.placement) + why_no_gpu(request, problem, plan.placement) +
-         left_out_sentence(plan.workers);
+         left_out_sentence(plan.workers) + (request.split_remark.empty() ? "" : "; " + request.split_remark);
 }
 
 // What the user should know: a context that was asked for and lowered, more threads than processors, parts that are

@@ -24,7 +24,7 @@ namespace hypura {
 
 // What one attempt to open a model needs to know.
 struct OpenRequest {
-  const EngineOptions& options;
+  EngineOptions options;
   const Model& model;
   uint64_t budget = 0;
   uint32_t threads = 0;
@@ -35,6 +35,7 @@ struct OpenRequest {
   RepackedCopy repacked = {};               // that is read instead of the model's files, when it has any
   std::string context_remark = {};          // as Plan::context_sentence
   std::string budget_remark = {};           // as BudgetChoice::remark
+  std::string split_remark = {};            // why workers compute what they do, a clause; empty: nothing was to choose
   uint64_t process_memory = 0;              // bytes that the process has before it is opened
   bool spare_sequence = false;              // the context has one more, which parts of others pass through
   uint32_t most_outputs = options.outputs;  // as EngineOptions::outputs; more where drafts are verified
