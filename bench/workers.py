@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""workers.py exact [KIND...] | speed MODEL --memory SIZE --disk MBPS: what workers give, on one machine.
+"""workers.py exact [KIND...] | speed MODEL --memory SIZE --disk MBPS | splits MODEL --memory SIZE --worker-memory SIZE:
+what workers give, on one machine.
 
 `exact`: a small model of each kind of experts that hypura-make-model knows, and the demo model; one to three workers with
 the fewest slots and with room for all. Tokens and log-probabilities of eight answers, one after the other, must be those
@@ -12,6 +13,11 @@ many MB/s, behind relays of --rtt ms and --gbit Gbit/s. The first --skip tokens 
 memories, since all machines start anew for each answer. Each has a profile, measured with such a disk. `predicted` is what
 the plan says by that; `predicted_again` what it says where such an answer was made before (run history: what its tokens
 chose, and a calibration factor).
+
+`splits`: an answer with --workers workers of that memory that compute experts, and whole layers, in turn, behind such
+relays, and alone: tokens/s behind the first --skip, and seconds until the first token of a prompt of --prompt tokens, of
+the second such answer, which finds in memory what stays there. All without repacking, since the texts must be equal.
+`chosen` is what --split auto says.
 
 Prints one JSON object; the exit status is 1 where something was not equal.
 """
@@ -163,17 +169,19 @@ def exact(kind, folder):
 class Timed(Server):
     split = "auto"
 
-    def rate(self, seed, skip, tokens):
-        """Tokens/s behind the first `skip`, and the text."""
-        body = {"model": self.model, "prompt": numbers(seed, 8), "max_tokens": skip + tokens, "temperature": 0,
+    def rate(self, seed, skip, tokens, prompt=8):
+        """Tokens/s behind the first `skip`, and the text; in first_token the seconds until there was one."""
+        body = {"model": self.model, "prompt": numbers(seed, prompt), "max_tokens": skip + tokens, "temperature": 0,
                 "stream": True, "ignore_eos": True}
         times, text = [], ""
+        start = time.monotonic()
         for line in self.request("POST", "/v1/completions", body):
             if line.startswith(b"data: {"):
                 choices = json.loads(line[6:]).get("choices")
                 if choices and choices[0]["finish_reason"] is None:
                     times.append(time.monotonic())
                     text += choices[0]["text"]
+        self.first_token = times[0] - start
         return (len(times) - 1 - skip) / (times[-1] - times[skip]), text
 
 
@@ -245,11 +253,48 @@ def speed(options, folder):
             "workers": told, "right": len(texts) == 1}
 
 
+def splits(options, folder):
+    flags = ["--parallel", "1", "--no-repack"]
+    arms = ["alone", "experts", "layers"]
+    rates, firsts, told, texts = ({it: [] for it in arms} for _ in range(4))
+    workers = []
+    chosen = ""
+    try:
+        for i in range(1, options.workers + 1):
+            workers.append(Worker(options.model, i, options.worker_memory, folder, options.rtt, options.gbit))
+        words = [program("hypura"), "run", options.model, "-p", "a", "--max-tokens", "1", "--memory", options.memory, "--gpu",
+                 "none", "--context", "1024", "--threads", "1", "--no-repack"]
+        for it in workers:
+            words += ["--worker", it.address]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stderr
+        chosen = " ".join(re.findall(r"workers have .*?whole layers: [^;]*", " ".join(said.split())))
+        for i in range(options.rounds):
+            for arm in arms if i % 2 == 0 else reversed(arms):
+                Timed.split = arm
+                with Timed(options.model, options.memory, folder, workers if arm != "alone" else [], flags) as server:
+                    server.rate("first", options.skip, options.tokens, options.prompt)
+                    its, text = server.rate("second", options.skip, options.tokens, options.prompt)
+                    told[arm] = [server.counters(it) for it in server.workers]
+                rates[arm].append(round(its, 3))
+                firsts[arm].append(round(server.first_token, 3))
+                texts[arm].append(text)
+    finally:
+        for it in workers:
+            it.close()
+    return {"model": os.path.basename(options.model), "memory": options.memory, "worker_memory": options.worker_memory,
+            "rtt_ms": options.rtt, "gbit": options.gbit, "tokens_per_second": rates, "first_token_seconds": firsts,
+            "medians": {arm: statistics.median(it) for arm, it in rates.items()},
+            "first_token_medians": {arm: statistics.median(it) for arm, it in firsts.items()}, "chosen": chosen,
+            "workers": told, "right": len({it for all in texts.values() for it in all}) == 1}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["exact", "speed"])
-    parser.add_argument("names", nargs="*", help=f"exact: of {', '.join(KINDS)}; speed: the model")
+    parser.add_argument("what", choices=["exact", "speed", "splits"])
+    parser.add_argument("names", nargs="*", help=f"exact: of {', '.join(KINDS)}; else: the model")
     parser.add_argument("--memory", default="auto")
+    parser.add_argument("--worker-memory", default="auto")
+    parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--disk", type=float, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
@@ -265,7 +310,7 @@ def main():
             right = all(case["right"] for it in result.values() for case in it["cases"])
         else:
             options.model = options.names[0]
-            result = speed(options, folder)
+            result = (speed if options.what == "speed" else splits)(options, folder)
             right = result["right"]
     print(json.dumps(result, indent=1))
     sys.exit(0 if right else 1)
