@@ -30,6 +30,7 @@ class WatchedReader final : public Reader {
     return reader_->wait(group);
   }
   void poll() override { reader_->poll(); }
+  void promote(ReadGroup group) override { reader_->promote(group); }
   void cancel(ReadGroup group) override { reader_->cancel(group); }
   void register_memory(std::span<std::byte> memory) override { reader_->register_memory(memory); }
   void forget_memory(std::span<std::byte> memory) override {

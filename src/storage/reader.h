@@ -87,6 +87,10 @@ class Reader {
   // blocks on io_uring. Asking about a group that was already waited for is a caller's error and gives false.
   virtual bool finished(ReadGroup group) = 0;
 
+  // From now on the group is issued as one of kDemand is, behind those that were submitted before it. Its bytes count
+  // as they were submitted.
+  virtual void promote(ReadGroup group) = 0;
+
   // Blocks until the group has ended and forgets it; on error nothing may be assumed about the destinations, but no
   // read of the group is in flight any more. Fails with kIo, naming file and offset, when a read failed or came up
   // short (the file ends before the last requested byte), and with kInternal when a request breaks the rules of

@@ -36,6 +36,12 @@ bool ReaderCore::finished(ReadGroup group) {
   return scheduler_.ended(group);
 }
 
+void ReaderCore::promote(ReadGroup group) {
+  const std::lock_guard lock(mutex_);
+  scheduler_.promote(group);
+  advance();
+}
+
 Status ReaderCore::wait(ReadGroup group) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);

@@ -15,6 +15,7 @@ class ReaderCore : public Reader {
  public:
   ReadGroup submit(std::span<const ReadRequest> requests, Priority priority) final;
   bool finished(ReadGroup group) final;
+  void promote(ReadGroup group) final;
   Status wait(ReadGroup group) final;
   void poll() final;
   void cancel(ReadGroup group) final;

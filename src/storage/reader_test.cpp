@@ -142,6 +142,35 @@ TEST_P(ReaderTest, WaitingMakesPrefetchUrgent) {
   EXPECT_EQ(reader->wait(endless).error().code, ErrorCode::kCancelled);
 }
 
+// Before any of them is waited for.
+TEST_P(ReaderTest, PromotedGroupsOvertakePrefetch) {
+  const auto reader =
+      open({write_pattern(dir_, 0, 4 * kMiB)}, {.chunk_bytes = 64 * kKiB, .depth = 2, .prefetch_depth = 1});
+  ASSERT_NE(reader, nullptr);
+  const Read whole(0, 0, 4 * kMiB);
+  const ReadGroup endless = submit_endless(*reader, whole);
+  const Read first(0, 4096, kMiB);
+  const Read second(0, kMiB + 4096, kMiB);
+  const ReadGroup groups[] = {reader->submit({&first.request, 1}, Priority::kPrefetch),
+                              reader->submit({&second.request, 1}, Priority::kPrefetch)};
+  for (const ReadGroup group : groups) {
+    reader->promote(group);
+    reader->promote(group);  // changes nothing
+  }
+  while (!reader->finished(groups[1])) {
+    std::this_thread::yield();
+  }
+  second.expect_pattern();
+  EXPECT_FALSE(reader->finished(endless));
+  for (const ReadGroup group : groups) {
+    EXPECT_TRUE(reader->wait(group));
+    reader->promote(group);  // it is no more
+  }
+  first.expect_pattern();
+  reader->cancel(endless);
+  EXPECT_EQ(reader->wait(endless).error().code, ErrorCode::kCancelled);
+}
+
 TEST_P(ReaderTest, CancelOfAnIssuedGroupChangesNothing) {
   const auto reader = open({write_pattern(dir_, 0, kMiB)});
   ASSERT_NE(reader, nullptr);

@@ -139,13 +139,16 @@ void ExpertStore::claim_for(LayerExpert on_its_way) {
 // The fill of an expert that is asked for, from now on that of a lease. One that was cancelled is waited for: then the
 // expert is absent, and can be requested again.
 std::optional<TierSlots::Fill> ExpertStore::claim(LayerExpert wanted) {
-  if (const auto fill = take(prefetching_, wanted)) {
-    return fill;
+  auto fill = take(prefetching_, wanted);
+  if (!fill) {
+    fill = take(unwanted_, wanted);
+    if (fill && !cache_.holds_all()) {
+      end_unwanted(*fill);
+      return std::nullopt;
+    }
   }
-  const auto fill = take(unwanted_, wanted);
-  if (fill && !cache_.holds_all()) {
-    end_unwanted(*fill);
-    return std::nullopt;
+  if (fill) {
+    slots_->promote(*fill);  // now, or all but the one that is waited for stay behind what nobody asks for
   }
   return fill;
 }

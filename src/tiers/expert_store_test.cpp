@@ -161,6 +161,7 @@ TEST_F(ExpertStoreTest, WhatIsOnItsWayBecomesTheLease) {
   EXPECT_EQ(leased(), Experts({5, 2, 0})) << "what is on its way comes first, in its order";
   EXPECT_TRUE(store->ready(0));
   EXPECT_EQ(reader.groups().size(), 5U) << "nothing is read twice";
+  EXPECT_EQ(reader.groups()[2].priority, Priority::kDemand) << "before it is waited for";
   use_all(1);
   EXPECT_EQ(stats.prefetches_used, 2U);
   EXPECT_EQ(stats.decode_hits, hits);

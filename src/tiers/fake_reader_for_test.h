@@ -108,6 +108,8 @@ class FakeReader : public Reader {
 
   void poll() override {}
 
+  void promote(ReadGroup number) override { at(number).priority = Priority::kDemand; }
+
   void cancel(ReadGroup number) override {
     Group& group = at(number);
     group.cancelled = true;

@@ -35,6 +35,7 @@ class RamSlots final : public TierSlots {
 
   Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
   bool ended(const Fill& fill) override { return reader_.finished(fill.reads); }
+  void promote(const Fill& fill) override { reader_.promote(fill.reads); }
   Status wait(const Fill& fill) override { return reader_.wait(fill.reads); }
   void realign(const Fill& fill) override;
   void cancel(const Fill& fill) override { reader_.cancel(fill.reads); }

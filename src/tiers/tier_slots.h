@@ -38,6 +38,9 @@ class TierSlots {
   // Begins to fill `slot`, which nothing uses, with the expert. The fill must be waited for.
   virtual Fill fill(uint32_t slot, LayerExpert source, Priority priority) = 0;
 
+  // It is wanted: from now on it comes as one that was begun with Priority::kDemand.
+  virtual void promote(const Fill& fill) = 0;
+
   // Whether a fill has ended, well or badly; never blocks.
   virtual bool ended(const Fill& fill) = 0;
 

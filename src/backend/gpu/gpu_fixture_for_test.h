@@ -43,6 +43,7 @@ class FailingReader final : public Reader {
     return std::erase(bad_, group) > 0 ? Status(fail(ErrorCode::kIo, "a bad block")) : std::move(status);
   }
   void poll() override { reader_->poll(); }
+  void promote(ReadGroup group) override { reader_->promote(group); }
   void cancel(ReadGroup group) override { reader_->cancel(group); }
   void register_memory(std::span<std::byte> memory) override { reader_->register_memory(memory); }
   void forget_memory(std::span<std::byte> memory) override { reader_->forget_memory(memory); }
