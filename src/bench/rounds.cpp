@@ -58,12 +58,14 @@ Status probe_again(const RoundsOptions& options, ProbedSpeed& best) {
 }
 
 Status run_arm(const RoundsOptions& options, uint32_t round, ArmRuns& arm) {
-  auto result = make_one_run(options, arm.arm);
+  Arm its = arm.arm;
+  its.spec.text = round;
+  auto result = make_one_run(options, its);
   if (!result) {
     return propagate(result.error());
   }
   if (options.check) {
-    if (Status status = options.check(arm.arm, *result); !status) {
+    if (Status status = options.check(its, *result); !status) {
       return status;
     }
   }

@@ -107,8 +107,9 @@ struct Rounds {
       disk;  // one a round: the better of before and after hypura's first run; empty without a probe
 };
 
-// A run that fails is a result with `error`; what ends the rounds is an error: a stop that was requested (kCancelled),
-// a disk that cannot be probed, a setting that cannot be restored (kIo), and what `check` says.
+// Each round has a text of its own, the same for all arms: what an earlier run leaves behind, and predictions learn
+// from, is of another. A run that fails is a result with `error`; what ends the rounds is an error: a stop that was
+// requested (kCancelled), a disk that cannot be probed, a setting that cannot be restored (kIo), and what `check` says.
 Result<Rounds> run_rounds(const RoundsOptions& options, std::vector<Arm> arms);
 
 // "first token 1.20 s, prompt 30.1 tok/s, decode 7.55 tok/s, 61.2 MB/token", with ", drafts accepted: 50 of 88" where

@@ -56,6 +56,17 @@ TEST_F(RoundsTest, ArmsTakeTurnsInEachRound) {
   EXPECT_TRUE(rounds->disk.empty());
 }
 
+TEST_F(RoundsTest, EachRoundHasATextOfItsOwn) {
+  options_.repeat = 3;
+  std::vector<uint32_t> texts;
+  options_.check = [&](const Arm& its, const RunResult&) {
+    texts.push_back(its.spec.text);
+    return Status();
+  };
+  ASSERT_TRUE(run_rounds(options_, {arm("ours", "hypura"), arm("theirs", "plain")}));
+  EXPECT_THAT(texts, ElementsAre(0, 0, 1, 1, 2, 2));
+}
+
 TEST_F(RoundsTest, APlainArmThatIsFarSlowerIsNotRepeatedWhereThatIsAskedFor) {
   for (const auto& [factor, runs] : {std::pair<double, size_t>{0, 2}, {5, 2}, {3.9, 1}}) {
     options_.far_slower = factor;

@@ -95,18 +95,18 @@ Status measure_as_answer(BenchEngine& engine, const RunSpec& spec, const std::st
   return {};
 }
 
-// `seed`: of words by chance.
-Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec, uint32_t seed) {
+// `warm`: another than is measured.
+Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec, bool warm) {
   const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
   if (!spec.sentence.empty()) {
     return repeated_text(tokens_of, spec.prompt_tokens, spec.sentence);
   }
-  return prompt_text(tokens_of, spec.prompt_tokens, seed);
+  return prompt_text(tokens_of, spec.prompt_tokens, 2 * spec.text + (warm ? 2 : 1));
 }
 
 // Another prompt of the same length, so that nothing of what is measured has been computed.
 Status warm_prompt(BenchEngine& engine, const RunSpec& spec) {
-  const auto text = text_for(engine, spec, 2);
+  const auto text = text_for(engine, spec, true);
   if (!text) {
     return propagate(text.error());
   }
@@ -120,7 +120,7 @@ Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& resul
       return status;
     }
   }
-  const auto text = text_for(engine, spec, 1);
+  const auto text = text_for(engine, spec, false);
   if (!text) {
     return propagate(text.error());
   }

@@ -12,7 +12,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, gpu, gpu_shar
                                    cached_experts, read_ahead, prompt_tokens, warmup_tokens, tokens, as_answer, predict,
                                    run_history, repacked, answers, turns, sentence, draft, keep_draft_model,
                                    draft_ngrams, draft_mtp, draft_tokens, mirrors, workers, split, trust_network,
-                                   gpu_layers, cpu_expert_layers, warm_prompt, lazy_tables)
+                                   gpu_layers, cpu_expert_layers, warm_prompt, lazy_tables, text)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimeSplit, io_wait, streamed, other, overhead)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PhaseCost, tokens, seconds, bytes, split, disk_busy_seconds)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlainSplit, flags, gpu_layers, cpu_expert_layers)

@@ -46,6 +46,7 @@ struct RunSpec {
   uint32_t answers = 0;      // hypura: answers served at once, see measure_serving(); 0: one session, not served
   uint32_t turns = 1;        // of a served conversation
   std::string sentence;      // not served: the prompt is this, again and again; empty: words by chance
+  uint32_t text = 0;         // which words by chance
   // hypura: see DraftOptions
   std::string draft;
   bool keep_draft_model = false;  // as PlanOverrides

@@ -16,6 +16,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.repack_streamed = false;
   spec.predict = true;
   spec.run_history = true;
+  spec.text = 3;
   spec.ubatch = 64;
   spec.threads = 3;
   spec.context = 2048;
@@ -50,6 +51,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   EXPECT_TRUE(back->as_answer);
   EXPECT_TRUE(back->keep_draft_model);
   EXPECT_EQ(back->sentence, spec.sentence);
+  EXPECT_EQ(back->text, spec.text);
   EXPECT_EQ(back->draft, "a draft.gguf");
   EXPECT_EQ(engine_options(*back).gpu, "CUDA0");
   EXPECT_EQ(engine_options(*back).vram, 4096U);
