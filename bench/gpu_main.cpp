@@ -22,7 +22,8 @@ struct GpuCommandLine {
   uint32_t repeat = 3;
   uint32_t tokens = 96;
   uint32_t threads = usable_cores();
-  bool own = false;  // of plain llama.cpp nothing but what has everything in VRAM
+  uint32_t ubatch = 0;  // of this engine; 0: as planned
+  bool own = false;     // of plain llama.cpp nothing but what has everything in VRAM
   std::string json;
 };
 
@@ -104,6 +105,7 @@ Status run_model(const GpuCommandLine& line, const std::filesystem::path& path, 
       return propagate(splits.error());
     }
     std::vector<Arm> arms = arms_of(scenario, *model, common, *splits);
+    arms.back().spec.ubatch = line.ubatch;
     if (line.own) {
       const auto all = all_in_vram(common).title;
       const Arm ours = arms.back();
@@ -160,6 +162,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 400))
       ->capture_default_str();
   app.add_option("--threads", line.threads, "Compute threads of both engines [one a core]")->check(CLI::Range(1, 1024));
+  app.add_option("--ubatch", line.ubatch, "Most tokens of a pass of this engine [as planned]")
+      ->check(CLI::Range(1, 65536));
   app.add_flag("--own", line.own,
                "Leave out plain llama.cpp's splits: these runs and all in VRAM are enough to see a change");
   app.add_option("--json", line.json, "Also write every run and figure to this file");
