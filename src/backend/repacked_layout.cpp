@@ -79,8 +79,8 @@ void repack_rows(int type, int64_t ne0, int64_t rows, const std::byte* from, std
 }
 
 ggml_tensor repack_node(ggml_tensor* from, ggml_tensor* to) {
-  static const ggml_tensor made = make_repack_node();
-  ggml_tensor node = made;
+  static const ggml_tensor kMade = make_repack_node();
+  ggml_tensor node = kMade;
   node.src[0] = from;
   node.src[1] = to;
   return node;

@@ -29,10 +29,10 @@ class MachineSpeed {
   MachineSpeed(double visit, double miss, double row) : first_{visit, miss, row}, now_(first_) {}
 
   // A share took so long, asking left out.
-  void note(const MachineLoad& load, double seconds);
+  void note(const MachineLoad& load, double measured);
 
   // Asking took so long.
-  void note_visit(double seconds);
+  void note_visit(double measured);
 
   // A layer was computed without the machine.
   void forget();

@@ -34,15 +34,15 @@ bool opened_alike(const ServedModel& a, const ServedModel& b);
 
 // The models of a server's flags. One that cannot be read is left out, with a line in the log, as long as there is
 // another. Fails as `read` when none can be read, and with kUsage when two have the same name.
-Result<std::vector<ModelPtr>> read_named_models(const std::vector<OfferedModel>& models, const ReadCard& read);
+Result<std::vector<ModelPtr>> read_named_models(const std::vector<OfferedModel>& named, const ReadCard& read);
 
 // One thread at a time.
 class ModelShelf {
  public:
   explicit ModelShelf(ReadCard read) : read_(std::move(read)) {}
 
-  // `first` and behind them `offered`, each name once. A model that has not changed is the same object as before.
-  std::vector<ModelPtr> fill(std::vector<ModelPtr> first, const std::vector<OfferedModel>& offered);
+  // `models` and behind them `offered`, each name once. A model that has not changed is the same object as before.
+  std::vector<ModelPtr> fill(std::vector<ModelPtr> models, const std::vector<OfferedModel>& offered);
 
  private:
   struct Known {

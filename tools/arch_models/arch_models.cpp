@@ -4,7 +4,7 @@
 #include <cstring>
 
 // Its functions have no other door: they are those of a program.
-#define main upstream_main
+#define main upstream_main  // NOLINT(readability-identifier-naming)
 #include "tests/test-llama-archs.cpp"
 #undef main
 
@@ -43,18 +43,18 @@ struct Needed {
 };
 
 const std::vector<Needed>& needed() {
-  static const std::vector<std::string> linear = {"attn_qkv.weight", "attn_gate.weight"};
-  static const std::vector<std::string> joined = {"attn_qkv.weight"};
-  static const std::vector<std::string> bias = {"ssm_conv1d.bias"};
-  static const std::vector<std::string> indexer = {"indexer.k_norm.weight", "indexer.k_norm.bias",
-                                                   "indexer.proj.weight", "indexer.attn_k.weight",
-                                                   "indexer.attn_q_b.weight"};
-  static const std::vector<Needed> all = {
-      {LLM_ARCH_QWEN3NEXT, {0}, linear},    {LLM_ARCH_QWEN35, {0}, linear},     {LLM_ARCH_QWEN35MOE, {0}, linear},
-      {LLM_ARCH_QWEN4EXP, {0}, linear},     {LLM_ARCH_PHI3, {0, 1}, joined},    {LLM_ARCH_POCKETTTS, {0, 1}, joined},
-      {LLM_ARCH_FALCON_H1, {0, 1}, bias},   {LLM_ARCH_NEMOTRON_H, {1}, bias},   {LLM_ARCH_NEMOTRON_H_MOE, {1}, bias},
-      {LLM_ARCH_GRANITE_HYBRID, {1}, bias}, {LLM_ARCH_GLM_DSA, {0, 1}, indexer}};
-  return all;
+  static const std::vector<std::string> kLinear = {"attn_qkv.weight", "attn_gate.weight"};
+  static const std::vector<std::string> kJoined = {"attn_qkv.weight"};
+  static const std::vector<std::string> kBias = {"ssm_conv1d.bias"};
+  static const std::vector<std::string> kIndexer = {"indexer.k_norm.weight", "indexer.k_norm.bias",
+                                                    "indexer.proj.weight", "indexer.attn_k.weight",
+                                                    "indexer.attn_q_b.weight"};
+  static const std::vector<Needed> kAll = {
+      {LLM_ARCH_QWEN3NEXT, {0}, kLinear},    {LLM_ARCH_QWEN35, {0}, kLinear},     {LLM_ARCH_QWEN35MOE, {0}, kLinear},
+      {LLM_ARCH_QWEN4EXP, {0}, kLinear},     {LLM_ARCH_PHI3, {0, 1}, kJoined},    {LLM_ARCH_POCKETTTS, {0, 1}, kJoined},
+      {LLM_ARCH_FALCON_H1, {0, 1}, kBias},   {LLM_ARCH_NEMOTRON_H, {1}, kBias},   {LLM_ARCH_NEMOTRON_H_MOE, {1}, kBias},
+      {LLM_ARCH_GRANITE_HYBRID, {1}, kBias}, {LLM_ARCH_GLM_DSA, {0, 1}, kIndexer}};
+  return kAll;
 }
 
 std::vector<std::string> needed_names(llm_arch arch) {

@@ -297,7 +297,7 @@ Result<ComputeSpeed> measure_compute(std::span<const std::string> types, const C
   speed.attention_per_second =
       per_second(static_cast<double>(layers * kHeads * kHeadWidth * kAttended), median(attention));
   speed.prompt_attention_per_second =
-      per_second(static_cast<double>(kHeads * kHeadWidth * kColumns * (kColumns + 1) / 2), median(prompt_attention));
+      per_second(static_cast<double>(kHeads * kHeadWidth * kColumns * (kColumns + 1)) / 2, median(prompt_attention));
   speed.kernels = speeds_of(*trials, matvec_bytes, memory->size(), test.matmul_size);
   return speed;
 }

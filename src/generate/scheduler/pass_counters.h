@@ -41,7 +41,7 @@ void add_kept(const KeptKvStats& kept, EngineStats& stats);
 void add_streaming(const StreamedWeights& weights, EngineStats& stats);
 
 // Puts in what a worker has done.
-void add_worker(const WorkerStats& worker, EngineStats& stats);
+void add_worker(const WorkerStats& its, EngineStats& stats);
 
 // Puts in how long the links to GPUs were busy, by the counters that are there and DevicePlan::upload_rates.
 void add_links(const std::vector<double>& upload_rates, EngineStats& stats);

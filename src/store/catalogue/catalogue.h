@@ -64,7 +64,7 @@ Catalogue read_catalogue(const ModelPlaces& places);
 Result<const CatalogueEntry*> find_in(const Catalogue& catalogue, std::string_view name);
 
 // The same, whether it can be used or not.
-Result<const CatalogueEntry*> find_any_in(const Catalogue& catalogue, std::string_view name);
+Result<const CatalogueEntry*> find_any_in(const Catalogue& catalogue, std::string_view text);
 
 // The file that `text` means: itself, where it is a file, or its entry's first one. Fails as read_model_name and
 // find_in.

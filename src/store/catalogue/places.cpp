@@ -28,7 +28,7 @@ fs::path hugging_face_cache(const std::optional<fs::path>& home) {
 }
 
 std::optional<fs::path> cache_of_llama(const std::optional<fs::path>& home) {
-  if (const auto cache = path_from_environment("LLAMA_CACHE")) {
+  if (auto cache = path_from_environment("LLAMA_CACHE")) {
     return cache;
   }
   if (const auto caches = path_from_environment("XDG_CACHE_HOME")) {

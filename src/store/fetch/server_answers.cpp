@@ -46,9 +46,9 @@ uint64_t number_at(const AnswerJson& json, const char* key) {
 }
 
 const AnswerJson& list_at(const AnswerJson& json, const char* key) {
-  static const AnswerJson none = AnswerJson::array();
+  static const AnswerJson kNone = AnswerJson::array();
   const auto found = json.is_object() ? json.find(key) : json.end();
-  return found != json.end() && found->is_array() ? *found : none;
+  return found != json.end() && found->is_array() ? *found : kNone;
 }
 
 std::optional<TreeFile> tree_file(const AnswerJson& entry) {

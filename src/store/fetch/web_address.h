@@ -10,7 +10,7 @@ namespace hypura {
 
 // "https://example.org:443": scheme, host in lower case, and port; empty: no address of http or https. Two addresses of
 // one origin are served by the same program.
-std::string origin_of(const std::string& url);
+std::string origin_of(const std::string& text);
 
 // Where a redirect from `base` to `location` (an address, or a part of one) leads. Fails with kIo when that is no
 // address of http or https, and when it would leave https for http.

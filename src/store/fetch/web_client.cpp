@@ -163,8 +163,8 @@ std::string WebHead::header(const std::string& name) const {
 }
 
 Result<std::unique_ptr<WebClient>> WebClient::make() {
-  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-  CURLM* multi = ready == CURLE_OK ? curl_multi_init() : nullptr;
+  static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+  CURLM* multi = kReady == CURLE_OK ? curl_multi_init() : nullptr;
   if (multi == nullptr) {
     return fail(ErrorCode::kInternal, "libcurl cannot be started");
   }
