@@ -4,8 +4,9 @@
 # exit code is 1 then. Makes the models that it needs, once (16 GB of disk).
 # usage: bench/gpu.sh [--device NAME] [--within SECONDS] [--only PART]... [FLAGS...]
 # --device: by ggml's name [CUDA0]. --within: no part goes on for longer [570]. --only: of the parts below, in their order,
-# all without it. FLAGS go to hypura-gpu-bench (--repeat [3], --tokens, --threads, --ubatch, --own). HYPURA_BENCH_DIR: where models are kept
-# [build/bench-models]. HYPURA_BUILD: the build folder [build/release]. Results: build/bench/gpu/PART.{log,json,md}.
+# all without it. FLAGS go to hypura-gpu-bench (--repeat [3], --tokens, --threads, --ubatch, --own). HYPURA_BENCH_DIR: where
+# models are kept [build/bench-models]. HYPURA_BUILD: the build folder [build/release]. Results:
+# build/bench/gpu/PART.{log,json,md}.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -8,6 +8,7 @@
 
 #include "placement/cost.h"
 #include "plan/gpu_layers.h"
+#include "plan/request_cost.h"
 #include "plan/worker_plans.h"
 #include "support/fail.h"
 
@@ -22,24 +23,9 @@ constexpr double kLeastLayersGain = 1.1;
 struct Expected {
   double objective = 0;      // seconds, as placement/cost.h has it
   double token_seconds = 0;  // of a pass of one token
-  bool asks = false;         // some worker
 };
 
-// What the model's own plan is worth with those workers that pay for parts; none: it does not fit.
-std::optional<Expected> with_parts(OpenRequest request) {
-  choose_contexts(request);
-  leave_out_workers(request);
-  auto problem = planned_problem(request);
-  const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
-  if (!placement) {
-    return std::nullopt;
-  }
-  choose_workers(request, *problem, *placement);
-  return Expected{objective(*problem, *placement), pass_cost(*problem, *placement, 1).seconds,
-                  !problem->workers.empty()};
-}
-
-// The same with whole layers on those that compute them; none: on nobody.
+// With whole layers on those that compute them; none: on nobody.
 std::optional<Expected> with_layers(OpenRequest request) {
   if (!request.gpu.has_workers()) {
     return std::nullopt;
@@ -50,24 +36,21 @@ std::optional<Expected> with_layers(OpenRequest request) {
   if (!placement || !problem->split || problem->split->layers < 2) {  // the output counts
     return std::nullopt;
   }
-  return Expected{objective(*problem, *placement), pass_cost(*problem, *placement, 1).seconds, true};
-}
-
-std::string rate(double seconds) {
-  return fmt::format("{:.{}f} tokens/s", 1 / seconds, seconds > 0.1 ? 2 : 1);
+  return Expected{objective(*problem, *placement), pass_cost(*problem, *placement, 1).seconds};
 }
 
 // "workers have whole layers: 12.3 tokens/s are expected so, and 8.1 tokens/s with experts there; prompts count too"
-std::string why(const std::optional<Expected>& parts, const Expected& layers, bool experts, bool chosen) {
+std::string why(const RequestCost& parts, const Expected& layers, bool experts, bool chosen) {
   const std::string begin = chosen ? "workers have whole layers: " : "workers have no whole layers: ";
-  if (!parts) {
+  if (!parts.fits()) {
     return begin + "without that the model does not fit";
   }
-  const std::string others = !parts->asks ? "without workers"
-                             : experts    ? "with experts there"
-                                          : "with feed-forward parts there";
-  return fmt::format("{}{} {} so, and {} {}; prompts count too", begin, rate(layers.token_seconds),
-                     chosen ? "are expected" : "would be expected", rate(parts->token_seconds), others);
+  const std::string others = !parts.asks_workers ? "without workers"
+                             : experts           ? "with experts there"
+                                                 : "with feed-forward parts there";
+  return fmt::format("{}{} tokens/s {} so, and {} tokens/s {}; prompts count too", begin,
+                     speed_of(layers.token_seconds), chosen ? "are expected" : "would be expected",
+                     speed_of(parts.token), others);
 }
 
 struct SplitChoice {
@@ -75,7 +58,7 @@ struct SplitChoice {
   std::string why;  // a clause; empty: there was nothing to choose
 };
 
-SplitChoice choose_split(const OpenRequest& request, uint64_t fingerprint) {
+SplitChoice choose_split(OpenRequest request, uint64_t fingerprint) {
   if (request.options.split != WorkerSplit::kAuto) {
     return {request.options.split == WorkerSplit::kLayers, {}};
   }
@@ -86,8 +69,9 @@ SplitChoice choose_split(const OpenRequest& request, uint64_t fingerprint) {
   if (!layers) {
     return {};
   }
-  const auto parts = with_parts(request);
-  const bool chosen = !parts || layers->objective * kLeastLayersGain < parts->objective;
+  choose_contexts(request);
+  const RequestCost parts = request_cost(request, 0);
+  const bool chosen = layers->objective * kLeastLayersGain < parts.objective;
   return {chosen, why(parts, *layers, request.model.experts > 0, chosen)};
 }
 

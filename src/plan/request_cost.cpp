@@ -69,8 +69,12 @@ RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
   }
   const PlacementProblem& problem = plan->problem;
   const Placement& placement = plan->placement;
-  return {pass_cost(problem, placement, 1).seconds, prompt_seconds(problem, placement, kComparedPrompt, false),
-          problem.kv_choice(placement).bytes, placement.gpu ? problem.gpu->budget() : request.budget,
+  return {pass_cost(problem, placement, 1).seconds,
+          prompt_seconds(problem, placement, kComparedPrompt, false),
+          objective(problem, placement),
+          !problem.workers.empty(),
+          problem.kv_choice(placement).bytes,
+          placement.gpu ? problem.gpu->budget() : request.budget,
           problem.dense_disk.bytes_per_second};
 }
 

@@ -12,11 +12,13 @@ namespace hypura {
 inline constexpr uint32_t kComparedPrompt = 512;
 
 struct RequestCost {
-  double token = std::numeric_limits<double>::infinity();   // seconds; infinite: it does not fit
-  double prompt = std::numeric_limits<double>::infinity();  // of kComparedPrompt tokens
-  uint64_t kv = 0;                                          // bytes,
-  uint64_t budget = 0;                                      // of the memory that they are in
-  double disk_bytes_per_second = 0;                         // in large reads
+  double token = std::numeric_limits<double>::infinity();      // seconds; infinite: it does not fit
+  double prompt = std::numeric_limits<double>::infinity();     // of kComparedPrompt tokens
+  double objective = std::numeric_limits<double>::infinity();  // of the placement (placement/cost.h)
+  bool asks_workers = false;                                   // some pay
+  uint64_t kv = 0;                                             // bytes,
+  uint64_t budget = 0;                                         // of the memory that they are in
+  double disk_bytes_per_second = 0;                            // in large reads
 
   bool fits() const { return token < std::numeric_limits<double>::infinity(); }
 };

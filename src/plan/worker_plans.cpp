@@ -18,10 +18,6 @@ namespace hypura {
 
 namespace {
 
-std::string speed_of(double seconds) {
-  return fmt::format("{:.{}f}", 1 / seconds, seconds > 0.1 ? 2 : 1);
-}
-
 std::string rate_of(double bytes_per_second) {
   return fmt::format("{}/s", format_bytes(static_cast<uint64_t>(bytes_per_second)));
 }
@@ -101,6 +97,10 @@ void take_as_alike(WorkerPart& part) {
 }
 
 }  // namespace
+
+std::string speed_of(double seconds) {
+  return fmt::format("{:.{}f}", 1 / seconds, seconds > 0.1 ? 2 : 1);
+}
 
 bool computes_with_workers(const PlacementProblem& problem, const Placement& placement) {
   const bool parts = std::ranges::any_of(problem.dense, [](const DenseWeight& it) { return it.part >= 0; });

@@ -9,6 +9,9 @@
 
 namespace hypura {
 
+// Tokens/s of which one takes so long, for people: "8.12", "305.2".
+std::string speed_of(double seconds);
+
 // Whether there is anything that workers could compute: experts or feed-forward parts that are streamed.
 bool computes_with_workers(const PlacementProblem& problem, const Placement& placement);
 

@@ -42,6 +42,12 @@ class ReaderTest : public testing::TestWithParam<ReaderKind> {
     return reader.submit(requests, Priority::kPrefetch);
   }
 
+  // Only what is not done yet can be cancelled.
+  static void end_endless(Reader& reader, ReadGroup endless) {
+    reader.cancel(endless);
+    EXPECT_EQ(reader.wait(endless).error().code, ErrorCode::kCancelled);
+  }
+
   TempDir dir_;
 };
 
@@ -122,9 +128,7 @@ TEST_P(ReaderTest, DemandOvertakesPrefetch) {
   const Status status = read(*reader, urgent);
   ASSERT_TRUE(status) << status.error().message;
   urgent.expect_pattern();
-  // Only what is not done yet can be cancelled.
-  reader->cancel(endless);
-  EXPECT_EQ(reader->wait(endless).error().code, ErrorCode::kCancelled);
+  end_endless(*reader, endless);
 }
 
 TEST_P(ReaderTest, WaitingMakesPrefetchUrgent) {
@@ -138,8 +142,7 @@ TEST_P(ReaderTest, WaitingMakesPrefetchUrgent) {
   ASSERT_TRUE(status) << status.error().message;
   wanted.expect_pattern();
   EXPECT_FALSE(reader->finished(endless));
-  reader->cancel(endless);
-  EXPECT_EQ(reader->wait(endless).error().code, ErrorCode::kCancelled);
+  end_endless(*reader, endless);
 }
 
 // Before any of them is waited for.
@@ -167,8 +170,7 @@ TEST_P(ReaderTest, PromotedGroupsOvertakePrefetch) {
     reader->promote(group);  // it is no more
   }
   first.expect_pattern();
-  reader->cancel(endless);
-  EXPECT_EQ(reader->wait(endless).error().code, ErrorCode::kCancelled);
+  end_endless(*reader, endless);
 }
 
 TEST_P(ReaderTest, CancelOfAnIssuedGroupChangesNothing) {

@@ -32,8 +32,8 @@ class DeviceSlots final : public TierSlots {
   // there is read at once.
   Fill fill(uint32_t slot, LayerExpert source, Priority priority) override;
   bool ended(const Fill& /*fill*/) override { return false; }
-  // Fails as ExpertSource::run(). All fills of a layer must be waited for before the next layer's begin.
   void promote(const Fill& /*fill*/) override {}  // all that is asked for comes together
+  // Fails as ExpertSource::run(). All fills of a layer must be waited for before the next layer's begin.
   Status wait(const Fill& fill) override;
   void realign(const Fill& /*fill*/) override {}  // slots hold nothing but data
   void cancel(const Fill& /*fill*/) override { cancelled_ = true; }
