@@ -304,6 +304,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.what != "exact" and len(options.names) != 1:
+        parser.error(f"{options.what} takes one model")
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "exact":
             result = {kind: exact(kind, folder) for kind in options.names or KINDS}

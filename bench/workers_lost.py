@@ -32,7 +32,7 @@ class Server(ServedModel):
     def __init__(self, options, folder, workers):
         os.makedirs(folder, exist_ok=True)
         flags = ["--memory", options.memory, "--context", "1024", "--parallel", "1", "--kv-disk", "0", "--gpu", "none",
-                 "--threads", "1"]
+                 "--threads", "1", *(["--split", "experts"] if workers else [])]
         for it in workers:
             flags += ["--worker", it.address, "--trust-network"]
         super().__init__(program("hypura"), options.model, folder, PORT, flags)
@@ -64,6 +64,7 @@ class Runs:
                       "--context", "1024", "--gpu", "none", "-n", "120", "--stats", "json"]
         self.environment = dict(os.environ, XDG_CACHE_HOME=folder)
         self.asks, self.losses = {}, {}
+        self.words += ["--split", "experts"] if workers else []
         for it in workers:
             self.words += ["--worker", it.address, "--trust-network"]
 
