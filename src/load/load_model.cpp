@@ -208,7 +208,8 @@ Result<OpenModel> open_requested(OpenRequest request, uint64_t fingerprint) {
   const MachineProfile* profile = request.history.profile;
   const std::string way = calibration_key(request, model->plan.placement);
   model->conditions = {request.options.model, profile != nullptr ? profile->measured_at : "",
-                       way + workers_key(model->problem), way, model->problem.workers.empty()};
+                       way + workers_key(model->problem), way,
+                       model->problem.workers.empty() && !request.gpu.has_workers()};
   if (model->weights != nullptr) {
     follow_routing(request, *model->weights);
   }

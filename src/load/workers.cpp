@@ -145,10 +145,10 @@ namespace {
 
 // In the place of a GPU.
 ChosenDevice as_device(const std::string& name, const WorkerVerdict& verdict, const WorkerWay& way,
-                       const Model& model) {
+                       const OpenRequest& request) {
   constexpr double kOverhead = 100e-6;  // seconds of a visit besides what is on the way
   constexpr double kUnmeasured = 1e8;   // bytes a second
-  const auto row = static_cast<double>(model.embedding_length) * sizeof(float);
+  const auto row = static_cast<double>(request.model.embedding_length) * sizeof(float);
   const auto on_the_way = [&](double rate) { return row / (rate > 0 ? rate : kUnmeasured); };
   ChosenDevice device;
   device.info.name = name;
@@ -157,6 +157,8 @@ ChosenDevice as_device(const std::string& name, const WorkerVerdict& verdict, co
     device.most_rows = verdict.most_pairs;
     device.slot_bytes = verdict.slot_bytes;
   }
+  const bool dense = request.model.experts == 0;
+  device.slower = slower_there(verdict, request.layout(!dense, dense, false), request.history.profile, request.threads);
   device.visit_seconds =
       way.round_trip + kOverhead + on_the_way(way.send_bytes_per_second) + on_the_way(way.receive_bytes_per_second);
   return device;
@@ -167,17 +169,24 @@ bool takes_passes(const WorkerVerdict& verdict, const EngineOptions& options) {
   return verdict.experts <= 1 || options.ubatch <= verdict.most_pairs;
 }
 
-// From here on layers are workers', one in the place of a GPU each.
+std::string passes_too_long(const WorkerVerdict& verdict, const EngineOptions& options) {
+  return fmt::format(
+      "it computes experts of {} rows at most, and passes are to have {}: give it more memory, or leave out --ubatch",
+      verdict.most_pairs, options.ubatch);
+}
+
+// From here on layers are workers', one in the place of a GPU each. Where that was asked for, each has some.
 void begin_layers(OpenRequest& request) {
+  request.gpu = {};
+  request.gpu.named = request.options.split == WorkerSplit::kLayers;
   request.options.split = WorkerSplit::kLayers;
   request.workers.clear();
-  request.gpu = {};
-  request.gpu.named = true;
 }
 
 }  // namespace
 
-Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint) {
+Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint,
+                                     const std::optional<std::vector<std::string>>& names) {
   LayersWorkers workers;
   const auto addresses = addresses_of(request.options);
   if (!addresses) {
@@ -188,6 +197,9 @@ Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t finger
   hello.threads = request.threads;
   for (const WorkerAddress& address : *addresses) {
     const std::string name = to_string(address);
+    if (names && std::ranges::find(*names, name) == names->end()) {
+      continue;
+    }
     if (refusals().has(name, fingerprint)) {
       logger().warn("worker {} is not asked: it has refused to compute layers of this model", name);
       continue;
@@ -199,10 +211,7 @@ Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t finger
     }
     const WorkerVerdict& verdict = (*worker)->verdict();
     if (!takes_passes(verdict, request.options)) {
-      logger().warn(
-          "worker {} does not help: it computes experts of {} rows at most, and passes are to have {}: give it "
-          "more memory, or leave out --ubatch; it is done without",
-          name, verdict.most_pairs, request.options.ubatch);
+      logger().warn("worker {} does not help: {}; it is done without", name, passes_too_long(verdict, request.options));
       continue;
     }
     logger().info("worker {} joins: {} for layers, {} threads, {:.2f} ms away", name, format_bytes(verdict.peer_memory),
@@ -218,7 +227,7 @@ void take_workers(const LayersWorkers& workers, OpenRequest& request) {
   }
   begin_layers(request);
   for (const std::unique_ptr<RemoteLayers>& it : workers) {
-    request.gpu.devices.push_back(as_device(it->name(), it->verdict(), it->way(), request.model));
+    request.gpu.devices.push_back(as_device(it->name(), it->verdict(), it->way(), request));
     request.gpu.workers.push_back(it.get());
   }
 }
@@ -227,14 +236,27 @@ bool may_have_layers(const EngineOptions& options, const Model& model) {
   return check_layers(options, model).has_value();
 }
 
+std::string no_layers_of(const FoundWorker& worker, const OpenRequest& request) {
+  const WorkerVerdict& verdict = *worker.verdict;
+  if (verdict.peer_memory == 0) {
+    return "its memory has no room for any";
+  }
+  if (verdict.threads != request.threads) {
+    return fmt::format("it computes with {} threads, and this machine with {}", verdict.threads, request.threads);
+  }
+  if (verdict.identity.repacked != 0) {
+    return "it reads a repacked copy";
+  }
+  return takes_passes(verdict, request.options) ? "" : passes_too_long(verdict, request.options);
+}
+
 OpenRequest with_found_layers(const OpenRequest& request, uint64_t fingerprint) {
   OpenRequest layers = request;
   begin_layers(layers);
   for (const PlannedWorker& it : request.workers) {
-    const std::optional<WorkerVerdict>& verdict = it.found.verdict;
-    if (verdict && verdict->peer_memory > 0 && verdict->threads == request.threads && verdict->identity.repacked == 0 &&
-        takes_passes(*verdict, request.options) && !refusals().has(it.found.name, fingerprint)) {
-      layers.gpu.devices.push_back(as_device(it.found.name, *verdict, it.found.way, request.model));
+    const FoundWorker& found = it.found;
+    if (found.verdict && no_layers_of(found, request).empty() && !refusals().has(found.name, fingerprint)) {
+      layers.gpu.devices.push_back(as_device(found.name, *found.verdict, found.way, request));
       layers.gpu.workers.push_back(nullptr);
     }
   }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "backend/remote_layers.h"
@@ -18,15 +20,20 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
 
 using LayersWorkers = std::vector<std::unique_ptr<RemoteLayers>>;
 
-// The workers of the request's options that are to compute whole layers, connected; without those that are not there or
-// do not compute for us, of which the log then says so. Fails with kUsage for addresses as check_workers().
-Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint);
+// The workers of the request's options that are to compute whole layers, of these `names` where there are some,
+// connected; without those that are not there or do not compute for us, of which the log then says so. Fails with
+// kUsage for addresses as check_workers().
+Result<LayersWorkers> connect_layers(const OpenRequest& request, uint64_t fingerprint,
+                                     const std::optional<std::vector<std::string>>& names = {});
 
 // Puts them in the places of GPUs (WorkerSplit::kLayers); does nothing where there are none.
 void take_workers(const LayersWorkers& workers, OpenRequest& request);
 
 // Whether workers may compute whole layers of the model by these options.
 bool may_have_layers(const EngineOptions& options, const Model& model);
+
+// Why a worker that was found and helps computes no whole layers, a clause; empty: it would.
+std::string no_layers_of(const FoundWorker& worker, const OpenRequest& request);
 
 // The request as take_workers() would leave it with those that were found and would compute layers, for a plan alone:
 // there is no connection.

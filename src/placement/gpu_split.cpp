@@ -158,8 +158,9 @@ double split_pass_seconds(const SplitProblem& problem, const SplitSides& sides, 
   }
   const double rate = problem.disk.bytes_per_second;
   const double part = tokens == 1 ? problem.token_part : 1;
-  const double reading = problem.disk.latency + part * static_cast<double>(split.streamed_bytes) / rate;
-  return std::max(computing, reading + disk_idles(sides.gpu, problem.ring, rate, tokens));
+  const double reading = problem.disk.latency + part * static_cast<double>(split.streamed_bytes) / rate +
+                         disk_idles(sides.gpu, problem.ring, rate, tokens);
+  return std::max(computing, reading) + problem.overlap_loss * std::min(computing, reading);
 }
 
 std::vector<uint32_t> none_of(const SplitProblem& problem) {

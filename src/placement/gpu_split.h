@@ -45,6 +45,7 @@ struct SplitProblem {
   uint64_t ring = 0;         // of RAM, once anything is streamed: the least with which that works
   DiskSpeed disk;            // for the ring's reads
   double token_part = 1;     // of what is streamed, that a pass of one token reads: with experts, those that it uses
+  double overlap_loss = 0;   // of the shorter of computing and reading, what is not hidden: with experts (cost.h)
   uint32_t prompt_pass = 1;  // tokens of a prompt's pass
   uint32_t offload_from =
       0;  // passes of so many tokens are the first device's in all layers that none has; 0: none are

@@ -40,6 +40,7 @@ struct ChosenDevice {
   // " (lowered from ...) beside 384.0 MiB for its driver"; empty where there is nothing to say
   std::string remark = {};
   double visit_seconds = 0;  // of a worker: what going there takes, for each pass
+  double slower = 1;         // of a worker: than the processors here
   // Of one that computes layers with experts: tokens of a pass at most, and bytes that an expert takes there.
   uint32_t most_rows = 0;
   uint64_t slot_bytes = 0;
@@ -52,7 +53,7 @@ struct ChosenGpu {
   double cut_seconds = 0;  // of one that computes in RAM: what a layer waits for its router's choice, measured now; 0:
                            // it was not
   // Workers that compute whole layers take the GPUs' places, `devices` has one for each: they have the memory that they
-  // give, and are taken to be as fast as the processors here. They outlive the model.
+  // give. They outlive the model.
   std::vector<RemoteLayers*> workers = {};
   std::string passed_over = {};  // what stood in the way of one that was not named, a clause; else empty
 

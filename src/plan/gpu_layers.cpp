@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "llama/open/memory_estimate.h"
 #include "placement/cost.h"
@@ -20,6 +21,10 @@ namespace hypura {
 
 namespace {
 
+// Of a plan's worth, what is left of it where another layer there, or one less, is worth planning. Chosen: less is not
+// what estimates tell.
+constexpr double kLeastLayerGain = 0.99;
+constexpr uint32_t kFewestOfWorkers = 2;       // layers: the output counts, which stays here
 constexpr uint64_t kLayerTensorPadding = 256;  // a tensor's alignment on a device, at most
 
 // Of a request's model: its layers, and then its output.
@@ -38,11 +43,17 @@ class LayerSpeeds {
   // Of all layers, what a token's pass takes on that GPU for each token that is in the context already.
   double attention(size_t device) const {
     const double width = attention_width(request_.model);
-    return is_host() ? cpu_.attention(width) : gpus_[device].attention(width);
+    return is_host() ? slower({cpu_.attention(width), 0}, device).first : gpus_[device].attention(width);
   }
 
  private:
   bool is_host() const { return request_.gpu.is_processor() || request_.gpu.has_workers(); }
+  // What the processors here take in so many seconds, on those that stand for that GPU.
+  PassSeconds slower(PassSeconds here, size_t device) const {
+    const double factor = request_.gpu.devices[device].slower;
+    return {factor * here.first, factor * here.more};
+  }
+  std::vector<bool> layers_with_experts() const;
   void add_weights(uint64_t kv, SplitProblem& split) const;
   void add_padding(SplitProblem& split) const;
   void add_slots(SplitProblem& split) const;
@@ -51,6 +62,8 @@ class LayerSpeeds {
   void add_launches(SplitProblem& split) const;
   double upload_rate(const GpuFigures& gpu) const;
   PassSeconds used_part(const TensorInfo& tensor, PassSeconds seconds) const;
+  PassSeconds on_processors(const TensorInfo& tensor) const;
+  PassSeconds used_experts(const TensorInfo& tensor) const;
 
   const OpenRequest& request_;
   MachineSpeeds cpu_;
@@ -140,6 +153,23 @@ PassSeconds LayerSpeeds::used_part(const TensorInfo& tensor, PassSeconds seconds
   return seconds;
 }
 
+PassSeconds LayerSpeeds::on_processors(const TensorInfo& tensor) const {
+  const bool experts = tensor.role == TensorRole::kRoutedExpert && tensor.experts() > 1 && request_.model.experts > 0;
+  return experts && is_host() ? used_experts(tensor) : used_part(tensor, matrix_seconds(cpu_, tensor));
+}
+
+// As layer_computing() (placement/cost.h), of experts that are used alike, for the passes that are reckoned with.
+PassSeconds LayerSpeeds::used_experts(const TensorInfo& tensor) const {
+  const auto all = static_cast<double>(tensor.experts());
+  const double used = std::min(static_cast<double>(std::max<int64_t>(request_.model.experts_used, 1)), all);
+  const PassSeconds expert = cpu_.expert_matrix(tensor.type, static_cast<double>(tensor.extent.length) / all,
+                                                static_cast<double>(tensor.shape[0] * tensor.shape[1]));
+  const double touched = all * (1 - std::pow(1 - used / all, pass_));
+  const double first = used * expert.first;
+  const double many = touched * expert.first + std::max(0.0, pass_ * used - touched) * expert.more;
+  return {first, std::max(0.0, many - first) / (pass_ - 1)};
+}
+
 void LayerSpeeds::add_products(SplitProblem& split) const {
   const Model& model = request_.model;
   const GpuLayers* its = request_.gpu_layers();
@@ -151,24 +181,44 @@ void LayerSpeeds::add_products(SplitProblem& split) const {
       continue;
     }
     const auto layer = std::min(static_cast<size_t>(tensor.layer), split.layers.size() - 1);  // -1: the output
-    const PassSeconds here = matrix_seconds(cpu_, tensor);
-    split.layers[layer].on_cpu += used_part(tensor, here);
+    const PassSeconds here = on_processors(tensor);
+    split.layers[layer].on_cpu += here;
     for (size_t i = 0; i < gpus_.size(); ++i) {
-      const PassSeconds there = is_host() ? here : product_seconds(gpus_[i], tensor, pass_);
-      split.devices[i].seconds[layer] += used_part(tensor, there);
+      split.devices[i].seconds[layer] +=
+          is_host() ? slower(here, i) : used_part(tensor, product_seconds(gpus_[i], tensor, pass_));
     }
   }
+}
+
+std::vector<bool> LayerSpeeds::layers_with_experts() const {
+  std::vector<bool> with(static_cast<size_t>(request_.model.layers));
+  for (const TensorInfo& tensor : request_.model.tensors) {
+    const bool expert = tensor.role == TensorRole::kRoutedExpert && tensor.experts() > 1;
+    if (expert && tensor.layer >= 0 && static_cast<size_t>(tensor.layer) < with.size()) {
+      with[static_cast<size_t>(tensor.layer)] = true;
+    }
+  }
+  return with;
 }
 
 void LayerSpeeds::add_launches(SplitProblem& split) const {
   const auto layers = static_cast<double>(split.layers.size() - 1);
   const double before = std::min(request_.options.predicted_at, request_.context);
-  const double on_cpu = layer_operations(cpu_) + before / layers * cpu_.attention(attention_width(request_.model));
+  const double width = attention_width(request_.model);
+  const std::vector<bool> experts = layers_with_experts();
   for (size_t i = 0; i + 1 < split.layers.size(); ++i) {
-    split.layers[i].on_cpu.first += on_cpu;
+    const double operations = layer_operations(cpu_) + (experts[i] ? expert_layer_operations(cpu_, request_.model) : 0);
+    const PassSeconds on_cpu = {operations + before / layers * cpu_.attention(width),
+                                cpu_.prompt_attention(width) * (kPromptTokens / 2.0) / layers};
+    split.layers[i].on_cpu.first += on_cpu.first;
+    split.layers[i].on_cpu.more += request_.gpu.has_workers() ? on_cpu.more : 0;
     for (size_t device = 0; device < gpus_.size(); ++device) {
-      split.devices[device].seconds[i].first +=
-          (is_host() ? layer_operations(cpu_) : layer_launches(gpus_[device])) + before / layers * attention(device);
+      PassSeconds& there = split.devices[device].seconds[i];
+      if (request_.gpu.has_workers()) {
+        there += slower(on_cpu, device);
+      } else {
+        there.first += (is_host() ? operations : layer_launches(gpus_[device])) + before / layers * attention(device);
+      }
     }
   }
 }
@@ -196,9 +246,15 @@ uint64_t host_bytes(const OpenRequest& request) {
   return bytes;
 }
 
-// The best division with at most `most` layers on all GPUs, and so many on each by `of_each`, if there is such; none
+// How many layers there may be on all GPUs, the output counted.
+struct LayerCounts {
+  uint32_t fewest = 1;
+  uint32_t most = UINT32_MAX;
+};
+
+// The best division with so many layers on all GPUs, and at most so many on each by `of_each`, if there is such; none
 // fits: empty.
-std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
+std::optional<GpuLayers> best_layers(const OpenRequest& request, const LayerCounts& counts,
                                      const std::optional<std::vector<uint32_t>>& of_each, bool all_devices) {
   OpenRequest without = request;
   const bool output = !request.gpu.has_workers();
@@ -232,10 +288,10 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
     split.disk = problem->dense_disk;
     if (request.model.experts > 0) {  // which are what is streamed first
       split.disk = problem->expert_disk;
+      split.overlap_loss = kOverlapLoss;
       split.token_part = static_cast<double>(request.model.experts_used) / static_cast<double>(request.model.experts);
     }
-    const auto by_hand = request.overrides.worker_layers;
-    auto its = best_split(split, output ? 1 : by_hand.value_or(1) + 1, most);
+    auto its = best_split(split, counts.fewest, counts.most);
     if (its) {
       its->objective *= 1 + kv.slower;
     }
@@ -247,11 +303,11 @@ std::optional<GpuLayers> best_layers(const OpenRequest& request, uint32_t most,
 }
 
 // GPUs that were named have a layer each, where that fits.
-std::optional<GpuLayers> planned_layers(const OpenRequest& request, uint32_t most,
+std::optional<GpuLayers> planned_layers(const OpenRequest& request, const LayerCounts& counts,
                                         const std::optional<std::vector<uint32_t>>& of_each) {
   const bool all = request.gpu.named && request.gpu.devices.size() > 1;
-  auto layers = all ? best_layers(request, most, of_each, true) : std::nullopt;
-  return layers ? layers : best_layers(request, most, of_each, false);
+  auto layers = all ? best_layers(request, counts, of_each, true) : std::nullopt;
+  return layers ? layers : best_layers(request, counts, of_each, false);
 }
 
 }  // namespace
@@ -310,17 +366,59 @@ bool may_divide(const OpenRequest& request, const PlacementProblem& problem) {
 
 namespace {
 
+// A division among workers that fits, with its plan's worth.
+struct WorkersShare {
+  GpuLayers layers;
+  PlacementProblem problem;
+  double objective = 0;
+};
+
+// The best by counts that are so; fewer where its plan does not fit. `request` is left with those layers planned.
+std::optional<WorkersShare> share_of_workers(OpenRequest& request, LayerCounts counts,
+                                             const std::optional<std::vector<uint32_t>>& of_each) {
+  for (auto layers = planned_layers(request, counts, of_each); layers;
+       layers = planned_layers(request, counts, of_each)) {
+    request.planned_layers = layers;
+    auto problem = placement_problem(request);
+    const auto placement = problem ? place(*problem) : Result<Placement>(propagate(problem.error()));
+    if (placement) {
+      const double its = objective(*problem, *placement);
+      return WorkersShare{*layers, std::move(*problem), its};
+    }
+    counts.most = layers->count - 1;
+  }
+  return std::nullopt;
+}
+
+// With one layer more or less, and so on, while that is better: which count is best is only estimated before, and what
+// a plan reads of experts is known when it is made.
+void improve_share(OpenRequest& request, WorkersShare& share, const std::optional<std::vector<uint32_t>>& of_each) {
+  for (const bool more : {true, false}) {
+    const uint32_t from = share.layers.count;
+    while (more || share.layers.count > kFewestOfWorkers) {
+      const uint32_t count = more ? share.layers.count + 1 : share.layers.count - 1;
+      auto next = share_of_workers(request, {count, count}, of_each);
+      if (!next || next->objective > kLeastLayerGain * share.objective) {
+        break;
+      }
+      share = std::move(*next);
+    }
+    if (share.layers.count != from) {
+      break;
+    }
+  }
+  request.planned_layers = share.layers;
+}
+
 // As many of the last layers for the workers as are best, one at least; none where that does not fit.
 Result<PlacementProblem> planned_for_workers(OpenRequest& request, const std::optional<std::vector<uint32_t>>& most) {
   const auto by_hand = request.overrides.worker_layers;
-  const uint32_t all = by_hand ? *by_hand + 1 : UINT32_MAX;
-  for (auto layers = planned_layers(request, all, most); layers;
-       layers = planned_layers(request, by_hand ? 0 : layers->count - 1, most)) {
-    request.planned_layers = layers;
-    auto divided = placement_problem(request);
-    if (divided && place(*divided)) {
-      return divided;
+  const LayerCounts counts = by_hand ? LayerCounts{*by_hand + 1, *by_hand + 1} : LayerCounts{kFewestOfWorkers};
+  if (auto share = share_of_workers(request, counts, most)) {
+    if (!by_hand) {
+      improve_share(request, *share, most);
     }
+    return std::move(share->problem);
   }
   request.planned_layers.reset();
   return placement_problem(request);
@@ -349,8 +447,8 @@ Result<PlacementProblem> planned_problem(OpenRequest& request, const std::option
   const char* whose = request.gpu.devices.size() > 1 ? "their" : "its";
   problem->gpu->undivided = nothing ? fmt::format("{} memory did not hold what llama.cpp wanted to put there", whose)
                                     : "not even the smallest part of it fits there";
-  for (auto layers = planned_layers(request, UINT32_MAX, most); layers;
-       layers = planned_layers(request, layers->count - 1, most)) {
+  for (auto layers = planned_layers(request, {}, most); layers;
+       layers = planned_layers(request, {1, layers->count - 1}, most)) {
     request.planned_layers = layers;
     auto divided = placement_problem(request);
     const auto placement = divided ? place(*divided) : Result<Placement>(propagate(divided.error()));

@@ -84,6 +84,10 @@ double layer_operations(const MachineSpeeds& speeds) {
   return kLayerOperations * speeds.operation();
 }
 
+double expert_layer_operations(const MachineSpeeds& speeds, const Model& model) {
+  return (kExpertOperations + static_cast<double>(model.experts_used)) * speeds.operation() + kBlockSeconds;
+}
+
 namespace {
 
 uint32_t experts_used(const Model& model) {

@@ -107,6 +107,8 @@ PassSeconds item_seconds(const MachineSpeeds& speeds, const DenseItem& item);
 
 // What a layer without experts takes besides its products, for each pass.
 double layer_operations(const MachineSpeeds& speeds);
+// What one with experts takes besides that, where they are computed from slots.
+double expert_layer_operations(const MachineSpeeds& speeds, const Model& model);
 
 // By MoE layer that can be streamed, ascending: the group of layers like it.
 std::vector<size_t> groups_of_layers(const StreamLayout& layout);

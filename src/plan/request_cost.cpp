@@ -8,6 +8,7 @@
 #include "placement/gpu_devices.h"
 #include "placement/gpu_placement.h"
 #include "placement/placement.h"
+#include "plan/gpu_layers.h"
 #include "plan/worker_plans.h"
 
 namespace hypura {
@@ -30,8 +31,8 @@ struct Planned {
   Placement placement;
 };
 
-std::optional<Planned> planned(const OpenRequest& request, uint64_t margin) {
-  auto problem = placement_problem(request);
+std::optional<Planned> planned(OpenRequest request, uint64_t margin) {
+  auto problem = request.gpu.has_workers() ? planned_problem(request) : placement_problem(request);
   if (!problem) {
     return std::nullopt;
   }
@@ -62,20 +63,22 @@ std::optional<Planned> planned_with_workers(OpenRequest request, uint64_t margin
 
 }  // namespace
 
-RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
-  const auto plan = planned_with_workers(request, margin);
-  if (!plan) {
-    return {};
-  }
-  const PlacementProblem& problem = plan->problem;
-  const Placement& placement = plan->placement;
+RequestCost request_cost(const OpenRequest& request, const PlacementProblem& problem, const Placement& placement) {
+  const CalibrationFactors& factors = request.history.calibration;
+  const auto known = factors.find(calibration_key(request, placement) + workers_key(problem));
   return {pass_cost(problem, placement, 1).seconds,
           prompt_seconds(problem, placement, kComparedPrompt, false),
           objective(problem, placement),
+          known != factors.end() ? std::optional(known->second) : std::nullopt,
           !problem.workers.empty(),
           problem.kv_choice(placement).bytes,
           placement.gpu ? problem.gpu->budget() : request.budget,
           problem.dense_disk.bytes_per_second};
+}
+
+RequestCost request_cost(const OpenRequest& request, uint64_t margin) {
+  const auto plan = planned_with_workers(request, margin);
+  return plan ? request_cost(request, plan->problem, plan->placement) : RequestCost();
 }
 
 }  // namespace hypura

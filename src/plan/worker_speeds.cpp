@@ -53,6 +53,21 @@ PassSeconds part_seconds(const MachineSpeeds& speeds, const ExpertPart& part) {
                        : speeds.expert_matrix(tensor.type, bytes, elements);
 }
 
+// An expert of the layout, in the mean of its layers; of a layout without experts a feed-forward part.
+PassSeconds part_seconds(const StreamLayout& layout, const MachineSpeeds& speeds) {
+  if (layout.expert_layers.empty()) {
+    return feed_forward_seconds(layout, speeds);
+  }
+  PassSeconds all;
+  for (const ExpertLayer& layer : layout.expert_layers) {
+    for (const ExpertPart& part : layer.parts) {
+      all += part_seconds(speeds, part);
+    }
+  }
+  const auto layers = static_cast<double>(layout.expert_layers.size());
+  return {all.first / layers, all.more / layers};
+}
+
 }  // namespace
 
 void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint32_t threads, WorkerVerdict& verdict) {
@@ -60,31 +75,32 @@ void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint
     return;
   }
   const MachineSpeeds speeds(profile, threads);
+  const PassSeconds part = part_seconds(layout, speeds);
+  verdict.expert_seconds = part.first;
+  verdict.row_seconds = part.more;
   if (layout.expert_layers.empty()) {
     uint64_t largest = 1;
     for (const DenseItem& item : layout.dense) {
       largest = std::max(largest, item.extent.length);
     }
     verdict.disk_bytes_per_second = speeds.disk(largest, ReaderOptions{}.prefetch_depth).bytes_per_second;
-    const PassSeconds part = feed_forward_seconds(layout, speeds);
-    verdict.expert_seconds = part.first;
-    verdict.row_seconds = part.more;
     return;
   }
-  PassSeconds all;
   uint64_t slice = UINT64_MAX;
   for (const ExpertLayer& layer : layout.expert_layers) {
-    for (const ExpertPart& part : layer.parts) {
-      all += part_seconds(speeds, part);
-      slice = std::min(slice, part.slice_bytes);
+    for (const ExpertPart& it : layer.parts) {
+      slice = std::min(slice, it.slice_bytes);
     }
   }
   const DiskSpeed disk = speeds.disk(slice, ReaderOptions{}.depth);
-  const auto layers = static_cast<double>(layout.expert_layers.size());
   verdict.disk_bytes_per_second = disk.bytes_per_second;
   verdict.disk_seconds = disk.latency;
-  verdict.expert_seconds = all.first / layers;
-  verdict.row_seconds = all.more / layers;
+}
+
+double slower_there(const WorkerVerdict& verdict, const StreamLayout& layout, const MachineProfile* profile,
+                    uint32_t threads) {
+  const double here = part_seconds(layout, MachineSpeeds(profile, threads)).first;
+  return verdict.expert_seconds > 0 && here > 0 ? verdict.expert_seconds / here : 1;
 }
 
 WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, const PlacementProblem& problem) {

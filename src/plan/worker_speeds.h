@@ -25,6 +25,11 @@ struct PlannedWorker {
 // without experts for its feed-forward parts; nothing without a profile.
 void tell_speeds(const StreamLayout& layout, const MachineProfile* profile, uint32_t threads, WorkerVerdict& verdict);
 
+// How many times as long as this machine a worker takes to compute, by what it tells; 1 where it tells nothing.
+// `layout`, `profile` and `threads`: as of tell_speeds(), here.
+double slower_there(const WorkerVerdict& verdict, const StreamLayout& layout, const MachineProfile* profile,
+                    uint32_t threads);
+
 // Of a worker that helps. What it does not know of its speed is taken for this machine's. `layout`: of `problem`, with
 // its experts streamed, or its dense weights where it has none.
 WorkerPart worker_part(const FoundWorker& found, const StreamLayout& layout, const PlacementProblem& problem);

@@ -63,6 +63,8 @@ class FakeWorker {
     uint32_t most_pairs = kMostPairs;
     uint32_t layer_slots = 4;   // experts that it keeps of each layer
     double expert_seconds = 0;  // that it says to take for one
+    uint64_t peer_memory = 0;   // that it says to have for whole layers, which it does not compute
+    uint32_t threads = 1;       // that it says to compute with
     std::string refusal;        // of every hello; empty: by identity alone
     bool greets = true;         // false: it accepts connections and says nothing
     WorkerFault fault = WorkerFault::kNone;
@@ -287,6 +289,9 @@ class FakeWorker {
       ask_address_ = head.tensor.data;
       return true;
     }
+    if (std::string_view(head.tensor.name).empty()) {  // whole layers' way is measured so
+      return true;
+    }
     EXPECT_EQ(std::string_view(head.tensor.name), kHelloName);
     EXPECT_EQ(size, sizeof(WorkerHello));
     hello_ = content<WorkerHello>(in, sizeof(head));
@@ -302,6 +307,9 @@ class FakeWorker {
     if (name == kReasonName) {
       std::array<char, kReasonBytes> why = {"it is told to refuse"};
       return answer(why.data(), why.size());
+    }
+    if (name.empty()) {
+      return answer(at(asked.tensor.data, asked.size), asked.size);
     }
     EXPECT_EQ(name, kReplyName);
     std::vector<std::byte> reply(at(asked.tensor.data, asked.size), at(asked.tensor.data, asked.size) + asked.size);
@@ -339,7 +347,8 @@ class FakeWorker {
     verdict.experts = manner_.experts;
     verdict.slots = manner_.layers * manner_.layer_slots;
     verdict.most_pairs = manner_.most_pairs;
-    verdict.threads = 1;
+    verdict.threads = manner_.threads;
+    verdict.peer_memory = manner_.peer_memory;
     verdict.expert_seconds = verdict.row_seconds = manner_.expert_seconds;
     std::copy_n(why.begin(), std::min(why.size(), verdict.sentence.size() - 1), verdict.sentence.begin());
     return verdict;

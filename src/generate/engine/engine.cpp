@@ -160,7 +160,7 @@ RunRecord EngineImpl::run_record() const {
   if (!options_.mirrors.empty() || memory_->has_changed() || !workers_as_planned()) {
     return record;
   }
-  if (placement.mode() == Mode::kDenseStreaming && model_.problem.workers.empty()) {
+  if (placement.mode() == Mode::kDenseStreaming && model_.conditions.alone) {
     record.disk_bytes_per_second = sustained_rate(stats());
     return record;
   }
@@ -223,7 +223,9 @@ void EngineImpl::note_lost_worker() {
     if (!lost) {
       continue;
     }
-    broken_ = Error{lost->code, lost->message + "; open the model again, which goes on without it until it is back"};
+    broken_ = Error{lost->code, lost->message +
+                                    "; open the model again (run the command again; `hypura serve` does so by itself), "
+                                    "which goes on without it until it is back"};
     must_reopen_ = true;
     if (it->refuses()) {
       note_refusal(*it);
