@@ -324,6 +324,9 @@ class Engine {
   virtual EngineStats stats() const = 0;  // any thread
   virtual std::string model_name() const = 0;
 
+  // As Generator::must_reopen(). Any thread.
+  virtual bool must_reopen() const = 0;
+
   // The experts that the latest tokens chose: 4096 with EngineOptions::record_routing, which fails to open (kUsage) a
   // model without experts; fewer with `run_history` alone. Without layers when nothing was recorded. Any thread.
   virtual RoutingTrace routing() const = 0;

@@ -111,7 +111,7 @@ Result<ChatLoop::Next> ChatLoop::answer(const std::string& message) {
     return Next::kExit;
   }
   if (!given) {
-    if (!setup_.interactive || !answers_.status()) {
+    if (!setup_.interactive || !answers_.status() || setup_.must_reopen()) {
       return propagate(given.error());
     }
     const bool full = given.error().code == ErrorCode::kContextFull;

@@ -20,6 +20,7 @@ struct ChatSetup {
   bool interactive = false;  // someone is there to read a message and try again: an answer's failure ends nothing
   Plan plan;
   std::function<EngineStats()> stats;
+  std::function<bool()> must_reopen = [] { return false; };  // Engine::must_reopen: no other message is answered
 };
 
 // Borrows all it is given; belongs to the main thread (Ctrl-C).
@@ -29,7 +30,7 @@ class ChatLoop {
   ChatLoop(Session& session, LineSource& lines, Output& answers, Output& notes, ChatSetup setup);
 
   // Until the lines end, /exit, or the answers' reader is gone. Fails when lines cannot be read, answers cannot be
-  // written, or, without `interactive`, when one could not be made.
+  // written, or, without `interactive`, when one could not be made; with it when no other could.
   Status run();
 
  private:

@@ -132,6 +132,19 @@ TEST_F(ChatLoopTest, FailuresEndAConversationNobodyWatches) {
   EXPECT_EQ(session.asked.size(), 1U);
 }
 
+TEST_F(ChatLoopTest, EndsWhereNoOtherMessageCouldBeAnswered) {
+  setup.interactive = true;
+  bool lost = false;
+  setup.must_reopen = [&lost] { return lost; };
+  session.will_fail(ErrorCode::kIo, "not this one");
+  session.will_say({"hi"}, StopReason::kEndOfText, [&lost] { lost = true; });
+  session.will_fail(ErrorCode::kIo, "a worker is lost");
+  const auto status = run("one\ntwo\nthree\nfour\n");
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message, "a worker is lost");
+  EXPECT_EQ(session.asked.size(), 3U);
+}
+
 TEST_F(ChatLoopTest, AReaderThatLeftEndsItQuietly) {
   answers.close_reader();
   session.will_say({"a", "b"});

@@ -61,6 +61,7 @@ Result<int> chat_command(const RunOptions& options) {
   setup.interactive = at_terminal;
   setup.plan = (*engine)->plan();
   setup.stats = [&engine] { return (*engine)->stats(); };
+  setup.must_reopen = [&engine] { return (*engine)->must_reopen(); };
   if (at_terminal && options.stats == StatsFormat::kText) {
     notes.write("/help lists the commands, Ctrl-D ends.\n");
   }

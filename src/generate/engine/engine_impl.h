@@ -71,8 +71,7 @@ class EngineImpl final : public Engine {
   // Null where nothing is kept beyond the context.
   KeptKv* kept() { return kept_.get(); }
   void end_session() { in_session_ = false; }
-  // As Generator::must_reopen().
-  bool must_reopen() const {
+  bool must_reopen() const override {
     return must_reopen_ || std::ranges::any_of(model_.layers_workers, [](const auto& it) { return it->has_ended(); });
   }
 
