@@ -17,7 +17,7 @@ chose, and a calibration factor).
 `splits`: an answer with --workers workers of that memory that compute experts, and whole layers, in turn, behind such
 relays, and alone: tokens/s behind the first --skip, and seconds until the first token of a prompt of --prompt tokens, of
 the second such answer, which finds in memory what stays there. All without repacking, since the texts must be equal.
-`chosen` is what --split auto says.
+Predictions are as of `speed`; `chosen` is what --split auto says by the profile alone.
 
 Prints one JSON object; the exit status is 1 where something was not equal.
 """
@@ -199,6 +199,19 @@ def predictions(options, workers, caches):
     return rates
 
 
+def said_of_plan(options, workers, split, cache):
+    """By that cache folder, without repacking."""
+    words = [program("hypura"), "run", options.model, "-p", "a", "--max-tokens", "1", "--memory", options.memory, "--gpu",
+             "none", "--context", "1024", "--threads", "1", "--no-repack", *(["--split", split] if workers else [])]
+    for it in workers:
+        words += ["--worker", it.address]
+    with tempfile.TemporaryDirectory() as copy:  # what this run leaves is not for others
+        shutil.copytree(cache, copy, dirs_exist_ok=True)
+        said = subprocess.run(words, capture_output=True, text=True, check=True,
+                              env=dict(os.environ, XDG_CACHE_HOME=copy, **slow_disk(options.disk * 1e6))).stderr
+    return " ".join(said.split())
+
+
 def measure(model, rate, cache):
     """Into that folder what `hypura profile` finds with such a disk; again while other programs disturb it. The share of the
     processors that it had."""
@@ -257,33 +270,40 @@ def splits(options, folder):
     flags = ["--parallel", "1", "--no-repack"]
     arms = ["alone", "experts", "layers"]
     rates, firsts, told, texts = ({it: [] for it in arms} for _ in range(4))
-    workers = []
-    chosen = ""
+    rate = options.disk * 1e6
+    profile = os.path.join(folder, "profile")
+    share = measure(options.model, rate, profile)
+    workers, caches = [], {}
     try:
         for i in range(1, options.workers + 1):
-            workers.append(Worker(options.model, i, options.worker_memory, folder, options.rtt, options.gbit))
-        words = [program("hypura"), "run", options.model, "-p", "a", "--max-tokens", "1", "--memory", options.memory, "--gpu",
-                 "none", "--context", "1024", "--threads", "1", "--no-repack"]
-        for it in workers:
-            words += ["--worker", it.address]
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stderr
-        chosen = " ".join(re.findall(r"workers have .*?whole layers: [^;]*", " ".join(said.split())))
+            workers.append(Worker(options.model, i, options.worker_memory, folder, options.rtt, options.gbit, rate,
+                                  profile=profile))
         for i in range(options.rounds):
             for arm in arms if i % 2 == 0 else reversed(arms):
                 Timed.split = arm
-                with Timed(options.model, options.memory, folder, workers if arm != "alone" else [], flags) as server:
+                with Timed(options.model, options.memory, folder, workers if arm != "alone" else [], flags, rate,
+                           profile) as server:
                     server.rate("first", options.skip, options.tokens, options.prompt)
                     its, text = server.rate("second", options.skip, options.tokens, options.prompt)
                     told[arm] = [server.counters(it) for it in server.workers]
+                caches[arm] = server.folder
                 rates[arm].append(round(its, 3))
                 firsts[arm].append(round(server.first_token, 3))
                 texts[arm].append(text)
+        expected = [{}, {}]
+        for arm in arms:
+            for told_of, cache in zip(expected, (profile, caches[arm])):
+                said = said_of_plan(options, workers if arm != "alone" else [], arm, cache)
+                told_of[arm] = float(re.search(r"expect ([0-9.]+) tokens/s", said).group(1))
+        chosen = " ".join(re.findall(r"workers have .*?whole layers: [^;]*", said_of_plan(options, workers, "auto", profile)))
     finally:
         for it in workers:
             it.close()
     return {"model": os.path.basename(options.model), "memory": options.memory, "worker_memory": options.worker_memory,
+            "disk_mb_per_second": options.disk, "profile_processor_share": round(share, 2),
             "rtt_ms": options.rtt, "gbit": options.gbit, "tokens_per_second": rates, "first_token_seconds": firsts,
-            "medians": {arm: statistics.median(it) for arm, it in rates.items()},
+            "medians": {arm: statistics.median(it) for arm, it in rates.items()}, "predicted": expected[0],
+            "predicted_again": expected[1],
             "first_token_medians": {arm: statistics.median(it) for arm, it in firsts.items()}, "chosen": chosen,
             "workers": told, "right": len({it for all in texts.values() for it in all}) == 1}
 
