@@ -55,9 +55,7 @@ class Keeps : public testing::Test {
 
   std::pair<int, Json> post(const std::string& body) {
     const auto exchange = api_.post("/hypura/memory", body);
-    for (int i = 0; i < 20000 && exchange->answers() == 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    EXPECT_TRUE(exchange->wait());
     const auto json = parse_json(exchange->body());
     EXPECT_TRUE(json) << exchange->body();
     return {exchange->status(), json ? *json : Json()};
