@@ -32,8 +32,8 @@ enum class ReadAhead : uint8_t { kNone, kRouter, kCoactivation, kAuto };
 const char* to_string(ReadAhead way);                       // "none", "router", "coactivation", "auto"
 Result<ReadAhead> parse_read_ahead(std::string_view text);  // fails with kUsage
 
-// How a model is divided between this machine and workers: each computes experts, or whole layers; or experts, and
-// feed-forward parts of a model without any.
+// What workers compute of a model: experts, or of one without any feed-forward parts; whole layers; or whichever of the
+// two is faster.
 enum class WorkerSplit : uint8_t { kAuto, kExperts, kLayers };
 
 const char* to_string(WorkerSplit split);                       // "auto", "experts", "layers"

@@ -129,9 +129,6 @@ Status check_workers(const EngineOptions& options, const ChosenGpu& gpu, const M
   if (const auto addresses = addresses_of(options); !addresses) {
     return propagate(addresses.error());
   }
-  if (model.experts == 0 && options.split == WorkerSplit::kExperts) {
-    return fail(ErrorCode::kUsage, "{} has no experts: leave out --split experts", model.name);
-  }
   if (gpu.exists()) {
     return fail(ErrorCode::kUsage,
                 "workers help the processors alone yet, and {} would compute here: give --gpu none, or leave out the "

@@ -199,8 +199,10 @@ void add_worker_options(CLI::App& command, std::vector<std::string>& workers, Wo
   const auto set_split = [&split](const std::string& text) { split = parse_worker_split(text).value_or(split); };
   CLI::Option* what =
       command
-          .add_option_function<std::string>("--split", set_split,
-                                            "What workers compute: experts, layers, or auto: what pays (default auto)")
+          .add_option_function<std::string>(
+              "--split", set_split,
+              "What workers compute: experts (of a dense model feed-forward parts), layers, or auto: "
+              "what pays (default auto)")
           ->check([](const std::string& text) {
             return parse_worker_split(text) ? std::string() : "'" + text + "' is not auto, experts or layers";
           })

@@ -1,7 +1,6 @@
 // With workers that compute feed-forward parts of a dense model logits are those of one machine, bit for bit: single
 // tokens and passes of several, with little memory on either side, and whatever goes wrong in the middle of a token.
 #include <fmt/format.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -247,16 +246,6 @@ TEST_F(FfnWorkersThatFail, NoMemoryIsTakenThatIsNotReserved) {
   };
   EXPECT_GT(messages(engine->ledger()), 0U);
   EXPECT_EQ(messages(engine->ledger()), messages(engine->plan().ledger));
-}
-
-TEST_F(FfnWorkersThatFail, ExpertsOfADenseModelAreRefusedByName) {
-  EngineOptions options = ffn_options(kModel, memory_);
-  options.workers = {"127.0.0.1:1"};
-  options.split = WorkerSplit::kExperts;
-  const auto engine = Engine::open(options);
-  ASSERT_FALSE(engine);
-  EXPECT_EQ(engine.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(engine.error().message, testing::HasSubstr("--split experts"));
 }
 
 }  // namespace

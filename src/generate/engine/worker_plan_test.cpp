@@ -103,7 +103,7 @@ TEST(WorkersPlan, WhatIsLeftOutTakesNoMemory) {
     EXPECT_EQ((*beside)->plan().prediction.tokens_per_second, (*alone)->plan().prediction.tokens_per_second);
     ASSERT_EQ((*beside)->plan().workers.size(), 1U);
     EXPECT_THAT((*beside)->plan().why, HasSubstr("is not asked: with it"));
-    options.split = it.mode == Mode::kExpertStreaming ? WorkerSplit::kExperts : WorkerSplit::kAuto;
+    options.split = WorkerSplit::kExperts;
     overrides.alike_workers = true;
     const auto asking = open_overridden(options, overrides);
     ASSERT_TRUE(asking) << asking.error().message;

@@ -48,6 +48,15 @@ PlanOverrides patient() {
   return overrides;
 }
 
+// Of a model that streams so, with all the memory that it wants.
+Result<Plan> plan_in(Mode mode, EngineOptions options) {
+  options.memory = std::nullopt;
+  options.resident = false;
+  PlanOverrides overrides = patient();
+  overrides.mode = mode;
+  return plan_model(*open_model(options.model), options, nullptr, overrides);
+}
+
 // Layer by layer a round trip is more than one for all, where neither machine reads anything.
 TEST(WorkerSplit, LayersAreTheirsWhereTheirMemoryHoldsThem) {
   ServingWorker worker(128 * kMiB);
@@ -249,14 +258,17 @@ TEST(WorkerSplit, ADenseModelHasEither) {
   workers.add();
   EngineOptions options = split_options(workers.addresses(), 0);
   options.model = kSplitDraft;
-  options.memory = std::nullopt;
-  options.resident = false;
-  PlanOverrides overrides = patient();
-  overrides.mode = Mode::kDenseStreaming;
-  const auto plan = plan_model(*open_model(kSplitDraft), options, nullptr, overrides);
+  const auto plan = plan_in(Mode::kDenseStreaming, options);
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_THAT(plan->why, HasSubstr("whole layers: "));
   EXPECT_THAT(plan->why, testing::AnyOf(HasSubstr("with feed-forward parts there"), HasSubstr("without workers")));
+
+  options.split = WorkerSplit::kExperts;  // so that no answer ends with a worker
+  const auto parts = plan_in(Mode::kDenseStreaming, options);
+  ASSERT_TRUE(parts) << parts.error().message;
+  EXPECT_TRUE(parts->workers.at(0).asked);
+  EXPECT_EQ(parts->workers.at(0).layers, 0U);
+  EXPECT_EQ(parts->why.find("whole layers: "), std::string::npos) << parts->why;
 }
 
 // --split layers refuses them.
@@ -270,12 +282,8 @@ TEST(WorkerSplit, MtpLayersDraftBesideWorkersWithExperts) {
   workers.add();
   EngineOptions options = split_options(workers.addresses(), 0);
   options.model = model;
-  options.memory = std::nullopt;
-  options.resident = false;
   options.draft.mtp = true;
-  PlanOverrides overrides = patient();
-  overrides.mode = Mode::kExpertStreaming;
-  const auto plan = plan_model(*open_model(model), options, nullptr, overrides);
+  const auto plan = plan_in(Mode::kExpertStreaming, options);
   ASSERT_TRUE(plan) << plan.error().message;
   ASSERT_EQ(plan->workers.size(), 1U);
   EXPECT_TRUE(plan->workers[0].there);
@@ -313,11 +321,7 @@ TEST(WorkerSplit, ModelsWithAnotherStateHavePartsComputed) {
   ServingWorker worker(64 * kMiB, std::chrono::seconds(60), model);
   EngineOptions options = split_options(worker, 0);
   options.model = model;
-  options.memory = std::nullopt;
-  options.resident = false;
-  PlanOverrides overrides = patient();
-  overrides.mode = Mode::kExpertStreaming;
-  const auto plan = plan_model(*open_model(model), options, nullptr, overrides);
+  const auto plan = plan_in(Mode::kExpertStreaming, options);
   ASSERT_TRUE(plan) << plan.error().message;
   ASSERT_EQ(plan->workers.size(), 1U);
   EXPECT_TRUE(plan->workers[0].there);
