@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -38,6 +39,9 @@ std::string why_not(const PlannedWorker& worker, bool dense, double calibration)
     case WorkerHindrance::kNothing:
       return speeds + "nothing is read from disk that it could save";
     case WorkerHindrance::kMessages:
+      if (std::isinf(choice.with)) {
+        return "the model would not fit beside the memory for messages to it";
+      }
       return speeds + "messages to it take memory that is worth more here";
     default:
       if (dense) {
@@ -164,6 +168,14 @@ void leave_out_asked(OpenRequest& request) {
   }
 }
 
+// Also those that are not there: memory is taken for messages to them too.
+void leave_out_all(OpenRequest& request) {
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  for (PlannedWorker& it : request.workers) {
+    it.choice = WorkerChoice{false, kNever, kNever, WorkerHindrance::kMessages};
+  }
+}
+
 }  // namespace
 
 void leave_out_workers(OpenRequest& request) {
@@ -171,14 +183,16 @@ void leave_out_workers(OpenRequest& request) {
     return;
   }
   const double with = planned_seconds(request);
+  const bool fits = !std::isinf(with);
   const bool any = std::ranges::any_of(request.workers, [](const auto& it) { return it.choice && it.choice->asked; });
-  if (!any || asks_all(request)) {
+  if (asks_all(request) || (fits && !any)) {
     return;
   }
   OpenRequest alone = request;
-  leave_out_asked(alone);
+  const auto leave_out = fits ? leave_out_asked : leave_out_all;
+  leave_out(alone);
   if (planned_seconds(alone) < kLeastWorkerGain * with) {
-    leave_out_asked(request);
+    leave_out(request);
   }
 }
 

@@ -151,6 +151,37 @@ TEST(WorkersPlan, IsNeverSlowerThanAlone) {
   EXPECT_GT(messages, 0) << "none was left out for the memory of its messages alone";
 }
 
+// Whether they are there or not: of so little memory none is taken for messages.
+TEST(WorkersPlan, AModelThatFitsAloneIsNotRefusedForThem) {
+  FakeWorkers workers(kPlanned);
+  workers.add();
+  EngineOptions options = streaming();
+  options.memory = kMiB;
+  const auto too_little = plan_model(*open_model(kPlanned), options, nullptr, {});
+  ASSERT_FALSE(too_little);
+  EngineOptions beside = options;
+  beside.workers = {workers.addresses().front(), "127.0.0.1:1"};
+  beside.split = WorkerSplit::kAuto;
+  int left_out = 0;
+  for (uint64_t bytes = kMiB; bytes < 64 * kMiB; bytes += 128 * kKiB) {
+    options.memory = beside.memory = bytes;
+    if (!plan_model(*open_model(kPlanned), options, nullptr, {})) {
+      continue;
+    }
+    PlanOverrides overrides;
+    overrides.worker_patience = kAnyWait;
+    const auto plan = plan_model(*open_model(kPlanned), beside, nullptr, overrides);
+    ASSERT_TRUE(plan) << bytes << ": " << plan.error().message;
+    if (plan->workers.empty() || plan->workers.front().reason.find("would not fit") == std::string::npos) {
+      break;
+    }
+    ++left_out;
+    EXPECT_EQ(plan->workers.front().with_tokens_per_second, 0);
+    EXPECT_GT(plan->workers.front().without_tokens_per_second, 0);
+  }
+  EXPECT_GT(left_out, 0);
+}
+
 // The same for a plan alone, and for one that is made to ask it.
 TEST(WorkersPlan, SaysWhatTheyGiveAndTake) {
   FakeWorkers workers(kPlanned);
