@@ -1,6 +1,7 @@
 #include "load/workers.h"
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -103,6 +104,12 @@ Status check_layers(const EngineOptions& options, const Model& model) {
   return {};
 }
 
+WorkerWay planned_way(const WorkerWay& measured, const OpenRequest& request) {
+  constexpr double kAtOnce = std::numeric_limits<double>::infinity();
+  const auto& fixed = request.overrides.worker_round_trip;
+  return fixed ? WorkerWay{*fixed, *fixed, kAtOnce, kAtOnce} : measured;
+}
+
 // What was found before of those that were left out stays.
 void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
   request.workers.resize(found.size());
@@ -110,6 +117,7 @@ void note_found(std::vector<FoundWorker> found, OpenRequest& request) {
     if (!request.leaves_out(i)) {
       request.workers[i] = PlannedWorker();
       request.workers[i].found = std::move(found[i]);
+      request.workers[i].found.way = planned_way(request.workers[i].found.way, request);
     }
   }
 }
@@ -224,7 +232,7 @@ void take_workers(const LayersWorkers& workers, OpenRequest& request) {
   }
   begin_layers(request);
   for (const std::unique_ptr<RemoteLayers>& it : workers) {
-    request.gpu.devices.push_back(as_device(it->name(), it->verdict(), it->way(), request));
+    request.gpu.devices.push_back(as_device(it->name(), it->verdict(), planned_way(it->way(), request), request));
     request.gpu.workers.push_back(it.get());
   }
 }

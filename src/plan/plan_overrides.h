@@ -47,6 +47,7 @@ struct PlanOverrides {
   bool alike_workers = false;  // planned and divided for as if they were as fast as this machine, and no way off
   std::optional<uint32_t> worker_layers;                     // that workers have, whole, if their memory holds them
   std::optional<std::chrono::milliseconds> worker_patience;  // AskingManner's
+  std::optional<double> worker_round_trip;  // seconds, for what is measured of the way, which then carries any bytes
 };
 
 }  // namespace hypura
