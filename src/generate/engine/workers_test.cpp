@@ -439,6 +439,7 @@ TEST(WorkersMemory, IsReserved) {
   EngineOptions options = options_for(kStories);
   const auto alone = open_overridden(options, {});
   options.workers = workers.addresses();
+  options.split = WorkerSplit::kExperts;  // however long a round trip takes
   const auto with = open_overridden(options, {});
   ASSERT_TRUE(alone);
   ASSERT_TRUE(with);
