@@ -307,8 +307,15 @@ Status join_workers(OpenRequest& request, uint64_t fingerprint, OpenModel& model
   note_found(model.weights->found_workers(), request);
   choose_workers(request, model.problem, model.plan.placement);
   for (size_t i = 0; i < request.workers.size(); ++i) {
-    if (request.leaves_out(i)) {
-      model.weights->dismiss_worker(i);
+    if (!request.leaves_out(i)) {
+      continue;
+    }
+    model.weights->dismiss_worker(i);
+    if (const FoundWorker& found = request.workers[i].found; !found.verdict) {  // of the others the plan says why
+      logger().warn(
+          "worker {} does not help: {}; it is not asked again, since the model would not fit beside the memory for "
+          "messages to it",
+          found.name, found.why);
     }
   }
   return {};

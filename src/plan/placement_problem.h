@@ -68,8 +68,8 @@ struct OpenRequest {
   // GPUs with slots, where the dense ones are of so many layers, the first; in the order of a layout of all.
   StreamLayout layout(bool experts, bool dense, bool from_copy, bool rows = false,
                       std::optional<uint32_t> host_layers = {}) const;
-  // Of the workers that are named those for whose messages memory is planned: all but those that were found and do not
-  // pay, which are not connected to again.
+  // Of the workers that are named those for whose messages memory is planned: all but those that are left out, which
+  // are not connected to again.
   uint32_t messaged_workers() const;
   bool leaves_out(size_t worker) const { return worker < workers.size() && workers[worker].left_out(); }
   // Tokens that the KV cache holds.

@@ -117,8 +117,10 @@ void choose_workers(OpenRequest& request, PlacementProblem& problem, const Place
   std::vector<PlannedWorker*> left_out;
   std::vector<PlannedWorker*> in_question;
   for (PlannedWorker& it : request.workers) {
-    if (it.found.verdict && (it.left_out() || compute)) {
-      (it.left_out() ? left_out : in_question).push_back(&it);
+    if (it.left_out()) {
+      left_out.push_back(&it);
+    } else if (it.found.verdict && compute) {
+      in_question.push_back(&it);
     }
   }
   if (!compute && left_out.empty()) {

@@ -29,7 +29,7 @@ void leave_out_workers(OpenRequest& request);
 std::vector<WorkerPlan> worker_plans(const OpenRequest& request, const PlacementProblem& problem,
                                      const Placement& placement, double calibration);
 
-// "; box:52525 is not asked: ..." of each that is there and does not pay.
+// "; box:52525 is not asked: ..." of each that is there and left out.
 std::string left_out_sentence(const std::vector<WorkerPlan>& workers);
 
 // Of those that are asked.

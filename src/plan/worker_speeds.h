@@ -18,7 +18,7 @@ struct PlannedWorker {
   WorkerPart part;                     // where it helps
   std::optional<WorkerChoice> choice;  // none: it does not help
 
-  bool left_out() const { return choice && !choice->asked; }  // it is there and does not pay
+  bool left_out() const { return choice && !choice->asked; }  // it does not pay, or nothing fits beside messages to it
 };
 
 // Puts in what this machine takes for the experts of `layout`, in the mean of its layers, by `profile`; of a layout

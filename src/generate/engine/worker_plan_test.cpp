@@ -151,35 +151,47 @@ TEST(WorkersPlan, IsNeverSlowerThanAlone) {
   EXPECT_GT(messages, 0) << "none was left out for the memory of its messages alone";
 }
 
-// Whether they are there or not: of so little memory none is taken for messages.
+// Whether they are there or not: in the least memory none is taken for messages.
 TEST(WorkersPlan, AModelThatFitsAloneIsNotRefusedForThem) {
-  FakeWorkers workers(kPlanned);
-  workers.add();
-  EngineOptions options = streaming();
-  options.memory = kMiB;
-  const auto too_little = plan_model(*open_model(kPlanned), options, nullptr, {});
-  ASSERT_FALSE(too_little);
-  EngineOptions beside = options;
-  beside.workers = {workers.addresses().front(), "127.0.0.1:1"};
-  beside.split = WorkerSplit::kAuto;
-  int left_out = 0;
-  for (uint64_t bytes = kMiB; bytes < 64 * kMiB; bytes += 128 * kKiB) {
-    options.memory = beside.memory = bytes;
-    if (!plan_model(*open_model(kPlanned), options, nullptr, {})) {
-      continue;
+  const auto draft = std::filesystem::path(HYPURA_SOURCE_DIR) / "models/hypura-stories-draft.gguf";
+  PlanOverrides overrides;
+  overrides.worker_patience = kAnyWait;
+  for (const std::filesystem::path& file : {kPlanned, draft}) {
+    const Model model = *open_model(file);
+    FakeWorkers workers(file);
+    workers.add();
+    const std::string there = workers.addresses().front();
+    EngineOptions options = streaming();
+    options.model = file;
+    options.memory = kMiB;
+    auto plan_alone = plan_model(model, options, nullptr, {});
+    ASSERT_FALSE(plan_alone);
+    for (; !plan_alone && *options.memory < 64 * kMiB; *options.memory += 256 * kKiB) {
+      plan_alone = plan_model(model, options, nullptr, {});
     }
-    PlanOverrides overrides;
-    overrides.worker_patience = kAnyWait;
-    const auto plan = plan_model(*open_model(kPlanned), beside, nullptr, overrides);
-    ASSERT_TRUE(plan) << bytes << ": " << plan.error().message;
-    if (plan->workers.empty() || plan->workers.front().reason.find("would not fit") == std::string::npos) {
-      break;
+    ASSERT_TRUE(plan_alone) << plan_alone.error().message;
+    *options.memory -= 256 * kKiB;
+    const auto alone = open_overridden(options, {});
+    ASSERT_TRUE(alone) << alone.error().message;
+    for (const std::vector<std::string>& named : {std::vector{there}, std::vector<std::string>{"127.0.0.1:1"},
+                                                  std::vector<std::string>{there, "127.0.0.1:1"}}) {
+      options.workers = named;
+      const auto plan = plan_model(model, options, nullptr, overrides);
+      ASSERT_TRUE(plan) << file << ": " << plan.error().message;
+      EXPECT_EQ(bytes_of(plan->ledger), bytes_of(plan_alone->ledger)) << file;
+      const auto beside = open_overridden(options, overrides);
+      ASSERT_TRUE(beside) << file << ": " << beside.error().message;
+      EXPECT_EQ(bytes_of((*beside)->ledger()), bytes_of((*alone)->ledger())) << file;
+      ASSERT_EQ((*beside)->plan().workers.size(), named.size());
+      for (const WorkerPlan& it : (*beside)->plan().workers) {
+        EXPECT_FALSE(it.asked);
+        EXPECT_EQ(it.there, it.name == there);
+        EXPECT_EQ(it.reason.find("would not fit") != std::string::npos, it.there) << it.reason;
+        EXPECT_EQ(it.with_tokens_per_second, 0);
+        EXPECT_EQ(it.without_tokens_per_second > 0, it.there);
+      }
     }
-    ++left_out;
-    EXPECT_EQ(plan->workers.front().with_tokens_per_second, 0);
-    EXPECT_GT(plan->workers.front().without_tokens_per_second, 0);
   }
-  EXPECT_GT(left_out, 0);
 }
 
 // The same for a plan alone, and for one that is made to ask it.
