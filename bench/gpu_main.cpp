@@ -37,6 +37,7 @@ RunSpec common_spec(const GpuCommandLine& line, const std::filesystem::path& mod
   spec.tokens = line.tokens;
   spec.context = kPrompt + 2 * (kWarmUp + line.tokens);
   spec.warm_prompt = true;
+  spec.teacher_forced = true;
   return spec;
 }
 

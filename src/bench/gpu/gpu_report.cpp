@@ -58,16 +58,20 @@ std::string predicted_text(const ArmRuns& arm) {
   return known ? to_text(good.back()->predicted.decode_tokens_per_second) : "";
 }
 
-// Of the tokens chosen in the first runs, how many from the first on are those of the scenario's first arm.
-std::string same_tokens(const ArmRuns& arm, const ArmRuns& first) {
+// Of the tokens chosen in the first runs, how many are those of the scenario's first arm: all are given the same words.
+std::string same_choices(const ArmRuns& arm, const ArmRuns& first) {
   const auto ours = good_runs(arm);
   const auto theirs = good_runs(first);
   if (ours.empty() || theirs.empty() || &arm == &first) {
     return "";
   }
   const auto& tokens = ours.front()->chosen;
-  const auto different = std::ranges::mismatch(tokens, theirs.front()->chosen).in1;
-  return fmt::format("{} of {}", different - tokens.begin(), tokens.size());
+  const auto& others = theirs.front()->chosen;
+  size_t same = 0;
+  for (size_t i = 0; i < std::min(tokens.size(), others.size()); ++i) {
+    same += tokens[i] == others[i] ? 1 : 0;
+  }
+  return fmt::format("{} of {}", same, tokens.size());
 }
 
 void add_rows(const GpuScenarioRuns& runs, std::string& text) {
@@ -76,7 +80,7 @@ void add_rows(const GpuScenarioRuns& runs, std::string& text) {
     text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", runs.scenario.name,
                         cap > 0 ? format_bytes(cap) : "none", arm.arm.title, spread_text(arm, decode_rate),
                         predicted_text(arm), spread_text(arm, prefill_rate), mebibytes(arm, most_vram),
-                        mebibytes(arm, most_ram), same_tokens(arm, runs.arms.front()));
+                        mebibytes(arm, most_ram), same_choices(arm, runs.arms.front()));
   }
 }
 
@@ -139,7 +143,7 @@ std::string gpu_markdown(const GpuReport& report) {
   std::string text =
       fmt::format("# On {}\n\nMedian (lowest..highest), tokens/s; most bytes of any run.\n\n", report.device);
   text +=
-      "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM | first tokens the same "
+      "| scenario | VRAM cap | engine | decode | predicted | prompt | VRAM | RAM | choices the same "
       "|\n|---|---|---|---|---|---|---|---|---|\n";
   for (const GpuScenarioRuns& runs : report.scenarios) {
     add_rows(runs, text);

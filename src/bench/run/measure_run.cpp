@@ -14,9 +14,13 @@ namespace hypura {
 
 namespace {
 
-Status decode(BenchEngine& engine, uint32_t count, std::vector<int32_t>& chosen) {
+// Of texts that are decoded; those of prompts are small.
+constexpr uint32_t kFirstSeedOfWords = 1U << 20;
+
+// Each token is of `words`, one for each that is in `chosen`; without any the one that was chosen.
+Status decode(BenchEngine& engine, uint32_t count, const std::vector<int32_t>& words, std::vector<int32_t>& chosen) {
   for (uint32_t i = 0; i < count; ++i) {
-    auto token = engine.next(chosen.back());
+    auto token = engine.next(words.empty() ? chosen.back() : words[chosen.size() - 1]);
     if (!token) {
       return propagate(token.error());
     }
@@ -63,22 +67,6 @@ Status measure_prompt(BenchEngine& engine, const std::string& text, RunResult& r
   return {};
 }
 
-Status measure_decode(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
-  if (Status status = decode(engine, spec.warmup_tokens, result.chosen); !status) {
-    return status;
-  }
-  const Moment start = moment_of(engine.counters());
-  if (Status status = decode(engine, spec.tokens, result.chosen); !status) {
-    return status;
-  }
-  const auto phase = phase_between(start, moment_of(engine.counters()), spec.tokens);
-  if (!phase) {
-    return propagate(phase.error());
-  }
-  note_decode(*phase, result);
-  return {};
-}
-
 // The tokens come as the passes give them, so that the answer is asked for as a whole.
 Status measure_as_answer(BenchEngine& engine, const RunSpec& spec, const std::string& text, RunResult& result) {
   AnswerMeter meter(engine, spec.warmup_tokens);
@@ -104,6 +92,20 @@ Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec, boo
   return prompt_text(tokens_of, spec.prompt_tokens, 2 * spec.text + (warm ? 2 : 1));
 }
 
+// What the model is given while decoding; none where it is given what it chooses. `warm` as text_for().
+Result<std::vector<int32_t>> words_for(const BenchEngine& engine, const RunSpec& spec, bool warm) {
+  if (!spec.teacher_forced) {
+    return std::vector<int32_t>();
+  }
+  const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
+  const uint32_t count = spec.warmup_tokens + spec.tokens;
+  const uint32_t seed = kFirstSeedOfWords + 2 * spec.text + (warm ? 1 : 0);
+  return prompt_text(tokens_of, count + 1, seed).map([&](const std::string& text) {
+    const std::vector<int32_t> tokens = engine.tokenize(text);
+    return std::vector<int32_t>(tokens.end() - count, tokens.end());  // the first may be a beginning-of-text
+  });
+}
+
 // Another prompt of the same length, so that nothing of what is measured has been computed.
 Status warm_prompt(BenchEngine& engine, const RunSpec& spec) {
   const auto text = text_for(engine, spec, true);
@@ -111,7 +113,32 @@ Status warm_prompt(BenchEngine& engine, const RunSpec& spec) {
     return propagate(text.error());
   }
   const auto token = engine.prompt(*text);
-  return token ? Status() : propagate(token.error());
+  const auto words = words_for(engine, spec, true);
+  if (!token || !words) {
+    return propagate(token ? words.error() : token.error());
+  }
+  std::vector<int32_t> chosen{*token};
+  return decode(engine, spec.warmup_tokens, *words, chosen);
+}
+
+Status measure_decode(BenchEngine& engine, const RunSpec& spec, RunResult& result) {
+  const auto words = words_for(engine, spec, false);
+  if (!words) {
+    return propagate(words.error());
+  }
+  if (Status status = decode(engine, spec.warmup_tokens, *words, result.chosen); !status) {
+    return status;
+  }
+  const Moment start = moment_of(engine.counters());
+  if (Status status = decode(engine, spec.tokens, *words, result.chosen); !status) {
+    return status;
+  }
+  const auto phase = phase_between(start, moment_of(engine.counters()), spec.tokens);
+  if (!phase) {
+    return propagate(phase.error());
+  }
+  note_decode(*phase, result);
+  return {};
 }
 
 Status measure_answer(BenchEngine& engine, const RunSpec& spec, RunResult& result) {

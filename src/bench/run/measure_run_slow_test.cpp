@@ -35,6 +35,23 @@ TEST(MeasureRun, DrivesBothEnginesAlike) {
   EXPECT_EQ(plain->decode.split.sum(), 0);
 }
 
+TEST(MeasureRun, DecodesTheWordsOfATextWhereItIsTold) {
+  const RunSpec greedy = small_run("hypura");
+  RunSpec forced = greedy;
+  forced.teacher_forced = true;
+  RunSpec other = forced;
+  other.engine = "plain";
+  const auto chosen = measure_run(*make_hypura_engine(), greedy);
+  const auto ours = measure_run(*make_hypura_engine(), forced);
+  const auto plain = measure_run(*make_plain_engine(), other);
+  ASSERT_TRUE(chosen && ours && plain);
+  EXPECT_EQ(ours->chosen, plain->chosen);
+  EXPECT_EQ(ours->chosen.size(), chosen->chosen.size());
+  EXPECT_EQ(ours->chosen.front(), chosen->chosen.front());  // after the prompt
+  EXPECT_NE(ours->chosen, chosen->chosen);
+  EXPECT_EQ(ours->expert_lookups, chosen->expert_lookups);
+}
+
 TEST(MeasureRun, TellsWhereTheTimeOfAStreamedRunWent) {
   const auto run = measure_run(*make_hypura_engine(), small_run("hypura"));
   ASSERT_TRUE(run) << run.error().message;

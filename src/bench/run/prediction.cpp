@@ -15,6 +15,15 @@ ProfileOptions of_disk(const std::filesystem::path& model) {
   return options;
 }
 
+void note_device(const DevicePlan& device, PredictedRun& predicted) {
+  predicted.gpu_hit_rate = device.hit_rate.value_or(-1);
+  predicted.upload_bytes_per_token = device.uploaded_bytes_per_token;
+  predicted.compute_seconds = device.compute_seconds;
+  predicted.upload_seconds = device.upload_seconds;
+  predicted.cut_seconds = device.cut_seconds;
+  predicted.disk_seconds = device.disk_seconds;
+}
+
 }  // namespace
 
 Status prepare_predictions(const std::filesystem::path& model) {
@@ -53,6 +62,9 @@ PredictedRun predict(const RunSpec& spec) {
   predicted.bound_tokens_per_second = said.bound_tokens_per_second;
   predicted.bound_by = said.bound_by == Limit::kCompute ? "computing" : to_string(said.bound_by);
   predicted.memory_peak = said.memory_peak;
+  if (plan->device) {
+    note_device(*plan->device, predicted);
+  }
   return predicted;
 }
 

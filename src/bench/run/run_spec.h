@@ -36,7 +36,9 @@ struct RunSpec {
   int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions; hypura: as GpuLayers, -1: as planned
   uint32_t cpu_expert_layers = 0;  // plain: as PlainLlamaOptions
   bool lazy_tables = false;        // the same
-  bool warm_prompt = false;        // the prompt is evaluated once before it is measured: caches and kernels are warm
+  // Another prompt of the same length comes first, and `warmup_tokens` behind it, as in a server: caches and kernels are
+  // warm.
+  bool warm_prompt = false;
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
   uint32_t tokens = 32;        // decoded and counted
@@ -47,6 +49,9 @@ struct RunSpec {
   uint32_t turns = 1;        // of a served conversation
   std::string sentence;      // not served: the prompt is this, again and again; empty: words by chance
   uint32_t text = 0;         // which words by chance
+  // Not served: what is decoded are words by chance too, whatever the model would choose. What models with random weights
+  // choose goes round in circles, and few experts are used then.
+  bool teacher_forced = false;
   // hypura: see DraftOptions
   std::string draft;
   bool keep_draft_model = false;  // as PlanOverrides
@@ -112,6 +117,13 @@ struct PredictedRun {
   double bytes_per_token = 0;
   double hit_rate = -1;  // 0..1; -1 for a model without experts
   std::string hit_rate_source;
+  double gpu_hit_rate = -1;  // found on the GPU; -1 where none computes or all lie there
+  // Of a token, where a GPU computes: as DevicePlan.
+  double upload_bytes_per_token = 0;
+  double compute_seconds = 0;
+  double upload_seconds = 0;
+  double cut_seconds = 0;
+  double disk_seconds = 0;
   double bound_tokens_per_second = 0;  // by the speeds in the machine's profile
   std::string bound_by;                // "disk", "upload" or "computing"
   uint64_t memory_peak = 0;            // bytes of the process

@@ -17,6 +17,7 @@ TEST(RunSpec, SurvivesTheWayToTheChild) {
   spec.predict = true;
   spec.run_history = true;
   spec.text = 3;
+  spec.teacher_forced = true;
   spec.ubatch = 64;
   spec.threads = 3;
   spec.context = 2048;
