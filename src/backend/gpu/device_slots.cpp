@@ -60,6 +60,14 @@ void DeviceSlots::give_up(uint32_t layer, uint32_t slots) {
   source_.lower({stream_, layer, matrices_[layer], true}, items);
 }
 
+void DeviceSlots::lower(uint32_t layer, std::span<ggml_tensor* const> whole, std::span<const uint32_t> experts) {
+  std::vector<UploadItem> items;
+  for (const uint32_t expert : experts) {
+    items.push_back({expert, expert, expert, expert});
+  }
+  source_.lower({stream_, layer, whole, false}, items);
+}
+
 Status DeviceSlots::wait(const Fill& fill) {
   if (!begun_ && !cancelled_) {
     begun_ = true;

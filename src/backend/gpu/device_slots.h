@@ -54,6 +54,10 @@ class DeviceSlots final : public TierSlots {
   void copy_from(std::span<ggml_tensor* const> whole) { whole_ = whole; }
   void stop_copying() { copy_from({}); }
 
+  // Begins to lower `experts` of the layer, which lie in `whole` under their own numbers and have no slot, until what
+  // overwrites them there.
+  void lower(uint32_t layer, std::span<ggml_tensor* const> whole, std::span<const uint32_t> experts);
+
   // What it has brought is from now on copied from there, and not brought from the tier below; nullptr: nothing is. It
   // must outlive the last fill.
   void prefetch_by(SlotPrefetch* prefetch) { prefetch_ = prefetch; }

@@ -67,8 +67,11 @@ void ExpertUpload::copy_on_device(const UploadTarget& to, std::span<ggml_tensor*
   }
 }
 
+// Where nothing has to be copied, nobody has to wait for it.
 void ExpertUpload::lower(const UploadTarget& from, std::span<const UploadItem> items) {
-  if (stream_ != from.stream) {
+  const bool copies =
+      std::ranges::any_of(items, [&](const UploadItem& it) { return !below_.resident(from.layer, it.evicted); });
+  if (copies && stream_ != from.stream) {
     settle();
     stream_ = from.stream;
   }

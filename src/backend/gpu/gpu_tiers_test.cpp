@@ -128,6 +128,22 @@ TEST_P(GpuTiersTest, DecodingBeginsWithWhatThePromptChose) {
   }
 }
 
+// RAM had kept what the slots then got.
+TEST_P(GpuTiersTest, BehindAPromptBothTiersTogetherHoldEachExpertOnce) {
+  ASSERT_NO_FATAL_FAILURE(open_even(8, 6 * 12 + 30));
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    ASSERT_NO_FATAL_FAILURE(expect_same(60, seed, Phase::kPrefill));
+  }
+  // The first layer's place is taken by the third: its slots have got theirs.
+  const Held it = held(0);
+  EXPECT_EQ(it.above, 8U);
+  EXPECT_GT(it.below, 8U);
+  EXPECT_EQ(it.either, it.above + it.below);
+  EXPECT_GT(weights_->stats().lowered, 0U);
+  EXPECT_EQ(stats().downloaded_bytes, weights_->stats().lowered * expert_bytes());
+  ASSERT_NO_FATAL_FAILURE(decode(6));
+}
+
 TEST_P(GpuTiersTest, WhatDecodingChoseIsRecorded) {
   ASSERT_NO_FATAL_FAILURE(open_even(8, 40));
   weights_->record_routing(100);

@@ -108,13 +108,18 @@ void SlotSeeds::rank(const Choice& choice) {
     }
   }
   std::ranges::sort(worths_);
-  const size_t slots = it_.store.own_slots(choice.layer);
-  worths_.resize(std::min(worths_.size(), slots));
   wanted_.clear();
+  others_.clear();
   for (const auto& [worth, expert] : worths_) {
-    wanted_.push_back(expert);
+    (wanted_.size() < it_.store.own_slots(choice.layer) ? wanted_ : others_).push_back(expert);
   }
   std::ranges::sort(wanted_);
+}
+
+// RAM kept what earlier passes made worth most, and some of what now has slots.
+void SlotSeeds::lower_others(uint32_t layer) {
+  std::erase_if(others_, [&](uint32_t expert) { return it_.store.resident(layer, expert); });
+  it_.slots.lower(layer, it_.staging.matrices(layer), others_);
 }
 
 // In the order of the stream that computes, behind what it computed with the layer. What will overwrite it waits.
@@ -128,6 +133,7 @@ Status SlotSeeds::copy(uint32_t layer) {
   }
   it_.store.finish();
   it_.slots.stop_copying();
+  lower_others(layer);
   if (!it_.device.computes_in_ram()) {  // there they have ended
     it_.staging.used(layer);
   }

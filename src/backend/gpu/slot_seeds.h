@@ -1,5 +1,6 @@
 // Slots begin with what a prompt chose last: after its layers passed through whole, the experts that its last tokens
-// make worth most are copied into slots on the device, from where the layer still lies. So decoding begins warm.
+// make worth most are copied into slots on the device, from where the layer still lies, and those worth most of the
+// others go down to RAM, where it lacks them. So decoding begins warm.
 //
 // Which ones they are is known only behind the router. The choice is fetched in the order of the stream that computes,
 // and looked at when the next layer is about to be brought, in the place of the layer before: what lies there has to
@@ -66,6 +67,7 @@ class SlotSeeds {
   bool read(const Choice& choice);
   void rank(const Choice& choice);
   Status copy(uint32_t layer);
+  void lower_others(uint32_t layer);
 
   Parts it_;
   ggml_backend_buffer_ptr host_;
@@ -75,6 +77,7 @@ class SlotSeeds {
   std::vector<uint16_t> routed_;                     // [token][used]
   std::vector<std::pair<double, uint32_t>> worths_;  // with expert numbers
   std::vector<uint32_t> wanted_;                     // ascending
+  std::vector<uint32_t> others_;                     // worth most first
 };
 
 }  // namespace hypura
