@@ -14,7 +14,7 @@ namespace hypura {
 
 namespace {
 
-constexpr double kOtherReading = 0.1;  // of a token's time
+constexpr double kOtherBringing = 0.1;  // of a token's time
 
 double believable(double factor) {
   return std::clamp(factor, 1 / kLargestFactor, kLargestFactor);
@@ -71,16 +71,22 @@ std::optional<double> DecodeCalibration::factor(const PlacementProblem& problem,
   double seconds = 0;
   double bytes = 0;
   double position = 0;
+  double missed = 0;
   for (const TokenPass& pass : latest_) {
     seconds += pass.seconds;
     bytes += static_cast<double>(pass.bytes);
     position += pass.position;
+    missed += static_cast<double>(pass.missed);
   }
   const auto passes = static_cast<double>(latest_.size());
   const PassCost predicted = pass_cost(problem_after(problem, position / passes - predicted_at), placement, 1);
   const DiskSpeed& disk = placement.experts.streamed ? problem.expert_disk : problem.dense_disk;
-  const double other_reading = std::abs(bytes / passes - predicted.bytes) / disk.bytes_per_second;
-  if (other_reading > kOtherReading * predicted.seconds) {
+  double other = std::abs(bytes / passes - predicted.bytes) / disk.bytes_per_second;
+  if (predicted.device_misses > 0) {
+    const double bringing = placement.gpu->mixed ? predicted.processors : predicted.uploading;
+    other += std::abs(missed / passes - predicted.device_misses) * bringing / predicted.device_misses;
+  }
+  if (other > kOtherBringing * predicted.seconds) {
     return std::nullopt;
   }
   return seconds / passes / predicted.seconds;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 
@@ -13,6 +14,7 @@
 #include "hypura/plan.h"
 #include "llama/models_for_test.h"
 #include "load/plan_model.h"
+#include "placement/gpu_problem_for_test.h"
 #include "plan/explain.h"
 #include "profiling/profile_target.h"
 #include "support/environment_for_test.h"
@@ -96,6 +98,30 @@ TEST_F(DecodeCalibrationTest, OtherReadingTellsNothing) {
   EXPECT_TRUE(factor());
   note(DecodeCalibration::kMost, 1, 0, 1.1 * tenth);
   EXPECT_EQ(factor(), std::nullopt);
+}
+
+// A text that uses other experts than the plan knew of tells nothing of the machine: later plans know its routing, and
+// the factor would correct them once more.
+TEST(GpuDecodeCalibration, OtherMissesTellNothing) {
+  const PlacementProblem problem = gpu_problem(4 * kGiB, 30 * kGiB);
+  const auto placement = place(problem);
+  ASSERT_TRUE(placement && placement->gpu) << placement.error().message;
+  const PassCost predicted = pass_cost(problem, *placement, 1);
+  ASSERT_GT(predicted.device_misses, 10);
+  const double tenth = 0.1 * predicted.seconds * predicted.device_misses / predicted.uploading;
+  const auto factor = [&](double more_misses) {
+    DecodeCalibration calibration;
+    for (size_t i = 0; i < DecodeCalibration::kSkipped + DecodeCalibration::kFewest; ++i) {
+      const double missed = predicted.device_misses + more_misses;
+      calibration.note({1.25 * predicted.seconds, 0, 0, static_cast<uint64_t>(std::lround(missed))});
+    }
+    return calibration.factor(problem, *placement, 0);
+  };
+  ASSERT_TRUE(factor(0));
+  EXPECT_NEAR(*factor(0), 1.25, 1e-6);
+  EXPECT_TRUE(factor(-0.8 * tenth));
+  EXPECT_EQ(factor(-1.3 * tenth), std::nullopt);
+  EXPECT_EQ(factor(1.3 * tenth), std::nullopt);
 }
 
 class SavedCalibrationTest : public testing::Test {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/gpu/gpu_stats.h"
 #include "generate/engine/engine_impl.h"
 #include "generate/engine/open_overridden.h"
 #include "history/sustained_rate.h"
@@ -102,6 +103,16 @@ uint64_t EngineImpl::bytes_read() const {
   }
   const ReaderStats stats = model_.reader->stats();
   return stats.demand_bytes + stats.prefetch_bytes;
+}
+
+uint64_t EngineImpl::missed_on_gpus() const {
+  uint64_t missed = 0;
+  if (model_.weights != nullptr) {
+    for (const GpuStats* gpu : model_.weights->gpu_stats()) {
+      missed += gpu->decode_lookups - gpu->decode_hits;
+    }
+  }
+  return missed;
 }
 
 EngineStats EngineImpl::stats() const {
@@ -254,6 +265,7 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
     model_.weights->begin_pass(phase, pass_tokens_, batch.outputs());
   }
   const uint64_t bytes_before = bytes_read();
+  const uint64_t missed_before = missed_on_gpus();
   const auto start = std::chrono::steady_clock::now();
   const auto result = decode(batch);
   Status computed = result ? *result : Status();
@@ -278,7 +290,7 @@ Status EngineImpl::pass(const Batch& batch, uint32_t prompt_tokens) {
   counters_.note_pass({static_cast<uint32_t>(batch.size()), prompt_tokens, seconds, bytes});
   if (computed && phase == Phase::kDecode && batch.size() == 1 && !memory_->has_changed()) {
     const std::lock_guard lock(mutex_);
-    calibration_.note({seconds, bytes, batch.position(0)});
+    calibration_.note({seconds, bytes, batch.position(0), missed_on_gpus() - missed_before});
   }
   return result_of(computed);
 }

@@ -82,6 +82,7 @@ class EngineImpl final : public Engine {
   void note_lost_device(const Error& error);
   void note_lost_worker();
   uint64_t bytes_read() const;
+  uint64_t missed_on_gpus() const;
   double busy_seconds() const;
   RunRecord run_record() const;
   bool workers_as_planned() const;
