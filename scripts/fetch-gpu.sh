@@ -12,6 +12,10 @@ wanted=${1:-auto}
 # What the prebuilt library links (docs/design/gpu.md).
 cuda_version=13
 oldest_driver=580
+# GPUs that it has machine code for, by compute capability, and the driver that compiles its PTX for the others: CUDA
+# 13.1's, which made it (src/profiling/gpu_advice.h).
+own_code="8.6 8.9 12.0 12.1"
+ptx_driver=590
 
 fail() {
   echo "$*" >&2
@@ -41,13 +45,29 @@ nvidia_driver_version() {
   [[ "$version" =~ ^[0-9]+ ]] && echo "${BASH_REMATCH[0]}" || echo 0
 }
 
-# Prints nothing when CUDA would start.
+# Compute capabilities, a line for each GPU; nothing where they are not known.
+nvidia_capabilities() {
+  nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -xE '[0-9]+\.[0-9]+' || true
+}
+
+# Prints nothing when CUDA would start, and compute on one of the GPUs.
 what_cuda_lacks() {
   local version
   version=$(nvidia_driver_version)
   if [ "$version" -ne 0 ] && [ "$version" -lt $oldest_driver ]; then
     echo "NVIDIA's driver $version is older than CUDA $cuda_version needs, which is $oldest_driver"
     return
+  fi
+  if [ "$version" -ne 0 ] && [ "$version" -lt $ptx_driver ]; then
+    local capability others=
+    while read -r capability; do
+      [[ " $own_code " != *" $capability "* ]] || { others= && break; }
+      others="$others${others:+, }$capability"
+    done < <(nvidia_capabilities)
+    if [ -n "$others" ]; then
+      echo "NVIDIA's driver $version does not compile its code for GPUs of compute capability $others, and $ptx_driver does"
+      return
+    fi
   fi
   for library in libcudart.so.$cuda_version libcublas.so.$cuda_version; do
     has_library $library || { echo "$library of CUDA $cuda_version is missing"; return; }

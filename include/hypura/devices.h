@@ -31,6 +31,8 @@ struct GpuDeviceInfo {
   bool async = false;            // it copies while it computes,
   bool events = false;           // and can wait for a copy's end by itself
   bool flash_attention = false;  // it has kernels for attention that need no memory for the scores
+  std::string problem;           // why it cannot compute; empty: it can, as far as is known
+  std::string advice;            // what to do about that
 };
 
 // A way to GPUs.
@@ -51,11 +53,13 @@ std::vector<GpuDeviceInfo> gpu_devices();
 std::vector<GpuBackendInfo> gpu_backends();
 
 // The device that options call `name`, in upper or lower case. "CPU" too, which is no GPU and is not listed:
-// llama.cpp's own device for the processor, treated as one, for tests. Fails with kUsage: says which devices there are.
+// llama.cpp's own device for the processor, treated as one, for tests. Fails with kUsage: says which devices there are,
+// or why this one cannot compute.
 Result<GpuDeviceInfo> find_gpu(std::string_view name);
 
 // Those of `devices` that may be used where the user names none, each once: GPUs with memory of their own, and those
-// that compute in the machine's. Others that are integrated copy within the RAM that weights lie in anyway.
+// that compute in the machine's, unless they have a problem. Others that are integrated copy within the RAM that
+// weights lie in anyway.
 std::vector<GpuDeviceInfo> gpus_by_default(const std::vector<GpuDeviceInfo>& devices);
 
 }  // namespace hypura

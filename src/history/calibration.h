@@ -36,9 +36,9 @@ class DecodeCalibration {
 
   // Measured by predicted: 1.2 is a fifth longer than the plan says of passes with as much in the context. Nothing
   // after too few passes, and when they read or copied to a GPU so much more or less than the plan says that the
-  // difference would take a tenth of a token's time: caches that are still filling, another kind of text, a routing that
-  // the plan did not know. The factor would correct for that once more when later plans know it. `predicted_at`: tokens
-  // in the context that `problem` reckons with.
+  // difference would take a tenth of a token's time: caches that are still filling, another kind of text, a routing
+  // that the plan did not know. The factor would correct for that once more when later plans know it. `predicted_at`:
+  // tokens in the context that `problem` reckons with.
   std::optional<double> factor(const PlacementProblem& problem, const Placement& placement,
                                uint32_t predicted_at) const;
 

@@ -9,6 +9,7 @@ namespace hypura {
 namespace {
 
 constexpr const char* kUseVulkan = "or use Vulkan: make build GPU=vulkan";
+constexpr const char* kUseVulkanInstead = "use Vulkan: make build GPU=vulkan";
 
 // False where the version is not known.
 bool is_old(const GpuDrivers& drivers) {
@@ -95,6 +96,21 @@ GpuBackendInfo explain_backend(const LoadedGpuBackend& backend, const GpuDrivers
     explain_no_devices(info, backend, drivers);
   }
   return info;
+}
+
+void explain_unusable(const UnusableGpu& unusable, GpuDeviceInfo& device) {
+  if (unusable.newer_driver) {
+    device.problem = fmt::format(
+        "llama.cpp's CUDA library has code for GPUs of compute capability {} that the driver has to compile, and the "
+        "driver knows CUDA {}, which is older than that code",
+        unusable.capability, unusable.driver_cuda);
+    device.advice = fmt::format("install NVIDIA's driver {} or newer, {}", kOldestPtxDriver, kUseVulkan);
+    return;
+  }
+  device.problem = fmt::format(
+      "the driver cannot use the code that llama.cpp's CUDA library has for GPUs of compute capability {} ({})",
+      unusable.capability, unusable.error);
+  device.advice = kUseVulkanInstead;
 }
 
 }  // namespace hypura

@@ -106,5 +106,25 @@ TEST(GpuAdvice, VulkanWithoutDevicesWantsTheGpusDriver) {
   EXPECT_THAT(explain_backend(without_devices("Vulkan", ""), kNone).advice, IsEmpty());
 }
 
+TEST(GpuAdvice, CodeThatADriverCannotCompileIsToldWithTheDriverThatCan) {
+  GpuDeviceInfo device;
+  explain_unusable({"CUDA0", "9.0", "13.0", true, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}, device);
+  EXPECT_THAT(device.problem, AllOf(HasSubstr("compute capability 9.0"), HasSubstr("CUDA 13.0")));
+  EXPECT_THAT(device.advice, AllOf(HasSubstr("driver 590"), HasSubstr("GPU=vulkan")));
+  explain_unusable({"CUDA0", "6.1", "13.2", false, "CUDA_ERROR_NO_BINARY_FOR_GPU"}, device);
+  EXPECT_THAT(device.problem, AllOf(HasSubstr("compute capability 6.1"), HasSubstr("CUDA_ERROR_NO_BINARY_FOR_GPU")));
+  EXPECT_THAT(device.advice, AllOf(Not(HasSubstr("install")), HasSubstr("GPU=vulkan")));
+}
+
+TEST(GpuAdvice, AGpuWithAProblemIsNotUsedByDefault) {
+  std::vector<GpuDeviceInfo> devices(2);
+  devices[0].name = "CUDA0";
+  devices[0].problem = "a problem";
+  devices[1].name = "Vulkan0";
+  const auto chosen = gpus_by_default(devices);
+  ASSERT_EQ(chosen.size(), 1U);
+  EXPECT_EQ(chosen[0].name, "Vulkan0");
+}
+
 }  // namespace
 }  // namespace hypura

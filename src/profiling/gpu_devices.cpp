@@ -21,14 +21,35 @@ std::string names(const std::vector<GpuDeviceInfo>& devices) {
   return text;
 }
 
+std::vector<UnusableGpu> unusable_gpus() {
+  std::vector<UnusableGpu> all;
+  for (const LoadedGpuBackend& backend : load_gpu_backends()) {
+    all.insert(all.end(), backend.unusable.begin(), backend.unusable.end());
+  }
+  return all;
+}
+
+void add_problem(const std::vector<UnusableGpu>& unusable, GpuDeviceInfo& device) {
+  const auto it = std::ranges::find(unusable, device.name, &UnusableGpu::name);
+  if (it != unusable.end()) {
+    explain_unusable(*it, device);
+  }
+}
+
 }  // namespace
 
 std::vector<GpuDeviceInfo> gpu_devices() {
   if (!init_llama()) {
     return {};
   }
-  load_gpu_backends();
-  return list_gpus();
+  const std::vector<UnusableGpu> unusable = unusable_gpus();
+  std::vector<std::string> names;
+  std::ranges::transform(unusable, std::back_inserter(names), &UnusableGpu::name);
+  std::vector<GpuDeviceInfo> devices = list_gpus(names);
+  for (GpuDeviceInfo& device : devices) {
+    add_problem(unusable, device);
+  }
+  return devices;
 }
 
 std::vector<GpuBackendInfo> gpu_backends() {
@@ -52,7 +73,13 @@ Result<GpuDeviceInfo> find_gpu(std::string_view name) {
     device = gpu_by_name(name);
   }
   if (device != nullptr) {
-    return describe_gpu(device);
+    GpuDeviceInfo found = describe_gpu(device);
+    if (found.backend == "CUDA") {
+      add_problem(unusable_gpus(), found);
+    }
+    return found.problem.empty()
+               ? Result<GpuDeviceInfo>(std::move(found))
+               : fail(ErrorCode::kUsage, "{} cannot compute: {}; {}", found.name, found.problem, found.advice);
   }
   const std::vector<GpuDeviceInfo> devices = list_gpus();
   return devices.empty() ? fail(ErrorCode::kUsage, "there is no GPU '{}' here, nor any other: see `hypura devices`",
@@ -64,7 +91,7 @@ Result<GpuDeviceInfo> find_gpu(std::string_view name) {
 std::vector<GpuDeviceInfo> gpus_by_default(const std::vector<GpuDeviceInfo>& devices) {
   std::vector<GpuDeviceInfo> chosen;
   std::ranges::copy_if(devices, std::back_inserter(chosen), [](const GpuDeviceInfo& device) {
-    return (!device.integrated || device.computes_in_ram) && device.same_as.empty();
+    return (!device.integrated || device.computes_in_ram) && device.same_as.empty() && device.problem.empty();
   });
   return chosen;
 }

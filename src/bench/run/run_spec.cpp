@@ -12,16 +12,15 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunSpec, engine, model, memory, gpu, gpu_shar
                                    cached_experts, read_ahead, prompt_tokens, warmup_tokens, tokens, as_answer, predict,
                                    run_history, repacked, answers, turns, sentence, draft, keep_draft_model,
                                    draft_ngrams, draft_mtp, draft_tokens, mirrors, workers, split, trust_network,
-                                   gpu_layers, cpu_expert_layers, warm_prompt, lazy_tables, text,
-                                   teacher_forced)
+                                   gpu_layers, cpu_expert_layers, warm_prompt, lazy_tables, text, teacher_forced)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimeSplit, io_wait, streamed, other, overhead)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PhaseCost, tokens, seconds, bytes, split, disk_busy_seconds)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlainSplit, flags, gpu_layers, cpu_expert_layers)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlainSplits, gpu, own_memory, vram, splits)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PredictedRun, known, decode_tokens_per_second, prefill512_seconds, load_seconds,
                                    bytes_per_token, hit_rate, hit_rate_source, gpu_hit_rate, upload_bytes_per_token,
-                                   compute_seconds, upload_seconds, cut_seconds, disk_seconds,
-                                   bound_tokens_per_second, bound_by, memory_peak, remark)
+                                   compute_seconds, upload_seconds, cut_seconds, disk_seconds, bound_tokens_per_second,
+                                   bound_by, memory_peak, remark)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, error, error_code, load, prefill, decode, first_token_seconds,
                                    second_turn_seconds, chosen, expert_lookups, expert_hits, gpu_expert_lookups,
                                    gpu_expert_hits, cpu_experts, gpu_upload_bytes, gpu_download_bytes, io_wait_seconds,

@@ -36,8 +36,8 @@ struct RunSpec {
   int32_t gpu_layers = -1;         // plain: as PlainLlamaOptions; hypura: as GpuLayers, -1: as planned
   uint32_t cpu_expert_layers = 0;  // plain: as PlainLlamaOptions
   bool lazy_tables = false;        // the same
-  // Another prompt of the same length comes first, and `warmup_tokens` behind it, as in a server: caches and kernels are
-  // warm.
+  // Another prompt of the same length comes first, and `warmup_tokens` behind it, as in a server: caches and kernels
+  // are warm.
   bool warm_prompt = false;
   uint32_t prompt_tokens = 16;
   uint32_t warmup_tokens = 4;  // decoded first and not counted
@@ -49,8 +49,8 @@ struct RunSpec {
   uint32_t turns = 1;        // of a served conversation
   std::string sentence;      // not served: the prompt is this, again and again; empty: words by chance
   uint32_t text = 0;         // which words by chance
-  // Not served: what is decoded are words by chance too, whatever the model would choose. What models with random weights
-  // choose goes round in circles, and few experts are used then.
+  // Not served: what is decoded are words by chance too, whatever the model would choose. What models with random
+  // weights choose goes round in circles, and few experts are used then.
   bool teacher_forced = false;
   // hypura: see DraftOptions
   std::string draft;

@@ -25,6 +25,9 @@ std::string use_of(const DevicesReport& report, const GpuDeviceInfo& device) {
   if (!device.same_as.empty()) {
     return "is " + device.same_as;
   }
+  if (!device.problem.empty()) {
+    return "no: see below";
+  }
   if (is_default(report, device)) {
     return is_taken(device) ? "no: taken" : "by default";
   }
@@ -58,10 +61,10 @@ std::string aligned(const std::vector<DeviceRow>& rows) {
   return text;
 }
 
-std::string why_unused(const GpuBackendInfo& backend) {
-  std::string text = fmt::format("{} is not used: {}.\n", backend.name, printable(backend.problem));
-  if (!backend.advice.empty()) {
-    text += fmt::format("  To use it: {}.\n", backend.advice);
+std::string why_unused(const std::string& name, const std::string& problem, const std::string& advice) {
+  std::string text = fmt::format("{} is not used: {}.\n", name, printable(problem));
+  if (!advice.empty()) {
+    text += fmt::format("  To use it: {}.\n", advice);
   }
   return text;
 }
@@ -79,6 +82,8 @@ Json to_json(const DevicesReport& report, const GpuDeviceInfo& device) {
           {"async", device.async},
           {"events", device.events},
           {"same_as", device.same_as},
+          {"problem", device.problem},
+          {"advice", device.advice},
           {"used_by_default", is_default(report, device) && !is_taken(device)},
           {"taken", is_taken(device)}};
 }
@@ -97,6 +102,7 @@ std::string devices_text(const DevicesReport& report) {
   std::string text = aligned(rows);
   text += report.devices.empty() ? "\nNo GPU was found that models can be computed on.\n" : "";
   for (const GpuDeviceInfo& device : report.devices) {
+    text += device.problem.empty() ? "" : "\n" + why_unused(device.name, device.problem, device.advice);
     text +=
         is_default(report, device) && is_taken(device)
             ? fmt::format("\n{} is not used: other programs have its memory. End them, or give --gpu {} --vram SIZE.\n",
@@ -108,7 +114,7 @@ std::string devices_text(const DevicesReport& report) {
   }
   std::string others;
   for (const GpuBackendInfo& backend : report.backends) {
-    others += backend.problem.empty() ? "" : why_unused(backend);
+    others += backend.problem.empty() ? "" : why_unused(backend.name, backend.problem, backend.advice);
   }
   return text + (others.empty() ? "" : "\n" + others);
 }

@@ -74,6 +74,22 @@ TEST(DevicesReport, AGpuWhoseMemoryOthersHaveIsNotUsedByItself) {
   EXPECT_EQ(json["devices"][0]["taken"], true);
 }
 
+TEST(DevicesReport, SaysWhyAGpuCannotCompute) {
+  DevicesReport report = machine();
+  report.devices = {gpu("CUDA0", "CUDA"), gpu("Vulkan0", "Vulkan")};
+  report.devices[0].problem = "its driver is too old";
+  report.devices[0].advice = "install a newer driver";
+  const std::string text = devices_text(report);
+  EXPECT_THAT(text, HasSubstr("no: see below  Some GPU (CUDA)\n"));
+  EXPECT_THAT(text, HasSubstr("by default     Some GPU (Vulkan)\n"));
+  EXPECT_THAT(text, EndsWith("\nCUDA0 is not used: its driver is too old.\n  To use it: install a newer driver.\n"));
+  const auto json = devices_to_json(report);
+  EXPECT_EQ(json["devices"][0]["used_by_default"], false);
+  EXPECT_EQ(json["devices"][0]["problem"], "its driver is too old");
+  EXPECT_EQ(json["devices"][1]["used_by_default"], true);
+  EXPECT_EQ(json["devices"][1]["problem"], "");
+}
+
 TEST(DevicesReport, SaysWhereADriverWouldTakeAllRam) {
   DevicesReport report = machine();
   report.drivers.nvidia = true;

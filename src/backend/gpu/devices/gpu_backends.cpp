@@ -56,11 +56,24 @@ std::string open_library(const std::filesystem::path& library, int tries = kMost
   return found ? open_library(library, tries - 1) : error;
 }
 
+// The file that a backend's code is in.
+std::filesystem::path file_of(ggml_backend_reg_t reg) {
+  Dl_info info{};
+  void* function = ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features");
+  return function != nullptr && dladdr(function, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
+}
+
+std::vector<UnusableGpu> unusable_of(ggml_backend_reg_t reg, const std::filesystem::path& library) {
+  const auto driver = backend_name(reg) == "CUDA" ? cuda_driver() : nullptr;
+  return driver == nullptr ? std::vector<UnusableGpu>() : unusable_gpus(*driver, smallest_cuda_code(library));
+}
+
 LoadedGpuBackend load(const GpuBackend& backend) {
   LoadedGpuBackend result;
   if (ggml_backend_reg_t reg = registered(backend.name); reg != nullptr) {
     result.loaded = true;
     result.devices = ggml_backend_reg_dev_count(reg);
+    result.unusable = unusable_of(reg, file_of(reg));
   } else if (const std::filesystem::path library = find_library(backend.library); !library.empty()) {
     return load_gpu_library(backend.name, library);
   }
@@ -92,7 +105,10 @@ LoadedGpuBackend load_gpu_library(std::string_view name, const std::filesystem::
   ggml_backend_reg_t reg = ggml_backend_load(library.c_str());
   result.error = trimmed(log.first_error());
   result.loaded = reg != nullptr;
-  result.devices = reg == nullptr ? 0 : ggml_backend_reg_dev_count(reg);
+  if (reg != nullptr) {
+    result.devices = ggml_backend_reg_dev_count(reg);
+    result.unusable = unusable_of(reg, library);
+  }
   return result;
 }
 

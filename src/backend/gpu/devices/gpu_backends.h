@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/gpu/devices/cuda_code.h"
+
 namespace hypura {
 
 // A backend of this system that gives GPUs.
@@ -31,6 +33,7 @@ struct LoadedGpuBackend {
   bool loaded = false;
   std::string missing_library;  // that the system's linker could not find for it
   std::string error;            // what the system's linker or the backend itself said; empty where it said nothing
+  std::vector<UnusableGpu> unusable;  // of the devices
 };
 
 // Loads what is not loaded, once in a process: later calls give the first result. ggml's CPU backend must be there.

@@ -71,15 +71,16 @@ GpuDeviceInfo describe_gpu(ggml_backend_device* device) {
   return info;
 }
 
-std::vector<GpuDeviceInfo> list_gpus() {
+std::vector<GpuDeviceInfo> list_gpus(std::span<const std::string> unusable) {
+  const auto usable = [&](const GpuDeviceInfo& gpu) { return std::ranges::find(unusable, gpu.name) == unusable.end(); };
   std::vector<GpuDeviceInfo> gpus;
   for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
     if (!is_gpu(ggml_backend_dev_get(i))) {
       continue;
     }
     GpuDeviceInfo gpu = describe_gpu(ggml_backend_dev_get(i));
-    const auto same = std::find_if(gpus.begin(), gpus.end(), [&gpu](const GpuDeviceInfo& other) {
-      return !gpu.bus.empty() && other.bus == gpu.bus && other.backend != gpu.backend;
+    const auto same = std::find_if(gpus.begin(), gpus.end(), [&](const GpuDeviceInfo& other) {
+      return !gpu.bus.empty() && other.bus == gpu.bus && other.backend != gpu.backend && usable(other);
     });
     gpu.same_as = same == gpus.end() ? "" : same->name;
     gpus.push_back(std::move(gpu));
