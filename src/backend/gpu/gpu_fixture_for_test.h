@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "backend/gpu/devices/gpu_backends.h"
+#include "backend/gpu/devices/gpu_list.h"
 #include "backend/gpu/gpu_device.h"
 #include "backend/gpu/gpu_executor.h"
 #include "backend/gpu/late_gpu_for_test.h"
@@ -249,7 +250,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
   static void SetUpTestSuite() {
     ggml_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
     ggml_backend_load_all_from_path(HYPURA_LLAMA_LIB_DIR);
-    if (std::getenv("HYPURA_TEST_GPU") != nullptr) {
+    if (named_gpu() != nullptr) {
       load_gpu_backends();
     }
   }
@@ -264,6 +265,7 @@ class GpuFixture : public testing::TestWithParam<Inner> {
       gpu->add();
     }
     if (inner() == nullptr) {
+      ASSERT_TRUE(GetParam() != Inner::kGpu || named_gpu() == nullptr) << "there is no device " << named_gpu();
       GTEST_SKIP() << "ggml has no such device here";
     }
     auto model = open_model(std::filesystem::path(HYPURA_SOURCE_DIR) / "models" / "hypura-stories-moe.gguf");
@@ -286,10 +288,15 @@ class GpuFixture : public testing::TestWithParam<Inner> {
     return GetParam() == Inner::kLate ? &LateGpu::get() : GetParam() == Inner::kInRam ? &LateGpu::in_ram() : nullptr;
   }
 
-  // The first that computes: another test's is only a name.
+  static const char* named_gpu() { return std::getenv("HYPURA_TEST_GPU"); }
+
+  // The first that computes, where none is named: another test's is only a name.
   static ggml_backend_dev_t inner() {
     if (LateGpu* gpu = late()) {
       return gpu->device();
+    }
+    if (GetParam() == Inner::kGpu && named_gpu() != nullptr) {
+      return gpu_by_name(named_gpu());
     }
     const auto type = GetParam() == Inner::kCpu ? GGML_BACKEND_DEVICE_TYPE_CPU : GGML_BACKEND_DEVICE_TYPE_GPU;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
