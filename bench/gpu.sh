@@ -44,14 +44,35 @@ profile() {
   [[ $told != *"was measured without"* ]]
 }
 
+# in_shards COUNT PROGRAM FILTER: tests in so many processes at once, each with a cache folder of its own. Names what
+# failed, and ends with how many tests there were of each outcome.
+in_shards() {
+  local i pids=() failed=0 logs
+  logs=$(mktemp -d)
+  for ((i = 0; i < $1; i++)); do
+    GTEST_TOTAL_SHARDS=$1 GTEST_SHARD_INDEX=$i XDG_CACHE_HOME=$logs/cache.$i \
+      "$bin/$2" --gtest_filter="$3" >"$logs/$i.log" 2>&1 &
+    pids+=($!)
+  done
+  for i in "${!pids[@]}"; do
+    wait "${pids[$i]}" || { failed=1 && tail -n 3 "$logs/$i.log"; }
+  done
+  grep -hE '^\[  FAILED  \] .*ms\)$' "$logs"/*.log || true
+  for outcome in '       OK' '  FAILED ' '  SKIPPED'; do
+    echo "$2: $(cat "$logs"/*.log | grep -cE "^\[$outcome ?\] .*ms\)\$" || true)$(tr '[:upper:]' '[:lower:]' <<<" ${outcome// /}")"
+  done
+  rm -rf "$logs"
+  return $failed
+}
+
 # Blocks of experts: from slots, brought ahead, whole, some at a time, shared with the processors.
 products() {
-  "$bin/backend_test" --gtest_brief=1 --gtest_filter='*Gpu*/Gpu:DeviceSpeedTest.*'
+  in_shards 3 backend_test '*Gpu*/Gpu:DeviceSpeedTest.*'
 }
 
 # Whole models' logits against plain llama.cpp's on the same device.
 exact() {
-  "$bin/generate_slow_test" --gtest_brief=1 --gtest_filter='*Gpu*-*stories*'
+  in_shards 8 generate_slow_test '*Gpu*-*stories*'
 }
 
 # scenario NAME: hypura-gpu-bench over the models that it is for.
