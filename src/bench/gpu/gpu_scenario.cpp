@@ -18,6 +18,10 @@ RunSpec plain_spec(const RunSpec& common) {
   RunSpec spec = common;
   spec.engine = "plain";
   spec.predict = false;
+  if (common.memory > 0) {  // from a disk it takes seconds for a token, and has no caches that fill
+    spec.warmup_tokens = 2;
+    spec.tokens = 24;
+  }
   spec.memory = spec.vram = 0;
   spec.ubatch = common.prompt_tokens;  // the whole prompt in a pass: its fastest
   return spec;
@@ -73,10 +77,10 @@ Arm all_in_vram(const RunSpec& common) {
 }
 
 RunSpec own_spec(const GpuScenario& scenario, const DividedModel& model, RunSpec common) {
-  if (ram_budget(scenario, model) > 0) {  // from a disk a prompt takes plain llama.cpp minutes
-    common.prompt_tokens = 128;
-    common.warmup_tokens = 4;
-    common.tokens = 32;
+  if (ram_budget(scenario, model) > 0) {
+    common.prompt_tokens = 128;  // from a disk a longer one takes plain llama.cpp minutes
+    common.warmup_tokens = 64;   // RAM then holds what is used
+    common.tokens = 64;
   }
   common.engine = "hypura";
   common.predict = true;

@@ -61,6 +61,8 @@ TEST(GpuScenario, AMoeIsDividedByItsExperts) {
   EXPECT_EQ(titles(three_tiers), (std::vector<std::string>{"plain, --cpu-moe", "hypura"}));
   EXPECT_FALSE(three_tiers[0].spec.repack);
   EXPECT_GT(three_tiers[1].spec.memory, 2000U);
+  EXPECT_LT(three_tiers[0].spec.tokens, three_tiers[1].spec.tokens) << "it takes seconds for each";
+  EXPECT_EQ(three_tiers[0].spec.prompt_tokens, three_tiers[1].spec.prompt_tokens);
 }
 
 TEST(GpuScenario, ADenseModelsSplitIsTheLayersThatFit) {
