@@ -70,6 +70,9 @@ uint32_t Batch::sequence(size_t row) const {
 Status decode(llama_context& context, const Batch& batch) {
   const int32_t code = llama_decode(&context, *batch.batch_);
   if (code == 0) {
+    if (batch.outputs() > 0) {
+      llama_synchronize(&context);
+    }
     return {};
   }
   if (code == 1) {

@@ -43,8 +43,10 @@ class Batch {
   size_t state_width_;
 };
 
-// One pass, one llama_decode: all layers. The rows are valid until the next one. Fails with kContextFull when the
-// context has no room for the tokens, and with kInternal, giving llama.cpp's reason alone.
+// One pass, one llama_decode: all layers. With outputs it has ended when this returns, also on a device that computes
+// by itself, so that its time is the pass's and not that of who reads the logits. The rows are valid until the next
+// one. Fails with kContextFull when the context has no room for the tokens, and with kInternal, giving llama.cpp's
+// reason alone.
 Status decode(llama_context& context, const Batch& batch);
 
 // The logits of a row of the last pass that had `output`; empty when there are none.

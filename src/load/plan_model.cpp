@@ -119,13 +119,12 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   if (Status status = check_workers(options, *gpu, model); !status) {
     return propagate(status.error());
   }
-  auto budget =
-      choose_budget(options).and_then([&](const BudgetChoice& most) { return beside_gpu(options, *gpu, most); });
+  std::string beyond;
+  std::string beyond_vram;
+  const auto budget = planned_budget(options, *gpu, beyond);
   if (!budget) {
     return propagate(budget.error());
   }
-  std::optional<std::string> beyond;
-  std::optional<std::string> beyond_vram;
   for (size_t i = 0; i < gpu->devices.size(); ++i) {
     ChosenDevice& device = gpu->devices[i];
     const auto asked = asked_vram(options, i);
@@ -136,11 +135,6 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
       device.vram = *asked - runtime;
       device.remark.clear();
     }
-  }
-  if (options.memory && *options.memory > budget->bytes) {
-    beyond = fmt::format("this machine now allows {}: here `hypura run` would lower the budget to that",
-                         format_bytes(budget->bytes));
-    *budget = {*options.memory, {}};  // a plan may be made for another machine
   }
   const Model used = used_part(model, options.draft.mtp);
   if (Status status = try_model(used, {true, options.draft.mtp}); !status) {
@@ -178,8 +172,8 @@ Result<Plan> plan_model(const Model& model, const EngineOptions& options, const 
   Plan plan = make_plan(request, *problem, std::move(*placement));
   add_improvements(request, *problem, plan);
   for (auto* warning : {&beyond, &beyond_vram}) {
-    if (*warning) {
-      plan.warnings.push_back(std::move(**warning));
+    if (!warning->empty()) {
+      plan.warnings.push_back(std::move(*warning));
     }
   }
   return plan;

@@ -328,4 +328,20 @@ Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& g
   return budget;
 }
 
+Result<BudgetChoice> planned_budget(const EngineOptions& options, const ChosenGpu& gpu, std::string& beyond) {
+  auto budget = choose_budget(options);
+  if (!budget) {
+    return propagate(budget.error());
+  }
+  if (options.memory && *options.memory > budget->bytes) {
+    beyond = fmt::format("this machine now allows {}: here `hypura run` would lower the budget to that",
+                         format_bytes(budget->bytes));
+    *budget = {*options.memory, {}};
+    if (gpu.on_ram) {  // which would be lowered to this machine's again
+      return budget;
+    }
+  }
+  return beside_gpu(options, gpu, std::move(*budget));
+}
+
 }  // namespace hypura

@@ -89,4 +89,8 @@ Result<ChosenGpu> choose_gpu(const EngineOptions& options, const PlanOverrides& 
 // divides it. Fails as choose_budget, with kBudget when nothing is left.
 Result<BudgetChoice> beside_gpu(const EngineOptions& options, const ChosenGpu& gpu, BudgetChoice budget);
 
+// What is planned with: choose_budget() and that. A plan may be made for another machine: where the options ask for
+// more RAM than this one allows, it is for what they ask, and `beyond` says so. Fails likewise.
+Result<BudgetChoice> planned_budget(const EngineOptions& options, const ChosenGpu& gpu, std::string& beyond);
+
 }  // namespace hypura

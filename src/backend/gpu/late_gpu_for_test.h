@@ -63,16 +63,21 @@ class LateGpu {
   // From now on nothing runs before something waits for it; or what is drawn, as before.
   void set_idle(bool idle) { idle_ = idle; }
 
+  // What it was given and has not run.
+  int64_t pending() const { return pending_; }
+
   // From now on who waits for it waits so long at least.
   void set_wait(std::chrono::microseconds wait) { wait_ = wait; }
 
  private:
   // What a backend was given and has not run.
   struct Stream {
-    Stream(ggml_backend_t backend, const std::atomic<bool>& is_idle) : cpu(backend), idle(is_idle) {}
+    Stream(ggml_backend_t backend, const std::atomic<bool>& is_idle, std::atomic<int64_t>& all_pending)
+        : cpu(backend), idle(is_idle), pending(all_pending) {}
 
     ggml_backend_ptr cpu;
     const std::atomic<bool>& idle;
+    std::atomic<int64_t>& pending;
     std::deque<std::function<void()>> work;
     uint64_t begun = 0;
     uint64_t done = 0;
@@ -81,6 +86,7 @@ class LateGpu {
     void begin(std::function<void()> it) {
       work.push_back(std::move(it));
       ++begun;
+      ++pending;
       if (!idle && random() % 2 == 0) {
         run_until(begun);
       }
@@ -90,6 +96,7 @@ class LateGpu {
         const std::function<void()> next = std::move(work.front());
         work.pop_front();
         ++done;
+        --pending;
         next();
       }
     }
@@ -206,8 +213,9 @@ class LateGpu {
     if (!of(device).in_ram_) {
       add_copies(its);
     }
-    return new ggml_backend{&guid, its, device,
-                            new Stream(ggml_backend_dev_init(of(device).cpu_, nullptr), of(device).idle_)};
+    return new ggml_backend{
+        &guid, its, device,
+        new Stream(ggml_backend_dev_init(of(device).cpu_, nullptr), of(device).idle_, of(device).pending_)};
   }
   static void add_copies(ggml_backend_i& its) {
     its.set_tensor_async = [](ggml_backend_t backend, ggml_tensor* tensor, const void* data, size_t offset,
@@ -317,6 +325,7 @@ class LateGpu {
   std::pair<int64_t, int64_t> rows_ = kNoRows;
   std::atomic<bool> repeats_{false};
   std::atomic<bool> idle_{false};
+  std::atomic<int64_t> pending_{0};
   std::atomic<std::chrono::microseconds> wait_{std::chrono::microseconds(0)};
   ggml_backend_buffer_type type_{};
   ggml_backend_device device_{};

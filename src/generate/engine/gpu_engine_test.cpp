@@ -6,6 +6,8 @@
 #include <chrono>
 #include <thread>
 
+#include "backend/gpu/late_gpu_for_test.h"
+#include "generate/engine/engine_impl.h"
 #include "generate/engine/open_overridden.h"
 #include "generate/engine/reference_for_test.h"
 #include "llama/models_for_test.h"
@@ -137,6 +139,31 @@ TEST_F(GpuEngine, BeginsWithWhatEarlierRunsUsed) {
   EXPECT_GE(warm.experts_warmed, 6U * 8U);
   EXPECT_EQ(warm.expert_lookups, 0U);
   EXPECT_FALSE(tell(*engine, 10).empty());
+}
+
+// All of it lies there, so that a pass is handed over as a whole and ends when somebody waits for it: that somebody is
+// the pass, or its time would be nobody's.
+TEST_F(GpuEngine, PassesOfADeviceThatComputesByItselfTakeTheirTime) {
+  ASSERT_TRUE(init_llama());
+  LateGpu::get().add();
+  EngineOptions its = options();
+  its.gpu = "LateGpu";
+  its.memory = 200 * kMiB;
+  its.vram = 200 * kMiB;
+  its.resident = true;
+  auto engine = open_engine(its, {});
+  ASSERT_TRUE(engine) << engine.error().message;
+  ASSERT_EQ((*engine)->plan().mode(), Mode::kResident) << (*engine)->plan().sentence;
+  ASSERT_TRUE((*engine)->plan().device);
+  Batch batch(2);
+  batch.add(5, 0, 0, false);
+  batch.add(6, 1, 0, true);
+  LateGpu::get().set_idle(true);
+  EXPECT_TRUE((*engine)->pass(batch, 2));
+  EXPECT_EQ(LateGpu::get().pending(), 0);
+  LateGpu::get().set_idle(false);
+  engine->reset();
+  LateGpu::get().remove();
 }
 
 }  // namespace
