@@ -35,7 +35,7 @@ class LibraryFile {
 
   template <class T>
   std::optional<T> read(uint64_t offset) {
-    T value;
+    T value{};
     return read(offset, &value, sizeof(value)) ? std::optional(value) : std::nullopt;
   }
   bool read(uint64_t offset, void* to, uint64_t bytes) {
