@@ -136,11 +136,29 @@ OpenRequest make_request(const EngineOptions& options, const Model& model, const
   return request;
 }
 
+namespace {
+
+// Whether some experts are neither on a GPU nor in RAM.
+bool lacks_experts(const OpenRequest& request, const Placement& placement) {
+  const std::vector<uint32_t>& in_ram = placement.experts.layer_slots;
+  for (size_t i = 0; i < placement.gpu->layer_slots.size(); ++i) {
+    const uint64_t held = uint64_t{placement.gpu->layer_slots[i]} + (i < in_ram.size() ? in_ram[i] : 0);
+    if (held < static_cast<uint64_t>(request.model.experts)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 std::string calibration_key(const OpenRequest& request, const Placement& placement) {
   if (placement.gpu) {
     const uint32_t host = placement.gpu->host_layers;
-    return fmt::format("{} on {}, {}{}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
+    // What RAM lacks is waited for, and that is off by another factor than copies are.
+    return fmt::format("{} on {}, {}{}{}{}", to_string(placement.mode()), joined_names(used_names(request, placement)),
                        to_string(placement.kv_type), placement.gpu->mixed ? ", mixed" : "",
+                       lacks_experts(request, placement) ? ", from disk" : "",
                        host > 0 ? fmt::format(", {} layers on the processors", host) : "");
   }
   std::string key = fmt::format("{}, {} threads, {}{}{}", to_string(placement.mode()), request.threads,

@@ -124,7 +124,8 @@ void correct_estimates(PlacementProblem& problem, const Placement& placement, co
 uint64_t in_proportion(uint64_t estimate, uint64_t measured, uint64_t its_estimate);
 
 // A calibration factor holds for runs of the same mode, threads and kernels: "expert-streaming, 2 threads, repacked
-// copy".
+// copy"; of a GPU, also where both tiers above the disk hold all experts or lack some: "expert-streaming on CUDA0, f16,
+// from disk".
 std::string calibration_key(const OpenRequest& request, const Placement& placement);
 
 }  // namespace hypura

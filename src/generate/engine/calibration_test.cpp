@@ -124,6 +124,24 @@ TEST(GpuDecodeCalibration, OtherMissesTellNothing) {
   EXPECT_EQ(factor(1.3 * tenth), std::nullopt);
 }
 
+// What a disk takes is off by another factor than what a link takes.
+TEST(GpuDecodeCalibration, IsAnotherWhereSomeExpertsAreInNoMemory) {
+  const auto model = open_model(kStories);  // 6 layers of 32 experts
+  ASSERT_TRUE(model);
+  EngineOptions options;
+  const RunHistory nothing;
+  const OpenRequest request = {options, *model, 40 * kMiB, 2, 256, nothing};
+  Placement placement;
+  placement.gpu.emplace().layer_slots.assign(6, 12);
+  placement.experts.streamed = true;
+  placement.experts.layer_slots.assign(6, 20);
+  const std::string all = calibration_key(request, placement);
+  placement.experts.layer_slots.back() = 19;
+  EXPECT_EQ(calibration_key(request, placement), all + ", from disk");
+  placement.gpu->layer_slots.back() = 13;
+  EXPECT_EQ(calibration_key(request, placement), all);
+}
+
 class SavedCalibrationTest : public testing::Test {
  protected:
   void SetUp() override {
