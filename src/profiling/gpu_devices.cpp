@@ -21,7 +21,7 @@ std::string names(const std::vector<GpuDeviceInfo>& devices) {
   return text;
 }
 
-std::vector<UnusableGpu> unusable_gpus() {
+std::vector<UnusableGpu> all_unusable() {
   std::vector<UnusableGpu> all;
   for (const LoadedGpuBackend& backend : load_gpu_backends()) {
     all.insert(all.end(), backend.unusable.begin(), backend.unusable.end());
@@ -42,7 +42,7 @@ std::vector<GpuDeviceInfo> gpu_devices() {
   if (!init_llama()) {
     return {};
   }
-  const std::vector<UnusableGpu> unusable = unusable_gpus();
+  const std::vector<UnusableGpu> unusable = all_unusable();
   std::vector<std::string> names;
   std::ranges::transform(unusable, std::back_inserter(names), &UnusableGpu::name);
   std::vector<GpuDeviceInfo> devices = list_gpus(names);
@@ -75,7 +75,7 @@ Result<GpuDeviceInfo> find_gpu(std::string_view name) {
   if (device != nullptr) {
     GpuDeviceInfo found = describe_gpu(device);
     if (found.backend == "CUDA") {
-      add_problem(unusable_gpus(), found);
+      add_problem(all_unusable(), found);
     }
     return found.problem.empty()
                ? Result<GpuDeviceInfo>(std::move(found))
