@@ -8,8 +8,7 @@ namespace hypura {
 
 namespace {
 
-constexpr const char* kUseVulkan = "or use Vulkan: make build GPU=vulkan";
-constexpr const char* kUseVulkanInstead = "use Vulkan: make build GPU=vulkan";
+constexpr const char* kUseVulkan = "use Vulkan: make build GPU=vulkan";
 
 // False where the version is not known.
 bool is_old(const GpuDrivers& drivers) {
@@ -30,9 +29,9 @@ void explain_missing_library(GpuBackendInfo& info, const GpuDrivers& drivers) {
     info.advice = fmt::format("for a GPU of NVIDIA's, install its driver, version {} or newer", kOldestNvidiaDriver);
   } else if (info.name == "CUDA") {
     info.problem += is_old(drivers) ? "; and " + old_driver(drivers) : "";
-    info.advice =
-        fmt::format("install {}CUDA 13's runtime libraries (NVIDIA's packages cuda-cudart-13-0 and libcublas-13-0), {}",
-                    is_old(drivers) ? "a newer driver and " : "", kUseVulkan);
+    info.advice = fmt::format(
+        "install {}CUDA 13's runtime libraries (NVIDIA's packages cuda-cudart-13-0 and libcublas-13-0), or {}",
+        is_old(drivers) ? "a newer driver and " : "", kUseVulkan);
   } else {
     info.advice = "install the Vulkan loader (Debian's package libvulkan1) and your GPU's Vulkan driver";
   }
@@ -49,7 +48,7 @@ void explain_no_library(GpuBackendInfo& info, const GpuDrivers& drivers) {
       info.problem += "; and there is no driver of NVIDIA's";
     } else if (is_old(drivers)) {
       info.problem += "; and " + old_driver(drivers);
-      info.advice = fmt::format("install a newer driver, then make build GPU=cuda, {}", kUseVulkan);
+      info.advice = fmt::format("install a newer driver, then make build GPU=cuda, or {}", kUseVulkan);
     } else {
       info.advice = "make build GPU=cuda";
     }
@@ -66,7 +65,7 @@ void explain_no_devices(GpuBackendInfo& info, const LoadedGpuBackend& backend, c
   info.problem = backend.error.empty() ? "it finds no GPU" : "it finds no GPU: " + backend.error;
   if (info.name == "CUDA" && is_old(drivers)) {
     info.problem = old_driver(drivers);
-    info.advice = fmt::format("install a newer driver, {}", kUseVulkan);
+    info.advice = fmt::format("install a newer driver, or {}", kUseVulkan);
   } else if (info.name == "Vulkan" && drivers.any()) {
     info.advice =
         "install your GPU's Vulkan driver (Debian's package mesa-vulkan-drivers for AMD and Intel; NVIDIA's driver "
@@ -104,13 +103,13 @@ void explain_unusable(const UnusableGpu& unusable, GpuDeviceInfo& device) {
         "llama.cpp's CUDA library has code for GPUs of compute capability {} that the driver has to compile, and the "
         "driver knows CUDA {}, which is older than that code",
         unusable.capability, unusable.driver_cuda);
-    device.advice = fmt::format("install NVIDIA's driver {} or newer, {}", kOldestPtxDriver, kUseVulkan);
+    device.advice = fmt::format("install NVIDIA's driver {} or newer, or {}", kOldestPtxDriver, kUseVulkan);
     return;
   }
   device.problem = fmt::format(
       "the driver cannot use the code that llama.cpp's CUDA library has for GPUs of compute capability {} ({})",
       unusable.capability, unusable.error);
-  device.advice = kUseVulkanInstead;
+  device.advice = kUseVulkan;
 }
 
 }  // namespace hypura

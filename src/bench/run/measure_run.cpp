@@ -83,13 +83,16 @@ Status measure_as_answer(BenchEngine& engine, const RunSpec& spec, const std::st
   return {};
 }
 
+CountTokens token_counter(const BenchEngine& engine) {
+  return [&engine](const std::string& text) { return engine.tokenize(text).size(); };
+}
+
 // `warm`: another than is measured.
 Result<std::string> text_for(const BenchEngine& engine, const RunSpec& spec, bool warm) {
-  const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
   if (!spec.sentence.empty()) {
-    return repeated_text(tokens_of, spec.prompt_tokens, spec.sentence);
+    return repeated_text(token_counter(engine), spec.prompt_tokens, spec.sentence);
   }
-  return prompt_text(tokens_of, spec.prompt_tokens, 2 * spec.text + (warm ? 2 : 1));
+  return prompt_text(token_counter(engine), spec.prompt_tokens, 2 * spec.text + (warm ? 2 : 1));
 }
 
 // What the model is given while decoding; none where it is given what it chooses. `warm` as text_for().
@@ -97,10 +100,9 @@ Result<std::vector<int32_t>> words_for(const BenchEngine& engine, const RunSpec&
   if (!spec.teacher_forced) {
     return std::vector<int32_t>();
   }
-  const CountTokens tokens_of = [&](const std::string& it) { return engine.tokenize(it).size(); };
   const uint32_t count = spec.warmup_tokens + spec.tokens;
   const uint32_t seed = kFirstSeedOfWords + 2 * spec.text + (warm ? 1 : 0);
-  return prompt_text(tokens_of, count + 1, seed).map([&](const std::string& text) {
+  return prompt_text(token_counter(engine), count + 1, seed).map([&](const std::string& text) {
     const std::vector<int32_t> tokens = engine.tokenize(text);
     return std::vector<int32_t>(tokens.end() - count, tokens.end());  // the first may be a beginning-of-text
   });
